@@ -1,0 +1,69 @@
+# Needs Python >= 3.11 with pip, and make. Another Python: make test PYTHON=python3.13
+PYTHON ?= python3
+ARGS ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+# Named after the Python that made it, so that another PYTHON gets an environment of its own.
+STAMP := $(VENV)/installed-$(shell $(PYTHON) -c 'import platform; print(platform.python_version())' 2>/dev/null)
+
+say = @sed -n 's/^$@:.*\#\# /$@: /p' Makefile
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint format types schema-check wheel-check bench-small bench check clean
+
+help: ## list these targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
+
+demo: $(STAMP) ## migrate a temporary copy of fixtures/data-dir and show the result
+	$(say)
+	@.ci/demo.sh $(BIN)/migrator
+
+test: $(STAMP) ## run the tests on all cores; make test ARGS="-k torn" runs some
+	$(say)
+	@$(BIN)/python -m pytest -n auto $(ARGS)
+
+lint: $(STAMP) ## check the code's style and layout with ruff
+	$(say)
+	@$(BIN)/python -m ruff check .
+	@$(BIN)/python -m ruff format --check .
+
+format: $(STAMP) ## lay the code out with ruff and fix what it can fix
+	$(say)
+	@$(BIN)/python -m ruff check --fix .
+	@$(BIN)/python -m ruff format .
+
+types: $(STAMP) ## check the types with mypy
+	$(say)
+	@$(BIN)/python -m mypy
+
+wheel-check: $(STAMP) ## build sdist and wheel, install the wheel alone, migrate with it
+	$(say)
+	@$(BIN)/python .ci/check_wheel.py
+
+schema-check: $(STAMP) ## prepare every SQL statement against a fresh schema
+	$(say)
+	@$(BIN)/migrator schema check
+
+bench-small: $(STAMP) ## measure on the small corpus, so that the benchmarks can't rot
+	$(say)
+	@$(BIN)/python -m benchmarks.migrate_bench --size S --runs 1 --only migrator limit json_each executemany
+	@$(BIN)/python -m benchmarks.storage_bench
+	@$(BIN)/python -m benchmarks.startup_bench --size S --runs 3
+
+bench: $(STAMP) ## measure migrations of size S and M against the limit and the rivals, and write docs/benchmarks.md (half an hour)
+	$(say)
+	@$(BIN)/python -m pip install -qq --editable '.[bench]'
+	@$(BIN)/python -m benchmarks.migrate_bench --size S M --write
+
+check: test lint types schema-check wheel-check ## all of the above checks
+
+clean: ## remove the environment, caches and build results
+	$(say)
+	@rm -rf $(VENV) $(VENV).tools build dist *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(STAMP): pyproject.toml .ci/make_venv.sh
+	@.ci/make_venv.sh '$(PYTHON)' $(VENV)
+	@$(BIN)/python -m pip install -qq --editable '.[dev]'
+	@touch $@

@@ -1,0 +1,108 @@
+"""Moves the session history of AIT42 Editor from its JSON files into SQLite, proves it, and can go back.
+
+Everything here is loaded when it is first used, so that an application's start pays for ``needs_migration`` alone.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from migrator._version import __version__
+
+if TYPE_CHECKING:
+    from migrator.api import migrate, needs_migration, rollback, verify
+    from migrator.data_dir import DataDir, resolve_data_dir
+    from migrator.document import ChatMessage, WorktreeInstance, WorktreeSession
+    from migrator.errors import (
+        ConnectionFailed,
+        InstanceNotFound,
+        MigrationFailed,
+        MigrationLocked,
+        MigratorError,
+        RollbackFailed,
+        SchemaError,
+        SessionAlreadyExists,
+        SessionNotFound,
+        StaleStoreError,
+        StorageIOError,
+        TransactionError,
+        UsageError,
+        ValidationError,
+        WorkspaceNotFound,
+    )
+    from migrator.migration.report import MigrationReport, Progress
+    from migrator.migration.rollback import RollbackReport
+    from migrator.migration.verify import VerifyReport
+    from migrator.storage.protocol import SessionFilters, SessionStorage
+    from migrator.storage.switch import open_storage
+
+_PLACES = {
+    "migrator.api": ("migrate", "needs_migration", "rollback", "verify"),
+    "migrator.data_dir": ("DataDir", "resolve_data_dir"),
+    "migrator.document": ("ChatMessage", "WorktreeInstance", "WorktreeSession"),
+    "migrator.errors": (
+        "ConnectionFailed",
+        "InstanceNotFound",
+        "MigrationFailed",
+        "MigrationLocked",
+        "MigratorError",
+        "RollbackFailed",
+        "SchemaError",
+        "SessionAlreadyExists",
+        "SessionNotFound",
+        "StaleStoreError",
+        "StorageIOError",
+        "TransactionError",
+        "UsageError",
+        "ValidationError",
+        "WorkspaceNotFound",
+    ),
+    "migrator.migration.report": ("MigrationReport", "Progress"),
+    "migrator.migration.rollback": ("RollbackReport",),
+    "migrator.migration.verify": ("VerifyReport",),
+    "migrator.storage.protocol": ("SessionFilters", "SessionStorage"),
+    "migrator.storage.switch": ("open_storage",),
+}
+_PLACE_OF = {name: place for place, names in _PLACES.items() for name in names}
+
+__all__ = [
+    "ChatMessage",
+    "ConnectionFailed",
+    "DataDir",
+    "InstanceNotFound",
+    "MigrationFailed",
+    "MigrationLocked",
+    "MigrationReport",
+    "MigratorError",
+    "Progress",
+    "RollbackFailed",
+    "RollbackReport",
+    "SchemaError",
+    "SessionAlreadyExists",
+    "SessionFilters",
+    "SessionNotFound",
+    "SessionStorage",
+    "StaleStoreError",
+    "StorageIOError",
+    "TransactionError",
+    "UsageError",
+    "ValidationError",
+    "VerifyReport",
+    "WorkspaceNotFound",
+    "WorktreeInstance",
+    "WorktreeSession",
+    "__version__",
+    "migrate",
+    "needs_migration",
+    "open_storage",
+    "resolve_data_dir",
+    "rollback",
+    "verify",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _PLACE_OF:
+        return getattr(import_module(_PLACE_OF[name]), name)
+    raise AttributeError(f"module 'migrator' has no attribute {name!r}")
