@@ -1,0 +1,54 @@
+"""The folder of a backup: files, ``SHA256SUMS`` as ``sha256sum -c`` reads it, and ``manifest.json``.
+
+It gets its name when it is whole; one without a name is a dead run's.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from migrator import durable
+
+SUMS = "SHA256SUMS"
+MANIFEST = "manifest.json"
+INCOMPLETE = ".incomplete-"
+
+
+def stamp() -> str:
+    """The time now, UTC, as the names of backups begin with it."""
+    return datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+
+
+@contextmanager
+def working_folder(backups: Path) -> Iterator[Path]:
+    """A private folder to fill; removed in the end, unless it got a name."""
+    working = backups / f"{INCOMPLETE}{stamp()}-{os.getpid()}"
+    try:
+        durable.make_private_folder(working)
+        yield working
+    finally:
+        durable.remove_folder(working)
+
+
+def write_listing(folder: Path, manifest: dict[str, object], files: Iterable[dict[str, Any]]) -> None:
+    """Write a backup's manifest and its SHA256SUMS, over those that it has, if any."""
+    sums = "".join(f"{file['sha256']}  {file['file']}\n" for file in files)
+    durable.replace(folder / SUMS, [sums.encode("utf-8", "surrogateescape")])
+    durable.replace(folder / MANIFEST, [json.dumps(manifest, indent=2).encode()])
+
+
+def give_name(working: Path, backups: Path, name: str) -> Path:
+    """Give a finished backup its name, with a number behind it if need be."""
+    for number in itertools.count():
+        final = backups / f"{name}{f'-{number}' if number else ''}"
+        if not final.exists():
+            durable.rename_folder(working, final)
+            return final
+    raise AssertionError("there is always another number")

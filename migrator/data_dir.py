@@ -1,0 +1,143 @@
+"""Where everything lives: the data directory of the app and what migrator adds to it."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import unquote
+
+from migrator.errors import UsageError
+
+DATA_DIR_VARIABLE = "AIT42_DATA_DIR"
+DATABASE_VARIABLE = "DATABASE_URL"
+DEFAULT_DATABASE = "sessions.db"
+FLAG = "storage.json"
+
+
+@dataclass(frozen=True)
+class DataDir:
+    """The places of one data directory.
+
+    :ivar root: the app's own directory: workspace files are read from it
+    :ivar database: the SQLite database
+    :ivar output: where everything but the database is written; ``root`` except in a dry run
+    """
+
+    root: Path
+    database: Path
+    output: Path
+
+    @property
+    def sessions(self) -> Path:
+        """The folder of the workspace files, ``<hash>.json``."""
+        return self.root / "sessions"
+
+    @property
+    def shared_sessions(self) -> Path:
+        """An older build's one file for all workspaces."""
+        return self.root / "sessions.json"
+
+    @property
+    def workspace_mapping(self) -> Path:
+        """A JSON object of workspace hash to workspace path, where somebody wrote one."""
+        return self.root / "workspace_mapping.json"
+
+    @property
+    def backups(self) -> Path:
+        return self.output / "backups"
+
+    @property
+    def flag(self) -> Path:
+        """storage.json: which backend the app runs on."""
+        return self.output / FLAG
+
+    @property
+    def hybrid_journal(self) -> Path:
+        """What a trial of both stores records: writes, failures, comparisons, differences."""
+        return self.output / "hybrid.db"
+
+    @property
+    def lock(self) -> Path:
+        return self.output / "migrator.lock"
+
+    @property
+    def locks(self) -> Path:
+        """Who changes a workspace file holds a lock here: the app takes every file in ``sessions`` for a workspace."""
+        return self.output / "locks"
+
+    @property
+    def staging(self) -> Path:
+        """Where the new database is built, beside the real one so that it can be renamed to it."""
+        return self.database.with_name(self.database.name + ".staging")
+
+    def rehearsal(self, scratch: Path) -> DataDir:
+        """The same sources, with everything that is written going to ``scratch`` instead."""
+        return DataDir(root=self.root, database=scratch / DEFAULT_DATABASE, output=scratch)
+
+
+def resolve_data_dir(
+    data_dir: str | os.PathLike[str] | None = None, database: str | os.PathLike[str] | None = None
+) -> DataDir:
+    """The data directory: the argument, else ``$AIT42_DATA_DIR``, else ``~/.ait42``.
+
+    The database: the argument (a path or an ``sqlite:`` URL), else ``$DATABASE_URL``, else the one that storage.json
+    says it was migrated to, else ``sessions.db`` in the data directory.
+
+    :raises UsageError: no home directory is known, or the URL is not one of SQLite
+    """
+    chosen = data_dir or os.environ.get(DATA_DIR_VARIABLE)
+    if chosen:
+        root = Path(chosen).expanduser()
+    else:
+        try:
+            root = Path.home() / ".ait42"
+        except RuntimeError as error:
+            raise UsageError(
+                "No home directory is known, so there is no default data directory.",
+                hint="Name it with --data-dir; builds without a home directory used /tmp/.ait42.",
+            ) from error
+    root = Path(os.path.abspath(root))
+    place = os.fspath(database) if database else os.environ.get(DATABASE_VARIABLE)
+    chosen_database = database_path(place) if place else _recorded_database(root) or root / DEFAULT_DATABASE
+    return DataDir(root=root, database=chosen_database, output=root)
+
+
+def _recorded_database(root: Path) -> Path | None:
+    """Where the database is that storage.json speaks of, if it is not in the data directory.
+
+    Without it, one forgotten option would make the old JSON files look like the truth.
+    """
+    try:
+        content = json.loads((root / FLAG).read_bytes())
+    except (OSError, ValueError):
+        return None
+    place = content.get("database") if isinstance(content, dict) else None
+    return Path(place) if isinstance(place, str) and os.path.isabs(place) else None
+
+
+def database_path(place: str) -> Path:
+    """The file that ``place`` names: a plain path, ``sqlite:PATH``, ``sqlite://PATH`` or ``sqlite:///PATH``.
+
+    URLs are read as SQLx reads them (``SqliteConnectOptions::from_str``): what follows ``sqlite:`` and an optional
+    ``//`` is the path, percent-decoded, up to a ``?``.
+
+    :raises UsageError: another scheme, an in-memory database, or no path at all
+    """
+    scheme, separator, rest = place.partition(":")
+    path = place
+    if separator and scheme.lower() == "sqlite":
+        path = unquote(rest.removeprefix("//").partition("?")[0])
+        if path.startswith("//") and os.name != "nt":
+            path = path[1:]  # four slashes are what other tools write for an absolute path
+    elif "://" in place:
+        raise UsageError(
+            f"{place!r} is not the address of an SQLite database.",
+            hint=f"Write --database PATH, or {DATABASE_VARIABLE}=sqlite:///PATH.",
+        )
+    if not path or path == ":memory:":
+        raise UsageError(
+            f"{place!r} names no file.", hint="A migration needs a database on disk: write --database PATH."
+        )
+    return Path(os.path.abspath(os.path.expanduser(os.path.expandvars(path))))

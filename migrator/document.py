@@ -1,0 +1,220 @@
+"""Session documents: their shape, reading them without loss, and the app's exact way of writing them.
+
+The shape is that of the app's ``session_history.rs`` and ``worktree.ts``; the writing is that of Rust's
+``serde_json::to_string_pretty`` over those structs.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple, TypedDict, cast
+
+import orjson
+
+from migrator.exact_json import MAX_DEPTH, encode, nested_deeper, read_exactly
+
+
+class ChatMessage(TypedDict, total=False):
+    """One message of a session's chat. ``id`` is unique neither across sessions nor within one."""
+
+    id: str
+    role: str
+    content: str
+    timestamp: str
+    instanceId: int | None
+
+
+class WorktreeInstance(TypedDict, total=False):
+    """One agent at work in one worktree. Numbers are u32."""
+
+    instanceId: int
+    worktreePath: str
+    branch: str
+    agentName: str
+    status: str
+    tmuxSessionId: str
+    output: str | None
+    startTime: str | None
+    endTime: str | None
+    filesChanged: int | None
+    linesAdded: int | None
+    linesDeleted: int | None
+    runtime: str | None
+    model: str | None
+    runtimeLabel: str | None
+
+
+class WorktreeSession(TypedDict, total=False):
+    """One competition, ensemble or debate. ``totalDuration`` is u64, the other numbers are u32."""
+
+    id: str
+    type: str
+    task: str
+    status: str
+    createdAt: str
+    updatedAt: str
+    completedAt: str | None
+    instances: list[WorktreeInstance]
+    chatHistory: list[ChatMessage]
+    model: str | None
+    timeoutSeconds: int | None
+    preserveWorktrees: bool | None
+    winnerId: int | None
+    runtimeMix: list[str] | None
+    totalDuration: int | None
+    totalFilesChanged: int | None
+    totalLinesAdded: int | None
+    totalLinesDeleted: int | None
+
+
+# A TypedDict keeps its members in the order in which they are declared: that of the Rust structs.
+SESSION_MEMBERS = tuple(WorktreeSession.__annotations__)
+INSTANCE_MEMBERS = tuple(WorktreeInstance.__annotations__)
+MESSAGE_MEMBERS = tuple(ChatMessage.__annotations__)
+
+
+class Reading(NamedTuple):
+    """A JSON value read without loss.
+
+    :ivar value: the value; integers of any size; a fraction that no double holds is a Decimal
+    :ivar canonical: its canonical form, where reading it has shown that already (the app wrote it, and nothing else)
+    """
+
+    value: Any
+    canonical: bytes | None
+
+
+def read_element(raw: bytes, parsed: Any) -> Reading:
+    """Make sure that ``parsed`` (what orjson read in ``raw``, or None) says all that ``raw`` says.
+
+    orjson drops the first of two members of one name and turns integers past 64 bits into doubles, without a word. A
+    value that writes back to the very same bytes lost nothing; any other is read again by the exact reader.
+
+    :raises Unreadable: no JSON, members repeated, lone surrogates, nested deeper than :data:`MAX_DEPTH`
+    """
+    if parsed is not None:
+        try:
+            if _pretty_element(parsed) == raw:
+                if is_normal(parsed):
+                    return Reading(parsed, canonical=raw)
+                if not nested_deeper(parsed, MAX_DEPTH):
+                    return Reading(parsed, canonical=None)
+            elif orjson.dumps(parsed) == raw and not nested_deeper(parsed, MAX_DEPTH):
+                return Reading(parsed, canonical=None)
+        except TypeError:
+            pass  # nested too deep for the writer: the exact reader says so properly
+    return Reading(read_exactly(raw), canonical=None)
+
+
+def normal_form(document: WorktreeSession) -> WorktreeSession:
+    """The same document as the app's struct would hold it.
+
+    Known members stand first, in struct order, an absent one as None; unknown ones follow in their own order.
+    """
+    instances, messages = document["instances"], document["chatHistory"]
+    ordered = _ordered(document, SESSION_MEMBERS)
+    if not all(tuple(instance) == INSTANCE_MEMBERS for instance in instances):
+        ordered = {**ordered, "instances": [_ordered(instance, INSTANCE_MEMBERS) for instance in instances]}
+    if not all(tuple(message) == MESSAGE_MEMBERS for message in messages):
+        ordered = {**ordered, "chatHistory": [_ordered(message, MESSAGE_MEMBERS) for message in messages]}
+    return cast(WorktreeSession, ordered)
+
+
+def _ordered(members: Any, names: tuple[str, ...]) -> dict[str, Any]:
+    if tuple(members) == names:
+        return cast(dict[str, Any], members)
+    return {**dict.fromkeys(names), **members}
+
+
+def app_format(documents: Iterable[WorktreeSession]) -> Iterator[bytes]:
+    """A workspace file as the app writes it, in pieces: byte for byte what serde's pretty printer gives."""
+    return array_of(map(app_element, documents))
+
+
+def app_element(document: WorktreeSession) -> bytes:
+    """One document as the app writes it between the brackets of a workspace file."""
+    return _pretty_element(normal_form(document))
+
+
+def array_of(elements: Iterable[bytes]) -> Iterator[bytes]:
+    """A workspace file made of elements that are written already, in pieces."""
+    opening = b"[\n  "
+    for element in elements:
+        yield opening
+        yield element
+        opening = b",\n  "
+    yield b"[]" if opening == b"[\n  " else b"\n]"
+
+
+def canonical(document: WorktreeSession) -> bytes:
+    """The one spelling of a document: two documents are the same exactly when these bytes are.
+
+    It is the text that the app would write for it inside of a workspace file, where unknown members stand sorted by
+    name, those inside of them too. An absent optional member and ``null`` are the same.
+    """
+    normal = normal_form(document)
+    if len(normal) > len(SESSION_MEMBERS):
+        normal = cast(WorktreeSession, _sorted_unknown(normal, SESSION_MEMBERS))
+    if any(len(instance) > len(INSTANCE_MEMBERS) for instance in normal["instances"]):
+        instances: Any = [_sorted_unknown(instance, INSTANCE_MEMBERS) for instance in normal["instances"]]
+        normal = cast(WorktreeSession, {**normal, "instances": instances})
+    if any(len(message) > len(MESSAGE_MEMBERS) for message in normal["chatHistory"]):
+        messages: Any = [_sorted_unknown(message, MESSAGE_MEMBERS) for message in normal["chatHistory"]]
+        normal = cast(WorktreeSession, {**normal, "chatHistory": messages})
+    return _pretty_element(normal)
+
+
+def _sorted_unknown(members: Any, known: tuple[str, ...]) -> dict[str, Any]:
+    ordered = {name: members[name] for name in known}
+    for name in sorted(members.keys() - ordered.keys()):
+        ordered[name] = _sorted_deep(members[name])
+    return ordered
+
+
+def _sorted_deep(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _sorted_deep(value[name]) for name in sorted(value)}
+    if isinstance(value, list):
+        return [_sorted_deep(member) for member in value]
+    return value
+
+
+def is_normal(value: Any) -> bool:
+    """Whether a JSON value has exactly a session's known members, all of them, in struct order, at every level."""
+    return (
+        type(value) is dict
+        and tuple(value) == SESSION_MEMBERS
+        and _all_have(value["instances"], INSTANCE_MEMBERS)
+        and _all_have(value["chatHistory"], MESSAGE_MEMBERS)
+    )
+
+
+def _all_have(values: Any, members: tuple[str, ...]) -> bool:
+    return type(values) is list and all(type(value) is dict and tuple(value) == members for value in values)
+
+
+def _pretty_element(value: Any) -> bytes:
+    """The value pretty-printed as an element of an array, so indented by one step, without the array around it."""
+    return encode([value], orjson.OPT_INDENT_2)[4:-2]
+
+
+class SequenceDigest:
+    """A digest of documents in order: SHA-256 over the SHA-256 of each one's canonical form.
+
+    A document that is changed, lost, doubled or moved changes it.
+    """
+
+    def __init__(self) -> None:
+        self._sequence = hashlib.sha256()
+
+    def add(self, canonical_bytes: bytes) -> None:
+        self._sequence.update(hashlib.sha256(canonical_bytes).digest())
+
+    def hexdigest(self) -> str:
+        return self._sequence.hexdigest()
+
+
+def document_digest(document: WorktreeSession) -> str:
+    """The SHA-256 of a document's canonical form, in hex."""
+    return hashlib.sha256(canonical(document)).hexdigest()

@@ -1,0 +1,255 @@
+"""The one place that creates, fsyncs, renames and removes files.
+
+Everything made here is private (folders 0700, files 0600, whatever the umask): chat history is nobody else's business.
+A name comes to exist only when what it names is whole and on the disk: write beside, fsync, rename, fsync the folder.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import itertools
+import os
+import shutil
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import BinaryIO
+
+from migrator.errors import StorageIOError, os_errors
+
+CHUNK = 1 << 20
+_SYNCS_AT_ONCE = 16
+_BESIDE = ".migrator-tmp"
+LEFTOVERS = f".*{_BESIDE}"  # what a killed ``replace`` may leave, for glob
+
+
+def as_text(path: Path) -> str:
+    """The path as text that a database can hold; bytes in it that are no text are spelled out."""
+    return os.fspath(path).encode("utf-8", "backslashreplace").decode()
+
+
+def make_private_folder(path: Path) -> None:
+    """Make the folder and its missing parents, each 0700; one that exists is left as it is."""
+    missing = []
+    current = path
+    while not current.exists():
+        missing.append(current)
+        current = current.parent
+    for folder in reversed(missing):
+        with os_errors("create the folder", folder):
+            try:
+                os.mkdir(folder, 0o700)
+            except FileExistsError:
+                continue  # somebody else was faster
+            os.chmod(folder, 0o700)
+        sync_folder(folder.parent)
+
+
+def sync_folder(path: Path) -> None:
+    """Make names created or renamed in the folder survive a power cut."""
+    if os.name == "nt":
+        return  # Windows can't open a folder for fsync; NTFS journals its names
+    with os_errors("sync the folder", path):
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def sync_file(path: Path) -> None:
+    """Make a file's contents survive a power cut."""
+    with os_errors("sync", path), open(path, "rb+") as file:
+        os.fsync(file.fileno())
+
+
+def create_private(path: Path) -> BinaryIO:
+    """A new file, 0600, open for writing.
+
+    :raises StorageIOError: it exists already, or can't be made
+    """
+    with os_errors("create", path):
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o600)
+        os.chmod(path, 0o600)
+        return os.fdopen(descriptor, "wb")
+
+
+def write_new(path: Path, chunks: Iterable[bytes]) -> None:
+    """Write a file that does not exist yet and sync it; its folder is the caller's to sync."""
+    with os_errors("write", path), create_private(path) as file:  # closing writes too
+        for chunk in chunks:
+            file.write(chunk)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def replace(path: Path, chunks: Iterable[bytes]) -> None:
+    """Give the file new contents, all at once: at every instant it holds the old or the new, whole."""
+    beside = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}{_BESIDE}")
+    try:
+        write_new(beside, chunks)
+        with os_errors("replace", path):
+            os.replace(beside, path)
+    finally:
+        remove(beside)
+    sync_folder(path.parent)
+
+
+def copy_new(source: Path, target: Path, *, sync: bool = True) -> tuple[int, str]:
+    """Copy to a file that does not exist yet and sync it.
+
+    :param sync: False leaves the syncing to :func:`sync_files`, which is faster for many
+    :returns: how many bytes were read, and their SHA-256 in hex
+    """
+    digest, size = hashlib.sha256(), 0
+    with os_errors("read", source):
+        opened = open(source, "rb", buffering=0)  # noqa: SIM115 - closed by the next statement
+    with opened, os_errors("write", target), create_private(target) as copy:
+        while True:
+            with os_errors("read", source):
+                chunk = opened.read(CHUNK)
+            if not chunk:
+                break
+            digest.update(chunk)
+            size += len(chunk)
+            copy.write(chunk)
+        copy.flush()
+        if sync:
+            os.fsync(copy.fileno())
+    return size, digest.hexdigest()
+
+
+def sync_files(paths: Sequence[Path]) -> None:
+    """Make the contents of many files survive a power cut: several at once, which file systems commit together."""
+    if len(paths) < 2:
+        for path in paths:
+            sync_file(path)
+        return
+    from concurrent.futures import ThreadPoolExecutor  # only who has many files pays for its loading
+
+    with ThreadPoolExecutor(_SYNCS_AT_ONCE) as pool:
+        for _ in pool.map(sync_file, paths):
+            pass
+
+
+def sha256_of(path: Path) -> str:
+    """The SHA-256 of a file's bytes, in hex."""
+    with os_errors("read", path), open(path, "rb", buffering=0) as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def proven_chunks(path: Path, sha256: str) -> Iterator[bytes]:
+    """The bytes of a file, to be written elsewhere; gives up in the end if they are not those of the SHA-256.
+
+    :raises StorageIOError: they are not, or can't be read; whoever writes them must not keep what was written
+    """
+    digest = hashlib.sha256()
+    with os_errors("read", path), open(path, "rb", buffering=0) as file:
+        while chunk := file.read(CHUNK):
+            digest.update(chunk)
+            yield chunk
+    if digest.hexdigest() != sha256:
+        raise StorageIOError(f"{path} changed while it was read.", hint="Run the command again.")
+
+
+def publish_new(source: Path, target: Path) -> bool:
+    """Move a finished file to a name that nothing has yet; never replaces anything.
+
+    :returns: False, and nothing done, when the name is taken
+    """
+    with os_errors("sync", source), open(source, "rb+") as file:
+        os.fsync(file.fileno())
+    try:
+        os.link(source, target)  # unlike rename, a link fails when the name is taken
+    except FileExistsError:
+        return False
+    except OSError:  # a file system without hard links
+        if target.exists():
+            return False
+        with os_errors("rename to", target):
+            os.rename(source, target)
+    sync_folder(target.parent)
+    remove(source)
+    return True
+
+
+def remove(path: Path) -> None:
+    """Remove a file if it is there."""
+    with os_errors("remove", path):
+        path.unlink(missing_ok=True)
+
+
+def remove_folder(path: Path) -> None:
+    """Remove a folder of ours with all that is in it, if it is there."""
+    with os_errors("remove", path):
+        if path.exists():
+            shutil.rmtree(path)
+
+
+def remove_leftovers(folder: Path) -> list[Path]:
+    """Remove the half-written files that a killed ``replace`` left in the folder; returns them."""
+    if not folder.is_dir():
+        return []
+    leftovers = sorted(folder.glob(LEFTOVERS))
+    for leftover in leftovers:
+        remove(leftover)
+    return leftovers
+
+
+def rename_folder(source: Path, target: Path) -> None:
+    """Give a finished folder its name, for good once this returns."""
+    sync_folder(source)
+    with os_errors("rename to", target):
+        os.rename(source, target)
+    sync_folder(target.parent)
+
+
+def move_over(source: Path, target: Path) -> None:
+    """Give a finished and synced file its name, in place of whatever has it; links are followed, not replaced."""
+    target = Path(os.path.realpath(target))
+    with os_errors("replace", target):
+        try:
+            os.replace(source, target)
+        except OSError as error:
+            if error.errno != errno.EXDEV:
+                raise
+            with open(source, "rb") as file:  # another file system: copy it there first
+                replace(target, iter(lambda: file.read(CHUNK), b""))
+            os.unlink(source)
+    sync_folder(target.parent)
+
+
+def keep_beside(path: Path, mark: str) -> Path:
+    """Give a file a second name beside its own, with ``mark`` and, if need be, a number; returns the name."""
+    return keep_beside_as(path, path, mark)
+
+
+def keep_beside_as(source: Path, path: Path, mark: str) -> Path:
+    """The same for another file's contents: ``source`` gets a name that begins with that of ``path``.
+
+    Whoever tries again finds the name that the first attempt gave.
+    """
+    for number in itertools.count():
+        aside = path.with_name(f"{path.name}.{mark}{f'-{number}' if number else ''}")
+        if publish_copy(source, aside) or (aside.is_file() and sha256_of(aside) == sha256_of(source)):
+            return aside
+    raise AssertionError("there is always another number")
+
+
+def publish_copy(source: Path, target: Path) -> bool:
+    """A second name for a file, or a copy where there are no hard links; False when the name is taken."""
+    try:
+        os.link(source, target, follow_symlinks=True)
+    except FileExistsError:
+        return False
+    except OSError:
+        if target.exists():
+            return False
+        try:
+            copy_new(source, target)
+        except BaseException:
+            remove(target)  # half a copy must not look like one
+            raise
+    sync_folder(target.parent)
+    return True

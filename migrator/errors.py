@@ -1,0 +1,211 @@
+"""Every exception of migrator, each with the exit code that the command line ends with.
+
+::
+
+    MigratorError                    1
+    ├── ConnectionFailed             1  the database cannot be opened, or stays locked
+    ├── TransactionError             1  a statement or a commit failed; nothing of it was kept
+    ├── SchemaError                  1  the tables are not the ones this version knows
+    ├── StorageIOError               1  the operating system refused a file operation
+    ├── MigrationFailed              1  a run ended early; nothing was published
+    │   └── MigrationLocked          4  another migrator holds the lock
+    ├── RollbackFailed               1  going back ended early; the authority is unchanged
+    ├── BackupError                  1  a backup is missing, damaged, or not to be restored over newer work
+    ├── QuarantineError              1  there is no such item in quarantine, or it can't be taken out like that
+    ├── SourceFileError              3  one workspace file is no array of sessions; the others are unaffected
+    │   └── TornFileError            3  … because it ends, or breaks, in the middle
+    ├── StaleStoreError              1  the store asked for is not the one that holds the truth
+    ├── ValidationError              1  a document that is no session, with every reason
+    ├── WorkspaceNotFound            1
+    ├── SessionNotFound              1
+    ├── SessionAlreadyExists         1
+    ├── InstanceNotFound             1
+    └── UsageError                   2  an option or a setting that makes no sense
+
+A message says what happened, where and why; ``hint`` says what to do about it.
+"""
+
+from __future__ import annotations
+
+import errno
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from os import PathLike
+from typing import NamedTuple
+
+
+class MigratorError(Exception):
+    """What every error of this package is: one message for people, and an exit code."""
+
+    exit_code = 1
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message} {self.hint}" if self.hint else self.message
+
+
+class ConnectionFailed(MigratorError):
+    """The database can't be opened, is no database, or stays locked."""
+
+
+class TransactionError(MigratorError):
+    """A statement or a commit failed; the transaction was rolled back."""
+
+
+class SchemaError(MigratorError):
+    """The tables in the database are not the ones that this version works with."""
+
+
+class StorageIOError(MigratorError):
+    """The operating system refused to read or write a file."""
+
+
+class MigrationFailed(MigratorError):
+    """A migration ended early. The store that was the authority still is, unchanged."""
+
+
+class MigrationLocked(MigrationFailed):
+    """Another migrator is at work in the same data directory."""
+
+    exit_code = 4
+
+
+class RollbackFailed(MigratorError):
+    """A rollback ended early. SQLite still is the authority."""
+
+
+class BackupError(MigratorError):
+    """A backup is missing, damaged, or may not take the place of what is there."""
+
+
+class QuarantineError(MigratorError):
+    """There is no such item in quarantine, or it can't be taken out in the way asked for."""
+
+
+class SourceFileError(MigratorError):
+    """A workspace file can't be read as an array of sessions. Its neighbours are unaffected."""
+
+    exit_code = 3
+
+
+class TornFileError(SourceFileError):
+    """A workspace file breaks off, or stops being JSON, after some whole sessions.
+
+    :ivar whole: how many whole elements precede the tear
+    :ivar offset: the first byte, counted from 0, that belongs to no whole element
+    """
+
+    def __init__(self, message: str, *, whole: int, offset: int, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.whole = whole
+        self.offset = offset
+
+
+class StaleStoreError(MigratorError):
+    """The store that was asked for does not hold the truth; writing to it would fork history."""
+
+
+class Problem(NamedTuple):
+    """One reason why a document is not a session.
+
+    :ivar pointer: a JSON Pointer (RFC 6901) into the document; "" is the document itself
+    :ivar found: what stands there, shortened and with control characters escaped
+    :ivar expected: what should
+    """
+
+    pointer: str
+    found: str
+    expected: str
+
+    def __str__(self) -> str:
+        return f"{self.pointer or '(the session itself)'}: found {self.found}, expected {self.expected}"
+
+
+class ValidationError(MigratorError):
+    """A document is not a valid session.
+
+    :ivar problems: every reason, in document order
+    """
+
+    def __init__(self, message: str, problems: Sequence[Problem] = (), *, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.problems = tuple(problems)
+
+
+class WorkspaceNotFound(MigratorError):
+    """No workspace of that path is known."""
+
+
+class SessionNotFound(MigratorError):
+    """The workspace has no session of that id."""
+
+
+class SessionAlreadyExists(MigratorError):
+    """The workspace has a session of that id already."""
+
+
+class InstanceNotFound(MigratorError):
+    """The session has no instance of that number."""
+
+
+class UsageError(MigratorError):
+    """An option, argument or setting that makes no sense."""
+
+    exit_code = 2
+
+
+_OS_HINTS = {
+    errno.ENOSPC: "Free some space on that disk and run the command again.",
+    errno.EDQUOT: "Your disk quota is used up: free some space and run the command again.",
+    errno.EACCES: "Check who owns it and its permissions ('ls -l'), then run the command again.",
+    errno.EPERM: "Check who owns it and its permissions ('ls -l'), then run the command again.",
+    errno.EROFS: "The file system is mounted read-only: mount it writable and run the command again.",
+    errno.EIO: "The disk reports a fault: check it before you go on.",
+    errno.EFBIG: "It is larger than this file system or your limits ('ulimit -f') allow.",
+}
+
+
+@contextmanager
+def os_errors(action: str, path: str | PathLike[str]) -> Iterator[None]:
+    """Translate an OSError within the block to StorageIOError: ``action`` is a verb such as ``read``."""
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or str(error)
+        message = f"Cannot {action} {path}: {reason}."
+        raise StorageIOError(message, hint=_OS_HINTS.get(error.errno or 0)) from error
+
+
+# The primary result codes (https://www.sqlite.org/rescode.html) that say the file, not the statement, is at fault.
+_UNUSABLE = {
+    sqlite3.SQLITE_BUSY: "Another program keeps it locked: close the other program, or try again in a moment.",
+    sqlite3.SQLITE_LOCKED: "Another connection keeps it locked: try again in a moment.",
+    sqlite3.SQLITE_CANTOPEN: "Check that its folder exists and that you may write there.",
+    sqlite3.SQLITE_NOTADB: "It is not an SQLite database: move it away, then run 'migrator migrate' again.",
+    sqlite3.SQLITE_CORRUPT: "It is damaged: keep a copy, then run 'migrator verify' to see what is broken.",
+    sqlite3.SQLITE_READONLY: "It cannot be written: check its permissions and those of its folder.",
+    sqlite3.SQLITE_PERM: "Check its permissions and those of its folder.",
+    sqlite3.SQLITE_FULL: "The disk is full: free some space and try again.",
+    sqlite3.SQLITE_IOERR: "The disk reports a fault, or the file system does not support what SQLite needs.",
+}
+
+
+@contextmanager
+def sqlite_errors(action: str, path: str | PathLike[str]) -> Iterator[None]:
+    """Translate sqlite3's exceptions within the block to ConnectionFailed or TransactionError."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        primary = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        message = f"Cannot {action} in the database {path}: {error}."
+        if primary in _UNUSABLE:
+            raise ConnectionFailed(message, hint=_UNUSABLE[primary]) from error
+        raise TransactionError(message, hint="Nothing of it was kept.") from error
+    except UnicodeDecodeError as error:  # sqlite3 can't even decode the message that SQLite has for it
+        message = f"Cannot {action} in the database {path}: it holds text that is no UTF-8."
+        raise ConnectionFailed(message, hint=_UNUSABLE[sqlite3.SQLITE_CORRUPT]) from error
