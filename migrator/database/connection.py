@@ -1,0 +1,218 @@
+"""Opening SQLite: the settings that the app and migrator share, and the ones for a database under construction."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from migrator import durable
+from migrator.errors import ConnectionFailed, StorageIOError, sqlite_errors
+
+MINIMUM_SQLITE = (3, 37, 0)  # STRICT tables
+BUSY_TIMEOUT = 5.0  # seconds, as the app has it
+MEMORY = ":memory:"
+
+# File systems on which WAL's shared memory does not work across machines (https://www.sqlite.org/wal.html).
+_NETWORK_FILE_SYSTEMS = frozenset(
+    {"nfs", "nfs4", "cifs", "smb3", "smbfs", "smb2", "9p", "afs", "ceph", "glusterfs", "lustre", "fuse.sshfs",
+     "fuse.glusterfs", "afpfs", "webdav", "davfs", "fuse.davfs2", "ncpfs", "gpfs", "beegfs"}
+)  # fmt: skip
+
+
+def connect(
+    path: Path | str,
+    *,
+    create: bool = False,
+    read_only: bool = False,
+    timeout: float = BUSY_TIMEOUT,
+    cache_size: int | None = None,
+    mmap_size: int | None = None,
+    shared_between_threads: bool = False,
+) -> sqlite3.Connection:
+    """Open a database with the app's settings: WAL and NORMAL, foreign keys on, a busy timeout.
+
+    On a network file system the journal is DELETE and syncs are FULL instead.
+
+    :param create: make a private (0600) file where there is none
+    :param timeout: seconds to wait for another connection's lock
+    :param cache_size: as in the PRAGMA: pages, or KiB where negative
+    :param mmap_size: bytes
+    :raises ConnectionFailed: no such file, no database, SQLite too old
+    """
+    require_sqlite()
+    if str(path) == MEMORY:
+        connection = sqlite3.connect(MEMORY, isolation_level=None, check_same_thread=not shared_between_threads)
+    else:
+        path = Path(path)
+        if not path.exists():
+            if not create:
+                raise ConnectionFailed(f"There is no database at {path}.", hint="Run 'migrator migrate' to make it.")
+            _make_empty(path)
+        # A reader that may write cleans up behind itself: a read-only one leaves its -wal and -shm files.
+        mode = "ro" if read_only and not os.access(path, os.W_OK) else "rw"
+        with sqlite_errors("open anything", path):
+            connection = sqlite3.connect(
+                f"{path.absolute().as_uri()}?mode={mode}",
+                uri=True,
+                timeout=timeout,
+                isolation_level=None,
+                check_same_thread=not shared_between_threads,
+            )
+    try:
+        with sqlite_errors("read the header", path):
+            _configure(connection, read_only=read_only, cache_size=cache_size, mmap_size=mmap_size)
+            if isinstance(path, Path):
+                _set_durability(connection, path, timeout, read_only=read_only)
+            connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchall()  # reads, and so proves, the header
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _make_empty(path: Path) -> None:
+    durable.make_private_folder(path.parent)
+    try:
+        durable.write_new(path, ())
+    except StorageIOError:
+        if not path.exists():  # else another process was faster
+            raise
+
+
+def _configure(
+    connection: sqlite3.Connection, *, read_only: bool, cache_size: int | None, mmap_size: int | None
+) -> None:
+    connection.execute("PRAGMA foreign_keys = ON")
+    if read_only:
+        connection.execute("PRAGMA query_only = ON")
+    if cache_size is not None:
+        connection.execute(f"PRAGMA cache_size = {int(cache_size)}")
+    if mmap_size is not None:
+        connection.execute(f"PRAGMA mmap_size = {int(mmap_size)}")
+
+
+def _set_durability(connection: sqlite3.Connection, path: Path, timeout: float, *, read_only: bool) -> None:
+    """WAL and NORMAL, or DELETE and FULL where the file system does not allow WAL."""
+    on_network = network_file_system(path) is not None
+    connection.execute(f"PRAGMA synchronous = {'FULL' if on_network else 'NORMAL'}")
+    if not read_only:
+        _set_journal(connection, "DELETE" if on_network else "WAL", timeout)
+
+
+def _set_journal(connection: sqlite3.Connection, mode: str, timeout: float) -> None:
+    """Set the journal mode; a database that has it already is not touched.
+
+    Of several processes that change the mode of a new database at once, SQLite refuses all but one without asking the
+    busy handler, since they would wait for each other: they wait here.
+    """
+    until = time.monotonic() + timeout
+    while True:
+        try:
+            connection.execute(f"PRAGMA journal_mode = {mode}")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() >= until:
+                raise
+            time.sleep(0.01)
+        else:
+            return
+
+
+def connect_staging(path: Path) -> sqlite3.Connection:
+    """Make and open a database under construction, built for speed: nobody else reads it and a crash discards it.
+
+    Without a journal nothing can be rolled back; without syncs nothing survives a power cut: whoever publishes it syncs
+    it first. Foreign keys are checked once, in the end.
+    """
+    require_sqlite()
+    durable.make_private_folder(path.parent)
+    durable.write_new(path, ())
+    with sqlite_errors("open anything", path):
+        # Loaded by one thread, read by another, never by both at once.
+        connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        for setting in (
+            "journal_mode = OFF",
+            "synchronous = OFF",
+            "locking_mode = EXCLUSIVE",
+            "foreign_keys = OFF",
+            "cache_size = -32768",
+            "temp_store = FILE",
+        ):
+            connection.execute(f"PRAGMA {setting}")
+    return connection
+
+
+def remove_database(path: Path) -> None:
+    """Remove a database file of ours and what SQLite puts beside it, as far as they are there."""
+    for suffix in ("", "-journal", "-wal", "-shm"):
+        durable.remove(path.with_name(path.name + suffix))
+
+
+@contextmanager
+def transaction(connection: sqlite3.Connection, path: Path | str, action: str) -> Iterator[None]:
+    """A write transaction: taken at once (BEGIN IMMEDIATE), committed at the end, rolled back on any exception.
+
+    :param action: what is being done, for the message: ``Cannot <action> in the database …``
+    :raises ConnectionFailed: the database stays locked, is full or broken
+    :raises TransactionError: a statement or the commit failed
+    """
+    with sqlite_errors(action, path):
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            connection.execute("COMMIT")
+        except BaseException:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
+
+
+@contextmanager
+def snapshot(connection: sqlite3.Connection, path: Path | str, action: str) -> Iterator[None]:
+    """A read transaction: every statement within sees the same state, whoever writes meanwhile.
+
+    :raises ConnectionFailed: the database is locked or broken
+    :raises TransactionError: a statement failed
+    """
+    with sqlite_errors(action, path):
+        connection.execute("BEGIN")
+        try:
+            yield
+        finally:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+
+
+def require_sqlite() -> None:
+    """
+    :raises ConnectionFailed: the SQLite that Python was built with is older than the tables need
+    """
+    if sqlite3.sqlite_version_info < MINIMUM_SQLITE:
+        needed = ".".join(map(str, MINIMUM_SQLITE))
+        raise ConnectionFailed(
+            f"This Python has SQLite {sqlite3.sqlite_version}; STRICT tables need {needed} or newer.",
+            hint="Use a newer Python.",
+        )
+
+
+def network_file_system(path: Path) -> str | None:
+    """The kind of network file system that ``path`` is on, or None for a local one or an unknown one."""
+    if sys.platform != "linux":
+        return None
+    folder = os.path.realpath(path.parent)
+    best, kind = "", ""
+    try:
+        with open("/proc/self/mounts", encoding="utf-8", errors="surrogateescape") as mounts:
+            for line in mounts:
+                _, point, file_system, *_ = line.split(" ")
+                point = point.replace("\\040", " ")
+                inside = f"{folder}/".startswith(f"{point.rstrip('/')}/")
+                if inside and len(point) >= len(best):
+                    best, kind = point, file_system
+    except OSError:
+        return None
+    return kind if kind in _NETWORK_FILE_SYSTEMS else None

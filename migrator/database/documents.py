@@ -1,0 +1,266 @@
+"""Session documents in a database: reading one or a whole workspace, writing and deleting one.
+
+The migration verifies through the same functions that the app's store reads with.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterable, Iterator
+from itertools import groupby
+from operator import itemgetter
+from typing import Any, NamedTuple
+
+from migrator.database import queries
+from migrator.database.columns import SESSION_COLUMNS
+from migrator.database.rows import (
+    INSTANCE_STAND_IN,
+    DocumentRows,
+    Row,
+    derived_key,
+    from_rows,
+    message_rows,
+    rekey_message,
+    rescued_id,
+    to_rows,
+)
+from migrator.document import ChatMessage, WorktreeSession
+from migrator.workspace import is_placeholder, placeholder
+
+
+class StoredDocument(NamedTuple):
+    """A document, and where it stands.
+
+    :ivar key: the primary key of its session row; not always the document's own id
+    :ivar position: its place in the workspace, or None for one that the desktop app inserted
+    :ivar source_id: the ledger's number of the file that it came from, or None
+    """
+
+    document: WorktreeSession
+    key: str
+    position: int | None
+    source_id: int | None
+    workspace_id: int
+
+
+def read_document(connection: sqlite3.Connection, key: str) -> StoredDocument | None:
+    """The document whose session row has this primary key, in four statements."""
+    row = connection.execute(queries.SESSION_BY_KEY, (key,)).fetchone()
+    if row is None:
+        return None
+    runtimes = [name for (name,) in connection.execute(queries.RUNTIMES_OF_SESSION, (key,))]
+    instances = connection.execute(queries.INSTANCES_OF_SESSION, (key,))
+    messages = connection.execute(queries.MESSAGES_OF_SESSION, (key,))
+    return _stored(row, runtimes, instances, messages)
+
+
+def read_workspace(connection: sqlite3.Connection, workspace_id: int) -> Iterator[StoredDocument]:
+    """Every document of a workspace in file order, one at a time in memory, in four statements for all of them.
+
+    Read within a transaction where somebody else may write: the four statements must see one state.
+    """
+    return _merged(
+        connection.execute(queries.SESSIONS_OF_WORKSPACE, (workspace_id,)),
+        connection.execute(queries.RUNTIMES_OF_WORKSPACE, (workspace_id,)),
+        connection.execute(queries.INSTANCES_OF_WORKSPACE, (workspace_id,)),
+        connection.execute(queries.MESSAGES_OF_WORKSPACE, (workspace_id,)),
+    )
+
+
+def read_source(connection: sqlite3.Connection, source_id: int) -> Iterator[StoredDocument]:
+    """The same for every document that came from one source file, in the order of that file."""
+    return _merged(
+        connection.execute(queries.SESSIONS_OF_SOURCE, (source_id,)),
+        connection.execute(queries.RUNTIMES_OF_SOURCE, (source_id,)),
+        connection.execute(queries.INSTANCES_OF_SOURCE, (source_id,)),
+        connection.execute(queries.MESSAGES_OF_SOURCE, (source_id,)),
+    )
+
+
+def read_chosen(connection: sqlite3.Connection, workspace_id: int, row_ids: Iterable[int]) -> Iterator[StoredDocument]:
+    """The same for the sessions of a workspace whose rows have these ids."""
+    bound = (workspace_id, json.dumps(list(row_ids)))
+    return _merged(
+        connection.execute(queries.CHOSEN_SESSIONS, bound),
+        connection.execute(queries.RUNTIMES_OF_CHOSEN, bound),
+        connection.execute(queries.INSTANCES_OF_CHOSEN, bound),
+        connection.execute(queries.MESSAGES_OF_CHOSEN, bound),
+    )
+
+
+def _merged(
+    sessions: Iterable[Row], runtimes: Iterable[Row], instances: Iterable[Row], messages: Iterable[Row]
+) -> Iterator[StoredDocument]:
+    """Four sorted streams, walked side by side: each session with the children that belong to it."""
+    runtimes_of, instances_of, messages_of = _Groups(runtimes, 0), _Groups(instances, 0), _Groups(messages, 1)
+    for row in sessions:
+        row_id = row[len(SESSION_COLUMNS)]
+        names = [name for _, name in runtimes_of.take(row_id)]
+        yield _stored(row, names, instances_of.take(row_id), messages_of.take(row_id))
+
+
+class _Groups:
+    """Rows that are sorted as their sessions are, given out session by session."""
+
+    def __init__(self, rows: Iterable[Row], column: int) -> None:
+        self._groups: Iterator[tuple[Any, Iterator[Row]]] = groupby(rows, itemgetter(column))
+        self._next = next(self._groups, None)
+
+    def take(self, row_id: int) -> list[Row]:
+        if self._next is None or self._next[0] != row_id:
+            return []
+        rows = list(self._next[1])
+        self._next = next(self._groups, None)
+        return rows
+
+
+def _stored(row: Row, runtimes: Iterable[str], instances: Iterable[Row], messages: Iterable[Row]) -> StoredDocument:
+    return StoredDocument(from_rows(row, runtimes, instances, messages), row[0], row[16], row[18], row[1])
+
+
+def keys_of(connection: sqlite3.Connection, workspace_id: int, session_id: str) -> list[str]:
+    """The primary keys of the sessions that have this id in their documents, in file order."""
+    before_nul = session_id.partition("\0")[0]
+    found = connection.execute(queries.KEYS_BY_DOCUMENT_ID, (workspace_id, session_id, before_nul))
+    rows = [row for row in found if row[3] is None or rescued_id(row[3]) == session_id]
+    rows.sort(key=lambda row: (row[1] is None, row[1], row[2]))
+    return [row[0] for row in rows]
+
+
+def find_workspace(connection: sqlite3.Connection, workspace_hash: str) -> tuple[int, str] | None:
+    """The row id and the path of a workspace."""
+    row = connection.execute(queries.WORKSPACE_BY_HASH, (workspace_hash,)).fetchone()
+    return (row[0], row[1]) if row else None
+
+
+def ensure_workspace(connection: sqlite3.Connection, workspace_hash: str, path: str | None) -> int:
+    """The row id of a workspace, made if it is new; a path that was unknown so far is filled in.
+
+    Two hashes may claim one path (a link and what it points to); the second keeps a placeholder.
+    """
+    found = find_workspace(connection, workspace_hash)
+    if found is None:
+        for candidate in (path, placeholder(workspace_hash)):
+            if candidate:
+                try:
+                    cursor = connection.execute(queries.INSERT_WORKSPACE, (candidate, workspace_hash))
+                except sqlite3.IntegrityError:
+                    continue
+                return int(cursor.lastrowid or 0)
+        raise AssertionError("a placeholder is as unique as the hash in it")
+    if path and is_placeholder(found[1]):
+        connection.execute(queries.NAME_WORKSPACE, (path, found[0]))
+    return found[0]
+
+
+def next_position(connection: sqlite3.Connection, workspace_id: int, workspace_hash: str) -> int:
+    """The place behind everything that the workspace has."""
+    row = connection.execute(queries.NEXT_POSITION, (workspace_id, workspace_hash)).fetchone()
+    return int(row[0])
+
+
+def insert_document(
+    connection: sqlite3.Connection,
+    document: WorktreeSession,
+    *,
+    workspace_id: int,
+    workspace_hash: str,
+    position: int | None,
+    source_id: int | None = None,
+    key: str | None = None,
+) -> str:
+    """Insert a valid document, under other keys where its own are taken; returns the session's key.
+
+    :param key: a primary key that is known to be free; None looks for one
+    """
+    if key is None:
+        key = free_key(connection, document["id"], workspace_hash, position)
+    insert_rows(
+        connection,
+        to_rows(document, key=key, workspace_id=workspace_id, position=position, source_id=source_id),
+    )
+    return key
+
+
+def insert_behind(
+    connection: sqlite3.Connection, document: WorktreeSession, *, workspace_id: int, workspace_hash: str
+) -> str:
+    """Insert a valid document behind all others of the workspace; returns the session's key."""
+    unplaced = connection.execute(queries.WORKSPACE_HAS_UNPLACED, (workspace_id,)).fetchone()
+    position = None if unplaced else next_position(connection, workspace_id, workspace_hash)
+    return insert_document(
+        connection, document, workspace_id=workspace_id, workspace_hash=workspace_hash, position=position
+    )
+
+
+def free_key(connection: sqlite3.Connection, session_id: str, workspace_hash: str, position: int | None) -> str:
+    """The session's own id, or the key derived from its place if that is empty or taken."""
+    key = session_id
+    if not key or connection.execute(queries.SESSION_KEY_TAKEN, (key,)).fetchone():
+        key = derived_key(session_id, workspace_hash, position or 0)
+        while connection.execute(queries.SESSION_KEY_TAKEN, (key,)).fetchone():
+            key += "#"
+    return key
+
+
+def insert_rows(connection: sqlite3.Connection, rows: DocumentRows) -> None:
+    """Insert the rows of one document, messages under other keys where theirs are taken."""
+    connection.execute(queries.INSERT_SESSION, rows.session)
+    _insert_children(connection, rows)
+
+
+def replace_document(connection: sqlite3.Connection, key: str, document: WorktreeSession) -> None:
+    """Put a valid document in the place of the one whose session row has this primary key."""
+    rows = to_rows(document, key=key)
+    connection.execute(queries.UPDATE_SESSION, (*rows.session[2:16], rows.session[17], key))
+    for statement in queries.DELETE_CHILDREN:
+        connection.execute(statement, (key,))
+    _insert_children(connection, rows)
+
+
+def _insert_children(connection: sqlite3.Connection, rows: DocumentRows) -> None:
+    """Insert all rows of a document but the session's, which has no children yet."""
+    connection.executemany(queries.INSERT_RUNTIME, rows.runtimes)
+    connection.executemany(queries.INSERT_INSTANCE, rows.instances)
+    statement = queries.insert_messages_or_ignore(1)
+    if connection.executemany(statement, rows.messages).rowcount < len(rows.messages):
+        connection.execute(queries.DELETE_MESSAGES, (rows.session[0],))  # some keys are taken: one by one, then
+        for row in rows.messages:
+            insert_message(connection, row)
+
+
+def append_message(connection: sqlite3.Connection, key: str, message: ChatMessage) -> None:
+    """Insert a message behind the others of the session that has this primary key."""
+    position, number = connection.execute(queries.NEXT_MESSAGE_POSITION, (key,)).fetchone()
+    [row] = message_rows(key, [message], number if position is None else position)
+    row = with_free_key(connection, row)
+    connection.execute(queries.INSERT_MESSAGE, (*row[:6], position, row[7]))
+
+
+def find_instance(connection: sqlite3.Connection, key: str, number: int) -> int | None:
+    """The row id of a session's first instance of that number."""
+    if not 0 <= number < INSTANCE_STAND_IN:
+        return None
+    row = connection.execute(queries.INSTANCE_BY_NUMBER, (key, number)).fetchone()
+    return int(row[0]) if row else None
+
+
+def insert_message(connection: sqlite3.Connection, row: Row) -> None:
+    """Insert one row in the order of MESSAGE_COLUMNS, under another key where its own is taken."""
+    connection.execute(queries.INSERT_MESSAGE, with_free_key(connection, row))
+
+
+def with_free_key(connection: sqlite3.Connection, row: Row) -> Row:
+    """The message row itself if its key is free, else under a key derived from its place."""
+    if not connection.execute(queries.MESSAGE_KEY_TAKEN, (row[0],)).fetchone():
+        return row
+    key = derived_key(row[0], row[1], row[6] or 0)
+    while connection.execute(queries.MESSAGE_KEY_TAKEN, (key,)).fetchone():
+        key += "#"
+    return rekey_message(row, key)
+
+
+def delete_document(connection: sqlite3.Connection, key: str) -> None:
+    """Delete a session row with all that belongs to it (foreign keys must be on)."""
+    connection.execute(queries.DELETE_SESSION, (key,))

@@ -1,0 +1,105 @@
+"""Every named statement prepared against a fresh schema, without any database on disk.
+
+The counterpart of SQLx's compile-time checked queries: a misspelt column fails in CI, not at a user's.
+"""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from collections.abc import Iterator
+
+from migrator.database import queries, schema
+from migrator.resources import schemas
+
+# What the app does while a user waits: none of these may read a whole table.
+HOT_PATHS = (
+    "WORKSPACE_BY_HASH",
+    "KEYS_BY_DOCUMENT_ID",
+    "SESSION_BY_KEY",
+    "RUNTIMES_OF_SESSION",
+    "INSTANCES_OF_SESSION",
+    "MESSAGES_OF_SESSION",
+    "SESSIONS_OF_WORKSPACE",
+    "RUNTIMES_OF_WORKSPACE",
+    "INSTANCES_OF_WORKSPACE",
+    "MESSAGES_OF_WORKSPACE",
+    "SESSION_KEY_TAKEN",
+    "MESSAGE_KEY_TAKEN",
+    "DELETE_SESSION",
+    "TOUCH_WORKSPACE",
+    "WORKSPACE_HAS_UNPLACED",
+    "NEXT_POSITION",
+    "NEXT_MESSAGE_POSITION",
+    "INSTANCE_BY_NUMBER",
+    "UPDATE_SESSION",
+    "DELETE_CHILDREN",
+    "SET_UPDATED_AT",
+    "SET_INSTANCE_STATUS",
+    "SUMMARIES",
+    "AGENTS_OF_SUMMARIES",
+    "CHOSEN_SESSIONS",
+    "RUNTIMES_OF_CHOSEN",
+    "INSTANCES_OF_CHOSEN",
+    "MESSAGES_OF_CHOSEN",
+    "JOURNAL_FORGET",
+    "JOURNAL_NEWEST",
+)
+# Of a table: not of a constant row, nor of the JSON that a parameter holds.
+_SCAN = re.compile(r"SCAN (?!CONSTANT|json_each)")
+_MOST_PARAMETERS = 64
+
+
+def named_statements() -> Iterator[tuple[str, str]]:
+    """Every statement of :mod:`migrator.database.queries` with its name."""
+    for name, value in vars(queries).items():
+        if not name.isupper() or name.startswith("_") or name.endswith("_COLUMNS"):
+            continue
+        for number, statement in enumerate([value] if isinstance(value, str) else value):
+            yield (name if isinstance(value, str) else f"{name}[{number}]"), statement
+    yield "insert_messages_or_ignore", queries.insert_messages_or_ignore(2)
+
+
+def fresh_with_staging() -> sqlite3.Connection:
+    """A database in memory with the whole schema, another such one attached as ``staging``, and the record of steps.
+
+    The tables of a trial's journal, a database of its own elsewhere, are there as well.
+    """
+    connection = schema.fresh()
+    for statement in schema.split_statements((schemas() / "sql" / "hybrid_journal.sql").read_text(encoding="utf-8")):
+        connection.execute(statement)
+    connection.execute("CREATE TABLE _sqlite_migrations (id INTEGER PRIMARY KEY, migration_set, name, applied_at)")
+    connection.execute("ATTACH DATABASE ':memory:' AS staging")
+    for (statement,) in connection.execute("SELECT sql FROM main.sqlite_master WHERE type = 'table'").fetchall():
+        if not statement.startswith("CREATE TABLE sqlite_"):
+            connection.execute(statement.replace("CREATE TABLE ", "CREATE TABLE staging.", 1))
+    return connection
+
+
+def problems() -> list[str]:
+    """Every statement that can't be prepared, and every one of a hot path that scans a whole table."""
+    connection = fresh_with_staging()
+    found = []
+    try:
+        for name, statement in named_statements():
+            try:
+                plan = _explain(connection, statement)
+            except sqlite3.Error as error:
+                found.append(f"{name}: {error}")
+                continue
+            if name.partition("[")[0] in HOT_PATHS:
+                found += [f"{name}: {step}" for step in plan if _SCAN.match(step)]
+    finally:
+        connection.close()
+    return found
+
+
+def _explain(connection: sqlite3.Connection, statement: str) -> list[str]:
+    """The query plan, whatever the number of parameters."""
+    for count in range(_MOST_PARAMETERS):
+        try:
+            rows = connection.execute(f"EXPLAIN QUERY PLAN {statement}", (None,) * count).fetchall()
+        except sqlite3.ProgrammingError:
+            continue
+        return [str(row[3]) for row in rows]
+    raise sqlite3.ProgrammingError(f"more than {_MOST_PARAMETERS} parameters")

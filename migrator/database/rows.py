@@ -1,0 +1,336 @@
+"""One session document as rows of the tables, and back: the heart of the project.
+
+The law: ``from_rows(to_rows(d)) == d`` for every valid document, an absent optional member and ``null`` being the same.
+
+What a column can't hold exactly is *rescued*: the column takes a stand-in, and ``rescued_data`` of the same row keeps
+``{"columns": {column: [stand-in, original]}, "members": {unknown members}}``. The original counts only while the
+column still holds the stand-in, so that a later UPDATE by the desktop app wins.
+
+==================  =====================================  ==================================================
+column              refuses                                stand-in
+==================  =====================================  ==================================================
+``sessions.id``     an id that is taken, or empty          ``<id>#<workspace hash>.<position>``
+``task``            an empty text                          one space
+``sessions.status`` ``round_<n>`` of a running debate      ``running``
+``total_duration``  2^63 and more (u64)                    2^63 - 1
+``runtime_mix``     repeats; tells ``[]`` not from null    each runtime once, in order of first appearance
+``instance_id``     a number that is taken in the session  2^32 + position: no u32, so never a real one
+chat ``id``         an id that is taken, or empty          ``<id>#<session key>.<position>``
+chat ``content``    an empty text                          one space
+==================  =====================================  ==================================================
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple, cast
+
+import orjson
+
+from migrator.database.columns import SUMMARY_MEMBERS
+from migrator.document import INSTANCE_MEMBERS, MESSAGE_MEMBERS, SESSION_MEMBERS, WorktreeSession
+from migrator.exact_json import MAX_DEPTH, read_exactly, to_json
+
+INTEGER_MAX = (1 << 63) - 1
+INSTANCE_STAND_IN = 1 << 32
+BLANK = " "
+_STATUSES = frozenset({"running", "completed", "failed", "paused"})
+# The columns of a session that may hold a stand-in, and the members that they stand for.
+_SESSION_RESCUED = {
+    "id": "id",
+    "task": "task",
+    "status": "status",
+    "total_duration": "totalDuration",
+    "runtime_mix": "runtimeMix",
+}
+
+Row = tuple[Any, ...]
+
+
+class DocumentRows(NamedTuple):
+    """The rows of one document, each a tuple in the order of its ``…_COLUMNS`` of :mod:`migrator.database.columns`."""
+
+    session: Row
+    runtimes: list[Row]
+    instances: list[Row]
+    messages: list[Row]
+
+
+def derived_key(wanted: str, scope: str, position: int) -> str:
+    """The key of a row whose own id is taken or empty: the same for the same place, whatever else is there."""
+    return f"{wanted}#{scope}.{position}"
+
+
+def to_rows(
+    document: WorktreeSession,
+    *,
+    key: str | None = None,
+    workspace_id: int = 0,
+    position: int | None = None,
+    source_id: int | None = None,
+) -> DocumentRows:
+    """The rows of a valid document.
+
+    :param key: the primary key for the session; None takes the document's own id
+    :param position: the session's place in its workspace
+    """
+    key = document["id"] if key is None else key
+    columns: dict[str, Any] = {}
+    mix = document.get("runtimeMix")
+    distinct = list(dict.fromkeys(mix or ()))
+    if mix is not None and (not mix or distinct != mix):
+        columns["runtime_mix"] = [distinct, mix]
+    session = (
+        _fit(columns, "id", document["id"], key),
+        workspace_id,
+        document["type"],
+        _fit(columns, "task", document["task"], document["task"] or BLANK),
+        _fit(columns, "status", document["status"], status_column(document["status"])),
+        document["createdAt"],
+        document["updatedAt"],
+        document.get("completedAt"),
+        document.get("model"),
+        document.get("timeoutSeconds"),
+        document.get("preserveWorktrees"),
+        document.get("winnerId"),
+        _fit(columns, "total_duration", document.get("totalDuration"), _duration(document.get("totalDuration"))),
+        document.get("totalFilesChanged"),
+        document.get("totalLinesAdded"),
+        document.get("totalLinesDeleted"),
+        position,
+        _rescued(columns, document, SESSION_MEMBERS),
+        source_id,
+    )
+    return DocumentRows(
+        session,
+        [(key, runtime) for runtime in distinct],
+        instance_rows(key, document["instances"]),
+        message_rows(key, document["chatHistory"]),
+    )
+
+
+def _fit(columns: dict[str, Any], column: str, original: Any, stand_in: Any) -> Any:
+    if stand_in != original:
+        columns[column] = [stand_in, original]
+    return stand_in
+
+
+def status_column(status: str) -> str:
+    """What the column ``sessions.status`` holds for a document's status."""
+    return status if status in _STATUSES else "running"
+
+
+def _duration(duration: int | None) -> int | None:
+    return duration if duration is None or duration <= INTEGER_MAX else INTEGER_MAX
+
+
+def _rescued(columns: dict[str, Any], members: Any, known: tuple[str, ...]) -> str | None:
+    rescued: dict[str, Any] = {"columns": columns} if columns else {}
+    if len(members) > len(known) or not members.keys() <= set(known):
+        unknown = {name: value for name, value in members.items() if name not in known}
+        if unknown:
+            rescued["members"] = unknown
+    return to_json(rescued) if rescued else None
+
+
+def instance_rows(key: str, instances: Sequence[Any]) -> list[Row]:
+    """The rows of a session's instances; ``key`` is the session's."""
+    rows, taken = [], set()
+    for position, instance in enumerate(instances):
+        number = instance["instanceId"]
+        columns: dict[str, Any] = {}
+        if number in taken:
+            number = _fit(columns, "instance_id", number, INSTANCE_STAND_IN + position)
+        taken.add(number)
+        rows.append(
+            (
+                key,
+                number,
+                instance["worktreePath"],
+                instance["branch"],
+                instance["agentName"],
+                instance["status"],
+                instance["tmuxSessionId"],
+                instance.get("output"),
+                instance.get("startTime"),
+                instance.get("endTime"),
+                instance.get("filesChanged"),
+                instance.get("linesAdded"),
+                instance.get("linesDeleted"),
+                instance.get("runtime"),
+                instance.get("model"),
+                instance.get("runtimeLabel"),
+                position,
+                _rescued(columns, instance, INSTANCE_MEMBERS),
+            )
+        )
+    return rows
+
+
+def message_rows(key: str, messages: Iterable[Any], first_position: int = 0) -> list[Row]:
+    """The rows of a session's messages; ``key`` is the session's.
+
+    Ids that are taken by another session are found when the rows are inserted: see :func:`rekey_message`.
+    """
+    rows: list[Row] = []
+    taken: set[str] = set()
+    for position, message in enumerate(messages, first_position):
+        if tuple(message) == MESSAGE_MEMBERS:  # as the app writes it: nearly always
+            name, role, content, timestamp, instance = message.values()
+            if name and content and name not in taken:
+                taken.add(name)
+                rows.append((name, key, role, content, timestamp, instance, position, None))
+                continue
+        row = _message_row(key, message, position, taken)
+        taken.add(row[0])
+        rows.append(row)
+    return rows
+
+
+def _message_row(key: str, message: Any, position: int, taken: set[str]) -> Row:
+    columns: dict[str, Any] = {}
+    name = message["id"]
+    if not name or name in taken:
+        name = derived_key(name, key, position)
+        while name in taken:
+            name += "#"
+    return (
+        _fit(columns, "id", message["id"], name),
+        key,
+        message["role"],
+        _fit(columns, "content", message["content"], message["content"] or BLANK),
+        message["timestamp"],
+        message.get("instanceId"),
+        position,
+        _rescued(columns, message, MESSAGE_MEMBERS),
+    )
+
+
+def rekey_message(row: Row, name: str) -> Row:
+    """The same message under another primary key, its own id rescued."""
+    return (name, *row[1:7], _with_column(row[7], "id", row[0], name))
+
+
+def rekey_document(rows: DocumentRows, key: str) -> DocumentRows:
+    """The same rows with another primary key for the session, its own id rescued."""
+    return DocumentRows(
+        rekey_session(rows.session, key),
+        [(key, *row[1:]) for row in rows.runtimes],
+        [(key, *row[1:]) for row in rows.instances],
+        [(row[0], key, *row[2:]) for row in rows.messages],
+    )
+
+
+def rekey_session(row: Row, key: str) -> Row:
+    """The same session row (in the order of SESSION_COLUMNS) under another primary key, its own id rescued."""
+    return (key, *row[1:17], _with_column(row[17], "id", row[0], key), *row[18:])
+
+
+def _with_column(rescued_data: str | None, column: str, original: Any, stand_in: Any) -> str:
+    rescued = _parse(rescued_data) if rescued_data else {}
+    columns = rescued.setdefault("columns", {})
+    if column in columns:
+        original = columns[column][1]
+    columns[column] = [stand_in, original]
+    return to_json(rescued)
+
+
+def rescued_id(rescued_data: str) -> str:
+    """The id that a session has in its document, of a row whose key is another one."""
+    return cast(str, _parse(rescued_data)["columns"]["id"][1])
+
+
+def _parse(rescued_data: str) -> dict[str, Any]:
+    raw = rescued_data.encode()
+    try:
+        value = orjson.loads(raw)
+        if to_json(value).encode() == raw:
+            return cast(dict[str, Any], value)
+    except orjson.JSONDecodeError:
+        pass
+    # A number that orjson can't hold exactly. What is rescued lies a level deeper than in the document.
+    return cast(dict[str, Any], read_exactly(raw, max_depth=MAX_DEPTH + 1))
+
+
+def _lay_over(members: dict[str, Any], rescued: dict[str, Any], names: dict[str, str]) -> None:
+    _restore(members, rescued, names)
+    members.update(rescued.get("members", {}))
+
+
+def _restore(members: dict[str, Any], rescued: dict[str, Any], names: dict[str, str]) -> None:
+    for column, (stand_in, original) in rescued.get("columns", {}).items():
+        member = names[column]
+        if member in members and members[member] == stand_in:
+            members[member] = original
+
+
+def session_summary(row: Row) -> dict[str, Any]:
+    """What is searched of a document, without its instances and messages: the members of SUMMARY_MEMBERS.
+
+    :param row: begins with SUMMARY_COLUMNS
+    """
+    summary: dict[str, Any] = dict(zip(SUMMARY_MEMBERS, row, strict=False))
+    rescued_data = row[len(SUMMARY_MEMBERS)]
+    if rescued_data is not None:
+        _restore(summary, _parse(rescued_data), _SESSION_RESCUED)
+    return summary
+
+
+def from_rows(
+    session: Row, runtimes: Iterable[str], instances: Iterable[Row], messages: Iterable[Row]
+) -> WorktreeSession:
+    """The document of the rows: every known member, in struct order, then the unknown ones.
+
+    The rows are in the order in which documents hold them.
+
+    :param session: in the order of SESSION_COLUMNS
+    :param runtimes: the names alone
+    :param instances: in the order of INSTANCE_COLUMNS; their session and position don't matter
+    :param messages: in the order of MESSAGE_COLUMNS, likewise
+    """
+    preserve = session[10]
+    document: dict[str, Any] = {
+        "id": session[0],
+        "type": session[2],
+        "task": session[3],
+        "status": session[4],
+        "createdAt": session[5],
+        "updatedAt": session[6],
+        "completedAt": session[7],
+        "instances": [_instance(row) for row in instances],
+        "chatHistory": [
+            # A call for each message would cost as much as the rest.
+            {"id": row[0], "role": row[2], "content": row[3], "timestamp": row[4], "instanceId": row[5]}
+            if row[7] is None
+            else _rescued_message(row)
+            for row in messages
+        ],
+        "model": session[8],
+        "timeoutSeconds": session[9],
+        "preserveWorktrees": None if preserve is None else bool(preserve),
+        "winnerId": session[11],
+        "runtimeMix": list(runtimes),
+        "totalDuration": session[12],
+        "totalFilesChanged": session[13],
+        "totalLinesAdded": session[14],
+        "totalLinesDeleted": session[15],
+    }
+    rescued = _parse(session[17]) if session[17] is not None else {}
+    if not document["runtimeMix"] and "runtime_mix" not in rescued.get("columns", {}):
+        document["runtimeMix"] = None
+    _lay_over(document, rescued, _SESSION_RESCUED)
+    return cast(WorktreeSession, document)
+
+
+def _instance(row: Row) -> dict[str, Any]:
+    instance = dict(zip(INSTANCE_MEMBERS, row[1:16], strict=True))
+    if row[17] is not None:
+        _lay_over(instance, _parse(row[17]), {"instance_id": "instanceId"})
+    return instance
+
+
+def _rescued_message(row: Row) -> dict[str, Any]:
+    name, _, role, content, timestamp, instance, _, rescued = row
+    message = {"id": name, "role": role, "content": content, "timestamp": timestamp, "instanceId": instance}
+    _lay_over(message, _parse(rescued), {"id": "id", "content": "content"})
+    return message

@@ -1,0 +1,253 @@
+"""Schema steps: the numbered changes of the tables, from ``schemas/sql/``, applied through sqlite-utils.
+
+A step and the record of it commit together. A shipped step is never edited; a later one adds to it.
+"""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from contextlib import closing
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from migrator.database import queries
+from migrator.errors import SchemaError, sqlite_errors
+from migrator.resources import schemas
+
+if TYPE_CHECKING:
+    from sqlite_utils import Database, Migrations
+
+STEP_SET = "migrator"
+# The step that brought the ledger, the quarantine and whatever else losslessness needs.
+LEDGER_VERSION = 2
+_COMMENT = re.compile(r"--[^\n]*")
+
+
+@dataclass(frozen=True)
+class SchemaStep:
+    """One numbered change of the tables.
+
+    :ivar name: the file's name without its endings, e.g. ``0002_lossless``
+    """
+
+    number: int
+    name: str
+    up: Path
+    down: Path
+
+    def statements(self) -> list[str]:
+        """The statements that apply it, one by one."""
+        return split_statements(self.up.read_text(encoding="utf-8"))
+
+    def reverse_statements(self) -> list[str]:
+        """The statements that undo it."""
+        return split_statements(self.down.read_text(encoding="utf-8"))
+
+
+@dataclass(frozen=True)
+class StepState:
+    """A step, and when it was applied (RFC 3339), or None."""
+
+    name: str
+    applied_at: str | None
+
+
+@cache
+def steps() -> tuple[SchemaStep, ...]:
+    """Every step that this version knows, in order."""
+    found = []
+    for up in sorted((schemas() / "sql").glob("*.up.sql")):
+        name = up.name.removesuffix(".up.sql")
+        found.append(SchemaStep(int(name[:4]), name, up, up.with_name(name + ".down.sql")))
+    return tuple(found)
+
+
+def latest_version() -> int:
+    """The number of the last step that this version knows."""
+    return steps()[-1].number
+
+
+def split_statements(script: str) -> list[str]:
+    """The statements of a script, without the PRAGMAs: those set up a connection, and can't run in a transaction."""
+    statements, pending = [], ""
+    for line in script.splitlines(keepends=True):
+        pending += line
+        if ";" in line and sqlite3.complete_statement(pending):
+            statements.append(pending.strip())
+            pending = ""
+    bare = [(statement, _COMMENT.sub("", statement).strip()) for statement in statements]
+    return [statement for statement, text in bare if text and not text.upper().startswith("PRAGMA")]
+
+
+def version(connection: sqlite3.Connection) -> int:
+    """The number of the last step applied; 0 for a database with no tables of ours.
+
+    A database that the desktop app made has the tables of step 1 and no record of ours.
+    """
+    if not connection.execute(queries.TABLE_EXISTS, ("migration_metadata",)).fetchone():
+        return 0
+    row = connection.execute(queries.SCHEMA_VERSION).fetchone()
+    return int(row[0]) if row else 1
+
+
+def require_known(connection: sqlite3.Connection, path: Path | str) -> int:
+    """The version of the tables.
+
+    :raises SchemaError: it is newer than this program
+    """
+    with sqlite_errors("read the schema version", path):
+        found = version(connection)
+    if found > latest_version():
+        raise SchemaError(
+            f"The database {path} has schema version {found}; this migrator knows versions up to {latest_version()}.",
+            hint="Nothing was touched. Use the version of migrator that came with the newer app.",
+        )
+    return found
+
+
+def apply(connection: sqlite3.Connection, path: Path | str) -> list[str]:
+    """Apply every step that is not applied yet, each in one transaction with its record.
+
+    :returns: the names of the steps applied
+    :raises SchemaError: the database has other tables, or newer ones
+    """
+    from sqlite_utils import (
+        Database,
+    )  # takes a tenth of a second to load: only who changes tables pays for it
+
+    before = require_known(connection, path)
+    with sqlite_errors("apply a schema step", path):
+        recorded = {state.name for state in status(connection, path) if state.applied_at}
+        unrecorded = [step for step in steps() if step.number <= before and step.name not in recorded]
+        if unrecorded or before == 0:
+            _require_ours(connection, before, path)
+        database = Database(connection, recursive_triggers=False, execute_plugins=False)
+        if unrecorded:
+            _adopt(database, unrecorded)
+        migrations = _migrations()
+        pending = [step.name for step in migrations.pending(database)]
+        migrations.apply(database)
+    return pending
+
+
+def _migrations() -> Migrations:
+    from sqlite_utils import Migrations
+
+    migrations = Migrations(STEP_SET)
+    for step in steps():
+
+        def run(database: Database, step: SchemaStep = step) -> None:
+            for statement in step.statements():
+                database.execute(statement)
+
+        migrations(name=step.name)(run)
+    return migrations
+
+
+def _require_ours(connection: sqlite3.Connection, found: int, path: Path | str) -> None:
+    """
+    :raises SchemaError: the tables differ from what the steps make
+    """
+    if found == 0:
+        with closing(fresh()) as model:
+            foreign = sorted(_objects(model).keys() & _objects(connection).keys())
+        if foreign:
+            raise SchemaError(
+                f"The database {path} has tables of the same names that are not ours: {', '.join(foreign)}.",
+                hint="Nothing was touched. Move it away and run 'migrator migrate' again.",
+            )
+    differing = sorted(differences(connection, found))
+    if differing:
+        raise SchemaError(
+            f"The database {path} says it has schema version {found}, but differs from it in: {', '.join(differing)}.",
+            hint="Nothing was touched. Move it away, or restore it from a backup, and run 'migrator migrate' again.",
+        )
+
+
+def _adopt(database: Database, unrecorded: list[SchemaStep]) -> None:
+    """Record the steps that the tables have and nobody recorded: the desktop app makes those of step 1 by itself."""
+    from sqlite_utils import Migrations
+
+    with database.atomic():
+        known = Migrations(STEP_SET)
+        for step in unrecorded:
+            known(name=step.name)(lambda _: None)
+        known.apply(database)
+
+
+def differences(connection: sqlite3.Connection, number: int) -> set[str]:
+    """The names of our tables, indexes and views that differ from what the steps up to ``number`` make.
+
+    Things of other names are somebody else's and don't count.
+    """
+    with closing(fresh(number)) as model:
+        expected, found = _objects(model), _objects(connection)
+    return {name for name, sql in expected.items() if found.get(name) != sql}
+
+
+def fresh(number: int | None = None) -> sqlite3.Connection:
+    """A new database in memory with the steps up to ``number`` (all of them for None)."""
+    connection = sqlite3.connect(":memory:", isolation_level=None)
+    for step in steps():
+        if number is None or step.number <= number:
+            for statement in step.statements():
+                connection.execute(statement)
+    return connection
+
+
+def _objects(connection: sqlite3.Connection) -> dict[str, str]:
+    rows = connection.execute(queries.SCHEMA_OBJECTS).fetchall()
+    return {name: " ".join(_COMMENT.sub("", sql).split()) for name, sql in rows}
+
+
+def status(connection: sqlite3.Connection, path: Path | str) -> list[StepState]:
+    """Every step that this version knows, with the time at which it was applied."""
+    with sqlite_errors("read the schema steps", path):
+        applied: dict[str, str] = {}
+        if connection.execute(queries.TABLE_EXISTS, ("_sqlite_migrations",)).fetchone():
+            applied = dict(connection.execute(queries.APPLIED_STEPS, (STEP_SET,)).fetchall())
+    return [StepState(step.name, applied.get(step.name)) for step in steps()]
+
+
+def set_indexes_aside(connection: sqlite3.Connection) -> list[str]:
+    """Drop every index that enforces nothing, and return the statements that make them again.
+
+    Building an index over rows that are there costs a fraction of keeping it up to date row by row.
+    """
+    indexes = connection.execute(queries.PLAIN_INDEXES).fetchall()
+    for name, _ in indexes:
+        connection.execute(f'DROP INDEX "{name}"')
+    return [sql for _, sql in indexes]
+
+
+def revert(connection: sqlite3.Connection, path: Path | str) -> str:
+    """Undo the last step and its record in one transaction; whether that may be is the caller's to judge.
+
+    :returns: the name of the step
+    :raises SchemaError: there is nothing to undo, or the tables are newer than this program
+    """
+    found = require_known(connection, path)
+    if found == 0:
+        raise SchemaError(f"The database {path} has no schema step to undo.", hint="'migrator schema apply' makes one.")
+    step = next(step for step in steps() if step.number == found)
+    with sqlite_errors("undo a schema step", path):
+        # A table with rows is dropped child by child; the steps keep their order right by themselves.
+        connection.execute("PRAGMA foreign_keys = OFF")
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                for statement in step.reverse_statements():
+                    connection.execute(statement)
+                if connection.execute(queries.TABLE_EXISTS, ("_sqlite_migrations",)).fetchone():
+                    connection.execute(queries.FORGET_STEP, (STEP_SET, step.name))
+                connection.execute("COMMIT")
+            except BaseException:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+                raise
+        finally:
+            connection.execute("PRAGMA foreign_keys = ON")
+    return step.name
