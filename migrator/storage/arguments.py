@@ -1,0 +1,127 @@
+"""What every store checks before it looks at its data, and the words in which it refuses."""
+
+from __future__ import annotations
+
+import logging
+import os
+from typing import Any, NamedTuple
+
+import orjson
+
+from migrator.document import ChatMessage, WorktreeSession, app_element, read_element
+from migrator.errors import InstanceNotFound, SessionAlreadyExists, SessionNotFound, ValidationError, WorkspaceNotFound
+from migrator.exact_json import Unreadable, to_json
+from migrator.validation import shown
+from migrator.workspace import HASH_PATTERN, UNKNOWN_PREFIX, hash_of_text, hashed_path
+
+_LOG = logging.getLogger("migrator")
+
+
+class Place(NamedTuple):
+    """A workspace as the stores know it.
+
+    :ivar hash: what its file is named by
+    :ivar path: the path that the hash is of; None where the caller knows only the hash
+    """
+
+    hash: str
+    path: str | None
+
+
+def place_of(workspace_path: Any) -> Place:
+    """Where a workspace path leads to; ``unknown:<hash>`` leads to the workspace of that hash.
+
+    :raises ValidationError: it is empty or blank
+    """
+    if not isinstance(workspace_path, (str, os.PathLike)):
+        raise ValidationError(f"A workspace path is a text, not {_shown(workspace_path)}.")
+    text = os.fspath(workspace_path)
+    if not text.strip():
+        raise ValidationError("The workspace path is empty.", hint="Open a workspace first.")
+    known_hash = text.removeprefix(UNKNOWN_PREFIX)
+    if known_hash != text and HASH_PATTERN.fullmatch(known_hash):
+        return Place(known_hash, None)
+    path = hashed_path(text)
+    return Place(hash_of_text(path), path)
+
+
+def place_to_list(workspace_path: Any) -> Place | None:
+    """The same where a blank path means "no sessions": None, and a warning in the log."""
+    if isinstance(workspace_path, str) and not workspace_path.strip():
+        _LOG.warning("The sessions of an empty workspace path were asked for: there are none.")
+        return None
+    return place_of(workspace_path)
+
+
+def _shown(value: Any) -> str:
+    return shown(value) if value is None or isinstance(value, (bool, int, float, str)) else f"a {type(value).__name__}"
+
+
+def require_text(value: Any, what: str) -> None:
+    """
+    :raises ValidationError: the value is no text that UTF-8 can hold
+    """
+    if isinstance(value, str):
+        try:
+            value.encode("utf-8")
+        except UnicodeEncodeError:
+            raise ValidationError(f"{what} holds half of a surrogate pair, which UTF-8 can't hold.") from None
+    else:
+        raise ValidationError(f"{what} is a text, not {_shown(value)}.")
+
+
+def require_number(value: Any, what: str) -> None:
+    """
+    :raises ValidationError: the value is no integer
+    """
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise ValidationError(f"{what} is a number, not {_shown(value)}.")
+
+
+def as_stored(session: WorktreeSession) -> WorktreeSession:
+    """A valid document as it will be read back, sharing nothing with the one given.
+
+    :raises ValidationError: it holds a number that can't be read back
+    """
+    found: WorktreeSession = _read_back(app_element(session))
+    return found
+
+
+def message_as_stored(message: ChatMessage) -> ChatMessage:
+    """The same for a valid chat message."""
+    found: ChatMessage = _read_back(to_json(message).encode())
+    return found
+
+
+def _read_back(raw: bytes) -> Any:
+    try:
+        parsed = orjson.loads(raw)
+    except orjson.JSONDecodeError:  # a number beyond every double
+        parsed = None
+    try:
+        return read_element(raw, parsed).value
+    except Unreadable as error:
+        raise ValidationError(f"This can't be kept: it holds {error.reason}.") from error
+
+
+def workspace_not_found(place: Place) -> WorkspaceNotFound:
+    """The store has never seen the workspace."""
+    named = shown(place.path) if place.path else f"of the hash {place.hash}"
+    return WorkspaceNotFound(f"No workspace {named} is known.", hint="It has had no sessions yet.")
+
+
+def session_not_found(session_id: str) -> SessionNotFound:
+    """The workspace has no session of that id."""
+    return SessionNotFound(f"The workspace has no session {shown(session_id)}.")
+
+
+def session_exists(session_id: str) -> SessionAlreadyExists:
+    """The workspace has a session of that id already."""
+    return SessionAlreadyExists(
+        f"The workspace has a session {shown(session_id)} already.", hint="Update it, or take another id."
+    )
+
+
+def instance_not_found(session_id: str, instance_id: int) -> InstanceNotFound:
+    """The session has no instance of that number."""
+    return InstanceNotFound(f"The session {shown(session_id)} has no instance {instance_id}.")

@@ -1,0 +1,51 @@
+"""storage.json, the feature flag: which backend the app runs on.
+
+It points at a store and is written after what it points at; where it disagrees with the database's own record, that
+was a flip which something interrupted, and the database is right.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from migrator import durable
+from migrator.data_dir import DEFAULT_DATABASE, DataDir
+
+Backend = Literal["json", "sqlite", "hybrid"]
+BACKENDS: tuple[Backend, ...] = get_args(Backend)
+
+
+def read_flag(path: Path) -> Backend | None:
+    """The backend that the file names; None where there is no file, or none that makes sense."""
+    named = _content(path).get("backend")
+    return named if named in BACKENDS else None
+
+
+def write_flag(places: DataDir, backend: Backend) -> None:
+    """Point the app at a backend, and at a database that is not in the data directory; nothing where it does already.
+
+    Whoever opens the data directory without a word about the database finds it there: see ``resolve_data_dir``.
+    """
+    path = places.flag
+    elsewhere = places.database != path.parent / DEFAULT_DATABASE
+    database = os.fspath(places.database) if elsewhere else None
+    known = _content(path)
+    if known.get("backend") == backend and known.get("database") == database:
+        return
+    content = {"backend": backend, "changed_at": datetime.now(UTC).isoformat(timespec="seconds")}
+    if database is not None:
+        content["database"] = database
+    durable.make_private_folder(path.parent)
+    durable.replace(path, [json.dumps(content, indent=2).encode() + b"\n"])
+
+
+def _content(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}

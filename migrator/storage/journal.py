@@ -1,0 +1,196 @@
+"""What a trial of both stores has to remember: which workspaces the second store may lack, and what was found.
+
+It is an SQLite database of its own. Appending to a file would do for one process; here several write at once, a crash
+must leave no torn record, and counts are asked for without reading everything that ever happened.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from migrator.database import queries
+from migrator.database.connection import connect, snapshot, transaction
+from migrator.database.pool import ConnectionPool
+from migrator.database.schema import split_statements
+from migrator.resources import schemas
+from migrator.storage import timestamps
+from migrator.storage.arguments import Place
+from migrator.workspace import placeholder
+
+_ACQUIRE_TIMEOUT = 3.0
+
+
+@dataclass(frozen=True)
+class TrialStats:
+    """What a trial of both stores recorded.
+
+    :ivar writes: writes that the first store took
+    :ivar failures: of the second store, writing or reading; each left a repair to do
+    :ivar pending_repairs: workspaces that the second store may lack something of
+    :ivar comparisons: reads that were made of both stores
+    :ivar differences: comparisons that found one
+    """
+
+    writes: int
+    failures: int
+    pending_repairs: int
+    comparisons: int
+    differences: int
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Where the two stores answered differently.
+
+    :ivar operation: what was asked
+    :ivar session_id: of the first document that differs
+    :ivar primary_digest: the ``document_digest`` in the first store, or None where it has no such document
+    :ivar secondary_digest: likewise in the second
+    """
+
+    workspace_path: str
+    operation: str
+    session_id: str
+    primary_digest: str | None
+    secondary_digest: str | None
+    found_at: str
+
+
+def read_trial(path: Path) -> TrialStats | None:
+    """What the journal at ``path`` holds, or None where there is none.
+
+    :raises ConnectionFailed: it can't be read
+    """
+    if not path.exists():
+        return None
+    connection = connect(path, read_only=True)
+    try:
+        with snapshot(connection, path, "read the trial's journal"):
+            return _stats(connection)
+    finally:
+        connection.close()
+
+
+def _stats(connection: sqlite3.Connection) -> TrialStats | None:
+    if not connection.execute(queries.TABLE_EXISTS, ("trial_counts",)).fetchone():
+        return None
+    return TrialStats(*connection.execute(queries.JOURNAL_STATS).fetchone())
+
+
+class Journal:
+    """Everything that returns is on the disk.
+
+    :raises ConnectionFailed: it can't be opened
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._pool = ConnectionPool(self._connect, size=1, acquire_timeout=_ACQUIRE_TIMEOUT)
+        with self._changing("begin"):
+            pass
+
+    def _connect(self) -> sqlite3.Connection:
+        connection = connect(self._path, create=True, shared_between_threads=True)
+        try:
+            connection.execute("PRAGMA synchronous = FULL")  # an intent that a power cut takes away is no intent
+            with transaction(connection, self._path, "make the tables"):
+                for statement in split_statements((schemas() / "sql" / "hybrid_journal.sql").read_text("utf-8")):
+                    connection.execute(statement)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    @contextmanager
+    def _changing(self, action: str) -> Iterator[sqlite3.Connection]:
+        with self._pool.connection() as connection, transaction(connection, self._path, action):
+            yield connection
+
+    @contextmanager
+    def _reading(self) -> Iterator[sqlite3.Connection]:
+        with self._pool.connection() as connection, snapshot(connection, self._path, "read the trial's journal"):
+            yield connection
+
+    def intend(self, place: Place) -> int:
+        """Record that the workspace is about to be written; returns the record's number."""
+        with self._changing("record what is to be written") as connection:
+            return _pend(connection, place, None)
+
+    def withdraw(self, intent: int) -> None:
+        """Nothing was written."""
+        with self._changing("take back a record") as connection:
+            connection.execute(queries.JOURNAL_FORGET, (intent,))
+
+    def written(self, intent: int, comparisons: int) -> None:
+        """Both stores have it."""
+        with self._changing("record a write") as connection:
+            connection.execute(queries.JOURNAL_FORGET, (intent,))
+            connection.execute(queries.JOURNAL_COUNT, (1, 0, comparisons, 0))
+
+    def failed(self, intent: int, error: str) -> None:
+        """The first store has it, the second does not."""
+        with self._changing("record a failed write") as connection:
+            connection.execute(queries.JOURNAL_FAILED, (error, intent))
+            connection.execute(queries.JOURNAL_COUNT, (1, 1, 0, 0))
+
+    def unreadable(self, place: Place, error: str) -> None:
+        """The second store could not be read."""
+        with self._changing("record a failed comparison") as connection:
+            _pend(connection, place, error)
+            connection.execute(queries.JOURNAL_COUNT, (0, 1, 0, 0))
+
+    def differ(self, place: Place, operation: str, session_id: str, digests: tuple[str | None, str | None]) -> None:
+        """The stores answered differently: to be repaired as well."""
+        with self._changing("record a difference") as connection:
+            _pend(connection, place, f"{operation} found a difference")
+            values = (*_named(place), operation, session_id, *digests, timestamps.now())
+            connection.execute(queries.JOURNAL_DIFFER, values)
+            connection.execute(queries.JOURNAL_COUNT, (0, 0, 0, 1))
+
+    def compared(self, comparisons: int) -> None:
+        """So many comparisons were made."""
+        with self._changing("count comparisons") as connection:
+            connection.execute(queries.JOURNAL_COUNT, (0, 0, comparisons, 0))
+
+    def newest(self, place: Place) -> int | None:
+        """The number of the workspace's newest record, or None where nothing is pending."""
+        with self._reading() as connection:
+            newest: int | None = connection.execute(queries.JOURNAL_NEWEST, (place.hash,)).fetchone()[0]
+            return newest
+
+    def pending(self) -> list[Place]:
+        """The workspaces that are to be repaired, the longest-waiting first."""
+        with self._reading() as connection:
+            return [Place(*row) for row in connection.execute(queries.JOURNAL_PENDING)]
+
+    def repaired(self, place: Place, newest: int) -> None:
+        """The second store has all that was recorded of the workspace up to a record."""
+        with self._changing("record a repair") as connection:
+            connection.execute(queries.JOURNAL_REPAIRED, (place.hash, newest))
+
+    def differences(self) -> list[Difference]:
+        """Every difference found, in order."""
+        with self._reading() as connection:
+            return [Difference(*row) for row in connection.execute(queries.JOURNAL_DIFFERENCES)]
+
+    def stats(self) -> TrialStats:
+        """The counts of the whole trial, all processes together."""
+        with self._reading() as connection:
+            return TrialStats(*connection.execute(queries.JOURNAL_STATS).fetchone())
+
+    def close(self) -> None:
+        """Let go of the database."""
+        self._pool.close()
+
+
+def _pend(connection: sqlite3.Connection, place: Place, error: str | None) -> int:
+    cursor = connection.execute(queries.JOURNAL_PEND, (*_named(place), timestamps.now(), error))
+    return int(cursor.lastrowid or 0)
+
+
+def _named(place: Place) -> tuple[str, str]:
+    return place.hash, place.path or placeholder(place.hash)

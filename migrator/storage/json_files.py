@@ -1,0 +1,247 @@
+"""The app's legacy store: one JSON file per workspace, the same names and bytes, but written atomically and locked.
+
+A file that can't be read, or holds anything that is no valid session, is an error, never an empty list; and nothing
+of it is overwritten.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from migrator import durable
+from migrator.data_dir import DataDir
+from migrator.document import ChatMessage, WorktreeSession, app_format, normal_form, read_element
+from migrator.errors import ConnectionFailed, Problem, SourceFileError, StorageIOError, ValidationError, os_errors
+from migrator.exact_json import Unreadable
+from migrator.json_array import Element, read_array
+from migrator.storage import timestamps
+from migrator.storage.arguments import (
+    Place,
+    as_stored,
+    instance_not_found,
+    message_as_stored,
+    place_of,
+    place_to_list,
+    require_number,
+    require_text,
+    session_exists,
+    session_not_found,
+    workspace_not_found,
+)
+from migrator.storage.filtering import Filtering
+from migrator.storage.protocol import SessionFilters
+from migrator.validation import is_valid, problems, require_message, require_session
+
+LOCK_TIMEOUT = 3.0  # seconds
+_POLL = 0.01  # seconds between two attempts: a change takes a few milliseconds
+
+
+class JsonStorage:
+    """Sessions in ``sessions/<hash>.json``: see SessionStorage for what it promises.
+
+    :param lock_timeout: seconds to wait for another program that changes the same workspace
+    """
+
+    def __init__(self, data_dir: DataDir, *, lock_timeout: float = LOCK_TIMEOUT) -> None:
+        self._data_dir = data_dir
+        self._lock_timeout = lock_timeout
+        self._closed = False
+
+    def create_session(self, workspace_path: str, session: WorktreeSession) -> WorktreeSession:
+        place = place_of(workspace_path)
+        require_session(session)
+        stored = as_stored(session)
+        with self._changing(place, create=True) as documents:
+            if any(document["id"] == stored["id"] for document in documents):
+                raise session_exists(stored["id"])
+            documents.append(stored)
+        return stored
+
+    def update_session(self, workspace_path: str, session: WorktreeSession) -> WorktreeSession:
+        place = place_of(workspace_path)
+        require_session(session)
+        stored = as_stored(session)
+        with self._changing(place) as documents:
+            documents[_first(documents, stored["id"])] = stored
+        return stored
+
+    def get_session(self, workspace_path: str, session_id: str) -> WorktreeSession:
+        place = place_of(workspace_path)
+        require_text(session_id, "A session id")
+        documents = self._read(place)
+        if documents is None:
+            raise workspace_not_found(place)
+        return normal_form(documents[_first(documents, session_id)])
+
+    def get_all_sessions(self, workspace_path: str) -> list[WorktreeSession]:
+        place = place_to_list(workspace_path)
+        documents = self._read(place) if place else None
+        return [normal_form(document) for document in documents or ()]
+
+    def delete_session(self, workspace_path: str, session_id: str) -> None:
+        place = place_of(workspace_path)
+        require_text(session_id, "A session id")
+        with self._changing(place) as documents:
+            _first(documents, session_id)
+            documents[:] = [document for document in documents if document["id"] != session_id]
+
+    def add_chat_message(
+        self, workspace_path: str, session_id: str, message: ChatMessage, *, updated_at: str | None = None
+    ) -> WorktreeSession:
+        place = place_of(workspace_path)
+        require_text(session_id, "A session id")
+        require_message(message)
+        stored = message_as_stored(message)
+        return self._edit(place, session_id, updated_at, lambda document: document["chatHistory"].append(stored))
+
+    def append_chat_message(
+        self, workspace_path: str, session_id: str, message: ChatMessage, *, updated_at: str | None = None
+    ) -> None:
+        self.add_chat_message(workspace_path, session_id, message, updated_at=updated_at)
+
+    def update_instance_status(
+        self, workspace_path: str, session_id: str, instance_id: int, status: str, *, updated_at: str | None = None
+    ) -> WorktreeSession:
+        place = place_of(workspace_path)
+        require_text(session_id, "A session id")
+        require_number(instance_id, "An instance id")
+        require_text(status, "A status")
+        return self._edit(place, session_id, updated_at, partial(_set_status, instance_id=instance_id, status=status))
+
+    def set_instance_status(
+        self, workspace_path: str, session_id: str, instance_id: int, status: str, *, updated_at: str | None = None
+    ) -> None:
+        self.update_instance_status(workspace_path, session_id, instance_id, status, updated_at=updated_at)
+
+    def search_sessions(self, workspace_path: str, filters: SessionFilters | None = None) -> list[WorktreeSession]:
+        documents = self._read(place_of(workspace_path))
+        return [normal_form(document) for document in Filtering(filters).apply(documents or ())]
+
+    def replace_workspace(self, workspace_path: str, documents: Iterable[WorktreeSession]) -> None:
+        place = place_of(workspace_path)
+        replacements = []
+        for document in documents:
+            require_session(document)
+            replacements.append(document)
+        with self._changing(place, create=True) as present:
+            present[:] = replacements
+
+    def close(self) -> None:
+        self._closed = True
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _edit(
+        self, place: Place, session_id: str, updated_at: str | None, change: Callable[[WorktreeSession], None]
+    ) -> WorktreeSession:
+        if updated_at is not None:
+            require_text(updated_at, "A timestamp")
+        with self._changing(place) as documents:
+            index = _first(documents, session_id)
+            document = normal_form(documents[index])
+            change(document)
+            document["updatedAt"] = updated_at or timestamps.now()
+            documents[index] = document = normal_form(document)
+        return document
+
+    @contextmanager
+    def _changing(self, place: Place, *, create: bool = False) -> Iterator[list[WorktreeSession]]:
+        """The documents of a workspace, written back at the end of the block unless it raises."""
+        with self._locked(place):
+            documents = self._read(place)
+            if documents is None and not create:
+                raise workspace_not_found(place)
+            documents = documents or []
+            yield documents
+            target = Path(os.path.realpath(self._path(place)))  # a link stays one
+            durable.make_private_folder(target.parent)
+            durable.replace(target, app_format(documents))
+
+    @contextmanager
+    def _locked(self, place: Place) -> Iterator[None]:
+        from filelock import FileLock, Timeout  # only who writes pays for its loading
+
+        self._require_open()
+        path = self._data_dir.locks / f"{place.hash}.lock"
+        durable.make_private_folder(path.parent)
+        lock = FileLock(path, timeout=self._lock_timeout, mode=0o600, poll_interval=_POLL)
+        with os_errors("lock", path):
+            try:
+                lock.acquire()
+            except Timeout:
+                raise ConnectionFailed(
+                    f"Another program has been changing {self._path(place)} for {self._lock_timeout:g} seconds.",
+                    hint="Nothing was changed: try again in a moment, or close the other program.",
+                ) from None
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def _path(self, place: Place) -> Path:
+        return self._data_dir.sessions / f"{place.hash}.json"
+
+    def _read(self, place: Place) -> list[WorktreeSession] | None:
+        """Every document of a workspace's file, in order; None where there is no file."""
+        self._require_open()
+        path = self._path(place)
+        with os_errors("read", path):
+            try:
+                with open(path, "rb", buffering=0) as file:
+                    return [_document(element, path) for element in read_array(file)]
+            except FileNotFoundError:
+                return None
+            except SourceFileError as error:
+                raise StorageIOError(
+                    f"Cannot read {path}: {error.message}",
+                    hint="Nothing of it was changed. 'migrator migrate --salvage' takes what is whole.",
+                ) from error
+
+    def _require_open(self) -> None:
+        if self._closed:
+            raise ConnectionFailed("This store is closed.", hint="Open it again.")
+
+
+def _document(element: Element, path: Path) -> WorktreeSession:
+    try:
+        document: WorktreeSession = read_element(element.raw, element.value).value
+    except Unreadable as error:
+        reasons = [Problem(error.pointer, error.reason, "JSON that can be kept")]
+    else:
+        if is_valid(document):
+            return document
+        reasons = problems(document)
+    reasons = [reason._replace(pointer=f"/{element.position}{reason.pointer}") for reason in reasons]
+    raise ValidationError(
+        f"{path}, session {element.position}, is not a valid session: {'; '.join(map(str, reasons[:5]))}.",
+        reasons,
+        hint="Nothing of the file was changed. 'migrator migrate' moves what is valid, and keeps the rest.",
+    )
+
+
+def _first(documents: list[WorktreeSession], session_id: str) -> int:
+    """The index of the first document of that id."""
+    for index, document in enumerate(documents):
+        if document["id"] == session_id:
+            return index
+    raise session_not_found(session_id)
+
+
+def _set_status(document: WorktreeSession, *, instance_id: int, status: str) -> None:
+    for instance in document["instances"]:
+        if instance["instanceId"] == instance_id:
+            instance["status"] = status
+            return
+    raise instance_not_found(document["id"], instance_id)

@@ -1,0 +1,109 @@
+"""Stores that pass every call on to another one, chosen by the workspace: the shape of every wrapper."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import TracebackType
+from typing import TYPE_CHECKING, NoReturn, Self
+
+from migrator.document import ChatMessage, WorktreeSession
+from migrator.errors import StaleStoreError
+from migrator.workspace import workspace_hash
+
+if TYPE_CHECKING:
+    from migrator.storage.protocol import SessionFilters, SessionStorage
+
+
+class RoutedStorage:
+    """Passes each operation on to the store that :meth:`reader` or :meth:`writer` names for the workspace."""
+
+    def __init__(self, *stores: SessionStorage) -> None:
+        self._stores = stores
+
+    def reader(self, workspace_path: str) -> SessionStorage:
+        """The store that reads of this workspace go to."""
+        raise NotImplementedError
+
+    def writer(self, workspace_path: str) -> SessionStorage:
+        """The store that writes of this workspace go to."""
+        return self.reader(workspace_path)
+
+    def create_session(self, workspace_path: str, session: WorktreeSession) -> WorktreeSession:
+        return self.writer(workspace_path).create_session(workspace_path, session)
+
+    def update_session(self, workspace_path: str, session: WorktreeSession) -> WorktreeSession:
+        return self.writer(workspace_path).update_session(workspace_path, session)
+
+    def get_session(self, workspace_path: str, session_id: str) -> WorktreeSession:
+        return self.reader(workspace_path).get_session(workspace_path, session_id)
+
+    def get_all_sessions(self, workspace_path: str) -> list[WorktreeSession]:
+        return self.reader(workspace_path).get_all_sessions(workspace_path)
+
+    def delete_session(self, workspace_path: str, session_id: str) -> None:
+        self.writer(workspace_path).delete_session(workspace_path, session_id)
+
+    def add_chat_message(self, workspace_path: str, session_id: str, message: ChatMessage) -> WorktreeSession:
+        return self.writer(workspace_path).add_chat_message(workspace_path, session_id, message)
+
+    def append_chat_message(self, workspace_path: str, session_id: str, message: ChatMessage) -> None:
+        self.writer(workspace_path).append_chat_message(workspace_path, session_id, message)
+
+    def update_instance_status(
+        self, workspace_path: str, session_id: str, instance_id: int, status: str
+    ) -> WorktreeSession:
+        return self.writer(workspace_path).update_instance_status(workspace_path, session_id, instance_id, status)
+
+    def set_instance_status(self, workspace_path: str, session_id: str, instance_id: int, status: str) -> None:
+        self.writer(workspace_path).set_instance_status(workspace_path, session_id, instance_id, status)
+
+    def search_sessions(self, workspace_path: str, filters: SessionFilters) -> list[WorktreeSession]:
+        return self.reader(workspace_path).search_sessions(workspace_path, filters)
+
+    def close(self) -> None:
+        for store in self._stores:
+            store.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class PartlyMigrated(RoutedStorage):
+    """SQLite for the workspaces that were migrated, the JSON files for those whose file could not be.
+
+    :param failed: tells by its hash whether a workspace's file failed
+    """
+
+    def __init__(self, migrated: SessionStorage, json_files: SessionStorage, failed: Callable[[str], bool]) -> None:
+        super().__init__(migrated, json_files)
+        self._migrated = migrated
+        self._json_files = json_files
+        self._failed = failed
+
+    def reader(self, workspace_path: str) -> SessionStorage:
+        if workspace_path.strip() and self._failed(workspace_hash(workspace_path)):
+            return self._json_files
+        return self._migrated
+
+
+class ReadOnly(RoutedStorage):
+    """A store that may be read and not written, because it is not, or may not be, the truth.
+
+    :param refusal: why, and the way out
+    """
+
+    def __init__(self, store: SessionStorage, refusal: str) -> None:
+        super().__init__(store)
+        self._store = store
+        self._refusal = refusal
+
+    def reader(self, workspace_path: str) -> SessionStorage:  # noqa: ARG002 - one store for all
+        return self._store
+
+    def writer(self, workspace_path: str) -> NoReturn:
+        raise StaleStoreError(f"Cannot write to {workspace_path!r}: {self._refusal}")

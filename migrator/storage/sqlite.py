@@ -1,0 +1,298 @@
+"""The SQLite store: what SessionStorage promises, on the tables that the migration fills."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from migrator.database import queries, schema
+from migrator.database.connection import BUSY_TIMEOUT, MEMORY, connect, snapshot, transaction
+from migrator.database.documents import (
+    append_message,
+    delete_document,
+    ensure_workspace,
+    find_instance,
+    find_workspace,
+    insert_behind,
+    keys_of,
+    read_chosen,
+    read_document,
+    read_workspace,
+    replace_document,
+)
+from migrator.database.mirror import replace_all
+from migrator.database.pool import ConnectionPool
+from migrator.database.search import read_summaries
+from migrator.database.upgrade import back_up_before_steps
+from migrator.document import ChatMessage, WorktreeSession
+from migrator.errors import MigratorError
+from migrator.storage import timestamps
+from migrator.storage.arguments import (
+    Place,
+    as_stored,
+    instance_not_found,
+    message_as_stored,
+    place_of,
+    place_to_list,
+    require_number,
+    require_text,
+    session_exists,
+    session_not_found,
+    workspace_not_found,
+)
+from migrator.storage.filtering import Filtering
+from migrator.storage.protocol import SessionFilters
+from migrator.validation import require_message, require_session
+from migrator.workspace import is_placeholder
+
+POOL_SIZE = 5
+ACQUIRE_TIMEOUT = 3.0  # seconds
+CACHE_SIZE = -20_000  # KiB: 20 MB, which hold most workspaces whole
+
+
+class SqliteStorage:
+    """Sessions in an SQLite database: see SessionStorage for what it promises. For threads, processes and forks.
+
+    A database that is new or behind gets the schema steps that it lacks.
+
+    :param path: the file, or ``:memory:`` for a store that lives as long as this object, on one connection
+    :param acquire_timeout: seconds to wait for a connection of the pool
+    :param busy_timeout: seconds to wait for another process's lock
+    :param cache_size: as in SQLite's PRAGMA: pages, or KiB where negative; None takes CACHE_SIZE
+    :param mmap_size: bytes
+    :raises ConnectionFailed: it can't be opened, or is no database
+    :raises SchemaError: it is newer than this program, or has other tables
+    """
+
+    def __init__(
+        self,
+        path: Path | str,
+        *,
+        pool_size: int = POOL_SIZE,
+        acquire_timeout: float = ACQUIRE_TIMEOUT,
+        busy_timeout: float = BUSY_TIMEOUT,
+        cache_size: int | None = None,
+        mmap_size: int | None = None,
+    ) -> None:
+        self._path = path
+        self._busy_timeout = busy_timeout
+        self._cache_size = CACHE_SIZE if cache_size is None else cache_size
+        self._mmap_size = mmap_size
+        self._unnameable: set[str] = set()
+        size = 1 if str(path) == MEMORY else pool_size
+        self._pool = ConnectionPool(self._connect, size=size, acquire_timeout=acquire_timeout)
+        with self._pool.connection():
+            pass  # what is wrong with the database is said now, not at the first use
+
+    def _connect(self) -> sqlite3.Connection:
+        connection = connect(
+            self._path,
+            create=True,
+            timeout=self._busy_timeout,
+            cache_size=self._cache_size,
+            mmap_size=self._mmap_size,
+            shared_between_threads=True,
+        )
+        try:
+            if schema.require_known(connection, self._path) < schema.latest_version():
+                back_up_before_steps(connection, self._path, Path(self._path).parent / "backups")
+                with transaction(connection, self._path, "apply the schema steps"):  # one process alone does it
+                    schema.apply(connection, self._path)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def create_session(self, workspace_path: str, session: WorktreeSession) -> WorktreeSession:
+        place = place_of(workspace_path)
+        require_session(session)
+        stored = as_stored(session)
+        with self._writing(place, "create a session", create=True) as (connection, workspace_id):
+            if keys_of(connection, workspace_id, stored["id"]):
+                raise session_exists(stored["id"])
+            insert_behind(connection, stored, workspace_id=workspace_id, workspace_hash=place.hash)
+        return stored
+
+    def update_session(self, workspace_path: str, session: WorktreeSession) -> WorktreeSession:
+        place = place_of(workspace_path)
+        require_session(session)
+        stored = as_stored(session)
+        with self._writing(place, "update a session") as (connection, workspace_id):
+            replace_document(connection, _key(connection, workspace_id, stored["id"]), stored)
+        return stored
+
+    def get_session(self, workspace_path: str, session_id: str) -> WorktreeSession:
+        place = place_of(workspace_path)
+        require_text(session_id, "A session id")
+        with self._reading(place, "read a session") as (connection, workspace_id):
+            if workspace_id is None:
+                raise workspace_not_found(place)
+            return _document(connection, _key(connection, workspace_id, session_id))
+
+    def get_all_sessions(self, workspace_path: str) -> list[WorktreeSession]:
+        place = place_to_list(workspace_path)
+        if place is None:
+            return []
+        with self._reading(place, "read sessions") as (connection, workspace_id):
+            if workspace_id is None:
+                return []
+            return [stored.document for stored in read_workspace(connection, workspace_id)]
+
+    def delete_session(self, workspace_path: str, session_id: str) -> None:
+        place = place_of(workspace_path)
+        require_text(session_id, "A session id")
+        with self._writing(place, "delete a session") as (connection, workspace_id):
+            keys = keys_of(connection, workspace_id, session_id)
+            if not keys:
+                raise session_not_found(session_id)
+            for key in keys:
+                delete_document(connection, key)
+
+    def add_chat_message(
+        self, workspace_path: str, session_id: str, message: ChatMessage, *, updated_at: str | None = None
+    ) -> WorktreeSession:
+        with self._message_added(workspace_path, session_id, message, updated_at) as (connection, key):
+            return _document(connection, key)
+
+    def append_chat_message(
+        self, workspace_path: str, session_id: str, message: ChatMessage, *, updated_at: str | None = None
+    ) -> None:
+        with self._message_added(workspace_path, session_id, message, updated_at):
+            pass
+
+    @contextmanager
+    def _message_added(
+        self, workspace_path: str, session_id: str, message: ChatMessage, updated_at: str | None
+    ) -> Iterator[tuple[sqlite3.Connection, str]]:
+        place = place_of(workspace_path)
+        require_text(session_id, "A session id")
+        require_message(message)
+        stored = message_as_stored(message)
+        with self._editing(place, session_id, updated_at, "add a chat message") as (connection, key):
+            append_message(connection, key, stored)
+            yield connection, key
+
+    def update_instance_status(
+        self, workspace_path: str, session_id: str, instance_id: int, status: str, *, updated_at: str | None = None
+    ) -> WorktreeSession:
+        with self._status_set(workspace_path, session_id, instance_id, status, updated_at) as (connection, key):
+            return _document(connection, key)
+
+    def set_instance_status(
+        self, workspace_path: str, session_id: str, instance_id: int, status: str, *, updated_at: str | None = None
+    ) -> None:
+        with self._status_set(workspace_path, session_id, instance_id, status, updated_at):
+            pass
+
+    @contextmanager
+    def _status_set(
+        self, workspace_path: str, session_id: str, instance_id: int, status: str, updated_at: str | None
+    ) -> Iterator[tuple[sqlite3.Connection, str]]:
+        place = place_of(workspace_path)
+        require_text(session_id, "A session id")
+        require_number(instance_id, "An instance id")
+        require_text(status, "A status")
+        with self._editing(place, session_id, updated_at, "set an instance's status") as (connection, key):
+            row_id = find_instance(connection, key, instance_id)
+            if row_id is None:
+                raise instance_not_found(session_id, instance_id)
+            connection.execute(queries.SET_INSTANCE_STATUS, (status, row_id))
+            yield connection, key
+
+    def search_sessions(self, workspace_path: str, filters: SessionFilters | None = None) -> list[WorktreeSession]:
+        place = place_of(workspace_path)
+        filtering = Filtering(filters)
+        with self._reading(place, "search sessions") as (connection, workspace_id):
+            if workspace_id is None:
+                return []
+            summaries = read_summaries(
+                connection,
+                workspace_id,
+                statuses=filtering.statuses,
+                types=filtering.types,
+                with_agents=filtering.text is not None,
+            )
+            chosen = filtering.apply(summaries)
+            row_ids = [summary["row_id"] for summary in chosen]
+            found = {stored.key: stored.document for stored in read_chosen(connection, workspace_id, row_ids)}
+        return [found[summary["key"]] for summary in chosen]
+
+    def replace_workspace(self, workspace_path: str, documents: Iterable[WorktreeSession]) -> None:
+        place = place_of(workspace_path)
+        replacements = []
+        for document in documents:
+            require_session(document)
+            replacements.append(document)
+        with self._writing(place, "replace a workspace", create=True) as (connection, workspace_id):
+            replace_all(connection, replacements, workspace_id=workspace_id, workspace_hash=place.hash)
+
+    def close(self) -> None:
+        self._pool.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @contextmanager
+    def _reading(self, place: Place, action: str) -> Iterator[tuple[sqlite3.Connection, int | None]]:
+        """A connection on which everything read is of one state, and the workspace's row id."""
+        with self._pool.connection() as connection:
+            with snapshot(connection, self._path, action):
+                found = find_workspace(connection, place.hash)
+                yield connection, found[0] if found else None
+            if found and place.path and is_placeholder(found[1]) and place.hash not in self._unnameable:
+                self._name(connection, place)
+
+    def _name(self, connection: sqlite3.Connection, place: Place) -> None:
+        """Fill in the path of a workspace that was known by its hash alone; a reader need not succeed in that."""
+        self._unnameable.add(place.hash)
+        try:
+            with transaction(connection, self._path, "name a workspace"):
+                ensure_workspace(connection, place.hash, place.path)
+        except MigratorError:
+            return
+
+    @contextmanager
+    def _writing(self, place: Place, action: str, *, create: bool = False) -> Iterator[tuple[sqlite3.Connection, int]]:
+        """A connection in a write transaction, and the workspace's row id."""
+        with self._pool.connection() as connection, transaction(connection, self._path, action):
+            if not create and find_workspace(connection, place.hash) is None:
+                raise workspace_not_found(place)
+            workspace_id = ensure_workspace(connection, place.hash, place.path)
+            yield connection, workspace_id
+            connection.execute(queries.TOUCH_WORKSPACE, (workspace_id,))
+
+    @contextmanager
+    def _editing(
+        self, place: Place, session_id: str, updated_at: str | None, action: str
+    ) -> Iterator[tuple[sqlite3.Connection, str]]:
+        """A write transaction that changes one session, and the session's key."""
+        if updated_at is not None:
+            require_text(updated_at, "A timestamp")
+        with self._writing(place, action) as (connection, workspace_id):
+            key = _key(connection, workspace_id, session_id)
+            connection.execute(queries.SET_UPDATED_AT, (updated_at or timestamps.now(), key))
+            yield connection, key
+
+
+def _key(connection: sqlite3.Connection, workspace_id: int, session_id: str) -> str:
+    """The primary key of the first session of that id."""
+    keys = keys_of(connection, workspace_id, session_id)
+    if not keys:
+        raise session_not_found(session_id)
+    return keys[0]
+
+
+def _document(connection: sqlite3.Connection, key: str) -> WorktreeSession:
+    stored = read_document(connection, key)
+    if stored is None:
+        raise AssertionError("a key that was found in this transaction has a row")
+    return stored.document

@@ -1,0 +1,147 @@
+"""Opening the store that holds the truth: the argument, the environment, the flag, and above all the authority."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from migrator.data_dir import DataDir, resolve_data_dir
+from migrator.database import queries
+from migrator.database.connection import connect
+from migrator.database.state import Authority, state_of
+from migrator.errors import StaleStoreError, StorageIOError, UsageError, sqlite_errors
+from migrator.storage.flag import BACKENDS, Backend, read_flag, write_flag
+
+if TYPE_CHECKING:
+    from migrator.storage.protocol import SessionStorage
+
+BACKEND_VARIABLE = "STORAGE_BACKEND"
+_AUTHORITY_OF: dict[Backend, Authority] = {"json": "json", "sqlite": "sqlite", "hybrid": "sqlite"}
+
+
+def effective_backend(data_dir: DataDir, authority: Authority) -> Backend:
+    """What the app runs on: storage.json where it agrees with the authority, else the authority.
+
+    A flag that disagrees is a flip that was interrupted: the database's own record is right.
+    """
+    flag = read_flag(data_dir.flag)
+    return flag if flag is not None and _AUTHORITY_OF[flag] == authority else authority
+
+
+def open_storage(
+    data_dir: str | os.PathLike[str] | DataDir | None = None,
+    backend: str | None = None,
+    *,
+    database: str | os.PathLike[str] | None = None,
+    read_only: bool = False,
+    cache_size: int | None = None,
+    mmap_size: int | None = None,
+) -> SessionStorage:
+    """Open the store that the app runs on: ``backend``, else ``$STORAGE_BACKEND``, else storage.json, else the truth.
+
+    The authority is what ``migration_metadata`` says; a storage.json that disagrees with it is put right. A workspace
+    whose file failed to migrate is served from its JSON file.
+
+    :param read_only: take a store that is not the authority as well, to look at; writing to it raises StaleStoreError
+    :param cache_size: of SQLite, as in its PRAGMA
+    :param mmap_size: of SQLite, in bytes
+    :raises UsageError: there is no backend of that name
+    :raises StaleStoreError: the one that was asked for by name is not the authority
+    :raises ConnectionFailed: the database can't be opened
+    :raises SchemaError: it is newer than this program
+    """
+    places = data_dir if isinstance(data_dir, DataDir) else resolve_data_dir(data_dir, database)
+    authority = state_of(places.database).authority
+    agreed = effective_backend(places, authority)
+    wanted = _named(backend)
+    if wanted is None:
+        if not read_only:
+            _put_flag_right(places, agreed)
+        wanted = agreed
+    refusal = _refusal(wanted, authority, agreed)
+    if refusal is not None and not read_only:
+        raise StaleStoreError(refusal)
+    store = _open(places, wanted, cache_size=cache_size, mmap_size=mmap_size)
+    if read_only:
+        from migrator.storage.routed import ReadOnly
+
+        return ReadOnly(store, refusal or "it was opened for reading only.")
+    return store
+
+
+def _named(backend: str | None) -> Backend | None:
+    chosen = backend or os.environ.get(BACKEND_VARIABLE)
+    if not chosen:
+        return None
+    for known in BACKENDS:
+        if chosen == known:
+            return known
+    source = "The argument" if backend else f"${BACKEND_VARIABLE}"
+    raise UsageError(f"{source} names a backend {chosen!r}.", hint=f"There are {', '.join(BACKENDS)}.")
+
+
+def _put_flag_right(places: DataDir, agreed: Backend) -> None:
+    """Finish a flip that was interrupted; where there is no flag at all, none is needed."""
+    flag = read_flag(places.flag)
+    if (flag is not None or places.flag.exists()) and flag != agreed:
+        try:
+            write_flag(places, agreed)
+        except StorageIOError:
+            return  # it is a hint for people; who may not write it reads the truth all the same
+
+
+def _refusal(wanted: Backend, authority: Authority, agreed: Backend) -> str | None:
+    """Why a backend may not be written to, and the way out; None if it may."""
+    if _AUTHORITY_OF[wanted] != authority:
+        truth = {"json": "the JSON files", "sqlite": "SQLite"}[authority]
+        return (
+            f"The backend {wanted!r} was asked for, but {truth} hold{'' if authority == 'json' else 's'} the truth; "
+            f"writing would fork history. 'migrator backend {wanted}' switches with all data."
+        )
+    if wanted == "hybrid" and agreed != "hybrid":
+        return (
+            "The backend 'hybrid' was asked for, but the JSON files are not up to date. "
+            "'migrator backend hybrid' writes them and switches."
+        )
+    return None
+
+
+def _open(places: DataDir, backend: Backend, *, cache_size: int | None, mmap_size: int | None) -> SessionStorage:
+    # Each store is loaded when it is opened: an app that starts on one does not pay for the others.
+    from migrator.storage.json_files import JsonStorage
+
+    if backend == "json":
+        return JsonStorage(places)
+    from migrator.storage.sqlite import SqliteStorage
+
+    sqlite = SqliteStorage(places.database, cache_size=cache_size, mmap_size=mmap_size)
+    store: SessionStorage = sqlite
+    if backend == "hybrid":
+        from migrator.storage.hybrid import HybridStorage
+
+        store = HybridStorage(sqlite, JsonStorage(places), places.hybrid_journal)
+    failed = failed_workspaces(places)
+    if failed:
+        from migrator.storage.routed import PartlyMigrated
+
+        return PartlyMigrated(store, JsonStorage(places), lambda name: name in failed and _still_failed(places, name))
+    return store
+
+
+def failed_workspaces(places: DataDir) -> frozenset[str]:
+    """The hashes of the workspaces whose own file failed to migrate."""
+    if not places.database.exists():
+        return frozenset()
+    connection = connect(places.database, read_only=True)
+    try:
+        with sqlite_errors("read the ledger", places.database):
+            if not connection.execute(queries.TABLE_EXISTS, ("migration_ledger",)).fetchone():
+                return frozenset()
+            return frozenset(name for (name,) in connection.execute(queries.FAILED_WORKSPACES))
+    finally:
+        connection.close()
+
+
+def _still_failed(places: DataDir, workspace: str) -> bool:
+    """A later run may have taken the file up; only workspaces that failed once are asked about again."""
+    return workspace in failed_workspaces(places)
