@@ -1,0 +1,1 @@
+"""Moving the data: there, again, and back."""

@@ -1,0 +1,134 @@
+"""Switching what the app runs on, with all the data that the switch needs."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from migrator.data_dir import DataDir
+from migrator.database import queries
+from migrator.database.connection import connect, transaction
+from migrator.database.state import read_state, state_of
+from migrator.database.upgrade import back_up_database, upgrade
+from migrator.errors import StaleStoreError
+from migrator.migration.lock import exclusive
+from migrator.migration.report import Listener, ignore_progress
+from migrator.migration.rollback import run_rollback, write_json_files
+from migrator.migration.run import run_migration
+from migrator.storage.flag import Backend, read_flag, write_flag
+from migrator.storage.hybrid import TrialStats, read_trial
+from migrator.storage.switch import effective_backend
+
+
+@dataclass(frozen=True)
+class BackendReport:
+    """What the app runs on, and what a switch did.
+
+    :ivar backend: what it runs on now
+    :ivar before: what it ran on; the same where nothing was switched
+    :ivar flag: what storage.json says; None where there is none
+    :ivar trial: what a trial of both stores recorded, if there was one
+    :ivar notes: what was done, or is worth knowing
+    :ivar problems: what of it needs the user: sessions in quarantine, files that failed, conflicts
+    """
+
+    backend: Backend
+    before: Backend
+    authority: str
+    flag: str | None
+    trial: TrialStats | None
+    notes: tuple[str, ...] = field(default=())
+    problems: tuple[str, ...] = field(default=())
+
+    @property
+    def exit_code(self) -> int:
+        return 3 if self.problems else 0
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def show_backend(data_dir: DataDir) -> BackendReport:
+    """What the app runs on. Changes nothing."""
+    authority = state_of(data_dir.database).authority
+    backend = effective_backend(data_dir, authority)
+    return BackendReport(backend, backend, authority, read_flag(data_dir.flag), read_trial(data_dir.hybrid_journal))
+
+
+def switch_backend(data_dir: DataDir, target: Backend, listener: Listener = ignore_progress) -> BackendReport:
+    """Switch to a backend after bringing its store up to date.
+
+    To ``sqlite``: a migration, where SQLite is not the authority yet. To ``hybrid``: the same, and the JSON files
+    written from SQLite. To ``json``: a rollback.
+
+    :raises StaleStoreError: files stayed behind that keep the switch from being whole
+    :raises MigratorError: the migration or the rollback failed; the app runs on what it ran on before
+    """
+    before = show_backend(data_dir)
+    notes: list[str] = []
+    problems: list[str] = []
+    if target == before.backend and before.flag in (target, None):
+        return before
+    if target == "json":
+        report = run_rollback(data_dir, listener=listener)
+        notes += report.warnings
+        problems += report.problems
+        write_flag(data_dir, "json")
+    else:
+        if before.authority == "json":
+            problems += _migrate(data_dir, listener)
+        elif before.backend == "hybrid":
+            # The files are what later changes in them start from: what both stores wrote is no news afterwards.
+            problems += run_migration(data_dir, listener=listener).errors
+        notes += problems
+        with exclusive(data_dir):
+            if target == "hybrid":
+                notes += write_json_files(data_dir, listener)[1]
+            elif before.backend == "hybrid":
+                notes.append(trial_verdict(before.trial))
+            write_flag(data_dir, target)
+    after = show_backend(data_dir)
+    return BackendReport(
+        after.backend, before.backend, after.authority, after.flag, after.trial, tuple(notes), tuple(problems)
+    )
+
+
+def _migrate(data_dir: DataDir, listener: Listener) -> list[str]:
+    """Make SQLite the authority: a migration, or an empty database where there is nothing to migrate."""
+    report = run_migration(data_dir, listener=listener)
+    if state_of(data_dir.database).authority == "json":
+        if report.workspaces:
+            raise StaleStoreError(
+                "The migration left the JSON files the authority.", hint="'migrator status' tells more."
+            )
+        with exclusive(data_dir):
+            _start_empty(data_dir)
+    return [*report.errors]
+
+
+def _start_empty(data_dir: DataDir) -> None:
+    path = data_dir.database
+    connection = connect(path, create=True)
+    try:
+        upgrade(connection, path, data_dir.backups)
+        old = read_state(connection, path).status == "rolled_back"  # what it holds, somebody deleted in the files
+        if old:
+            back_up_database(connection, path, data_dir.backups, "rolled-back")
+        with transaction(connection, path, "make an empty store"):
+            for statement in queries.EMPTY_FOR_ANOTHER_RUN if old else ():
+                connection.execute(statement)
+            connection.execute(queries.SET_COMPLETED, (None,))
+    finally:
+        connection.close()
+
+
+def trial_verdict(trial: TrialStats | None) -> str:
+    """Whether a trial of both stores gives reason for doubt."""
+    if trial is None or not trial.comparisons:
+        return "The trial compared nothing: no session was read while both stores ran."
+    clean = not trial.differences and not trial.failures and not trial.pending_repairs
+    found = (
+        f"{trial.writes} writes, {trial.failures} failures, {trial.pending_repairs} pending repairs, "
+        f"{trial.comparisons} comparisons, {trial.differences} differences"
+    )
+    return f"The trial was {'clean' if clean else 'not clean'}: {found}."

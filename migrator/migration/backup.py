@@ -1,0 +1,240 @@
+"""Plain copies of the source files, taken and proven before anything else happens.
+
+A backup is a folder that people can read without any tool: the files, ``SHA256SUMS`` as ``sha256sum -c`` reads it, and
+``manifest.json``. It gets its name only when it is whole; one that lacks it is a dead run's. Two backups of the same
+files have the same id, so that a retry does not fill the disk.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from migrator import durable
+from migrator.backup_folder import INCOMPLETE, give_name, stamp, working_folder, write_listing
+from migrator.data_dir import DataDir
+from migrator.errors import MigrationFailed, MigratorError, StorageIOError, os_errors
+from migrator.migration.discover import Source
+from migrator.migration.report import Listener, Progress
+
+
+@dataclass(frozen=True)
+class Copy:
+    """One file of a backup.
+
+    :ivar file: where the copy is, relative to the backup's folder
+    """
+
+    source: Source
+    file: str
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Backup:
+    """A whole backup.
+
+    :ivar copies: by the source's name
+    :ivar unreadable: the sources that could not be copied, with the reason, by name
+    """
+
+    folder: Path
+    copies: dict[str, Copy]
+    unreadable: dict[str, str]
+
+    def path_of(self, name: str) -> Path:
+        return self.folder / self.copies[name].file
+
+
+def remove_incomplete(backups: Path) -> None:
+    """Remove what killed runs left."""
+    if backups.is_dir():
+        for folder in backups.glob(INCOMPLETE + "*"):
+            durable.remove_folder(folder)
+
+
+def require_space(data_dir: DataDir, sources: Sequence[Source]) -> None:
+    """Check that backup and database will fit before anything is written.
+
+    A database takes about as much as its JSON; publishing into one that exists writes it once more, into the log.
+
+    :raises StorageIOError: they won't, with the numbers
+    """
+    for space in space_needed(data_dir, sources):
+        if space.free < space.needed:
+            raise StorageIOError(
+                f"Backup and database need about {space.needed / 1e6:,.0f} MB; {space.folder} has "
+                f"{space.free / 1e6:,.0f} MB free.",
+                hint="Free some space and run 'migrator migrate' again. Nothing was changed.",
+            )
+
+
+class Space(NamedTuple):
+    """What one disk must hold, and what it can, in bytes."""
+
+    folder: Path
+    needed: float
+    free: int
+
+
+def space_needed(data_dir: DataDir, sources: Sequence[Source]) -> list[Space]:
+    """What migrating the sources takes on each disk.
+
+    :raises StorageIOError: nobody can tell
+    """
+    size = sum(source.size for source in sources)
+    growth = 3 if data_dir.database.exists() else 1.3
+    needs: dict[int, tuple[Path, float]] = {}
+    for place, needed in ((data_dir.output, float(size)), (data_dir.database.parent, growth * size)):
+        folder = _existing(place)
+        with os_errors("look at", folder):
+            device = os.stat(folder).st_dev
+        needs[device] = (folder, needs.get(device, (folder, 0.0))[1] + needed)
+    spaces = []
+    for folder, needed in needs.values():
+        with os_errors("ask for the free space of", folder):
+            spaces.append(Space(folder, needed, shutil.disk_usage(folder).free))
+    return spaces
+
+
+def _existing(path: Path) -> Path:
+    while not path.exists():
+        path = path.parent
+    return path
+
+
+def back_up(data_dir: DataDir, sources: Sequence[Source], listener: Listener) -> Backup:
+    """Copy every readable source, sync the copies, read them back, and name the folder.
+
+    :raises StorageIOError: the backup can't be written
+    :raises MigrationFailed: a copy does not read back as what was copied
+    """
+    with working_folder(data_dir.backups) as working:
+        copies, unreadable = _copy_all(working, sources, listener)
+        fingerprint = _fingerprint(copies)
+        earlier = _same(data_dir.backups, fingerprint, copies)
+        if earlier is not None:
+            return Backup(earlier, copies, unreadable)
+        now = stamp()
+        manifest = _manifest(data_dir, now, fingerprint, copies, unreadable)
+        listed = [{"file": copy.file, "sha256": copy.sha256} for copy in copies.values()]
+        write_listing(working, manifest, listed)
+        return Backup(give_name(working, data_dir.backups, f"{now}-{fingerprint[:8]}"), copies, unreadable)
+
+
+def _copy_all(working: Path, sources: Sequence[Source], listener: Listener) -> tuple[dict[str, Copy], dict[str, str]]:
+    copies: dict[str, Copy] = {}
+    unreadable: dict[str, str] = {}
+    total, done = sum(source.size for source in sources if not source.error), 0
+    for source in sources:
+        if source.error:
+            unreadable[source.name] = source.error
+            continue
+        file = _place(source)
+        target = working / file
+        durable.make_private_folder(target.parent)
+        try:
+            size, sha256 = durable.copy_new(source.path, target, sync=False)
+        except StorageIOError as error:
+            if target.exists() and not _readable(source.path):
+                durable.remove(target)
+            elif target.exists():
+                raise  # it is the copy, not the source, that makes trouble
+            unreadable[source.name] = str(error)
+            continue
+        copies[source.name] = Copy(source, file, size, sha256)
+        done += source.size
+        listener(Progress("backup", source.name, done, total))
+    _prove(working, copies)
+    return copies, unreadable
+
+
+def _prove(working: Path, copies: dict[str, Copy]) -> None:
+    """Sync every copy, and read it back."""
+    targets = {working / copy.file: copy.sha256 for copy in copies.values()}
+    durable.sync_files(list(targets))
+    for folder in {target.parent for target in targets}:
+        durable.sync_folder(folder)
+    for target, sha256 in targets.items():
+        if durable.sha256_of(target) != sha256:
+            raise MigrationFailed(
+                f"The backup copy {target} does not read back as what was written.",
+                hint="The disk may be failing. Nothing was changed.",
+            )
+
+
+def _readable(path: Path) -> bool:
+    try:
+        durable.sha256_of(path)
+    except MigratorError:
+        return False
+    return True
+
+
+def _place(source: Source) -> str:
+    """Where a source's copy goes within the backup."""
+    if source.kind == "older":
+        return f"workspaces/{source.workspace_hash}/sessions.json"
+    return source.name
+
+
+def _fingerprint(copies: dict[str, Copy]) -> str:
+    """What the backup holds, as one SHA-256: names and contents, in order of the names."""
+    lines = sorted(f"{copy.sha256}  {copy.file}" for copy in copies.values())
+    return hashlib.sha256("\n".join(lines).encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def _same(backups: Path, fingerprint: str, copies: dict[str, Copy]) -> Path | None:
+    """An earlier backup of exactly these files, if there is one and it is still whole."""
+    for folder in sorted(backups.glob(f"[0-9]*-{fingerprint[:8]}*")):
+        try:
+            if all(durable.sha256_of(folder / copy.file) == copy.sha256 for copy in copies.values()):
+                return folder
+        except StorageIOError:
+            continue
+    return None
+
+
+def keep_versions(backups: Path, why: str, versions: dict[str, bytes]) -> Path:
+    """Keep versions of sessions that are about to be dropped; nothing else may have them any more.
+
+    :param why: a word for the folder's name
+    :param versions: by the file's name
+    :returns: the folder, made like that of any backup
+    """
+    with working_folder(backups) as working:
+        files: list[dict[str, object]] = []
+        for name, content in versions.items():
+            durable.write_new(working / name, [content])
+            files.append({"file": name, "size": len(content), "sha256": hashlib.sha256(content).hexdigest()})
+        now = stamp()
+        write_listing(working, {"format": 1, "created_at": now, "why": why, "versions": files}, files)
+        return give_name(working, backups, f"{now}-{why}")
+
+
+def _manifest(
+    data_dir: DataDir, now: str, fingerprint: str, copies: dict[str, Copy], unreadable: dict[str, str]
+) -> dict[str, object]:
+    return {
+        "format": 1,
+        "created_at": now,
+        "data_dir": os.fspath(data_dir.root),
+        "fingerprint": fingerprint,
+        "files": [
+            {
+                "source": copy.source.name,
+                "file": copy.file,
+                "size": copy.size,
+                "sha256": copy.sha256,
+                "mtime_ns": copy.source.mtime_ns,
+            }
+            for copy in copies.values()
+        ],
+        "unreadable": unreadable,
+    }

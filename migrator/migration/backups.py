@@ -1,0 +1,259 @@
+"""What lies in ``backups/``: listing it and proving it.
+
+Three kinds: ``files``, the source files as a migration found them; ``database``, a whole database; ``versions``, the
+sessions that somebody decided against.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PureWindowsPath
+from typing import Any, Literal
+
+import orjson
+
+from migrator import durable
+from migrator.backup_folder import MANIFEST, SUMS
+from migrator.data_dir import DataDir
+from migrator.errors import BackupError, MigratorError, os_errors
+
+Kind = Literal["files", "database", "versions"]
+NAME = re.compile(r"\d{8}T\d{6}Z-[^/\\]+")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+@dataclass(frozen=True)
+class ListedFile:
+    """One file as a manifest lists it.
+
+    :ivar file: where the copy is, relative to the backup's folder
+    :ivar source: what it is a copy of: as in the ledger for a source file, else a whole path, or None
+    :ivar size: in bytes; None where the manifest does not say
+    """
+
+    file: str
+    source: str | None
+    size: int | None
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """A backup's ``manifest.json``."""
+
+    kind: Kind
+    created_at: str
+    files: tuple[ListedFile, ...]
+
+
+@dataclass(frozen=True)
+class ListedBackup:
+    """One folder in ``backups/``.
+
+    :ivar kind: None where the manifest can't be read
+    :ivar state: ``unknown`` until somebody verifies it, or ``damaged`` where that shows at a glance
+    :ivar error: what shows at a glance
+    """
+
+    name: str
+    created_at: str | None
+    kind: Kind | None
+    files: int
+    bytes: int
+    state: str
+    error: str | None = None
+
+
+@dataclass(frozen=True)
+class VerifiedBackup:
+    """A backup that was read as a whole.
+
+    :ivar state: ``whole`` or ``damaged``
+    :ivar problems: item by item, what is missing, changed or too much
+    """
+
+    name: str
+    state: str
+    files: int
+    bytes: int
+    problems: tuple[str, ...]
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """
+    :raises BackupError: there is none, it is half-written, or from a newer migrator
+    """
+    path = folder / MANIFEST
+    try:
+        content = orjson.loads(path.read_bytes())
+    except FileNotFoundError:
+        raise BackupError(f"The backup {folder} has no {MANIFEST}.", hint=_by_hand(folder)) from None
+    except OSError as error:
+        raise BackupError(f"Cannot read {path}: {error.strerror}.", hint=_by_hand(folder)) from error
+    except orjson.JSONDecodeError as error:
+        raise BackupError(f"{path} is half-written or damaged: {error}.", hint=_by_hand(folder)) from None
+    if isinstance(content, dict) and isinstance(content.get("format"), int) and content["format"] > 1:
+        raise BackupError(
+            f"{path} was written by a newer migrator (format {content['format']}).", hint="Use that version."
+        )
+    try:
+        return _manifest(content)
+    except (KeyError, TypeError, ValueError) as error:
+        raise BackupError(f"{path} is damaged: {error}.", hint=_by_hand(folder)) from None
+
+
+def _by_hand(folder: Path) -> str:
+    return f"What is in {folder} are plain copies: 'sha256sum -c {SUMS}' in there tells which of them are whole."
+
+
+def _manifest(content: Any) -> Manifest:
+    if not isinstance(content, dict) or not isinstance(content.get("created_at"), str):
+        raise TypeError("it is no manifest of a backup")
+    if "database" in content:
+        database = str(content["database"])
+        listed = _listed({"file": Path(database).name, "sha256": content.get("sha256"), "source": database})
+        return Manifest("database", content["created_at"], (listed,))
+    kind: Kind = "versions" if "versions" in content else "files"
+    files = content.get(kind)
+    if not isinstance(files, list):
+        raise TypeError(f"it has no list of {kind}")
+    return Manifest(kind, content["created_at"], tuple(map(_listed, files)))
+
+
+def _listed(entry: Any) -> ListedFile:
+    if not isinstance(entry, dict):
+        raise TypeError("an entry of it is no object")
+    file, source, size, sha256 = (entry.get(name) for name in ("file", "source", "size", "sha256"))
+    if not isinstance(file, str) or not is_inside(file):
+        raise ValueError(f"the file {file!r} is no place inside of the backup")
+    if not isinstance(sha256, str) or not _SHA256.fullmatch(sha256):
+        raise ValueError(f"the SHA-256 of {file} is none")
+    if not isinstance(source, str | None) or not isinstance(size, int | None):
+        raise TypeError(f"the entry of {file} makes no sense")
+    return ListedFile(file, source, size, sha256)
+
+
+def is_inside(name: str) -> bool:
+    """Whether a relative path stays where it starts, on any system."""
+    path = PureWindowsPath(name)  # takes either separator, and sees drives
+    return bool(path.parts) and not path.anchor and ".." not in path.parts and "\0" not in name
+
+
+def backup_folders(data_dir: DataDir) -> list[Path]:
+    """The folders that have a backup's name, oldest first."""
+    if not data_dir.backups.is_dir():
+        return []
+    with os_errors("list", data_dir.backups), os.scandir(data_dir.backups) as entries:
+        found = [e.name for e in entries if NAME.fullmatch(e.name) and e.is_dir(follow_symlinks=False)]
+    return [data_dir.backups / name for name in sorted(found)]
+
+
+def find_backup(data_dir: DataDir, name: str) -> Path:
+    """The folder of a backup, by its name or its whole path.
+
+    :raises BackupError: there is none
+    """
+    given = Path(name)
+    if given.is_absolute() and os.path.realpath(given.parent) == os.path.realpath(data_dir.backups):
+        name = given.name
+    for folder in backup_folders(data_dir):
+        if folder.name == name:
+            return folder
+    raise BackupError(f"There is no backup {name} in {data_dir.backups}.", hint="'migrator backups list' shows all.")
+
+
+def list_backups(data_dir: DataDir) -> list[ListedBackup]:
+    """Every backup, oldest first, as it looks at a glance; nothing is hashed."""
+    return [look_at(folder) for folder in backup_folders(data_dir)]
+
+
+def look_at(folder: Path) -> ListedBackup:
+    """One backup as it looks at a glance."""
+    try:
+        manifest = read_manifest(folder)
+    except BackupError as error:
+        return ListedBackup(folder.name, None, None, 0, 0, "damaged", error.message)
+    size = 0
+    for listed in manifest.files:
+        try:
+            found = os.lstat(folder / listed.file).st_size
+        except OSError:
+            return _at_a_glance(folder, manifest, size, f"{listed.file} is missing")
+        if listed.size is not None and found != listed.size:
+            return _at_a_glance(folder, manifest, size, f"{listed.file} has {found} bytes, not {listed.size}")
+        size += found
+    return _at_a_glance(folder, manifest, size, None)
+
+
+def _at_a_glance(folder: Path, manifest: Manifest, size: int, error: str | None) -> ListedBackup:
+    state = "damaged" if error else "unknown"
+    return ListedBackup(folder.name, manifest.created_at, manifest.kind, len(manifest.files), size, state, error)
+
+
+def verify_backups(data_dir: DataDir, names: Sequence[str] = ()) -> list[VerifiedBackup]:
+    """Hash every file of the named backups, or of all, and compare with the manifest and SHA256SUMS.
+
+    :raises BackupError: there is none of that name
+    """
+    folders = [find_backup(data_dir, name) for name in names] if names else backup_folders(data_dir)
+    return [verify_backup(folder) for folder in folders]
+
+
+def verify_backup(folder: Path) -> VerifiedBackup:
+    """The same for one folder."""
+    try:
+        manifest = read_manifest(folder)
+    except BackupError as error:
+        return VerifiedBackup(folder.name, "damaged", 0, 0, (str(error),))
+    problems: list[str] = []
+    size = 0
+    for listed in manifest.files:
+        found, problem = _check(folder, listed)
+        size += found
+        if problem:
+            problems.append(problem)
+    problems += _sums_problems(folder, {listed.file: listed.sha256 for listed in manifest.files})
+    known = {os.path.normpath(listed.file) for listed in manifest.files} | {SUMS, MANIFEST}
+    problems += [f"{name} is not of this backup" for name in names_in(folder) if name not in known]
+    return VerifiedBackup(folder.name, "damaged" if problems else "whole", len(manifest.files), size, tuple(problems))
+
+
+def _check(folder: Path, listed: ListedFile) -> tuple[int, str | None]:
+    """The size of one copy, and what is wrong with it."""
+    path = folder / listed.file
+    if os.path.realpath(path) != os.path.join(os.path.realpath(folder), os.path.normpath(listed.file)):
+        return 0, f"{listed.file} is a link, not a copy"
+    if not path.is_file():
+        return 0, f"{listed.file} is missing"
+    try:
+        size = path.stat().st_size
+        same = durable.sha256_of(path) == listed.sha256
+    except (MigratorError, OSError) as error:
+        return 0, str(error)
+    return size, None if same else f"{listed.file} is damaged: its SHA-256 is not the recorded one"
+
+
+def _sums_problems(folder: Path, expected: dict[str, str]) -> list[str]:
+    try:
+        lines = (folder / SUMS).read_text(encoding="utf-8", errors="surrogateescape").splitlines()
+    except OSError as error:
+        return [f"{SUMS} can't be read: {error.strerror}"]
+    found = {line[66:]: line[:64] for line in lines}
+    return [] if found == expected else [f"{SUMS} and {MANIFEST} do not say the same"]
+
+
+def names_in(folder: Path) -> Iterator[str]:
+    """Everything in a backup's folder but its folders, by relative path."""
+    for parent, folders, files in os.walk(folder):
+        links = [name for name in folders if os.path.islink(os.path.join(parent, name))]
+        for name in sorted(files + links):
+            yield os.path.relpath(os.path.join(parent, name), folder)
+
+
+def backup_of(data_dir: DataDir, copy: str) -> str | None:
+    """The name of the backup that a copy in the ledger lies in; None for one outside of ``backups/``."""
+    place = Path(os.path.relpath(os.path.abspath(data_dir.output / copy), os.path.abspath(data_dir.backups)))
+    return None if place.parts[0] == os.pardir else place.parts[0]

@@ -1,0 +1,207 @@
+"""Which files hold sessions, whose they are, and which workspace path each belongs to."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import stat
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from migrator.data_dir import DataDir
+from migrator.errors import StorageIOError, os_errors
+from migrator.workspace import (
+    HASH_PATTERN,
+    hashes_of,
+    is_placeholder,
+    prove_path,
+    workspace_hash,
+)
+
+Kind = Literal["workspace", "shared", "older"]
+
+_WORKTREE_PATH = re.compile(rb'"worktreePath"\s*+:\s*+("[^"\\]*+(?:\\.[^"\\]*+)*+")')
+_WINDOW = 1 << 20
+_OVERLAP = 1 << 16  # longer than any path, so that none is cut in two
+
+
+@dataclass(frozen=True)
+class Source:
+    """One file that holds sessions, or should.
+
+    :ivar name: what the ledger calls it: relative to the data directory where it lies within, else absolute
+    :ivar kind: a ``workspace`` file, the ``shared`` one of all workspaces, or an ``older`` one inside of a workspace
+    :ivar workspace_hash: None for the shared file
+    :ivar size: bytes
+    :ivar error: why it can't even be looked at; None for nearly all
+    """
+
+    name: str
+    path: Path
+    kind: Kind
+    workspace_hash: str | None
+    size: int = 0
+    mtime_ns: int = 0
+    inode: int = 0
+    error: str | None = None
+
+
+def discover(data_dir: DataDir, paths: dict[str, str]) -> list[Source]:
+    """Every file that may hold sessions: workspace files, then older ones of known workspaces, then the shared one.
+
+    :param paths: workspace hash to workspace path, as far as known
+    :raises StorageIOError: the data directory is no folder, or can't be read
+    """
+    if os.path.lexists(data_dir.root) and not os.path.isdir(data_dir.root):
+        raise StorageIOError(f"{data_dir.root} is no folder.", hint="Name the app's data directory with --data-dir.")
+    sources = list(_workspace_files(data_dir))
+    shared = _shared_file(data_dir)
+    own = sources + ([shared] if shared is not None else [])
+    seen: set[str] = set()
+    # A link and what it points to may both be known: the file belongs to the workspace that the app opens there.
+    older_files = [
+        (workspace_hash(path) != file_hash, file_hash, older)
+        for file_hash, path in paths.items()
+        if not is_placeholder(path) and os.path.lexists(older := os.path.join(path, ".ait42", "sessions.json"))
+    ]
+    for _, file_hash, older in sorted(older_files):
+        seen = seen or {os.path.realpath(source.path) for source in own}
+        if os.path.realpath(older) not in seen:
+            seen.add(os.path.realpath(older))
+            sources.append(_source(older, Path(older), "older", file_hash))
+    if shared is not None:
+        sources.append(shared)
+    return sources
+
+
+def _workspace_files(data_dir: DataDir) -> Iterator[Source]:
+    folder = data_dir.sessions
+    if not os.path.lexists(folder):
+        return
+    with os_errors("list", folder), os.scandir(folder) as entries:
+        names = sorted(entry.name for entry in entries if entry.name.endswith(".json") and entry.name[0] != ".")
+    for name in names:
+        stem = name.removesuffix(".json")
+        if HASH_PATTERN.fullmatch(stem):
+            yield _source(f"sessions/{name}", folder / name, "workspace", stem)
+        else:
+            text = name.encode("utf-8", "backslashreplace").decode()  # a name may be any bytes, the ledger holds text
+            yield Source(
+                name=f"sessions/{text}",
+                path=folder / name,
+                kind="workspace",
+                workspace_hash=text.removesuffix(".json"),
+                error="its name is not a workspace's hash (16 hexadecimal digits). "
+                "Move it out of sessions/, or give it the name of its workspace's hash.",
+            )
+
+
+def _shared_file(data_dir: DataDir) -> Source | None:
+    if not os.path.lexists(data_dir.shared_sessions):
+        return None
+    return _source("sessions.json", data_dir.shared_sessions, "shared", None)
+
+
+def _source(name: str, path: Path, kind: Kind, file_hash: str | None) -> Source:
+    error = None
+    try:
+        found = os.stat(path)
+    except FileNotFoundError:
+        gone = "it is a link to nothing. Restore what it points to, or remove the link."
+        return Source(name, path, kind, file_hash, error=gone)
+    except OSError as failure:
+        return Source(name, path, kind, file_hash, error=f"it can't be looked at: {failure.strerror}.")
+    if not stat.S_ISREG(found.st_mode):
+        error = "it is not a file but a folder or a device. Move it away."
+    elif not os.access(path, os.R_OK):
+        error = "it can't be read: permission denied. Make it readable for you ('chmod u+r')."
+    return Source(name, path, kind, file_hash, found.st_size, found.st_mtime_ns, found.st_ino, error)
+
+
+def known_paths(data_dir: DataDir, named: Iterable[str | os.PathLike[str]]) -> tuple[dict[str, str], list[str]]:
+    """Workspace paths that somebody told: ``workspace_mapping.json``, overruled by ``named``.
+
+    A mapping is believed only where the path hashes to the name that it is given for.
+
+    :returns: workspace hash to path, and warnings about entries that make no sense
+    """
+    paths, warnings = _mapped_paths(data_dir.workspace_mapping)
+    for name in named:
+        path = os.fspath(name)
+        absolute = os.path.abspath(path) if os.path.exists(path) else path.rstrip("/") or path
+        paths[workspace_hash(absolute)] = absolute
+    return paths, warnings
+
+
+def _mapped_paths(mapping: Path) -> tuple[dict[str, str], list[str]]:
+    if not os.path.lexists(mapping):
+        return {}, []
+    if not os.path.isfile(mapping):  # reading a pipe or a device might never end
+        return {}, [f"{mapping} is not a file; it is not used."]
+    try:
+        content = json.loads(mapping.read_bytes())
+    except (OSError, ValueError, RecursionError) as error:
+        return {}, [f"{mapping} can't be read as JSON ({error}); it is not used."]
+    if not isinstance(content, dict):
+        return {}, [f"{mapping} holds no JSON object of hashes and paths; it is not used."]
+    paths, warnings = {}, []
+    for key, value in content.items():
+        # Both directions are seen: {"hash": "path"} and {"path": "hash"}.
+        for file_hash, path in ((key, value), (value, key)):
+            if isinstance(file_hash, str) and isinstance(path, str) and HASH_PATTERN.fullmatch(file_hash):
+                if _hashes_to(path, file_hash):
+                    paths[file_hash] = path
+                else:
+                    warnings.append(f"{mapping}: {path[:80]!r} is not the path that {file_hash} is of; it is not used.")
+                break
+        else:
+            warnings.append(f"{mapping}: the entry {key[:80]!r} is no pair of a hash and a path; it is not used.")
+    return paths, warnings
+
+
+def _hashes_to(path: str, file_hash: str) -> bool:
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return False  # half of a surrogate pair: no file system has such a path
+    return any(found == file_hash for found, _ in hashes_of(path))
+
+
+def prove(source: Source) -> str | None:
+    """The workspace path that the ``worktreePath``s in a file prove, or None.
+
+    Reads the file only as far as it must, in bounded memory; it need not even be whole.
+    """
+    if source.error or source.workspace_hash is None or not HASH_PATTERN.fullmatch(source.workspace_hash):
+        return None
+    return prove_path(source.workspace_hash, _worktree_paths(source.path))
+
+
+def _worktree_paths(path: Path) -> Iterator[str]:
+    """The texts behind ``"worktreePath":``, each spelling once."""
+    seen: set[bytes] = set()
+    try:
+        with open(path, "rb") as file:
+            rest = b""
+            while chunk := file.read(_WINDOW):
+                window = rest + chunk
+                for found in _WORKTREE_PATH.finditer(window):
+                    if found[1] not in seen:
+                        seen.add(found[1])
+                        text = _text(found[1])
+                        if text:
+                            yield text
+                rest = window[-_OVERLAP:]
+    except OSError:
+        return  # whoever migrates the file will say what is wrong with it
+
+
+def _text(literal: bytes) -> str | None:
+    try:
+        text = json.loads(literal)
+    except ValueError:
+        return None
+    return text if isinstance(text, str) else None

@@ -1,0 +1,120 @@
+"""Sessions out of SQLite into files that the app can read."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from migrator import durable
+from migrator.data_dir import DataDir
+from migrator.database import queries
+from migrator.database.connection import connect
+from migrator.database.documents import read_workspace
+from migrator.database.state import read_state
+from migrator.document import app_format
+from migrator.errors import StorageIOError, WorkspaceNotFound, sqlite_errors
+from migrator.workspace import workspace_hash
+
+
+@dataclass(frozen=True)
+class ExportedWorkspace:
+    """One file that was written.
+
+    :ivar restored: ``export``: written from SQLite
+    :ivar quarantined: what the workspace has in quarantine, which no such file can hold
+    """
+
+    hash: str
+    path: str
+    restored: str
+    file: str
+    sessions: int
+    quarantined: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class ExportReport:
+    """What was exported, and what could not be."""
+
+    workspaces: tuple[ExportedWorkspace, ...]
+    directory: str
+
+    @property
+    def exit_code(self) -> int:
+        return 0
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def export(data_dir: DataDir, target: Path, workspaces: Sequence[str | os.PathLike[str]] = ()) -> ExportReport:
+    """Write ``<hash>.json`` files in the app's format into a folder; nothing there is overwritten.
+
+    :param workspaces: the paths (or hashes) of the ones to write; none for all
+    :raises ConnectionFailed: there is no database
+    :raises WorkspaceNotFound: a path that the database does not know
+    :raises StorageIOError: a file of that name exists, or can't be written
+    """
+    connection = connect(data_dir.database, read_only=True)
+    try:
+        with sqlite_errors("read sessions", data_dir.database):
+            read_state(connection, data_dir.database)
+            connection.execute("BEGIN")  # all files show one state
+            chosen = _chosen(connection, workspaces)
+            taken = [target / f"{row[1]}.json" for row in chosen if (target / f"{row[1]}.json").exists()]
+            if taken:
+                raise StorageIOError(
+                    f"{taken[0]} exists already; an export overwrites nothing.", hint="Name an empty folder with --to."
+                )
+            durable.make_private_folder(target)
+            written = [_write(connection, target, *row) for row in chosen]
+            durable.sync_folder(target)
+    finally:
+        connection.close()
+    return ExportReport(tuple(written), os.fspath(target))
+
+
+def _chosen(connection: sqlite3.Connection, workspaces: Sequence[str | os.PathLike[str]]) -> list[tuple[int, str, str]]:
+    rows: list[tuple[int, str, str]] = connection.execute(queries.ALL_WORKSPACES).fetchall()
+    if not workspaces:
+        return rows
+    chosen = []
+    for workspace in [os.fspath(workspace) for workspace in workspaces]:
+        wanted = {workspace, workspace_hash(workspace)}
+        found = [row for row in rows if row[1] in wanted or row[2] in wanted]
+        if not found:
+            raise WorkspaceNotFound(
+                f"The database has no workspace {workspace}.", hint="'migrator status' lists the ones that it has."
+            )
+        chosen += [row for row in found if row not in chosen]
+    return chosen
+
+
+def _write(
+    connection: sqlite3.Connection, target: Path, workspace_id: int, file_hash: str, path: str
+) -> ExportedWorkspace:
+    file = target / f"{file_hash}.json"
+    digest, count = hashlib.sha256(), 0
+
+    def documents() -> Iterator[Any]:
+        nonlocal count
+        for stored in read_workspace(connection, workspace_id):
+            count += 1
+            yield stored.document
+
+    durable.replace(file, hashed(app_format(documents()), digest))
+    held = connection.execute(queries.QUARANTINE_COUNT_OF_WORKSPACE, (file_hash,)).fetchone()[0]
+    return ExportedWorkspace(file_hash, path, "export", os.fspath(file), count, held, digest.hexdigest())
+
+
+def hashed(chunks: Iterable[bytes], digest: Any) -> Iterator[bytes]:
+    """The same chunks, each added to the digest as it passes."""
+    for chunk in chunks:
+        digest.update(chunk)
+        yield chunk

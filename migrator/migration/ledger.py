@@ -1,0 +1,136 @@
+"""The ledger: what was done for each source file, and so what is left to do."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from migrator import durable
+from migrator.database import queries
+from migrator.database.columns import LEDGER_COLUMNS
+from migrator.errors import StorageIOError
+from migrator.migration.discover import Source
+
+
+@dataclass(frozen=True)
+class LedgerEntry:
+    """One row of ``migration_ledger``; the fields are its columns."""
+
+    id: int
+    source: str
+    workspace_hash: str | None
+    status: str
+    size: int
+    mtime_ns: int
+    inode: int
+    sha256: str | None
+    sessions: int
+    instances: int
+    messages: int
+    quarantined: int
+    digest: str | None
+    backup: str | None
+    error: str | None
+    created_at: str
+    updated_at: str
+
+    def looks_like(self, source: Source) -> bool:
+        """Whether the file is, at a glance, the one that was recorded: same size, time of change and inode."""
+        return (self.size, self.mtime_ns, self.inode) == (source.size, source.mtime_ns, source.inode)
+
+
+def read_ledger(connection: sqlite3.Connection) -> dict[str, LedgerEntry]:
+    """Every row, by the source's name."""
+    entries = [LedgerEntry(*row) for row in connection.execute(queries.LEDGER)]
+    return {entry.source: entry for entry in entries}
+
+
+@dataclass(frozen=True)
+class Work:
+    """What there is to do.
+
+    :ivar pending: sources that are new, or not what the ledger knows
+    :ivar known: the ones that it knows, unchanged
+    :ivar moved: of the known ones, those with the recorded contents and another time of change or inode
+    """
+
+    pending: list[Source]
+    known: list[Source]
+    moved: list[Source]
+
+
+def find_work(sources: Iterable[Source], ledger: dict[str, LedgerEntry], *, salvage: bool = False) -> Work:
+    """Compare the files with the ledger; a file is hashed only where a glance leaves a doubt.
+
+    :param salvage: take up files that failed once again
+    """
+    work = Work([], [], [])
+    for source in sources:
+        entry = ledger.get(source.name)
+        if entry is None or (salvage and entry.error):
+            work.pending.append(source)
+        elif source.error is not None:
+            (work.known if entry.error == source.error else work.pending).append(source)
+        elif entry.sha256 is None:
+            work.pending.append(source)
+        elif entry.looks_like(source):
+            work.known.append(source)
+        elif (entry.status == "failed" or not entry.error) and _same_contents(source, entry):
+            work.known.append(source)
+            work.moved.append(source)
+        else:
+            work.pending.append(source)
+    return work
+
+
+def _same_contents(source: Source, entry: LedgerEntry) -> bool:
+    if source.size != entry.size:
+        return False
+    try:
+        return durable.sha256_of(source.path) == entry.sha256
+    except StorageIOError:
+        return False  # whoever takes it up says why it can't be read
+
+
+def entry_for(source: Source, **found: Any) -> dict[str, Any]:
+    """A row for ``RECORD_SOURCE``: by column, with defaults for what ``found`` does not say."""
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    entry: dict[str, Any] = {
+        "source": source.name,
+        "workspace_hash": source.workspace_hash,
+        "status": "migrated",
+        "size": source.size,
+        "mtime_ns": source.mtime_ns,
+        "inode": source.inode,
+        "sha256": None,
+        "sessions": 0,
+        "instances": 0,
+        "messages": 0,
+        "quarantined": 0,
+        "digest": None,
+        "backup": None,
+        "error": None,
+        "created_at": now,
+        "updated_at": now,
+    }
+    return entry | found
+
+
+def record(connection: sqlite3.Connection, entry: dict[str, Any]) -> int:
+    """Write a row, over the one that the source has, if any; returns its number."""
+    connection.execute(queries.RECORD_SOURCE, [entry[name] for name in LEDGER_COLUMNS])
+    return int(connection.execute(queries.LEDGER_ID, (entry["source"],)).fetchone()[0])
+
+
+def record_failure(connection: sqlite3.Connection, entry: dict[str, Any]) -> None:
+    """Note why a file that was migrated before can't be taken up now; all else that is known of it stays.
+
+    One that could not be read at all is looked at again the next time, whatever its size and time of change are then.
+    """
+    seen = (entry["mtime_ns"], entry["inode"]) if entry["sha256"] else (-1, -1)
+    connection.execute(
+        queries.FAIL_KNOWN_SOURCE, (entry["error"], *seen, entry["size"], entry["updated_at"], entry["source"])
+    )

@@ -1,0 +1,77 @@
+"""One migrator at a time in a data directory, across processes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from migrator import durable
+from migrator.data_dir import DataDir
+from migrator.errors import MigrationFailed, MigrationLocked
+
+
+@contextmanager
+def exclusive(data_dir: DataDir, *, keep: bool = True) -> Iterator[None]:
+    """Be the only migrator in the data directory; the lock ends with the process, however that ends.
+
+    :param keep: leave the lock's file behind, as always when something was changed
+    :raises MigrationLocked: there is another one
+    """
+    from filelock import FileLock, Timeout  # nobody else pays for its loading
+
+    existed = data_dir.output.exists()
+    if not existed:
+        yield  # no data directory: nothing to migrate, nothing to protect
+        return
+    found = data_dir.lock.exists()
+    lock = FileLock(data_dir.lock, timeout=0, mode=0o600)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise MigrationLocked(
+            f"Another migrator is at work in {data_dir.root} (it holds {data_dir.lock.name}).",
+            hint="Wait until it is done; 'migrator status' tells how far things are.",
+        ) from None
+    except OSError as error:
+        raise MigrationFailed(
+            f"Cannot make the lock file {data_dir.lock}: {error.strerror or error}.",
+            hint="Check that you may write in that folder. Nothing was changed.",
+        ) from error
+    try:
+        yield
+    finally:
+        if not keep and not found:
+            durable.remove(data_dir.lock)
+        lock.release()
+
+
+def lock_holder(data_dir: DataDir) -> str | None:
+    """Who holds the lock now, in words; None where nobody does. For a moment, nobody else can take it."""
+    from filelock import FileLock, Timeout
+
+    if not data_dir.lock.exists():
+        return None
+    lock = FileLock(data_dir.lock, timeout=0, mode=0o600)
+    try:
+        with lock:
+            return None
+    except Timeout:
+        process = _process_with(data_dir.lock)
+        return f"process {process}" if process else "another process"
+    except OSError:
+        return None  # we may not even open it; whoever takes it for real says so
+
+
+def _process_with(path: Path) -> int | None:
+    """The process that has the file locked, where the system tells (Linux)."""
+    try:
+        inode = path.stat().st_ino
+        lines = Path("/proc/locks").read_text(encoding="ascii").splitlines()
+    except (OSError, UnicodeDecodeError):
+        return None
+    for line in lines:  # 1: FLOCK  ADVISORY  WRITE 12345 08:01:1234567 0 EOF
+        fields = line.split()
+        if len(fields) >= 6 and fields[1] == "FLOCK" and fields[5].rpartition(":")[2] == str(inode):
+            return int(fields[4])
+    return None

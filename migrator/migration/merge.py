@@ -1,0 +1,317 @@
+"""Three versions of one source file's sessions become one: what both started from, what SQLite has, what the file has.
+
+A session is identified by its id and, where a file holds an id several times, by which of them it is. With B, O and T
+for the digests in the base, in SQLite (ours) and in the file (theirs), None where it is missing:
+
+==========================  ======================================  =========================================
+what is seen                what happened                           what is done
+==========================  ======================================  =========================================
+``T == B``                  the file did not change it              SQLite keeps what it has
+``O == T``                  both did the same                       SQLite keeps what it has
+``O == B``, T is None       deleted in the file                     deleted
+``O == B == None``          new in the file                         inserted, behind the rest
+``O == B``, otherwise       changed in the file                     replaced, at its place
+else, T is None             deleted in the file, changed in SQLite  SQLite keeps what it has
+else                        changed on both sides                   SQLite keeps what it has; T to quarantine
+==========================  ======================================  =========================================
+
+A session counts as deleted only where the file can tell: not where the file is blank (the app writes ``[]`` when it
+deletes the last one; it was interrupted), or torn and salvaged, or holds the session's id in something broken.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import sqlite3
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from migrator.database import queries
+from migrator.database.documents import (
+    StoredDocument,
+    delete_document,
+    ensure_workspace,
+    insert_document,
+    keys_of,
+    next_position,
+    read_document,
+    read_source,
+)
+from migrator.document import canonical
+from migrator.errors import Problem, TransactionError
+from migrator.migration.load import LoadedSource, Rejected, quarantine_row, rejected_texts, valid_documents
+
+Identity = tuple[str, int]
+
+
+@dataclass(frozen=True)
+class Version:
+    """One session in one of the three versions; ``key`` is its primary key where it is in a database."""
+
+    digest: bytes
+    key: str = ""
+
+
+@dataclass
+class MergeResult:
+    """What a merge did.
+
+    :ivar conflicts: sessions that changed on both sides
+    :ivar expected: the digest that each session written must read back with, by its key
+    """
+
+    conflicts: int = 0
+    expected: dict[str, bytes] = field(default_factory=dict)
+
+
+class Merge:
+    """Merges one loaded source into a database, within the caller's transaction.
+
+    :param main: the database
+    :param staged: the staging database, on a connection of its own
+    :param base: the copy that the last migration of this source was made from, or None
+    :param in_trial: both stores run: the file repeats sessions that came from other files of the workspace
+    """
+
+    def __init__(
+        self,
+        main: sqlite3.Connection,
+        staged: sqlite3.Connection,
+        loaded: LoadedSource,
+        source_id: int,
+        base: Path | None,
+        *,
+        in_trial: bool = False,
+    ) -> None:
+        self._main = main
+        self._staged = staged
+        self._loaded = loaded
+        self._source_id = source_id
+        self._base = base
+        self._in_trial = in_trial
+        self._rejected: list[str | bytes] | None = None
+        self._valid_ids: set[str] = set()
+        self.result = MergeResult()
+
+    def run(self) -> MergeResult:
+        base = self._base_versions()
+        theirs = _versions(read_source(self._staged, self._loaded.source_id))
+        self._valid_ids = {session_id for session_id, _ in theirs}
+        ours = _versions(read_source(self._main, self._source_id))
+        for identity in [*theirs, *self._deleted(base, theirs)]:
+            their = theirs.get(identity)
+            our = ours.get(identity) or self._born_in_sqlite(identity, their)
+            if our is None and their is not None and self._repeats(identity, their):
+                continue
+            self._settle(identity, base.get(identity), our, their)
+        self._merge_quarantine()
+        return self.result
+
+    def _deleted(self, base: dict[Identity, Version], theirs: dict[Identity, Version]) -> list[Identity]:
+        """The sessions of the base that the file, as far as it can tell, holds no longer."""
+        if self._loaded.blank or self._loaded.salvaged:
+            return []
+        gone = [identity for identity in base if identity not in theirs]
+        if not gone:
+            return []
+        broken: set[str] = set()
+        for row in self._newly_broken()[0]:
+            named = _names_in(row[4])
+            if not named:
+                return []  # it may be any of them
+            broken |= named
+        return [identity for identity in gone if identity[0] not in broken]
+
+    def _base_versions(self) -> dict[Identity, Version]:
+        if self._base is None:
+            return {}
+        numbered = _Numbered()
+        return {
+            numbered.identity(document["id"]): Version(hashlib.sha256(spelled).digest())
+            for _, document, spelled in valid_documents(self._base)
+        }
+
+    def _born_in_sqlite(self, identity: Identity, their: Version | None) -> Version | None:
+        """A session of that id which the app made in SQLite: it is not of this file, and still the same session."""
+        if their is None or identity[1]:
+            return None
+        staged = self._staged_document(their.key)
+        workspace = self._workspace_of(staged)
+        for key in keys_of(self._main, workspace[0], identity[0]):
+            stored = read_document(self._main, key)
+            if stored is not None and stored.source_id is None:
+                return _version(stored)
+        return None
+
+    def _repeats(self, identity: Identity, their: Version) -> bool:
+        """Whether a session of the file is one that SQLite has from another file of the workspace."""
+        if not self._in_trial:
+            return False
+        workspace_id, _ = self._workspace_of(self._staged_document(their.key))
+        found = (read_document(self._main, key) for key in keys_of(self._main, workspace_id, identity[0]))
+        return any(
+            stored.source_id != self._source_id and _version(stored).digest == their.digest
+            for stored in found
+            if stored is not None
+        )
+
+    def _settle(self, identity: Identity, base: Version | None, our: Version | None, their: Version | None) -> None:
+        b, o, t = _digest(base), _digest(our), _digest(their)
+        if o == t:
+            if our is not None:
+                self._main.execute(queries.ADOPT_SESSION, (self._source_id, our.key))
+            return
+        if t == b:
+            return
+        if o == b:
+            if their is None and our is not None:
+                delete_document(self._main, our.key)
+            elif their is not None:
+                self._take(their, our)
+        elif their is not None:
+            self._set_aside(identity, base, their)
+
+    def _take(self, their: Version, our: Version | None) -> None:
+        staged = self._staged_document(their.key)
+        workspace_id, workspace_hash = self._workspace_of(staged)
+        if our is None:
+            position: int | None = next_position(self._main, workspace_id, workspace_hash)
+        else:
+            position = _existing(self._main, our.key).position
+            delete_document(self._main, our.key)
+        key = insert_document(
+            self._main,
+            staged.document,
+            workspace_id=workspace_id,
+            workspace_hash=workspace_hash,
+            position=position,
+            source_id=self._source_id,
+        )
+        self.result.expected[key] = their.digest
+
+    def _set_aside(self, identity: Identity, base: Version | None, their: Version) -> None:
+        staged = self._staged_document(their.key)
+        workspace_id, workspace_hash = self._workspace_of(staged)
+        started_from = None
+        if base is not None and self._base is not None:
+            started_from = _find(self._base, identity)
+        problem = Problem("", "a change in the file and another one in SQLite", "a change on one side only")
+        rejected = Rejected("conflict", canonical(staged.document), [problem])
+        position = next_position(self._main, workspace_id, workspace_hash)
+        row = quarantine_row(self._source_id, workspace_hash, position, rejected, base=started_from)
+        self._main.execute(queries.INSERT_QUARANTINE, row)
+        self.result.conflicts += 1
+
+    def _merge_quarantine(self) -> None:
+        """What is broken in the file now comes in; what has become a valid session there goes.
+
+        An item that is merely gone stays: a trial of both stores writes files that leave it out.
+        """
+        new, gone = self._newly_broken()
+        for row in new:
+            workspace_id = ensure_workspace(self._main, row[1], None)
+            position = next_position(self._main, workspace_id, row[1])
+            self._main.execute(queries.INSERT_QUARANTINE, (self._source_id, row[1], position, *row[3:]))
+        for row_id, raw in gone:
+            if _names_in(raw) & self._valid_ids:
+                self._main.execute(queries.DELETE_QUARANTINE, (row_id,))
+
+    def _broken_in_base(self) -> list[str | bytes]:
+        """What was no valid session when SQLite took the file up."""
+        if self._rejected is None:
+            self._rejected = [] if self._base is None else list(rejected_texts(self._base))
+        return self._rejected
+
+    def _newly_broken(self) -> tuple[list[Any], list[tuple[int, str | bytes]]]:
+        """The staged rows of the quarantine that are new, and the id and text of those that only the database has.
+
+        What was broken in the base already and has left the quarantine was put right in SQLite: that stays so.
+        """
+        before = Counter(self._broken_in_base())
+        left: dict[str | bytes, list[int]] = defaultdict(list)
+        for row_id, raw, reason in self._main.execute(queries.QUARANTINE_OF_SOURCE, (self._source_id,)):
+            if reason != "conflict":
+                left[raw].append(row_id)
+        unknown = []
+        for row in self._staged.execute(queries.QUARANTINE_ROWS_OF_SOURCE, (self._loaded.source_id,)).fetchall():
+            if left[row[4]]:
+                left[row[4]].pop(0)
+                before[row[4]] -= 1
+            else:
+                unknown.append(row)
+        only_here = [(row_id, raw) for raw, ids in left.items() for row_id in ids]
+        new = []
+        for row in unknown:
+            if before[row[4]] > 0:
+                before[row[4]] -= 1
+            else:
+                new.append(row)
+        return new, only_here
+
+    def _staged_document(self, key: str) -> StoredDocument:
+        return _existing(self._staged, key)
+
+    def _workspace_of(self, staged: StoredDocument) -> tuple[int, str]:
+        """The row id and the hash that a staged document's workspace has in the database."""
+        row = self._staged.execute(queries.WORKSPACE_BY_ID, (staged.workspace_id,)).fetchone()
+        return ensure_workspace(self._main, row[0], row[1]), row[0]
+
+
+def _existing(connection: sqlite3.Connection, key: str) -> StoredDocument:
+    stored = read_document(connection, key)
+    if stored is None:
+        raise TransactionError(f"The session {key!r} was there a moment ago and is gone.", hint="Nothing was kept.")
+    return stored
+
+
+class _Numbered:
+    """Tells the sessions of one id apart by their order."""
+
+    def __init__(self) -> None:
+        self._seen: dict[str, int] = defaultdict(int)
+
+    def identity(self, session_id: str) -> Identity:
+        number = self._seen[session_id]
+        self._seen[session_id] += 1
+        return session_id, number
+
+
+_NAME = re.compile(rb'"id"\s*+:\s*+("[^"\\]*+(?:\\.[^"\\]*+)*+")')
+
+
+def _names_in(raw: str | bytes) -> set[str]:
+    """Every id that something broken mentions, those of its messages included."""
+    data = raw.encode() if isinstance(raw, str) else raw
+    names = set()
+    for literal in _NAME.findall(data):
+        with suppress(orjson.JSONDecodeError):
+            names.add(orjson.loads(literal))
+    return names
+
+
+def _versions(documents: Iterator[StoredDocument]) -> dict[Identity, Version]:
+    numbered = _Numbered()
+    return {numbered.identity(stored.document["id"]): _version(stored) for stored in documents}
+
+
+def _version(stored: StoredDocument) -> Version:
+    return Version(hashlib.sha256(canonical(stored.document)).digest(), stored.key)
+
+
+def _digest(version: Version | None) -> bytes | None:
+    return None if version is None else version.digest
+
+
+def _find(path: Path, identity: Identity) -> bytes | None:
+    numbered = _Numbered()
+    for _, document, spelled in valid_documents(path):
+        if numbered.identity(document["id"]) == identity:
+            return spelled
+    return None

@@ -1,0 +1,95 @@
+"""Removing the backups that nobody needs any more."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from migrator import durable
+from migrator.backup_folder import INCOMPLETE
+from migrator.data_dir import DataDir
+from migrator.database import queries, schema
+from migrator.database.connection import connect
+from migrator.database.state import read_state
+from migrator.errors import UsageError, sqlite_errors
+from migrator.migration.backups import backup_folders, backup_of, look_at
+from migrator.migration.lock import exclusive
+
+
+@dataclass(frozen=True)
+class PruneReport:
+    """What was removed, and why the rest was not; by name."""
+
+    removed: tuple[str, ...]
+    kept: dict[str, str]
+    bytes: int
+    dry_run: bool
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def prune_backups(data_dir: DataDir, keep: int, *, dry_run: bool = False) -> PruneReport:
+    """Remove backups of files and databases, but for the newest ``keep`` and those that the database needs.
+
+    A later migration compares a changed file with the copy that the ledger names, and can't without it.
+
+    :raises UsageError: ``keep`` is less than 1
+    :raises MigratorError: the database can't be read, so that nobody can tell which ones it needs
+    """
+    if keep < 1:
+        raise UsageError("--keep must be 1 or more.", hint="The newest backup is what a bad day needs.")
+    with exclusive(data_dir, keep=not dry_run):
+        needed = _needed(data_dir)
+        removed: list[str] = []
+        kept: dict[str, str] = {}
+        size = newest = 0
+        for folder in reversed(backup_folders(data_dir)):
+            found = look_at(folder)
+            reason = needed.get(folder.name)
+            if found.kind is None:
+                reason = reason or "its manifest can't be read: look at it, and remove it by hand"
+            elif found.kind == "versions":
+                reason = reason or "it holds what somebody decided against in quarantine, and nothing else does"
+            elif newest < keep:
+                newest += 1
+                reason = reason or f"one of the newest {keep}"
+            if reason:
+                kept[folder.name] = reason
+                continue
+            removed.append(folder.name)
+            size += found.bytes
+            if not dry_run:
+                _remove(folder)
+    return PruneReport(tuple(removed), kept, size, dry_run)
+
+
+def _remove(folder: Path) -> None:
+    """First the name, so that what is left if something interrupts looks like no backup."""
+    dead = folder.with_name(f"{INCOMPLETE}{folder.name}")
+    durable.rename_folder(folder, dead)
+    durable.remove_folder(dead)
+
+
+def _needed(data_dir: DataDir) -> dict[str, str]:
+    """The backups that the database refers to, each with the reason."""
+    path = data_dir.database
+    if not path.exists() or path.stat().st_size == 0:
+        return {}
+    connection = connect(path, read_only=True)
+    try:
+        with sqlite_errors("read the ledger", path):
+            state = read_state(connection, path)
+            known = state.schema_version >= schema.LEDGER_VERSION
+            rows = connection.execute(queries.BACKUPS_IN_USE).fetchall() if known else []
+    finally:
+        connection.close()
+    needed: dict[str, str] = {}
+    if state.backup:
+        needed[Path(state.backup).name] = "the last migration's, as the database has it"
+    for source, backup in rows:
+        name = backup_of(data_dir, backup)
+        if name is not None:
+            needed[name] = f"what changes in {source} are compared with"
+    return needed

@@ -1,0 +1,209 @@
+"""From the verified staging database to the real one, all at once: by a rename, or in one transaction."""
+
+from __future__ import annotations
+
+import hashlib
+import sqlite3
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from migrator import durable
+from migrator.database import queries
+from migrator.database.connection import connect, transaction
+from migrator.database.documents import ensure_workspace, next_position, read_document
+from migrator.database.rows import derived_key, rekey_message, rekey_session
+from migrator.database.state import read_state
+from migrator.database.upgrade import back_up_database, upgrade
+from migrator.document import canonical
+from migrator.errors import MigrationFailed, sqlite_errors
+from migrator.migration import ledger
+from migrator.migration.load import LoadedSource
+from migrator.migration.merge import Merge, MergeResult
+from migrator.migration.readback import source_digest
+
+
+@dataclass(frozen=True)
+class Publication:
+    """What is to be published.
+
+    :ivar staging: the staging database, closed and verified
+    :ivar entries: the ledger's row for each source, by its name
+    :ivar backup: the backup's folder
+    :ivar in_trial: both stores run, so that a workspace's own file has the sessions of its other files as well
+    """
+
+    staging: Path
+    database: Path
+    loaded: Sequence[LoadedSource]
+    entries: dict[str, dict[str, Any]]
+    backup: Path
+    data_dir: Path
+    in_trial: bool
+
+
+def publish_new(publication: Publication) -> bool:
+    """Give the staging database its name, where nothing has it yet; False, and nothing done, otherwise.
+
+    The log of a database that is gone would be played into the new one: SQLite itself must make the file then, which
+    throws such a log away.
+    """
+    database = publication.database
+    if any(database.with_name(database.name + suffix).exists() for suffix in ("-wal", "-journal")):
+        return False
+    return durable.publish_new(publication.staging, publication.database)
+
+
+def publish_into(publication: Publication, seen: Callable[[LoadedSource, int], None]) -> dict[str, MergeResult]:
+    """Bring the staged sources into a database that exists, in one transaction that ends as ``completed``.
+
+    The app may hold it open. A source that is new there is copied by SQLite itself and then read back; one that the
+    database knows already, or whose workspace has sessions of its own, is merged.
+
+    :returns: what was merged, by the source's name
+    :raises MigrationFailed: something does not read back as it should; nothing was changed
+    """
+    path = publication.database
+    connection = connect(path, create=True)
+    try:
+        upgrade(connection, path, publication.backup.parent)
+        with sqlite_errors("attach the staging database", path):
+            connection.execute("PRAGMA synchronous = FULL")  # what the flag will point at must survive a power cut
+            connection.execute(queries.ATTACH_STAGING, (publication.staging.absolute().as_uri(),))
+        if read_state(connection, path).status == "rolled_back":
+            back_up_database(connection, path, publication.backup.parent, "rolled-back")
+        with transaction(connection, path, "publish the migrated sessions"):
+            merged = _Publisher(connection, publication, seen).run()
+        with sqlite_errors("detach the staging database", path):
+            connection.execute(queries.DETACH_STAGING)
+        return merged
+    finally:
+        connection.close()
+
+
+class _Publisher:
+    def __init__(
+        self, main: sqlite3.Connection, publication: Publication, seen: Callable[[LoadedSource, int], None]
+    ) -> None:
+        self._main = main
+        self._publication = publication
+        self._seen = seen
+        self._known = ledger.read_ledger(main)
+
+    def run(self) -> dict[str, MergeResult]:
+        merged: dict[str, MergeResult] = {}
+        self._start_over_after_a_rollback()
+        self._main.execute(queries.SET_STATUS, ("in_progress",))
+        new: list[tuple[LoadedSource, int]] = []
+        for loaded in self._publication.loaded:
+            if loaded.error and self._is_recorded(loaded):
+                ledger.record_failure(self._main, self._publication.entries[loaded.source.name])
+                continue
+            source_id = ledger.record(self._main, self._publication.entries[loaded.source.name])
+            for workspace_hash, counts in loaded.counts.items():
+                ensure_workspace(self._main, workspace_hash, counts.path)
+            if loaded.error:
+                continue
+            if self._is_known(loaded):
+                merged[loaded.source.name] = self._merge(loaded, source_id)
+            else:
+                new.append((loaded, source_id))
+        # Merging reads the staging database on a connection of its own: nothing may be written there before.
+        self._main.execute(queries.DEFER_FOREIGN_KEYS)
+        for loaded, _ in new:
+            self._free_taken_keys(loaded)
+        for loaded, source_id in new:
+            self._copy(loaded, source_id)
+        self._main.execute(queries.SET_COMPLETED, (durable.as_text(self._publication.backup),))
+        return merged
+
+    def _start_over_after_a_rollback(self) -> None:
+        """After a rollback the files hold everything, and what the database holds is old."""
+        if read_state(self._main, self._publication.database).status == "rolled_back":
+            for statement in queries.EMPTY_FOR_ANOTHER_RUN:
+                self._main.execute(statement)
+            self._known = {}
+
+    def _is_recorded(self, loaded: LoadedSource) -> bool:
+        """Whether the source was migrated before."""
+        entry = self._known.get(loaded.source.name)
+        return entry is not None and entry.status != "failed"
+
+    def _is_known(self, loaded: LoadedSource) -> bool:
+        """Whether the database holds sessions that the source's are versions of, or may be."""
+        if self._is_recorded(loaded):
+            return True
+        if self._publication.in_trial and loaded.source.kind == "workspace":
+            return True  # we made the file, of what the database has
+        return any(self._main.execute(queries.BORN_IN_SQLITE, (name,)).fetchone() for name in loaded.counts)
+
+    def _free_taken_keys(self, loaded: LoadedSource) -> None:
+        """Give staged rows whose keys the database has already other ones, before any are copied."""
+        main, bound = self._main, (loaded.source_id,)
+        for key, workspace_hash, position in main.execute(queries.STAGED_TAKEN_SESSIONS, bound).fetchall():
+            row = main.execute(queries.STAGED_SESSION, (key,)).fetchone()
+            free = derived_key(key, workspace_hash, position)
+            while main.execute(queries.STAGED_KEY_TAKEN, (free,)).fetchone():
+                free += "#"
+            main.execute(queries.REKEY_STAGED_SESSION, (free, rekey_session(row, free)[17], key))
+            for statement in queries.REKEY_STAGED_CHILDREN:
+                main.execute(statement, (free, key))
+        for row in main.execute(queries.STAGED_TAKEN_MESSAGES, bound).fetchall():
+            free = derived_key(row[0], row[1], row[6])
+            while main.execute(queries.STAGED_MESSAGE_KEY_TAKEN, (free,)).fetchone():
+                free += "#"
+            main.execute(queries.REKEY_STAGED_MESSAGE, (free, rekey_message(row, free)[7], row[0]))
+
+    def _copy(self, loaded: LoadedSource, source_id: int) -> None:
+        offset = 0
+        for workspace_hash, counts in loaded.counts.items():
+            workspace_id = ensure_workspace(self._main, workspace_hash, counts.path)
+            offset = max(offset, next_position(self._main, workspace_id, workspace_hash))
+        bound = (loaded.source_id, offset, source_id)
+        self._main.execute(queries.COPY_SESSIONS, bound)
+        for statement in queries.COPY_CHILDREN:
+            self._main.execute(statement, (loaded.source_id,))
+        self._main.execute(queries.COPY_QUARANTINE, bound)
+        found = source_digest(self._main, source_id, lambda size: self._seen(loaded, size))
+        if found != loaded.digest:
+            raise self._differs(loaded)
+
+    def _merge(self, loaded: LoadedSource, source_id: int) -> MergeResult:
+        staged = sqlite3.connect(f"{self._publication.staging.absolute().as_uri()}?mode=ro", uri=True)
+        try:
+            result = Merge(
+                self._main, staged, loaded, source_id, self._base(loaded), in_trial=self._publication.in_trial
+            ).run()
+        finally:
+            staged.close()
+        for key, expected in result.expected.items():
+            stored = read_document(self._main, key)
+            if stored is None or hashlib.sha256(canonical(stored.document)).digest() != expected:
+                raise self._differs(loaded)
+        return result
+
+    def _base(self, loaded: LoadedSource) -> Path | None:
+        """The copy that the ledger's version of the source was made from.
+
+        :raises MigrationFailed: it is gone or damaged, so that nobody can tell who changed what
+        """
+        entry = self._known.get(loaded.source.name)
+        if entry is None or entry.status == "failed" or entry.backup is None:
+            return None
+        copy = self._publication.data_dir / entry.backup
+        if not copy.is_file() or durable.sha256_of(copy) != entry.sha256:
+            raise MigrationFailed(
+                f"{loaded.source.name} changed since it was migrated, and the backup copy {copy}, "
+                "which would tell what changed, is missing or damaged.",
+                hint=f"Put the copy back in its place, or, if it is lost, move {entry.source} aside: "
+                "SQLite keeps all that it has. Then run the command again. Nothing was changed.",
+            )
+        return copy
+
+    def _differs(self, loaded: LoadedSource) -> MigrationFailed:
+        return MigrationFailed(
+            f"The sessions of {loaded.source.name} do not read back from {self._publication.database} "
+            "as they were staged.",
+            hint="Nothing was changed. Please report this as a bug, with the output of 'migrator doctor'.",
+        )

@@ -1,0 +1,281 @@
+"""What was set aside, as no valid session or as the loser of a conflict: to list, to see, to take out.
+
+Everything here only looks; :mod:`migrator.migration.retry` puts things back.
+"""
+
+from __future__ import annotations
+
+import base64
+import difflib
+import json
+import os
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from migrator import durable
+from migrator.data_dir import DataDir
+from migrator.database import queries, schema
+from migrator.database.connection import connect
+from migrator.database.state import read_state
+from migrator.document import app_element
+from migrator.errors import Problem, QuarantineError, sqlite_errors
+from migrator.exact_json import Unreadable, read_exactly
+from migrator.migration.conflict import ConflictPlace, version_in_sqlite
+
+
+@dataclass(frozen=True)
+class QuarantinedItem:
+    """One row of the quarantine, without its text.
+
+    :ivar source: the file that it came from, as the ledger calls it; None where a rollback has forgotten that
+    :ivar workspace_path: None where the database does not know the workspace
+    :ivar position: its place among the sessions of its workspace
+    :ivar reason: ``invalid``, ``unreadable``, ``torn`` or ``conflict``
+    :ivar size: of its text, in bytes
+    """
+
+    id: int
+    source_id: int | None
+    source: str | None
+    workspace_hash: str | None
+    workspace_path: str | None
+    position: int
+    reason: str
+    problems: tuple[Problem, ...]
+    created_at: str
+    size: int
+
+    @property
+    def place(self) -> ConflictPlace:
+        """What tells which session of SQLite's a conflict is with."""
+        return ConflictPlace(self.id, self.source_id, self.workspace_hash)
+
+    def to_json(self) -> dict[str, Any]:
+        """What ``list`` tells: the first problem, and how many there are."""
+        first = self.problems[0]._asdict() if self.problems else None
+        told = asdict(self) | {"problem": first, "problem_count": len(self.problems)}
+        del told["problems"], told["source_id"]
+        return told
+
+
+@dataclass(frozen=True)
+class ShownItem:
+    """One item with everything that is known of it.
+
+    :ivar raw: its bytes, as they stood in the file; of a conflict, the file's version
+    :ivar base: of a conflict: the version that both sides started from
+    :ivar stored: of a conflict: SQLite's version; None where SQLite has none, or it can't be told which it is
+    """
+
+    item: QuarantinedItem
+    raw: bytes
+    base: bytes | None
+    stored: bytes | None
+
+    @property
+    def is_text(self) -> bool:
+        """Whether the bytes are UTF-8; where not, ``text`` shows the others replaced."""
+        return _is_text(self.raw)
+
+    @property
+    def text(self) -> str:
+        return self.raw.decode("utf-8", "replace")
+
+    def difference(self) -> list[str]:
+        """A unified diff from SQLite's version of a conflict to the file's, line by line."""
+        if self.item.reason != "conflict":
+            return []
+        ours = (self.stored or b"").decode("utf-8", "replace").split("\n") if self.stored else []
+        return list(difflib.unified_diff(ours, self.text.split("\n"), "in SQLite", "in the file", lineterm=""))
+
+    def to_json(self) -> dict[str, Any]:
+        told = self.item.to_json()
+        told["problems"] = [problem._asdict() for problem in self.item.problems]
+        told |= {"raw": self.text, "raw_is_utf8": self.is_text}
+        if not self.is_text:
+            told["raw_base64"] = base64.b64encode(self.raw).decode("ascii")
+        if self.item.reason == "conflict":
+            told["base"] = None if self.base is None else self.base.decode("utf-8", "replace")
+            told["in_sqlite"] = None if self.stored is None else self.stored.decode("utf-8", "replace")
+            told["diff"] = "\n".join(self.difference())
+        return told
+
+
+@dataclass(frozen=True)
+class TakenOut:
+    """What ``export`` wrote for one item."""
+
+    id: int
+    file: str
+    base: str | None = None
+    in_sqlite: str | None = None
+
+
+@dataclass(frozen=True)
+class TakenOutReport:
+    """What was written, and where."""
+
+    directory: str
+    items: tuple[TakenOut, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def list_quarantine(data_dir: DataDir) -> list[QuarantinedItem]:
+    """Everything in quarantine, oldest first.
+
+    :raises ConnectionFailed: there is no database
+    """
+    with _reading(data_dir) as connection:
+        return [] if connection is None else items_of(connection)
+
+
+def show_quarantined(data_dir: DataDir, number: int) -> ShownItem:
+    """One item in full.
+
+    :raises QuarantineError: there is none of that number
+    """
+    with _reading(data_dir) as connection:
+        if connection is None:
+            raise _unknown(number)
+        return _shown(connection, data_dir, item_of(connection, number))
+
+
+def take_out(data_dir: DataDir, target: Path) -> TakenOutReport:
+    """Write the bytes of every item into a folder: ``<id>.json``, or ``<id>.txt`` for what is no JSON.
+
+    Beside a conflict, as far as they are known, go ``<id>.base.json``, where both sides started, and
+    ``<id>.sqlite.json``, what SQLite has. Nothing is overwritten.
+
+    :raises StorageIOError: a file of that name exists, or can't be written
+    """
+    with _reading(data_dir) as connection:
+        durable.make_private_folder(target)
+        written = []
+        if connection is not None:
+            written = [_take_out(_shown(connection, data_dir, item), target) for item in items_of(connection)]
+        durable.sync_folder(target)
+    return TakenOutReport(os.fspath(target), tuple(written))
+
+
+def _take_out(shown: ShownItem, target: Path) -> TakenOut:
+    number = shown.item.id
+
+    def write(name: str, content: bytes | None) -> str | None:
+        if content is None:
+            return None
+        durable.write_new(target / name, [content])
+        return os.fspath(target / name)
+
+    file = f"{number}.{'json' if _is_json(shown.raw) else 'txt'}"
+    write(file, shown.raw)
+    return TakenOut(
+        number,
+        os.fspath(target / file),
+        write(f"{number}.base.json", shown.base),
+        write(f"{number}.sqlite.json", shown.stored),
+    )
+
+
+@contextmanager
+def _reading(data_dir: DataDir) -> Iterator[sqlite3.Connection | None]:
+    """The database in one state; None where its tables are older than the quarantine."""
+    path = data_dir.database
+    connection = connect(path, read_only=True)
+    try:
+        with sqlite_errors("read the quarantine", path):
+            connection.execute("BEGIN")
+            known = read_state(connection, path).schema_version >= schema.LEDGER_VERSION
+            yield connection if known else None
+    finally:
+        connection.close()
+
+
+def items_of(connection: sqlite3.Connection) -> list[QuarantinedItem]:
+    """Every item, oldest first."""
+    return [_item(row) for row in connection.execute(queries.QUARANTINED_ITEMS)]
+
+
+def item_of(connection: sqlite3.Connection, number: int) -> QuarantinedItem:
+    """
+    :raises QuarantineError: there is none of that number
+    """
+    row = None
+    if number < 1 << 63:
+        row = connection.execute(queries.QUARANTINED_ITEM, (number,)).fetchone()
+    if row is None:
+        raise _unknown(number)
+    return _item(row)
+
+
+def _unknown(number: int) -> QuarantineError:
+    return QuarantineError(
+        f"There is nothing in quarantine with the number {number}.", hint="'migrator quarantine list' shows what is."
+    )
+
+
+def _item(row: Sequence[Any]) -> QuarantinedItem:
+    number, source_id, source, workspace_hash, path, position, reason, problems, created_at, size = row
+    return QuarantinedItem(
+        number, source_id, source, workspace_hash, path, position, reason, _problems(problems), created_at, size
+    )
+
+
+def _problems(text: str) -> tuple[Problem, ...]:
+    """The problems as they were recorded; a record that somebody spoilt is shown as it is."""
+    try:
+        return tuple(Problem(str(p["pointer"]), str(p["found"]), str(p["expected"])) for p in orjson.loads(text))
+    except (ValueError, TypeError, KeyError):
+        return (Problem("", text, "a list of problems"),)
+
+
+def texts_of(connection: sqlite3.Connection, number: int) -> tuple[bytes, bytes | None]:
+    """The bytes of an item, and those of the version that both sides of a conflict started from."""
+    raw, base = connection.execute(queries.QUARANTINED_TEXTS, (number,)).fetchone()
+    return _bytes(raw), None if base is None else _bytes(base)
+
+
+def _bytes(value: Any) -> bytes:
+    return value if isinstance(value, bytes) else str(value).encode()
+
+
+def _shown(connection: sqlite3.Connection, data_dir: DataDir, item: QuarantinedItem) -> ShownItem:
+    raw, base = texts_of(connection, item.id)
+    stored = None
+    if item.reason == "conflict":
+        try:
+            found = version_in_sqlite(connection, data_dir, item.place, raw)
+        except QuarantineError:
+            found = None
+        stored = None if found is None else app_element(found.document)
+    return ShownItem(item, raw, base, stored)
+
+
+def _is_text(raw: bytes) -> bool:
+    try:
+        raw.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _is_json(raw: bytes) -> bool:
+    try:
+        read_exactly(raw)
+    except Unreadable:
+        try:
+            json.loads(raw, parse_constant=_refuse)
+        except (ValueError, RecursionError):
+            return False
+    return True
+
+
+def _refuse(name: str) -> None:
+    raise ValueError(name)

@@ -1,0 +1,36 @@
+"""Doing everything for real without changing anything: a dry run is a run in a scratch folder."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from migrator.data_dir import DataDir
+from migrator.database.connection import connect
+from migrator.errors import os_errors, sqlite_errors
+
+
+@contextmanager
+def rehearsal(data_dir: DataDir) -> Iterator[DataDir]:
+    """A scratch data directory with a copy of the database, for doing everything without changing anything."""
+    beside = data_dir.root if os.access(data_dir.root, os.W_OK) else None
+    with os_errors("make a scratch folder in", beside or tempfile.gettempdir()):
+        folder = Path(tempfile.mkdtemp(prefix=".rehearsal-", dir=beside))
+    try:
+        scratch = data_dir.rehearsal(folder)
+        if data_dir.database.exists():
+            source, target = (
+                connect(data_dir.database, read_only=True),
+                connect(scratch.database, create=True),
+            )
+            with sqlite_errors("copy", data_dir.database):
+                source.backup(target)
+            source.close()
+            target.close()
+        yield scratch
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,192 @@
+"""What ``verify --repair`` puts right: only what can be made again, exactly, from what is proven to be right."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from migrator import durable
+from migrator.backup_folder import MANIFEST, SUMS, write_listing
+from migrator.data_dir import DataDir
+from migrator.database import schema
+from migrator.database.connection import connect, transaction
+from migrator.database.state import NO_DATABASE, State, read_state
+from migrator.errors import BackupError, MigratorError, TransactionError, sqlite_errors
+from migrator.migration.backups import backup_of, is_inside, read_manifest
+from migrator.migration.ledger import LedgerEntry, read_ledger
+from migrator.migration.lock import exclusive
+from migrator.migration.report import Listener, ignore_progress
+from migrator.migration.surroundings import leftovers, make_private, remove_leftover, too_open, wrong_flag
+from migrator.migration.verify import VerifyReport, integrity_problems, verify
+from migrator.storage.flag import write_flag
+
+# What integrity_check says of an index that does not fit its table; of anything else it says other things.
+_INDEX_ONLY = re.compile(r"(?:row \d+ missing from|wrong # of entries in|non-unique entry in) index (\S+)")
+
+
+def repair_and_verify(data_dir: DataDir, listener: Listener = ignore_progress) -> VerifyReport:
+    """Put right what can be, then check everything: the report tells both.
+
+    :raises MigrationLocked: another migrator is at work
+    :raises MigratorError: the database can't be opened at all
+    """
+    repaired = repair(data_dir)
+    return replace(verify(data_dir, listener), repaired=tuple(repaired))
+
+
+def repair(data_dir: DataDir) -> list[str]:
+    """Put right what can be put right safely, each thing told; verify afterwards tells what is left.
+
+    - leftovers of dead runs go;
+    - files of ours that others may use become private;
+    - indexes that do not fit their tables are built again, where nothing else is broken;
+    - backup copies that are missing or damaged are copied again, where the file still has the recorded SHA-256;
+    - a storage.json that disagrees with the authority is written anew.
+
+    :raises MigrationLocked: another migrator is at work
+    :raises MigratorError: the database can't be opened
+    """
+    with exclusive(data_dir):
+        done = [_removed(path) for path in leftovers(data_dir)]
+        state, entries = NO_DATABASE, list[LedgerEntry]()
+        if data_dir.database.exists() and data_dir.database.stat().st_size:
+            done += _repair_indexes(data_dir.database)
+            state, entries = _recorded(data_dir.database)
+        done += _repair_copies(data_dir, entries)
+        done += _repair_flag(data_dir, state)
+        done += [made for path in too_open(data_dir) if (made := _made_private(path))]
+    return done
+
+
+def _removed(path: Path) -> str:
+    remove_leftover(path)
+    return f"removed {path}, which a dead run had left"
+
+
+def _made_private(path: Path) -> str | None:
+    try:
+        make_private(path)
+    except OSError:
+        return None  # somebody else's; verify goes on telling
+    return f"made {path} private: only you may use it now"
+
+
+def _recorded(path: Path) -> tuple[State, list[LedgerEntry]]:
+    connection = connect(path, read_only=True)
+    try:
+        with sqlite_errors("read the ledger", path):
+            state = read_state(connection, path)
+            known = state.schema_version >= schema.LEDGER_VERSION
+            return state, list(read_ledger(connection).values()) if known else []
+    finally:
+        connection.close()
+
+
+def _repair_indexes(path: Path) -> list[str]:
+    connection = connect(path, read_only=True)  # a mere look leaves the file as it is
+    try:
+        read_state(connection, path)
+        found = [(text, _INDEX_ONLY.fullmatch(text)) for text in integrity_problems(connection, path)]
+    finally:
+        connection.close()
+    names = sorted({match[1] for _, match in found if match})
+    if not names or any(match is None for _, match in found):
+        return []  # where tables are broken too, an index may be what still knows the truth
+    connection = connect(path)
+    try:
+        with transaction(connection, path, "build the indexes again"):
+            for name in names:
+                connection.execute(f'REINDEX "{name}"')
+            connection.execute("ANALYZE")
+    except TransactionError:
+        return []  # the table breaks the index's promise, e.g. of uniqueness; verify goes on telling
+    finally:
+        connection.close()
+    return [f"built the index {name} again" for name in names]
+
+
+def _repair_copies(data_dir: DataDir, entries: Iterable[LedgerEntry]) -> list[str]:
+    done: list[str] = []
+    by_backup: dict[str, list[LedgerEntry]] = {}
+    for entry in entries:
+        name = backup_of(data_dir, entry.backup) if entry.backup else None
+        if name is not None:
+            by_backup.setdefault(name, []).append(entry)
+    for name, members in by_backup.items():
+        copied = [entry for entry in members if _copy_again(data_dir, entry)]
+        done += [f"copied {entry.source} into the backup {name} again" for entry in copied]
+        if _list_again(data_dir, data_dir.backups / name, members):
+            done.append(f"wrote {MANIFEST} and {SUMS} of the backup {name} again")
+    return done
+
+
+def _copy_again(data_dir: DataDir, entry: LedgerEntry) -> bool:
+    """Make a copy that is missing or damaged again, if the file is still what it was a copy of."""
+    copy, source = data_dir.output / str(entry.backup), data_dir.root / entry.source
+    if entry.sha256 is None or _has(copy, entry.sha256) or not _has(source, entry.sha256):
+        return False
+    try:
+        durable.make_private_folder(copy.parent)
+        durable.replace(copy, durable.proven_chunks(source, entry.sha256))
+    except MigratorError:
+        return False  # something is in the way, or the file changes just now; verify goes on telling
+    return True
+
+
+def _has(path: Path, sha256: str) -> bool:
+    try:
+        return path.is_file() and durable.sha256_of(path) == sha256
+    except MigratorError:
+        return False
+
+
+def _list_again(data_dir: DataDir, folder: Path, entries: list[LedgerEntry]) -> bool:
+    """Write a listing that is missing or damaged again, where the ledger knows every file of the backup."""
+    try:
+        read_manifest(folder)
+        if (folder / SUMS).is_file():
+            return False
+    except BackupError as error:
+        if "newer migrator" in error.message:
+            return False
+    if not folder.is_dir():
+        return False
+    files = [_listed(data_dir, folder, entry) for entry in entries]
+    known = {file["file"] for file in files}
+    present = {p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()} - {MANIFEST, SUMS}
+    if present != known or not all(is_inside(str(f["file"])) and _has(folder / f["file"], f["sha256"]) for f in files):
+        return False
+    manifest: dict[str, object] = {
+        "format": 1,
+        "created_at": folder.name.partition("-")[0],
+        "data_dir": str(data_dir.root),
+        "files": files,
+        "unreadable": {},
+        "written_again_at": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+    write_listing(folder, manifest, files)
+    return True
+
+
+def _listed(data_dir: DataDir, folder: Path, entry: LedgerEntry) -> dict[str, Any]:
+    copy = data_dir.output / str(entry.backup)
+    file = Path(copy).relative_to(folder).as_posix()
+    return {
+        "source": entry.source,
+        "file": file,
+        "size": entry.size,
+        "sha256": entry.sha256,
+        "mtime_ns": entry.mtime_ns,
+    }
+
+
+def _repair_flag(data_dir: DataDir, state: State) -> list[str]:
+    backend = wrong_flag(data_dir, state)
+    if backend is None:
+        return []
+    write_flag(data_dir, backend)
+    return [f"{data_dir.flag.name} says {backend!r} now, which is the authority"]

@@ -1,0 +1,151 @@
+"""A backup back into its place, checked as a whole before anything is written, and never over newer work unasked."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from migrator import durable
+from migrator.data_dir import DataDir
+from migrator.database.state import State, state_of
+from migrator.errors import BackupError, ConnectionFailed
+from migrator.migration.backups import Kind, ListedFile, find_backup, read_manifest, verify_backup
+from migrator.migration.lock import exclusive
+from migrator.migration.restore_database import FLAG_HINT, DatabaseRestore, RestoredCopy, aside_mark
+from migrator.workspace import hashes_of
+
+_WORKSPACE_FILE = re.compile(r"sessions/[0-9a-f]{16}\.json")
+_OLDER_FILE = re.compile(r"workspaces/([0-9a-f]{16})/sessions\.json")
+
+
+@dataclass(frozen=True)
+class RestoreReport:
+    """What was restored."""
+
+    name: str
+    kind: Kind
+    files: tuple[RestoredCopy, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def restore_backup(data_dir: DataDir, name: str, *, overwrite_newer_work: bool = False) -> RestoreReport:
+    """Put the files of a backup back to where they came from.
+
+    :param overwrite_newer_work: take the place of what differs, which is kept beside
+    :raises BackupError: there is no such backup, it is damaged or reaches where it must not, or it would take the place
+        of newer work; nothing was changed
+    :raises StorageIOError: the operating system refused; says which file it was
+    """
+    with exclusive(data_dir):
+        folder = find_backup(data_dir, name)
+        manifest = read_manifest(folder)
+        if manifest.kind == "versions":
+            raise BackupError(
+                f"{folder.name} holds versions of a session that somebody decided against; they have no place of their "
+                "own.",
+                hint=f"Read them in {folder}.",
+            )
+        checked = verify_backup(folder)
+        damaged = [problem for problem in checked.problems if not problem.endswith("is not of this backup")]
+        if damaged:
+            raise BackupError(
+                f"The backup {folder.name} is damaged: {'; '.join(damaged[:3])}.",
+                hint=f"Nothing was changed. 'migrator backups verify {folder.name}' tells all.",
+            )
+        if manifest.kind == "database":
+            restored = [DatabaseRestore(data_dir, folder, manifest.files[0], overwrite=overwrite_newer_work).restore()]
+        else:
+            restored = _restore_files(data_dir, folder, manifest.files, overwrite=overwrite_newer_work)
+        return RestoreReport(folder.name, manifest.kind, tuple(restored))
+
+
+@dataclass(frozen=True)
+class _Planned:
+    listed: ListedFile
+    target: Path
+    differs: bool
+
+
+def _restore_files(
+    data_dir: DataDir, folder: Path, files: tuple[ListedFile, ...], *, overwrite: bool
+) -> list[RestoredCopy]:
+    if _authority(data_dir).authority == "sqlite":
+        raise BackupError(
+            "SQLite holds the truth; what is put into the JSON files now would not be seen, or be merged as a change.",
+            hint="'migrator rollback' goes back to the JSON files with everything. Nothing was changed.",
+        )
+    planned = [_plan(data_dir, listed) for listed in files]
+    newer = [plan.target for plan in planned if plan.differs]
+    if newer and not overwrite:
+        more = f" and {len(newer) - 1} more" if len(newer) > 1 else ""
+        raise BackupError(f"{newer[0]}{more} differs from the backup: it holds newer work.", hint=FLAG_HINT)
+    return [_put_back(folder, plan, overwrite=overwrite) for plan in planned]
+
+
+def _authority(data_dir: DataDir) -> State:
+    try:
+        return state_of(data_dir.database)
+    except ConnectionFailed as error:
+        raise BackupError(
+            f"Which store holds the truth can't be told: {error.message}",
+            hint=f"Move {data_dir.database} away, and the JSON files hold it. Nothing was changed.",
+        ) from error
+
+
+def _plan(data_dir: DataDir, listed: ListedFile) -> _Planned:
+    """Where a copy belongs.
+
+    :raises BackupError: nowhere that a backup of ours would say
+    """
+    target = _target(data_dir, listed)
+    if os.path.lexists(target) and (target.is_symlink() or not target.is_file()):
+        raise BackupError(
+            f"{target} is in the way: it is a link or a folder, not a file.",
+            hint="Move it away and restore again. Nothing was changed.",
+        )
+    return _Planned(listed, target, _differs(target, listed))
+
+
+def _target(data_dir: DataDir, listed: ListedFile) -> Path:
+    source = listed.source or ""
+    older = _OLDER_FILE.fullmatch(listed.file)
+    if older and os.path.isabs(source):
+        target = Path(source)
+        workspace = target.parent.parent
+        named_so = target.parts[-2:] == (".ait42", "sessions.json") and os.path.normpath(target) == source
+        if named_so and older[1] in dict(hashes_of(os.fspath(workspace))) and not target.parent.is_symlink():
+            return target
+    elif source == listed.file and (source == "sessions.json" or _WORKSPACE_FILE.fullmatch(source)):
+        target = data_dir.root / source
+        root = os.path.realpath(data_dir.root)
+        if os.path.realpath(target.parent) == os.path.dirname(os.path.join(root, source)):
+            return target
+    raise BackupError(
+        f"The backup wants to write {source or listed.file}, which leaves {data_dir.root} or is no file of the app's.",
+        hint="Its manifest was changed, or a folder is a link: copy what you need by hand. Nothing was changed.",
+    )
+
+
+def _put_back(folder: Path, plan: _Planned, *, overwrite: bool) -> RestoredCopy:
+    """
+    :raises BackupError: the app has changed the file since it was looked at
+    """
+    target, listed = plan.target, plan.listed
+    differs = _differs(target, listed)
+    if target.exists() and not differs:
+        return RestoredCopy(os.fspath(target), "unchanged")
+    if differs and not overwrite:
+        raise BackupError(f"{target} was written by another program just now.", hint="Close it and restore again.")
+    durable.make_private_folder(target.parent)
+    kept = durable.keep_beside(target, aside_mark()) if differs else None
+    durable.replace(target, durable.proven_chunks(folder / listed.file, listed.sha256))
+    return RestoredCopy(os.fspath(target), "restored", None if kept is None else os.fspath(kept))
+
+
+def _differs(target: Path, listed: ListedFile) -> bool:
+    return target.exists() and durable.sha256_of(target) != listed.sha256

@@ -1,0 +1,195 @@
+"""A copy of the database back into its place, whoever has the one that is there open."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from migrator import durable
+from migrator.data_dir import DataDir
+from migrator.database.connection import BUSY_TIMEOUT, connect, remove_database
+from migrator.database.state import State, read_state
+from migrator.database.upgrade import back_up_database
+from migrator.errors import BackupError, ConnectionFailed, sqlite_errors
+from migrator.migration.backups import ListedFile
+from migrator.storage.flag import read_flag, write_flag
+
+FLAG_HINT = "--overwrite-newer-work puts the backup in its place all the same, and keeps what is there beside."
+
+
+@dataclass(frozen=True)
+class RestoredCopy:
+    """One file as the restore leaves it.
+
+    :ivar status: ``restored``, or ``unchanged`` where it was the same already
+    :ivar kept_beside: where the file went that it took the place of
+    """
+
+    file: str
+    status: str
+    kept_beside: str | None = None
+
+
+def aside_mark() -> str:
+    """What the name of a file that is kept beside says of it."""
+    return f"before-restore-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
+
+
+class DatabaseRestore:
+    """Puts a copy of the database in its place."""
+
+    def __init__(self, data_dir: DataDir, folder: Path, listed: ListedFile, *, overwrite: bool) -> None:
+        self.data_dir = data_dir
+        self.copy = folder / listed.file
+        self.listed = listed
+        self.overwrite = overwrite
+
+    def restore(self) -> RestoredCopy:
+        """
+        :raises BackupError: it is not of this database, or would take the place of newer work
+        """
+        path = self.data_dir.database
+        if os.path.realpath(self.listed.source or "") != os.path.realpath(path):
+            raise BackupError(
+                f"The backup is of {self.listed.source}, not of {path}.",
+                hint="Name that database with --database. Nothing was changed.",
+            )
+        if os.path.lexists(path) and (path.is_symlink() or not path.is_file()):
+            raise BackupError(
+                f"{path} is in the way: it is a link or a folder.", hint="Move it away. Nothing was changed."
+            )
+        becomes = self.state()
+        if path.exists() and self.is_same():
+            return RestoredCopy(os.fspath(path), "unchanged")
+        self.require_consent(becomes)
+        kept = None
+        if path.exists():
+            kept = self.take_place()
+        else:
+            self.put_new()
+        if becomes.authority == "json" or read_flag(self.data_dir.flag) != "hybrid":
+            write_flag(self.data_dir, becomes.authority)
+        return RestoredCopy(os.fspath(path), "restored", None if kept is None else os.fspath(kept))
+
+    def state(self) -> State:
+        """What the copy says of itself; it is opened without a trace.
+
+        :raises SchemaError: it is newer than this program
+        """
+        with sqlite_errors("read the copy", self.copy):
+            connection = sqlite3.connect(f"{self.copy.absolute().as_uri()}?mode=ro&immutable=1", uri=True)
+            try:
+                return read_state(connection, self.copy)
+            finally:
+                connection.close()
+
+    def is_same(self) -> bool:
+        path = self.data_dir.database
+        log = path.with_name(path.name + "-wal")
+        if log.exists() and log.stat().st_size:
+            return False
+        return durable.sha256_of(path) == self.listed.sha256
+
+    def require_consent(self, becomes: State) -> None:
+        path = self.data_dir.database
+        if self.overwrite:
+            return
+        if path.exists():
+            raise BackupError(f"{path} differs from the backup: it holds newer work.", hint=FLAG_HINT)
+        if becomes.authority == "sqlite":
+            raise BackupError(
+                "Without a database the JSON files hold the truth; restoring this one would make it SQLite again.",
+                hint="--overwrite-newer-work does it; 'migrator migrate' then takes up what the files hold beyond it.",
+            )
+
+    def take_place(self) -> Path:
+        """Give the database that is there the contents of the copy; returns where its own went."""
+        path = self.data_dir.database
+        try:
+            connection = connect(path)
+            try:
+                kept = back_up_database(connection, path, self.data_dir.backups, "before-restore")
+                self.overwrite_through(connection)
+                return kept
+            finally:
+                connection.close()
+        except ConnectionFailed as error:
+            if _is_damage(error.__cause__):
+                return self.put_instead()
+            raise
+
+    def overwrite_through(self, connection: sqlite3.Connection) -> None:
+        """Through SQLite itself: other programs may have the file open.
+
+        :raises ConnectionFailed: one of them keeps it locked
+        """
+        path, started = self.data_dir.database, time.monotonic()
+
+        def give_up(status: int, *_: int) -> None:
+            if status in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED) and time.monotonic() - started > BUSY_TIMEOUT:
+                raise ConnectionFailed(
+                    f"Another program keeps {path} locked.", hint="Close it and restore again. Nothing was changed."
+                )
+
+        with sqlite_errors("restore what is", path):
+            connection.execute("PRAGMA synchronous = FULL")
+            source = sqlite3.connect(f"{self.copy.absolute().as_uri()}?mode=ro&immutable=1", uri=True)
+            try:
+                source.backup(connection, progress=give_up)
+            finally:
+                source.close()
+
+    def put_instead(self) -> Path:
+        """Where what is there is no database any more, it moves aside with all that belongs to it."""
+        path = self.data_dir.database
+        self.stage()
+        kept = durable.keep_beside(path, aside_mark())
+        for suffix in ("-wal", "-journal"):
+            beside = path.with_name(path.name + suffix)
+            if beside.exists():
+                durable.keep_beside_as(beside, kept.with_name(kept.name + suffix), "kept")
+        remove_database(path)
+        self.publish()
+        return kept
+
+    def put_new(self) -> None:
+        """Where there is no database at all."""
+        path = self.data_dir.database
+        durable.make_private_folder(path.parent)
+        self.stage()
+        log = path.with_name(path.name + "-wal")
+        if log.exists():  # SQLite would replay the log of a database that is gone into this one
+            durable.keep_beside(log, aside_mark())
+        remove_database(path)
+        self.publish()
+
+    def stage(self) -> None:
+        """
+        :raises BackupError: the copy changed since it was checked
+        """
+        remove_database(self.data_dir.staging)
+        if durable.copy_new(self.copy, self.data_dir.staging)[1] != self.listed.sha256:
+            remove_database(self.data_dir.staging)
+            raise BackupError(f"{self.copy} changed while it was read.", hint="The disk may be failing.")
+
+    def publish(self) -> None:
+        """
+        :raises BackupError: another program made a database meanwhile
+        """
+        try:
+            if not durable.publish_new(self.data_dir.staging, self.data_dir.database):
+                raise BackupError(
+                    f"{self.data_dir.database} was made by another program meanwhile.", hint="Restore again."
+                )
+        finally:
+            remove_database(self.data_dir.staging)
+
+
+def _is_damage(cause: BaseException | None) -> bool:
+    """Whether SQLite failed at the file itself: that is what a restore is for."""
+    code = getattr(cause, "sqlite_errorcode", 0) & 0xFF
+    return code in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT) or isinstance(cause, UnicodeDecodeError)

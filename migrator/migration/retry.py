@@ -1,0 +1,305 @@
+"""Out of quarantine and back to their places: sessions that are valid now, and conflicts that somebody has decided."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import orjson
+
+from migrator.data_dir import DataDir
+from migrator.database import queries
+from migrator.database.connection import connect, transaction
+from migrator.database.documents import (
+    StoredDocument,
+    delete_document,
+    ensure_workspace,
+    insert_document,
+    read_document,
+)
+from migrator.database.state import read_state, state_of
+from migrator.document import WorktreeSession, app_element, canonical
+from migrator.errors import (
+    MigratorError,
+    Problem,
+    SourceFileError,
+    StaleStoreError,
+    TransactionError,
+    UsageError,
+    os_errors,
+)
+from migrator.json_array import Element, read_array
+from migrator.migration.backup import keep_versions
+from migrator.migration.conflict import read_conflict, version_in_sqlite
+from migrator.migration.load import Rejected, parse_session, workspace_shown
+from migrator.migration.lock import exclusive
+from migrator.migration.quarantine import QuarantinedItem, item_of, items_of, texts_of
+from migrator.migration.rollback import write_json_files
+from migrator.storage.flag import read_flag
+from migrator.workspace import hash_of_text, placeholder
+
+Take = Literal["theirs", "ours", "both"]
+Result = Literal["restored", "replaced", "dropped", "still_invalid", "needs_edit", "needs_choice"]
+
+_SHARED = "sessions.json"
+_BOM = b"\xef\xbb\xbf"
+
+
+@dataclass(frozen=True)
+class RetriedItem:
+    """What became of one item.
+
+    :ivar result: ``restored`` to its place, ``replaced`` SQLite's version, ``dropped`` for SQLite's version; or nothing
+        was done, because it is ``still_invalid``, because a torn end ``needs_edit`` or a conflict ``needs_choice``
+    :ivar sessions: the ids of the sessions that were inserted
+    :ivar problems: why it is still invalid
+    :ivar kept: the folder with the version that had to give way
+    """
+
+    id: int
+    result: Result
+    sessions: tuple[str, ...] = ()
+    problems: tuple[Problem, ...] = ()
+    kept: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self) | {"problems": [problem._asdict() for problem in self.problems]}
+
+
+@dataclass(frozen=True)
+class RetryReport:
+    """What became of the items that were tried.
+
+    :ivar warnings: what is worth knowing besides
+    """
+
+    items: tuple[RetriedItem, ...]
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def exit_code(self) -> int:
+        """3 where something still needs the user."""
+        return 0 if all(item.result in ("restored", "replaced", "dropped") for item in self.items) else 3
+
+    def to_json(self) -> dict[str, Any]:
+        return {"items": [item.to_json() for item in self.items], "warnings": list(self.warnings)}
+
+
+def retry(
+    data_dir: DataDir,
+    numbers: Sequence[int] = (),
+    *,
+    every: bool = False,
+    edited: Path | None = None,
+    take: Take | None = None,
+) -> RetryReport:
+    """Validate items of the quarantine again and insert each valid one at its old place, all in one transaction.
+
+    :param numbers: which ones
+    :param every: all of them
+    :param edited: a file with the corrected session, or an array of several, for the one item named
+    :param take: for conflicts: the quarantined version (``theirs``), SQLite's (``ours``), or both as two sessions
+    :raises UsageError: the arguments do not go together
+    :raises QuarantineError: there is no such item
+    :raises StaleStoreError: SQLite is not the authority
+    :raises StorageIOError: the edited file can't be read
+    """
+    if bool(numbers) == every:
+        raise UsageError("Say which items to retry: their numbers, or --all.")
+    if edited is not None and (len(numbers) != 1 or take is not None):
+        raise UsageError("--edited goes with exactly one number, and without --take.")
+    corrected = None if edited is None else _read_edited(edited)
+    path = data_dir.database
+    with exclusive(data_dir):
+        state_of(path)  # refuses one from the future before anything opens it for writing
+        connection = connect(path)
+        try:
+            _require_authority(connection, path)
+            with transaction(connection, path, "take sessions out of quarantine"):
+                chosen = items_of(connection) if every else [item_of(connection, n) for n in dict.fromkeys(numbers)]
+                if take is not None and not every:
+                    _require_conflicts(chosen)
+                attempt = _Retry(connection, data_dir, corrected, take)
+                items = tuple(attempt.item(item) for item in chosen)
+        finally:
+            connection.close()
+        return RetryReport(items, tuple(_bring_trial_up_to_date(data_dir, items)))
+
+
+def _bring_trial_up_to_date(data_dir: DataDir, items: Sequence[RetriedItem]) -> list[str]:
+    """While both stores run, the JSON files get what SQLite got; returns warnings."""
+    if read_flag(data_dir.flag) != "hybrid" or not any(item.sessions for item in items):
+        return []
+    try:
+        return write_json_files(data_dir)[1]
+    except MigratorError as error:
+        return [f"SQLite has it, but the JSON files could not be brought up to date: {error}"]
+
+
+def _require_authority(connection: sqlite3.Connection, path: Path) -> None:
+    if read_state(connection, path).authority != "sqlite":
+        raise StaleStoreError(
+            "The JSON files hold the truth, not SQLite: what is put into SQLite now would not be seen.",
+            hint="Mend the session in its JSON file ('migrator quarantine show' tells what is wrong with it), then run "
+            "'migrator migrate'.",
+        )
+
+
+def _require_conflicts(items: Sequence[QuarantinedItem]) -> None:
+    for item in items:
+        if item.reason != "conflict":
+            raise UsageError(
+                f"--take is for conflicts; number {item.id} is {item.reason}.",
+                hint="Correct it in a file and name that with --edited.",
+            )
+
+
+class _Retry:
+    """Takes items out within the caller's transaction."""
+
+    def __init__(
+        self,
+        connection: sqlite3.Connection,
+        data_dir: DataDir,
+        corrected: list[WorktreeSession] | list[Problem] | None,
+        take: Take | None,
+    ) -> None:
+        self.connection = connection
+        self.data_dir = data_dir
+        self.corrected = corrected
+        self.take = take
+        self.paths = {file_hash for _, file_hash, _ in connection.execute(queries.ALL_WORKSPACES)}
+
+    def item(self, item: QuarantinedItem) -> RetriedItem:
+        raw, _ = texts_of(self.connection, item.id)
+        if self.corrected is not None:
+            parsed = self.corrected
+        elif item.reason == "torn":
+            return RetriedItem(item.id, "needs_edit")
+        elif item.reason == "conflict":
+            return self.decide(item, raw) if self.take else RetriedItem(item.id, "needs_choice")
+        else:
+            parsed = _parse(Element(0, 0, raw, _loads(raw)))
+        documents = [document for document in parsed if not isinstance(document, Problem)]
+        if len(documents) < len(parsed):
+            problems = tuple(problem for problem in parsed if isinstance(problem, Problem))
+            return RetriedItem(item.id, "still_invalid", problems=problems)
+        if item.reason == "conflict":
+            return self.replace(item, raw, documents, edited=True)
+        return self.restore(item, documents)
+
+    def decide(self, item: QuarantinedItem, raw: bytes) -> RetriedItem:
+        theirs = read_conflict(item.place, raw)
+        if self.take == "both":
+            return self.restore(item, [theirs])
+        if self.take == "theirs":
+            return self.replace(item, raw, [theirs], edited=False)
+        kept = keep_versions(self.data_dir.backups, f"quarantine-{item.id}", {"theirs.json": raw})
+        self.remove(item)
+        return RetriedItem(item.id, "dropped", kept=str(kept))
+
+    def restore(self, item: QuarantinedItem, documents: Sequence[WorktreeSession]) -> RetriedItem:
+        """Insert the documents where the item stood; ties in position go by the order of insertion."""
+        for document in documents:
+            self.insert(item, document, item.position, item.source_id)
+        self.remove(item)
+        return RetriedItem(item.id, "restored", sessions=tuple(document["id"] for document in documents))
+
+    def replace(
+        self, item: QuarantinedItem, raw: bytes, documents: Sequence[WorktreeSession], *, edited: bool
+    ) -> RetriedItem:
+        """Put the documents in the place of SQLite's version of a conflict; a version that has to go is kept."""
+        ours = version_in_sqlite(self.connection, self.data_dir, item.place, raw)
+        versions = {"theirs.json": raw} if edited else {}
+        if ours is not None:
+            versions["ours.json"] = app_element(ours.document)
+        kept = keep_versions(self.data_dir.backups, f"quarantine-{item.id}", versions) if versions else None
+        if ours is None:
+            restored = self.restore(item, documents)
+            return dataclasses.replace(restored, kept=None if kept is None else str(kept))
+        delete_document(self.connection, ours.key)
+        for document in documents:
+            self.insert(item, document, ours.position, ours.source_id, ours.workspace_id)
+        self.remove(item)
+        return RetriedItem(item.id, "replaced", tuple(document["id"] for document in documents), kept=str(kept))
+
+    def insert(
+        self,
+        item: QuarantinedItem,
+        document: WorktreeSession,
+        position: int | None,
+        source_id: int | None,
+        workspace_id: int | None = None,
+    ) -> None:
+        """
+        :raises TransactionError: it does not read back as it is
+        """
+        workspace_hash, path = self.workspace(item, document)
+        if workspace_id is None:
+            workspace_id = ensure_workspace(self.connection, workspace_hash, path)
+        key = insert_document(
+            self.connection,
+            document,
+            workspace_id=workspace_id,
+            workspace_hash=workspace_hash,
+            position=position,
+            source_id=source_id,
+        )
+        stored: StoredDocument | None = read_document(self.connection, key)
+        if stored is None or canonical(stored.document) != canonical(document):
+            raise TransactionError(
+                f"Number {item.id} does not read back from {self.data_dir.database} as it was inserted.",
+                hint="Nothing was changed. Please report this as a bug, with the output of 'migrator doctor'.",
+            )
+
+    def workspace(self, item: QuarantinedItem, document: WorktreeSession) -> tuple[str, str | None]:
+        """The workspace that a session goes to: its file's, or what its worktrees show where a file held several."""
+        if item.reason != "conflict" and item.source == _SHARED:
+            return workspace_shown(document, _SHARED, self.paths)
+        if item.workspace_hash is not None:
+            return item.workspace_hash, item.workspace_path
+        unplaced = placeholder(item.source or "quarantine")
+        return hash_of_text(unplaced), unplaced
+
+    def remove(self, item: QuarantinedItem) -> None:
+        self.connection.execute(queries.DELETE_QUARANTINE, (item.id,))
+
+
+def _read_edited(path: Path) -> list[WorktreeSession] | list[Problem]:
+    """The sessions in a file that holds one, or an array of them; or every problem with them."""
+    with os_errors("read", path):
+        content = path.read_bytes()
+    text = content.removeprefix(_BOM).strip()
+    if not text.startswith(b"["):
+        return _parse(Element(0, 0, text, _loads(text)))
+    documents: list[WorktreeSession] = []
+    problems: list[Problem] = []
+    try:
+        for element in read_array(io.BytesIO(text)):
+            for found in _parse(element):
+                if isinstance(found, Problem):
+                    problems.append(found._replace(pointer=f"/{element.position}{found.pointer}"))
+                else:
+                    documents.append(found)
+    except SourceFileError as error:
+        problems.append(Problem("", error.message.removesuffix("."), "a session, or an array of sessions"))
+    if not documents and not problems:
+        problems.append(Problem("", "an empty array", "a session, or an array of sessions"))
+    return problems or documents
+
+
+def _parse(element: Element) -> list[WorktreeSession] | list[Problem]:
+    parsed = parse_session(element)
+    return parsed.problems if isinstance(parsed, Rejected) else [parsed.value]
+
+
+def _loads(raw: bytes) -> Any:
+    try:
+        return orjson.loads(raw)
+    except orjson.JSONDecodeError:
+        return None

@@ -1,0 +1,149 @@
+"""Going back: every workspace in JSON again, with nothing lost, and JSON the authority.
+
+The database is locked for writers throughout. First, what old builds wrote into the files since the migration is
+merged; then every file is written to a scratch folder and read back; then each takes its place by a rename; then the
+database says ``rolled_back``; then the flag is flipped. Until the database says so SQLite is the authority, and running
+the rollback again finishes it: the files that are in place already are merged as what they are, the same sessions.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from migrator.data_dir import DataDir
+from migrator.database import queries
+from migrator.database.connection import connect, transaction
+from migrator.database.state import state_of
+from migrator.errors import MigratorError, RollbackFailed, sqlite_errors
+from migrator.migration.lock import exclusive
+from migrator.migration.rehearsal import rehearsal
+from migrator.migration.report import Listener, ignore_progress
+from migrator.migration.run import Run
+from migrator.migration.write_back import RestoredFile, WriteBack, remove_dead_scratch
+from migrator.storage.flag import write_flag
+
+
+@dataclass(frozen=True)
+class RollbackReport:
+    """What a rollback did.
+
+    :ivar status: ``rolled_back`` or ``nothing_to_do``
+    :ivar warnings: what is worth knowing, each with what to do if anything
+    :ivar problems: those of them that need the user, such as conflicts
+    """
+
+    status: str
+    workspaces: tuple[RestoredFile, ...]
+    database: str
+    backup_path: str | None
+    warnings: tuple[str, ...]
+    problems: tuple[str, ...]
+    duration_ms: int
+    dry_run: bool = False
+
+    @property
+    def exit_code(self) -> int:
+        """3 where something needs the user: conflicts, or files that were kept beside."""
+        return 3 if self.problems or any(file.kept_beside for file in self.workspaces) else 0
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def run_rollback(data_dir: DataDir, *, dry_run: bool = False, listener: Listener = ignore_progress) -> RollbackReport:
+    """Bring every session back into the JSON files and make them the authority.
+
+    :raises MigrationLocked: another migrator is at work
+    :raises RollbackFailed: it did not work; SQLite still is the authority, unchanged, and whole
+    """
+    with exclusive(data_dir, keep=not dry_run):
+        state_of(data_dir.database)  # one that can't be read, or is newer than this program, is an error of its own
+        try:
+            if dry_run:
+                with rehearsal(data_dir) as scratch:
+                    rehearsed = _Rollback(scratch, listener, install=False).run()
+                return replace(rehearsed, dry_run=True, database=os.fspath(data_dir.database))
+            return _Rollback(data_dir, listener, install=True).run()
+        except MigratorError as error:
+            raise RollbackFailed(f"The rollback failed: {error}", hint=_how_things_stand(data_dir)) from error
+
+
+def _how_things_stand(data_dir: DataDir) -> str:
+    """Which store is the authority after a failure, and where the backup lies."""
+    try:
+        state = state_of(data_dir.database)
+    except MigratorError as error:
+        return f"Nor can the database be read now: {error} The backups lie in {data_dir.backups}."
+    stands = "SQLite is the authority as before, and whole."
+    if state.status == "rolled_back":
+        stands = "All files are in place and the authority; run 'migrator rollback' again to finish."
+    return stands + (f" The backup lies in {state.backup}." if state.backup else "")
+
+
+class _Rollback:
+    def __init__(self, data_dir: DataDir, listener: Listener, *, install: bool) -> None:
+        self.data_dir = data_dir
+        self.listener = listener
+        self.install = install
+        self.warnings: list[str] = []
+        self.problems: list[str] = []
+        self.started = time.perf_counter()
+
+    def run(self) -> RollbackReport:
+        path = self.data_dir.database
+        state = state_of(path)
+        remove_dead_scratch(self.data_dir)
+        if state.status != "completed":
+            if state.status == "rolled_back" and self.install:
+                write_flag(self.data_dir, "json")  # where the last step of an earlier rollback is missing
+            return self.report("nothing_to_do", [], state.backup)
+        files = self.restore("rolled_back")
+        if self.install:
+            write_flag(self.data_dir, "json")
+        return self.report("rolled_back", files, state_of(path).backup)
+
+    def restore(self, status: str | None) -> list[RestoredFile]:
+        """Merge what the files have to say, write them all, and only then give the database its new status."""
+        path = self.data_dir.database
+        merged = Run(self.data_dir, strict=False, salvage=False, named=(), listener=self.listener).run()
+        self.warnings += merged.errors
+        self.problems += merged.errors
+        connection = connect(path)
+        try:
+            with sqlite_errors("roll back", path):
+                connection.execute("PRAGMA synchronous = FULL")
+            with transaction(connection, path, "roll back"):
+                write_back = WriteBack(
+                    self.data_dir, connection, self.listener, install=self.install, mirror=status is None
+                )
+                files = write_back.run()
+                self.warnings += write_back.warnings
+                if self.install and status is not None:
+                    connection.execute(queries.SET_STATUS, (status,))
+        finally:
+            connection.close()
+        return files
+
+    def report(self, status: str, files: list[RestoredFile], backup: str | None) -> RollbackReport:
+        return RollbackReport(
+            status=status,
+            workspaces=tuple(files),
+            database=os.fspath(self.data_dir.database),
+            backup_path=backup,
+            warnings=tuple(self.warnings),
+            problems=tuple(self.problems),
+            duration_ms=round((time.perf_counter() - self.started) * 1000),
+        )
+
+
+def write_json_files(data_dir: DataDir, listener: Listener = ignore_progress) -> tuple[list[RestoredFile], list[str]]:
+    """Bring the JSON files up to date with SQLite, which stays the authority; the caller holds the lock.
+
+    :returns: the files, and warnings
+    """
+    rollback = _Rollback(data_dir, listener, install=True)
+    remove_dead_scratch(data_dir)
+    return rollback.restore(None), rollback.warnings

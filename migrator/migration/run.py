@@ -1,0 +1,334 @@
+"""One migration, on one page.
+
+lock → discover → compare with the ledger → check space → back up → load → verify → publish → flip the flag → report
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from migrator import durable
+from migrator.data_dir import DataDir
+from migrator.database import queries
+from migrator.database.connection import connect, remove_database, transaction
+from migrator.database.state import State
+from migrator.errors import MigrationFailed, MigratorError, sqlite_errors
+from migrator.migration import ledger
+from migrator.migration.discover import Source
+from migrator.migration.lock import exclusive
+from migrator.migration.meter import Meter
+from migrator.migration.outcome import changed_meanwhile, known_reports, messages_of, workspace_reports
+from migrator.migration.rehearsal import rehearsal
+from migrator.migration.report import (
+    Listener,
+    MigrationReport,
+    by_workspace,
+    ignore_progress,
+    totals_of,
+)
+from migrator.migration.survey import Survey, survey
+from migrator.storage.flag import read_flag, write_flag
+
+if TYPE_CHECKING:
+    from migrator.migration.backup import Backup
+    from migrator.migration.load import LoadedSource
+    from migrator.migration.merge import MergeResult
+
+
+def run_migration(
+    data_dir: DataDir,
+    *,
+    dry_run: bool = False,
+    strict: bool = False,
+    salvage: bool = False,
+    workspaces: Iterable[str | os.PathLike[str]] = (),
+    listener: Listener = ignore_progress,
+) -> MigrationReport:
+    """Bring every session of the data directory into SQLite, or those that are new or changed since the last time.
+
+    :param dry_run: do everything for real, in a scratch folder that is removed again
+    :param strict: publish nothing if anything is bad
+    :param salvage: take what is whole of torn files
+    :param workspaces: paths of workspaces, where they can't be told from the files
+    :param listener: told about progress
+    :raises MigrationLocked: another migrator is at work here
+    :raises MigratorError: the run failed, and nothing was changed
+    """
+    named = [os.fspath(workspace) for workspace in workspaces]
+    if not dry_run:
+        found = Run(data_dir, strict=strict, salvage=salvage, named=named, listener=listener).found_nothing()
+        if found is not None:
+            return found
+    with exclusive(data_dir, keep=not dry_run):
+        if not dry_run:
+            return Run(data_dir, strict=strict, salvage=salvage, named=named, listener=listener).run()
+        with rehearsal(data_dir) as scratch:
+            rehearsed = Run(scratch, strict=strict, salvage=salvage, named=named, listener=listener).run()
+        return _as_rehearsal(rehearsed, data_dir)
+
+
+class Run:
+    """The state of one run: what was found, and what has been done with it so far."""
+
+    def __init__(
+        self, data_dir: DataDir, *, strict: bool, salvage: bool, named: Sequence[str], listener: Listener
+    ) -> None:
+        self.data_dir = data_dir
+        self.strict = strict
+        self.salvage = salvage
+        self.named = named
+        self.listener = listener
+        self.in_trial = read_flag(data_dir.root / data_dir.flag.name) == "hybrid"
+        self.started = time.perf_counter()
+        self.stages: dict[str, int] = {}
+
+    def run(self) -> MigrationReport:
+        with self.stage("discover"):
+            self.remove_what_a_dead_run_left()
+            self.repair_the_trial()
+            found = survey(self.data_dir, named=self.named, salvage=self.salvage, prove_paths=True)
+        if not found.work.pending:
+            return self.nothing_to_do(found)
+        return self.migrate(found)
+
+    def found_nothing(self) -> MigrationReport | None:
+        """A report that there is nothing to do, where that takes no more than a look; None where it takes the lock."""
+        with self.stage("discover"):
+            found = survey(self.data_dir, named=self.named, salvage=self.salvage)
+        busy = found.work.pending or found.work.moved or self.data_dir.staging.exists() or found.unnamed
+        if busy or (found.state.authority == "sqlite" and read_flag(self.data_dir.flag) not in ("sqlite", "hybrid")):
+            return None
+        return self.nothing_to_do(found)
+
+    def remove_what_a_dead_run_left(self) -> None:
+        from migrator.migration.backup import remove_incomplete
+
+        remove_database(self.data_dir.staging)
+        durable.remove_leftovers(self.data_dir.output)
+        remove_incomplete(self.data_dir.backups)
+        if self.data_dir.output.is_dir():
+            for folder in self.data_dir.output.glob(".rehearsal-*"):
+                durable.remove_folder(folder)
+
+    def repair_the_trial(self) -> None:
+        """What the files of a trial lack is no change that somebody made in them: put it there first."""
+        if self.in_trial and self.data_dir.hybrid_journal.exists():
+            from migrator.migration.trial import repair_files  # only a trial pays for loading the stores
+
+            repair_files(self.data_dir)
+
+    def nothing_to_do(self, found: Survey) -> MigrationReport:
+        """Report what is there; put right what an interruption between the last two steps left behind."""
+        if found.work.moved:
+            self.remember_times(found.work.moved)
+        if found.state.authority == "sqlite":
+            self.name_workspaces(found)
+            self.flip()
+        workspaces = by_workspace([part for source in found.work.known for part in known_reports(found, source)])
+        return MigrationReport(
+            status="nothing_to_do",
+            database=os.fspath(self.data_dir.database),
+            workspaces=workspaces,
+            totals=totals_of(workspaces, sum(source.size for source in found.work.known)),
+            backup_path=found.state.backup,
+            duration_ms=self.elapsed(),
+            warnings=tuple(found.warnings),
+            stages=self.stages,
+        )
+
+    def name_workspaces(self, found: Survey) -> None:
+        """Fill in the paths that somebody told since the workspaces were migrated."""
+        if not found.unnamed:
+            return
+        from migrator.database.documents import ensure_workspace  # seldom needed, and loads all of documents and rows
+
+        path = self.data_dir.database
+        connection = connect(path)
+        try:
+            with transaction(connection, path, "name a workspace"):
+                for file_hash, name in found.unnamed.items():
+                    ensure_workspace(connection, file_hash, name)
+        finally:
+            connection.close()
+
+    def remember_times(self, sources: Sequence[Source]) -> None:
+        connection = connect(self.data_dir.database)
+        try:
+            with sqlite_errors("write the ledger", self.data_dir.database):
+                connection.executemany(queries.TOUCH_SOURCE, [(s.size, s.mtime_ns, s.inode, s.name) for s in sources])
+        finally:
+            connection.close()
+
+    def migrate(self, found: Survey) -> MigrationReport:
+        from migrator.migration.backup import back_up, require_space  # only a run with work to do pays for it
+
+        sources = found.work.pending
+        require_space(self.data_dir, sources)
+        with self.stage("backup"):
+            saved = back_up(self.data_dir, sources, self.listener)
+        self.mark(found.state, "in_progress")
+        try:
+            loaded = self.load_and_verify(sources, found.paths, saved)
+            problems = [message for source in loaded for message in messages_of(source)]
+            if self.strict and problems:
+                raise MigrationFailed(
+                    "--strict: " + " ".join(problems),
+                    hint="Nothing was published. Mend them, or run without --strict.",
+                )
+            with self.stage("publish"):
+                merged = self.publish(loaded, saved)
+        except BaseException:
+            with suppress(MigratorError):  # what went wrong first is what the user has to hear of
+                self.mark(found.state, "failed")
+            raise
+        finally:
+            remove_database(self.data_dir.staging)
+        self.flip()
+        return self.report(found, loaded, merged, saved, problems)
+
+    def mark(self, before: State, status: str) -> None:
+        """Record how far the migration is in a database that the app made; it stays what it was: not the authority."""
+        if before.schema_version == 0 or before.status not in ("pending", "failed", "in_progress"):
+            return
+        connection = connect(self.data_dir.database)
+        try:
+            with sqlite_errors("record the status", self.data_dir.database):
+                connection.execute(queries.SET_STATUS, (status,))
+        finally:
+            connection.close()
+
+    def load_and_verify(self, sources: Sequence[Source], paths: dict[str, str], saved: Backup) -> list[LoadedSource]:
+        from migrator.migration.load import (
+            LoadedSource,
+            Loader,
+        )  # only a run with work to do pays for loading these
+        from migrator.migration.readback import orphans, require_same
+        from migrator.migration.staging import Staging
+
+        total = sum(copy.size for copy in saved.copies.values())
+        with Staging(self.data_dir.staging) as staging:
+            loader = Loader(staging, paths, salvage=self.salvage)
+            results: list[LoadedSource] = []
+            with self.stage("load"):
+                meter = Meter(self.listener, "load", total)
+                for source in sources:
+                    loaded = LoadedSource(source, source_id=len(results) + 1)
+                    results.append(loaded)
+                    if source.name in saved.unreadable:
+                        loaded.error = saved.unreadable[source.name]
+                        continue
+                    loader.load(loaded, saved.path_of(source.name), meter.of(source))
+                    meter.finish(saved.copies[source.name].size)
+                staging.finish()
+            with self.stage("verify"):
+                meter = Meter(self.listener, "verify", total)
+                require_same(
+                    staging.connection,
+                    self.data_dir.staging,
+                    [loaded for loaded in results if not loaded.error],
+                    lambda loaded: saved.path_of(loaded.source.name),
+                    meter.add,
+                )
+                meter.complete()
+            with self.stage("record"), sqlite_errors("write the ledger", self.data_dir.staging):
+                for loaded in results:
+                    staging.record(self.entry(loaded, saved), loaded.source_id)
+                staging.connection.execute(queries.SET_COMPLETED, (durable.as_text(saved.folder),))
+                # Reading back went over every row and index that matters; the pages' own check is for 'verify'.
+                broken = orphans(staging.connection, self.data_dir.staging)
+                if broken:
+                    raise MigrationFailed(
+                        f"SQLite finds the new database broken: {'; '.join(broken[:3])}.",
+                        hint="The disk may be failing. Nothing was changed.",
+                    )
+        return results
+
+    def entry(self, loaded: LoadedSource, saved: Backup) -> dict[str, Any]:
+        copy = saved.copies.get(loaded.source.name)
+        backup_path = None
+        if copy is not None:
+            backup_path = os.path.relpath(saved.path_of(loaded.source.name), self.data_dir.output)
+        return ledger.entry_for(
+            loaded.source,
+            status="failed" if loaded.error else "migrated",
+            sha256=copy.sha256 if copy else None,
+            sessions=loaded.sessions,
+            instances=sum(counts.instances for counts in loaded.counts.values()),
+            messages=sum(counts.messages for counts in loaded.counts.values()),
+            quarantined=loaded.quarantined,
+            digest=None if loaded.error else loaded.digest,
+            backup=backup_path,
+            error=loaded.error,
+        )
+
+    def publish(self, loaded: list[LoadedSource], saved: Backup) -> dict[str, MergeResult]:
+        from migrator.migration.publish import Publication, publish_into, publish_new
+
+        publication = Publication(
+            staging=self.data_dir.staging,
+            database=self.data_dir.database,
+            loaded=loaded,
+            entries={source.source.name: self.entry(source, saved) for source in loaded},
+            backup=saved.folder,
+            data_dir=self.data_dir.root,
+            in_trial=self.in_trial,
+        )
+        if publish_new(publication):
+            return {}
+        meter = Meter(self.listener, "publish", sum(copy.size for copy in saved.copies.values()))
+        merged = publish_into(publication, meter.add)
+        meter.complete()
+        return merged
+
+    def flip(self) -> None:
+        """Point the app at SQLite; a trial of both stores goes on as one."""
+        if read_flag(self.data_dir.flag) != "hybrid":
+            write_flag(self.data_dir, "sqlite")
+
+    def report(
+        self,
+        found: Survey,
+        loaded: list[LoadedSource],
+        merged: dict[str, MergeResult],
+        saved: Backup,
+        problems: list[str],
+    ) -> MigrationReport:
+        parts = [part for source in found.work.known for part in known_reports(found, source)]
+        for source in loaded:
+            parts += workspace_reports(source, merged.get(source.source.name), found.paths)
+        conflicts = [
+            f"{name}: {result.conflicts} session(s) changed both in the file and in SQLite; SQLite's version stays, "
+            "the file's is in quarantine ('migrator quarantine list')."
+            for name, result in merged.items()
+            if result.conflicts
+        ]
+        workspaces = by_workspace(parts)
+        return MigrationReport(
+            status="completed_with_problems" if problems or conflicts else "completed",
+            database=os.fspath(self.data_dir.database),
+            workspaces=workspaces,
+            totals=totals_of(workspaces, sum(copy.size for copy in saved.copies.values())),
+            backup_path=os.fspath(saved.folder),
+            duration_ms=self.elapsed(),
+            errors=tuple(problems + conflicts),
+            warnings=(*found.warnings, *changed_meanwhile(loaded)),
+            stages=self.stages,
+        )
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        started = time.perf_counter()
+        yield
+        self.stages[name] = round((time.perf_counter() - started) * 1000)
+
+    def elapsed(self) -> int:
+        return round((time.perf_counter() - self.started) * 1000)
+
+
+def _as_rehearsal(report: MigrationReport, data_dir: DataDir) -> MigrationReport:
+    return replace(report, dry_run=True, database=os.fspath(data_dir.database), backup_path=None)

@@ -1,0 +1,88 @@
+"""Schema steps on a database that holds data: a backup first, and never one that would lose something."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from migrator.data_dir import DataDir
+from migrator.database import queries, schema
+from migrator.database.connection import connect
+from migrator.database.state import read_state, state_of
+from migrator.database.upgrade import back_up_database, upgrade
+from migrator.errors import SchemaError, sqlite_errors
+from migrator.migration.lock import exclusive
+
+
+@dataclass(frozen=True)
+class SchemaChange:
+    """What was done.
+
+    :ivar steps: the names of the steps applied, or of the one undone
+    :ivar backup: the copy of the database that was taken before; None where it held nothing
+    """
+
+    database: str
+    schema_version: int
+    steps: tuple[str, ...]
+    backup: str | None
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def apply_steps(data_dir: DataDir) -> SchemaChange:
+    """Apply the steps that the database lacks, making it if there is none.
+
+    :raises SchemaError: the database has other tables than the steps make, or newer ones
+    """
+    path = data_dir.database
+    with exclusive(data_dir):
+        state_of(path)  # refuses one from the future before anything opens it for writing
+        connection = connect(path, create=True)
+        try:
+            applied, backup = upgrade(connection, path, data_dir.backups)
+            return SchemaChange(str(path), schema.version(connection), tuple(applied), _text(backup))
+        finally:
+            connection.close()
+
+
+def revert_step(data_dir: DataDir) -> SchemaChange:
+    """Undo the last step, after a backup of the database.
+
+    :raises SchemaError: it would lose data, or there is nothing to undo
+    """
+    path = data_dir.database
+    with exclusive(data_dir):
+        state_of(path)  # refuses one from the future before anything opens it for writing
+        connection = connect(path)
+        try:
+            found = schema.require_known(connection, path)
+            with sqlite_errors("look for what would be lost", path):
+                holds = bool(found) and bool(connection.execute(queries.HAS_SESSIONS).fetchone()[0])
+                if found >= schema.LEDGER_VERSION:
+                    holds = holds or bool(connection.execute(queries.HAS_QUARANTINE).fetchone()[0])
+                authority = read_state(connection, path).authority
+                conflicts = found >= schema.LEDGER_VERSION and connection.execute(queries.CONFLICT_COUNT).fetchone()[0]
+            if conflicts:
+                raise SchemaError(
+                    f"Undoing schema step {found} would lose {conflicts} conflicting version(s) of sessions, which no "
+                    "file holds.",
+                    hint="'migrator quarantine retry' settles them; 'migrator quarantine export' takes them out. "
+                    "Nothing was changed.",
+                )
+            if holds and authority == "sqlite":
+                raise SchemaError(
+                    f"Undoing schema step {found} would lose data: {path} holds sessions and is the authority.",
+                    hint="Run 'migrator rollback' first: then the JSON files hold everything. Nothing was changed.",
+                )
+            backup = back_up_database(connection, path, data_dir.backups, "before-revert") if found else None
+            undone = schema.revert(connection, path)
+            return SchemaChange(str(path), schema.version(connection), (undone,), _text(backup))
+        finally:
+            connection.close()
+
+
+def _text(path: Path | None) -> str | None:
+    return None if path is None else str(path)

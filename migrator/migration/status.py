@@ -1,0 +1,151 @@
+"""How things stand: the authority, the flag, each workspace, and what is left to do. Changes nothing."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from migrator.data_dir import DataDir
+from migrator.database import queries, schema
+from migrator.database.connection import connect
+from migrator.errors import sqlite_errors
+from migrator.migration.discover import Source
+from migrator.migration.survey import Survey, survey
+from migrator.storage.flag import read_flag
+from migrator.storage.switch import effective_backend
+from migrator.workspace import hash_of_text, placeholder, workspace_hash
+
+
+@dataclass(frozen=True)
+class WorkspaceState:
+    """One workspace as it stands.
+
+    :ivar state: ``migrated``, ``failed`` (its file stays JSON), ``new`` or ``changed`` (``migrate`` would take it up)
+    :ivar changed: the files that ``migrate`` would take up
+    """
+
+    hash: str
+    path: str
+    state: str
+    sessions: int = 0
+    instances: int = 0
+    messages: int = 0
+    quarantined: int = 0
+    error: str | None = None
+    changed: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class StatusReport:
+    """How things stand.
+
+    :ivar authority: the store that holds the truth, ``json`` or ``sqlite``
+    :ivar backend: what the app runs on: storage.json, or the authority where there is none
+    :ivar migration_status: as in ``migration_metadata``; None where there is no database
+    :ivar needs_migration: whether ``migrate`` has to be run, as :func:`has_work` says
+    """
+
+    authority: str
+    backend: str
+    migration_status: str | None
+    schema_version: int
+    migrated_at: str | None
+    database: str
+    database_bytes: int
+    backup_path: str | None
+    quarantined: int
+    needs_migration: bool
+    workspaces: tuple[WorkspaceState, ...]
+    changed_files: tuple[str, ...]
+    warnings: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def has_work(data_dir: DataDir) -> bool:
+    """Whether ``migrate`` has to be run: a file is new or changed.
+
+    Not after a rollback, when the user has chosen JSON; nor while both stores run, when we write the files ourselves.
+    """
+    return _needs_migration(data_dir, survey(data_dir))
+
+
+def _needs_migration(data_dir: DataDir, found: Survey) -> bool:
+    if found.state.status == "rolled_back" or read_flag(data_dir.flag) == "hybrid":
+        return False
+    return bool(found.work.pending)
+
+
+def status_of(data_dir: DataDir) -> StatusReport:
+    """Look at everything, change nothing.
+
+    :raises MigratorError: the database or the folder can't be read
+    """
+    found = survey(data_dir)
+    rows, quarantined = _counts(data_dir.database, found)
+    states = {
+        file_hash: WorkspaceState(file_hash, path, "migrated", sessions, instances, messages, held)
+        for file_hash, path, sessions, instances, messages, held in rows
+    }
+    for entry in found.ledger.values():
+        if entry.error:
+            file_hash = entry.workspace_hash or hash_of_text(placeholder(entry.source))
+            path = found.paths.get(file_hash) or placeholder(entry.workspace_hash or entry.source)
+            known = states.get(file_hash, WorkspaceState(file_hash, path, "failed"))
+            # What was migrated before the file went bad is served from SQLite all the same.
+            state = "failed" if entry.status == "failed" else known.state
+            states[file_hash] = replace(known, state=state, error=entry.error)
+    backend = effective_backend(data_dir, found.state.authority)
+    # While both stores run, the files that were migrated are written by ourselves.
+    pending = [s for s in found.work.pending if backend != "hybrid" or s.name not in found.ledger]
+    for source in pending:
+        _mark(states, found, source)
+    return StatusReport(
+        authority=found.state.authority,
+        backend=backend,
+        migration_status=found.state.status,
+        schema_version=found.state.schema_version,
+        migrated_at=found.state.migrated_at,
+        database=str(data_dir.database),
+        database_bytes=data_dir.database.stat().st_size if data_dir.database.exists() else 0,
+        backup_path=found.state.backup,
+        quarantined=quarantined,
+        needs_migration=_needs_migration(data_dir, found),
+        workspaces=tuple(states.values()),
+        changed_files=tuple(source.name for source in pending),
+        warnings=tuple(found.warnings),
+    )
+
+
+def workspace_names(data_dir: DataDir) -> list[str]:
+    """Every workspace that a store can be asked about: its path, or ``unknown:<hash>``."""
+    return [_addressable(state.hash, state.path) for state in status_of(data_dir).workspaces]
+
+
+def _addressable(file_hash: str, path: str) -> str:
+    """What leads to the workspace: its path hashes differently where a link has moved since."""
+    return path if workspace_hash(path) == file_hash else placeholder(file_hash)
+
+
+def _mark(states: dict[str, WorkspaceState], found: Survey, source: Source) -> None:
+    """Say of a pending source's workspace that ``migrate`` would take it up."""
+    file_hash = source.workspace_hash or hash_of_text(placeholder(source.name))
+    path = found.paths.get(file_hash) or placeholder(source.workspace_hash or source.name)
+    known = states.get(file_hash)
+    state = "changed" if known is not None and source.name in found.ledger else "new"
+    known = known or WorkspaceState(file_hash, path, state)
+    states[file_hash] = replace(known, state=state, changed=(*known.changed, source.name))
+
+
+def _counts(database: Path, found: Survey) -> tuple[list[Any], int]:
+    if found.state.schema_version < schema.LEDGER_VERSION:
+        return [], 0
+    connection = connect(database, read_only=True)
+    try:
+        with sqlite_errors("count", database):
+            rows = connection.execute(queries.COUNTS_OF_WORKSPACES).fetchall()
+            return rows, int(connection.execute(queries.QUARANTINE_COUNT).fetchone()[0])
+    finally:
+        connection.close()

@@ -1,0 +1,140 @@
+"""What lies around the database in the data directory: what dead runs left, what nobody knows, what others may read."""
+
+from __future__ import annotations
+
+import os
+import stat
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from migrator import durable
+from migrator.backup_folder import INCOMPLETE, MANIFEST, SUMS
+from migrator.data_dir import DataDir
+from migrator.database.state import State
+from migrator.errors import BackupError
+from migrator.migration.backups import NAME, backup_folders, names_in, read_manifest
+from migrator.migration.lock import lock_holder
+from migrator.migration.write_back import SCRATCH
+from migrator.storage.flag import Backend, read_flag
+from migrator.storage.switch import effective_backend
+
+BESIDE_DATABASE = ("", "-wal", "-shm", "-journal")
+# The app's own process writes into sessions/ without our lock; nothing takes it this long (seconds).
+_OLD = 3600
+
+
+def what_is_amiss(data_dir: DataDir, state: State) -> list[str]:
+    """What is amiss around the database, for people; none of it breaks anything."""
+    mend = "'migrator verify --repair' puts it right."
+    notes = []
+    backend = wrong_flag(data_dir, state)
+    if backend is not None:
+        notes.append(f"{data_dir.flag} does not say {backend!r}, which is the authority; {mend}")
+    if lock_holder(data_dir) is None:
+        notes += [f"{path} was left by a run that died; {mend}" for path in leftovers(data_dir)]
+    notes += [f"{path} is no backup; nothing uses it." for path in strangers(data_dir)]
+    open_to_others = too_open(data_dir)
+    if open_to_others:
+        more = f" and {len(open_to_others) - 1} more" if len(open_to_others) > 1 else ""
+        notes.append(f"Others than you may use {open_to_others[0]}{more}; {mend}")
+    for folder in backup_folders(data_dir):
+        try:
+            listed = {os.path.normpath(file.file) for file in read_manifest(folder).files}
+        except BackupError as error:
+            notes.append(str(error))
+            continue
+        extra = [name for name in names_in(folder) if name not in listed | {SUMS, MANIFEST}]
+        notes += [f"{folder / name} is not of that backup; nothing uses it." for name in extra]
+    return notes
+
+
+def leftovers(data_dir: DataDir) -> list[Path]:
+    """What killed runs left; ours alone, and dead only while nobody holds the lock.
+
+    Half-written files in ``sessions/`` count when they are old: the app may be about to rename a new one.
+    """
+    staging = [data_dir.staging.with_name(data_dir.staging.name + suffix) for suffix in BESIDE_DATABASE]
+    found = [path for path in staging if os.path.lexists(path)]
+    for folder, patterns in (
+        (data_dir.output, (durable.LEFTOVERS, ".rehearsal-*", f"{SCRATCH}*")),
+        (data_dir.backups, (f"{INCOMPLETE}*",)),
+    ):
+        for pattern in patterns:
+            found += sorted(folder.glob(pattern)) if folder.is_dir() else []
+    if data_dir.sessions.is_dir():
+        found += [path for path in sorted(data_dir.sessions.glob(durable.LEFTOVERS)) if _is_old(path)]
+    return found
+
+
+def _is_old(path: Path) -> bool:
+    try:
+        return time.time() - path.lstat().st_mtime > _OLD
+    except OSError:
+        return False
+
+
+def remove_leftover(path: Path) -> None:
+    """Remove one of :func:`leftovers`."""
+    if path.is_dir() and not path.is_symlink():
+        durable.remove_folder(path)
+    else:
+        durable.remove(path)
+
+
+def strangers(data_dir: DataDir) -> list[Path]:
+    """What lies in ``backups/`` and is no backup, nor what a dead run left of one."""
+    if not data_dir.backups.is_dir():
+        return []
+    return [
+        path
+        for path in sorted(data_dir.backups.iterdir())
+        if not path.name.startswith(INCOMPLETE) and not (NAME.fullmatch(path.name) and path.is_dir())
+    ]
+
+
+def wrong_flag(data_dir: DataDir, state: State) -> Backend | None:
+    """What storage.json should say where it says something else; None where it is right.
+
+    Without a migration none is needed.
+    """
+    expected = effective_backend(data_dir, state.authority)
+    found = read_flag(data_dir.flag)
+    if found == expected or (state.authority == "json" and not os.path.lexists(data_dir.flag)):
+        return None
+    return expected
+
+
+def too_open(data_dir: DataDir) -> list[Path]:
+    """The files and folders of ours that anybody but their owner may use."""
+    if os.name == "nt":
+        return []  # its files inherit who may use them from the user's folder
+    return [path for path in _ours(data_dir) if _is_open(path)]
+
+
+def _ours(data_dir: DataDir) -> Iterator[Path]:
+    database = data_dir.database
+    for suffix in BESIDE_DATABASE:
+        yield database.with_name(database.name + suffix)
+        yield data_dir.hybrid_journal.with_name(data_dir.hybrid_journal.name + suffix)
+    yield from (data_dir.flag, data_dir.lock)
+    for folder in (data_dir.backups, data_dir.locks):
+        yield folder
+        for parent, folders, files in os.walk(folder):
+            yield from (Path(parent, name) for name in folders + files)
+
+
+def _is_open(path: Path) -> bool:
+    try:
+        found = path.lstat()
+    except OSError:
+        return False
+    return not stat.S_ISLNK(found.st_mode) and bool(found.st_mode & 0o077)
+
+
+def make_private(path: Path) -> None:
+    """Take everybody but the owner out of a file's or a folder's mode.
+
+    :raises OSError: it is not ours to change
+    """
+    path.chmod(stat.S_IMODE(path.lstat().st_mode) & 0o700)

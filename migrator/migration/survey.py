@@ -1,0 +1,109 @@
+"""What there is, before anything is done: the database's state, its ledger, the files, and what they leave to do."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from migrator.data_dir import DataDir
+from migrator.database import queries, schema
+from migrator.database.connection import connect
+from migrator.database.state import NO_DATABASE, State, read_state
+from migrator.errors import sqlite_errors
+from migrator.migration.discover import Source, discover, known_paths, prove
+from migrator.migration.ledger import LedgerEntry, Work, find_work, read_ledger
+from migrator.workspace import is_placeholder
+
+Share = tuple[str, str, int, int, int]
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What was found.
+
+    :ivar ledger: by the source's name; empty unless SQLite holds the truth
+    :ivar shares: hash, path and counts of each workspace that a file of several brought sessions for, by its name
+    :ivar paths: workspace hash to workspace path, as far as known
+    :ivar unnamed: those of them that the database has only a placeholder for
+    """
+
+    state: State
+    ledger: dict[str, LedgerEntry]
+    shares: dict[str, list[Share]]
+    paths: dict[str, str]
+    unnamed: dict[str, str]
+    warnings: list[str]
+    work: Work
+
+
+def survey(
+    data_dir: DataDir,
+    *,
+    named: Iterable[str | os.PathLike[str]] = (),
+    salvage: bool = False,
+    prove_paths: bool = False,
+) -> Survey:
+    """Look at the database and at the files.
+
+    :param named: workspace paths that the user told
+    :param salvage: count files that failed as work to do
+    :param prove_paths: read new files as far as it takes to tell their workspaces' paths
+    :raises MigratorError: the database or the folder can't be read
+    """
+    state, ledger, shares, stored = _read_database(data_dir)
+    paths, warnings = known_paths(data_dir, named)
+    paths = {file_hash: path for file_hash, path in stored.items() if not is_placeholder(path)} | paths
+    sources = discover(data_dir, paths)
+    if prove_paths:
+        proven = _prove_new(sources, ledger, paths)
+        if proven:
+            paths |= proven
+            sources = discover(data_dir, paths)
+    taken = set(stored.values())
+    unnamed = {
+        file_hash: paths[file_hash]
+        for file_hash, path in stored.items()
+        if is_placeholder(path) and file_hash in paths and paths[file_hash] not in taken
+    }
+    work = find_work(sources, ledger, salvage=salvage)
+    return Survey(state, ledger, shares, paths, unnamed, warnings, work)
+
+
+def _read_database(
+    data_dir: DataDir,
+) -> tuple[State, dict[str, LedgerEntry], dict[str, list[Share]], dict[str, str]]:
+    path = data_dir.database
+    if not path.exists() or path.stat().st_size == 0:
+        return NO_DATABASE, {}, {}, {}
+    connection = connect(path, read_only=True)
+    try:
+        with sqlite_errors("read the state of the migration", path):
+            state = read_state(connection, path)
+            if state.schema_version < schema.LEDGER_VERSION:
+                return state, {}, {}, {}
+            stored = {file_hash: name for _, file_hash, name in connection.execute(queries.ALL_WORKSPACES)}
+            if state.authority != "sqlite":
+                return state, {}, {}, stored
+            ledger = read_ledger(connection)
+            shares = {
+                entry.source: connection.execute(queries.COUNTS_OF_SOURCE, (entry.id,)).fetchall()
+                for entry in ledger.values()
+                if entry.workspace_hash is None
+            }
+            return state, ledger, shares, stored
+    finally:
+        connection.close()
+
+
+def _prove_new(sources: Iterable[Source], ledger: dict[str, LedgerEntry], paths: dict[str, str]) -> dict[str, str]:
+    proven = {}
+    for source in sources:
+        if source.workspace_hash is None or source.workspace_hash in paths:
+            continue
+        entry = ledger.get(source.name)
+        if entry is None or not entry.looks_like(source):
+            path = prove(source)
+            if path is not None:
+                proven[source.workspace_hash] = path
+    return proven
