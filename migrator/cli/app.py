@@ -1,0 +1,141 @@
+"""The group of commands, and the one boundary that turns errors into messages and exit codes."""
+
+from __future__ import annotations
+
+import sqlite3
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Any
+
+import click
+
+from migrator._version import __version__
+from migrator.cli.output import complain, print_json
+from migrator.data_dir import DATA_DIR_VARIABLE, DATABASE_VARIABLE, resolve_data_dir
+from migrator.errors import MigratorError
+
+INTERRUPTED = 130
+_LOG_LEVEL = "warning"
+
+# Each command is loaded when it is asked for: a start with nothing to do should cost next to nothing.
+_COMMANDS = {
+    "migrate": "migrator.cli.migrate",
+    "status": "migrator.cli.inspect",
+    "verify": "migrator.cli.inspect",
+    "export": "migrator.cli.inspect",
+    "rollback": "migrator.cli.rollback",
+    "backend": "migrator.cli.backend",
+    "sessions": "migrator.cli.sessions",
+    "quarantine": "migrator.cli.quarantine",
+    "backups": "migrator.cli.backups",
+    "schema": "migrator.cli.schema",
+    "doctor": "migrator.cli.doctor",
+}
+
+
+class _LazyGroup(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - the same
+        place = _COMMANDS.get(cmd_name)
+        if place is None:
+            return None
+        command: click.Command = getattr(import_module(place), f"{cmd_name}_command")
+        return command
+
+
+def _show_version(ctx: click.Context, _: click.Parameter, value: bool) -> None:
+    if value:
+        click.echo(f"migrator {__version__} (SQLite {sqlite3.sqlite_version})")
+        ctx.exit()
+
+
+@click.group(
+    cls=_LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Exit codes: 0 done, or nothing to do; 1 failed, nothing changed; 2 wrong usage; "
+    "3 done, and something needs you; 4 another migrator is at work.",
+)
+@click.option(
+    "--data-dir",
+    metavar="DIR",
+    help=f"The app's data directory.  [default: ${DATA_DIR_VARIABLE}, else ~/.ait42]",
+)
+@click.option(
+    "--database",
+    metavar="PATH",
+    help=f"The SQLite database, as a path or an sqlite: URL.  [default: ${DATABASE_VARIABLE}, else DIR/sessions.db]",
+)
+@click.option(
+    "--log-level",
+    type=click.Choice(["debug", "info", "warning", "error"], case_sensitive=False),
+    default=_LOG_LEVEL,
+    show_default=True,
+    help="How much to tell on standard error.",
+)
+@click.option(
+    "--version", is_flag=True, is_eager=True, expose_value=False, callback=_show_version, help="Show versions."
+)
+@click.pass_context
+def cli(ctx: click.Context, data_dir: str | None, database: str | None, log_level: str) -> None:
+    """Move the session history of AIT42 Editor from its JSON files into SQLite, and back, losing nothing.
+
+    \b
+    migrator migrate       do it; run it again whenever you like
+    migrator status        see how things stand
+    migrator verify        compare everything with where it came from
+    """
+    if log_level != _LOG_LEVEL:  # warnings reach standard error without any help
+        import logging  # a start with nothing to do needs none
+
+        logging.basicConfig(level=log_level.upper(), format="%(levelname)s: %(message)s", stream=sys.stderr)
+    ctx.obj = lambda: resolve_data_dir(data_dir, database)
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command line; returns its exit code. No traceback for anything that files or machine can cause.
+
+    With ``--json``, a failure is one object on standard output as well: ``status``, ``errors`` and ``exit_code``.
+    """
+    try:
+        result: Any = cli.main(args=list(arguments), prog_name="migrator", standalone_mode=False)
+    except click.exceptions.Exit as leaving:
+        return leaving.exit_code
+    except BaseException as error:  # noqa: BLE001 - the one boundary; what is not ours goes on from there
+        code = _report(error)
+        if "--json" in arguments and isinstance(error, MigratorError):
+            print_json({"status": "failed", "errors": [str(error)], "exit_code": code})
+        return code
+    return result if isinstance(result, int) else 0
+
+
+def _report(error: BaseException) -> int:
+    """Say what went wrong in one message; returns the exit code for it."""
+    match error:
+        case click.ClickException():
+            error.show()
+            return error.exit_code
+        case MigratorError():
+            complain(str(error))
+            return error.exit_code
+        case KeyboardInterrupt() | click.Abort():
+            complain("Interrupted. Nothing is half-done; run the command again to go on.")
+            return INTERRUPTED
+        case BrokenPipeError():
+            sys.stderr.close()  # whoever read our output has gone; nothing is left to say
+            return 0
+        case MemoryError():
+            complain("There is not enough memory for this. Close other programs and try again. Nothing was published.")
+            return 1
+        case Exception():
+            complain(
+                f"This is a bug in migrator ({type(error).__name__}: {error}). Nothing was published. "
+                "Please report it, with what '--log-level debug' adds."
+            )
+            import logging
+
+            logging.getLogger("migrator").debug("The bug, in full:", exc_info=error)
+            return 1
+    raise error

@@ -1,0 +1,64 @@
+"""``migrator backend``: what the app runs on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import click
+
+from migrator.cli.migrate import PROGRESS
+from migrator.cli.output import plain, print_json
+from migrator.data_dir import DataDir
+from migrator.storage.flag import BACKENDS, Backend
+
+if TYPE_CHECKING:
+    from migrator.migration.backend import BackendReport
+
+
+@click.command("backend", short_help="Show or switch what the app runs on.")
+@click.argument("target", required=False, type=click.Choice(BACKENDS))
+@click.option("--progress", type=PROGRESS, default="auto", show_default=True, help="How to show progress.")
+@click.option("--json", "as_json", is_flag=True, help="Print it as one JSON object.")
+@click.pass_obj
+def backend_command(resolve: Callable[[], DataDir], target: Backend | None, progress: str, as_json: bool) -> int:
+    """Show what the app runs on, or switch it together with all the data that the switch needs.
+
+    \b
+    migrator backend         show it, and what a trial of both stores found
+    migrator backend sqlite  migrate if need be, then run on SQLite
+    migrator backend hybrid  run on SQLite and keep the JSON files up to date beside it, comparing what is read
+    migrator backend json    go back to the JSON files, with everything (a rollback)
+    """
+    from migrator.cli.progress import showing
+    from migrator.migration.backend import show_backend, switch_backend, trial_verdict
+
+    data_dir = resolve()
+    if target is None:
+        report = show_backend(data_dir)
+    else:
+        before = show_backend(data_dir)
+        if before.backend == "hybrid" and target != "hybrid":
+            click.echo(trial_verdict(before.trial), err=True)  # before anything is switched
+        with showing(progress) as listener:
+            report = switch_backend(data_dir, target, listener)
+    if as_json:
+        print_json(report.to_json())
+    else:
+        _print(report)
+    return report.exit_code
+
+
+def _print(report: BackendReport) -> None:
+    for note in report.notes:
+        click.echo(plain(note))
+    if report.before != report.backend:
+        click.echo(f"Switched from {report.before} to {report.backend}.")
+    else:
+        click.echo(f"The app runs on {report.backend}.")
+    if report.trial is not None:
+        trial = report.trial
+        click.echo(
+            f"Trial of both stores: {trial.writes:,} writes, {trial.failures:,} failures, {trial.pending_repairs:,} "
+            f"pending repairs, {trial.comparisons:,} comparisons, {trial.differences:,} differences."
+        )

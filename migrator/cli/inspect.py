@@ -1,0 +1,132 @@
+"""``migrator status``, ``verify`` and ``export``: looking, and taking out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from migrator.cli.migrate import PROGRESS
+from migrator.cli.output import counted, plain, print_json, size
+from migrator.data_dir import DataDir
+
+if TYPE_CHECKING:
+    from migrator.migration.status import StatusReport
+    from migrator.migration.verify import VerifyReport
+
+Resolve = Callable[[], DataDir]
+
+
+@click.command("status", short_help="See how things stand.")
+@click.option("--json", "as_json", is_flag=True, help="Print it as one JSON object.")
+@click.pass_obj
+def status_command(resolve: Resolve, as_json: bool) -> int:
+    """Show which store holds the truth, what the app runs on, and each workspace. Changes nothing."""
+    from migrator.migration.status import status_of
+
+    report = status_of(resolve())
+    if as_json:
+        print_json(report.to_json())
+    else:
+        _print_status(report)
+    return 0
+
+
+def _print_status(report: StatusReport) -> None:
+    for warning in report.warnings:
+        click.echo(f"Note: {plain(warning)}", err=True)
+    truth = {"sqlite": "SQLite", "json": "the JSON files"}[report.authority]
+    click.echo(f"The truth is in {truth}; the app runs on {report.backend}.")
+    if report.migration_status is None:
+        click.echo("There is no database yet.")
+    else:
+        click.echo(
+            f"Database: {plain(report.database)} ({size(report.database_bytes)}, schema version "
+            f"{report.schema_version}, migration {report.migration_status})"
+        )
+    if report.backup_path:
+        click.echo(f"Backup:   {plain(report.backup_path)}")
+    for workspace in report.workspaces:
+        held = f", {workspace.quarantined} in quarantine" if workspace.quarantined else ""
+        contents = ", ".join(
+            (
+                counted(workspace.sessions, "session"),
+                counted(workspace.instances, "instance"),
+                counted(workspace.messages, "message"),
+            )
+        )
+        click.echo(f"  {workspace.state:<9} {workspace.hash}  {plain(workspace.path)}: {contents}{held}")
+        if workspace.error:
+            click.echo(f"            {plain(workspace.error)}")
+    if report.needs_migration:
+        click.echo(f"{counted(len(report.changed_files), 'file')} to take up: run 'migrator migrate'.")
+
+
+@click.command("verify", short_help="Compare everything with where it came from.")
+@click.option("--repair", is_flag=True, help="First put right what can be put right safely, and tell what that was.")
+@click.option("--progress", type=PROGRESS, default="auto", show_default=True, help="How to show progress.")
+@click.option("--json", "as_json", is_flag=True, help="Print it as one JSON object.")
+@click.pass_obj
+def verify_command(resolve: Resolve, repair: bool, progress: str, as_json: bool) -> int:
+    """Check the database deeply: SQLite's own checks, every session read, every file and backup hashed and compared.
+
+    Without --repair it changes nothing. Exit code 1 if anything is broken.
+
+    What --repair puts right: backup copies that are missing or damaged, where the file is still the same; indexes that
+    do not fit their tables; a storage.json that disagrees with the authority; what runs that died left; files of ours
+    that others may read.
+    """
+    from migrator.cli.progress import showing
+    from migrator.migration.repair import repair_and_verify
+    from migrator.migration.verify import verify
+
+    with showing(progress) as listener:
+        report = (repair_and_verify if repair else verify)(resolve(), listener)
+    if as_json:
+        print_json(report.to_json())
+    else:
+        _print_verification(report)
+    return report.exit_code
+
+
+def _print_verification(report: VerifyReport) -> None:
+    for repaired in report.repaired:
+        click.echo(f"mended  {plain(repaired)}")
+    for broken in report.broken:
+        click.echo(f"BROKEN  {plain(broken)}")
+    for note in report.notes:
+        click.echo(f"note    {plain(note)}")
+    if report.status == "clean":
+        unchanged = sum(source.database == "unchanged" for source in report.sources)
+        click.echo(
+            f"Clean: {counted(report.sessions, 'session')} read; {unchanged} of {counted(len(report.sources), 'file')} "
+            "in SQLite exactly as migrated."
+        )
+    elif report.broken:
+        click.echo(f"{counted(len(report.broken), 'thing')} broken in {plain(report.database)}.")
+
+
+@click.command("export", short_help="Write sessions from SQLite into JSON files.")
+@click.option("--to", "target", metavar="DIR", required=True, type=click.Path(path_type=Path), help="Where to.")
+@click.option(
+    "--workspace", "workspaces", metavar="PATH", multiple=True, help="Only this workspace, by path or hash. Repeatable."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print what was written as one JSON object.")
+@click.pass_obj
+def export_command(resolve: Resolve, target: Path, workspaces: tuple[str, ...], as_json: bool) -> int:
+    """Write each workspace's sessions into DIR as the app's own <hash>.json. Nothing in DIR is overwritten."""
+    from migrator.migration.export import export
+
+    report = export(resolve(), target, workspaces)
+    if as_json:
+        print_json(report.to_json())
+        return report.exit_code
+    for workspace in report.workspaces:
+        held = f" ({workspace.quarantined} in quarantine left out)" if workspace.quarantined else ""
+        click.echo(
+            f"{plain(workspace.file)}: {counted(workspace.sessions, 'session')} of {plain(workspace.path)}{held}"
+        )
+    click.echo(f"Exported {counted(len(report.workspaces), 'workspace')} to {plain(report.directory)}.")
+    return report.exit_code

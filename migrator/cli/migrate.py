@@ -1,0 +1,130 @@
+"""``migrator migrate``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import click
+
+from migrator.cli.output import complain, counted, plain, print_json, size
+from migrator.data_dir import DataDir
+
+if TYPE_CHECKING:
+    from migrator.migration.report import MigrationReport
+
+PROGRESS = click.Choice(["auto", "bar", "jsonl", "none"])
+
+
+@click.command("migrate", short_help="Move the session history into SQLite.")
+@click.option("--dry-run", is_flag=True, help="Do everything for real in a scratch folder, and remove it again.")
+@click.option("--strict", is_flag=True, help="Publish nothing if anything is bad.")
+@click.option("--salvage", is_flag=True, help="Take what is whole of torn files; the torn end goes to quarantine.")
+@click.option(
+    "--workspace",
+    "workspaces",
+    metavar="PATH",
+    multiple=True,
+    help="Make a workspace's path known, and take along its older PATH/.ait42/sessions.json. Repeatable.",
+)
+@click.option(
+    "--progress", type=PROGRESS, default="auto", show_default=True, help="A bar on a terminal, else a line a file."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the report as one JSON object.")
+@click.pass_obj
+def migrate_command(
+    resolve: Callable[[], DataDir],
+    dry_run: bool,
+    strict: bool,
+    salvage: bool,
+    workspaces: tuple[str, ...],
+    progress: str,
+    as_json: bool,
+) -> int:
+    """Move every session of the data directory into its SQLite database.
+
+    The files are backed up first and never touched. Every session is read back from the new database and compared with
+    its file before the database counts. A session that is not valid goes to quarantine and a file that can't be read
+    stays where it is; all others are migrated. Run it again at any time: it takes up only what is new or changed.
+
+    \b
+    migrator migrate --dry-run               see what would happen
+    migrator migrate --workspace ~/my/repo   tell a workspace that it can't find out
+    migrator --data-dir /tmp/.ait42 migrate  another data directory
+    """
+    from migrator.cli.progress import showing
+    from migrator.errors import MigratorError
+    from migrator.migration.report import MigrationReport
+    from migrator.migration.run import run_migration
+
+    data_dir = None
+    try:
+        data_dir = resolve()
+        with showing(progress) as listener:
+            report = run_migration(
+                data_dir, dry_run=dry_run, strict=strict, salvage=salvage, workspaces=workspaces, listener=listener
+            )
+    except MigratorError as error:
+        if not as_json:
+            raise
+        complain(str(error))
+        database = str(data_dir.database) if data_dir else ""
+        print_json(MigrationReport("failed", database, errors=(str(error),)).to_json())
+        return error.exit_code
+    if as_json:
+        print_json(report.to_json())
+    else:
+        _print_report(report)
+    return report.exit_code
+
+
+def _print_report(report: MigrationReport) -> None:
+    from migrator.cli.progress import speed
+
+    for warning in report.warnings:
+        click.echo(f"Note: {plain(warning)}", err=True)
+    totals = report.totals
+    taken = [workspace for workspace in report.workspaces if workspace.status in ("migrated", "merged")]
+    if report.status == "nothing_to_do":
+        if totals.workspaces:
+            click.echo(f"Nothing to do: {counted(totals.workspaces, 'workspace')} known and unchanged.")
+        else:
+            click.echo("Nothing to do: no session files found.")
+        for workspace in report.workspaces:
+            if workspace.error:
+                click.echo(f"Still JSON: {plain(workspace.path)}: {plain(workspace.error)}")
+        return
+    moved = "Would migrate" if report.dry_run else "Migrated"
+    click.echo(
+        f"{moved} {counted(sum(workspace.sessions for workspace in taken), 'session')} "
+        f"({counted(sum(workspace.instances for workspace in taken), 'instance')}, "
+        f"{counted(sum(workspace.messages for workspace in taken), 'message')}) of {counted(len(taken), 'workspace')}, "
+        f"{size(totals.bytes)} in {report.duration_ms / 1000:.1f} s ({speed(totals.bytes, report.duration_ms)}), "
+        "each read back and compared."
+    )
+    _print_workspaces(report)
+    if totals.quarantined:
+        click.echo(f"In quarantine: {counted(totals.quarantined, 'session')}; 'migrator quarantine list' tells why.")
+    if totals.failed:
+        click.echo(
+            f"Not migrated: {counted(totals.failed, 'workspace')}; the app goes on with their files, or with what was "
+            "migrated from them before."
+        )
+    for message in report.errors:
+        click.echo(f"  - {plain(message)}")
+    if not report.dry_run:
+        click.echo(f"Database: {plain(report.database)}")
+        click.echo(f"Backup:   {plain(report.backup_path or '')}")
+
+
+_SHOWN = 30
+
+
+def _print_workspaces(report: MigrationReport) -> None:
+    for workspace in report.workspaces[:_SHOWN]:
+        click.echo(
+            f"  {workspace.status:<9} {workspace.sessions:>7,} {plain(workspace.path)}"
+            + (f"  ({workspace.quarantined} in quarantine)" if workspace.quarantined else "")
+        )
+    if len(report.workspaces) > _SHOWN:
+        click.echo(f"  … and {len(report.workspaces) - _SHOWN} more; 'migrator status' lists them all.")

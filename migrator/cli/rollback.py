@@ -1,0 +1,45 @@
+"""``migrator rollback``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import click
+
+from migrator.cli.migrate import PROGRESS
+from migrator.cli.output import counted, plain, print_json
+from migrator.data_dir import DataDir
+
+
+@click.command("rollback", short_help="Bring everything back into the JSON files.")
+@click.option("--dry-run", is_flag=True, help="Do everything for real in a scratch folder, and remove it again.")
+@click.option("--progress", type=PROGRESS, default="auto", show_default=True, help="How to show progress.")
+@click.option("--json", "as_json", is_flag=True, help="Print the report as one JSON object.")
+@click.pass_obj
+def rollback_command(resolve: Callable[[], DataDir], dry_run: bool, progress: str, as_json: bool) -> int:
+    """Make the JSON files the truth again, with everything that SQLite holds.
+
+    A workspace that did not change since the migration gets its original bytes; a changed one is written in the app's
+    format. The database and the backups stay. 'migrator migrate' afterwards works again.
+    """
+    from migrator.cli.progress import showing
+    from migrator.migration.rollback import run_rollback
+
+    with showing(progress) as listener:
+        report = run_rollback(resolve(), dry_run=dry_run, listener=listener)
+    if as_json:
+        print_json(report.to_json())
+        return report.exit_code
+    if report.status == "nothing_to_do":
+        click.echo("Nothing to do: the JSON files are the truth already.")
+        return report.exit_code
+    for file in report.workspaces:
+        how = "as it was" if file.restored == "bytes" else "written from SQLite"
+        click.echo(f"  {plain(file.file)}: {counted(file.sessions, 'session')}, {how}")
+    for warning in report.warnings:
+        click.echo(f"Note: {plain(warning)}", err=True)
+    went = "Would go" if report.dry_run else "Went"
+    click.echo(
+        f"{went} back to JSON: {counted(len(report.workspaces), 'file')}. The database stays: {plain(report.database)}"
+    )
+    return report.exit_code
