@@ -1,0 +1,28 @@
+"""Hypothesis profiles (HYPOTHESIS_PROFILE=thorough searches longer) and what many tests need."""
+
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+from migrator.database import schema
+
+# Shared machines stall now and then: a deadline would only make tests flaky.
+settings.register_profile("default", max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("thorough", settings.get_profile("default"), max_examples=1000)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
+
+
+@pytest.fixture
+def database() -> Iterator[sqlite3.Connection]:
+    """An empty database with every schema step, foreign keys on, and the workspaces 1 and 2."""
+    with closing(schema.fresh()) as connection:
+        connection.execute("PRAGMA foreign_keys = ON")
+        connection.executemany(
+            "INSERT INTO workspaces (workspace_path, workspace_hash) VALUES (?, ?)",
+            [("/home/dev/engine", "aaaaaaaaaaaaaaaa"), ("/home/bob/loom", "bbbbbbbbbbbbbbbb")],
+        )
+        yield connection

@@ -1,0 +1,247 @@
+"""Which workspace path a file gets: proven, told, or a placeholder; never one that does not hash to its name."""
+
+import hashlib
+import json
+from pathlib import Path
+
+import pytest
+
+from migrator import open_storage
+from tests.command_line import Migrator
+from tests.scene import Document, Scene, app_json, chat, hash_of, spelled
+from tests.strategies import instance, session
+
+WORKSPACE = "/srv/build/telemetry-agent"
+
+
+def nameless(session_id: str = "s-1") -> Document:
+    """A session that proves no path."""
+    return dict(session(id=session_id, instances=[instance(worktreePath="")]))
+
+
+def paths(scene: Scene) -> dict[str, str]:
+    return dict(scene.query("SELECT workspace_hash, workspace_path FROM workspaces"))
+
+
+@pytest.mark.parametrize(
+    "worktree",
+    [
+        "/srv/build/telemetry-agent/.worktrees/competition-1/instance-1",
+        "/srv/build/telemetry-agent/src-tauri/.worktrees/competition-1/instance-1",
+        "/srv/build/telemetry-agent/somewhere/else/",
+        "/srv/build/telemetry-agent",
+    ],
+)
+def test_a_worktree_inside_of_it_proves_a_path(worktree: str, scene: Scene, migrator: Migrator) -> None:
+    scene.write(WORKSPACE, [session(instances=[instance(worktreePath=worktree)])])
+    assert migrator("--data-dir", scene.root, "migrate").code == 0
+    assert paths(scene) == {hash_of(WORKSPACE): WORKSPACE}
+
+
+def test_a_worktree_elsewhere_proves_nothing(scene: Scene, migrator: Migrator) -> None:
+    scene.write(WORKSPACE, [session(instances=[instance(worktreePath="/other/.worktrees/1")])])
+    migrator("--data-dir", scene.root, "migrate")
+    assert paths(scene) == {hash_of(WORKSPACE): f"unknown:{hash_of(WORKSPACE)}"}
+
+
+def test_the_root_can_be_a_workspace(scene: Scene, migrator: Migrator) -> None:
+    scene.write("/", [session(instances=[instance(worktreePath="/.worktrees/1")])])
+    migrator("--data-dir", scene.root, "migrate")
+    assert paths(scene) == {hash_of("/"): "/"}
+
+
+@pytest.mark.parametrize("turned", [False, True], ids=["hash to path", "path to hash"])
+def test_a_mapping_tells_a_path_in_either_direction(turned: bool, scene: Scene, migrator: Migrator) -> None:
+    mapping = {hash_of(WORKSPACE): WORKSPACE}
+    if turned:
+        mapping = {path: name for name, path in mapping.items()}
+    (scene.root / "workspace_mapping.json").write_text(json.dumps(mapping))
+    scene.write(WORKSPACE, [nameless()])
+    assert migrator("--data-dir", scene.root, "migrate", "--json").json["warnings"] == []
+    assert paths(scene) == {hash_of(WORKSPACE): WORKSPACE}
+
+
+def test_a_mapping_that_lies_is_not_believed(scene: Scene, migrator: Migrator) -> None:
+    (scene.root / "workspace_mapping.json").write_text(json.dumps({hash_of(WORKSPACE): "/home/somebody/else"}))
+    scene.write(WORKSPACE, [nameless()])
+    report = migrator("--data-dir", scene.root, "migrate", "--json").json
+    assert paths(scene) == {hash_of(WORKSPACE): f"unknown:{hash_of(WORKSPACE)}"}
+    assert "'/home/somebody/else' is not the path that" in report["warnings"][0]
+
+
+def test_a_mapping_that_lies_does_not_hide_what_the_file_proves(scene: Scene, migrator: Migrator) -> None:
+    (scene.root / "workspace_mapping.json").write_text(json.dumps({hash_of(WORKSPACE): "/home/somebody/else"}))
+    scene.write(WORKSPACE, [chat("s-1", workspace=WORKSPACE)])
+    migrator("--data-dir", scene.root, "migrate")
+    assert paths(scene) == {hash_of(WORKSPACE): WORKSPACE}
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        "{",
+        "[]",
+        "null",
+        "7",
+        "[" * 100_000,
+        '{"a": "b"}',
+        '{"0123456789abcdef": 7}',
+        '{"0123456789abcdef": "\\ud800"}',
+    ],
+    ids=["empty", "torn", "array", "null", "number", "deep", "no hash", "no path", "half a character"],
+)
+def test_a_mapping_that_makes_no_sense_is_told_and_passed_over(content: str, scene: Scene, migrator: Migrator) -> None:
+    (scene.root / "workspace_mapping.json").write_text(content)
+    scene.write(WORKSPACE, [chat("s-1", workspace=WORKSPACE)])
+    outcome = migrator("--data-dir", scene.root, "migrate", "--json")
+    assert outcome.code == 0
+    warnings = outcome.json["warnings"]
+    assert ("not used" in "".join(warnings)) == (content != "[]" or bool(warnings))
+    assert scene.tasks(WORKSPACE) == ["Weave"]
+
+
+def test_an_option_tells_a_path(scene: Scene, migrator: Migrator) -> None:
+    scene.write(WORKSPACE, [nameless()])
+    assert migrator("--data-dir", scene.root, "migrate", "--workspace", WORKSPACE).code == 0
+    assert paths(scene) == {hash_of(WORKSPACE): WORKSPACE}
+
+
+def test_an_option_tells_a_path_by_any_spelling_of_a_folder_that_exists(
+    scene: Scene, migrator: Migrator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = tmp_path / "real"
+    real.mkdir()
+    monkeypatch.chdir(tmp_path)
+    scene.write(real, [nameless()])
+    assert migrator("--data-dir", scene.root, "migrate", "--workspace", "./real/").code == 0
+    assert paths(scene) == {hash_of(real): str(real)}
+
+
+def test_a_later_option_names_a_workspace_that_was_unknown(scene: Scene, migrator: Migrator) -> None:
+    scene.write(WORKSPACE, [nameless()])
+    migrator("--data-dir", scene.root, "migrate")
+    scene.write(WORKSPACE, [nameless(), nameless("s-2")])
+    migrator("--data-dir", scene.root, "migrate", "--workspace", WORKSPACE)
+    assert paths(scene) == {hash_of(WORKSPACE): WORKSPACE}
+
+
+def test_two_files_of_one_workspace_behind_a_link_stay_two_with_all_their_sessions(
+    scene: Scene, migrator: Migrator, tmp_path: Path
+) -> None:
+    real, link = tmp_path / "real", tmp_path / "link"
+    real.mkdir()
+    link.symlink_to(real)
+    debate = chat("debate", workspace=str(link))
+    further = debate | {"status": "round_2"}
+    scene.write(real, [debate])
+    scene.write(link, [further])
+    assert migrator("--data-dir", scene.root, "migrate").code == 0
+    assert paths(scene) == {hash_of(real): str(real), hash_of(link): str(link)}
+    assert [spelled(document) for document in scene.documents(hash_of(real))] == [spelled(debate)]
+    assert [spelled(document) for document in scene.documents(hash_of(link))] == [spelled(further)]
+
+
+@pytest.fixture
+def older(tmp_path: Path) -> Path:
+    """A workspace with the first builds' file in it."""
+    workspace = tmp_path / "workspace"
+    (workspace / ".ait42").mkdir(parents=True)
+    (workspace / ".ait42" / "sessions.json").write_bytes(
+        app_json([chat("s-old", workspace=str(workspace), task="from long ago"), chat("s-1", workspace=str(workspace))])
+    )
+    return workspace
+
+
+def test_the_older_file_of_a_named_workspace_is_taken_along(scene: Scene, migrator: Migrator, older: Path) -> None:
+    outcome = migrator("--data-dir", scene.root, "migrate", "--workspace", older, "--json")
+    assert outcome.code == 0
+    assert outcome.json["workspaces"][0]["sources"] == [str(older / ".ait42" / "sessions.json")]
+    assert scene.tasks(older) == ["from long ago", "Weave"]
+
+
+def test_the_older_file_of_a_proven_workspace_is_taken_along_behind_its_own(
+    scene: Scene, migrator: Migrator, older: Path
+) -> None:
+    scene.write(
+        older, [chat("s-1", workspace=str(older), task="first"), chat("s-2", workspace=str(older), task="second")]
+    )
+    migrator("--data-dir", scene.root, "migrate")
+    assert scene.tasks(older) == ["first", "second", "from long ago", "Weave"]
+
+
+def test_the_older_file_is_in_the_backup(scene: Scene, migrator: Migrator, older: Path) -> None:
+    report = migrator("--data-dir", scene.root, "migrate", "--workspace", older, "--json").json
+    copy = Path(report["backup_path"]) / "workspaces" / hash_of(older) / "sessions.json"
+    assert copy.read_bytes() == (older / ".ait42" / "sessions.json").read_bytes()
+
+
+def test_the_older_file_is_known_by_the_next_run(scene: Scene, migrator: Migrator, older: Path) -> None:
+    migrator("--data-dir", scene.root, "migrate", "--workspace", older)
+    for options in ([], ["--workspace", older]):
+        assert migrator("--data-dir", scene.root, "migrate", *options, "--json").json["status"] == "nothing_to_do"
+
+
+def test_a_data_directory_that_is_a_workspaces_own_folder_is_read_once(migrator: Migrator, older: Path) -> None:
+    scene = Scene(older / ".ait42")
+    scene.write(older, [chat("s-9", workspace=str(older))])
+    report = migrator("--data-dir", scene.root, "migrate", "--json").json
+    assert report["totals"]["sessions"] == 3
+
+
+def test_the_shared_file_goes_to_the_workspaces_that_worktrees_show(scene: Scene, migrator: Migrator) -> None:
+    (scene.root / "sessions.json").write_bytes(
+        app_json(
+            [chat("s-1", workspace="/w"), nameless("s-2"), chat("s-3", workspace="/v"), chat("s-4", workspace="/w")]
+        )
+    )
+    assert migrator("--data-dir", scene.root, "migrate").code == 0
+    found = {path: [d["id"] for d in scene.documents(name)] for name, path in paths(scene).items()}
+    assert found == {"/w": ["s-1", "s-4"], "/v": ["s-3"], "unknown:sessions.json": ["s-2"]}
+
+
+def test_the_shared_file_does_not_mix_into_the_order_of_a_workspaces_own(scene: Scene, migrator: Migrator) -> None:
+    scene.write("/w", [chat(f"s-{number}", workspace="/w") for number in range(3)])
+    (scene.root / "sessions.json").write_bytes(app_json([chat(f"old-{number}", workspace="/w") for number in range(3)]))
+    migrator("--data-dir", scene.root, "migrate")
+    ids = [document["id"] for document in scene.documents(hash_of("/w"))]
+    assert ids == ["s-0", "s-1", "s-2", "old-0", "old-1", "old-2"]
+
+
+def test_a_path_that_is_longer_than_any_file_system_allows_is_kept(scene: Scene, migrator: Migrator) -> None:
+    workspace = "/" + "x" * 5000
+    scene.write(workspace, [chat("s-1", workspace=workspace)])
+    assert migrator("--data-dir", scene.root, "migrate").code == 0
+    assert paths(scene) == {hash_of(workspace): workspace}
+
+
+def test_a_path_with_a_nul_in_it_is_kept(scene: Scene, migrator: Migrator) -> None:
+    workspace = "/w\x00x"
+    scene.write(workspace, [chat("s-1", workspace=workspace)])
+    assert migrator("--data-dir", scene.root, "migrate").code == 0
+    assert paths(scene) == {hash_of(workspace): workspace}
+
+
+@pytest.mark.parametrize("link_name", ["a-link", "b-link", "c-link", "d-link", "e-link"])
+def test_an_older_file_behind_a_link_goes_to_the_workspace_that_the_app_opens(
+    link_name: str, tmp_path: Path, migrator: Migrator
+) -> None:
+    real, link = tmp_path / "real", tmp_path / link_name
+    (real / ".ait42").mkdir(parents=True)
+    link.symlink_to(real)
+    scene = Scene(tmp_path / "data")
+    scene.write(real, [chat("of-the-real-path", workspace=str(real))])
+    raw = hashlib.sha256(str(link).encode()).hexdigest()[:16]
+    (scene.root / "sessions" / f"{raw}.json").write_bytes(app_json([chat("of-the-link", workspace=str(link))]))
+    (real / ".ait42" / "sessions.json").write_bytes(app_json([chat("older", workspace=str(real))]))
+    assert migrator("--data-dir", scene.root, "migrate", "--workspace", real).code == 0
+    with open_storage(scene.root) as store:
+        found = [session["id"] for session in store.get_all_sessions(str(real))]
+    assert found == ["of-the-real-path", "older"]
+
+
+def test_a_path_that_only_the_shared_file_shows_is_filled_in(scene: Scene, migrator: Migrator) -> None:
+    scene.write("/home/dev/engine", [{**chat("own"), "instances": []}])
+    (scene.root / "sessions.json").write_bytes(app_json([chat("shared", workspace="/home/dev/engine")]))
+    assert migrator("--data-dir", scene.root, "migrate").code == 0
+    assert scene.query("SELECT workspace_path FROM workspaces") == [("/home/dev/engine",)]

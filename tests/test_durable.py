@@ -1,0 +1,292 @@
+"""Files are private, come to exist whole, and every refusal of the system is one error with a way out."""
+
+import errno
+import hashlib
+import os
+import resource
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from migrator import durable
+from migrator.errors import StorageIOError
+
+root = not hasattr(os, "geteuid") or os.geteuid() == 0
+
+
+@pytest.fixture(params=[0o000, 0o022, 0o077, 0o777], ids=oct)
+def any_umask(request: pytest.FixtureRequest) -> Iterator[None]:
+    before = os.umask(request.param)
+    yield
+    os.umask(before)
+
+
+@contextmanager
+def file_size_limit(size: int) -> Iterator[None]:
+    """Within the block, a file can't grow beyond so many bytes: a full disk that needs no disk."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(os.listdir(folder))
+
+
+def broken_off() -> Iterator[bytes]:
+    yield b"half"
+    raise RuntimeError("the source broke off")
+
+
+# Privacy.
+
+
+@pytest.mark.usefixtures("any_umask")
+def test_every_file_is_0600_whatever_the_umask(tmp_path):
+    durable.write_new(tmp_path / "new", [b"a"])
+    durable.replace(tmp_path / "replaced", [b"a"])
+    durable.copy_new(tmp_path / "new", tmp_path / "copied")
+    assert durable.publish_new(tmp_path / "new", tmp_path / "published")
+    assert {name: mode(tmp_path / name) for name in names(tmp_path)} == dict.fromkeys(
+        ("copied", "published", "replaced"), 0o600
+    )
+
+
+@pytest.mark.usefixtures("any_umask")
+def test_every_missing_folder_is_made_0700_whatever_the_umask(tmp_path):
+    durable.make_private_folder(tmp_path / "a" / "b" / "c")
+    assert [mode(tmp_path / part) for part in ("a", "a/b", "a/b/c")] == [0o700] * 3
+
+
+def test_a_file_that_was_open_to_others_is_private_once_replaced(tmp_path):
+    path = tmp_path / "file"
+    path.write_bytes(b"old")
+    path.chmod(0o666)
+    durable.replace(path, [b"new"])
+    assert mode(path) == 0o600
+
+
+def test_a_folder_that_exists_is_left_as_it_is(tmp_path):
+    folder = tmp_path / "folder"
+    folder.mkdir(mode=0o755)
+    durable.make_private_folder(folder)
+    assert mode(folder) == 0o755
+
+
+# Whole or not at all.
+
+
+def test_replacing_puts_all_the_pieces_together_and_leaves_nothing_beside(tmp_path):
+    path = tmp_path / "file"
+    for content in (b"first", b"second, longer", b""):
+        durable.replace(path, [content[:3], content[3:]])
+        assert path.read_bytes() == content
+        assert names(tmp_path) == ["file"]
+
+
+@pytest.mark.parametrize("old", [b"old", None])
+def test_replacing_keeps_the_old_and_leaves_nothing_beside_when_the_source_breaks_off(tmp_path, old):
+    path = tmp_path / "file"
+    if old is not None:
+        path.write_bytes(old)
+    with pytest.raises(RuntimeError, match="broke off"):
+        durable.replace(path, broken_off())
+    assert (path.read_bytes() if path.exists() else None) == old
+    assert names(tmp_path) == (["file"] if old is not None else [])
+
+
+def test_replacing_keeps_the_old_until_the_new_is_on_the_disk(tmp_path, monkeypatch):
+    path = tmp_path / "file"
+    path.write_bytes(b"old")
+    steps: list[str] = []
+    real_fsync, real_replace = os.fsync, os.replace
+
+    def fsync(descriptor: int) -> None:
+        kind = "folder" if stat.S_ISDIR(os.fstat(descriptor).st_mode) else "file"
+        steps.append(f"sync {kind} while {path.read_text()}")
+        real_fsync(descriptor)
+
+    def rename(source: Path, target: Path) -> None:
+        steps.append("rename")
+        real_replace(source, target)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    monkeypatch.setattr(os, "replace", rename)
+    durable.replace(path, [b"new"])
+    assert steps == ["sync file while old", "rename", "sync folder while new"]
+
+
+def test_a_new_file_never_takes_the_place_of_another(tmp_path):
+    path = tmp_path / "file"
+    path.write_bytes(b"old")
+    with pytest.raises(StorageIOError, match="exists"):
+        durable.write_new(path, [b"new"])
+    with pytest.raises(StorageIOError, match="exists"):
+        durable.copy_new(path, path)
+    assert path.read_bytes() == b"old"
+
+
+def test_publishing_moves_a_file_to_a_free_name(tmp_path):
+    (tmp_path / "staged").write_bytes(b"whole")
+    assert durable.publish_new(tmp_path / "staged", tmp_path / "real")
+    assert names(tmp_path) == ["real"]
+    assert (tmp_path / "real").read_bytes() == b"whole"
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_publishing_never_replaces_anything(tmp_path, monkeypatch, links):
+    (tmp_path / "staged").write_bytes(b"whole")
+    (tmp_path / "real").write_bytes(b"somebody's")
+    if not links:
+        without_hard_links(monkeypatch)
+    assert not durable.publish_new(tmp_path / "staged", tmp_path / "real")
+    assert (tmp_path / "real").read_bytes() == b"somebody's"
+    assert (tmp_path / "staged").read_bytes() == b"whole"
+
+
+def without_hard_links(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EPERM, os.strerror(errno.EPERM))
+
+    monkeypatch.setattr(os, "link", refuse)
+
+
+def test_publishing_works_on_a_file_system_without_hard_links(tmp_path, monkeypatch):
+    without_hard_links(monkeypatch)
+    (tmp_path / "staged").write_bytes(b"whole")
+    assert durable.publish_new(tmp_path / "staged", tmp_path / "real")
+    assert names(tmp_path) == ["real"]
+
+
+@pytest.mark.parametrize("size", [0, 1, durable.CHUNK - 1, durable.CHUNK, 2 * durable.CHUNK + 1])
+def test_a_copy_has_the_bytes_and_their_size_and_hash(tmp_path, size):
+    content = os.urandom(size)
+    (tmp_path / "source").write_bytes(content)
+    copied = durable.copy_new(tmp_path / "source", tmp_path / "target")
+    assert copied == (size, hashlib.sha256(content).hexdigest())
+    assert (tmp_path / "target").read_bytes() == content
+    assert durable.sha256_of(tmp_path / "target") == copied[1]
+
+
+def test_what_a_killed_replacement_left_is_found_and_removed(tmp_path, monkeypatch):
+    path = tmp_path / "file"
+    path.write_bytes(b"old")
+    with monkeypatch.context() as patch:
+        patch.setattr(durable, "remove", lambda _: None)
+        with pytest.raises(RuntimeError):
+            durable.replace(path, broken_off())
+    assert len(names(tmp_path)) == 2
+    (leftover,) = durable.remove_leftovers(tmp_path)
+    assert leftover.parent == tmp_path
+    assert names(tmp_path) == ["file"]
+    assert durable.remove_leftovers(tmp_path / "missing") == []
+
+
+def test_removing_what_is_not_there_is_no_error(tmp_path):
+    durable.remove(tmp_path / "missing")
+    durable.remove_folder(tmp_path / "missing")
+    assert names(tmp_path) == []
+
+
+def test_a_folder_is_removed_with_all_that_is_in_it(tmp_path):
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    (tmp_path / "a" / "b" / "c").touch()
+    durable.remove_folder(tmp_path / "a")
+    assert names(tmp_path) == []
+
+
+def test_a_finished_folder_gets_its_name(tmp_path):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "file").write_bytes(b"x")
+    durable.rename_folder(tmp_path / "a", tmp_path / "b")
+    assert (tmp_path / "b" / "file").read_bytes() == b"x"
+    assert names(tmp_path) == ["b"]
+
+
+# Refusals.
+
+
+@pytest.mark.parametrize("action", ["write_new", "replace", "copy_new"])
+def test_a_disk_that_fills_up_is_one_error_with_the_path_and_nothing_replaced(tmp_path, action):
+    source, target = tmp_path / "source", tmp_path / "target"
+    source.write_bytes(b"x" * 300_000)
+    if action == "replace":
+        target.write_bytes(b"old")
+    write = {
+        "write_new": lambda pieces: durable.write_new(target, pieces),
+        "replace": lambda pieces: durable.replace(target, pieces),
+        "copy_new": lambda _: durable.copy_new(source, target),
+    }[action]
+    # Small pieces stay in a buffer until the file is closed; large ones fail at once.
+    for piece in (1000, 300_000):
+        pieces = [b"x" * piece] * (300_000 // piece)
+        with file_size_limit(100_000), pytest.raises(StorageIOError) as caught:
+            write(pieces)
+        assert str(target.name) in caught.value.message
+        assert caught.value.message.startswith("Cannot write ")
+        assert "'ulimit -f'" in str(caught.value)
+        if action == "replace":
+            assert target.read_bytes() == b"old"
+            assert names(tmp_path) == ["source", "target"]
+        else:
+            target.unlink()
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full here")
+def test_a_full_device_says_to_free_space(tmp_path, monkeypatch):
+    monkeypatch.setattr(durable, "create_private", lambda _: os.fdopen(os.open("/dev/full", os.O_WRONLY), "wb"))
+    with pytest.raises(StorageIOError, match=r"No space left on device\. Free some space on that disk"):
+        durable.write_new(tmp_path / "file", [b"x"])
+
+
+@pytest.mark.parametrize(
+    "refused",
+    [
+        lambda folder: durable.sha256_of(folder / "missing"),
+        durable.sha256_of,
+        lambda folder: durable.copy_new(folder / "missing", folder / "target"),
+        lambda folder: durable.copy_new(folder, folder / "target"),
+        lambda folder: durable.write_new(folder / "no" / "folder", []),
+        lambda folder: durable.replace(folder / "no" / "folder", []),
+        lambda folder: durable.replace(folder / "full", [b"x"]),
+        lambda folder: durable.publish_new(folder / "missing", folder / "target"),
+        lambda folder: durable.publish_new(folder / "file", folder / "no" / "folder"),
+        lambda folder: durable.make_private_folder(folder / "file" / "below"),
+        lambda folder: durable.rename_folder(folder / "missing", folder / "target"),
+        lambda folder: durable.rename_folder(folder / "empty", folder / "full"),
+        lambda folder: durable.sync_folder(folder / "missing"),
+        lambda folder: durable.remove(folder / "full"),
+        lambda folder: durable.remove_folder(folder / "file"),
+    ],
+)
+def test_every_refusal_of_the_system_is_a_storage_error_that_names_the_path(tmp_path, refused):
+    (tmp_path / "file").write_bytes(b"file")
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "content").touch()
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(StorageIOError) as caught:
+        refused(tmp_path)
+    assert str(tmp_path) in caught.value.message
+    assert isinstance(caught.value.__cause__, OSError)
+    assert (tmp_path / "file").read_bytes() == b"file"
+    assert names(tmp_path / "full") == ["content"]
+
+
+@pytest.mark.skipif(root, reason="nothing is denied to root")
+def test_a_folder_without_permission_says_to_check_it(tmp_path):
+    tmp_path.chmod(0o500)
+    try:
+        with pytest.raises(StorageIOError, match="Check who owns it"):
+            durable.write_new(tmp_path / "file", [])
+    finally:
+        tmp_path.chmod(0o700)

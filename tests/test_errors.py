@@ -1,0 +1,173 @@
+"""Every error has its exit code and its place in the drawn tree; foreign exceptions are translated."""
+
+import errno
+import inspect
+import os
+import pickle
+import re
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from migrator import errors
+from migrator.errors import (
+    ConnectionFailed,
+    MigrationFailed,
+    MigrationLocked,
+    MigratorError,
+    SourceFileError,
+    StorageIOError,
+    TornFileError,
+    TransactionError,
+    UsageError,
+    os_errors,
+    sqlite_errors,
+)
+
+CLASSES: dict[str, type[MigratorError]] = {
+    name: value
+    for name, value in vars(errors).items()
+    if inspect.isclass(value) and issubclass(value, MigratorError) and value.__module__ == errors.__name__
+}
+
+
+def drawn() -> dict[str, tuple[str | None, int]]:
+    """The tree in the docstring: each class with the one that it hangs on and its exit code."""
+    tree: dict[str, tuple[str | None, int]] = {}
+    branch: list[str] = []
+    for line in (errors.__doc__ or "").splitlines():
+        found = re.match(r" {4}([│├└─ ]*)(\w+) +(\d)", line)
+        if found:
+            depth = len(found[1]) // 4
+            branch[depth:] = [found[2]]
+            tree[found[2]] = (branch[depth - 1] if depth else None, int(found[3]))
+    return tree
+
+
+def test_the_drawn_tree_names_every_class_that_exists_and_no_other():
+    assert drawn().keys() == CLASSES.keys()
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_every_class_hangs_where_it_is_drawn_with_the_exit_code_that_is_drawn(name):
+    parent = CLASSES[name].__base__
+    assert parent is not None
+    assert drawn()[name] == (None if name == "MigratorError" else parent.__name__, CLASSES[name].exit_code)
+
+
+def test_only_these_errors_end_with_another_code_than_one():
+    others = {name: value.exit_code for name, value in CLASSES.items() if value.exit_code != 1}
+    assert others == {"MigrationLocked": 4, "SourceFileError": 3, "TornFileError": 3, "UsageError": 2}
+
+
+def test_errors_that_callers_tell_apart_are_told_apart():
+    assert issubclass(MigrationLocked, MigrationFailed)
+    assert issubclass(TornFileError, SourceFileError)
+    assert not issubclass(UsageError, MigrationFailed)
+    assert not any(issubclass(value, OSError | sqlite3.Error) for value in CLASSES.values())
+
+
+def test_a_message_says_what_happened_and_then_what_to_do():
+    assert str(MigratorError("It broke.")) == "It broke."
+    assert str(MigratorError("It broke.", hint="Mend it.")) == "It broke. Mend it."
+    error = MigratorError("It broke.", hint="Mend it.")
+    assert (error.message, error.hint) == ("It broke.", "Mend it.")
+
+
+# The operating system.
+
+
+@pytest.mark.parametrize(
+    ("code", "hint"),
+    [
+        (errno.ENOSPC, "Free some space"),
+        (errno.EDQUOT, "quota"),
+        (errno.EACCES, "permissions"),
+        (errno.EPERM, "permissions"),
+        (errno.EROFS, "read-only"),
+        (errno.EIO, "disk reports a fault"),
+        (errno.EFBIG, "ulimit -f"),
+    ],
+)
+def test_a_refusal_of_the_system_says_what_to_do(code, hint):
+    original = OSError(code, os.strerror(code))
+    with pytest.raises(StorageIOError) as caught, os_errors("write", Path("/some/file")):
+        raise original
+    assert caught.value.message == f"Cannot write /some/file: {os.strerror(code)}."
+    assert hint in str(caught.value.hint)
+    assert caught.value.__cause__ is original
+
+
+def test_a_refusal_without_a_hint_or_a_number_still_has_a_message():
+    with pytest.raises(StorageIOError) as caught, os_errors("read", "x"):
+        raise OSError("strange")
+    assert (str(caught.value), caught.value.hint) == ("Cannot read x: strange.", None)
+    with pytest.raises(StorageIOError, match="Cannot read x: Is a directory"), os_errors("read", "x"):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+
+
+@pytest.mark.parametrize("translator", [os_errors, sqlite_errors])
+@pytest.mark.parametrize("other", [ValueError("x"), KeyboardInterrupt(), MigratorError("x")])
+def test_anything_else_passes_untranslated(translator, other):
+    with pytest.raises(type(other)) as caught, translator("do", "x"):
+        raise other
+    assert caught.value is other
+
+
+# SQLite.
+
+
+def sqlite_error(code: int | None) -> sqlite3.Error:
+    error = sqlite3.OperationalError("it said so")
+    if code is not None:
+        error.sqlite_errorcode = code
+    return error
+
+
+@pytest.mark.parametrize(
+    ("code", "hint"),
+    [
+        (sqlite3.SQLITE_BUSY, "locked"),
+        (sqlite3.SQLITE_BUSY_SNAPSHOT, "locked"),
+        (sqlite3.SQLITE_LOCKED, "locked"),
+        (sqlite3.SQLITE_CANTOPEN_ISDIR, "folder"),
+        (sqlite3.SQLITE_NOTADB, "not an SQLite database"),
+        (sqlite3.SQLITE_CORRUPT_INDEX, "damaged"),
+        (sqlite3.SQLITE_READONLY_DIRECTORY, "permissions"),
+        (sqlite3.SQLITE_PERM, "permissions"),
+        (sqlite3.SQLITE_FULL, "full"),
+        (sqlite3.SQLITE_IOERR_FSYNC, "disk reports a fault"),
+    ],
+)
+def test_a_database_that_is_unusable_is_a_failed_connection_whatever_the_extended_code(code, hint):
+    with pytest.raises(ConnectionFailed) as caught, sqlite_errors("read", "/some.db"):
+        raise sqlite_error(code)
+    assert caught.value.message == "Cannot read in the database /some.db: it said so."
+    assert hint in str(caught.value.hint)
+
+
+@pytest.mark.parametrize("code", [sqlite3.SQLITE_CONSTRAINT_UNIQUE, sqlite3.SQLITE_ERROR, sqlite3.SQLITE_TOOBIG, None])
+def test_a_statement_that_fails_is_a_failed_transaction(code):
+    with pytest.raises(TransactionError, match="Nothing of it was kept") as caught, sqlite_errors("write", "/some.db"):
+        raise sqlite_error(code)
+    assert isinstance(caught.value.__cause__, sqlite3.Error)
+
+
+def test_real_exceptions_of_sqlite_are_translated():
+    with closing(sqlite3.connect(":memory:")) as connection:
+        with pytest.raises(TransactionError, match="syntax error"), sqlite_errors("run", "x"):
+            connection.execute("SELEKT 1")
+        with pytest.raises(TransactionError, match="bindings"), sqlite_errors("run", "x"):
+            connection.execute("SELECT ?")
+
+
+def test_a_torn_file_knows_how_much_of_it_is_whole():
+    error = TornFileError("It is torn.", whole=3, offset=77, hint="Salvage it.")
+    assert (error.whole, error.offset, str(error)) == (3, 77, "It is torn. Salvage it.")
+
+
+def test_a_plain_error_survives_a_trip_to_another_process():
+    error = pickle.loads(pickle.dumps(MigrationFailed("It broke.")))
+    assert (type(error), str(error)) == (MigrationFailed, "It broke.")

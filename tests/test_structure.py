@@ -1,0 +1,149 @@
+"""The house stands as it was drawn: imports point one way, and what is done in one place is done nowhere else."""
+
+import ast
+from collections.abc import Iterator
+from functools import cache
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+import migrator
+
+PACKAGE = Path(migrator.__file__).parent
+
+# From the foundation up; a module imports from its own layer and those below. The first prefix that fits counts.
+LAYERS = [
+    ("migrator._version", "migrator.errors"),
+    (
+        "migrator.data_dir",
+        "migrator.workspace",
+        "migrator.document",
+        "migrator.validation",
+        "migrator.exact_json",
+        "migrator.json_array",
+        "migrator.backup_folder",
+        "migrator.durable",
+        "migrator.resources",
+    ),
+    ("migrator.database",),
+    ("migrator.storage",),
+    ("migrator.migration",),
+    ("migrator.api", "migrator.cli"),
+    ("migrator.__main__", "migrator"),
+]
+BACKENDS = ("migrator.storage.json_files", "migrator.storage.sqlite", "migrator.storage.hybrid")
+
+
+def module_name(path: Path) -> str:
+    parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+@cache
+def modules() -> dict[str, ast.Module]:
+    return {module_name(path): ast.parse(path.read_text(encoding="utf-8")) for path in sorted(PACKAGE.rglob("*.py"))}
+
+
+def is_type_checking(node: ast.stmt) -> bool:
+    return isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
+
+
+def running_nodes(tree: ast.AST) -> Iterator[ast.AST]:
+    """Every node but those that only a type checker sees."""
+    for node in ast.iter_child_nodes(tree):
+        if not (isinstance(node, ast.stmt) and is_type_checking(node)):
+            yield node
+            yield from running_nodes(node)
+
+
+@cache
+def imports(name: str) -> frozenset[str]:
+    """The modules of this package that a module imports when it runs, those within functions included."""
+    found: set[str] = set()
+    for node in running_nodes(modules()[name]):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{name} imports relatively"
+            source = node.module or ""
+            members = {f"{source}.{alias.name}" for alias in node.names}
+            submodules = members & modules().keys()
+            found |= submodules
+            if len(submodules) < len(members):
+                found.add(source)
+    return frozenset(found & modules().keys())
+
+
+def layer(name: str) -> int:
+    for height, prefixes in enumerate(LAYERS):
+        if any(name == prefix or (prefix != "migrator" and name.startswith(prefix + ".")) for prefix in prefixes):
+            return height
+    raise AssertionError(f"{name} stands on no floor of the house")
+
+
+def calls(name: str) -> Iterator[str]:
+    """The dotted names that a module calls or hands on, such as ``os.replace``; imported ones with their module."""
+    origins: dict[str, str] = {}
+    for node in running_nodes(modules()[name]):
+        if isinstance(node, ast.ImportFrom):
+            origins |= {alias.asname or alias.name: f"{node.module}.{alias.name}" for alias in node.names}
+        elif isinstance(node, ast.Import):
+            origins |= {alias.asname: alias.name for alias in node.names if alias.asname}
+    for node in running_nodes(modules()[name]):
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+            yield f"{origins.get(node.value.id, node.value.id)}.{node.attr}"
+        elif isinstance(node, ast.Name):
+            yield origins.get(node.id, node.id)
+
+
+@pytest.mark.parametrize("name", sorted(modules()))
+def test_imports_point_one_way(name):
+    above = {other for other in imports(name) if layer(other) > layer(name)}
+    assert not above
+
+
+def test_no_two_modules_import_each_other_not_even_by_way_of_others():
+    graph = {name: imports(name) - {name} for name in modules()}
+    try:
+        order = list(TopologicalSorter(graph).static_order())
+    except CycleError as error:
+        pytest.fail(f"a cycle: {' → '.join(error.args[1])}")
+    assert order.index("migrator.errors") < order.index("migrator.durable")
+
+
+@pytest.mark.parametrize("name", BACKENDS)
+def test_storage_backends_do_not_know_each_other(name):
+    if name not in modules():
+        pytest.skip("not built yet")
+    assert not imports(name) & (set(BACKENDS) - {name})
+
+
+def test_the_foundation_knows_nothing_of_the_database():
+    for name in modules():
+        if layer(name) < 2 and name != "migrator.errors":  # which translates sqlite3's exceptions
+            assert not [call for call in calls(name) if call.startswith("sqlite3.")], name
+
+
+@pytest.mark.parametrize("name", sorted(modules().keys() - {"migrator.durable"}))
+def test_only_durable_renames_links_and_syncs(name):
+    reserved = {"replace", "rename", "renames", "fsync", "fdatasync", "link"}
+    assert not set(calls(name)) & ({f"os.{verb}" for verb in reserved} | {"shutil.move"})
+    methods = {node.attr for node in running_nodes(modules()[name]) if isinstance(node, ast.Attribute)}
+    assert not methods & {"rename", "hardlink_to"}  # of a Path; replace() is one of texts, too
+
+
+@pytest.mark.parametrize("name", sorted(name for name in modules() if not name.startswith("migrator.cli")))
+def test_the_library_never_prints_and_never_exits(name):
+    forbidden = {"print", "input", "exit", "quit", "sys.exit", "os._exit", "sys.stdout"}
+    if name == "migrator.__main__":
+        forbidden -= {"sys.exit"}
+    assert not forbidden & set(calls(name))
+
+
+def test_the_checks_of_this_file_see_what_they_look_for():
+    assert "migrator.errors" in imports("migrator.durable")
+    assert "migrator.migration.run" in imports("migrator.api")  # within a function
+    assert "migrator.validation" not in imports("migrator.errors")  # for the type checker alone
+    assert {"os.replace", "os.fsync", "os.link", "os.rename"} <= set(calls("migrator.durable"))
+    assert layer("migrator.database.rows") < layer("migrator.storage.flag") < layer("migrator.migration.run")
