@@ -1,0 +1,277 @@
+"""What a user would do instead of `migrator`, and the limit: the least work there is.
+
+`python -m benchmarks.rivals NAME --corpus DIR --database DB` runs one of them as a process of its own. The
+rivals are written as people write them: no back-up, no check, no reading back; a row that doesn't fit is
+ignored. How many rows that loses is for the caller to count.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from benchmarks.process import REPOSITORY
+
+APP_SCHEMA = REPOSITORY / "schemas" / "sql" / "0001_initial_schema.up.sql"
+
+# Column and JSON member, in the order of the tables.
+SESSION_COLUMNS = (
+    ("type", "type"),
+    ("task", "task"),
+    ("status", "status"),
+    ("created_at", "createdAt"),
+    ("updated_at", "updatedAt"),
+    ("completed_at", "completedAt"),
+    ("model", "model"),
+    ("timeout_seconds", "timeoutSeconds"),
+    ("preserve_worktrees", "preserveWorktrees"),
+    ("winner_id", "winnerId"),
+    ("total_duration", "totalDuration"),
+    ("total_files_changed", "totalFilesChanged"),
+    ("total_lines_added", "totalLinesAdded"),
+    ("total_lines_deleted", "totalLinesDeleted"),
+)
+INSTANCE_COLUMNS = (
+    ("instance_id", "instanceId"),
+    ("worktree_path", "worktreePath"),
+    ("branch", "branch"),
+    ("agent_name", "agentName"),
+    ("status", "status"),
+    ("tmux_session_id", "tmuxSessionId"),
+    ("output", "output"),
+    ("start_time", "startTime"),
+    ("end_time", "endTime"),
+    ("files_changed", "filesChanged"),
+    ("lines_added", "linesAdded"),
+    ("lines_deleted", "linesDeleted"),
+    ("runtime", "runtime"),
+    ("model", "model"),
+    ("runtime_label", "runtimeLabel"),
+)
+MESSAGE_COLUMNS = (
+    ("role", "role"),
+    ("content", "content"),
+    ("timestamp", "timestamp"),
+    ("instance_id", "instanceId"),
+)
+LOADED_TABLES = ("sessions", "instances", "chat_messages")
+
+Document = dict[str, Any]
+Row = tuple[Any, ...]
+
+
+def corpus_files(corpus: Path) -> list[Path]:
+    """The workspace files of a data directory, in order of name."""
+    return sorted((corpus / "sessions").glob("*.json"))
+
+
+def _new_database(path: Path, *pragmas: str) -> sqlite3.Connection:
+    """A database with the app's schema; the pragmas are set after it, for it sets some of its own."""
+    connection = sqlite3.connect(path, isolation_level=None)
+    connection.executescript(APP_SCHEMA.read_text(encoding="utf-8"))
+    # It turns the keys on for the connection that creates the tables; a later import runs without them.
+    connection.execute("PRAGMA foreign_keys = OFF")
+    for pragma in pragmas:
+        connection.execute(f"PRAGMA {pragma}").fetchall()
+    return connection
+
+
+def _insert(table: str, columns: Iterable[str], source: str = "") -> str:
+    names = list(columns)
+    values = source or f"VALUES ({', '.join('?' * len(names))})"
+    return f"INSERT OR IGNORE INTO {table} ({', '.join(names)}) {values}"
+
+
+def _names(columns: tuple[tuple[str, str], ...], *first: str) -> list[str]:
+    return [*first, *(column for column, _ in columns)]
+
+
+def _add_workspace(connection: sqlite3.Connection, file: Path) -> int:
+    row = (f"unknown:{file.stem}", file.stem)
+    key = connection.execute(_insert("workspaces", ("workspace_path", "workspace_hash")), row).lastrowid
+    return key or 0
+
+
+def _extracts(alias: str, columns: tuple[tuple[str, str], ...]) -> str:
+    return ", ".join(f"{alias}.value ->> '$.{member}'" for _, member in columns)
+
+
+def json_each(corpus: Path, database: Path) -> None:
+    """SQLite takes the JSON apart itself: one statement a table and file, the file's text bound to it."""
+    sessions = _insert(
+        "sessions",
+        _names(SESSION_COLUMNS, "id", "workspace_id"),
+        f"SELECT s.value ->> '$.id', ?2, {_extracts('s', SESSION_COLUMNS)} FROM json_each(?1) AS s",
+    )
+    instances = _insert(
+        "instances",
+        _names(INSTANCE_COLUMNS, "session_id"),
+        f"SELECT s.value ->> '$.id', {_extracts('i', INSTANCE_COLUMNS)} "
+        "FROM json_each(?1) AS s, json_each(s.value, '$.instances') AS i",
+    )
+    messages = _insert(
+        "chat_messages",
+        _names(MESSAGE_COLUMNS, "id", "session_id"),
+        f"SELECT m.value ->> '$.id', s.value ->> '$.id', {_extracts('m', MESSAGE_COLUMNS)} "
+        "FROM json_each(?1) AS s, json_each(s.value, '$.chatHistory') AS m",
+    )
+    with closing(_new_database(database)) as connection:
+        for file in corpus_files(corpus):
+            text = file.read_text(encoding="utf-8")
+            connection.execute("BEGIN")
+            connection.execute(sessions, (text, _add_workspace(connection, file)))
+            connection.execute(instances, (text,))
+            connection.execute(messages, (text,))
+            connection.execute("COMMIT")
+
+
+def _values(document: Document, columns: tuple[tuple[str, str], ...]) -> Iterator[Any]:
+    return (document.get(member) for _, member in columns)
+
+
+def _session_rows(documents: list[Document], workspace: int) -> Iterator[Row]:
+    return ((s["id"], workspace, *_values(s, SESSION_COLUMNS)) for s in documents)
+
+
+def _instance_rows(documents: list[Document]) -> Iterator[Row]:
+    return ((s["id"], *_values(i, INSTANCE_COLUMNS)) for s in documents for i in s["instances"])
+
+
+def _message_rows(documents: list[Document]) -> Iterator[Row]:
+    return ((m["id"], s["id"], *_values(m, MESSAGE_COLUMNS)) for s in documents for m in s["chatHistory"])
+
+
+def executemany(corpus: Path, database: Path) -> None:
+    """The loop everyone writes first: `json.load`, then `executemany`."""
+    with closing(_new_database(database)) as connection:
+        for file in corpus_files(corpus):
+            with file.open(encoding="utf-8") as stream:
+                documents = json.load(stream)
+            connection.execute("BEGIN")
+            workspace = _add_workspace(connection, file)
+            connection.executemany(
+                _insert("sessions", _names(SESSION_COLUMNS, "id", "workspace_id")),
+                _session_rows(documents, workspace),
+            )
+            connection.executemany(
+                _insert("instances", _names(INSTANCE_COLUMNS, "session_id")), _instance_rows(documents)
+            )
+            connection.executemany(
+                _insert("chat_messages", _names(MESSAGE_COLUMNS, "id", "session_id")),
+                _message_rows(documents),
+            )
+            connection.execute("COMMIT")
+
+
+def sqlite_utils(corpus: Path, database: Path) -> None:
+    """sqlite-utils' command, once a file: one table, with instances and messages left in it as JSON text."""
+    for file in corpus_files(corpus):
+        arguments = ["insert", str(database), "sessions", str(file), "--pk", "id", "--ignore", "--alter"]
+        command = [sys.executable, "-m", "sqlite_utils", *arguments]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+
+
+def limit(corpus: Path, database: Path, source: Path) -> None:
+    """What cannot be saved: parse every file once, write every row once, make it durable once.
+
+    The rows come ready-made from `source`, which `prepare_limit` made of the same corpus. Journal and
+    intermediate syncs are off, as whoever can start over may have them; one fsync at the end. Nothing is
+    taken from the parsed documents, nothing is checked.
+    """
+    import orjson  # here, for the rivals do without it and must not pay for it
+
+    for file in corpus_files(corpus):
+        orjson.loads(file.read_bytes())
+    with closing(_new_database(database, "journal_mode = OFF", "synchronous = OFF")) as connection:
+        connection.execute("ATTACH ? AS source", (str(source),))
+        connection.execute("BEGIN")
+        for table in ("workspaces", *LOADED_TABLES):
+            connection.execute(f"INSERT INTO main.{table} SELECT * FROM source.{table}")
+        connection.execute("COMMIT")
+    handle = os.open(database, os.O_RDWR)
+    os.fsync(handle)
+    os.close(handle)
+
+
+class _FreeKeys:
+    """Makes keys unique, so that the limit writes every row there is and not only those that fit."""
+
+    def __init__(self) -> None:
+        self._taken: set[str] = set()
+
+    def take(self, key: str) -> str:
+        free = key
+        number = 2
+        while free in self._taken:
+            free = f"{key}#{number}"
+            number += 1
+        self._taken.add(free)
+        return free
+
+
+def prepare_limit(corpus: Path, source: Path) -> None:
+    """Fill the database the limit copies from; values a CHECK refuses are replaced by ones that fit."""
+    session_keys, message_keys = _FreeKeys(), _FreeKeys()
+    with closing(_new_database(source, "journal_mode = OFF", "synchronous = OFF")) as connection:
+        connection.execute("BEGIN")
+        for file in corpus_files(corpus):
+            documents = json.loads(file.read_bytes())
+            for session in documents:
+                _make_fit(session, session_keys, message_keys)
+            workspace = _add_workspace(connection, file)
+            session_rows = _session_rows(documents, workspace)
+            for table, columns, rows in (
+                ("sessions", _names(SESSION_COLUMNS, "id", "workspace_id"), session_rows),
+                ("instances", _names(INSTANCE_COLUMNS, "session_id"), _instance_rows(documents)),
+                ("chat_messages", _names(MESSAGE_COLUMNS, "id", "session_id"), _message_rows(documents)),
+            ):
+                connection.executemany(_insert(table, columns).replace(" OR IGNORE", ""), rows)
+        connection.execute("COMMIT")
+
+
+def _make_fit(session: Document, session_keys: _FreeKeys, message_keys: _FreeKeys) -> None:
+    session["id"] = session_keys.take(session["id"])
+    session["task"] = session["task"] or "-"
+    if session["status"].startswith("round_"):
+        session["status"] = "running"
+    for message in session["chatHistory"]:
+        message["id"] = message_keys.take(message["id"])
+        message["content"] = message["content"] or "-"
+
+
+RIVALS: dict[str, Callable[[Path, Path], None]] = {
+    "json_each": json_each,
+    "executemany": executemany,
+    "sqlite-utils": sqlite_utils,
+}
+
+
+def main(argv: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.rivals", description="Run one rival.")
+    parser.add_argument("name", choices=[*RIVALS, "limit", "prepare-limit"])
+    parser.add_argument("--corpus", required=True, type=Path, metavar="DIR", help="a data directory")
+    parser.add_argument("--database", required=True, type=Path, metavar="DB", help="to load into; a new file")
+    parser.add_argument("--source", type=Path, metavar="DB", help="what prepare-limit made (limit only)")
+    options = parser.parse_args(argv)
+    if options.database.exists():
+        parser.error("the database exists already")
+    if options.name == "prepare-limit":
+        prepare_limit(options.corpus, options.database)
+    elif options.name == "limit":
+        if options.source is None:
+            parser.error("limit needs --source")
+        limit(options.corpus, options.database, options.source)
+    else:
+        RIVALS[options.name](options.corpus, options.database)
+
+
+if __name__ == "__main__":
+    main()

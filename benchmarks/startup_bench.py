@@ -1,0 +1,135 @@
+"""What `migrator` costs at the start of an app that has nothing to migrate.
+
+`python -m benchmarks.startup_bench [--size S tiny]` measures whole processes, in turns: `python -c pass`, and
+`migrator migrate` on a data directory that is migrated already; and inside one process the first and the
+median time of `needs_migration()`, before and after the migration.
+"""
+
+from __future__ import annotations
+
+import argparse
+import compileall
+import json
+import os
+import shlex
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+
+from rich.console import Console
+from rich.table import Table
+
+import migrator
+from benchmarks.process import measure
+
+# Runs in a fresh interpreter, so that the import and the first call are cold. Prints milliseconds as JSON.
+NEEDS_MIGRATION = """
+import json, sys, time
+from pathlib import Path
+from statistics import median
+start = time.perf_counter()
+from migrator import needs_migration
+imported = time.perf_counter()
+times = []
+for _ in range(int(sys.argv[2])):
+    before = time.perf_counter()
+    answer = needs_migration(Path(sys.argv[1]))
+    times.append((time.perf_counter() - before) * 1000)
+print(json.dumps({
+    "answer": answer, "import_ms": (imported - start) * 1000, "first_ms": times[0], "median_ms": median(times)
+}))
+"""
+
+
+@dataclass(frozen=True)
+class NeedsMigration:
+    """In-process times of `needs_migration()` in milliseconds, and what it answered."""
+
+    answer: bool
+    import_ms: float
+    first_ms: float
+    median_ms: float
+
+
+@dataclass(frozen=True)
+class Startup:
+    """Medians of whole processes in milliseconds."""
+
+    size: str
+    python_ms: float
+    nothing_to_do_ms: float
+    before: NeedsMigration | None
+    after: NeedsMigration | None
+
+    @property
+    def ratio(self) -> float:
+        """How many bare interpreters one idle `migrate` costs."""
+        return self.nothing_to_do_ms / self.python_ms
+
+
+def _checked(command: Sequence[str], accepted: Sequence[int] = (0,)) -> float:
+    """Run and return the wall time in milliseconds; a command that failed measures nothing."""
+    usage = measure(command)
+    if usage.exit_code not in accepted:
+        raise SystemExit(f"exit code {usage.exit_code} from {shlex.join(command)}\n{usage.stderr}")
+    return usage.wall_s * 1000
+
+
+def _needs_migration(data_dir: Path, calls: int) -> NeedsMigration | None:
+    usage = measure([sys.executable, "-c", NEEDS_MIGRATION, str(data_dir), str(calls)])
+    if usage.exit_code:
+        print(f"needs_migration could not be measured: {usage.stderr.strip()}", file=sys.stderr)
+        return None
+    return NeedsMigration(**json.loads(usage.stdout))
+
+
+def measure_startup(size: str, migrator: Sequence[str], runs: int, work: Path | None = None) -> Startup:
+    """Generate the corpus, migrate it once, and measure what coming back costs."""
+    with tempfile.TemporaryDirectory(dir=work) as name:
+        data_dir = Path(name) / "data"
+        _checked([sys.executable, "-m", "benchmarks.corpus", "--size", size, "--to", str(data_dir)])
+        before = _needs_migration(data_dir, runs)
+        migrate = [*migrator, "--data-dir", str(data_dir), "migrate", "--json", "--progress", "none"]
+        _checked(migrate, (0, 3))
+        os.sync()
+        bare, idle = [], []
+        for _ in range(runs):
+            bare.append(_checked([sys.executable, "-c", "pass"]))
+            idle.append(_checked(migrate, (0, 3)))
+        return Startup(size, median(bare), median(idle), before, _needs_migration(data_dir, runs))
+
+
+def _row(startup: Startup) -> list[str]:
+    def needs(found: NeedsMigration | None) -> str:
+        return f"{found.first_ms:.2f} / {found.median_ms:.2f} ({found.answer})" if found else "?"
+
+    imported = f"{startup.after.import_ms:.0f}" if startup.after else "?"
+    times = [f"{startup.python_ms:.1f}", f"{startup.nothing_to_do_ms:.1f}", f"{startup.ratio:.1f}x", imported]
+    return [startup.size, *times, needs(startup.before), needs(startup.after)]
+
+
+def main(argv: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.startup_bench", description=__doc__)
+    parser.add_argument("--size", nargs="+", default=["S", "tiny"], metavar="SIZE")
+    parser.add_argument("--runs", type=int, default=15, help="of each command (default 15)")
+    parser.add_argument("--migrator", default=f"{shlex.quote(sys.executable)} -m migrator", metavar="COMMAND")
+    parser.add_argument("--work", type=Path, help="where the corpora go")
+    options = parser.parse_args(argv)
+    # As pip does at an install; without it an editable checkout pays for compiling at every start.
+    compileall.compile_dir(Path(migrator.__file__).parent, quiet=1)
+    table = Table(title="start-up, milliseconds", title_justify="left")
+    for heading in ("corpus", "python -c pass", "migrate, nothing to do", "ratio", "import migrator"):
+        table.add_column(heading, justify="right")
+    table.add_column("needs_migration() before: first / median (answer)", justify="right")
+    table.add_column("after", justify="right")
+    for size in options.size:
+        table.add_row(*_row(measure_startup(size, shlex.split(options.migrator), options.runs, options.work)))
+    # A pipe has no width to fit into; folded columns would be useless there.
+    Console(width=None if sys.stdout.isatty() else 140).print(table)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,253 @@
+"""The JSON store beside the SQLite store, and the SQLite store beside bare sqlite3, on the same data.
+
+`python -m benchmarks.storage_bench [--size M] [--runs N]` writes a corpus, migrates a copy of it, and times the same
+operations on both, in turns, in one process. The goals are those for 10,000 sessions and 1,000,000 messages (`M`);
+on less data, where the JSON store has less to rewrite, its distance is smaller.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import shutil
+import sqlite3
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.corpus import shape_of, workspace_hash, workspace_path, write_corpus
+from benchmarks.results import Totals
+from migrator import SessionFilters, migrate, open_storage, resolve_data_dir
+from migrator.document import ChatMessage
+from migrator.storage.json_files import JsonStorage
+from migrator.storage.protocol import SessionStorage
+from migrator.storage.sqlite import SqliteStorage
+
+SMALL = "20:400:4000:40000"  # what a CI run can afford; as many messages a session as M has
+LISTED = "1:100:1000:10000"
+RUNS = 5
+GOAL_MESSAGES = 1_000_000  # what the goals are for; with less, they are shown and nothing is called missed
+FILTERS = SessionFilters(status="failed", session_type="debate")
+# What SELECT needs to get at the rows of one session, and of one workspace, in order.
+ONE_SESSION = (
+    "SELECT * FROM sessions WHERE id = ?",
+    "SELECT * FROM session_runtime_mix WHERE session_id = ? ORDER BY id",
+    "SELECT * FROM instances WHERE session_id = ? ORDER BY position",
+    "SELECT * FROM chat_messages WHERE session_id = ? ORDER BY position",
+)
+# With the rowids the order is that of the indexes, and bare sqlite3 has nothing to sort either.
+_OF_WORKSPACE = """
+    SELECT c.* FROM sessions s CROSS JOIN {table} c ON c.session_id = s.id
+    WHERE s.workspace_id = ? ORDER BY s.position, s.rowid, {order}
+"""
+ONE_WORKSPACE = (
+    "SELECT * FROM sessions WHERE workspace_id = ? ORDER BY position, rowid",
+    _OF_WORKSPACE.format(table="session_runtime_mix", order="c.id"),
+    _OF_WORKSPACE.format(table="instances", order="c.position, c.id"),
+    _OF_WORKSPACE.format(table="chat_messages", order="c.position, c.rowid"),
+)
+# How often the faster side repeats what the slower does once, to be measured as well.
+REPEATS = 20
+
+
+@dataclass(frozen=True)
+class Line:
+    """One operation, measured on both sides: medians in seconds.
+
+    :ivar goal: how many times faster the second side has to be; for a rival, how many times slower it may be
+    """
+
+    name: str
+    first: float
+    second: float
+    goal: float
+
+    @property
+    def ratio(self) -> float:
+        return self.first / self.second
+
+
+class Stores:
+    """The same corpus as files and as a database, each in a directory of its own."""
+
+    def __init__(self, size: str, work: Path) -> None:
+        files, migrated = work / "files", work / "migrated"
+        self.shape = shape_of(size)
+        self.totals: Totals = write_corpus(self.shape, files)
+        shutil.copytree(files, migrated)
+        migrate(migrated)
+        self.json = JsonStorage(resolve_data_dir(files))
+        self.database = migrated / "sessions.db"
+        self.sqlite = SqliteStorage(self.database)
+        if not isinstance(open_storage(migrated), SqliteStorage):
+            raise SystemExit("the migration did not make SQLite the store")
+        self.workspaces = [workspace_path(number) for number in range(self.shape.files)]
+
+    def close(self) -> None:
+        self.json.close()
+        self.sqlite.close()
+
+
+@contextmanager
+def stores(size: str, work: Path | None) -> Iterator[Stores]:
+    with tempfile.TemporaryDirectory(dir=work) as folder, closing(Stores(size, Path(folder))) as made:
+        yield made
+
+
+def _timed(action: Callable[[], object]) -> float:
+    started = time.perf_counter()
+    action()
+    return time.perf_counter() - started
+
+
+def in_turns(
+    name: str, goal: float, first: Callable[[], object], second: Callable[[], object], *, runs: int, repeats: int = 1
+) -> Line:
+    """Time two actions in turns, so that a disturbance of the machine hits both."""
+    first(), second()  # neither pays for what is loaded once
+    firsts, seconds = [], []
+    for _ in range(runs):
+        firsts.append(_timed(first))
+        seconds += [_timed(second) for _ in range(repeats)]
+    return Line(name, median(firsts), median(seconds), goal)
+
+
+class Sessions:
+    """Sessions to work on, drawn alike for each side: whose id nobody else has, each given out once."""
+
+    def __init__(self, made: Stores) -> None:
+        self._left: list[tuple[str, str]] = []
+        for workspace in made.workspaces[:2]:
+            ids = [session["id"] for session in made.sqlite.get_all_sessions(workspace)]
+            self._left += [(workspace, name) for name in ids if ids.count(name) == 1]
+        random.Random(1).shuffle(self._left)
+        self._next = iter(self._left)
+
+    def draw(self) -> tuple[str, str]:
+        """A workspace and an id; from the start again when all were given out."""
+        found = next(self._next, None)
+        if found is None:
+            self._next = iter(self._left)
+            found = next(self._next)
+        return found
+
+
+def _message(number: int) -> ChatMessage:
+    return {
+        "id": f"msg-bench-{number}",
+        "role": "user",
+        "content": "How far are you?",
+        "timestamp": "2025-01-13T10:00:00.000Z",
+    }
+
+
+def _appending(store: SessionStorage, drawn: Sessions) -> Callable[[], None]:
+    numbers = iter(range(10**9))
+    return lambda: store.append_chat_message(*drawn.draw(), _message(next(numbers)))
+
+
+def against_json(made: Stores, listed: Stores, runs: int) -> list[Line]:
+    """Everything but the listing on the large corpus; deletions last."""
+    [workspace] = listed.workspaces
+
+    def compared(
+        name: str, goal: float, make: Callable[[SessionStorage, Sessions], Callable[[], object]], repeats: int
+    ) -> Line:
+        first, second = make(made.json, Sessions(made)), make(made.sqlite, Sessions(made))
+        return in_turns(name, goal, first, second, runs=runs, repeats=repeats)
+
+    return [
+        compared("get one session", 50, lambda s, drawn: lambda: s.get_session(*drawn.draw()), REPEATS),
+        compared("add a message", 500, _appending, REPEATS),
+        compared(
+            "search by status and type",
+            50,
+            lambda s, _: lambda: s.search_sessions(made.workspaces[0], FILTERS),
+            REPEATS,
+        ),
+        in_turns(
+            "list 100 sessions of 100 messages",
+            1.5,
+            lambda: listed.json.get_all_sessions(workspace),
+            lambda: listed.sqlite.get_all_sessions(workspace),
+            runs=3 * runs,
+        ),
+        compared("delete a session", 100, lambda s, drawn: lambda: s.delete_session(*drawn.draw()), 1),
+    ]
+
+
+def against_bare(listed: Stores, runs: int) -> list[Line]:
+    """The store's answers beside the mere rows of them; on the corpus that is not written to."""
+    [workspace] = listed.workspaces
+    drawn, again = Sessions(listed), Sessions(listed)
+    with closing(sqlite3.connect(listed.database)) as bare:
+        row = bare.execute(
+            "SELECT id FROM workspaces WHERE workspace_hash = ?", (workspace_hash(workspace),)
+        ).fetchone()
+        return [
+            in_turns(
+                "get one session",
+                1.5,
+                lambda: listed.sqlite.get_session(*drawn.draw()),
+                lambda: _fetch(bare, ONE_SESSION, again.draw()[1]),
+                runs=REPEATS * runs,
+            ),
+            in_turns(
+                "list 100 sessions of 100 messages",
+                1.5,
+                lambda: listed.sqlite.get_all_sessions(workspace),
+                lambda: _fetch(bare, ONE_WORKSPACE, row[0]),
+                runs=3 * runs,
+            ),
+        ]
+
+
+def _fetch(connection: sqlite3.Connection, statements: Sequence[str], value: object) -> None:
+    for statement in statements:
+        connection.execute(statement, (value,)).fetchall()
+
+
+def _print(title: str, headings: tuple[str, str], lines: Sequence[Line], *, slower: bool, judged: bool = True) -> None:
+    table = Table(title=title, title_justify="left")
+    for heading in ("operation", *headings, "ratio", "goal"):
+        table.add_column(heading, justify="left" if heading == "operation" else "right")
+    for line in lines:
+        goal = f"at most {line.goal:g}" if slower else f"at least {line.goal:g}"
+        reached = line.ratio <= line.goal if slower else line.ratio >= line.goal
+        table.add_row(
+            line.name,
+            f"{line.first * 1000:,.2f} ms",
+            f"{line.second * 1000:,.2f} ms",
+            f"{line.ratio:,.2f}",
+            f"{goal}{' (missed)' if judged and not reached else ''}",
+        )
+    Console(width=100).print(table)
+
+
+def main(argv: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.storage_bench", description=__doc__)
+    parser.add_argument("--size", default=SMALL, metavar="SIZE", help="as benchmarks.corpus has them (default small)")
+    parser.add_argument("--runs", type=int, default=RUNS, help="of the slower side of each pair (default %(default)s)")
+    parser.add_argument("--work", type=Path, help="where corpora and copies go, several times their size")
+    options = parser.parse_args(argv)
+    with ExitStack() as stack:
+        made, listed = (stack.enter_context(stores(size, options.work)) for size in (options.size, LISTED))
+        totals = made.totals
+        bare = against_bare(listed, options.runs)
+        lines = against_json(made, listed, options.runs)
+    print(f"{totals.sessions:,} sessions, {totals.messages:,} messages in {totals.files} files; {totals.bytes:,} bytes")
+    _print(
+        "JSON store and SQLite store", ("JSON", "SQLite"), lines, slower=False, judged=totals.messages >= GOAL_MESSAGES
+    )
+    _print("SQLite store and bare sqlite3", ("store", "bare"), bare, slower=True)
+
+
+if __name__ == "__main__":
+    main()
