@@ -1,0 +1,59 @@
+"""Draws docs/terminal.svg: migrator at work on a copy of fixtures/data-dir, exactly as it prints.
+
+    python docs/make_terminal_picture.py
+
+The commands really run, in a home directory made for them, whose path is shown as /home/dev.
+"""
+
+# ruff: noqa: INP001, S603 - a script, which runs only this checkout's own program
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from rich.console import Console
+from rich.text import Text
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+PICTURE = CHECKOUT / "docs" / "terminal.svg"
+# The options make a pipe look like the terminal that the commands alone would find.
+COMMANDS = (("migrate", "--progress", "bar"), ("verify", "--progress", "none"))
+COLUMNS = 120
+SETTINGS = ("AIT42_DATA_DIR", "DATABASE_URL", "STORAGE_BACKEND")
+# rich's frame fetches its font from the network; any monospaced font does.
+FROM_THE_NETWORK = re.compile(r"<!--.*?-->\s*|@font-face \{.*?\}\s*", re.DOTALL)
+
+
+def main() -> None:
+    """Run the commands, and draw what they print."""
+    with tempfile.TemporaryDirectory() as scratch, open(os.devnull, "w", encoding="utf-8") as nowhere:
+        home = Path(scratch) / "home"
+        shutil.copytree(CHECKOUT / "fixtures" / "data-dir", home / ".ait42")
+        console = Console(record=True, width=COLUMNS, file=nowhere, color_system="truecolor", force_terminal=True)
+        for command in COMMANDS:
+            console.print(Text.assemble(("$ ", "bold green"), (f"migrator {command[0]}", "bold")))
+            printed = Text(run(command, home).replace(str(home), "/home/dev"))
+            printed.highlight_regex("━+", "green")
+            console.print(printed)
+        picture = FROM_THE_NETWORK.sub("", console.export_svg(title="migrator", unique_id="terminal"))
+    PICTURE.write_text("\n".join(line.rstrip() for line in picture.splitlines()) + "\n", encoding="utf-8")
+
+
+def run(command: tuple[str, ...], home: Path) -> str:
+    """Run one command in the made-up home; return what it prints."""
+    settings = {name: value for name, value in os.environ.items() if name not in SETTINGS}
+    settings |= {"HOME": str(home), "USERPROFILE": str(home), "COLUMNS": str(COLUMNS), "PYTHONPATH": str(CHECKOUT)}
+    words = [sys.executable, "-m", "migrator", *command]
+    both = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "encoding": "utf-8"}
+    done = subprocess.run(words, cwd=home, env=settings, check=False, **both)
+    if done.returncode not in (0, 3):  # the fixture holds damaged content on purpose
+        sys.exit(f"migrator {' '.join(command)} ended with exit code {done.returncode}:\n{done.stdout}")
+    return done.stdout
+
+
+if __name__ == "__main__":
+    main()
