@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import json
 import os
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ DATA_DIR_VARIABLE = "AIT42_DATA_DIR"
 DATABASE_VARIABLE = "DATABASE_URL"
 DEFAULT_DATABASE = "sessions.db"
 FLAG = "storage.json"
+BESIDE_DATABASE = ("", "-wal", "-shm", "-journal")  # what SQLite puts beside a database, itself included
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,15 @@ class DataDir:
     def staging(self) -> Path:
         """Where the new database is built, beside the real one so that it can be renamed to it."""
         return self.database.with_name(self.database.name + ".staging")
+
+    def shard(self, number: int) -> Path:
+        """A part of the new database that a second process fills."""
+        return self.staging.with_name(f"{self.staging.name}-shard{number}")
+
+    def under_construction(self) -> list[Path]:
+        """Every file that is there of a new database that is being built, or was when somebody killed it."""
+        folder = self.staging.parent
+        return sorted(folder.glob(glob.escape(self.staging.name) + "*")) if folder.is_dir() else []
 
     def rehearsal(self, scratch: Path) -> DataDir:
         """The same sources, with everything that is written going to ``scratch`` instead."""

@@ -165,6 +165,22 @@ def canonical(document: WorktreeSession) -> bytes:
     return _pretty_element(normal)
 
 
+def canonical_of_plain(document: WorktreeSession) -> bytes:
+    """The same for a document that is in normal form and has no unknown members: see :func:`is_normal`."""
+    return _pretty_element(document)
+
+
+def unknown_members(document: WorktreeSession) -> Iterator[Any]:
+    """The values of the members that the app's structs don't have, at every level."""
+    levels: list[tuple[Any, tuple[str, ...]]] = [
+        ([document], SESSION_MEMBERS),
+        (document["instances"], INSTANCE_MEMBERS),
+        (document["chatHistory"], MESSAGE_MEMBERS),
+    ]
+    for objects, known in levels:
+        yield from (found[name] for found in objects if len(found) > len(known) for name in found.keys() - set(known))
+
+
 def _sorted_unknown(members: Any, known: tuple[str, ...]) -> dict[str, Any]:
     ordered = {name: members[name] for name in known}
     for name in sorted(members.keys() - ordered.keys()):

@@ -44,6 +44,14 @@ class Element(NamedTuple):
     value: Any
 
 
+def quickly_parsed(raw: bytes) -> Any:
+    """What orjson reads in the bytes, or None where it can't; it may have lost something without a word."""
+    try:
+        return orjson.loads(raw)
+    except orjson.JSONDecodeError:
+        return None
+
+
 def read_array(file: BinaryIO, *, chunk: int = CHUNK) -> Iterator[Element]:
     """The elements of the array in ``file``, in order.
 
@@ -146,12 +154,12 @@ class _Reader:
         pretty = self._pretty_end()
         if pretty is not None:
             raw = self.buffer[self.position : pretty]
-            value = _loads(raw)
+            value = quickly_parsed(raw)
             if value is not None:
                 return self._take(index, raw, value)
         end = self._scanned_end(index)
         raw = self.buffer[self.position : end]
-        return self._take(index, raw, _loads(raw))
+        return self._take(index, raw, quickly_parsed(raw))
 
     def _take(self, index: int, raw: bytes, value: Any) -> Element:
         element = Element(index, self.start + self.position, raw, value)
@@ -234,13 +242,6 @@ class _Reader:
             offset=offset,
             hint="'migrator migrate --salvage' takes what is whole and keeps the rest in quarantine.",
         )
-
-
-def _loads(raw: bytes) -> Any:
-    try:
-        return orjson.loads(raw)
-    except orjson.JSONDecodeError:
-        return None
 
 
 def _skip_space(buffer: bytes, position: int) -> int:

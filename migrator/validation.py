@@ -67,7 +67,12 @@ def _whole_pattern(_validator: Any, pattern: str, text: Any, _schema: Any) -> It
 
 def is_valid(document: Any) -> bool:
     """The verdict on a value that was read from JSON."""
-    return _fast()(document) and not _has_fractional_integer(document)
+    return fits_schema(document) and not _has_fractional_integer(document)
+
+
+def fits_schema(document: Any) -> bool:
+    """The same but for 1.0, which JSON Schema by itself takes for an integer."""
+    return _fast()(document)
 
 
 def _has_fractional_integer(session: Any) -> bool:

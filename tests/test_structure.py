@@ -22,6 +22,7 @@ LAYERS = [
         "migrator.validation",
         "migrator.exact_json",
         "migrator.json_array",
+        "migrator.as_written",
         "migrator.backup_folder",
         "migrator.durable",
         "migrator.resources",

@@ -16,6 +16,8 @@ INSTANCE_COLUMNS = (
 MESSAGE_COLUMNS = (
     "id", "session_id", "role", "content", "timestamp", "instance_id", "position", "rescued_data",
 )  # fmt: skip
+# What a message has of its own; the session's key and the position follow from where it stands.
+PLAIN_MESSAGE_COLUMNS = ("id", "role", "content", "timestamp", "instance_id")
 SUMMARY_COLUMNS = (
     "id", "type", "task", "status", "created_at", "updated_at", "total_duration", "total_files_changed",
     "rescued_data",

@@ -11,11 +11,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from migrator import durable
+from migrator.data_dir import BESIDE_DATABASE
 from migrator.errors import ConnectionFailed, StorageIOError, sqlite_errors
 
 MINIMUM_SQLITE = (3, 37, 0)  # STRICT tables
 BUSY_TIMEOUT = 5.0  # seconds, as the app has it
 MEMORY = ":memory:"
+STAGING_CACHE = -32_768  # KiB
 
 # File systems on which WAL's shared memory does not work across machines (https://www.sqlite.org/wal.html).
 _NETWORK_FILE_SYSTEMS = frozenset(
@@ -123,32 +125,47 @@ def _set_journal(connection: sqlite3.Connection, mode: str, timeout: float) -> N
 
 
 def connect_staging(path: Path) -> sqlite3.Connection:
-    """Make and open a database under construction, built for speed: nobody else reads it and a crash discards it.
+    """Make and open a database under construction, built for speed: a crash discards it.
 
     Without a journal nothing can be rolled back; without syncs nothing survives a power cut: whoever publishes it syncs
-    it first. Foreign keys are checked once, in the end.
+    it first. Foreign keys and CHECKs are off: the rows are made so that they hold.
     """
     require_sqlite()
     durable.make_private_folder(path.parent)
     durable.write_new(path, ())
     with sqlite_errors("open anything", path):
-        # Loaded by one thread, read by another, never by both at once.
-        connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        connection = sqlite3.connect(path, isolation_level=None)
         for setting in (
             "journal_mode = OFF",
             "synchronous = OFF",
             "locking_mode = EXCLUSIVE",
             "foreign_keys = OFF",
-            "cache_size = -32768",
+            "ignore_check_constraints = ON",
+            f"cache_size = {STAGING_CACHE}",
             "temp_store = FILE",
         ):
             connection.execute(f"PRAGMA {setting}")
     return connection
 
 
+def copy_database(connection: sqlite3.Connection, path: Path, target: Path) -> None:
+    """Copy a whole database, as it stands on this connection, to a new file, through SQLite's own backup interface.
+
+    :param path: of the database, for messages
+    :raises StorageIOError: the target exists, or can't be made
+    """
+    durable.write_new(target, ())
+    with sqlite_errors("copy", path):
+        copy = sqlite3.connect(target)
+        try:
+            connection.backup(copy)
+        finally:
+            copy.close()
+
+
 def remove_database(path: Path) -> None:
     """Remove a database file of ours and what SQLite puts beside it, as far as they are there."""
-    for suffix in ("", "-journal", "-wal", "-shm"):
+    for suffix in BESIDE_DATABASE:
         durable.remove(path.with_name(path.name + suffix))
 
 

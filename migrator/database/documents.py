@@ -19,13 +19,13 @@ from migrator.database.rows import (
     DocumentRows,
     Row,
     derived_key,
-    from_rows,
+    from_rows_of,
     message_rows,
     rekey_message,
     rescued_id,
     to_rows,
 )
-from migrator.document import ChatMessage, WorktreeSession
+from migrator.document import ChatMessage, WorktreeSession, canonical, canonical_of_plain
 from migrator.workspace import is_placeholder, placeholder
 
 
@@ -35,6 +35,7 @@ class StoredDocument(NamedTuple):
     :ivar key: the primary key of its session row; not always the document's own id
     :ivar position: its place in the workspace, or None for one that the desktop app inserted
     :ivar source_id: the ledger's number of the file that it came from, or None
+    :ivar plain: nothing had to be rescued, so that the document is in normal form and has no unknown members
     """
 
     document: WorktreeSession
@@ -42,6 +43,12 @@ class StoredDocument(NamedTuple):
     position: int | None
     source_id: int | None
     workspace_id: int
+    plain: bool
+
+
+def spelled(stored: StoredDocument) -> bytes:
+    """The canonical form of a document that was read."""
+    return canonical_of_plain(stored.document) if stored.plain else canonical(stored.document)
 
 
 def read_document(connection: sqlite3.Connection, key: str) -> StoredDocument | None:
@@ -50,8 +57,8 @@ def read_document(connection: sqlite3.Connection, key: str) -> StoredDocument | 
     if row is None:
         return None
     runtimes = [name for (name,) in connection.execute(queries.RUNTIMES_OF_SESSION, (key,))]
-    instances = connection.execute(queries.INSTANCES_OF_SESSION, (key,))
-    messages = connection.execute(queries.MESSAGES_OF_SESSION, (key,))
+    instances = connection.execute(queries.INSTANCES_OF_SESSION, (key,)).fetchall()
+    messages = connection.execute(queries.MESSAGES_OF_SESSION, (key,)).fetchall()
     return _stored(row, runtimes, instances, messages)
 
 
@@ -75,6 +82,17 @@ def read_source(connection: sqlite3.Connection, source_id: int) -> Iterator[Stor
         connection.execute(queries.RUNTIMES_OF_SOURCE, (source_id,)),
         connection.execute(queries.INSTANCES_OF_SOURCE, (source_id,)),
         connection.execute(queries.MESSAGES_OF_SOURCE, (source_id,)),
+    )
+
+
+def read_stretch(connection: sqlite3.Connection, source_id: int, begin: int, end: int) -> Iterator[StoredDocument]:
+    """The same for those from the position ``begin`` to before ``end``."""
+    bound = (source_id, begin, end)
+    return _merged(
+        connection.execute(queries.SESSIONS_OF_STRETCH, bound),
+        connection.execute(queries.RUNTIMES_OF_STRETCH, bound),
+        connection.execute(queries.INSTANCES_OF_STRETCH, bound),
+        connection.execute(queries.MESSAGES_OF_STRETCH, bound),
     )
 
 
@@ -115,8 +133,9 @@ class _Groups:
         return rows
 
 
-def _stored(row: Row, runtimes: Iterable[str], instances: Iterable[Row], messages: Iterable[Row]) -> StoredDocument:
-    return StoredDocument(from_rows(row, runtimes, instances, messages), row[0], row[16], row[18], row[1])
+def _stored(row: Row, runtimes: Iterable[str], instances: list[Row], messages: list[Row]) -> StoredDocument:
+    document, plain = from_rows_of(row, runtimes, instances, messages)
+    return StoredDocument(document, row[0], row[16], row[18], row[1], plain)
 
 
 def keys_of(connection: sqlite3.Connection, workspace_id: int, session_id: str) -> list[str]:

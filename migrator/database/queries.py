@@ -12,6 +12,7 @@ from migrator.database.columns import (
     INSTANCE_COLUMNS,
     LEDGER_COLUMNS,
     MESSAGE_COLUMNS,
+    PLAIN_MESSAGE_COLUMNS,
     QUARANTINE_COLUMNS,
     RUNTIME_COLUMNS,
     SESSION_COLUMNS,
@@ -40,6 +41,7 @@ _DOCUMENT_ID = "json_extract(s.rescued_data, '$.columns.id[1]')"
 # Schema.
 
 TABLE_EXISTS = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?"
+TABLE_SQL = "SELECT sql FROM sqlite_master WHERE type = 'table' AND name = ?"
 SCHEMA_VERSION = "SELECT schema_version FROM migration_metadata WHERE id = 1"
 SCHEMA_OBJECTS = """
     SELECT name, sql FROM sqlite_master
@@ -98,10 +100,15 @@ INSTANCES_OF_WORKSPACE = _INSTANCES % _IN_WORKSPACE
 MESSAGES_OF_WORKSPACE = _MESSAGES % _IN_WORKSPACE
 KEYS_OF_WORKSPACE = f"SELECT s.id FROM sessions s WHERE s.workspace_id = ? ORDER BY {_ORDER}"
 _IN_SOURCE = "s.source_id = ?"
+_IN_STRETCH = "s.source_id = ?1 AND s.position >= ?2 AND s.position < ?3"
 SESSIONS_OF_SOURCE = _SESSIONS % _IN_SOURCE
 RUNTIMES_OF_SOURCE = _RUNTIMES % _IN_SOURCE
 INSTANCES_OF_SOURCE = _INSTANCES % _IN_SOURCE
 MESSAGES_OF_SOURCE = _MESSAGES % _IN_SOURCE
+SESSIONS_OF_STRETCH = _SESSIONS % _IN_STRETCH
+RUNTIMES_OF_STRETCH = _RUNTIMES % _IN_STRETCH
+INSTANCES_OF_STRETCH = _INSTANCES % _IN_STRETCH
+MESSAGES_OF_STRETCH = _MESSAGES % _IN_STRETCH
 # ?2 is a JSON array of rowids. "+" keeps the walk along the workspace's index, which has the order.
 _CHOSEN = "s.workspace_id = ?1 AND +s.rowid IN (SELECT value FROM json_each(?2))"
 CHOSEN_SESSIONS = _SESSIONS % _CHOSEN
@@ -160,10 +167,28 @@ def _insert(table: str, columns: tuple[str, ...]) -> str:
 
 
 @cache
+def insert_many(table: str, columns: tuple[str, ...], rows: int) -> str:
+    """One INSERT for so many rows."""
+    values = ", ".join([f"({', '.join('?' * len(columns))})"] * rows)
+    return f"INSERT INTO {table} ({', '.join(columns)}) VALUES {values}"
+
+
 def insert_messages_or_ignore(rows: int) -> str:
     """One INSERT for so many messages; those whose key is taken are left out."""
-    values = ", ".join([f"({', '.join('?' * len(MESSAGE_COLUMNS))})"] * rows)
-    return f"INSERT OR IGNORE INTO chat_messages ({', '.join(MESSAGE_COLUMNS)}) VALUES {values}"
+    return insert_many("chat_messages", MESSAGE_COLUMNS, rows).replace("INSERT", "INSERT OR IGNORE", 1)
+
+
+@cache
+def insert_plain_messages(count: int) -> str:
+    """One INSERT for so many messages of one session, those whose key is taken left out.
+
+    ?1 is the session's key, ?2 the position of the first one; then come the PLAIN_MESSAGE_COLUMNS of each. A value that
+    need not be handed over is the fastest.
+    """
+    own = ", ".join("?" * len(PLAIN_MESSAGE_COLUMNS))
+    values = ", ".join(["(?1, ?2, " + own + ")", *(f"(?1, ?2 + {number}, {own})" for number in range(1, count))])
+    columns = ", ".join(("session_id", "position", *PLAIN_MESSAGE_COLUMNS))
+    return f"INSERT OR IGNORE INTO chat_messages ({columns}) VALUES {values}"
 
 
 INSERT_SESSION = _insert("sessions", SESSION_COLUMNS)
@@ -186,6 +211,49 @@ SET_UPDATED_AT = "UPDATE sessions SET updated_at = ? WHERE id = ?"
 SET_INSTANCE_STATUS = "UPDATE instances SET status = ? WHERE id = ?"
 DELETE_QUARANTINE = "DELETE FROM quarantine WHERE id = ?"
 ADOPT_SESSION = "UPDATE sessions SET source_id = ? WHERE id = ?"
+
+# A source that was loaded in vain: what it brought is loaded anew.
+DROP_SOURCE = (
+    "DELETE FROM session_runtime_mix WHERE session_id IN (SELECT id FROM sessions WHERE source_id = ?)",
+    "DELETE FROM instances WHERE session_id IN (SELECT id FROM sessions WHERE source_id = ?)",
+    "DELETE FROM chat_messages WHERE session_id IN (SELECT id FROM sessions WHERE source_id = ?)",
+    "DELETE FROM sessions WHERE source_id = ?",
+    "DELETE FROM quarantine WHERE source_id = ?",
+)
+
+# The part of a database under construction that another process filled; attached as "shard".
+ATTACH_SHARD = "ATTACH DATABASE ? AS shard"
+DETACH_SHARD = "DETACH DATABASE shard"
+SHARD_TAKEN_SESSIONS = f"""
+    SELECT {", ".join(SESSION_COLUMNS)} FROM shard.sessions WHERE id IN (SELECT id FROM main.sessions) ORDER BY rowid
+"""
+SHARD_KEY_TAKEN = "SELECT 1 FROM main.sessions WHERE id = ?1 UNION ALL SELECT 1 FROM shard.sessions WHERE id = ?1"
+REKEY_SHARD_SESSION = "UPDATE shard.sessions SET id = ?, rescued_data = ? WHERE id = ?"
+REKEY_SHARD_CHILDREN = (
+    "UPDATE shard.session_runtime_mix SET session_id = ? WHERE session_id = ?",
+    "UPDATE shard.instances SET session_id = ? WHERE session_id = ?",
+    "UPDATE shard.chat_messages SET session_id = ? WHERE session_id = ?",
+)
+
+
+def _take_over(table: str, columns: tuple[str, ...], how: str = "INSERT", position: str = "position") -> str:
+    taken = ", ".join(position if name == "position" else name for name in columns)
+    return f"{how} INTO main.{table} ({', '.join(columns)}) SELECT {taken} FROM shard.{table} ORDER BY rowid"
+
+
+# ?1 is a source whose first ?2 elements are elsewhere.
+_PLACE = "position + CASE source_id WHEN ?1 THEN ?2 ELSE 0 END"
+TAKE_OVER_PLACED = (
+    _take_over("sessions", SESSION_COLUMNS, position=_PLACE),
+    _take_over("quarantine", QUARANTINE_COLUMNS, position=_PLACE),
+)
+TAKE_OVER = (_take_over("session_runtime_mix", RUNTIME_COLUMNS), _take_over("instances", INSTANCE_COLUMNS))
+TAKE_OVER_MESSAGES = _take_over("chat_messages", MESSAGE_COLUMNS, "INSERT OR IGNORE")
+SHARD_MESSAGE_COUNT = "SELECT count(*) FROM shard.chat_messages"
+SHARD_TAKEN_MESSAGES = f"""
+    SELECT {_MESSAGE} FROM shard.chat_messages m JOIN main.chat_messages t ON t.id = m.id
+    WHERE t.session_id <> m.session_id ORDER BY m.rowid
+"""
 
 # The next free place in a workspace; sessions and what is quarantined share the numbers.
 NEXT_POSITION = """
@@ -277,6 +345,7 @@ COPY_QUARANTINE = f"""
 QUARANTINE_ROWS_OF_SOURCE = f"""
     SELECT {", ".join(QUARANTINE_COLUMNS)} FROM quarantine WHERE source_id = ? ORDER BY position, id
 """
+QUARANTINED_AT = "SELECT raw, reason FROM quarantine WHERE source_id = ? AND position = ?"
 QUARANTINE_OF_SOURCE = "SELECT id, raw, reason FROM quarantine WHERE source_id = ? ORDER BY position, id"
 BORN_IN_SQLITE = """
     SELECT 1 FROM sessions s JOIN workspaces w ON w.id = s.workspace_id
@@ -347,6 +416,7 @@ HAS_SESSIONS = "SELECT EXISTS (SELECT 1 FROM sessions)"
 HAS_QUARANTINE = "SELECT EXISTS (SELECT 1 FROM quarantine)"
 SESSION_COUNT = "SELECT count(*) FROM sessions"
 VIEW_COUNTS = "SELECT count(*), total(instance_count), total(message_count) FROM session_complete"
+CHILD_COUNTS = "SELECT (SELECT count(*) FROM instances), (SELECT count(*) FROM chat_messages)"
 TABLE_COUNTS = """
     SELECT (SELECT count(*) FROM sessions), (SELECT total(1) FROM instances), (SELECT total(1) FROM chat_messages)
 """

@@ -10,6 +10,7 @@ import sqlite3
 from collections.abc import Iterator
 
 from migrator.database import queries, schema
+from migrator.database.columns import INSTANCE_COLUMNS
 from migrator.resources import schemas
 
 # What the app does while a user waits: none of these may read a whole table.
@@ -57,22 +58,26 @@ def named_statements() -> Iterator[tuple[str, str]]:
             continue
         for number, statement in enumerate([value] if isinstance(value, str) else value):
             yield (name if isinstance(value, str) else f"{name}[{number}]"), statement
+    yield "insert_many", queries.insert_many("instances", INSTANCE_COLUMNS, 2)
     yield "insert_messages_or_ignore", queries.insert_messages_or_ignore(2)
+    yield "insert_plain_messages", queries.insert_plain_messages(2)
 
 
 def fresh_with_staging() -> sqlite3.Connection:
-    """A database in memory with the whole schema, another such one attached as ``staging``, and the record of steps.
+    """A database in memory with the whole schema, others attached as ``staging`` and ``shard``.
 
-    The tables of a trial's journal, a database of its own elsewhere, are there as well.
+    The record of steps, and the tables of a trial's journal, a database of its own elsewhere, are there as well.
     """
     connection = schema.fresh()
     for statement in schema.split_statements((schemas() / "sql" / "hybrid_journal.sql").read_text(encoding="utf-8")):
         connection.execute(statement)
     connection.execute("CREATE TABLE _sqlite_migrations (id INTEGER PRIMARY KEY, migration_set, name, applied_at)")
-    connection.execute("ATTACH DATABASE ':memory:' AS staging")
-    for (statement,) in connection.execute("SELECT sql FROM main.sqlite_master WHERE type = 'table'").fetchall():
-        if not statement.startswith("CREATE TABLE sqlite_"):
-            connection.execute(statement.replace("CREATE TABLE ", "CREATE TABLE staging.", 1))
+    tables = connection.execute("SELECT sql FROM main.sqlite_master WHERE type = 'table'").fetchall()
+    for name in ("staging", "shard"):
+        connection.execute(f"ATTACH DATABASE ':memory:' AS {name}")
+        for (statement,) in tables:
+            if not statement.startswith("CREATE TABLE sqlite_"):
+                connection.execute(statement.replace("CREATE TABLE ", f"CREATE TABLE {name}.", 1))
     return connection
 
 

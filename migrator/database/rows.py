@@ -23,6 +23,7 @@ chat ``content``    an empty text                          one space
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import chain
 from typing import Any, NamedTuple, cast
 
 import orjson
@@ -34,6 +35,7 @@ from migrator.exact_json import MAX_DEPTH, read_exactly, to_json
 INTEGER_MAX = (1 << 63) - 1
 INSTANCE_STAND_IN = 1 << 32
 BLANK = " "
+_CONTENT = MESSAGE_MEMBERS.index("content")
 _STATUSES = frozenset({"running", "completed", "failed", "paused"})
 # The columns of a session that may hold a stand-in, and the members that they stand for.
 _SESSION_RESCUED = {
@@ -68,11 +70,13 @@ def to_rows(
     workspace_id: int = 0,
     position: int | None = None,
     source_id: int | None = None,
+    with_messages: bool = True,
 ) -> DocumentRows:
     """The rows of a valid document.
 
     :param key: the primary key for the session; None takes the document's own id
     :param position: the session's place in its workspace
+    :param with_messages: False leaves the messages out, for a caller that has their :func:`plain_messages`
     """
     key = document["id"] if key is None else key
     columns: dict[str, Any] = {}
@@ -105,7 +109,7 @@ def to_rows(
         session,
         [(key, runtime) for runtime in distinct],
         instance_rows(key, document["instances"]),
-        message_rows(key, document["chatHistory"]),
+        message_rows(key, document["chatHistory"]) if with_messages else [],
     )
 
 
@@ -135,35 +139,19 @@ def _rescued(columns: dict[str, Any], members: Any, known: tuple[str, ...]) -> s
 
 def instance_rows(key: str, instances: Sequence[Any]) -> list[Row]:
     """The rows of a session's instances; ``key`` is the session's."""
-    rows, taken = [], set()
+    rows: list[Row] = []
+    taken: set[int] = set()
     for position, instance in enumerate(instances):
         number = instance["instanceId"]
         columns: dict[str, Any] = {}
         if number in taken:
             number = _fit(columns, "instance_id", number, INSTANCE_STAND_IN + position)
         taken.add(number)
-        rows.append(
-            (
-                key,
-                number,
-                instance["worktreePath"],
-                instance["branch"],
-                instance["agentName"],
-                instance["status"],
-                instance["tmuxSessionId"],
-                instance.get("output"),
-                instance.get("startTime"),
-                instance.get("endTime"),
-                instance.get("filesChanged"),
-                instance.get("linesAdded"),
-                instance.get("linesDeleted"),
-                instance.get("runtime"),
-                instance.get("model"),
-                instance.get("runtimeLabel"),
-                position,
-                _rescued(columns, instance, INSTANCE_MEMBERS),
-            )
-        )
+        if tuple(instance) == INSTANCE_MEMBERS:  # as the app writes it: nearly always
+            _, *values = instance.values()
+        else:
+            values = [instance.get(name) for name in INSTANCE_MEMBERS[1:]]
+        rows.append((key, number, *values, position, _rescued(columns, instance, INSTANCE_MEMBERS)))
     return rows
 
 
@@ -175,16 +163,41 @@ def message_rows(key: str, messages: Iterable[Any], first_position: int = 0) -> 
     rows: list[Row] = []
     taken: set[str] = set()
     for position, message in enumerate(messages, first_position):
-        if tuple(message) == MESSAGE_MEMBERS:  # as the app writes it: nearly always
-            name, role, content, timestamp, instance = message.values()
-            if name and content and name not in taken:
-                taken.add(name)
-                rows.append((name, key, role, content, timestamp, instance, position, None))
-                continue
-        row = _message_row(key, message, position, taken)
-        taken.add(row[0])
-        rows.append(row)
+        rows.append(_message_row(key, message, position, taken))
+        taken.add(rows[-1][0])
     return rows
+
+
+def plain_messages(messages: Sequence[Any]) -> list[Any] | None:
+    """The values of messages of which nothing has to be rescued, one behind the other, in the order of
+    PLAIN_MESSAGE_COLUMNS.
+
+    There are a hundred times more messages than sessions, and nearly all are like that: what is asked here is asked of
+    all of a session at once, and no row is made of any.
+
+    :returns: None where something has to be rescued: :func:`message_rows` does that
+    """
+    if not messages:
+        return []
+    if set(map(tuple, messages)) != {MESSAGE_MEMBERS}:
+        return None
+    values = list(chain.from_iterable(map(dict.values, messages)))
+    width = len(MESSAGE_MEMBERS)
+    names = set(values[::width])
+    if len(names) < len(messages) or "" in names or not all(values[_CONTENT::width]):
+        return None
+    return values
+
+
+def plain_message_rows(key: str, values: Sequence[Any], first_position: int) -> list[Row]:
+    """The rows of :func:`plain_messages`, from those of a position on."""
+    columns = [values[number :: len(MESSAGE_MEMBERS)] for number in range(len(MESSAGE_MEMBERS))]
+    return [
+        (name, key, role, content, timestamp, instance, position, None)
+        for position, (name, role, content, timestamp, instance) in enumerate(
+            zip(*columns, strict=True), first_position
+        )
+    ]
 
 
 def _message_row(key: str, message: Any, position: int, taken: set[str]) -> Row:
@@ -277,7 +290,7 @@ def session_summary(row: Row) -> dict[str, Any]:
 
 
 def from_rows(
-    session: Row, runtimes: Iterable[str], instances: Iterable[Row], messages: Iterable[Row]
+    session: Row, runtimes: Iterable[str], instances: Sequence[Row], messages: Sequence[Row]
 ) -> WorktreeSession:
     """The document of the rows: every known member, in struct order, then the unknown ones.
 
@@ -288,7 +301,24 @@ def from_rows(
     :param instances: in the order of INSTANCE_COLUMNS; their session and position don't matter
     :param messages: in the order of MESSAGE_COLUMNS, likewise
     """
+    return from_rows_of(session, runtimes, instances, messages)[0]
+
+
+def from_rows_of(
+    session: Row, runtimes: Iterable[str], instances: Sequence[Row], messages: Sequence[Row]
+) -> tuple[WorktreeSession, bool]:
+    """The same, and whether there was nothing to lay over: then the document has its known members and no others."""
     preserve = session[10]
+    plain = session[17] is None and not any(row[17] is not None for row in instances)
+    if all(row[7] is None for row in messages):
+        chat = [
+            # A call for each message would cost as much as the rest.
+            {"id": row[0], "role": row[2], "content": row[3], "timestamp": row[4], "instanceId": row[5]}
+            for row in messages
+        ]
+    else:
+        plain = False
+        chat = [_message(row) for row in messages]
     document: dict[str, Any] = {
         "id": session[0],
         "type": session[2],
@@ -298,13 +328,7 @@ def from_rows(
         "updatedAt": session[6],
         "completedAt": session[7],
         "instances": [_instance(row) for row in instances],
-        "chatHistory": [
-            # A call for each message would cost as much as the rest.
-            {"id": row[0], "role": row[2], "content": row[3], "timestamp": row[4], "instanceId": row[5]}
-            if row[7] is None
-            else _rescued_message(row)
-            for row in messages
-        ],
+        "chatHistory": chat,
         "model": session[8],
         "timeoutSeconds": session[9],
         "preserveWorktrees": None if preserve is None else bool(preserve),
@@ -319,7 +343,7 @@ def from_rows(
     if not document["runtimeMix"] and "runtime_mix" not in rescued.get("columns", {}):
         document["runtimeMix"] = None
     _lay_over(document, rescued, _SESSION_RESCUED)
-    return cast(WorktreeSession, document)
+    return cast(WorktreeSession, document), plain
 
 
 def _instance(row: Row) -> dict[str, Any]:
@@ -329,8 +353,9 @@ def _instance(row: Row) -> dict[str, Any]:
     return instance
 
 
-def _rescued_message(row: Row) -> dict[str, Any]:
+def _message(row: Row) -> dict[str, Any]:
     name, _, role, content, timestamp, instance, _, rescued = row
     message = {"id": name, "role": role, "content": content, "timestamp": timestamp, "instanceId": instance}
-    _lay_over(message, _parse(rescued), {"id": "id", "content": "content"})
+    if rescued is not None:
+        _lay_over(message, _parse(rescued), {"id": "id", "content": "content"})
     return message

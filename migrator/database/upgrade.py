@@ -9,6 +9,7 @@ from pathlib import Path
 from migrator import durable
 from migrator.backup_folder import give_name, stamp, working_folder, write_listing
 from migrator.database import queries, schema
+from migrator.database.connection import copy_database
 from migrator.errors import sqlite_errors
 
 
@@ -43,13 +44,7 @@ def back_up_database(connection: sqlite3.Connection, path: Path, backups: Path, 
     """
     with working_folder(backups) as working:
         copy = working / path.name
-        durable.write_new(copy, ())
-        with sqlite_errors("back up what is", path):
-            target = sqlite3.connect(copy)
-            try:
-                connection.backup(target)
-            finally:
-                target.close()
+        copy_database(connection, path, copy)
         durable.sync_file(copy)
         digest, now = durable.sha256_of(copy), stamp()
         manifest: dict[str, object] = {

@@ -10,7 +10,9 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -109,23 +111,68 @@ def _existing(path: Path) -> Path:
     return path
 
 
-def back_up(data_dir: DataDir, sources: Sequence[Source], listener: Listener) -> Backup:
-    """Copy every readable source, sync the copies, read them back, and name the folder.
+class BackingUp:
+    """A backup that is being taken: the copies can be read while they are synced and read back."""
 
-    :raises StorageIOError: the backup can't be written
-    :raises MigrationFailed: a copy does not read back as what was copied
-    """
-    with working_folder(data_dir.backups) as working:
-        copies, unreadable = _copy_all(working, sources, listener)
-        fingerprint = _fingerprint(copies)
-        earlier = _same(data_dir.backups, fingerprint, copies)
+    def __init__(self, data_dir: DataDir, working: Path) -> None:
+        self._data_dir = data_dir
+        self._working = working
+        self._proving: Future[Path | None] | None = None
+        self._prover = ThreadPoolExecutor(1, thread_name_prefix="backup")
+        self.copies: dict[str, Copy] = {}
+        self.unreadable: dict[str, str] = {}
+
+    def path_of(self, name: str) -> Path:
+        """Where the copy of a source is, until :meth:`finish`."""
+        return self._working / self.copies[name].file
+
+    def copy(self, sources: Sequence[Source], listener: Listener) -> None:
+        """Copy every readable source, and begin to prove the copies.
+
+        :raises StorageIOError: the backup can't be written
+        """
+        self.copies, self.unreadable = _copy_all(self._working, sources, listener)
+        self._proving = self._prover.submit(self._prove)
+
+    def finish(self) -> Backup:
+        """Wait until the copies are proven, and give the backup its name.
+
+        :raises StorageIOError: the backup can't be written
+        :raises MigrationFailed: a copy does not read back as what was copied
+        """
+        if self._proving is None:
+            raise AssertionError("nothing was copied")
+        earlier = self._proving.result()
         if earlier is not None:
-            return Backup(earlier, copies, unreadable)
-        now = stamp()
-        manifest = _manifest(data_dir, now, fingerprint, copies, unreadable)
-        listed = [{"file": copy.file, "sha256": copy.sha256} for copy in copies.values()]
-        write_listing(working, manifest, listed)
-        return Backup(give_name(working, data_dir.backups, f"{now}-{fingerprint[:8]}"), copies, unreadable)
+            return Backup(earlier, self.copies, self.unreadable)
+        now, fingerprint = stamp(), _fingerprint(self.copies)
+        manifest = _manifest(self._data_dir, now, fingerprint, self.copies, self.unreadable)
+        listed = [{"file": copy.file, "sha256": copy.sha256} for copy in self.copies.values()]
+        write_listing(self._working, manifest, listed)
+        named = give_name(self._working, self._data_dir.backups, f"{now}-{fingerprint[:8]}")
+        return Backup(named, self.copies, self.unreadable)
+
+    def stop(self) -> None:
+        """Wait for what is under way."""
+        self._prover.shutdown(cancel_futures=True)
+
+    def _prove(self) -> Path | None:
+        """Make sure of the copies, or of an earlier backup of exactly these files, which is returned then."""
+        earlier = _same(self._data_dir.backups, _fingerprint(self.copies), self.copies)
+        if earlier is None:
+            _prove(self._working, self.copies)
+        return earlier
+
+
+@contextmanager
+def backing_up(data_dir: DataDir) -> Iterator[BackingUp]:
+    """A backup to be taken within the block; what has no name at its end is removed."""
+    with working_folder(data_dir.backups) as working:
+        backup = BackingUp(data_dir, working)
+        try:
+            yield backup
+        finally:
+            backup.stop()
 
 
 def _copy_all(working: Path, sources: Sequence[Source], listener: Listener) -> tuple[dict[str, Copy], dict[str, str]]:
@@ -151,7 +198,6 @@ def _copy_all(working: Path, sources: Sequence[Source], listener: Listener) -> t
         copies[source.name] = Copy(source, file, size, sha256)
         done += source.size
         listener(Progress("backup", source.name, done, total))
-    _prove(working, copies)
     return copies, unreadable
 
 

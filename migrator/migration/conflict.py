@@ -11,7 +11,7 @@ from migrator.database.documents import StoredDocument, find_workspace, keys_of,
 from migrator.document import WorktreeSession, canonical, read_element
 from migrator.errors import MigratorError, QuarantineError
 from migrator.exact_json import Unreadable
-from migrator.migration.load import valid_documents
+from migrator.migration.reading import valid_documents
 
 
 class ConflictPlace(NamedTuple):

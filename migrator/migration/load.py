@@ -2,31 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterator
-from contextlib import suppress
-from dataclasses import dataclass, field
+from collections.abc import Callable, Container
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
+from migrator import as_written
+from migrator.as_written import Extent
 from migrator.database.columns import QUARANTINE_COLUMNS
-from migrator.database.rows import derived_key, to_rows
-from migrator.document import Reading, SequenceDigest, WorktreeSession, canonical, read_element
+from migrator.database.rows import derived_key, plain_messages, to_rows
+from migrator.document import Reading, WorktreeSession
 from migrator.errors import Problem, SourceFileError, TornFileError, os_errors
-from migrator.exact_json import Unreadable, to_json
-from migrator.json_array import Element, read_array
+from migrator.exact_json import to_json
+from migrator.json_array import quickly_parsed, read_array
 from migrator.migration.discover import Source
-from migrator.migration.staging import Staging
-from migrator.validation import is_valid, problems
+from migrator.migration.reading import Rejected, parse_session, text_or_bytes
+from migrator.migration.row_writer import RowWriter
+from migrator.validation import fits_schema
 from migrator.workspace import hash_of_text, hashes_of, placeholder, workspace_of
-
-
-class Rejected(NamedTuple):
-    """An element that is no valid session: its bytes and every reason."""
-
-    reason: str
-    raw: bytes
-    problems: list[Problem]
 
 
 @dataclass
@@ -40,26 +34,44 @@ class Counts:
     messages: int = 0
     quarantined: int = 0
 
+    def add(self, other: Counts) -> None:
+        """Count in what another part of the file brought."""
+        self.sessions += other.sessions
+        self.instances += other.instances
+        self.messages += other.messages
+        self.quarantined += other.quarantined
+
 
 @dataclass
 class LoadedSource:
     """What became of one file in the staging database.
 
+    :ivar first: the position that the file's first element has among the sessions of its workspace
+    :ivar elements: how many there are, valid or not
+    :ivar as_written: it was loaded on the guess that it is as the app writes it
     :ivar counts: by workspace hash
-    :ivar digest: of its valid documents in file order, as they were read from the file
+    :ivar digest: of its valid documents in file order, as they were read back
     :ivar blank: the file holds nothing at all, not even an empty array
     :ivar error: why the whole file failed; then nothing of it is in the staging database
-    :ivar examples: the first few quarantined elements, as messages
+    :ivar rejected: the first few quarantined elements: index, and what is wrong
     """
 
     source: Source
     source_id: int = 0
+    first: int = 0
+    elements: int = 0
+    as_written: bool = False
     counts: dict[str, Counts] = field(default_factory=dict)
     digest: str = ""
     error: str | None = None
     salvaged: bool = False
     blank: bool = False
-    examples: list[str] = field(default_factory=list)
+    rejected: list[tuple[int, str]] = field(default_factory=list)
+
+    @property
+    def examples(self) -> list[str]:
+        """The first few quarantined elements, as messages."""
+        return [f"{self.source.name}, session at index {index}: {shown}." for index, shown in self.rejected]
 
     @property
     def sessions(self) -> int:
@@ -69,123 +81,132 @@ class LoadedSource:
     def quarantined(self) -> int:
         return sum(counts.quarantined for counts in self.counts.values())
 
+    def join(self, other: LoadedSource) -> None:
+        """Count in the next part of the file, which was loaded by itself."""
+        self.rejected += [(self.elements + index, shown) for index, shown in other.rejected]
+        del self.rejected[_EXAMPLES:]
+        self.elements += other.elements
+        for workspace_hash, counts in other.counts.items():
+            self.counts.setdefault(workspace_hash, replace(counts, sessions=0, instances=0, messages=0, quarantined=0))
+            self.counts[workspace_hash].add(counts)
+
+    def forget(self) -> None:
+        """Nothing of it is loaded any more."""
+        self.elements, self.as_written = 0, False
+        self.counts.clear()
+        self.rejected.clear()
+
 
 _EXAMPLES = 20
-
-
-def parse_session(element: Element) -> Reading | Rejected:
-    """The document that an element holds, or why it holds none."""
-    try:
-        reading = read_element(element.raw, element.value)
-    except Unreadable as error:
-        return Rejected("unreadable", element.raw, [Problem(error.pointer, error.reason, "valid JSON")])
-    if is_valid(reading.value):
-        return reading
-    return Rejected("invalid", element.raw, problems(reading.value))
-
-
-def valid_documents(path: Path) -> Iterator[tuple[int, WorktreeSession, bytes]]:
-    """The valid sessions of a file with their index and canonical form, as far as the file is whole."""
-    with os_errors("read", path), open(path, "rb", buffering=0) as file, suppress(TornFileError):
-        for element in read_array(file):
-            parsed = parse_session(element)
-            if isinstance(parsed, Reading):
-                yield element.position, parsed.value, parsed.canonical or canonical(parsed.value)
-
-
-def rejected_texts(path: Path) -> Iterator[str | bytes]:
-    """What is no valid session in a file, a torn end included, as the quarantine would hold it."""
-    with os_errors("read", path), open(path, "rb") as file:
-        try:
-            for element in read_array(file):
-                if not _is_session(element):
-                    yield text_or_bytes(element.raw)
-        except TornFileError as torn:
-            file.seek(torn.offset)
-            yield text_or_bytes(file.read())
-
-
-def _is_session(element: Element) -> bool:
-    try:
-        return is_valid(read_element(element.raw, element.value).value)
-    except Unreadable:
-        return False
+Advance = Callable[[str, int], None]
 
 
 class Loader:
     """Loads source files one after the other.
 
+    :param rows: where the rows go
+    :param workspace_id: the row id that a workspace, told by hash and path, will have
     :param paths: workspace hash to workspace path, as far as known
     :param salvage: take what is whole of a torn file, and its torn end into quarantine
+    :param advance: called with a source's name and the number of bytes that are done of it, after each element
     """
 
-    def __init__(self, staging: Staging, paths: dict[str, str], *, salvage: bool = False) -> None:
-        self._staging = staging
+    def __init__(
+        self,
+        rows: RowWriter,
+        workspace_id: Callable[[str, str], int],
+        paths: dict[str, str],
+        advance: Advance,
+        *,
+        salvage: bool = False,
+    ) -> None:
+        self._rows = rows
+        self._workspace_id = workspace_id
         self._paths = paths
         self._salvage = salvage
-        self._behind = 0  # every place taken so far
+        self._advance = advance
 
-    def load(self, loaded: LoadedSource, copy: Path, advance: Callable[[int], None]) -> None:
-        """Load the copy of a source file.
-
-        ``loaded.source_id`` is the number that its row in the ledger will have.
-
-        :param advance: called with the number of bytes that are done, after each element
-        """
-        self._staging.begin_source()
+    def load(self, loaded: LoadedSource, copy: Path) -> None:
+        """Load the copy of a source file, whatever it is like."""
+        self._rows.begin_source()
+        self._count_own_workspace(loaded)
+        loaded.blank = _is_blank(copy)
         try:
-            self._load(loaded, copy, advance)
+            with os_errors("read", copy), open(copy, "rb", buffering=0) as file:
+                for element in read_array(file):
+                    self._take(loaded, parse_session(element), element.position, len(element.raw))
+                    self._advance(loaded.source.name, len(element.raw))
         except SourceFileError as error:
             if self._salvage and isinstance(error, TornFileError):
                 self._keep_tail(loaded, copy, error)
                 return
-            self._staging.forget_source()
-            loaded.counts.clear()
-            loaded.examples.clear()
-            loaded.digest = ""
+            self._rows.forget_source()
+            loaded.forget()
             loaded.error = str(error)
 
-    def _load(self, loaded: LoadedSource, copy: Path, advance: Callable[[int], None]) -> None:
-        staging, digest = self._staging, SequenceDigest()
-        # A workspace's own file comes first; what other files bring stands behind it.
-        first = 0 if loaded.source.kind == "workspace" else self._behind
+    def load_as_written(self, loaded: LoadedSource, copy: Path, within: Extent) -> list[int] | None:
+        """Load an extent of a source file's copy on the guess that the file is as the app writes it.
+
+        orjson drops the first of two members of one name, and more, without a word: whoever reads the sessions back
+        and compares them with the file has to expect that.
+
+        :returns: the size of each element, in bytes; None, and nothing is loaded, where the file is otherwise
+        """
+        self._rows.begin_source()
+        self._count_own_workspace(loaded)
+        loaded.as_written = True
+        behind, sizes = loaded.elements, []
+        with os_errors("read", copy), open(copy, "rb", buffering=0) as file:
+            for element in as_written.elements(file, within):
+                document = quickly_parsed(element.raw)
+                if type(document) is not dict:
+                    self._rows.forget_source()
+                    loaded.forget()
+                    return None
+                index, size = behind + element.position, len(element.raw)
+                if fits_schema(document):
+                    self._add(loaded, document, index, size)
+                else:
+                    self._take(loaded, parse_session(element._replace(value=document)), index, size)
+                sizes.append(size)
+                self._advance(loaded.source.name, size)
+        return sizes
+
+    def _take(self, loaded: LoadedSource, parsed: Reading | Rejected, index: int, size: int) -> None:
+        if isinstance(parsed, Rejected):
+            self._quarantine(loaded, parsed, index)
+        else:
+            self._add(loaded, parsed.value, index, size)
+
+    def _count_own_workspace(self, loaded: LoadedSource) -> None:
+        """A file of no sessions makes its workspace known all the same."""
         if loaded.source.workspace_hash is not None:
             self._counts(loaded, loaded.source.workspace_hash)
-        loaded.blank = _is_blank(copy)
-        with os_errors("read", copy), open(copy, "rb", buffering=0) as file:
-            try:
-                for element in read_array(file):
-                    parsed = parse_session(element)
-                    position = first + element.position
-                    self._behind = max(self._behind, position + 1)
-                    advance(element.offset + len(element.raw))
-                    if isinstance(parsed, Rejected):
-                        self._quarantine(loaded, parsed, element.position, position)
-                        continue
-                    document = parsed.value
-                    digest.add(parsed.canonical or canonical(document))
-                    workspace_hash, path = self._workspace(loaded.source, document)
-                    counts = self._counts(loaded, workspace_hash, path)
-                    spare_key = derived_key(document["id"], workspace_hash, element.position)
-                    rows = to_rows(
-                        document,
-                        key=document["id"] or spare_key,
-                        workspace_id=counts.workspace_id,
-                        position=position,
-                        source_id=loaded.source_id,
-                    )
-                    staging.add(rows, len(element.raw), spare_key)
-                    counts.sessions += 1
-                    counts.instances += len(rows.instances)
-                    counts.messages += len(rows.messages)
-            finally:
-                loaded.digest = digest.hexdigest()
+
+    def _add(self, loaded: LoadedSource, document: Any, index: int, size: int) -> None:
+        workspace_hash, path = self._workspace(loaded.source, document)
+        counts = self._counts(loaded, workspace_hash, path)
+        spare_key = derived_key(document["id"], workspace_hash, index)
+        messages = plain_messages(document["chatHistory"])
+        rows = to_rows(
+            document,
+            key=document["id"] or spare_key,
+            workspace_id=counts.workspace_id,
+            position=loaded.first + index,
+            source_id=loaded.source_id,
+            with_messages=messages is None,
+        )
+        self._rows.add(rows, messages, size, spare_key)
+        counts.sessions += 1
+        counts.instances += len(rows.instances)
+        counts.messages += len(document["chatHistory"])
+        loaded.elements += 1
 
     def _counts(self, loaded: LoadedSource, workspace_hash: str, path: str | None = None) -> Counts:
         counts = loaded.counts.get(workspace_hash)
         if counts is None:
             path = path or self._paths.get(workspace_hash) or placeholder(workspace_hash)
-            counts = loaded.counts[workspace_hash] = Counts(path, self._staging.workspace_id(workspace_hash, path))
+            counts = loaded.counts[workspace_hash] = Counts(path, self._workspace_id(workspace_hash, path))
         return counts
 
     def _workspace(self, source: Source, document: WorktreeSession) -> tuple[str, str | None]:
@@ -194,18 +215,18 @@ class Loader:
             return source.workspace_hash, None
         return workspace_shown(document, source.name, self._paths)
 
-    def _quarantine(self, loaded: LoadedSource, rejected: Rejected, index: int, position: int) -> None:
+    def _quarantine(self, loaded: LoadedSource, rejected: Rejected, index: int) -> None:
         workspace_hash = loaded.source.workspace_hash
         if workspace_hash is None:
             unplaced = placeholder(loaded.source.name)
             workspace_hash = hash_of_text(unplaced)
             self._counts(loaded, workspace_hash, unplaced)
         loaded.counts[workspace_hash].quarantined += 1
-        if len(loaded.examples) < _EXAMPLES:
-            shown = "; ".join(map(str, rejected.problems[:3]))
-            loaded.examples.append(f"{loaded.source.name}, session at index {index}: {shown}.")
-        row = quarantine_row(loaded.source_id, workspace_hash, position, rejected)
-        self._staging.quarantine(row, len(rejected.raw) + len(row[QUARANTINE_COLUMNS.index("problems")]))
+        loaded.elements += 1
+        if len(loaded.rejected) < _EXAMPLES:
+            loaded.rejected.append((index, "; ".join(map(str, rejected.problems[:3]))))
+        row = quarantine_row(loaded.source_id, workspace_hash, loaded.first + index, rejected)
+        self._rows.quarantine(row, len(rejected.raw) + len(row[QUARANTINE_COLUMNS.index("problems")]))
 
     def _keep_tail(self, loaded: LoadedSource, copy: Path, torn: TornFileError) -> None:
         with os_errors("read", copy), open(copy, "rb") as file:
@@ -213,9 +234,7 @@ class Loader:
             tail = file.read()
         loaded.salvaged = True
         problem = Problem("", torn.message, "the rest of the array")
-        position = torn.whole if loaded.source.kind == "workspace" else self._behind
-        self._behind = max(self._behind, position + 1)
-        self._quarantine(loaded, Rejected("torn", tail, [problem]), torn.whole, position)
+        self._quarantine(loaded, Rejected("torn", tail, [problem]), torn.whole)
 
 
 def _is_blank(copy: Path) -> bool:
@@ -256,11 +275,3 @@ def quarantine_row(
         to_json([problem._asdict() for problem in rejected.problems]),
         datetime.now(UTC).isoformat(timespec="seconds"),
     )
-
-
-def text_or_bytes(raw: bytes) -> str | bytes:
-    """The text if it is UTF-8, so that people can read it in the database; the bytes otherwise."""
-    try:
-        return raw.decode("utf-8")
-    except UnicodeDecodeError:
-        return raw

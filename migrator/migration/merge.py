@@ -46,7 +46,8 @@ from migrator.database.documents import (
 )
 from migrator.document import canonical
 from migrator.errors import Problem, TransactionError
-from migrator.migration.load import LoadedSource, Rejected, quarantine_row, rejected_texts, valid_documents
+from migrator.migration.load import LoadedSource, quarantine_row
+from migrator.migration.reading import Rejected, rejected_texts, valid_documents
 
 Identity = tuple[str, int]
 

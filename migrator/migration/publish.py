@@ -55,7 +55,7 @@ def publish_new(publication: Publication) -> bool:
     return durable.publish_new(publication.staging, publication.database)
 
 
-def publish_into(publication: Publication, seen: Callable[[LoadedSource, int], None]) -> dict[str, MergeResult]:
+def publish_into(publication: Publication, seen: Callable[[str, int], None]) -> dict[str, MergeResult]:
     """Bring the staged sources into a database that exists, in one transaction that ends as ``completed``.
 
     The app may hold it open. A source that is new there is copied by SQLite itself and then read back; one that the
@@ -83,9 +83,7 @@ def publish_into(publication: Publication, seen: Callable[[LoadedSource, int], N
 
 
 class _Publisher:
-    def __init__(
-        self, main: sqlite3.Connection, publication: Publication, seen: Callable[[LoadedSource, int], None]
-    ) -> None:
+    def __init__(self, main: sqlite3.Connection, publication: Publication, seen: Callable[[str, int], None]) -> None:
         self._main = main
         self._publication = publication
         self._seen = seen
@@ -165,7 +163,7 @@ class _Publisher:
         for statement in queries.COPY_CHILDREN:
             self._main.execute(statement, (loaded.source_id,))
         self._main.execute(queries.COPY_QUARANTINE, bound)
-        found = source_digest(self._main, source_id, lambda size: self._seen(loaded, size))
+        found = source_digest(self._main, source_id, lambda size: self._seen(loaded.source.name, size))
         if found != loaded.digest:
             raise self._differs(loaded)
 

@@ -2,23 +2,36 @@
 
 from __future__ import annotations
 
+import hashlib
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
-from functools import partial
-from itertools import zip_longest
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO, NamedTuple
 
-from migrator.database.documents import read_source
-from migrator.document import SequenceDigest, canonical
-from migrator.errors import MigrationFailed, sqlite_errors
-from migrator.migration.load import LoadedSource, valid_documents
+from migrator import as_written
+from migrator.database import queries
+from migrator.database.documents import StoredDocument, read_source, read_stretch, spelled
+from migrator.document import Reading, SequenceDigest, canonical, unknown_members
+from migrator.errors import TornFileError, os_errors, sqlite_errors
+from migrator.exact_json import MAX_DEPTH, nested_deeper
+from migrator.json_array import Element, quickly_parsed, read_array
+from migrator.migration.reading import parse_session, text_or_bytes
 
 
-def orphans(connection: sqlite3.Connection, path: Path) -> list[str]:
-    """Children without parents, as SQLite finds them."""
-    with sqlite_errors("check the foreign keys", path):
-        rows = connection.execute("PRAGMA foreign_key_check").fetchall()
-    return [f"{table} row {rowid} refers to a missing row of {parent}" for table, rowid, parent, _ in rows]
+class ReadBack(NamedTuple):
+    """What reading a source back, or a part of it, has shown.
+
+    :ivar digests: the SHA-256 of each document's canonical form, one behind the other
+    :ivar difference: where the database and the file first disagree, for a message; None where they don't
+    """
+
+    digests: bytes
+    difference: str | None = None
+
+    def digest(self) -> str:
+        """That of the source, of the parts' digests put together."""
+        return hashlib.sha256(self.digests).hexdigest()
 
 
 def source_digest(connection: sqlite3.Connection, source_id: int, seen: Callable[[int], None] | None = None) -> str:
@@ -28,44 +41,114 @@ def source_digest(connection: sqlite3.Connection, source_id: int, seen: Callable
     """
     digest = SequenceDigest()
     for stored in read_source(connection, source_id):
-        spelled = canonical(stored.document)
-        digest.add(spelled)
+        text = spelled(stored)
+        digest.add(text)
         if seen:
-            seen(len(spelled))
+            seen(len(text))
     return digest.hexdigest()
 
 
-def require_same(
-    connection: sqlite3.Connection,
-    path: Path,
-    loaded: Sequence[LoadedSource],
-    copies: Callable[[LoadedSource], Path],
-    seen: Callable[[LoadedSource, int], None],
-) -> None:
-    """Read back every document of the loaded sources and compare it with its file.
+def orphans(connection: sqlite3.Connection, path: Path) -> list[str]:
+    """Children without parents, as SQLite finds them."""
+    with sqlite_errors("check the foreign keys", path):
+        rows = connection.execute("PRAGMA foreign_key_check").fetchall()
+    return [f"{table} row {rowid} refers to a missing row of {parent}" for table, rowid, parent, _ in rows]
 
-    :raises MigrationFailed: one differs; says which
+
+class Portion(NamedTuple):
+    """Some elements of a file, one behind the other.
+
+    :ivar number: the first one's index in the file
+    :ivar offset: its first byte
+    :ivar sizes: of each one, in bytes
     """
-    for source in loaded:
-        with sqlite_errors("read sessions back", path):
-            found = source_digest(connection, source.source_id, partial(seen, source))
-            if found == source.digest:
-                continue
-            difference = first_difference(connection, source.source_id, copies(source))
-        raise MigrationFailed(
-            f"What {path.name} holds of {source.source.name} does not read back as what the file holds: {difference}.",
-            hint="Nothing was changed. Please report this as a bug, with the output of 'migrator doctor'.",
-        )
+
+    number: int
+    offset: int
+    sizes: Sequence[int]
 
 
-def first_difference(connection: sqlite3.Connection, source_id: int, copy: Path) -> str:
-    """Where the database and a file first disagree, for a message."""
-    stored: Iterator[bytes] = (canonical(found.document) for found in read_source(connection, source_id))
-    for number, (expected, found) in enumerate(zip_longest(valid_documents(copy), stored)):
-        if expected is None:
-            return f"a session too many, number {number}"
-        if found is None:
-            return f"the session at index {expected[0]} is missing"
-        if expected[2] != found:
-            return f"the session at index {expected[0]} differs"
-    return "it changed between two readings"
+class Comparison:
+    """Compares what a staging database holds of a source with the file that it came from.
+
+    :param first: the position that the file's first element has in the database
+    :param seen: called with the number of bytes that were compared, after each element
+    """
+
+    def __init__(
+        self, connection: sqlite3.Connection, path: Path, source_id: int, first: int, seen: Callable[[int], None]
+    ) -> None:
+        self._connection = connection
+        self._path = path
+        self._source_id = source_id
+        self._first = first
+        self._seen = seen
+
+    def of_portion(self, copy: Path, portion: Portion) -> ReadBack:
+        """Compare some elements of a file that was loaded as the app writes it."""
+        with self._reading(copy) as file:
+            elements = as_written.known_elements(file, portion.number, portion.offset, portion.sizes)
+            begin = self._first + portion.number
+            stored = read_stretch(self._connection, self._source_id, begin, begin + len(portion.sizes))
+            return self._compare(elements, stored)
+
+    def of_file(self, copy: Path) -> ReadBack:
+        """Compare a whole file, as far as it is whole; of one that was salvaged the torn end, too."""
+        with self._reading(copy) as file:
+            return self._compare(_with_tail(file), read_source(self._connection, self._source_id))
+
+    @contextmanager
+    def _reading(self, copy: Path) -> Iterator[BinaryIO]:
+        with (
+            sqlite_errors("read sessions back", self._path),
+            os_errors("read", copy),
+            open(copy, "rb", buffering=0) as file,
+        ):
+            yield file
+
+    def _compare(self, elements: Iterable[Element], stored: Iterator[StoredDocument]) -> ReadBack:
+        digests = bytearray()
+        following = next(stored, None)
+        for element in elements:
+            place = f"the session at index {element.position}"
+            text = None if following is None else spelled(following)
+            if following is not None and text is not None and self._is_same(following, text, element):
+                digests += hashlib.sha256(text).digest()
+                following = next(stored, None)
+            elif not self._is_quarantined(element):
+                return ReadBack(bytes(digests), f"{place} differs" if following else f"{place} is missing")
+            self._seen(len(element.raw))
+        if following is not None:
+            return ReadBack(bytes(digests), f"a session too many, at position {following.position}")
+        return ReadBack(bytes(digests))
+
+    def _is_same(self, stored: StoredDocument, text: bytes, element: Element) -> bool:
+        if stored.position != self._first + element.position:
+            return False
+        if text == element.raw:
+            deep = any(isinstance(value, dict | list) for value in unknown_members(stored.document))
+            return not (deep and nested_deeper(stored.document, MAX_DEPTH))
+        parsed = parse_session(_with_value(element))
+        return isinstance(parsed, Reading) and (parsed.canonical or canonical(parsed.value)) == text
+
+    def _is_quarantined(self, element: Element) -> bool:
+        """Whether the element is no session, and lies in quarantine as it is."""
+        row = self._connection.execute(
+            queries.QUARANTINED_AT, (self._source_id, self._first + element.position)
+        ).fetchone()
+        if row is None or row[0] != text_or_bytes(element.raw):
+            return False
+        return row[1] == "torn" or not isinstance(parse_session(_with_value(element)), Reading)
+
+
+def _with_value(element: Element) -> Element:
+    return element if element.value is not None else element._replace(value=quickly_parsed(element.raw))
+
+
+def _with_tail(file: BinaryIO) -> Iterator[Element]:
+    """The elements of an array, and what is behind them where it is torn, as one more."""
+    try:
+        yield from read_array(file)
+    except TornFileError as torn:
+        file.seek(torn.offset)
+        yield Element(torn.whole, torn.offset, file.read(), None)

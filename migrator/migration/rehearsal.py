@@ -6,12 +6,12 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from migrator.data_dir import DataDir
-from migrator.database.connection import connect
-from migrator.errors import os_errors, sqlite_errors
+from migrator.database.connection import connect, copy_database
+from migrator.errors import os_errors
 
 
 @contextmanager
@@ -23,14 +23,8 @@ def rehearsal(data_dir: DataDir) -> Iterator[DataDir]:
     try:
         scratch = data_dir.rehearsal(folder)
         if data_dir.database.exists():
-            source, target = (
-                connect(data_dir.database, read_only=True),
-                connect(scratch.database, create=True),
-            )
-            with sqlite_errors("copy", data_dir.database):
-                source.backup(target)
-            source.close()
-            target.close()
+            with closing(connect(data_dir.database, read_only=True)) as connection:
+                copy_database(connection, data_dir.database, scratch.database)
         yield scratch
     finally:
         shutil.rmtree(folder, ignore_errors=True)

@@ -10,8 +10,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import orjson
-
 from migrator.data_dir import DataDir
 from migrator.database import queries
 from migrator.database.connection import connect, transaction
@@ -33,12 +31,13 @@ from migrator.errors import (
     UsageError,
     os_errors,
 )
-from migrator.json_array import Element, read_array
+from migrator.json_array import Element, quickly_parsed, read_array
 from migrator.migration.backup import keep_versions
 from migrator.migration.conflict import read_conflict, version_in_sqlite
-from migrator.migration.load import Rejected, parse_session, workspace_shown
+from migrator.migration.load import workspace_shown
 from migrator.migration.lock import exclusive
 from migrator.migration.quarantine import QuarantinedItem, item_of, items_of, texts_of
+from migrator.migration.reading import Rejected, parse_session
 from migrator.migration.rollback import write_json_files
 from migrator.storage.flag import read_flag
 from migrator.workspace import hash_of_text, placeholder
@@ -184,7 +183,7 @@ class _Retry:
         elif item.reason == "conflict":
             return self.decide(item, raw) if self.take else RetriedItem(item.id, "needs_choice")
         else:
-            parsed = _parse(Element(0, 0, raw, _loads(raw)))
+            parsed = _parse(Element(0, 0, raw, quickly_parsed(raw)))
         documents = [document for document in parsed if not isinstance(document, Problem)]
         if len(documents) < len(parsed):
             problems = tuple(problem for problem in parsed if isinstance(problem, Problem))
@@ -276,7 +275,7 @@ def _read_edited(path: Path) -> list[WorktreeSession] | list[Problem]:
         content = path.read_bytes()
     text = content.removeprefix(_BOM).strip()
     if not text.startswith(b"["):
-        return _parse(Element(0, 0, text, _loads(text)))
+        return _parse(Element(0, 0, text, quickly_parsed(text)))
     documents: list[WorktreeSession] = []
     problems: list[Problem] = []
     try:
@@ -296,10 +295,3 @@ def _read_edited(path: Path) -> list[WorktreeSession] | list[Problem]:
 def _parse(element: Element) -> list[WorktreeSession] | list[Problem]:
     parsed = parse_session(element)
     return parsed.problems if isinstance(parsed, Rejected) else [parsed.value]
-
-
-def _loads(raw: bytes) -> Any:
-    try:
-        return orjson.loads(raw)
-    except orjson.JSONDecodeError:
-        return None

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from migrator import durable
 from migrator.data_dir import DataDir
 from migrator.database import queries
-from migrator.database.connection import connect, remove_database, transaction
+from migrator.database.connection import connect, transaction
 from migrator.database.state import State
 from migrator.errors import MigrationFailed, MigratorError, sqlite_errors
 from migrator.migration import ledger
@@ -35,9 +35,10 @@ from migrator.migration.survey import Survey, survey
 from migrator.storage.flag import read_flag, write_flag
 
 if TYPE_CHECKING:
-    from migrator.migration.backup import Backup
+    from migrator.migration.backup import BackingUp, Backup
     from migrator.migration.load import LoadedSource
     from migrator.migration.merge import MergeResult
+    from migrator.migration.second_process import SecondProcess
 
 
 def run_migration(
@@ -108,7 +109,7 @@ class Run:
     def remove_what_a_dead_run_left(self) -> None:
         from migrator.migration.backup import remove_incomplete
 
-        remove_database(self.data_dir.staging)
+        self.remove_staging()
         durable.remove_leftovers(self.data_dir.output)
         remove_incomplete(self.data_dir.backups)
         if self.data_dir.output.is_dir():
@@ -165,31 +166,40 @@ class Run:
             connection.close()
 
     def migrate(self, found: Survey) -> MigrationReport:
-        from migrator.migration.backup import back_up, require_space  # only a run with work to do pays for it
+        from migrator.migration.backup import backing_up, require_space  # only a run with work to do pays for these
+        from migrator.migration.pipeline import WORTH_A_SECOND_PROCESS
+        from migrator.migration.second_process import second_process
 
         sources = found.work.pending
         require_space(self.data_dir, sources)
-        with self.stage("backup"):
-            saved = back_up(self.data_dir, sources, self.listener)
-        self.mark(found.state, "in_progress")
+        many = sum(source.size for source in sources) >= WORTH_A_SECOND_PROCESS
         try:
-            loaded = self.load_and_verify(sources, found.paths, saved)
-            problems = [message for source in loaded for message in messages_of(source)]
-            if self.strict and problems:
-                raise MigrationFailed(
-                    "--strict: " + " ".join(problems),
-                    hint="Nothing was published. Mend them, or run without --strict.",
-                )
-            with self.stage("publish"):
-                merged = self.publish(loaded, saved)
-        except BaseException:
-            with suppress(MigratorError):  # what went wrong first is what the user has to hear of
-                self.mark(found.state, "failed")
-            raise
+            with second_process(wanted=many) as second, backing_up(self.data_dir) as saving:
+                with self.stage("backup"):
+                    saving.copy(sources, self.listener)
+                self.mark(found.state, "in_progress")
+                try:
+                    loaded, saved = self.load_and_verify(sources, found.paths, saving, second)
+                    problems = [message for source in loaded for message in messages_of(source)]
+                    if self.strict and problems:
+                        raise MigrationFailed(
+                            "--strict: " + " ".join(problems),
+                            hint="Nothing was published. Mend them, or run without --strict.",
+                        )
+                    with self.stage("publish"):
+                        merged = self.publish(loaded, saved)
+                except BaseException:
+                    with suppress(MigratorError):  # what went wrong first is what the user has to hear of
+                        self.mark(found.state, "failed")
+                    raise
         finally:
-            remove_database(self.data_dir.staging)
+            self.remove_staging()
         self.flip()
         return self.report(found, loaded, merged, saved, problems)
+
+    def remove_staging(self) -> None:
+        for path in self.data_dir.under_construction():
+            durable.remove(path)
 
     def mark(self, before: State, status: str) -> None:
         """Record how far the migration is in a database that the app made; it stays what it was: not the authority."""
@@ -202,51 +212,44 @@ class Run:
         finally:
             connection.close()
 
-    def load_and_verify(self, sources: Sequence[Source], paths: dict[str, str], saved: Backup) -> list[LoadedSource]:
-        from migrator.migration.load import (
-            LoadedSource,
-            Loader,
-        )  # only a run with work to do pays for loading these
-        from migrator.migration.readback import orphans, require_same
+    def load_and_verify(
+        self, sources: Sequence[Source], paths: dict[str, str], saving: BackingUp, second: SecondProcess | None
+    ) -> tuple[list[LoadedSource], Backup]:
+        from migrator.migration.load import LoadedSource  # only a run with work to do pays for loading these
+        from migrator.migration.pipeline import Pipeline
         from migrator.migration.staging import Staging
 
-        total = sum(copy.size for copy in saved.copies.values())
+        results = [
+            LoadedSource(source, source_id=number, error=saving.unreadable.get(source.name))
+            for number, source in enumerate(sources, 1)
+        ]
+        total = sum(copy.size for copy in saving.copies.values())
         with Staging(self.data_dir.staging) as staging:
-            loader = Loader(staging, paths, salvage=self.salvage)
-            results: list[LoadedSource] = []
+            pipeline = Pipeline(
+                staging,
+                self.data_dir.shard,
+                lambda loaded: saving.path_of(loaded.source.name),
+                paths,
+                second,
+                salvage=self.salvage,
+            )
             with self.stage("load"):
                 meter = Meter(self.listener, "load", total)
-                for source in sources:
-                    loaded = LoadedSource(source, source_id=len(results) + 1)
-                    results.append(loaded)
-                    if source.name in saved.unreadable:
-                        loaded.error = saved.unreadable[source.name]
-                        continue
-                    loader.load(loaded, saved.path_of(source.name), meter.of(source))
-                    meter.finish(saved.copies[source.name].size)
-                staging.finish()
+                pipeline.load(results, meter)
+                meter.complete()
+            with self.stage("index"):
+                pipeline.finish()
             with self.stage("verify"):
                 meter = Meter(self.listener, "verify", total)
-                require_same(
-                    staging.connection,
-                    self.data_dir.staging,
-                    [loaded for loaded in results if not loaded.error],
-                    lambda loaded: saved.path_of(loaded.source.name),
-                    meter.add,
-                )
+                pipeline.compare(results, meter)
                 meter.complete()
+            with self.stage("backup"):
+                saved = saving.finish()
             with self.stage("record"), sqlite_errors("write the ledger", self.data_dir.staging):
                 for loaded in results:
                     staging.record(self.entry(loaded, saved), loaded.source_id)
                 staging.connection.execute(queries.SET_COMPLETED, (durable.as_text(saved.folder),))
-                # Reading back went over every row and index that matters; the pages' own check is for 'verify'.
-                broken = orphans(staging.connection, self.data_dir.staging)
-                if broken:
-                    raise MigrationFailed(
-                        f"SQLite finds the new database broken: {'; '.join(broken[:3])}.",
-                        hint="The disk may be failing. Nothing was changed.",
-                    )
-        return results
+        return results, saved
 
     def entry(self, loaded: LoadedSource, saved: Backup) -> dict[str, Any]:
         copy = saved.copies.get(loaded.source.name)
@@ -324,7 +327,7 @@ class Run:
     def stage(self, name: str) -> Iterator[None]:
         started = time.perf_counter()
         yield
-        self.stages[name] = round((time.perf_counter() - started) * 1000)
+        self.stages[name] = self.stages.get(name, 0) + round((time.perf_counter() - started) * 1000)
 
     def elapsed(self) -> int:
         return round((time.perf_counter() - self.started) * 1000)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from migrator import durable
 from migrator.backup_folder import INCOMPLETE, MANIFEST, SUMS
-from migrator.data_dir import DataDir
+from migrator.data_dir import BESIDE_DATABASE, DataDir
 from migrator.database.state import State
 from migrator.errors import BackupError
 from migrator.migration.backups import NAME, backup_folders, names_in, read_manifest
@@ -19,7 +19,6 @@ from migrator.migration.write_back import SCRATCH
 from migrator.storage.flag import Backend, read_flag
 from migrator.storage.switch import effective_backend
 
-BESIDE_DATABASE = ("", "-wal", "-shm", "-journal")
 # The app's own process writes into sessions/ without our lock; nothing takes it this long (seconds).
 _OLD = 3600
 
@@ -54,8 +53,7 @@ def leftovers(data_dir: DataDir) -> list[Path]:
 
     Half-written files in ``sessions/`` count when they are old: the app may be about to rename a new one.
     """
-    staging = [data_dir.staging.with_name(data_dir.staging.name + suffix) for suffix in BESIDE_DATABASE]
-    found = [path for path in staging if os.path.lexists(path)]
+    found = data_dir.under_construction()
     for folder, patterns in (
         (data_dir.output, (durable.LEFTOVERS, ".rehearsal-*", f"{SCRATCH}*")),
         (data_dir.backups, (f"{INCOMPLETE}*",)),

@@ -18,8 +18,8 @@ from migrator.database.state import NO_DATABASE, read_state
 from migrator.document import document_digest
 from migrator.errors import MigratorError, sqlite_errors
 from migrator.migration.ledger import LedgerEntry, read_ledger
-from migrator.migration.load import valid_documents
 from migrator.migration.readback import orphans, source_digest
+from migrator.migration.reading import valid_documents
 from migrator.migration.report import Listener, Progress, ignore_progress
 from migrator.migration.surroundings import what_is_amiss
 from migrator.storage.flag import read_flag

@@ -20,8 +20,8 @@ from migrator.database.documents import StoredDocument, read_source, read_worksp
 from migrator.document import SequenceDigest, app_element, array_of, canonical
 from migrator.errors import MigratorError, RollbackFailed
 from migrator.migration.ledger import LedgerEntry, read_ledger
-from migrator.migration.load import valid_documents
 from migrator.migration.readback import source_digest
+from migrator.migration.reading import valid_documents
 from migrator.migration.report import Listener, Progress
 from migrator.workspace import hash_of_text, placeholder
 

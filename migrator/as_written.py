@@ -1,0 +1,126 @@
+r"""A workspace file that is as the app writes it, taken apart into its sessions without parsing any of them.
+
+The app's pretty printer puts ``\n  },\n  {`` between two sessions and, because a line feed inside of a string is always
+escaped, nowhere inside of one. That a file is as the app writes it is a guess, which whoever parses the pieces proves:
+no proper prefix of a JSON object is a JSON object. What the guess does not hold for is read by
+:mod:`migrator.json_array`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import BinaryIO, NamedTuple
+
+from migrator.errors import os_errors
+from migrator.json_array import Element
+
+CHUNK = 1 << 20
+_START = b"[\n  {"
+_END = b"\n  }\n]"
+_CUT = b"\n  },\n  {"
+_BEHIND = len(b"\n  }")  # of the cut, what still belongs to the session before it
+_AHEAD = len(b"\n  },\n  ")  # of the cut, what precedes the session behind it
+BETWEEN = _AHEAD - _BEHIND  # bytes between two sessions
+_TAIL = 1 << 10
+
+
+class Extent(NamedTuple):
+    """Where the sessions of a file are.
+
+    :ivar start: the first byte of the first one
+    :ivar end: the byte behind the last one
+    """
+
+    start: int
+    end: int
+
+
+def extent(path: Path) -> Extent | None:
+    """Where the sessions of a file are if it begins and ends as the app writes it; None for any other, or without one.
+
+    :raises StorageIOError: it can't be read
+    """
+    with os_errors("read", path), open(path, "rb") as file:
+        if file.read(len(_START)) != _START:
+            return None
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(0, size - _TAIL))
+        tail = file.read()
+    written = tail.rstrip(b" \t\r\n")
+    if not written.endswith(_END):
+        return None
+    return Extent(len(_START) - 1, size - (len(tail) - len(written)) - len(b"\n]"))
+
+
+def cut(path: Path, within: Extent, size: int) -> list[Extent]:
+    """The extent in pieces of about ``size`` bytes, or of one session where that is larger.
+
+    :raises StorageIOError: the file can't be read
+    """
+    pieces, start = [], within.start
+    with os_errors("read", path), open(path, "rb", buffering=0) as file:
+        while within.end - start > size + size // 2:
+            found = _cut_behind(file, start + size, within.end)
+            if found is None:
+                break
+            pieces.append(Extent(start, found + _BEHIND))
+            start = found + _AHEAD
+    return [*pieces, Extent(start, within.end)]
+
+
+def _cut_behind(file: BinaryIO, start: int, end: int) -> int | None:
+    """The first place between two sessions from a byte on."""
+    file.seek(start)
+    window = b""
+    while chunk := file.read(min(CHUNK, end - start - len(window))):
+        window += chunk
+        found = window.find(_CUT)
+        if found >= 0:
+            return start + found
+        start += max(0, len(window) - len(_CUT) + 1)
+        window = window[max(0, len(window) - len(_CUT) + 1) :]
+    return None
+
+
+def elements(file: BinaryIO, within: Extent) -> Iterator[Element]:
+    """The sessions of an extent in order, unparsed: their ``value`` is None, their positions count from the first.
+
+    :param file: unbuffered, for it is read in large pieces
+    """
+    file.seek(within.start)
+    left = within.end - within.start
+    position, offset = 0, within.start
+    buffer, begin, searched = b"", 0, 0
+    while True:
+        cut = buffer.find(_CUT, searched)
+        if cut >= 0:
+            yield Element(position, offset, buffer[begin : cut + _BEHIND], None)
+            position += 1
+            offset += cut + _AHEAD - begin
+            begin = searched = cut + _AHEAD
+            continue
+        rest = buffer[begin:]
+        # The window grows by its own size, so that a long session costs linear time.
+        chunk = file.read(min(left, max(CHUNK, len(rest))))
+        if not chunk:
+            break
+        left -= len(chunk)
+        searched = max(0, len(rest) - len(_CUT) + 1)
+        buffer, begin = rest + chunk, 0
+    yield Element(position, offset, buffer[begin:], None)
+
+
+def known_elements(file: BinaryIO, first: int, offset: int, sizes: Iterable[int]) -> Iterator[Element]:
+    """Some of them again, of which it is known where they are.
+
+    :param first: the position of the first one
+    :param offset: its first byte
+    :param sizes: of each one, in bytes
+    """
+    file.seek(offset)
+    for position, size in enumerate(sizes, first):
+        yield Element(position, offset, file.read(size), None)
+        file.seek(BETWEEN, os.SEEK_CUR)
+        offset += size + BETWEEN

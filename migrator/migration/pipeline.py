@@ -1,0 +1,276 @@
+"""All sources into the staging database and back out of it, by two processes where that is faster.
+
+A file that looks as the app writes it is loaded without a second look: reading it back is what proves it. Whatever is
+otherwise, or does not read back, is loaded with care, by this process.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+from migrator import as_written
+from migrator.as_written import Extent
+from migrator.database import queries
+from migrator.database.connection import remove_database
+from migrator.errors import MigrationFailed, sqlite_errors
+from migrator.migration.jobs import CompareJob, CompareTask, Loaded, LoadJob, LoadTask, without_collector
+from migrator.migration.load import LoadedSource, Loader
+from migrator.migration.meter import Meter
+from migrator.migration.readback import Portion, ReadBack
+from migrator.migration.report import ignore_progress
+from migrator.migration.second_process import SecondProcess
+from migrator.migration.staging import Staging
+from migrator.workspace import placeholder
+
+# Below this many bytes a second process costs more than it brings.
+WORTH_A_SECOND_PROCESS = 24 << 20
+# This process has the rows of the second one to take over as well, and begins with that when its own part is done.
+_OWN_SHARE = 0.4
+_SHARD = 32 << 20  # bytes of files whose sessions go to one shard
+
+
+class _Part(NamedTuple):
+    """Whole sessions of a source that looks as the app writes it."""
+
+    loaded: LoadedSource
+    within: Extent
+
+    @property
+    def size(self) -> int:
+        return self.within.end - self.within.start
+
+
+class Pipeline:
+    """Loads sources into a staging database, and compares what it holds of them with the files.
+
+    :param shards: where the second process may put its parts of the database
+    :param copies: where a source's copy is
+    :param paths: workspace hash to workspace path, as far as known
+    :param second: helps, if it is there
+    :param salvage: take what is whole of torn files
+    """
+
+    def __init__(
+        self,
+        staging: Staging,
+        shards: Callable[[int], Path],
+        copies: Callable[[LoadedSource], Path],
+        paths: dict[str, str],
+        second: SecondProcess | None,
+        *,
+        salvage: bool = False,
+    ) -> None:
+        self._staging = staging
+        self._shards = shards
+        self._copies = copies
+        self._paths = paths
+        self._second = second
+        self._salvage = salvage
+        self._tasks: list[CompareTask] = []
+
+    def load(self, sources: Sequence[LoadedSource], meter: Meter) -> None:
+        """Load the sources; what is wrong with one as a whole is in its ``error`` then."""
+        with without_collector():
+            loader = self._loader(meter)
+            readable = [loaded for loaded in sources if not loaded.error]
+            self._load_as_written([loaded for loaded in readable if loaded.source.kind == "workspace"], loader, meter)
+            behind = 0
+            for loaded in readable:
+                if loaded.source.kind != "workspace":
+                    loaded.first = behind  # a workspace's own file comes first; what others bring stands behind it
+                if not loaded.as_written:
+                    self._load_with_care(loaded, loader, meter)
+                behind = max(behind, loaded.first + loaded.elements)
+
+    def _loader(self, meter: Meter) -> Loader:
+        return Loader(self._staging.rows, self._staging.workspace_id, self._paths, meter.add, salvage=self._salvage)
+
+    def _load_with_care(self, loaded: LoadedSource, loader: Loader, meter: Meter) -> None:
+        meter.begin(loaded.source.name)
+        loader.load(loaded, self._copies(loaded))
+        if not loaded.error:
+            self._tasks.append(self._task(loaded, None))
+
+    def _load_as_written(self, sources: Sequence[LoadedSource], loader: Loader, meter: Meter) -> None:
+        """Load the files that look as the app writes them, but for those that turn out not to be."""
+        parts = []
+        for loaded in sources:
+            self._workspace_id(loaded)  # numbered in the order of the sources, whoever loads them
+            within = as_written.extent(self._copies(loaded))
+            if within is not None:
+                parts.append(_Part(loaded, within))
+        mine, shards = self._divided(parts)
+        jobs = [self._job(number, shard) for number, shard in enumerate(shards)]
+        if self._second is not None:
+            for job in jobs:
+                self._second.give(job)
+        otherwise = self._load_here(mine, loader)
+        for job, shard in zip(jobs, shards, strict=True):
+            results: list[Loaded | None] | None = self._second.result(meter.add) if self._second is not None else None
+            if results is None:  # it is gone
+                otherwise += self._load_here(shard, loader)
+            else:
+                otherwise += self._take_over(job, shard, results)
+            remove_database(job.shard)
+        for loaded in otherwise:
+            self._staging.drop_source(loaded.source_id)
+            loaded.forget()
+            self._tasks = [task for task in self._tasks if task.source_id != loaded.source_id]
+
+    def _workspace_id(self, loaded: LoadedSource) -> int:
+        name = loaded.source.workspace_hash or ""
+        return self._staging.workspace_id(name, self._paths.get(name) or placeholder(name))
+
+    def _divided(self, parts: Sequence[_Part]) -> tuple[list[_Part], list[list[_Part]]]:
+        """What this process loads, and what the second one does, shard by shard.
+
+        Files go in their order, large ones in pieces.
+        """
+        total = sum(part.size for part in parts)
+        if self._second is None or total < WORTH_A_SECOND_PROCESS:
+            return [*parts], []
+        mine: list[_Part] = []
+        shards: list[list[_Part]] = []
+        own, filled = int(total * _OWN_SHARE), 0
+        for loaded, whole in parts:
+            for within in as_written.cut(self._copies(loaded), whole, _SHARD):
+                part = _Part(loaded, within)
+                if own > part.size // 2:
+                    mine.append(part)
+                    own -= part.size
+                    continue
+                if not shards or filled >= _SHARD:
+                    shards.append([])
+                    filled = 0
+                shards[-1].append(part)
+                filled += part.size
+                own = 0
+        return mine, shards
+
+    def _job(self, number: int, shard: Sequence[_Part]) -> LoadJob:
+        tasks = [
+            LoadTask(replace(loaded, counts={}, rejected=[]), self._copies(loaded), within, self._workspace_id(loaded))
+            for loaded, within in shard
+        ]
+        return LoadJob(self._shards(number), tasks, self._paths)
+
+    def _load_here(self, parts: Sequence[_Part], loader: Loader) -> list[LoadedSource]:
+        """Load parts in this process; returns the sources that are not as the app writes them."""
+        otherwise: list[LoadedSource] = []
+        for loaded, within in parts:
+            if loaded in otherwise:
+                continue
+            behind = loaded.elements
+            sizes = loader.load_as_written(loaded, self._copies(loaded), within)
+            if sizes is None:
+                otherwise.append(loaded)
+            else:
+                self._tasks.append(self._task(loaded, Portion(behind, within.start, sizes)))
+        return otherwise
+
+    def _take_over(self, job: LoadJob, shard: Sequence[_Part], results: Sequence[Loaded | None]) -> list[LoadedSource]:
+        """Take what the second process has loaded; returns the sources of which it could not."""
+        first = shard[0].loaded  # the others begin in this shard
+        self._staging.take_over(job.shard, first.source_id, first.elements)
+        otherwise = []
+        for (loaded, within), result in zip(shard, results, strict=True):
+            if result is None:
+                otherwise.append(loaded)
+                continue
+            found, sizes = result
+            self._tasks.append(self._task(loaded, Portion(loaded.elements, within.start, sizes)))
+            loaded.as_written = True
+            loaded.join(found)
+        return otherwise
+
+    def _task(self, loaded: LoadedSource, portion: Portion | None) -> CompareTask:
+        return CompareTask(loaded.source.name, loaded.source_id, loaded.first, self._copies(loaded), portion)
+
+    def finish(self) -> None:
+        """Build the indexes."""
+        self._staging.finish()
+
+    def compare(self, sources: Sequence[LoadedSource], meter: Meter) -> None:
+        """Read every document back, and compare it with its file; the digest of each source is known then.
+
+        :raises MigrationFailed: one differs; says which
+        """
+        with without_collector():
+            found: dict[int, list[ReadBack]] = {}
+            for task, result in zip(self._tasks, self._compare(meter), strict=True):
+                found.setdefault(task.source_id, []).append(result)
+            for loaded in sources:
+                if not loaded.error:
+                    self._settle(loaded, found[loaded.source_id])
+        self._require_no_more(sources)
+
+    def _compare(self, meter: Meter) -> list[ReadBack]:
+        """What each task has shown; half of them are the second process's."""
+        mine = len(self._tasks) if self._second is None else _half(self._tasks)
+        job = CompareJob(self._staging.path, self._tasks[mine:])
+        if self._second is not None:
+            self._second.give(job)
+        results = [self._compare_here(task, meter) for task in self._tasks[:mine]]
+        others: list[ReadBack] | None = self._second.result(meter.add) if self._second is not None else None
+        return results + (others if others is not None else [self._compare_here(task, meter) for task in job.tasks])
+
+    def _compare_here(self, task: CompareTask, meter: Meter) -> ReadBack:
+        return task.run(self._staging.connection, self._staging.path, meter.add)
+
+    def _settle(self, loaded: LoadedSource, parts: Sequence[ReadBack]) -> None:
+        """Note a source's digest; one that does not read back is loaded with care, for orjson may have lost something.
+
+        :raises MigrationFailed: it does not read back even then
+        """
+        if loaded.as_written and any(part.difference for part in parts):
+            parts = [self._load_again(loaded)]
+        difference = next((part.difference for part in parts if part.difference), None)
+        if difference is not None:
+            raise MigrationFailed(
+                f"What {self._staging.path.name} holds of {loaded.source.name} does not read back as what the file "
+                f"holds: {difference}.",
+                hint="Nothing was changed. Please report this as a bug, with the output of 'migrator doctor'.",
+            )
+        loaded.digest = ReadBack(b"".join(part.digests for part in parts)).digest()
+
+    def _load_again(self, loaded: LoadedSource) -> ReadBack:
+        meter = Meter(ignore_progress, "load", 0)
+        with sqlite_errors("load sessions again", self._staging.path):
+            self._staging.connection.execute("BEGIN")
+            self._staging.drop_source(loaded.source_id)
+            loaded.forget()
+            self._loader(meter).load(loaded, self._copies(loaded))
+            self._staging.rows.flush()
+            self._staging.connection.execute("COMMIT")
+        if loaded.error:
+            return ReadBack(b"")
+        return self._compare_here(self._task(loaded, None), meter)
+
+    def _require_no_more(self, sources: Iterable[LoadedSource]) -> None:
+        """Every session was read back with all of its own; make sure that nothing is there that belongs to none.
+
+        :raises MigrationFailed: there is
+        """
+        counts = [counts for loaded in sources for counts in loaded.counts.values()]
+        expected = (sum(count.instances for count in counts), sum(count.messages for count in counts))
+        with sqlite_errors("count the rows", self._staging.path):
+            found = self._staging.connection.execute(queries.CHILD_COUNTS).fetchone()
+        if found != expected:
+            raise MigrationFailed(
+                f"The new database has {found[0]} instances and {found[1]} messages, the files have {expected[0]} and "
+                f"{expected[1]}.",
+                hint="The disk may be failing. Nothing was changed.",
+            )
+
+
+def _half(tasks: Sequence[CompareTask]) -> int:
+    """How many of the tasks are about half of all bytes; those that are files as a whole are small, or few."""
+    sizes = [sum(task.portion.sizes) if task.portion else 0 for task in tasks]
+    half, number = sum(sizes) // 2, 0
+    while number < len(tasks) and half > sizes[number] // 2:
+        half -= sizes[number]
+        number += 1
+    return number

@@ -1,0 +1,195 @@
+"""Rows into a database under construction, in batches bounded in bytes, under other keys where theirs are taken."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import chain
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from sqlite_utils import Database
+
+from migrator.database import queries
+from migrator.database.columns import (
+    INSTANCE_COLUMNS,
+    PLAIN_MESSAGE_COLUMNS,
+    QUARANTINE_COLUMNS,
+    RUNTIME_COLUMNS,
+    SESSION_COLUMNS,
+)
+from migrator.database.documents import insert_message
+from migrator.database.rows import DocumentRows, Row, plain_message_rows, rekey_document
+from migrator.errors import sqlite_errors
+
+BATCH_BYTES = 4 << 20
+_OVERHEAD = 1 << 10  # bytes that a document takes in memory however short it is
+_VARIABLES = 999  # SQLite's oldest limit, which sqlite-utils keeps to
+_AT_ONCE = (32, 8, 2, 1)  # rows in one INSERT; 32 instances have 576 variables
+_WIDTH = len(PLAIN_MESSAGE_COLUMNS)
+
+
+class _Waiting(NamedTuple):
+    """The rows of a document that wait in memory, and the key that it takes where its own is taken."""
+
+    rows: DocumentRows
+    messages: list[Any] | None
+    spare_key: str
+
+
+@dataclass
+class _Batch:
+    documents: list[_Waiting] = field(default_factory=list)
+    quarantined: list[Row] = field(default_factory=list)
+    size: int = 0
+
+
+class RowWriter:
+    """Takes the rows of one source after the other, each begun with :meth:`begin_source`.
+
+    :param connection: in a transaction of the caller's, or without a journal to need one
+    :param path: of the database, for messages
+    """
+
+    def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
+        self._connection = connection
+        self._path = path
+        self._database = Database(connection, recursive_triggers=False, execute_plugins=False)
+        self._earlier = _Batch()  # of the sources that are whole
+        self._current = _Batch()  # of the source at work
+        self._mark: tuple[int, ...] | None = None  # where the source at work begins, if rows of it are written
+
+    def begin_source(self) -> None:
+        """What is added from here on belongs to another source."""
+        self._earlier.documents += self._current.documents
+        self._earlier.quarantined += self._current.quarantined
+        self._earlier.size += self._current.size
+        self._current = _Batch()
+        self._mark = None
+
+    def forget_source(self) -> None:
+        """Take back everything of the source at work."""
+        self._current = _Batch()
+        if self._mark is not None:
+            with sqlite_errors("take back a file", self._path):
+                for statement, rowid in zip(queries.FORGET_AFTER, self._mark, strict=True):
+                    self._connection.execute(statement, (rowid,))
+
+    def add(self, rows: DocumentRows, messages: list[Any] | None, size: int, spare_key: str) -> None:
+        """Take the rows of one document, which was ``size`` bytes of JSON.
+
+        :param messages: its ``plain_messages``; None where ``rows`` has them
+        :param spare_key: the session's primary key where its own is taken
+        """
+        self._current.documents.append(_Waiting(rows, messages, spare_key))
+        self._grow(size + _OVERHEAD)
+
+    def quarantine(self, row: Row, size: int) -> None:
+        """Take what is no session: a row in the order of QUARANTINE_COLUMNS, ``size`` bytes large."""
+        self._current.quarantined.append(row)
+        self._grow(size + _OVERHEAD)
+
+    def flush(self) -> None:
+        """Write what waits."""
+        with sqlite_errors("load sessions", self._path):
+            if self._mark is None:
+                self._write(self._earlier)
+                self._earlier = _Batch()
+                self._mark = self._last_rowids()
+            self._write(self._current)
+            self._current = _Batch()
+
+    def _grow(self, size: int) -> None:
+        self._current.size += size
+        if self._earlier.size + self._current.size >= BATCH_BYTES:
+            self.flush()
+
+    def _write(self, batch: _Batch) -> None:
+        documents = self._with_free_keys(batch.documents)
+        rows = [document.rows for document in documents]
+        self._insert_few("sessions", SESSION_COLUMNS, [row.session for row in rows])
+        self._insert_few("session_runtime_mix", RUNTIME_COLUMNS, chain.from_iterable(row.runtimes for row in rows))
+        self._insert_instances(list(chain.from_iterable(row.instances for row in rows)))
+        for document in documents:
+            if document.messages is not None:
+                self._insert_plain_messages(document.rows.session[0], document.messages)
+            else:
+                self._insert_messages(document.rows.messages)
+        self._insert_few("quarantine", QUARANTINE_COLUMNS, batch.quarantined)
+
+    def _with_free_keys(self, documents: Iterable[_Waiting]) -> list[_Waiting]:
+        """The documents in order, those whose key an earlier one has under their spare key."""
+        taken: set[str] = set()
+        free = []
+        for document in documents:
+            key = document.rows.session[0]
+            if self._is_taken(key, taken):
+                key = document.spare_key
+                while self._is_taken(key, taken):
+                    key += "#"
+                free.append(document._replace(rows=rekey_document(document.rows, key)))
+            else:
+                free.append(document)
+            taken.add(key)
+        return free
+
+    def _is_taken(self, key: str, taken: set[str]) -> bool:
+        return key in taken or self._connection.execute(queries.SESSION_KEY_TAKEN, (key,)).fetchone() is not None
+
+    def _insert_few(self, table: str, columns: Sequence[str], rows: Iterable[Row]) -> None:
+        self._database.table(table).insert_all(chain([columns], rows), batch_size=_VARIABLES // len(columns))
+
+    # insert_all looks at every value for something to convert. Over a hundred thousand instances and a million messages
+    # that look costs more than SQLite's own work.
+
+    def _insert_instances(self, rows: Sequence[Row]) -> None:
+        for start, count in _portions(len(rows)):
+            statement = queries.insert_many("instances", INSTANCE_COLUMNS, count)
+            self._connection.execute(statement, [*chain.from_iterable(rows[start : start + count])])
+
+    # Chat ids collide now and then: what is inserted is inserted as if they did not, then what SQLite ignored under
+    # other keys.
+
+    def _insert_messages(self, rows: Sequence[Row]) -> None:
+        for start, count in _portions(len(rows)):
+            portion = rows[start : start + count]
+            statement = queries.insert_messages_or_ignore(count)
+            inserted = self._connection.execute(statement, [*chain.from_iterable(portion)]).rowcount
+            if inserted < count:
+                self._insert_ignored(portion, inserted)
+
+    def _insert_plain_messages(self, key: str, values: list[Any]) -> None:
+        for position, count in _portions(len(values) // _WIDTH):
+            portion = values[position * _WIDTH : (position + count) * _WIDTH]
+            statement = queries.insert_plain_messages(count)
+            inserted = self._connection.execute(statement, [key, position, *portion]).rowcount
+            if inserted < count:
+                self._insert_ignored(plain_message_rows(key, portion, position), inserted)
+
+    def _insert_ignored(self, rows: Sequence[Row], inserted: int) -> None:
+        last = self._last_rowids()[3] - inserted
+        names = [name for (name,) in self._connection.execute(queries.MESSAGE_KEYS_AFTER, (last,))]
+        following = 0  # what was inserted is what was asked for, in the same order, less what was ignored
+        for row in rows:
+            if following < len(names) and names[following] == row[0]:
+                following += 1
+            else:
+                insert_message(self._connection, row)
+
+    def _last_rowids(self) -> tuple[int, ...]:
+        row: tuple[int, ...] = self._connection.execute(queries.LAST_ROWIDS).fetchone()
+        return row
+
+
+def _portions(count: int) -> Iterator[tuple[int, int]]:
+    """The beginnings and the sizes of the portions that so many rows are inserted in.
+
+    Few sizes, and none large: the compiled statements, of some hundred bytes a row, have to stay in the processor's
+    cache.
+    """
+    start = 0
+    for size in _AT_ONCE:
+        while count - start >= size:
+            yield start, size
+            start += size

@@ -1,0 +1,169 @@
+"""A second process of this program, to use a second processor.
+
+It is a help that may be missing: where it can't be started, or dies, its part is done here. It is told what to do, and
+answers, in pickles over pipes; it ends when the pipe does, so that it never outlives this process for long.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from queue import SimpleQueue
+from typing import Any, BinaryIO, Protocol
+
+# The same modules from the same places (-P: and nothing from the folder that we happen to run in).
+_START = (
+    "import pickle, sys; sys.path[:] = pickle.load(open(0, 'rb', buffering=0, closefd=False)); "
+    "from migrator.migration import jobs, second_process; second_process.serve()"
+)
+_PROGRESS_STEP = 1 << 18  # bytes between two messages of progress
+
+Seen = Callable[[str, int], None]
+SeenSeveral = Callable[[str, int, int], None]
+
+
+class Job(Protocol):
+    """Something to do that can be sent to another process."""
+
+    def run(self, seen: Seen) -> Any:
+        """
+        :param seen: called with a source's name and a number of bytes that are done of it
+        """
+        ...
+
+
+def command() -> list[str] | None:
+    """How to start the second process, or None where that can't be told: within a program that embeds us."""
+    name = os.path.basename(sys.executable or "").lower()
+    if getattr(sys, "frozen", False) or not name.startswith(("python", "pypy")):
+        return None
+    return [sys.executable, "-P", "-c", _START]
+
+
+def processors() -> int:
+    """How many processors we may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+class SecondProcess:
+    """The second process, as seen from the first."""
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        self._process = process
+        self._messages: SimpleQueue[tuple[str, Any]] = SimpleQueue()
+        threading.Thread(target=self._listen, daemon=True).start()
+
+    def give(self, job: Job) -> None:
+        """Let it do a job after the ones that it has already; :meth:`result` waits for its end."""
+        with suppress(OSError):  # that it is dead is found when the result is asked for
+            _send(self._process.stdin, job)
+
+    def result(self, seen: SeenSeveral) -> Any:
+        """Wait for the end of the job that it was given first of those not asked for yet.
+
+        :param seen: called with a source's name, and how many bytes and sessions are done of it
+        :returns: what the job has come to; None where it failed, in whatever way
+        """
+        while True:
+            kind, value = self._messages.get()
+            if kind == "seen":
+                seen(*value)
+            elif kind == "done":
+                return value
+            else:
+                self._messages.put((kind, value))  # for whoever asks next
+                return None
+
+    def stop(self) -> None:
+        """End it, whatever it is doing."""
+        self._process.kill()
+        self._process.wait()
+        for stream in (self._process.stdin, self._process.stdout):
+            if stream is not None:
+                with suppress(OSError):
+                    stream.close()
+
+    def _listen(self) -> None:
+        stream = self._process.stdout
+        with suppress(EOFError, OSError, pickle.UnpicklingError, ValueError):
+            while stream is not None:
+                self._messages.put(pickle.load(stream))  # noqa: S301 - what our own process says
+        self._messages.put(("gone", None))
+
+
+@contextmanager
+def second_process(*, wanted: bool) -> Iterator[SecondProcess | None]:
+    """A second process for the length of the block; None where there is no use for it or no way to have it."""
+    start = command() if wanted and processors() > 1 else None
+    if start is None:
+        yield None
+        return
+    try:
+        process = subprocess.Popen(  # noqa: S603 - this very program
+            start,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,  # what fails there is done, and told of, here
+            creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
+        )
+    except OSError:
+        yield None
+        return
+    second = SecondProcess(process)
+    try:
+        with suppress(OSError):
+            _send(process.stdin, sys.path)
+        yield second
+    finally:
+        second.stop()
+
+
+def _send(stream: BinaryIO | Any, value: Any) -> None:
+    pickle.dump(value, stream)
+    stream.flush()
+
+
+def serve() -> None:
+    """Be the second process: do what comes in on standard input until that ends."""
+    import signal  # of the two processes, only this one has a use for it
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the first one decides what an interrupt means
+    standard_input, standard_output, standard_error = range(3)
+    answers = os.fdopen(os.dup(standard_output), "wb")
+    os.dup2(standard_error, standard_output)  # nothing that prints can spoil the answers
+    with os.fdopen(standard_input, "rb") as questions, suppress(EOFError, OSError):
+        while True:
+            job: Job = pickle.load(questions)  # noqa: S301 - what our own process says
+            progress = _Progress(answers)
+            result = job.run(progress.seen)
+            progress.tell()
+            _send(answers, ("done", result))
+
+
+class _Progress:
+    """Progress in steps that are worth a message."""
+
+    def __init__(self, answers: BinaryIO) -> None:
+        self._answers = answers
+        self._name, self._size, self._sessions = "", 0, 0
+
+    def seen(self, name: str, size: int) -> None:
+        if name != self._name:
+            self.tell()
+            self._name = name
+        self._size += size
+        self._sessions += 1
+        if self._size >= _PROGRESS_STEP:
+            self.tell()
+
+    def tell(self) -> None:
+        if self._sessions:
+            _send(self._answers, ("seen", (self._name, self._size, self._sessions)))
+            self._size = self._sessions = 0
