@@ -22,7 +22,17 @@ from migrator.database.documents import (
     read_source,
     read_workspace,
 )
-from migrator.database.rows import INSTANCE_STAND_IN, INTEGER_MAX, from_rows, rekey_message, rekey_session, to_rows
+from migrator.database.rows import (
+    INSTANCE_STAND_IN,
+    INTEGER_MAX,
+    from_rows,
+    message_rows,
+    plain_message_rows,
+    plain_messages,
+    rekey_message,
+    rekey_session,
+    to_rows,
+)
 from migrator.document import WorktreeSession, normal_form
 from migrator.exact_json import MAX_DEPTH
 from tests.strategies import U64_MAX, documents, files, instance, message, same, session, session_ids
@@ -417,3 +427,29 @@ def test_rescued_data_is_json_that_says_which_stand_in_goes_with_which_original(
         "columns": {"task": [" ", ""], "status": ["running", "round_3"]},
         "members": {"x": [1.0]},
     }
+
+
+@given(written=documents())
+def test_plain_messages_stand_for_the_same_rows(written):
+    normal = normal_form(written)["chatHistory"]
+    values = plain_messages(normal)
+    rows = message_rows("s-1", normal)
+    if values is None:
+        assert any(row[7] is not None for row in rows)
+    else:
+        assert plain_message_rows("s-1", values, 0) == rows
+
+
+def test_messages_as_the_app_writes_them_are_plain():
+    written = normal_form(session(chatHistory=[message(id="a"), message(id="b")]))["chatHistory"]
+    assert plain_messages(written) is not None
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [{"id": ""}, {"content": ""}, {"id": "a"}, {"more": 1}],
+    ids=["no id", "no content", "an id twice", "unknown"],
+)
+def test_what_has_to_be_rescued_is_not_plain(odd):
+    written = normal_form(session(chatHistory=[message(id="a"), message(**{"id": "b"} | odd)]))["chatHistory"]
+    assert plain_messages(written) is None

@@ -139,6 +139,10 @@ def _rescued(columns: dict[str, Any], members: Any, known: tuple[str, ...]) -> s
 
 def instance_rows(key: str, instances: Sequence[Any]) -> list[Row]:
     """The rows of a session's instances; ``key`` is the session's."""
+    numbers = {instance["instanceId"] for instance in instances}
+    if len(numbers) == len(instances) and set(map(tuple, instances)) == {INSTANCE_MEMBERS}:
+        # As the app writes them: nearly always.
+        return [(key, *instance.values(), position, None) for position, instance in enumerate(instances)]
     rows: list[Row] = []
     taken: set[int] = set()
     for position, instance in enumerate(instances):
@@ -147,10 +151,7 @@ def instance_rows(key: str, instances: Sequence[Any]) -> list[Row]:
         if number in taken:
             number = _fit(columns, "instance_id", number, INSTANCE_STAND_IN + position)
         taken.add(number)
-        if tuple(instance) == INSTANCE_MEMBERS:  # as the app writes it: nearly always
-            _, *values = instance.values()
-        else:
-            values = [instance.get(name) for name in INSTANCE_MEMBERS[1:]]
+        values = [instance.get(name) for name in INSTANCE_MEMBERS[1:]]
         rows.append((key, number, *values, position, _rescued(columns, instance, INSTANCE_MEMBERS)))
     return rows
 
