@@ -13,6 +13,7 @@ import os
 import shutil
 import threading
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -118,6 +119,22 @@ def copy_new(source: Path, target: Path, *, sync: bool = True) -> tuple[int, str
         if sync:
             os.fsync(copy.fileno())
     return size, digest.hexdigest()
+
+
+@contextmanager
+def syncing_ahead(path: Path) -> Iterator[None]:
+    """Sync a file while the block goes on, so that little is left to wait for when it is synced for good."""
+
+    def sync() -> None:
+        with suppress(StorageIOError):  # whoever syncs it for good meets the same trouble, and tells
+            sync_file(path)
+
+    syncing = threading.Thread(target=sync)
+    syncing.start()
+    try:
+        yield
+    finally:
+        syncing.join()
 
 
 def sync_files(paths: Sequence[Path]) -> None:

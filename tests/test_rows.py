@@ -432,24 +432,23 @@ def test_rescued_data_is_json_that_says_which_stand_in_goes_with_which_original(
 @given(written=documents())
 def test_plain_messages_stand_for_the_same_rows(written):
     normal = normal_form(written)["chatHistory"]
-    values = plain_messages(normal)
+    plain = plain_messages(normal)
     rows = message_rows("s-1", normal)
-    if values is None:
+    if plain is None:
         assert any(row[7] is not None for row in rows)
     else:
-        assert plain_message_rows("s-1", values, 0) == rows
+        assert plain_message_rows("s-1", plain, 0, len(plain)) == rows
+        assert plain.empty == [position for position, row in enumerate(rows) if row[7] is not None]
 
 
 def test_messages_as_the_app_writes_them_are_plain():
-    written = normal_form(session(chatHistory=[message(id="a"), message(id="b")]))["chatHistory"]
-    assert plain_messages(written) is not None
+    written = normal_form(session(chatHistory=[message(id="a"), message(id="b", content="")]))["chatHistory"]
+    plain = plain_messages(written)
+    assert plain is not None
+    assert plain.empty == [1]
 
 
-@pytest.mark.parametrize(
-    "odd",
-    [{"id": ""}, {"content": ""}, {"id": "a"}, {"more": 1}],
-    ids=["no id", "no content", "an id twice", "unknown"],
-)
+@pytest.mark.parametrize("odd", [{"id": ""}, {"id": "a"}, {"more": 1}], ids=["no id", "an id twice", "unknown"])
 def test_what_has_to_be_rescued_is_not_plain(odd):
     written = normal_form(session(chatHistory=[message(id="a"), message(**{"id": "b"} | odd)]))["chatHistory"]
     assert plain_messages(written) is None

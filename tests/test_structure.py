@@ -19,6 +19,7 @@ LAYERS = [
         "migrator.data_dir",
         "migrator.workspace",
         "migrator.document",
+        "migrator.structs",
         "migrator.validation",
         "migrator.exact_json",
         "migrator.json_array",

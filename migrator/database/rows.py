@@ -35,6 +35,7 @@ from migrator.exact_json import MAX_DEPTH, read_exactly, to_json
 INTEGER_MAX = (1 << 63) - 1
 INSTANCE_STAND_IN = 1 << 32
 BLANK = " "
+_WIDTH = len(MESSAGE_MEMBERS)
 _CONTENT = MESSAGE_MEMBERS.index("content")
 _STATUSES = frozenset({"running", "completed", "failed", "paused"})
 # The columns of a session that may hold a stand-in, and the members that they stand for.
@@ -139,10 +140,6 @@ def _rescued(columns: dict[str, Any], members: Any, known: tuple[str, ...]) -> s
 
 def instance_rows(key: str, instances: Sequence[Any]) -> list[Row]:
     """The rows of a session's instances; ``key`` is the session's."""
-    numbers = {instance["instanceId"] for instance in instances}
-    if len(numbers) == len(instances) and set(map(tuple, instances)) == {INSTANCE_MEMBERS}:
-        # As the app writes them: nearly always.
-        return [(key, *instance.values(), position, None) for position, instance in enumerate(instances)]
     rows: list[Row] = []
     taken: set[int] = set()
     for position, instance in enumerate(instances):
@@ -154,6 +151,13 @@ def instance_rows(key: str, instances: Sequence[Any]) -> list[Row]:
         values = [instance.get(name) for name in INSTANCE_MEMBERS[1:]]
         rows.append((key, number, *values, position, _rescued(columns, instance, INSTANCE_MEMBERS)))
     return rows
+
+
+def plain_instance_rows(key: str, instances: Sequence[tuple[Any, ...]]) -> list[Row] | None:
+    """The same for instances whose values stand in the order of the app's struct; None where a number repeats."""
+    if len({instance[0] for instance in instances}) < len(instances):
+        return None
+    return [(key, *instance, position, None) for position, instance in enumerate(instances)]
 
 
 def message_rows(key: str, messages: Iterable[Any], first_position: int = 0) -> list[Row]:
@@ -169,35 +173,50 @@ def message_rows(key: str, messages: Iterable[Any], first_position: int = 0) -> 
     return rows
 
 
-def plain_messages(messages: Sequence[Any]) -> list[Any] | None:
-    """The values of messages of which nothing has to be rescued, one behind the other, in the order of
-    PLAIN_MESSAGE_COLUMNS.
+class PlainMessages(NamedTuple):
+    """A session's messages as the app writes them, which needs no row to be made of any.
 
-    There are a hundred times more messages than sessions, and nearly all are like that: what is asked here is asked of
-    all of a session at once, and no row is made of any.
-
-    :returns: None where something has to be rescued: :func:`message_rows` does that
+    :ivar values: those of all messages, one behind the other, in the order of PLAIN_MESSAGE_COLUMNS
+    :ivar empty: the positions of those that have no content, for which a stand-in is needed all the same
     """
-    if not messages:
-        return []
-    if set(map(tuple, messages)) != {MESSAGE_MEMBERS}:
-        return None
-    values = list(chain.from_iterable(map(dict.values, messages)))
-    width = len(MESSAGE_MEMBERS)
-    names = set(values[::width])
-    if len(names) < len(messages) or "" in names or not all(values[_CONTENT::width]):
-        return None
-    return values
+
+    values: list[Any]
+    empty: list[int]
+
+    def __len__(self) -> int:
+        return len(self.values) // _WIDTH
+
+    def between(self, first: int, end: int) -> list[Any]:
+        """The values of the messages from a position to before another one."""
+        return self.values[first * _WIDTH : end * _WIDTH]
 
 
-def plain_message_rows(key: str, values: Sequence[Any], first_position: int) -> list[Row]:
-    """The rows of :func:`plain_messages`, from those of a position on."""
-    columns = [values[number :: len(MESSAGE_MEMBERS)] for number in range(len(MESSAGE_MEMBERS))]
+def plain_messages(messages: Sequence[Any]) -> PlainMessages | None:
+    """The messages of a session without their rows, or None where one has ids or members to be rescued.
+
+    There are a hundred times more messages than sessions: what is asked here is asked of all of a session at once.
+    """
+    if messages and set(map(tuple, messages)) != {MESSAGE_MEMBERS}:
+        return None
+    return plain_of_values(list(chain.from_iterable(map(dict.values, messages))))
+
+
+def plain_of_values(values: list[Any]) -> PlainMessages | None:
+    """The same for messages whose values stand one behind the other, or None where an id has to be rescued."""
+    names, contents = values[::_WIDTH], values[_CONTENT::_WIDTH]
+    distinct = set(names)
+    if len(distinct) < len(names) or "" in distinct:
+        return None
+    return PlainMessages(values, [] if all(contents) else [n for n, content in enumerate(contents) if not content])
+
+
+def plain_message_rows(key: str, messages: PlainMessages, first: int, end: int) -> list[Row]:
+    """The rows of plain messages after all, from a position to before another one; ``key`` is the session's."""
+    values = messages.between(first, end)
+    columns = [values[number::_WIDTH] for number in range(_WIDTH)]
     return [
-        (name, key, role, content, timestamp, instance, position, None)
-        for position, (name, role, content, timestamp, instance) in enumerate(
-            zip(*columns, strict=True), first_position
-        )
+        _message_row(key, dict(zip(MESSAGE_MEMBERS, message, strict=True)), position, set())
+        for position, message in enumerate(zip(*columns, strict=True), first)
     ]
 
 

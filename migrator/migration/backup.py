@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,6 +24,8 @@ from migrator.data_dir import DataDir
 from migrator.errors import MigrationFailed, MigratorError, StorageIOError, os_errors
 from migrator.migration.discover import Source
 from migrator.migration.report import Listener, Progress
+
+_COPIED_AT_ONCE = 2  # hashing takes a processor, copying the disk
 
 
 @dataclass(frozen=True)
@@ -177,28 +180,38 @@ def backing_up(data_dir: DataDir) -> Iterator[BackingUp]:
 
 def _copy_all(working: Path, sources: Sequence[Source], listener: Listener) -> tuple[dict[str, Copy], dict[str, str]]:
     copies: dict[str, Copy] = {}
-    unreadable: dict[str, str] = {}
-    total, done = sum(source.size for source in sources if not source.error), 0
-    for source in sources:
-        if source.error:
-            unreadable[source.name] = source.error
-            continue
-        file = _place(source)
-        target = working / file
-        durable.make_private_folder(target.parent)
-        try:
-            size, sha256 = durable.copy_new(source.path, target, sync=False)
-        except StorageIOError as error:
-            if target.exists() and not _readable(source.path):
-                durable.remove(target)
-            elif target.exists():
-                raise  # it is the copy, not the source, that makes trouble
-            unreadable[source.name] = str(error)
-            continue
-        copies[source.name] = Copy(source, file, size, sha256)
-        done += source.size
-        listener(Progress("backup", source.name, done, total))
+    unreadable = {source.name: source.error for source in sources if source.error}
+    readable = [source for source in sources if not source.error]
+    for folder in {(working / _place(source)).parent for source in readable}:
+        durable.make_private_folder(folder)
+    total, done = sum(source.size for source in readable), 0
+    with ThreadPoolExecutor(_COPIED_AT_ONCE) as pool:
+        for source, copied in zip(readable, pool.map(partial(_copy, working), readable), strict=True):
+            if isinstance(copied, Copy):
+                copies[source.name] = copied
+            else:
+                unreadable[source.name] = copied
+            done += source.size
+            listener(Progress("backup", source.name, done, total))
     return copies, unreadable
+
+
+def _copy(working: Path, source: Source) -> Copy | str:
+    """The copy of a source, or why there is none.
+
+    :raises StorageIOError: it is the copy, not the source, that makes trouble
+    """
+    file = _place(source)
+    target = working / file
+    try:
+        size, sha256 = durable.copy_new(source.path, target, sync=False)
+    except StorageIOError as error:
+        if target.exists() and not _readable(source.path):
+            durable.remove(target)
+        elif target.exists():
+            raise
+        return str(error)
+    return Copy(source, file, size, sha256)
 
 
 def _prove(working: Path, copies: dict[str, Copy]) -> None:

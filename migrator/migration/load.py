@@ -5,20 +5,24 @@ from __future__ import annotations
 from collections.abc import Callable, Container
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from itertools import chain
 from pathlib import Path
 from typing import Any
+
+from msgspec.structs import astuple
 
 from migrator import as_written
 from migrator.as_written import Extent
 from migrator.database.columns import QUARANTINE_COLUMNS
-from migrator.database.rows import derived_key, plain_messages, to_rows
-from migrator.document import Reading, WorktreeSession
+from migrator.database.rows import derived_key, plain_instance_rows, plain_messages, plain_of_values, to_rows
+from migrator.document import SESSION_MEMBERS, Reading, WorktreeSession
 from migrator.errors import Problem, SourceFileError, TornFileError, os_errors
 from migrator.exact_json import to_json
 from migrator.json_array import quickly_parsed, read_array
 from migrator.migration.discover import Source
 from migrator.migration.reading import Rejected, parse_session, text_or_bytes
 from migrator.migration.row_writer import RowWriter
+from migrator.structs import Session, decode_session
 from migrator.validation import fits_schema
 from migrator.workspace import hash_of_text, hashes_of, placeholder, workspace_of
 
@@ -158,19 +162,42 @@ class Loader:
         behind, sizes = loaded.elements, []
         with os_errors("read", copy), open(copy, "rb", buffering=0) as file:
             for element in as_written.elements(file, within):
-                document = quickly_parsed(element.raw)
-                if type(document) is not dict:
-                    self._rows.forget_source()
-                    loaded.forget()
-                    return None
                 index, size = behind + element.position, len(element.raw)
-                if fits_schema(document):
-                    self._add(loaded, document, index, size)
-                else:
-                    self._take(loaded, parse_session(element._replace(value=document)), index, size)
+                session = decode_session(element.raw)
+                if session is None or not self._add_session(loaded, session, index, size):
+                    document = quickly_parsed(element.raw)
+                    if type(document) is not dict:
+                        self._rows.forget_source()
+                        loaded.forget()
+                        return None
+                    if fits_schema(document):
+                        self._add(loaded, document, index, size)
+                    else:
+                        self._take(loaded, parse_session(element._replace(value=document)), index, size)
                 sizes.append(size)
                 self._advance(loaded.source.name, size)
         return sizes
+
+    def _add_session(self, loaded: LoadedSource, session: Session, index: int, size: int) -> bool:
+        """Take a session of a workspace file that is as the app's struct holds it; False where it needs more care."""
+        messages = plain_of_values(list(chain.from_iterable(map(astuple, session.chatHistory))))
+        instances = plain_instance_rows(session.id, list(map(astuple, session.instances)))
+        if messages is None or instances is None or not session.id:
+            return False
+        document: Any = {name: getattr(session, name) for name in SESSION_MEMBERS}
+        document["instances"] = document["chatHistory"] = []
+        workspace_hash = loaded.source.workspace_hash or ""
+        counts = loaded.counts[workspace_hash]
+        rows = to_rows(
+            document, workspace_id=counts.workspace_id, position=loaded.first + index, source_id=loaded.source_id
+        )
+        spare_key = derived_key(session.id, workspace_hash, index)
+        self._rows.add(rows._replace(instances=instances), messages, size, spare_key)
+        counts.sessions += 1
+        counts.instances += len(instances)
+        counts.messages += len(messages)
+        loaded.elements += 1
+        return True
 
     def _take(self, loaded: LoadedSource, parsed: Reading | Rejected, index: int, size: int) -> None:
         if isinstance(parsed, Rejected):

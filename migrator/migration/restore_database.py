@@ -139,6 +139,8 @@ class DatabaseRestore:
             connection.execute("PRAGMA synchronous = FULL")
             source = sqlite3.connect(f"{self.copy.absolute().as_uri()}?mode=ro&immutable=1", uri=True)
             try:
+                if _page_size(source) != _page_size(connection):
+                    connection.execute("PRAGMA journal_mode = DELETE")  # with a log, a database keeps its page size
                 source.backup(connection, progress=give_up)
             finally:
                 source.close()
@@ -187,6 +189,11 @@ class DatabaseRestore:
                 )
         finally:
             remove_database(self.data_dir.staging)
+
+
+def _page_size(connection: sqlite3.Connection) -> int:
+    size: int = connection.execute("PRAGMA page_size").fetchone()[0]
+    return size
 
 
 def _is_damage(cause: BaseException | None) -> bool:

@@ -7,34 +7,32 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from sqlite_utils import Database
 
 from migrator.database import queries
 from migrator.database.columns import (
     INSTANCE_COLUMNS,
-    PLAIN_MESSAGE_COLUMNS,
     QUARANTINE_COLUMNS,
     RUNTIME_COLUMNS,
     SESSION_COLUMNS,
 )
 from migrator.database.documents import insert_message
-from migrator.database.rows import DocumentRows, Row, plain_message_rows, rekey_document
+from migrator.database.rows import DocumentRows, PlainMessages, Row, plain_message_rows, rekey_document
 from migrator.errors import sqlite_errors
 
 BATCH_BYTES = 4 << 20
 _OVERHEAD = 1 << 10  # bytes that a document takes in memory however short it is
 _VARIABLES = 999  # SQLite's oldest limit, which sqlite-utils keeps to
 _AT_ONCE = (32, 8, 2, 1)  # rows in one INSERT; 32 instances have 576 variables
-_WIDTH = len(PLAIN_MESSAGE_COLUMNS)
 
 
 class _Waiting(NamedTuple):
     """The rows of a document that wait in memory, and the key that it takes where its own is taken."""
 
     rows: DocumentRows
-    messages: list[Any] | None
+    messages: PlainMessages | None
     spare_key: str
 
 
@@ -76,7 +74,7 @@ class RowWriter:
                 for statement, rowid in zip(queries.FORGET_AFTER, self._mark, strict=True):
                     self._connection.execute(statement, (rowid,))
 
-    def add(self, rows: DocumentRows, messages: list[Any] | None, size: int, spare_key: str) -> None:
+    def add(self, rows: DocumentRows, messages: PlainMessages | None, size: int, spare_key: str) -> None:
         """Take the rows of one document, which was ``size`` bytes of JSON.
 
         :param messages: its ``plain_messages``; None where ``rows`` has them
@@ -159,13 +157,22 @@ class RowWriter:
             if inserted < count:
                 self._insert_ignored(portion, inserted)
 
-    def _insert_plain_messages(self, key: str, values: list[Any]) -> None:
-        for position, count in _portions(len(values) // _WIDTH):
-            portion = values[position * _WIDTH : (position + count) * _WIDTH]
-            statement = queries.insert_plain_messages(count)
-            inserted = self._connection.execute(statement, [key, position, *portion]).rowcount
+    def _insert_plain_messages(self, key: str, messages: PlainMessages) -> None:
+        first = 0
+        for empty in messages.empty:
+            self._insert_run(key, messages, first, empty)
+            self._insert_messages(plain_message_rows(key, messages, empty, empty + 1))
+            first = empty + 1
+        self._insert_run(key, messages, first, len(messages))
+
+    def _insert_run(self, key: str, messages: PlainMessages, first: int, end: int) -> None:
+        """Insert messages that have a content."""
+        for start, count in _portions(end - first):
+            position = first + start
+            values = messages.between(position, position + count)
+            inserted = self._connection.execute(queries.insert_plain_messages(count), [key, position, *values]).rowcount
             if inserted < count:
-                self._insert_ignored(plain_message_rows(key, portion, position), inserted)
+                self._insert_ignored(plain_message_rows(key, messages, position, position + count), inserted)
 
     def _insert_ignored(self, rows: Sequence[Row], inserted: int) -> None:
         last = self._last_rowids()[3] - inserted

@@ -239,7 +239,7 @@ class Run:
                 meter.complete()
             with self.stage("index"):
                 pipeline.finish()
-            with self.stage("verify"):
+            with self.stage("verify"), durable.syncing_ahead(self.data_dir.staging):
                 meter = Meter(self.listener, "verify", total)
                 pipeline.compare(results, meter)
                 meter.complete()

@@ -353,6 +353,35 @@ def test_the_database_comes_back_under_a_program_that_has_it_open(migrated, run)
     assert migrated.query("PRAGMA integrity_check") == [("ok",)]
 
 
+def with_small_pages(path: Path) -> None:
+    """The database with pages of the size that the app's own has."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        for statement in ("PRAGMA journal_mode = DELETE", "PRAGMA page_size = 4096", "VACUUM"):
+            connection.execute(statement)
+        assert connection.execute("PRAGMA page_size").fetchone() == (4096,)
+
+
+def test_the_database_comes_back_over_one_with_pages_of_another_size(migrated, run):
+    folder = database_backup(migrated)
+    with_small_pages(migrated.database)
+    migrated.change("UPDATE sessions SET task = 'newer'")
+    assert run("backups", "restore", folder.name, "--overwrite-newer-work").code == 0
+    assert migrated.tasks(ENGINE) == ["Weave"]
+    assert migrated.query("PRAGMA integrity_check") == [("ok",)]
+
+
+def test_with_pages_of_another_size_a_program_that_has_it_open_has_to_close_it(migrated, run):
+    folder = database_backup(migrated)
+    with_small_pages(migrated.database)
+    migrated.change("UPDATE sessions SET task = 'newer'")
+    with closing(connect(migrated.database)) as app:
+        app.execute("SELECT * FROM sessions").fetchall()
+        outcome = run("backups", "restore", folder.name, "--overwrite-newer-work")
+    assert outcome.code == 1
+    assert "close the other program" in outcome.err
+    assert migrated.tasks(ENGINE) == ["newer"]
+
+
 def test_a_database_that_stays_locked_is_not_restored_over(migrated, run, monkeypatch):
     monkeypatch.setitem(connect.__kwdefaults__, "timeout", 0.1)
     monkeypatch.setattr("migrator.migration.restore_database.BUSY_TIMEOUT", 0.2)
