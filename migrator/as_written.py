@@ -11,10 +11,8 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
-from migrator.errors import os_errors
 from migrator.json_array import Element
 
 CHUNK = 1 << 20
@@ -25,6 +23,7 @@ _CUT_PATTERN = re.compile(re.escape(_CUT))  # a third faster than bytes.find
 _BEHIND = len(b"\n  }")  # of the cut, what still belongs to the session before it
 _AHEAD = len(b"\n  },\n  ")  # of the cut, what precedes the session behind it
 BETWEEN = _AHEAD - _BEHIND  # bytes between two sessions
+_SMALL = 1 << 12
 _TAIL = 1 << 10
 
 
@@ -39,36 +38,37 @@ class Extent(NamedTuple):
     end: int
 
 
-def extent(path: Path) -> Extent | None:
+def extent(file: BinaryIO) -> Extent | None:
     """Where the sessions of a file are if it begins and ends as the app writes it; None for any other, or without one.
 
-    :raises StorageIOError: it can't be read
+    :param file: unbuffered
     """
-    with os_errors("read", path), open(path, "rb") as file:
-        if file.read(len(_START)) != _START:
-            return None
-        size = file.seek(0, os.SEEK_END)
-        file.seek(max(0, size - _TAIL))
-        tail = file.read()
+    size = file.seek(0, os.SEEK_END)
+    file.seek(0)
+    head = file.read(min(size, _SMALL))
+    if len(head) == size:  # with one call for all of it: there may be tens of thousands of small files
+        tail = head
+    else:
+        file.seek(size - _TAIL)
+        tail = file.read(_TAIL)
     written = tail.rstrip(b" \t\r\n")
-    if not written.endswith(_END):
+    if not head.startswith(_START) or not written.endswith(_END):
         return None
     return Extent(len(_START) - 1, size - (len(tail) - len(written)) - len(b"\n]"))
 
 
-def cut(path: Path, within: Extent, size: int) -> list[Extent]:
+def cut(file: BinaryIO, within: Extent, size: int) -> list[Extent]:
     """The extent in pieces of about ``size`` bytes, or of one session where that is larger.
 
-    :raises StorageIOError: the file can't be read
+    :param file: unbuffered
     """
     pieces, start = [], within.start
-    with os_errors("read", path), open(path, "rb", buffering=0) as file:
-        while within.end - start > size + size // 2:
-            found = _cut_behind(file, start + size, within.end)
-            if found is None:
-                break
-            pieces.append(Extent(start, found + _BEHIND))
-            start = found + _AHEAD
+    while within.end - start > size + size // 2:
+        found = _cut_behind(file, start + size, within.end)
+        if found is None:
+            break
+        pieces.append(Extent(start, found + _BEHIND))
+        start = found + _AHEAD
     return [*pieces, Extent(start, within.end)]
 
 

@@ -6,7 +6,6 @@ It gets its name when it is whole; one without a name is a dead run's.
 from __future__ import annotations
 
 import itertools
-import json
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from migrator import durable
+from migrator.exact_json import pretty
 
 SUMS = "SHA256SUMS"
 MANIFEST = "manifest.json"
@@ -41,7 +41,7 @@ def write_listing(folder: Path, manifest: dict[str, object], files: Iterable[dic
     """Write a backup's manifest and its SHA256SUMS, over those that it has, if any."""
     sums = "".join(f"{file['sha256']}  {file['file']}\n" for file in files)
     durable.replace(folder / SUMS, [sums.encode("utf-8", "surrogateescape")])
-    durable.replace(folder / MANIFEST, [json.dumps(manifest, indent=2).encode()])
+    durable.replace(folder / MANIFEST, [pretty(manifest).encode()])
 
 
 def give_name(working: Path, backups: Path, name: str) -> Path:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import io
 import itertools
 import os
 import shutil
@@ -15,12 +16,13 @@ import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO
 
 from migrator.errors import StorageIOError, os_errors
 
 CHUNK = 1 << 20
+_BINARY = getattr(os, "O_BINARY", 0)  # Windows, which would turn line ends
 _SYNCS_AT_ONCE = 16
+_MANY_FILES = 256
 _BESIDE = ".migrator-tmp"
 LEFTOVERS = f".*{_BESIDE}"  # what a killed ``replace`` may leave, for glob
 
@@ -61,24 +63,28 @@ def sync_folder(path: Path) -> None:
 
 def sync_file(path: Path) -> None:
     """Make a file's contents survive a power cut."""
-    with os_errors("sync", path), open(path, "rb+") as file:
-        os.fsync(file.fileno())
+    with os_errors("sync", path):
+        descriptor = os.open(path, os.O_RDWR | _BINARY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
-def create_private(path: Path) -> BinaryIO:
-    """A new file, 0600, open for writing.
+def _create(path: Path) -> int:
+    """The descriptor of a new file, 0600, open for writing.
 
     :raises StorageIOError: it exists already, or can't be made
     """
     with os_errors("create", path):
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o600)
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _BINARY, 0o600)
         os.chmod(path, 0o600)
-        return os.fdopen(descriptor, "wb")
+        return descriptor
 
 
 def write_new(path: Path, chunks: Iterable[bytes]) -> None:
     """Write a file that does not exist yet and sync it; its folder is the caller's to sync."""
-    with os_errors("write", path), create_private(path) as file:  # closing writes too
+    with os_errors("write", path), os.fdopen(_create(path), "wb") as file:  # closing writes too
         for chunk in chunks:
             file.write(chunk)
         file.flush()
@@ -104,21 +110,42 @@ def copy_new(source: Path, target: Path, *, sync: bool = True) -> tuple[int, str
     :returns: how many bytes were read, and their SHA-256 in hex
     """
     digest, size = hashlib.sha256(), 0
-    with os_errors("read", source):
-        opened = open(source, "rb", buffering=0)  # noqa: SIM115 - closed by the next statement
-    with opened, os_errors("write", target), create_private(target) as copy:
-        while True:
-            with os_errors("read", source):
-                chunk = opened.read(CHUNK)
-            if not chunk:
-                break
+    with reading(source) as chunks, os_errors("write", target), os.fdopen(_create(target), "wb", buffering=0) as copy:
+        for chunk in chunks:
             digest.update(chunk)
             size += len(chunk)
-            copy.write(chunk)
-        copy.flush()
+            _write_whole(copy, chunk)
         if sync:
             os.fsync(copy.fileno())
     return size, digest.hexdigest()
+
+
+def _write_whole(file: io.FileIO, data: bytes) -> None:
+    """Write all of it to a file without a buffer, which may take less at a time."""
+    written = file.write(data)
+    while written < len(data):
+        written += file.write(memoryview(data)[written:])
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[Iterator[bytes]]:
+    """The bytes of a file in pieces. There may be tens of thousands of small files: this costs little for each.
+
+    :raises StorageIOError: it can't be read; also while the pieces are taken
+    """
+    with os_errors("read", path):
+        descriptor = os.open(path, os.O_RDONLY | _BINARY)
+    try:
+        yield _pieces(descriptor, path)
+    finally:
+        os.close(descriptor)
+
+
+def _pieces(descriptor: int, path: Path) -> Iterator[bytes]:
+    with os_errors("read", path):
+        at_once = min(CHUNK, os.fstat(descriptor).st_size + 1)
+        while chunk := os.read(descriptor, at_once):
+            yield chunk
 
 
 @contextmanager
@@ -138,7 +165,13 @@ def syncing_ahead(path: Path) -> Iterator[None]:
 
 
 def sync_files(paths: Sequence[Path]) -> None:
-    """Make the contents of many files survive a power cut: several at once, which file systems commit together."""
+    """Make the contents of many files of one file system survive a power cut.
+
+    Several at once, which file systems commit together; or, where there are very many, all that the file system has:
+    a hundred times faster than one by one, at the price of waiting for what other programs have written, too.
+    """
+    if len(paths) >= _MANY_FILES and _sync_file_system(paths[0]):
+        return
     if len(paths) < 2:
         for path in paths:
             sync_file(path)
@@ -150,10 +183,31 @@ def sync_files(paths: Sequence[Path]) -> None:
             pass
 
 
+def _sync_file_system(path: Path) -> bool:
+    """Linux's ``syncfs``, which waits and, unlike ``sync``, tells of errors (since 5.8); False where there is none."""
+    import ctypes  # nobody else pays for its loading
+
+    try:
+        syncfs = ctypes.CDLL(None, use_errno=True).syncfs
+    except (OSError, AttributeError, TypeError):
+        return False
+    with os_errors("sync the file system of", path):
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            if syncfs(descriptor) != 0:
+                raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+        finally:
+            os.close(descriptor)
+    return True
+
+
 def sha256_of(path: Path) -> str:
     """The SHA-256 of a file's bytes, in hex."""
-    with os_errors("read", path), open(path, "rb", buffering=0) as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    digest = hashlib.sha256()
+    with reading(path) as chunks:
+        for chunk in chunks:
+            digest.update(chunk)
+    return digest.hexdigest()
 
 
 def proven_chunks(path: Path, sha256: str) -> Iterator[bytes]:
@@ -162,8 +216,8 @@ def proven_chunks(path: Path, sha256: str) -> Iterator[bytes]:
     :raises StorageIOError: they are not, or can't be read; whoever writes them must not keep what was written
     """
     digest = hashlib.sha256()
-    with os_errors("read", path), open(path, "rb", buffering=0) as file:
-        while chunk := file.read(CHUNK):
+    with reading(path) as chunks:
+        for chunk in chunks:
             digest.update(chunk)
             yield chunk
     if digest.hexdigest() != sha256:

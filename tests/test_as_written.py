@@ -26,6 +26,16 @@ def file(tmp_path: Path) -> Path:
     return path
 
 
+def extent_of(path: Path) -> Extent | None:
+    with path.open("rb", buffering=0) as opened:
+        return extent(opened)
+
+
+def pieces_of(path: Path, within: Extent, size: int) -> list[Extent]:
+    with path.open("rb", buffering=0) as opened:
+        return cut(opened, within, size)
+
+
 def raws(path: Path, within: Extent) -> list[bytes]:
     with path.open("rb", buffering=0) as opened:
         return [element.raw for element in elements(opened, within)]
@@ -36,7 +46,7 @@ def parsed_raws(content: bytes) -> list[bytes]:
 
 
 def test_the_elements_are_those_that_the_parser_finds(file: Path) -> None:
-    within = extent(file)
+    within = extent_of(file)
     assert within is not None
     assert raws(file, within) == parsed_raws(file.read_bytes())
 
@@ -46,7 +56,7 @@ def test_however_small_the_pieces_are_that_it_is_read_in(
     chunk: int, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(as_written, "CHUNK", chunk)
-    within = extent(file)
+    within = extent_of(file)
     assert within is not None
     assert raws(file, within) == parsed_raws(file.read_bytes())
 
@@ -55,17 +65,17 @@ def test_however_small_the_pieces_are_that_it_is_read_in(
 @pytest.mark.parametrize("size", [1, 50, 100, 700, 10_000])
 def test_cut_in_pieces_it_is_the_same(size: int, chunk: int, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(as_written, "CHUNK", chunk)
-    within = extent(file)
+    within = extent_of(file)
     assert within is not None
-    pieces = cut(file, within, size)
+    pieces = pieces_of(file, within, size)
     assert [raw for piece in pieces for raw in raws(file, piece)] == raws(file, within)
     assert all(raws(file, piece) for piece in pieces)
 
 
 def test_what_is_known_is_read_again_without_a_search(file: Path) -> None:
-    within = extent(file)
+    within = extent_of(file)
     assert within is not None
-    first, *_, second, _ = cut(file, within, 300)
+    first, *_, second, _ = pieces_of(file, within, 300)
     with file.open("rb", buffering=0) as opened:
         found = list(elements(opened, second))
         assert [element.position for element in found] == list(range(len(found)))
@@ -92,14 +102,14 @@ def test_what_is_known_is_read_again_without_a_search(file: Path) -> None:
 def test_what_begins_or_ends_otherwise_is_left_to_the_parser(content: bytes, tmp_path: Path) -> None:
     path = tmp_path / "file.json"
     path.write_bytes(content)
-    assert extent(path) is None
+    assert extent_of(path) is None
 
 
 @pytest.mark.parametrize("space", [b"", b"\n", b"\r\n", b" \t\n\n", b" " * 1000])
 def test_white_space_behind_the_end_does_not_matter(space: bytes, tmp_path: Path) -> None:
     path = tmp_path / "file.json"
     path.write_bytes(app_json(DOCUMENTS) + space)
-    within = extent(path)
+    within = extent_of(path)
     assert within is not None
     assert raws(path, within) == parsed_raws(app_json(DOCUMENTS))
 
@@ -109,6 +119,6 @@ def test_whatever_the_app_writes(written, tmp_path_factory: pytest.TempPathFacto
     path = tmp_path_factory.mktemp("file") / "file.json"
     content = b"".join(app_format(written))
     path.write_bytes(content)
-    within = extent(path)
+    within = extent_of(path)
     assert within is not None
     assert raws(path, within) == parsed_raws(content)

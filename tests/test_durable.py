@@ -244,7 +244,7 @@ def test_a_disk_that_fills_up_is_one_error_with_the_path_and_nothing_replaced(tm
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full here")
 def test_a_full_device_says_to_free_space(tmp_path, monkeypatch):
-    monkeypatch.setattr(durable, "create_private", lambda _: os.fdopen(os.open("/dev/full", os.O_WRONLY), "wb"))
+    monkeypatch.setattr(durable, "_create", lambda _: os.open("/dev/full", os.O_WRONLY))
     with pytest.raises(StorageIOError, match=r"No space left on device\. Free some space on that disk"):
         durable.write_new(tmp_path / "file", [b"x"])
 

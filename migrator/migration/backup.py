@@ -25,6 +25,7 @@ from migrator.errors import MigrationFailed, MigratorError, StorageIOError, os_e
 from migrator.migration.discover import Source
 from migrator.migration.report import Listener, Progress
 
+_MANY = 1000
 _COPIED_AT_ONCE = 2  # hashing takes a processor, copying the disk
 
 
@@ -53,8 +54,10 @@ class Backup:
     copies: dict[str, Copy]
     unreadable: dict[str, str]
 
-    def path_of(self, name: str) -> Path:
-        return self.folder / self.copies[name].file
+    @property
+    def size(self) -> int:
+        """Bytes of all copies."""
+        return sum(copy.size for copy in self.copies.values())
 
 
 def remove_incomplete(backups: Path) -> None:
@@ -125,9 +128,14 @@ class BackingUp:
         self.copies: dict[str, Copy] = {}
         self.unreadable: dict[str, str] = {}
 
-    def path_of(self, name: str) -> Path:
+    @property
+    def size(self) -> int:
+        """Bytes of all copies."""
+        return sum(copy.size for copy in self.copies.values())
+
+    def path_of(self, name: str) -> str:
         """Where the copy of a source is, until :meth:`finish`."""
-        return self._working / self.copies[name].file
+        return os.path.join(self._working, self.copies[name].file)
 
     def copy(self, sources: Sequence[Source], listener: Listener) -> None:
         """Copy every readable source, and begin to prove the copies.
@@ -185,15 +193,22 @@ def _copy_all(working: Path, sources: Sequence[Source], listener: Listener) -> t
     for folder in {(working / _place(source)).parent for source in readable}:
         durable.make_private_folder(folder)
     total, done = sum(source.size for source in readable), 0
+    size = 1 if len(readable) < _MANY else 100  # handing over each of many small files would cost as much as copying it
     with ThreadPoolExecutor(_COPIED_AT_ONCE) as pool:
-        for source, copied in zip(readable, pool.map(partial(_copy, working), readable), strict=True):
-            if isinstance(copied, Copy):
-                copies[source.name] = copied
-            else:
-                unreadable[source.name] = copied
-            done += source.size
-            listener(Progress("backup", source.name, done, total))
+        batches = [readable[start : start + size] for start in range(0, len(readable), size)]
+        for batch, results in zip(batches, pool.map(partial(_copy_each, working), batches), strict=True):
+            for source, copied in zip(batch, results, strict=True):
+                if isinstance(copied, Copy):
+                    copies[source.name] = copied
+                else:
+                    unreadable[source.name] = copied
+                done += source.size
+                listener(Progress("backup", source.name, done, total))
     return copies, unreadable
+
+
+def _copy_each(working: Path, sources: Sequence[Source]) -> list[Copy | str]:
+    return [_copy(working, source) for source in sources]
 
 
 def _copy(working: Path, source: Source) -> Copy | str:

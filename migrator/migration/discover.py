@@ -6,11 +6,12 @@ import json
 import os
 import re
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from migrator import durable
 from migrator.data_dir import DataDir
 from migrator.errors import StorageIOError, os_errors
 from migrator.workspace import (
@@ -24,7 +25,6 @@ from migrator.workspace import (
 Kind = Literal["workspace", "shared", "older"]
 
 _WORKTREE_PATH = re.compile(rb'"worktreePath"\s*+:\s*+("[^"\\]*+(?:\\.[^"\\]*+)*+")')
-_WINDOW = 1 << 20
 _OVERLAP = 1 << 16  # longer than any path, so that none is cut in two
 
 
@@ -55,26 +55,38 @@ def discover(data_dir: DataDir, paths: dict[str, str]) -> list[Source]:
     :param paths: workspace hash to workspace path, as far as known
     :raises StorageIOError: the data directory is no folder, or can't be read
     """
+    return with_older_files(own_files(data_dir), paths)
+
+
+def own_files(data_dir: DataDir) -> list[Source]:
+    """The files in the data directory: workspace files, then the shared one.
+
+    :raises StorageIOError: it is no folder, or can't be read
+    """
     if os.path.lexists(data_dir.root) and not os.path.isdir(data_dir.root):
         raise StorageIOError(f"{data_dir.root} is no folder.", hint="Name the app's data directory with --data-dir.")
-    sources = list(_workspace_files(data_dir))
     shared = _shared_file(data_dir)
-    own = sources + ([shared] if shared is not None else [])
-    seen: set[str] = set()
+    return [*_workspace_files(data_dir), *([shared] if shared is not None else [])]
+
+
+def with_older_files(own: Sequence[Source], paths: dict[str, str]) -> list[Source]:
+    """The same, and in front of the shared one those that older builds left in the workspaces that are known."""
     # A link and what it points to may both be known: the file belongs to the workspace that the app opens there.
-    older_files = [
+    candidates = [
         (workspace_hash(path) != file_hash, file_hash, older)
         for file_hash, path in paths.items()
         if not is_placeholder(path) and os.path.lexists(older := os.path.join(path, ".ait42", "sessions.json"))
     ]
-    for _, file_hash, older in sorted(older_files):
-        seen = seen or {os.path.realpath(source.path) for source in own}
+    if not candidates:
+        return [*own]
+    seen = {os.path.realpath(source.path) for source in own}
+    found = []
+    for _, file_hash, older in sorted(candidates):
         if os.path.realpath(older) not in seen:
             seen.add(os.path.realpath(older))
-            sources.append(_source(older, Path(older), "older", file_hash))
-    if shared is not None:
-        sources.append(shared)
-    return sources
+            found.append(_source(older, Path(older), "older", file_hash))
+    workspaces = [source for source in own if source.kind == "workspace"]
+    return [*workspaces, *found, *own[len(workspaces) :]]
 
 
 def _workspace_files(data_dir: DataDir) -> Iterator[Source]:
@@ -183,10 +195,10 @@ def prove(source: Source) -> str | None:
 def _worktree_paths(path: Path) -> Iterator[str]:
     """The texts behind ``"worktreePath":``, each spelling once."""
     seen: set[bytes] = set()
+    rest = b""
     try:
-        with open(path, "rb") as file:
-            rest = b""
-            while chunk := file.read(_WINDOW):
+        with durable.reading(path) as chunks:
+            for chunk in chunks:
                 window = rest + chunk
                 for found in _WORKTREE_PATH.finditer(window):
                     if found[1] not in seen:
@@ -195,7 +207,7 @@ def _worktree_paths(path: Path) -> Iterator[str]:
                         if text:
                             yield text
                 rest = window[-_OVERLAP:]
-    except OSError:
+    except StorageIOError:
         return  # whoever migrates the file will say what is wrong with it
 
 

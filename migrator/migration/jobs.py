@@ -9,55 +9,60 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from sqlite3 import Connection
+from typing import NamedTuple
 
 from migrator.as_written import Extent
-from migrator.migration.load import LoadedSource, Loader
+from migrator.migration.discover import Source
+from migrator.migration.load import LoadedPart, LoadedSource, Loader
 from migrator.migration.readback import Comparison, Portion, ReadBack
 from migrator.migration.staging import Shard, open_staged
 
 Seen = Callable[[str, int], None]
-Loaded = tuple[LoadedSource, list[int]]
 
 
-@dataclass(frozen=True)
-class LoadTask:
-    """An extent of a source to load.
+class LoadTask(NamedTuple):
+    """A source to load, or an extent of it. There may be tens of thousands: they are sent as plain values.
 
-    :ivar loaded: the source, with nothing of it loaded yet
+    :ivar workspace_path: as far as known
     :ivar workspace_id: the row id that its workspace will have
+    :ivar within: None for all of it
     """
 
-    loaded: LoadedSource
-    copy: Path
-    within: Extent
+    name: str
+    workspace_hash: str
+    workspace_path: str
     workspace_id: int
+    source_id: int
+    copy: str
+    within: Extent | None
 
 
 @dataclass(frozen=True)
 class LoadJob:
-    """Extents to load into a shard.
-
-    :ivar paths: workspace hash to workspace path, as far as known
-    """
+    """What is to be loaded into a shard."""
 
     shard: Path
     tasks: Sequence[LoadTask]
-    paths: dict[str, str]
 
-    def run(self, seen: Seen) -> list[Loaded | None]:
-        """What became of each, and the sizes of its elements; None for one that is not as the app writes it."""
-        ids = {task.loaded.source.workspace_hash: task.workspace_id for task in self.tasks}
-        results: list[Loaded | None] = []
+    def run(self, seen: Seen) -> list[LoadedPart | None]:
+        """What became of each; None for one that is not as the app writes it."""
+        ids = {task.workspace_hash: task.workspace_id for task in self.tasks}
         with closing(Shard(self.shard)) as shard, without_collector():
-            loader = Loader(shard.rows, lambda name, _: ids[name], self.paths, seen)
-            for task in self.tasks:
-                sizes = loader.load_as_written(task.loaded, task.copy, task.within)
-                results.append(None if sizes is None else (task.loaded, sizes))
-        return results
+            paths = {task.workspace_hash: task.workspace_path for task in self.tasks}
+            loader = Loader(shard.rows, lambda name, _: ids[name], paths, seen)
+            return [_loaded(loader, task) for task in self.tasks]
 
 
-@dataclass(frozen=True)
-class CompareTask:
+def _loaded(loader: Loader, task: LoadTask) -> LoadedPart | None:
+    source = Source(task.name, Path(task.copy), "workspace", task.workspace_hash)
+    loaded = LoadedSource(source, task.source_id)
+    found = loader.load_as_written(loaded, task.copy, task.within)
+    if found is None:
+        return None
+    return LoadedPart(loaded.elements, loaded.counts[task.workspace_hash], loaded.rejected, *found)
+
+
+class CompareTask(NamedTuple):
     """A source to read back, or a part of it.
 
     :ivar first: the position that the file's first element has in the database
@@ -67,13 +72,15 @@ class CompareTask:
     name: str
     source_id: int
     first: int
-    copy: Path
+    copy: str
     portion: Portion | None
 
     def run(self, connection: Connection, staging: Path, seen: Seen) -> ReadBack:
         """Compare it with its file."""
         comparison = Comparison(connection, staging, self.source_id, self.first, partial(seen, self.name))
-        return comparison.of_file(self.copy) if self.portion is None else comparison.of_portion(self.copy, self.portion)
+        if self.portion is None:
+            return comparison.of_file(self.copy)
+        return comparison.of_portion(self.copy, self.portion)
 
 
 @dataclass(frozen=True)

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from migrator import durable
 from migrator.database import queries
 from migrator.database.columns import LEDGER_COLUMNS
 from migrator.errors import StorageIOError
 from migrator.migration.discover import Source
+
+if TYPE_CHECKING:
+    from migrator.migration.backup import Backup
+    from migrator.migration.load import LoadedSource
 
 
 @dataclass(frozen=True)
@@ -93,6 +99,30 @@ def _same_contents(source: Source, entry: LedgerEntry) -> bool:
         return durable.sha256_of(source.path) == entry.sha256
     except StorageIOError:
         return False  # whoever takes it up says why it can't be read
+
+
+def entries_of(loaded: Iterable[LoadedSource], saved: Backup, output: Path) -> dict[str, dict[str, Any]]:
+    """A row for each source that a run took up, by its name.
+
+    :param output: what the places of the copies are recorded relative to
+    """
+    folder = os.path.relpath(saved.folder, output)
+    entries = {}
+    for found in loaded:
+        source, copy, counts = found.source, saved.copies.get(found.source.name), list(found.counts.values())
+        entries[source.name] = entry_for(
+            source,
+            status="failed" if found.error else "migrated",
+            sha256=copy.sha256 if copy else None,
+            sessions=sum(count.sessions for count in counts),
+            instances=sum(count.instances for count in counts),
+            messages=sum(count.messages for count in counts),
+            quarantined=sum(count.quarantined for count in counts),
+            digest=None if found.error else found.digest,
+            backup=os.path.join(folder, copy.file) if copy else None,
+            error=found.error,
+        )
+    return entries
 
 
 def entry_for(source: Source, **found: Any) -> dict[str, Any]:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Container
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import chain
-from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from msgspec.structs import astuple
 
@@ -44,6 +43,21 @@ class Counts:
         self.instances += other.instances
         self.messages += other.messages
         self.quarantined += other.quarantined
+
+
+class LoadedPart(NamedTuple):
+    """What became of some elements of a file that is as the app writes it.
+
+    :ivar rejected: as in :class:`LoadedSource`, the indexes counting from the first of these elements
+    :ivar start: the first byte of the first one
+    :ivar sizes: of each one, in bytes
+    """
+
+    elements: int
+    counts: Counts
+    rejected: list[tuple[int, str]]
+    start: int
+    sizes: list[int]
 
 
 @dataclass
@@ -85,14 +99,14 @@ class LoadedSource:
     def quarantined(self) -> int:
         return sum(counts.quarantined for counts in self.counts.values())
 
-    def join(self, other: LoadedSource) -> None:
+    def join(self, part: LoadedPart) -> None:
         """Count in the next part of the file, which was loaded by itself."""
-        self.rejected += [(self.elements + index, shown) for index, shown in other.rejected]
+        self.as_written = True
+        self.rejected += [(self.elements + index, shown) for index, shown in part.rejected]
         del self.rejected[_EXAMPLES:]
-        self.elements += other.elements
-        for workspace_hash, counts in other.counts.items():
-            self.counts.setdefault(workspace_hash, replace(counts, sessions=0, instances=0, messages=0, quarantined=0))
-            self.counts[workspace_hash].add(counts)
+        self.elements += part.elements
+        name = self.source.workspace_hash or ""
+        self.counts.setdefault(name, Counts(part.counts.path, part.counts.workspace_id)).add(part.counts)
 
     def forget(self) -> None:
         """Nothing of it is loaded any more."""
@@ -130,7 +144,7 @@ class Loader:
         self._salvage = salvage
         self._advance = advance
 
-    def load(self, loaded: LoadedSource, copy: Path) -> None:
+    def load(self, loaded: LoadedSource, copy: str) -> None:
         """Load the copy of a source file, whatever it is like."""
         self._rows.begin_source()
         self._count_own_workspace(loaded)
@@ -148,19 +162,23 @@ class Loader:
             loaded.forget()
             loaded.error = str(error)
 
-    def load_as_written(self, loaded: LoadedSource, copy: Path, within: Extent) -> list[int] | None:
-        """Load an extent of a source file's copy on the guess that the file is as the app writes it.
+    def load_as_written(self, loaded: LoadedSource, copy: str, within: Extent | None) -> tuple[int, list[int]] | None:
+        """Load a source file's copy, or an extent of it, on the guess that the file is as the app writes it.
 
         orjson drops the first of two members of one name, and more, without a word: whoever reads the sessions back
         and compares them with the file has to expect that.
 
-        :returns: the size of each element, in bytes; None, and nothing is loaded, where the file is otherwise
+        :returns: the first byte of the first element, and the size of each one, in bytes; None, and nothing is loaded,
+            where the file is otherwise
         """
         self._rows.begin_source()
-        self._count_own_workspace(loaded)
-        loaded.as_written = True
-        behind, sizes = loaded.elements, []
         with os_errors("read", copy), open(copy, "rb", buffering=0) as file:
+            within = within or as_written.extent(file)
+            if within is None:
+                return None
+            self._count_own_workspace(loaded)
+            loaded.as_written = True
+            behind, sizes = loaded.elements, []
             for element in as_written.elements(file, within):
                 index, size = behind + element.position, len(element.raw)
                 session = decode_session(element.raw)
@@ -176,7 +194,7 @@ class Loader:
                         self._take(loaded, parse_session(element._replace(value=document)), index, size)
                 sizes.append(size)
                 self._advance(loaded.source.name, size)
-        return sizes
+        return within.start, sizes
 
     def _add_session(self, loaded: LoadedSource, session: Session, index: int, size: int) -> bool:
         """Take a session of a workspace file that is as the app's struct holds it; False where it needs more care."""
@@ -255,7 +273,7 @@ class Loader:
         row = quarantine_row(loaded.source_id, workspace_hash, loaded.first + index, rejected)
         self._rows.quarantine(row, len(rejected.raw) + len(row[QUARANTINE_COLUMNS.index("problems")]))
 
-    def _keep_tail(self, loaded: LoadedSource, copy: Path, torn: TornFileError) -> None:
+    def _keep_tail(self, loaded: LoadedSource, copy: str, torn: TornFileError) -> None:
         with os_errors("read", copy), open(copy, "rb") as file:
             file.seek(torn.offset)
             tail = file.read()
@@ -264,7 +282,7 @@ class Loader:
         self._quarantine(loaded, Rejected("torn", tail, [problem]), torn.whole)
 
 
-def _is_blank(copy: Path) -> bool:
+def _is_blank(copy: str) -> bool:
     with os_errors("read", copy), open(copy, "rb") as file:
         return all(b"[" not in chunk for chunk in iter(lambda: file.read(1 << 20), b""))
 

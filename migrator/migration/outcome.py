@@ -63,6 +63,16 @@ def messages_of(loaded: LoadedSource) -> list[str]:
     return messages
 
 
+def conflict_messages(merged: dict[str, MergeResult]) -> list[str]:
+    """What the user should read about sessions that were changed on both sides."""
+    return [
+        f"{name}: {result.conflicts} session(s) changed both in the file and in SQLite; SQLite's version stays, "
+        "the file's is in quarantine ('migrator quarantine list')."
+        for name, result in merged.items()
+        if result.conflicts
+    ]
+
+
 def workspace_reports(loaded: LoadedSource, merged: MergeResult | None, paths: dict[str, str]) -> list[WorkspaceReport]:
     """What a file brought to each workspace.
 

@@ -7,7 +7,6 @@ otherwise, or does not read back, is loaded with care, by this process.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,9 +14,9 @@ from migrator import as_written
 from migrator.as_written import Extent
 from migrator.database import queries
 from migrator.database.connection import remove_database
-from migrator.errors import MigrationFailed, sqlite_errors
-from migrator.migration.jobs import CompareJob, CompareTask, Loaded, LoadJob, LoadTask, without_collector
-from migrator.migration.load import LoadedSource, Loader
+from migrator.errors import MigrationFailed, os_errors, sqlite_errors
+from migrator.migration.jobs import CompareJob, CompareTask, LoadJob, LoadTask, without_collector
+from migrator.migration.load import LoadedPart, LoadedSource, Loader
 from migrator.migration.meter import Meter
 from migrator.migration.readback import Portion, ReadBack
 from migrator.migration.report import ignore_progress
@@ -33,14 +32,14 @@ _SHARD = 32 << 20  # bytes of files whose sessions go to one shard
 
 
 class _Part(NamedTuple):
-    """Whole sessions of a source that looks as the app writes it."""
+    """A source of which nobody has seen yet that it is not as the app writes it, or an extent of such a one.
+
+    :ivar within: None for all of it
+    """
 
     loaded: LoadedSource
-    within: Extent
-
-    @property
-    def size(self) -> int:
-        return self.within.end - self.within.start
+    size: int
+    within: Extent | None = None
 
 
 class Pipeline:
@@ -57,7 +56,7 @@ class Pipeline:
         self,
         staging: Staging,
         shards: Callable[[int], Path],
-        copies: Callable[[LoadedSource], Path],
+        copies: Callable[[LoadedSource], str],
         paths: dict[str, str],
         second: SecondProcess | None,
         *,
@@ -95,34 +94,36 @@ class Pipeline:
             self._tasks.append(self._task(loaded, None))
 
     def _load_as_written(self, sources: Sequence[LoadedSource], loader: Loader, meter: Meter) -> None:
-        """Load the files that look as the app writes them, but for those that turn out not to be."""
-        parts = []
+        """Load the files that are as the app writes them, and leave those that turn out to be otherwise."""
         for loaded in sources:
-            self._workspace_id(loaded)  # numbered in the order of the sources, whoever loads them
-            within = as_written.extent(self._copies(loaded))
-            if within is not None:
-                parts.append(_Part(loaded, within))
-        mine, shards = self._divided(parts)
+            self._workspace(loaded)  # numbered in the order of the sources, whoever loads them
+        mine, shards = self._divided([_Part(loaded, loaded.source.size) for loaded in sources])
         jobs = [self._job(number, shard) for number, shard in enumerate(shards)]
         if self._second is not None:
             for job in jobs:
                 self._second.give(job)
         otherwise = self._load_here(mine, loader)
         for job, shard in zip(jobs, shards, strict=True):
-            results: list[Loaded | None] | None = self._second.result(meter.add) if self._second is not None else None
+            results: list[LoadedPart | None] | None = None
+            if self._second is not None:
+                results = self._second.result(meter.add)
             if results is None:  # it is gone
-                otherwise += self._load_here(shard, loader)
+                otherwise |= self._load_here(shard, loader)
             else:
-                otherwise += self._take_over(job, shard, results)
+                otherwise |= self._take_over(job, shard, results)
             remove_database(job.shard)
-        for loaded in otherwise:
-            self._staging.drop_source(loaded.source_id)
+        begun = {task.source_id for task in self._tasks}
+        for source_id, loaded in otherwise.items():
+            if source_id in begun:
+                self._staging.drop_source(source_id)
             loaded.forget()
-            self._tasks = [task for task in self._tasks if task.source_id != loaded.source_id]
+        self._tasks = [task for task in self._tasks if task.source_id not in otherwise]
 
-    def _workspace_id(self, loaded: LoadedSource) -> int:
+    def _workspace(self, loaded: LoadedSource) -> tuple[str, str, int]:
+        """The hash and the path of the workspace that a file is of, and the row id that it will have."""
         name = loaded.source.workspace_hash or ""
-        return self._staging.workspace_id(name, self._paths.get(name) or placeholder(name))
+        path = self._paths.get(name) or placeholder(name)
+        return name, path, self._staging.workspace_id(name, path)
 
     def _divided(self, parts: Sequence[_Part]) -> tuple[list[_Part], list[list[_Part]]]:
         """What this process loads, and what the second one does, shard by shard.
@@ -135,9 +136,8 @@ class Pipeline:
         mine: list[_Part] = []
         shards: list[list[_Part]] = []
         own, filled = int(total * _OWN_SHARE), 0
-        for loaded, whole in parts:
-            for within in as_written.cut(self._copies(loaded), whole, _SHARD):
-                part = _Part(loaded, within)
+        for whole in parts:
+            for part in self._cut(whole):
                 if own > part.size // 2:
                     mine.append(part)
                     own -= part.size
@@ -150,40 +150,50 @@ class Pipeline:
                 own = 0
         return mine, shards
 
+    def _cut(self, part: _Part) -> list[_Part]:
+        if part.size <= _SHARD + _SHARD // 2:
+            return [part]
+        copy = self._copies(part.loaded)
+        with os_errors("read", copy), open(copy, "rb", buffering=0) as file:
+            whole = as_written.extent(file)
+            pieces = as_written.cut(file, whole, _SHARD) if whole else []
+        return [_Part(part.loaded, piece.end - piece.start, piece) for piece in pieces] or [part]
+
     def _job(self, number: int, shard: Sequence[_Part]) -> LoadJob:
         tasks = [
-            LoadTask(replace(loaded, counts={}, rejected=[]), self._copies(loaded), within, self._workspace_id(loaded))
-            for loaded, within in shard
+            LoadTask(loaded.source.name, *self._workspace(loaded), loaded.source_id, self._copies(loaded), within)
+            for loaded, _, within in shard
         ]
-        return LoadJob(self._shards(number), tasks, self._paths)
+        return LoadJob(self._shards(number), tasks)
 
-    def _load_here(self, parts: Sequence[_Part], loader: Loader) -> list[LoadedSource]:
-        """Load parts in this process; returns the sources that are not as the app writes them."""
-        otherwise: list[LoadedSource] = []
-        for loaded, within in parts:
-            if loaded in otherwise:
+    def _load_here(self, parts: Sequence[_Part], loader: Loader) -> dict[int, LoadedSource]:
+        """Load parts in this process; returns the sources that are not as the app writes them, by number."""
+        otherwise: dict[int, LoadedSource] = {}
+        for loaded, _, within in parts:
+            if loaded.source_id in otherwise:
                 continue
             behind = loaded.elements
-            sizes = loader.load_as_written(loaded, self._copies(loaded), within)
-            if sizes is None:
-                otherwise.append(loaded)
+            found = loader.load_as_written(loaded, self._copies(loaded), within)
+            if found is None:
+                otherwise[loaded.source_id] = loaded
             else:
-                self._tasks.append(self._task(loaded, Portion(behind, within.start, sizes)))
+                self._tasks.append(self._task(loaded, Portion(behind, *found)))
         return otherwise
 
-    def _take_over(self, job: LoadJob, shard: Sequence[_Part], results: Sequence[Loaded | None]) -> list[LoadedSource]:
-        """Take what the second process has loaded; returns the sources of which it could not."""
+    def _take_over(
+        self, job: LoadJob, shard: Sequence[_Part], results: Sequence[LoadedPart | None]
+    ) -> dict[int, LoadedSource]:
+        """Take what the second process has loaded; returns the sources of which it could not, by number."""
         first = shard[0].loaded  # the others begin in this shard
         self._staging.take_over(job.shard, first.source_id, first.elements)
-        otherwise = []
-        for (loaded, within), result in zip(shard, results, strict=True):
-            if result is None:
-                otherwise.append(loaded)
-                continue
-            found, sizes = result
-            self._tasks.append(self._task(loaded, Portion(loaded.elements, within.start, sizes)))
-            loaded.as_written = True
-            loaded.join(found)
+        otherwise: dict[int, LoadedSource] = {}
+        for part, found in zip(shard, results, strict=True):
+            loaded = part.loaded
+            if found is None:
+                otherwise[loaded.source_id] = loaded
+            else:
+                self._tasks.append(self._task(loaded, Portion(loaded.elements, found.start, found.sizes)))
+                loaded.join(found)
         return otherwise
 
     def _task(self, loaded: LoadedSource, portion: Portion | None) -> CompareTask:

@@ -84,7 +84,7 @@ class Comparison:
         self._first = first
         self._seen = seen
 
-    def of_portion(self, copy: Path, portion: Portion) -> ReadBack:
+    def of_portion(self, copy: str, portion: Portion) -> ReadBack:
         """Compare some elements of a file that was loaded as the app writes it."""
         with self._reading(copy) as file:
             elements = as_written.known_elements(file, portion.number, portion.offset, portion.sizes)
@@ -92,13 +92,13 @@ class Comparison:
             stored = read_stretch(self._connection, self._source_id, begin, begin + len(portion.sizes))
             return self._compare(elements, stored)
 
-    def of_file(self, copy: Path) -> ReadBack:
+    def of_file(self, copy: str) -> ReadBack:
         """Compare a whole file, as far as it is whole; of one that was salvaged the torn end, too."""
         with self._reading(copy) as file:
             return self._compare(_with_tail(file), read_source(self._connection, self._source_id))
 
     @contextmanager
-    def _reading(self, copy: Path) -> Iterator[BinaryIO]:
+    def _reading(self, copy: str) -> Iterator[BinaryIO]:
         with (
             sqlite_errors("read sessions back", self._path),
             os_errors("read", copy),

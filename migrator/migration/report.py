@@ -110,7 +110,8 @@ class MigrationReport:
         return {"completed": 0, "nothing_to_do": 0, "completed_with_problems": 3, "failed": 1}[self.status]
 
     def to_json(self) -> dict[str, Any]:
-        return asdict(self)
+        workspaces = [dict(vars(workspace)) for workspace in self.workspaces]  # asdict would copy what is in them
+        return {**vars(self), "workspaces": workspaces, "totals": asdict(self.totals)}
 
 
 def by_workspace(parts: list[WorkspaceReport]) -> tuple[WorkspaceReport, ...]:

@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from migrator import durable
 from migrator.data_dir import DataDir
@@ -22,7 +22,13 @@ from migrator.migration import ledger
 from migrator.migration.discover import Source
 from migrator.migration.lock import exclusive
 from migrator.migration.meter import Meter
-from migrator.migration.outcome import changed_meanwhile, known_reports, messages_of, workspace_reports
+from migrator.migration.outcome import (
+    changed_meanwhile,
+    conflict_messages,
+    known_reports,
+    messages_of,
+    workspace_reports,
+)
 from migrator.migration.rehearsal import rehearsal
 from migrator.migration.report import (
     Listener,
@@ -73,6 +79,17 @@ def run_migration(
         return _as_rehearsal(rehearsed, data_dir)
 
 
+class Staged(NamedTuple):
+    """What is in the staging database, verified.
+
+    :ivar entries: the ledger's row for each source, by its name
+    """
+
+    loaded: list[LoadedSource]
+    saved: Backup
+    entries: dict[str, dict[str, Any]]
+
+
 class Run:
     """The state of one run: what was found, and what has been done with it so far."""
 
@@ -99,6 +116,8 @@ class Run:
 
     def found_nothing(self) -> MigrationReport | None:
         """A report that there is nothing to do, where that takes no more than a look; None where it takes the lock."""
+        if not self.data_dir.database.exists() and self.data_dir.sessions.is_dir():
+            return None
         with self.stage("discover"):
             found = survey(self.data_dir, named=self.named, salvage=self.salvage)
         busy = found.work.pending or found.work.moved or self.data_dir.staging.exists() or found.unnamed
@@ -179,15 +198,15 @@ class Run:
                     saving.copy(sources, self.listener)
                 self.mark(found.state, "in_progress")
                 try:
-                    loaded, saved = self.load_and_verify(sources, found.paths, saving, second)
-                    problems = [message for source in loaded for message in messages_of(source)]
+                    staged = self.load_and_verify(sources, found.paths, saving, second)
+                    problems = [message for source in staged.loaded for message in messages_of(source)]
                     if self.strict and problems:
                         raise MigrationFailed(
                             "--strict: " + " ".join(problems),
                             hint="Nothing was published. Mend them, or run without --strict.",
                         )
                     with self.stage("publish"):
-                        merged = self.publish(loaded, saved)
+                        merged = self.publish(staged)
                 except BaseException:
                     with suppress(MigratorError):  # what went wrong first is what the user has to hear of
                         self.mark(found.state, "failed")
@@ -195,7 +214,7 @@ class Run:
         finally:
             self.remove_staging()
         self.flip()
-        return self.report(found, loaded, merged, saved, problems)
+        return self.report(found, staged, merged, problems)
 
     def remove_staging(self) -> None:
         for path in self.data_dir.under_construction():
@@ -214,7 +233,8 @@ class Run:
 
     def load_and_verify(
         self, sources: Sequence[Source], paths: dict[str, str], saving: BackingUp, second: SecondProcess | None
-    ) -> tuple[list[LoadedSource], Backup]:
+    ) -> Staged:
+        """Everything that can be taken up in the staging database, read back and recorded there."""
         from migrator.migration.load import LoadedSource  # only a run with work to do pays for loading these
         from migrator.migration.pipeline import Pipeline
         from migrator.migration.staging import Staging
@@ -223,7 +243,7 @@ class Run:
             LoadedSource(source, source_id=number, error=saving.unreadable.get(source.name))
             for number, source in enumerate(sources, 1)
         ]
-        total = sum(copy.size for copy in saving.copies.values())
+        total = saving.size
         with Staging(self.data_dir.staging) as staging:
             pipeline = Pipeline(
                 staging,
@@ -245,45 +265,26 @@ class Run:
                 meter.complete()
             with self.stage("backup"):
                 saved = saving.finish()
-            with self.stage("record"), sqlite_errors("write the ledger", self.data_dir.staging):
-                for loaded in results:
-                    staging.record(self.entry(loaded, saved), loaded.source_id)
-                staging.connection.execute(queries.SET_COMPLETED, (durable.as_text(saved.folder),))
-        return results, saved
+            with self.stage("record"):
+                entries = ledger.entries_of(results, saved, self.data_dir.output)
+                staging.record(entries, durable.as_text(saved.folder))
+        return Staged(results, saved, entries)
 
-    def entry(self, loaded: LoadedSource, saved: Backup) -> dict[str, Any]:
-        copy = saved.copies.get(loaded.source.name)
-        backup_path = None
-        if copy is not None:
-            backup_path = os.path.relpath(saved.path_of(loaded.source.name), self.data_dir.output)
-        return ledger.entry_for(
-            loaded.source,
-            status="failed" if loaded.error else "migrated",
-            sha256=copy.sha256 if copy else None,
-            sessions=loaded.sessions,
-            instances=sum(counts.instances for counts in loaded.counts.values()),
-            messages=sum(counts.messages for counts in loaded.counts.values()),
-            quarantined=loaded.quarantined,
-            digest=None if loaded.error else loaded.digest,
-            backup=backup_path,
-            error=loaded.error,
-        )
-
-    def publish(self, loaded: list[LoadedSource], saved: Backup) -> dict[str, MergeResult]:
+    def publish(self, staged: Staged) -> dict[str, MergeResult]:
         from migrator.migration.publish import Publication, publish_into, publish_new
 
         publication = Publication(
             staging=self.data_dir.staging,
             database=self.data_dir.database,
-            loaded=loaded,
-            entries={source.source.name: self.entry(source, saved) for source in loaded},
-            backup=saved.folder,
+            loaded=staged.loaded,
+            entries=staged.entries,
+            backup=staged.saved.folder,
             data_dir=self.data_dir.root,
             in_trial=self.in_trial,
         )
         if publish_new(publication):
             return {}
-        meter = Meter(self.listener, "publish", sum(copy.size for copy in saved.copies.values()))
+        meter = Meter(self.listener, "publish", staged.saved.size)
         merged = publish_into(publication, meter.add)
         meter.complete()
         return merged
@@ -294,32 +295,22 @@ class Run:
             write_flag(self.data_dir, "sqlite")
 
     def report(
-        self,
-        found: Survey,
-        loaded: list[LoadedSource],
-        merged: dict[str, MergeResult],
-        saved: Backup,
-        problems: list[str],
+        self, found: Survey, staged: Staged, merged: dict[str, MergeResult], problems: list[str]
     ) -> MigrationReport:
         parts = [part for source in found.work.known for part in known_reports(found, source)]
-        for source in loaded:
+        for source in staged.loaded:
             parts += workspace_reports(source, merged.get(source.source.name), found.paths)
-        conflicts = [
-            f"{name}: {result.conflicts} session(s) changed both in the file and in SQLite; SQLite's version stays, "
-            "the file's is in quarantine ('migrator quarantine list')."
-            for name, result in merged.items()
-            if result.conflicts
-        ]
+        conflicts = conflict_messages(merged)
         workspaces = by_workspace(parts)
         return MigrationReport(
             status="completed_with_problems" if problems or conflicts else "completed",
             database=os.fspath(self.data_dir.database),
             workspaces=workspaces,
-            totals=totals_of(workspaces, sum(copy.size for copy in saved.copies.values())),
-            backup_path=os.fspath(saved.folder),
+            totals=totals_of(workspaces, staged.saved.size),
+            backup_path=os.fspath(staged.saved.folder),
             duration_ms=self.elapsed(),
             errors=tuple(problems + conflicts),
-            warnings=(*found.warnings, *changed_meanwhile(loaded)),
+            warnings=(*found.warnings, *changed_meanwhile(staged.loaded)),
             stages=self.stages,
         )
 

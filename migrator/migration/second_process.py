@@ -57,13 +57,15 @@ class SecondProcess:
 
     def __init__(self, process: subprocess.Popen[bytes]) -> None:
         self._process = process
+        self._jobs: SimpleQueue[Any] = SimpleQueue()
         self._messages: SimpleQueue[tuple[str, Any]] = SimpleQueue()
-        threading.Thread(target=self._listen, daemon=True).start()
+        self._jobs.put(sys.path)
+        for work in (self._talk, self._listen):
+            threading.Thread(target=work, daemon=True).start()
 
     def give(self, job: Job) -> None:
         """Let it do a job after the ones that it has already; :meth:`result` waits for its end."""
-        with suppress(OSError):  # that it is dead is found when the result is asked for
-            _send(self._process.stdin, job)
+        self._jobs.put(job)
 
     def result(self, seen: SeenSeveral) -> Any:
         """Wait for the end of the job that it was given first of those not asked for yet.
@@ -74,7 +76,8 @@ class SecondProcess:
         while True:
             kind, value = self._messages.get()
             if kind == "seen":
-                seen(*value)
+                for name, size, sessions in value:
+                    seen(name, size, sessions)
             elif kind == "done":
                 return value
             else:
@@ -85,10 +88,17 @@ class SecondProcess:
         """End it, whatever it is doing."""
         self._process.kill()
         self._process.wait()
+        self._jobs.put(None)
         for stream in (self._process.stdin, self._process.stdout):
             if stream is not None:
                 with suppress(OSError):
                     stream.close()
+
+    def _talk(self) -> None:
+        """Send what there is to send; it is read only when the job before it is done."""
+        with suppress(OSError, ValueError):  # that it is dead is found when a result is asked for
+            while (job := self._jobs.get()) is not None:
+                _send(self._process.stdin, job)
 
     def _listen(self) -> None:
         stream = self._process.stdout
@@ -118,8 +128,6 @@ def second_process(*, wanted: bool) -> Iterator[SecondProcess | None]:
         return
     second = SecondProcess(process)
     try:
-        with suppress(OSError):
-            _send(process.stdin, sys.path)
         yield second
     finally:
         second.stop()
@@ -152,18 +160,26 @@ class _Progress:
 
     def __init__(self, answers: BinaryIO) -> None:
         self._answers = answers
-        self._name, self._size, self._sessions = "", 0, 0
+        self._seen: list[tuple[str, int, int]] = []
+        self._name, self._size, self._sessions, self._untold = "", 0, 0, 0
 
     def seen(self, name: str, size: int) -> None:
         if name != self._name:
-            self.tell()
+            self._note()
             self._name = name
         self._size += size
         self._sessions += 1
-        if self._size >= _PROGRESS_STEP:
+        self._untold += size
+        if self._untold >= _PROGRESS_STEP:
             self.tell()
 
     def tell(self) -> None:
+        self._note()
+        if self._seen:
+            _send(self._answers, ("seen", self._seen))
+        self._seen, self._untold = [], 0
+
+    def _note(self) -> None:
         if self._sessions:
-            _send(self._answers, ("seen", (self._name, self._size, self._sessions)))
-            self._size = self._sessions = 0
+            self._seen.append((self._name, self._size, self._sessions))
+        self._size = self._sessions = 0

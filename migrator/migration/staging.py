@@ -118,11 +118,18 @@ class Staging:
             self.connection.execute("PRAGMA locking_mode = NORMAL")
             self.connection.execute(queries.SESSION_COUNT).fetchone()  # which lets go of the lock: others may read
 
-    def record(self, entry: dict[str, Any], number: int) -> None:
-        """Write a file's row of the ledger under the number that its sessions refer to."""
-        values = [number, *(entry[name] for name in LEDGER_COLUMNS)]
+    def record(self, entries: dict[str, dict[str, Any]], backup: str) -> None:
+        """Write the files' rows of the ledger, numbered in their order as their sessions refer to them; it is complete.
+
+        :param entries: by the source's name
+        :param backup: the folder with the copies
+        """
+        rows = [[number, *map(entry.get, LEDGER_COLUMNS)] for number, entry in enumerate(entries.values(), 1)]
         with sqlite_errors("write the ledger", self.path):
-            self.connection.execute(queries.RECORD_STAGED_SOURCE, values)
+            self.connection.execute("BEGIN")
+            self.connection.executemany(queries.RECORD_STAGED_SOURCE, rows)
+            self.connection.execute(queries.SET_COMPLETED, (backup,))
+            self.connection.execute("COMMIT")
 
 
 class Shard:

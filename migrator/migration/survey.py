@@ -11,7 +11,7 @@ from migrator.database import queries, schema
 from migrator.database.connection import connect
 from migrator.database.state import NO_DATABASE, State, read_state
 from migrator.errors import sqlite_errors
-from migrator.migration.discover import Source, discover, known_paths, prove
+from migrator.migration.discover import Source, known_paths, own_files, prove, with_older_files
 from migrator.migration.ledger import LedgerEntry, Work, find_work, read_ledger
 from migrator.workspace import is_placeholder
 
@@ -54,12 +54,10 @@ def survey(
     state, ledger, shares, stored = _read_database(data_dir)
     paths, warnings = known_paths(data_dir, named)
     paths = {file_hash: path for file_hash, path in stored.items() if not is_placeholder(path)} | paths
-    sources = discover(data_dir, paths)
+    own = own_files(data_dir)
     if prove_paths:
-        proven = _prove_new(sources, ledger, paths)
-        if proven:
-            paths |= proven
-            sources = discover(data_dir, paths)
+        paths |= _prove_new(own, ledger, paths)
+    sources = with_older_files(own, paths)
     taken = set(stored.values())
     unnamed = {
         file_hash: paths[file_hash]

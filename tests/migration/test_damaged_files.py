@@ -275,14 +275,14 @@ def test_a_file_that_goes_bad_while_it_is_read_fails_alone(
     scene: Scene, neighbour: Path, migrator: Migrator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = scene.write("/w", [chat("s-1", workspace="/w")])
-    really = open
+    really = os.open
 
     def failing(file: Any, *arguments: Any, **options: Any) -> Any:
         if str(file) == str(path):
             raise OSError(5, "Input/output error")
         return really(file, *arguments, **options)
 
-    monkeypatch.setattr("builtins.open", failing)
+    monkeypatch.setattr(os, "open", failing)
     outcome = migrator("--data-dir", scene.root, "migrate", "--json")
     monkeypatch.undo()
     [error] = outcome.json["errors"]
