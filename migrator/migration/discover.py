@@ -33,6 +33,7 @@ class Source:
     """One file that holds sessions, or should.
 
     :ivar name: what the ledger calls it: relative to the data directory where it lies within, else absolute
+    :ivar place: its whole path
     :ivar kind: a ``workspace`` file, the ``shared`` one of all workspaces, or an ``older`` one inside of a workspace
     :ivar workspace_hash: None for the shared file
     :ivar size: bytes
@@ -40,13 +41,17 @@ class Source:
     """
 
     name: str
-    path: Path
+    place: str
     kind: Kind
     workspace_hash: str | None
     size: int = 0
     mtime_ns: int = 0
     inode: int = 0
     error: str | None = None
+
+    @property
+    def path(self) -> Path:
+        return Path(self.place)
 
 
 def discover(data_dir: DataDir, paths: dict[str, str]) -> list[Source]:
@@ -79,18 +84,18 @@ def with_older_files(own: Sequence[Source], paths: dict[str, str]) -> list[Sourc
     ]
     if not candidates:
         return [*own]
-    seen = {os.path.realpath(source.path) for source in own}
+    seen = {os.path.realpath(source.place) for source in own}
     found = []
     for _, file_hash, older in sorted(candidates):
         if os.path.realpath(older) not in seen:
             seen.add(os.path.realpath(older))
-            found.append(_source(older, Path(older), "older", file_hash))
+            found.append(_source(older, older, "older", file_hash))
     workspaces = [source for source in own if source.kind == "workspace"]
     return [*workspaces, *found, *own[len(workspaces) :]]
 
 
 def _workspace_files(data_dir: DataDir) -> Iterator[Source]:
-    folder = data_dir.sessions
+    folder = os.fspath(data_dir.sessions)
     if not os.path.lexists(folder):
         return
     with os_errors("list", folder), os.scandir(folder) as entries:
@@ -98,12 +103,12 @@ def _workspace_files(data_dir: DataDir) -> Iterator[Source]:
     for name in names:
         stem = name.removesuffix(".json")
         if HASH_PATTERN.fullmatch(stem):
-            yield _source(f"sessions/{name}", folder / name, "workspace", stem)
+            yield _source(f"sessions/{name}", f"{folder}{os.sep}{name}", "workspace", stem)
         else:
             text = name.encode("utf-8", "backslashreplace").decode()  # a name may be any bytes, the ledger holds text
             yield Source(
                 name=f"sessions/{text}",
-                path=folder / name,
+                place=os.path.join(folder, name),
                 kind="workspace",
                 workspace_hash=text.removesuffix(".json"),
                 error="its name is not a workspace's hash (16 hexadecimal digits). "
@@ -114,10 +119,10 @@ def _workspace_files(data_dir: DataDir) -> Iterator[Source]:
 def _shared_file(data_dir: DataDir) -> Source | None:
     if not os.path.lexists(data_dir.shared_sessions):
         return None
-    return _source("sessions.json", data_dir.shared_sessions, "shared", None)
+    return _source("sessions.json", os.fspath(data_dir.shared_sessions), "shared", None)
 
 
-def _source(name: str, path: Path, kind: Kind, file_hash: str | None) -> Source:
+def _source(name: str, path: str, kind: Kind, file_hash: str | None) -> Source:
     error = None
     try:
         found = os.stat(path)

@@ -54,7 +54,7 @@ class LoadJob:
 
 
 def _loaded(loader: Loader, task: LoadTask) -> LoadedPart | None:
-    source = Source(task.name, Path(task.copy), "workspace", task.workspace_hash)
+    source = Source(task.name, task.copy, "workspace", task.workspace_hash)
     loaded = LoadedSource(source, task.source_id)
     found = loader.load_as_written(loaded, task.copy, task.within)
     if found is None:
