@@ -1,7 +1,7 @@
 """A second process of this program, to use a second processor.
 
 It is a help that may be missing: where it can't be started, or dies, its part is done here. It is told what to do, and
-answers, in pickles over pipes; it ends when the pipe does, so that it never outlives this process for long.
+answers, in pickles over pipes; it ends as soon as the pipe does, so that it never works on beside the next run.
 """
 
 from __future__ import annotations
@@ -146,13 +146,22 @@ def serve() -> None:
     standard_input, standard_output, standard_error = range(3)
     answers = os.fdopen(os.dup(standard_output), "wb")
     os.dup2(standard_error, standard_output)  # nothing that prints can spoil the answers
-    with os.fdopen(standard_input, "rb") as questions, suppress(EOFError, OSError):
+    jobs: SimpleQueue[Job] = SimpleQueue()
+    threading.Thread(target=_receive, args=(os.fdopen(standard_input, "rb"), jobs), daemon=True).start()
+    with suppress(OSError):
         while True:
-            job: Job = pickle.load(questions)  # noqa: S301 - what our own process says
             progress = _Progress(answers)
-            result = job.run(progress.seen)
+            result = jobs.get().run(progress.seen)
             progress.tell()
             _send(answers, ("done", result))
+
+
+def _receive(questions: BinaryIO, jobs: SimpleQueue[Job]) -> None:
+    """Queue what comes in; when nothing can come any more the first process is dead, and so is this one at once."""
+    with suppress(EOFError, OSError, pickle.UnpicklingError):
+        while True:
+            jobs.put(pickle.load(questions))  # noqa: S301 - what our own process says
+    os._exit(1)
 
 
 class _Progress:

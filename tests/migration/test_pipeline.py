@@ -240,12 +240,23 @@ def test_within_a_program_that_embeds_python_there_is_none(monkeypatch: pytest.M
     assert second_process.command() is None
 
 
-def test_the_second_process_ends_when_the_first_is_gone(tmp_path: Path) -> None:
+class Endless:
+    """A job that never ends by itself."""
+
+    def run(self, seen: second_process.Seen) -> None:
+        while True:
+            time.sleep(1)
+
+
+@pytest.mark.parametrize("busy", [False, True])
+def test_the_second_process_ends_when_the_first_is_gone(busy: bool, tmp_path: Path) -> None:
     script = (
         "import os, sys, time\n"
         "from migrator.migration import second_process as s\n"
+        "from tests.migration.test_pipeline import Endless\n"
         "s.processors = lambda: 2\n"
         "with s.second_process(wanted=True) as second:\n"
+        f"    {busy} and second.give(Endless())\n"
         "    print(second._process.pid, flush=True)\n"
         "    sys.stdin.read(1)\n"
         "    os.kill(os.getpid(), 9)\n"
