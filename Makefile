@@ -51,10 +51,15 @@ bench-small: $(STAMP) ## measure on the small corpus, so that the benchmarks can
 	@$(BIN)/python -m benchmarks.storage_bench
 	@$(BIN)/python -m benchmarks.startup_bench --size S --runs 3
 
-bench: $(STAMP) ## measure migrations of size S and M against the limit and the rivals, and write docs/benchmarks.md (half an hour)
+bench: $(STAMP) ## measure everything against the limit and the rivals, and write docs/benchmarks.md (an hour)
 	$(say)
 	@$(BIN)/python -m pip install -qq --editable '.[bench]'
-	@$(BIN)/python -m benchmarks.migrate_bench --size S M --write
+	@$(BIN)/python -m benchmarks.migrate_bench --size S M --runs 3 --write
+	@$(BIN)/python -m benchmarks.migrate_bench --size huge --runs 2 --write
+	@$(BIN)/python -m benchmarks.migrate_bench --size tiny tiny-reference --runs 3 --only migrator limit --write
+	@$(BIN)/python -m benchmarks.migrate_bench --growth --runs 2 --write
+	@$(BIN)/python -m benchmarks.storage_bench --size M --write
+	@$(BIN)/python -m benchmarks.startup_bench --write
 
 check: test lint types schema-check wheel-check ## all of the above checks
 

@@ -2,7 +2,7 @@
 
 `python -m benchmarks.migrate_bench --size S [M …] [--runs N] [--only NAME …]` runs every contender as a whole
 process, in turns, so that a disturbance of the machine hits them all, and prints the medians, each also as a
-multiple of the limit's. `--write` puts the result into docs/benchmarks.md with a plot.
+multiple of the limit's. `--write` puts the result into docs/benchmarks.md, in place of the last one of each size.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import fmean, median
 
-from benchmarks import report
-from benchmarks.process import REPOSITORY, Usage, measure
+from benchmarks import record, report
+from benchmarks.process import Usage, measure
 from benchmarks.results import Figures, Growth, Result, SizeResult, Totals
 
 RIVALS = ("json_each", "executemany", "sqlite-utils")
@@ -250,7 +250,7 @@ def main(argv: list[str] | None = None) -> None:
         everything = {"sizes": list(map(asdict, sizes)), "growth": list(map(asdict, growths))}
         options.json.write_text(json.dumps(everything, indent=2) + "\n", encoding="utf-8")
     if options.write:
-        report.write(REPOSITORY / "docs", sizes, growths)
+        record.write(sizes=sizes, growths=growths)
 
 
 if __name__ == "__main__":

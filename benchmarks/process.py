@@ -23,7 +23,7 @@ class Usage:
     cpu_s: float
     """User and system time together."""
     peak_rss_bytes: int
-    """Of the largest single process."""
+    """Of all its processes together, where /proc tells of them; else of the largest one."""
     written_bytes: int | None
     """What went to the block layer, as the kernel counts it; None where it does not say."""
     stdout: str

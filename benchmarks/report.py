@@ -12,7 +12,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.results import Figures, Growth, Result, SizeResult
+from benchmarks.results import Comparison, Figures, Growth, Result, SizeResult
 
 PLOT_NAME = "benchmarks.svg"
 HEADINGS = ("contender", "wall s", "CPU s", "peak MB", "written MB", "database MB", "rows lost")
@@ -26,7 +26,8 @@ of the limit's.
 messages as JSON text in one table, so only its sessions are counted.
 
 The rivals keep no back-up, check nothing and read nothing back; *rows lost* is what their `IGNORE` dropped
-silently. The contenders take turns; time, CPU and bytes are medians over the runs, memory is the largest."""
+silently. The contenders take turns; time, CPU and bytes are medians over the runs. Memory is the largest that all
+processes of a contender held together at one time, looked at 20 times a second; what two of them share counts twice."""
 
 
 def _seconds(value: float, limit: float | None) -> str:
@@ -138,10 +139,25 @@ def print_growth(growths: Sequence[Growth]) -> None:
         print(line)
 
 
-def write(docs: Path, sizes: Sequence[SizeResult], growths: Sequence[Growth]) -> None:
+def print_comparisons(comparisons: Sequence[Comparison]) -> None:
+    """The tables of another benchmark."""
+    console = _console()
+    for comparison in comparisons:
+        table = Table(title=comparison.title, title_justify="left")
+        for heading in comparison.headings:
+            table.add_column(heading, justify="left" if heading == comparison.headings[0] else "right")
+        for row in comparison.rows:
+            table.add_row(*row)
+        console.print(comparison.note, markup=False, soft_wrap=True)
+        console.print(table)
+
+
+def write(
+    docs: Path, sizes: Sequence[SizeResult], growths: Sequence[Growth], comparisons: dict[str, list[Comparison]]
+) -> None:
     """Write `benchmarks.md` and its plot into `docs`."""
     docs.mkdir(exist_ok=True)
-    (docs / "benchmarks.md").write_text(_markdown(sizes, growths), encoding="utf-8")
+    (docs / "benchmarks.md").write_text(_markdown(sizes, growths, comparisons), encoding="utf-8")
     plot(docs / PLOT_NAME, sizes, growths)
 
 
@@ -152,23 +168,23 @@ def _facts() -> str:
     )
 
 
-def _markdown(sizes: Sequence[SizeResult], growths: Sequence[Growth]) -> str:
+def _markdown(sizes: Sequence[SizeResult], growths: Sequence[Growth], comparisons: dict[str, list[Comparison]]) -> str:
     blocks = ["# Benchmarks", _facts(), f"![wall times]({PLOT_NAME})", MEANINGS.replace("\n`", "\n\n`")]
     for size in sizes:
-        blocks += [f"## {_title(size)}", _markdown_table(size), *_stage_lines(size)]
+        rows = [_cells(result, size.of("limit")) for result in size.results]
+        blocks += [f"## {_title(size)}", _markdown_table(HEADINGS, rows), *_stage_lines(size)]
     blocks += _many_files_lines(sizes)
     if growths:
         blocks += ["## Growth", *_growth_lines(growths)]
-    sizes_given = " ".join(size.size for size in sizes)
-    command = "python -m benchmarks.migrate_bench" + (f" --size {sizes_given}" if sizes else "")
-    command += (" --growth" if growths else "") + " --write"
-    blocks.append(f"To measure again: `pip install -e '.[bench]'`, then `{command}`.")
+    for several in comparisons.values():
+        for one in several:
+            blocks += [f"## {one.title}", one.note, _markdown_table(one.headings, one.rows)]
+    blocks.append("`make bench` measures all of this again and writes this page.")
     return "\n\n".join(blocks) + "\n"
 
 
-def _markdown_table(size: SizeResult) -> str:
-    rows = [list(HEADINGS), ["---"] + ["---:"] * (len(HEADINGS) - 1)]
-    rows += [_cells(result, size.of("limit")) for result in size.results]
+def _markdown_table(headings: Sequence[str], cells: Sequence[Sequence[str]]) -> str:
+    rows = [[*headings], ["---"] + ["---:"] * (len(headings) - 1), *cells]
     return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows)
 
 

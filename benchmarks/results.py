@@ -64,3 +64,16 @@ class Growth:
     """File size in bytes, wall time in seconds, peak memory in bytes."""
     wall_exponent: float
     rss_exponent: float
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What another benchmark shows, ready to be printed.
+
+    :ivar note: what was measured, in a sentence or two
+    """
+
+    title: str
+    note: str
+    headings: list[str]
+    rows: list[list[str]]

@@ -19,11 +19,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-from rich.console import Console
-from rich.table import Table
-
 import migrator
+from benchmarks import record, report
 from benchmarks.process import measure
+from benchmarks.results import Comparison
+
+HEADINGS = (
+    "corpus",
+    "python -c pass",
+    "migrate, nothing to do",
+    "ratio",
+    "import migrator",
+    "needs_migration() before: first / median (answer)",
+    "after",
+)
+NOTE = (
+    "Whole processes, in turns; and the first and the median time of `needs_migration()` within one process, before "
+    "the migration and after it."
+)
 
 # Runs in a fresh interpreter, so that the import and the first call are cold. Prints milliseconds as JSON.
 NEEDS_MIGRATION = """
@@ -117,18 +130,17 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--runs", type=int, default=15, help="of each command (default 15)")
     parser.add_argument("--migrator", default=f"{shlex.quote(sys.executable)} -m migrator", metavar="COMMAND")
     parser.add_argument("--work", type=Path, help="where the corpora go")
+    parser.add_argument("--write", action="store_true", help="write the result into docs/benchmarks.md")
     options = parser.parse_args(argv)
     # As pip does at an install; without it an editable checkout pays for compiling at every start.
     compileall.compile_dir(Path(migrator.__file__).parent, quiet=1)
-    table = Table(title="start-up, milliseconds", title_justify="left")
-    for heading in ("corpus", "python -c pass", "migrate, nothing to do", "ratio", "import migrator"):
-        table.add_column(heading, justify="right")
-    table.add_column("needs_migration() before: first / median (answer)", justify="right")
-    table.add_column("after", justify="right")
-    for size in options.size:
-        table.add_row(*_row(measure_startup(size, shlex.split(options.migrator), options.runs, options.work)))
-    # A pipe has no width to fit into; folded columns would be useless there.
-    Console(width=None if sys.stdout.isatty() else 140).print(table)
+    rows = [
+        _row(measure_startup(size, shlex.split(options.migrator), options.runs, options.work)) for size in options.size
+    ]
+    comparison = Comparison("Start-up, milliseconds", NOTE, list(HEADINGS), rows)
+    report.print_comparisons([comparison])
+    if options.write:
+        record.write(comparisons={"startup": [comparison]})
 
 
 if __name__ == "__main__":

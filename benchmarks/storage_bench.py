@@ -19,11 +19,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-from rich.console import Console
-from rich.table import Table
-
+from benchmarks import record, report
 from benchmarks.corpus import shape_of, workspace_hash, workspace_path, write_corpus
-from benchmarks.results import Totals
+from benchmarks.results import Comparison, Totals
 from migrator import SessionFilters, migrate, open_storage, resolve_data_dir
 from migrator.document import ChatMessage
 from migrator.storage.json_files import JsonStorage
@@ -214,21 +212,21 @@ def _fetch(connection: sqlite3.Connection, statements: Sequence[str], value: obj
         connection.execute(statement, (value,)).fetchall()
 
 
-def _print(title: str, headings: tuple[str, str], lines: Sequence[Line], *, slower: bool, judged: bool = True) -> None:
-    table = Table(title=title, title_justify="left")
-    for heading in ("operation", *headings, "ratio", "goal"):
-        table.add_column(heading, justify="left" if heading == "operation" else "right")
+def _table(headings: tuple[str, str], lines: Sequence[Line], *, slower: bool, judged: bool = True) -> list[list[str]]:
+    rows = [["operation", *headings, "ratio", "goal"]]
     for line in lines:
         goal = f"at most {line.goal:g}" if slower else f"at least {line.goal:g}"
         reached = line.ratio <= line.goal if slower else line.ratio >= line.goal
-        table.add_row(
-            line.name,
-            f"{line.first * 1000:,.2f} ms",
-            f"{line.second * 1000:,.2f} ms",
-            f"{line.ratio:,.2f}",
-            f"{goal}{' (missed)' if judged and not reached else ''}",
+        rows.append(
+            [
+                line.name,
+                f"{line.first * 1000:,.2f} ms",
+                f"{line.second * 1000:,.2f} ms",
+                f"{line.ratio:,.2f}",
+                f"{goal}{' (missed)' if judged and not reached else ''}",
+            ]
         )
-    Console(width=100).print(table)
+    return rows
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -236,17 +234,30 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--size", default=SMALL, metavar="SIZE", help="as benchmarks.corpus has them (default small)")
     parser.add_argument("--runs", type=int, default=RUNS, help="of the slower side of each pair (default %(default)s)")
     parser.add_argument("--work", type=Path, help="where corpora and copies go, several times their size")
+    parser.add_argument("--write", action="store_true", help="write the result into docs/benchmarks.md")
     options = parser.parse_args(argv)
     with ExitStack() as stack:
         made, listed = (stack.enter_context(stores(size, options.work)) for size in (options.size, LISTED))
         totals = made.totals
         bare = against_bare(listed, options.runs)
         lines = against_json(made, listed, options.runs)
-    print(f"{totals.sessions:,} sessions, {totals.messages:,} messages in {totals.files} files; {totals.bytes:,} bytes")
-    _print(
-        "JSON store and SQLite store", ("JSON", "SQLite"), lines, slower=False, judged=totals.messages >= GOAL_MESSAGES
+    data = (
+        f"{totals.sessions:,} sessions, {totals.messages:,} messages in {totals.files} files; {totals.bytes:,} bytes."
     )
-    _print("SQLite store and bare sqlite3", ("store", "bare"), bare, slower=True)
+    both = _table(("JSON", "SQLite"), lines, slower=False, judged=totals.messages >= GOAL_MESSAGES)
+    beside = _table(("store", "bare"), bare, slower=True)
+    comparisons = [
+        Comparison("JSON store and SQLite store", data, both[0], both[1:]),
+        Comparison(
+            "SQLite store and bare sqlite3",
+            "What the store takes to give documents, beside what bare `sqlite3` takes to fetch their rows.",
+            beside[0],
+            beside[1:],
+        ),
+    ]
+    report.print_comparisons(comparisons)
+    if options.write:
+        record.write(comparisons={"storage": comparisons})
 
 
 if __name__ == "__main__":
