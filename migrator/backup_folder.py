@@ -28,8 +28,8 @@ def stamp() -> str:
 
 @contextmanager
 def working_folder(backups: Path) -> Iterator[Path]:
-    """A private folder to fill; removed in the end, unless it got a name."""
-    working = backups / f"{INCOMPLETE}{stamp()}-{os.getpid()}"
+    """A private folder to fill, which nobody else fills; removed in the end, unless it got a name."""
+    working = backups / f"{INCOMPLETE}{stamp()}-{os.getpid()}-{os.urandom(4).hex()}"
     try:
         durable.make_private_folder(working)
         yield working

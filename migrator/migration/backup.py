@@ -155,6 +155,7 @@ class BackingUp:
             raise AssertionError("nothing was copied")
         earlier = self._proving.result()
         if earlier is not None:
+            durable.remove_folder(self._working)  # the publishing may need the space
             return Backup(earlier, self.copies, self.unreadable)
         now, fingerprint = stamp(), _fingerprint(self.copies)
         manifest = _manifest(self._data_dir, now, fingerprint, self.copies, self.unreadable)

@@ -89,6 +89,29 @@ def flip_a_bit(file: Path) -> None:
     file.write_bytes(content)
 
 
+def test_the_copy_of_the_database_has_nothing_else_in_its_folder(rolled_back, run, monkeypatch):
+    monkeypatch.setattr("migrator.backup_folder.stamp", lambda: "20260101T000000Z")  # everything in one second
+    assert run("migrate", "--progress", "none").code == 0
+    (copy,) = (rolled_back.root / "backups").glob("*-database-rolled-back")
+    assert sorted(path.name for path in copy.iterdir()) == ["SHA256SUMS", "manifest.json", "sessions.db"]
+    assert run("backups", "verify").code == 0
+
+
+def test_copies_that_an_earlier_backup_has_are_gone_before_anything_is_published(rolled_back, run, monkeypatch):
+    from migrator.migration.run import Run
+
+    publish, found = Run.publish, []
+
+    def looked_at(self, staged):
+        found.extend((rolled_back.root / "backups").glob(".incomplete-*"))
+        return publish(self, staged)
+
+    monkeypatch.setattr(Run, "publish", looked_at)
+    assert run("migrate", "--progress", "none").code == 0
+    assert len([path for path in (rolled_back.root / "backups").iterdir() if "database" not in path.name]) == 1
+    assert found == []
+
+
 def test_list_tells_kind_number_and_size(migrated, run):
     database_backup(migrated)
     files, database = run("backups", "list", "--json").json["backups"]
