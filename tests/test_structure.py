@@ -140,6 +140,8 @@ def test_the_library_never_prints_and_never_exits(name):
     forbidden = {"print", "input", "exit", "quit", "sys.exit", "os._exit", "sys.stdout"}
     if name == "migrator.__main__":
         forbidden -= {"sys.exit"}
+    if name == "migrator.migration.second_process":
+        forbidden -= {"os._exit"}  # of the process that is its own, when nobody is left who could want anything of it
     assert not forbidden & set(calls(name))
 
 
