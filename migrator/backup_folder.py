@@ -15,6 +15,7 @@ from typing import Any
 
 from migrator import durable
 from migrator.exact_json import pretty
+from migrator.private import make_private
 
 SUMS = "SHA256SUMS"
 MANIFEST = "manifest.json"
@@ -32,6 +33,7 @@ def working_folder(backups: Path) -> Iterator[Path]:
     working = backups / f"{INCOMPLETE}{stamp()}-{os.getpid()}-{os.urandom(4).hex()}"
     try:
         durable.make_private_folder(working)
+        make_private(backups)
         yield working
     finally:
         durable.remove_folder(working)

@@ -26,6 +26,7 @@ LAYERS = [
         "migrator.as_written",
         "migrator.backup_folder",
         "migrator.durable",
+        "migrator.private",
         "migrator.resources",
     ),
     ("migrator.database",),

@@ -13,6 +13,7 @@ from pathlib import Path
 from migrator import durable
 from migrator.data_dir import BESIDE_DATABASE
 from migrator.errors import ConnectionFailed, StorageIOError, sqlite_errors
+from migrator.private import is_open_to_others, make_private
 
 MINIMUM_SQLITE = (3, 37, 0)  # STRICT tables
 BUSY_TIMEOUT = 5.0  # seconds, as the app has it
@@ -41,6 +42,9 @@ def connect(
 
     On a network file system the journal is DELETE and syncs are FULL instead.
 
+    What others may read of a database that we are going to write to becomes private first: the app makes it as the
+    umask has it, and SQLite gives its log the same mode.
+
     :param create: make a private (0600) file where there is none
     :param timeout: seconds to wait for another connection's lock
     :param cache_size: as in the PRAGMA: pages, or KiB where negative
@@ -56,6 +60,8 @@ def connect(
             if not create:
                 raise ConnectionFailed(f"There is no database at {path}.", hint="Run 'migrator migrate' to make it.")
             _make_empty(path)
+        if not read_only:
+            _narrow(path)
         # A reader that may write cleans up behind itself: a read-only one leaves its -wal and -shm files.
         mode = "ro" if read_only and not os.access(path, os.W_OK) else "rw"
         with sqlite_errors("open anything", path):
@@ -85,6 +91,13 @@ def _make_empty(path: Path) -> None:
     except StorageIOError:
         if not path.exists():  # else another process was faster
             raise
+
+
+def _narrow(path: Path) -> None:
+    path = Path(os.path.realpath(path))
+    if is_open_to_others(path):
+        for suffix in BESIDE_DATABASE:
+            make_private(path.with_name(path.name + suffix))
 
 
 def _configure(

@@ -20,6 +20,7 @@ def rehearsal(data_dir: DataDir) -> Iterator[DataDir]:
     beside = data_dir.root if os.access(data_dir.root, os.W_OK) else None
     with os_errors("make a scratch folder in", beside or tempfile.gettempdir()):
         folder = Path(tempfile.mkdtemp(prefix=".rehearsal-", dir=beside))
+        os.chmod(folder, 0o700)  # whatever the umask left of it
     try:
         scratch = data_dir.rehearsal(folder)
         if data_dir.database.exists():

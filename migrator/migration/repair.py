@@ -20,8 +20,9 @@ from migrator.migration.backups import backup_of, is_inside, read_manifest
 from migrator.migration.ledger import LedgerEntry, read_ledger
 from migrator.migration.lock import exclusive
 from migrator.migration.report import Listener, ignore_progress
-from migrator.migration.surroundings import leftovers, make_private, remove_leftover, too_open, wrong_flag
+from migrator.migration.surroundings import leftovers, remove_leftover, too_open, wrong_flag
 from migrator.migration.verify import VerifyReport, integrity_problems, verify
+from migrator.private import make_private
 from migrator.storage.flag import write_flag
 
 # What integrity_check says of an index that does not fit its table; of anything else it says other things.
@@ -58,21 +59,17 @@ def repair(data_dir: DataDir) -> list[str]:
             state, entries = _recorded(data_dir.database)
         done += _repair_copies(data_dir, entries)
         done += _repair_flag(data_dir, state)
-        done += [made for path in too_open(data_dir) if (made := _made_private(path))]
+        done += [
+            f"made {path} private: only you may use it now"
+            for path in too_open(data_dir)
+            if make_private(path)  # somebody else's stays; verify goes on telling
+        ]
     return done
 
 
 def _removed(path: Path) -> str:
     remove_leftover(path)
     return f"removed {path}, which a dead run had left"
-
-
-def _made_private(path: Path) -> str | None:
-    try:
-        make_private(path)
-    except OSError:
-        return None  # somebody else's; verify goes on telling
-    return f"made {path} private: only you may use it now"
 
 
 def _recorded(path: Path) -> tuple[State, list[LedgerEntry]]:

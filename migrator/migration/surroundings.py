@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import stat
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +15,7 @@ from migrator.errors import BackupError
 from migrator.migration.backups import NAME, backup_folders, names_in, read_manifest
 from migrator.migration.lock import lock_holder
 from migrator.migration.write_back import SCRATCH
+from migrator.private import is_open_to_others
 from migrator.storage.flag import Backend, read_flag
 from migrator.storage.switch import effective_backend
 
@@ -105,9 +105,7 @@ def wrong_flag(data_dir: DataDir, state: State) -> Backend | None:
 
 def too_open(data_dir: DataDir) -> list[Path]:
     """The files and folders of ours that anybody but their owner may use."""
-    if os.name == "nt":
-        return []  # its files inherit who may use them from the user's folder
-    return [path for path in _ours(data_dir) if _is_open(path)]
+    return [path for path in _ours(data_dir) if is_open_to_others(path)]
 
 
 def _ours(data_dir: DataDir) -> Iterator[Path]:
@@ -120,19 +118,3 @@ def _ours(data_dir: DataDir) -> Iterator[Path]:
         yield folder
         for parent, folders, files in os.walk(folder):
             yield from (Path(parent, name) for name in folders + files)
-
-
-def _is_open(path: Path) -> bool:
-    try:
-        found = path.lstat()
-    except OSError:
-        return False
-    return not stat.S_ISLNK(found.st_mode) and bool(found.st_mode & 0o077)
-
-
-def make_private(path: Path) -> None:
-    """Take everybody but the owner out of a file's or a folder's mode.
-
-    :raises OSError: it is not ours to change
-    """
-    path.chmod(stat.S_IMODE(path.lstat().st_mode) & 0o700)
