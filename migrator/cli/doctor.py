@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import click
 
@@ -11,22 +12,38 @@ from migrator.data_dir import DataDir
 
 
 @click.command("doctor", short_help="Look for everything that could be wrong.")
+@click.option(
+    "--report",
+    "target",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="Also write a report for whoever helps you: counts, states and versions, with hashes for every name.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print it as one JSON object.")
 @click.pass_obj
-def doctor_command(resolve: Callable[[], DataDir], as_json: bool) -> int:
+def doctor_command(resolve: Callable[[], DataDir], target: Path | None, as_json: bool) -> int:
     """Look at the machine and the data directory, and tell what mends each problem.
 
     Changes nothing. Exit code 3 if something needs you.
+
+    The report that --report writes holds no word of a chat, a task, a path or a branch, and no name of a file.
     """
     from migrator.migration.doctor import examine, summary
 
-    report = examine(resolve())
+    data_dir = resolve()
+    report = examine(data_dir)
+    if target is not None:
+        from migrator.migration.support_report import write_support_report
+
+        write_support_report(data_dir, report, target)
     if as_json:
-        print_json(report.to_json())
+        print_json(report.to_json() | ({"report": str(target)} if target else {}))
         return report.exit_code
     for finding in report.findings:
         click.echo(f"{finding.level:<8} {finding.subject}: {plain(finding.message)}")
         if finding.command and finding.level != "ok":
             click.echo(f"         run: {plain(finding.command)}")
     click.echo(summary(report))
+    if target is not None:
+        click.echo(f"The report is in {plain(str(target))}; look into it before you pass it on.")
     return report.exit_code

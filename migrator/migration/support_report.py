@@ -1,0 +1,281 @@
+"""What somebody who helps from afar needs to know: counts, states and versions, and not one word of the user's."""
+
+from __future__ import annotations
+
+import errno
+import importlib.metadata
+import os
+import platform
+import shutil
+import sqlite3
+import stat
+import sys
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from migrator import durable
+from migrator._version import __version__
+from migrator.data_dir import BESIDE_DATABASE, DATA_DIR_VARIABLE, DATABASE_VARIABLE, DataDir
+from migrator.database import queries, schema
+from migrator.database.connection import connect, network_file_system
+from migrator.errors import MigratorError, StorageIOError, sqlite_errors
+from migrator.exact_json import pretty
+from migrator.migration.backups import list_backups
+from migrator.migration.discover import Source
+from migrator.migration.doctor import DoctorReport, Finding
+from migrator.migration.ledger import LedgerEntry
+from migrator.migration.quarantine import QuarantinedItem, list_quarantine
+from migrator.migration.redact import COMMANDS, Redaction, cause_of, place_of
+from migrator.migration.status import status_of
+from migrator.migration.surroundings import leftovers, strangers, too_open
+from migrator.migration.survey import survey
+from migrator.storage.flag import read_flag
+from migrator.storage.switch import BACKEND_VARIABLE
+
+_ABOUT = (
+    "What migrator found, for whoever helps. Nothing that you or your programs wrote is in it: no text, path or name. "
+    "What begins with a number sign stands for one, the same everywhere in this report."
+)
+_PACKAGES = ("click", "filelock", "jsonschema", "jsonschema-rs", "msgspec", "orjson", "rich", "sqlite-utils")
+_ITEMS = 200  # of a kind; what is amiss shows in fewer
+
+Facts = dict[str, Any]
+
+
+def write_support_report(data_dir: DataDir, examined: DoctorReport, target: Path) -> None:
+    """Write a new file with everything that helps and nothing of what the user wrote, as a JSON object.
+
+    :raises StorageIOError: the file exists, or can't be written
+    """
+    if os.path.lexists(target):
+        raise StorageIOError(f"{target} exists already; a report overwrites nothing.", hint="Name a new file.")
+    durable.write_new(target, [pretty(support_report(data_dir, examined)).encode(), b"\n"])
+    durable.sync_folder(Path(os.path.abspath(target)).parent)
+
+
+def support_report(data_dir: DataDir, examined: DoctorReport) -> Facts:
+    """The report as a JSON object, redacted. What can't be looked at is told as the error that it gives."""
+    facts: Facts = {"about": _ABOUT, "format": 1, "made_at": datetime.now(UTC).isoformat(timespec="seconds")}
+    facts |= _machine()
+    facts["findings"] = [
+        {"level": found.level, "subject": found.subject, "cause": cause_of(found.message), "command": _command(found)}
+        for found in examined.findings
+    ]
+    sections: dict[str, Callable[[DataDir], Any]] = {
+        "data_directory": _folder,
+        "database": _database,
+        "workspaces": _workspaces,
+        "files": _files,
+        "quarantine": _quarantine,
+        "backups": _backups,
+        "surroundings": _surroundings,
+        "trial": _trial,
+    }
+    for name, look in sections.items():
+        facts[name] = _guarded(look, data_dir)
+    redacted: Facts = Redaction().redacted(facts)
+    return redacted
+
+
+def _command(finding: Finding) -> str | None:
+    command = finding.command if finding.level != "ok" else None
+    return command and next((known for known in COMMANDS if command.startswith(known)), command)
+
+
+def _guarded(look: Callable[[DataDir], Any], data_dir: DataDir) -> Any:
+    try:
+        return look(data_dir)
+    except (MigratorError, OSError) as error:
+        return {"error": _told(error)}
+
+
+def _told(error: BaseException) -> Facts:
+    """An error by its type and what caused it."""
+    number = error.errno if isinstance(error, OSError) else None
+    told: Facts = {
+        "type": type(error).__name__,
+        "cause": cause_of(str(error)),
+        "errno": errno.errorcode.get(number or 0),
+    }
+    return told | ({"because": _told(error.__cause__)} if error.__cause__ else {})
+
+
+def _machine() -> Facts:
+    versions = {name: _version_of(name) for name in _PACKAGES}
+    return {
+        "migrator": __version__,
+        "python": platform.python_version(),
+        "implementation": platform.python_implementation(),
+        "system": platform.system(),
+        "machine": platform.machine(),
+        "encoding": sys.getfilesystemencoding(),
+        "sqlite": sqlite3.sqlite_version,
+        "packages": versions,
+        "settings": {name: name in os.environ for name in (DATA_DIR_VARIABLE, DATABASE_VARIABLE, BACKEND_VARIABLE)},
+    }
+
+
+def _version_of(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _folder(data_dir: DataDir) -> Facts:
+    found = data_dir.root.stat()
+    return {
+        "name": str(data_dir.root),
+        "mode": oct(stat.S_IMODE(found.st_mode)),
+        "own": os.name == "nt" or found.st_uid == os.getuid(),
+        "free_bytes": shutil.disk_usage(data_dir.root).free,
+        "network": network_file_system(data_dir.root / "any"),
+        "mapping": data_dir.workspace_mapping.exists(),
+        "backend": read_flag(data_dir.flag),
+    }
+
+
+def _database(data_dir: DataDir) -> Facts | None:
+    path = data_dir.database
+    if not path.exists():
+        return None
+    beside = [path.with_name(path.name + suffix) for suffix in BESIDE_DATABASE]
+    facts: Facts = {
+        "name": str(path),
+        "in_data_directory": path.parent == data_dir.root,
+        "mode": oct(stat.S_IMODE(path.stat().st_mode)),
+        "bytes": [file.stat().st_size if file.exists() else None for file in beside],
+        "network": network_file_system(path),
+    }
+    with closing(connect(path, read_only=True)) as connection, sqlite_errors("look around", path):
+        facts["journal_mode"] = connection.execute("PRAGMA journal_mode").fetchone()[0]
+        for setting in ("page_size", "page_count", "freelist_count", "user_version", "application_id"):
+            facts[setting] = connection.execute(f"PRAGMA {setting}").fetchone()[0]
+        version = schema.require_known(connection, path)
+        facts["schema_version"] = version
+        facts["schema_differences"] = len(schema.differences(connection, version)) if version else 0
+        if version:
+            facts["sessions"] = connection.execute(queries.SESSION_COUNT).fetchone()[0]
+            facts["instances"], facts["messages"] = connection.execute(queries.CHILD_COUNTS).fetchone()
+    return facts
+
+
+def _workspaces(data_dir: DataDir) -> Facts:
+    status = status_of(data_dir)
+    return {
+        "authority": status.authority,
+        "backend": status.backend,
+        "migration_status": status.migration_status,
+        "needs_migration": status.needs_migration,
+        "warnings": len(status.warnings),
+        "count": len(status.workspaces),
+        "first": [
+            {
+                "name": workspace.hash,
+                "path": workspace.path,
+                "state": workspace.state,
+                "sessions": workspace.sessions,
+                "instances": workspace.instances,
+                "messages": workspace.messages,
+                "quarantined": workspace.quarantined,
+                "cause": workspace.error and (cause_of(workspace.error) or workspace.error),
+            }
+            for workspace in status.workspaces[:_ITEMS]
+        ],
+    }
+
+
+def _files(data_dir: DataDir) -> Facts:
+    found = survey(data_dir)
+    work = {source.name: "pending" for source in found.work.pending}
+    sources = [*found.work.pending, *found.work.known]
+    gone = [entry for name, entry in found.ledger.items() if name not in {source.name for source in sources}]
+    return {
+        "count": len(sources),
+        "bytes": sum(source.size for source in sources),
+        "pending": len(found.work.pending),
+        "gone": [_entry(entry) for entry in gone[:_ITEMS]],
+        "first": [
+            _source(source) | {"pending": source.name in work} | _entry(found.ledger.get(source.name))
+            for source in sources[:_ITEMS]
+        ],
+    }
+
+
+def _source(source: Source) -> Facts:
+    told = source.error and (cause_of(source.error) or source.error)
+    return {"name": source.name, "kind": source.kind, "bytes": source.size, "cause": told}
+
+
+def _entry(entry: LedgerEntry | None) -> Facts:
+    if entry is None:
+        return {"ledger": None}
+    return {
+        "ledger": {
+            "name": entry.source,
+            "status": entry.status,
+            "bytes": entry.size,
+            "sessions": entry.sessions,
+            "instances": entry.instances,
+            "messages": entry.messages,
+            "quarantined": entry.quarantined,
+            "backup": entry.backup,
+            "cause": entry.error and (cause_of(entry.error) or entry.error),
+            "updated_at": entry.updated_at,
+        }
+    }
+
+
+def _quarantine(data_dir: DataDir) -> Facts | None:
+    if not data_dir.database.exists():
+        return None
+    items = list_quarantine(data_dir)
+    return {"count": len(items), "first": [_item(item) for item in items[:_ITEMS]]}
+
+
+def _item(item: QuarantinedItem) -> Facts:
+    return {
+        "reason": item.reason,
+        "bytes": item.size,
+        "file": item.source,
+        "workspace": item.workspace_hash,
+        "problem_count": len(item.problems),
+        "problems": [
+            {"where": place_of(problem.pointer), "cause": cause_of(problem.found)} for problem in item.problems[:10]
+        ],
+    }
+
+
+def _backups(data_dir: DataDir) -> list[Facts]:
+    return [
+        {
+            "name": backup.name,
+            "kind": backup.kind,
+            "files": backup.files,
+            "bytes": backup.bytes,
+            "state": backup.state,
+            "cause": backup.error and cause_of(backup.error),
+        }
+        for backup in list_backups(data_dir)[-_ITEMS:]
+    ]
+
+
+def _surroundings(data_dir: DataDir) -> Facts:
+    return {
+        "leftovers": len(leftovers(data_dir)),
+        "strangers": len(strangers(data_dir)),
+        "too_open": len(too_open(data_dir)),
+    }
+
+
+def _trial(data_dir: DataDir) -> Facts | None:
+    if not data_dir.hybrid_journal.exists():
+        return None
+    from migrator.storage.hybrid import read_trial  # only a trial of both stores pays for its loading
+
+    trial = read_trial(data_dir.hybrid_journal)
+    return None if trial is None else asdict(trial)
