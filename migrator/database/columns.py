@@ -30,3 +30,10 @@ LEDGER_COLUMNS = (
     "source", "workspace_hash", "status", "size", "mtime_ns", "inode", "sha256", "sessions", "instances", "messages",
     "quarantined", "digest", "backup", "error", "created_at", "updated_at",
 )  # fmt: skip
+RUN_COLUMNS = (
+    "ended_at", "program_version", "files", "failed_files", "bytes", "database_bytes", "migrated", "merged",
+    "quarantined", "failed", "instances", "messages", "duration_ms", "stages", "backup",
+)  # fmt: skip
+SHARE_COLUMNS = (
+    "source_id", "workspace_hash", "migrated", "merged", "quarantined", "failed", "instances", "messages",
+)  # fmt: skip

@@ -14,8 +14,10 @@ from migrator.database.columns import (
     MESSAGE_COLUMNS,
     PLAIN_MESSAGE_COLUMNS,
     QUARANTINE_COLUMNS,
+    RUN_COLUMNS,
     RUNTIME_COLUMNS,
     SESSION_COLUMNS,
+    SHARE_COLUMNS,
     SUMMARY_COLUMNS,
 )
 
@@ -364,6 +366,7 @@ EMPTY_FOR_ANOTHER_RUN = (
     "DELETE FROM main.session_runtime_mix",
     "DELETE FROM main.sessions",
     "DELETE FROM main.workspaces",
+    "DELETE FROM main.migration_shares",
     "DELETE FROM main.migration_ledger",
 )
 
@@ -385,6 +388,12 @@ FAIL_KNOWN_SOURCE = """
 RECORD_STAGED_SOURCE = f"""
     INSERT INTO migration_ledger (id, {", ".join(LEDGER_COLUMNS)}) VALUES (?, {", ".join("?" * len(LEDGER_COLUMNS))})
 """
+# What a run brought.
+DATABASE_BYTES = "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size"
+RECORD_RUN = _insert("migration_runs", RUN_COLUMNS)
+RECORD_SHARE = _insert("migration_shares", SHARE_COLUMNS)
+FORGET_SHARES = "DELETE FROM migration_shares WHERE source_id = ?"
+
 TOUCH_SOURCE = "UPDATE migration_ledger SET size = ?, mtime_ns = ?, inode = ? WHERE source = ?"
 FAILED_WORKSPACES = """
     SELECT workspace_hash FROM migration_ledger

@@ -71,6 +71,7 @@ class LoadedSource:
     :ivar digest: of its valid documents in file order, as they were read back
     :ivar blank: the file holds nothing at all, not even an empty array
     :ivar error: why the whole file failed; then nothing of it is in the staging database
+    :ivar unread: of a file that failed: the sessions that precede what is wrong with it
     :ivar rejected: the first few quarantined elements: index, and what is wrong
     """
 
@@ -82,6 +83,7 @@ class LoadedSource:
     counts: dict[str, Counts] = field(default_factory=dict)
     digest: str = ""
     error: str | None = None
+    unread: int = 0
     salvaged: bool = False
     blank: bool = False
     rejected: list[tuple[int, str]] = field(default_factory=list)
@@ -159,6 +161,7 @@ class Loader:
                 self._keep_tail(loaded, copy, error)
                 return
             self._rows.forget_source()
+            loaded.unread = loaded.elements
             loaded.forget()
             loaded.error = str(error)
 

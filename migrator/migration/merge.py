@@ -64,11 +64,11 @@ class Version:
 class MergeResult:
     """What a merge did.
 
-    :ivar conflicts: sessions that changed on both sides
+    :ivar conflicts: how many sessions changed on both sides, by workspace hash
     :ivar expected: the digest that each session written must read back with, by its key
     """
 
-    conflicts: int = 0
+    conflicts: Counter[str] = field(default_factory=Counter)
     expected: dict[str, bytes] = field(default_factory=dict)
 
 
@@ -208,7 +208,7 @@ class Merge:
         position = next_position(self._main, workspace_id, workspace_hash)
         row = quarantine_row(self._source_id, workspace_hash, position, rejected, base=started_from)
         self._main.execute(queries.INSERT_QUARANTINE, row)
-        self.result.conflicts += 1
+        self.result.conflicts[workspace_hash] += 1
 
     def _merge_quarantine(self) -> None:
         """What is broken in the file now comes in; what has become a valid session there goes.

@@ -66,8 +66,8 @@ def messages_of(loaded: LoadedSource) -> list[str]:
 def conflict_messages(merged: dict[str, MergeResult]) -> list[str]:
     """What the user should read about sessions that were changed on both sides."""
     return [
-        f"{name}: {result.conflicts} session(s) changed both in the file and in SQLite; SQLite's version stays, "
-        "the file's is in quarantine ('migrator quarantine list')."
+        f"{name}: {result.conflicts.total()} session(s) changed both in the file and in SQLite; SQLite's version "
+        "stays, the file's is in quarantine ('migrator quarantine list')."
         for name, result in merged.items()
         if result.conflicts
     ]
@@ -95,7 +95,7 @@ def workspace_reports(loaded: LoadedSource, merged: MergeResult | None, paths: d
             sessions=counts.sessions,
             instances=counts.instances,
             messages=counts.messages,
-            quarantined=counts.quarantined + (merged.conflicts if merged else 0),
+            quarantined=counts.quarantined + (merged.conflicts[file_hash] if merged else 0),
             sources=(source.name,),
         )
         for file_hash, counts in loaded.counts.items()

@@ -22,6 +22,7 @@ from migrator.migration import ledger
 from migrator.migration.load import LoadedSource
 from migrator.migration.merge import Merge, MergeResult
 from migrator.migration.readback import source_digest
+from migrator.migration.run_record import RunFacts, Share, record_run, shares_of, untold
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class Publication:
 
     :ivar staging: the staging database, closed and verified
     :ivar entries: the ledger's row for each source, by its name
-    :ivar backup: the backup's folder
+    :ivar facts: what the run knows of itself
     :ivar in_trial: both stores run, so that a workspace's own file has the sessions of its other files as well
     """
 
@@ -38,7 +39,7 @@ class Publication:
     database: Path
     loaded: Sequence[LoadedSource]
     entries: dict[str, dict[str, Any]]
-    backup: Path
+    facts: RunFacts
     data_dir: Path
     in_trial: bool
 
@@ -67,12 +68,12 @@ def publish_into(publication: Publication, seen: Callable[[str, int], None]) -> 
     path = publication.database
     connection = connect(path, create=True)
     try:
-        upgrade(connection, path, publication.backup.parent)
+        upgrade(connection, path, publication.facts.backup.parent)
         with sqlite_errors("attach the staging database", path):
             connection.execute("PRAGMA synchronous = FULL")  # what the flag will point at must survive a power cut
             connection.execute(queries.ATTACH_STAGING, (publication.staging.absolute().as_uri(),))
         if read_state(connection, path).status == "rolled_back":
-            back_up_database(connection, path, publication.backup.parent, "rolled-back")
+            back_up_database(connection, path, publication.facts.backup.parent, "rolled-back")
         with transaction(connection, path, "publish the migrated sessions"):
             merged = _Publisher(connection, publication, seen).run()
         with sqlite_errors("detach the staging database", path):
@@ -94,26 +95,31 @@ class _Publisher:
         self._start_over_after_a_rollback()
         self._main.execute(queries.SET_STATUS, ("in_progress",))
         new: list[tuple[LoadedSource, int]] = []
+        found: list[tuple[LoadedSource, Share]] = []
         for loaded in self._publication.loaded:
             if loaded.error and self._is_recorded(loaded):
                 ledger.record_failure(self._main, self._publication.entries[loaded.source.name])
+                found += [(loaded, share) for share in shares_of(loaded)]
                 continue
             source_id = ledger.record(self._main, self._publication.entries[loaded.source.name])
             for workspace_hash, counts in loaded.counts.items():
                 ensure_workspace(self._main, workspace_hash, counts.path)
-            if loaded.error:
-                continue
-            if self._is_known(loaded):
+            if not loaded.error and self._is_known(loaded):
                 merged[loaded.source.name] = self._merge(loaded, source_id)
-            else:
+            elif not loaded.error:
                 new.append((loaded, source_id))
+            shares = shares_of(loaded, merged.get(loaded.source.name))
+            self._main.execute(queries.FORGET_SHARES, (source_id,))
+            self._main.executemany(queries.RECORD_SHARE, untold(loaded, source_id, shares))
+            found += [(loaded, share) for share in shares]
         # Merging reads the staging database on a connection of its own: nothing may be written there before.
         self._main.execute(queries.DEFER_FOREIGN_KEYS)
         for loaded, _ in new:
             self._free_taken_keys(loaded)
         for loaded, source_id in new:
             self._copy(loaded, source_id)
-        self._main.execute(queries.SET_COMPLETED, (durable.as_text(self._publication.backup),))
+        record_run(self._main, self._publication.facts, found)
+        self._main.execute(queries.SET_COMPLETED, (durable.as_text(self._publication.facts.backup),))
         return merged
 
     def _start_over_after_a_rollback(self) -> None:

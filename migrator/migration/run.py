@@ -6,9 +6,8 @@ lock → discover → compare with the ledger → check space → back up → lo
 from __future__ import annotations
 
 import os
-import time
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -37,6 +36,7 @@ from migrator.migration.report import (
     ignore_progress,
     totals_of,
 )
+from migrator.migration.stopwatch import Stopwatch
 from migrator.migration.survey import Survey, survey
 from migrator.storage.flag import read_flag, write_flag
 
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from migrator.migration.backup import BackingUp, Backup
     from migrator.migration.load import LoadedSource
     from migrator.migration.merge import MergeResult
+    from migrator.migration.run_record import RunFacts
     from migrator.migration.second_process import SecondProcess
 
 
@@ -102,8 +103,8 @@ class Run:
         self.named = named
         self.listener = listener
         self.in_trial = read_flag(data_dir.root / data_dir.flag.name) == "hybrid"
-        self.started = time.perf_counter()
-        self.stages: dict[str, int] = {}
+        self.stopwatch = Stopwatch()
+        self.stage = self.stopwatch.stage
 
     def run(self) -> MigrationReport:
         with self.stage("discover"):
@@ -156,9 +157,9 @@ class Run:
             workspaces=workspaces,
             totals=totals_of(workspaces, sum(source.size for source in found.work.known)),
             backup_path=found.state.backup,
-            duration_ms=self.elapsed(),
+            duration_ms=self.stopwatch.elapsed,
             warnings=tuple(found.warnings),
-            stages=self.stages,
+            stages=self.stopwatch.stages,
         )
 
     def name_workspaces(self, found: Survey) -> None:
@@ -265,10 +266,18 @@ class Run:
                 meter.complete()
             with self.stage("backup"):
                 saved = saving.finish()
+            if not self.data_dir.database.exists():
+                with self.stage("publish"):  # so that the record tells how long it took
+                    durable.sync_file(self.data_dir.staging)
             with self.stage("record"):
                 entries = ledger.entries_of(results, saved, self.data_dir.output)
-                staging.record(entries, durable.as_text(saved.folder))
+                staging.record(results, entries, self.facts(results, saved))
         return Staged(results, saved, entries)
+
+    def facts(self, loaded: Sequence[LoadedSource], saved: Backup) -> RunFacts:
+        from migrator.migration.run_record import RunFacts  # only a run with work to do pays for loading it
+
+        return RunFacts(self.stopwatch, len(loaded), saved.size, saved.folder)
 
     def publish(self, staged: Staged) -> dict[str, MergeResult]:
         from migrator.migration.publish import Publication, publish_into, publish_new
@@ -278,7 +287,7 @@ class Run:
             database=self.data_dir.database,
             loaded=staged.loaded,
             entries=staged.entries,
-            backup=staged.saved.folder,
+            facts=self.facts(staged.loaded, staged.saved),
             data_dir=self.data_dir.root,
             in_trial=self.in_trial,
         )
@@ -308,20 +317,11 @@ class Run:
             workspaces=workspaces,
             totals=totals_of(workspaces, staged.saved.size),
             backup_path=os.fspath(staged.saved.folder),
-            duration_ms=self.elapsed(),
+            duration_ms=self.stopwatch.elapsed,
             errors=tuple(problems + conflicts),
             warnings=(*found.warnings, *changed_meanwhile(staged.loaded)),
-            stages=self.stages,
+            stages=self.stopwatch.stages,
         )
-
-    @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
-        started = time.perf_counter()
-        yield
-        self.stages[name] = self.stages.get(name, 0) + round((time.perf_counter() - started) * 1000)
-
-    def elapsed(self) -> int:
-        return round((time.perf_counter() - self.started) * 1000)
 
 
 def _as_rehearsal(report: MigrationReport, data_dir: DataDir) -> MigrationReport:

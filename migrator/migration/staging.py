@@ -6,11 +6,13 @@ It has the schema of the real one and is published as a whole, or thrown away as
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
+from migrator import durable
 from migrator.database import queries, schema
 from migrator.database.columns import LEDGER_COLUMNS
 from migrator.database.connection import STAGING_CACHE, connect_staging, remove_database
@@ -18,7 +20,11 @@ from migrator.database.documents import ensure_workspace, insert_message
 from migrator.database.rows import derived_key, rekey_session
 from migrator.errors import sqlite_errors
 from migrator.migration.row_writer import RowWriter
+from migrator.migration.run_record import RunFacts, record_run, shares_of, untold
 from migrator.workspace import is_placeholder
+
+if TYPE_CHECKING:
+    from migrator.migration.load import LoadedSource
 
 _SHARED_TABLES = ("sessions", "session_runtime_mix", "instances", "chat_messages", "quarantine")
 
@@ -118,17 +124,21 @@ class Staging:
             self.connection.execute("PRAGMA locking_mode = NORMAL")
             self.connection.execute(queries.SESSION_COUNT).fetchone()  # which lets go of the lock: others may read
 
-    def record(self, entries: dict[str, dict[str, Any]], backup: str) -> None:
-        """Write the files' rows of the ledger, numbered in their order as their sessions refer to them; it is complete.
+    def record(self, results: Sequence[LoadedSource], entries: dict[str, dict[str, Any]], facts: RunFacts) -> None:
+        """Write the files' rows of the ledger, numbered in their order as their sessions refer to them, and the run's
+        own row; it is complete.
 
         :param entries: by the source's name
-        :param backup: the folder with the copies
         """
+        found = [(loaded, shares_of(loaded)) for loaded in results]
+        shares = [row for loaded, each in found for row in untold(loaded, loaded.source_id, each)]
         rows = [[number, *map(entry.get, LEDGER_COLUMNS)] for number, entry in enumerate(entries.values(), 1)]
         with sqlite_errors("write the ledger", self.path):
             self.connection.execute("BEGIN")
             self.connection.executemany(queries.RECORD_STAGED_SOURCE, rows)
-            self.connection.execute(queries.SET_COMPLETED, (backup,))
+            self.connection.executemany(queries.RECORD_SHARE, shares)
+            record_run(self.connection, facts, [(loaded, share) for loaded, each in found for share in each])
+            self.connection.execute(queries.SET_COMPLETED, (durable.as_text(facts.backup),))
             self.connection.execute("COMMIT")
 
 

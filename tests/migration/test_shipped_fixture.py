@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from migrator.cli.app import run
+from migrator.database import schema
 from tests.scene import EXPECTED, FIXTURES, Document, Scene, copy_fixture, parsed, spelled, stored_documents
 
 DATA = EXPECTED["data_dir"]
@@ -190,7 +191,7 @@ def test_the_database_says_that_it_is_the_authority_and_where_the_backup_lies(
 ) -> None:
     scene, report = migrated
     rows = scene.query("SELECT schema_version, migration_status, json_backup_path FROM migration_metadata")
-    assert rows == [(2, "completed", report["backup_path"])]
+    assert rows == [(schema.latest_version(), "completed", report["backup_path"])]
     assert scene.flag() == "sqlite"
 
 

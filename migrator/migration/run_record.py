@@ -1,0 +1,127 @@
+"""What a run found and did, recorded together with what it publishes; and what each source brought, where the ledger's
+one row does not tell.
+
+Of all that is found, each session is migrated, merged, quarantined or failed: these four add up to it.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from migrator import durable
+from migrator._version import __version__
+from migrator.database import queries
+from migrator.migration.stopwatch import Stopwatch
+from migrator.workspace import hash_of_text, placeholder
+
+if TYPE_CHECKING:
+    from migrator.migration.load import LoadedSource
+    from migrator.migration.merge import MergeResult
+
+
+class Share(NamedTuple):
+    """What a source brought to one workspace; the fields are columns of ``migration_shares``.
+
+    :ivar failed: sessions of a file that failed, as far as they could be counted
+    """
+
+    workspace_hash: str
+    migrated: int = 0
+    merged: int = 0
+    quarantined: int = 0
+    failed: int = 0
+    instances: int = 0
+    messages: int = 0
+
+    @property
+    def found(self) -> int:
+        return self.migrated + self.merged + self.quarantined + self.failed
+
+
+@dataclass(frozen=True)
+class RunFacts:
+    """What a run knows of itself before it publishes.
+
+    :ivar files: how many it took up
+    :ivar size: of them, in bytes
+    :ivar backup: the folder with the copies
+    """
+
+    stopwatch: Stopwatch
+    files: int
+    size: int
+    backup: Path
+
+
+def shares_of(loaded: LoadedSource, merged: MergeResult | None = None) -> list[Share]:
+    """What a source brought to each workspace.
+
+    :param merged: what a merge did, where there was one
+    """
+    if loaded.error:
+        source = loaded.source
+        return [Share(source.workspace_hash or hash_of_text(placeholder(source.name)), failed=loaded.unread)]
+    shares = []
+    for workspace_hash, counts in loaded.counts.items():
+        conflicts = 0 if merged is None else merged.conflicts[workspace_hash]
+        taken = counts.sessions - conflicts
+        shares.append(
+            Share(
+                workspace_hash,
+                migrated=taken if merged is None else 0,
+                merged=0 if merged is None else taken,
+                quarantined=counts.quarantined + conflicts,
+                instances=counts.instances,
+                messages=counts.messages,
+            )
+        )
+    return shares
+
+
+def untold(loaded: LoadedSource, source_id: int, shares: Sequence[Share]) -> list[tuple[int | str, ...]]:
+    """Rows for ``RECORD_SHARE``: none where the ledger's row tells all that the source brought.
+
+    :param source_id: the ledger's number of the source
+    """
+    told = [Share(share.workspace_hash, share.migrated, 0, share.quarantined, 0, *share[5:]) for share in shares]
+    if told == list(shares) and [share.workspace_hash for share in shares] == [loaded.source.workspace_hash]:
+        return []
+    return [(source_id, *share) for share in shares]
+
+
+def record_run(connection: sqlite3.Connection, facts: RunFacts, found: Sequence[tuple[LoadedSource, Share]]) -> None:
+    """Write the run's own row: the last thing before its transaction commits.
+
+    :param found: every share of every source that the run took up
+    """
+    failed = {loaded.source.name for loaded, _ in found if loaded.error}
+    shares = [share for _, share in found]
+    sums = (
+        sum(share.migrated for share in shares),
+        sum(share.merged for share in shares),
+        sum(share.quarantined for share in shares),
+        sum(share.failed for share in shares),
+        sum(share.instances for share in shares),
+        sum(share.messages for share in shares),
+    )
+    connection.execute(
+        queries.RECORD_RUN,
+        (
+            datetime.now(UTC).isoformat(timespec="seconds"),
+            __version__,
+            facts.files,
+            len(failed),
+            facts.size,
+            connection.execute(queries.DATABASE_BYTES).fetchone()[0],
+            *sums,
+            facts.stopwatch.elapsed,
+            json.dumps(facts.stopwatch.stages),
+            durable.as_text(facts.backup),
+        ),
+    )
