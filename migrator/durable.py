@@ -20,6 +20,7 @@ from pathlib import Path
 from migrator.errors import StorageIOError, os_errors
 
 CHUNK = 1 << 20
+Place = str | os.PathLike[str]
 _BINARY = getattr(os, "O_BINARY", 0)  # Windows, which would turn line ends
 _SYNCS_AT_ONCE = 16
 _MANY_FILES = 256
@@ -49,7 +50,7 @@ def make_private_folder(path: Path) -> None:
         sync_folder(folder.parent)
 
 
-def sync_folder(path: Path) -> None:
+def sync_folder(path: Place) -> None:
     """Make names created or renamed in the folder survive a power cut."""
     if os.name == "nt":
         return  # Windows can't open a folder for fsync; NTFS journals its names
@@ -61,7 +62,7 @@ def sync_folder(path: Path) -> None:
             os.close(descriptor)
 
 
-def sync_file(path: Path) -> None:
+def sync_file(path: Place) -> None:
     """Make a file's contents survive a power cut."""
     with os_errors("sync", path):
         descriptor = os.open(path, os.O_RDWR | _BINARY)
@@ -71,7 +72,7 @@ def sync_file(path: Path) -> None:
             os.close(descriptor)
 
 
-def _create(path: Path) -> int:
+def _create(path: Place) -> int:
     """The descriptor of a new file, 0600, open for writing.
 
     :raises StorageIOError: it exists already, or can't be made
@@ -103,7 +104,7 @@ def replace(path: Path, chunks: Iterable[bytes]) -> None:
     sync_folder(path.parent)
 
 
-def copy_new(source: Path, target: Path, *, sync: bool = True) -> tuple[int, str]:
+def copy_new(source: Place, target: Place, *, sync: bool = True) -> tuple[int, str]:
     """Copy to a file that does not exist yet and sync it.
 
     :param sync: False leaves the syncing to :func:`sync_files`, which is faster for many
@@ -128,7 +129,7 @@ def _write_whole(file: io.FileIO, data: bytes) -> None:
 
 
 @contextmanager
-def reading(path: Path) -> Iterator[Iterator[bytes]]:
+def reading(path: Place) -> Iterator[Iterator[bytes]]:
     """The bytes of a file in pieces. There may be tens of thousands of small files: this costs little for each.
 
     :raises StorageIOError: it can't be read; also while the pieces are taken
@@ -141,7 +142,7 @@ def reading(path: Path) -> Iterator[Iterator[bytes]]:
         os.close(descriptor)
 
 
-def _pieces(descriptor: int, path: Path) -> Iterator[bytes]:
+def _pieces(descriptor: int, path: Place) -> Iterator[bytes]:
     with os_errors("read", path):
         at_once = min(CHUNK, os.fstat(descriptor).st_size + 1)
         while chunk := os.read(descriptor, at_once):
@@ -164,7 +165,7 @@ def syncing_ahead(path: Path) -> Iterator[None]:
         syncing.join()
 
 
-def sync_files(paths: Sequence[Path]) -> None:
+def sync_files(paths: Sequence[Place]) -> None:
     """Make the contents of many files of one file system survive a power cut.
 
     Several at once, which file systems commit together; or, where there are very many, all that the file system has:
@@ -183,7 +184,7 @@ def sync_files(paths: Sequence[Path]) -> None:
             pass
 
 
-def _sync_file_system(path: Path) -> bool:
+def _sync_file_system(path: Place) -> bool:
     """Linux's ``syncfs``, which waits and, unlike ``sync``, tells of errors (since 5.8); False where there is none."""
     import ctypes  # nobody else pays for its loading
 
@@ -201,7 +202,7 @@ def _sync_file_system(path: Path) -> bool:
     return True
 
 
-def sha256_of(path: Path) -> str:
+def sha256_of(path: Place) -> str:
     """The SHA-256 of a file's bytes, in hex."""
     digest = hashlib.sha256()
     with reading(path) as chunks:

@@ -96,6 +96,20 @@ def read_stretch(connection: sqlite3.Connection, source_id: int, begin: int, end
     )
 
 
+def read_files(connection: sqlite3.Connection, first: int, last: int) -> Iterator[StoredDocument]:
+    """The same for those of several source files, of a database that was just loaded: each has a position.
+
+    :param first: the ledger's number of the first file
+    :param last: that of the last one
+    """
+    return _merged(
+        connection.execute(queries.SESSIONS_OF_FILES, (first, last)),
+        connection.execute(queries.RUNTIMES_OF_FILES, (first, last)),
+        connection.execute(queries.INSTANCES_OF_FILES, (first, last)),
+        connection.execute(queries.MESSAGES_OF_FILES, (first, last)),
+    )
+
+
 def read_chosen(connection: sqlite3.Connection, workspace_id: int, row_ids: Iterable[int]) -> Iterator[StoredDocument]:
     """The same for the sessions of a workspace whose rows have these ids."""
     bound = (workspace_id, json.dumps(list(row_ids)))

@@ -111,6 +111,19 @@ SESSIONS_OF_STRETCH = _SESSIONS % _IN_STRETCH
 RUNTIMES_OF_STRETCH = _RUNTIMES % _IN_STRETCH
 INSTANCES_OF_STRETCH = _INSTANCES % _IN_STRETCH
 MESSAGES_OF_STRETCH = _MESSAGES % _IN_STRETCH
+# Of several files, one after the other. Without NULLS LAST the index has this order, which is the same where all have
+# a position.
+_IN_FILES = "s.source_id BETWEEN ?1 AND ?2"
+
+
+def _file_by_file(statement: str) -> str:
+    return statement.replace("ORDER BY", "ORDER BY s.source_id,").replace(" NULLS LAST", "") % _IN_FILES
+
+
+SESSIONS_OF_FILES = _file_by_file(_SESSIONS)
+RUNTIMES_OF_FILES = _file_by_file(_RUNTIMES)
+INSTANCES_OF_FILES = _file_by_file(_INSTANCES)
+MESSAGES_OF_FILES = _file_by_file(_MESSAGES)
 # ?2 is a JSON array of rowids. "+" keeps the walk along the workspace's index, which has the order.
 _CHOSEN = "s.workspace_id = ?1 AND +s.rowid IN (SELECT value FROM json_each(?2))"
 CHOSEN_SESSIONS = _SESSIONS % _CHOSEN

@@ -191,8 +191,8 @@ def _copy_all(working: Path, sources: Sequence[Source], listener: Listener) -> t
     copies: dict[str, Copy] = {}
     unreadable = {source.name: source.error for source in sources if source.error}
     readable = [source for source in sources if not source.error]
-    for folder in {(working / _place(source)).parent for source in readable}:
-        durable.make_private_folder(folder)
+    for folder in {os.path.dirname(_place(source)) for source in readable}:
+        durable.make_private_folder(working / folder)
     total, done = sum(source.size for source in readable), 0
     size = 1 if len(readable) < _MANY else 100  # handing over each of many small files would cost as much as copying it
     with ThreadPoolExecutor(_COPIED_AT_ONCE) as pool:
@@ -209,22 +209,23 @@ def _copy_all(working: Path, sources: Sequence[Source], listener: Listener) -> t
 
 
 def _copy_each(working: Path, sources: Sequence[Source]) -> list[Copy | str]:
-    return [_copy(working, source) for source in sources]
+    folder = os.fspath(working)
+    return [_copy(folder, source) for source in sources]
 
 
-def _copy(working: Path, source: Source) -> Copy | str:
+def _copy(working: str, source: Source) -> Copy | str:
     """The copy of a source, or why there is none.
 
     :raises StorageIOError: it is the copy, not the source, that makes trouble
     """
     file = _place(source)
-    target = working / file
+    target = f"{working}{os.sep}{file}"  # of tens of thousands, a path object for each would cost as much as the copy
     try:
-        size, sha256 = durable.copy_new(source.path, target, sync=False)
+        size, sha256 = durable.copy_new(source.place, target, sync=False)
     except StorageIOError as error:
-        if target.exists() and not _readable(source.path):
-            durable.remove(target)
-        elif target.exists():
+        if os.path.exists(target) and not _readable(source.path):
+            durable.remove(Path(target))
+        elif os.path.exists(target):
             raise
         return str(error)
     return Copy(source, file, size, sha256)
@@ -232,9 +233,9 @@ def _copy(working: Path, source: Source) -> Copy | str:
 
 def _prove(working: Path, copies: dict[str, Copy]) -> None:
     """Sync every copy, and read it back."""
-    targets = {working / copy.file: copy.sha256 for copy in copies.values()}
+    targets = {os.path.join(working, copy.file): copy.sha256 for copy in copies.values()}
     durable.sync_files(list(targets))
-    for folder in {target.parent for target in targets}:
+    for folder in {os.path.dirname(target) for target in targets}:
         durable.sync_folder(folder)
     for target, sha256 in targets.items():
         if durable.sha256_of(target) != sha256:

@@ -6,15 +6,13 @@ import gc
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from sqlite3 import Connection
 from typing import NamedTuple
 
 from migrator.as_written import Extent
 from migrator.migration.discover import Source
 from migrator.migration.load import LoadedPart, LoadedSource, Loader
-from migrator.migration.readback import Comparison, Portion, ReadBack
+from migrator.migration.readback import CompareTask, Comparison, ReadBack
 from migrator.migration.staging import Shard, open_staged
 
 Seen = Callable[[str, int], None]
@@ -62,27 +60,6 @@ def _loaded(loader: Loader, task: LoadTask) -> LoadedPart | None:
     return LoadedPart(loaded.elements, loaded.counts[task.workspace_hash], loaded.rejected, *found)
 
 
-class CompareTask(NamedTuple):
-    """A source to read back, or a part of it.
-
-    :ivar first: the position that the file's first element has in the database
-    :ivar portion: which part, of one that was loaded as the app writes it; None for a file as a whole
-    """
-
-    name: str
-    source_id: int
-    first: int
-    copy: str
-    portion: Portion | None
-
-    def run(self, connection: Connection, staging: Path, seen: Seen) -> ReadBack:
-        """Compare it with its file."""
-        comparison = Comparison(connection, staging, self.source_id, self.first, partial(seen, self.name))
-        if self.portion is None:
-            return comparison.of_file(self.copy)
-        return comparison.of_portion(self.copy, self.portion)
-
-
 @dataclass(frozen=True)
 class CompareJob:
     """What is to be read back from a staging database that is finished."""
@@ -93,7 +70,7 @@ class CompareJob:
     def run(self, seen: Seen) -> list[ReadBack]:
         """What each task has shown."""
         with closing(open_staged(self.staging)) as connection, without_collector():
-            return [task.run(connection, self.staging, seen) for task in self.tasks]
+            return list(Comparison(connection, self.staging, seen).run(self.tasks))
 
 
 @contextmanager

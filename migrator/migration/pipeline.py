@@ -15,10 +15,10 @@ from migrator.as_written import Extent
 from migrator.database import queries
 from migrator.database.connection import remove_database
 from migrator.errors import MigrationFailed, os_errors, sqlite_errors
-from migrator.migration.jobs import CompareJob, CompareTask, LoadJob, LoadTask, without_collector
+from migrator.migration.jobs import CompareJob, LoadJob, LoadTask, without_collector
 from migrator.migration.load import LoadedPart, LoadedSource, Loader
 from migrator.migration.meter import Meter
-from migrator.migration.readback import Portion, ReadBack
+from migrator.migration.readback import CompareTask, Comparison, Portion, ReadBack
 from migrator.migration.report import ignore_progress
 from migrator.migration.second_process import SecondProcess
 from migrator.migration.staging import Staging
@@ -177,7 +177,7 @@ class Pipeline:
             if found is None:
                 otherwise[loaded.source_id] = loaded
             else:
-                self._tasks.append(self._task(loaded, Portion(behind, *found)))
+                self._tasks.append(self._task(loaded, Portion(behind, *found, whole=within is None)))
         return otherwise
 
     def _take_over(
@@ -192,7 +192,9 @@ class Pipeline:
             if found is None:
                 otherwise[loaded.source_id] = loaded
             else:
-                self._tasks.append(self._task(loaded, Portion(loaded.elements, found.start, found.sizes)))
+                self._tasks.append(
+                    self._task(loaded, Portion(loaded.elements, found.start, found.sizes, part.within is None))
+                )
                 loaded.join(found)
         return otherwise
 
@@ -223,12 +225,12 @@ class Pipeline:
         job = CompareJob(self._staging.path, self._tasks[mine:])
         if self._second is not None:
             self._second.give(job)
-        results = [self._compare_here(task, meter) for task in self._tasks[:mine]]
+        results = self._compare_here(self._tasks[:mine], meter)
         others: list[ReadBack] | None = self._second.result(meter.add) if self._second is not None else None
-        return results + (others if others is not None else [self._compare_here(task, meter) for task in job.tasks])
+        return results + (others if others is not None else self._compare_here(job.tasks, meter))
 
-    def _compare_here(self, task: CompareTask, meter: Meter) -> ReadBack:
-        return task.run(self._staging.connection, self._staging.path, meter.add)
+    def _compare_here(self, tasks: Sequence[CompareTask], meter: Meter) -> list[ReadBack]:
+        return list(Comparison(self._staging.connection, self._staging.path, meter.add).run(tasks))
 
     def _settle(self, loaded: LoadedSource, parts: Sequence[ReadBack]) -> None:
         """Note a source's digest; one that does not read back is loaded with care, for orjson may have lost something.
@@ -257,7 +259,7 @@ class Pipeline:
             self._staging.connection.execute("COMMIT")
         if loaded.error:
             return ReadBack(b"")
-        return self._compare_here(self._task(loaded, None), meter)
+        return self._compare_here([self._task(loaded, None)], meter)[0]
 
     def _require_no_more(self, sources: Iterable[LoadedSource]) -> None:
         """Every session was read back with all of its own; make sure that nothing is there that belongs to none.

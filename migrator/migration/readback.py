@@ -6,12 +6,14 @@ import hashlib
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import groupby
+from operator import attrgetter
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from migrator import as_written
 from migrator.database import queries
-from migrator.database.documents import StoredDocument, read_source, read_stretch, spelled
+from migrator.database.documents import StoredDocument, read_files, read_source, read_stretch, spelled
 from migrator.document import Reading, SequenceDigest, canonical, unknown_members
 from migrator.errors import TornFileError, os_errors, sqlite_errors
 from migrator.exact_json import MAX_DEPTH, nested_deeper
@@ -61,41 +63,72 @@ class Portion(NamedTuple):
     :ivar number: the first one's index in the file
     :ivar offset: its first byte
     :ivar sizes: of each one, in bytes
+    :ivar whole: the file has no others
     """
 
     number: int
     offset: int
     sizes: Sequence[int]
+    whole: bool
+
+
+class CompareTask(NamedTuple):
+    """A source to read back, or a part of it.
+
+    :ivar first: the position that the file's first element has in the database
+    :ivar portion: which part, of one that was loaded as the app writes it; None for a file as a whole
+    """
+
+    name: str
+    source_id: int
+    first: int
+    copy: str
+    portion: Portion | None
 
 
 class Comparison:
-    """Compares what a staging database holds of a source with the file that it came from.
+    """Compares what a staging database holds with the files that it came from.
 
-    :param first: the position that the file's first element has in the database
-    :param seen: called with the number of bytes that were compared, after each element
+    :param path: of the database, for messages
+    :param seen: called with a source's name and the number of bytes that were compared, after each element
     """
 
-    def __init__(
-        self, connection: sqlite3.Connection, path: Path, source_id: int, first: int, seen: Callable[[int], None]
-    ) -> None:
+    def __init__(self, connection: sqlite3.Connection, path: Path, seen: Callable[[str, int], None]) -> None:
         self._connection = connection
         self._path = path
-        self._source_id = source_id
-        self._first = first
         self._seen = seen
 
-    def of_portion(self, copy: str, portion: Portion) -> ReadBack:
-        """Compare some elements of a file that was loaded as the app writes it."""
-        with self._reading(copy) as file:
-            elements = as_written.known_elements(file, portion.number, portion.offset, portion.sizes)
-            begin = self._first + portion.number
-            stored = read_stretch(self._connection, self._source_id, begin, begin + len(portion.sizes))
-            return self._compare(elements, stored)
+    def run(self, tasks: Sequence[CompareTask]) -> Iterator[ReadBack]:
+        """What each of the tasks shows, in their order."""
+        for several in _side_by_side(tasks):
+            if len(several) > 1:
+                yield from self._files(several)
+                continue
+            [task] = several
+            with self._reading(task.copy) as file:
+                yield self._compare(task, *self._alone(task, file))
 
-    def of_file(self, copy: str) -> ReadBack:
-        """Compare a whole file, as far as it is whole; of one that was salvaged the torn end, too."""
-        with self._reading(copy) as file:
-            return self._compare(_with_tail(file), read_source(self._connection, self._source_id))
+    def _alone(self, task: CompareTask, file: BinaryIO) -> tuple[Iterator[Element], Iterator[StoredDocument]]:
+        """The elements of a portion, or of a whole file as far as it is whole, and what is stored of them."""
+        if task.portion is None:
+            return _with_tail(file), read_source(self._connection, task.source_id)
+        begin = task.first + task.portion.number
+        end = begin + len(task.portion.sizes)
+        return _known(file, task.portion), read_stretch(self._connection, task.source_id, begin, end)
+
+    def _files(self, tasks: Sequence[CompareTask]) -> Iterator[ReadBack]:
+        """Files of consecutive numbers: reading each by itself would cost tens of thousands of them too much."""
+        everything = read_files(self._connection, tasks[0].source_id, tasks[-1].source_id)
+        sources = groupby(everything, attrgetter("source_id"))
+        source = None
+        for task in tasks:
+            with self._reading(task.copy) as file:
+                source = source or next(sources, None)
+                if source is None or source[0] != task.source_id:
+                    yield self._compare(task, _known(file, task.portion), iter(()))
+                else:
+                    yield self._compare(task, _known(file, task.portion), source[1])
+                    source = None
 
     @contextmanager
     def _reading(self, copy: str) -> Iterator[BinaryIO]:
@@ -106,24 +139,24 @@ class Comparison:
         ):
             yield file
 
-    def _compare(self, elements: Iterable[Element], stored: Iterator[StoredDocument]) -> ReadBack:
+    def _compare(self, task: CompareTask, elements: Iterable[Element], stored: Iterator[StoredDocument]) -> ReadBack:
         digests = bytearray()
         following = next(stored, None)
         for element in elements:
             place = f"the session at index {element.position}"
             text = None if following is None else spelled(following)
-            if following is not None and text is not None and self._is_same(following, text, element):
+            if following is not None and text is not None and self._is_same(task, following, text, element):
                 digests += hashlib.sha256(text).digest()
                 following = next(stored, None)
-            elif not self._is_quarantined(element):
+            elif not self._is_quarantined(task, element):
                 return ReadBack(bytes(digests), f"{place} differs" if following else f"{place} is missing")
-            self._seen(len(element.raw))
+            self._seen(task.name, len(element.raw))
         if following is not None:
             return ReadBack(bytes(digests), f"a session too many, at position {following.position}")
         return ReadBack(bytes(digests))
 
-    def _is_same(self, stored: StoredDocument, text: bytes, element: Element) -> bool:
-        if stored.position != self._first + element.position:
+    def _is_same(self, task: CompareTask, stored: StoredDocument, text: bytes, element: Element) -> bool:
+        if stored.position != task.first + element.position:
             return False
         if text == element.raw:
             deep = any(isinstance(value, dict | list) for value in unknown_members(stored.document))
@@ -131,14 +164,36 @@ class Comparison:
         parsed = parse_session(_with_value(element))
         return isinstance(parsed, Reading) and (parsed.canonical or canonical(parsed.value)) == text
 
-    def _is_quarantined(self, element: Element) -> bool:
+    def _is_quarantined(self, task: CompareTask, element: Element) -> bool:
         """Whether the element is no session, and lies in quarantine as it is."""
         row = self._connection.execute(
-            queries.QUARANTINED_AT, (self._source_id, self._first + element.position)
+            queries.QUARANTINED_AT, (task.source_id, task.first + element.position)
         ).fetchone()
         if row is None or row[0] != text_or_bytes(element.raw):
             return False
         return row[1] == "torn" or not isinstance(parse_session(_with_value(element)), Reading)
+
+
+def _side_by_side(tasks: Sequence[CompareTask]) -> Iterator[list[CompareTask]]:
+    """The tasks, those together that are files as the app writes them, whole, and of consecutive numbers."""
+    together: list[CompareTask] = []
+    following = 0
+    for task in tasks:
+        if together and not (_is_whole(together[-1]) and _is_whole(task) and task.source_id == following):
+            yield together
+            together = []
+        together.append(task)
+        following = task.source_id + 1
+    if together:
+        yield together
+
+
+def _is_whole(task: CompareTask) -> bool:
+    return task.portion is not None and task.portion.whole
+
+
+def _known(file: BinaryIO, portion: Portion | None) -> Iterator[Element]:
+    return as_written.known_elements(file, *portion[:3]) if portion else iter(())
 
 
 def _with_value(element: Element) -> Element:

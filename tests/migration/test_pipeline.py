@@ -337,7 +337,9 @@ def test_a_database_that_keeps_things_otherwise_is_never_published(
     monkeypatch.setattr(Staging, "finish", finish)
     nowhere = Meter(ignore_progress, "load", 0)
     monkeypatch.setattr(
-        pipeline.Pipeline, "_load_again", lambda self, loaded: self._compare_here(self._task(loaded, None), nowhere)
+        pipeline.Pipeline,
+        "_load_again",
+        lambda self, loaded: self._compare_here([self._task(loaded, None)], nowhere)[0],
     )
     with pytest.raises(MigrationFailed, match=said):
         run_migration(resolve_data_dir(scene.root))
