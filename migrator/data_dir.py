@@ -111,21 +111,26 @@ def resolve_data_dir(
             ) from error
     root = Path(os.path.abspath(root))
     place = os.fspath(database) if database else os.environ.get(DATABASE_VARIABLE)
-    chosen_database = database_path(place) if place else _recorded_database(root) or root / DEFAULT_DATABASE
-    return DataDir(root=root, database=chosen_database, output=root)
+    return DataDir(root=root, database=database_path(place) if place else recorded_database(root), output=root)
 
 
-def _recorded_database(root: Path) -> Path | None:
-    """Where the database is that storage.json speaks of, if it is not in the data directory.
+def recorded_database(root: Path) -> Path:
+    """Where the database is that storage.json speaks of, else where it is by default.
 
     Without it, one forgotten option would make the old JSON files look like the truth.
     """
     try:
         content = json.loads((root / FLAG).read_bytes())
     except (OSError, ValueError):
-        return None
+        content = None
     place = content.get("database") if isinstance(content, dict) else None
-    return Path(place) if isinstance(place, str) and os.path.isabs(place) else None
+    return root / (place if isinstance(place, str) and place else DEFAULT_DATABASE)
+
+
+def place_in(root: Path, path: Path) -> str:
+    """How a path is recorded: relative to the data directory if it lies within, which may move with all that it has."""
+    inside = os.path.relpath(path, root) if path.anchor == root.anchor else os.pardir
+    return os.fspath(path) if inside.split(os.sep)[0] == os.pardir else inside
 
 
 def database_path(place: str) -> Path:

@@ -94,14 +94,24 @@ def write_new(path: Path, chunks: Iterable[bytes]) -> None:
 
 def replace(path: Path, chunks: Iterable[bytes]) -> None:
     """Give the file new contents, all at once: at every instant it holds the old or the new, whole."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}{_BESIDE}")
+    beside = write_beside(path, chunks)
     try:
-        write_new(beside, chunks)
         with os_errors("replace", path):
             os.replace(beside, path)
     finally:
         remove(beside)
     sync_folder(path.parent)
+
+
+def write_beside(path: Path, chunks: Iterable[bytes]) -> Path:
+    """Write and sync what is to take the place of a file, beside it; returns where. Nothing is left if that fails."""
+    beside = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}{_BESIDE}")
+    try:
+        write_new(beside, chunks)
+    except BaseException:
+        remove(beside)
+        raise
+    return beside
 
 
 def copy_new(source: Place, target: Place, *, sync: bool = True) -> tuple[int, str]:

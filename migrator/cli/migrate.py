@@ -114,7 +114,8 @@ def _print_report(report: MigrationReport) -> None:
         click.echo(f"  - {plain(message)}")
     if not report.dry_run:
         click.echo(f"Database: {plain(report.database)}")
-        click.echo(f"Backup:   {plain(report.backup_path or '')}")
+        if report.backup_path:
+            click.echo(f"Backup:   {plain(report.backup_path)}")
 
 
 _SHOWN = 30

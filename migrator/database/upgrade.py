@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-import os
+import json
 import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from migrator import durable
-from migrator.backup_folder import give_name, stamp, working_folder, write_listing
+from migrator.backup_folder import MANIFEST, give_name, stamp, working_folder, write_listing
+from migrator.data_dir import place_in
 from migrator.database import queries, schema
-from migrator.database.connection import copy_database
-from migrator.errors import sqlite_errors
+from migrator.database.connection import connect, copy_database
+from migrator.database.state import read_state
+from migrator.errors import MigratorError, sqlite_errors
 
 
 def upgrade(connection: sqlite3.Connection, path: Path | str, backups: Path) -> tuple[list[str], Path | None]:
@@ -20,39 +24,85 @@ def upgrade(connection: sqlite3.Connection, path: Path | str, backups: Path) -> 
     :returns: the names of the steps applied, and the copy, or None where none was needed
     :raises SchemaError: the database has other tables than the steps make, or newer ones
     """
-    copy = back_up_before_steps(connection, path, backups)
-    return schema.apply(connection, path), copy
+    with changing(connection, path, backups) as back_up:
+        copy = back_up("before-apply") if holds_sessions_and_lacks_steps(connection, path) else None
+        return schema.apply(connection, path), copy
 
 
-def back_up_before_steps(connection: sqlite3.Connection, path: Path | str, backups: Path) -> Path | None:
-    """Copy a database that holds sessions and lacks steps; None where there is nothing to copy.
-
-    Not within a transaction: SQLite would wait for its end before it copies.
-    """
+def holds_sessions_and_lacks_steps(connection: sqlite3.Connection, path: Path | str) -> bool:
+    """Whether the steps to come will change a database that somebody would miss."""
     if not 0 < schema.require_known(connection, path) < schema.latest_version():
-        return None
+        return False
     with sqlite_errors("look for sessions", path):
-        holds = connection.execute(queries.HAS_SESSIONS).fetchone()[0]
-    return back_up_database(connection, Path(path), backups, "before-apply") if holds else None
+        return bool(connection.execute(queries.HAS_SESSIONS).fetchone()[0])
+
+
+@contextmanager
+def changing(connection: sqlite3.Connection, path: Path | str, backups: Path) -> Iterator[Callable[[str], Path]]:
+    """A change of the tables or of the authority, for which ``back_up(why)`` takes a copy of the database.
+
+    Where the block fails and the database stands as it did, the copy goes again: another attempt takes another one.
+
+    :param connection: the one that the change is made on; it may be in a transaction, which the copy then knows
+        nothing of
+    """
+    before = read_state(connection, path)
+    made: list[Path] = []
+
+    def back_up(why: str) -> Path:
+        with closing(connect(path, read_only=True)) as reader:
+            copy, is_new = _back_up(reader, Path(path), backups, why)
+        if is_new:
+            made.append(copy)
+        return copy
+
+    try:
+        yield back_up
+    except BaseException:
+        with suppress(MigratorError):  # what went wrong first is what the user has to hear of
+            if made and not connection.in_transaction and read_state(connection, path) == before:
+                for copy in made:
+                    durable.remove_folder(copy.parent)
+        raise
 
 
 def back_up_database(connection: sqlite3.Connection, path: Path, backups: Path, why: str) -> Path:
     """Copy a whole database, as it stands on this connection, through SQLite's own backup interface.
 
     :param why: a word for the folder's name, e.g. ``before-revert``
-    :returns: the copy
+    :returns: the copy, or an earlier one of just the same
     """
+    return _back_up(connection, path, backups, why)[0]
+
+
+def _back_up(connection: sqlite3.Connection, path: Path, backups: Path, why: str) -> tuple[Path, bool]:
+    """The copy, and whether it is a new one."""
     with working_folder(backups) as working:
         copy = working / path.name
         copy_database(connection, path, copy)
+        digest = durable.sha256_of(copy)
+        earlier = _same(backups, path.name, digest)
+        if earlier is not None:
+            return earlier, False
         durable.sync_file(copy)
-        digest, now = durable.sha256_of(copy), stamp()
+        now = stamp()
         manifest: dict[str, object] = {
             "format": 1,
             "created_at": now,
-            "database": os.fspath(path),
+            "database": place_in(backups.parent, path),
             "why": why,
             "sha256": digest,
         }
         write_listing(working, manifest, [{"file": copy.name, "sha256": digest}])
-        return give_name(working, backups, f"{now}-database-{why}") / copy.name
+        return give_name(working, backups, f"{now}-database-{why}") / copy.name, True
+
+
+def _same(backups: Path, name: str, digest: str) -> Path | None:
+    """An earlier copy of exactly this, if there is one and it is still whole."""
+    for manifest in sorted(backups.glob(f"[0-9]*-database-*/{MANIFEST}")):
+        copy = manifest.with_name(name)
+        with suppress(OSError, ValueError, MigratorError):
+            content = json.loads(manifest.read_bytes())
+            if isinstance(content, dict) and content.get("sha256") == digest and durable.sha256_of(copy) == digest:
+                return copy
+    return None

@@ -9,7 +9,7 @@ from migrator.data_dir import DataDir
 from migrator.database import queries
 from migrator.database.connection import connect, transaction
 from migrator.database.state import read_state, state_of
-from migrator.database.upgrade import back_up_database, upgrade
+from migrator.database.upgrade import changing, upgrade
 from migrator.errors import StaleStoreError
 from migrator.migration.lock import exclusive
 from migrator.migration.report import Listener, ignore_progress
@@ -111,10 +111,13 @@ def _start_empty(data_dir: DataDir) -> None:
     connection = connect(path, create=True)
     try:
         upgrade(connection, path, data_dir.backups)
-        old = read_state(connection, path).status == "rolled_back"  # what it holds, somebody deleted in the files
-        if old:
-            back_up_database(connection, path, data_dir.backups, "rolled-back")
-        with transaction(connection, path, "make an empty store"):
+        with (
+            changing(connection, path, data_dir.backups) as back_up,
+            transaction(connection, path, "make an empty store"),
+        ):
+            old = read_state(connection, path).status == "rolled_back"  # what it holds, somebody deleted in the files
+            if old:
+                back_up("rolled-back")
             for statement in queries.EMPTY_FOR_ANOTHER_RUN if old else ():
                 connection.execute(statement)
             connection.execute(queries.SET_COMPLETED, (None,))

@@ -12,7 +12,7 @@ import os
 import shutil
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -21,7 +21,8 @@ from typing import NamedTuple
 from migrator import durable
 from migrator.backup_folder import INCOMPLETE, give_name, stamp, working_folder, write_listing
 from migrator.data_dir import DataDir
-from migrator.errors import MigrationFailed, MigratorError, StorageIOError, os_errors
+from migrator.errors import BackupError, MigrationFailed, MigratorError, StorageIOError, os_errors
+from migrator.migration.backups import read_manifest, verify_backup
 from migrator.migration.discover import Source
 from migrator.migration.report import Listener, Progress
 
@@ -46,11 +47,12 @@ class Copy:
 class Backup:
     """A whole backup.
 
+    :ivar folder: None where not one source could be copied
     :ivar copies: by the source's name
     :ivar unreadable: the sources that could not be copied, with the reason, by name
     """
 
-    folder: Path
+    folder: Path | None
     copies: dict[str, Copy]
     unreadable: dict[str, str]
 
@@ -154,6 +156,8 @@ class BackingUp:
         if self._proving is None:
             raise AssertionError("nothing was copied")
         earlier = self._proving.result()
+        if not self.copies:
+            return Backup(None, {}, self.unreadable)
         if earlier is not None:
             durable.remove_folder(self._working)  # the publishing may need the space
             return Backup(earlier, self.copies, self.unreadable)
@@ -268,12 +272,12 @@ def _fingerprint(copies: dict[str, Copy]) -> str:
 
 def _same(backups: Path, fingerprint: str, copies: dict[str, Copy]) -> Path | None:
     """An earlier backup of exactly these files, if there is one and it is still whole."""
+    expected = {copy.file: copy.sha256 for copy in copies.values()}
     for folder in sorted(backups.glob(f"[0-9]*-{fingerprint[:8]}*")):
-        try:
-            if all(durable.sha256_of(folder / copy.file) == copy.sha256 for copy in copies.values()):
+        with suppress(BackupError):
+            listed = {file.file: file.sha256 for file in read_manifest(folder).files}
+            if listed == expected and not verify_backup(folder).damage:
                 return folder
-        except StorageIOError:
-            continue
     return None
 
 

@@ -22,6 +22,7 @@ from migrator.errors import BackupError, MigratorError, os_errors
 
 Kind = Literal["files", "database", "versions"]
 NAME = re.compile(r"\d{8}T\d{6}Z-[^/\\]+")
+_TOO_MUCH = " is not of this backup"
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -81,6 +82,11 @@ class VerifiedBackup:
     bytes: int
     problems: tuple[str, ...]
 
+    @property
+    def damage(self) -> tuple[str, ...]:
+        """The problems that keep its files from being used: what is too much is none of them."""
+        return tuple(problem for problem in self.problems if not problem.endswith(_TOO_MUCH))
+
 
 def read_manifest(folder: Path) -> Manifest:
     """
@@ -113,7 +119,7 @@ def _manifest(content: Any) -> Manifest:
     if not isinstance(content, dict) or not isinstance(content.get("created_at"), str):
         raise TypeError("it is no manifest of a backup")
     if "database" in content:
-        database = str(content["database"])
+        database = str(content["database"])  # relative to the data directory if it lies within
         listed = _listed({"file": Path(database).name, "sha256": content.get("sha256"), "source": database})
         return Manifest("database", content["created_at"], (listed,))
     kind: Kind = "versions" if "versions" in content else "files"
@@ -217,7 +223,7 @@ def verify_backup(folder: Path) -> VerifiedBackup:
             problems.append(problem)
     problems += _sums_problems(folder, {listed.file: listed.sha256 for listed in manifest.files})
     known = {os.path.normpath(listed.file) for listed in manifest.files} | {SUMS, MANIFEST}
-    problems += [f"{name} is not of this backup" for name in names_in(folder) if name not in known]
+    problems += [f"{name}{_TOO_MUCH}" for name in names_in(folder) if name not in known]
     return VerifiedBackup(folder.name, "damaged" if problems else "whole", len(manifest.files), size, tuple(problems))
 
 

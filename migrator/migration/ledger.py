@@ -106,7 +106,7 @@ def entries_of(loaded: Iterable[LoadedSource], saved: Backup, output: Path) -> d
 
     :param output: what the places of the copies are recorded relative to
     """
-    folder = os.path.relpath(saved.folder, output)
+    folder = os.path.relpath(saved.folder, output) if saved.folder else ""
     entries = {}
     for found in loaded:
         source, copy, counts = found.source, saved.copies.get(found.source.name), list(found.counts.values())

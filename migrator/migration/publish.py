@@ -15,7 +15,7 @@ from migrator.database.connection import connect, transaction
 from migrator.database.documents import ensure_workspace, next_position, read_document
 from migrator.database.rows import derived_key, rekey_message, rekey_session
 from migrator.database.state import read_state
-from migrator.database.upgrade import back_up_database, upgrade
+from migrator.database.upgrade import changing, upgrade
 from migrator.document import canonical
 from migrator.errors import MigrationFailed, sqlite_errors
 from migrator.migration import ledger
@@ -32,6 +32,7 @@ class Publication:
     :ivar staging: the staging database, closed and verified
     :ivar entries: the ledger's row for each source, by its name
     :ivar facts: what the run knows of itself
+    :ivar backups: the folder of all backups
     :ivar in_trial: both stores run, so that a workspace's own file has the sessions of its other files as well
     """
 
@@ -40,6 +41,7 @@ class Publication:
     loaded: Sequence[LoadedSource]
     entries: dict[str, dict[str, Any]]
     facts: RunFacts
+    backups: Path
     data_dir: Path
     in_trial: bool
 
@@ -68,13 +70,16 @@ def publish_into(publication: Publication, seen: Callable[[str, int], None]) -> 
     path = publication.database
     connection = connect(path, create=True)
     try:
-        upgrade(connection, path, publication.facts.backup.parent)
+        upgrade(connection, path, publication.backups)
         with sqlite_errors("attach the staging database", path):
             connection.execute("PRAGMA synchronous = FULL")  # what the flag will point at must survive a power cut
             connection.execute(queries.ATTACH_STAGING, (publication.staging.absolute().as_uri(),))
-        if read_state(connection, path).status == "rolled_back":
-            back_up_database(connection, path, publication.facts.backup.parent, "rolled-back")
-        with transaction(connection, path, "publish the migrated sessions"):
+        with (
+            changing(connection, path, publication.backups) as back_up,
+            transaction(connection, path, "publish the migrated sessions"),
+        ):
+            if read_state(connection, path).status == "rolled_back":
+                back_up("rolled-back")  # while nobody else can write
             merged = _Publisher(connection, publication, seen).run()
         with sqlite_errors("detach the staging database", path):
             connection.execute(queries.DETACH_STAGING)
@@ -119,7 +124,7 @@ class _Publisher:
         for loaded, source_id in new:
             self._copy(loaded, source_id)
         record_run(self._main, self._publication.facts, found)
-        self._main.execute(queries.SET_COMPLETED, (durable.as_text(self._publication.facts.backup),))
+        self._main.execute(queries.SET_COMPLETED, (self._publication.facts.backup,))
         return merged
 
     def _start_over_after_a_rollback(self) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 from migrator import durable
 from migrator.data_dir import DataDir
 from migrator.database.state import State, state_of
-from migrator.errors import BackupError, ConnectionFailed
+from migrator.errors import BackupError, ConnectionFailed, MigratorError
 from migrator.migration.backups import Kind, ListedFile, find_backup, read_manifest, verify_backup
 from migrator.migration.lock import exclusive
 from migrator.migration.restore_database import FLAG_HINT, DatabaseRestore, RestoredCopy, aside_mark
@@ -51,10 +51,9 @@ def restore_backup(data_dir: DataDir, name: str, *, overwrite_newer_work: bool =
                 hint=f"Read them in {folder}.",
             )
         checked = verify_backup(folder)
-        damaged = [problem for problem in checked.problems if not problem.endswith("is not of this backup")]
-        if damaged:
+        if checked.damage:
             raise BackupError(
-                f"The backup {folder.name} is damaged: {'; '.join(damaged[:3])}.",
+                f"The backup {folder.name} is damaged: {'; '.join(checked.damage[:3])}.",
                 hint=f"Nothing was changed. 'migrator backups verify {folder.name}' tells all.",
             )
         if manifest.kind == "database":
@@ -70,6 +69,11 @@ class _Planned:
     target: Path
     differs: bool
 
+    @property
+    def same(self) -> bool:
+        """Whether the file is there and has the copy's contents."""
+        return not self.differs and self.target.exists()
+
 
 def _restore_files(
     data_dir: DataDir, folder: Path, files: tuple[ListedFile, ...], *, overwrite: bool
@@ -84,7 +88,7 @@ def _restore_files(
     if newer and not overwrite:
         more = f" and {len(newer) - 1} more" if len(newer) > 1 else ""
         raise BackupError(f"{newer[0]}{more} differs from the backup: it holds newer work.", hint=FLAG_HINT)
-    return [_put_back(folder, plan, overwrite=overwrite) for plan in planned]
+    return _put_back(folder, planned, overwrite=overwrite)
 
 
 def _authority(data_dir: DataDir) -> State:
@@ -131,19 +135,41 @@ def _target(data_dir: DataDir, listed: ListedFile) -> Path:
     )
 
 
-def _put_back(folder: Path, plan: _Planned, *, overwrite: bool) -> RestoredCopy:
+def _put_back(folder: Path, planned: list[_Planned], *, overwrite: bool) -> list[RestoredCopy]:
+    """Write every file beside its place first, which is what may fail; then each takes its place by a rename.
+
+    :raises BackupError: the app has changed a file since it was looked at
+    :raises MigratorError: something else failed; says which files are in their places already
     """
-    :raises BackupError: the app has changed the file since it was looked at
-    """
-    target, listed = plan.target, plan.listed
-    differs = _differs(target, listed)
-    if target.exists() and not differs:
-        return RestoredCopy(os.fspath(target), "unchanged")
-    if differs and not overwrite:
+    beside: dict[Path, Path] = {}
+    done: list[RestoredCopy] = []
+    try:
+        for target, listed in ((plan.target, plan.listed) for plan in planned if not plan.same):
+            durable.make_private_folder(target.parent)
+            chunks = durable.proven_chunks(folder / listed.file, listed.sha256)
+            beside[target] = durable.write_beside(target, chunks)
+        done.extend(_take_place(plan, beside.get(plan.target), overwrite=overwrite) for plan in planned)
+    except MigratorError as error:
+        placed = [file.file for file in done if file.status == "restored"]
+        if not placed:
+            raise
+        hint = f"These are restored already: {', '.join(placed)}. Restore again to go on with the others."
+        raise BackupError(str(error), hint=hint) from error
+    finally:
+        for prepared in beside.values():
+            durable.remove(prepared)
+    return done
+
+
+def _take_place(plan: _Planned, prepared: Path | None, *, overwrite: bool) -> RestoredCopy:
+    target = plan.target
+    differs = _differs(target, plan.listed)
+    if differs and (prepared is None or not overwrite):
         raise BackupError(f"{target} was written by another program just now.", hint="Close it and restore again.")
-    durable.make_private_folder(target.parent)
+    if prepared is None:
+        return RestoredCopy(os.fspath(target), "unchanged")
     kept = durable.keep_beside(target, aside_mark()) if differs else None
-    durable.replace(target, durable.proven_chunks(folder / listed.file, listed.sha256))
+    durable.move_over(prepared, target)
     return RestoredCopy(os.fspath(target), "restored", None if kept is None else os.fspath(kept))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,11 +13,11 @@ from pathlib import Path
 from migrator import durable
 from migrator.data_dir import DataDir
 from migrator.database.connection import BUSY_TIMEOUT, connect, remove_database
-from migrator.database.state import State, read_state
+from migrator.database.state import State, read_state, state_of
 from migrator.database.upgrade import back_up_database
 from migrator.errors import BackupError, ConnectionFailed, sqlite_errors
 from migrator.migration.backups import ListedFile
-from migrator.storage.flag import read_flag, write_flag
+from migrator.storage.flag import read_flag, require_no_other_truth, write_flag
 
 FLAG_HINT = "--overwrite-newer-work puts the backup in its place all the same, and keeps what is there beside."
 
@@ -51,18 +52,18 @@ class DatabaseRestore:
     def restore(self) -> RestoredCopy:
         """
         :raises BackupError: it is not of this database, or would take the place of newer work
+        :raises StaleStoreError: another database holds the truth
+        :raises SchemaError: the copy, or what it would take the place of, is newer than this program
         """
         path = self.data_dir.database
-        if os.path.realpath(self.listed.source or "") != os.path.realpath(path):
-            raise BackupError(
-                f"The backup is of {self.listed.source}, not of {path}.",
-                hint="Name that database with --database. Nothing was changed.",
-            )
+        require_no_other_truth(self.data_dir)
+        self.require_its_own()
         if os.path.lexists(path) and (path.is_symlink() or not path.is_file()):
             raise BackupError(
                 f"{path} is in the way: it is a link or a folder.", hint="Move it away. Nothing was changed."
             )
         becomes = self.state()
+        self.require_not_newer()
         if path.exists() and self.is_same():
             return RestoredCopy(os.fspath(path), "unchanged")
         self.require_consent(becomes)
@@ -74,6 +75,31 @@ class DatabaseRestore:
         if becomes.authority == "json" or read_flag(self.data_dir.flag) != "hybrid":
             write_flag(self.data_dir, becomes.authority)
         return RestoredCopy(os.fspath(path), "restored", None if kept is None else os.fspath(kept))
+
+    def require_its_own(self) -> None:
+        """
+        :raises BackupError: the copy is of another database
+        """
+        place, path = self.data_dir.output / (self.listed.source or ""), self.data_dir.database
+        if os.path.realpath(place) == os.path.realpath(path):
+            return
+        if place.exists():
+            raise BackupError(
+                f"The backup is of {place}, not of {path}.", hint="Name that one with --database. Nothing was changed."
+            )
+        if place.name != path.name:  # else the database has moved, with or without the backups
+            raise BackupError(
+                f"The backup is of {place}, which is not there any more, and not of {path}.",
+                hint=f"The copy is whole: {self.copy}. Nothing was changed.",
+            )
+
+    def require_not_newer(self) -> None:
+        """One that is newer than this program knows may hold what nobody here could tell is newer work.
+
+        :raises SchemaError: it is there
+        """
+        with suppress(ConnectionFailed):  # a restore is what a destroyed one waits for
+            state_of(self.data_dir.database)
 
     def state(self) -> State:
         """What the copy says of itself; it is opened without a trace.

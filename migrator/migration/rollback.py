@@ -17,13 +17,13 @@ from migrator.data_dir import DataDir
 from migrator.database import queries
 from migrator.database.connection import connect, transaction
 from migrator.database.state import state_of
-from migrator.errors import MigratorError, RollbackFailed, sqlite_errors
+from migrator.errors import ConnectionFailed, MigratorError, RollbackFailed, sqlite_errors
 from migrator.migration.lock import exclusive
 from migrator.migration.rehearsal import rehearsal
 from migrator.migration.report import Listener, ignore_progress
 from migrator.migration.run import Run
 from migrator.migration.write_back import RestoredFile, WriteBack, remove_dead_scratch
-from migrator.storage.flag import write_flag
+from migrator.storage.flag import require_no_other_truth, write_flag
 
 
 @dataclass(frozen=True)
@@ -59,8 +59,13 @@ def run_rollback(data_dir: DataDir, *, dry_run: bool = False, listener: Listener
     :raises MigrationLocked: another migrator is at work
     :raises RollbackFailed: it did not work; SQLite still is the authority, unchanged, and whole
     """
+    require_no_other_truth(data_dir)
     with exclusive(data_dir, keep=not dry_run):
-        state_of(data_dir.database)  # one that can't be read, or is newer than this program, is an error of its own
+        try:
+            state_of(data_dir.database)  # one that is newer than this program is an error of its own
+        except ConnectionFailed as error:
+            places = f"The backups lie in {data_dir.backups}; 'migrator backups list' lists them."
+            raise RollbackFailed(f"The rollback failed: {error}", hint=places) from error
         try:
             if dry_run:
                 with rehearsal(data_dir) as scratch:

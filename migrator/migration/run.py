@@ -38,7 +38,7 @@ from migrator.migration.report import (
 )
 from migrator.migration.stopwatch import Stopwatch
 from migrator.migration.survey import Survey, survey
-from migrator.storage.flag import read_flag, write_flag
+from migrator.storage.flag import read_flag, require_no_other_truth, write_flag
 
 if TYPE_CHECKING:
     from migrator.migration.backup import BackingUp, Backup
@@ -67,6 +67,7 @@ def run_migration(
     :raises MigrationLocked: another migrator is at work here
     :raises MigratorError: the run failed, and nothing was changed
     """
+    require_no_other_truth(data_dir)
     named = [os.fspath(workspace) for workspace in workspaces]
     if not dry_run:
         found = Run(data_dir, strict=strict, salvage=salvage, named=named, listener=listener).found_nothing()
@@ -277,7 +278,8 @@ class Run:
     def facts(self, loaded: Sequence[LoadedSource], saved: Backup) -> RunFacts:
         from migrator.migration.run_record import RunFacts  # only a run with work to do pays for loading it
 
-        return RunFacts(self.stopwatch, len(loaded), saved.size, saved.folder)
+        folder = None if saved.folder is None else durable.as_text(saved.folder)
+        return RunFacts(self.stopwatch, len(loaded), saved.size, folder)
 
     def publish(self, staged: Staged) -> dict[str, MergeResult]:
         from migrator.migration.publish import Publication, publish_into, publish_new
@@ -288,6 +290,7 @@ class Run:
             loaded=staged.loaded,
             entries=staged.entries,
             facts=self.facts(staged.loaded, staged.saved),
+            backups=self.data_dir.backups,
             data_dir=self.data_dir.root,
             in_trial=self.in_trial,
         )
@@ -316,7 +319,7 @@ class Run:
             database=os.fspath(self.data_dir.database),
             workspaces=workspaces,
             totals=totals_of(workspaces, staged.saved.size),
-            backup_path=os.fspath(staged.saved.folder),
+            backup_path=None if staged.saved.folder is None else os.fspath(staged.saved.folder),
             duration_ms=self.stopwatch.elapsed,
             errors=tuple(problems + conflicts),
             warnings=(*found.warnings, *changed_meanwhile(staged.loaded)),

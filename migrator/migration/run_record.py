@@ -11,10 +11,8 @@ import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from migrator import durable
 from migrator._version import __version__
 from migrator.database import queries
 from migrator.migration.stopwatch import Stopwatch
@@ -50,13 +48,13 @@ class RunFacts:
 
     :ivar files: how many it took up
     :ivar size: of them, in bytes
-    :ivar backup: the folder with the copies
+    :ivar backup: the folder with the copies; None where nothing could be copied
     """
 
     stopwatch: Stopwatch
     files: int
     size: int
-    backup: Path
+    backup: str | None
 
 
 def shares_of(loaded: LoadedSource, merged: MergeResult | None = None) -> list[Share]:
@@ -122,6 +120,6 @@ def record_run(connection: sqlite3.Connection, facts: RunFacts, found: Sequence[
             *sums,
             facts.stopwatch.elapsed,
             json.dumps(facts.stopwatch.stages),
-            durable.as_text(facts.backup),
+            facts.backup,
         ),
     )

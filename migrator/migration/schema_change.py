@@ -10,7 +10,7 @@ from migrator.data_dir import DataDir
 from migrator.database import queries, schema
 from migrator.database.connection import connect
 from migrator.database.state import read_state, state_of
-from migrator.database.upgrade import back_up_database, upgrade
+from migrator.database.upgrade import changing, upgrade
 from migrator.errors import SchemaError, sqlite_errors
 from migrator.migration.lock import exclusive
 
@@ -77,8 +77,9 @@ def revert_step(data_dir: DataDir) -> SchemaChange:
                     f"Undoing schema step {found} would lose data: {path} holds sessions and is the authority.",
                     hint="Run 'migrator rollback' first: then the JSON files hold everything. Nothing was changed.",
                 )
-            backup = back_up_database(connection, path, data_dir.backups, "before-revert") if found else None
-            undone = schema.revert(connection, path)
+            with changing(connection, path, data_dir.backups) as back_up:
+                backup = back_up("before-revert") if found else None
+                undone = schema.revert(connection, path)
             return SchemaChange(str(path), schema.version(connection), (undone,), _text(backup))
         finally:
             connection.close()

@@ -12,7 +12,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from migrator import durable
 from migrator.database import queries, schema
 from migrator.database.columns import LEDGER_COLUMNS
 from migrator.database.connection import STAGING_CACHE, connect_staging, remove_database
@@ -138,7 +137,7 @@ class Staging:
             self.connection.executemany(queries.RECORD_STAGED_SOURCE, rows)
             self.connection.executemany(queries.RECORD_SHARE, shares)
             record_run(self.connection, facts, [(loaded, share) for loaded, each in found for share in each])
-            self.connection.execute(queries.SET_COMPLETED, (durable.as_text(facts.backup),))
+            self.connection.execute(queries.SET_COMPLETED, (facts.backup,))
             self.connection.execute("COMMIT")
 
 

@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from migrator import durable
-from migrator.data_dir import DEFAULT_DATABASE, DataDir
+from migrator.data_dir import DEFAULT_DATABASE, DataDir, place_in, recorded_database
+from migrator.database.state import state_of
+from migrator.errors import StaleStoreError
 
 Backend = Literal["json", "sqlite", "hybrid"]
 BACKENDS: tuple[Backend, ...] = get_args(Backend)
@@ -29,10 +31,13 @@ def write_flag(places: DataDir, backend: Backend) -> None:
     """Point the app at a backend, and at a database that is not in the data directory; nothing where it does already.
 
     Whoever opens the data directory without a word about the database finds it there: see ``resolve_data_dir``.
+
+    :raises StaleStoreError: it points at another database, which holds the truth
     """
     path = places.flag
+    require_no_other_truth(places)
     elsewhere = places.database != path.parent / DEFAULT_DATABASE
-    database = os.fspath(places.database) if elsewhere else None
+    database = place_in(path.parent, places.database) if elsewhere else None
     known = _content(path)
     if known.get("backend") == backend and known.get("database") == database:
         return
@@ -41,6 +46,22 @@ def write_flag(places: DataDir, backend: Backend) -> None:
         content["database"] = database
     durable.make_private_folder(path.parent)
     durable.replace(path, [json.dumps(content, indent=2).encode() + b"\n"])
+
+
+def require_no_other_truth(places: DataDir) -> None:
+    """Refuse to work with a database while another one holds the truth of the data directory.
+
+    :raises StaleStoreError: the one that storage.json names, or the one in the usual place, does
+    """
+    recorded = recorded_database(places.flag.parent)
+    if recorded == places.database or os.path.realpath(recorded) == os.path.realpath(places.database):
+        return
+    if state_of(recorded).authority == "sqlite":
+        raise StaleStoreError(
+            f"{recorded} holds the truth of {places.root}; with {places.database} in its place, that would be hidden.",
+            hint="Leave out --database (and unset $DATABASE_URL), or move that database there first. "
+            "Nothing was changed.",
+        )
 
 
 def _content(path: Path) -> dict[str, Any]:

@@ -27,7 +27,7 @@ from migrator.database.documents import (
 from migrator.database.mirror import replace_all
 from migrator.database.pool import ConnectionPool
 from migrator.database.search import read_summaries
-from migrator.database.upgrade import back_up_before_steps
+from migrator.database.upgrade import changing, holds_sessions_and_lacks_steps
 from migrator.document import ChatMessage, WorktreeSession
 from migrator.errors import MigratorError
 from migrator.storage import timestamps
@@ -60,6 +60,7 @@ class SqliteStorage:
     A database that is new or behind gets the schema steps that it lacks.
 
     :param path: the file, or ``:memory:`` for a store that lives as long as this object, on one connection
+    :param backups: where a copy goes before the steps change what it holds; None: the folder ``backups`` beside it
     :param acquire_timeout: seconds to wait for a connection of the pool
     :param busy_timeout: seconds to wait for another process's lock
     :param cache_size: as in SQLite's PRAGMA: pages, or KiB where negative; None takes CACHE_SIZE
@@ -72,6 +73,7 @@ class SqliteStorage:
         self,
         path: Path | str,
         *,
+        backups: Path | None = None,
         pool_size: int = POOL_SIZE,
         acquire_timeout: float = ACQUIRE_TIMEOUT,
         busy_timeout: float = BUSY_TIMEOUT,
@@ -79,6 +81,7 @@ class SqliteStorage:
         mmap_size: int | None = None,
     ) -> None:
         self._path = path
+        self._backups = backups or Path(path).parent / "backups"
         self._busy_timeout = busy_timeout
         self._cache_size = CACHE_SIZE if cache_size is None else cache_size
         self._mmap_size = mmap_size
@@ -99,13 +102,20 @@ class SqliteStorage:
         )
         try:
             if schema.require_known(connection, self._path) < schema.latest_version():
-                back_up_before_steps(connection, self._path, Path(self._path).parent / "backups")
-                with transaction(connection, self._path, "apply the schema steps"):  # one process alone does it
-                    schema.apply(connection, self._path)
+                self._apply_steps(connection)
         except BaseException:
             connection.close()
             raise
         return connection
+
+    def _apply_steps(self, connection: sqlite3.Connection) -> None:
+        with (
+            changing(connection, self._path, self._backups) as back_up,
+            transaction(connection, self._path, "apply the schema steps"),  # one process alone does it
+        ):
+            if holds_sessions_and_lacks_steps(connection, self._path):
+                back_up("before-apply")
+            schema.apply(connection, self._path)
 
     def create_session(self, workspace_path: str, session: WorktreeSession) -> WorktreeSession:
         place = place_of(workspace_path)

@@ -114,7 +114,7 @@ def _open(places: DataDir, backend: Backend, *, cache_size: int | None, mmap_siz
         return JsonStorage(places)
     from migrator.storage.sqlite import SqliteStorage
 
-    sqlite = SqliteStorage(places.database, cache_size=cache_size, mmap_size=mmap_size)
+    sqlite = SqliteStorage(places.database, backups=places.backups, cache_size=cache_size, mmap_size=mmap_size)
     store: SessionStorage = sqlite
     if backend == "hybrid":
         from migrator.storage.hybrid import HybridStorage

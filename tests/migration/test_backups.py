@@ -8,6 +8,7 @@ import sqlite3
 import stat
 import subprocess
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -110,6 +111,45 @@ def test_copies_that_an_earlier_backup_has_are_gone_before_anything_is_published
     assert run("migrate", "--progress", "none").code == 0
     assert len([path for path in (rolled_back.root / "backups").iterdir() if "database" not in path.name]) == 1
     assert found == []
+
+
+def test_a_damaged_listing_is_not_used_again(rolled_back, run):
+    (folder,) = (rolled_back.root / "backups").iterdir()
+    (folder / "manifest.json").write_bytes((folder / "manifest.json").read_bytes()[:40])
+    assert run("migrate", "--progress", "none").code == 0
+    used = {Path(name).parts[1] for (name,) in rolled_back.query("SELECT backup FROM migration_ledger")}
+    assert len(used) == 1
+    assert folder.name not in used
+
+
+def test_attempts_that_fail_do_not_fill_the_disk(rolled_back, run, monkeypatch):
+    before = sorted((rolled_back.root / "backups").iterdir())
+    for module in ("publish", "schema_change"):
+        monkeypatch.setattr(f"migrator.migration.{module}.connect", partial(connect, timeout=0))
+    with closing(sqlite3.connect(rolled_back.database, isolation_level=None)) as app:
+        app.execute("BEGIN IMMEDIATE")
+        assert run("migrate", "--progress", "none").code == 1
+        assert run("schema", "revert").code == 1
+    assert sorted((rolled_back.root / "backups").iterdir()) == before
+
+
+def test_the_same_database_is_not_copied_twice(migrated):
+    assert database_backup(migrated, "one") == database_backup(migrated, "two")
+
+
+def test_a_copy_that_was_damaged_since_is_not_taken_for_the_same(migrated):
+    first = database_backup(migrated, "one")
+    flip_a_bit(first / "sessions.db")
+    assert database_backup(migrated, "two") != first
+
+
+def test_a_failure_that_copied_nothing_leaves_no_empty_backup(scene, run):
+    file = scene.file_of(ENGINE)
+    file.mkdir(parents=True)
+    outcome = run("migrate", "--progress", "none", "--json")
+    assert outcome.code == 3
+    assert outcome.json["backup_path"] is None
+    assert not list((scene.root / "backups").glob("[0-9]*"))
 
 
 def test_list_tells_kind_number_and_size(migrated, run):
@@ -456,11 +496,57 @@ def test_the_flag_follows_the_database_that_was_restored(migrated, run):
 def test_the_backup_of_another_database_is_refused(migrated, run):
     folder = database_backup(migrated)
     content = manifest(folder)
-    content["database"] = str(migrated.root / "elsewhere" / "sessions.db")
+    other = migrated.root / "elsewhere" / "sessions.db"
+    other.parent.mkdir()
+    shutil.copy(migrated.database, other)
+    content["database"] = str(other)
     (folder / "manifest.json").write_text(json.dumps(content))
     outcome = run("backups", "restore", folder.name, "--overwrite-newer-work")
     assert outcome.code == 1
     assert "--database" in outcome.err
+
+
+def test_a_copy_of_a_database_of_another_name_is_refused_with_its_place(migrated, run):
+    folder = database_backup(migrated)
+    content = manifest(folder) | {"database": "/gone/history.db"}
+    os.rename(folder / "sessions.db", folder / "history.db")
+    (folder / "manifest.json").write_text(json.dumps(content))
+    (folder / "SHA256SUMS").write_text(f"{content['sha256']}  history.db\n")
+    outcome = run("backups", "restore", folder.name, "--overwrite-newer-work")
+    assert outcome.code == 1
+    assert str(folder / "history.db") in outcome.err
+
+
+def test_the_database_comes_back_in_a_data_directory_that_was_moved(migrated, migrator):
+    folder = database_backup(migrated)
+    moved = migrated.root.with_name("moved")
+    os.rename(migrated.root, moved)
+    (moved / "sessions.db").write_bytes(b"destroyed" * 1000)
+    outcome = migrator("--data-dir", moved, "backups", "restore", folder.name, "--overwrite-newer-work")
+    assert outcome.code == 0, outcome.err
+    assert Scene(moved).tasks(ENGINE) == ["Weave"]
+    assert not migrated.root.exists()
+
+
+def test_a_restore_to_another_place_does_not_hide_the_database_that_holds_the_truth(migrated, migrator, tmp_path):
+    folder, elsewhere = database_backup(migrated), tmp_path / "elsewhere" / "sessions.db"
+    before = migrated.listing()
+    for command in (("backups", "restore", folder.name, "--overwrite-newer-work"), ("migrate",), ("rollback",)):
+        outcome = migrator("--data-dir", migrated.root, "--database", elsewhere, *command)
+        assert outcome.code == 1
+        assert f"{migrated.database} holds the truth" in outcome.err
+    assert migrated.listing() == before
+    assert not elsewhere.exists()
+
+
+def test_a_database_from_the_future_is_not_restored_over(migrated, run):
+    folder = database_backup(migrated)
+    migrated.change("UPDATE migration_metadata SET schema_version = 99")
+    before = migrated.listing()
+    outcome = run("backups", "restore", folder.name, "--overwrite-newer-work")
+    assert outcome.code == 1
+    assert "schema version 99" in outcome.err
+    assert migrated.listing() == before
 
 
 def test_a_database_from_the_future_is_not_restored(migrated, run):
@@ -585,21 +671,42 @@ def test_nothing_is_written_where_the_disk_is_full(rolled_back, run, monkeypatch
     assert rolled_back.listing() == before
 
 
-def test_a_restore_that_was_interrupted_is_finished_by_the_next(rolled_back, run, monkeypatch):
+def test_a_restore_that_fails_at_one_file_restores_none(rolled_back, run, monkeypatch):
     folder = only_backup(rolled_back)
-    shutil.rmtree(rolled_back.root / "sessions")
-    replace, calls = durable.replace, []
+    for workspace in (ENGINE, LOOM):
+        rolled_back.write(workspace, [chat("newer", workspace=workspace)])
+    before = rolled_back.listing()
+    write_new, calls = durable.write_new, []
 
     def fails_at_the_second(path: Path, chunks: Any) -> None:
         calls.append(path)
+        write_new(path, chunks)
         if len(calls) == 2:
             raise StorageIOError(f"Cannot write {path}: the disk is full.")
-        replace(path, chunks)
 
     with monkeypatch.context() as patch:
-        patch.setattr("migrator.durable.replace", fails_at_the_second)
-        assert run("backups", "restore", folder.name).code == 1
-    assert len(list((rolled_back.root / "sessions").iterdir())) == 1
+        patch.setattr("migrator.durable.write_new", fails_at_the_second)
+        assert run("backups", "restore", folder.name, "--overwrite-newer-work").code == 1
+    assert rolled_back.listing() == before
+
+
+def test_a_restore_that_was_interrupted_says_what_it_did_and_is_finished_by_the_next(rolled_back, run, monkeypatch):
+    folder = only_backup(rolled_back)
+    first, second = sorted(path.name for path in (rolled_back.root / "sessions").iterdir())
+    shutil.rmtree(rolled_back.root / "sessions")
+    move_over = durable.move_over
+
+    def fails_at_the_second(source: Path, target: Path) -> None:
+        if target.name == second:
+            raise StorageIOError(f"Cannot replace {target}: it is broken.")
+        move_over(source, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("migrator.durable.move_over", fails_at_the_second)
+        outcome = run("backups", "restore", folder.name)
+    assert outcome.code == 1
+    assert f"{rolled_back.root / 'sessions' / first}. Restore again" in outcome.err
+    assert [path.name for path in (rolled_back.root / "sessions").iterdir()] == [first]
     outcome = run("backups", "restore", folder.name, "--json")
     assert outcome.code == 0
     assert sorted(file["status"] for file in outcome.json["files"]) == ["restored", "unchanged"]

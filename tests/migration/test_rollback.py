@@ -675,3 +675,13 @@ def files_of(scene: Scene) -> dict[str, bytes]:
     """The bytes of every file that holds sessions."""
     paths = [*(scene.root / "sessions").iterdir(), scene.root / "sessions.json"]
     return {path.name: path.read_bytes() for path in paths}
+
+
+def test_a_database_that_is_none_any_more_is_told_with_where_the_backups_lie(scene, migrator):
+    scene.write(ENGINE, [chat("a")])
+    assert migrator("--data-dir", scene.root, "migrate").code == 0
+    scene.database.write_bytes(b"garbage" * 1000)
+    outcome = migrator("--data-dir", scene.root, "rollback")
+    assert outcome.code == 1
+    assert "The rollback failed" in outcome.err
+    assert str(scene.root / "backups") in outcome.err

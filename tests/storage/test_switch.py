@@ -517,3 +517,15 @@ def test_sessions_that_the_app_inserted_by_sql_are_in_the_files_of_a_trial(migra
     migrator("--data-dir", migrated.root, "backend", "hybrid")
     file = migrated.root / "sessions" / f"{hash_of('/home/eve/new')}.json"
     assert [one["task"] for one in json.loads(file.read_bytes())] == ["born in SQLite"]
+
+
+def test_the_copy_before_schema_steps_goes_to_the_data_directory_wherever_the_database_is(scene, tmp_path):
+    elsewhere = Scene(tmp_path / "elsewhere")
+    elsewhere.root.mkdir()
+    with closing(elsewhere.app_opens_it()) as app:
+        app_inserts(app, ENGINE, "s-1", "one", "m-1")
+        app.execute("UPDATE migration_metadata SET migration_status = 'completed'")
+    with open_storage(scene.root, database=elsewhere.database) as store:
+        assert tasks(store) == ["one"]
+    assert not (elsewhere.root / "backups").exists()
+    assert len(list((scene.root / "backups").glob("*-database-before-apply"))) == 1
