@@ -199,7 +199,7 @@ def test_status_for_programs_before_and_after(scene: Scene, migrator: Migrator) 
     after = migrator("--data-dir", scene.root, "status", "--json").json
     names = ("authority", "backend", "migration_status", "schema_version", "needs_migration")
     assert [before[name] for name in names] == ["json", "json", None, 0, True]
-    assert [after[name] for name in names] == ["sqlite", "sqlite", "completed", 2, False]
+    assert [after[name] for name in names] == ["sqlite", "sqlite", "completed", 3, False]
     assert [(w["path"], w["state"], w["sessions"]) for w in after["workspaces"]] == [(WORKSPACE, "migrated", 1)]
 
 
