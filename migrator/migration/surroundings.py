@@ -40,12 +40,22 @@ def what_is_amiss(data_dir: DataDir, state: State) -> list[str]:
     for folder in backup_folders(data_dir):
         try:
             listed = {os.path.normpath(file.file) for file in read_manifest(folder).files}
-        except BackupError as error:
-            notes.append(str(error))
-            continue
+        except BackupError:
+            continue  # told by unlisted()
         extra = [name for name in names_in(folder) if name not in listed | {SUMS, MANIFEST}]
         notes += [f"{folder / name} is not of that backup; nothing uses it." for name in extra]
     return notes
+
+
+def unlisted(data_dir: DataDir) -> list[str]:
+    """The backups that can't be restored because their listing can't be read, each with what to do."""
+    found = []
+    for folder in backup_folders(data_dir):
+        try:
+            read_manifest(folder)
+        except BackupError as error:
+            found.append(str(error))
+    return found
 
 
 def leftovers(data_dir: DataDir) -> list[Path]:

@@ -21,7 +21,7 @@ from migrator.migration.ledger import LedgerEntry, read_ledger
 from migrator.migration.readback import orphans, source_digest
 from migrator.migration.reading import valid_documents
 from migrator.migration.report import Listener, Progress, ignore_progress
-from migrator.migration.surroundings import what_is_amiss
+from migrator.migration.surroundings import unlisted, what_is_amiss
 from migrator.storage.flag import read_flag
 
 
@@ -100,6 +100,7 @@ class _Verification:
         path = self.data_dir.database
         state = read_state(self.connection, path)
         self.notes += what_is_amiss(self.data_dir, state)
+        self.broken += unlisted(self.data_dir)
         self.broken += integrity_problems(self.connection, path)
         if state.schema_version < schema.latest_version():
             note = (

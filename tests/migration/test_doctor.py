@@ -305,7 +305,7 @@ def test_a_backup_that_is_gone_altogether_is_made_again_with_its_listing(migrate
 
 def test_a_half_written_manifest_is_written_again_from_the_ledger(migrated, run):
     (only_backup(migrated) / "manifest.json").write_text('{"format": 1, "fi')
-    assert any("half-written" in note for note in run("verify", "--progress", "none", "--json").json["notes"])
+    assert any("half-written" in text for text in run("verify", "--progress", "none", "--json").json["broken"])
     assert len(repaired(run).json["repaired"]) == 1
     assert run("backups", "verify").code == 0
 
