@@ -152,3 +152,14 @@ def test_the_checks_of_this_file_see_what_they_look_for():
     assert "migrator.validation" not in imports("migrator.errors")  # for the type checker alone
     assert {"os.replace", "os.fsync", "os.link", "os.rename"} <= set(calls("migrator.durable"))
     assert layer("migrator.database.rows") < layer("migrator.storage.flag") < layer("migrator.migration.run")
+
+
+@pytest.mark.parametrize("name", sorted(name for name in modules() if name.startswith("migrator.cli")))
+def test_the_command_line_writes_through_one_function(name):
+    """So that nothing that was stored can drive the terminal."""
+    writing = {"click.echo", "click.secho", "click.echo_via_pager", "click.style", "print"}
+    if name == "migrator.cli.output":
+        writing.clear()
+    assert not writing & set(calls(name))
+    methods = {node.attr for node in running_nodes(modules()[name]) if isinstance(node, ast.Attribute)}
+    assert not methods & {"write", "writelines"}

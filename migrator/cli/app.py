@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sqlite3
 import sys
 from collections.abc import Sequence
@@ -11,7 +12,7 @@ from typing import Any
 import click
 
 from migrator._version import __version__
-from migrator.cli.output import complain, print_json
+from migrator.cli.output import complain, print_json, say
 from migrator.data_dir import DATA_DIR_VARIABLE, DATABASE_VARIABLE, resolve_data_dir
 from migrator.errors import MigratorError
 
@@ -48,7 +49,7 @@ class _LazyGroup(click.Group):
 
 def _show_version(ctx: click.Context, _: click.Parameter, value: bool) -> None:
     if value:
-        click.echo(f"migrator {__version__} (SQLite {sqlite3.sqlite_version})")
+        say(f"migrator {__version__} (SQLite {sqlite3.sqlite_version})")
         ctx.exit()
 
 
@@ -88,9 +89,9 @@ def cli(ctx: click.Context, data_dir: str | None, database: str | None, log_leve
     migrator verify        compare everything with where it came from
     """
     if log_level != _LOG_LEVEL:  # warnings reach standard error without any help
-        import logging  # a start with nothing to do needs none
+        from migrator.cli.log import log_to_standard_error  # a start with nothing to do needs none
 
-        logging.basicConfig(level=log_level.upper(), format="%(levelname)s: %(message)s", stream=sys.stderr)
+        log_to_standard_error(log_level)
     ctx.obj = lambda: resolve_data_dir(data_dir, database)
 
 
@@ -115,7 +116,9 @@ def _report(error: BaseException) -> int:
     """Say what went wrong in one message; returns the exit code for it."""
     match error:
         case click.ClickException():
-            error.show()
+            shown = io.StringIO()
+            error.show(shown)  # it quotes what was typed
+            say(shown.getvalue().rstrip("\n"), error=True)
             return error.exit_code
         case MigratorError():
             complain(str(error))

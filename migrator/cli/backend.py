@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from migrator.cli.migrate import PROGRESS
-from migrator.cli.output import plain, print_json
+from migrator.cli.output import plain, print_json, say
 from migrator.data_dir import DataDir
 from migrator.storage.flag import BACKENDS, Backend
 
@@ -39,7 +39,7 @@ def backend_command(resolve: Callable[[], DataDir], target: Backend | None, prog
     else:
         before = show_backend(data_dir)
         if before.backend == "hybrid" and target != "hybrid":
-            click.echo(trial_verdict(before.trial), err=True)  # before anything is switched
+            say(trial_verdict(before.trial), error=True)  # before anything is switched
         with showing(progress) as listener:
             report = switch_backend(data_dir, target, listener)
     if as_json:
@@ -51,14 +51,14 @@ def backend_command(resolve: Callable[[], DataDir], target: Backend | None, prog
 
 def _print(report: BackendReport) -> None:
     for note in report.notes:
-        click.echo(plain(note))
+        say(plain(note))
     if report.before != report.backend:
-        click.echo(f"Switched from {report.before} to {report.backend}.")
+        say(f"Switched from {report.before} to {report.backend}.")
     else:
-        click.echo(f"The app runs on {report.backend}.")
+        say(f"The app runs on {report.backend}.")
     if report.trial is not None:
         trial = report.trial
-        click.echo(
+        say(
             f"Trial of both stores: {trial.writes:,} writes, {trial.failures:,} failures, {trial.pending_repairs:,} "
             f"pending repairs, {trial.comparisons:,} comparisons, {trial.differences:,} differences."
         )

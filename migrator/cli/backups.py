@@ -7,7 +7,7 @@ from dataclasses import asdict
 
 import click
 
-from migrator.cli.output import counted, plain, print_json, size
+from migrator.cli.output import counted, plain, print_json, say, size
 from migrator.data_dir import DataDir
 
 Resolve = Callable[[], DataDir]
@@ -32,9 +32,9 @@ def list_command(resolve: Resolve, as_json: bool) -> int:
     for backup in listed:
         held = f"{counted(backup.files, 'file')}, {size(backup.bytes)}"
         state = "" if backup.error is None else f"  DAMAGED: {plain(backup.error)}"
-        click.echo(f"{plain(backup.name)}  {backup.kind or 'unknown':<8}  {held}{state}")
+        say(f"{plain(backup.name)}  {backup.kind or 'unknown':<8}  {held}{state}")
     if not listed:
-        click.echo("There are no backups.")
+        say("There are no backups.")
     return 0
 
 
@@ -52,13 +52,13 @@ def verify_command(resolve: Resolve, names: tuple[str, ...], as_json: bool) -> i
         print_json({"backups": [asdict(backup) for backup in verified]})
         return 1 if damaged else 0
     for backup in verified:
-        click.echo(f"{backup.state:<8} {plain(backup.name)}  {counted(backup.files, 'file')}, {size(backup.bytes)}")
+        say(f"{backup.state:<8} {plain(backup.name)}  {counted(backup.files, 'file')}, {size(backup.bytes)}")
         for problem in backup.problems:
-            click.echo(f"         {plain(problem)}")
+            say(f"         {plain(problem)}")
     if damaged:
-        click.echo("'migrator verify --repair' copies again what the files still hold unchanged.")
+        say("'migrator verify --repair' copies again what the files still hold unchanged.")
     elif not verified:
-        click.echo("There are no backups.")
+        say("There are no backups.")
     return 1 if damaged else 0
 
 
@@ -80,10 +80,10 @@ def restore_command(resolve: Resolve, name: str, overwrite_newer_work: bool, as_
         print_json(report.to_json())
         return 0
     for file in report.files:
-        click.echo(f"{file.status:<9} {plain(file.file)}")
+        say(f"{file.status:<9} {plain(file.file)}")
         if file.kept_beside:
-            click.echo(f"          what was there lies in {plain(file.kept_beside)}")
-    click.echo(f"Restored {plain(report.name)}.")
+            say(f"          what was there lies in {plain(file.kept_beside)}")
+    say(f"Restored {plain(report.name)}.")
     return 0
 
 
@@ -101,9 +101,9 @@ def prune_command(resolve: Resolve, keep: int, dry_run: bool, as_json: bool) -> 
         print_json(report.to_json())
         return 0
     for name, reason in report.kept.items():
-        click.echo(f"keeps   {plain(name)}: {plain(reason)}")
+        say(f"keeps   {plain(name)}: {plain(reason)}")
     for name in report.removed:
-        click.echo(f"{'would remove' if dry_run else 'removed'} {plain(name)}")
+        say(f"{'would remove' if dry_run else 'removed'} {plain(name)}")
     verb = "Would remove" if dry_run else "Removed"
-    click.echo(f"{verb} {counted(len(report.removed), 'backup')}, {size(report.bytes)}.")
+    say(f"{verb} {counted(len(report.removed), 'backup')}, {size(report.bytes)}.")
     return 0

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from migrator.cli.output import plain, print_json
+from migrator.cli.output import plain, print_json, say
 from migrator.data_dir import DataDir
 
 
@@ -40,10 +40,10 @@ def doctor_command(resolve: Callable[[], DataDir], target: Path | None, as_json:
         print_json(report.to_json() | ({"report": str(target)} if target else {}))
         return report.exit_code
     for finding in report.findings:
-        click.echo(f"{finding.level:<8} {finding.subject}: {plain(finding.message)}")
+        say(f"{finding.level:<8} {finding.subject}: {plain(finding.message)}")
         if finding.command and finding.level != "ok":
-            click.echo(f"         run: {plain(finding.command)}")
-    click.echo(summary(report))
+            say(f"         run: {plain(finding.command)}")
+    say(summary(report))
     if target is not None:
-        click.echo(f"The report is in {plain(str(target))}; look into it before you pass it on.")
+        say(f"The report is in {plain(str(target))}; look into it before you pass it on.")
     return report.exit_code

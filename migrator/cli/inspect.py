@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from migrator.cli.migrate import PROGRESS
-from migrator.cli.output import counted, plain, print_json, size
+from migrator.cli.output import counted, plain, print_json, say, size
 from migrator.data_dir import DataDir
 
 if TYPE_CHECKING:
@@ -36,18 +36,18 @@ def status_command(resolve: Resolve, as_json: bool) -> int:
 
 def _print_status(report: StatusReport) -> None:
     for warning in report.warnings:
-        click.echo(f"Note: {plain(warning)}", err=True)
+        say(f"Note: {plain(warning)}", error=True)
     truth = {"sqlite": "SQLite", "json": "the JSON files"}[report.authority]
-    click.echo(f"The truth is in {truth}; the app runs on {report.backend}.")
+    say(f"The truth is in {truth}; the app runs on {report.backend}.")
     if report.migration_status is None:
-        click.echo("There is no database yet.")
+        say("There is no database yet.")
     else:
-        click.echo(
+        say(
             f"Database: {plain(report.database)} ({size(report.database_bytes)}, schema version "
-            f"{report.schema_version}, migration {report.migration_status})"
+            f"{report.schema_version}, migration {plain(report.migration_status)})"
         )
     if report.backup_path:
-        click.echo(f"Backup:   {plain(report.backup_path)}")
+        say(f"Backup:   {plain(report.backup_path)}")
     for workspace in report.workspaces:
         held = f", {workspace.quarantined} in quarantine" if workspace.quarantined else ""
         contents = ", ".join(
@@ -57,11 +57,11 @@ def _print_status(report: StatusReport) -> None:
                 counted(workspace.messages, "message"),
             )
         )
-        click.echo(f"  {workspace.state:<9} {workspace.hash}  {plain(workspace.path)}: {contents}{held}")
+        say(f"  {workspace.state:<9} {plain(workspace.hash)}  {plain(workspace.path)}: {contents}{held}")
         if workspace.error:
-            click.echo(f"            {plain(workspace.error)}")
+            say(f"            {plain(workspace.error)}")
     if report.needs_migration:
-        click.echo(f"{counted(len(report.changed_files), 'file')} to take up: run 'migrator migrate'.")
+        say(f"{counted(len(report.changed_files), 'file')} to take up: run 'migrator migrate'.")
 
 
 @click.command("verify", short_help="Compare everything with where it came from.")
@@ -93,19 +93,19 @@ def verify_command(resolve: Resolve, repair: bool, progress: str, as_json: bool)
 
 def _print_verification(report: VerifyReport) -> None:
     for repaired in report.repaired:
-        click.echo(f"mended  {plain(repaired)}")
+        say(f"mended  {plain(repaired)}")
     for broken in report.broken:
-        click.echo(f"BROKEN  {plain(broken)}")
+        say(f"BROKEN  {plain(broken)}")
     for note in report.notes:
-        click.echo(f"note    {plain(note)}")
+        say(f"note    {plain(note)}")
     if report.status == "clean":
         unchanged = sum(source.database == "unchanged" for source in report.sources)
-        click.echo(
+        say(
             f"Clean: {counted(report.sessions, 'session')} read; {unchanged} of {counted(len(report.sources), 'file')} "
             "in SQLite exactly as migrated."
         )
     elif report.broken:
-        click.echo(f"{counted(len(report.broken), 'thing')} broken in {plain(report.database)}.")
+        say(f"{counted(len(report.broken), 'thing')} broken in {plain(report.database)}.")
 
 
 @click.command("export", short_help="Write sessions from SQLite into JSON files.")
@@ -125,8 +125,6 @@ def export_command(resolve: Resolve, target: Path, workspaces: tuple[str, ...], 
         return report.exit_code
     for workspace in report.workspaces:
         held = f" ({workspace.quarantined} in quarantine left out)" if workspace.quarantined else ""
-        click.echo(
-            f"{plain(workspace.file)}: {counted(workspace.sessions, 'session')} of {plain(workspace.path)}{held}"
-        )
-    click.echo(f"Exported {counted(len(report.workspaces), 'workspace')} to {plain(report.directory)}.")
+        say(f"{plain(workspace.file)}: {counted(workspace.sessions, 'session')} of {plain(workspace.path)}{held}")
+    say(f"Exported {counted(len(report.workspaces), 'workspace')} to {plain(report.directory)}.")
     return report.exit_code

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from migrator.cli.output import complain, counted, plain, print_json, size
+from migrator.cli.output import complain, counted, plain, print_json, say, size
 from migrator.data_dir import DataDir
 
 if TYPE_CHECKING:
@@ -82,20 +82,20 @@ def _print_report(report: MigrationReport) -> None:
     from migrator.cli.progress import speed
 
     for warning in report.warnings:
-        click.echo(f"Note: {plain(warning)}", err=True)
+        say(f"Note: {plain(warning)}", error=True)
     totals = report.totals
     taken = [workspace for workspace in report.workspaces if workspace.status in ("migrated", "merged")]
     if report.status == "nothing_to_do":
         if totals.workspaces:
-            click.echo(f"Nothing to do: {counted(totals.workspaces, 'workspace')} known and unchanged.")
+            say(f"Nothing to do: {counted(totals.workspaces, 'workspace')} known and unchanged.")
         else:
-            click.echo("Nothing to do: no session files found.")
+            say("Nothing to do: no session files found.")
         for workspace in report.workspaces:
             if workspace.error:
-                click.echo(f"Still JSON: {plain(workspace.path)}: {plain(workspace.error)}")
+                say(f"Still JSON: {plain(workspace.path)}: {plain(workspace.error)}")
         return
     moved = "Would migrate" if report.dry_run else "Migrated"
-    click.echo(
+    say(
         f"{moved} {counted(sum(workspace.sessions for workspace in taken), 'session')} "
         f"({counted(sum(workspace.instances for workspace in taken), 'instance')}, "
         f"{counted(sum(workspace.messages for workspace in taken), 'message')}) of {counted(len(taken), 'workspace')}, "
@@ -104,18 +104,18 @@ def _print_report(report: MigrationReport) -> None:
     )
     _print_workspaces(report)
     if totals.quarantined:
-        click.echo(f"In quarantine: {counted(totals.quarantined, 'session')}; 'migrator quarantine list' tells why.")
+        say(f"In quarantine: {counted(totals.quarantined, 'session')}; 'migrator quarantine list' tells why.")
     if totals.failed:
-        click.echo(
+        say(
             f"Not migrated: {counted(totals.failed, 'workspace')}; the app goes on with their files, or with what was "
             "migrated from them before."
         )
     for message in report.errors:
-        click.echo(f"  - {plain(message)}")
+        say(f"  - {plain(message)}")
     if not report.dry_run:
-        click.echo(f"Database: {plain(report.database)}")
+        say(f"Database: {plain(report.database)}")
         if report.backup_path:
-            click.echo(f"Backup:   {plain(report.backup_path)}")
+            say(f"Backup:   {plain(report.backup_path)}")
 
 
 _SHOWN = 30
@@ -123,9 +123,9 @@ _SHOWN = 30
 
 def _print_workspaces(report: MigrationReport) -> None:
     for workspace in report.workspaces[:_SHOWN]:
-        click.echo(
+        say(
             f"  {workspace.status:<9} {workspace.sessions:>7,} {plain(workspace.path)}"
             + (f"  ({workspace.quarantined} in quarantine)" if workspace.quarantined else "")
         )
     if len(report.workspaces) > _SHOWN:
-        click.echo(f"  … and {len(report.workspaces) - _SHOWN} more; 'migrator status' lists them all.")
+        say(f"  … and {len(report.workspaces) - _SHOWN} more; 'migrator status' lists them all.")

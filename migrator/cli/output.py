@@ -14,27 +14,43 @@ _MANY = 1000
 def print_json(value: dict[str, Any]) -> None:
     """Exactly one object on standard output."""
     if len(value.get("workspaces", ())) < _MANY:
-        click.echo(json.dumps(value, indent=2))
+        click.echo(json.dumps(value, indent=2))  # in ASCII, control characters escaped
     else:
         from migrator.exact_json import pretty  # a start with nothing to do shall cost next to nothing
 
         click.echo(pretty(value))
 
 
+def say(text: str = "", *, error: bool = False) -> None:
+    """Text for people, on standard output or standard error: every line that this program writes goes through here.
+
+    Whatever it is made of, nothing in it drives the terminal. A part that was stored somewhere goes through
+    :func:`plain` or :func:`block` first, so that it can't pass for lines of ours.
+    """
+    click.echo(block(text), err=error)
+
+
 def complain(message: str) -> None:
     """One message on standard error."""
-    click.echo(f"migrator: {plain(message)}", err=True)
+    say(f"migrator: {plain(message)}", error=True)
 
 
 def plain(text: str) -> str:
-    """The text with everything that could drive a terminal, or turn its direction, spelled out."""
+    """A text in one line, with everything that could drive a terminal, or turn its direction, spelled out."""
     if text.isprintable():
         return text
     return "".join(character if _harmless(character) else _spelled(character) for character in text)
 
 
+def block(text: str, indent: str = "") -> str:
+    """The same for a text of several lines, each of them indented; tabs stay as they are."""
+    return "\n".join(
+        indent + "\t".join(plain(cell) for cell in line.split("\t")) for line in text.replace("\r\n", "\n").split("\n")
+    )
+
+
 def _harmless(character: str) -> bool:
-    return character == "\n" or unicodedata.category(character) not in ("Cc", "Cf", "Cs", "Zl", "Zp")
+    return unicodedata.category(character) not in ("Cc", "Cf", "Cs", "Zl", "Zp")
 
 
 def _spelled(character: str) -> str:

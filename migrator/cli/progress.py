@@ -9,9 +9,7 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Self
 
-import click
-
-from migrator.cli.output import plain, size
+from migrator.cli.output import plain, say, size
 from migrator.migration.report import Listener, Progress, ignore_progress
 
 if TYPE_CHECKING:
@@ -42,7 +40,7 @@ def showing(style: str) -> Iterator[Listener]:
 
 
 def _jsonl(event: Progress) -> None:
-    click.echo(json.dumps({"event": "progress"} | asdict(event)), err=True)
+    say(json.dumps({"event": "progress"} | asdict(event)), error=True)
 
 
 def _lines() -> Listener:
@@ -52,7 +50,7 @@ def _lines() -> Listener:
     def show(event: Progress) -> None:
         if event.phase == "load" and event.workspace not in told:
             told.add(event.workspace)
-            click.echo(f"Loading {plain(event.workspace)}", err=True)
+            say(f"Loading {plain(event.workspace)}", error=True)
 
     return show
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from migrator.cli.output import counted, plain, print_json, size
+from migrator.cli.output import block, counted, plain, print_json, say, size
 from migrator.data_dir import DataDir
 
 if TYPE_CHECKING:
@@ -44,14 +44,14 @@ def list_command(resolve: Resolve, as_json: bool) -> int:
         print_json({"items": [item.to_json() for item in items]})
         return 0
     for item in items:
-        click.echo(f"{item.id:>5}  {item.reason:<10}  {_place(item)}")
+        say(f"{item.id:>5}  {plain(item.reason):<10}  {_place(item)}")
         if item.problems:
             more = len(item.problems) - 1
-            click.echo(f"       {plain(str(item.problems[0]))}{f' (and {more} more)' if more else ''}")
+            say(f"       {plain(str(item.problems[0]))}{f' (and {more} more)' if more else ''}")
     if items:
-        click.echo(f"{counted(len(items), 'item')} in quarantine. 'migrator quarantine show ID' shows one in full.")
+        say(f"{counted(len(items), 'item')} in quarantine. 'migrator quarantine show ID' shows one in full.")
     else:
-        click.echo("Nothing is in quarantine.")
+        say("Nothing is in quarantine.")
     return 0
 
 
@@ -79,15 +79,13 @@ def show_command(resolve: Resolve, number: int, as_json: bool) -> int:
 
 def _print_item(shown: ShownItem) -> None:
     item = shown.item
-    click.echo(f"{item.id}: {item.reason}, from {_place(item)}, since {plain(item.created_at)}")
+    say(f"{item.id}: {plain(item.reason)}, from {_place(item)}, since {plain(item.created_at)}")
     for problem in item.problems:
-        click.echo(f"  - {plain(str(problem))}")
+        say(f"  - {plain(str(problem))}")
     if not shown.is_text:
-        click.echo(
-            "It is not UTF-8: each byte that can't be read is shown as \ufffd; 'migrator quarantine export' has them."
-        )
+        say("It is not UTF-8: each byte that can't be read is shown as \ufffd; 'migrator quarantine export' has them.")
     if item.reason != "conflict":
-        click.echo(plain(shown.text))
+        say(block(shown.text))
         return
     for title, version in (
         ("The version that both started from", shown.base),
@@ -95,11 +93,11 @@ def _print_item(shown: ShownItem) -> None:
         ("The file's version, in quarantine", shown.raw),
     ):
         text = "(there is none, or it can't be told)" if version is None else version.decode("utf-8", "replace")
-        click.echo(f"{title}:\n{plain(text)}")
-    click.echo("From SQLite's version to the file's:")
+        say(f"{title}:\n{block(text)}")
+    say("From SQLite's version to the file's:")
     for line in shown.difference():
-        click.echo(plain(line))
-    click.echo(f"Decide with 'migrator quarantine retry {item.id} --take theirs|ours|both', theirs being the file's.")
+        say(block(line))
+    say(f"Decide with 'migrator quarantine retry {item.id} --take theirs|ours|both', theirs being the file's.")
 
 
 @quarantine_command.command("retry")
@@ -134,9 +132,9 @@ def retry_command(
     for item in report.items:
         _print_retried(item)
     for warning in report.warnings:
-        click.echo(f"Note: {plain(warning)}", err=True)
+        say(f"Note: {plain(warning)}", error=True)
     if not report.items:
-        click.echo("Nothing is in quarantine.")
+        say("Nothing is in quarantine.")
     return report.exit_code
 
 
@@ -149,11 +147,11 @@ def _print_retried(item: RetriedItem) -> None:
         "needs_edit": "a torn end is no session: write what it should be into a file, and name that with --edited.",
         "needs_choice": "both sides changed it: say --take theirs, ours or both, or name a file with --edited.",
     }[item.result]
-    click.echo(f"{item.id}: {told}")
+    say(f"{item.id}: {told}")
     for problem in item.problems:
-        click.echo(f"  - {plain(str(problem))}")
+        say(f"  - {plain(str(problem))}")
     if item.kept:
-        click.echo(f"  What had to go is kept in {plain(item.kept)}")
+        say(f"  What had to go is kept in {plain(item.kept)}")
 
 
 @quarantine_command.command("export")
@@ -169,6 +167,6 @@ def export_command(resolve: Resolve, target: Path, as_json: bool) -> int:
         print_json(report.to_json())
         return 0
     for item in report.items:
-        click.echo(plain(item.file))
-    click.echo(f"Wrote {counted(len(report.items), 'item')} into {plain(report.directory)}.")
+        say(plain(item.file))
+    say(f"Wrote {counted(len(report.items), 'item')} into {plain(report.directory)}.")
     return 0

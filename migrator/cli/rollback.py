@@ -7,7 +7,7 @@ from collections.abc import Callable
 import click
 
 from migrator.cli.migrate import PROGRESS
-from migrator.cli.output import counted, plain, print_json
+from migrator.cli.output import counted, plain, print_json, say
 from migrator.data_dir import DataDir
 
 
@@ -31,15 +31,13 @@ def rollback_command(resolve: Callable[[], DataDir], dry_run: bool, progress: st
         print_json(report.to_json())
         return report.exit_code
     if report.status == "nothing_to_do":
-        click.echo("Nothing to do: the JSON files are the truth already.")
+        say("Nothing to do: the JSON files are the truth already.")
         return report.exit_code
     for file in report.workspaces:
         how = "as it was" if file.restored == "bytes" else "written from SQLite"
-        click.echo(f"  {plain(file.file)}: {counted(file.sessions, 'session')}, {how}")
+        say(f"  {plain(file.file)}: {counted(file.sessions, 'session')}, {how}")
     for warning in report.warnings:
-        click.echo(f"Note: {plain(warning)}", err=True)
+        say(f"Note: {plain(warning)}", error=True)
     went = "Would go" if report.dry_run else "Went"
-    click.echo(
-        f"{went} back to JSON: {counted(len(report.workspaces), 'file')}. The database stays: {plain(report.database)}"
-    )
+    say(f"{went} back to JSON: {counted(len(report.workspaces), 'file')}. The database stays: {plain(report.database)}")
     return report.exit_code

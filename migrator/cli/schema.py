@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import click
 
-from migrator.cli.output import plain, print_json
+from migrator.cli.output import plain, print_json, say
 from migrator.data_dir import DataDir
 
 Resolve = Callable[[], DataDir]
@@ -37,7 +37,7 @@ def status(resolve: Resolve, as_json: bool) -> int:
         print_json({"database": str(path), "schema_version": version, "steps": steps})
         return 0
     for state in states:
-        click.echo(f"{state.name:<28} {state.applied_at or 'not applied'}")
+        say(f"{plain(state.name):<28} {plain(state.applied_at or 'not applied')}")
     return 0
 
 
@@ -52,9 +52,9 @@ def apply(resolve: Resolve, as_json: bool) -> int:
     if as_json:
         print_json(change.to_json())
         return 0
-    click.echo(f"Applied {', '.join(change.steps)}." if change.steps else "Nothing to apply.")
+    say(f"Applied {plain(', '.join(change.steps))}." if change.steps else "Nothing to apply.")
     if change.backup:
-        click.echo(f"The database as it was before: {plain(change.backup)}")
+        say(f"The database as it was before: {plain(change.backup)}")
     return 0
 
 
@@ -69,8 +69,8 @@ def revert(resolve: Resolve, as_json: bool) -> int:
     if as_json:
         print_json(change.to_json())
         return 0
-    click.echo(f"Undid {change.steps[0]}; schema version {change.schema_version} now.")
-    click.echo(f"The database as it was before: {plain(change.backup or '')}")
+    say(f"Undid {plain(change.steps[0])}; schema version {change.schema_version} now.")
+    say(f"The database as it was before: {plain(change.backup or '')}")
     return 0
 
 
@@ -99,6 +99,6 @@ def check(resolve: Resolve, as_json: bool) -> int:
         print_json({"statements": statements, "problems": found})
     else:
         for problem in found:
-            click.echo(plain(problem))
-        click.echo(f"{statements} statements prepared, {len(found)} problems.")
+            say(plain(problem))
+        say(f"{statements} statements prepared, {len(found)} problems.")
     return 1 if found else 0

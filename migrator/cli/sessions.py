@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from migrator.cli.output import complain, counted, plain, print_json
+from migrator.cli.output import block, complain, counted, plain, print_json, say
 from migrator.data_dir import DataDir
 from migrator.document import WorktreeSession
 from migrator.errors import (
@@ -31,6 +31,7 @@ _SORT_KEYS = click.Choice(["createdAt", "updatedAt", "duration", "filesChanged"]
 _WORKSPACE = click.option("--workspace", metavar="PATH", help="Only this workspace.  [default: all]")
 _NUMBERS = ("INST", "MSGS")
 _SHARES = {"ID": 2, "WORKSPACE": 2, "TASK": 3}
+_BEHIND_NAMES = " " * 11
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print it as one JSON object.")
 
 
@@ -175,10 +176,10 @@ def _print_found(found: Found, as_json: bool) -> int:
     ]
     if sys.stdout.isatty():
         _print_table(columns, rows)
-        click.echo(counted(len(rows), "session"))
+        say(counted(len(rows), "session"))
     else:
         for row in (columns, *rows):
-            click.echo("\t".join(plain(cell.replace("\t", " ").replace("\n", " ")) for cell in row))
+            say("\t".join(plain(" ".join(cell.split("\t"))) for cell in row))
     return 0
 
 
@@ -211,17 +212,17 @@ def _summary(session: WorktreeSession) -> dict[str, Any]:
 
 
 def _print_session(path: str, session: WorktreeSession) -> None:
-    click.echo(f"{plain(session['id'])}  {session['type']}, {plain(session['status'])}")
-    click.echo(f"workspace  {plain(path)}")
-    click.echo(f"created    {plain(session['createdAt'])}")
-    click.echo(f"updated    {plain(session['updatedAt'])}")
-    click.echo(f"task       {plain(session['task'])}")
+    say(f"{plain(session['id'])}  {plain(session['type'])}, {plain(session['status'])}")
+    say(f"workspace  {plain(path)}")
+    say(f"created    {plain(session['createdAt'])}")
+    say(f"updated    {plain(session['updatedAt'])}")
+    say(f"task       {block(session['task'], _BEHIND_NAMES).removeprefix(_BEHIND_NAMES)}")
     for instance in session["instances"]:
-        click.echo(
+        say(
             f"  instance {instance['instanceId']}: {plain(instance['agentName'])}, {plain(instance['status'])}, "
             f"{plain(instance['worktreePath'])}"
         )
     for message in session["chatHistory"]:
-        click.echo(f"\n[{plain(message['timestamp'])}] {message['role']}:")
-        click.echo(plain(message["content"]))
-    click.echo()
+        say(f"\n[{plain(message['timestamp'])}] {plain(message['role'])}:")
+        say(block(message["content"], "  "))
+    say()

@@ -18,6 +18,7 @@ from migrator.database.documents import read_workspace
 from migrator.database.state import read_state
 from migrator.document import app_format
 from migrator.errors import StorageIOError, WorkspaceNotFound, sqlite_errors
+from migrator.migration.places import workspace_file_name
 from migrator.workspace import workspace_hash
 
 
@@ -67,7 +68,8 @@ def export(data_dir: DataDir, target: Path, workspaces: Sequence[str | os.PathLi
             read_state(connection, data_dir.database)
             connection.execute("BEGIN")  # all files show one state
             chosen = _chosen(connection, workspaces)
-            taken = [target / f"{row[1]}.json" for row in chosen if (target / f"{row[1]}.json").exists()]
+            files = [target / workspace_file_name(row[1]) for row in chosen]
+            taken = [file for file in files if file.exists()]
             if taken:
                 raise StorageIOError(
                     f"{taken[0]} exists already; an export overwrites nothing.", hint="Name an empty folder with --to."
@@ -99,7 +101,7 @@ def _chosen(connection: sqlite3.Connection, workspaces: Sequence[str | os.PathLi
 def _write(
     connection: sqlite3.Connection, target: Path, workspace_id: int, file_hash: str, path: str
 ) -> ExportedWorkspace:
-    file = target / f"{file_hash}.json"
+    file = target / workspace_file_name(file_hash)
     digest, count = hashlib.sha256(), 0
 
     def documents() -> Iterator[Any]:

@@ -20,6 +20,7 @@ from migrator.database.documents import StoredDocument, read_source, read_worksp
 from migrator.document import SequenceDigest, app_element, array_of, canonical
 from migrator.errors import MigratorError, RollbackFailed
 from migrator.migration.ledger import LedgerEntry, read_ledger
+from migrator.migration.places import place_of_source, workspace_file_name
 from migrator.migration.readback import source_digest
 from migrator.migration.reading import valid_documents
 from migrator.migration.report import Listener, Progress
@@ -130,7 +131,7 @@ class WriteBack:
         for workspace_id, file_hash, path in workspaces.values():
             if file_hash not in written and self.has_more(connection, file_hash):
                 documents = (s for s in read_workspace(connection, workspace_id) if self.belongs(s, None))
-                target = self.data_dir.sessions / f"{file_hash}.json"
+                target = self.data_dir.sessions / workspace_file_name(file_hash)
                 yield self.prepare_export(target, documents, [], file_hash, path, replaceable=None)
         held = connection.execute(queries.CONFLICT_COUNT).fetchone()[0]
         if held:
@@ -154,7 +155,7 @@ class WriteBack:
         return self.mirror or stored.source_id in (None, source_id)
 
     def prepare_source(self, connection: sqlite3.Connection, entry: LedgerEntry, own: Any, *, more: bool) -> _Prepared:
-        target = self.data_dir.root / entry.source
+        target = place_of_source(self.data_dir, entry.source)
         file_hash = entry.workspace_hash or hash_of_text(placeholder(entry.source))
         path = own[2] if own else placeholder(entry.workspace_hash or entry.source)
         quarantined = connection.execute(queries.RESTORABLE_QUARANTINE, (entry.id,)).fetchall()

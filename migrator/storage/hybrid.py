@@ -195,7 +195,7 @@ class HybridStorage:
         except Exception as error:  # noqa: BLE001 - whatever it is, the caller's write was made
             self._journal.failed(intent, str(error))
             self._rests.begin(place.hash)
-            _LOG.warning("The second store did not take a write: %s", error)
+            _LOG.warning("The second store did not take a write: %r", str(error))
         else:
             self._journal.written(intent, self._take_uncounted())
 
@@ -231,7 +231,7 @@ class HybridStorage:
         except Exception as error:  # noqa: BLE001 - the first store has answered
             self._journal.unreadable(place, str(error))
             self._rests.begin(place.hash)
-            _LOG.warning("The second store could not be read: %s", error)
+            _LOG.warning("The second store could not be read: %r", str(error))
             return
         with self._counting:
             self._uncounted += 1
@@ -279,7 +279,7 @@ class HybridStorage:
                         raise MigratorError("What was written does not read back.")
             except Exception as error:  # noqa: BLE001 - it stays pending, whatever it is
                 self._rests.begin(place.hash)
-                _LOG.warning("The second store could not be repaired: %s", error)
+                _LOG.warning("The second store could not be repaired: %r", str(error))
                 return False
             self._journal.repaired(place, newest)
             self._rests.end(place.hash)
@@ -311,4 +311,4 @@ def _unheard(action: str) -> Iterator[None]:
     try:
         yield
     except MigratorError as error:
-        _LOG.warning("The trial of both stores could not %s: %s", action, error)
+        _LOG.warning("The trial of both stores could not %s: %r", action, str(error))
