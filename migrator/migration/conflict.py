@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import sqlite3
 from typing import NamedTuple, cast
 
@@ -12,6 +13,7 @@ from migrator.document import WorktreeSession, canonical, read_element
 from migrator.errors import MigratorError, QuarantineError
 from migrator.exact_json import Unreadable
 from migrator.migration.reading import valid_documents
+from migrator.migration.versions import Identity, Placed, Version, by_contents, by_order
 
 
 class ConflictPlace(NamedTuple):
@@ -27,7 +29,7 @@ def version_in_sqlite(
 ) -> StoredDocument | None:
     """The session in SQLite that a conflict is with; None where SQLite has deleted it.
 
-    Where a file holds an id several times, the merge had matched them by their order, and so does this.
+    Where a file holds an id several times, they are told apart as the merge does it.
 
     :raises QuarantineError: several have the id, and which of them it is can't be told any more
     """
@@ -40,12 +42,15 @@ def version_in_sqlite(
     if item.source_id is not None:
         born = [found for found in candidates if found.source_id is None]
         candidates = [found for found in candidates if found.source_id == item.source_id]
-        number = _number_in_file(connection, data_dir, item.source_id, theirs)
-        if number is not None:
-            if number < len(candidates):
-                return candidates[number]
+        in_file = _versions_in_file(connection, data_dir, item.source_id, theirs["id"])
+        number = _number_of(theirs, in_file)
+        if number is not None and len(candidates) <= len(in_file):
+            ours = by_contents(in_file, [_placed(found) for found in candidates]).get((theirs["id"], number))
+            if ours is not None:
+                return next(found for found in candidates if found.key == ours.key)
             return born[0] if born and number == 0 else None
-        candidates = candidates or born[:1]
+        known = {version.digest for version in in_file.values()}
+        candidates = [found for found in candidates if _placed(found).version.digest not in known] or born[:1]
     if len(candidates) > 1:
         raise QuarantineError(
             f"Number {item.number} is a version of the session {theirs['id']!r}, which SQLite has {len(candidates)} "
@@ -69,20 +74,28 @@ def read_conflict(item: ConflictPlace, raw: bytes) -> WorktreeSession:
     return cast(WorktreeSession, value)
 
 
-def _number_in_file(
-    connection: sqlite3.Connection, data_dir: DataDir, source_id: int, theirs: WorktreeSession
-) -> int | None:
-    """Which of the sessions of its id it was in the file that brought it; None where that can't be told."""
+def _versions_in_file(
+    connection: sqlite3.Connection, data_dir: DataDir, source_id: int, session_id: str
+) -> dict[Identity, Version]:
+    """The sessions of that id in the file that brought one; none where that can't be told."""
     row = connection.execute(queries.BACKUP_OF_SOURCE, (source_id,)).fetchone()
     if row is None or row[0] is None:
-        return None
-    number, wanted = 0, canonical(theirs)
+        return {}
     try:
-        for _, document, spelled in valid_documents(data_dir.root / row[0]):
-            if document["id"] == theirs["id"]:
-                if spelled == wanted:
-                    return number
-                number += 1
+        return by_order(
+            Placed(place, session_id, Version(hashlib.sha256(spelled).digest()))
+            for place, document, spelled in valid_documents(data_dir.root / row[0])
+            if document["id"] == session_id
+        )
     except MigratorError:
-        return None  # the copy is gone, or torn
-    return None
+        return {}  # the copy is gone
+
+
+def _number_of(theirs: WorktreeSession, in_file: dict[Identity, Version]) -> int | None:
+    wanted = hashlib.sha256(canonical(theirs)).digest()
+    return next((number for (_, number), version in in_file.items() if version.digest == wanted), None)
+
+
+def _placed(stored: StoredDocument) -> Placed:
+    digest = hashlib.sha256(canonical(stored.document)).digest()
+    return Placed(stored.position, stored.document["id"], Version(digest, stored.key))

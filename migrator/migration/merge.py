@@ -1,7 +1,7 @@
 """Three versions of one source file's sessions become one: what both started from, what SQLite has, what the file has.
 
-A session is identified by its id and, where a file holds an id several times, by which of them it is. With B, O and T
-for the digests in the base, in SQLite (ours) and in the file (theirs), None where it is missing:
+A session is told by its id; how those of one id are told apart is in :mod:`~migrator.migration.versions`. With B, O
+and T for the digests in the base, in SQLite (ours) and in the file (theirs), None where it is missing:
 
 ==========================  ======================================  =========================================
 what is seen                what happened                           what is done
@@ -22,16 +22,13 @@ deletes the last one; it was interrupted), or torn and salvaged, or holds the se
 from __future__ import annotations
 
 import hashlib
-import re
 import sqlite3
 from collections import Counter, defaultdict
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any
-
-import orjson
 
 from migrator.database import queries
 from migrator.database.documents import (
@@ -48,16 +45,7 @@ from migrator.document import canonical
 from migrator.errors import Problem, TransactionError
 from migrator.migration.load import LoadedSource, quarantine_row
 from migrator.migration.reading import Rejected, rejected_texts, valid_documents
-
-Identity = tuple[str, int]
-
-
-@dataclass(frozen=True)
-class Version:
-    """One session in one of the three versions; ``key`` is its primary key where it is in a database."""
-
-    digest: bytes
-    key: str = ""
+from migrator.migration.versions import Broken, Identity, Placed, Version, by_contents, by_order, ids_in, own_id
 
 
 @dataclass
@@ -97,25 +85,28 @@ class Merge:
         self._source_id = source_id
         self._base = base
         self._in_trial = in_trial
-        self._rejected: list[str | bytes] | None = None
-        self._valid_ids: set[str] = set()
         self.result = MergeResult()
 
     def run(self) -> MergeResult:
-        base = self._base_versions()
-        theirs = _versions(read_source(self._staged, self._loaded.source_id))
-        self._valid_ids = {session_id for session_id, _ in theirs}
-        ours = _versions(read_source(self._main, self._source_id))
-        for identity in [*theirs, *self._deleted(base, theirs)]:
+        base = by_order(self._placed_in_base())
+        new, gone = self._newly_broken()
+        broken = [Broken(row[2], own_id(row[4])) for row in new]
+        theirs = by_contents(base, [*_placed(read_source(self._staged, self._loaded.source_id))], broken)
+        ours = by_contents(theirs | base, [*_placed(read_source(self._main, self._source_id))])
+        for identity in [*theirs, *self._deleted(base, theirs, new)]:
             their = theirs.get(identity)
             our = ours.get(identity) or self._born_in_sqlite(identity, their)
             if our is None and their is not None and self._repeats(identity, their):
                 continue
             self._settle(identity, base.get(identity), our, their)
-        self._merge_quarantine()
+        self._set_broken_aside(new)
+        if not self._in_trial:  # the files of one leave out what is broken, and repeat what stands in its place
+            self._drop_mended(gone, Counter(name for name, _ in theirs if (name, 0) not in base))
         return self.result
 
-    def _deleted(self, base: dict[Identity, Version], theirs: dict[Identity, Version]) -> list[Identity]:
+    def _deleted(
+        self, base: dict[Identity, Version], theirs: dict[Identity, Version], newly_broken: list[Any]
+    ) -> list[Identity]:
         """The sessions of the base that the file, as far as it can tell, holds no longer."""
         if self._loaded.blank or self._loaded.salvaged:
             return []
@@ -123,21 +114,16 @@ class Merge:
         if not gone:
             return []
         broken: set[str] = set()
-        for row in self._newly_broken()[0]:
-            named = _names_in(row[4])
+        for row in newly_broken:
+            named = ids_in(row[4])
             if not named:
                 return []  # it may be any of them
             broken |= named
         return [identity for identity in gone if identity[0] not in broken]
 
-    def _base_versions(self) -> dict[Identity, Version]:
-        if self._base is None:
-            return {}
-        numbered = _Numbered()
-        return {
-            numbered.identity(document["id"]): Version(hashlib.sha256(spelled).digest())
-            for _, document, spelled in valid_documents(self._base)
-        }
+    def _placed_in_base(self) -> Iterator[Placed]:
+        for place, document, spelled in () if self._base is None else valid_documents(self._base):
+            yield Placed(place, document["id"], Version(hashlib.sha256(spelled).digest()))
 
     def _born_in_sqlite(self, identity: Identity, their: Version | None) -> Version | None:
         """A session of that id which the app made in SQLite: it is not of this file, and still the same session."""
@@ -210,36 +196,36 @@ class Merge:
         self._main.execute(queries.INSERT_QUARANTINE, row)
         self.result.conflicts[workspace_hash] += 1
 
-    def _merge_quarantine(self) -> None:
-        """What is broken in the file now comes in; what has become a valid session there goes.
-
-        An item that is merely gone stays: a trial of both stores writes files that leave it out.
-        """
-        new, gone = self._newly_broken()
-        for row in new:
+    def _set_broken_aside(self, newly_broken: list[Any]) -> None:
+        for row in newly_broken:
             workspace_id = ensure_workspace(self._main, row[1], None)
             position = next_position(self._main, workspace_id, row[1])
             self._main.execute(queries.INSERT_QUARANTINE, (self._source_id, row[1], position, *row[3:]))
-        for row_id, raw in gone:
-            if _names_in(raw) & self._valid_ids:
-                self._main.execute(queries.DELETE_QUARANTINE, (row_id,))
 
-    def _broken_in_base(self) -> list[str | bytes]:
-        """What was no valid session when SQLite took the file up."""
-        if self._rejected is None:
-            self._rejected = [] if self._base is None else list(rejected_texts(self._base))
-        return self._rejected
+    def _drop_mended(self, gone: list[tuple[int, str | bytes, str]], new_ids: Counter[str]) -> None:
+        """Take out of quarantine what has become a valid session of the file; what is merely gone from there stays.
 
-    def _newly_broken(self) -> tuple[list[Any], list[tuple[int, str | bytes]]]:
-        """The staged rows of the quarantine that are new, and the id and text of those that only the database has.
+        :param new_ids: the ids that the file has valid sessions of and the base had none of, and how many
+        """
+        of_id: defaultdict[str, list[int]] = defaultdict(list)
+        for row_id, raw, reason in gone:
+            name = None if reason == "torn" else own_id(raw)  # a torn end may hold parts of several
+            if name is not None:
+                of_id[name].append(row_id)
+        for name, row_ids in of_id.items():
+            if len(row_ids) <= new_ids[name]:  # else nobody knows which of them was mended
+                self._main.executemany(queries.DELETE_QUARANTINE, [(row_id,) for row_id in row_ids])
+
+    def _newly_broken(self) -> tuple[list[Any], list[tuple[int, str | bytes, str]]]:
+        """The staged rows of the quarantine that are new; and of those that only the database has id, text and reason.
 
         What was broken in the base already and has left the quarantine was put right in SQLite: that stays so.
         """
-        before = Counter(self._broken_in_base())
-        left: dict[str | bytes, list[int]] = defaultdict(list)
+        before = Counter(() if self._base is None else rejected_texts(self._base))
+        left: dict[str | bytes, list[tuple[int, str]]] = defaultdict(list)
         for row_id, raw, reason in self._main.execute(queries.QUARANTINE_OF_SOURCE, (self._source_id,)):
             if reason != "conflict":
-                left[raw].append(row_id)
+                left[raw].append((row_id, reason))
         unknown = []
         for row in self._staged.execute(queries.QUARANTINE_ROWS_OF_SOURCE, (self._loaded.source_id,)).fetchall():
             if left[row[4]]:
@@ -247,7 +233,7 @@ class Merge:
                 before[row[4]] -= 1
             else:
                 unknown.append(row)
-        only_here = [(row_id, raw) for raw, ids in left.items() for row_id in ids]
+        only_here = [(row_id, raw, reason) for raw, rows in left.items() for row_id, reason in rows]
         new = []
         for row in unknown:
             if before[row[4]] > 0:
@@ -272,34 +258,9 @@ def _existing(connection: sqlite3.Connection, key: str) -> StoredDocument:
     return stored
 
 
-class _Numbered:
-    """Tells the sessions of one id apart by their order."""
-
-    def __init__(self) -> None:
-        self._seen: dict[str, int] = defaultdict(int)
-
-    def identity(self, session_id: str) -> Identity:
-        number = self._seen[session_id]
-        self._seen[session_id] += 1
-        return session_id, number
-
-
-_NAME = re.compile(rb'"id"\s*+:\s*+("[^"\\]*+(?:\\.[^"\\]*+)*+")')
-
-
-def _names_in(raw: str | bytes) -> set[str]:
-    """Every id that something broken mentions, those of its messages included."""
-    data = raw.encode() if isinstance(raw, str) else raw
-    names = set()
-    for literal in _NAME.findall(data):
-        with suppress(orjson.JSONDecodeError):
-            names.add(orjson.loads(literal))
-    return names
-
-
-def _versions(documents: Iterator[StoredDocument]) -> dict[Identity, Version]:
-    numbered = _Numbered()
-    return {numbered.identity(stored.document["id"]): _version(stored) for stored in documents}
+def _placed(documents: Iterator[StoredDocument]) -> Iterator[Placed]:
+    for stored in documents:
+        yield Placed(stored.position, stored.document["id"], _version(stored))
 
 
 def _version(stored: StoredDocument) -> Version:
@@ -311,8 +272,5 @@ def _digest(version: Version | None) -> bytes | None:
 
 
 def _find(path: Path, identity: Identity) -> bytes | None:
-    numbered = _Numbered()
-    for _, document, spelled in valid_documents(path):
-        if numbered.identity(document["id"]) == identity:
-            return spelled
-    return None
+    found = (spelled for _, document, spelled in valid_documents(path) if document["id"] == identity[0])
+    return next(islice(found, identity[1], None), None)

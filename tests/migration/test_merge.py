@@ -207,6 +207,82 @@ def test_a_broken_session_that_was_mended_leaves_the_quarantine(scene: Scene, mi
     assert scene.query("SELECT count(*) FROM quarantine") == [(0,)]
 
 
+def twins(scene: Scene, migrator: Migrator) -> list[Document]:
+    documents = [work("twin", "first"), work("twin", "second"), work("c")]
+    scene.write(WORKSPACE, documents)
+    migrator("--data-dir", scene.root, "migrate")
+    return documents
+
+
+def test_of_a_doubled_id_the_second_is_not_taken_for_the_first_one_that_broke(scene: Scene, migrator: Migrator) -> None:
+    first, second, c = twins(scene, migrator)
+    assert merge(scene, migrator, [first | {"status": 5}, second, c]).code == 3
+    assert stored(scene) == [("twin", "first"), ("twin", "second"), ("c", "as migrated")]
+
+
+def test_a_broken_twin_stands_for_the_one_at_its_place(scene: Scene, migrator: Migrator) -> None:
+    first, second, c = twins(scene, migrator)
+    merge(scene, migrator, [first | {"status": 5}, second | {"task": "second, edited"}, c])
+    assert stored(scene) == [("twin", "first"), ("twin", "second, edited"), ("c", "as migrated")]
+
+
+def test_something_broken_without_an_id_may_be_what_became_of_a_twin(scene: Scene, migrator: Migrator) -> None:
+    _, second, c = twins(scene, migrator)
+    merge(scene, migrator, [7, second | {"task": "second, edited"}, c])
+    assert stored(scene) == [("twin", "first"), ("twin", "second, edited"), ("c", "as migrated")]
+
+
+def test_of_a_doubled_id_the_second_is_not_taken_for_the_first_in_a_torn_file(scene: Scene, migrator: Migrator) -> None:
+    _, second, c = twins(scene, migrator)
+    content = app_json([second, c])
+    scene.write_bytes(WORKSPACE, content[: content.rindex(b'"task"')])
+    migrator("--data-dir", scene.root, "migrate", "--salvage")
+    assert stored(scene) == [("twin", "first"), ("twin", "second"), ("c", "as migrated")]
+
+
+def test_a_twin_deleted_in_sqlite_and_the_other_changed_in_the_file_are_no_conflict(
+    scene: Scene, migrator: Migrator
+) -> None:
+    first, second, c = twins(scene, migrator)
+    scene.change("DELETE FROM sessions WHERE task = 'first'")
+    assert merge(scene, migrator, [first, second | {"task": "second, edited"}, c]).code == 0
+    assert stored(scene) == [("twin", "second, edited"), ("c", "as migrated")]
+
+
+def test_something_broken_stays_in_quarantine_where_a_valid_session_of_its_id_stood_beside_it(
+    scene: Scene, migrator: Migrator
+) -> None:
+    scene.write(WORKSPACE, [work("a") | {"status": 5}, work("a")])
+    migrator("--data-dir", scene.root, "migrate")
+    merge(scene, migrator, [work("a"), work("b")])
+    assert scene.query("SELECT reason FROM quarantine") == [("invalid",)]
+
+
+def test_an_id_that_something_broken_only_mentions_does_not_take_it_out_of_quarantine(
+    scene: Scene, migrator: Migrator
+) -> None:
+    scene.write(WORKSPACE, [work("a") | {"status": 5, "chatHistory": [{"id": "b"}]}])
+    migrator("--data-dir", scene.root, "migrate")
+    merge(scene, migrator, [work("b")])
+    assert scene.query("SELECT reason FROM quarantine") == [("invalid",)]
+
+
+def test_of_two_broken_sessions_of_one_id_neither_goes_where_one_was_mended(scene: Scene, migrator: Migrator) -> None:
+    scene.write(WORKSPACE, [work("a", "first") | {"status": 5}, work("a", "second") | {"status": 5}])
+    migrator("--data-dir", scene.root, "migrate")
+    merge(scene, migrator, [work("a", "second")])
+    assert scene.query("SELECT count(*) FROM quarantine") == [(2,)]
+
+
+def test_a_torn_end_stays_in_quarantine_when_one_of_its_sessions_comes_back(scene: Scene, migrator: Migrator) -> None:
+    content = app_json([work("a"), work("b"), work("c")])
+    scene.write_bytes(WORKSPACE, content[: content.index(b'"b"') + 10] + content[content.rindex(b'"task"') :])
+    migrator("--data-dir", scene.root, "migrate", "--salvage")
+    assert scene.query("SELECT reason FROM quarantine") == [("torn",)]
+    merge(scene, migrator, [work("a"), work("b")])
+    assert scene.query("SELECT reason FROM quarantine") == [("torn",)]
+
+
 @pytest.mark.parametrize("content", [b"", b" \n"], ids=["empty", "blank"])
 def test_a_file_that_was_cut_to_nothing_deletes_nothing(content: bytes, migrated: Scene, migrator: Migrator) -> None:
     migrated.write_bytes(WORKSPACE, content)

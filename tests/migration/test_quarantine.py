@@ -407,6 +407,17 @@ def test_of_two_sessions_with_one_id_the_one_in_conflict_is_replaced(scene, run)
     assert scene.tasks(ENGINE) == ["first", "second in the file"]
 
 
+def test_of_two_sessions_with_one_id_none_is_replaced_where_the_other_one_broke_in_the_file(scene, run):
+    scene.write(ENGINE, [chat("s", task="first"), chat("s", task="second")])
+    run("migrate", "--progress", "none")
+    scene.change("UPDATE sessions SET task = task || ' in SQLite'")
+    scene.write(ENGINE, [chat("s", task="first") | {"status": 5}, chat("s", task="second in the file")])
+    run("migrate", "--progress", "none")
+    (number,) = [row[0] for row in scene.query("SELECT id FROM quarantine WHERE reason = 'conflict'")]
+    assert run("quarantine", "retry", number, "--take", "theirs").code == 1
+    assert scene.tasks(ENGINE) == ["first in SQLite", "second in SQLite"]
+
+
 def test_a_session_that_sqlite_deleted_comes_back_with_theirs(conflict, run):
     conflict.change("DELETE FROM sessions WHERE id = 's'")
     assert run("quarantine", "show", "1", "--json").json["in_sqlite"] is None

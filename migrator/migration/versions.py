@@ -1,0 +1,125 @@
+"""Which session of one version of a file is which of another.
+
+A session is told by its id. Where a file holds an id several times, one that did not change is told by its contents and
+the others by their order, among which something broken may stand for one.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import defaultdict, deque
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from itertools import chain, count
+from typing import NamedTuple
+
+import orjson
+
+Identity = tuple[str, int]
+
+
+class Version(NamedTuple):
+    """One session in one version of a file; ``key`` is its primary key where it is in a database."""
+
+    digest: bytes
+    key: str = ""
+
+
+class Placed(NamedTuple):
+    """A session where it stands among the elements of its file; None for one that the app made in SQLite."""
+
+    position: int | None
+    session_id: str
+    version: Version
+
+
+class Broken(NamedTuple):
+    """Something where it stands in a file, and that is no session; of which id, None where it does not say."""
+
+    position: int
+    session_id: str | None
+
+
+def by_order(found: Iterable[Placed]) -> dict[Identity, Version]:
+    """The sessions of the first version of a file: those of one id are told apart by their order."""
+    seen: defaultdict[str, int] = defaultdict(int)
+    versions = {}
+    for placed in found:
+        versions[placed.session_id, seen[placed.session_id]] = placed.version
+        seen[placed.session_id] += 1
+    return versions
+
+
+def by_contents(
+    before: Mapping[Identity, Version], found: Sequence[Placed], broken: Sequence[Broken] = ()
+) -> dict[Identity, Version]:
+    """The sessions of a further version, each with the identity that it has in the one before; in the order found.
+
+    :param broken: what is no session in the further version and was not there, broken like that, before
+    """
+    old: defaultdict[str, dict[int, bytes]] = defaultdict(dict)
+    for (session_id, number), version in before.items():
+        old[session_id][number] = version.digest
+    places: defaultdict[str, list[int]] = defaultdict(list)
+    for index, placed in enumerate(found):
+        places[placed.session_id].append(index)
+    numbers = [0] * len(found)
+    for session_id, indexes in places.items():
+        known = old.get(session_id, {})
+        if len(indexes) > 1 or len(known) > 1:
+            for index, number in _numbers(known, [(index, found[index]) for index in indexes], broken):
+                numbers[index] = number
+    return {(placed.session_id, number): placed.version for placed, number in zip(found, numbers, strict=True)}
+
+
+def _numbers(
+    known: dict[int, bytes], found: list[tuple[int, Placed]], broken: Sequence[Broken]
+) -> Iterable[tuple[int, int]]:
+    """The number of each of the sessions of one id."""
+    of_contents: defaultdict[bytes, deque[int]] = defaultdict(deque)
+    for number, digest in sorted(known.items()):
+        of_contents[digest].append(number)
+    left = dict(known)
+    changed: list[tuple[int | None, int | None]] = []
+    for index, placed in found:
+        same = of_contents.get(placed.version.digest)
+        if same:
+            number = same.popleft()
+            del left[number]
+            yield index, number
+        else:
+            changed.append((placed.position, index))
+    if len(changed) < len(left):  # some are missing: what is broken may be what became of them
+        session_id = found[0][1].session_id
+        claims = [(place, None) for place, named in broken if named in (session_id, None)]
+        if claims:
+            changed = sorted([*changed, *claims], key=lambda claim: (claim[0] is None, claim[0] or 0))
+    following = chain(sorted(left), count(max(known, default=-1) + 1))
+    for (_, claimant), number in zip(changed, following, strict=False):
+        if claimant is not None:
+            yield claimant, number
+
+
+def own_id(raw: str | bytes) -> str | None:
+    """The id of something broken, if it has one of its own: not that of an instance or a message in it."""
+    text = raw if isinstance(raw, str) else raw.decode("utf-8", "surrogateescape")
+    try:
+        value = json.loads(text)  # forgives more than our reader does
+    except (ValueError, RecursionError):
+        return None
+    found = value.get("id") if isinstance(value, dict) else None
+    return found if isinstance(found, str) else None
+
+
+_NAME = re.compile(rb'"id"\s*+:\s*+("[^"\\]*+(?:\\.[^"\\]*+)*+")')
+
+
+def ids_in(raw: str | bytes) -> set[str]:
+    """Every id that something broken mentions, those of its messages included."""
+    data = raw.encode() if isinstance(raw, str) else raw
+    names = set()
+    for literal in _NAME.findall(data):
+        with suppress(orjson.JSONDecodeError):
+            names.add(orjson.loads(literal))
+    return names
