@@ -32,6 +32,7 @@ _COMMANDS = {
     "backups": "migrator.cli.backups",
     "schema": "migrator.cli.schema",
     "doctor": "migrator.cli.doctor",
+    "completion": "migrator.cli.completion",
 }
 
 

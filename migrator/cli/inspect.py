@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from migrator.cli.migrate import PROGRESS
-from migrator.cli.output import counted, plain, print_json, say, size
+from migrator.cli.output import counted, paged, plain, print_json, say, size
 from migrator.data_dir import DataDir
 
 if TYPE_CHECKING:
@@ -30,7 +30,8 @@ def status_command(resolve: Resolve, as_json: bool) -> int:
     if as_json:
         print_json(report.to_json())
     else:
-        _print_status(report)
+        with paged():
+            _print_status(report)
     return 0
 
 

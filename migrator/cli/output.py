@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import json
+import shutil
+import sys
 import unicodedata
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
+from io import StringIO
 from typing import Any
 
 import click
@@ -28,6 +33,27 @@ def say(text: str = "", *, error: bool = False) -> None:
     :func:`plain` or :func:`block` first, so that it can't pass for lines of ours.
     """
     click.echo(block(text), err=error)
+
+
+@contextmanager
+def paged() -> Iterator[bool]:
+    """What is printed within goes through the user's pager ($PAGER) where a terminal can't show it all at once.
+
+    Yields whether a terminal shows it; anywhere else it is printed as it comes.
+    """
+    if not sys.stdout.isatty():
+        yield False
+        return
+    shown = StringIO()
+    try:
+        with redirect_stdout(shown):
+            yield True
+    finally:
+        text = shown.getvalue()
+        if text.count("\n") >= shutil.get_terminal_size().lines:
+            click.echo_via_pager(text)
+        else:
+            click.echo(text, nl=False)
 
 
 def complain(message: str) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from migrator.cli.output import block, counted, plain, print_json, say, size
+from migrator.cli.output import block, counted, paged, plain, print_json, say, size
 from migrator.data_dir import DataDir
 
 if TYPE_CHECKING:
@@ -43,15 +43,16 @@ def list_command(resolve: Resolve, as_json: bool) -> int:
     if as_json:
         print_json({"items": [item.to_json() for item in items]})
         return 0
-    for item in items:
-        say(f"{item.id:>5}  {plain(item.reason):<10}  {_place(item)}")
-        if item.problems:
-            more = len(item.problems) - 1
-            say(f"       {plain(str(item.problems[0]))}{f' (and {more} more)' if more else ''}")
-    if items:
-        say(f"{counted(len(items), 'item')} in quarantine. 'migrator quarantine show ID' shows one in full.")
-    else:
-        say("Nothing is in quarantine.")
+    with paged():
+        for item in items:
+            say(f"{item.id:>5}  {plain(item.reason):<10}  {_place(item)}")
+            if item.problems:
+                more = len(item.problems) - 1
+                say(f"       {plain(str(item.problems[0]))}{f' (and {more} more)' if more else ''}")
+        if items:
+            say(f"{counted(len(items), 'item')} in quarantine. 'migrator quarantine show ID' shows one in full.")
+        else:
+            say("Nothing is in quarantine.")
     return 0
 
 
@@ -73,7 +74,8 @@ def show_command(resolve: Resolve, number: int, as_json: bool) -> int:
     if as_json:
         print_json(shown.to_json())
     else:
-        _print_item(shown)
+        with paged():
+            _print_item(shown)
     return 0
 
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import shutil
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from migrator.cli.output import block, complain, counted, plain, print_json, say
+from migrator.cli.output import block, complain, counted, paged, plain, print_json, say
 from migrator.data_dir import DataDir
 from migrator.document import WorktreeSession
 from migrator.errors import (
@@ -119,8 +118,9 @@ def show(resolve: Resolve, session_id: str, workspace: str | None, as_json: bool
     if as_json:
         print_json({"sessions": [{"workspace": path, "session": session} for path, session in found]})
         return 0
-    for path, session in found:
-        _print_session(path, session)
+    with paged():
+        for path, session in found:
+            _print_session(path, session)
     return 0
 
 
@@ -174,12 +174,13 @@ def _print_found(found: Found, as_json: bool) -> int:
         )
         for path, session in found
     ]
-    if sys.stdout.isatty():
-        _print_table(columns, rows)
-        say(counted(len(rows), "session"))
-    else:
-        for row in (columns, *rows):
-            say("\t".join(plain(" ".join(cell.split("\t"))) for cell in row))
+    with paged() as on_terminal:
+        if on_terminal:
+            _print_table(columns, rows)
+            say(counted(len(rows), "session"))
+        else:
+            for row in (columns, *rows):
+                say("\t".join(plain(" ".join(cell.split("\t"))) for cell in row))
     return 0
 
 

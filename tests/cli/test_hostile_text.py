@@ -121,6 +121,7 @@ LOOKING: dict[str, list[list[str]]] = {
     "schema check": [[], ["--json"]],
     "doctor": [[], ["--json"]],
     "backend": [[], ["--json"]],
+    "completion": [["bash"], ["\x1b[2J"]],
 }
 CHANGING: dict[str, list[list[str]]] = {
     "migrate": [[], ["--json"], ["--salvage", "--progress", "jsonl"], ["--workspace", "\x1b[2J\nFORGED"]],

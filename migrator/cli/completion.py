@@ -1,0 +1,33 @@
+"""``migrator completion``: the script that lets a shell complete commands and options."""
+
+from __future__ import annotations
+
+import click
+
+from migrator.cli.output import say
+
+_SHELLS = ("bash", "zsh", "fish")
+
+
+@click.command("completion", short_help="Let your shell complete commands and options.")
+@click.argument("shell", type=click.Choice(_SHELLS))
+@click.pass_context
+def completion_command(ctx: click.Context, shell: str) -> int:
+    """Print what makes a shell complete the commands and options of migrator with the Tab key.
+
+    \b
+    echo 'eval "$(migrator completion bash)"' >> ~/.bashrc
+    echo 'eval "$(migrator completion zsh)"' >> ~/.zshrc
+    migrator completion fish > ~/.config/fish/completions/migrator.fish
+
+    It takes effect in the next shell that you open. Needs bash 4.4 or newer, zsh or fish.
+    """
+    from click.shell_completion import get_completion_class
+
+    found = get_completion_class(shell)
+    if found is None:
+        raise click.UsageError(f"This version of click can't complete for {shell}.")
+    # Not source(): of bash that would start one to ask for its version, and warn where it is none or an old one.
+    completion = found(ctx.find_root().command, {}, "migrator", "_MIGRATOR_COMPLETE")
+    say(completion.source_template % completion.source_vars())
+    return 0

@@ -1,0 +1,113 @@
+"""Habits of the command line: completion, paging, plain output in a pipe."""
+
+import os
+import pty
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.command_line import Migrator
+from tests.scene import Scene, chat
+
+WORKSPACE = "/home/dev/engine"
+
+
+def on_a_terminal(*arguments: str | Path, **settings: str) -> str:
+    """What a terminal of 24 lines and 80 columns gets from one command line."""
+    master, slave = pty.openpty()
+    settings = {"TERM": "xterm", "LINES": "24", "COLUMNS": "80"} | settings
+    process = subprocess.Popen(
+        [sys.executable, "-m", "migrator", *map(str, arguments)],
+        stdin=slave, stdout=slave, stderr=slave, env=os.environ | settings,
+    )  # fmt: skip
+    os.close(slave)
+    shown = b""
+    try:
+        while chunk := os.read(master, 65_536):
+            shown += chunk
+    except OSError:  # how Linux says that nobody writes any more
+        pass
+    finally:
+        os.close(master)
+        process.wait(timeout=60)
+    return shown.decode().replace("\r\n", "\n")
+
+
+@pytest.fixture
+def many(scene: Scene) -> Scene:
+    scene.write(WORKSPACE, [chat(f"s-{number}") for number in range(60)])
+    return scene
+
+
+@pytest.fixture
+def pager(tmp_path: Path) -> str:
+    """A pager that marks what passes through it."""
+    script = tmp_path / "pager.sh"
+    script.write_text("#!/bin/sh\nsed 's/^/paged: /'\n")
+    script.chmod(0o700)
+    return str(script)
+
+
+def test_a_list_longer_than_the_terminal_goes_through_the_pager(many: Scene, pager: str) -> None:
+    shown = on_a_terminal("--data-dir", many.root, "sessions", "list", PAGER=pager).splitlines()
+    assert len(shown) > 60
+    assert all(line.startswith("paged: ") for line in shown)
+
+
+def test_a_list_that_fits_on_the_terminal_needs_no_pager(many: Scene, pager: str) -> None:
+    shown = on_a_terminal("--data-dir", many.root, "sessions", "list", "--limit", "5", PAGER=pager)
+    assert "paged: " not in shown
+    assert "5 sessions" in shown
+
+
+def test_in_a_pipe_a_list_is_plain_lines_with_tabs(many: Scene, migrator: Migrator) -> None:
+    lines = migrator("--data-dir", many.root, "sessions", "list").out.splitlines()
+    assert len(lines) == 61
+    assert {line.count("\t") for line in lines} == {7}
+
+
+def test_with_no_color_a_terminal_gets_no_colours(scene: Scene) -> None:
+    scene.write(WORKSPACE, [chat("s-1")])
+    shown = on_a_terminal("--data-dir", scene.root, "migrate", NO_COLOR="1")
+    assert "Migrated 1 session" in shown
+    assert "\x1b[3" not in shown
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_the_completion_is_a_script_that_the_shell_takes(shell: str, migrator: Migrator, tmp_path: Path) -> None:
+    outcome = migrator("completion", shell)
+    assert outcome.code == 0
+    assert "_MIGRATOR_COMPLETE" in outcome.out
+    program = shutil.which(shell)
+    if program:
+        script = tmp_path / "completion"
+        script.write_text(outcome.out)
+        assert subprocess.run([program, "-n", script], check=False, capture_output=True, text=True).stderr == ""
+
+
+@pytest.mark.parametrize(
+    ("typed", "completed"),
+    [
+        ("migrator sess", {"sessions"}),
+        ("migrator sessions s", {"show", "search"}),
+        ("migrator migrate --s", {"--strict", "--salvage"}),
+        ("migrator backend ", {"json", "sqlite", "hybrid"}),
+    ],
+)
+def test_the_shell_is_told_what_can_follow(typed: str, completed: set[str]) -> None:
+    words = typed.split(" ")
+    variables = {"_MIGRATOR_COMPLETE": "bash_complete", "COMP_WORDS": typed, "COMP_CWORD": str(len(words) - 1)}
+    done = subprocess.run(
+        [sys.executable, "-m", "migrator"], env=os.environ | variables, check=False, capture_output=True, text=True
+    )
+    assert done.stderr == ""
+    assert {line.partition(",")[2] for line in done.stdout.splitlines()} == completed
+
+
+def test_a_shell_that_is_not_known_is_wrong_usage(migrator: Migrator) -> None:
+    outcome = migrator("completion", "tcsh")
+    assert (outcome.code, outcome.out) == (2, "")
+    assert "'tcsh'" in outcome.err
