@@ -7,9 +7,8 @@ import os
 import re
 import stat
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from migrator import durable
 from migrator.data_dir import DataDir
@@ -26,11 +25,11 @@ Kind = Literal["workspace", "shared", "older"]
 
 _WORKTREE_PATH = re.compile(rb'"worktreePath"\s*+:\s*+("[^"\\]*+(?:\\.[^"\\]*+)*+")')
 _OVERLAP = 1 << 16  # longer than any path, so that none is cut in two
+_OLDER = os.path.join(os.sep, ".ait42", "sessions.json")
 
 
-@dataclass(frozen=True)
-class Source:
-    """One file that holds sessions, or should.
+class Source(NamedTuple):
+    """One file that holds sessions, or should. There may be tens of thousands.
 
     :ivar name: what the ledger calls it: relative to the data directory where it lies within, else absolute
     :ivar place: its whole path
@@ -80,7 +79,7 @@ def with_older_files(own: Sequence[Source], paths: dict[str, str]) -> list[Sourc
     candidates = [
         (workspace_hash(path) != file_hash, file_hash, older)
         for file_hash, path in paths.items()
-        if not is_placeholder(path) and os.path.lexists(older := os.path.join(path, ".ait42", "sessions.json"))
+        if not is_placeholder(path) and os.path.lexists(older := f"{path}{_OLDER}")
     ]
     if not candidates:
         return [*own]

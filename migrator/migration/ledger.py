@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from migrator import durable
 from migrator.database import queries
@@ -21,9 +21,8 @@ if TYPE_CHECKING:
     from migrator.migration.load import LoadedSource
 
 
-@dataclass(frozen=True)
-class LedgerEntry:
-    """One row of ``migration_ledger``; the fields are its columns."""
+class LedgerEntry(NamedTuple):
+    """One row of ``migration_ledger``; the fields are its columns. There may be tens of thousands."""
 
     id: int
     source: str
@@ -50,8 +49,7 @@ class LedgerEntry:
 
 def read_ledger(connection: sqlite3.Connection) -> dict[str, LedgerEntry]:
     """Every row, by the source's name."""
-    entries = [LedgerEntry(*row) for row in connection.execute(queries.LEDGER)]
-    return {entry.source: entry for entry in entries}
+    return {entry.source: entry for entry in map(LedgerEntry._make, connection.execute(queries.LEDGER))}
 
 
 @dataclass(frozen=True)
