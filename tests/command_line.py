@@ -1,6 +1,7 @@
 """The command line, called in this process, with its promises checked at each call."""
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,11 +15,17 @@ from tests.scene import Scene
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one command line gave."""
+    """What one command line gave.
+
+    :ivar out: standard output, without the place of the call in the commands that are printed
+    :ivar err: the same of standard error
+    :ivar printed: both, as they are
+    """
 
     code: int
     out: str
     err: str
+    printed: str = ""
 
     @property
     def json(self) -> Any:
@@ -57,6 +64,8 @@ def migrator(capsys: pytest.CaptureFixture[str]) -> Migrator:
         assert "Traceback" not in captured.err
         assert "bug in migrator" not in captured.err, captured.err
         assert "\x1b" not in captured.out + captured.err
-        return Outcome(code, captured.out, captured.err)
+        place = re.compile(r"(?<=migrator )(?:--(?:data-dir|database) \S+ )+")
+        out, err = (place.sub("", text) for text in captured)
+        return Outcome(code, out, err, captured.out + captured.err)
 
     return call

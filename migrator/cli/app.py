@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from migrator._version import __version__
-from migrator.cli.output import complain, print_json, say
+from migrator.cli.output import complain, print_report, remember_place, say
 from migrator.data_dir import DATA_DIR_VARIABLE, DATABASE_VARIABLE, resolve_data_dir
 from migrator.errors import MigratorError
 
@@ -93,6 +93,7 @@ def cli(ctx: click.Context, data_dir: str | None, database: str | None, log_leve
         from migrator.cli.log import log_to_standard_error  # a start with nothing to do needs none
 
         log_to_standard_error(log_level)
+    remember_place(data_dir, database)
     ctx.obj = lambda: resolve_data_dir(data_dir, database)
 
 
@@ -101,14 +102,16 @@ def run(arguments: Sequence[str]) -> int:
 
     With ``--json``, a failure is one object on standard output as well: ``status``, ``errors`` and ``exit_code``.
     """
+    remember_place()
     try:
         result: Any = cli.main(args=list(arguments), prog_name="migrator", standalone_mode=False)
     except click.exceptions.Exit as leaving:
         return leaving.exit_code
     except BaseException as error:  # noqa: BLE001 - the one boundary; what is not ours goes on from there
         code = _report(error)
-        if "--json" in arguments and isinstance(error, MigratorError):
-            print_json({"status": "failed", "errors": [str(error)], "exit_code": code})
+        if "--json" in arguments and isinstance(error, (MigratorError, click.ClickException)):
+            text = error.format_message() if isinstance(error, click.ClickException) else str(error)
+            print_report({"status": "failed", "errors": [text], "exit_code": code})
         return code
     return result if isinstance(result, int) else 0
 

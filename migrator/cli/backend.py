@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from migrator.cli.migrate import PROGRESS
-from migrator.cli.output import plain, print_json, say
+from migrator.cli.output import print_report, say, told
 from migrator.data_dir import DataDir
 from migrator.storage.flag import BACKENDS, Backend
 
@@ -43,7 +43,7 @@ def backend_command(resolve: Callable[[], DataDir], target: Backend | None, prog
         with showing(progress) as listener:
             report = switch_backend(data_dir, target, listener)
     if as_json:
-        print_json(report.to_json())
+        print_report(report.to_json())
     else:
         _print(report)
     return report.exit_code
@@ -51,7 +51,7 @@ def backend_command(resolve: Callable[[], DataDir], target: Backend | None, prog
 
 def _print(report: BackendReport) -> None:
     for note in report.notes:
-        say(plain(note))
+        say(told(note))
     if report.before != report.backend:
         say(f"Switched from {report.before} to {report.backend}.")
     else:

@@ -7,7 +7,7 @@ from dataclasses import asdict
 
 import click
 
-from migrator.cli.output import counted, plain, print_json, say, size
+from migrator.cli.output import counted, plain, print_report, say, size, told
 from migrator.data_dir import DataDir
 
 Resolve = Callable[[], DataDir]
@@ -27,11 +27,11 @@ def list_command(resolve: Resolve, as_json: bool) -> int:
 
     listed = list_backups(resolve())
     if as_json:
-        print_json({"backups": [asdict(backup) for backup in listed]})
+        print_report({"backups": [asdict(backup) for backup in listed]})
         return 0
     for backup in listed:
         held = f"{counted(backup.files, 'file')}, {size(backup.bytes)}"
-        state = "" if backup.error is None else f"  DAMAGED: {plain(backup.error)}"
+        state = "" if backup.error is None else f"  DAMAGED: {told(backup.error)}"
         say(f"{plain(backup.name)}  {backup.kind or 'unknown':<8}  {held}{state}")
     if not listed:
         say("There are no backups.")
@@ -49,14 +49,14 @@ def verify_command(resolve: Resolve, names: tuple[str, ...], as_json: bool) -> i
     verified = verify_backups(resolve(), names)
     damaged = sum(backup.state == "damaged" for backup in verified)
     if as_json:
-        print_json({"backups": [asdict(backup) for backup in verified]})
+        print_report({"backups": [asdict(backup) for backup in verified]})
         return 1 if damaged else 0
     for backup in verified:
         say(f"{backup.state:<8} {plain(backup.name)}  {counted(backup.files, 'file')}, {size(backup.bytes)}")
         for problem in backup.problems:
-            say(f"         {plain(problem)}")
+            say(f"         {told(problem)}")
     if damaged:
-        say("'migrator verify --repair' copies again what the files still hold unchanged.")
+        say(told("'migrator verify --repair' copies again what the files still hold unchanged."))
     elif not verified:
         say("There are no backups.")
     return 1 if damaged else 0
@@ -72,12 +72,15 @@ def verify_command(resolve: Resolve, names: tuple[str, ...], as_json: bool) -> i
 @click.option("--json", "as_json", is_flag=True, help="Print what was restored as one JSON object.")
 @click.pass_obj
 def restore_command(resolve: Resolve, name: str, overwrite_newer_work: bool, as_json: bool) -> int:
-    """Put the files of a backup back to where they came from. While SQLite holds the truth, use 'migrator rollback'."""
+    """Put the files of a backup back to where they came from.
+
+    All of them, or none. While SQLite holds the truth, 'migrator rollback' is what brings the files back.
+    """
     from migrator.migration.restore import restore_backup
 
     report = restore_backup(resolve(), name, overwrite_newer_work=overwrite_newer_work)
     if as_json:
-        print_json(report.to_json())
+        print_report(report.to_json())
         return 0
     for file in report.files:
         say(f"{file.status:<9} {plain(file.file)}")
@@ -98,7 +101,7 @@ def prune_command(resolve: Resolve, keep: int, dry_run: bool, as_json: bool) -> 
 
     report = prune_backups(resolve(), keep, dry_run=dry_run)
     if as_json:
-        print_json(report.to_json())
+        print_report(report.to_json())
         return 0
     for name, reason in report.kept.items():
         say(f"keeps   {plain(name)}: {plain(reason)}")

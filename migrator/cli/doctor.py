@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from migrator.cli.output import plain, print_json, say
+from migrator.cli.output import plain, print_report, say, told
 from migrator.data_dir import DataDir
 
 
@@ -37,12 +37,12 @@ def doctor_command(resolve: Callable[[], DataDir], target: Path | None, as_json:
 
         write_support_report(data_dir, report, target)
     if as_json:
-        print_json(report.to_json() | ({"report": str(target)} if target else {}))
+        print_report(report.to_json() | ({"report": str(target)} if target else {}))
         return report.exit_code
     for finding in report.findings:
-        say(f"{finding.level:<8} {finding.subject}: {plain(finding.message)}")
+        say(f"{finding.level:<8} {finding.subject}: {told(finding.message)}")
         if finding.command and finding.level != "ok":
-            say(f"         run: {plain(finding.command)}")
+            say(f"         run: {told(finding.command)}")
     say(summary(report))
     if target is not None:
         say(f"The report is in {plain(str(target))}; look into it before you pass it on.")

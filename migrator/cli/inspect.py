@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from migrator.cli.migrate import PROGRESS
-from migrator.cli.output import counted, paged, plain, print_json, say, size
+from migrator.cli.output import counted, paged, plain, print_report, say, size, told
 from migrator.data_dir import DataDir
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def status_command(resolve: Resolve, as_json: bool) -> int:
 
     report = status_of(resolve())
     if as_json:
-        print_json(report.to_json())
+        print_report(report.to_json())
     else:
         with paged():
             _print_status(report)
@@ -37,7 +37,7 @@ def status_command(resolve: Resolve, as_json: bool) -> int:
 
 def _print_status(report: StatusReport) -> None:
     for warning in report.warnings:
-        say(f"Note: {plain(warning)}", error=True)
+        say(f"Note: {told(warning)}", error=True)
     truth = {"sqlite": "SQLite", "json": "the JSON files"}[report.authority]
     say(f"The truth is in {truth}; the app runs on {report.backend}.")
     if report.migration_status is None:
@@ -60,9 +60,9 @@ def _print_status(report: StatusReport) -> None:
         )
         say(f"  {workspace.state:<9} {plain(workspace.hash)}  {plain(workspace.path)}: {contents}{held}")
         if workspace.error:
-            say(f"            {plain(workspace.error)}")
+            say(f"            {told(workspace.error)}")
     if report.needs_migration:
-        say(f"{counted(len(report.changed_files), 'file')} to take up: run 'migrator migrate'.")
+        say(told(f"{counted(len(report.changed_files), 'file')} to take up: run 'migrator migrate'."))
 
 
 @click.command("verify", short_help="Compare everything with where it came from.")
@@ -86,7 +86,7 @@ def verify_command(resolve: Resolve, repair: bool, progress: str, as_json: bool)
     with showing(progress) as listener:
         report = (repair_and_verify if repair else verify)(resolve(), listener)
     if as_json:
-        print_json(report.to_json())
+        print_report(report.to_json())
     else:
         _print_verification(report)
     return report.exit_code
@@ -94,11 +94,11 @@ def verify_command(resolve: Resolve, repair: bool, progress: str, as_json: bool)
 
 def _print_verification(report: VerifyReport) -> None:
     for repaired in report.repaired:
-        say(f"mended  {plain(repaired)}")
+        say(f"mended  {told(repaired)}")
     for broken in report.broken:
-        say(f"BROKEN  {plain(broken)}")
+        say(f"BROKEN  {told(broken)}")
     for note in report.notes:
-        say(f"note    {plain(note)}")
+        say(f"note    {told(note)}")
     if report.status == "clean":
         unchanged = sum(source.database == "unchanged" for source in report.sources)
         say(
@@ -122,7 +122,7 @@ def export_command(resolve: Resolve, target: Path, workspaces: tuple[str, ...], 
 
     report = export(resolve(), target, workspaces)
     if as_json:
-        print_json(report.to_json())
+        print_report(report.to_json())
         return report.exit_code
     for workspace in report.workspaces:
         held = f" ({workspace.quarantined} in quarantine left out)" if workspace.quarantined else ""

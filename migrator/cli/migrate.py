@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from migrator.cli.output import complain, counted, plain, print_json, say, size
+from migrator.cli.output import complain, counted, plain, print_report, say, size, told
 from migrator.data_dir import DataDir
 
 if TYPE_CHECKING:
@@ -69,10 +69,10 @@ def migrate_command(
             raise
         complain(str(error))
         database = str(data_dir.database) if data_dir else ""
-        print_json(MigrationReport("failed", database, errors=(str(error),)).to_json())
+        print_report(MigrationReport("failed", database, errors=(str(error),)).to_json())
         return error.exit_code
     if as_json:
-        print_json(report.to_json())
+        print_report(report.to_json())
     else:
         _print_report(report)
     return report.exit_code
@@ -82,7 +82,7 @@ def _print_report(report: MigrationReport) -> None:
     from migrator.cli.progress import speed
 
     for warning in report.warnings:
-        say(f"Note: {plain(warning)}", error=True)
+        say(f"Note: {told(warning)}", error=True)
     totals = report.totals
     taken = [workspace for workspace in report.workspaces if workspace.status in ("migrated", "merged")]
     if report.status == "nothing_to_do":
@@ -92,7 +92,7 @@ def _print_report(report: MigrationReport) -> None:
             say("Nothing to do: no session files found.")
         for workspace in report.workspaces:
             if workspace.error:
-                say(f"Still JSON: {plain(workspace.path)}: {plain(workspace.error)}")
+                say(f"Still JSON: {plain(workspace.path)}: {told(workspace.error)}")
         return
     moved = "Would migrate" if report.dry_run else "Migrated"
     say(
@@ -104,14 +104,14 @@ def _print_report(report: MigrationReport) -> None:
     )
     _print_workspaces(report)
     if totals.quarantined:
-        say(f"In quarantine: {counted(totals.quarantined, 'session')}; 'migrator quarantine list' tells why.")
+        say(told(f"In quarantine: {counted(totals.quarantined, 'session')}; 'migrator quarantine list' tells why."))
     if totals.failed:
         say(
             f"Not migrated: {counted(totals.failed, 'workspace')}; the app goes on with their files, or with what was "
             "migrated from them before."
         )
     for message in report.errors:
-        say(f"  - {plain(message)}")
+        say(f"  - {told(message)}")
     if not report.dry_run:
         say(f"Database: {plain(report.database)}")
         if report.backup_path:
@@ -128,4 +128,4 @@ def _print_workspaces(report: MigrationReport) -> None:
             + (f"  ({workspace.quarantined} in quarantine)" if workspace.quarantined else "")
         )
     if len(report.workspaces) > _SHOWN:
-        say(f"  … and {len(report.workspaces) - _SHOWN} more; 'migrator status' lists them all.")
+        say(told(f"  … and {len(report.workspaces) - _SHOWN} more; 'migrator status' lists them all."))

@@ -3,17 +3,65 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import sys
 import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
+from contextvars import ContextVar
 from io import StringIO
 from typing import Any
 
 import click
 
 _MANY = 1000
+# Our texts name commands in quotes, a finding's command stands alone.
+_COMMAND = re.compile(r"(?:(?<=')|^)migrator (?=[a-z])")
+# The members of reports that hold texts of ours.
+_TOLD = frozenset({"broken", "command", "error", "errors", "message", "notes", "problems", "repaired", "warnings"})
+_PLACE: ContextVar[str] = ContextVar("place", default="")
+
+
+def remember_place(data_dir: str | None = None, database: str | None = None) -> None:
+    """Where this call of the program works, if its options say: every command that it prints shall work there, too."""
+    given = (("--data-dir", data_dir), ("--database", database))
+    _PLACE.set("".join(f"{option} {_quoted(value)} " for option, value in given if value))
+
+
+def _quoted(path: str) -> str:
+    """As a shell takes it for one word; in double quotes where that does, for single ones are around the command."""
+    if re.fullmatch(r"[\w@%+=:,./-]+", path):
+        return path
+    if not re.search(r'["$`\\!]', path):
+        return f'"{path}"'
+    import shlex  # seldom needed
+
+    return shlex.quote(path)
+
+
+def located(text: str) -> str:
+    """A text of ours, with the place of this call in every command that it names."""
+    place = _PLACE.get()
+    return _COMMAND.sub(lambda command: command[0] + place, text) if place else text
+
+
+def told(text: str) -> str:
+    """A text of ours for a terminal."""
+    return plain(located(text))
+
+
+def print_report(report: dict[str, Any]) -> None:
+    """A report as exactly one object on standard output, its texts as :func:`located` makes them."""
+    print_json(_located(report, told_here=False))
+
+
+def _located(value: Any, *, told_here: bool) -> Any:
+    if isinstance(value, dict):
+        return {name: _located(member, told_here=name in _TOLD) for name, member in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_located(member, told_here=told_here) for member in value]
+    return located(value) if told_here and isinstance(value, str) else value
 
 
 def print_json(value: dict[str, Any]) -> None:
@@ -58,7 +106,7 @@ def paged() -> Iterator[bool]:
 
 def complain(message: str) -> None:
     """One message on standard error."""
-    say(f"migrator: {plain(message)}", error=True)
+    say(f"migrator: {told(message)}", error=True)
 
 
 def plain(text: str) -> str:

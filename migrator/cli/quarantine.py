@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from migrator.cli.output import block, counted, paged, plain, print_json, say, size
+from migrator.cli.output import block, counted, paged, plain, print_json, print_report, say, size, told
 from migrator.data_dir import DataDir
 
 if TYPE_CHECKING:
@@ -50,7 +50,8 @@ def list_command(resolve: Resolve, as_json: bool) -> int:
                 more = len(item.problems) - 1
                 say(f"       {plain(str(item.problems[0]))}{f' (and {more} more)' if more else ''}")
         if items:
-            say(f"{counted(len(items), 'item')} in quarantine. 'migrator quarantine show ID' shows one in full.")
+            held, first = counted(len(items), "item"), items[0].id
+            say(told(f"{held} in quarantine. 'migrator quarantine show {first}' shows the first in full."))
         else:
             say("Nothing is in quarantine.")
     return 0
@@ -85,7 +86,8 @@ def _print_item(shown: ShownItem) -> None:
     for problem in item.problems:
         say(f"  - {plain(str(problem))}")
     if not shown.is_text:
-        say("It is not UTF-8: each byte that can't be read is shown as \ufffd; 'migrator quarantine export' has them.")
+        export = "'migrator quarantine export --to quarantined' has them."
+        say(told(f"It is not UTF-8: each byte that can't be read is shown as \ufffd; {export}"))
     if item.reason != "conflict":
         say(block(shown.text))
         return
@@ -99,7 +101,8 @@ def _print_item(shown: ShownItem) -> None:
     say("From SQLite's version to the file's:")
     for line in shown.difference():
         say(block(line))
-    say(f"Decide with 'migrator quarantine retry {item.id} --take theirs|ours|both', theirs being the file's.")
+    decide = f"'migrator quarantine retry {item.id} --take theirs'"
+    say(told(f"Decide with {decide}, which is the file's version, or with 'ours' or 'both' instead."))
 
 
 @quarantine_command.command("retry")
@@ -129,19 +132,19 @@ def retry_command(
 
     report = retry(resolve(), numbers, every=every, edited=edited, take=take)
     if as_json:
-        print_json(report.to_json())
+        print_report(report.to_json())
         return report.exit_code
     for item in report.items:
         _print_retried(item)
     for warning in report.warnings:
-        say(f"Note: {plain(warning)}", error=True)
+        say(f"Note: {told(warning)}", error=True)
     if not report.items:
         say("Nothing is in quarantine.")
     return report.exit_code
 
 
 def _print_retried(item: RetriedItem) -> None:
-    told = {
+    result = {
         "restored": f"put back to its place as {counted(len(item.sessions), 'session')}.",
         "replaced": "put in the place of SQLite's version.",
         "dropped": "dropped; SQLite's version stays.",
@@ -149,7 +152,7 @@ def _print_retried(item: RetriedItem) -> None:
         "needs_edit": "a torn end is no session: write what it should be into a file, and name that with --edited.",
         "needs_choice": "both sides changed it: say --take theirs, ours or both, or name a file with --edited.",
     }[item.result]
-    say(f"{item.id}: {told}")
+    say(f"{item.id}: {result}")
     for problem in item.problems:
         say(f"  - {plain(str(problem))}")
     if item.kept:

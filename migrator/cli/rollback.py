@@ -7,7 +7,7 @@ from collections.abc import Callable
 import click
 
 from migrator.cli.migrate import PROGRESS
-from migrator.cli.output import counted, plain, print_json, say
+from migrator.cli.output import counted, plain, print_report, say, told
 from migrator.data_dir import DataDir
 
 
@@ -28,7 +28,7 @@ def rollback_command(resolve: Callable[[], DataDir], dry_run: bool, progress: st
     with showing(progress) as listener:
         report = run_rollback(resolve(), dry_run=dry_run, listener=listener)
     if as_json:
-        print_json(report.to_json())
+        print_report(report.to_json())
         return report.exit_code
     if report.status == "nothing_to_do":
         say("Nothing to do: the JSON files are the truth already.")
@@ -37,7 +37,7 @@ def rollback_command(resolve: Callable[[], DataDir], dry_run: bool, progress: st
         how = "as it was" if file.restored == "bytes" else "written from SQLite"
         say(f"  {plain(file.file)}: {counted(file.sessions, 'session')}, {how}")
     for warning in report.warnings:
-        say(f"Note: {plain(warning)}", error=True)
+        say(f"Note: {told(warning)}", error=True)
     went = "Would go" if report.dry_run else "Went"
     say(f"{went} back to JSON: {counted(len(report.workspaces), 'file')}. The database stays: {plain(report.database)}")
     return report.exit_code

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import click
 
-from migrator.cli.output import plain, print_json, say
+from migrator.cli.output import plain, print_report, say, told
 from migrator.data_dir import DataDir
 
 Resolve = Callable[[], DataDir]
@@ -34,7 +34,7 @@ def status(resolve: Resolve, as_json: bool) -> int:
         connection.close()
     if as_json:
         steps = [{"name": state.name, "applied_at": state.applied_at} for state in states]
-        print_json({"database": str(path), "schema_version": version, "steps": steps})
+        print_report({"database": str(path), "schema_version": version, "steps": steps})
         return 0
     for state in states:
         say(f"{plain(state.name):<28} {plain(state.applied_at or 'not applied')}")
@@ -50,7 +50,7 @@ def apply(resolve: Resolve, as_json: bool) -> int:
 
     change = apply_steps(resolve())
     if as_json:
-        print_json(change.to_json())
+        print_report(change.to_json())
         return 0
     say(f"Applied {plain(', '.join(change.steps))}." if change.steps else "Nothing to apply.")
     if change.backup:
@@ -67,7 +67,7 @@ def revert(resolve: Resolve, as_json: bool) -> int:
 
     change = revert_step(resolve())
     if as_json:
-        print_json(change.to_json())
+        print_report(change.to_json())
         return 0
     say(f"Undid {plain(change.steps[0])}; schema version {change.schema_version} now.")
     say(f"The database as it was before: {plain(change.backup or '')}")
@@ -96,9 +96,9 @@ def check(resolve: Resolve, as_json: bool) -> int:
             connection.close()
     statements = sum(1 for _ in query_check.named_statements())
     if as_json:
-        print_json({"statements": statements, "problems": found})
+        print_report({"statements": statements, "problems": found})
     else:
         for problem in found:
-            say(plain(problem))
+            say(told(problem))
         say(f"{statements} statements prepared, {len(found)} problems.")
     return 1 if found else 0

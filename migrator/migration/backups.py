@@ -6,14 +6,13 @@ sessions that somebody decided against.
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PureWindowsPath
 from typing import Any, Literal
-
-import orjson
 
 from migrator import durable
 from migrator.backup_folder import MANIFEST, SUMS
@@ -94,12 +93,12 @@ def read_manifest(folder: Path) -> Manifest:
     """
     path = folder / MANIFEST
     try:
-        content = orjson.loads(path.read_bytes())
+        content = json.loads(path.read_bytes())  # unlike the fast reader, it takes paths that are no text
     except FileNotFoundError:
         raise BackupError(f"The backup {folder} has no {MANIFEST}.", hint=_by_hand(folder)) from None
     except OSError as error:
         raise BackupError(f"Cannot read {path}: {error.strerror}.", hint=_by_hand(folder)) from error
-    except orjson.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise BackupError(f"{path} is half-written or damaged: {error}.", hint=_by_hand(folder)) from None
     if isinstance(content, dict) and isinstance(content.get("format"), int) and content["format"] > 1:
         raise BackupError(
