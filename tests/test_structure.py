@@ -28,6 +28,7 @@ LAYERS = [
         "migrator.durable",
         "migrator.private",
         "migrator.resources",
+        "migrator.search_query",
     ),
     ("migrator.database",),
     ("migrator.storage",),

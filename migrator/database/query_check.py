@@ -9,7 +9,7 @@ import re
 import sqlite3
 from collections.abc import Iterator
 
-from migrator.database import queries, schema
+from migrator.database import queries, schema, search_queries
 from migrator.database.columns import INSTANCE_COLUMNS
 from migrator.resources import schemas
 
@@ -52,8 +52,8 @@ _MOST_PARAMETERS = 64
 
 
 def named_statements() -> Iterator[tuple[str, str]]:
-    """Every statement of :mod:`migrator.database.queries` with its name."""
-    for name, value in vars(queries).items():
+    """Every statement of :mod:`~migrator.database.queries` and of :mod:`~migrator.database.search_queries`, named."""
+    for name, value in [*vars(queries).items(), *vars(search_queries).items()]:
         if not name.isupper() or name.startswith("_") or name.endswith("_COLUMNS"):
             continue
         for number, statement in enumerate([value] if isinstance(value, str) else value):

@@ -60,21 +60,26 @@ class Filtering:
             or any(text in instance["agentName"].casefold() for instance in document["instances"])
         )
 
-    def arrange(self, documents: Sequence[Document]) -> list[Document]:
-        """The documents, given in file order, sorted and cut as the filters say."""
+    def sort(self, documents: Sequence[Document]) -> list[Document]:
+        """The documents, given in file order, sorted as the filters say."""
         filters = self._filters
         if filters.sort_by is None:
             arranged = list(documents)
             if filters.descending:
                 arranged.reverse()
-        else:
-            keyed = [(_sort_value(document, filters.sort_by), document) for document in documents]
-            having = [pair for pair in keyed if pair[0] is not None]
-            having.sort(key=lambda pair: pair[0], reverse=filters.descending)  # reverse keeps ties in their order
-            arranged = [document for _, document in having]
-            arranged += [document for value, document in keyed if value is None]
+            return arranged
+        keyed = [(_sort_value(document, filters.sort_by), document) for document in documents]
+        having = [pair for pair in keyed if pair[0] is not None]
+        having.sort(key=lambda pair: pair[0], reverse=filters.descending)  # reverse keeps ties in their order
+        arranged = [document for _, document in having]
+        arranged += [document for value, document in keyed if value is None]
+        return arranged
+
+    def arrange(self, documents: Sequence[Document]) -> list[Document]:
+        """The same, cut as the filters say."""
+        filters = self._filters
         end = None if filters.limit is None else filters.offset + filters.limit
-        return arranged[filters.offset : end]
+        return self.sort(documents)[filters.offset : end]
 
     def apply(self, documents: Sequence[Document]) -> list[Document]:
         """The documents that match, arranged."""

@@ -1,0 +1,156 @@
+"""Where the words of a search stand in a text: the text around them, and the places within it.
+
+Spaced texts are looked at by FTS5 in memory, by the rules by which its index of words was made; see
+:mod:`migrator.search_query` for the two kinds of texts.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+
+from migrator.database import search_queries
+from migrator.errors import ConnectionFailed
+from migrator.search_query import SearchQuery, fold, is_unspaced, searched_text
+
+_OPEN, _CLOSE = "\ufdd0", "\ufdd1"  # noncharacters: no text holds them but by mistake
+_HARMLESS = str.maketrans({_OPEN: "\ufffd", _CLOSE: "\ufffd"})
+_BEFORE, _WIDTH = 60, 200  # characters of an excerpt before the first place, and at most
+
+
+@dataclass(frozen=True)
+class Excerpt:
+    """A part of a text.
+
+    :ivar text: in one line: white space of any length is one space; … where the text goes on
+    :ivar marks: begin and end of each place within it that was looked for
+    """
+
+    text: str
+    marks: tuple[tuple[int, int], ...]
+
+
+def require_full_text(connection: sqlite3.Connection) -> None:
+    """
+    :raises ConnectionFailed: the SQLite that Python was built with can't search texts
+    """
+    if not connection.execute(search_queries.HAS_FTS5).fetchone()[0]:
+        raise ConnectionFailed(
+            f"This Python's SQLite {sqlite3.sqlite_version} was built without FTS5, which searches texts.",
+            hint="Use another Python: nearly all have it.",
+        )
+
+
+class Matcher:
+    """Finds in any texts what a query looks for. A context manager; for one thread.
+
+    :raises ConnectionFailed: the SQLite that Python was built with can't search texts
+    """
+
+    def __init__(self, query: SearchQuery) -> None:
+        self._terms = [term.folded for term in query.terms]
+        self._words = query.word_match
+        # Of the words of each term, without accents: what an ASCII text has to hold.
+        self._needed = [word for term in query.terms for word in _words(term.text)]
+        self._memory = sqlite3.connect(":memory:", isolation_level=None)
+        require_full_text(self._memory)
+        self._memory.execute(search_queries.CREATE_EXCERPTS)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._memory.close()
+
+    def excerpts(self, texts: Sequence[str]) -> list[Excerpt | None]:
+        """An excerpt of each text that has all the terms, None for each other one."""
+        found: list[Excerpt | None] = [None] * len(texts)
+        spaced = []
+        for number, text in enumerate(map(searched_text, texts)):
+            if is_unspaced(text):
+                found[number] = self._in_unspaced(text)
+            elif self._words is not None and self._is_possible(text):
+                spaced.append((number, text.translate(_HARMLESS)))
+        if spaced:
+            self._memory.execute("BEGIN")
+            self._memory.executemany(search_queries.INSERT_EXCERPT, spaced)
+            for number, snippet in self._memory.execute(search_queries.EXCERPTS, (_OPEN, _CLOSE, self._words)):
+                found[number] = _clipped(*_unmarked(snippet))
+            self._memory.execute("ROLLBACK")
+        return found
+
+    def _is_possible(self, text: str) -> bool:
+        """Whether FTS5 has to be asked: most texts can be told from a distance."""
+        if not text.isascii():
+            return True
+        lowered = text.lower()
+        return all(word in lowered for word in self._needed)
+
+    def _in_unspaced(self, text: str) -> Excerpt | None:
+        folded = fold(text)
+        if not self._terms or not all(term in folded for term in self._terms):
+            return None
+        first = min(folded.find(term) for term in self._terms)
+        begin, end = max(0, first - _BEFORE), first + _WIDTH
+        marked = [False] * (min(end, len(text)) - begin)
+        for term in self._terms:
+            at = folded.find(term, begin, end)
+            while at >= 0:
+                marked[at - begin : at - begin + len(term)] = [True] * len(term)
+                at = folded.find(term, at + 1, end)
+        window = ("…" if begin else "") + text[begin:end] + ("…" if end < len(text) else "")
+        return _in_one_line(window, [False] * bool(begin) + marked)
+
+
+def _words(text: str) -> list[str]:
+    """The words of a text, in lower case and without accents."""
+    bare = "".join(c for c in unicodedata.normalize("NFD", text.lower()) if not unicodedata.combining(c))
+    return "".join(c if unicodedata.category(c)[0] in "LN" else " " for c in bare).split()
+
+
+def _unmarked(snippet: str) -> tuple[str, list[bool]]:
+    """The text of FTS5's snippet, and which of its characters are marked."""
+    text, marked, inside = [], [], False
+    for character in snippet:
+        if character in (_OPEN, _CLOSE):
+            inside = character == _OPEN
+        else:
+            text.append(character)
+            marked.append(inside)
+    return "".join(text), marked
+
+
+def _clipped(text: str, marked: list[bool]) -> Excerpt:
+    """A snippet is so many words, and words can be long: at most so many characters, around the first mark."""
+    if len(text) <= 2 * _WIDTH:
+        return _in_one_line(text, marked)
+    begin = max(0, marked.index(True) - _BEFORE) if True in marked else 0
+    end = begin + _WIDTH
+    window = ("…" if begin else "") + text[begin:end] + ("…" if end < len(text) else "")
+    return _in_one_line(window, [False] * bool(begin) + marked[begin:end])
+
+
+def _in_one_line(text: str, marked: list[bool]) -> Excerpt:
+    """White space of any length becomes one space; of marks, begin and end are told."""
+    shown: list[str] = []
+    marks: list[tuple[int, int]] = []
+    marked = marked + [False] * (len(text) - len(marked))
+    for character, inside in zip(text, marked, strict=False):
+        if character.isspace():
+            if not shown or shown[-1] == " ":
+                continue
+            character = " "  # noqa: PLW2901 - what is shown for it
+        at = len(shown)
+        shown.append(character)
+        if inside:
+            if marks and marks[-1][1] == at:
+                marks[-1] = (marks[-1][0], at + 1)
+            else:
+                marks.append((at, at + 1))
+    return Excerpt("".join(shown).rstrip(" "), tuple(marks))

@@ -1,0 +1,129 @@
+"""What a search finds, whichever way it was found."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from migrator.database.excerpts import Excerpt
+from migrator.storage.filtering import Filtering
+
+MOST_EXCERPTS = 3  # of one session
+SUMMARY_MEMBERS = ("id", "type", "task", "status", "createdAt", "updatedAt", "totalDuration", "totalFilesChanged")
+
+
+@dataclass(frozen=True)
+class FoundText:
+    """One text that has what was looked for.
+
+    :ivar kind: ``task``, ``message`` or ``output``
+    :ivar place: of a message its role and time, of an output its instance; empty for a task
+    :ivar text: a part of it in one line, … where it goes on
+    :ivar marks: begin and end of each place within ``text``
+    """
+
+    kind: str
+    place: str
+    text: str
+    marks: tuple[tuple[int, int], ...]
+
+    @classmethod
+    def of(cls, kind: str, place: str, excerpt: Excerpt) -> FoundText:
+        return cls(kind, place, excerpt.text, excerpt.marks)
+
+
+@dataclass(frozen=True)
+class FoundSession:
+    """One session with texts that have what was looked for.
+
+    :ivar session: the members that lists show
+    :ivar texts: how many of its texts have it
+    :ivar excerpts: the first few of them, the task before messages before outputs
+    """
+
+    workspace: str
+    session: Mapping[str, Any]
+    texts: int
+    excerpts: tuple[FoundText, ...]
+
+    @property
+    def rank(self) -> tuple[bool, int, str]:
+        """Best first: found in the task, then found in the most texts, then the newest."""
+        return any(text.kind == "task" for text in self.excerpts), self.texts, self.session["updatedAt"]
+
+    def to_json(self) -> dict[str, Any]:
+        excerpts = [dict(vars(text)) for text in self.excerpts]
+        return {"workspace": self.workspace, **self.session, "texts": self.texts, "excerpts": excerpts}
+
+
+@dataclass(frozen=True)
+class SearchReport:
+    """What a search found.
+
+    :ivar sessions: in order, as many as were asked for
+    :ivar more: there are more than these
+    :ivar method: ``index``, or ``scan`` where every text was read
+    :ivar notes: what the user should know
+    """
+
+    sessions: tuple[FoundSession, ...]
+    more: bool
+    method: str
+    notes: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "sessions": [found.to_json() for found in self.sessions],
+            "more": self.more,
+            "method": self.method,
+            "notes": self.notes,
+        }
+
+
+def summary_of(document: Mapping[str, Any]) -> dict[str, Any]:
+    """The members of a session that a list shows."""
+    return {name: document.get(name) for name in SUMMARY_MEMBERS}
+
+
+def texts_of(document: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    """Kind, place and text of everything that is searched of a session, in the order in which it is shown."""
+    texts = [("task", "", document["task"])]
+    texts += [
+        ("message", message_place(message["role"], message["timestamp"]), message["content"])
+        for message in document["chatHistory"]
+    ]
+    texts += [
+        ("output", output_place(instance["instanceId"], instance["agentName"]), instance["output"])
+        for instance in document["instances"]
+        if instance.get("output")
+    ]
+    return texts
+
+
+def message_place(role: str, timestamp: str) -> str:
+    """Which message it is, for people."""
+    return f"{role}, {timestamp}"
+
+
+def output_place(number: int, agent: str) -> str:
+    """Whose output it is, for people."""
+    return f"instance {number}, {agent}"
+
+
+def arranged(found: Iterable[FoundSession], filtering: Filtering, *, sorted_by: bool) -> list[FoundSession]:
+    """The sessions in the order of the filters, or else the best first; nothing is cut off.
+
+    :param sorted_by: the filters name an order
+    """
+    ranked = sorted(found, key=lambda one: one.rank, reverse=True)
+    if not sorted_by:
+        return ranked
+    members = [{**one.session, "found": one} for one in ranked]
+    return [document["found"] for document in filtering.sort(members)]
+
+
+def cut(found: Sequence[FoundSession], offset: int, limit: int | None) -> tuple[tuple[FoundSession, ...], bool]:
+    """As many as were asked for, and whether there are more."""
+    end = len(found) if limit is None else offset + limit
+    return tuple(found[offset:end]), len(found) > end
