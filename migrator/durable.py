@@ -24,8 +24,8 @@ Place = str | os.PathLike[str]
 _BINARY = getattr(os, "O_BINARY", 0)  # Windows, which would turn line ends
 _SYNCS_AT_ONCE = 16
 _MANY_FILES = 256
-_BESIDE = ".migrator-tmp"
-LEFTOVERS = f".*{_BESIDE}"  # what a killed ``replace`` may leave, for glob
+BESIDE = ".migrator-tmp"
+LEFTOVERS = f".*{BESIDE}"  # what a killed ``replace`` may leave, for glob
 
 
 def as_text(path: Path) -> str:
@@ -105,7 +105,7 @@ def replace(path: Path, chunks: Iterable[bytes]) -> None:
 
 def write_beside(path: Path, chunks: Iterable[bytes]) -> Path:
     """Write and sync what is to take the place of a file, beside it; returns where. Nothing is left if that fails."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}{_BESIDE}")
+    beside = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}{BESIDE}")
     try:
         write_new(beside, chunks)
     except BaseException:

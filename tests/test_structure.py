@@ -137,6 +137,53 @@ def test_only_durable_renames_links_and_syncs(name):
     assert not methods & {"rename", "hardlink_to"}  # of a Path; replace() is one of texts, too
 
 
+# What changes files, folders or what they are called; everything else only looks.
+CHANGING = {
+    "os.chmod", "os.fchmod", "os.link", "os.makedirs", "os.mkdir", "os.open", "os.remove", "os.removedirs",
+    "os.rename", "os.renames", "os.replace", "os.rmdir", "os.symlink", "os.truncate", "os.unlink", "os.utime",
+    "os.write", "os.fdopen", "shutil.copy", "shutil.copy2", "shutil.copyfile", "shutil.copytree", "shutil.move",
+    "shutil.rmtree", "tempfile.mkdtemp", "tempfile.mkstemp", "tempfile.NamedTemporaryFile", "tempfile.TemporaryFile",
+    "tempfile.TemporaryDirectory", "filelock.FileLock", "sqlite3.connect",
+}  # fmt: skip
+CHANGING_METHODS = {
+    "chmod", "hardlink_to", "mkdir", "rmdir", "symlink_to", "touch", "unlink", "write_bytes", "write_text",
+}  # fmt: skip
+
+# Where else files are changed, each for a reason. A kill is tried at each of these, too (tests/torture).
+CHANGES_ELSEWHERE = {
+    "migrator.private": {"chmod"},  # takes rights away
+    "migrator.migration.rehearsal": {"os.chmod", "tempfile.mkdtemp", "shutil.rmtree"},  # what a dry run throws away
+    "migrator.migration.lock": {"filelock.FileLock"},  # an empty file
+    "migrator.storage.json_files": {"filelock.FileLock"},
+    "migrator.storage.turns": {"filelock.FileLock"},
+    "migrator.migration.second_process": {"os.fdopen"},  # pipes
+    "migrator.database.schema": {"sqlite3.connect"},  # in memory
+    # To read alone, as their URLs say.
+    "migrator.migration.publish": {"sqlite3.connect"},
+    "migrator.migration.staging": {"sqlite3.connect"},
+    "migrator.migration.restore_database": {"sqlite3.connect"},
+}
+
+
+def changes(name: str) -> set[str]:
+    """What a module calls that changes files: also ``open`` for anything but reading."""
+    found = set(calls(name)) & CHANGING
+    for node in running_nodes(modules()[name]):
+        if isinstance(node, ast.Attribute) and node.attr in CHANGING_METHODS:
+            found |= {node.attr} if getattr(node.value, "id", None) != "os" else set()
+        if isinstance(node, ast.Call) and (getattr(node.func, "id", None) or getattr(node.func, "attr", "")) == "open":
+            modes = [part.value for part in node.args[1:2] if isinstance(part, ast.Constant)]
+            modes += [part.arg for part in node.keywords if part.arg == "mode"]
+            if set("".join(map(str, modes))) & set("wax+m"):
+                found.add("open")
+    return found
+
+
+@pytest.mark.parametrize("name", sorted(modules().keys() - {"migrator.durable", "migrator.database.connection"}))
+def test_only_durable_and_the_database_change_files(name):
+    assert changes(name) <= CHANGES_ELSEWHERE.get(name, set())
+
+
 @pytest.mark.parametrize("name", sorted(name for name in modules() if not name.startswith("migrator.cli")))
 def test_the_library_never_prints_and_never_exits(name):
     forbidden = {"print", "input", "exit", "quit", "sys.exit", "os._exit", "sys.stdout"}
@@ -152,6 +199,7 @@ def test_the_checks_of_this_file_see_what_they_look_for():
     assert "migrator.migration.run" in imports("migrator.api")  # within a function
     assert "migrator.validation" not in imports("migrator.errors")  # for the type checker alone
     assert {"os.replace", "os.fsync", "os.link", "os.rename"} <= set(calls("migrator.durable"))
+    assert {"os.open", "os.mkdir", "shutil.rmtree", "unlink", "open"} <= changes("migrator.durable")
     assert layer("migrator.database.rows") < layer("migrator.storage.flag") < layer("migrator.migration.run")
 
 

@@ -11,6 +11,7 @@ from migrator.database.connection import connect, transaction
 from migrator.database.state import read_state, state_of
 from migrator.database.upgrade import changing, upgrade
 from migrator.errors import StaleStoreError
+from migrator.migration.leftovers import in_sight
 from migrator.migration.lock import exclusive
 from migrator.migration.report import Listener, ignore_progress
 from migrator.migration.rollback import run_rollback, write_json_files
@@ -68,6 +69,9 @@ def switch_backend(data_dir: DataDir, target: Backend, listener: Listener = igno
     notes: list[str] = []
     problems: list[str] = []
     if target == before.backend and before.flag in (target, None):
+        if in_sight(data_dir):
+            with exclusive(data_dir):  # which clears away what a switch left that was killed
+                pass
         return before
     if target == "json":
         report = run_rollback(data_dir, listener=listener)

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from migrator import durable
-from migrator.backup_folder import INCOMPLETE, give_name, stamp, working_folder, write_listing
+from migrator.backup_folder import give_name, stamp, working_folder, write_listing
 from migrator.data_dir import DataDir
 from migrator.errors import BackupError, MigrationFailed, MigratorError, StorageIOError, os_errors
 from migrator.migration.backups import read_manifest, verify_backup
@@ -60,13 +60,6 @@ class Backup:
     def size(self) -> int:
         """Bytes of all copies."""
         return sum(copy.size for copy in self.copies.values())
-
-
-def remove_incomplete(backups: Path) -> None:
-    """Remove what killed runs left."""
-    if backups.is_dir():
-        for folder in backups.glob(INCOMPLETE + "*"):
-            durable.remove_folder(folder)
 
 
 def require_space(data_dir: DataDir, sources: Sequence[Source]) -> None:

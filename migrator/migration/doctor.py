@@ -20,9 +20,10 @@ from migrator.database.state import State, state_of
 from migrator.errors import MigratorError
 from migrator.migration.backup import space_needed
 from migrator.migration.backups import list_backups
+from migrator.migration.leftovers import leftovers
 from migrator.migration.lock import lock_holder
 from migrator.migration.status import StatusReport, status_of
-from migrator.migration.surroundings import leftovers, strangers, too_open, wrong_flag
+from migrator.migration.surroundings import strangers, too_open, wrong_flag
 from migrator.migration.survey import survey
 
 Level = Literal["ok", "note", "problem"]

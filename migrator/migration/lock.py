@@ -9,20 +9,24 @@ from pathlib import Path
 from migrator import durable
 from migrator.data_dir import DataDir
 from migrator.errors import MigrationFailed, MigrationLocked
+from migrator.migration.leftovers import leftovers, rehearsals, remove_leftover
 
 
 @contextmanager
-def exclusive(data_dir: DataDir, *, keep: bool = True) -> Iterator[None]:
+def exclusive(data_dir: DataDir, *, keep: bool = True) -> Iterator[list[Path]]:
     """Be the only migrator in the data directory; the lock ends with the process, however that ends.
 
-    :param keep: leave the lock's file behind, as always when something was changed
+    Whoever has it knows that nobody else is at work: what dead runs left is removed, and given out.
+
+    :param keep: leave the lock's file behind, as always when something was changed; without it, of what dead runs
+        left only that of dry runs goes
     :raises MigrationLocked: there is another one
     """
     from filelock import FileLock, Timeout  # nobody else pays for its loading
 
     existed = data_dir.output.exists()
     if not existed:
-        yield  # no data directory: nothing to migrate, nothing to protect
+        yield []  # no data directory: nothing to migrate, nothing to protect
         return
     found = data_dir.lock.exists()
     lock = FileLock(data_dir.lock, timeout=0, mode=0o600)
@@ -39,7 +43,10 @@ def exclusive(data_dir: DataDir, *, keep: bool = True) -> Iterator[None]:
             hint="Check that you may write in that folder. Nothing was changed.",
         ) from error
     try:
-        yield
+        dead = leftovers(data_dir) if keep else rehearsals(data_dir)
+        for path in dead:
+            remove_leftover(path)
+        yield dead
     finally:
         if not keep and not found:
             durable.remove(data_dir.lock)

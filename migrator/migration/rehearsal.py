@@ -12,6 +12,7 @@ from pathlib import Path
 from migrator.data_dir import DataDir
 from migrator.database.connection import connect, copy_database
 from migrator.errors import os_errors
+from migrator.migration.leftovers import REHEARSAL
 
 
 @contextmanager
@@ -19,7 +20,7 @@ def rehearsal(data_dir: DataDir) -> Iterator[DataDir]:
     """A scratch data directory with a copy of the database, for doing everything without changing anything."""
     beside = data_dir.root if os.access(data_dir.root, os.W_OK) else None
     with os_errors("make a scratch folder in", beside or tempfile.gettempdir()):
-        folder = Path(tempfile.mkdtemp(prefix=".rehearsal-", dir=beside))
+        folder = Path(tempfile.mkdtemp(prefix=REHEARSAL, dir=beside))
         os.chmod(folder, 0o700)  # whatever the umask left of it
     try:
         scratch = data_dir.rehearsal(folder)

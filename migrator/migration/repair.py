@@ -20,7 +20,7 @@ from migrator.migration.backups import backup_of, is_inside, read_manifest
 from migrator.migration.ledger import LedgerEntry, read_ledger
 from migrator.migration.lock import exclusive
 from migrator.migration.report import Listener, ignore_progress
-from migrator.migration.surroundings import leftovers, remove_leftover, too_open, wrong_flag
+from migrator.migration.surroundings import too_open, wrong_flag
 from migrator.migration.verify import VerifyReport, integrity_problems, verify
 from migrator.private import make_private
 from migrator.storage.flag import write_flag
@@ -51,8 +51,8 @@ def repair(data_dir: DataDir) -> list[str]:
     :raises MigrationLocked: another migrator is at work
     :raises MigratorError: the database can't be opened
     """
-    with exclusive(data_dir):
-        done = [_removed(path) for path in leftovers(data_dir)]
+    with exclusive(data_dir) as removed:
+        done = [f"removed {path}, which a dead run had left" for path in removed]
         state, entries = NO_DATABASE, list[LedgerEntry]()
         if data_dir.database.exists() and data_dir.database.stat().st_size:
             done += _repair_indexes(data_dir.database)
@@ -65,11 +65,6 @@ def repair(data_dir: DataDir) -> list[str]:
             if make_private(path)  # somebody else's stays; verify goes on telling
         ]
     return done
-
-
-def _removed(path: Path) -> str:
-    remove_leftover(path)
-    return f"removed {path}, which a dead run had left"
 
 
 def _recorded(path: Path) -> tuple[State, list[LedgerEntry]]:

@@ -22,7 +22,7 @@ from migrator.migration.lock import exclusive
 from migrator.migration.rehearsal import rehearsal
 from migrator.migration.report import Listener, ignore_progress
 from migrator.migration.run import Run
-from migrator.migration.write_back import RestoredFile, WriteBack, remove_dead_scratch
+from migrator.migration.write_back import RestoredFile, WriteBack
 from migrator.storage.flag import require_no_other_truth, write_flag
 
 
@@ -100,7 +100,6 @@ class _Rollback:
     def run(self) -> RollbackReport:
         path = self.data_dir.database
         state = state_of(path)
-        remove_dead_scratch(self.data_dir)
         if state.status != "completed":
             if state.status == "rolled_back" and self.install:
                 write_flag(self.data_dir, "json")  # where the last step of an earlier rollback is missing
@@ -150,5 +149,4 @@ def write_json_files(data_dir: DataDir, listener: Listener = ignore_progress) ->
     :returns: the files, and warnings
     """
     rollback = _Rollback(data_dir, listener, install=True)
-    remove_dead_scratch(data_dir)
     return rollback.restore(None), rollback.warnings

@@ -19,6 +19,7 @@ from migrator.database.state import State
 from migrator.errors import MigrationFailed, MigratorError, sqlite_errors
 from migrator.migration import ledger
 from migrator.migration.discover import Source
+from migrator.migration.leftovers import in_sight
 from migrator.migration.lock import exclusive
 from migrator.migration.meter import Meter
 from migrator.migration.outcome import (
@@ -109,7 +110,6 @@ class Run:
 
     def run(self) -> MigrationReport:
         with self.stage("discover"):
-            self.remove_what_a_dead_run_left()
             self.repair_the_trial()
             found = survey(self.data_dir, named=self.named, salvage=self.salvage, prove_paths=True)
         if not found.work.pending:
@@ -122,20 +122,10 @@ class Run:
             return None
         with self.stage("discover"):
             found = survey(self.data_dir, named=self.named, salvage=self.salvage)
-        busy = found.work.pending or found.work.moved or self.data_dir.staging.exists() or found.unnamed
+        busy = found.work.pending or found.work.moved or in_sight(self.data_dir) or found.unnamed
         if busy or (found.state.authority == "sqlite" and read_flag(self.data_dir.flag) not in ("sqlite", "hybrid")):
             return None
         return self.nothing_to_do(found)
-
-    def remove_what_a_dead_run_left(self) -> None:
-        from migrator.migration.backup import remove_incomplete
-
-        self.remove_staging()
-        durable.remove_leftovers(self.data_dir.output)
-        remove_incomplete(self.data_dir.backups)
-        if self.data_dir.output.is_dir():
-            for folder in self.data_dir.output.glob(".rehearsal-*"):
-                durable.remove_folder(folder)
 
     def repair_the_trial(self) -> None:
         """What the files of a trial lack is no change that somebody made in them: put it there first."""

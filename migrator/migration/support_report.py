@@ -28,10 +28,11 @@ from migrator.migration.backups import list_backups
 from migrator.migration.discover import Source
 from migrator.migration.doctor import DoctorReport, Finding
 from migrator.migration.ledger import LedgerEntry
+from migrator.migration.leftovers import leftovers
 from migrator.migration.quarantine import QuarantinedItem, list_quarantine
 from migrator.migration.redact import COMMANDS, Redaction, cause_of, place_of
 from migrator.migration.status import status_of
-from migrator.migration.surroundings import leftovers, strangers, too_open
+from migrator.migration.surroundings import strangers, too_open
 from migrator.migration.survey import survey
 from migrator.storage.flag import read_flag
 from migrator.storage.switch import BACKEND_VARIABLE

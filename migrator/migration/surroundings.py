@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from migrator import durable
 from migrator.backup_folder import INCOMPLETE, MANIFEST, SUMS
 from migrator.data_dir import BESIDE_DATABASE, DataDir
 from migrator.database.state import State
 from migrator.errors import BackupError
 from migrator.migration.backups import NAME, backup_folders, names_in, read_manifest
+from migrator.migration.leftovers import leftovers
 from migrator.migration.lock import lock_holder
-from migrator.migration.write_back import SCRATCH
 from migrator.private import is_open_to_others
 from migrator.storage.flag import Backend, read_flag
 from migrator.storage.switch import effective_backend
-
-# The app's own process writes into sessions/ without our lock; nothing takes it this long (seconds).
-_OLD = 3600
 
 
 def what_is_amiss(data_dir: DataDir, state: State) -> list[str]:
@@ -56,38 +51,6 @@ def unlisted(data_dir: DataDir) -> list[str]:
         except BackupError as error:
             found.append(str(error))
     return found
-
-
-def leftovers(data_dir: DataDir) -> list[Path]:
-    """What killed runs left; ours alone, and dead only while nobody holds the lock.
-
-    Half-written files in ``sessions/`` count when they are old: the app may be about to rename a new one.
-    """
-    found = data_dir.under_construction()
-    for folder, patterns in (
-        (data_dir.output, (durable.LEFTOVERS, ".rehearsal-*", f"{SCRATCH}*")),
-        (data_dir.backups, (f"{INCOMPLETE}*",)),
-    ):
-        for pattern in patterns:
-            found += sorted(folder.glob(pattern)) if folder.is_dir() else []
-    if data_dir.sessions.is_dir():
-        found += [path for path in sorted(data_dir.sessions.glob(durable.LEFTOVERS)) if _is_old(path)]
-    return found
-
-
-def _is_old(path: Path) -> bool:
-    try:
-        return time.time() - path.lstat().st_mtime > _OLD
-    except OSError:
-        return False
-
-
-def remove_leftover(path: Path) -> None:
-    """Remove one of :func:`leftovers`."""
-    if path.is_dir() and not path.is_symlink():
-        durable.remove_folder(path)
-    else:
-        durable.remove(path)
 
 
 def strangers(data_dir: DataDir) -> list[Path]:

@@ -20,13 +20,12 @@ from migrator.database.documents import StoredDocument, read_source, read_worksp
 from migrator.document import SequenceDigest, app_element, array_of, canonical
 from migrator.errors import MigratorError, RollbackFailed
 from migrator.migration.ledger import LedgerEntry, read_ledger
+from migrator.migration.leftovers import SCRATCH
 from migrator.migration.places import place_of_source, workspace_file_name
 from migrator.migration.readback import source_digest
 from migrator.migration.reading import valid_documents
 from migrator.migration.report import Listener, Progress
 from migrator.workspace import hash_of_text, placeholder
-
-SCRATCH = ".rollback-"
 
 
 @dataclass(frozen=True)
@@ -283,10 +282,3 @@ def _woven(documents: Iterable[StoredDocument], broken: list[tuple[int, str | by
 
 def _raw(raw: str | bytes) -> bytes:
     return raw.encode() if isinstance(raw, str) else raw
-
-
-def remove_dead_scratch(data_dir: DataDir) -> None:
-    """Remove the scratch folders that dead runs left."""
-    if data_dir.output.is_dir():
-        for folder in data_dir.output.glob(SCRATCH + "*"):
-            durable.remove_folder(folder)

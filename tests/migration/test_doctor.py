@@ -223,8 +223,8 @@ def test_what_dead_runs_left_is_found_and_removed(migrated, run):
 
 
 def test_what_a_live_run_is_building_is_no_leftover(migrated, run):
-    (migrated.root / "sessions.db.staging").write_text("")
     with exclusive(resolve_data_dir(migrated.root)):
+        (migrated.root / "sessions.db.staging").write_text("")
         assert not problems(run("doctor", "--json"))
         assert repaired(run).code == 4
     assert (migrated.root / "sessions.db.staging").exists()

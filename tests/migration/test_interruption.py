@@ -5,8 +5,6 @@ import os
 import random
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -19,7 +17,7 @@ from migrator.data_dir import resolve_data_dir
 from migrator.migration.report import Progress
 from migrator.migration.run import run_migration
 from tests.command_line import Migrator
-from tests.scene import CHECKOUT, Scene, app_inserts, chat, parsed, spelled, start
+from tests.scene import Scene, app_inserts, chat, parsed, spelled, start
 
 WORKSPACE = "/home/dev/engine"
 KILLS = 25
@@ -184,75 +182,6 @@ def test_killed_at_any_moment_one_store_is_whole_and_the_next_run_finishes(
     assert ended["before"]
 
 
-def steps(monkeypatch: pytest.MonkeyPatch, counted: list[str], stop_at: int) -> None:
-    """Count what makes names on the disk, and end at one of them, before it is done."""
-
-    def wrap(name: str) -> None:
-        really = getattr(os, name)
-
-        def step(*arguments: object, **options: object) -> object:
-            counted.append(name)
-            if len(counted) == stop_at:
-                os.kill(os.getpid(), signal.SIGKILL)
-            return really(*arguments, **options)
-
-        monkeypatch.setattr(os, name, step)
-
-    for name in ("mkdir", "rename", "replace", "link", "unlink", "fsync"):
-        wrap(name)
-
-
-PROGRAM = """
-import sys
-import pytest
-from migrator.cli.app import run
-from tests.migration.test_interruption import steps
-counted = []
-with pytest.MonkeyPatch.context() as patch:
-    steps(patch, counted, int(sys.argv[1]))
-    code = run(["--data-dir", sys.argv[2], "migrate", "--progress", "none"])
-print(len(counted))
-sys.exit(code)
-"""
-
-
-def run_until(step: int, scene: Scene) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-c", PROGRAM, str(step), str(scene.root)],
-        cwd=CHECKOUT,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(240)
-@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="this system has no such signal")
-def test_killed_before_each_step_that_the_disk_sees_the_next_run_finishes(tmp_path: Path, migrator: Migrator) -> None:
-    def prepare(number: int) -> Scene:
-        scene = Scene(tmp_path / f"step-{number}")
-        scene.write(WORKSPACE, [chat("s-1"), chat("s-2", task="Spin")])
-        return scene
-
-    whole = run_until(0, prepare(0))
-    assert whole.returncode == 0
-    count = int(whole.stdout.splitlines()[-1])
-    assert count >= 15
-    for number in range(1, count + 1):
-        scene = prepare(number)
-        assert run_until(number, scene).returncode == -signal.SIGKILL
-        before = migrator("--data-dir", scene.root, "status", "--json")
-        assert (before.json["authority"] == "sqlite") == scene.database.exists()
-        assert migrator("--data-dir", scene.root, "migrate").code == 0
-        assert scene.tasks(WORKSPACE) == ["Weave", "Spin"]
-        assert scene.flag() == "sqlite"
-        names = {path.name for path in scene.root.iterdir()}
-        assert names == {"backups", "migrator.lock", "sessions", "sessions.db", "storage.json"}
-        assert len(os.listdir(scene.root / "backups")) == 1
-
-
 @pytest.mark.skipif(os.name == "nt", reason="Windows knows no SIGINT for a single process")
 @pytest.mark.parametrize("phase", ["backup", "load", "verify"])
 def test_ctrl_c_ends_it_with_130_and_nothing_half_done(
@@ -320,6 +249,28 @@ def test_what_a_dead_run_left_is_cleared_away(scene: Scene, migrator: Migrator) 
         "storage.json",
     ]
     assert not list((scene.root / "backups").glob(".*"))
+
+
+@pytest.mark.parametrize(
+    "command", [["migrate"], ["rollback"], ["backend", "sqlite"], ["backups", "prune", "--keep", "1"]]
+)
+def test_what_a_dead_run_left_goes_with_the_next_command_that_takes_the_lock_or_sees_it(
+    command: list[str], scene: Scene, migrator: Migrator
+) -> None:
+    scene.write(WORKSPACE, [chat("s-1")])
+    migrator("--data-dir", scene.root, "migrate")
+    left = scene.root / ".storage.json.4711-1.migrator-tmp"
+    left.write_bytes(b"half a flag")
+    assert migrator("--data-dir", scene.root, *command).code == 0
+    assert not left.exists()
+
+
+def test_a_dry_run_removes_what_dead_dry_runs_left_and_nothing_else(scene: Scene, migrator: Migrator) -> None:
+    scene.write(WORKSPACE, [chat("s-1")])
+    (scene.root / ".rehearsal-dead").mkdir()
+    scene.staging.write_bytes(b"half a database")
+    assert migrator("--data-dir", scene.root, "migrate", "--dry-run").code == 0
+    assert {path.name for path in scene.root.iterdir()} == {"sessions", "sessions.db.staging"}
 
 
 def test_a_rename_is_preceded_by_a_sync_of_what_gets_the_name(

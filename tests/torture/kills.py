@@ -1,0 +1,80 @@
+"""Killing a scenario's command: at each of its points, and at random moments."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.torture.launcher import Ended
+from tests.torture.points import Fault, Point
+from tests.torture.scenarios import Play
+
+MOMENTS = ("before", "after")
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A point that a scenario came by.
+
+    :ivar steady: it is the main thread's, and so comes in every run
+    """
+
+    point: Point
+    steady: bool
+
+    @property
+    def group(self) -> tuple[str, ...]:
+        """Points of one group differ in what a statement is about, or in how often they came, and in nothing else."""
+        what, _, rest = self.point.name.partition(" ")
+        return (what, rest) if what.islower() else (what, rest.rpartition(" (")[2])
+
+
+def points_of(play: Play) -> list[Seen]:
+    """Every step that the scenario's command does when nothing disturbs it, in order."""
+    play.reset()
+    ended, found = play.stage.launcher.points(
+        play.scene.root, *play.stage.command(play.scenario.command), two=play.scenario.two
+    )
+    assert ended.code in play.scenario.codes, ended
+    return [Seen(point, steady) for point, steady in found]
+
+
+def every(points: Iterable[Seen]) -> Iterator[tuple[Seen, str]]:
+    for seen in points:
+        for moment in MOMENTS:
+            yield seen, moment
+
+
+def sample(points: Iterable[Seen], count: int, dice: random.Random) -> list[tuple[Seen, str]]:
+    """Some points: of as many groups as can be, each before or after its step."""
+    groups: dict[tuple[str, ...], list[Seen]] = {}
+    for seen in points:
+        groups.setdefault(seen.group, []).append(seen)
+    chosen = [dice.choice(of_group) for of_group in groups.values()]
+    dice.shuffle(chosen)
+    return [(seen, dice.choice(MOMENTS)) for seen in chosen[:count]]
+
+
+def kill(play: Play, seen: Seen, moment: str) -> None:
+    """Kill the command at a point; then everything must hold that is promised.
+
+    :raises AssertionError: it does not; with the point, to be tried again
+    """
+    play.reset()
+    try:
+        ended = run_with(play, Fault(seen.point, moment, "SIGKILL"))
+        if seen.steady:
+            assert ended.code == -9, ended
+        play.require_whole()
+        play.require_finished()
+    except Exception as error:
+        raise AssertionError(f"Killed {moment} {seen.point}: {error}") from error
+
+
+def run_with(play: Play, fault: Fault) -> Ended:
+    log = Path(play.stage.launcher.scratch) / "log"
+    return play.stage.run(
+        *play.scenario.command, watched=str(play.scene.root), log=str(log), fault=fault, two=play.scenario.two
+    )

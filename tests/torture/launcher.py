@@ -1,0 +1,199 @@
+"""Runs command lines in processes of their own, hundreds of them, with a watch on what they change.
+
+The modules are loaded once, here; each command runs in a fork of this process. It is the real program with the real
+files: only what stands between it and the operating system is ours. Requests come as JSON, a line each.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import pkgutil
+import subprocess
+import sys
+import traceback
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.torture.points import Fault, Point, Watch, points_in
+
+CHECKOUT = Path(__file__).resolve().parent.parent.parent
+SECOND = "from tests.torture.launcher import watch_second; watch_second({!r}); "
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a process ended.
+
+    :ivar code: its exit code; a negative number is that of the signal that ended it
+    """
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a process is to do.
+
+    :ivar arguments: of the command line; or, after ``call``, a function of ``tests.torture.programs`` and its arguments
+    :ivar watched: the data directory to watch
+    :ivar two: use the second process, however little there is to do
+    :ivar in_second: the fault is for the second process
+    :ivar limits: what the resources of the process are limited to, by the names of the module ``resource``
+    """
+
+    arguments: tuple[str, ...]
+    watched: str | None = None
+    log: str | None = None
+    fault: Fault | None = None
+    two: bool = False
+    in_second: bool = False
+    limits: tuple[tuple[str, int], ...] = ()
+    patch: str | None = None
+
+
+class Launcher:
+    """The process that runs the others."""
+
+    def __init__(self, scratch: Path) -> None:
+        self.scratch = scratch
+        environment = {
+            name: value
+            for name, value in os.environ.items()
+            if name not in ("AIT42_DATA_DIR", "DATABASE_URL", "STORAGE_BACKEND")
+        }
+        self._server = subprocess.Popen(
+            [sys.executable, "-m", "tests.torture.launcher", str(scratch)],
+            cwd=CHECKOUT,
+            env=environment | {"HOME": str(scratch)},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def run(self, *arguments: str | Path, **options: Any) -> Ended:
+        """Run one command line to its end, however it comes."""
+        return self.run_job(Job(tuple(map(str, arguments)), **options))
+
+    def run_job(self, job: Job) -> Ended:
+        assert self._server.stdin is not None
+        assert self._server.stdout is not None
+        fault = job.fault.record() if job.fault else None
+        self._server.stdin.write(json.dumps(vars(job) | {"fault": fault}) + "\n")
+        self._server.stdin.flush()
+        return Ended(**json.loads(self._server.stdout.readline()))
+
+    def points(self, root: Path, *arguments: str | Path, **options: Any) -> tuple[Ended, list[tuple[Point, bool]]]:
+        """Run one command line undisturbed; also returns the points that it came by."""
+        log = self.scratch / "points"
+        log.unlink(missing_ok=True)
+        ended = self.run(*arguments, watched=str(root), log=str(log), **options)
+        return ended, list(points_in(log))
+
+    def close(self) -> None:
+        assert self._server.stdin is not None
+        self._server.stdin.close()
+        self._server.wait(timeout=60)
+        assert self._server.stdout is not None
+        self._server.stdout.close()
+
+
+def serve(scratch: Path) -> None:
+    """Do what comes in on standard input until that ends."""
+    import migrator.cli.app
+
+    for module in pkgutil.walk_packages(migrator.__path__, "migrator."):
+        if not module.name.endswith("__main__"):
+            importlib.import_module(module.name)
+    out, err = scratch / "out", scratch / "err"
+    for line in sys.stdin:
+        record = json.loads(line)
+        fault = Fault.of(record["fault"]) if record["fault"] else None
+        job = Job(**record | {"fault": fault, "arguments": tuple(record["arguments"])})
+        child = os.fork()
+        if child == 0:
+            _be_the_process(job, out, err)
+        _, status = os.waitpid(child, 0)
+        answer = {
+            "code": os.waitstatus_to_exitcode(status),
+            "out": out.read_text(encoding="utf-8", errors="replace"),
+            "err": err.read_text(encoding="utf-8", errors="replace"),
+        }
+        sys.stdout.write(json.dumps(answer) + "\n")
+        sys.stdout.flush()
+
+
+def _be_the_process(job: Job, out: Path, err: Path) -> None:
+    """Be a process that runs one command line, and end."""
+    code = 70
+    try:
+        for descriptor, path in ((1, out), (2, err)):
+            file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+            os.dup2(file, descriptor)
+            os.close(file)
+        nothing = os.open(os.devnull, os.O_RDONLY)
+        os.dup2(nothing, 0)
+        sys.stdin = os.fdopen(0, encoding="utf-8", closefd=False)
+        for name, limit in job.limits:
+            import resource
+
+            resource.setrlimit(getattr(resource, name), (limit, limit))
+        _prepare(job)
+        code = _run(job.arguments)
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except BaseException:  # noqa: BLE001 - whatever it is, it ends this process, and no other
+        traceback.print_exc()
+        sys.stderr.flush()
+    finally:
+        os._exit(code)
+
+
+def _prepare(job: Job) -> None:
+    from migrator.migration import pipeline, second_process
+
+    if job.two:
+        pipeline.WORTH_A_SECOND_PROCESS = 0
+        second_process.processors = lambda: 2
+    if job.patch:
+        importlib.import_module("tests.torture.programs").__dict__[job.patch]()
+    if job.watched and job.log:
+        if job.in_second and job.fault:
+            watched = json.dumps([job.watched, job.log, job.fault.record()])
+            start = second_process.command()
+            assert start is not None
+            second_process.command = lambda: [
+                *start[:-1],
+                f"import sys; sys.path.insert(0, {str(CHECKOUT)!r}); " + SECOND.format(watched) + start[-1],
+            ]
+        else:
+            Watch(Path(job.watched), Path(job.log), job.fault).install()
+
+
+def watch_second(watched: str) -> None:
+    """Watch this process, which is a second one."""
+    root, log, fault = json.loads(watched)
+    Watch(Path(root), Path(log), Fault.of(fault)).install()
+
+
+def _run(arguments: Sequence[str]) -> int:
+    if arguments[0] == "call":
+        programs = importlib.import_module("tests.torture.programs")
+        getattr(programs, arguments[1])(*arguments[2:])
+        return 0
+    from migrator.cli.app import run
+
+    return run(arguments)
+
+
+if __name__ == "__main__":
+    serve(Path(sys.argv[1]))

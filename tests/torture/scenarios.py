@@ -1,0 +1,340 @@
+"""Data directories, each with one command that changes much in them, and what must be there whenever it is killed."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import os
+import re
+import shutil
+import sqlite3
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from migrator import open_storage
+from migrator.errors import ValidationError
+from tests.scene import Scene, app_inserts, app_json, chat, hash_of, parsed, spelled
+from tests.torture.launcher import Ended, Launcher
+from tests.torture.points import kind_of
+from tests.torture.programs import WORKSPACE as LOOM
+from tests.torture.programs import WRITES
+
+ENGINE = "/home/dev/engine"
+MILL = "/home/bob/mill"
+WORKSPACES = {hash_of(path): path for path in (LOOM, ENGINE, MILL)}
+BROKEN = {"id": "mill-broken", "type": "nonsense", "task": "kept whole"}
+
+# What exists for a moment only: a lock is held by a process, not by its file, and SQLite makes these anew.
+PASSING = re.compile(r"migrator\.lock|locks(/.*)?|hybrid\.db|.*\.db-(wal|shm)")
+
+Everything = tuple[str, ...]
+
+
+class Stage:
+    """A data directory, and the launcher that runs commands in it."""
+
+    def __init__(self, scene: Scene, launcher: Launcher) -> None:
+        self.scene = scene
+        self.launcher = launcher
+
+    def run(self, *arguments: str, **options: Any) -> Ended:
+        return self.launcher.run(*self.command(arguments), **options)
+
+    def must(self, *arguments: str, codes: Sequence[int] = (0,)) -> Ended:
+        ended = self.run(*arguments)
+        assert ended.code in codes, (arguments, ended)
+        return ended
+
+    def command(self, arguments: Sequence[str]) -> list[str]:
+        root = str(self.scene.root)
+        if arguments[0] == "call":
+            return [arguments[0], arguments[1], root, *arguments[2:]]
+        return ["--data-dir", root, *(argument.replace("ROOT", root) for argument in arguments)]
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """One command in one situation.
+
+    :ivar prepare: makes the situation
+    :ivar command: what is killed
+    :ivar again: may be run a second time, whether the first time came to its end or not
+    :ivar codes: what it may end with
+    :ivar partly: commands, each of which leads to a state that a kill may leave for good
+    :ivar two: with the second process
+    """
+
+    prepare: Callable[[Stage], None]
+    command: tuple[str, ...]
+    again: bool = True
+    codes: tuple[int, ...] = (0,)
+    partly: tuple[tuple[str, ...], ...] = ()
+    two: bool = False
+
+
+@dataclass
+class Expected:
+    """What a scenario comes to when nothing happens to it."""
+
+    states: list[Everything] = field(default_factory=list)
+    names: frozenset[str] = frozenset()
+
+
+def files(stage: Stage) -> None:
+    scene = stage.scene
+    scene.write(LOOM, [chat("loom-1", workspace=LOOM), chat("loom-2", workspace=LOOM, task="Weave more")])
+    twice = chat("engine-1", workspace=ENGINE, status="round_2", totalDuration=2**63)
+    scene.write(ENGINE, [twice, chat("engine-1", workspace=ENGINE, task=""), chat("engine-2", workspace=ENGINE)])
+
+
+def files_and_a_broken_session(stage: Stage) -> None:
+    files(stage)
+    scene = stage.scene
+    scene.write(MILL, [chat("mill-1", workspace=MILL), BROKEN, chat("mill-2", workspace=MILL, odd={"a": 1.0})])
+
+
+def app_was_there(stage: Stage) -> None:
+    files_and_a_broken_session(stage)
+    app = stage.scene.app_opens_it()
+    app_inserts(app, LOOM, "born", "born in SQLite", "msg-born")
+    app.close()
+
+
+def migrated(stage: Stage) -> None:
+    files_and_a_broken_session(stage)
+    stage.must("migrate", codes=(3,))
+
+
+def migrated_clean(stage: Stage) -> None:
+    files(stage)
+    stage.must("migrate")
+
+
+def change_files(stage: Stage) -> None:
+    """What an old build does after the migration: a change, a new session, and one that is gone."""
+    scene = stage.scene
+    changed = chat("loom-1", workspace=LOOM, task="changed in the file")
+    scene.write(LOOM, [changed, chat("loom-3", workspace=LOOM, task="new in the file")])
+
+
+def change_rows(stage: Stage) -> None:
+    """What the app does with SQL of its own."""
+    stage.scene.change("UPDATE sessions SET task = 'changed in SQLite' WHERE id = 'engine-2'")
+    with closing(sqlite3.connect(stage.scene.database, isolation_level=None)) as app:
+        app_inserts(app, ENGINE, "born", "born in SQLite", "msg-born")
+
+
+def changed_files(stage: Stage) -> None:
+    migrated(stage)
+    change_files(stage)
+    change_rows(stage)
+
+
+def changed_on_both_sides(stage: Stage) -> None:
+    migrated(stage)
+    change_files(stage)
+    stage.scene.change("UPDATE sessions SET task = 'changed in SQLite, too' WHERE id = 'loom-1'")
+
+
+def in_conflict(stage: Stage) -> None:
+    changed_on_both_sides(stage)
+    stage.must("migrate", codes=(3,))
+
+
+def changed_rows(stage: Stage) -> None:
+    migrated(stage)
+    change_rows(stage)
+
+
+def changed_rows_clean(stage: Stage) -> None:
+    migrated_clean(stage)
+    change_rows(stage)
+
+
+def migrated_with_a_correction(stage: Stage) -> None:
+    migrated(stage)
+    corrected = stage.scene.root.parent / "corrected.json"
+    corrected.write_bytes(app_json([chat("mill-broken", workspace=MILL)])[2:-2])
+
+
+def in_disorder(stage: Stage) -> None:
+    """What dead runs may leave, all at once, and an old flag."""
+    migrated(stage)
+    root = stage.scene.root
+    (root / "sessions.db.staging").write_bytes(b"half a database")
+    (root / ".storage.json.4711-1.migrator-tmp").write_bytes(b"half a flag")
+    (root / "backups" / ".incomplete-20250113T100000Z-4711").mkdir()
+    (root / "storage.json").write_text('{"backend": "json"}')
+
+
+def rolled_back(stage: Stage) -> None:
+    migrated_clean(stage)
+    change_rows(stage)
+    stage.must("rollback")
+
+
+def both_run(stage: Stage) -> None:
+    migrated_clean(stage)
+    change_rows(stage)
+    stage.must("backend", "hybrid")
+
+
+def with_old_backups(stage: Stage) -> None:
+    migrated_clean(stage)
+    for text in ("first", "second"):
+        stage.scene.write(LOOM, [chat("loom-1", workspace=LOOM, task=text), chat("loom-2", workspace=LOOM)])
+        stage.must("migrate")
+
+
+WROTE = tuple(("call", "write", str(count)) for count in range(1, len(WRITES)))
+
+SCENARIOS: dict[str, Scenario] = {
+    "migrate": Scenario(files_and_a_broken_session, ("migrate",), codes=(0, 3)),
+    "migrate with two processes": Scenario(files_and_a_broken_session, ("migrate",), codes=(0, 3), two=True),
+    "migrate into the app's database": Scenario(app_was_there, ("migrate",), codes=(0, 3)),
+    "merge changed files": Scenario(changed_files, ("migrate",), codes=(0, 3)),
+    "merge a conflict": Scenario(changed_on_both_sides, ("migrate",), codes=(0, 3)),
+    "migrate after a rollback": Scenario(rolled_back, ("migrate",)),
+    "roll back what did not change": Scenario(migrated, ("rollback",), codes=(0, 3)),
+    "roll back what changed": Scenario(changed_rows, ("rollback",), codes=(0, 3)),
+    "roll back and merge first": Scenario(changed_files, ("rollback",), codes=(0, 3)),
+    "backend from json to hybrid": Scenario(files, ("backend", "hybrid")),
+    "backend from sqlite to hybrid": Scenario(changed_rows_clean, ("backend", "hybrid")),
+    "backend from sqlite to json": Scenario(changed_rows_clean, ("backend", "json")),
+    "backend from hybrid to json": Scenario(both_run, ("backend", "json")),
+    "backend from hybrid to sqlite": Scenario(both_run, ("backend", "sqlite")),
+    "schema apply": Scenario(app_was_there, ("schema", "apply")),
+    "schema revert": Scenario(rolled_back, ("schema", "revert")),
+    "quarantine retry with a corrected text": Scenario(
+        migrated_with_a_correction,
+        ("quarantine", "retry", "1", "--edited", "ROOT/../corrected.json"),
+        again=False,
+        codes=(0, 3),
+    ),
+    "quarantine retry of a conflict": Scenario(
+        in_conflict, ("quarantine", "retry", "2", "--take", "theirs"), again=False, codes=(0, 3)
+    ),
+    "write to the JSON files": Scenario(files, ("call", "write", str(len(WRITES))), partly=WROTE),
+    "write to SQLite": Scenario(migrated_clean, ("call", "write", str(len(WRITES))), partly=WROTE),
+    "write to both": Scenario(both_run, ("call", "write", str(len(WRITES))), partly=WROTE),
+    "backups prune": Scenario(with_old_backups, ("backups", "prune", "--keep", "1")),
+    "verify --repair": Scenario(in_disorder, ("verify", "--repair"), codes=(0, 3)),
+    "a dry run": Scenario(files_and_a_broken_session, ("migrate", "--dry-run"), codes=(0, 3)),
+}
+
+
+def everything(scene: Scene) -> Everything:
+    """Every session and every piece of quarantine that the data directory holds, in order, by workspace.
+
+    Sessions come through ``open_storage``, as an app gets them; the rest from files and tables, without the program.
+    """
+    found: list[str] = []
+    truth = authority(scene)
+    with open_storage(scene.root) as store:
+        for name, path in WORKSPACES.items():
+            file = scene.file_of(path)
+            try:
+                documents: list[Any] = list(store.get_all_sessions(path))
+            except ValidationError:  # the JSON store serves no file that holds something broken
+                assert truth == "json"
+                documents = [one for one in parsed(file.read_bytes()) if one != BROKEN]
+            found += [f"{name} {spelled(document)}" for document in documents]
+            if truth == "json" and file.exists() and BROKEN in parsed(file.read_bytes()):
+                found.append(f"{name} kept {json.dumps(BROKEN, sort_keys=True)}")
+            if truth == "sqlite":
+                found += [f"{name} kept {raw}" for raw in kept(scene, name, "reason != 'conflict'")]
+    found += [f"conflict {raw}" for raw in kept(scene, None, "reason = 'conflict'")]
+    return tuple(found)
+
+
+def kept(scene: Scene, workspace: str | None, which: str) -> list[str]:
+    if not scene.database.exists() or not scene.query("SELECT 1 FROM sqlite_master WHERE name = 'quarantine'"):
+        return []
+    rows = scene.query(f"SELECT raw, workspace_hash FROM quarantine WHERE {which}")
+    return sorted(json.dumps(json.loads(raw), sort_keys=True) for raw, of in rows if workspace in (None, of))
+
+
+def authority(scene: Scene) -> str:
+    """Which store holds the truth, as the database alone says it."""
+    if not scene.database.exists():
+        return "json"
+    if not scene.query("SELECT 1 FROM sqlite_master WHERE name = 'migration_metadata'"):
+        return "json"
+    return "sqlite" if scene.status() == "completed" else "json"
+
+
+def names(root: Path) -> frozenset[str]:
+    """What is there, by kind."""
+    found = {kind_of(str(path.relative_to(root))) for path in root.rglob("*")}
+    return frozenset(name for name in found if not PASSING.fullmatch(name))
+
+
+class Play:
+    """A scenario on a stage: set up once, and again from a copy as often as wanted."""
+
+    def __init__(self, scenario: Scenario, folder: Path, launcher: Launcher) -> None:
+        self.scenario = scenario
+        self.scene = Scene(folder / "ait42")
+        self.stage = Stage(self.scene, launcher)
+        self._model = folder / "model"
+        self.scene.root.mkdir()
+        scenario.prepare(self.stage)
+        shutil.copytree(self.scene.root, self._model, symlinks=True)
+        self.expected = self._undisturbed()
+
+    def reset(self) -> None:
+        """The data directory as it was before the command; at the same place, since places are recorded."""
+        shutil.rmtree(self.scene.root)
+        shutil.copytree(self._model, self.scene.root, symlinks=True)
+
+    def _undisturbed(self) -> Expected:
+        expected = Expected(states=[everything(self.scene)])
+        for command in (*self.scenario.partly, self.scenario.command):
+            self.reset()
+            self.stage.must(*command, codes=self.scenario.codes)
+            expected.states.append(everything(self.scene))
+        self.finish()
+        expected.names = names(self.scene.root)
+        assert everything(self.scene) == expected.states[-1]
+        return expected
+
+    def finish(self) -> None:
+        """The next run: of the same command, or of any where nothing asks to be done again."""
+        if self.scenario.partly:
+            for path in self.scene.root.glob("sessions/.*"):
+                os.utime(path, (0, 0))  # as it will be when the hour is over for which an app may be about to rename it
+            self.stage.must("verify", "--repair", codes=(0, 3))
+        elif self.scenario.again:
+            self.stage.must(*self.scenario.command, codes=self.scenario.codes)
+        else:
+            self.stage.must(*self.scenario.command, codes=(*self.scenario.codes, 1, 2))
+            self.stage.must("verify", "--repair", codes=(0, 3))
+
+    def require_whole(self) -> None:
+        """One store is the truth, whole and readable, and the flag says the same once somebody has opened it."""
+        status = self.stage.must("status", "--json").json
+        assert status["authority"] == authority(self.scene)
+        found = everything(self.scene)
+        assert found in self.expected.states, difference(found, self.expected.states[0])
+        flag = self.scene.flag()
+        assert flag is None or (flag == "json") == (authority(self.scene) == "json")
+
+    def require_finished(self) -> None:
+        """A retry does it, nothing is missing or left over, and all that can be checked is right."""
+        wanted = everything(self.scene) if self.scenario.partly else self.expected.states[-1]
+        self.finish()
+        found = everything(self.scene)
+        assert found == wanted, difference(found, wanted)
+        verified = self.stage.run("verify", "--json")
+        assert verified.code == 0, verified
+        left = names(self.scene.root)
+        assert left == self.expected.names, (left - self.expected.names, self.expected.names - left)
+
+
+def difference(found: Everything, wanted: Everything) -> str:
+    """What was found and not wanted, and the reverse."""
+    changes = difflib.unified_diff(wanted, found, "wanted", "found", n=0, lineterm="")
+    return "\n".join(line[:300] for line in changes) or "the same, in another order"

@@ -1,0 +1,34 @@
+"""Killed at any step that changes something outside of memory, the program has lost nothing, and the next run finishes.
+
+A sample of the points, other ones each time; ``make torture`` takes all.
+"""
+
+import random
+import signal
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.torture.kills import kill, points_of, sample
+from tests.torture.launcher import Launcher
+from tests.torture.scenarios import SCENARIOS, Play
+
+KILLS = 4  # in each scenario
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(sys.platform != "linux", reason="what a descriptor is of is read from /proc"),
+    pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="this system has no such signal"),
+]
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_a_kill_at_a_crash_point_loses_nothing_and_the_next_run_finishes(
+    name: str, launcher: Launcher, tmp_path: Path, dice: random.Random
+) -> None:
+    play = Play(SCENARIOS[name], tmp_path, launcher)
+    points = points_of(play)
+    assert not [seen.point.name for seen in points if seen.point.name.startswith("UNSEEN")]
+    for seen, moment in sample(points, KILLS, dice):
+        kill(play, seen, moment)
