@@ -157,7 +157,8 @@ CHANGES_ELSEWHERE = {
     "migrator.storage.json_files": {"filelock.FileLock"},
     "migrator.storage.turns": {"filelock.FileLock"},
     "migrator.migration.second_process": {"os.fdopen"},  # pipes
-    "migrator.database.schema": {"sqlite3.connect"},  # in memory
+    "migrator.database.excerpts": {"sqlite3.connect"},  # in memory
+    "migrator.database.schema": {"sqlite3.connect"},  # the same
     # To read alone, as their URLs say.
     "migrator.migration.publish": {"sqlite3.connect"},
     "migrator.migration.staging": {"sqlite3.connect"},
