@@ -10,7 +10,7 @@ STAMP := $(VENV)/installed-$(shell $(PYTHON) -c 'import platform; print(platform
 say = @sed -n 's/^$@:.*\#\# /$@: /p' Makefile
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format types schema-check wheel-check bench-small bench check clean
+.PHONY: help demo test lint format types schema-check wheel-check bench-small bench check torture clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
@@ -62,6 +62,10 @@ bench: $(STAMP) ## measure everything against the limit and the rivals, and writ
 	@$(BIN)/python -m benchmarks.startup_bench --write
 
 check: test lint types schema-check wheel-check ## all of the above checks
+
+torture: $(STAMP) ## kill it everywhere and at 2,000 random moments (an hour); ARGS="--parts random --kills 100" does less
+	$(say)
+	@$(BIN)/python -m tests.torture $(ARGS)
 
 clean: ## remove the environment, caches and build results
 	$(say)

@@ -67,10 +67,28 @@ def kill(play: Play, seen: Seen, moment: str) -> None:
         ended = run_with(play, Fault(seen.point, moment, "SIGKILL"))
         if seen.steady:
             assert ended.code == -9, ended
+        assert not ended.outlived, "a process that it had started outlived it"
         play.require_whole()
         play.require_finished()
     except Exception as error:
         raise AssertionError(f"Killed {moment} {seen.point}: {error}") from error
+
+
+def kill_at_random(play: Play, dice: random.Random) -> None:
+    """Kill the command at any moment at all; then the same must hold.
+
+    :raises AssertionError: it does not; with the moment
+    """
+    play.reset()
+    moment = dice.uniform(0, 1.02) * play.expected.seconds
+    try:
+        ended = play.stage.run(*play.scenario.command, two=play.scenario.two, kill_after=moment)
+        assert ended.code in (-9, *play.scenario.codes), ended
+        assert not ended.outlived, "a process that it had started outlived it"
+        play.require_whole()
+        play.require_finished()
+    except Exception as error:
+        raise AssertionError(f"Killed after {moment:.4f} s: {error}") from error
 
 
 def run_with(play: Play, fault: Fault) -> Ended:

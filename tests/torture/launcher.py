@@ -10,8 +10,10 @@ import importlib
 import json
 import os
 import pkgutil
+import signal
 import subprocess
 import sys
+import time
 import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,6 +23,7 @@ from typing import Any
 from tests.torture.points import Fault, Point, Watch, points_in
 
 CHECKOUT = Path(__file__).resolve().parent.parent.parent
+PATIENCE = 10.0  # seconds that a second process may take to find that it is alone
 SECOND = "from tests.torture.launcher import watch_second; watch_second({!r}); "
 
 
@@ -29,11 +32,15 @@ class Ended:
     """How a process ended.
 
     :ivar code: its exit code; a negative number is that of the signal that ended it
+    :ivar outlived: processes that it had started were there for some seconds more
+    :ivar seconds: how long it took
     """
 
     code: int
     out: str
     err: str
+    outlived: bool = False
+    seconds: float = 0.0
 
     @property
     def json(self) -> Any:
@@ -48,6 +55,7 @@ class Job:
     :ivar watched: the data directory to watch
     :ivar two: use the second process, however little there is to do
     :ivar in_second: the fault is for the second process
+    :ivar kill_after: seconds until it is killed, if it is still there
     :ivar limits: what the resources of the process are limited to, by the names of the module ``resource``
     """
 
@@ -57,6 +65,7 @@ class Job:
     fault: Fault | None = None
     two: bool = False
     in_second: bool = False
+    kill_after: float | None = None
     limits: tuple[tuple[str, int], ...] = ()
     patch: str | None = None
 
@@ -119,12 +128,18 @@ def serve(scratch: Path) -> None:
         record = json.loads(line)
         fault = Fault.of(record["fault"]) if record["fault"] else None
         job = Job(**record | {"fault": fault, "arguments": tuple(record["arguments"])})
+        started = time.perf_counter()
         child = os.fork()
         if child == 0:
             _be_the_process(job, out, err)
+        if job.kill_after is not None:
+            time.sleep(job.kill_after)
+            os.kill(child, signal.SIGKILL)
         _, status = os.waitpid(child, 0)
         answer = {
             "code": os.waitstatus_to_exitcode(status),
+            "seconds": time.perf_counter() - started,
+            "outlived": _outlived(child),
             "out": out.read_text(encoding="utf-8", errors="replace"),
             "err": err.read_text(encoding="utf-8", errors="replace"),
         }
@@ -132,10 +147,24 @@ def serve(scratch: Path) -> None:
         sys.stdout.flush()
 
 
+def _outlived(leader: int) -> bool:
+    """Whether processes that a dead one had started are still there after a while."""
+    until = time.monotonic() + PATIENCE
+    while time.monotonic() < until:
+        try:
+            os.killpg(leader, 0)
+        except ProcessLookupError:
+            return False
+        time.sleep(0.002)
+    os.killpg(leader, signal.SIGKILL)
+    return True
+
+
 def _be_the_process(job: Job, out: Path, err: Path) -> None:
     """Be a process that runs one command line, and end."""
     code = 70
     try:
+        os.setsid()  # whatever it starts is known by its group
         for descriptor, path in ((1, out), (2, err)):
             file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
             os.dup2(file, descriptor)

@@ -43,8 +43,8 @@ class Stage:
     def run(self, *arguments: str, **options: Any) -> Ended:
         return self.launcher.run(*self.command(arguments), **options)
 
-    def must(self, *arguments: str, codes: Sequence[int] = (0,)) -> Ended:
-        ended = self.run(*arguments)
+    def must(self, *arguments: str, codes: Sequence[int] = (0,), **options: Any) -> Ended:
+        ended = self.run(*arguments, **options)
         assert ended.code in codes, (arguments, ended)
         return ended
 
@@ -81,6 +81,7 @@ class Expected:
 
     states: list[Everything] = field(default_factory=list)
     names: frozenset[str] = frozenset()
+    seconds: float = 0.0
 
 
 def files(stage: Stage) -> None:
@@ -294,7 +295,8 @@ class Play:
         expected = Expected(states=[everything(self.scene)])
         for command in (*self.scenario.partly, self.scenario.command):
             self.reset()
-            self.stage.must(*command, codes=self.scenario.codes)
+            ended = self.stage.must(*command, codes=self.scenario.codes, two=self.scenario.two)
+            expected.seconds = ended.seconds
             expected.states.append(everything(self.scene))
         self.finish()
         expected.names = names(self.scene.root)

@@ -1,0 +1,172 @@
+"""The long form: every crash point, thousands of random kills, every fault. ``make torture`` runs it."""
+
+from __future__ import annotations
+
+import argparse
+import atexit
+import os
+import random
+import shutil
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass, field
+from functools import cache
+from itertools import islice
+from pathlib import Path
+from typing import TypeVar
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from tests.torture.kills import Seen, every, kill, kill_at_random, points_of
+from tests.torture.launcher import Launcher
+from tests.torture.scenarios import SCENARIOS, Play
+
+AT_ONCE = 10  # trials in one piece of work
+SHOWN = 30  # failures told in full
+RANDOM_KILLS = 2_000
+
+T = TypeVar("T")
+
+
+def batched(many: Iterable[T], count: int) -> Iterator[tuple[T, ...]]:
+    """So many at a time; Python's own came with 3.12."""
+    left = iter(many)
+    while some := tuple(islice(left, count)):
+        yield some
+
+
+@dataclass
+class Outcome:
+    """What some trials have come to.
+
+    :ivar counts: how many of each kind
+    :ivar failures: what was not as promised
+    """
+
+    counts: Counter[str] = field(default_factory=Counter)
+    failures: list[str] = field(default_factory=list)
+
+    def add(self, other: Outcome) -> None:
+        self.counts += other.counts
+        self.failures += other.failures
+
+
+@dataclass(frozen=True)
+class Work:
+    """Some trials of one scenario: of points, or by the dice."""
+
+    part: str
+    scenario: str
+    points: tuple[tuple[Seen, str], ...] = ()
+    seeds: tuple[int, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.points) + len(self.seeds)
+
+
+@cache
+def folder() -> Path:
+    """Where this process plays."""
+    place = Path(tempfile.mkdtemp(prefix="torture-"))
+    atexit.register(shutil.rmtree, place, ignore_errors=True)
+    return place
+
+
+@cache
+def launcher() -> Launcher:
+    scratch = folder() / "launcher"
+    scratch.mkdir()
+    launched = Launcher(scratch)
+    atexit.register(launched.close)
+    return launched
+
+
+@cache
+def play_of(scenario: str) -> Play:
+    place = folder() / f"play-{list(SCENARIOS).index(scenario)}"
+    place.mkdir()
+    return Play(SCENARIOS[scenario], place, launcher())
+
+
+def points(scenario: str) -> tuple[str, list[Seen]]:
+    return scenario, points_of(play_of(scenario))
+
+
+def do(work: Work) -> Outcome:
+    outcome = Outcome()
+    play = play_of(work.scenario)
+    trials: list[Callable[[], object]] = [
+        lambda seen=seen, moment=moment: kill(play, seen, moment)  # type: ignore[misc]
+        for seen, moment in work.points
+    ]
+    trials += [lambda seed=seed: kill_at_random(play, random.Random(seed)) for seed in work.seeds]  # type: ignore[misc]
+    for trial in trials:
+        try:
+            trial()
+        except Exception as error:  # noqa: BLE001 - one that fails must not end the rest
+            outcome.failures.append(f"{work.part}, {work.scenario}: {error}")
+        outcome.counts[work.part] += 1
+    return outcome
+
+
+def all_work(points: dict[str, list[Seen]], arguments: argparse.Namespace) -> Iterator[Work]:
+    dice = random.Random(arguments.seed)
+    for scenario, seen in points.items():
+        if "points" in arguments.parts:
+            for some in batched(every(seen), AT_ONCE):
+                yield Work("points", scenario, tuple(some))
+        if "random" in arguments.parts:
+            count = arguments.kills // len(points)
+            seeds = [dice.randrange(1 << 32) for _ in range(count)]
+            for few in batched(seeds, AT_ONCE):
+                yield Work("random", scenario, seeds=tuple(few))
+
+
+def main(given: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="make torture", description=__doc__)
+    parser.add_argument("--parts", nargs="+", default=["points", "random"], choices=["points", "random"])
+    parser.add_argument("--scenarios", nargs="+", default=list(SCENARIOS), choices=list(SCENARIOS), metavar="NAME")
+    parser.add_argument("--kills", type=int, default=RANDOM_KILLS, help="at random moments, altogether")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count())
+    parser.add_argument("--seed", type=int, default=int(time.time()))
+    arguments = parser.parse_args(given)
+    console = Console()
+    console.print(f"seed {arguments.seed}")
+    total = Outcome()
+    started = time.monotonic()
+    bar = Progress(
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn(),
+        console=console,
+    )  # fmt: skip
+    with bar, ProcessPoolExecutor(arguments.jobs) as pool:
+        looking = bar.add_task("looking for points", total=len(arguments.scenarios))
+        found = {}
+        for scenario, seen in pool.map(points, arguments.scenarios):
+            found[scenario] = seen
+            bar.advance(looking)
+        pieces = list(all_work(found, arguments))
+        random.Random(arguments.seed).shuffle(pieces)
+        trying = bar.add_task("trying", total=sum(map(len, pieces)))
+        waiting = {pool.submit(do, piece): piece for piece in pieces}
+        for done in as_completed(waiting):
+            total.add(done.result())
+            bar.advance(trying, len(waiting[done]))
+            bar.update(trying, description=f"trying, {len(total.failures)} failed")
+    for failure in total.failures[:SHOWN]:
+        console.print(failure, markup=False, highlight=False)
+    names = {seen.point.name for of_scenario in found.values() for seen in of_scenario}
+    console.print(
+        f"{len(found)} scenarios, {sum(map(len, found.values()))} points of {len(names)} names; "
+        + ", ".join(f"{part}: {count}" for part, count in sorted(total.counts.items()))
+        + f"; failed: {len(total.failures)}; {time.monotonic() - started:.0f} s"
+    )
+    return 1 if total.failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
