@@ -20,6 +20,7 @@
     ├── SessionNotFound              1
     ├── SessionAlreadyExists         1
     ├── InstanceNotFound             1
+    ├── NotInstalled                 1  an optional part of the program is not there
     └── UsageError                   2  an option or a setting that makes no sense
 
 A message says what happened, where and why; ``hint`` says what to do about it.
@@ -151,6 +152,10 @@ class SessionAlreadyExists(MigratorError):
 
 class InstanceNotFound(MigratorError):
     """The session has no instance of that number."""
+
+
+class NotInstalled(MigratorError):
+    """A part of the program that is installed only when somebody asks for it is not there."""
 
 
 class UsageError(MigratorError):

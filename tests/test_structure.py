@@ -29,10 +29,13 @@ LAYERS = [
         "migrator.private",
         "migrator.resources",
         "migrator.search_query",
+        "migrator.plain_text",
+        "migrator.extras",
     ),
     ("migrator.database",),
     ("migrator.storage",),
     ("migrator.migration",),
+    ("migrator.receipt",),
     ("migrator.api", "migrator.cli"),
     ("migrator.__main__", "migrator"),
 ]

@@ -23,6 +23,7 @@ _LOG_LEVEL = "warning"
 _COMMANDS = {
     "migrate": "migrator.cli.migrate",
     "status": "migrator.cli.inspect",
+    "report": "migrator.cli.report",
     "verify": "migrator.cli.inspect",
     "export": "migrator.cli.inspect",
     "rollback": "migrator.cli.rollback",

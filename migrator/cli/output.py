@@ -6,7 +6,6 @@ import json
 import re
 import shutil
 import sys
-import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
 from contextvars import ContextVar
@@ -15,11 +14,21 @@ from typing import Any
 
 import click
 
+from migrator.plain_text import plain, size
+
+# The last two are from elsewhere.
+__all__ = [
+    "block", "complain", "counted", "located", "paged", "print_json", "print_report", "remember_place", "say", "told",
+    "plain", "size",
+]  # fmt: skip
+
 _MANY = 1000
 # Our texts name commands in quotes, a finding's command stands alone.
 _COMMAND = re.compile(r"(?:(?<=')|^)migrator (?=[a-z])")
 # The members of reports that hold texts of ours.
-_TOLD = frozenset({"broken", "command", "error", "errors", "message", "notes", "problems", "repaired", "warnings"})
+_TOLD = frozenset(
+    {"broken", "command", "error", "errors", "go_back", "message", "notes", "problems", "repaired", "warnings"}
+)
 _PLACE: ContextVar[str] = ContextVar("place", default="")
 
 
@@ -109,35 +118,11 @@ def complain(message: str) -> None:
     say(f"migrator: {told(message)}", error=True)
 
 
-def plain(text: str) -> str:
-    """A text in one line, with everything that could drive a terminal, or turn its direction, spelled out."""
-    if text.isprintable():
-        return text
-    return "".join(character if _harmless(character) else _spelled(character) for character in text)
-
-
 def block(text: str, indent: str = "") -> str:
     """The same for a text of several lines, each of them indented; tabs stay as they are."""
     return "\n".join(
         indent + "\t".join(plain(cell) for cell in line.split("\t")) for line in text.replace("\r\n", "\n").split("\n")
     )
-
-
-def _harmless(character: str) -> bool:
-    return unicodedata.category(character) not in ("Cc", "Cf", "Cs", "Zl", "Zp")
-
-
-def _spelled(character: str) -> str:
-    return character.encode("unicode_escape").decode()
-
-
-def size(count: float) -> str:
-    """Bytes for people: 1.5 MB."""
-    for unit in ("bytes", "kB", "MB", "GB"):
-        if count < 1000:
-            return f"{count:,.0f} {unit}" if unit == "bytes" else f"{count:,.1f} {unit}"
-        count /= 1000
-    return f"{count:,.1f} TB"
 
 
 def counted(number: int, noun: str) -> str:

@@ -406,6 +406,13 @@ DATABASE_BYTES = "SELECT page_count * page_size FROM pragma_page_count, pragma_p
 RECORD_RUN = _insert("migration_runs", RUN_COLUMNS)
 RECORD_SHARE = _insert("migration_shares", SHARE_COLUMNS)
 FORGET_SHARES = "DELETE FROM migration_shares WHERE source_id = ?"
+RUNS = f"SELECT {', '.join(RUN_COLUMNS)} FROM migration_runs ORDER BY id"
+SHARES = f"SELECT {', '.join(SHARE_COLUMNS)} FROM migration_shares ORDER BY source_id, workspace_hash"
+SESSIONS_BY_WORKSPACE = """
+    SELECT w.workspace_hash, count(*) FROM sessions s JOIN workspaces w ON w.id = s.workspace_id GROUP BY w.id
+"""
+QUARANTINE_BY_WORKSPACE = "SELECT workspace_hash, count(*) FROM quarantine GROUP BY workspace_hash"
+SESSIONS_BY_DAY = "SELECT substr(created_at, 1, 10), type, status, count(*) FROM sessions GROUP BY 1, 2, 3"
 
 TOUCH_SOURCE = "UPDATE migration_ledger SET size = ?, mtime_ns = ?, inode = ? WHERE source = ?"
 FAILED_WORKSPACES = """

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 STEP_SET = "migrator"
 # The step that brought the ledger, the quarantine and whatever else losslessness needs.
 LEDGER_VERSION = 2
+# The step that brought the records of runs.
+RUNS_VERSION = 3
 _COMMENT = re.compile(r"--[^\n]*")
 
 

@@ -223,7 +223,9 @@ def _work(data_dir: DataDir) -> Iterator[Finding]:
     yield from _pending(status)
     for workspace in status.workspaces:
         if workspace.error:
-            yield Finding("problem", "failed files", f"{workspace.path}: {workspace.error}", "migrator status")
+            torn = "--salvage" in workspace.error
+            command = "migrator migrate --salvage" if torn else "migrator status"
+            yield Finding("problem", "failed files", f"{workspace.path}: {workspace.error}", command)
     if status.quarantined:
         yield Finding(
             "problem", "quarantine", f"{status.quarantined} item(s) wait for a decision.", "migrator quarantine list"

@@ -109,6 +109,7 @@ def spoil(scene: Scene) -> None:
 # Every command that does something, with what it is given here; `test_no_command_is_left_out` counts them.
 LOOKING: dict[str, list[list[str]]] = {
     "status": [[], ["--json"]],
+    "report": [[], ["--json"], ["--html", "{tmp}/receipt\x1b[2J\nFORGED.html"]],
     "verify": [["--progress", "none"], ["--progress", "jsonl"], ["--json"]],
     "sessions list": [[], ["--json"], ["--workspace", WORKSPACE], ["--workspace", f"{HOSTILE}x"]],
     "sessions show": [["a"], ["b", "--json"], [HOSTILE], [""]],

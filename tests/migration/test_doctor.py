@@ -105,7 +105,10 @@ def test_quarantine_and_failed_files_need_the_user(scene, run):
     run("migrate", "--progress", "none")
     outcome = run("doctor", "--json")
     assert outcome.code == 3
-    assert problems(outcome) == {"quarantine": "migrator quarantine list", "failed files": "migrator status"}
+    assert problems(outcome) == {
+        "quarantine": "migrator quarantine list",
+        "failed files": "migrator migrate --salvage",
+    }
 
 
 def test_after_a_rollback_nothing_needs_the_user(migrated, run):

@@ -1,0 +1,24 @@
+"""What only some commands need, and ``pip`` installs only when it is asked to: the extras of pyproject.toml."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+
+from migrator.errors import NotInstalled
+
+# By the names that they are imported by.
+EXTRAS = {"report": ("jinja2", "pygal")}
+
+
+def require_extra(extra: str, purpose: str) -> None:
+    """
+    :param purpose: what can't be done without it
+    :raises NotInstalled: a package of the extra is not there
+    """
+    missing = [name for name in EXTRAS[extra] if find_spec(name) is None]
+    if missing:
+        raise NotInstalled(
+            f"{purpose} needs what is not installed with migrator alone: {', '.join(missing)}.",
+            hint=f'Install it with: python -m pip install "migrator[{extra}]" '
+            f'(in a checkout: python -m pip install ".[{extra}]"). Then run the command again.',
+        )

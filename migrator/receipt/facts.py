@@ -1,0 +1,293 @@
+"""What a receipt tells, gathered from the database, its records and its surroundings. Changes nothing.
+
+Of all sessions that were found each is migrated, merged, quarantined or failed. What became of a source is told by its
+shares where it has some, else by its row of the ledger; so a database that was migrated before there were records of
+runs has a receipt as well, without their times.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, fields
+from datetime import UTC, datetime
+from typing import Any
+
+from migrator._version import __version__
+from migrator.data_dir import DataDir
+from migrator.database import queries, schema
+from migrator.database.columns import RUN_COLUMNS
+from migrator.database.connection import connect, snapshot
+from migrator.database.state import State, read_state
+from migrator.errors import ConnectionFailed, SchemaError
+from migrator.migration.backups import list_backups
+from migrator.migration.doctor import examine
+from migrator.migration.ledger import LedgerEntry, read_ledger
+from migrator.migration.run_record import Share
+from migrator.receipt.periods import Period, periods_of
+from migrator.storage.switch import effective_backend
+from migrator.workspace import hash_of_text, placeholder
+
+GO_BACK = ("migrator rollback --dry-run", "migrator rollback")
+
+
+@dataclass(frozen=True)
+class Sums:
+    """How many sessions were found, and what became of them: ``found`` is the sum of the next four.
+
+    :ivar quarantined: kept whole in quarantine: no valid session, or one that was changed on both sides
+    :ivar failed: in files that failed and stay where they are, as far as they could be counted
+    :ivar instances: of the migrated and merged sessions, as the messages
+    """
+
+    found: int
+    migrated: int
+    merged: int
+    quarantined: int
+    failed: int
+    instances: int
+    messages: int
+
+
+@dataclass(frozen=True)
+class WorkspaceAccount(Sums):
+    """What became of one workspace.
+
+    :ivar json_bytes: of the files that are its alone
+    :ivar sessions_now: how many the database has now
+    :ivar in_quarantine_now: how many items wait for a decision
+    :ivar errors: why files of it failed, and what to do
+    """
+
+    hash: str
+    path: str
+    json_bytes: int
+    sessions_now: int
+    in_quarantine_now: int
+    files: tuple[str, ...]
+    errors: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class RunAccount(Sums):
+    """One run that published something.
+
+    :ivar bytes: of the files that it took up
+    :ivar database_bytes: of the database then
+    :ivar duration_ms: until it was recorded, just before it counted
+    :ivar stages: milliseconds by stage, in the order of work
+    """
+
+    ended_at: str
+    program_version: str
+    files: int
+    failed_files: int
+    bytes: int
+    database_bytes: int
+    duration_ms: int
+    stages: dict[str, int]
+    backup: str | None
+
+
+@dataclass(frozen=True)
+class Totals(Sums):
+    """The sums over all workspaces, and the sizes.
+
+    :ivar json_bytes: of all files, those of several workspaces included
+    :ivar shared_bytes: of those
+    :ivar backup_bytes: of every backup there is
+    """
+
+    workspaces: int
+    files: int
+    failed_files: int
+    json_bytes: int
+    shared_bytes: int
+    database_bytes: int
+    backup_bytes: int
+    sessions_now: int
+    in_quarantine_now: int
+
+
+@dataclass(frozen=True)
+class Need:
+    """Something that waits for the user, and the command that does it or shows more."""
+
+    message: str
+    command: str | None
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """Everything that a receipt tells.
+
+    :ivar authority: the store that holds the truth now, ``json`` or ``sqlite``
+    :ivar backend: what the app runs on
+    :ivar recorded: whether any run left its record; without one, no times are known
+    :ivar runs: oldest first
+    :ivar sessions_over_time: what the database has now, by when the sessions were made
+    :ivar backup: the folder of the last one
+    :ivar backup_exists: whether it is there
+    :ivar go_back: the commands, in order
+    """
+
+    made_at: str
+    program_version: str
+    data_dir: str
+    database: str
+    schema_version: int
+    migration_status: str
+    migrated_at: str | None
+    authority: str
+    backend: str
+    recorded: bool
+    totals: Totals
+    workspaces: tuple[WorkspaceAccount, ...]
+    runs: tuple[RunAccount, ...]
+    sessions_over_time: tuple[Period, ...]
+    backup: str | None
+    backup_exists: bool
+    go_back: tuple[str, ...]
+    needs: tuple[Need, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def receipt_of(data_dir: DataDir) -> Receipt:
+    """Gather the receipt of everything that was migrated so far.
+
+    :raises ConnectionFailed: there is no database
+    :raises SchemaError: the database has no record of a migration at all, or is newer than this program
+    """
+    path = data_dir.database
+    if not path.exists():
+        raise ConnectionFailed(
+            f"There is no database at {path}, so that there is nothing to give a receipt for.",
+            hint="Run 'migrator migrate' to make it.",
+        )
+    connection = connect(path, read_only=True)
+    try:
+        with snapshot(connection, path, "gather the receipt"):
+            state = read_state(connection, path)
+            if state.schema_version < schema.LEDGER_VERSION:
+                raise SchemaError(
+                    f"The database {path} has schema version {state.schema_version}: the app made it, and nothing was "
+                    "migrated into it.",
+                    hint="Run 'migrator migrate' first.",
+                )
+            return _Gathering(connection, data_dir, state).receipt()
+    finally:
+        connection.close()
+
+
+class _Gathering:
+    """One receipt in the making, within one snapshot of the database."""
+
+    def __init__(self, connection: sqlite3.Connection, data_dir: DataDir, state: State) -> None:
+        self._connection = connection
+        self._data_dir = data_dir
+        self._state = state
+        self._ledger = list(read_ledger(connection).values())
+        self._paths = {h: path for _, h, path in connection.execute(queries.ALL_WORKSPACES)}
+        self._sessions = dict(connection.execute(queries.SESSIONS_BY_WORKSPACE).fetchall())
+        self._held = dict(connection.execute(queries.QUARANTINE_BY_WORKSPACE).fetchall())
+        self._recorded = state.schema_version >= schema.RUNS_VERSION
+        self._shares: dict[int, list[Share]] = {}
+        if self._recorded:
+            for source_id, *share in connection.execute(queries.SHARES):
+                self._shares.setdefault(source_id, []).append(Share(*share))
+
+    def receipt(self) -> Receipt:
+        state, workspaces, runs = self._state, self._workspaces(), tuple(self._runs())
+        backend = effective_backend(self._data_dir, state.authority)
+        return Receipt(
+            made_at=datetime.now(UTC).isoformat(timespec="seconds"),
+            program_version=__version__,
+            data_dir=str(self._data_dir.root),
+            database=str(self._data_dir.database),
+            schema_version=state.schema_version,
+            migration_status=state.status or "pending",
+            migrated_at=state.migrated_at,
+            authority=state.authority,
+            backend=backend,
+            recorded=bool(runs),
+            totals=self._totals(workspaces),
+            workspaces=workspaces,
+            runs=runs,
+            sessions_over_time=periods_of(self._connection.execute(queries.SESSIONS_BY_DAY).fetchall()),
+            backup=state.backup,
+            backup_exists=bool(state.backup) and os.path.isdir(state.backup or ""),
+            go_back=GO_BACK if state.authority == "sqlite" else (),
+            needs=tuple(self._needs()),
+        )
+
+    def _workspaces(self) -> tuple[WorkspaceAccount, ...]:
+        shares: dict[str, list[Share]] = {file_hash: [] for file_hash in self._paths}
+        entries: dict[str, list[LedgerEntry]] = {}
+        for entry in self._ledger:
+            for share in self._shares_of(entry):
+                shares.setdefault(share.workspace_hash, []).append(share)
+                entries.setdefault(share.workspace_hash, []).append(entry)
+        return tuple(self._account(each, shares[each], entries.get(each, [])) for each in shares)
+
+    def _shares_of(self, entry: LedgerEntry) -> list[Share]:
+        recorded = self._shares.get(entry.id)
+        if recorded is not None:
+            return recorded
+        own = entry.workspace_hash or hash_of_text(placeholder(entry.source))
+        if entry.workspace_hash is None and entry.sessions:
+            counted = self._connection.execute(queries.COUNTS_OF_SOURCE, (entry.id,)).fetchall()
+            split = [Share(row[0], migrated=row[2], instances=row[3], messages=row[4]) for row in counted]
+            return [*split, Share(own, quarantined=entry.quarantined)] if entry.quarantined else split
+        return [Share(own, entry.sessions, 0, entry.quarantined, 0, entry.instances, entry.messages)]
+
+    def _account(self, file_hash: str, shares: list[Share], entries: list[LedgerEntry]) -> WorkspaceAccount:
+        shown = next((entry.workspace_hash or entry.source for entry in entries), file_hash)
+        return WorkspaceAccount(
+            **_sums(shares),
+            hash=file_hash,
+            path=self._paths.get(file_hash) or placeholder(shown),
+            json_bytes=sum(entry.size for entry in entries if entry.workspace_hash),
+            sessions_now=self._sessions.get(file_hash, 0),
+            in_quarantine_now=self._held.get(file_hash, 0),
+            files=tuple(entry.source for entry in entries),
+            errors=tuple(entry.error for entry in entries if entry.error),
+        )
+
+    def _runs(self) -> Iterator[RunAccount]:
+        if not self._recorded:
+            return
+        for row in self._connection.execute(queries.RUNS):
+            values = dict(zip(RUN_COLUMNS, row, strict=True))
+            values["stages"] = json.loads(values["stages"])
+            values["found"] = sum(values[name] for name in ("migrated", "merged", "quarantined", "failed"))
+            yield RunAccount(**values)
+
+    def _totals(self, workspaces: tuple[WorkspaceAccount, ...]) -> Totals:
+        names = [field.name for field in fields(Sums)]
+        database = self._data_dir.database
+        return Totals(
+            **{name: sum(getattr(account, name) for account in workspaces) for name in names},
+            workspaces=len(workspaces),
+            files=len(self._ledger),
+            failed_files=sum(1 for entry in self._ledger if entry.error),
+            json_bytes=sum(entry.size for entry in self._ledger),
+            shared_bytes=sum(entry.size for entry in self._ledger if entry.workspace_hash is None),
+            database_bytes=database.stat().st_size,
+            backup_bytes=sum(backup.bytes for backup in list_backups(self._data_dir)),
+            sessions_now=sum(self._sessions.values()),
+            in_quarantine_now=sum(self._held.values()),
+        )
+
+    def _needs(self) -> Iterator[Need]:
+        for finding in examine(self._data_dir).findings:
+            if finding.level == "problem":
+                yield Need(finding.message, finding.command)
+
+
+def _sums(shares: list[Share]) -> dict[str, int]:
+    names = [field.name for field in fields(Sums)]
+    return {name: sum(getattr(share, name) for share in shares) for name in names}

@@ -1,0 +1,177 @@
+"""The plots of a receipt, as SVG for a page that has the colours. pygal draws; what needs a script is left out.
+
+Each one is an image with a name and a description for those who don't see it; the page has a table beside it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from xml.etree import ElementTree as ET
+
+import pygal
+from markupsafe import Markup
+from pygal.style import Style
+
+from migrator.plain_text import duration, plain, size
+
+if TYPE_CHECKING:
+    from migrator.receipt.facts import Receipt, RunAccount
+    from migrator.receipt.periods import Period
+
+TYPES = ("competition", "ensemble", "debate")
+STATUSES = ("completed", "running", "paused", "failed")
+OUTCOMES = ("migrated", "merged", "quarantined", "failed")
+STAGES = {
+    "discover": "finding the files",
+    "backup": "backing up",
+    "load": "loading",
+    "index": "building indexes",
+    "verify": "reading back",
+    "publish": "publishing",
+    "record": "recording",
+}
+LARGEST = 12  # workspaces that are plotted; the table has the others
+
+_LABEL = 34  # characters of a label that are shown
+_ROW = 26  # pixels for each horizontal bar
+_NUMBER = re.compile(r"-?\d+\.\d+")
+_SHAPES = ("d", "x", "y", "width", "height", "transform")
+
+
+@dataclass(frozen=True)
+class Plot:
+    """One plot.
+
+    :ivar kind: the class that its colours are chosen by
+    :ivar legend: what the colours mean, in the order of ``color-0``, ``color-1`` …; empty where there is only one
+    """
+
+    name: str
+    kind: str
+    svg: Markup
+    legend: tuple[str, ...] = ()
+
+
+def over_time(periods: Sequence[Period], member: str, values: Sequence[str]) -> Plot:
+    """Sessions by when they were made.
+
+    :param member: ``type`` or ``status``
+    """
+    starts = sorted({period.start for period in periods})
+    chart = _chart(
+        pygal.StackedBar, width=480, height=240, x_label_rotation=45 if len(starts) > 5 else 0, margin_right=28
+    )
+    chart.x_labels = starts
+    for value in values:
+        sums = dict.fromkeys(starts, 0)
+        for period in periods:
+            if getattr(period, member) == value:
+                sums[period.start] += period.sessions
+        chart.add(value, list(sums.values()))
+    name = f"Sessions over time, by {member}"
+    return Plot(
+        name, f"by-{member}", _svg(chart, name, f"{len(starts)} bars, stacked by {member}", values), tuple(values)
+    )
+
+
+def largest_workspaces(receipt: Receipt) -> Plot:
+    """The workspaces with the most sessions, and what became of these."""
+    largest = sorted(receipt.workspaces, key=lambda account: account.found, reverse=True)[:LARGEST]
+    chart = _horizontal(len(largest), formatter=lambda value: f"{value:,.0f}")
+    chart.x_labels = [_short(account.path) for account in reversed(largest)]
+    for outcome in OUTCOMES:
+        chart.add(outcome, [getattr(account, outcome) for account in reversed(largest)])
+    name = "The largest workspaces, by what became of their sessions"
+    return Plot(name, "by-outcome", _svg(chart, name, f"{len(largest)} bars, stacked by outcome", OUTCOMES), OUTCOMES)
+
+
+def stage_times(run: RunAccount) -> Plot:
+    """How long each stage of a run took."""
+    stages = list(reversed(run.stages.items()))
+    chart = _horizontal(len(stages), formatter=lambda value: duration(round(value)))
+    chart.x_labels = [STAGES.get(name, _short(name)) for name, _ in stages]
+    chart.add("time", [took for _, took in stages])
+    name = "Time of each stage"
+    return Plot(
+        name, "single", _svg(chart, name, f"{len(stages)} bars, {duration(run.duration_ms)} together", ["time"])
+    )
+
+
+def sizes(receipt: Receipt) -> Plot:
+    """The JSON files against the database that holds the same, and the backups."""
+    totals = receipt.totals
+    bars = {"backups": totals.backup_bytes, "database": totals.database_bytes, "JSON files": totals.json_bytes}
+    chart = _horizontal(len(bars), formatter=size)
+    chart.x_labels = list(bars)
+    chart.add("size", list(bars.values()))
+    name = "Size of the JSON files, the database and the backups"
+    told = ", ".join(f"{label} {size(count)}" for label, count in bars.items())
+    return Plot(name, "single", _svg(chart, name, told, ["size"]))
+
+
+def _chart(kind: Callable[..., Any], **settings: Any) -> Any:
+    style = Style(label_font_size=12, major_label_font_size=12)
+    return kind(css=(), js=(), style=style, show_legend=False, margin=8, **settings)
+
+
+def _horizontal(bars: int, *, formatter: Callable[[float], str]) -> Any:
+    height = bars * _ROW + 44
+    return _chart(
+        pygal.HorizontalStackedBar, width=760, height=height, value_formatter=formatter, max_scale=6, margin_right=40
+    )
+
+
+def _short(text: str) -> str:
+    """The end of a long text, where paths differ."""
+    shown = plain(text).replace("\n", "\\n")
+    return shown if len(shown) <= _LABEL else "…" + shown[1 - _LABEL :]
+
+
+def _svg(chart: Any, name: str, description: str, series: Sequence[str]) -> Markup:
+    """The chart without what only pygal's script and style sheet make use of."""
+    tree = chart.render_tree()
+    image = ET.Element("svg", {"viewBox": tree.get("viewBox"), "role": "img", "aria-label": name})
+    ET.SubElement(image, "title").text = name
+    ET.SubElement(image, "desc").text = description
+    graph = next(element for element in tree if element.tag == "g")
+    _tidy(graph, series)
+    image.append(graph)
+    return Markup(ET.tostring(image, encoding="unicode"))  # noqa: S704 - ElementTree has escaped it
+
+
+def _tidy(group: ET.Element, series: Sequence[str]) -> None:
+    for element in list(group):
+        classes = (element.get("class") or "").split()
+        unused = element.tag in ("title", "desc") or not {"background", "overlay", "titles"}.isdisjoint(classes)
+        if unused or any(name.endswith("-overlay") for name in classes):
+            group.remove(element)
+            continue
+        if "series" in classes:
+            _name_bars(element, series[int(classes[1].removeprefix("serie-"))])
+        else:
+            _tidy(element, series)
+        _round(element)
+
+
+def _name_bars(series: ET.Element, title: str) -> None:
+    """Put in each bar's place one that says what it stands for, which a browser shows without a script."""
+    for bars in series:
+        for bar in list(bars):
+            bars.remove(bar)
+            told = {each.get("class"): each.text or "" for each in bar if each.tag == "desc"}
+            shape = next(each for each in bar if each.tag == "rect")
+            if not float(shape.get("width", 0)) or not float(shape.get("height", 0)):
+                continue
+            kept = ET.SubElement(bars, "rect", {key: shape.get(key, "0") for key in ("x", "y", "width", "height")})
+            ET.SubElement(kept, "title").text = f"{told.get('x_label', '')}, {title}: {told.get('value', '')}"
+            _round(kept)
+
+
+def _round(element: ET.Element) -> None:
+    for name in _SHAPES:
+        value = element.get(name)
+        if value is not None:
+            element.set(name, _NUMBER.sub(lambda found: f"{float(found[0]):.1f}".removesuffix(".0"), value))
