@@ -487,6 +487,12 @@ JOURNAL_PENDING = (
     "SELECT workspace_hash, min(workspace_path) FROM pending_repairs GROUP BY workspace_hash ORDER BY min(id)"
 )
 JOURNAL_REPAIRED = "DELETE FROM pending_repairs WHERE workspace_hash = ? AND id <= ?"
+JOURNAL_KNOW = """
+    INSERT INTO known_files (workspace_hash, sha256) VALUES (?, ?)
+    ON CONFLICT (workspace_hash) DO UPDATE SET sha256 = excluded.sha256
+"""
+JOURNAL_KNOWN = "SELECT sha256 FROM known_files WHERE workspace_hash = ?"
+JOURNAL_ALL_KNOWN = "SELECT workspace_hash, sha256 FROM known_files"
 JOURNAL_DIFFER = """
     INSERT INTO trial_differences (
         workspace_hash, workspace_path, operation, session_id, primary_digest, secondary_digest, found_at

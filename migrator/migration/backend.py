@@ -13,8 +13,9 @@ from migrator.database.upgrade import changing, upgrade
 from migrator.errors import StaleStoreError
 from migrator.migration.leftovers import in_sight
 from migrator.migration.lock import exclusive
+from migrator.migration.mirror import merge_files, write_mirrors
 from migrator.migration.report import Listener, ignore_progress
-from migrator.migration.rollback import run_rollback, write_json_files
+from migrator.migration.rollback import run_rollback
 from migrator.migration.run import run_migration
 from migrator.storage.flag import Backend, read_flag, write_flag
 from migrator.storage.hybrid import TrialStats, read_trial
@@ -87,7 +88,8 @@ def switch_backend(data_dir: DataDir, target: Backend, listener: Listener = igno
         notes += problems
         with exclusive(data_dir):
             if target == "hybrid":
-                notes += write_json_files(data_dir, listener)[1]
+                problems += merge_files(data_dir, listener)
+                notes += write_mirrors(data_dir, listener)
             elif before.backend == "hybrid":
                 notes.append(trial_verdict(before.trial))
             write_flag(data_dir, target)

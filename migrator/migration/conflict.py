@@ -49,8 +49,10 @@ def version_in_sqlite(
             if ours is not None:
                 return next(found for found in candidates if found.key == ours.key)
             return born[0] if born and number == 0 else None
-        known = {version.digest for version in in_file.values()}
-        candidates = [found for found in candidates if _placed(found).version.digest not in known] or born[:1]
+        if number is not None:  # it is none of those that are as the file has them
+            as_in_file = {version.digest for version in in_file.values()}
+            candidates = [found for found in candidates if _placed(found).version.digest not in as_in_file]
+        candidates = candidates or born[:1]
     if len(candidates) > 1:
         raise QuarantineError(
             f"Number {item.number} is a version of the session {theirs['id']!r}, which SQLite has {len(candidates)} "

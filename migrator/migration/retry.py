@@ -36,9 +36,9 @@ from migrator.migration.backup import keep_versions
 from migrator.migration.conflict import read_conflict, version_in_sqlite
 from migrator.migration.load import workspace_shown
 from migrator.migration.lock import exclusive
+from migrator.migration.mirror import merge_files, write_mirrors
 from migrator.migration.quarantine import QuarantinedItem, item_of, items_of, texts_of
 from migrator.migration.reading import Rejected, parse_session
-from migrator.migration.rollback import write_json_files
 from migrator.storage.flag import read_flag
 from migrator.workspace import hash_of_text, placeholder
 
@@ -116,6 +116,9 @@ def retry(
     path = data_dir.database
     with exclusive(data_dir):
         state_of(path)  # refuses one from the future before anything opens it for writing
+        in_trial = read_flag(data_dir.flag) == "hybrid"
+        # What others wrote into the files of a trial comes first: afterwards the files are written anew.
+        warnings = [*merge_files(data_dir)] if in_trial else []
         connection = connect(path)
         try:
             _require_authority(connection, path)
@@ -127,15 +130,15 @@ def retry(
                 items = tuple(attempt.item(item) for item in chosen)
         finally:
             connection.close()
-        return RetryReport(items, tuple(_bring_trial_up_to_date(data_dir, items)))
+        if in_trial and any(item.sessions for item in items):
+            warnings += _bring_trial_up_to_date(data_dir)
+        return RetryReport(items, tuple(warnings))
 
 
-def _bring_trial_up_to_date(data_dir: DataDir, items: Sequence[RetriedItem]) -> list[str]:
+def _bring_trial_up_to_date(data_dir: DataDir) -> list[str]:
     """While both stores run, the JSON files get what SQLite got; returns warnings."""
-    if read_flag(data_dir.flag) != "hybrid" or not any(item.sessions for item in items):
-        return []
     try:
-        return write_json_files(data_dir)[1]
+        return write_mirrors(data_dir)
     except MigratorError as error:
         return [f"SQLite has it, but the JSON files could not be brought up to date: {error}"]
 

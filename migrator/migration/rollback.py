@@ -104,12 +104,12 @@ class _Rollback:
             if state.status == "rolled_back" and self.install:
                 write_flag(self.data_dir, "json")  # where the last step of an earlier rollback is missing
             return self.report("nothing_to_do", [], state.backup)
-        files = self.restore("rolled_back")
+        files = self.restore()
         if self.install:
             write_flag(self.data_dir, "json")
         return self.report("rolled_back", files, state_of(path).backup)
 
-    def restore(self, status: str | None) -> list[RestoredFile]:
+    def restore(self) -> list[RestoredFile]:
         """Merge what the files have to say, write them all, and only then give the database its new status."""
         path = self.data_dir.database
         merged = Run(self.data_dir, strict=False, salvage=False, named=(), listener=self.listener).run()
@@ -120,13 +120,11 @@ class _Rollback:
             with sqlite_errors("roll back", path):
                 connection.execute("PRAGMA synchronous = FULL")
             with transaction(connection, path, "roll back"):
-                write_back = WriteBack(
-                    self.data_dir, connection, self.listener, install=self.install, mirror=status is None
-                )
+                write_back = WriteBack(self.data_dir, connection, self.listener, install=self.install)
                 files = write_back.run()
                 self.warnings += write_back.warnings
-                if self.install and status is not None:
-                    connection.execute(queries.SET_STATUS, (status,))
+                if self.install:
+                    connection.execute(queries.SET_STATUS, ("rolled_back",))
         finally:
             connection.close()
         return files
@@ -141,12 +139,3 @@ class _Rollback:
             problems=tuple(self.problems),
             duration_ms=round((time.perf_counter() - self.started) * 1000),
         )
-
-
-def write_json_files(data_dir: DataDir, listener: Listener = ignore_progress) -> tuple[list[RestoredFile], list[str]]:
-    """Bring the JSON files up to date with SQLite, which stays the authority; the caller holds the lock.
-
-    :returns: the files, and warnings
-    """
-    rollback = _Rollback(data_dir, listener, install=True)
-    return rollback.restore(None), rollback.warnings

@@ -13,10 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from migrator import durable
 from migrator.data_dir import DataDir
-from migrator.database import queries
-from migrator.database.connection import connect, transaction
-from migrator.database.state import State
-from migrator.errors import MigrationFailed, MigratorError, sqlite_errors
+from migrator.errors import MigrationFailed, MigratorError
 from migrator.migration import ledger
 from migrator.migration.discover import Source
 from migrator.migration.leftovers import in_sight
@@ -39,6 +36,7 @@ from migrator.migration.report import (
 )
 from migrator.migration.stopwatch import Stopwatch
 from migrator.migration.survey import Survey, survey
+from migrator.migration.upkeep import mark, name_workspaces, remember_times
 from migrator.storage.flag import read_flag, require_no_other_truth, write_flag
 
 if TYPE_CHECKING:
@@ -97,28 +95,48 @@ class Run:
     """The state of one run: what was found, and what has been done with it so far."""
 
     def __init__(
-        self, data_dir: DataDir, *, strict: bool, salvage: bool, named: Sequence[str], listener: Listener
+        self,
+        data_dir: DataDir,
+        *,
+        strict: bool,
+        salvage: bool,
+        named: Sequence[str],
+        listener: Listener,
+        in_trial: bool = False,
     ) -> None:
         self.data_dir = data_dir
         self.strict = strict
         self.salvage = salvage
         self.named = named
         self.listener = listener
-        self.in_trial = read_flag(data_dir.root / data_dir.flag.name) == "hybrid"
+        self.in_trial = in_trial or read_flag(data_dir.root / data_dir.flag.name) == "hybrid"
         self.stopwatch = Stopwatch()
         self.stage = self.stopwatch.stage
 
     def run(self) -> MigrationReport:
         with self.stage("discover"):
-            self.repair_the_trial()
-            found = survey(self.data_dir, named=self.named, salvage=self.salvage, prove_paths=True)
+            found = self.survey()
+            if self.in_trial and self.mend_trial(found):
+                found = self.survey()
         if not found.work.pending:
             return self.nothing_to_do(found)
-        return self.migrate(found)
+        report = self.migrate(found)
+        if self.in_trial and self.mend_trial(self.survey()):
+            self.migrate(self.survey())  # others had written to these files, so that they had to be merged first
+        return report
+
+    def survey(self) -> Survey:
+        return survey(self.data_dir, named=self.named, salvage=self.salvage, prove_paths=True)
+
+    def mend_trial(self, found: Survey) -> bool:
+        """What the files of a trial lack is no change that somebody made in them: put it there first."""
+        from migrator.migration.trial import mend_trial  # only a trial pays for loading the stores
+
+        return mend_trial(self.data_dir, found)
 
     def found_nothing(self) -> MigrationReport | None:
         """A report that there is nothing to do, where that takes no more than a look; None where it takes the lock."""
-        if not self.data_dir.database.exists() and self.data_dir.sessions.is_dir():
+        if self.in_trial or (not self.data_dir.database.exists() and self.data_dir.sessions.is_dir()):
             return None
         with self.stage("discover"):
             found = survey(self.data_dir, named=self.named, salvage=self.salvage)
@@ -127,19 +145,12 @@ class Run:
             return None
         return self.nothing_to_do(found)
 
-    def repair_the_trial(self) -> None:
-        """What the files of a trial lack is no change that somebody made in them: put it there first."""
-        if self.in_trial and self.data_dir.hybrid_journal.exists():
-            from migrator.migration.trial import repair_files  # only a trial pays for loading the stores
-
-            repair_files(self.data_dir)
-
     def nothing_to_do(self, found: Survey) -> MigrationReport:
         """Report what is there; put right what an interruption between the last two steps left behind."""
         if found.work.moved:
-            self.remember_times(found.work.moved)
+            remember_times(self.data_dir, found.work.moved)
         if found.state.authority == "sqlite":
-            self.name_workspaces(found)
+            name_workspaces(self.data_dir, found.unnamed)
             self.flip()
         workspaces = by_workspace([part for source in found.work.known for part in known_reports(found, source)])
         return MigrationReport(
@@ -153,29 +164,6 @@ class Run:
             stages=self.stopwatch.stages,
         )
 
-    def name_workspaces(self, found: Survey) -> None:
-        """Fill in the paths that somebody told since the workspaces were migrated."""
-        if not found.unnamed:
-            return
-        from migrator.database.documents import ensure_workspace  # seldom needed, and loads all of documents and rows
-
-        path = self.data_dir.database
-        connection = connect(path)
-        try:
-            with transaction(connection, path, "name a workspace"):
-                for file_hash, name in found.unnamed.items():
-                    ensure_workspace(connection, file_hash, name)
-        finally:
-            connection.close()
-
-    def remember_times(self, sources: Sequence[Source]) -> None:
-        connection = connect(self.data_dir.database)
-        try:
-            with sqlite_errors("write the ledger", self.data_dir.database):
-                connection.executemany(queries.TOUCH_SOURCE, [(s.size, s.mtime_ns, s.inode, s.name) for s in sources])
-        finally:
-            connection.close()
-
     def migrate(self, found: Survey) -> MigrationReport:
         from migrator.migration.backup import backing_up, require_space  # only a run with work to do pays for these
         from migrator.migration.pipeline import WORTH_A_SECOND_PROCESS
@@ -188,7 +176,7 @@ class Run:
             with second_process(wanted=many) as second, backing_up(self.data_dir) as saving:
                 with self.stage("backup"):
                     saving.copy(sources, self.listener)
-                self.mark(found.state, "in_progress")
+                mark(self.data_dir, found.state, "in_progress")
                 try:
                     staged = self.load_and_verify(sources, found.paths, saving, second)
                     problems = [message for source in staged.loaded for message in messages_of(source)]
@@ -201,7 +189,7 @@ class Run:
                         merged = self.publish(staged)
                 except BaseException:
                     with suppress(MigratorError):  # what went wrong first is what the user has to hear of
-                        self.mark(found.state, "failed")
+                        mark(self.data_dir, found.state, "failed")
                     raise
         finally:
             self.remove_staging()
@@ -211,17 +199,6 @@ class Run:
     def remove_staging(self) -> None:
         for path in self.data_dir.under_construction():
             durable.remove(path)
-
-    def mark(self, before: State, status: str) -> None:
-        """Record how far the migration is in a database that the app made; it stays what it was: not the authority."""
-        if before.schema_version == 0 or before.status not in ("pending", "failed", "in_progress"):
-            return
-        connection = connect(self.data_dir.database)
-        try:
-            with sqlite_errors("record the status", self.data_dir.database):
-                connection.execute(queries.SET_STATUS, (status,))
-        finally:
-            connection.close()
 
     def load_and_verify(
         self, sources: Sequence[Source], paths: dict[str, str], saving: BackingUp, second: SecondProcess | None
@@ -283,6 +260,7 @@ class Run:
             backups=self.data_dir.backups,
             data_dir=self.data_dir.root,
             in_trial=self.in_trial,
+            written=self.files_we_wrote(),
         )
         if publish_new(publication):
             return {}
@@ -290,6 +268,13 @@ class Run:
         merged = publish_into(publication, meter.add)
         meter.complete()
         return merged
+
+    def files_we_wrote(self) -> dict[str, str]:
+        if not self.in_trial:
+            return {}
+        from migrator.migration.trial import files_we_wrote  # only a trial pays for loading the stores
+
+        return files_we_wrote(self.data_dir)
 
     def flip(self) -> None:
         """Point the app at SQLite; a trial of both stores goes on as one."""

@@ -1,21 +1,77 @@
-"""The end of a trial of both stores: what the files still lack of it."""
+"""A trial of both stores while a migration goes on: which files are as we wrote them, and what they still lack."""
 
 from __future__ import annotations
 
+from contextlib import suppress
+
+from migrator import durable
 from migrator.data_dir import DataDir
 from migrator.database.state import state_of
+from migrator.errors import StorageIOError
+from migrator.migration.discover import Source
+from migrator.migration.survey import Survey
 from migrator.storage.hybrid import HybridStorage, read_trial
-from migrator.storage.json_files import JsonStorage
+from migrator.storage.journal import Journal, read_known_files
+from migrator.storage.mirror_files import MirrorFiles
 from migrator.storage.sqlite import SqliteStorage
 
 
-def repair_files(data_dir: DataDir) -> None:
-    """Write into the JSON files what a trial could not; what still can't be written stays recorded as pending.
+def files_we_wrote(data_dir: DataDir) -> dict[str, str]:
+    """The SHA-256 of each workspace file as a trial knows it, by the workspace's hash: there is no news in it.
 
+    :raises ConnectionFailed: the trial's journal can't be read
+    """
+    return read_known_files(data_dir.root / data_dir.hybrid_journal.name)
+
+
+def mend_trial(data_dir: DataDir, found: Survey) -> bool:
+    """Let the trial know the files that SQLite has taken up, and write into them what they still lack.
+
+    What still can't be written, or is not known, stays recorded as pending.
+
+    :returns: whether files were written
     :raises ConnectionFailed: the database or the trial's journal can't be opened
     """
+    if data_dir.output != data_dir.root or state_of(data_dir.database).authority != "sqlite":
+        return False  # a rehearsal changes no file
+    _know_taken_up(data_dir, found)
     trial = read_trial(data_dir.hybrid_journal)
-    if trial is None or not trial.pending_repairs or state_of(data_dir.database).authority != "sqlite":
-        return
-    with HybridStorage(SqliteStorage(data_dir.database), JsonStorage(data_dir), data_dir.hybrid_journal) as both:
-        both.repair()
+    if trial is None or not trial.pending_repairs:
+        return False
+    sqlite = SqliteStorage(data_dir.database, backups=data_dir.backups)
+    files = MirrorFiles(data_dir, data_dir.hybrid_journal)
+    with HybridStorage(sqlite, files, data_dir.hybrid_journal) as both:
+        both.repair(besides=_changed_by_others(data_dir, found))
+        return both.stats().pending_repairs < trial.pending_repairs
+
+
+def _changed_by_others(data_dir: DataDir, found: Survey) -> set[str]:
+    """The hashes of the workspaces whose files hold what SQLite has not taken up."""
+    known = read_known_files(data_dir.hybrid_journal)
+    return {
+        source.workspace_hash
+        for source in found.work.pending
+        if source.kind == "workspace" and source.workspace_hash and not _is(source, known.get(source.workspace_hash))
+    }
+
+
+def _is(source: Source, sha256: str | None) -> bool:
+    with suppress(StorageIOError):  # whoever takes it up says why it can't be read
+        return durable.sha256_of(source.place) == sha256
+    return False
+
+
+def _know_taken_up(data_dir: DataDir, found: Survey) -> None:
+    known = read_known_files(data_dir.hybrid_journal)
+    taken_up = {}
+    for source in found.work.known:
+        entry = found.ledger[source.name]
+        file_hash, sha256 = source.workspace_hash, entry.sha256
+        if source.kind == "workspace" and file_hash and sha256 and not entry.error and known.get(file_hash) != sha256:
+            taken_up[file_hash] = sha256
+    if taken_up:
+        journal = Journal(data_dir.hybrid_journal)
+        try:
+            journal.know(taken_up)
+        finally:
+            journal.close()

@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from migrator.migration.places import place_of_source, workspace_file_name
 from migrator.migration.readback import source_digest
 from migrator.migration.reading import valid_documents
 from migrator.migration.report import Listener, Progress
+from migrator.storage.journal import Journal
 from migrator.workspace import hash_of_text, placeholder
 
 
@@ -66,8 +67,9 @@ class WriteBack:
     """The JSON files of one moment: within a transaction that keeps other writers out.
 
     :param install: whether the files are to take their places; a rehearsal only prepares them
-    :param mirror: for running both stores: a workspace's own file has all its sessions, those of other files as well,
-        and nothing else: what is in quarantine would keep the JSON store from reading it
+    :param trial: the journal, for running both stores: then a workspace's own file alone is written, with all its
+        sessions, those of other files as well, and nothing else: what is in quarantine would keep the JSON store from
+        reading it
     :ivar warnings: what is worth knowing, each with what to do if anything
     """
 
@@ -78,13 +80,15 @@ class WriteBack:
         listener: Listener,
         *,
         install: bool,
-        mirror: bool = False,
+        trial: Journal | None = None,
     ) -> None:
         self.data_dir = data_dir
         self.connection = connection
         self.listener = listener
         self.install = install
-        self.mirror = mirror
+        self.mirror = trial is not None
+        self.trial = trial
+        self.known = {} if trial is None else trial.known_files()
         self.warnings: list[str] = []
         self.scratch = data_dir.output / f"{SCRATCH}{os.getpid()}"
         self._numbers = itertools.count()
@@ -98,6 +102,8 @@ class WriteBack:
         try:
             durable.make_private_folder(self.scratch)
             prepared = [*self.prepare(self.connection)]
+            if self.trial is not None:
+                self.trial.know({f.report.hash: durable.sha256_of(f.written or f.target) for f in prepared})
             if self.install:
                 prepared = [self.put_in_place(file) for file in prepared]
         finally:
@@ -116,7 +122,7 @@ class WriteBack:
     def prepare(self, connection: sqlite3.Connection) -> Iterator[_Prepared]:
         """Every file that must be there afterwards, written and read back, none of them in its place yet."""
         entries = read_ledger(connection).values()
-        ledger = [entry for entry in entries if entry.status != "failed"]
+        ledger = [e for e in entries if e.status != "failed" and (self.is_workspace_file(e) or not self.mirror)]
         workspaces = {row[1]: row for row in connection.execute(queries.ALL_WORKSPACES).fetchall()}
         total, done = sum(entry.size for entry in ledger), 0
         for entry in ledger:
@@ -253,13 +259,14 @@ class WriteBack:
         for tail in file.tails:
             aside = durable.keep_beside_as(tail, file.target, "torn-tail")
             self.warnings.append(f"The torn end that was salvaged from {file.target} lies in {aside}.")
-        kept = self.keep_unknown(file.target, file.replaceable) if os.path.lexists(file.target) else None
+        replaceable = (file.replaceable, self.known.get(file.report.hash))
+        kept = self.keep_unknown(file.target, replaceable) if os.path.lexists(file.target) else None
         durable.move_over(file.written, file.target)
         return replace(file, report=replace(file.report, kept_beside=kept))
 
-    def keep_unknown(self, target: Path, replaceable: str | None) -> str | None:
+    def keep_unknown(self, target: Path, replaceable: Sequence[str | None]) -> str | None:
         """Nothing is overwritten unseen: a file that SQLite has not all of is kept beside."""
-        if durable.sha256_of(target) == replaceable:
+        if durable.sha256_of(target) in replaceable:
             return None
         aside = durable.keep_beside(Path(os.path.realpath(target)), "before-rollback")
         self.warnings.append(f"{target} held something that was never migrated; it lies in {aside} now.")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from contextlib import contextmanager
 from itertools import zip_longest
 from pathlib import Path
@@ -141,9 +141,13 @@ class HybridStorage:
         """Every difference that a comparison found, in order."""
         return self._journal.differences()
 
-    def repair(self) -> int:
-        """Repair every workspace that is pending, at once; returns how many could not be."""
-        return sum(not self._repair(place, _TURN_TIMEOUT) for place in self._journal.pending())
+    def repair(self, besides: Container[str] = ()) -> int:
+        """Repair every workspace that is pending, at once; returns how many could not be.
+
+        :param besides: the hashes of those to leave as they are
+        """
+        due = [place for place in self._journal.pending() if place.hash not in besides]
+        return sum(not self._repair(place, _TURN_TIMEOUT) for place in due)
 
     def close(self) -> None:
         with _unheard("count comparisons"):
@@ -273,7 +277,8 @@ class HybridStorage:
                 return in_turn
             try:
                 documents = self._primary.get_all_sessions(workspace_path)
-                if _difference(documents, self._secondary.get_all_sessions(workspace_path)) is not None:
+                # Also where they are equal: who remembers what was written there learns that it is right as it is.
+                if documents or self._secondary.get_all_sessions(workspace_path):
                     self._secondary.replace_workspace(workspace_path, documents)
                     if _difference(documents, self._secondary.get_all_sessions(workspace_path)) is not None:
                         raise MigratorError("What was written does not read back.")

@@ -7,7 +7,7 @@ must leave no torn record, and counts are asked for without reading everything t
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,6 +73,27 @@ def read_trial(path: Path) -> TrialStats | None:
             return _stats(connection)
     finally:
         connection.close()
+
+
+def read_known_files(path: Path) -> dict[str, str]:
+    """The SHA-256 of each workspace file that the first store has all of, by the workspace's hash.
+
+    :raises ConnectionFailed: the journal at ``path`` can't be read
+    """
+    if not path.exists():
+        return {}
+    connection = connect(path, read_only=True)
+    try:
+        with snapshot(connection, path, "read the trial's journal"):
+            if not connection.execute(queries.TABLE_EXISTS, ("known_files",)).fetchone():
+                return {}
+            return _known(connection)
+    finally:
+        connection.close()
+
+
+def _known(connection: sqlite3.Connection) -> dict[str, str]:
+    return dict(connection.execute(queries.JOURNAL_ALL_KNOWN).fetchall())
 
 
 def _stats(connection: sqlite3.Connection) -> TrialStats | None:
@@ -171,6 +192,25 @@ class Journal:
         """The second store has all that was recorded of the workspace up to a record."""
         with self._changing("record a repair") as connection:
             connection.execute(queries.JOURNAL_REPAIRED, (place.hash, newest))
+
+    def know(self, files: Mapping[str, str]) -> None:
+        """The first store has all that is in these workspace files.
+
+        :param files: the SHA-256 of each, by the workspace's hash
+        """
+        with self._changing("record what a file holds") as connection:
+            connection.executemany(queries.JOURNAL_KNOW, files.items())
+
+    def knows(self, workspace_hash: str, sha256: str) -> bool:
+        """Whether the first store has all that is in the workspace's file of that SHA-256."""
+        with self._reading() as connection:
+            row = connection.execute(queries.JOURNAL_KNOWN, (workspace_hash,)).fetchone()
+            return row is not None and row[0] == sha256
+
+    def known_files(self) -> dict[str, str]:
+        """The SHA-256 of each workspace file that the first store has all of, by the workspace's hash."""
+        with self._reading() as connection:
+            return _known(connection)
 
     def differences(self) -> list[Difference]:
         """Every difference found, in order."""

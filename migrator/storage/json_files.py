@@ -129,7 +129,7 @@ class JsonStorage:
         for document in documents:
             require_session(document)
             replacements.append(document)
-        with self._changing(place, create=True) as present:
+        with self._changing(place, create=True, anew=True) as present:
             present[:] = replacements
 
     def close(self) -> None:
@@ -157,17 +157,36 @@ class JsonStorage:
         return document
 
     @contextmanager
-    def _changing(self, place: Place, *, create: bool = False) -> Iterator[list[WorktreeSession]]:
-        """The documents of a workspace, written back at the end of the block unless it raises."""
+    def _changing(self, place: Place, *, create: bool = False, anew: bool = False) -> Iterator[list[WorktreeSession]]:
+        """The documents of a workspace, written back at the end of the block unless it raises.
+
+        :param anew: whatever the file holds, none of it stays
+        """
         with self._locked(place):
-            documents = self._read(place)
-            if documents is None and not create:
+            found = self._read_last(place) if anew else self._read(place)
+            if found is None and not create:
                 raise workspace_not_found(place)
-            documents = documents or []
+            documents = [*found] if found else []
             yield documents
-            target = Path(os.path.realpath(self._path(place)))  # a link stays one
-            durable.make_private_folder(target.parent)
-            durable.replace(target, app_format(documents))
+            self._replace(place, found, documents)
+
+    def _replace(
+        self,
+        place: Place,
+        found: list[WorktreeSession] | None,  # noqa: ARG002 - what the file holds now, for those who ask
+        documents: list[WorktreeSession],
+    ) -> None:
+        durable.replace(self._target(place), app_format(documents))
+
+    def _read_last(self, place: Place) -> list[WorktreeSession] | None:
+        """The documents of a file that is about to be written anew."""
+        return self._read(place)
+
+    def _target(self, place: Place) -> Path:
+        """The file to be written, in a folder that is there."""
+        target = Path(os.path.realpath(self._path(place)))  # a link stays one
+        durable.make_private_folder(target.parent)
+        return target
 
     @contextmanager
     def _locked(self, place: Place) -> Iterator[None]:

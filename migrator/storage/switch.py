@@ -118,8 +118,9 @@ def _open(places: DataDir, backend: Backend, *, cache_size: int | None, mmap_siz
     store: SessionStorage = sqlite
     if backend == "hybrid":
         from migrator.storage.hybrid import HybridStorage
+        from migrator.storage.mirror_files import MirrorFiles
 
-        store = HybridStorage(sqlite, JsonStorage(places), places.hybrid_journal)
+        store = HybridStorage(sqlite, MirrorFiles(places, places.hybrid_journal), places.hybrid_journal)
     failed = failed_workspaces(places)
     if failed:
         from migrator.storage.routed import PartlyMigrated

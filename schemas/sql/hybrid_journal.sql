@@ -12,6 +12,13 @@ CREATE TABLE IF NOT EXISTS pending_repairs (
 
 CREATE INDEX IF NOT EXISTS idx_pending_repairs_workspace ON pending_repairs(workspace_hash);
 
+-- The workspace files of which the first store has all, as they are then: as they were written last by ourselves, or
+-- taken up by a migration. What is in another one nobody has seen, and nothing is written over it.
+CREATE TABLE IF NOT EXISTS known_files (
+    workspace_hash TEXT PRIMARY KEY,
+    sha256         TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+
 -- What a comparison found. A digest is NULL where that store had no such session.
 CREATE TABLE IF NOT EXISTS trial_differences (
     id               INTEGER PRIMARY KEY,

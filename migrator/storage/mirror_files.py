@@ -1,0 +1,66 @@
+"""The JSON files as the second store of a trial: they repeat what the first one holds, and others may write to them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from migrator import durable
+from migrator.data_dir import DataDir
+from migrator.document import WorktreeSession, app_format, document_digest
+from migrator.errors import StaleStoreError, StorageIOError, ValidationError
+from migrator.storage.arguments import Place
+from migrator.storage.journal import Journal
+from migrator.storage.json_files import LOCK_TIMEOUT, JsonStorage
+
+
+class MirrorFiles(JsonStorage):
+    """JSON files that are written over only where the first store has all that is in them.
+
+    What an old build has written into one since is not known to the first store. It stays as it is, and every write to
+    it fails, until a migration has taken it up.
+
+    :param journal_path: where the trial's journal is, or will be made: it remembers what was written
+    :raises ConnectionFailed: the journal can't be opened
+    """
+
+    def __init__(self, data_dir: DataDir, journal_path: Path, *, lock_timeout: float = LOCK_TIMEOUT) -> None:
+        super().__init__(data_dir, lock_timeout=lock_timeout)
+        self._journal = Journal(journal_path)
+
+    def close(self) -> None:
+        super().close()
+        self._journal.close()
+
+    def _read_last(self, place: Place) -> list[WorktreeSession] | None:
+        """None of a damaged file that a migration has taken up: what is no session in it is in quarantine."""
+        try:
+            return self._read(place)
+        except (StorageIOError, ValidationError):
+            if self._is_known(place):
+                return None
+            raise
+
+    def _is_known(self, place: Place) -> bool:
+        return self._journal.knows(place.hash, durable.sha256_of(self._path(place)))
+
+    def _replace(self, place: Place, found: list[WorktreeSession] | None, documents: list[WorktreeSession]) -> None:
+        """
+        :raises StaleStoreError: the file is not as it was written last, and these documents are not what it holds
+        """
+        is_known = found is None or self._is_known(place)
+        if not is_known and [*map(document_digest, found or ())] != [*map(document_digest, documents)]:
+            raise StaleStoreError(
+                f"Another program has changed {self._path(place)}; what it wrote is not in the first store.",
+                hint="'migrator migrate' takes it up. Nothing of it was changed.",
+            )
+        digest = hashlib.sha256()
+        durable.replace(self._target(place), _hashed(app_format(documents), digest))
+        self._journal.know({place.hash: digest.hexdigest()})
+
+
+def _hashed(chunks: Iterable[bytes], digest: hashlib._Hash) -> Iterator[bytes]:
+    for chunk in chunks:
+        digest.update(chunk)
+        yield chunk
