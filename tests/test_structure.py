@@ -26,6 +26,7 @@ LAYERS = [
         "migrator.as_written",
         "migrator.backup_folder",
         "migrator.durable",
+        "migrator.processes",
         "migrator.private",
         "migrator.resources",
         "migrator.search_query",
@@ -162,6 +163,7 @@ CHANGES_ELSEWHERE = {
     "migrator.migration.second_process": {"os.fdopen"},  # pipes
     "migrator.database.excerpts": {"sqlite3.connect"},  # in memory
     "migrator.database.schema": {"sqlite3.connect"},  # the same
+    "migrator.database.locks": {"sqlite3.connect"},  # takes the write lock, and lets go of it
     # To read alone, as their URLs say.
     "migrator.migration.publish": {"sqlite3.connect"},
     "migrator.migration.staging": {"sqlite3.connect"},

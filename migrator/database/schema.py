@@ -13,6 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from migrator._version import __version__
 from migrator.database import queries
 from migrator.errors import SchemaError, sqlite_errors
 from migrator.resources import schemas
@@ -25,6 +26,7 @@ STEP_SET = "migrator"
 LEDGER_VERSION = 2
 # The step that brought the records of runs.
 RUNS_VERSION = 3
+_DIGITS = re.compile(r"\d+")
 _COMMENT = re.compile(r"--[^\n]*")
 
 
@@ -102,10 +104,13 @@ def require_known(connection: sqlite3.Connection, path: Path | str) -> int:
     """
     with sqlite_errors("read the schema version", path):
         found = version(connection)
+        writer = newer_writer(connection) if found > latest_version() else None
     if found > latest_version():
+        needed = f"migrator {writer} or newer" if writer else "the version of migrator that came with the newer app"
         raise SchemaError(
-            f"The database {path} has schema version {found}; this migrator knows versions up to {latest_version()}.",
-            hint="Nothing was touched. Use the version of migrator that came with the newer app.",
+            f"The database {path} has schema version {found}; this migrator, {__version__}, knows versions up to "
+            f"{latest_version()}.",
+            hint=f"Nothing was touched. Use {needed}.",
         )
     return found
 
@@ -132,7 +137,22 @@ def apply(connection: sqlite3.Connection, path: Path | str) -> list[str]:
         migrations = _migrations()
         pending = [step.name for step in migrations.pending(database)]
         migrations.apply(database)
+        if pending:
+            connection.execute(f"PRAGMA user_version = {_number_of(__version__)}")
     return pending
+
+
+def _number_of(program_version: str) -> int:
+    """A version of migrator as a number that SQLite keeps in a database's header."""
+    major, minor, patch = ([int(digits) for digits in _DIGITS.findall(program_version)] + [0, 0, 0])[:3]
+    return major * 1_000_000 + minor * 1_000 + patch
+
+
+def newer_writer(connection: sqlite3.Connection) -> str | None:
+    """The version of migrator that made the tables what they are, as the database's header has it, if it is newer."""
+    number = int(connection.execute("PRAGMA user_version").fetchone()[0])
+    newer = number > _number_of(__version__)
+    return f"{number // 1_000_000}.{number // 1_000 % 1_000}.{number % 1_000}" if newer else None
 
 
 def _migrations() -> Migrations:

@@ -10,6 +10,7 @@ from migrator import durable
 from migrator.data_dir import DataDir
 from migrator.errors import MigrationFailed, MigrationLocked
 from migrator.migration.leftovers import leftovers, rehearsals, remove_leftover
+from migrator.processes import described, locks_on
 
 
 @contextmanager
@@ -64,21 +65,7 @@ def lock_holder(data_dir: DataDir) -> str | None:
         with lock:
             return None
     except Timeout:
-        process = _process_with(data_dir.lock)
-        return f"process {process}" if process else "another process"
+        found = [lock.process for lock in locks_on(data_dir.lock) if lock.kind == "FLOCK" and lock.process]
+        return described(found[0]) if found else "another process"
     except OSError:
         return None  # we may not even open it; whoever takes it for real says so
-
-
-def _process_with(path: Path) -> int | None:
-    """The process that has the file locked, where the system tells (Linux)."""
-    try:
-        inode = path.stat().st_ino
-        lines = Path("/proc/locks").read_text(encoding="ascii").splitlines()
-    except (OSError, UnicodeDecodeError):
-        return None
-    for line in lines:  # 1: FLOCK  ADVISORY  WRITE 12345 08:01:1234567 0 EOF
-        fields = line.split()
-        if len(fields) >= 6 and fields[1] == "FLOCK" and fields[5].rpartition(":")[2] == str(inode):
-            return int(fields[4])
-    return None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -40,29 +40,40 @@ def prune_backups(data_dir: DataDir, keep: int, *, dry_run: bool = False) -> Pru
     """
     if keep < 1:
         raise UsageError("--keep must be 1 or more.", hint="The newest backup is what a bad day needs.")
-    with exclusive(data_dir, keep=not dry_run):
-        needed = _needed(data_dir)
-        removed: list[str] = []
-        kept: dict[str, str] = {}
-        size = newest = 0
-        for folder in reversed(backup_folders(data_dir)):
-            found = look_at(folder)
-            reason = needed.get(folder.name)
-            if found.kind is None:
-                reason = reason or "its manifest can't be read: look at it, and remove it by hand"
-            elif found.kind == "versions":
-                reason = reason or "it holds what somebody decided against in quarantine, and nothing else does"
-            elif newest < keep:
-                newest += 1
-                reason = reason or f"one of the newest {keep}"
-            if reason:
-                kept[folder.name] = reason
-                continue
+    if dry_run:
+        return what_to_prune(data_dir, keep)
+    with exclusive(data_dir):
+        planned = what_to_prune(data_dir, keep)
+        for name in planned.removed:
+            _remove(data_dir.backups / name)
+    return replace(planned, dry_run=False)
+
+
+def what_to_prune(data_dir: DataDir, keep: int) -> PruneReport:
+    """What :func:`prune_backups` would do.
+
+    :raises MigratorError: the database can't be read, so that nobody can tell which ones it needs
+    """
+    needed = _needed(data_dir)
+    removed: list[str] = []
+    kept: dict[str, str] = {}
+    size = newest = 0
+    for folder in reversed(backup_folders(data_dir)):
+        found = look_at(folder)
+        reason = needed.get(folder.name)
+        if found.kind is None:
+            reason = reason or "its manifest can't be read: look at it, and remove it by hand"
+        elif found.kind == "versions":
+            reason = reason or "it holds what somebody decided against in quarantine, and nothing else does"
+        elif newest < keep:
+            newest += 1
+            reason = reason or f"one of the newest {keep}"
+        if reason:
+            kept[folder.name] = reason
+        else:
             removed.append(folder.name)
             size += found.bytes
-            if not dry_run:
-                _remove(folder)
-    return PruneReport(tuple(removed), kept, size, dry_run)
+    return PruneReport(tuple(removed), kept, size, dry_run=True)
 
 
 def _remove(folder: Path) -> None:

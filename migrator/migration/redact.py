@@ -52,13 +52,27 @@ COMMANDS = (
     "migrator quarantine list",
     "migrator backups list",
     "migrator backups verify",
+    "migrator backups restore",
+    "migrator backups prune",
+    "migrator verify",
     "migrator schema apply",
     "ls -ld",
+    "ls -l",
     "chmod 700",
+    "chmod u+rwx",
+    "chmod u+rw",
+    "sudo chown",
+    "icacls",
+    "mv",
+    "ps -p",
+    "lsof",
+    "df -h",
+    "python3 -c",
 )
 _SUBJECTS = (
     "versions|SQLite|packages|data directory|file system|lock|database|schema|flag|leftovers|backups|permissions|"
-    "workspace paths|failed files|quarantine|pending work|space|trial of both stores|programs|folder|around|work|trial"
+    "workspace paths|failed files|quarantine|pending work|space|trial of both stores|database locks|owner|merge base|"
+    "programs|folder|around|work|trial"
 )
 _TIME = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:\d\d)"
 _VERSION = r"[0-9][0-9A-Za-z.+]{0,30}"

@@ -26,7 +26,8 @@ from migrator.errors import MigratorError, StorageIOError, sqlite_errors
 from migrator.exact_json import pretty
 from migrator.migration.backups import list_backups
 from migrator.migration.discover import Source
-from migrator.migration.doctor import DoctorReport, Finding
+from migrator.migration.doctor import DoctorReport
+from migrator.migration.finding import Finding
 from migrator.migration.ledger import LedgerEntry
 from migrator.migration.leftovers import leftovers
 from migrator.migration.quarantine import QuarantinedItem, list_quarantine

@@ -1,0 +1,63 @@
+"""SQLite's own locks on a database: whether somebody else writes, or keeps everybody out, and who."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+from migrator import processes
+from migrator.errors import sqlite_errors
+
+# The bytes that SQLite locks in the file, and in its -shm where it keeps a log (https://www.sqlite.org/fileformat.html
+# and walformat.html).
+_PENDING, _RESERVED = 0x40000000, 0x40000001
+_WAL_WRITE = 120
+
+
+@dataclass(frozen=True)
+class DatabaseLocks:
+    """Who uses a database.
+
+    :ivar writing: somebody has the write lock, and did not let go of it while we waited
+    :ivar writers: the processes that have it, where the system tells
+    :ivar open_in: the processes that have the database open, where the system tells
+    """
+
+    writing: bool
+    writers: tuple[int, ...]
+    open_in: tuple[int, ...]
+
+
+def locks_of(path: Path, *, patience: float) -> DatabaseLocks:
+    """Look who uses a database; changes nothing in it.
+
+    :param patience: seconds to wait for whoever writes just now
+    :raises ConnectionFailed: it can't be opened
+    """
+    locked = _stays_locked(path, patience)
+    return DatabaseLocks(locked, tuple(_writers(path)) if locked else (), tuple(processes.openers(path)))
+
+
+def _stays_locked(path: Path, patience: float) -> bool:
+    """Whether the write lock can't be had; it is let go of at once."""
+    with sqlite_errors("look for locks", path):
+        connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True, timeout=patience)
+        with closing(connection):
+            connection.isolation_level = None
+            try:
+                connection.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+                    return True
+                raise
+            connection.execute("ROLLBACK")
+            return False
+
+
+def _writers(path: Path) -> list[int]:
+    beside = path.with_name(path.name + "-shm")
+    found = [lock for lock in processes.locks_on(path) if lock.covers(_PENDING) or lock.covers(_RESERVED)]
+    found += [lock for lock in processes.locks_on(beside) if lock.covers(_WAL_WRITE)]
+    return sorted({lock.process for lock in found if lock.writing and lock.process is not None})

@@ -1,0 +1,251 @@
+"""The history in all the places where it is: the database, the files, the backups, and what points at them."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import suppress
+
+from migrator.data_dir import DataDir
+from migrator.database import schema
+from migrator.database.locks import locks_of
+from migrator.database.state import State, state_of
+from migrator.errors import ConnectionFailed, MigratorError
+from migrator.migration.backups import list_backups
+from migrator.migration.finding import REPAIR, Finding, Level, command
+from migrator.migration.leftovers import leftovers
+from migrator.migration.lock import lock_holder
+from migrator.migration.status import StatusReport, status_of
+from migrator.migration.surroundings import strangers, too_open, wrong_flag
+from migrator.migration.survey import survey
+from migrator.processes import described
+from migrator.storage.flag import read_flag
+
+_PATIENCE = 1.0  # seconds: an app that writes lets go of the database long before
+
+
+def database(data_dir: DataDir) -> Iterator[Finding]:
+    """Whether it can be used, what it holds, and who else uses it."""
+    subject, path = "database", data_dir.database
+    try:
+        state = state_of(path)
+    except ConnectionFailed as error:
+        yield _unusable(data_dir, error)
+        return
+    if is_gone(data_dir, state):
+        yield _gone(data_dir)
+        return
+    if not path.exists():
+        yield Finding("ok", subject, f"There is none at {path} yet; the JSON files hold the truth.")
+        return
+    truth = "SQLite holds" if state.authority == "sqlite" else "the JSON files hold"
+    known = schema.latest_version()
+    yield Finding(
+        "ok", subject, f"{path}: schema version {state.schema_version}, migration {state.status}; {truth} the truth."
+    )
+    if 0 < state.schema_version < known:
+        level: Level = "problem" if state.authority == "sqlite" else "note"
+        behind = f"Version {state.schema_version}; this migrator works with {known}."
+        yield Finding(level, "schema", behind, "migrator schema apply")
+    yield from _users(data_dir)
+
+
+def is_gone(data_dir: DataDir, state: State) -> bool:
+    """Whether storage.json points at a database that is not there any more, or one that was never migrated into.
+
+    A flip that was interrupted never looks like that: the flag is written after what it points at.
+    """
+    return read_flag(data_dir.flag) in ("sqlite", "hybrid") and state.status not in ("completed", "rolled_back")
+
+
+def _gone(data_dir: DataDir) -> Finding:
+    path = data_dir.database
+    found = "a database that nothing was migrated into" if path.exists() else "none"
+    message = (
+        f"{data_dir.flag} says that the app runs on a database, and there is {found} at {path}. The JSON files are as "
+        "old as the migration: bring the database back from where it went"
+    )
+    if path.is_symlink():
+        where = f"{message}. It is a link to {os.readlink(path)}: perhaps a disk is not mounted."
+        return Finding("problem", "database", where, command("ls", "-l", path))
+    copy = _newest_copy(data_dir)
+    if copy is None:
+        return Finding("problem", "database", f"{message}.", command("ls", "-l", path.parent))
+    return Finding("problem", "database", f"{message}, or take the newest copy, {copy}.", _restore(copy))
+
+
+def _restore(name: str) -> str:
+    """What is in its place is kept beside."""
+    return f"migrator backups restore {command(name)} --overwrite-newer-work"
+
+
+def _newest_copy(data_dir: DataDir) -> str | None:
+    """The newest backup of the database that is not damaged at a glance."""
+    with suppress(MigratorError, OSError):
+        names = [found.name for found in list_backups(data_dir) if found.kind == "database" and not found.error]
+        return names[-1] if names else None
+    return None
+
+
+def _unusable(data_dir: DataDir, error: ConnectionFailed) -> Finding:
+    """A database that can't be opened, or not be read."""
+    path = data_dir.database
+    text = str(error)
+    if "locked" in text:
+        writers = locks_of(path, patience=0).writers
+        if writers:
+            text = f"{text} It is {' and '.join(map(described, writers))}."
+            return Finding("problem", "database", text, command("ps", "-p", ",".join(map(str, writers))))
+        return Finding("problem", "database", text, command("lsof", path))
+    copy = _newest_copy(data_dir)
+    if copy is not None:
+        return Finding("problem", "database", f"{text} {copy} is the newest copy of it.", _restore(copy))
+    if isinstance(error.__cause__, sqlite3.Error) and error.__cause__.sqlite_errorcode == sqlite3.SQLITE_NOTADB:
+        away = command("mv", path, f"{path}.away")
+        return Finding("problem", "database", f"{text} There is no copy of it in {data_dir.backups}.", away)
+    return Finding("problem", "database", text, "migrator verify")
+
+
+def _users(data_dir: DataDir) -> Iterator[Finding]:
+    """Who has the database open, and who keeps it from being written."""
+    path = data_dir.database
+    if not os.access(path, os.W_OK):
+        return  # told with the permissions
+    used = locks_of(path, patience=_PATIENCE)
+    if not used.writing:
+        by = f" It is open in {' and '.join(map(described, used.open_in))}." if used.open_in else ""
+        yield Finding("ok", "database locks", f"Nobody keeps it from being written.{by}")
+        return
+    suspects = used.writers or used.open_in
+    who = " and ".join(map(described, suspects)) or "Another program"
+    process = command("ps", "-p", ",".join(map(str, suspects))) if suspects else command("lsof", path)
+    yield Finding(
+        "problem", "database locks", f"{who} keeps {path} locked: nothing can be written. Close that program.", process
+    )
+
+
+def around(data_dir: DataDir) -> Iterator[Finding]:
+    """What points at the database, and what lies beside it."""
+    state = _state_or_none(data_dir)
+    if state is not None and not is_gone(data_dir, state):
+        backend = wrong_flag(data_dir, state)
+        if backend is not None:
+            yield Finding(
+                "problem", "flag", f"{data_dir.flag} does not say {backend!r}, which is the authority.", REPAIR
+            )
+        else:
+            yield Finding("ok", "flag", "storage.json agrees with the authority, or there is none and none is needed.")
+    if lock_holder(data_dir) is None:
+        for path in leftovers(data_dir):
+            yield Finding("problem", "leftovers", f"{path} was left by a run that died.", REPAIR)
+    for path in strangers(data_dir):
+        yield Finding("note", "backups", f"{path} is no backup; nothing uses it.")
+    for path in too_open(data_dir):
+        yield Finding("problem", "permissions", f"Others than you may use {path}.", REPAIR)
+
+
+def _state_or_none(data_dir: DataDir) -> State | None:
+    try:
+        return state_of(data_dir.database)
+    except MigratorError:
+        return None  # told with the database
+
+
+def backups(data_dir: DataDir) -> Iterator[Finding]:
+    """The copies, as they look at a glance, and whether a merge will find those that it needs."""
+    listed = list_backups(data_dir)
+    for backup in listed:
+        if backup.state == "damaged":
+            more = f"migrator backups verify {command(backup.name)}"
+            yield Finding("problem", "backups", f"{backup.name}: {backup.error}", more)
+    if listed:
+        count, size = len(listed), sum(backup.bytes for backup in listed) / 1e6
+        held = "1 backup" if count == 1 else f"{count} backups"
+        yield Finding("ok", "backups", f"{held}, {size:,.1f} MB.", "migrator backups list")
+    for _, finding in _missing_bases(data_dir):
+        yield finding
+
+
+def _missing_bases(data_dir: DataDir) -> Iterator[tuple[str, Finding]]:
+    """Each file whose changes nobody could tell, since the copy that it was migrated from is gone."""
+    if _state_or_none(data_dir) is None:
+        return
+    found = survey(data_dir)
+    changed = {source.name for source in found.work.pending}
+    for entry in found.ledger.values():
+        copy = data_dir.root / (entry.backup or "")
+        if entry.status == "failed" or not entry.backup or _looks_whole(copy, entry.size):
+            continue
+        message = f"The copy {copy}, which changes in {entry.source} are compared with, is missing or cut short"
+        file = data_dir.root / entry.source
+        if entry.source not in changed and file.exists():
+            yield entry.source, Finding("problem", "merge base", f"{message}. The file is still the same.", REPAIR)
+        elif entry.source in changed:
+            message += ", and the file has changed: put the copy back, or move the file away; SQLite keeps what it has."
+            yield entry.source, Finding("problem", "merge base", message, command("mv", file, f"{file}.away"))
+
+
+def _looks_whole(copy: os.PathLike[str], size: int) -> bool:
+    try:
+        return os.stat(copy).st_size == size
+    except OSError:
+        return False
+
+
+def work(data_dir: DataDir) -> Iterator[Finding]:
+    """What is left to do, and what waits for a decision."""
+    state = _state_or_none(data_dir)
+    if state is None or is_gone(data_dir, state):
+        return
+    status = status_of(data_dir)
+    for warning in status.warnings:
+        yield Finding("note", "workspace paths", warning)
+    stuck = {source for source, _ in _missing_bases(data_dir)} & set(status.changed_files)
+    yield _stuck(len(stuck)) if stuck else _pending(status)
+    for workspace in status.workspaces:
+        if workspace.error:
+            torn = "--salvage" in workspace.error
+            mend = "migrator migrate --salvage" if torn else "migrator status"
+            yield Finding("problem", "failed files", f"{workspace.path}: {workspace.error}", mend)
+    if status.quarantined:
+        held = "1 item waits" if status.quarantined == 1 else f"{status.quarantined} items wait"
+        yield Finding("problem", "quarantine", f"{held} for a decision.", "migrator quarantine list")
+    else:
+        yield Finding("ok", "quarantine", "Nothing is in it.")
+
+
+def _stuck(count: int) -> Finding:
+    files = "1 file is" if count == 1 else f"{count} files are"
+    return Finding("problem", "pending work", f"{files} changed and can't be merged: see 'merge base'.")
+
+
+def _pending(status: StatusReport) -> Finding:
+    count = len(status.changed_files)
+    files = "1 file is" if count == 1 else f"{count} files are"
+    if count and status.backend == "hybrid":
+        return Finding("note", "pending work", f"{files} new or changed: while both stores run, the files follow.")
+    if status.needs_migration:
+        return Finding("problem", "pending work", f"{files} new or changed.", "migrator migrate")
+    if count:
+        return Finding(
+            "note", "pending work", "After a rollback the app runs on the JSON files again.", "migrator migrate"
+        )
+    return Finding("ok", "pending work", "Every file is known and unchanged.")
+
+
+def trial(data_dir: DataDir) -> Iterator[Finding]:
+    """What running both stores has shown."""
+    if not data_dir.hybrid_journal.exists():
+        return
+    from migrator.storage.hybrid import read_trial  # only a trial of both stores pays for its loading
+
+    found = read_trial(data_dir.hybrid_journal)
+    if found is None:
+        return
+    told = (
+        f"{found.writes} writes and {found.comparisons} comparisons: {found.failures} failures, "
+        f"{found.pending_repairs} pending repairs, {found.differences} differences."
+    )
+    level: Level = "problem" if found.pending_repairs or found.differences else "ok"
+    yield Finding(level, "trial of both stores", told, "migrator backend")

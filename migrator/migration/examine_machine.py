@@ -1,0 +1,206 @@
+"""The machine, as far as a data directory depends on it: programs, permissions, file system, locks, space."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import re
+import sqlite3
+import stat
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from migrator._version import __version__
+from migrator.data_dir import BESIDE_DATABASE, DataDir
+from migrator.database.connection import MINIMUM_SQLITE, network_file_system
+from migrator.database.state import state_of
+from migrator.errors import MigratorError
+from migrator.migration.backup import space_needed
+from migrator.migration.finding import Finding, command, that_gives_it_back
+from migrator.migration.lock import lock_holder
+from migrator.migration.prune import what_to_prune
+from migrator.migration.survey import survey
+
+_PACKAGE = re.compile(r"[A-Za-z0-9._-]+")
+
+
+def programs(_: DataDir) -> Iterator[Finding]:
+    """Python, SQLite and the packages."""
+    yield Finding(
+        "ok", "versions", f"migrator {__version__}, Python {platform.python_version()} on {platform.platform()}."
+    )
+    needed = ".".join(map(str, MINIMUM_SQLITE[:2]))
+    if sqlite3.sqlite_version_info < MINIMUM_SQLITE:
+        yield Finding(
+            "problem",
+            "SQLite",
+            f"Python has SQLite {sqlite3.sqlite_version}, {needed} is needed: install migrator with a newer Python. "
+            "This tells what one has.",
+            command("python3", "-c", "import sqlite3; print(sqlite3.sqlite_version)"),
+        )
+    else:
+        yield Finding("ok", "SQLite", f"{sqlite3.sqlite_version}; {needed} is needed.")
+    found, missing = _packages()
+    if missing:
+        yield Finding(
+            "problem",
+            "packages",
+            f"These are not installed: {', '.join(missing)}.",
+            command(sys.executable, "-m", "pip", "install", *missing),
+        )
+    if found:
+        yield Finding("ok", "packages", ", ".join(found) + ".")
+
+
+def _packages() -> tuple[list[str], list[str]]:
+    """The packages that migrator needs: those that are there, with their versions; those that are not, as asked for."""
+    found, missing = [], []
+    try:
+        required = importlib.metadata.requires("migrator") or []
+    except importlib.metadata.PackageNotFoundError:
+        return [], []  # run from a checkout; what is missing could not have been imported
+    for requirement in required:
+        name = _PACKAGE.match(requirement)
+        if name is None or "extra ==" in requirement:
+            continue
+        try:
+            found.append(f"{name[0]} {importlib.metadata.version(name[0])}")
+        except importlib.metadata.PackageNotFoundError:
+            missing.append(requirement.partition(";")[0].strip())
+    return found, missing
+
+
+def folder(data_dir: DataDir) -> Iterator[Finding]:
+    """The data directory, and who may use it and what is in it."""
+    subject, root = "data directory", data_dir.root
+    if not os.path.lexists(root):
+        yield Finding(
+            "note",
+            subject,
+            f"{root} does not exist: the app has not run for this user, or keeps its data elsewhere (--data-dir).",
+        )
+        return
+    if not root.is_dir():
+        yield Finding(
+            "problem", subject, f"{root} is no folder. Name the right one with --data-dir.", command("ls", "-ld", root)
+        )
+        return
+    found = root.stat()
+    if not os.access(root, os.R_OK | os.W_OK | os.X_OK):
+        yield Finding("problem", subject, f"You may not read and write {root}.", that_gives_it_back(root))
+    elif os.name != "nt" and found.st_uid != os.getuid():
+        yield _of_another_user(subject, root, found.st_uid)
+    elif os.name != "nt" and stat.S_IMODE(found.st_mode) & 0o077:
+        yield Finding("note", subject, f"Others than you may look into {root}.", command("chmod", "700", root))
+    else:
+        yield Finding("ok", subject, f"{root} is yours.")
+
+
+def _of_another_user(subject: str, path: Path, owner: int) -> Finding:
+    you = os.getuid()
+    if you == 0:
+        return Finding(
+            "problem",
+            subject,
+            f"{path} belongs to user {owner}, and you are root: what you make here, that user may not change. "
+            "Run migrator as that user.",
+            command("ls", "-ld", path),
+        )
+    return Finding(
+        "problem",
+        subject,
+        f"{path} belongs to user {owner}, you are {you}.",
+        command("sudo", "chown", "-R", str(you), path),
+    )
+
+
+def permissions(data_dir: DataDir) -> Iterator[Finding]:
+    """What this user may not use, or not change, of what is in the data directory."""
+    for path, needed in _used(data_dir):
+        try:
+            found = path.stat()
+        except OSError:
+            continue  # it is not there, or what it lies in is told of already
+        if os.name != "nt" and found.st_uid not in (os.getuid(), data_dir.root.stat().st_uid):
+            yield _of_another_user("owner", path, found.st_uid)
+        elif not os.access(path, needed):
+            verb = "read and write" if needed & os.W_OK else "read"
+            yield Finding("problem", "permissions", f"You may not {verb} {path}.", that_gives_it_back(path))
+
+
+def _used(data_dir: DataDir) -> Iterator[tuple[Path, int]]:
+    """What migrator uses, with what it must be allowed to do with it."""
+    reading, writing, within = os.R_OK, os.R_OK | os.W_OK, os.R_OK | os.W_OK | os.X_OK
+    yield data_dir.sessions, within
+    yield data_dir.backups, within
+    yield data_dir.locks, within
+    yield data_dir.flag, writing
+    yield data_dir.shared_sessions, writing
+    yield data_dir.workspace_mapping, reading
+    if data_dir.database.parent != data_dir.root:
+        yield data_dir.database.parent, within
+    for suffix in BESIDE_DATABASE:
+        yield data_dir.database.with_name(data_dir.database.name + suffix), writing
+    if data_dir.sessions.is_dir() and os.access(data_dir.sessions, os.R_OK | os.X_OK):
+        yield from ((file, reading) for file in sorted(data_dir.sessions.glob("*.json")))
+
+
+def file_system(data_dir: DataDir) -> Iterator[Finding]:
+    """Where the database lies."""
+    kind = network_file_system(data_dir.database)
+    if kind is None:
+        yield Finding("ok", "file system", "No network file system, as far as can be told: SQLite uses its fast log.")
+        return
+    yield Finding(
+        "note",
+        "file system",
+        f"{data_dir.database} is on a network file system ({kind}): SQLite works there with its old journal, which is "
+        "slower, and is safe only while one machine at a time uses it. --database can place it on a local disk.",
+    )
+
+
+def lock(data_dir: DataDir) -> Iterator[Finding]:
+    """The lock of the migrators."""
+    path = data_dir.lock
+    if os.path.lexists(path) and not path.is_file():
+        yield Finding(
+            "problem",
+            "lock",
+            f"{path} is no file, so that no migrator can lock it: move it away.",
+            command("mv", path, f"{path}.away"),
+        )
+        return
+    if path.exists() and not os.access(path, os.R_OK | os.W_OK):
+        message = f"You may not open {path}, without which no migrator works."
+        yield Finding("problem", "lock", message, that_gives_it_back(path))
+        return
+    holder = lock_holder(data_dir)
+    if holder is None:
+        yield Finding("ok", "lock", "No migrator is at work.")
+    else:
+        yield Finding("note", "lock", f"A migrator is at work: {holder} holds {path}.", "migrator status")
+
+
+def space(data_dir: DataDir) -> Iterator[Finding]:
+    """Whether what is left to do fits on the disks."""
+    try:
+        state_of(data_dir.database)
+    except MigratorError:
+        return  # told with the database
+    for disk in space_needed(data_dir, survey(data_dir).work.pending):
+        needed, free = f"{disk.needed / 1e6:,.1f} MB", f"{disk.free / 1e6:,.0f} MB"
+        if disk.free >= disk.needed:
+            yield Finding("ok", "space", f"{free} are free in {disk.folder}; a migration now needs about {needed}.")
+            continue
+        message = f"A migration needs about {needed} in {disk.folder}; {free} are free."
+        yield Finding("problem", "space", message, _that_frees_space(data_dir, disk.folder))
+
+
+def _that_frees_space(data_dir: DataDir, folder: Path) -> str:
+    try:
+        removable = what_to_prune(data_dir, 1).removed
+    except MigratorError:
+        removable = ()
+    return "migrator backups prune --keep 1" if removable else command("df", "-h", folder)

@@ -1,0 +1,92 @@
+"""Which processes have a file open or locked, where the system tells (Linux, through ``/proc``)."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+PROC = Path("/proc")
+
+
+class FileLock(NamedTuple):
+    """One lock on a file.
+
+    :ivar kind: ``FLOCK``, of a whole file, or ``POSIX``, of bytes
+    :ivar process: the one that has it; None where the system does not tell
+    :ivar first: the first of the bytes; ``last`` is None for a lock to the end
+    """
+
+    kind: str
+    writing: bool
+    process: int | None
+    first: int
+    last: int | None
+
+    def covers(self, byte: int) -> bool:
+        return self.first <= byte and (self.last is None or byte <= self.last)
+
+
+def locks_on(path: Path) -> list[FileLock]:
+    """The locks that anybody has on a file."""
+    try:
+        found = path.stat()
+        lines = (PROC / "locks").read_text(encoding="ascii").splitlines()
+    except (OSError, UnicodeDecodeError):
+        return []
+    device = f"{os.major(found.st_dev):02x}:{os.minor(found.st_dev):02x}"
+    locks = []
+    for line in lines:  # 1: POSIX  ADVISORY  WRITE 12345 08:01:1234567 120 EOF; with an arrow, one that waits
+        fields = line.split()
+        # Some file systems give the lock's file another device than the file itself: the inode alone decides there.
+        if len(fields) < 8 or fields[1] == "->" or not fields[5].endswith(f":{found.st_ino}"):
+            continue
+        process = int(fields[4])
+        last = None if fields[7] == "EOF" else int(fields[7])
+        lock = FileLock(fields[1], fields[3] == "WRITE", process if process > 0 else None, int(fields[6]), last)
+        locks.append((fields[5].startswith(device), lock))
+    on_device = [lock for same, lock in locks if same]
+    return on_device or [lock for _, lock in locks]
+
+
+def openers(path: Path) -> list[int]:
+    """The processes that have a file open, as far as this user may look, without our own."""
+    try:
+        found = path.stat()
+    except OSError:
+        return []
+    return [process for process in _processes() if process != os.getpid() and _has_open(process, found)]
+
+
+def _processes() -> Iterator[int]:
+    try:
+        names = os.listdir(PROC)
+    except OSError:
+        return
+    yield from sorted(int(name) for name in names if name.isdecimal())
+
+
+def _has_open(process: int, found: os.stat_result) -> bool:
+    folder = PROC / str(process) / "fd"
+    try:
+        descriptors = os.listdir(folder)
+    except OSError:
+        return False  # somebody else's, or gone
+    for descriptor in descriptors:
+        try:
+            opened = os.stat(folder / descriptor)
+        except OSError:
+            continue
+        if (opened.st_dev, opened.st_ino) == (found.st_dev, found.st_ino):
+            return True
+    return False
+
+
+def described(process: int) -> str:
+    """A process for people: its number and, where it can be told, its name."""
+    try:
+        name = (PROC / str(process) / "comm").read_text(encoding="utf-8", errors="replace").strip()
+    except OSError:
+        name = ""
+    return f"process {process} ({name})" if name else f"process {process}"
