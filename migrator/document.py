@@ -224,8 +224,11 @@ class SequenceDigest:
     def __init__(self) -> None:
         self._sequence = hashlib.sha256()
 
-    def add(self, canonical_bytes: bytes) -> None:
-        self._sequence.update(hashlib.sha256(canonical_bytes).digest())
+    def add(self, canonical_bytes: bytes) -> bytes:
+        """Take a further document up; returns its own digest."""
+        digest = hashlib.sha256(canonical_bytes).digest()
+        self._sequence.update(digest)
+        return digest
 
     def hexdigest(self) -> str:
         return self._sequence.hexdigest()

@@ -70,6 +70,7 @@ NAME_WORKSPACE = "UPDATE OR IGNORE workspaces SET workspace_path = ? WHERE id = 
 _ORDER = "s.position NULLS LAST, s.rowid"
 
 SESSION_BY_KEY = f"SELECT {_SESSION} FROM sessions s WHERE s.id = ?"
+PLACE_OF_SESSION = "SELECT position, source_id FROM sessions WHERE id = ?"
 RUNTIMES_OF_SESSION = "SELECT r.runtime FROM session_runtime_mix r WHERE r.session_id = ? ORDER BY r.id"
 INSTANCES_OF_SESSION = f"""
     SELECT {_read("i", INSTANCE_COLUMNS, "NULL")} FROM instances i
@@ -381,7 +382,21 @@ EMPTY_FOR_ANOTHER_RUN = (
     "DELETE FROM main.workspaces",
     "DELETE FROM main.migration_shares",
     "DELETE FROM main.migration_ledger",
+    "DELETE FROM main.rolled_back_sessions",
 )
+
+# What went into the files at a rollback, and what has become of it since.
+FORGET_ROLLED_BACK = "DELETE FROM rolled_back_sessions"
+RECORD_ROLLED_BACK = "INSERT OR REPLACE INTO rolled_back_sessions (session_key, digest) VALUES (?, ?)"
+SESSIONS_AFTER_ROLLBACK = f"""
+    SELECT s.id, r.digest, w.workspace_hash, w.workspace_path
+    FROM sessions s LEFT JOIN workspaces w ON w.id = s.workspace_id
+    LEFT JOIN rolled_back_sessions r ON r.session_key = s.id ORDER BY s.workspace_id, {_ORDER}
+"""
+DELETED_AFTER_ROLLBACK = """
+    SELECT count(*) FROM rolled_back_sessions WHERE session_key NOT IN (SELECT id FROM sessions)
+"""
+CALL_QUARANTINED = "UPDATE quarantine SET reason = ? WHERE id = ?"
 
 # The ledger.
 LEDGER = f"SELECT id, {', '.join(LEDGER_COLUMNS)} FROM migration_ledger ORDER BY id"
@@ -468,6 +483,7 @@ QUARANTINE_COUNT_OF_WORKSPACE = "SELECT count(*) FROM quarantine WHERE workspace
 METADATA = """
     SELECT schema_version, migration_status, json_backup_path, migrated_at FROM migration_metadata WHERE id = 1
 """
+STATUS = "SELECT migration_status FROM migration_metadata WHERE id = 1"
 SET_STATUS = """
     UPDATE migration_metadata SET migration_status = ?, last_updated_at = datetime('now') WHERE id = 1
 """

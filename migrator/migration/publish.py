@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from migrator.database.upgrade import changing, upgrade
 from migrator.document import canonical
 from migrator.errors import MigrationFailed, sqlite_errors
 from migrator.migration import ledger
+from migrator.migration.late_writes import LateWrites, LateWriteSearch
 from migrator.migration.load import LoadedSource
 from migrator.migration.merge import Merge, MergeResult
 from migrator.migration.readback import source_digest
@@ -60,13 +61,24 @@ def publish_new(publication: Publication) -> bool:
     return durable.publish_new(publication.staging, publication.database)
 
 
-def publish_into(publication: Publication, seen: Callable[[str, int], None]) -> dict[str, MergeResult]:
+@dataclass(frozen=True)
+class Published:
+    """What was found in the database that the sources were published into.
+
+    :ivar merged: what was merged, by the source's name
+    :ivar late: what had been written there after a rollback
+    """
+
+    merged: dict[str, MergeResult] = field(default_factory=dict)
+    late: LateWrites = field(default_factory=LateWrites)
+
+
+def publish_into(publication: Publication, seen: Callable[[str, int], None]) -> Published:
     """Bring the staged sources into a database that exists, in one transaction that ends as ``completed``.
 
     The app may hold it open. A source that is new there is copied by SQLite itself and then read back; one that the
     database knows already, or whose workspace has sessions of its own, is merged.
 
-    :returns: what was merged, by the source's name
     :raises MigrationFailed: something does not read back as it should; nothing was changed
     """
     path = publication.database
@@ -82,10 +94,10 @@ def publish_into(publication: Publication, seen: Callable[[str, int], None]) -> 
         ):
             if read_state(connection, path).status == "rolled_back":
                 back_up("rolled-back")  # while nobody else can write
-            merged = _Publisher(connection, publication, seen).run()
+            published = _Publisher(connection, publication, seen).run()
         with sqlite_errors("detach the staging database", path):
             connection.execute(queries.DETACH_STAGING)
-        return merged
+        return published
     finally:
         connection.close()
 
@@ -97,9 +109,19 @@ class _Publisher:
         self._seen = seen
         self._known = ledger.read_ledger(main)
 
-    def run(self) -> dict[str, MergeResult]:
+    def run(self) -> Published:
+        if read_state(self._main, self._publication.database).status != "rolled_back":
+            return Published(self._bring_in_sources())
+        # The files hold everything then, and what the database holds is old, or was written when nobody would read it.
+        late = LateWriteSearch(self._main)
+        late.set_aside()
+        for statement in queries.EMPTY_FOR_ANOTHER_RUN:
+            self._main.execute(statement)
+        self._known = {}
+        return Published(self._bring_in_sources(), late.bring_in())
+
+    def _bring_in_sources(self) -> dict[str, MergeResult]:
         merged: dict[str, MergeResult] = {}
-        self._start_over_after_a_rollback()
         self._main.execute(queries.SET_STATUS, ("in_progress",))
         new: list[tuple[LoadedSource, int]] = []
         found: list[tuple[LoadedSource, Share]] = []
@@ -128,13 +150,6 @@ class _Publisher:
         record_run(self._main, self._publication.facts, found)
         self._main.execute(queries.SET_COMPLETED, (self._publication.facts.backup,))
         return merged
-
-    def _start_over_after_a_rollback(self) -> None:
-        """After a rollback the files hold everything, and what the database holds is old."""
-        if read_state(self._main, self._publication.database).status == "rolled_back":
-            for statement in queries.EMPTY_FOR_ANOTHER_RUN:
-                self._main.execute(statement)
-            self._known = {}
 
     def _is_recorded(self, loaded: LoadedSource) -> bool:
         """Whether the source was migrated before."""

@@ -17,6 +17,7 @@ from migrator.data_dir import DataDir
 from migrator.database import queries
 from migrator.database.connection import connect, transaction
 from migrator.database.state import state_of
+from migrator.database.upgrade import upgrade
 from migrator.errors import ConnectionFailed, MigratorError, RollbackFailed, sqlite_errors
 from migrator.migration.lock import exclusive
 from migrator.migration.rehearsal import rehearsal
@@ -117,6 +118,7 @@ class _Rollback:
         self.problems += merged.errors
         connection = connect(path)
         try:
+            upgrade(connection, path, self.data_dir.backups)
             with sqlite_errors("roll back", path):
                 connection.execute("PRAGMA synchronous = FULL")
             with transaction(connection, path, "roll back"):
@@ -124,6 +126,9 @@ class _Rollback:
                 files = write_back.run()
                 self.warnings += write_back.warnings
                 if self.install:
+                    # What an app writes to SQLite from now on is told from what is in the files by this.
+                    connection.execute(queries.FORGET_ROLLED_BACK)
+                    connection.executemany(queries.RECORD_ROLLED_BACK, write_back.written)
                     connection.execute(queries.SET_STATUS, ("rolled_back",))
         finally:
             connection.close()

@@ -42,7 +42,7 @@ from migrator.storage.flag import read_flag, require_no_other_truth, write_flag
 if TYPE_CHECKING:
     from migrator.migration.backup import BackingUp, Backup
     from migrator.migration.load import LoadedSource
-    from migrator.migration.merge import MergeResult
+    from migrator.migration.publish import Published
     from migrator.migration.run_record import RunFacts
     from migrator.migration.second_process import SecondProcess
 
@@ -186,7 +186,7 @@ class Run:
                             hint="Nothing was published. Mend them, or run without --strict.",
                         )
                     with self.stage("publish"):
-                        merged = self.publish(staged)
+                        published = self.publish(staged)
                 except BaseException:
                     with suppress(MigratorError):  # what went wrong first is what the user has to hear of
                         mark(self.data_dir, found.state, "failed")
@@ -194,7 +194,7 @@ class Run:
         finally:
             self.remove_staging()
         self.flip()
-        return self.report(found, staged, merged, problems)
+        return self.report(found, staged, published, problems)
 
     def remove_staging(self) -> None:
         for path in self.data_dir.under_construction():
@@ -248,8 +248,8 @@ class Run:
         folder = None if saved.folder is None else durable.as_text(saved.folder)
         return RunFacts(self.stopwatch, len(loaded), saved.size, folder)
 
-    def publish(self, staged: Staged) -> dict[str, MergeResult]:
-        from migrator.migration.publish import Publication, publish_into, publish_new
+    def publish(self, staged: Staged) -> Published:
+        from migrator.migration.publish import Publication, Published, publish_into, publish_new
 
         publication = Publication(
             staging=self.data_dir.staging,
@@ -263,11 +263,11 @@ class Run:
             written=self.files_we_wrote(),
         )
         if publish_new(publication):
-            return {}
+            return Published()
         meter = Meter(self.listener, "publish", staged.saved.size)
-        merged = publish_into(publication, meter.add)
+        published = publish_into(publication, meter.add)
         meter.complete()
-        return merged
+        return published
 
     def files_we_wrote(self) -> dict[str, str]:
         if not self.in_trial:
@@ -281,13 +281,12 @@ class Run:
         if read_flag(self.data_dir.flag) != "hybrid":
             write_flag(self.data_dir, "sqlite")
 
-    def report(
-        self, found: Survey, staged: Staged, merged: dict[str, MergeResult], problems: list[str]
-    ) -> MigrationReport:
+    def report(self, found: Survey, staged: Staged, published: Published, problems: list[str]) -> MigrationReport:
+        merged = published.merged
         parts = [part for source in found.work.known for part in known_reports(found, source)]
         for source in staged.loaded:
             parts += workspace_reports(source, merged.get(source.source.name), found.paths)
-        conflicts = conflict_messages(merged)
+        conflicts = conflict_messages(merged) + published.late.errors()
         workspaces = by_workspace(parts)
         return MigrationReport(
             status="completed_with_problems" if problems or conflicts else "completed",
@@ -297,7 +296,7 @@ class Run:
             backup_path=None if staged.saved.folder is None else os.fspath(staged.saved.folder),
             duration_ms=self.stopwatch.elapsed,
             errors=tuple(problems + conflicts),
-            warnings=(*found.warnings, *changed_meanwhile(staged.loaded)),
+            warnings=(*found.warnings, *published.late.warnings(), *changed_meanwhile(staged.loaded)),
             stages=self.stopwatch.stages,
         )
 

@@ -16,13 +16,12 @@ from typing import Any
 from migrator import durable
 from migrator.data_dir import DataDir
 from migrator.database import queries
-from migrator.database.documents import StoredDocument, read_source, read_workspace
-from migrator.document import SequenceDigest, app_element, array_of, canonical
+from migrator.database.documents import StoredDocument, read_source, read_workspace, spelled
+from migrator.document import SequenceDigest, app_element, array_of
 from migrator.errors import MigratorError, RollbackFailed
 from migrator.migration.ledger import LedgerEntry, read_ledger
 from migrator.migration.leftovers import SCRATCH
 from migrator.migration.places import place_of_source, workspace_file_name
-from migrator.migration.readback import source_digest
 from migrator.migration.reading import valid_documents
 from migrator.migration.report import Listener, Progress
 from migrator.storage.journal import Journal
@@ -71,6 +70,7 @@ class WriteBack:
         sessions, those of other files as well, and nothing else: what is in quarantine would keep the JSON store from
         reading it
     :ivar warnings: what is worth knowing, each with what to do if anything
+    :ivar written: key and digest of each session that is in the files
     """
 
     def __init__(
@@ -90,6 +90,7 @@ class WriteBack:
         self.trial = trial
         self.known = {} if trial is None else trial.known_files()
         self.warnings: list[str] = []
+        self.written: list[tuple[str, bytes]] = []
         self.scratch = data_dir.output / f"{SCRATCH}{os.getpid()}"
         self._numbers = itertools.count()
 
@@ -166,9 +167,7 @@ class WriteBack:
         quarantined = connection.execute(queries.RESTORABLE_QUARANTINE, (entry.id,)).fetchall()
         if self.mirror:
             quarantined = []
-        unchanged = (
-            not more and len(quarantined) == entry.quarantined and source_digest(connection, entry.id) == entry.digest
-        )
+        unchanged = not more and len(quarantined) == entry.quarantined and self.digest_of(entry) == entry.digest
         if unchanged:
             written = self.original(entry, target)
             if written is not None:
@@ -183,6 +182,12 @@ class WriteBack:
         else:
             documents = read_source(connection, entry.id)
         return self.prepare_export(target, documents, quarantined, file_hash, path, replaceable=entry.sha256)
+
+    def digest_of(self, entry: LedgerEntry) -> str:
+        digest = SequenceDigest()
+        for stored in read_source(self.connection, entry.id):
+            self.written.append((stored.key, digest.add(spelled(stored))))
+        return digest.hexdigest()
 
     def original(self, entry: LedgerEntry, target: Path) -> Path | None:
         """A file with the bytes that were migrated: the one in its place, or a copy of the backup; else None."""
@@ -218,15 +223,15 @@ class WriteBack:
             nonlocal count
             for stored in documents:
                 count += 1
-                expected.add(canonical(stored.document))
+                self.written.append((stored.key, expected.add(spelled(stored))))
                 yield stored
 
         tails = [raw for _, raw, reason in quarantined if reason == "torn"]
         broken = [(position, raw) for position, raw, reason in quarantined if reason != "torn"]
         durable.write_new(written, array_of(_woven(counted(), broken)))
         found = SequenceDigest()
-        for _, _, spelled in valid_documents(written):
-            found.add(spelled)
+        for _, _, text in valid_documents(written):
+            found.add(text)
         if found.hexdigest() != expected.hexdigest():
             raise RollbackFailed(
                 f"What was written for {target} does not read back as what SQLite holds.",

@@ -22,6 +22,7 @@ from migrator.errors import (
     MigratorError,
     SessionAlreadyExists,
     SessionNotFound,
+    StaleStoreError,
     UsageError,
     ValidationError,
     WorkspaceNotFound,
@@ -41,7 +42,7 @@ _Read = Callable[[MirrorableStorage], list[WorktreeSession]]
 
 _ABSENT = (WorkspaceNotFound, SessionNotFound)
 # After these the first store is surely as it was; after any other error nobody knows.
-_REFUSALS = (ValidationError, SessionAlreadyExists, InstanceNotFound, *_ABSENT)
+_REFUSALS = (ValidationError, SessionAlreadyExists, InstanceNotFound, StaleStoreError, *_ABSENT)
 _TURN_TIMEOUT = 3.0  # seconds
 _UNCOUNTED = 100  # comparisons, at most, that a crash takes from the count
 

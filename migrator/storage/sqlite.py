@@ -29,7 +29,7 @@ from migrator.database.pool import ConnectionPool
 from migrator.database.search import read_summaries
 from migrator.database.upgrade import changing, holds_sessions_and_lacks_steps
 from migrator.document import ChatMessage, WorktreeSession
-from migrator.errors import MigratorError
+from migrator.errors import MigratorError, StaleStoreError
 from migrator.storage import timestamps
 from migrator.storage.arguments import (
     Place,
@@ -274,6 +274,7 @@ class SqliteStorage:
     def _writing(self, place: Place, action: str, *, create: bool = False) -> Iterator[tuple[sqlite3.Connection, int]]:
         """A connection in a write transaction, and the workspace's row id."""
         with self._pool.connection() as connection, transaction(connection, self._path, action):
+            _require_truth(connection, action)
             if not create and find_workspace(connection, place.hash) is None:
                 raise workspace_not_found(place)
             workspace_id = ensure_workspace(connection, place.hash, place.path)
@@ -291,6 +292,15 @@ class SqliteStorage:
             key = _key(connection, workspace_id, session_id)
             connection.execute(queries.SET_UPDATED_AT, (updated_at or timestamps.now(), key))
             yield connection, key
+
+
+def _require_truth(connection: sqlite3.Connection, action: str) -> None:
+    """Refuse to write what nobody would read: somebody may have gone back to the files since this store was opened."""
+    if connection.execute(queries.STATUS).fetchone() == ("rolled_back",):
+        raise StaleStoreError(
+            f"Cannot {action}: a rollback has made the JSON files the truth since this store was opened.",
+            hint="Open the store again: 'open_storage' finds the right one.",
+        )
 
 
 def _key(connection: sqlite3.Connection, workspace_id: int, session_id: str) -> str:

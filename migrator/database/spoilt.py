@@ -1,0 +1,100 @@
+"""Sessions that make no valid document any more, because somebody's SQL has written what no session may hold."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import NamedTuple
+
+from migrator.database import queries
+from migrator.database.columns import INSTANCE_COLUMNS, MESSAGE_COLUMNS, SESSION_COLUMNS
+from migrator.database.documents import StoredDocument, read_document, spelled
+from migrator.document import canonical
+from migrator.errors import Problem
+from migrator.validation import is_valid, problems
+
+# What reading raises where rescued data is no JSON, or is not of our making.
+UNREADABLE = (ValueError, KeyError, TypeError, AttributeError)
+
+
+class SpoiltSession(NamedTuple):
+    """A session that is there, and is no valid one.
+
+    :ivar raw: the document in its canonical form; or, where none can be made, its rows as a JSON object
+    :ivar problems: what is wrong with it
+    """
+
+    key: str
+    position: int | None
+    source_id: int | None
+    raw: bytes
+    problems: list[Problem]
+
+    def __str__(self) -> str:
+        return f"the session {self.key!r}: {'; '.join(map(str, self.problems))}"
+
+
+def read_carefully(connection: sqlite3.Connection, key: str) -> StoredDocument | SpoiltSession | None:
+    """What the rows of this primary key make, valid or not; None where there are none."""
+    try:
+        stored = read_document(connection, key)
+        if stored is None or is_valid(stored.document):
+            return stored
+        text, found = canonical(stored.document), problems(stored.document)
+    except (*UNREADABLE, sqlite3.OperationalError) as error:
+        if isinstance(error, sqlite3.OperationalError) and not is_undecodable(error):
+            raise
+        text, found = _rows(connection, key), [Problem("", f"rows that can't be read ({error})", "a session")]
+    position, source_id = connection.execute(queries.PLACE_OF_SESSION, (key,)).fetchone()
+    return SpoiltSession(key, position, source_id, text, found)
+
+
+def read_each_carefully(
+    connection: sqlite3.Connection, statement: str, number: int
+) -> Iterator[StoredDocument | SpoiltSession]:
+    """The same for each session whose key the statement finds for a number: slower than reading them all at once."""
+    for (key,) in connection.execute(statement, (number,)).fetchall():
+        found = read_carefully(connection, key)
+        if found is not None:
+            yield found
+
+
+def is_undecodable(error: sqlite3.Error) -> bool:
+    """Whether a column holds a text that is no UTF-8: all else is fine, and SQLite has no code of its own for it."""
+    return "Could not decode to UTF-8" in str(error)
+
+
+def text_of(found: StoredDocument | SpoiltSession) -> bytes:
+    """What there is of a session, to be kept or compared."""
+    return spelled(found) if isinstance(found, StoredDocument) else found.raw
+
+
+def _rows(connection: sqlite3.Connection, key: str) -> bytes:
+    """Every row of a session as JSON, in ASCII; bytes that are no UTF-8 as lone surrogates (PEP 383)."""
+    with _any_text(connection):
+        [session] = connection.execute(queries.SESSION_BY_KEY, (key,))
+        rows = {
+            "session": dict(zip(SESSION_COLUMNS, session, strict=True)),
+            "runtimes": [name for (name,) in connection.execute(queries.RUNTIMES_OF_SESSION, (key,))],
+            "instances": [
+                dict(zip(INSTANCE_COLUMNS, row, strict=True))
+                for row in connection.execute(queries.INSTANCES_OF_SESSION, (key,))
+            ],
+            "messages": [
+                dict(zip(MESSAGE_COLUMNS, row, strict=True))
+                for row in connection.execute(queries.MESSAGES_OF_SESSION, (key,))
+            ],
+        }
+    return json.dumps(rows, indent=2).encode()
+
+
+@contextmanager
+def _any_text(connection: sqlite3.Connection) -> Iterator[None]:
+    before = connection.text_factory
+    connection.text_factory = lambda raw: raw.decode("utf-8", "surrogateescape")
+    try:
+        yield
+    finally:
+        connection.text_factory = before

@@ -1,0 +1,153 @@
+"""What was written to SQLite after a rollback, when the JSON files were the truth: found, and brought in or set aside.
+
+An app that held the database open through the rollback may have written there with SQL of its own. A rollback records
+what went into the files, session by session, so that the next run can tell what is not as it was. A session that
+changed in SQLite alone is brought in; one that is another one in its file now as well goes to quarantine, and the file
+wins: it was the truth. So does what was deleted in SQLite: the files still have it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sqlite3
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from migrator.database import queries
+from migrator.database.documents import (
+    StoredDocument,
+    ensure_workspace,
+    insert_behind,
+    keys_of,
+    read_document,
+    replace_document,
+    spelled,
+)
+from migrator.database.spoilt import SpoiltSession, read_carefully, text_of
+from migrator.document import Reading, canonical
+from migrator.errors import Problem, TransactionError
+from migrator.json_array import Element, quickly_parsed
+from migrator.migration.load import quarantine_row
+from migrator.migration.reading import Rejected, parse_session
+
+_CHANGED_TWICE = Problem("", "a change in SQLite after a rollback and another one in the file", "a change in the file")
+
+
+@dataclass(frozen=True)
+class LateWrites:
+    """What was found of sessions written to SQLite after a rollback.
+
+    :ivar taken: how many were brought in
+    :ivar held: how many are in quarantine
+    :ivar deleted: how many are gone from SQLite and still in their files
+    """
+
+    taken: int = 0
+    held: int = 0
+    deleted: int = 0
+
+    def warnings(self) -> list[str]:
+        """What is worth knowing and needs nobody."""
+        found = []
+        if self.taken:
+            found.append(f"{self.taken} session(s) that were written to SQLite after the rollback were brought in.")
+        if self.deleted:
+            found.append(
+                f"{self.deleted} session(s) that were deleted in SQLite after the rollback stay: the files were the "
+                "truth then."
+            )
+        return found
+
+    def errors(self) -> list[str]:
+        """What the user should read."""
+        if not self.held:
+            return []
+        held = (
+            f"{self.held} session(s) were written to SQLite after the rollback, and their files, which were the truth, "
+            "say otherwise, or they are no valid sessions: the files' versions stay, the others are in quarantine "
+            "('migrator quarantine list')."
+        )
+        return [held]
+
+
+class _Late(NamedTuple):
+    """A session that was set aside: its row in quarantine, and what it was when the rollback wrote it."""
+
+    row_id: int
+    base: bytes | None
+    workspace_hash: str | None
+    path: str | None
+
+
+class LateWriteSearch:
+    """Two steps around emptying the tables, within the caller's transaction."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        self._late: list[_Late] = []
+        self._deleted = 0
+
+    def set_aside(self) -> None:
+        """Copy every session that is not what the rollback wrote to quarantine, where it outlives what comes next."""
+        found = self._connection.execute(queries.SESSIONS_AFTER_ROLLBACK).fetchall()
+        for key, base, workspace_hash, path in found:
+            session = read_carefully(self._connection, key)
+            if session is None or hashlib.sha256(text_of(session)).digest() == base:
+                continue
+            problems = session.problems if isinstance(session, SpoiltSession) else [_CHANGED_TWICE]
+            rejected = Rejected("conflict", text_of(session), problems)
+            row = quarantine_row(None, workspace_hash, session.position or 0, rejected)
+            row_id = self._connection.execute(queries.INSERT_QUARANTINE, row).lastrowid
+            self._late.append(_Late(row_id or 0, base, workspace_hash, path))
+        self._deleted = self._connection.execute(queries.DELETED_AFTER_ROLLBACK).fetchone()[0]
+
+    def bring_in(self) -> LateWrites:
+        """Now that the files' sessions are there: take those out of quarantine that nothing speaks against.
+
+        :raises TransactionError: one does not read back as it was
+        """
+        taken = held = 0
+        for late in self._late:
+            row = self._connection.execute(queries.QUARANTINED_TEXTS, (late.row_id,)).fetchone()
+            raw = row[0].encode()
+            parsed = parse_session(Element(0, 0, raw, quickly_parsed(raw)))
+            if isinstance(parsed, Rejected):
+                self._connection.execute(queries.CALL_QUARANTINED, (parsed.reason, late.row_id))
+                held += 1
+            elif late.workspace_hash is None:
+                held += 1
+            else:
+                done = self._settle(late, late.workspace_hash, parsed)
+                taken += done == "taken"
+                held += done == "held"
+                if done != "held":
+                    self._connection.execute(queries.DELETE_QUARANTINE, (late.row_id,))
+        return LateWrites(taken, held, self._deleted)
+
+    def _settle(self, late: _Late, workspace_hash: str, parsed: Reading) -> str:
+        document = parsed.value
+        workspace_id = ensure_workspace(self._connection, workspace_hash, late.path)
+        named = keys_of(self._connection, workspace_id, document["id"])
+        stored = [read_document(self._connection, key) for key in named]
+        keys = {_digest(found): found.key for found in stored if found is not None}
+        ours = hashlib.sha256(parsed.canonical or canonical(document)).digest()
+        if ours in keys:
+            return "known"
+        if late.base is not None and late.base in keys:
+            key = keys[late.base]
+            replace_document(self._connection, key, document)
+        elif late.base is None and not keys:
+            key = insert_behind(self._connection, document, workspace_id=workspace_id, workspace_hash=workspace_hash)
+        else:
+            return "held"
+        written = read_document(self._connection, key)
+        if written is None or _digest(written) != ours:
+            raise TransactionError(
+                f"The session {document['id']!r}, written to SQLite after the rollback, does not read back as it was.",
+                hint="Nothing was changed. Please report this as a bug, with the output of 'migrator doctor'.",
+            )
+        return "taken"
+
+
+def _digest(stored: StoredDocument) -> bytes:
+    return hashlib.sha256(spelled(stored)).digest()
