@@ -16,6 +16,7 @@ from typing import BinaryIO, NamedTuple
 from migrator.json_array import Element
 
 CHUNK = 1 << 20
+FARTHEST = 1 << 26  # bytes in which to look for the end of a session
 _START = b"[\n  {"
 _END = b"\n  }\n]"
 _CUT = b"\n  },\n  {"
@@ -105,6 +106,9 @@ def elements(file: BinaryIO, within: Extent) -> Iterator[Element]:
             begin = searched = cut + _AHEAD
             continue
         rest = buffer[begin:]
+        if len(rest) > FARTHEST:  # not to be held in memory for a guess
+            yield Element(position, offset, rest[:1], None)  # which parses as nothing
+            return
         # The window grows by its own size, so that a long session costs linear time.
         chunk = file.read(min(left, max(CHUNK, len(rest))))
         if not chunk:

@@ -17,6 +17,7 @@ import orjson
 from migrator.errors import SourceFileError, TornFileError
 
 CHUNK = 1 << 20
+FARTHEST = 1 << 26  # bytes in which to look for the end of a session by a guess
 _BOM = b"\xef\xbb\xbf"
 _PRETTY_START = b'{\n    "'
 _PRETTY_CUT = b"\n  },\n  {"
@@ -74,6 +75,7 @@ class _Reader:
         self.start = 0  # where in the file the buffer begins
         self.ended = False
         self.guessing = True  # that the file is as the app writes it
+        self.refused = 0  # the cut, counted from the start of the file, before which a guess has failed already
 
     def more(self) -> bool:
         """Read on; the window grows by its own size, so that long elements cost linear time."""
@@ -157,6 +159,7 @@ class _Reader:
             value = quickly_parsed(raw)
             if value is not None:
                 return self._take(index, raw, value)
+            self.refused = self.start + pretty  # once for each cut: else a file could make it quadratic
         end = self._scanned_end(index)
         raw = self.buffer[self.position : end]
         return self._take(index, raw, quickly_parsed(raw))
@@ -170,7 +173,8 @@ class _Reader:
         """Where the element ends if the file is as the app writes it; a guess that parsing has to confirm."""
         while len(self.buffer) - self.position < len(_PRETTY_START) and self.more():
             pass
-        if not self.guessing or not self.buffer.startswith(_PRETTY_START, self.position):
+        guessing = self.guessing and self.start + self.position >= self.refused
+        if not guessing or not self.buffer.startswith(_PRETTY_START, self.position):
             return None  # without reading to the end of the file for a cut that is not there
         searched = self.position
         while True:
@@ -182,6 +186,9 @@ class _Reader:
                 last = self.buffer.rfind(_PRETTY_END, self.position)
                 return last + 4 if last >= 0 else None
             behind = len(self.buffer) - self.position
+            if behind > FARTHEST:
+                self.guessing = False  # whatever it is, it shall not be held in memory for a guess
+                return None
             self.more()
             searched = self.position + max(0, behind - len(_PRETTY_CUT))
 

@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from decimal import Decimal
 from functools import cache
+from itertools import islice
 from typing import TYPE_CHECKING, Any, cast
 
 from migrator.document import SESSION_MEMBERS
@@ -28,6 +29,7 @@ _SESSION_NUMBERS = tuple(name for name in SESSION_MEMBERS if name.startswith("to
 )
 _INSTANCE_NUMBERS = ("instanceId", "filesChanged", "linesAdded", "linesDeleted")
 _SHOWN = 60
+_MOST_PROBLEMS = 500
 _LONGEST_INTEGER = 13_000  # bits; Python spells out integers of up to 4,300 digits
 
 
@@ -88,9 +90,18 @@ def _has_fractional_integer(session: Any) -> bool:
 
 
 def problems(document: Any) -> list[Problem]:
-    """Every reason why a JSON value is not a session, in document order; empty for a valid one."""
-    errors = sorted(_reference().iter_errors(document), key=lambda error: _place(document, error.absolute_path))
-    return [_explain(error) for error in errors]
+    """The reasons why a JSON value is not a session, in document order, the first few hundred; empty for a valid one.
+
+    An array of a million empty objects has six million: listed, they would take a hundred times its memory.
+    """
+    if not isinstance(document, dict):
+        return [Problem("", shown(document), "object")]  # of which a file may hold a million, without a long look
+    found = list(islice(_reference().iter_errors(document), _MOST_PROBLEMS + 1))
+    errors = sorted(found[:_MOST_PROBLEMS], key=lambda error: _place(document, error.absolute_path))
+    listed = [_explain(error) for error in errors]
+    if len(found) > len(errors):
+        listed.append(Problem("", f"more than {_MOST_PROBLEMS} problems", "none; these are the first that were found"))
+    return listed
 
 
 def _place(document: Any, path: Iterable[str | int]) -> list[int]:

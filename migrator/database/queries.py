@@ -362,6 +362,7 @@ QUARANTINE_ROWS_OF_SOURCE = f"""
     SELECT {", ".join(QUARANTINE_COLUMNS)} FROM quarantine WHERE source_id = ? ORDER BY position, id
 """
 QUARANTINED_AT = "SELECT raw, reason FROM quarantine WHERE source_id = ? AND position = ?"
+QUARANTINED_FROM = "SELECT position, raw, reason FROM quarantine WHERE source_id = ? AND position >= ? ORDER BY id"
 QUARANTINE_OF_SOURCE = "SELECT id, raw, reason FROM quarantine WHERE source_id = ? ORDER BY position, id"
 BORN_IN_SQLITE = """
     SELECT 1 FROM sessions s JOIN workspaces w ON w.id = s.workspace_id

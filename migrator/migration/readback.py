@@ -18,7 +18,7 @@ from migrator.document import Reading, SequenceDigest, canonical, unknown_member
 from migrator.errors import TornFileError, os_errors, sqlite_errors
 from migrator.exact_json import MAX_DEPTH, nested_deeper
 from migrator.json_array import Element, quickly_parsed, read_array
-from migrator.migration.reading import parse_session, text_or_bytes
+from migrator.migration.reading import is_session, parse_session, text_or_bytes
 
 
 class ReadBack(NamedTuple):
@@ -141,6 +141,7 @@ class Comparison:
 
     def _compare(self, task: CompareTask, elements: Iterable[Element], stored: Iterator[StoredDocument]) -> ReadBack:
         digests = bytearray()
+        held = _Quarantine(self._connection, task.source_id)
         following = next(stored, None)
         for element in elements:
             place = f"the session at index {element.position}"
@@ -148,7 +149,7 @@ class Comparison:
             if following is not None and text is not None and self._is_same(task, following, text, element):
                 digests += hashlib.sha256(text).digest()
                 following = next(stored, None)
-            elif not self._is_quarantined(task, element):
+            elif not self._is_quarantined(task, element, held):
                 return ReadBack(bytes(digests), f"{place} differs" if following else f"{place} is missing")
             self._seen(task.name, len(element.raw))
         if following is not None:
@@ -164,14 +165,36 @@ class Comparison:
         parsed = parse_session(_with_value(element))
         return isinstance(parsed, Reading) and (parsed.canonical or canonical(parsed.value)) == text
 
-    def _is_quarantined(self, task: CompareTask, element: Element) -> bool:
+    @staticmethod
+    def _is_quarantined(task: CompareTask, element: Element, held: _Quarantine) -> bool:
         """Whether the element is no session, and lies in quarantine as it is."""
-        row = self._connection.execute(
-            queries.QUARANTINED_AT, (task.source_id, task.first + element.position)
-        ).fetchone()
-        if row is None or row[0] != text_or_bytes(element.raw):
+        found = held.at(task.first + element.position)
+        if found is None or found[0] != text_or_bytes(element.raw):
             return False
-        return row[1] == "torn" or not isinstance(parse_session(_with_value(element)), Reading)
+        return found[1] == "torn" or not is_session(_with_value(element))
+
+
+class _Quarantine:
+    """What lies in quarantine of a source, asked for position by position: a file may hold nothing else, a million."""
+
+    def __init__(self, connection: sqlite3.Connection, source_id: int) -> None:
+        self._connection = connection
+        self._source_id = source_id
+        self._rows: Iterator[tuple[int, str | bytes, str]] | None = None
+
+    def at(self, position: int) -> tuple[str | bytes, str] | None:
+        """The raw text and the reason of what stood at a position; None where nothing is."""
+        if self._rows is None:
+            self._rows = self._connection.execute(queries.QUARANTINED_FROM, (self._source_id, position))
+        for found, raw, reason in self._rows:
+            if found == position:
+                return raw, reason
+            if found > position:
+                break
+        row: tuple[str | bytes, str] | None = self._connection.execute(  # they stand in another order
+            queries.QUARANTINED_AT, (self._source_id, position)
+        ).fetchone()
+        return row
 
 
 def _side_by_side(tasks: Sequence[CompareTask]) -> Iterator[list[CompareTask]]:

@@ -47,14 +47,15 @@ def rejected_texts(path: Path) -> Iterator[str | bytes]:
     with os_errors("read", path), open(path, "rb") as file:
         try:
             for element in read_array(file):
-                if not _is_session(element):
+                if not is_session(element):
                     yield text_or_bytes(element.raw)
         except TornFileError as torn:
             file.seek(torn.offset)
             yield text_or_bytes(file.read())
 
 
-def _is_session(element: Element) -> bool:
+def is_session(element: Element) -> bool:
+    """Whether an element holds a valid session, with no word about why not."""
     try:
         return is_valid(read_element(element.raw, element.value).value)
     except Unreadable:
