@@ -99,12 +99,21 @@ class TornFileError(SourceFileError):
 
     :ivar whole: how many whole elements precede the tear
     :ivar offset: the first byte, counted from 0, that belongs to no whole element
+    :ivar found: what stands there, as a part of a sentence
     """
 
-    def __init__(self, message: str, *, whole: int, offset: int, hint: str | None = None) -> None:
+    def __init__(
+        self, message: str, *, whole: int, offset: int, found: str = "a tear", hint: str | None = None
+    ) -> None:
         super().__init__(message, hint=hint)
         self.whole = whole
         self.offset = offset
+        self.found = found
+
+    def as_problem(self) -> Problem:
+        """The tear as what is wrong with what begins there."""
+        before = "1 whole session" if self.whole == 1 else f"{self.whole} whole sessions"
+        return Problem("", f"{self.found}, at byte {self.offset}, behind {before}", "the rest of the array")
 
 
 class StaleStoreError(MigratorError):
@@ -191,8 +200,11 @@ _UNUSABLE = {
     sqlite3.SQLITE_BUSY: "Another program keeps it locked: close the other program, or try again in a moment.",
     sqlite3.SQLITE_LOCKED: "Another connection keeps it locked: try again in a moment.",
     sqlite3.SQLITE_CANTOPEN: "Check that its folder exists and that you may write there.",
-    sqlite3.SQLITE_NOTADB: "It is not an SQLite database: move it away, then run 'migrator migrate' again.",
-    sqlite3.SQLITE_CORRUPT: "It is damaged: keep a copy, then run 'migrator verify' to see what is broken.",
+    sqlite3.SQLITE_NOTADB: "It is not an SQLite database. If it was one, the JSON files are only as new as the last "
+    "migration: 'migrator backups list' shows whether there are copies of it, and 'migrator doctor' which is the "
+    "newest. If it never was, move it away and run 'migrator migrate' again.",
+    sqlite3.SQLITE_CORRUPT: "It is damaged: keep a copy of it. 'migrator verify' tells what is broken, 'migrator "
+    "backups list' whether there are earlier copies; the JSON files are only as new as the last migration.",
     sqlite3.SQLITE_READONLY: "It cannot be written: check its permissions and those of its folder.",
     sqlite3.SQLITE_PERM: "Check its permissions and those of its folder.",
     sqlite3.SQLITE_FULL: "The disk is full: free some space and try again.",

@@ -247,6 +247,7 @@ class _Reader:
             f"it is torn: {what}, at byte {offset}; {sessions} it.",
             whole=whole,
             offset=offset,
+            found=what,
             hint="'migrator migrate --salvage' takes what is whole and keeps the rest in quarantine.",
         )
 

@@ -31,15 +31,12 @@ def backend_command(resolve: Callable[[], DataDir], target: Backend | None, prog
     migrator backend json    go back to the JSON files, with everything (a rollback)
     """
     from migrator.cli.progress import showing
-    from migrator.migration.backend import show_backend, switch_backend, trial_verdict
+    from migrator.migration.backend import show_backend, switch_backend
 
     data_dir = resolve()
     if target is None:
         report = show_backend(data_dir)
     else:
-        before = show_backend(data_dir)
-        if before.backend == "hybrid" and target != "hybrid":
-            say(trial_verdict(before.trial), error=True)  # before anything is switched
         with showing(progress) as listener:
             report = switch_backend(data_dir, target, listener)
     if as_json:

@@ -96,7 +96,11 @@ def restore_command(resolve: Resolve, name: str, overwrite_newer_work: bool, as_
 @click.option("--json", "as_json", is_flag=True, help="Print what was removed as one JSON object.")
 @click.pass_obj
 def prune_command(resolve: Resolve, keep: int, dry_run: bool, as_json: bool) -> int:
-    """Remove backups, but for the newest N and those that are still needed."""
+    """Remove backups, but for the newest N and those that are still needed.
+
+    What the database compares changed files with stays, whatever N is. So do versions of sessions that somebody decided
+    against in quarantine, and folders whose manifest can't be read; these don't count.
+    """
     from migrator.migration.prune import prune_backups
 
     report = prune_backups(resolve(), keep, dry_run=dry_run)

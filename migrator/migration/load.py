@@ -15,7 +15,7 @@ from migrator.as_written import Extent
 from migrator.database.columns import QUARANTINE_COLUMNS
 from migrator.database.rows import derived_key, plain_instance_rows, plain_messages, plain_of_values, to_rows
 from migrator.document import SESSION_MEMBERS, Reading, WorktreeSession
-from migrator.errors import Problem, SourceFileError, TornFileError, os_errors
+from migrator.errors import SourceFileError, TornFileError, os_errors
 from migrator.exact_json import to_json
 from migrator.json_array import quickly_parsed, read_array
 from migrator.migration.discover import Source
@@ -281,8 +281,7 @@ class Loader:
             file.seek(torn.offset)
             tail = file.read()
         loaded.salvaged = True
-        problem = Problem("", torn.message, "the rest of the array")
-        self._quarantine(loaded, Rejected("torn", tail, [problem]), torn.whole)
+        self._quarantine(loaded, Rejected("torn", tail, [torn.as_problem()]), torn.whole)
 
 
 def _is_blank(copy: str) -> bool:

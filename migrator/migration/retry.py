@@ -27,6 +27,7 @@ from migrator.errors import (
     Problem,
     SourceFileError,
     StaleStoreError,
+    TornFileError,
     TransactionError,
     UsageError,
     os_errors,
@@ -288,8 +289,11 @@ def _read_edited(path: Path) -> list[WorktreeSession] | list[Problem]:
                     problems.append(found._replace(pointer=f"/{element.position}{found.pointer}"))
                 else:
                     documents.append(found)
+    except TornFileError as error:
+        problems.append(error.as_problem())
     except SourceFileError as error:
-        problems.append(Problem("", error.message.removesuffix("."), "a session, or an array of sessions"))
+        reason = error.message.removesuffix(".")
+        problems.append(Problem("", f"no array ({reason})", "a session, or an array of sessions"))
     if not documents and not problems:
         problems.append(Problem("", "an empty array", "a session, or an array of sessions"))
     return problems or documents

@@ -14,6 +14,7 @@ import pytest
 
 from migrator._version import __version__
 from migrator.cli import app
+from migrator.database import schema
 from tests.command_line import Migrator
 from tests.scene import CHECKOUT, Scene, chat, copy_fixture, start
 
@@ -199,7 +200,7 @@ def test_status_for_programs_before_and_after(scene: Scene, migrator: Migrator) 
     after = migrator("--data-dir", scene.root, "status", "--json").json
     names = ("authority", "backend", "migration_status", "schema_version", "needs_migration")
     assert [before[name] for name in names] == ["json", "json", None, 0, True]
-    assert [after[name] for name in names] == ["sqlite", "sqlite", "completed", 3, False]
+    assert [after[name] for name in names] == ["sqlite", "sqlite", "completed", schema.latest_version(), False]
     assert [(w["path"], w["state"], w["sessions"]) for w in after["workspaces"]] == [(WORKSPACE, "migrated", 1)]
 
 
@@ -447,3 +448,26 @@ def test_a_database_elsewhere_is_found_without_being_named_again(
     assert (status["authority"], status["database"]) == ("sqlite", str(elsewhere))
     assert migrator("--data-dir", scene.root, "rollback").code == 0
     assert migrator("--data-dir", scene.root, "status", "--json").json["database"] == str(elsewhere)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["migrate", "--json", "--no"],
+        ["backups", "verify", "--json", "--no"],
+        ["quarantine", "show", "--json"],
+    ],
+)
+def test_wrong_usage_is_an_object_for_programs_too(scene, migrator, words):
+    outcome = migrator("--data-dir", scene.root, *words)
+    assert outcome.code == 2
+    assert (outcome.json["status"], outcome.json["exit_code"]) == ("failed", 2)
+    assert outcome.json["errors"][0] in outcome.err
+
+
+def test_a_database_that_is_none_is_told_with_what_may_be_left_of_it(scene, migrator):
+    scene.database.write_bytes(b"garbage" * 1000)
+    outcome = migrator("--data-dir", scene.root, "status")
+    assert outcome.code == 1
+    assert "'migrator backups list'" in outcome.err
+    assert "only as new as the last migration" in outcome.err

@@ -198,6 +198,19 @@ def test_an_edited_file_that_is_no_session_is_refused_with_the_reason(one_broken
     assert ids(one_broken) == ["a", "c"]
 
 
+@pytest.mark.parametrize(
+    ("content", "found"),
+    [
+        (b"[{}", "found the end of the file where ',' or ']' belongs, at byte 3, behind 1 whole session, expected"),
+        (b"[\0", "found no array (it is not UTF-8"),
+    ],
+)
+def test_what_is_wrong_with_an_edited_array_reads_as_a_sentence(one_broken, run, tmp_path, content, found):
+    edited = tmp_path / "new.json"
+    edited.write_bytes(content)
+    assert found in run("quarantine", "retry", "1", "--edited", edited).out
+
+
 def test_an_edited_file_may_begin_with_a_byte_order_mark(one_broken, run, tmp_path):
     edited = tmp_path / "new.json"
     edited.write_text(f"\ufeff\n{json.dumps(chat('b'))}\n", encoding="utf-8")

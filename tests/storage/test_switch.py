@@ -414,6 +414,7 @@ def trial_over(scene: Scene, migrator: Migrator) -> str:
     """What is said of the trial when it ends."""
     outcome = migrator("--data-dir", scene.root, "backend", "sqlite", "--json")
     assert outcome.code == 0
+    assert "trial" not in outcome.err  # it is said once
     return " ".join(outcome.json["notes"])
 
 
