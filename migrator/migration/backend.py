@@ -17,7 +17,7 @@ from migrator.migration.mirror import merge_files, write_mirrors
 from migrator.migration.report import Listener, ignore_progress
 from migrator.migration.rollback import run_rollback
 from migrator.migration.run import run_migration
-from migrator.storage.flag import Backend, read_flag, write_flag
+from migrator.storage.flag import Backend, lost_truth, read_flag, write_flag
 from migrator.storage.hybrid import TrialStats, read_trial
 from migrator.storage.switch import effective_backend
 
@@ -74,7 +74,12 @@ def switch_backend(data_dir: DataDir, target: Backend, listener: Listener = igno
             with exclusive(data_dir):  # which clears away what a switch left that was killed
                 pass
         return before
-    if target == "json":
+    lost = lost_truth(data_dir, state_of(data_dir.database))
+    if target == "json" and lost is not None:
+        notes.append(f"{lost} The JSON files are the truth now, as old as they are.")
+        with exclusive(data_dir):
+            write_flag(data_dir, "json")
+    elif target == "json":
         report = run_rollback(data_dir, listener=listener)
         notes += report.warnings
         problems += report.problems

@@ -20,7 +20,7 @@ from migrator.migration.status import StatusReport, status_of
 from migrator.migration.surroundings import strangers, too_open, wrong_flag
 from migrator.migration.survey import survey
 from migrator.processes import described
-from migrator.storage.flag import read_flag
+from migrator.storage.flag import lost_truth
 
 _PATIENCE = 1.0  # seconds: an app that writes lets go of the database long before
 
@@ -33,7 +33,7 @@ def database(data_dir: DataDir) -> Iterator[Finding]:
     except ConnectionFailed as error:
         yield _unusable(data_dir, error)
         return
-    if is_gone(data_dir, state):
+    if lost_truth(data_dir, state) is not None:
         yield _gone(data_dir)
         return
     if not path.exists():
@@ -49,14 +49,6 @@ def database(data_dir: DataDir) -> Iterator[Finding]:
         behind = f"Version {state.schema_version}; this migrator works with {known}."
         yield Finding(level, "schema", behind, "migrator schema apply")
     yield from _users(data_dir)
-
-
-def is_gone(data_dir: DataDir, state: State) -> bool:
-    """Whether storage.json points at a database that is not there any more, or one that was never migrated into.
-
-    A flip that was interrupted never looks like that: the flag is written after what it points at.
-    """
-    return read_flag(data_dir.flag) in ("sqlite", "hybrid") and state.status not in ("completed", "rolled_back")
 
 
 def _gone(data_dir: DataDir) -> Finding:
@@ -128,7 +120,7 @@ def _users(data_dir: DataDir) -> Iterator[Finding]:
 def around(data_dir: DataDir) -> Iterator[Finding]:
     """What points at the database, and what lies beside it."""
     state = _state_or_none(data_dir)
-    if state is not None and not is_gone(data_dir, state):
+    if state is not None and lost_truth(data_dir, state) is None:
         backend = wrong_flag(data_dir, state)
         if backend is not None:
             yield Finding(
@@ -196,7 +188,7 @@ def _looks_whole(copy: os.PathLike[str], size: int) -> bool:
 def work(data_dir: DataDir) -> Iterator[Finding]:
     """What is left to do, and what waits for a decision."""
     state = _state_or_none(data_dir)
-    if state is None or is_gone(data_dir, state):
+    if state is None or lost_truth(data_dir, state) is not None:
         return
     status = status_of(data_dir)
     for warning in status.warnings:

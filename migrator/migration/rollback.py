@@ -24,7 +24,7 @@ from migrator.migration.rehearsal import rehearsal
 from migrator.migration.report import Listener, ignore_progress
 from migrator.migration.run import Run
 from migrator.migration.write_back import RestoredFile, WriteBack
-from migrator.storage.flag import require_no_other_truth, write_flag
+from migrator.storage.flag import require_no_other_truth, require_truth, write_flag
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ def run_rollback(data_dir: DataDir, *, dry_run: bool = False, listener: Listener
     require_no_other_truth(data_dir)
     with exclusive(data_dir, keep=not dry_run):
         try:
-            state_of(data_dir.database)  # one that is newer than this program is an error of its own
+            require_truth(data_dir, state_of(data_dir.database))  # one that is newer than us is an error of its own
         except ConnectionFailed as error:
             places = f"The backups lie in {data_dir.backups}; 'migrator backups list' lists them."
             raise RollbackFailed(f"The rollback failed: {error}", hint=places) from error

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from migrator import durable
 from migrator.data_dir import DataDir
+from migrator.database.state import state_of
 from migrator.errors import MigrationFailed, MigratorError
 from migrator.migration import ledger
 from migrator.migration.discover import Source
@@ -37,7 +38,7 @@ from migrator.migration.report import (
 from migrator.migration.stopwatch import Stopwatch
 from migrator.migration.survey import Survey, survey
 from migrator.migration.upkeep import mark, name_workspaces, remember_times
-from migrator.storage.flag import read_flag, require_no_other_truth, write_flag
+from migrator.storage.flag import read_flag, require_no_other_truth, require_truth, write_flag
 
 if TYPE_CHECKING:
     from migrator.migration.backup import BackingUp, Backup
@@ -64,6 +65,7 @@ def run_migration(
     :param workspaces: paths of workspaces, where they can't be told from the files
     :param listener: told about progress
     :raises MigrationLocked: another migrator is at work here
+    :raises StaleStoreError: the database that holds the truth is another one, or gone
     :raises MigratorError: the run failed, and nothing was changed
     """
     require_no_other_truth(data_dir)
@@ -75,6 +77,7 @@ def run_migration(
     with exclusive(data_dir, keep=not dry_run):
         if not dry_run:
             return Run(data_dir, strict=strict, salvage=salvage, named=named, listener=listener).run()
+        require_truth(data_dir, state_of(data_dir.database))
         with rehearsal(data_dir) as scratch:
             rehearsed = Run(scratch, strict=strict, salvage=salvage, named=named, listener=listener).run()
         return _as_rehearsal(rehearsed, data_dir)
@@ -126,7 +129,9 @@ class Run:
         return report
 
     def survey(self) -> Survey:
-        return survey(self.data_dir, named=self.named, salvage=self.salvage, prove_paths=True)
+        found = survey(self.data_dir, named=self.named, salvage=self.salvage, prove_paths=True)
+        require_truth(self.data_dir, found.state)
+        return found
 
     def mend_trial(self, found: Survey) -> bool:
         """What the files of a trial lack is no change that somebody made in them: put it there first."""
@@ -140,6 +145,7 @@ class Run:
             return None
         with self.stage("discover"):
             found = survey(self.data_dir, named=self.named, salvage=self.salvage)
+            require_truth(self.data_dir, found.state)
         busy = found.work.pending or found.work.moved or in_sight(self.data_dir) or found.unnamed
         if busy or (found.state.authority == "sqlite" and read_flag(self.data_dir.flag) not in ("sqlite", "hybrid")):
             return None

@@ -12,7 +12,7 @@ from migrator.database.connection import connect
 from migrator.errors import sqlite_errors
 from migrator.migration.discover import Source
 from migrator.migration.survey import Survey, survey
-from migrator.storage.flag import read_flag
+from migrator.storage.flag import WHERE_TRUTH_IS_LOST, lost_truth, read_flag
 from migrator.storage.switch import effective_backend
 from migrator.workspace import hash_of_text, placeholder, workspace_hash
 
@@ -67,7 +67,8 @@ class StatusReport:
 def has_work(data_dir: DataDir) -> bool:
     """Whether ``migrate`` has to be run: a file is new or changed.
 
-    Not after a rollback, when the user has chosen JSON; nor while both stores run, when we write the files ourselves.
+    Not after a rollback, when the user has chosen JSON; nor while both stores run, when we write the files ourselves;
+    nor where the database is gone that held the truth, so that the files are old.
     """
     return _needs_migration(data_dir, survey(data_dir))
 
@@ -75,7 +76,7 @@ def has_work(data_dir: DataDir) -> bool:
 def _needs_migration(data_dir: DataDir, found: Survey) -> bool:
     if found.state.status == "rolled_back" or read_flag(data_dir.flag) == "hybrid":
         return False
-    return bool(found.work.pending)
+    return bool(found.work.pending) and lost_truth(data_dir, found.state) is None
 
 
 def status_of(data_dir: DataDir) -> StatusReport:
@@ -98,6 +99,7 @@ def status_of(data_dir: DataDir) -> StatusReport:
             state = "failed" if entry.status == "failed" else known.state
             states[file_hash] = replace(known, state=state, error=entry.error)
     backend = effective_backend(data_dir, found.state.authority)
+    lost = lost_truth(data_dir, found.state)
     # While both stores run, the files that were migrated are written by ourselves.
     pending = [s for s in found.work.pending if backend != "hybrid" or s.name not in found.ledger]
     for source in pending:
@@ -115,7 +117,7 @@ def status_of(data_dir: DataDir) -> StatusReport:
         needs_migration=_needs_migration(data_dir, found),
         workspaces=tuple(states.values()),
         changed_files=tuple(source.name for source in pending),
-        warnings=tuple(found.warnings),
+        warnings=(*found.warnings, *([] if lost is None else [f"{lost} {WHERE_TRUTH_IS_LOST}"])),
     )
 
 

@@ -14,7 +14,7 @@ from migrator.migration.backups import NAME, backup_folders, names_in, read_mani
 from migrator.migration.leftovers import leftovers
 from migrator.migration.lock import lock_holder
 from migrator.private import is_open_to_others
-from migrator.storage.flag import Backend, read_flag
+from migrator.storage.flag import Backend, lost_truth, read_flag
 from migrator.storage.switch import effective_backend
 
 
@@ -69,6 +69,8 @@ def wrong_flag(data_dir: DataDir, state: State) -> Backend | None:
 
     Without a migration none is needed.
     """
+    if lost_truth(data_dir, state) is not None:
+        return None  # to point it at the JSON files is for the user to decide
     expected = effective_backend(data_dir, state.authority)
     found = read_flag(data_dir.flag)
     if found == expected or (state.authority == "json" and not os.path.lexists(data_dir.flag)):

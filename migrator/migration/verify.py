@@ -22,7 +22,7 @@ from migrator.migration.readback import orphans, source_digest
 from migrator.migration.reading import valid_documents
 from migrator.migration.report import Listener, Progress, ignore_progress
 from migrator.migration.surroundings import unlisted, what_is_amiss
-from migrator.storage.flag import read_flag
+from migrator.storage.flag import WHERE_TRUTH_IS_LOST, lost_truth, read_flag
 
 
 @dataclass(frozen=True)
@@ -77,6 +77,9 @@ def verify(data_dir: DataDir, listener: Listener = ignore_progress) -> VerifyRep
     """
     path = data_dir.database
     if not path.exists():
+        lost = lost_truth(data_dir, NO_DATABASE)
+        if lost is not None:
+            return VerifyReport("broken", str(path), 0, (), 0, (f"{lost} {WHERE_TRUTH_IS_LOST}",), ())
         notes = ["There is no database yet: run 'migrator migrate' first.", *what_is_amiss(data_dir, NO_DATABASE)]
         return VerifyReport("nothing_to_verify", str(path), 0, (), 0, (), tuple(notes))
     connection = connect(path, read_only=True)
@@ -100,6 +103,9 @@ class _Verification:
         path = self.data_dir.database
         state = read_state(self.connection, path)
         self.notes += what_is_amiss(self.data_dir, state)
+        lost = lost_truth(self.data_dir, state)
+        if lost is not None:
+            self.broken.append(f"{lost} {WHERE_TRUTH_IS_LOST}")
         self.broken += unlisted(self.data_dir)
         self.broken += integrity_problems(self.connection, path)
         if state.schema_version < schema.latest_version():

@@ -14,7 +14,8 @@ from typing import Any, Literal, get_args
 
 from migrator import durable
 from migrator.data_dir import DEFAULT_DATABASE, DataDir, place_in, recorded_database
-from migrator.database.state import state_of
+from migrator.database.schema import LEDGER_VERSION
+from migrator.database.state import State, state_of
 from migrator.errors import StaleStoreError
 
 Backend = Literal["json", "sqlite", "hybrid"]
@@ -62,6 +63,43 @@ def require_no_other_truth(places: DataDir) -> None:
             hint="Leave out --database (and unset $DATABASE_URL), or move that database there first. "
             "Nothing was changed.",
         )
+
+
+def require_truth(places: DataDir, state: State) -> None:
+    """Refuse to work with files that are old, where the database that they were migrated to is gone.
+
+    :raises StaleStoreError: storage.json says that SQLite holds the truth, and it is not there
+    """
+    lost = lost_truth(places, state)
+    if lost is not None:
+        raise StaleStoreError(lost, hint=WHERE_TRUTH_IS_LOST)
+
+
+WHERE_TRUTH_IS_LOST = (
+    "Put it back, or restore a copy of it: 'migrator backups list' shows what there is. If it is lost for good, "
+    "'migrator backend json' makes the JSON files the truth, as old as they are. Nothing was changed."
+)
+
+
+def lost_truth(places: DataDir, state: State) -> str | None:
+    """That the database is gone which storage.json says holds the truth; None where nothing is amiss.
+
+    The flag is written after the database: it never points at one that has not been migrated to.
+
+    :param state: of the database
+    """
+    backend = read_flag(places.root / places.flag.name)
+    if backend not in ("sqlite", "hybrid") or places.output != places.root:  # a rehearsal has a database of its own
+        return None
+    if state.schema_version >= LEDGER_VERSION:
+        return None
+    if places.database.exists():
+        gone = "what lies there now never was migrated to"
+    elif os.path.lexists(places.database):
+        gone = "there is only a link to nothing"
+    else:
+        gone = "it is not there"
+    return f"SQLite holds the truth, as {places.flag} says, but {places.database} is gone: {gone}."
 
 
 def _content(path: Path) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from migrator.database import queries
 from migrator.database.connection import connect
 from migrator.database.state import Authority, state_of
 from migrator.errors import StaleStoreError, StorageIOError, UsageError, sqlite_errors
-from migrator.storage.flag import BACKENDS, Backend, read_flag, write_flag
+from migrator.storage.flag import BACKENDS, WHERE_TRUTH_IS_LOST, Backend, lost_truth, read_flag, write_flag
 
 if TYPE_CHECKING:
     from migrator.storage.protocol import SessionStorage
@@ -46,12 +46,16 @@ def open_storage(
     :param cache_size: of SQLite, as in its PRAGMA
     :param mmap_size: of SQLite, in bytes
     :raises UsageError: there is no backend of that name
-    :raises StaleStoreError: the one that was asked for by name is not the authority
+    :raises StaleStoreError: the one that was asked for by name is not the authority, or that one is gone
     :raises ConnectionFailed: the database can't be opened
     :raises SchemaError: it is newer than this program
     """
     places = data_dir if isinstance(data_dir, DataDir) else resolve_data_dir(data_dir, database)
-    authority = state_of(places.database).authority
+    state = state_of(places.database)
+    authority = state.authority
+    lost = lost_truth(places, state)
+    if lost is not None and not read_only:
+        raise StaleStoreError(lost, hint=WHERE_TRUTH_IS_LOST)
     agreed = effective_backend(places, authority)
     wanted = _named(backend)
     if wanted is None:
@@ -65,7 +69,7 @@ def open_storage(
     if read_only:
         from migrator.storage.routed import ReadOnly
 
-        return ReadOnly(store, refusal or "it was opened for reading only.")
+        return ReadOnly(store, lost or refusal or "it was opened for reading only.")
     return store
 
 

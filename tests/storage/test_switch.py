@@ -15,6 +15,7 @@ from migrator import (
     StaleStoreError,
     StorageIOError,
     UsageError,
+    needs_migration,
     open_storage,
 )
 from migrator.storage.hybrid import HybridStorage
@@ -530,3 +531,87 @@ def test_the_copy_before_schema_steps_goes_to_the_data_directory_wherever_the_da
         assert tasks(store) == ["one"]
     assert not (elsewhere.root / "backups").exists()
     assert len(list((scene.root / "backups").glob("*-database-before-apply"))) == 1
+
+
+def lose(scene: Scene, how: str) -> None:
+    """The database that holds the truth is gone."""
+    for suffix in ("-wal", "-shm"):
+        scene.database.with_name(scene.database.name + suffix).unlink(missing_ok=True)
+    scene.database.rename(scene.root / "moved.db")
+    if how == "a link to nothing":
+        scene.database.symlink_to(scene.root / "nowhere.db")
+    elif how == "an empty file":
+        scene.database.touch()
+    elif how == "made anew by the app":
+        scene.app_opens_it().close()
+
+
+LOST = ["moved", "a link to nothing", "an empty file", "made anew by the app"]
+
+
+@pytest.mark.parametrize("how", LOST)
+@pytest.mark.parametrize("backend", ["sqlite", "hybrid"])
+def test_where_the_truth_is_gone_the_old_files_are_not_opened_in_its_place(
+    how: str, backend: str, migrated: Scene
+) -> None:
+    flag(migrated, backend)
+    lose(migrated, how)
+    before = migrated.listing()
+    for wanted in (None, "json", "sqlite"):
+        with pytest.raises(StaleStoreError, match=r"sessions\.db is gone.*migrator backend json"):
+            open_storage(migrated.root, wanted)
+    assert migrated.listing() == before
+
+
+def test_where_the_truth_is_gone_the_old_files_can_be_looked_at(migrated: Scene) -> None:
+    lose(migrated, "moved")
+    with open_storage(migrated.root, read_only=True) as store:
+        assert tasks(store) == ["one", "two"]
+        with pytest.raises(StaleStoreError, match="is gone"):
+            store.delete_session(ENGINE, "s-1")
+    assert migrated.flag() == "sqlite"
+
+
+@pytest.mark.parametrize("how", LOST)
+@pytest.mark.parametrize("command", [["migrate"], ["migrate", "--dry-run"], ["rollback"], ["backend", "hybrid"]])
+def test_where_the_truth_is_gone_nothing_is_made_of_the_old_files(
+    command: list[str], how: str, migrated: Scene, migrator: Migrator
+) -> None:
+    lose(migrated, how)
+    before = migrated.listing()
+    outcome = migrator("--data-dir", migrated.root, *command)
+    assert (outcome.code, "sessions.db is gone" in outcome.err) == (1, True)
+    assert migrated.listing() == before
+
+
+def test_where_the_truth_is_gone_everything_that_looks_tells_so(migrated: Scene, migrator: Migrator) -> None:
+    lose(migrated, "moved")
+    looked = {
+        command: migrator("--data-dir", migrated.root, *command.split())
+        for command in ("status", "verify", "verify --repair", "doctor")
+    }
+    assert {command: outcome.code for command, outcome in looked.items()} == {
+        "status": 0,
+        "verify": 1,
+        "verify --repair": 1,
+        "doctor": 3,
+    }
+    assert all(str(migrated.database) in outcome.out + outcome.err for outcome in looked.values())
+    assert not needs_migration(migrated.root)
+    assert migrated.flag() == "sqlite"
+
+
+def test_a_database_that_comes_back_is_the_truth_as_before(migrated: Scene) -> None:
+    lose(migrated, "moved")
+    (migrated.root / "moved.db").rename(migrated.database)
+    with open_storage(migrated.root) as store:
+        assert tasks(store) == ["one", "two"]
+
+
+def test_a_truth_that_is_lost_for_good_is_given_up_by_name(migrated: Scene, migrator: Migrator) -> None:
+    lose(migrated, "moved")
+    outcome = migrator("--data-dir", migrated.root, "backend", "json")
+    assert outcome.code == 0
+    assert "is gone" in outcome.out
+    assert kind(open_storage(migrated.root)) is JsonStorage
+    assert migrator("--data-dir", migrated.root, "migrate").code == 0
