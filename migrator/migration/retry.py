@@ -148,7 +148,7 @@ def _require_authority(connection: sqlite3.Connection, path: Path) -> None:
     if read_state(connection, path).authority != "sqlite":
         raise StaleStoreError(
             "The JSON files hold the truth, not SQLite: what is put into SQLite now would not be seen.",
-            hint="Mend the session in its JSON file ('migrator quarantine show' tells what is wrong with it), then run "
+            hint="Mend the session in its JSON file ('migrator quarantine list' tells what is wrong with it), then run "
             "'migrator migrate'.",
         )
 

@@ -69,8 +69,8 @@ def revert_step(data_dir: DataDir) -> SchemaChange:
                 raise SchemaError(
                     f"Undoing schema step {found} would lose {conflicts} conflicting version(s) of sessions, which no "
                     "file holds.",
-                    hint="'migrator quarantine retry' settles them; 'migrator quarantine export' takes them out. "
-                    "Nothing was changed.",
+                    hint="'migrator quarantine list' shows them; 'migrator quarantine export --to quarantined' writes "
+                    "them into files. Nothing was changed.",
                 )
             if holds and authority == "sqlite":
                 raise SchemaError(

@@ -1,27 +1,20 @@
 """The doctor names what is amiss with the command that mends it; the repair mends it, and nothing else."""
 
-import ast
 import json
 import os
 import random
-import re
-import shlex
 import shutil
 import sqlite3
 import stat
 import time
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
 
-import click
 import pytest
 
-import migrator as package
 from migrator import WorktreeSession, open_storage
-from migrator.cli.app import cli
 from migrator.data_dir import resolve_data_dir
 from migrator.migration.lock import exclusive
 from tests.command_line import Migrator, Outcome
@@ -384,45 +377,3 @@ def test_a_database_whose_own_error_message_is_no_text_is_damage(migrated, run):
     outcome = run("quarantine", "list")
     assert outcome.code == 1
     assert "damaged" in outcome.err
-
-
-def texts() -> Iterator[tuple[str, str]]:
-    """Every text in the package that a message may be made of, f-strings with their parts filled in."""
-    for path in sorted(Path(package.__file__).parent.rglob("*.py")):
-        tree = ast.parse(path.read_text(encoding="utf-8"))
-        for node in ast.walk(tree):
-            if isinstance(node, ast.JoinedStr):
-                parts = [str(part.value) if isinstance(part, ast.Constant) else "1" for part in node.values]
-                yield path.name, "".join(parts)
-            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
-                yield path.name, node.value
-
-
-def named_commands() -> list[str]:
-    """Every ``migrator …`` that some message tells the user to run: quoted, or as a finding's command."""
-    found = set()
-    for _, text in texts():
-        quoted = text.split("'migrator ")[1:]
-        found |= {part.partition("'")[0] for part in quoted if "'" in part}
-        if re.match("migrator [a-z]", text) and "\n" not in text and "." not in text and "(" not in text:
-            found.add(text.removeprefix("migrator "))
-    return sorted(" ".join(command.split()) for command in found)
-
-
-def test_messages_name_commands_at_all():
-    assert {"migrate", "verify --repair", "quarantine list", "backups list"} <= set(named_commands())
-
-
-@pytest.mark.parametrize("line", named_commands())
-def test_every_command_that_a_message_names_exists_with_its_options(line, migrator):
-    words, path = shlex.split(line), []
-    command: click.Command = cli
-    context = click.Context(cli)
-    while words and isinstance(command, click.Group):
-        inner = command.get_command(context, words[0])
-        assert inner is not None, f"there is no 'migrator {line}'"
-        command = inner
-        path.append(words.pop(0))
-    assert migrator(*path, "--help").code == 0
-    known = {option for parameter in command.params for option in parameter.opts}
-    assert {word for word in words if word.startswith("--")} <= known
