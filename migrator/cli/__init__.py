@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import sys
 
+from migrator.cli import signals
+
 
 def main() -> None:
     """The program ``migrator``."""
@@ -12,7 +14,10 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a path may hold what the terminal can't show
     try:
+        signals.end_cleanly_when_asked_to()
         from migrator.cli.app import run
-    except KeyboardInterrupt:
-        sys.exit(130)
-    sys.exit(run(sys.argv[1:]))
+
+        code = run(sys.argv[1:])
+    except KeyboardInterrupt as error:  # before anything was done
+        code = signals.exit_code(error)
+    sys.exit(code)

@@ -13,10 +13,10 @@ import click
 
 from migrator._version import __version__
 from migrator.cli.output import complain, print_report, remember_place, say
+from migrator.cli.signals import exit_code
 from migrator.data_dir import DATA_DIR_VARIABLE, DATABASE_VARIABLE, resolve_data_dir
 from migrator.errors import MigratorError
 
-INTERRUPTED = 130
 _LOG_LEVEL = "warning"
 
 # Each command is loaded when it is asked for: a start with nothing to do should cost next to nothing.
@@ -130,7 +130,7 @@ def _report(error: BaseException) -> int:
             return error.exit_code
         case KeyboardInterrupt() | click.Abort():
             complain("Interrupted. Nothing is half-done; run the command again to go on.")
-            return INTERRUPTED
+            return exit_code(error)
         case BrokenPipeError():
             sys.stderr.close()  # whoever read our output has gone; nothing is left to say
             return 0

@@ -183,18 +183,21 @@ def test_killed_at_any_moment_one_store_is_whole_and_the_next_run_finishes(
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows knows no SIGINT for a single process")
-@pytest.mark.parametrize("phase", ["backup", "load", "verify"])
-def test_ctrl_c_ends_it_with_130_and_nothing_half_done(
-    phase: str, big: Scene, corpus: Path, migrator: Migrator
+@pytest.mark.parametrize(
+    ("phase", "sent", "code"),
+    [("backup", signal.SIGINT, 130), ("load", signal.SIGINT, 130), ("verify", signal.SIGTERM, 143)],
+)
+def test_an_interrupt_or_a_request_to_end_ends_it_with_nothing_half_done(
+    phase: str, sent: signal.Signals, code: int, big: Scene, corpus: Path, migrator: Migrator
 ) -> None:
     process = start("--data-dir", big.root, "migrate", "--progress", "jsonl")
     assert process.stderr is not None
     for line in process.stderr:
         if json.loads(line)["phase"] == phase:
             break
-    process.send_signal(signal.SIGINT)
+    process.send_signal(sent)
     _, err = process.communicate(timeout=60)
-    assert process.returncode == 130
+    assert process.returncode == code
     assert "Interrupted. Nothing is half-done" in err
     assert "Traceback" not in err
     assert not big.staging.exists()

@@ -22,6 +22,7 @@ from typing import TypeVar
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from tests.torture.faults import fail, one_of_each_group
 from tests.torture.kills import Seen, every, kill, kill_at_random, points_of
 from tests.torture.launcher import Launcher
 from tests.torture.scenarios import SCENARIOS, Play
@@ -29,6 +30,7 @@ from tests.torture.scenarios import SCENARIOS, Play
 AT_ONCE = 10  # trials in one piece of work
 SHOWN = 30  # failures told in full
 RANDOM_KILLS = 2_000
+PARTS = ("points", "random", "faults")
 
 T = TypeVar("T")
 
@@ -64,9 +66,10 @@ class Work:
     scenario: str
     points: tuple[tuple[Seen, str], ...] = ()
     seeds: tuple[int, ...] = ()
+    faults: tuple[tuple[Seen, str], ...] = ()
 
     def __len__(self) -> int:
-        return len(self.points) + len(self.seeds)
+        return len(self.points) + len(self.seeds) + len(self.faults)
 
 
 @cache
@@ -105,6 +108,7 @@ def do(work: Work) -> Outcome:
         for seen, moment in work.points
     ]
     trials += [lambda seed=seed: kill_at_random(play, random.Random(seed)) for seed in work.seeds]  # type: ignore[misc]
+    trials += [lambda seen=seen, act=act: fail(play, seen, act) for seen, act in work.faults]  # type: ignore[misc]
     for trial in trials:
         try:
             trial()
@@ -120,6 +124,9 @@ def all_work(points: dict[str, list[Seen]], arguments: argparse.Namespace) -> It
         if "points" in arguments.parts:
             for some in batched(every(seen), AT_ONCE):
                 yield Work("points", scenario, tuple(some))
+        if "faults" in arguments.parts:
+            for errors in batched(one_of_each_group(seen, dice), AT_ONCE):
+                yield Work("faults", scenario, faults=errors)
         if "random" in arguments.parts:
             count = arguments.kills // len(points)
             seeds = [dice.randrange(1 << 32) for _ in range(count)]
@@ -129,7 +136,7 @@ def all_work(points: dict[str, list[Seen]], arguments: argparse.Namespace) -> It
 
 def main(given: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="make torture", description=__doc__)
-    parser.add_argument("--parts", nargs="+", default=["points", "random"], choices=["points", "random"])
+    parser.add_argument("--parts", nargs="+", default=list(PARTS), choices=PARTS)
     parser.add_argument("--scenarios", nargs="+", default=list(SCENARIOS), choices=list(SCENARIOS), metavar="NAME")
     parser.add_argument("--kills", type=int, default=RANDOM_KILLS, help="at random moments, altogether")
     parser.add_argument("--jobs", type=int, default=os.cpu_count())

@@ -25,6 +25,12 @@ class Seen:
     steady: bool
 
     @property
+    def is_of_database(self) -> bool:
+        """Whether SQLite does it."""
+        what = self.point.name.partition(" ")[0]
+        return not what.islower() or what in ("close", "commit", "backup", "script", "end")
+
+    @property
     def group(self) -> tuple[str, ...]:
         """Points of one group differ in what a statement is about, or in how often they came, and in nothing else."""
         what, _, rest = self.point.name.partition(" ")

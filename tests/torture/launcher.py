@@ -119,10 +119,12 @@ class Launcher:
 def serve(scratch: Path) -> None:
     """Do what comes in on standard input until that ends."""
     import migrator.cli.app
+    from migrator import validation
 
     for module in pkgutil.walk_packages(migrator.__path__, "migrator."):
         if not module.name.endswith("__main__"):
             importlib.import_module(module.name)
+    validation.problems({})  # loads what explains, which a process without rights could not
     out, err = scratch / "out", scratch / "err"
     for line in sys.stdin:
         record = json.loads(line)
@@ -216,12 +218,25 @@ def watch_second(watched: str) -> None:
 
 def _run(arguments: Sequence[str]) -> int:
     if arguments[0] == "call":
-        programs = importlib.import_module("tests.torture.programs")
-        getattr(programs, arguments[1])(*arguments[2:])
-        return 0
+        return _call(*arguments[1:])
     from migrator.cli.app import run
 
     return run(arguments)
+
+
+def _call(name: str, *arguments: str) -> int:
+    """Run a program that uses the library, and fails as programs should."""
+    from migrator.errors import MigratorError
+
+    try:
+        getattr(importlib.import_module("tests.torture.programs"), name)(*arguments)
+    except MigratorError as error:
+        sys.stderr.write(f"{error}\n")
+        return error.exit_code
+    except KeyboardInterrupt:
+        sys.stderr.write("The program was interrupted.\n")
+        return 130
+    return 0
 
 
 if __name__ == "__main__":

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import datetime as dt
+import os
+import shutil
+import sys
+import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Self
 
 from migrator import open_storage
 from migrator.storage import timestamps
 from migrator.storage.protocol import SessionStorage
+from tests.scene import app_json, hash_of
 from tests.scene import chat as chat_session
 from tests.strategies import message
 
 WORKSPACE = "/home/dev/loom"
+NOBODY = 65_534
 
 
 def chat(session_id: str, task: str) -> Any:
@@ -33,3 +40,60 @@ def write(root: str, count: str) -> None:
     with open_storage(root) as store:
         for change in WRITES[: int(count)]:
             change(store)
+
+
+def as_nobody() -> None:
+    """From now on this process is a user who may do little, if it was one who may do everything."""
+    if os.geteuid() == 0:
+        os.setgroups([])
+        os.setgid(NOBODY)
+        os.setuid(NOBODY)
+
+
+def plenty_of_space() -> None:
+    """What tells how much is free is wrong, as with quotas, or with another program that writes, too."""
+    really = shutil.disk_usage
+    shutil.disk_usage = lambda path: really(path)._replace(free=1 << 40)
+
+
+def an_old_build_runs() -> None:
+    """Whoever reads a workspace file finds that the app rewrites it, in place, at that very moment."""
+    really, done = os.read, set[str]()
+
+    def read(descriptor: int, count: int) -> bytes:
+        data = really(descriptor, count)
+        path = os.readlink(f"/proc/self/fd/{descriptor}")
+        if "/ait42/sessions/" in path and path not in done:
+            done.add(path)
+            with open(path, "wb") as file:
+                file.write(app_json([chat("late", f"written while {os.path.basename(path)} was read")]))
+        return data
+
+    os.read = read
+
+
+def files_vanish() -> None:
+    """Between being seen and being read, a workspace file goes."""
+    really = os.open
+
+    def opened(path: Any, *arguments: Any, **options: Any) -> int:
+        if hash_of(WORKSPACE) in os.fspath(path) and "/ait42/sessions/" in os.fspath(path):
+            os.rename(path, os.path.join(os.path.dirname(os.path.dirname(path)), "gone"))
+        return really(path, *arguments, **options)
+
+    os.open = opened
+
+
+def the_clock_is_a_day_behind() -> None:
+    """The machine's clock was put back since the last run."""
+    really = time.time
+    time.time = lambda: really() - 86_400
+
+    class Yesterday(dt.datetime):
+        @classmethod
+        def now(cls, zone: dt.tzinfo | None = None) -> Self:
+            return super().now(zone) - dt.timedelta(days=1)
+
+    for module in list(sys.modules.values()):
+        if module.__name__.startswith("migrator.") and getattr(module, "datetime", None) is dt.datetime:
+            module.datetime = Yesterday  # type: ignore[attr-defined]

@@ -1,4 +1,4 @@
-"""Killed at any step that changes something outside of memory, the program has lost nothing, and the next run finishes.
+"""Whatever happens at a step that changes something outside of memory, nothing is lost, and the next run finishes.
 
 A sample of the points, other ones each time; ``make torture`` takes all.
 """
@@ -10,11 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from tests.torture.faults import fail, one_of_each_group
 from tests.torture.kills import kill, points_of, sample
 from tests.torture.launcher import Launcher
 from tests.torture.scenarios import SCENARIOS, Play
 
-KILLS = 4  # in each scenario
+KILLS = 3  # in each scenario
+FAULTS = 3
 
 pytestmark = [
     pytest.mark.slow,
@@ -24,7 +26,7 @@ pytestmark = [
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
-def test_a_kill_at_a_crash_point_loses_nothing_and_the_next_run_finishes(
+def test_killed_failing_or_interrupted_at_any_step_it_loses_nothing_and_the_next_run_finishes(
     name: str, launcher: Launcher, tmp_path: Path, dice: random.Random
 ) -> None:
     play = Play(SCENARIOS[name], tmp_path, launcher)
@@ -32,3 +34,5 @@ def test_a_kill_at_a_crash_point_loses_nothing_and_the_next_run_finishes(
     assert not [seen.point.name for seen in points if seen.point.name.startswith("UNSEEN")]
     for seen, moment in sample(points, KILLS, dice):
         kill(play, seen, moment)
+    for seen, act in dice.sample(list(one_of_each_group(points, dice)), FAULTS):
+        fail(play, seen, act)
