@@ -458,7 +458,6 @@ RESTORABLE_QUARANTINE = """
     SELECT position, raw, reason FROM quarantine WHERE source_id = ? AND reason <> 'conflict' ORDER BY position, id
 """
 HAS_SESSIONS = "SELECT EXISTS (SELECT 1 FROM sessions)"
-HAS_QUARANTINE = "SELECT EXISTS (SELECT 1 FROM quarantine)"
 SESSION_COUNT = "SELECT count(*) FROM sessions"
 VIEW_COUNTS = "SELECT count(*), total(instance_count), total(message_count) FROM session_complete"
 CHILD_COUNTS = "SELECT (SELECT count(*) FROM instances), (SELECT count(*) FROM chat_messages)"

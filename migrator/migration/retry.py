@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from migrator.data_dir import DataDir
-from migrator.database import queries
+from migrator.database import queries, schema
 from migrator.database.connection import connect, transaction
 from migrator.database.documents import (
     StoredDocument,
@@ -106,7 +106,7 @@ def retry(
     :param take: for conflicts: the quarantined version (``theirs``), SQLite's (``ours``), or both as two sessions
     :raises UsageError: the arguments do not go together
     :raises QuarantineError: there is no such item
-    :raises StaleStoreError: SQLite is not the authority
+    :raises StaleStoreError: SQLite is not the authority, and this would change a session there
     :raises StorageIOError: the edited file can't be read
     """
     if bool(numbers) == every:
@@ -122,11 +122,14 @@ def retry(
         warnings = [*merge_files(data_dir)] if in_trial else []
         connection = connect(path)
         try:
-            _require_authority(connection, path)
+            if take != "ours" or schema.version(connection) < schema.LEDGER_VERSION:
+                _require_authority(connection, path)
             with transaction(connection, path, "take sessions out of quarantine"):
                 chosen = items_of(connection) if every else [item_of(connection, n) for n in dict.fromkeys(numbers)]
                 if take is not None and not every:
                     _require_conflicts(chosen)
+                if read_state(connection, path).authority == "json":  # to drop a version changes no session
+                    chosen = [item for item in chosen if item.reason == "conflict"]
                 attempt = _Retry(connection, data_dir, corrected, take)
                 items = tuple(attempt.item(item) for item in chosen)
         finally:
@@ -149,7 +152,7 @@ def _require_authority(connection: sqlite3.Connection, path: Path) -> None:
         raise StaleStoreError(
             "The JSON files hold the truth, not SQLite: what is put into SQLite now would not be seen.",
             hint="Mend the session in its JSON file ('migrator quarantine list' tells what is wrong with it), then run "
-            "'migrator migrate'.",
+            "'migrator migrate'. The version of a conflict can be dropped: '--take ours'.",
         )
 
 

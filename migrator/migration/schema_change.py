@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -59,30 +60,34 @@ def revert_step(data_dir: DataDir) -> SchemaChange:
         connection = connect(path)
         try:
             found = schema.require_known(connection, path)
-            with sqlite_errors("look for what would be lost", path):
-                holds = bool(found) and bool(connection.execute(queries.HAS_SESSIONS).fetchone()[0])
-                if found >= schema.LEDGER_VERSION:
-                    holds = holds or bool(connection.execute(queries.HAS_QUARANTINE).fetchone()[0])
-                authority = read_state(connection, path).authority
-                conflicts = found >= schema.LEDGER_VERSION and connection.execute(queries.CONFLICT_COUNT).fetchone()[0]
-            if conflicts:
-                raise SchemaError(
-                    f"Undoing schema step {found} would lose {conflicts} conflicting version(s) of sessions, which no "
-                    "file holds.",
-                    hint="'migrator quarantine list' shows them; 'migrator quarantine export --to quarantined' writes "
-                    "them into files. Nothing was changed.",
-                )
-            if holds and authority == "sqlite":
-                raise SchemaError(
-                    f"Undoing schema step {found} would lose data: {path} holds sessions and is the authority.",
-                    hint="Run 'migrator rollback' first: then the JSON files hold everything. Nothing was changed.",
-                )
+            _require_nothing_to_lose(connection, path, found)
             with changing(connection, path, data_dir.backups) as back_up:
                 backup = back_up("before-revert") if found else None
                 undone = schema.revert(connection, path)
             return SchemaChange(str(path), schema.version(connection), (undone,), _text(backup))
         finally:
             connection.close()
+
+
+def _require_nothing_to_lose(connection: sqlite3.Connection, path: Path, found: int) -> None:
+    """
+    :raises SchemaError: the step holds what is nowhere else, with the way out
+    """
+    with sqlite_errors("look for what would be lost", path):
+        authority = read_state(connection, path).authority
+        conflicts = found >= schema.LEDGER_VERSION and connection.execute(queries.CONFLICT_COUNT).fetchone()[0]
+    if authority == "sqlite":  # even without a session: the ledger knows which files failed and are served as they are
+        raise SchemaError(
+            f"Undoing schema step {found} would lose data: {path} is the authority.",
+            hint="Run 'migrator rollback' first: then the JSON files hold everything. Nothing was changed.",
+        )
+    if conflicts:
+        raise SchemaError(
+            f"Undoing schema step {found} would lose {conflicts} conflicting version(s) of sessions, which no file "
+            "holds.",
+            hint="'migrator quarantine export --to quarantined' writes them into files; 'migrator quarantine retry "
+            "--all --take ours' drops them here, and keeps them in the backups. Nothing was changed.",
+        )
 
 
 def _text(path: Path | None) -> str | None:

@@ -186,7 +186,7 @@ def the_doctor_finds_something_in_quarantine(place: Place) -> Outcome:
 def somebody_retries_after_a_rollback(place: Place) -> Outcome:
     a_conflict(place)
     place.run("rollback")
-    return place.run("quarantine", "retry", "1", "--take", "ours")
+    return place.run("quarantine", "retry", "1", "--take", "theirs")
 
 
 @prints("quarantine list")
@@ -235,6 +235,14 @@ def somebody_restores_files_while_sqlite_holds_the_truth(place: Place) -> Outcom
 def somebody_reverts_a_step_while_sqlite_holds_the_truth(place: Place) -> Outcome:
     files_are_new(place)
     place.migrate()
+    return place.run("schema", "revert")
+
+
+@prints("quarantine export --to quarantined")
+@prints("quarantine retry --all --take ours")
+def somebody_reverts_a_step_that_holds_a_conflict(place: Place) -> Outcome:
+    a_conflict(place)
+    place.run("rollback")
     return place.run("schema", "revert")
 
 

@@ -391,6 +391,28 @@ def test_taking_ours_drops_the_version_in_quarantine_and_keeps_that(conflict, ru
     assert stat.S_IMODE(os.stat(kept).st_mode) == 0o600
 
 
+def test_after_a_rollback_a_conflict_can_be_dropped_and_nothing_else_be_done(conflict, run):
+    run("rollback", "--progress", "none")
+    for arguments in (["--take", "theirs"], ["--take", "both"], []):
+        outcome = run("quarantine", "retry", "1", *arguments)
+        assert (outcome.code, "--take ours" in outcome.err) == (1, True)
+    assert run("quarantine", "retry", "1", "--take", "ours").code == 0
+    assert conflict.query("SELECT count(*) FROM quarantine") == [(0,)]
+    (kept,) = conflict.root.glob("backups/*/theirs.json")
+    assert json.loads(kept.read_bytes())["task"] == "in the file"
+
+
+def test_after_a_rollback_dropping_all_conflicts_leaves_what_is_broken_alone(scene, run):
+    scene.write(ENGINE, [chat("s"), chat("t")])
+    run("migrate", "--progress", "none")
+    scene.change("UPDATE sessions SET task = 'in SQLite'")
+    scene.write(ENGINE, [chat("s", task="in the file"), chat("t") | {"status": 5}])
+    run("migrate", "--progress", "none")
+    run("rollback", "--progress", "none")
+    assert run("quarantine", "retry", "--all", "--take", "ours").code == 0
+    assert scene.query("SELECT reason FROM quarantine") == [("invalid",)]
+
+
 def test_taking_both_adds_a_further_session_of_the_same_id(conflict, run):
     assert run("quarantine", "retry", "1", "--take", "both").code == 0
     assert conflict.tasks(ENGINE) == ["Weave", "in SQLite", "Weave", "in the file"]

@@ -12,7 +12,7 @@ import pytest
 from migrator.database import queries, query_check, schema
 from migrator.storage.sqlite import SqliteStorage
 from tests.command_line import Migrator
-from tests.scene import Scene, app_inserts, chat
+from tests.scene import Scene, app_inserts, app_json, chat
 
 ENGINE = "/home/dev/engine"
 LATEST = schema.latest_version()
@@ -60,6 +60,24 @@ def test_what_is_in_quarantine_alone_keeps_a_step_from_being_undone_too(scene: S
     assert outcome.code == 1
     assert "would lose data" in outcome.err
     assert scene.query("SELECT raw FROM quarantine") == [("7",)]
+
+
+@pytest.mark.parametrize("content", [b"[]", app_json([chat("s-1")])[:-40]], ids=["empty", "torn"])
+def test_no_step_is_undone_under_an_authority_without_any_session(
+    content: bytes, scene: Scene, migrator: Migrator
+) -> None:
+    scene.write_bytes(ENGINE, content)
+    migrator("--data-dir", scene.root, "migrate")
+    outcome = migrator("--data-dir", scene.root, "schema", "revert")
+    assert (outcome.code, "'migrator rollback' first" in outcome.err) == (1, True)
+    assert scene.query("SELECT count(*) FROM migration_ledger") == [(1,)]
+
+
+def test_no_step_is_undone_under_a_store_that_was_begun_empty(scene: Scene, migrator: Migrator) -> None:
+    assert migrator("--data-dir", scene.root, "backend", "sqlite").code == 0
+    assert migrator("--data-dir", scene.root, "schema", "revert").code == 1
+    assert migrator("--data-dir", scene.root, "rollback").code == 0
+    assert migrator("--data-dir", scene.root, "schema", "revert").code == 0
 
 
 def test_after_a_rollback_the_step_can_be_undone(migrated: Scene, migrator: Migrator) -> None:
@@ -342,3 +360,8 @@ def test_a_step_is_not_undone_while_the_quarantine_holds_the_losing_side_of_a_co
     assert "1 conflicting version" in outcome.err
     assert "migrator quarantine export" in outcome.err
     assert scene.query("SELECT count(*) FROM quarantine WHERE reason = 'conflict'") == [(1,)]
+    assert migrator("--data-dir", scene.root, "quarantine", "retry", "--all", "--take", "ours").code == 0
+    assert [json.loads(path.read_bytes())["task"] for path in scene.root.glob("backups/*-quarantine-1/*s.json")] == [
+        "changed in the file"
+    ]
+    assert migrator("--data-dir", scene.root, "schema", "revert").code == 0
