@@ -64,12 +64,13 @@ def _gone(data_dir: DataDir) -> Finding:
     copy = _newest_copy(data_dir)
     if copy is None:
         return Finding("problem", "database", f"{message}.", command("ls", "-l", path.parent))
-    return Finding("problem", "database", f"{message}, or take the newest copy, {copy}.", _restore(copy))
+    return Finding("problem", "database", f"{message}, or take the newest copy, {copy}.", _restore(data_dir, copy))
 
 
-def _restore(name: str) -> str:
+def _restore(data_dir: DataDir, name: str) -> str:
     """What is in its place is kept beside."""
-    return f"migrator backups restore {command(name)} --overwrite-newer-work"
+    line = f"migrator backups restore {command(name)}"
+    return f"{line} --overwrite-newer-work" if data_dir.database.exists() else line
 
 
 def _newest_copy(data_dir: DataDir) -> str | None:
@@ -92,7 +93,7 @@ def _unusable(data_dir: DataDir, error: ConnectionFailed) -> Finding:
         return Finding("problem", "database", text, command("lsof", path))
     copy = _newest_copy(data_dir)
     if copy is not None:
-        return Finding("problem", "database", f"{text} {copy} is the newest copy of it.", _restore(copy))
+        return Finding("problem", "database", f"{text} {copy} is the newest copy of it.", _restore(data_dir, copy))
     if isinstance(error.__cause__, sqlite3.Error) and error.__cause__.sqlite_errorcode == sqlite3.SQLITE_NOTADB:
         away = command("mv", path, f"{path}.away")
         return Finding("problem", "database", f"{text} There is no copy of it in {data_dir.backups}.", away)

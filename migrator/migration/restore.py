@@ -15,6 +15,7 @@ from migrator.errors import BackupError, ConnectionFailed, MigratorError
 from migrator.migration.backups import Kind, ListedFile, find_backup, read_manifest, verify_backup
 from migrator.migration.lock import exclusive
 from migrator.migration.restore_database import FLAG_HINT, DatabaseRestore, RestoredCopy, aside_mark
+from migrator.storage.flag import require_truth
 from migrator.workspace import hashes_of
 
 _WORKSPACE_FILE = re.compile(r"sessions/[0-9a-f]{16}\.json")
@@ -78,7 +79,9 @@ class _Planned:
 def _restore_files(
     data_dir: DataDir, folder: Path, files: tuple[ListedFile, ...], *, overwrite: bool
 ) -> list[RestoredCopy]:
-    if _authority(data_dir).authority == "sqlite":
+    state = _authority(data_dir)
+    require_truth(data_dir, state)
+    if state.authority == "sqlite":
         raise BackupError(
             "SQLite holds the truth; what is put into the JSON files now would not be seen, or be merged as a change.",
             hint="'migrator rollback' goes back to the JSON files with everything. Nothing was changed.",

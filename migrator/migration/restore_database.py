@@ -13,11 +13,11 @@ from pathlib import Path
 from migrator import durable
 from migrator.data_dir import DataDir
 from migrator.database.connection import BUSY_TIMEOUT, connect, remove_database
-from migrator.database.state import State, read_state, state_of
+from migrator.database.state import NO_DATABASE, State, read_state, state_of
 from migrator.database.upgrade import back_up_database
 from migrator.errors import BackupError, ConnectionFailed, sqlite_errors
 from migrator.migration.backups import ListedFile
-from migrator.storage.flag import read_flag, require_no_other_truth, write_flag
+from migrator.storage.flag import lost_truth, read_flag, require_no_other_truth, write_flag
 
 FLAG_HINT = "--overwrite-newer-work puts the backup in its place all the same, and keeps what is there beside."
 
@@ -126,7 +126,7 @@ class DatabaseRestore:
             return
         if path.exists():
             raise BackupError(f"{path} differs from the backup: it holds newer work.", hint=FLAG_HINT)
-        if becomes.authority == "sqlite":
+        if becomes.authority == "sqlite" and lost_truth(self.data_dir, NO_DATABASE) is None:
             raise BackupError(
                 "Without a database the JSON files hold the truth; restoring this one would make it SQLite again.",
                 hint="--overwrite-newer-work does it; 'migrator migrate' then takes up what the files hold beyond it.",

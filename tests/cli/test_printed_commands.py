@@ -326,12 +326,19 @@ def the_database_is_damaged(place: Place) -> Outcome:
     return place.run("quarantine", "list")
 
 
-@prints(f"backups restore {_PART} --overwrite-newer-work")
+@prints(f"backups restore {_PART}")
 def the_database_is_gone(place: Place) -> Outcome:
     files_are_new(place)
     for command in ("migrate", "rollback", "migrate"):
         place.run(command)
     place.database.unlink()
+    return place.run("doctor")
+
+
+@prints(f"backups restore {_PART} --overwrite-newer-work")
+def the_database_is_destroyed(place: Place) -> Outcome:
+    the_database_is_gone(place)
+    place.database.write_bytes(b"garbage" * 1000)
     return place.run("doctor")
 
 

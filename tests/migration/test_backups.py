@@ -476,6 +476,7 @@ def test_a_database_that_is_gone_comes_back_only_by_the_flag_and_without_its_old
         shutil.copy(log, migrated.root / "log")
     migrated.database.unlink()
     shutil.move(migrated.root / "log", log)
+    (migrated.root / "storage.json").unlink()  # else it were the truth that is gone
     outcome = run("backups", "restore", folder.name)
     assert outcome.code == 1
     assert "--overwrite-newer-work" in outcome.err
@@ -483,6 +484,15 @@ def test_a_database_that_is_gone_comes_back_only_by_the_flag_and_without_its_old
     assert migrated.tasks(ENGINE) == ["Weave"]
     assert migrated.query("PRAGMA integrity_check") == [("ok",)]
     assert [file for file in migrated.root.iterdir() if "before-restore" in file.name]
+
+
+def test_files_are_not_restored_while_the_database_that_holds_the_truth_is_gone(migrated, run):
+    folder = only_backup(migrated)
+    migrated.database.unlink()
+    migrated.write(ENGINE, [chat("older")])
+    outcome = run("backups", "restore", folder.name, "--overwrite-newer-work")
+    assert outcome.code == 1
+    assert "SQLite holds the truth" in outcome.err
 
 
 def test_the_flag_follows_the_database_that_was_restored(migrated, run):
