@@ -103,6 +103,7 @@ INSTANCES_OF_WORKSPACE = _INSTANCES % _IN_WORKSPACE
 MESSAGES_OF_WORKSPACE = _MESSAGES % _IN_WORKSPACE
 KEYS_OF_WORKSPACE = f"SELECT s.id FROM sessions s WHERE s.workspace_id = ? ORDER BY {_ORDER}"
 _IN_SOURCE = "s.source_id = ?"
+KEYS_OF_SOURCE = f"SELECT s.id FROM sessions s WHERE s.source_id = ? ORDER BY {_ORDER}"
 _IN_STRETCH = "s.source_id = ?1 AND s.position >= ?2 AND s.position < ?3"
 SESSIONS_OF_SOURCE = _SESSIONS % _IN_SOURCE
 RUNTIMES_OF_SOURCE = _RUNTIMES % _IN_SOURCE
@@ -452,7 +453,25 @@ COUNTS_OF_WORKSPACES = """
     FROM workspaces w ORDER BY w.id
 """
 # Sessions that no workspace leads to; foreign keys forbid them, but a tool that does not turn these on can make some.
-UNREACHABLE_SESSIONS = "SELECT count(*) FROM sessions WHERE workspace_id NOT IN (SELECT id FROM workspaces)"
+UNREACHABLE_SESSIONS = """
+    SELECT id, workspace_id FROM sessions WHERE workspace_id NOT IN (SELECT id FROM workspaces) ORDER BY rowid
+"""
+# Rows that name a file which the ledger does not know: the foreign keys would have made these NULL.
+DISOWN_STRAYS = (
+    """
+    UPDATE sessions SET source_id = NULL
+    WHERE source_id NOT IN (SELECT id FROM migration_ledger WHERE status <> 'failed')
+    """,
+    """
+    UPDATE quarantine SET source_id = NULL
+    WHERE source_id NOT IN (SELECT id FROM migration_ledger WHERE status <> 'failed')
+    """,
+)
+HOMELESS_QUARANTINE = """
+    SELECT workspace_hash, raw FROM quarantine WHERE source_id IS NULL AND reason <> 'conflict'
+    ORDER BY workspace_hash, position, id
+"""
+SESSION_KEYS = "SELECT id FROM sessions ORDER BY rowid"
 CONFLICT_COUNT = "SELECT count(*) FROM quarantine WHERE reason = 'conflict'"
 RESTORABLE_QUARANTINE = """
     SELECT position, raw, reason FROM quarantine WHERE source_id = ? AND reason <> 'conflict' ORDER BY position, id

@@ -15,8 +15,8 @@ from migrator.document import canonical
 from migrator.errors import Problem
 from migrator.validation import is_valid, problems
 
-# What reading raises where rescued data is no JSON, or is not of our making.
-UNREADABLE = (ValueError, KeyError, TypeError, AttributeError)
+# What reading raises where rescued data is no JSON, or is not of our making, or where a text is no UTF-8.
+UNREADABLE = (ValueError, KeyError, TypeError, AttributeError, sqlite3.OperationalError)
 
 
 class SpoiltSession(NamedTuple):
@@ -43,9 +43,8 @@ def read_carefully(connection: sqlite3.Connection, key: str) -> StoredDocument |
         if stored is None or is_valid(stored.document):
             return stored
         text, found = canonical(stored.document), problems(stored.document)
-    except (*UNREADABLE, sqlite3.OperationalError) as error:
-        if isinstance(error, sqlite3.OperationalError) and not is_undecodable(error):
-            raise
+    except UNREADABLE as error:
+        reraise_unless_spoilt(error)
         text, found = _rows(connection, key), [Problem("", f"rows that can't be read ({error})", "a session")]
     position, source_id = connection.execute(queries.PLACE_OF_SESSION, (key,)).fetchone()
     return SpoiltSession(key, position, source_id, text, found)
@@ -61,9 +60,10 @@ def read_each_carefully(
             yield found
 
 
-def is_undecodable(error: sqlite3.Error) -> bool:
-    """Whether a column holds a text that is no UTF-8: all else is fine, and SQLite has no code of its own for it."""
-    return "Could not decode to UTF-8" in str(error)
+def reraise_unless_spoilt(error: Exception) -> None:
+    """Let pass what a database itself is at fault for: a text that is no UTF-8 has no code of its own."""
+    if isinstance(error, sqlite3.OperationalError) and "Could not decode to UTF-8" not in str(error):
+        raise error
 
 
 def text_of(found: StoredDocument | SpoiltSession) -> bytes:

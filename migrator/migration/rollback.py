@@ -22,8 +22,9 @@ from migrator.errors import ConnectionFailed, MigratorError, RollbackFailed, sql
 from migrator.migration.lock import exclusive
 from migrator.migration.rehearsal import rehearsal
 from migrator.migration.report import Listener, ignore_progress
+from migrator.migration.restored_file import RestoredFile
 from migrator.migration.run import Run
-from migrator.migration.write_back import RestoredFile, WriteBack
+from migrator.migration.write_back import WriteBack
 from migrator.storage.flag import require_no_other_truth, require_truth, write_flag
 
 
@@ -125,6 +126,7 @@ class _Rollback:
                 write_back = WriteBack(self.data_dir, connection, self.listener, install=self.install)
                 files = write_back.run()
                 self.warnings += write_back.warnings
+                self.problems += write_back.problems
                 if self.install:
                     # What an app writes to SQLite from now on is told from what is in the files by this.
                     connection.execute(queries.FORGET_ROLLED_BACK)

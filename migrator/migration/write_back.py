@@ -5,61 +5,32 @@ Used to go back, and to bring the JSON files up to date before both stores are r
 
 from __future__ import annotations
 
-import itertools
 import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from itertools import count, groupby, islice
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
 from migrator import durable
 from migrator.data_dir import DataDir
 from migrator.database import queries
-from migrator.database.documents import StoredDocument, read_source, read_workspace, spelled
-from migrator.document import SequenceDigest, app_element, array_of
+from migrator.database.documents import read_source, spelled
+from migrator.database.spoilt import UNREADABLE, SpoiltSession, reraise_unless_spoilt
+from migrator.document import SequenceDigest, array_of
 from migrator.errors import MigratorError, RollbackFailed
 from migrator.migration.ledger import LedgerEntry, read_ledger
 from migrator.migration.leftovers import SCRATCH
 from migrator.migration.places import place_of_source, workspace_file_name
-from migrator.migration.reading import valid_documents
 from migrator.migration.report import Listener, Progress
+from migrator.migration.restored_file import Aside, PreparedFile, RestoredFile, put_in_place, require_free
+from migrator.migration.session_file import Choice, write_sessions
 from migrator.storage.journal import Journal
-from migrator.workspace import hash_of_text, placeholder
+from migrator.workspace import HASH_PATTERN, hash_of_text, placeholder
 
-
-@dataclass(frozen=True)
-class RestoredFile:
-    """One JSON file as the rollback leaves it.
-
-    :ivar hash: the workspace's; for the shared file, that of its placeholder
-    :ivar restored: ``bytes``: the file as it was migrated; ``export``: written from SQLite
-    :ivar kept_beside: where a file went that SQLite has not all of, and that this one replaced
-    """
-
-    hash: str
-    path: str
-    restored: str
-    file: str
-    sessions: int
-    quarantined: int
-    kept_beside: str | None = None
-
-
-@dataclass(frozen=True)
-class _Prepared:
-    """A file that is ready to take its place.
-
-    :ivar written: where it waits; None where the file in its place is right as it is
-    :ivar replaceable: the SHA-256 of the one file in its place that SQLite has all of; None if there is none
-    :ivar tails: where the torn ends wait that were salvaged from it
-    """
-
-    target: Path
-    written: Path | None
-    report: RestoredFile
-    replaceable: str | None = None
-    tails: tuple[Path, ...] = ()
+_SHOWN = 3  # of the sessions that a message is about
+_Quarantined = tuple[int, str | bytes, str]
 
 
 class WriteBack:
@@ -70,6 +41,7 @@ class WriteBack:
         sessions, those of other files as well, and nothing else: what is in quarantine would keep the JSON store from
         reading it
     :ivar warnings: what is worth knowing, each with what to do if anything
+    :ivar problems: those of them that need the user
     :ivar written: key and digest of each session that is in the files
     """
 
@@ -90,104 +62,142 @@ class WriteBack:
         self.trial = trial
         self.known = {} if trial is None else trial.known_files()
         self.warnings: list[str] = []
+        self.problems: list[str] = []
         self.written: list[tuple[str, bytes]] = []
+        self._spoilt = 0
+        self._quarantined = 0
         self.scratch = data_dir.output / f"{SCRATCH}{os.getpid()}"
-        self._numbers = itertools.count()
+        self._numbers = count()
 
     def run(self) -> list[RestoredFile]:
         """Prepare every file, then put every file in its place.
 
         :raises RollbackFailed: a session belongs nowhere, a file does not read back, or something is in the way
         """
-        self.require_reachable(self.connection)
+        for statement in queries.DISOWN_STRAYS:  # what a lost row of the ledger leaves is as if born in SQLite
+            self.connection.execute(statement)
+        self.require_reachable()
         try:
             durable.make_private_folder(self.scratch)
-            prepared = [*self.prepare(self.connection)]
+            prepared = [*self.prepare()]
+            if not self.mirror:
+                prepared += self.prepare_homeless()
+                self.require_all_written()
             if self.trial is not None:
-                self.trial.know({f.report.hash: durable.sha256_of(f.written or f.target) for f in prepared})
+                self.trial.know({f.report.hash: durable.sha256_of(f.written or f.target) for f in prepared if f.report})
             if self.install:
                 prepared = [self.put_in_place(file) for file in prepared]
         finally:
             durable.remove_folder(self.scratch)
-        return [file.report for file in prepared]
+        return [file.report for file in prepared if file.report is not None]
 
-    def require_reachable(self, connection: sqlite3.Connection) -> None:
+    def put_in_place(self, file: PreparedFile) -> PreparedFile:
+        file, notes = put_in_place(file)
+        self.warnings += notes
+        return file
+
+    def require_reachable(self) -> None:
         """Refuse to leave sessions behind that belong to no workspace."""
-        lost = connection.execute(queries.UNREACHABLE_SESSIONS).fetchone()[0]
+        lost = self.connection.execute(queries.UNREACHABLE_SESSIONS).fetchall()
         if lost:
             raise RollbackFailed(
-                f"{lost} session(s) in {self.data_dir.database} belong to no workspace; no JSON file could hold them.",
-                hint="'migrator verify' names them.",
+                f"{len(lost)} session(s) in {self.data_dir.database} belong to no workspace; no JSON file could hold "
+                f"them: {_first(key for key, _ in lost)}.",
+                hint="'migrator verify' names them all.",
             )
 
-    def prepare(self, connection: sqlite3.Connection) -> Iterator[_Prepared]:
+    def require_all_written(self) -> None:
+        """Nothing takes its place before every session and every item of the quarantine is accounted for."""
+        keys = {key for key, _ in self.written}
+        stored = self.connection.execute(queries.SESSION_COUNT).fetchone()[0]
+        if len(keys) + self._spoilt != stored:
+            missing = (key for (key,) in self.connection.execute(queries.SESSION_KEYS) if key not in keys)
+            raise RollbackFailed(
+                f"{self.data_dir.database} holds {stored} session(s), and the files would have {len(keys)} of them; "
+                f"among the missing: {_first(missing)}.",
+                hint="'migrator verify' tells what is wrong with the database. Nothing was changed.",
+            )
+        held = self.connection.execute(queries.QUARANTINE_COUNT).fetchone()[0]
+        conflicts = self.connection.execute(queries.CONFLICT_COUNT).fetchone()[0]
+        if self._quarantined + conflicts != held:
+            raise RollbackFailed(
+                f"{held - conflicts} item(s) are in quarantine, and the files would have {self._quarantined} of them.",
+                hint="'migrator verify' tells what is wrong with the database. Nothing was changed.",
+            )
+        if conflicts:
+            self.tell(
+                f"{conflicts} conflicting version(s) stay in the database's quarantine: "
+                "'migrator quarantine list' shows them."
+            )
+
+    def tell(self, problem: str) -> None:
+        self.problems.append(problem)
+        self.warnings.append(problem)
+
+    def prepare(self) -> Iterator[PreparedFile]:
         """Every file that must be there afterwards, written and read back, none of them in its place yet."""
-        entries = read_ledger(connection).values()
+        entries = read_ledger(self.connection).values()
         ledger = [e for e in entries if e.status != "failed" and (self.is_workspace_file(e) or not self.mirror)]
-        workspaces = {row[1]: row for row in connection.execute(queries.ALL_WORKSPACES).fetchall()}
+        workspaces = {row[1]: row for row in self.connection.execute(queries.ALL_WORKSPACES).fetchall()}
         total, done = sum(entry.size for entry in ledger), 0
         for entry in ledger:
             own = workspaces.get(entry.workspace_hash or "")
-            more = own is not None and self.is_workspace_file(entry) and self.has_more(connection, own[1])
-            yield self.prepare_source(connection, entry, own, more=more)
+            more = own is not None and self.is_workspace_file(entry) and self.has_more(own[1])
+            yield self.prepare_source(entry, own, more=more)
             done += entry.size
             self.listener(Progress("restore", entry.source, done, total))
         # A file that failed is what its workspace is served from, as long as SQLite is the authority.
         written = {e.workspace_hash for e in (entries if self.mirror else ledger) if self.is_workspace_file(e)}
         for workspace_id, file_hash, path in workspaces.values():
-            if file_hash not in written and self.has_more(connection, file_hash):
-                documents = (s for s in read_workspace(connection, workspace_id) if self.belongs(s, None))
+            if file_hash not in written and self.has_more(file_hash):
                 target = self.data_dir.sessions / workspace_file_name(file_hash)
-                yield self.prepare_export(target, documents, [], file_hash, path, replaceable=None)
-        held = connection.execute(queries.CONFLICT_COUNT).fetchone()[0]
-        if held:
-            self.warnings.append(
-                f"{held} conflicting version(s) stay in the database's quarantine: "
-                "'migrator quarantine list' shows them."
-            )
+                yield self.prepare_export(
+                    target, Choice(None, workspace_id, self.mirror), [], file_hash, path, sha256=None
+                )
 
     @staticmethod
     def is_workspace_file(entry: LedgerEntry) -> bool:
         return entry.source == f"sessions/{entry.workspace_hash}.json"
 
-    def has_more(self, connection: sqlite3.Connection, file_hash: str) -> bool:
+    def has_more(self, file_hash: str) -> bool:
         """Whether the workspace has sessions for its own file that did not come from there."""
-        if connection.execute(queries.BORN_IN_SQLITE, (file_hash,)).fetchone() is not None:
+        if self.connection.execute(queries.BORN_IN_SQLITE, (file_hash,)).fetchone() is not None:
             return True
-        return self.mirror and connection.execute(queries.FROM_OTHER_FILES, (file_hash,)).fetchone() is not None
+        return self.mirror and self.connection.execute(queries.FROM_OTHER_FILES, (file_hash,)).fetchone() is not None
 
-    def belongs(self, stored: StoredDocument, source_id: int | None) -> bool:
-        """Whether a session of the workspace goes into the workspace's own file."""
-        return self.mirror or stored.source_id in (None, source_id)
-
-    def prepare_source(self, connection: sqlite3.Connection, entry: LedgerEntry, own: Any, *, more: bool) -> _Prepared:
+    def prepare_source(self, entry: LedgerEntry, own: Any, *, more: bool) -> PreparedFile:
         target = place_of_source(self.data_dir, entry.source)
         file_hash = entry.workspace_hash or hash_of_text(placeholder(entry.source))
         path = own[2] if own else placeholder(entry.workspace_hash or entry.source)
-        quarantined = connection.execute(queries.RESTORABLE_QUARANTINE, (entry.id,)).fetchall()
-        if self.mirror:
-            quarantined = []
-        unchanged = not more and len(quarantined) == entry.quarantined and self.digest_of(entry) == entry.digest
-        if unchanged:
-            written = self.original(entry, target)
-            if written is not None:
-                report = RestoredFile(file_hash, path, "bytes", os.fspath(target), entry.sessions, entry.quarantined)
-                if written == target:
-                    return _Prepared(target, None, report)
-                self.require_free(target)
-                return _Prepared(target, written, report, entry.sha256)
-        documents: Iterator[StoredDocument]
-        if more:
-            documents = (s for s in read_workspace(connection, own[0]) if self.belongs(s, entry.id))
-        else:
-            documents = read_source(connection, entry.id)
-        return self.prepare_export(target, documents, quarantined, file_hash, path, replaceable=entry.sha256)
+        quarantined: list[_Quarantined] = []
+        if not self.mirror:
+            quarantined = self.connection.execute(queries.RESTORABLE_QUARANTINE, (entry.id,)).fetchall()
+            self._quarantined += len(quarantined)
+        # Where items are gone and no session is there instead, the file is what still has them.
+        whole = entry.quarantined == 0 if self.mirror else len(quarantined) <= entry.quarantined
+        sessions = self.unchanged_sessions(entry) if whole and not more else None
+        written = None if sessions is None else self.original(entry, target)
+        if sessions is None or written is None:
+            choice = Choice(entry.id, own[0] if more else None, self.mirror)
+            return self.prepare_export(target, choice, quarantined, file_hash, path, sha256=entry.sha256)
+        self.written += sessions
+        report = RestoredFile(file_hash, path, "bytes", os.fspath(target), len(sessions), entry.quarantined)
+        self.tell_of_what_is_broken(report, entry.quarantined)
+        if written == target:
+            return PreparedFile(target, None, report)
+        replaceable = frozenset({entry.sha256, self.known.get(file_hash)})
+        require_free(target, replaceable)
+        return PreparedFile(target, written, report, replaceable)
 
-    def digest_of(self, entry: LedgerEntry) -> str:
+    def unchanged_sessions(self, entry: LedgerEntry) -> list[tuple[str, bytes]] | None:
+        """Key and digest of each of a source's sessions; None where they are not those that were migrated."""
         digest = SequenceDigest()
-        for stored in read_source(self.connection, entry.id):
-            self.written.append((stored.key, digest.add(spelled(stored))))
-        return digest.hexdigest()
+        try:
+            sessions = [(s.key, digest.add(spelled(s))) for s in read_source(self.connection, entry.id)]
+        except UNREADABLE as error:
+            reraise_unless_spoilt(error)
+            return None
+        return sessions if digest.hexdigest() == entry.digest else None
 
     def original(self, entry: LedgerEntry, target: Path) -> Path | None:
         """A file with the bytes that were migrated: the one in its place, or a copy of the backup; else None."""
@@ -208,89 +218,79 @@ class WriteBack:
     def prepare_export(
         self,
         target: Path,
-        documents: Iterable[StoredDocument],
-        quarantined: list[tuple[int, str | bytes, str]],
+        choice: Choice,
+        quarantined: Sequence[_Quarantined],
         file_hash: str,
         path: str,
         *,
-        replaceable: str | None,
-    ) -> _Prepared:
-        """Write a file from SQLite, what is in quarantine at its old places, and read it back."""
-        self.require_free(target)
-        written, expected, count = self.next_file(), SequenceDigest(), 0
+        sha256: str | None,
+    ) -> PreparedFile:
+        """Write a file from SQLite, with what is in quarantine, or beside it where nobody could read the file with it.
 
-        def counted() -> Iterator[StoredDocument]:
-            nonlocal count
-            for stored in documents:
-                count += 1
-                self.written.append((stored.key, expected.add(spelled(stored))))
-                yield stored
+        :param sha256: of the file that the sessions came from
+        """
+        replaceable = frozenset({sha256, self.known.get(file_hash)})
+        require_free(target, replaceable)
+        asides, broken = [], []
+        for position, raw, reason in quarantined:
+            if reason == "torn":
+                what = f"The torn end that was salvaged from {target}"
+                asides.append(self.prepare_aside([_raw(raw)], "torn-tail", what))
+            else:
+                broken.append((position, _raw(raw)))
+        written = write_sessions(self.connection, choice, broken, self.next_file)
+        if written.spoilt:
+            asides.append(self.set_spoilt_aside(target, written.spoilt))
+        self.written += written.sessions
+        report = RestoredFile(file_hash, path, "export", os.fspath(target), len(written.sessions), len(quarantined))
+        self.tell_of_what_is_broken(report, len(broken))
+        return PreparedFile(target, written.path, report, replaceable, tuple(asides))
 
-        tails = [raw for _, raw, reason in quarantined if reason == "torn"]
-        broken = [(position, raw) for position, raw, reason in quarantined if reason != "torn"]
-        durable.write_new(written, array_of(_woven(counted(), broken)))
-        found = SequenceDigest()
-        for _, _, text in valid_documents(written):
-            found.add(text)
-        if found.hexdigest() != expected.hexdigest():
-            raise RollbackFailed(
-                f"What was written for {target} does not read back as what SQLite holds.",
-                hint="Please report this as a bug.",
+    def set_spoilt_aside(self, target: Path, spoilt: list[SpoiltSession]) -> Aside:
+        """No file may hold what the app would refuse to read it with."""
+        self._spoilt += len(spoilt)
+        self.tell(
+            f"{len(spoilt)} session(s) of {target} are no valid ones any more, and go beside it: "
+            f"{_first(map(str, spoilt))}. 'migrator migrate' would put them into quarantine."
+        )
+        raws = [session.raw for session in spoilt]
+        return self.prepare_aside(array_of(raws), "not-sessions", f"What SQLite has of them, in place of {target},")
+
+    def prepare_homeless(self) -> Iterator[PreparedFile]:
+        """What is in quarantine and came from no file goes beside that of its workspace."""
+        rows = self.connection.execute(queries.HOMELESS_QUARANTINE).fetchall()
+        for file_hash, items in groupby(rows, itemgetter(0)):
+            texts = [_raw(raw) for _, raw in items]
+            self._quarantined += len(texts)
+            target = self.data_dir.shared_sessions
+            if file_hash and HASH_PATTERN.fullmatch(file_hash):
+                target = self.data_dir.sessions / workspace_file_name(file_hash)
+            self.tell(f"{len(texts)} item(s) of the quarantine came from no file, and go beside {target}.")
+            aside = self.prepare_aside(array_of(texts), "quarantined", "What was in quarantine and came from no file")
+            yield PreparedFile(target, None, None, asides=(aside,))
+
+    def tell_of_what_is_broken(self, report: RestoredFile, broken: int) -> None:
+        is_read = report.file == os.fspath(self.data_dir.sessions / f"{report.hash}.json")  # older files are not
+        if broken and is_read and not self.mirror:
+            self.tell(
+                f"{report.file} holds {broken} element(s) that are no valid session: until they are mended or taken "
+                "out, the JSON store can't read it."
             )
-        report = RestoredFile(file_hash, path, "export", os.fspath(target), count, len(quarantined))
-        return _Prepared(target, written, report, replaceable, tuple(map(self.prepare_tail, tails)))
 
-    def prepare_tail(self, tail: str | bytes) -> Path:
-        """A torn end would make the new file torn as well: it will go beside."""
+    def prepare_aside(self, chunks: Iterable[bytes], mark: str, what: str) -> Aside:
         written = self.next_file()
-        durable.write_new(written, [_raw(tail)])
-        return written
-
-    @staticmethod
-    def require_free(target: Path) -> None:
-        """Refuse to write where something is that no file may replace."""
-        if os.path.lexists(target) and not target.is_file():
-            raise RollbackFailed(
-                f"{target} is in the way: it is no file.", hint="Move it away and run 'migrator rollback' again."
-            )
+        durable.write_new(written, chunks)
+        return Aside(written, mark, what)
 
     def next_file(self) -> Path:
         return self.scratch / f"{next(self._numbers)}.json"
 
-    def put_in_place(self, file: _Prepared) -> _Prepared:
-        if file.written is None:
-            return file
-        durable.make_private_folder(file.target.parent)
-        for tail in file.tails:
-            aside = durable.keep_beside_as(tail, file.target, "torn-tail")
-            self.warnings.append(f"The torn end that was salvaged from {file.target} lies in {aside}.")
-        replaceable = (file.replaceable, self.known.get(file.report.hash))
-        kept = self.keep_unknown(file.target, replaceable) if os.path.lexists(file.target) else None
-        durable.move_over(file.written, file.target)
-        return replace(file, report=replace(file.report, kept_beside=kept))
-
-    def keep_unknown(self, target: Path, replaceable: Sequence[str | None]) -> str | None:
-        """Nothing is overwritten unseen: a file that SQLite has not all of is kept beside."""
-        if durable.sha256_of(target) in replaceable:
-            return None
-        aside = durable.keep_beside(Path(os.path.realpath(target)), "before-rollback")
-        self.warnings.append(f"{target} held something that was never migrated; it lies in {aside} now.")
-        return os.fspath(aside)
-
-
-def _woven(documents: Iterable[StoredDocument], broken: list[tuple[int, str | bytes]]) -> Iterator[bytes]:
-    """The elements of a file: documents in order, and what is in quarantine where it stood among them.
-
-    Documents without a position were born in SQLite, and stand behind everything that was in the file.
-    """
-    waiting = sorted(broken, key=lambda item: item[0])
-    for stored in documents:
-        while waiting and (stored.position is None or waiting[0][0] <= stored.position):
-            yield _raw(waiting.pop(0)[1])
-        yield app_element(stored.document)
-    for _, raw in waiting:
-        yield _raw(raw)
-
 
 def _raw(raw: str | bytes) -> bytes:
     return raw.encode() if isinstance(raw, str) else raw
+
+
+def _first(names: Iterable[str]) -> str:
+    """The first few, for a message."""
+    shown = list(islice(names, _SHOWN + 1))
+    return "; ".join(shown[:_SHOWN]) + (" …" if len(shown) > _SHOWN else "")

@@ -284,7 +284,7 @@ def test_both_versions_of_a_conflict_outlive_the_rollback(pair: Scene, migrator:
     assert tasks_in(pair.file_of(LOOM)) == ["in SQLite"]
     assert [conflict["task"] for conflict in pair.conflicts()] == ["in the file"]
     assert any("migrator quarantine list" in warning for warning in report["warnings"])
-    assert len(report["problems"]) == 1  # which makes the exit code 3: see go_back
+    assert len(report["problems"]) == 2  # that it came to be, and that it stays; the exit code is 3: see go_back
 
 
 # Backups that are damaged or gone.
@@ -642,7 +642,7 @@ def test_a_rollback_that_is_killed_anywhere_leaves_one_whole_authority_and_the_n
     began = time.perf_counter()
     process = start("--data-dir", fixture.root, "rollback")
     process.communicate()
-    assert process.returncode == 0
+    assert process.returncode == 3  # some files of the fixture hold what is no session
     longest = time.perf_counter() - began
     wanted = files_of(fixture)
     killed, dice = 0, random.Random(20250113)
@@ -652,7 +652,7 @@ def test_a_rollback_that_is_killed_anywhere_leaves_one_whole_authority_and_the_n
         time.sleep(dice.uniform(0.1, 1.0) * longest)
         process.kill()
         process.communicate()
-        killed += process.returncode != 0
+        killed += process.returncode < 0
         if fixture.status() == "completed":
             assert is_whole_in_sqlite(fixture)
             assert listed(fixture) == expected

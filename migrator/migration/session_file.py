@@ -1,0 +1,124 @@
+"""Sessions of SQLite as one JSON file in the app's format, read back before it counts."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from migrator import durable
+from migrator.database import queries
+from migrator.database.documents import StoredDocument, read_source, read_workspace, spelled
+from migrator.database.spoilt import UNREADABLE, SpoiltSession, read_each_carefully, reraise_unless_spoilt
+from migrator.document import SequenceDigest, app_element, array_of
+from migrator.errors import RollbackFailed
+from migrator.migration.reading import valid_documents
+
+
+class Choice(NamedTuple):
+    """The sessions of one file: those of a source; or, of a workspace, those that came from no other file.
+
+    :ivar source_id: None where there was no such file yet
+    :ivar workspace_id: None where the source's sessions are all
+    :ivar others: those of the workspace that came from other files as well
+    """
+
+    source_id: int | None
+    workspace_id: int | None = None
+    others: bool = False
+
+    def read(self, connection: sqlite3.Connection) -> Iterator[StoredDocument]:
+        """The sessions, in order."""
+        if self.workspace_id is None:
+            return read_source(connection, self.source_id or 0)
+        everything = read_workspace(connection, self.workspace_id)
+        return (stored for stored in everything if self._has(stored.source_id))
+
+    def read_carefully(self, connection: sqlite3.Connection) -> Iterator[StoredDocument | SpoiltSession]:
+        """The same, one by one, valid or not."""
+        if self.workspace_id is None:
+            return read_each_carefully(connection, queries.KEYS_OF_SOURCE, self.source_id or 0)
+        everything = read_each_carefully(connection, queries.KEYS_OF_WORKSPACE, self.workspace_id)
+        return (found for found in everything if self._has(found.source_id))
+
+    def _has(self, source_id: int | None) -> bool:
+        return self.others or source_id in (None, self.source_id)
+
+
+class SessionFile(NamedTuple):
+    """A file that was written.
+
+    :ivar sessions: key and digest of each session in it
+    :ivar spoilt: those that are no valid sessions any more, and so not in it: nobody could read it with them
+    """
+
+    path: Path
+    sessions: list[tuple[str, bytes]]
+    spoilt: list[SpoiltSession]
+
+
+def write_sessions(
+    connection: sqlite3.Connection, choice: Choice, broken: list[tuple[int, bytes]], next_path: Callable[[], Path]
+) -> SessionFile:
+    """Write the sessions, and what is in quarantine at its old places among them.
+
+    :param broken: position and text of each item of the quarantine
+    :param next_path: gives the name of a file that is not there yet
+    :raises RollbackFailed: it does not read back as what was written
+    """
+    try:
+        written = _write(choice.read(connection), broken, next_path())
+    except UNREADABLE as error:
+        reraise_unless_spoilt(error)
+        written = None
+    if written is not None:
+        return written
+    spoilt: list[SpoiltSession] = []
+    path = next_path()
+    written = _write(_valid_ones(choice.read_carefully(connection), spoilt), broken, path)
+    if written is None:
+        raise RollbackFailed(
+            f"What was written to {path} does not read back as what SQLite holds.", hint="Please report this as a bug."
+        )
+    return written._replace(spoilt=spoilt)
+
+
+def _valid_ones(
+    sessions: Iterable[StoredDocument | SpoiltSession], spoilt: list[SpoiltSession]
+) -> Iterator[StoredDocument]:
+    for session in sessions:
+        if isinstance(session, SpoiltSession):
+            spoilt.append(session)
+        else:
+            yield session
+
+
+def _write(sessions: Iterable[StoredDocument], broken: list[tuple[int, bytes]], path: Path) -> SessionFile | None:
+    """None where it does not read back as what was written."""
+    expected, found = SequenceDigest(), SequenceDigest()
+    written: list[tuple[str, bytes]] = []
+
+    def noted() -> Iterator[StoredDocument]:
+        for stored in sessions:
+            written.append((stored.key, expected.add(spelled(stored))))
+            yield stored
+
+    durable.write_new(path, array_of(_woven(noted(), broken)))
+    for _, _, text in valid_documents(path):
+        found.add(text)
+    return SessionFile(path, written, []) if found.hexdigest() == expected.hexdigest() else None
+
+
+def _woven(sessions: Iterable[StoredDocument], broken: list[tuple[int, bytes]]) -> Iterator[bytes]:
+    """The elements of a file: sessions in order, and what is in quarantine where it stood among them.
+
+    Sessions without a position were born in SQLite, and stand behind everything that was in the file.
+    """
+    waiting = sorted(broken, key=lambda item: item[0])
+    for stored in sessions:
+        while waiting and (stored.position is None or waiting[0][0] <= stored.position):
+            yield waiting.pop(0)[1]
+        yield app_element(stored.document)
+    for _, raw in waiting:
+        yield raw
