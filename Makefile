@@ -63,7 +63,7 @@ bench: $(STAMP) ## measure everything against the limit and the rivals, and writ
 
 check: test lint types schema-check wheel-check ## all of the above checks
 
-torture: $(STAMP) ## kill it everywhere and at 2,000 random moments (an hour); ARGS="--parts random --kills 100" does less
+torture: $(STAMP) ## kill it everywhere, at 2,000 random moments, feed it 1,000,000 inputs (hours); ARGS="--parts random --kills 100" does less
 	$(say)
 	@$(BIN)/python -m tests.torture $(ARGS)
 

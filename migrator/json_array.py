@@ -147,7 +147,7 @@ class _Reader:
             return True
         if self.buffer[self.position] < 0x80 and self.buffer[self.position] not in b"\x0b\x0c\x1c\x1d\x1e\x1f":
             return False
-        while len(self.buffer) - self.position < self.chunk and self.more():
+        while len(self.buffer) - self.position < CHUNK and self.more():
             pass
         text = self.buffer[self.position :].decode("utf-8", "replace")
         return self.ended and _BLANK.match(text) is not None

@@ -1,4 +1,4 @@
-"""The long form: every crash point, thousands of random kills, every fault. ``make torture`` runs it."""
+"""The long form of what the tests do: every crash point, thousands of random kills, a million inputs."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from tests.torture.faults import fail, one_of_each_group
+from tests.torture.inputs import INPUTS, PART, Inputs, all_inputs
 from tests.torture.kills import Seen, every, kill, kill_at_random, points_of
 from tests.torture.launcher import Launcher
 from tests.torture.scenarios import SCENARIOS, Play
@@ -30,7 +31,7 @@ from tests.torture.scenarios import SCENARIOS, Play
 AT_ONCE = 10  # trials in one piece of work
 SHOWN = 30  # failures told in full
 RANDOM_KILLS = 2_000
-PARTS = ("points", "random", "faults")
+PARTS = ("points", "random", "faults", PART)
 
 T = TypeVar("T")
 
@@ -100,7 +101,9 @@ def points(scenario: str) -> tuple[str, list[Seen]]:
     return scenario, points_of(play_of(scenario))
 
 
-def do(work: Work) -> Outcome:
+def do(work: Work | Inputs) -> Outcome:
+    if isinstance(work, Inputs):
+        return Outcome(Counter({PART: len(work)}), work.failures())
     outcome = Outcome()
     play = play_of(work.scenario)
     trials: list[Callable[[], object]] = [
@@ -139,6 +142,7 @@ def main(given: Sequence[str] | None = None) -> int:
     parser.add_argument("--parts", nargs="+", default=list(PARTS), choices=PARTS)
     parser.add_argument("--scenarios", nargs="+", default=list(SCENARIOS), choices=list(SCENARIOS), metavar="NAME")
     parser.add_argument("--kills", type=int, default=RANDOM_KILLS, help="at random moments, altogether")
+    parser.add_argument("--inputs", type=int, default=INPUTS, help="mutated files, altogether")
     parser.add_argument("--jobs", type=int, default=os.cpu_count())
     parser.add_argument("--seed", type=int, default=int(time.time()))
     arguments = parser.parse_args(given)
@@ -151,12 +155,15 @@ def main(given: Sequence[str] | None = None) -> int:
         console=console,
     )  # fmt: skip
     with bar, ProcessPoolExecutor(arguments.jobs) as pool:
-        looking = bar.add_task("looking for points", total=len(arguments.scenarios))
+        scenarios = arguments.scenarios if arguments.parts != [PART] else []
+        looking = bar.add_task("looking for points", total=len(scenarios))
         found = {}
-        for scenario, seen in pool.map(points, arguments.scenarios):
+        for scenario, seen in pool.map(points, scenarios):
             found[scenario] = seen
             bar.advance(looking)
-        pieces = list(all_work(found, arguments))
+        pieces: list[Work | Inputs] = [*all_work(found, arguments)]
+        if PART in arguments.parts:
+            pieces += all_inputs(arguments.seed, arguments.inputs)
         random.Random(arguments.seed).shuffle(pieces)
         trying = bar.add_task("trying", total=sum(map(len, pieces)))
         waiting = {pool.submit(do, piece): piece for piece in pieces}
