@@ -11,6 +11,7 @@ from migrator.database.connection import connect, transaction
 from migrator.database.state import read_state, state_of
 from migrator.database.upgrade import changing, upgrade
 from migrator.errors import StaleStoreError
+from migrator.migration.late_writes import LateWrites, empty_after_rollback
 from migrator.migration.leftovers import in_sight
 from migrator.migration.lock import exclusive
 from migrator.migration.mirror import merge_files, write_mirrors
@@ -113,11 +114,13 @@ def _migrate(data_dir: DataDir, listener: Listener) -> list[str]:
                 "The migration left the JSON files the authority.", hint="'migrator status' tells more."
             )
         with exclusive(data_dir):
-            _start_empty(data_dir)
+            late = _start_empty(data_dir)
+        return [*report.errors, *late.errors()]
     return [*report.errors]
 
 
-def _start_empty(data_dir: DataDir) -> None:
+def _start_empty(data_dir: DataDir) -> LateWrites:
+    """An empty store; what was written to an old one after a rollback is brought in."""
     path = data_dir.database
     connection = connect(path, create=True)
     try:
@@ -126,12 +129,12 @@ def _start_empty(data_dir: DataDir) -> None:
             changing(connection, path, data_dir.backups) as back_up,
             transaction(connection, path, "make an empty store"),
         ):
-            old = read_state(connection, path).status == "rolled_back"  # what it holds, somebody deleted in the files
-            if old:
+            late = LateWrites()
+            if read_state(connection, path).status == "rolled_back":  # what it holds, somebody deleted in the files
                 back_up("rolled-back")
-            for statement in queries.EMPTY_FOR_ANOTHER_RUN if old else ():
-                connection.execute(statement)
+                late = empty_after_rollback(connection).bring_in()
             connection.execute(queries.SET_COMPLETED, (None,))
+        return late
     finally:
         connection.close()
 

@@ -79,16 +79,23 @@ class _Late(NamedTuple):
     path: str | None
 
 
-class LateWriteSearch:
-    """Two steps around emptying the tables, within the caller's transaction."""
+def empty_after_rollback(connection: sqlite3.Connection) -> SetAside:
+    """Empty the tables for what the files hold, within the caller's transaction, which goes on with ``bring_in``.
+
+    :returns: what was not as the rollback wrote it
+    """
+    late = SetAside(connection)
+    for statement in queries.EMPTY_FOR_ANOTHER_RUN:
+        connection.execute(statement)
+    return late
+
+
+class SetAside:
+    """Every session that is not what the rollback wrote, copied to quarantine, where it outlives the emptying."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
         self._late: list[_Late] = []
-        self._deleted = 0
-
-    def set_aside(self) -> None:
-        """Copy every session that is not what the rollback wrote to quarantine, where it outlives what comes next."""
         found = self._connection.execute(queries.SESSIONS_AFTER_ROLLBACK).fetchall()
         for key, base, workspace_hash, path in found:
             session = read_carefully(self._connection, key)

@@ -19,7 +19,7 @@ from migrator.database.upgrade import changing, upgrade
 from migrator.document import canonical
 from migrator.errors import MigrationFailed, sqlite_errors
 from migrator.migration import ledger
-from migrator.migration.late_writes import LateWrites, LateWriteSearch
+from migrator.migration.late_writes import LateWrites, empty_after_rollback
 from migrator.migration.load import LoadedSource
 from migrator.migration.merge import Merge, MergeResult
 from migrator.migration.readback import source_digest
@@ -113,10 +113,7 @@ class _Publisher:
         if read_state(self._main, self._publication.database).status != "rolled_back":
             return Published(self._bring_in_sources())
         # The files hold everything then, and what the database holds is old, or was written when nobody would read it.
-        late = LateWriteSearch(self._main)
-        late.set_aside()
-        for statement in queries.EMPTY_FOR_ANOTHER_RUN:
-            self._main.execute(statement)
+        late = empty_after_rollback(self._main)
         self._known = {}
         return Published(self._bring_in_sources(), late.bring_in())
 

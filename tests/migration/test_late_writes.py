@@ -225,3 +225,14 @@ def test_what_came_after_a_rollback_outlives_the_next_one(
     migrate(scene, migrator)
     assert migrator("--data-dir", scene.root, "rollback").code == 0
     assert [one["task"] for one in json.loads(Path(scene.file_of(ENGINE)).read_bytes())] == ["first", "second", "late"]
+
+
+@pytest.mark.parametrize("backend", ["sqlite", "hybrid"])
+def test_what_came_after_a_rollback_is_found_where_no_file_is_left(
+    went_back: tuple[Scene, sqlite3.Connection], migrator: Migrator, backend: str
+) -> None:
+    scene, app = went_back
+    app_inserts(app, ENGINE, "s-late", "late", "m-late")
+    scene.file_of(ENGINE).unlink()
+    assert migrator("--data-dir", scene.root, "backend", backend).code == 0
+    assert scene.tasks(ENGINE) == ["late"]

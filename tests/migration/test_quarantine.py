@@ -268,7 +268,7 @@ def test_an_id_that_is_taken_goes_in_under_another_key_and_comes_out_as_it_is(on
 
 
 def test_nothing_is_retried_while_the_json_files_hold_the_truth(one_broken, run, tmp_path):
-    assert run("rollback", "--progress", "none").code == 0
+    assert run("rollback", "--progress", "none").code == 3
     outcome = run("quarantine", "retry", "1", "--edited", write(tmp_path / "new.json", chat("b")))
     assert outcome.code == 1
     assert "'migrator migrate'" in outcome.err

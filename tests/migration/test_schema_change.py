@@ -354,7 +354,7 @@ def test_a_step_is_not_undone_while_the_quarantine_holds_the_losing_side_of_a_co
     scene.change("UPDATE sessions SET task = 'changed in SQLite'")
     scene.write("/home/dev/engine", [chat("s-1", task="changed in the file")])
     assert migrator("--data-dir", scene.root, "migrate", "--progress", "none").code == 3
-    assert migrator("--data-dir", scene.root, "rollback", "--progress", "none").code == 0
+    assert migrator("--data-dir", scene.root, "rollback", "--progress", "none").code == 3
     outcome = migrator("--data-dir", scene.root, "schema", "revert")
     assert outcome.code == 1
     assert "1 conflicting version" in outcome.err
