@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from migrator.errors import NotInstalled
 
 # By the names that they are imported by.
-EXTRAS = {"report": ("jinja2", "pygal")}
+EXTRAS = {"report": ("jinja2", "pygal"), "browse": ("datasette", "uvicorn")}
 
 
 def require_extra(extra: str, purpose: str) -> None:

@@ -12,6 +12,13 @@ def plain(text: str) -> str:
     return "".join(character if _harmless(character) else _spelled(character) for character in text)
 
 
+def block(text: str, indent: str = "") -> str:
+    """The same for a text of several lines, each of them indented; tabs stay as they are."""
+    return "\n".join(
+        indent + "\t".join(plain(cell) for cell in line.split("\t")) for line in text.replace("\r\n", "\n").split("\n")
+    )
+
+
 def _harmless(character: str) -> bool:
     return unicodedata.category(character) not in ("Cc", "Cf", "Cs", "Zl", "Zp")
 

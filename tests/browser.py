@@ -48,11 +48,12 @@ class Browser:
             if part.scheme in NETWORK and not (part.hostname or "").endswith(ITS_OWN)
         )
 
-    def picture(self, url: str, target: Path, *, dark: bool = False, width: int = 1100, height: int = 2400) -> bytes:
-        """The page as a PNG."""
+    def picture(self, url: str, *, dark: bool = False, width: int = 1100, height: int = 2400) -> Path:
+        """The page as a PNG, in a new file."""
+        target = self.folder / f"picture-{len(list(self.folder.glob('picture-*')))}.png"
         scheme = f"--blink-settings=preferredColorScheme={0 if dark else 1}"
         self._run(url, f"--screenshot={target}", f"--window-size={width},{height}", "--hide-scrollbars", scheme)
-        return target.read_bytes()
+        return target
 
     def pdf(self, url: str, target: Path) -> bytes:
         """The page as it is printed."""

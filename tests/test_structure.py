@@ -36,7 +36,7 @@ LAYERS = [
     ("migrator.database",),
     ("migrator.storage",),
     ("migrator.migration",),
-    ("migrator.receipt",),
+    ("migrator.receipt", "migrator.browse"),
     ("migrator.api", "migrator.cli"),
     ("migrator.__main__", "migrator"),
 ]

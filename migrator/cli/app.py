@@ -24,6 +24,7 @@ _COMMANDS = {
     "migrate": "migrator.cli.migrate",
     "status": "migrator.cli.inspect",
     "report": "migrator.cli.report",
+    "browse": "migrator.cli.browse",
     "verify": "migrator.cli.inspect",
     "export": "migrator.cli.inspect",
     "rollback": "migrator.cli.rollback",

@@ -14,12 +14,12 @@ from typing import Any
 
 import click
 
-from migrator.plain_text import plain, size
+from migrator.plain_text import block, plain, size
 
-# The last two are from elsewhere.
+# The last three are from elsewhere.
 __all__ = [
-    "block", "complain", "counted", "located", "paged", "print_json", "print_report", "remember_place", "say", "told",
-    "plain", "size",
+    "complain", "counted", "located", "paged", "print_json", "print_report", "remember_place", "say", "told",
+    "block", "plain", "size",
 ]  # fmt: skip
 
 _MANY = 1000
@@ -116,13 +116,6 @@ def paged() -> Iterator[bool]:
 def complain(message: str) -> None:
     """One message on standard error."""
     say(f"migrator: {told(message)}", error=True)
-
-
-def block(text: str, indent: str = "") -> str:
-    """The same for a text of several lines, each of them indented; tabs stay as they are."""
-    return "\n".join(
-        indent + "\t".join(plain(cell) for cell in line.split("\t")) for line in text.replace("\r\n", "\n").split("\n")
-    )
 
 
 def counted(number: int, noun: str) -> str:

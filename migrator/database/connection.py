@@ -138,6 +138,22 @@ def _set_journal(connection: sqlite3.Connection, mode: str, timeout: float) -> N
             return
 
 
+def connect_untouching(path: Path) -> sqlite3.Connection:
+    """Open a database so that nothing whatever can be written through it, for any thread to use.
+
+    Where its folder may not be written to and there is no log, nobody is at work there: then without locks, which would
+    need files of their own.
+    """
+    still = not os.access(path.parent, os.W_OK) and not path.with_name(path.name + "-wal").exists()
+    with sqlite_errors("open anything", path):
+        return sqlite3.connect(
+            f"{path.absolute().as_uri()}?{'immutable=1' if still else 'mode=ro'}",
+            uri=True,
+            timeout=BUSY_TIMEOUT,
+            check_same_thread=False,
+        )
+
+
 def connect_staging(path: Path) -> sqlite3.Connection:
     """Make and open a database under construction, built for speed: a crash discards it.
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 import re
 import sqlite3
 from collections.abc import Iterator
+from itertools import chain
 
-from migrator.database import queries, schema, search_queries
+from migrator.database import browse_queries, queries, schema, search_queries
 from migrator.database.columns import INSTANCE_COLUMNS
 from migrator.resources import schemas
 
@@ -49,14 +50,18 @@ HOT_PATHS = (
 # Of a table: not of a constant row, nor of the JSON that a parameter holds.
 _SCAN = re.compile(r"SCAN (?!CONSTANT|json_each)")
 _MOST_PARAMETERS = 64
+_NAMED = re.compile(r"(?<![\w':]):([a-z]+)\b")
 
 
 def named_statements() -> Iterator[tuple[str, str]]:
-    """Every statement of :mod:`~migrator.database.queries` and of :mod:`~migrator.database.search_queries`, named."""
-    for name, value in [*vars(queries).items(), *vars(search_queries).items()]:
+    """Every statement of :mod:`~migrator.database.queries` and of the other modules of queries, with its name."""
+    for name, value in chain.from_iterable(
+        vars(module).items() for module in (queries, search_queries, browse_queries)
+    ):
         if not name.isupper() or name.startswith("_") or name.endswith("_COLUMNS"):
             continue
-        for number, statement in enumerate([value] if isinstance(value, str) else value):
+        statements = value.values() if isinstance(value, dict) else [value] if isinstance(value, str) else value
+        for number, statement in enumerate(statements):
             yield (name if isinstance(value, str) else f"{name}[{number}]"), statement
     yield "insert_many", queries.insert_many("instances", INSTANCE_COLUMNS, 2)
     yield "insert_messages_or_ignore", queries.insert_messages_or_ignore(2)
@@ -102,7 +107,10 @@ def problems() -> list[str]:
 
 
 def _explain(connection: sqlite3.Connection, statement: str) -> list[str]:
-    """The query plan, whatever the number of parameters."""
+    """The query plan, whatever the number of parameters, or their names."""
+    named = dict.fromkeys(_NAMED.findall(statement))
+    if named:
+        return [str(row[3]) for row in connection.execute(f"EXPLAIN QUERY PLAN {statement}", named)]
     for count in range(_MOST_PARAMETERS):
         try:
             rows = connection.execute(f"EXPLAIN QUERY PLAN {statement}", (None,) * count).fetchall()

@@ -110,6 +110,7 @@ def spoil(scene: Scene) -> None:
 LOOKING: dict[str, list[list[str]]] = {
     "status": [[], ["--json"]],
     "report": [[], ["--json"], ["--html", "{tmp}/receipt\x1b[2J\nFORGED.html"]],
+    "browse": [["--port", "\x1b[2J\nFORGED"]],
     "verify": [["--progress", "none"], ["--progress", "jsonl"], ["--json"]],
     "sessions list": [[], ["--json"], ["--workspace", WORKSPACE], ["--workspace", f"{HOSTILE}x"]],
     "sessions show": [["a"], ["b", "--json"], [HOSTILE], [""]],

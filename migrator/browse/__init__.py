@@ -1,0 +1,1 @@
+"""The database in a browser: Datasette, made to read as a person expects, for its owner alone."""

@@ -1,0 +1,112 @@
+"""What Datasette's pages show of a value, and what the page of a row has besides. Datasette calls these hooks."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from datasette import Response, hookimpl
+from datasette.utils import tilde_encode, urlsafe_components
+from markupsafe import Markup, escape
+
+from migrator.browse import shown
+from migrator.browse.site import DATABASE
+from migrator.database import browse_queries as sql
+from migrator.plain_text import block
+
+_MOST_AGENTS = 500
+_MOST_MESSAGES = 2000
+# Columns that refer to another table's row.
+_LINKS = {
+    "session_id": "sessions",
+    "workspace_id": "workspaces",
+    "source_id": "migration_ledger",
+}
+
+
+@hookimpl
+def prepare_jinja2_environment(env: Any) -> None:
+    """Every text that a template shows: nothing in it turns its direction or drives a terminal that it is copied to."""
+    env.finalize = lambda value: block(value) if type(value) is str else value
+    env.filters |= {"whole": _whole, "line": lambda value: shown.line(str(value)), "row_link": _row_link}
+
+
+@hookimpl
+def render_cell(row: Any, value: Any, column: str, table: str | None) -> Markup | None:
+    """One cell of a table: a link to what it refers to, or a glimpse of a text."""
+    key = {"sessions": "id", None: "session"}.get(table)
+    if column == "task" and key in row.keys():  # noqa: SIM118 - a row of sqlite3
+        return _link("sessions", row[key], value)
+    target = _LINKS.get(column)
+    if isinstance(value, dict):  # a reference that Datasette has looked up
+        return _link(target, value["value"], value["label"]) if target else None
+    if target and value is not None and table != target:
+        return _link(target, value, value)
+    return shown.glimpse(value) if isinstance(value, str) and value else None
+
+
+@hookimpl
+def extra_template_vars(
+    table: str | None, view_name: str, request: Any, datasette: Any
+) -> Callable[[], Awaitable[Any]]:
+    """For the page of a row: the whole row; for that of a session also its agents and its chat."""
+
+    async def variables() -> dict[str, Any]:
+        if view_name != "row" or table not in sql.ROWS_BY_KEY:
+            return {}
+        (key,) = urlsafe_components(request.url_vars["pks"])
+        database = datasette.get_database(DATABASE)
+
+        async def rows(statement: str, most: int = 1) -> list[dict[str, Any]]:
+            found = await database.execute(statement, {"key": key, "most": most})
+            return [dict(row) for row in found.rows]
+
+        record = (await rows(sql.ROWS_BY_KEY[table]))[0]
+        values: dict[str, Any] = {"record": record}
+        if table == "sessions":
+            values |= {
+                "heading": (await rows(sql.SESSION_HEADING))[0],
+                "agents": await rows(sql.AGENTS_OF_SESSION, _MOST_AGENTS),
+                "messages": await rows(sql.CHAT_OF_SESSION, _MOST_MESSAGES),
+                "most_messages": _MOST_MESSAGES,
+            }
+        return values
+
+    return variables
+
+
+@hookimpl
+def handle_exception(datasette: Any, exception: Exception) -> Callable[[], Awaitable[Any]]:
+    """A page that says what went wrong. Datasette's own handler prints it as well, with all that was at hand."""
+
+    async def page() -> Any:
+        status = getattr(exception, "status", 500)
+        told = str(getattr(exception, "message", exception)) or type(exception).__name__
+        if status >= 500:  # nobody's fault but the program's
+            logging.getLogger("migrator").debug("A page failed:", exc_info=exception)
+        shown_there = {"ok": False, "error": told, "status": status, "title": None}
+        text = await datasette.render_template("error.html", shown_there)
+        return Response.html(text, status=status)
+
+    return page
+
+
+def _whole(value: Any, column: str = "") -> Any:
+    """A value as the page of its row shows it."""
+    if value is None or value == "":
+        return Markup('<span class="none">none</span>')
+    if column in _LINKS:
+        return _link(_LINKS[column], value, value)
+    if isinstance(value, bytes):
+        return shown.whole(value.decode(errors="backslashreplace"))
+    return shown.whole(value) if isinstance(value, str) else f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def _row_link(key: Any, table: str, label: Any) -> Markup:
+    return _link(table, key, label)
+
+
+def _link(table: str, key: Any, label: Any) -> Markup:
+    address = f"/{DATABASE}/{table}/{tilde_encode(str(key))}"
+    return Markup('<a href="{}" dir="auto">{}</a>').format(address, shown.line(str(label)) or escape("(empty)"))
