@@ -64,7 +64,7 @@ class Gate:
         elif self._is_key(_cookie(headers.get("cookie", ""), self._cookie)):
             await self._app(scope, receive, _guarded(send))
         else:
-            await _answer(send, 403, "Open the address that was printed when these pages began: it has the key to them.")
+            await _answer(send, 403, "Open the address that was printed when these pages began: it has the key.")
 
     def _is_key(self, given: str) -> bool:
         return secrets.compare_digest(given.encode(), self.key.encode())

@@ -113,7 +113,7 @@ def test_what_is_no_database_is_refused(scene: Scene, migrator: Migrator) -> Non
 def test_without_the_key_nothing_is_shown(path: str, visitor: Visitor) -> None:
     answer = visitor.get_as_stranger(path)
     assert answer.status == 403
-    assert answer.body == "Open the address that was printed when these pages began: it has the key to them."
+    assert answer.body == "Open the address that was printed when these pages began: it has the key."
 
 
 def test_a_wrong_key_shows_nothing(visitor: Visitor) -> None:
