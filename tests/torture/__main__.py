@@ -29,7 +29,7 @@ from tests.torture.launcher import Launcher
 from tests.torture.scenarios import SCENARIOS, Play
 
 AT_ONCE = 10  # trials in one piece of work
-SHOWN = 30  # failures told in full
+SHOWN = 100  # failures told in full
 RANDOM_KILLS = 2_000
 PARTS = ("points", "random", "faults", PART)
 
@@ -148,7 +148,7 @@ def main(given: Sequence[str] | None = None) -> int:
     arguments = parser.parse_args(given)
     console = Console()
     console.print(f"seed {arguments.seed}")
-    total = Outcome()
+    total, told = Outcome(), 0
     started = time.monotonic()
     bar = Progress(
         TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn(),
@@ -167,12 +167,20 @@ def main(given: Sequence[str] | None = None) -> int:
         random.Random(arguments.seed).shuffle(pieces)
         trying = bar.add_task("trying", total=sum(map(len, pieces)))
         waiting = {pool.submit(do, piece): piece for piece in pieces}
-        for done in as_completed(waiting):
-            total.add(done.result())
-            bar.advance(trying, len(waiting[done]))
-            bar.update(trying, description=f"trying, {len(total.failures)} failed")
-    for failure in total.failures[:SHOWN]:
-        console.print(failure, markup=False, highlight=False)
+        try:
+            for done in as_completed(waiting):
+                outcome = done.result()
+                for failure in outcome.failures[: max(0, SHOWN - len(total.failures))]:
+                    bar.console.print(failure, markup=False, highlight=False)
+                total.add(outcome)
+                bar.advance(trying, len(waiting[done]))
+                bar.update(trying, description=f"trying, {len(total.failures)} failed")
+                if not console.is_terminal and sum(total.counts.values()) // 500 > told:
+                    told += 1
+                    console.print(f"{sum(total.counts.values())} tried, {len(total.failures)} failed")
+        except KeyboardInterrupt:
+            console.print("interrupted: this is what was tried")
+            pool.shutdown(cancel_futures=True)
     names = {seen.point.name for of_scenario in found.values() for seen in of_scenario}
     console.print(
         f"{len(found)} scenarios, {sum(map(len, found.values()))} points of {len(names)} names; "
