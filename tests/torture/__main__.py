@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, lru_cache
 from itertools import islice
 from pathlib import Path
 from typing import TypeVar
@@ -26,12 +26,15 @@ from tests.torture.faults import fail, one_of_each_group
 from tests.torture.inputs import INPUTS, PART, Inputs, all_inputs
 from tests.torture.kills import Seen, every, kill, kill_at_random, points_of
 from tests.torture.launcher import Launcher
+from tests.torture.power import Content, cut, recorded, states
 from tests.torture.scenarios import SCENARIOS, Play
+from tests.torture.trace import CannotTrace
 
 AT_ONCE = 10  # trials in one piece of work
 SHOWN = 100  # failures told in full
 RANDOM_KILLS = 2_000
-PARTS = ("points", "random", "faults", PART)
+PARTS = ("points", "random", "faults", "power", PART)
+PIECES = 2  # of the states of one scenario
 
 T = TypeVar("T")
 
@@ -68,9 +71,10 @@ class Work:
     points: tuple[tuple[Seen, str], ...] = ()
     seeds: tuple[int, ...] = ()
     faults: tuple[tuple[Seen, str], ...] = ()
+    piece: int | None = None
 
     def __len__(self) -> int:
-        return len(self.points) + len(self.seeds) + len(self.faults)
+        return (self.piece is not None) + len(self.points) + len(self.seeds) + len(self.faults)
 
 
 @cache
@@ -97,6 +101,16 @@ def play_of(scenario: str) -> Play:
     return Play(SCENARIOS[scenario], place, launcher())
 
 
+@lru_cache(maxsize=1)
+def states_of(scenario: str) -> list[tuple[str, Content]]:
+    """What a power cut may leave of the scenario, by the same dice in each process."""
+    play = play_of(scenario)
+    try:
+        return list(states(play.scene.root, recorded(play), random.Random(scenario)))
+    except CannotTrace:
+        return []
+
+
 def points(scenario: str) -> tuple[str, list[Seen]]:
     return scenario, points_of(play_of(scenario))
 
@@ -112,6 +126,9 @@ def do(work: Work | Inputs) -> Outcome:
     ]
     trials += [lambda seed=seed: kill_at_random(play, random.Random(seed)) for seed in work.seeds]  # type: ignore[misc]
     trials += [lambda seen=seen, act=act: fail(play, seen, act) for seen, act in work.faults]  # type: ignore[misc]
+    if work.piece is not None:
+        mine = [state for number, state in enumerate(states_of(work.scenario)) if number % PIECES == work.piece]
+        trials += [lambda where=where, content=content: cut(play, where, content) for where, content in mine]  # type: ignore[misc]
     for trial in trials:
         try:
             trial()
@@ -130,11 +147,19 @@ def all_work(points: dict[str, list[Seen]], arguments: argparse.Namespace) -> It
         if "faults" in arguments.parts:
             for errors in batched(one_of_each_group(seen, dice), AT_ONCE):
                 yield Work("faults", scenario, faults=errors)
+        if "power" in arguments.parts:
+            for piece in range(PIECES):
+                yield Work("power", scenario, piece=piece)
         if "random" in arguments.parts:
             count = arguments.kills // len(points)
             seeds = [dice.randrange(1 << 32) for _ in range(count)]
             for few in batched(seeds, AT_ONCE):
                 yield Work("random", scenario, seeds=tuple(few))
+
+
+def one_scenario_after_the_other(work: Work | Inputs) -> str:
+    """First, and together, what a power cut may leave of one scenario: a process remembers only one of them."""
+    return work.scenario if isinstance(work, Work) and work.piece is not None else "~"
 
 
 def main(given: Sequence[str] | None = None) -> int:
@@ -165,6 +190,7 @@ def main(given: Sequence[str] | None = None) -> int:
         if PART in arguments.parts:
             pieces += all_inputs(arguments.seed, arguments.inputs)
         random.Random(arguments.seed).shuffle(pieces)
+        pieces.sort(key=one_scenario_after_the_other)
         trying = bar.add_task("trying", total=sum(map(len, pieces)))
         waiting = {pool.submit(do, piece): piece for piece in pieces}
         try:

@@ -97,3 +97,7 @@ def the_clock_is_a_day_behind() -> None:
     for module in list(sys.modules.values()):
         if module.__name__.startswith("migrator.") and getattr(module, "datetime", None) is dt.datetime:
             module.datetime = Yesterday  # type: ignore[attr-defined]
+
+
+if __name__ == "__main__":
+    write(*sys.argv[2:])
