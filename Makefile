@@ -49,6 +49,7 @@ bench-small: $(STAMP) ## measure on the small corpus, so that the benchmarks can
 	$(say)
 	@$(BIN)/python -m benchmarks.migrate_bench --size S --runs 1 --only migrator limit json_each executemany
 	@$(BIN)/python -m benchmarks.storage_bench
+	@$(BIN)/python -m benchmarks.search_bench --runs 3
 	@$(BIN)/python -m benchmarks.startup_bench --size S --runs 3
 
 bench: $(STAMP) ## measure everything against the limit and the rivals, and write docs/benchmarks.md (an hour)
@@ -59,6 +60,7 @@ bench: $(STAMP) ## measure everything against the limit and the rivals, and writ
 	@$(BIN)/python -m benchmarks.migrate_bench --size tiny tiny-reference --runs 3 --only migrator limit --write
 	@$(BIN)/python -m benchmarks.migrate_bench --growth --runs 2 --write
 	@$(BIN)/python -m benchmarks.storage_bench --size M --write
+	@$(BIN)/python -m benchmarks.search_bench --size M --write
 	@$(BIN)/python -m benchmarks.startup_bench --write
 
 check: test lint types schema-check wheel-check ## all of the above checks

@@ -24,6 +24,7 @@ def migrate(
     strict: bool = False,
     salvage: bool = False,
     workspaces: Iterable[PathLike] = (),
+    search_index: bool = True,
     progress: Listener = ignore_progress,
 ) -> MigrationReport:
     """Move every session of the data directory into its SQLite database, or what is new or changed since the last time.
@@ -34,6 +35,8 @@ def migrate(
     :param strict: publish nothing if anything is bad
     :param salvage: take what is whole of torn files, the rest going to quarantine
     :param workspaces: workspace paths to make known; each one's older ``.ait42/sessions.json`` is taken along
+    :param search_index: build the index for full-text search when all else is done: from the phase ``search_index`` on
+        the store can be opened and used
     :param progress: called with a :class:`Progress` now and then, in the calling thread
     :raises MigrationLocked: another migrator is at work there
     :raises MigratorError: it failed; the store that was the authority still is, unchanged
@@ -46,6 +49,7 @@ def migrate(
         strict=strict,
         salvage=salvage,
         workspaces=workspaces,
+        search_index=search_index,
         listener=progress,
     )
 

@@ -15,11 +15,12 @@ from dataclasses import dataclass
 from functools import cached_property
 
 # Thai to the Phonetic Extensions, CJK with kana and Hangul, and the compatibility and full-width forms of these. The
-# triggers of schemas/sql/search_index.up.sql have the same ranges; a test holds the two together.
+# triggers of schemas/sql/search_index.sql have the same ranges; a test holds the two together.
 UNSPACED_RANGES = "\u0e00-\u1dff\u2e80-\ud7fb\uf900-\ufaff\uff00-\uffef\U00020000-\U0003fffd"
 _UNSPACED = re.compile(f"[{UNSPACED_RANGES}]")
 _TERM = re.compile(r'"([^"]*)(?:"(\*)?|$)|([^\s"]+)')
 _PARAMETERS = "0123456789;?"  # of an escape sequence, between what begins and what ends it
+_LONGEST = 1_000_000  # characters of a text that are searched
 _GRAM = 3  # characters: what FTS5's trigram tokenizer makes of a text
 
 
@@ -91,13 +92,14 @@ def parse_query(text: str) -> SearchQuery:
 def searched_text(text: str) -> str:
     """The text as it is searched: without NUL, and without the escape sequences of terminals, which stick to words.
 
-    The triggers of schemas/sql/search_index.up.sql do the same.
+    Of a very long one the beginning has to do.
+
+    The triggers of schemas/sql/search_index.sql do the same.
     """
-    text = text.replace("\0", " ")
-    if "\x1b" not in text:
-        return text
-    first, *others = text.replace("\\", " ").split("\x1b")
-    return " ".join([first, *(other[1:].lstrip(_PARAMETERS)[1:] for other in others)])
+    if "\x1b" in text or "\0" in text:
+        first, *others = text.replace("\\", " ").replace("\0", " ").split("\x1b")
+        text = " ".join([first, *(other[1:].lstrip(_PARAMETERS)[1:] for other in others)])
+    return text[:_LONGEST]
 
 
 def is_unspaced(text: str) -> bool:
@@ -111,6 +113,12 @@ def fold(text: str) -> str:
     if len(lowered) == len(text):
         return lowered
     return "".join(lower if len(lower := character.lower()) == 1 else character for character in text)
+
+
+def words_of(text: str) -> list[str]:
+    """The words of a text, in lower case and without accents."""
+    bare = "".join(c for c in unicodedata.normalize("NFD", text.lower()) if not unicodedata.combining(c))
+    return "".join(c if unicodedata.category(c)[0] in "LN" else " " for c in bare).split()
 
 
 def _has_word(text: str) -> bool:

@@ -32,6 +32,7 @@ _COMMANDS = {
     "sessions": "migrator.cli.sessions",
     "quarantine": "migrator.cli.quarantine",
     "backups": "migrator.cli.backups",
+    "search-index": "migrator.cli.search_index",
     "schema": "migrator.cli.schema",
     "doctor": "migrator.cli.doctor",
     "completion": "migrator.cli.completion",
@@ -46,7 +47,7 @@ class _LazyGroup(click.Group):
         place = _COMMANDS.get(cmd_name)
         if place is None:
             return None
-        command: click.Command = getattr(import_module(place), f"{cmd_name}_command")
+        command: click.Command = getattr(import_module(place), f"{cmd_name.replace('-', '_')}_command")
         return command
 
 

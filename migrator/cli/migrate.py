@@ -27,6 +27,7 @@ PROGRESS = click.Choice(["auto", "bar", "jsonl", "none"])
     multiple=True,
     help="Make a workspace's path known, and take along its older PATH/.ait42/sessions.json. Repeatable.",
 )
+@click.option("--no-search-index", is_flag=True, help="Leave out what makes 'migrator sessions search' fast.")
 @click.option(
     "--progress", type=PROGRESS, default="auto", show_default=True, help="A bar on a terminal, else a line a file."
 )
@@ -38,6 +39,7 @@ def migrate_command(
     strict: bool,
     salvage: bool,
     workspaces: tuple[str, ...],
+    no_search_index: bool,
     progress: str,
     as_json: bool,
 ) -> int:
@@ -46,6 +48,8 @@ def migrate_command(
     The files are backed up first and never touched. Every session is read back from the new database and compared with
     its file before the database counts. A session that is not valid goes to quarantine and a file that can't be read
     stays where it is; all others are migrated. Run it again at any time: it takes up only what is new or changed.
+
+    When all of that is done, and the app may start, it builds the index for 'migrator sessions search'.
 
     \b
     migrator migrate --dry-run               see what would happen
@@ -62,7 +66,13 @@ def migrate_command(
         data_dir = resolve()
         with showing(progress) as listener:
             report = run_migration(
-                data_dir, dry_run=dry_run, strict=strict, salvage=salvage, workspaces=workspaces, listener=listener
+                data_dir,
+                dry_run=dry_run,
+                strict=strict,
+                salvage=salvage,
+                workspaces=workspaces,
+                search_index=not no_search_index,
+                listener=listener,
             )
     except MigratorError as error:
         if not as_json:

@@ -20,6 +20,7 @@ _VERBS = {
     "load": "Loading",
     "verify": "Verifying",
     "publish": "Publishing",
+    "search_index": "Indexing",
     "restore": "Restoring",
 }
 

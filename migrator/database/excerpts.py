@@ -7,7 +7,6 @@ Spaced texts are looked at by FTS5 in memory, by the rules by which its index of
 from __future__ import annotations
 
 import sqlite3
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from types import TracebackType
@@ -15,7 +14,7 @@ from typing import Self
 
 from migrator.database import search_queries
 from migrator.errors import ConnectionFailed
-from migrator.search_query import SearchQuery, fold, is_unspaced, searched_text
+from migrator.search_query import SearchQuery, fold, is_unspaced, searched_text, words_of
 
 _OPEN, _CLOSE = "\ufdd0", "\ufdd1"  # noncharacters: no text holds them but by mistake
 _HARMLESS = str.maketrans({_OPEN: "\ufffd", _CLOSE: "\ufffd"})
@@ -55,7 +54,7 @@ class Matcher:
         self._terms = [term.folded for term in query.terms]
         self._words = query.word_match
         # Of the words of each term, without accents: what an ASCII text has to hold.
-        self._needed = [word for term in query.terms for word in _words(term.text)]
+        self._needed = [word for term in query.terms for word in words_of(term.text)]
         self._memory = sqlite3.connect(":memory:", isolation_level=None)
         require_full_text(self._memory)
         self._memory.execute(search_queries.CREATE_EXCERPTS)
@@ -106,12 +105,6 @@ class Matcher:
                 at = folded.find(term, at + 1, end)
         window = ("…" if begin else "") + text[begin:end] + ("…" if end < len(text) else "")
         return _in_one_line(window, [False] * bool(begin) + marked)
-
-
-def _words(text: str) -> list[str]:
-    """The words of a text, in lower case and without accents."""
-    bare = "".join(c for c in unicodedata.normalize("NFD", text.lower()) if not unicodedata.combining(c))
-    return "".join(c if unicodedata.category(c)[0] in "LN" else " " for c in bare).split()
 
 
 def _unmarked(snippet: str) -> tuple[str, list[bool]]:

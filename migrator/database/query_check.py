@@ -12,6 +12,7 @@ from itertools import chain
 
 from migrator.database import browse_queries, queries, schema, search_queries
 from migrator.database.columns import INSTANCE_COLUMNS
+from migrator.database.search_index import create_tables
 from migrator.resources import schemas
 
 # What the app does while a user waits: none of these may read a whole table.
@@ -58,8 +59,8 @@ def named_statements() -> Iterator[tuple[str, str]]:
     for name, value in chain.from_iterable(
         vars(module).items() for module in (queries, search_queries, browse_queries)
     ):
-        if not name.isupper() or name.startswith("_") or name.endswith("_COLUMNS"):
-            continue
+        if not name.isupper() or name.startswith(("_", "CREATE_")) or name.endswith(("_COLUMNS", "_TABLES")):
+            continue  # what makes tables is executed by fresh_with_staging
         statements = value.values() if isinstance(value, dict) else [value] if isinstance(value, str) else value
         for number, statement in enumerate(statements):
             yield (name if isinstance(value, str) else f"{name}[{number}]"), statement
@@ -83,6 +84,9 @@ def fresh_with_staging() -> sqlite3.Connection:
         for (statement,) in tables:
             if not statement.startswith("CREATE TABLE sqlite_"):
                 connection.execute(statement.replace("CREATE TABLE ", f"CREATE TABLE {name}.", 1))
+    create_tables(connection)
+    for statement in (search_queries.CREATE_EXCERPTS, *search_queries.CREATE_INDEX_COPY):
+        connection.execute(statement)
     return connection
 
 

@@ -27,6 +27,8 @@ LEDGER_VERSION = 2
 # The step that brought the records of runs.
 RUNS_VERSION = 3
 _DIGITS = re.compile(r"\d+")
+# The step that records how far the index for full-text search is.
+INDEX_VERSION = 5
 _COMMENT = re.compile(r"--[^\n]*")
 
 

@@ -13,7 +13,7 @@ import sqlite3
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from migrator.database import queries
+from migrator.database import queries, search_index
 from migrator.database.documents import (
     StoredDocument,
     ensure_workspace,
@@ -85,6 +85,7 @@ def empty_after_rollback(connection: sqlite3.Connection) -> SetAside:
     :returns: what was not as the rollback wrote it
     """
     late = SetAside(connection)
+    search_index.start_over(connection)
     for statement in queries.EMPTY_FOR_ANOTHER_RUN:
         connection.execute(statement)
     return late

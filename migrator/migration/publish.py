@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from migrator import durable
-from migrator.database import queries
+from migrator.database import queries, search_index
 from migrator.database.connection import connect, transaction
 from migrator.database.documents import ensure_workspace, next_position, read_document
 from migrator.database.rows import derived_key, rekey_message, rekey_session
@@ -119,6 +119,7 @@ class _Publisher:
 
     def _bring_in_sources(self) -> dict[str, MergeResult]:
         merged: dict[str, MergeResult] = {}
+        search_index.reopen(self._main)
         self._main.execute(queries.SET_STATUS, ("in_progress",))
         new: list[tuple[LoadedSource, int]] = []
         found: list[tuple[LoadedSource, Share]] = []

@@ -17,6 +17,7 @@ from migrator.database.connection import connect, transaction
 from migrator.database.state import NO_DATABASE, State, read_state
 from migrator.errors import BackupError, MigratorError, TransactionError, sqlite_errors
 from migrator.migration.backups import backup_of, is_inside, read_manifest
+from migrator.migration.indexing import repair_index
 from migrator.migration.ledger import LedgerEntry, read_ledger
 from migrator.migration.lock import exclusive
 from migrator.migration.report import Listener, ignore_progress
@@ -45,6 +46,7 @@ def repair(data_dir: DataDir) -> list[str]:
     - leftovers of dead runs go;
     - files of ours that others may use become private;
     - indexes that do not fit their tables are built again, where nothing else is broken;
+    - a search index that does not fit the texts is built again;
     - backup copies that are missing or damaged are copied again, where the file still has the recorded SHA-256;
     - a storage.json that disagrees with the authority is written anew.
 
@@ -56,6 +58,8 @@ def repair(data_dir: DataDir) -> list[str]:
         state, entries = NO_DATABASE, list[LedgerEntry]()
         if data_dir.database.exists() and data_dir.database.stat().st_size:
             done += _repair_indexes(data_dir.database)
+            if repair_index(data_dir):
+                done.append("built the search index again")
             state, entries = _recorded(data_dir.database)
         done += _repair_copies(data_dir, entries)
         done += _repair_flag(data_dir, state)

@@ -17,7 +17,8 @@ _SEVERITY: tuple[WorkspaceStatus, ...] = ("unchanged", "migrated", "merged", "fa
 class Progress:
     """One step of a run, for a progress bar.
 
-    :ivar phase: backup, load, verify or publish; restore where JSON files are written
+    :ivar phase: backup, load, verify or publish; search_index, when everything else is done and the app may start;
+        restore where JSON files are written
     :ivar workspace: the file at work
     :ivar done: bytes of the phase that are done
     :ivar total: bytes of the phase
@@ -90,6 +91,8 @@ class MigrationReport:
     """What a run of ``migrate`` found and did.
 
     :ivar stages: milliseconds by stage
+    :ivar search_index: how far the index for full-text search is: ``complete``, ``building``, ``pending`` or
+        ``left_out``; None where there is no database
     :ivar errors: every message that the user should read
     :ivar warnings: what is worth knowing and needs nobody
     """
@@ -104,6 +107,7 @@ class MigrationReport:
     warnings: tuple[str, ...] = ()
     stages: dict[str, int] = field(default_factory=dict)
     dry_run: bool = False
+    search_index: str | None = None
 
     @property
     def exit_code(self) -> int:

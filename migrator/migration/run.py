@@ -55,6 +55,7 @@ def run_migration(
     strict: bool = False,
     salvage: bool = False,
     workspaces: Iterable[str | os.PathLike[str]] = (),
+    search_index: bool = True,
     listener: Listener = ignore_progress,
 ) -> MigrationReport:
     """Bring every session of the data directory into SQLite, or those that are new or changed since the last time.
@@ -63,6 +64,7 @@ def run_migration(
     :param strict: publish nothing if anything is bad
     :param salvage: take what is whole of torn files
     :param workspaces: paths of workspaces, where they can't be told from the files
+    :param search_index: build the index for full-text search when all else is done, and the app may start
     :param listener: told about progress
     :raises MigrationLocked: another migrator is at work here
     :raises StaleStoreError: the database that holds the truth is another one, or gone
@@ -70,16 +72,23 @@ def run_migration(
     """
     require_no_other_truth(data_dir)
     named = [os.fspath(workspace) for workspace in workspaces]
+
+    def run_in(place: DataDir) -> Run:
+        return Run(place, strict=strict, salvage=salvage, named=named, search_index=search_index, listener=listener)
+
     if not dry_run:
-        found = Run(data_dir, strict=strict, salvage=salvage, named=named, listener=listener).found_nothing()
+        found = run_in(data_dir).found_nothing()
         if found is not None:
             return found
     with exclusive(data_dir, keep=not dry_run):
         if not dry_run:
-            return Run(data_dir, strict=strict, salvage=salvage, named=named, listener=listener).run()
+            report = run_in(data_dir).run()
+            from migrator.migration.indexing import index_after  # a look that finds nothing to do comes not so far
+
+            return index_after(report, data_dir, listener, wanted=search_index)
         require_truth(data_dir, state_of(data_dir.database))
         with rehearsal(data_dir) as scratch:
-            rehearsed = Run(scratch, strict=strict, salvage=salvage, named=named, listener=listener).run()
+            rehearsed = run_in(scratch).run()
         return _as_rehearsal(rehearsed, data_dir)
 
 
@@ -106,11 +115,13 @@ class Run:
         named: Sequence[str],
         listener: Listener,
         in_trial: bool = False,
+        search_index: bool = False,
     ) -> None:
         self.data_dir = data_dir
         self.strict = strict
         self.salvage = salvage
         self.named = named
+        self.search_index = search_index
         self.listener = listener
         self.in_trial = in_trial or read_flag(data_dir.root / data_dir.flag.name) == "hybrid"
         self.stopwatch = Stopwatch()
@@ -147,6 +158,8 @@ class Run:
             found = survey(self.data_dir, named=self.named, salvage=self.salvage)
             require_truth(self.data_dir, found.state)
         busy = found.work.pending or found.work.moved or in_sight(self.data_dir) or found.unnamed
+        if self.search_index and found.index_state in ("pending", "building"):
+            return None
         if busy or (found.state.authority == "sqlite" and read_flag(self.data_dir.flag) not in ("sqlite", "hybrid")):
             return None
         return self.nothing_to_do(found)
@@ -168,6 +181,7 @@ class Run:
             duration_ms=self.stopwatch.elapsed,
             warnings=tuple(found.warnings),
             stages=self.stopwatch.stages,
+            search_index=found.index_state,
         )
 
     def migrate(self, found: Survey) -> MigrationReport:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from migrator.data_dir import DataDir
-from migrator.database import queries, schema
+from migrator.database import queries, schema, search_queries
 from migrator.database.connection import connect
 from migrator.database.state import NO_DATABASE, State, read_state
 from migrator.errors import sqlite_errors
@@ -26,6 +26,7 @@ class Survey:
     :ivar shares: hash, path and counts of each workspace that a file of several brought sessions for, by its name
     :ivar paths: workspace hash to workspace path, as far as known
     :ivar unnamed: those of them that the database has only a placeholder for
+    :ivar index_state: how far the index for full-text search is, where SQLite holds the truth
     """
 
     state: State
@@ -35,6 +36,7 @@ class Survey:
     unnamed: dict[str, str]
     warnings: list[str]
     work: Work
+    index_state: str | None
 
 
 def survey(
@@ -51,7 +53,7 @@ def survey(
     :param prove_paths: read new files as far as it takes to tell their workspaces' paths
     :raises MigratorError: the database or the folder can't be read
     """
-    state, ledger, shares, stored = _read_database(data_dir)
+    state, ledger, shares, stored, index = _read_database(data_dir)
     paths, warnings = known_paths(data_dir, named)
     paths = {file_hash: path for file_hash, path in stored.items() if not is_placeholder(path)} | paths
     own = own_files(data_dir)
@@ -65,31 +67,33 @@ def survey(
         if is_placeholder(path) and file_hash in paths and paths[file_hash] not in taken
     }
     work = find_work(sources, ledger, salvage=salvage)
-    return Survey(state, ledger, shares, paths, unnamed, warnings, work)
+    return Survey(state, ledger, shares, paths, unnamed, warnings, work, index)
 
 
 def _read_database(
     data_dir: DataDir,
-) -> tuple[State, dict[str, LedgerEntry], dict[str, list[Share]], dict[str, str]]:
+) -> tuple[State, dict[str, LedgerEntry], dict[str, list[Share]], dict[str, str], str | None]:
     path = data_dir.database
     if not path.exists() or path.stat().st_size == 0:
-        return NO_DATABASE, {}, {}, {}
+        return NO_DATABASE, {}, {}, {}, None
     connection = connect(path, read_only=True)
     try:
         with sqlite_errors("read the state of the migration", path):
             state = read_state(connection, path)
             if state.schema_version < schema.LEDGER_VERSION:
-                return state, {}, {}, {}
+                return state, {}, {}, {}, None
             stored = {file_hash: name for _, file_hash, name in connection.execute(queries.ALL_WORKSPACES)}
             if state.authority != "sqlite":
-                return state, {}, {}, stored
+                return state, {}, {}, stored, None
             ledger = read_ledger(connection)
             shares = {
                 entry.source: connection.execute(queries.COUNTS_OF_SOURCE, (entry.id,)).fetchall()
                 for entry in ledger.values()
                 if entry.workspace_hash is None
             }
-            return state, ledger, shares, stored
+            indexed = state.schema_version >= schema.INDEX_VERSION
+            row = connection.execute(search_queries.INDEX_STATE).fetchone() if indexed else None
+            return state, ledger, shares, stored, row[0] if row else None
     finally:
         connection.close()
 

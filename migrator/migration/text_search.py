@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from itertools import islice
 
 from migrator.data_dir import DataDir
+from migrator.database.connection import connect, snapshot
 from migrator.database.excerpts import Matcher
+from migrator.database.search_index import index_differences, index_state
 from migrator.errors import SourceFileError, StorageIOError, ValidationError
 from migrator.migration.found import (
     MOST_EXCERPTS,
@@ -18,11 +22,14 @@ from migrator.migration.found import (
     summary_of,
     texts_of,
 )
+from migrator.migration.indexed_search import search_with_index
 from migrator.migration.status import workspace_names
 from migrator.search_query import SearchQuery, parse_query
+from migrator.storage.arguments import place_of
 from migrator.storage.filtering import Filtering
 from migrator.storage.protocol import SessionFilters
-from migrator.storage.switch import open_storage
+from migrator.storage.switch import failed_workspaces, is_served_by_sqlite, open_storage
+from migrator.workspace import placeholder
 
 
 def search_texts(
@@ -41,14 +48,68 @@ def search_texts(
         notes = ["There is nothing to look for: words have letters or digits."]
         return SearchReport(sessions=(), more=False, method="scan", notes=tuple(notes))
     notes = []
-    names = [workspace] if workspace else workspace_names(data_dir)
-    found = arranged(
-        scan(data_dir, names, query, filters, notes, alone=workspace is not None),
-        Filtering(filters),
-        sorted_by=filters.sort_by is not None,
-    )
+    most = None if filters.limit is None else filters.offset + filters.limit + 1
+    found = _ask_index(data_dir, query, filters, workspace, notes, most)
+    method = "scan" if found is None else "index"
+    if found is None:
+        names: Iterable[str] = [workspace] if workspace else workspace_names(data_dir)
+        found = []
+    else:
+        # What could not be migrated is in no index.
+        failed = failed_workspaces(data_dir)
+        one = place_of(workspace) if workspace else None
+        names = [placeholder(name) for name in failed if one is None or name == one.hash]
+    scanned = list(scan(data_dir, names, query, filters, notes, alone=workspace is not None))
+    if scanned:
+        found = arranged([*found, *scanned], Filtering(filters), sorted_by=filters.sort_by is not None)
     shown, more = cut(found, filters.offset, filters.limit)
-    return SearchReport(shown, more, "scan", tuple(notes))
+    return SearchReport(shown, more, method, tuple(notes))
+
+
+def _ask_index(
+    data_dir: DataDir,
+    query: SearchQuery,
+    filters: SessionFilters,
+    workspace: str | None,
+    notes: list[str],
+    most: int | None,
+) -> list[FoundSession] | None:
+    """What the index knows of, at most so many; None where there is no index to be trusted.
+
+    :param notes: takes why there is none, and how to get it
+    """
+    if not is_served_by_sqlite(data_dir):
+        return None
+    path = data_dir.database
+    connection = connect(path, read_only=True)
+    try:
+        with snapshot(connection, path, "search"):
+            problem = _why_not(connection)
+            if problem is not None:
+                notes.append(problem)
+                return None
+            found = search_with_index(
+                connection,
+                query,
+                filters,
+                workspace_hash=place_of(workspace).hash if workspace else None,
+                elsewhere=failed_workspaces(data_dir),
+            )
+            return list(islice(found, most))
+    finally:
+        connection.close()
+
+
+def _why_not(connection: sqlite3.Connection) -> str | None:
+    """Why the index can't be asked, and what to do about it; None where it can."""
+    state = index_state(connection)
+    if state == "building":
+        return "The search index is not finished, so every text was read: 'migrator search-index build' goes on."
+    if state != "complete":
+        return "There is no search index, so every text was read: 'migrator search-index build' makes one."
+    if index_differences(connection):
+        return "The search index is damaged, so every text was read: 'migrator verify --repair' makes it again."
+    return None
 
 
 def scan(

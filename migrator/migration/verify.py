@@ -14,6 +14,7 @@ from migrator.data_dir import DataDir
 from migrator.database import queries, schema
 from migrator.database.connection import connect
 from migrator.database.documents import read_source, read_workspace
+from migrator.database.search_index import index_problems, index_state
 from migrator.database.state import NO_DATABASE, read_state
 from migrator.document import document_digest
 from migrator.errors import MigratorError, sqlite_errors
@@ -123,6 +124,7 @@ class _Verification:
         sources = self.sources(read_ledger(self.connection))
         sessions = self.read_everything()
         self.check_view()
+        self.check_search_index()
         return VerifyReport(
             "broken" if self.broken else "clean",
             str(path),
@@ -227,6 +229,16 @@ class _Verification:
             != self.connection.execute(queries.TABLE_COUNTS).fetchone()
         ):
             self.broken.append("the view session_complete does not count what the tables hold")
+
+    def check_search_index(self) -> None:
+        """The index must have exactly the words that the texts have."""
+        try:
+            self.broken += index_problems(self.connection, self.data_dir.database)
+        except MigratorError as error:
+            self.broken.append(str(error))
+        state = index_state(self.connection)
+        if state == "building":
+            self.notes.append("The search index is not finished: 'migrator search-index build' goes on with it.")
 
 
 def integrity_problems(connection: sqlite3.Connection, path: Path) -> list[str]:

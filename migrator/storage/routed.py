@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NoReturn, Self
 
 from migrator.document import ChatMessage, WorktreeSession
 from migrator.errors import StaleStoreError
-from migrator.workspace import workspace_hash
+from migrator.storage.arguments import place_of
 
 if TYPE_CHECKING:
     from migrator.storage.protocol import SessionFilters, SessionStorage
@@ -86,7 +86,7 @@ class PartlyMigrated(RoutedStorage):
         self._failed = failed
 
     def reader(self, workspace_path: str) -> SessionStorage:
-        if workspace_path.strip() and self._failed(workspace_hash(workspace_path)):
+        if workspace_path.strip() and self._failed(place_of(workspace_path).hash):
             return self._json_files
         return self._migrated
 

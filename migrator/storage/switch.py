@@ -73,6 +73,15 @@ def open_storage(
     return store
 
 
+def is_served_by_sqlite(places: DataDir) -> bool:
+    """Whether :func:`open_storage`, asked for no backend, reads from the database.
+
+    :raises ConnectionFailed: it can't be opened
+    """
+    wanted = _named(None) or effective_backend(places, state_of(places.database).authority)
+    return _AUTHORITY_OF[wanted] == "sqlite" and places.database.exists()
+
+
 def _named(backend: str | None) -> Backend | None:
     chosen = backend or os.environ.get(BACKEND_VARIABLE)
     if not chosen:

@@ -49,7 +49,7 @@ def told(request: pytest.FixtureRequest, scene: Scene, migrator: Migrator) -> li
 def test_each_line_is_one_event_with_its_phase_file_and_numbers(told: list[dict[str, object]]) -> None:
     for event in told:
         assert event["event"] == "progress"
-        assert event["phase"] in {"backup", "load", "verify", "publish"}
+        assert event["phase"] in {"backup", "load", "verify", "publish", "search_index"}
         assert isinstance(event["workspace"], str)
         assert isinstance(event["done"], int)
         assert isinstance(event["total"], int)

@@ -1,0 +1,153 @@
+"""Full-text search: what its index costs, and how fast it answers.
+
+`python -m benchmarks.search_bench [--size M] [--runs N]` writes a corpus, migrates it without the index, builds the
+index, and asks for words that are common, rare, short, several, or not there at all, from the opening of the database
+to the last excerpt. The goal, a median of 50 ms, is for 1,000,000 messages (`M`).
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sqlite3
+import tempfile
+import time
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+
+from benchmarks import record, report
+from benchmarks.corpus import shape_of, write_corpus
+from benchmarks.results import Comparison, Totals
+from migrator import SessionFilters, migrate, resolve_data_dir
+from migrator.data_dir import DataDir
+from migrator.migration.indexing import IndexReport, build_index
+from migrator.migration.text_search import search_texts
+
+SMALL = "20:400:4000:40000"  # what a CI run can afford; as many messages a session as M has
+RUNS = 11
+GOAL_MS = 50
+GOAL_MESSAGES = 1_000_000
+LIMIT = 20
+MARKED = 40  # sessions that get a message with a word that nobody else has
+FAILED_DEBATES = SessionFilters(status="failed", session_type="debate", limit=LIMIT)
+LATEST = SessionFilters(sort_by="createdAt", descending=True, limit=LIMIT)
+BEST = SessionFilters(limit=LIMIT)
+QUERIES = (
+    ("a common word", "test", BEST),
+    ("two common words", "error test", BEST),
+    ("a phrase", '"cache check"', BEST),
+    ("the beginning of words", "re*", BEST),
+    ("a rare word", "zanzibar", BEST),
+    ("a word that is not there", "nowhere", BEST),
+    ("a common Japanese word", "テスト", BEST),
+    ("a common Japanese word of two characters", "失敗", BEST),
+    ("a rare Japanese word of two characters", "会議", BEST),
+    ("a common word, failed debates only", "test", FAILED_DEBATES),
+    ("a common word, the latest sessions first", "test", LATEST),
+)
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What the index takes: seconds and bytes; beside what the migration and the database take without it."""
+
+    migrate_s: float
+    build_s: float
+    database_bytes: int
+    index: IndexReport
+
+
+def prepared(size: str, folder: Path) -> tuple[DataDir, Totals, Cost]:
+    """A migrated corpus with an index."""
+    totals = write_corpus(shape_of(size), folder)
+    places = resolve_data_dir(folder)
+    started = time.perf_counter()
+    migrate(folder, search_index=False)
+    migrated = time.perf_counter()
+    _say_what_is_rare(places)
+    size_before = os.path.getsize(places.database)
+    before = time.perf_counter()
+    index = build_index(places)
+    return places, totals, Cost(migrated - started, time.perf_counter() - before, size_before, index)
+
+
+def _say_what_is_rare(places: DataDir) -> None:
+    """The corpus is made of few words; some messages get others."""
+    with closing(sqlite3.connect(places.database)) as connection, connection:
+        [(last,)] = connection.execute("SELECT max(rowid) FROM chat_messages")
+        for number in range(MARKED):
+            connection.execute(
+                "UPDATE chat_messages SET content = content || ' Zanzibar 明日の会議は延期' WHERE rowid = ?",
+                (1 + number * (last // MARKED),),
+            )
+
+
+def asked(places: DataDir, words: str, filters: SessionFilters, runs: int) -> tuple[float, int]:
+    """The median time of an answer in seconds, and how many sessions it has."""
+    times = []
+    for _ in range(runs):
+        started = time.perf_counter()
+        answer = search_texts(places, words, filters)
+        times.append(time.perf_counter() - started)
+        if answer.method != "index":
+            raise SystemExit(f"the index was not used: {answer.notes}")
+    return median(times), len(answer.sessions)
+
+
+def scanned(places: DataDir) -> float:
+    """The time of one answer for which every text is read."""
+    os.environ["STORAGE_BACKEND"] = "json"
+    try:
+        started = time.perf_counter()
+        search_texts(places, "zanzibar", SessionFilters(limit=LIMIT))
+        return time.perf_counter() - started
+    finally:
+        del os.environ["STORAGE_BACKEND"]
+
+
+def comparisons(totals: Totals, cost: Cost, rows: Sequence[Sequence[str]], scan_s: float) -> list[Comparison]:
+    data = f"{totals.sessions:,} sessions, {totals.messages:,} messages; {totals.bytes:,} bytes."
+    index = cost.index.index_bytes
+    costs = [
+        ["", "migration", "index", "ratio"],
+        ["seconds", f"{cost.migrate_s:.1f}", f"{cost.build_s:.1f}", f"{cost.build_s / cost.migrate_s:.2f}"],
+        ["MB", f"{cost.database_bytes / 1e6:.1f}", f"{index / 1e6:.1f}", f"{index / cost.database_bytes:.2f}"],
+    ]
+    answers = (
+        f"{data} From the opening of the database to the last excerpt of up to {LIMIT} sessions; medians. "
+        f"Reading every text of the JSON files instead takes {scan_s:.1f} s."
+    )
+    return [
+        Comparison("What the search index costs", f"{data} It is built when the app may start.", costs[0], costs[1:]),
+        Comparison(
+            "How fast search answers", answers, ["searched for", "sessions", "ms", "goal"], [[*r] for r in rows]
+        ),
+    ]
+
+
+def main(argv: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.search_bench", description=__doc__)
+    parser.add_argument("--size", default=SMALL, metavar="SIZE", help="as benchmarks.corpus has them (default small)")
+    parser.add_argument("--runs", type=int, default=RUNS, help="of each search (default %(default)s)")
+    parser.add_argument("--work", type=Path, help="where the corpus goes, with several times its size")
+    parser.add_argument("--write", action="store_true", help="write the result into docs/benchmarks.md")
+    options = parser.parse_args(argv)
+    with tempfile.TemporaryDirectory(dir=options.work) as folder:
+        places, totals, cost = prepared(options.size, Path(folder) / "data")
+        rows = []
+        for name, words, filters in QUERIES:
+            seconds, sessions = asked(places, words, filters, options.runs)
+            missed = " (missed)" if totals.messages >= GOAL_MESSAGES and seconds * 1000 > GOAL_MS else ""
+            rows.append([name, f"{sessions}", f"{seconds * 1000:.1f}", f"at most {GOAL_MS}{missed}"])
+        scan_s = scanned(places)
+    found = comparisons(totals, cost, rows, scan_s)
+    report.print_comparisons(found)
+    if options.write:
+        record.write(comparisons={"search": found})
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,207 @@
+"""The index for full-text search, from outside: built after a migration or on demand, dropped, looked at.
+
+It is built when the database is the truth already, in short transactions, so that the app can be at work meanwhile.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from migrator.data_dir import DataDir
+from migrator.database import search_queries
+from migrator.database.connection import connect, transaction
+from migrator.database.search_index import (
+    UNFINISHED,
+    build,
+    bytes_to_do,
+    forget,
+    index_differences,
+    index_state,
+    leave_out,
+)
+from migrator.database.state import read_state
+from migrator.database.upgrade import upgrade
+from migrator.errors import ConnectionFailed, MigratorError, StaleStoreError, StorageIOError, sqlite_errors
+from migrator.migration.lock import exclusive
+from migrator.migration.meter import Meter
+from migrator.migration.report import Listener, ignore_progress
+from migrator.migration.stopwatch import Stopwatch
+
+if TYPE_CHECKING:
+    from migrator.migration.report import MigrationReport
+
+PHASE = "search_index"
+_SPARE = 50_000_000  # bytes that are left free
+
+
+@dataclass(frozen=True)
+class IndexReport:
+    """How the index stands.
+
+    :ivar state: ``complete``, ``building`` (the next ``migrate``, or a build, goes on), ``pending`` (the next
+        ``migrate`` makes it), ``left_out``; None for a database from before there was an index
+    :ivar index_bytes: its size
+    :ivar bytes_to_do: text that is not in it yet
+    :ivar differing: what of it is missing, or is not as it was made
+    """
+
+    database: str
+    state: str | None
+    index_bytes: int
+    bytes_to_do: int
+    differing: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def index_after(report: MigrationReport, data_dir: DataDir, listener: Listener, *, wanted: bool) -> MigrationReport:
+    """Finish the index when a run is done and the lock is still held. What goes wrong is a warning: the run is done.
+
+    :param wanted: False leaves out an index that is not there yet, for later runs as well
+    """
+    path = data_dir.database
+    if not path.exists():
+        return report
+    warnings = []
+    connection = connect(path)
+    try:
+        with sqlite_errors("read the state of the search index", path):
+            if read_state(connection, path).authority != "sqlite" or index_state(connection) is None:
+                return report
+        stopwatch = Stopwatch()
+        with stopwatch.stage(PHASE):
+            try:
+                _finish(connection, data_dir, listener, wanted=wanted)
+            except MigratorError as error:
+                warnings.append(
+                    f"The search index is not finished: {error} Everything else is done. "
+                    "'migrator search-index build' goes on with it."
+                )
+        with sqlite_errors("read the state of the search index", path):
+            state = index_state(connection)
+    finally:
+        connection.close()
+    return replace(
+        report,
+        search_index=state,
+        warnings=(*report.warnings, *warnings),
+        stages={**report.stages, **stopwatch.stages},
+    )
+
+
+def _finish(connection: sqlite3.Connection, data_dir: DataDir, listener: Listener, *, wanted: bool) -> None:
+    path = data_dir.database
+    with sqlite_errors("look at the search index", path):
+        unfinished = index_state(connection) in UNFINISHED
+    if not unfinished:
+        return
+    if wanted:
+        _build(connection, data_dir, listener)
+    else:
+        with transaction(connection, path, "leave out the search index"):
+            leave_out(connection)
+
+
+def _build(connection: sqlite3.Connection, data_dir: DataDir, listener: Listener) -> None:
+    path = data_dir.database
+    with sqlite_errors("look at the search index", path):
+        total = bytes_to_do(connection)
+    free = shutil.disk_usage(path.parent).free
+    if free < total + _SPARE:
+        raise StorageIOError(
+            f"It may need {total / 1e6:,.0f} MB, and {path.parent} has {free / 1e6:,.0f} MB free.",
+            hint="Free some space.",
+        )
+    meter = Meter(listener, PHASE, total)
+    meter.begin(path.name)
+    build(connection, path, lambda size: meter.add(path.name, size, 0))
+    meter.complete()
+
+
+def build_index(data_dir: DataDir, listener: Listener = ignore_progress) -> IndexReport:
+    """Build the index, or go on with it; a database from before there was one gets the schema steps that it lacks.
+
+    :raises MigrationLocked: another migrator is at work
+    :raises StaleStoreError: the JSON files hold the truth
+    :raises MigratorError: it can't be built; what is built so far stays
+    """
+    with exclusive(data_dir), _opened(data_dir) as connection:
+        path = data_dir.database
+        if read_state(connection, path).authority != "sqlite":
+            raise StaleStoreError(
+                "The JSON files hold the truth, and they are searched without an index.",
+                hint="'migrator migrate' makes the database the truth, and its index.",
+            )
+        upgrade(connection, path, data_dir.backups)
+        with transaction(connection, path, "begin the search index"):
+            if index_state(connection) == "left_out" or index_differences(connection):
+                forget(connection, "pending")
+        _build(connection, data_dir, listener)
+        return _report(connection, data_dir)
+
+
+def drop_index(data_dir: DataDir) -> IndexReport:
+    """Drop the index; no later run makes it again by itself. Searching then reads every text.
+
+    :raises MigrationLocked: another migrator is at work
+    """
+    with exclusive(data_dir), _opened(data_dir) as connection:
+        with transaction(connection, data_dir.database, "drop the search index"):
+            forget(connection, "left_out")
+        return _report(connection, data_dir)
+
+
+def index_status(data_dir: DataDir) -> IndexReport:
+    """How the index stands. Changes nothing."""
+    with _opened(data_dir, read_only=True) as connection:
+        return _report(connection, data_dir)
+
+
+@contextmanager
+def _opened(data_dir: DataDir, *, read_only: bool = False) -> Iterator[sqlite3.Connection]:
+    connection = connect(data_dir.database, read_only=read_only)
+    try:
+        yield connection
+    finally:
+        connection.close()
+
+
+def _report(connection: sqlite3.Connection, data_dir: DataDir) -> IndexReport:
+    path = data_dir.database
+    with sqlite_errors("look at the search index", path):
+        state = index_state(connection)
+        there = state in ("building", "complete")
+        size = 0
+        differing: list[str] = []
+        if there:
+            differing = index_differences(connection)
+            if not differing:
+                size = connection.execute(search_queries.INDEX_BYTES).fetchone()[0]
+        left = 0 if state is None or state == "complete" else bytes_to_do(connection)
+        return IndexReport(str(path), state, size, left, tuple(differing))
+
+
+def repair_index(data_dir: DataDir) -> bool:
+    """Build an index again that does not fit the texts, or is not as it was made; whether it had to be.
+
+    The lock has to be held.
+    """
+    from migrator.database.search_index import index_problems  # only a repair looks so deep
+
+    path = data_dir.database
+    with _opened(data_dir) as connection:
+        try:
+            if not index_problems(connection, path):
+                return False
+            with transaction(connection, path, "drop the search index"):
+                forget(connection, "pending")
+            build(connection, path, lambda _: None)
+        except ConnectionFailed:
+            return False  # what is wrong is more than the index; verify goes on telling
+        return True

@@ -1,0 +1,113 @@
+-- The index for full-text search: made and dropped as a whole, whenever the user likes; no numbered step.
+--
+-- Every text is in one of two tables. search_words has the words of texts in scripts with spaces between words.
+-- search_grams has all three characters that follow each other of texts that hold a script without: Japanese, Chinese,
+-- Korean, Thai and so on. Neither keeps the texts themselves. Rowids: a session's own for its task, 2^40 + a message's
+-- for its content, 2^41 + an instance's for its output.
+
+CREATE VIRTUAL TABLE search_words USING fts5(
+    text, content = '', columnsize = 0, tokenize = 'unicode61 remove_diacritics 2'
+);
+-- detail = none: where a gram stands in its text would make it four times as large, and the texts themselves tell.
+CREATE VIRTUAL TABLE search_grams USING fts5(text, content = '', columnsize = 0, detail = none, tokenize = 'trigram');
+-- How often words occur that begin with something; words of one or two characters are beginnings of grams.
+CREATE VIRTUAL TABLE search_words_terms USING fts5vocab(search_words, instance);
+CREATE VIRTUAL TABLE search_grams_terms USING fts5vocab(search_grams, instance);
+
+-- A text comes into the index, or goes (gone), by an INSERT into search_change, which keeps nothing; each view takes
+-- it one step further.
+CREATE VIEW search_change (id, text, gone) AS SELECT NULL, NULL, NULL WHERE 0;
+CREATE VIEW search_plain (id, text, gone) AS SELECT NULL, NULL, NULL WHERE 0;
+CREATE VIEW search_bounded (id, text, gone) AS SELECT NULL, NULL, NULL WHERE 0;
+CREATE VIEW search_entry (id, text, gone, unspaced) AS SELECT NULL, NULL, NULL, NULL WHERE 0;
+
+-- Without NUL, which ends a text for many functions, and without the escape sequences of terminals, which stick to
+-- words: the JSON functions take the text apart at ESC. What follows it is one character, parameters, and one more.
+CREATE TRIGGER search_change_plain INSTEAD OF INSERT ON search_change BEGIN
+    INSERT INTO search_plain (id, text, gone) VALUES (
+        new.id,
+        CASE WHEN instr(new.text, char(27)) = 0 AND instr(new.text, char(0)) = 0 THEN new.text ELSE (
+            SELECT group_concat(
+                CASE part.key WHEN 0 THEN part.value
+                              ELSE substr(ltrim(substr(part.value, 2), '0123456789;?'), 2) END,
+                ' '
+            )
+            FROM json_each(
+                '[' || replace(replace(replace(json_quote(new.text), '\\', ' '), '\u0000', ' '), '\u001b', '","') || ']'
+            ) AS part
+        ) END,
+        new.gone
+    );
+END;
+
+-- Of a very long text the beginning has to do: indexing it must not keep others waiting.
+CREATE TRIGGER search_plain_bounded INSTEAD OF INSERT ON search_plain BEGIN
+    INSERT INTO search_bounded (id, text, gone) VALUES (
+        new.id,
+        CASE WHEN length(CAST(new.text AS BLOB)) > 1000000 THEN substr(new.text, 1, 1000000) ELSE new.text END,
+        new.gone
+    );
+END;
+
+-- The ranges are those of migrator/search_query.py. GLOB is slow: an ASCII text is spared.
+CREATE TRIGGER search_bounded_entry INSTEAD OF INSERT ON search_bounded BEGIN
+    INSERT INTO search_entry (id, text, gone, unspaced) VALUES (
+        new.id, new.text, new.gone,
+        CASE WHEN length(CAST(new.text AS BLOB)) = length(new.text) THEN 0
+             ELSE new.text GLOB '*[฀-᷿⺀-ퟻ豈-﫿＀-￯𠀀-𿿽]*' END
+    );
+END;
+
+-- Two blanks behind its end make the last characters of a text beginnings of grams, too.
+CREATE TRIGGER search_entry_stored INSTEAD OF INSERT ON search_entry BEGIN
+    INSERT INTO search_words (rowid, text)
+    SELECT new.id, new.text WHERE NOT new.unspaced AND NOT new.gone;
+    INSERT INTO search_words (search_words, rowid, text)
+    SELECT 'delete', new.id, new.text WHERE NOT new.unspaced AND new.gone;
+    INSERT INTO search_grams (rowid, text)
+    SELECT new.id, new.text || '  ' WHERE new.unspaced AND NOT new.gone;
+    INSERT INTO search_grams (search_grams, rowid, text)
+    SELECT 'delete', new.id, new.text || '  ' WHERE new.unspaced AND new.gone;
+END;
+
+CREATE TRIGGER search_task_insert AFTER INSERT ON sessions
+WHEN new.rowid <= (SELECT tasks_to FROM search_index) BEGIN
+    INSERT INTO search_change (id, text, gone) VALUES (new.rowid, new.task, 0);
+END;
+CREATE TRIGGER search_task_delete AFTER DELETE ON sessions
+WHEN old.rowid <= (SELECT tasks_to FROM search_index) BEGIN
+    INSERT INTO search_change (id, text, gone) VALUES (old.rowid, old.task, 1);
+END;
+CREATE TRIGGER search_task_update AFTER UPDATE OF task ON sessions
+WHEN old.task IS NOT new.task AND old.rowid <= (SELECT tasks_to FROM search_index) BEGIN
+    INSERT INTO search_change (id, text, gone) VALUES (old.rowid, old.task, 1);
+    INSERT INTO search_change (id, text, gone) VALUES (new.rowid, new.task, 0);
+END;
+
+CREATE TRIGGER search_message_insert AFTER INSERT ON chat_messages
+WHEN new.rowid <= (SELECT messages_to FROM search_index) BEGIN
+    INSERT INTO search_change (id, text, gone) VALUES ((1 << 40) + new.rowid, new.content, 0);
+END;
+CREATE TRIGGER search_message_delete AFTER DELETE ON chat_messages
+WHEN old.rowid <= (SELECT messages_to FROM search_index) BEGIN
+    INSERT INTO search_change (id, text, gone) VALUES ((1 << 40) + old.rowid, old.content, 1);
+END;
+CREATE TRIGGER search_message_update AFTER UPDATE OF content ON chat_messages
+WHEN old.content IS NOT new.content AND old.rowid <= (SELECT messages_to FROM search_index) BEGIN
+    INSERT INTO search_change (id, text, gone) VALUES ((1 << 40) + old.rowid, old.content, 1);
+    INSERT INTO search_change (id, text, gone) VALUES ((1 << 40) + new.rowid, new.content, 0);
+END;
+
+CREATE TRIGGER search_output_insert AFTER INSERT ON instances
+WHEN new.output IS NOT NULL AND new.id <= (SELECT outputs_to FROM search_index) BEGIN
+    INSERT INTO search_change (id, text, gone) VALUES ((1 << 41) + new.id, new.output, 0);
+END;
+CREATE TRIGGER search_output_delete AFTER DELETE ON instances
+WHEN old.output IS NOT NULL AND old.id <= (SELECT outputs_to FROM search_index) BEGIN
+    INSERT INTO search_change (id, text, gone) VALUES ((1 << 41) + old.id, old.output, 1);
+END;
+CREATE TRIGGER search_output_update AFTER UPDATE OF output ON instances
+WHEN old.output IS NOT new.output AND old.id <= (SELECT outputs_to FROM search_index) BEGIN
+    INSERT INTO search_change (id, text, gone) SELECT (1 << 41) + old.id, old.output, 1 WHERE old.output IS NOT NULL;
+    INSERT INTO search_change (id, text, gone) SELECT (1 << 41) + new.id, new.output, 0 WHERE new.output IS NOT NULL;
+END;
