@@ -33,6 +33,9 @@ class Excerpt:
     marks: tuple[tuple[int, int], ...]
 
 
+FOUND = Excerpt("", ())
+
+
 def require_full_text(connection: sqlite3.Connection) -> None:
     """
     :raises ConnectionFailed: the SQLite that Python was built with can't search texts
@@ -67,21 +70,33 @@ class Matcher:
     ) -> None:
         self._memory.close()
 
-    def excerpts(self, texts: Sequence[str]) -> list[Excerpt | None]:
-        """An excerpt of each text that has all the terms, None for each other one."""
+    def excerpts(self, texts: Sequence[str], *, most: int | None = None) -> list[Excerpt | None]:
+        """An excerpt of each text that has all the terms, None for each other one.
+
+        :param most: of how many texts excerpts are wanted; of the others that have the terms it is FOUND
+        """
         found: list[Excerpt | None] = [None] * len(texts)
+        snippets: dict[int, str] = {}
+        unspaced: dict[int, str] = {}
         spaced = []
         for number, text in enumerate(map(searched_text, texts)):
             if is_unspaced(text):
-                found[number] = self._in_unspaced(text)
+                if self._is_in_unspaced(text):
+                    unspaced[number] = text
             elif self._words is not None and self._is_possible(text):
                 spaced.append((number, text.translate(_HARMLESS)))
         if spaced:
             self._memory.execute("BEGIN")
             self._memory.executemany(search_queries.INSERT_EXCERPT, spaced)
-            for number, snippet in self._memory.execute(search_queries.EXCERPTS, (_OPEN, _CLOSE, self._words)):
-                found[number] = _clipped(*_unmarked(snippet))
+            snippets |= self._memory.execute(search_queries.EXCERPTS, (_OPEN, _CLOSE, self._words))
             self._memory.execute("ROLLBACK")
+        for count, number in enumerate(sorted(snippets.keys() | unspaced.keys())):
+            if most is not None and count >= most:
+                found[number] = FOUND
+            elif number in unspaced:
+                found[number] = self._in_unspaced(unspaced[number])
+            else:
+                found[number] = _clipped(*_unmarked(snippets[number]))
         return found
 
     def _is_possible(self, text: str) -> bool:
@@ -91,10 +106,12 @@ class Matcher:
         lowered = text.lower()
         return all(word in lowered for word in self._needed)
 
-    def _in_unspaced(self, text: str) -> Excerpt | None:
+    def _is_in_unspaced(self, text: str) -> bool:
         folded = fold(text)
-        if not self._terms or not all(term in folded for term in self._terms):
-            return None
+        return bool(self._terms) and all(term in folded for term in self._terms)
+
+    def _in_unspaced(self, text: str) -> Excerpt:
+        folded = fold(text)
         first = min(folded.find(term) for term in self._terms)
         begin, end = max(0, first - _BEFORE), first + _WIDTH
         marked = [False] * (min(end, len(text)) - begin)

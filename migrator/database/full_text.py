@@ -6,7 +6,6 @@ import json
 import sqlite3
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from collections.abc import Set as AbstractSet
 from typing import Any, NamedTuple
 
 from migrator.database import search_queries
@@ -36,6 +35,13 @@ class Hits(NamedTuple):
     def expected(self) -> list[int]:
         """Those that have it, as far as it can be told before any text is read."""
         return [*self.sure, *self.unsure] if self.likely else self.sure
+
+
+class Listing(NamedTuple):
+    """Hits, to look rowids up in."""
+
+    sure: frozenset[int]
+    unsure: frozenset[int]
 
 
 class StoredSession(NamedTuple):
@@ -109,23 +115,28 @@ class TextIndex:
     def _hits(self, words: list[int], grams: list[int]) -> Hits:
         return Hits([], [*words, *grams]) if self._broad else Hits(words, grams)
 
-    def in_session(self, session: StoredSession, listed: tuple[AbstractSet[int], AbstractSet[int]] | None) -> Hits:
-        """The texts of one session that may have what is looked for.
+    def in_sessions(self, sessions: Sequence[StoredSession], listed: Listing | None) -> Iterator[Hits]:
+        """Of each of these sessions, the texts that may have what is looked for.
 
-        :param listed: what :meth:`listed` found, as sets; None asks the index for the session alone
+        :param listed: what :meth:`listed` found, as sets; None asks the index for these sessions alone, for those that
+            stand close to each other together
         """
-        row_ids = self.texts_of(session)
+        texts = [self.texts_of(session) for session in sessions]
         if listed is not None:
-            sure, unsure = listed
-            return Hits([one for one in row_ids if one in sure], [one for one in row_ids if one in unsure])
-        own = set(row_ids)
-        words = [one for one in self._within(search_queries.WORD_HITS, self._words, row_ids) if one in own]
+            for own in texts:
+                yield Hits([one for one in own if one in listed.sure], [one for one in own if one in listed.unsure])
+            return
+        row_ids = sorted(one for own in texts for one in own)
+        words = frozenset(self._within(search_queries.WORD_HITS, self._words, row_ids))
         if self._grams is None or (self._spaced and self._words is None):
             # One of the two tables can't be asked.
-            found = frozenset() if self._broad else frozenset(words)
-            return Hits(sorted(found), [one for one in row_ids if one not in found], likely=False)
-        grams = [one for one in self._within(search_queries.GRAM_HITS, self._grams, row_ids) if one in own]
-        return self._hits(words, grams)
+            sure = frozenset[int]() if self._broad else words
+            for own in texts:
+                yield Hits([one for one in own if one in sure], [one for one in own if one not in sure], likely=False)
+            return
+        grams = frozenset(self._within(search_queries.GRAM_HITS, self._grams, row_ids))
+        for own in texts:
+            yield self._hits([one for one in own if one in words], [one for one in own if one in grams])
 
     def _within(self, statement: str, match: str | None, row_ids: Sequence[int]) -> list[int]:
         return [found for stretch in _stretches(row_ids) for found in self._ask(statement, match, stretch, -1)]

@@ -12,7 +12,7 @@ from itertools import islice
 from typing import NamedTuple
 
 from migrator.database.excerpts import Matcher
-from migrator.database.full_text import Hits, StoredSession, StoredText, TextIndex
+from migrator.database.full_text import Hits, Listing, StoredSession, StoredText, TextIndex
 from migrator.database.search_index import MESSAGES, OUTPUTS
 from migrator.migration.found import (
     MOST_EXCERPTS,
@@ -28,7 +28,8 @@ from migrator.storage.protocol import SessionFilters
 
 RANKED_AS_A_WHOLE = 3_000  # texts
 _LISTED = 20_000  # texts: up to here, asking once for all is cheaper than session by session
-_POOL = 100  # sessions that are ranked of what occurs more often, or more if more are wanted
+_POOL = 50  # sessions that are ranked of what occurs more often, or more if more are wanted
+_TOGETHER = 20  # sessions
 
 
 class _Candidate(NamedTuple):
@@ -76,10 +77,7 @@ def search_with_index(
     else:
         newest = filter(wanted, index.newest(workspace_hash))
         ordered = newest if filters.sort_by is None else _sorted(list(newest), filtering)
-        listing = index.listed(_LISTED)
-        listed = None if listing is None else (frozenset(listing.sure), frozenset(listing.unsure))
-        having = (_Candidate(session, index.in_session(session, listed)) for session in ordered)
-        candidates = (candidate for candidate in having if candidate.hits.sure or candidate.hits.unsure)
+        candidates = _having(index, ordered, index.listed(_LISTED))
         if filters.sort_by is None:
             candidates = _best_of_the_first(candidates, filters)
     with Matcher(query) as matcher:
@@ -87,6 +85,16 @@ def search_with_index(
             found = _looked_at(index, matcher, candidate)
             if found is not None:
                 yield found
+
+
+def _having(index: TextIndex, sessions: Iterable[StoredSession], hits: Hits | None) -> Iterator[_Candidate]:
+    """Those of the sessions that may have what is looked for, in their order; some are looked at together."""
+    listed = None if hits is None else Listing(frozenset(hits.sure), frozenset(hits.unsure))
+    rest = iter(sessions)
+    while some := list(islice(rest, _TOGETHER)):
+        for session, found in zip(some, index.in_sessions(some, listed), strict=True):
+            if found.sure or found.unsure:
+                yield _Candidate(session, found)
 
 
 def _in_order(candidates: Iterable[_Candidate], filters: SessionFilters, filtering: Filtering) -> list[_Candidate]:
@@ -113,7 +121,7 @@ def _looked_at(index: TextIndex, matcher: Matcher, candidate: _Candidate) -> Fou
     """The session with its excerpts; None where none of its texts has it after all."""
     sure, unsure = sorted(candidate.hits.sure), sorted(candidate.hits.unsure)
     texts = index.texts([*sure[:MOST_EXCERPTS], *unsure])
-    excerpts = zip(texts, matcher.excerpts([text.text for text in texts]), strict=True)
+    excerpts = zip(texts, matcher.excerpts([text.text for text in texts], most=MOST_EXCERPTS), strict=True)
     having = sorted(((text, excerpt) for text, excerpt in excerpts if excerpt is not None), key=lambda pair: pair[0].id)
     if not having:
         return None

@@ -52,14 +52,14 @@ def search_texts(
     found = _ask_index(data_dir, query, filters, workspace, notes, most)
     method = "scan" if found is None else "index"
     if found is None:
-        names: Iterable[str] = [workspace] if workspace else workspace_names(data_dir)
+        names = [workspace] if workspace else workspace_names(data_dir)
         found = []
     else:
         # What could not be migrated is in no index.
         failed = failed_workspaces(data_dir)
         one = place_of(workspace) if workspace else None
         names = [placeholder(name) for name in failed if one is None or name == one.hash]
-    scanned = list(scan(data_dir, names, query, filters, notes, alone=workspace is not None))
+    scanned = list(scan(data_dir, names, query, filters, notes, alone=workspace is not None)) if names else []
     if scanned:
         found = arranged([*found, *scanned], Filtering(filters), sorted_by=filters.sort_by is not None)
     shown, more = cut(found, filters.offset, filters.limit)
@@ -141,7 +141,7 @@ def scan(
                 matched = [
                     FoundText.of(kind, place, excerpt)
                     for (kind, place, _), excerpt in zip(
-                        texts, matcher.excerpts([text for _, _, text in texts]), strict=True
+                        texts, matcher.excerpts([text for _, _, text in texts], most=MOST_EXCERPTS), strict=True
                     )
                     if excerpt is not None
                 ]

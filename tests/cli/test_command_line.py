@@ -404,7 +404,7 @@ def test_no_message_names_an_option_or_command_that_does_not_exist() -> None:
     known = {tuple(words) for words in ALL_COMMANDS}
     named: set[tuple[str, ...]] = set()
     for path in (CHECKOUT / "migrator").rglob("*.py"):
-        for found in re.finditer(r"'migrator ([a-z]+(?: [a-z]+)?)", path.read_text(encoding="utf-8")):
+        for found in re.finditer(r"'migrator ([a-z-]+(?: [a-z]+)?)", path.read_text(encoding="utf-8")):
             named.add(tuple(found[1].split()))
     assert named
     assert {words for words in named if words not in known and words[:1] not in known} == set()

@@ -123,6 +123,7 @@ LOOKING: dict[str, list[list[str]]] = {
     "schema check": [[], ["--json"]],
     "doctor": [[], ["--json"]],
     "backend": [[], ["--json"]],
+    "search-index status": [[], ["--json"]],
     "completion": [["bash"], ["\x1b[2J"]],
 }
 CHANGING: dict[str, list[list[str]]] = {
@@ -132,6 +133,8 @@ CHANGING: dict[str, list[list[str]]] = {
     "quarantine retry": [["--all"], ["1", "--edited", "{tmp}/\x1b[2J\nFORGED"], ["1", "--json"]],
     "backups restore": [["\x1b[2J\nFORGED"], ["20250102T000000Z-spoilt"]],
     "backups prune": [["--keep", "1", "--dry-run"], ["--keep", "9", "--json"]],
+    "search-index drop": [[]],
+    "search-index build": [[], ["--json"]],
     "schema apply": [[]],
     "schema revert": [[]],
     "rollback": [["--dry-run", "--progress", "none"], ["--progress", "none"]],
