@@ -9,12 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote
 
+from migrator.contents import contents
 from migrator.errors import UsageError
 
 DATA_DIR_VARIABLE = "AIT42_DATA_DIR"
 DATABASE_VARIABLE = "DATABASE_URL"
 DEFAULT_DATABASE = "sessions.db"
 FLAG = "storage.json"
+LARGEST_FLAG = 1 << 20  # bytes
 BESIDE_DATABASE = ("", "-wal", "-shm", "-journal")  # what SQLite puts beside a database, itself included
 
 
@@ -120,8 +122,8 @@ def recorded_database(root: Path) -> Path:
     Without it, one forgotten option would make the old JSON files look like the truth.
     """
     try:
-        content = json.loads((root / FLAG).read_bytes())
-    except (OSError, ValueError):
+        content = json.loads(contents(root / FLAG, LARGEST_FLAG))
+    except (OSError, ValueError, RecursionError):
         content = None
     place = content.get("database") if isinstance(content, dict) else None
     return root / (place if isinstance(place, str) and place else DEFAULT_DATABASE)

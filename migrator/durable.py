@@ -17,6 +17,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from migrator.contents import READ, size_of_file
 from migrator.errors import StorageIOError, os_errors
 
 CHUNK = 1 << 20
@@ -145,7 +146,7 @@ def reading(path: Place) -> Iterator[Iterator[bytes]]:
     :raises StorageIOError: it can't be read; also while the pieces are taken
     """
     with os_errors("read", path):
-        descriptor = os.open(path, os.O_RDONLY | _BINARY)
+        descriptor = os.open(path, READ)
     try:
         yield _pieces(descriptor, path)
     finally:
@@ -154,7 +155,7 @@ def reading(path: Place) -> Iterator[Iterator[bytes]]:
 
 def _pieces(descriptor: int, path: Place) -> Iterator[bytes]:
     with os_errors("read", path):
-        at_once = min(CHUNK, os.fstat(descriptor).st_size + 1)
+        at_once = min(CHUNK, size_of_file(descriptor) + 1)
         while chunk := os.read(descriptor, at_once):
             yield chunk
 

@@ -25,6 +25,7 @@ LAYERS = [
         "migrator.json_array",
         "migrator.as_written",
         "migrator.backup_folder",
+        "migrator.contents",
         "migrator.durable",
         "migrator.processes",
         "migrator.private",
@@ -155,6 +156,7 @@ CHANGING_METHODS = {
 
 # Where else files are changed, each for a reason. A kill is tried at each of these, too (tests/torture).
 CHANGES_ELSEWHERE = {
+    "migrator.contents": {"os.open", "os.fdopen"},  # to read
     "migrator.private": {"chmod"},  # takes rights away
     "migrator.migration.rehearsal": {"os.chmod", "tempfile.mkdtemp", "shutil.rmtree"},  # what a dry run throws away
     "migrator.migration.lock": {"filelock.FileLock"},  # an empty file

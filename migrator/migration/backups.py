@@ -16,12 +16,14 @@ from typing import Any, Literal
 
 from migrator import durable
 from migrator.backup_folder import MANIFEST, SUMS
+from migrator.contents import contents
 from migrator.data_dir import DataDir
 from migrator.errors import BackupError, MigratorError, os_errors
 
 Kind = Literal["files", "database", "versions"]
 NAME = re.compile(r"\d{8}T\d{6}Z-[^/\\]+")
 _TOO_MUCH = " is not of this backup"
+_LARGEST_LISTING = 1 << 28  # bytes; of a million files
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -93,7 +95,8 @@ def read_manifest(folder: Path) -> Manifest:
     """
     path = folder / MANIFEST
     try:
-        content = json.loads(path.read_bytes())  # unlike the fast reader, it takes paths that are no text
+        # Unlike the fast reader, this one takes paths that are no text.
+        content = json.loads(contents(path, _LARGEST_LISTING))
     except FileNotFoundError:
         raise BackupError(f"The backup {folder} has no {MANIFEST}.", hint=_by_hand(folder)) from None
     except OSError as error:
@@ -243,7 +246,7 @@ def _check(folder: Path, listed: ListedFile) -> tuple[int, str | None]:
 
 def _sums_problems(folder: Path, expected: dict[str, str]) -> list[str]:
     try:
-        lines = (folder / SUMS).read_text(encoding="utf-8", errors="surrogateescape").splitlines()
+        lines = contents(folder / SUMS, _LARGEST_LISTING).decode("utf-8", "surrogateescape").splitlines()
     except OSError as error:
         return [f"{SUMS} can't be read: {error.strerror}"]
     found = {line[66:]: line[:64] for line in lines}

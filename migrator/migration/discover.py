@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from migrator import durable
+from migrator.contents import contents
 from migrator.data_dir import DataDir
 from migrator.errors import StorageIOError, os_errors
 from migrator.workspace import (
@@ -24,6 +25,7 @@ from migrator.workspace import (
 Kind = Literal["workspace", "shared", "older"]
 
 _WORKTREE_PATH = re.compile(rb'"worktreePath"\s*+:\s*+("[^"\\]*+(?:\\.[^"\\]*+)*+")')
+_LARGEST_MAPPING = 1 << 26  # bytes
 _OVERLAP = 1 << 16  # longer than any path, so that none is cut in two
 _OLDER = os.path.join(os.sep, ".ait42", "sessions.json")
 
@@ -158,7 +160,7 @@ def _mapped_paths(mapping: Path) -> tuple[dict[str, str], list[str]]:
     if not os.path.isfile(mapping):  # reading a pipe or a device might never end
         return {}, [f"{mapping} is not a file; it is not used."]
     try:
-        content = json.loads(mapping.read_bytes())
+        content = json.loads(contents(mapping, _LARGEST_MAPPING))
     except (OSError, ValueError, RecursionError) as error:
         return {}, [f"{mapping} can't be read as JSON ({error}); it is not used."]
     if not isinstance(content, dict):

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from migrator import durable
-from migrator.data_dir import DEFAULT_DATABASE, DataDir, place_in, recorded_database
+from migrator.contents import contents
+from migrator.data_dir import DEFAULT_DATABASE, LARGEST_FLAG, DataDir, place_in, recorded_database
 from migrator.database.schema import LEDGER_VERSION
 from migrator.database.state import State, state_of
 from migrator.errors import StaleStoreError
@@ -104,7 +105,7 @@ def lost_truth(places: DataDir, state: State) -> str | None:
 
 def _content(path: Path) -> dict[str, Any]:
     try:
-        content = json.loads(path.read_bytes())
-    except (OSError, ValueError):
+        content = json.loads(contents(path, LARGEST_FLAG))
+    except (OSError, ValueError, RecursionError):
         return {}
     return content if isinstance(content, dict) else {}
