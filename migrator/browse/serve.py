@@ -32,12 +32,12 @@ def serve(data_dir: DataDir, port: int, ready: Callable[[str], None]) -> None:
     if not path.exists():
         raise ConnectionFailed(f"There is no database at {path}.", hint="Run 'migrator migrate' to make it.")
     state_of(path)  # refuses what is no database, or from the future
-    import uvicorn  # installed only with the extra
-
-    from migrator.browse.gate import Gate
-    from migrator.browse.site import LANDING
-
     with _listening(port) as listener:
+        import uvicorn  # installed only with the extra
+
+        from migrator.browse.gate import Gate
+        from migrator.browse.site import LANDING
+
         gate = Gate(_application(path), listener.getsockname()[1], LANDING)
         server = uvicorn.Server(uvicorn.Config(gate, log_level="error", access_log=False, lifespan="on"))
         ready(gate.address)

@@ -82,6 +82,7 @@ _TABLES: dict[str, dict[str, Any]] = {
         "sort_desc": "id",
     },
     "migration_shares": {"hidden": True},
+    "rolled_back_sessions": {"hidden": True},
     "migration_metadata": {"hidden": True},
     "_sqlite_migrations": {"hidden": True},
     "sqlite_sequence": {"hidden": True},

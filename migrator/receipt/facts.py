@@ -21,7 +21,7 @@ from migrator.database import queries, schema
 from migrator.database.columns import RUN_COLUMNS
 from migrator.database.connection import connect, snapshot
 from migrator.database.state import State, read_state
-from migrator.errors import ConnectionFailed, SchemaError
+from migrator.errors import ConnectionFailed, MigrationFailed
 from migrator.migration.backups import list_backups
 from migrator.migration.doctor import examine
 from migrator.migration.ledger import LedgerEntry, read_ledger
@@ -160,7 +160,8 @@ def receipt_of(data_dir: DataDir) -> Receipt:
     """Gather the receipt of everything that was migrated so far.
 
     :raises ConnectionFailed: there is no database
-    :raises SchemaError: the database has no record of a migration at all, or is newer than this program
+    :raises MigrationFailed: nothing was ever migrated into it
+    :raises SchemaError: it is newer than this program
     """
     path = data_dir.database
     if not path.exists():
@@ -172,13 +173,15 @@ def receipt_of(data_dir: DataDir) -> Receipt:
     try:
         with snapshot(connection, path, "gather the receipt"):
             state = read_state(connection, path)
-            if state.schema_version < schema.LEDGER_VERSION:
-                raise SchemaError(
-                    f"The database {path} has schema version {state.schema_version}: the app made it, and nothing was "
-                    "migrated into it.",
+            known = state.schema_version >= schema.LEDGER_VERSION
+            gathering = _Gathering(connection, data_dir, state) if known else None
+            if gathering is None or gathering.empty:
+                raise MigrationFailed(
+                    f"Nothing was migrated into the database {path} so far, so that there is nothing to give a receipt "
+                    "for.",
                     hint="Run 'migrator migrate' first.",
                 )
-            return _Gathering(connection, data_dir, state).receipt()
+            return gathering.receipt()
     finally:
         connection.close()
 
@@ -199,6 +202,11 @@ class _Gathering:
         if self._recorded:
             for source_id, *share in connection.execute(queries.SHARES):
                 self._shares.setdefault(source_id, []).append(Share(*share))
+
+    @property
+    def empty(self) -> bool:
+        """Whether no file was ever taken up."""
+        return not self._ledger and not any(self._runs())
 
     def receipt(self) -> Receipt:
         state, workspaces, runs = self._state, self._workspaces(), tuple(self._runs())

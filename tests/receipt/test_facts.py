@@ -122,11 +122,16 @@ def test_without_a_database_it_says_how_to_get_one(scene: Scene, migrator: Migra
     assert "Run 'migrator migrate' to make it" in outcome.err
 
 
-def test_a_database_that_only_the_app_made_has_nothing_to_give_a_receipt_for(scene: Scene, migrator: Migrator) -> None:
+@pytest.mark.parametrize("with_our_steps", [False, True])
+def test_a_database_that_nothing_was_migrated_into_has_nothing_to_give_a_receipt_for(
+    with_our_steps: bool, scene: Scene, migrator: Migrator
+) -> None:
     scene.app_opens_it().close()
+    if with_our_steps:
+        migrator("--data-dir", scene.root, "schema", "apply")
     outcome = migrator("--data-dir", scene.root, "report")
     assert outcome.code == 1
-    assert "nothing was migrated into it" in outcome.err
+    assert "Nothing was migrated into the database" in outcome.err
 
 
 def test_after_a_rollback_it_tells_what_was_migrated_and_that_json_holds_the_truth(
