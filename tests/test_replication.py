@@ -8,11 +8,14 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import cast
 
 import pytest
 
 import migrator
+from migrator.document import WorktreeSession
 from tests.scene import Scene, chat, copy_fixture
+from tests.strategies import message
 
 LITESTREAM = shutil.which("litestream", path=sysconfig.get_path("scripts")) or shutil.which("litestream")
 pytestmark = pytest.mark.skipif(LITESTREAM is None, reason="there is no Litestream for this system")
@@ -53,9 +56,9 @@ def test_what_the_app_writes_is_whole_at_the_second_place(tmp_path: Path) -> Non
     with replicating(scene.database, replica), migrator.open_storage(scene.root) as store:
         [session, *_] = store.get_all_sessions(WORKSPACE)
         for number, text in enumerate(written):
-            message = {"id": f"r-{number}", "role": "user", "content": text, "timestamp": "2026-01-01T00:00:00Z"}
-            store.append_chat_message(WORKSPACE, session["id"], message)
-        store.create_session(WORKSPACE, chat("born-while-replicating", workspace=WORKSPACE))
+            added = message(id=f"r-{number}", content=text)
+            store.append_chat_message(WORKSPACE, session["id"], added)
+        store.create_session(WORKSPACE, cast(WorktreeSession, chat("born-while-replicating", workspace=WORKSPACE)))
         expected = {path: store.get_all_sessions(path) for path in workspaces(scene)}
         for attempt in range(PATIENCE * 2):
             copy = tmp_path / f"attempt-{attempt}.db"
@@ -68,7 +71,7 @@ def test_what_the_app_writes_is_whole_at_the_second_place(tmp_path: Path) -> Non
         assert {path: store.get_all_sessions(path) for path in workspaces(there)} == expected
     assert migrator.verify(there.root).status == "clean"
     messages = expected[WORKSPACE][0]["chatHistory"][-len(written) :]
-    assert [message["content"] for message in messages] == written
+    assert [said["content"] for said in messages] == written
 
 
 def workspaces(scene: Scene) -> list[str]:
