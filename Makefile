@@ -10,7 +10,7 @@ STAMP := $(VENV)/installed-$(shell $(PYTHON) -c 'import platform; print(platform
 say = @sed -n 's/^$@:.*\#\# /$@: /p' Makefile
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format types schema-check wheel-check bench-small bench check torture clean
+.PHONY: help demo test lint format types schema-check wheel-check bench-small bench sidecar sidecar-check check torture clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
@@ -40,6 +40,15 @@ types: $(STAMP) ## check the types with mypy
 wheel-check: $(STAMP) ## build sdist and wheel, install the wheel alone, migrate with it
 	$(say)
 	@$(BIN)/python .ci/check_wheel.py
+
+sidecar: $(STAMP) ## build dist/migrator, one file that runs without an installed Python
+	$(say)
+	@$(BIN)/python -m pip install -qq --editable '.[sidecar]'
+	@$(BIN)/python .ci/build_sidecar.py
+
+sidecar-check: sidecar ## build it, then migrate with it alone
+	$(say)
+	@$(BIN)/python .ci/check_sidecar.py
 
 schema-check: $(STAMP) ## prepare every SQL statement against a fresh schema
 	$(say)

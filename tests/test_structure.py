@@ -39,7 +39,7 @@ LAYERS = [
     ("migrator.migration",),
     ("migrator.receipt", "migrator.browse"),
     ("migrator.api", "migrator.cli"),
-    ("migrator.__main__", "migrator"),
+    ("migrator.__main__", "migrator.sidecar", "migrator"),
 ]
 BACKENDS = ("migrator.storage.json_files", "migrator.storage.sqlite", "migrator.storage.hybrid")
 

@@ -6,6 +6,7 @@ answers, in pickles over pipes; it ends as soon as the pipe does, so that it nev
 
 from __future__ import annotations
 
+import logging
 import os
 import pickle
 import subprocess
@@ -21,7 +22,11 @@ _START = (
     "import pickle, sys; sys.path[:] = pickle.load(open(0, 'rb', buffering=0, closefd=False)); "
     "from migrator.migration import jobs, second_process; second_process.serve()"
 )
+_FROZEN_START = "--second-process"
 _PROGRESS_STEP = 1 << 18  # bytes between two messages of progress
+_PATIENCE = 5.0  # seconds that its end may take once it is told
+
+_LOG = logging.getLogger("migrator")
 
 Seen = Callable[[str, int], None]
 SeenSeveral = Callable[[str, int, int], None]
@@ -37,10 +42,33 @@ class Job(Protocol):
         ...
 
 
+class _Frozen:
+    """What is known of the frozen program that we are part of, if we are."""
+
+    supported = False
+
+
+def freeze_support() -> bool:
+    """For a frozen program, first thing in its main: lets a second process be started, as this very program.
+
+    :returns: True in that second process, when its work is done and the program has to end
+    """
+    if sys.argv[1:] == [_FROZEN_START]:
+        from migrator.migration import jobs  # noqa: F401 - loaded while the first process is busy with its backup
+
+        with open(0, "rb", buffering=0, closefd=False) as questions:
+            pickle.load(questions)  # noqa: S301 - the module path of the first process, which is ours already
+        serve()
+        return True
+    _Frozen.supported = True
+    return False
+
+
 def command() -> list[str] | None:
     """How to start the second process, or None where that can't be told: within a program that embeds us."""
-    name = os.path.basename(sys.executable or "").lower()
-    if getattr(sys, "frozen", False) or not name.startswith(("python", "pypy")):
+    if getattr(sys, "frozen", False):
+        return [sys.executable, _FROZEN_START] if _Frozen.supported else None
+    if not os.path.basename(sys.executable or "").lower().startswith(("python", "pypy")):
         return None
     return [sys.executable, "-P", "-c", _START]
 
@@ -60,8 +88,9 @@ class SecondProcess:
         self._jobs: SimpleQueue[Any] = SimpleQueue()
         self._messages: SimpleQueue[tuple[str, Any]] = SimpleQueue()
         self._jobs.put(sys.path)
-        for work in (self._talk, self._listen):
-            threading.Thread(target=work, daemon=True).start()
+        self._listener = threading.Thread(target=self._listen, daemon=True)
+        self._listener.start()
+        threading.Thread(target=self._talk, daemon=True).start()
 
     def give(self, job: Job) -> None:
         """Let it do a job after the ones that it has already; :meth:`result` waits for its end."""
@@ -81,6 +110,7 @@ class SecondProcess:
             elif kind == "done":
                 return value
             else:
+                _LOG.debug("The second process is gone; its part is done here.")
                 self._messages.put((kind, value))  # for whoever asks next
                 return None
 
@@ -89,10 +119,13 @@ class SecondProcess:
         self._process.kill()
         self._process.wait()
         self._jobs.put(None)
-        for stream in (self._process.stdin, self._process.stdout):
-            if stream is not None:
-                with suppress(OSError):
-                    stream.close()
+        if self._process.stdin is not None:
+            with suppress(OSError):
+                self._process.stdin.close()
+        # What was killed may have been but the launcher of a frozen program; its child ends with the pipe.
+        self._listener.join(_PATIENCE)
+        if self._process.stdout is not None and not self._listener.is_alive():
+            self._process.stdout.close()
 
     def _talk(self) -> None:
         """Send what there is to send; it is read only when the job before it is done."""
@@ -126,6 +159,7 @@ def second_process(*, wanted: bool) -> Iterator[SecondProcess | None]:
     except OSError:
         yield None
         return
+    _LOG.debug("A second process helps.")
     second = SecondProcess(process)
     try:
         yield second
