@@ -8,9 +8,11 @@ from pathlib import Path
 import PyInstaller.__main__
 
 CHECKOUT = Path(__file__).resolve().parent.parent
-# What dependencies would use for things that we never ask of them.
+# What dependencies would use for things that we never ask of them, and a browser's pages, which are a developer's.
 UNUSED = (
     "asyncio",
+    "datasette",
+    "hypothesis",
     "markdown_it",
     "multiprocessing",
     "numpy",
@@ -38,6 +40,7 @@ def main() -> None:
                 f"--paths={CHECKOUT}",
                 f"--add-data={CHECKOUT / 'schemas'}:migrator/_schemas",
                 "--collect-submodules=migrator",  # commands are loaded by their names
+                *("--collect-data=migrator.receipt", "--collect-data=pygal"),
                 *(f"--exclude-module={name}" for name in UNUSED),
                 *(("--strip",) if sys.platform == "linux" and shutil.which("strip") else ()),
                 str(CHECKOUT / "migrator" / "sidecar.py"),

@@ -29,8 +29,8 @@ def main() -> None:
         if len(os.sched_getaffinity(0)) > 1:
             expect("A second process helps." in told, "no second process was started")
         expect("is gone" not in told, "the second process died")
-        verified, _ = run(*at, "verify", "--progress", "none", "--json")
-        expect(json.loads(verified)["ok"], f"verify says {verified}")
+        run(*at, "verify", "--progress", "none")
+        run(*at, "report", "--html", str(data / "receipt.html"))
     print(f"sidecar-check: all good; {LARGE} went through two processes")
 
 

@@ -56,7 +56,7 @@ def migrate_command(
     migrator migrate --workspace ~/my/repo   tell a workspace that it can't find out
     migrator --data-dir /tmp/.ait42 migrate  another data directory
     """
-    from migrator.cli.progress import showing
+    from migrator.cli.progress import finished, showing
     from migrator.errors import MigratorError
     from migrator.migration.report import MigrationReport
     from migrator.migration.run import run_migration
@@ -75,15 +75,25 @@ def migrate_command(
                 listener=listener,
             )
     except MigratorError as error:
-        if not as_json:
+        if not as_json and progress != "jsonl":
             raise
-        complain(str(error))
         database = str(data_dir.database) if data_dir else ""
-        print_report(MigrationReport("failed", database, errors=(str(error),)).to_json())
+        report = MigrationReport("failed", database, errors=(str(error),))
+        if progress == "jsonl":
+            finished(report, error.exit_code)
+        else:
+            complain(str(error))
+        if as_json:
+            print_report(report.to_json())
         return error.exit_code
+    if progress == "jsonl":
+        finished(report, report.exit_code)
     if as_json:
         print_report(report.to_json())
     else:
+        if progress != "jsonl":  # whose last event has them
+            for warning in report.warnings:
+                say(f"Note: {told(warning)}", error=True)
         _print_report(report)
     return report.exit_code
 
@@ -91,8 +101,6 @@ def migrate_command(
 def _print_report(report: MigrationReport) -> None:
     from migrator.cli.progress import speed
 
-    for warning in report.warnings:
-        say(f"Note: {told(warning)}", error=True)
     totals = report.totals
     taken = [workspace for workspace in report.workspaces if workspace.status in ("migrated", "merged")]
     if report.status == "nothing_to_do":

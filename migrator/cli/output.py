@@ -62,7 +62,13 @@ def told(text: str) -> str:
 
 def print_report(report: dict[str, Any]) -> None:
     """A report as exactly one object on standard output, its texts as :func:`located` makes them."""
-    print_json(_located(report, told_here=False))
+    print_json(located_report(report))
+
+
+def located_report(report: dict[str, Any]) -> dict[str, Any]:
+    """A report, its texts as :func:`located` makes them."""
+    located_one: dict[str, Any] = _located(report, told_here=False)
+    return located_one
 
 
 def _located(value: Any, *, told_here: bool) -> Any:

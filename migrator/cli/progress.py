@@ -9,11 +9,13 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Self
 
-from migrator.cli.output import plain, say, size
+from migrator.cli.output import located_report, plain, say, size
 from migrator.migration.report import Listener, Progress, ignore_progress
 
 if TYPE_CHECKING:
     import rich.progress
+
+    from migrator.migration.report import MigrationReport
 
 _VERBS = {
     "backup": "Backing up",
@@ -42,6 +44,13 @@ def showing(style: str) -> Iterator[Listener]:
 
 def _jsonl(event: Progress) -> None:
     say(json.dumps({"event": "progress"} | asdict(event)), error=True)
+
+
+def finished(report: MigrationReport, exit_code: int) -> None:
+    """The last of the JSON events: how the run ended, in short."""
+    event = {"event": "finished", "exit_code": exit_code, "totals": asdict(report.totals)}
+    names = ("status", "database", "backup_path", "duration_ms", "errors", "warnings", "dry_run")
+    say(json.dumps(located_report(event | {name: getattr(report, name) for name in names})), error=True)
 
 
 def _lines() -> Listener:

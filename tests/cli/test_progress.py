@@ -9,9 +9,12 @@ import re
 import subprocess
 import sys
 
+import jsonschema
 import pytest
 
 from migrator.cli.progress import showing
+from migrator.data_dir import resolve_data_dir
+from migrator.migration.lock import exclusive
 from migrator.migration.report import Progress
 from tests.command_line import Migrator
 from tests.scene import CHECKOUT, Scene, chat, copy_fixture
@@ -46,16 +49,59 @@ def told(request: pytest.FixtureRequest, scene: Scene, migrator: Migrator) -> li
     return events(migrator("--data-dir", scene.root, "migrate", "--json", "--progress", "jsonl", *options).err)
 
 
-def test_each_line_is_one_event_with_its_phase_file_and_numbers(told: list[dict[str, object]]) -> None:
-    for event in told:
-        assert event["event"] == "progress"
-        assert event["phase"] in {"backup", "load", "verify", "publish", "search_index"}
-        assert isinstance(event["workspace"], str)
-        assert isinstance(event["done"], int)
-        assert isinstance(event["total"], int)
+EVENT = jsonschema.Draft202012Validator(
+    json.loads((CHECKOUT / "schemas" / "json" / "progress-event.schema.json").read_text(encoding="utf-8"))
+)
+
+
+def require_events(events: list[dict[str, object]]) -> None:
+    """Every one is as the schema says, and names no member that the schema does not tell of."""
+    for event in events:
+        EVENT.validate(event)
+        described = EVENT.schema["$defs"][event["event"]]["properties"]
+        assert set(event) == set(described)
+
+
+def test_each_line_is_an_event_of_the_schema(told: list[dict[str, object]]) -> None:
+    require_events(told)
+
+
+def test_the_last_event_and_only_that_one_tells_how_it_ended(told: list[dict[str, object]]) -> None:
+    assert [event["event"] for event in told].index("finished") == len(told) - 1
+
+
+def test_the_last_event_agrees_with_the_report_and_the_exit_code(scene: Scene, migrator: Migrator) -> None:
+    scene.root.rmdir()
+    copy_fixture(scene.root)
+    done = migrator("--data-dir", scene.root, "migrate", "--json", "--progress", "jsonl")
+    last = events(done.err)[-1]
+    assert last.pop("event") == "finished"
+    assert last.pop("exit_code") == done.code
+    assert last == {name: done.json[name] for name in last}
+
+
+def test_with_nothing_to_do_the_last_event_is_the_only_one(scene: Scene, migrator: Migrator) -> None:
+    told = events(migrator("--data-dir", scene.root, "migrate", "--progress", "jsonl").err)
+    require_events(told)
+    assert [event["status"] for event in told] == ["nothing_to_do"]
+
+
+@pytest.mark.parametrize("as_json", [[], ["--json"]])
+def test_a_failure_is_an_event_with_its_message_and_exit_code(
+    as_json: list[str], scene: Scene, migrator: Migrator
+) -> None:
+    scene.write("/a", [chat("s-1")])
+    with exclusive(resolve_data_dir(scene.root)):
+        done = migrator("--data-dir", scene.root, "migrate", "--progress", "jsonl", *as_json)
+    told = events(done.err)
+    require_events(told)
+    assert [(event["status"], event["exit_code"]) for event in told] == [("failed", 4)]
+    assert "at work" in str(told[0]["errors"])
+    assert done.code == 4
 
 
 def test_what_is_done_never_decreases_within_a_phase_and_ends_at_the_total(told: list[dict[str, object]]) -> None:
+    told = [event for event in told if event["event"] == "progress"]
     assert [phase for phase, _ in itertools.groupby(told, lambda event: event["phase"])][:3] == [
         "backup",
         "load",
@@ -74,7 +120,7 @@ def test_every_file_is_named(scene: Scene, migrator: Migrator) -> None:
     copy_fixture(scene.root)
     told = events(migrator("--data-dir", scene.root, "migrate", "--json", "--progress", "jsonl").err)
     files = {f"sessions/{path.name}" for path in (scene.root / "sessions").iterdir()} | {"sessions.json"}
-    assert {event["workspace"] for event in told if event["phase"] == "load"} == files
+    assert {event["workspace"] for event in told if event.get("phase") == "load"} == files
 
 
 def test_for_a_log_there_is_one_line_a_file(scene: Scene, migrator: Migrator) -> None:

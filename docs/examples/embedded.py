@@ -1,0 +1,37 @@
+"""A program in Python that embeds migrator: it migrates if need be, then reads and writes through the store.
+
+usage: python embedded.py DATA_DIR WORKSPACE
+"""
+
+import sys
+from datetime import UTC, datetime
+
+import migrator
+
+
+def main(data_dir: str, workspace: str) -> int:
+    """Say in a workspace's first session that we were here."""
+    try:
+        if migrator.needs_migration(data_dir):
+            report = migrator.migrate(data_dir, progress=show)
+            for message in report.errors:
+                print(message, file=sys.stderr)
+        with migrator.open_storage(data_dir) as store:
+            session = store.get_all_sessions(workspace)[0]
+            now = datetime.now(UTC).isoformat()
+            message = {"id": f"hello-{now}", "role": "user", "content": "Hello", "timestamp": now}
+            store.add_chat_message(workspace, session["id"], message)
+            print(store.get_session(workspace, session["id"])["chatHistory"][-1]["content"])
+    except migrator.MigratorError as error:
+        print(error, file=sys.stderr)
+        return error.exit_code
+    return 0
+
+
+def show(event: migrator.Progress) -> None:
+    """One step of the migration."""
+    print(f"{event.phase}: {event.done} of {event.total} bytes", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1], sys.argv[2]))
