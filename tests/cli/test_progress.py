@@ -49,17 +49,14 @@ def told(request: pytest.FixtureRequest, scene: Scene, migrator: Migrator) -> li
     return events(migrator("--data-dir", scene.root, "migrate", "--json", "--progress", "jsonl", *options).err)
 
 
-EVENT = jsonschema.Draft202012Validator(
-    json.loads((CHECKOUT / "schemas" / "json" / "progress-event.schema.json").read_text(encoding="utf-8"))
-)
+SCHEMA = json.loads((CHECKOUT / "schemas" / "json" / "progress-event.schema.json").read_text(encoding="utf-8"))
 
 
 def require_events(events: list[dict[str, object]]) -> None:
     """Every one is as the schema says, and names no member that the schema does not tell of."""
     for event in events:
-        EVENT.validate(event)
-        described = EVENT.schema["$defs"][event["event"]]["properties"]
-        assert set(event) == set(described)
+        jsonschema.Draft202012Validator(SCHEMA).validate(event)
+        assert set(event) == set(SCHEMA["$defs"][event["event"]]["properties"])
 
 
 def test_each_line_is_an_event_of_the_schema(told: list[dict[str, object]]) -> None:
