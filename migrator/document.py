@@ -227,8 +227,12 @@ class SequenceDigest:
     def add(self, canonical_bytes: bytes) -> bytes:
         """Take a further document up; returns its own digest."""
         digest = hashlib.sha256(canonical_bytes).digest()
-        self._sequence.update(digest)
+        self.add_digest(digest)
         return digest
+
+    def add_digest(self, digest: bytes) -> None:
+        """The same for one of which only the digest is known."""
+        self._sequence.update(digest)
 
     def hexdigest(self) -> str:
         return self._sequence.hexdigest()

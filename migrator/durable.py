@@ -38,7 +38,7 @@ def make_private_folder(path: Path) -> None:
     """Make the folder and its missing parents, each 0700; one that exists is left as it is."""
     missing = []
     current = path
-    while not current.exists():
+    while not exists(current):
         missing.append(current)
         current = current.parent
     for folder in reversed(missing):
@@ -210,6 +210,19 @@ def _sync_file_system(path: Place) -> bool:
                 raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
         finally:
             os.close(descriptor)
+    return True
+
+
+def exists(path: Place) -> bool:
+    """Whether something is there.
+
+    :raises StorageIOError: that can't be told, for lack of permission or the like
+    """
+    with os_errors("look at", path):
+        try:
+            os.stat(path)
+        except (FileNotFoundError, NotADirectoryError):
+            return False
     return True
 
 

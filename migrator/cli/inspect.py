@@ -77,7 +77,7 @@ def verify_command(resolve: Resolve, repair: bool, progress: str, as_json: bool)
 
     What --repair puts right: backup copies that are missing or damaged, where the file is still the same; indexes that
     do not fit their tables; a storage.json that disagrees with the authority; what runs that died left; files of ours
-    that others may read.
+    that others may read. Files that changed, and at a glance did not, are marked for 'migrator migrate' to look closer.
     """
     from migrator.cli.progress import showing
     from migrator.migration.repair import repair_and_verify

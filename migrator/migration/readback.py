@@ -50,13 +50,6 @@ def source_digest(connection: sqlite3.Connection, source_id: int, seen: Callable
     return digest.hexdigest()
 
 
-def orphans(connection: sqlite3.Connection, path: Path) -> list[str]:
-    """Children without parents, as SQLite finds them."""
-    with sqlite_errors("check the foreign keys", path):
-        rows = connection.execute("PRAGMA foreign_key_check").fetchall()
-    return [f"{table} row {rowid} refers to a missing row of {parent}" for table, rowid, parent, _ in rows]
-
-
 class Portion(NamedTuple):
     """Some elements of a file, one behind the other.
 

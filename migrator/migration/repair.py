@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable
 from dataclasses import replace
@@ -12,17 +13,19 @@ from typing import Any
 from migrator import durable
 from migrator.backup_folder import MANIFEST, SUMS, write_listing
 from migrator.data_dir import DataDir
-from migrator.database import schema
+from migrator.database import queries, schema
 from migrator.database.connection import connect, transaction
 from migrator.database.state import NO_DATABASE, State, read_state
-from migrator.errors import BackupError, MigratorError, TransactionError, sqlite_errors
-from migrator.migration.backups import backup_of, is_inside, read_manifest
+from migrator.errors import BackupError, ConnectionFailed, MigratorError, TransactionError, sqlite_errors
+from migrator.migration.backups import backup_of, is_inside, names_in, read_manifest
 from migrator.migration.indexing import repair_index
+from migrator.migration.integrity import integrity_problems, is_damage
 from migrator.migration.ledger import LedgerEntry, read_ledger
 from migrator.migration.lock import exclusive
 from migrator.migration.report import Listener, ignore_progress
 from migrator.migration.surroundings import too_open, wrong_flag
-from migrator.migration.verify import VerifyReport, integrity_problems, verify
+from migrator.migration.verified_source import looks_unchanged
+from migrator.migration.verify import VerifyReport, verify
 from migrator.private import make_private
 from migrator.storage.flag import write_flag
 
@@ -48,6 +51,7 @@ def repair(data_dir: DataDir) -> list[str]:
     - indexes that do not fit their tables are built again, where nothing else is broken;
     - a search index that does not fit the texts is built again;
     - backup copies that are missing or damaged are copied again, where the file still has the recorded SHA-256;
+    - files that changed and, at a glance, did not are marked for 'migrator migrate' to look closer;
     - a storage.json that disagrees with the authority is written anew.
 
     :raises MigrationLocked: another migrator is at work
@@ -55,14 +59,18 @@ def repair(data_dir: DataDir) -> list[str]:
     """
     with exclusive(data_dir) as removed:
         done = [f"removed {path}, which a dead run had left" for path in removed]
-        state, entries = NO_DATABASE, list[LedgerEntry]()
-        if data_dir.database.exists() and data_dir.database.stat().st_size:
+        try:
             done += _repair_indexes(data_dir.database)
-            if repair_index(data_dir):
+            if not _is_empty(data_dir.database) and repair_index(data_dir):
                 done.append("built the search index again")
             state, entries = _recorded(data_dir.database)
-        done += _repair_copies(data_dir, entries)
-        done += _repair_flag(data_dir, state)
+        except ConnectionFailed as error:
+            if not is_damage(error):
+                raise  # else verify tells, and what needs no database can be put right nevertheless
+        else:
+            done += _repair_copies(data_dir, entries)
+            done += _repair_times(data_dir, entries)
+            done += _repair_flag(data_dir, state)
         done += [
             f"made {path} private: only you may use it now"
             for path in too_open(data_dir)
@@ -72,6 +80,8 @@ def repair(data_dir: DataDir) -> list[str]:
 
 
 def _recorded(path: Path) -> tuple[State, list[LedgerEntry]]:
+    if _is_empty(path):
+        return NO_DATABASE, []
     connection = connect(path, read_only=True)
     try:
         with sqlite_errors("read the ledger", path):
@@ -82,11 +92,17 @@ def _recorded(path: Path) -> tuple[State, list[LedgerEntry]]:
         connection.close()
 
 
+def _is_empty(path: Path) -> bool:
+    return not durable.exists(path) or path.stat().st_size == 0
+
+
 def _repair_indexes(path: Path) -> list[str]:
+    if _is_empty(path):
+        return []
     connection = connect(path, read_only=True)  # a mere look leaves the file as it is
     try:
         read_state(connection, path)
-        found = [(text, _INDEX_ONLY.fullmatch(text)) for text in integrity_problems(connection, path)]
+        found = [(text, _INDEX_ONLY.fullmatch(text)) for text in integrity_problems(connection)]
     finally:
         connection.close()
     names = sorted({match[1] for _, match in found if match})
@@ -133,9 +149,27 @@ def _copy_again(data_dir: DataDir, entry: LedgerEntry) -> bool:
     return True
 
 
+def _repair_times(data_dir: DataDir, entries: Iterable[LedgerEntry]) -> list[str]:
+    """A run compares contents where size, time of change or inode differ: let it do so where the contents do."""
+    misleading = []
+    for entry in entries:
+        place = data_dir.root / entry.source
+        if entry.sha256 is not None and looks_unchanged(entry, place) and not _has(place, entry.sha256):
+            misleading.append(entry)
+    if misleading:
+        connection = connect(data_dir.database)
+        try:
+            with transaction(connection, data_dir.database, "write the ledger"):
+                unknown = [(entry.size, -1, -1, entry.source) for entry in misleading]
+                connection.executemany(queries.TOUCH_SOURCE, unknown)
+        finally:
+            connection.close()
+    return [f"marked {entry.source}, which changed: 'migrator migrate' takes it up" for entry in misleading]
+
+
 def _has(path: Path, sha256: str) -> bool:
     try:
-        return path.is_file() and durable.sha256_of(path) == sha256
+        return os.path.isfile(path) and durable.sha256_of(path) == sha256
     except MigratorError:
         return False
 
@@ -144,16 +178,16 @@ def _list_again(data_dir: DataDir, folder: Path, entries: list[LedgerEntry]) -> 
     """Write a listing that is missing or damaged again, where the ledger knows every file of the backup."""
     try:
         read_manifest(folder)
-        if (folder / SUMS).is_file():
+        if os.path.isfile(folder / SUMS):
             return False
     except BackupError as error:
         if "newer migrator" in error.message:
             return False
-    if not folder.is_dir():
+    if not os.path.isdir(folder):
         return False
     files = [_listed(data_dir, folder, entry) for entry in entries]
     known = {file["file"] for file in files}
-    present = {p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()} - {MANIFEST, SUMS}
+    present = {Path(name).as_posix() for name in names_in(folder)} - {MANIFEST, SUMS}
     if present != known or not all(is_inside(str(f["file"])) and _has(folder / f["file"], f["sha256"]) for f in files):
         return False
     manifest: dict[str, object] = {

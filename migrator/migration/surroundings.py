@@ -9,7 +9,7 @@ from pathlib import Path
 from migrator.backup_folder import INCOMPLETE, MANIFEST, SUMS
 from migrator.data_dir import BESIDE_DATABASE, DataDir
 from migrator.database.state import State
-from migrator.errors import BackupError
+from migrator.errors import BackupError, os_errors
 from migrator.migration.backups import NAME, backup_folders, names_in, read_manifest
 from migrator.migration.leftovers import leftovers
 from migrator.migration.lock import lock_holder
@@ -57,9 +57,11 @@ def strangers(data_dir: DataDir) -> list[Path]:
     """What lies in ``backups/`` and is no backup, nor what a dead run left of one."""
     if not data_dir.backups.is_dir():
         return []
+    with os_errors("list", data_dir.backups):
+        found = sorted(data_dir.backups.iterdir())
     return [
         path
-        for path in sorted(data_dir.backups.iterdir())
+        for path in found
         if not path.name.startswith(INCOMPLETE) and not (NAME.fullmatch(path.name) and path.is_dir())
     ]
 

@@ -1,0 +1,200 @@
+"""One file that was migrated, compared with all that is left of it: SQLite, the ledger, its backup, and itself."""
+
+from __future__ import annotations
+
+import hashlib
+import sqlite3
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+from migrator import durable
+from migrator.data_dir import DataDir
+from migrator.database import queries
+from migrator.database.documents import read_source, spelled
+from migrator.database.spoilt import UNREADABLE, reraise_unless_spoilt
+from migrator.document import SequenceDigest
+from migrator.errors import MigratorError
+from migrator.migration.ledger import LedgerEntry
+from migrator.migration.places import place_of_source
+from migrator.migration.reading import valid_documents
+from migrator.storage.flag import read_flag
+
+_SHOWN = 3  # ids in a message; the report has them all
+_Session = tuple[str, bytes]  # id and digest
+
+
+@dataclass(frozen=True)
+class VerifiedSource:
+    """One file that was migrated, and how its sessions stand now.
+
+    :ivar database: ``unchanged`` since the migration, ``changed`` in SQLite, or ``unreadable``
+    :ivar file: ``unchanged``, ``changed`` or ``missing``; for one that failed, ``failed``
+    :ivar backup: ``whole``, ``missing`` or ``damaged``; ``none`` where nothing was copied
+    :ivar differences: what changed in SQLite: the ids of the sessions that were ``added``, ``changed`` and ``removed``
+    """
+
+    source: str
+    database: str
+    file: str
+    backup: str
+    sessions: int
+    differences: dict[str, list[str]]
+
+
+class SourceCheck:
+    """Checks sources one after the other.
+
+    :param broken: gets what is wrong
+    :param notes: gets what is not wrong and worth knowing
+    """
+
+    def __init__(self, data_dir: DataDir, connection: sqlite3.Connection, broken: list[str], notes: list[str]) -> None:
+        self._data_dir = data_dir
+        self._connection = connection
+        self._broken = broken
+        self._notes = notes
+        self._in_trial = read_flag(data_dir.flag) == "hybrid"
+
+    def check(self, entry: LedgerEntry) -> VerifiedSource:
+        backup = self._backup(entry)
+        if entry.status == "failed":
+            self._notes.append(f"{entry.source} was not migrated and stays JSON: {entry.error}")
+            return VerifiedSource(entry.source, "none", "failed", backup, 0, {})
+        copy = self._data_dir.root / entry.backup if backup == "whole" and entry.backup else None
+        state, differences = self._database(entry, copy)
+        return VerifiedSource(entry.source, state, self._file(entry), backup, entry.sessions, differences)
+
+    def _database(self, entry: LedgerEntry, copy: Path | None) -> tuple[str, dict[str, list[str]]]:
+        """How SQLite's sessions of the source stand to those that were migrated, of which there may be a copy."""
+        try:
+            stored = read_source(self._connection, entry.id)
+            now = [(session.document["id"], hashlib.sha256(spelled(session)).digest()) for session in stored]
+        except UNREADABLE as error:
+            reraise_unless_spoilt(error)
+            self._broken.append(f"the sessions of {entry.source} can't all be read back")
+            return "unreadable", {}
+        if _digest(now) == entry.digest:
+            self._compare_counts(entry)
+            return "unchanged", {}
+        if copy is None:
+            self._notes.append(f"{entry.source}: changed in SQLite since the migration.")
+            return "changed", {}
+        before = [(document["id"], hashlib.sha256(text).digest()) for _, document, text in valid_documents(copy)]
+        if _digest(before) != entry.digest:
+            self._broken.append(
+                f"the ledger's digest of {entry.source} is not that of its backup {copy}: somebody changed the ledger"
+            )
+        if before == now:
+            return "unchanged", {}
+        differences = _differences(before, now)
+        self._notes.append(f"{entry.source}: changed in SQLite since the migration ({_told(differences)}).")
+        return "changed", differences
+
+    def _compare_counts(self, entry: LedgerEntry) -> None:
+        """What the ledger counts of a source that did not change since must be there."""
+        rows = self._connection.execute(queries.COUNTS_OF_SOURCE, (entry.id,)).fetchall()
+        counted = [sum(row[column] for row in rows) for column in (2, 3, 4)]
+        recorded = [entry.sessions, entry.instances, entry.messages]
+        for what, found, expected in zip(("sessions", "instances", "messages"), counted, recorded, strict=True):
+            if found != expected:
+                self._broken.append(
+                    f"the ledger counts {expected} {what} of {entry.source}, and the database has {found}"
+                )
+        held = len(self._connection.execute(queries.RESTORABLE_QUARANTINE, (entry.id,)).fetchall())
+        if held < entry.quarantined:
+            self._notes.append(
+                f"{entry.source}: {entry.quarantined - held} item(s) left the quarantine, and no session is there "
+                "instead; the file and its backup still have them."
+            )
+
+    def _backup(self, entry: LedgerEntry) -> str:
+        if entry.backup is None:
+            return "none"
+        copy = self._data_dir.root / entry.backup
+        try:
+            if not durable.exists(copy):
+                self._broken.append(f"the backup copy {copy} of {entry.source} is missing")
+                return "missing"
+            whole = durable.sha256_of(copy) == entry.sha256
+        except MigratorError as error:
+            self._broken.append(str(error))
+            return "damaged"
+        if not whole:
+            self._broken.append(
+                f"the backup copy {copy} of {entry.source} is damaged: its SHA-256 is not the recorded one"
+            )
+        return "whole" if whole else "damaged"
+
+    def _file(self, entry: LedgerEntry) -> str:
+        try:
+            path = place_of_source(self._data_dir, entry.source)
+        except MigratorError as error:
+            self._broken.append(str(error))
+            return "missing"
+        try:
+            if not durable.exists(path):
+                self._notes.append(f"{entry.source} is gone; its sessions are in the database and in the backup.")
+                return "missing"
+            same = durable.sha256_of(path) == entry.sha256
+        except MigratorError as error:
+            self._notes.append(str(error))
+            return "changed"
+        if not same and not self._in_trial:  # while both stores run, we write it ourselves
+            self._notes.append(f"{entry.source} changed since it was migrated: {_what_now(entry, path)}")
+        return "unchanged" if same else "changed"
+
+
+def _what_now(entry: LedgerEntry, path: Path) -> str:
+    if entry.error:
+        return entry.error
+    if looks_unchanged(entry, path):
+        return (
+            "its size, inode and time of change are the same, so that a run would not look closer; after "
+            "'migrator verify --repair', 'migrator migrate' merges it."
+        )
+    return "'migrator migrate' merges it."
+
+
+def looks_unchanged(entry: LedgerEntry, path: Path) -> bool:
+    """Whether a file is, at a glance, the one that was recorded."""
+    try:
+        found = path.stat()
+    except OSError:
+        return False
+    return (found.st_size, found.st_mtime_ns, found.st_ino) == (entry.size, entry.mtime_ns, entry.inode)
+
+
+def _digest(sessions: Iterable[_Session]) -> str:
+    digest = SequenceDigest()
+    for _, own in sessions:
+        digest.add_digest(own)
+    return digest.hexdigest()
+
+
+def _differences(before: Iterable[_Session], now: Iterable[_Session]) -> dict[str, list[str]]:
+    """The ids of the sessions that differ, each as often as it does; doubled ones are told apart by their order."""
+    old, new = dict(_numbered(before)), dict(_numbered(now))
+    return {
+        "added": [name for name, number in new if (name, number) not in old],
+        "changed": [key[0] for key in new if key in old and old[key] != new[key]],
+        "removed": [name for name, number in old if (name, number) not in new],
+    }
+
+
+def _told(differences: dict[str, list[str]]) -> str:
+    found = [f"{len(ids)} {what}: {_some(ids)}" for what, ids in differences.items() if ids]
+    return "; ".join(found) or "in their order"
+
+
+def _some(ids: list[str]) -> str:
+    return ", ".join(islice(map(repr, ids), _SHOWN)) + (", …" if len(ids) > _SHOWN else "")
+
+
+def _numbered(sessions: Iterable[_Session]) -> Iterator[tuple[tuple[str, int], bytes]]:
+    seen: Counter[str] = Counter()
+    for session_id, digest in sessions:
+        yield (session_id, seen[session_id]), digest
+        seen[session_id] += 1
