@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any, Self
 
 from migrator import open_storage
+from migrator.database import connection
 from migrator.storage import timestamps
 from migrator.storage.protocol import SessionStorage
 from tests.scene import app_json, hash_of
@@ -97,6 +98,11 @@ def the_clock_is_a_day_behind() -> None:
     for module in list(sys.modules.values()):
         if module.__name__.startswith("migrator.") and getattr(module, "datetime", None) is dt.datetime:
             module.datetime = Yesterday  # type: ignore[attr-defined]
+
+
+def on_a_network() -> None:
+    """Every file system is one of another machine."""
+    connection.network_file_system = lambda path: "nfs4"
 
 
 if __name__ == "__main__":
