@@ -128,8 +128,9 @@ def test_there_are_examples_to_run():
     assert examples(README)
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if examples(page)], ids=lambda page: page.name)
-def test_the_examples_of_a_page_run_one_after_the_other(page, tmp_path, monkeypatch, capsys):
+@pytest.fixture
+def at_a_users(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A home of its own, with the fixture for the data directory that is meant where none is named."""
     data_dir = tmp_path / "data"
     shutil.copytree(FIXTURES / "data-dir", data_dir)
     monkeypatch.chdir(tmp_path)
@@ -138,6 +139,23 @@ def test_the_examples_of_a_page_run_one_after_the_other(page, tmp_path, monkeypa
     monkeypatch.setenv(DATA_DIR_VARIABLE, str(data_dir))
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("USERPROFILE", str(tmp_path))
+
+
+def code_blocks(page: Path) -> list[str]:
+    return [body for language, body in FENCE.findall(page.read_text(encoding="utf-8")) if language == "python"]
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if code_blocks(page)], ids=lambda page: page.name)
+@pytest.mark.usefixtures("at_a_users")
+def test_the_code_of_a_page_runs_from_top_to_bottom(page: Path) -> None:
+    names: dict[str, object] = {}
+    for block in code_blocks(page):
+        exec(compile(block, page.name, "exec"), names)
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if examples(page)], ids=lambda page: page.name)
+@pytest.mark.usefixtures("at_a_users")
+def test_the_examples_of_a_page_run_one_after_the_other(page, capsys):
     for example in examples(page):
         code = run(words_of(example))
         assert code in DONE, f"{example}: exit code {code}\n{capsys.readouterr().err}"
