@@ -11,6 +11,7 @@ say = @sed -n 's/^$@:.*\#\# /$@: /p' Makefile
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint format types schema-check wheel-check bench-small bench sidecar sidecar-check check torture clean
+.PHONY: help demo test coverage lint format types schema-check wheel-check bench-small bench check torture mutants clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
@@ -22,6 +23,13 @@ demo: $(STAMP) ## migrate a temporary copy of fixtures/data-dir and show the res
 test: $(STAMP) ## run the tests on all cores; make test ARGS="-k torn" runs some
 	$(say)
 	@$(BIN)/python -m pytest -n auto $(ARGS)
+
+coverage: $(STAMP) ## run the tests and tell which lines and branches no test reaches; fails below the threshold in pyproject.toml
+	$(say)
+	@$(BIN)/coverage erase
+	@$(BIN)/coverage run -m pytest -n auto $(ARGS)
+	@$(BIN)/coverage combine --quiet
+	@$(BIN)/coverage report
 
 lint: $(STAMP) ## check the code's style and layout with ruff
 	$(say)
@@ -74,13 +82,18 @@ bench: $(STAMP) ## measure everything against the limit and the rivals, and writ
 
 check: test lint types schema-check wheel-check ## all of the above checks
 
+mutants: $(STAMP) ## change the code that decides whether anything is lost, and see whether the tests notice (hours); ARGS="--sample 200" tries some
+	$(say)
+	@$(BIN)/python -m pip install -qq --editable '.[mutants]'
+	@$(BIN)/python .ci/mutants.py $(ARGS)
+
 torture: $(STAMP) ## kill it everywhere, at 2,000 random moments, feed it 1,000,000 inputs (hours); ARGS="--parts random --kills 100" does less
 	$(say)
 	@$(BIN)/python -m tests.torture $(ARGS)
 
 clean: ## remove the environment, caches and build results
 	$(say)
-	@rm -rf $(VENV) $(VENV).tools build dist *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	@rm -rf $(VENV) $(VENV).tools build dist *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache mutants .coverage .coverage.*
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(STAMP): pyproject.toml .ci/make_venv.sh
