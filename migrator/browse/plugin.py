@@ -17,6 +17,7 @@ from migrator.plain_text import block
 
 _MOST_AGENTS = 500
 _MOST_MESSAGES = 2000
+_MOST_CHARACTERS = 5_000_000
 # Columns that refer to another table's row.
 _LINKS = {
     "session_id": "sessions",
@@ -65,10 +66,14 @@ def extra_template_vars(
         record = (await rows(sql.ROWS_BY_KEY[table]))[0]
         values: dict[str, Any] = {"record": record}
         if table == "sessions":
+            agents = await rows(sql.AGENTS_OF_SESSION, _MOST_AGENTS)
+            messages = await rows(sql.CHAT_OF_SESSION, _MOST_MESSAGES)
             values |= {
                 "heading": (await rows(sql.SESSION_HEADING))[0],
-                "agents": await rows(sql.AGENTS_OF_SESSION, _MOST_AGENTS),
-                "messages": await rows(sql.CHAT_OF_SESSION, _MOST_MESSAGES),
+                "agents": agents,
+                "outputs": shown.together((agent["output"] for agent in agents), _MOST_CHARACTERS),
+                "messages": messages,
+                "contents": shown.together((message["content"] for message in messages), _MOST_CHARACTERS),
                 "most_messages": _MOST_MESSAGES,
             }
         return values

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 from markupsafe import Markup, escape
 
@@ -12,7 +13,7 @@ from migrator.plain_text import block
 _CONTROL = re.compile(r"(\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\^_])|\x9b[0-?]*[ -/]*[@-~])")
 _GLIMPSE = 600
 _LABEL = 90
-_LONGEST = 1_000_000
+LONGEST = 1_000_000
 
 
 def line(text: str) -> Markup:
@@ -28,9 +29,18 @@ def glimpse(text: str) -> Markup:
     return _pre(text[:_GLIMPSE], len(text) - _GLIMPSE)
 
 
-def whole(text: str) -> Markup:
-    """A text as a page of its own shows it: up to a million characters."""
-    return _pre(text[:_LONGEST], len(text) - _LONGEST)
+def whole(text: str, most: int = LONGEST) -> Markup:
+    """A text as a page of its own shows it: up to so many characters."""
+    return _pre(text[:most], len(text) - most)
+
+
+def together(texts: Iterable[str | None], most: int) -> list[Markup]:
+    """Several texts on one page: whole, until that would make a page that no browser shows; then glimpses."""
+    made = []
+    for text in (text or "" for text in texts):
+        made.append(whole(text, max(_GLIMPSE, min(LONGEST, most))))
+        most -= len(text)
+    return made
 
 
 def _pre(text: str, left: int) -> Markup:

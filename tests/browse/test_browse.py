@@ -260,6 +260,13 @@ def test_what_drives_a_terminal_is_shown_small_beside_the_text() -> None:
     )
 
 
+def test_many_long_texts_on_one_page_are_shown_as_glimpses_when_it_is_full() -> None:
+    first, second, third = map(str, shown.together(["a" * 3000, None, "b" * 3000], 3000))
+    assert "a" * 3000 in first
+    assert "more characters" not in first + second
+    assert "b" * 600 + '<span class="more">… 2,400 more characters' in third
+
+
 def test_a_label_is_one_short_line() -> None:
     made = str(shown.line("first\nsecond  third " + "x" * 500))
     assert made.startswith("first second third xxx")
