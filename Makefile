@@ -10,8 +10,8 @@ STAMP := $(VENV)/installed-$(shell $(PYTHON) -c 'import platform; print(platform
 say = @sed -n 's/^$@:.*\#\# /$@: /p' Makefile
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format types schema-check wheel-check bench-small bench sidecar sidecar-check check torture clean
-.PHONY: help demo test coverage lint format types schema-check wheel-check bench-small bench check torture mutants clean
+.PHONY: help demo test coverage lint format types schema-check wheel-check bench-small bench sidecar sidecar-check check \
+	torture mutants clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile

@@ -1,0 +1,189 @@
+"""The ledger: from what it says, and a glance at a file, follows what is left to do."""
+
+import hashlib
+import sqlite3
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from migrator import durable
+from migrator.migration.backup import Backup, Copy
+from migrator.migration.discover import Source
+from migrator.migration.ledger import (
+    LedgerEntry,
+    entries_of,
+    entry_for,
+    find_work,
+    read_ledger,
+    record,
+    record_failure,
+)
+from migrator.migration.load import Counts, LoadedSource
+
+CONTENT = b"[]"
+HASH = "00000000000000aa"
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Source:
+    """A file that is there."""
+    path = tmp_path / f"{HASH}.json"
+    path.write_bytes(CONTENT)
+    found = path.stat()
+    return Source(f"sessions/{HASH}.json", str(path), "workspace", HASH, found.st_size, found.st_mtime_ns, found.st_ino)
+
+
+@pytest.fixture
+def entry(source: Source) -> LedgerEntry:
+    """What the ledger says of it after it was migrated."""
+    row = entry_for(source, sha256=hashlib.sha256(CONTENT).hexdigest(), digest="d", backup="backups/b/f")
+    return LedgerEntry(id=1, **row)
+
+
+def work(source: Source, entry: LedgerEntry | None, **options: Any) -> tuple[bool, bool, bool]:
+    """Whether a file is pending, known, moved."""
+    found = find_work([source], {} if entry is None else {entry.source: entry}, **options)
+    return source in found.pending, source in found.known, source in found.moved
+
+
+PENDING, KNOWN, MOVED = (True, False, False), (False, True, False), (False, True, True)
+
+
+def test_a_file_that_is_not_in_the_ledger_is_pending(source):
+    assert work(source, None) == PENDING
+
+
+def test_one_that_looks_the_same_is_known_and_not_hashed(source, entry, monkeypatch):
+    monkeypatch.setattr(durable, "sha256_of", pytest.fail)
+    assert work(source, entry) == KNOWN
+
+
+@pytest.mark.parametrize("member", ["mtime_ns", "inode"])
+def test_one_that_looks_different_and_holds_the_same_has_moved(source, entry, member):
+    assert work(source._replace(**{member: 1}), entry) == MOVED
+
+
+@pytest.mark.parametrize("member", ["mtime_ns", "inode"])
+def test_one_that_looks_different_and_holds_something_else_is_pending(source, entry, member):
+    assert work(source._replace(**{member: 1}), entry._replace(sha256="0" * 64)) == PENDING
+
+
+def test_one_of_another_size_is_pending_and_not_hashed(source, entry, monkeypatch):
+    monkeypatch.setattr(durable, "sha256_of", pytest.fail)
+    assert work(source._replace(size=3), entry) == PENDING
+
+
+def test_one_that_can_not_be_read_is_pending(source, entry):
+    source.path.unlink()
+    assert work(source._replace(mtime_ns=1), entry) == PENDING
+
+
+def test_one_that_was_never_read_is_pending_however_it_looks(source, entry):
+    assert work(source, entry._replace(sha256=None)) == PENDING
+
+
+def test_one_that_failed_and_looks_the_same_is_known(source, entry):
+    assert work(source, entry._replace(status="failed", error="torn")) == KNOWN
+
+
+def test_one_that_failed_is_pending_when_it_may_be_salvaged(source, entry):
+    assert work(source, entry._replace(status="failed", error="torn"), salvage=True) == PENDING
+
+
+def test_one_that_did_not_fail_is_known_when_others_may_be_salvaged(source, entry):
+    assert work(source, entry, salvage=True) == KNOWN
+
+
+def test_one_that_failed_and_was_only_touched_has_moved(source, entry):
+    assert work(source._replace(mtime_ns=1), entry._replace(status="failed", error="torn")) == MOVED
+
+
+def test_one_that_was_migrated_and_failed_later_is_looked_at_again_once_touched(source, entry):
+    """Its contents may be what was migrated: then it is the failure that is gone."""
+    assert work(source._replace(mtime_ns=1), entry._replace(status="migrated", error="torn")) == PENDING
+
+
+@pytest.mark.parametrize(("known", "expected"), [("gone", KNOWN), ("torn", PENDING), (None, PENDING)])
+def test_one_that_can_not_be_looked_at_is_known_while_the_reason_is_the_same(source, entry, known, expected):
+    assert work(source._replace(error="gone"), entry._replace(error=known)) == expected
+
+
+def test_several_files_keep_their_order(source, entry):
+    others = [source._replace(name=name) for name in ("b", "a")]
+    found = find_work([*others, source], {entry.source: entry})
+    assert (found.pending, found.known, found.moved) == (others, [source], [])
+
+
+def test_a_row_says_what_is_known_of_the_file_and_defaults_for_the_rest(source):
+    row = entry_for(source, status="failed", error="torn")
+    now = datetime.now(UTC)
+    for moment in (row.pop("created_at"), row.pop("updated_at")):
+        assert abs((datetime.fromisoformat(moment) - now).total_seconds()) < 60
+        assert "." not in moment
+    assert row == {
+        "source": source.name, "workspace_hash": HASH, "status": "failed", "size": 2, "mtime_ns": source.mtime_ns,
+        "inode": source.inode, "sha256": None, "sessions": 0, "instances": 0, "messages": 0, "quarantined": 0,
+        "digest": None, "backup": None, "error": "torn",
+    }  # fmt: skip
+    assert entry_for(source)["status"] == "migrated"
+
+
+def test_what_a_run_took_up_has_the_sums_of_its_workspaces_and_the_place_of_its_copy(source, tmp_path):
+    loaded = LoadedSource(source, digest="d")
+    loaded.counts = {name: Counts(name, number) for number, name in enumerate("ab")}
+    for number, count in enumerate(loaded.counts.values(), 1):
+        count.sessions, count.instances, count.messages, count.quarantined = (
+            number * factor for factor in (1, 10, 100, 1000)
+        )
+    failed = LoadedSource(source._replace(name="failed"), digest="d", error="torn")
+    unread = LoadedSource(source._replace(name="unread"), digest="d", error="gone")
+    copies = {
+        "failed": Copy(failed.source, "sessions/f.json", 2, "s2"),
+        source.name: Copy(source, "sessions/x.json", 2, "s1"),
+    }
+    saved = Backup(tmp_path / "backups" / "b", copies, {})
+    found = entries_of([loaded, failed, unread], saved, tmp_path)
+    shown = ("status", "sha256", "sessions", "instances", "messages", "quarantined", "digest", "backup", "error")
+    assert {name: tuple(row[member] for member in shown) for name, row in found.items()} == {
+        source.name: ("migrated", "s1", 3, 30, 300, 3000, "d", "backups/b/sessions/x.json", None),
+        "failed": ("failed", "s2", 0, 0, 0, 0, None, "backups/b/sessions/f.json", "torn"),
+        "unread": ("failed", None, 0, 0, 0, 0, None, None, "gone"),
+    }
+
+
+def row_of(database: sqlite3.Connection, source: Source) -> LedgerEntry:
+    return read_ledger(database)[source.name]
+
+
+def test_a_row_that_is_written_is_read(database, source, entry):
+    number = record(database, entry_for(source, sha256=entry.sha256, digest="d", backup="backups/b/f"))
+    assert row_of(database, source)._replace(created_at="", updated_at="") == entry._replace(
+        id=number, created_at="", updated_at=""
+    )
+
+
+def test_a_row_is_written_over_the_one_that_its_source_has_and_keeps_its_number_and_birth(database, source):
+    first = record(database, entry_for(source, created_at="then", sessions=1))
+    other = record(database, entry_for(source._replace(name="other")))
+    assert record(database, entry_for(source, created_at="now", sessions=2)) == first != other
+    found = row_of(database, source)
+    assert (found.created_at, found.sessions) == ("then", 2)
+
+
+def test_a_failure_is_noted_beside_what_is_known(database, source):
+    record(database, entry_for(source, sha256="s", sessions=7, digest="d"))
+    record_failure(
+        database, entry_for(source._replace(size=9, mtime_ns=8, inode=6), sha256="t", error="torn", updated_at="u")
+    )
+    found = row_of(database, source)
+    assert (found.error, found.size, found.mtime_ns, found.inode, found.updated_at) == ("torn", 9, 8, 6, "u")
+    assert (found.status, found.sha256, found.sessions, found.digest) == ("migrated", "s", 7, "d")
+
+
+def test_one_that_could_not_be_read_is_looked_at_again_the_next_time(database, source):
+    record(database, entry_for(source, sha256="s"))
+    record_failure(database, entry_for(source, error="permission denied"))
+    found = row_of(database, source)
+    assert (found.mtime_ns, found.inode, found.size) == (-1, -1, source.size)
