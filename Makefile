@@ -10,8 +10,8 @@ STAMP := $(VENV)/installed-$(shell $(PYTHON) -c 'import platform; print(platform
 say = @sed -n 's/^$@:.*\#\# /$@: /p' Makefile
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test coverage lint format types schema-check wheel-check bench-small bench sidecar sidecar-check check \
-	torture mutants clean
+.PHONY: help demo test coverage lint format types schema-check wheel-check bench-small bench sidecar sidecar-check docs \
+	reference check torture mutants clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
@@ -58,6 +58,16 @@ sidecar-check: sidecar ## build it, then migrate with it alone
 	$(say)
 	@$(BIN)/python .ci/check_sidecar.py
 
+docs: $(STAMP) ## build the site of docs/ into site/, warnings being errors
+	$(say)
+	@$(BIN)/python -m pip install -qq --editable '.[docs]'
+	@$(BIN)/zensical build --clean --strict
+
+reference: $(STAMP) ## write docs/commands.md and docs/messages.md anew, out of the program
+	$(say)
+	@$(BIN)/python docs/make_command_reference.py
+	@$(BIN)/python docs/make_message_reference.py
+
 schema-check: $(STAMP) ## prepare every SQL statement against a fresh schema
 	$(say)
 	@$(BIN)/migrator schema check
@@ -93,7 +103,7 @@ torture: $(STAMP) ## kill it everywhere, at 2,000 random moments, feed it 1,000,
 
 clean: ## remove the environment, caches and build results
 	$(say)
-	@rm -rf $(VENV) $(VENV).tools build dist *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache mutants .coverage .coverage.*
+	@rm -rf $(VENV) $(VENV).tools build dist site .cache *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache mutants .coverage .coverage.*
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(STAMP): pyproject.toml .ci/make_venv.sh

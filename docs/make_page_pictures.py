@@ -6,8 +6,6 @@
 The commands really run, on a copy in a home directory made for them, whose path is shown as /home/dev. Needs Chromium.
 """
 
-# ruff: noqa: INP001 - a script
-
 import shutil
 import sys
 import tempfile

@@ -5,7 +5,7 @@
 The commands really run, in a home directory made for them, whose path is shown as /home/dev.
 """
 
-# ruff: noqa: INP001, S603 - a script, which runs only this checkout's own program
+# ruff: noqa: S603 - a script, which runs only this checkout's own program
 
 import os
 import re

@@ -7,7 +7,9 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 from importlib import import_module
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
+from types import ModuleType
 from urllib.parse import unquote
 
 import click
@@ -88,6 +90,47 @@ def test_the_readme_shows_the_picture_and_leads_to_the_design():
 def test_the_picture_fetches_nothing_from_the_network():
     picture = (CHECKOUT / "docs" / "terminal.svg").read_text(encoding="utf-8")
     assert re.findall(r"https?://[^\"')\s]+", picture) == ["http://www.w3.org/2000/svg"]
+
+
+def test_every_page_is_in_the_site_and_nothing_else():
+    text = (CHECKOUT / "zensical.toml").read_text(encoding="utf-8")
+    in_site = re.findall(r'"([\w-]+\.md)"', text)
+    assert sorted(in_site) == sorted(page.name for page in PAGES if page != README)
+
+
+def test_no_page_of_the_site_links_out_of_it():
+    """A file of the sources is named in backticks: the site has none of them."""
+    assert not [(page.name, link) for page in PAGES if page != README for link in links(page) if link.startswith("../")]
+
+
+def generator(name: str) -> ModuleType:
+    """A script of docs/, which is no package."""
+    spec = spec_from_file_location(name, CHECKOUT / "docs" / f"{name}.py")
+    assert spec
+    assert spec.loader
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("name", ["make_command_reference", "make_message_reference"])
+def test_what_is_generated_is_up_to_date(name):
+    made = generator(name)
+    assert made.PAGE.read_text(encoding="utf-8") == made.page(), "run 'make reference'"
+
+
+def test_troubleshooting_tells_about_every_error():
+    text = (CHECKOUT / "docs" / "troubleshooting.md").read_text(encoding="utf-8")
+    every = set(generator("make_message_reference").classes()) - {"MigratorError"}
+    assert not {name for name in every if f"`{name}`" not in text}
+
+
+def test_every_message_names_only_commands_that_there_are():
+    text = (CHECKOUT / "docs" / "messages.md").read_text(encoding="utf-8")
+    known = set(commands_of(cli))
+    named = {match[1] for match in re.finditer(r"'migrator ([a-z-]+(?: [a-z-]+)?)", text)}
+    assert named
+    assert not {words for words in named if words not in known and words.split()[0] not in known}
 
 
 def test_the_readme_lists_exactly_the_commands_that_there_are():

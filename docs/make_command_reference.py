@@ -1,0 +1,41 @@
+"""Writes docs/commands.md: the help of every command, as the program prints it.
+
+usage: python docs/make_command_reference.py
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+
+from migrator.cli.app import cli
+
+PAGE = Path(__file__).with_name("commands.md")
+HEAD = """# Commands
+
+What `migrator COMMAND --help` prints, for every command. [The start page](index.md) leads to what they are for;
+[integration](integration.md) what the exit codes mean to an app. `docs/make_command_reference.py` writes this page.
+"""
+WIDTH = 100
+
+
+def page() -> str:
+    """The whole page."""
+    return HEAD + "".join(f"\n## {name}\n\n```text\n{help_}\n```\n" for name, help_ in commands(cli, "migrator", None))
+
+
+def commands(command: click.Command, name: str, parent: click.Context | None) -> Iterator[tuple[str, str]]:
+    """Every command's full name and help, groups before what is in them."""
+    settings = command.context_settings | {"terminal_width": WIDTH, "max_content_width": WIDTH}
+    context = click.Context(command, info_name=name.rpartition(" ")[2], parent=parent, **settings)
+    lines = command.get_help(context).splitlines()
+    yield name, "\n".join(line.rstrip() for line in lines)
+    if isinstance(command, click.Group):
+        for part in command.list_commands(context):
+            inner = command.get_command(context, part)
+            if inner is not None:
+                yield from commands(inner, f"{name} {part}", context)
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), encoding="utf-8")
