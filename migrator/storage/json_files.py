@@ -16,7 +16,7 @@ from typing import Self
 
 from migrator import durable
 from migrator.data_dir import DataDir
-from migrator.document import ChatMessage, WorktreeSession, app_format, normal_form, read_element
+from migrator.document import ChatMessage, WorktreeInstance, WorktreeSession, app_format, normal_form, read_element
 from migrator.errors import ConnectionFailed, Problem, SourceFileError, StorageIOError, ValidationError, os_errors
 from migrator.exact_json import Unreadable
 from migrator.json_array import Element, read_array
@@ -98,7 +98,7 @@ class JsonStorage:
         require_text(session_id, "A session id")
         require_message(message)
         stored = message_as_stored(message)
-        return self._edit(place, session_id, updated_at, lambda document: document["chatHistory"].append(stored))
+        return self._edit(place, session_id, updated_at, partial(_append_message, message=stored))
 
     def append_chat_message(
         self, workspace_path: str, session_id: str, message: ChatMessage, *, updated_at: str | None = None
@@ -150,7 +150,7 @@ class JsonStorage:
             require_text(updated_at, "A timestamp")
         with self._changing(place) as documents:
             index = _first(documents, session_id)
-            document = normal_form(documents[index])
+            document: WorktreeSession = {**normal_form(documents[index])}  # the one that was found stays as it was
             change(document)
             document["updatedAt"] = updated_at or timestamps.now()
             documents[index] = document = normal_form(document)
@@ -258,9 +258,15 @@ def _first(documents: list[WorktreeSession], session_id: str) -> int:
     raise session_not_found(session_id)
 
 
+def _append_message(document: WorktreeSession, *, message: ChatMessage) -> None:
+    document["chatHistory"] = [*document["chatHistory"], message]
+
+
 def _set_status(document: WorktreeSession, *, instance_id: int, status: str) -> None:
-    for instance in document["instances"]:
+    instances = document["instances"]
+    for index, instance in enumerate(instances):
         if instance["instanceId"] == instance_id:
-            instance["status"] = status
+            changed: WorktreeInstance = {**instance, "status": status}
+            document["instances"] = [*instances[:index], changed, *instances[index + 1 :]]
             return
     raise instance_not_found(document["id"], instance_id)

@@ -2,12 +2,13 @@
 
 import pytest
 
+from migrator.document import app_format
 from migrator.errors import StaleStoreError
 from migrator.storage.mirror_files import MirrorFiles
 from migrator.workspace import workspace_hash
 from tests.scene import app_json
 from tests.storage.stores import data_dir
-from tests.strategies import message, session
+from tests.strategies import instance, message, session
 
 W = "/work/engine"
 
@@ -43,12 +44,18 @@ def test_what_somebody_else_wrote_it_refuses_to_write_over(files, path, began):
     if began:
         files.create_session(W, session())
     path.parent.mkdir(exist_ok=True)
-    theirs = app_json([session(id="theirs")])
+    theirs = b"".join(app_format([session(id="theirs", instances=[instance()])]))
     path.write_bytes(theirs)
-    with pytest.raises(StaleStoreError, match="migrator migrate"):
-        files.create_session(W, session(id="ours"))
-    with pytest.raises(StaleStoreError):
-        files.replace_workspace(W, [session()])
+    for write in (
+        lambda: files.create_session(W, session(id="ours")),
+        lambda: files.update_session(W, session(id="theirs", task="ours")),
+        lambda: files.delete_session(W, "theirs"),
+        lambda: files.append_chat_message(W, "theirs", message()),
+        lambda: files.set_instance_status(W, "theirs", 1, "done"),
+        lambda: files.replace_workspace(W, [session()]),
+    ):
+        with pytest.raises(StaleStoreError, match="migrator migrate"):
+            write()
     assert path.read_bytes() == theirs
 
 
