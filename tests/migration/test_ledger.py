@@ -153,6 +153,12 @@ def test_what_a_run_took_up_has_the_sums_of_its_workspaces_and_the_place_of_its_
     }
 
 
+def test_where_nothing_could_be_copied_no_row_names_a_copy(source, tmp_path):
+    failed = LoadedSource(source, error="gone")
+    found = entries_of([failed], Backup(None, {}, {source.name: "gone"}), tmp_path)
+    assert (found[source.name]["backup"], found[source.name]["sha256"]) == (None, None)
+
+
 def row_of(database: sqlite3.Connection, source: Source) -> LedgerEntry:
     return read_ledger(database)[source.name]
 
