@@ -179,6 +179,8 @@ _OS_HINTS = {
     errno.EACCES: "Check who owns it and its permissions ('ls -l'), then run the command again.",
     errno.EPERM: "Check who owns it and its permissions ('ls -l'), then run the command again.",
     errno.EROFS: "The file system is mounted read-only: mount it writable and run the command again.",
+    errno.ENOTDIR: "Something that is no folder is in the way: 'migrator doctor' tells what to move away.",
+    errno.EISDIR: "A folder is in the way: 'migrator doctor' tells what to move away.",
     errno.EIO: "The disk reports a fault: check it before you go on.",
     errno.EFBIG: "It is larger than this file system or your limits ('ulimit -f') allow.",
 }
@@ -200,9 +202,9 @@ _UNUSABLE = {
     sqlite3.SQLITE_BUSY: "Another program keeps it locked: close the other program, or try again in a moment.",
     sqlite3.SQLITE_LOCKED: "Another connection keeps it locked: try again in a moment.",
     sqlite3.SQLITE_CANTOPEN: "Check that its folder exists and that you may write there.",
-    sqlite3.SQLITE_NOTADB: "It is not an SQLite database. If it was one, the JSON files are only as new as the last "
-    "migration: 'migrator backups list' shows whether there are copies of it, and 'migrator doctor' which is the "
-    "newest. If it never was, move it away and run 'migrator migrate' again.",
+    sqlite3.SQLITE_NOTADB: "It is not an SQLite database. If it was one, the JSON files may be older: 'migrator "
+    "doctor' tells which copies there are, and what to do. If it never was, move it away and run 'migrator migrate' "
+    "again.",
     sqlite3.SQLITE_CORRUPT: "It is damaged: keep a copy of it. 'migrator verify' tells what is broken, 'migrator "
     "backups list' whether there are earlier copies; the JSON files are only as new as the last migration.",
     sqlite3.SQLITE_READONLY: "It cannot be written: check its permissions and those of its folder.",

@@ -64,7 +64,8 @@ def migrator(capsys: pytest.CaptureFixture[str]) -> Migrator:
         assert "Traceback" not in captured.err
         assert "bug in migrator" not in captured.err, captured.err
         assert "\x1b" not in captured.out + captured.err
-        place = re.compile(r"(?<=migrator )(?:--(?:data-dir|database) \S+ )+")
+        # With quotes where the place has spaces, and these with a backslash where they stand in JSON.
+        place = re.compile(r'(?<=migrator )(?:--(?:data-dir|database) (?:\\?"[^"\\]*\\?"|\S+) )+')
         out, err = (place.sub("", text) for text in captured)
         return Outcome(code, out, err, captured.out + captured.err)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from migrator.cli.migrate import PROGRESS
-from migrator.cli.output import plain, print_json, say, size
+from migrator.cli.output import print_json, say, size, told
 from migrator.data_dir import DataDir
 
 if TYPE_CHECKING:
@@ -70,14 +70,15 @@ def _print(report: IndexReport, as_json: bool) -> int:
         print_json(report.to_json())
         return 0
     left = size(report.bytes_to_do)
-    told = {
+    states = {
         "complete": f"The search index is complete: {size(report.index_bytes)}.",
         "building": f"The search index is not finished: {left} of text to go. 'migrator search-index build' goes on.",
         "pending": f"There is no search index yet: {left} of text. 'migrator search-index build' makes it.",
         "left_out": f"There is no search index ({left} of text). 'migrator search-index build' makes it.",
     }
     unknown = "The database is from before there was a search index: 'migrator search-index build' makes it."
-    say(unknown if report.state is None else told[report.state])
+    say(told(unknown if report.state is None else states[report.state]))
     if report.differing:
-        say(f"Missing or changed: {plain(', '.join(report.differing))}. 'migrator search-index build' makes it again.")
+        differing = ", ".join(report.differing)
+        say(told(f"Missing or changed: {differing}. 'migrator search-index build' makes it again."))
     return 0

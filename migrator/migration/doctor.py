@@ -15,7 +15,7 @@ from migrator.migration.finding import Finding
 _CHECKS = (
     machine.programs,
     machine.folder,
-    machine.permissions,
+    machine.places,
     machine.file_system,
     machine.lock,
     history.database,

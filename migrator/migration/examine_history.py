@@ -13,7 +13,7 @@ from migrator.database.locks import locks_of
 from migrator.database.state import State, state_of
 from migrator.errors import ConnectionFailed, MigratorError
 from migrator.migration.backups import list_backups
-from migrator.migration.finding import REPAIR, Finding, Level, command
+from migrator.migration.finding import REPAIR, Finding, Level, command, that_moves_it_away
 from migrator.migration.leftovers import leftovers
 from migrator.migration.lock import lock_holder
 from migrator.migration.status import StatusReport, status_of
@@ -28,6 +28,8 @@ _PATIENCE = 1.0  # seconds: an app that writes lets go of the database long befo
 def database(data_dir: DataDir) -> Iterator[Finding]:
     """Whether it can be used, what it holds, and who else uses it."""
     subject, path = "database", data_dir.database
+    if path.is_dir():
+        return  # told with the places
     try:
         state = state_of(path)
     except ConnectionFailed as error:
@@ -95,8 +97,8 @@ def _unusable(data_dir: DataDir, error: ConnectionFailed) -> Finding:
     if copy is not None:
         return Finding("problem", "database", f"{text} {copy} is the newest copy of it.", _restore(data_dir, copy))
     if isinstance(error.__cause__, sqlite3.Error) and error.__cause__.sqlite_errorcode == sqlite3.SQLITE_NOTADB:
-        away = command("mv", path, f"{path}.away")
-        return Finding("problem", "database", f"{text} There is no copy of it in {data_dir.backups}.", away)
+        message = f"{text} There is no copy of it in {data_dir.backups}."
+        return Finding("problem", "database", message, that_moves_it_away(path))
     return Finding("problem", "database", text, "migrator verify")
 
 
@@ -176,7 +178,7 @@ def _missing_bases(data_dir: DataDir) -> Iterator[tuple[str, Finding]]:
             yield entry.source, Finding("problem", "merge base", f"{message}. The file is still the same.", REPAIR)
         elif entry.source in changed:
             message += ", and the file has changed: put the copy back, or move the file away; SQLite keeps what it has."
-            yield entry.source, Finding("problem", "merge base", message, command("mv", file, f"{file}.away"))
+            yield entry.source, Finding("problem", "merge base", message, that_moves_it_away(file))
 
 
 def _looks_whole(copy: os.PathLike[str], size: int) -> bool:
@@ -233,7 +235,13 @@ def trial(data_dir: DataDir) -> Iterator[Finding]:
         return
     from migrator.storage.hybrid import read_trial  # only a trial of both stores pays for its loading
 
-    found = read_trial(data_dir.hybrid_journal)
+    journal = data_dir.hybrid_journal
+    try:
+        found = read_trial(journal)
+    except ConnectionFailed as error:
+        message = f"What the trial of both stores recorded can't be read: {error.message} SQLite has all sessions."
+        yield Finding("problem", "trial of both stores", message, that_moves_it_away(journal))
+        return
     if found is None:
         return
     told = (

@@ -18,7 +18,7 @@ from migrator.database.connection import MINIMUM_SQLITE, network_file_system
 from migrator.database.state import state_of
 from migrator.errors import MigratorError
 from migrator.migration.backup import space_needed
-from migrator.migration.finding import Finding, command, that_gives_it_back
+from migrator.migration.finding import Finding, command, that_gives_it_back, that_moves_it_away
 from migrator.migration.lock import lock_holder
 from migrator.migration.prune import what_to_prune
 from migrator.migration.survey import survey
@@ -116,14 +116,18 @@ def _of_another_user(subject: str, path: Path, owner: int) -> Finding:
     )
 
 
-def permissions(data_dir: DataDir) -> Iterator[Finding]:
-    """What this user may not use, or not change, of what is in the data directory."""
+def places(data_dir: DataDir) -> Iterator[Finding]:
+    """What is of the wrong kind in the data directory, or may not be used, or not be changed, by this user."""
     for path, needed in _used(data_dir):
         try:
             found = path.stat()
         except OSError:
             continue  # it is not there, or what it lies in is told of already
-        if os.name != "nt" and found.st_uid not in (os.getuid(), data_dir.root.stat().st_uid):
+        if stat.S_ISDIR(found.st_mode) != bool(needed & os.X_OK):
+            kind = "folder" if needed & os.X_OK else "file"
+            message = f"{path} is no {kind}, and in the way of the one that belongs there."
+            yield Finding("problem", "in the way", message, that_moves_it_away(path))
+        elif os.name != "nt" and found.st_uid not in (os.getuid(), data_dir.root.stat().st_uid):
             yield _of_another_user("owner", path, found.st_uid)
         elif not os.access(path, needed):
             verb = "read and write" if needed & os.W_OK else "read"
@@ -164,13 +168,9 @@ def file_system(data_dir: DataDir) -> Iterator[Finding]:
 def lock(data_dir: DataDir) -> Iterator[Finding]:
     """The lock of the migrators."""
     path = data_dir.lock
-    if os.path.lexists(path) and not path.is_file():
-        yield Finding(
-            "problem",
-            "lock",
-            f"{path} is no file, so that no migrator can lock it: move it away.",
-            command("mv", path, f"{path}.away"),
-        )
+    if path.exists() and not path.is_file():
+        message = f"{path} is no file, so that no migrator can lock it."
+        yield Finding("problem", "lock", message, that_moves_it_away(path))
         return
     if path.exists() and not os.access(path, os.R_OK | os.W_OK):
         message = f"You may not open {path}, without which no migrator works."

@@ -32,6 +32,11 @@ def command(*words: str | Path) -> str:
     return shlex.join(os.fspath(word) for word in words)
 
 
+def that_moves_it_away(path: Path) -> str:
+    """The command that makes room for what belongs there."""
+    return command("mv", path, f"{path}.away")
+
+
 def that_gives_it_back(path: Path) -> str:
     """The command after which the user may use a file or a folder that the system refuses."""
     if os.name == "nt":

@@ -72,7 +72,7 @@ COMMANDS = (
 _SUBJECTS = (
     "versions|SQLite|packages|data directory|file system|lock|database|schema|flag|leftovers|backups|permissions|"
     "workspace paths|failed files|quarantine|pending work|space|trial of both stores|database locks|owner|merge base|"
-    "programs|folder|around|work|trial"
+    "in the way|programs|folder|places|around|work|trial"
 )
 _TIME = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:\d\d)"
 _VERSION = r"[0-9][0-9A-Za-z.+]{0,30}"

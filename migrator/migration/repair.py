@@ -59,6 +59,11 @@ def repair(data_dir: DataDir) -> list[str]:
     """
     with exclusive(data_dir) as removed:
         done = [f"removed {path}, which a dead run had left" for path in removed]
+        done += [
+            f"made {path} private: only you may use it now"
+            for path in too_open(data_dir)
+            if make_private(path)  # somebody else's stays; verify goes on telling
+        ]
         try:
             done += _repair_indexes(data_dir.database)
             if not _is_empty(data_dir.database) and repair_index(data_dir):
@@ -71,11 +76,6 @@ def repair(data_dir: DataDir) -> list[str]:
             done += _repair_copies(data_dir, entries)
             done += _repair_times(data_dir, entries)
             done += _repair_flag(data_dir, state)
-        done += [
-            f"made {path} private: only you may use it now"
-            for path in too_open(data_dir)
-            if make_private(path)  # somebody else's stays; verify goes on telling
-        ]
     return done
 
 

@@ -170,6 +170,13 @@ def there_is_no_such_session(place: Place) -> Outcome:
     return place.run("sessions", "show", "nobody")
 
 
+@prints("search-index build")
+def there_is_no_search_index(place: Place) -> Outcome:
+    files_are_new(place)
+    place.migrate("--no-search-index")
+    return place.run("search-index", "status")
+
+
 @prints("quarantine list")
 def a_session_is_not_valid(place: Place) -> Outcome:
     place.scene.write(ENGINE, [chat("a"), broken("b")])
@@ -267,7 +274,7 @@ def the_schema_is_behind(place: Place) -> Outcome:
     return place.run("verify")
 
 
-@prints("backups list")
+@prints("doctor", 3)
 def the_database_is_none(place: Place) -> Outcome:
     place.database.write_bytes(b"garbage" * 1000)
     return place.run("status")
@@ -386,14 +393,6 @@ def a_trial_is_asked_for_that_was_not_begun(place: Place) -> Outcome:
     return refusal_of_the_library(place, "hybrid")
 
 
-@prints("doctor", 3)
-def something_is_a_bug(place: Place) -> Outcome:
-    """Nobody can bring that about: this is the text, with the place as it is printed."""
-    files_are_new(place)
-    data_dir, database = str(place.scene.root), str(place.database)
-    return Outcome(1, "", "", f"""'migrator --data-dir "{data_dir}" --database "{database}" doctor'""")
-
-
 def commands_in(text: str) -> list[str]:
     return ["".join(found) for found in _PRINTED.findall(text)]
 
@@ -448,7 +447,7 @@ def texts() -> Iterator[str]:
 
 
 def test_there_is_a_situation_for_every_command_that_a_message_names():
-    run = {line for line, _, _ in SITUATIONS}
+    run = {line for line, _, _ in SITUATIONS} | set(examples())
     assert len(run) > 10
     assert not {line for line in named_in_the_source() if not any(fits(line.split(), known) for known in run)}
 
@@ -469,24 +468,25 @@ def test_stored_texts_stay_as_they_are(place):
     assert task in json.loads(place.run("quarantine", "show", "1", "--json").printed)["raw"]
 
 
-def helps(group: click.Group, names: tuple[str, ...] = ()) -> Iterator[tuple[str, str]]:
-    """The help of every command, by its words."""
+def helps(group: click.Group) -> Iterator[str]:
+    """The help of every command, and of every option."""
     context = click.Context(group)
     for name in group.list_commands(context):
         command = group.get_command(context, name)
         assert command is not None
-        yield " ".join((*names, name)), command.help or ""
+        yield command.help or ""
+        yield from (str(getattr(parameter, "help", None) or "") for parameter in command.params)
         if isinstance(command, click.Group):
-            yield from helps(command, (*names, name))
+            yield from helps(command)
 
 
 def examples() -> list[str]:
-    """The command lines that stand alone in the help, without what is said of them."""
+    """The command lines in the help: those that stand alone, without what is said of them, and those in quotes."""
     found = set()
-    for _, text in [("", cli.help or ""), *helps(cli)]:
-        found |= {
-            re.split(r"  ", line.strip())[0] for line in text.splitlines() if line.strip().startswith("migrator ")
-        }
+    for text in [cli.help or "", *helps(cli)]:
+        lines = [line.strip() for line in text.splitlines()]
+        found |= {re.split(r"  ", line)[0] for line in lines if line.startswith("migrator ")}
+        found |= set(re.findall(r"'(migrator [a-z][^']*)'", " ".join(lines)))
     return sorted(found)
 
 
