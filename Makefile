@@ -78,6 +78,7 @@ bench-small: $(STAMP) ## measure on the small corpus, so that the benchmarks can
 	@$(BIN)/python -m benchmarks.storage_bench
 	@$(BIN)/python -m benchmarks.search_bench --runs 3
 	@$(BIN)/python -m benchmarks.startup_bench --size S --runs 3
+	@$(BIN)/python -m benchmarks.tuning_bench --size 4:100:1000:10000 --runs 1
 
 bench: $(STAMP) ## measure everything against the limit and the rivals, and write docs/benchmarks.md (an hour)
 	$(say)
