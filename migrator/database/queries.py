@@ -395,6 +395,7 @@ SESSIONS_AFTER_ROLLBACK = f"""
     FROM sessions s LEFT JOIN workspaces w ON w.id = s.workspace_id
     LEFT JOIN rolled_back_sessions r ON r.session_key = s.id ORDER BY s.workspace_id, {_ORDER}
 """
+HAS_ROLLED_BACK = "SELECT EXISTS (SELECT 1 FROM rolled_back_sessions)"
 DELETED_AFTER_ROLLBACK = """
     SELECT count(*) FROM rolled_back_sessions WHERE session_key NOT IN (SELECT id FROM sessions)
 """

@@ -97,6 +97,7 @@ class SetAside:
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
         self._late: list[_Late] = []
+        self._recorded = bool(connection.execute(queries.HAS_ROLLED_BACK).fetchone()[0])
         found = self._connection.execute(queries.SESSIONS_AFTER_ROLLBACK).fetchall()
         for key, base, workspace_hash, path in found:
             session = read_carefully(self._connection, key)
@@ -144,7 +145,7 @@ class SetAside:
         if late.base is not None and late.base in keys:
             key = keys[late.base]
             replace_document(self._connection, key, document)
-        elif late.base is None and not keys:
+        elif late.base is None and not keys and self._recorded:  # else a file may have held it, and deleted it since
             key = insert_behind(self._connection, document, workspace_id=workspace_id, workspace_hash=workspace_hash)
         else:
             return "held"

@@ -178,6 +178,20 @@ def test_what_was_deleted_in_the_file_after_a_rollback_does_not_come_back(
     assert (scene.tasks(ENGINE), held(scene)) == (["first"], [])
 
 
+def test_it_does_not_come_back_either_where_the_step_was_undone_that_tells_what_the_rollback_wrote(
+    scene: Scene, migrator: Migrator
+) -> None:
+    scene.write(ENGINE, [chat("a"), chat("b")])
+    migrator("--data-dir", scene.root, "migrate")
+    migrator("--data-dir", scene.root, "rollback")
+    while scene.query("SELECT schema_version FROM migration_metadata") > [(3,)]:
+        assert migrator("--data-dir", scene.root, "schema", "revert").code == 0
+    scene.write(ENGINE, [chat("a")])
+    assert migrator("--data-dir", scene.root, "migrate").code == 3
+    assert [one["id"] for one in scene.documents(hash_of(ENGINE))] == ["a"]
+    assert [one["id"] for one in scene.conflicts()] == ["b"]
+
+
 def test_each_of_two_sessions_of_one_id_is_told_apart(scene: Scene, migrator: Migrator) -> None:
     scene.write(ENGINE, [chat("s-0", task="first"), chat("s-0", task="its twin")])
     migrate(scene, migrator)
