@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+import migrator
 from migrator.data_dir import resolve_data_dir
 from migrator.migration.lock import exclusive
 from tests.command_line import alone, scene
@@ -44,6 +45,14 @@ def test_at_start_up_the_app_waits_for_another_one(scene: Scene) -> None:
     scene.write("/a", [chat("s-1")])
     with exclusive(resolve_data_dir(scene.root)):
         assert run("start_up.py", scene.root, *PROGRAM).returncode == 1
+
+
+def test_at_start_up_nothing_is_migrated_again_after_a_rollback(scene: Scene) -> None:
+    scene.write("/a", [chat("s-1")])
+    migrator.migrate(scene.root)
+    migrator.rollback(scene.root)
+    assert run("start_up.py", scene.root, *PROGRAM).stdout == ""
+    assert not migrator.needs_migration(scene.root)
 
 
 @pytest.mark.parametrize("program", ["raise SystemExit(1)", "import os; os.abort()"])

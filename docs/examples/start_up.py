@@ -9,9 +9,12 @@ import sys
 
 
 def main(data_dir: str, sidecar: list[str]) -> int:
-    """Migrate, and tell whether the app may start."""
+    """Migrate if need be, and tell whether the app may start."""
+    program = [*sidecar, "--data-dir", data_dir]
+    if not needs_migration(program):
+        return 0
     process = subprocess.Popen(
-        [*sidecar, "--data-dir", data_dir, "migrate", "--progress", "jsonl"],
+        [*program, "migrate", "--progress", "jsonl"],
         stdout=subprocess.DEVNULL,  # the same, for people
         stderr=subprocess.PIPE,
         encoding="utf-8",
@@ -29,6 +32,15 @@ def main(data_dir: str, sidecar: list[str]) -> int:
     code = process.wait()
     print()
     return show(code, finished)
+
+
+def needs_migration(program: list[str]) -> bool:
+    """Whether there is something to migrate: never after a rollback, when the user has chosen the files."""
+    asked = subprocess.run([*program, "status", "--json"], capture_output=True, encoding="utf-8", check=False)
+    if asked.returncode != 0:
+        print(f"log: {asked.stderr.strip()}")
+        return True  # the migration says what is wrong
+    return json.loads(asked.stdout)["needs_migration"]
 
 
 def parsed(line: str) -> dict | None:
