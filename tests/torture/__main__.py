@@ -24,7 +24,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from tests.torture.faults import fail, one_of_each_group
 from tests.torture.inputs import INPUTS, PART, Inputs, all_inputs
-from tests.torture.kills import Seen, every, kill, kill_at_random, points_of
+from tests.torture.kills import Seen, every, kill, kill_at_random, never_reached, points_of
 from tests.torture.launcher import Launcher
 from tests.torture.power import Content, cut, recorded, states
 from tests.torture.scenarios import SCENARIOS, Play
@@ -207,6 +207,10 @@ def main(given: Sequence[str] | None = None) -> int:
         except KeyboardInterrupt:
             console.print("interrupted: this is what was tried")
             pool.shutdown(cancel_futures=True)
+    unseen = never_reached(seen for of_scenario in found.values() for seen in of_scenario) if found else set()
+    if unseen and len(found) == len(SCENARIOS):
+        total.failures.append(f"no scenario comes by what these functions of durable.py do: {sorted(unseen)}")
+        console.print(total.failures[-1], markup=False)
     names = {seen.point.name for of_scenario in found.values() for seen in of_scenario}
     console.print(
         f"{len(found)} scenarios, {sum(map(len, found.values()))} points of {len(names)} names; "

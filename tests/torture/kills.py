@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import ast
 import random
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from tests.torture.launcher import Ended
-from tests.torture.points import Fault, Point
+from tests.torture.points import CHANGING, PACKAGE, Fault, Point
 from tests.torture.scenarios import Play
 
 MOMENTS = ("before", "after")
@@ -45,6 +47,23 @@ def points_of(play: Play) -> list[Seen]:
     )
     assert ended.code in play.scenario.codes, ended
     return [Seen(point, steady) for point, steady in found]
+
+
+# What only other file systems, or unlucky moments, come by; tests/test_durable.py goes there.
+ELSEWHERE = {"publish_copy", "copy_new", "keep_beside", "keep_beside_as"}
+
+
+def never_reached(points: Iterable[Seen]) -> set[str]:
+    """The functions of the file layer that change something, by its text, and that no point is of."""
+    tree = ast.parse((Path(PACKAGE) / "durable.py").read_text(encoding="utf-8"))
+    writing = {
+        function.name
+        for function in tree.body
+        if isinstance(function, ast.FunctionDef)
+        for call in ast.walk(function)
+        if isinstance(call, ast.Attribute) and getattr(call.value, "id", None) == "os" and call.attr in CHANGING
+    }
+    return writing - {name for seen in points for name in re.findall(r"\bdurable\.(\w+)", seen.point.name)} - ELSEWHERE
 
 
 def every(points: Iterable[Seen]) -> Iterator[tuple[Seen, str]]:
@@ -97,8 +116,28 @@ def kill_at_random(play: Play, dice: random.Random) -> None:
         raise AssertionError(f"Killed after {moment:.4f} s: {error}") from error
 
 
-def run_with(play: Play, fault: Fault) -> Ended:
+def points_of_second(play: Play) -> list[Seen]:
+    """Every step of the second process."""
+    play.reset()
+    command = play.stage.command(play.scenario.command)
+    ended, found = play.stage.launcher.points(play.scene.root, *command, two=True, in_second=True)
+    assert ended.code in play.scenario.codes, ended
+    return [Seen(point, steady) for point, steady in found]
+
+
+def kill_second(play: Play, seen: Seen, moment: str) -> None:
+    """Kill the second process at a point: the first one does its part, and comes to the same.
+
+    :raises AssertionError: it does not
+    """
+    play.reset()
+    ended = run_with(play, Fault(seen.point, moment, "SIGKILL"), in_second=True)
+    assert ended.code in play.scenario.codes, ended
+    play.require_whole()
+    play.require_finished()
+
+
+def run_with(play: Play, fault: Fault, **options: bool) -> Ended:
     log = Path(play.stage.launcher.scratch) / "log"
-    return play.stage.run(
-        *play.scenario.command, watched=str(play.scene.root), log=str(log), fault=fault, two=play.scenario.two
-    )
+    options |= {"two": play.scenario.two}
+    return play.stage.run(*play.scenario.command, watched=str(play.scene.root), log=str(log), fault=fault, **options)

@@ -55,7 +55,7 @@ class Job:
     :ivar arguments: of the command line; or, after ``call``, a function of ``tests.torture.programs`` and its arguments
     :ivar watched: the data directory to watch
     :ivar two: use the second process, however little there is to do
-    :ivar in_second: the fault is for the second process
+    :ivar in_second: it is the second process that is watched, and to which the fault happens
     :ivar kill_after: seconds until it is killed, if it is still there
     :ivar limits: what the resources of the process are limited to, by the names of the module ``resource``
     """
@@ -199,8 +199,8 @@ def _prepare(job: Job) -> None:
     if job.patch:
         importlib.import_module("tests.torture.programs").__dict__[job.patch]()
     if job.watched and job.log:
-        if job.in_second and job.fault:
-            watched = json.dumps([job.watched, job.log, job.fault.record()])
+        if job.in_second:
+            watched = json.dumps([job.watched, job.log, job.fault.record() if job.fault else None])
             start = second_process.command()
             assert start is not None
             second_process.command = lambda: [
@@ -214,7 +214,7 @@ def _prepare(job: Job) -> None:
 def watch_second(watched: str) -> None:
     """Watch this process, which is a second one."""
     root, log, fault = json.loads(watched)
-    Watch(Path(root), Path(log), Fault.of(fault)).install()
+    Watch(Path(root), Path(log), Fault.of(fault) if fault else None).install()
 
 
 def _run(arguments: Sequence[str]) -> int:

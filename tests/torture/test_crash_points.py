@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.torture.faults import fail, one_of_each_group
-from tests.torture.kills import kill, points_of, sample
+from tests.torture.kills import kill, kill_second, points_of, points_of_second, sample
 from tests.torture.launcher import Launcher
 from tests.torture.scenarios import SCENARIOS, Play
 
@@ -36,3 +36,13 @@ def test_killed_failing_or_interrupted_at_any_step_it_loses_nothing_and_the_next
         kill(play, seen, moment)
     for seen, act in dice.sample(list(one_of_each_group(points, dice)), FAULTS):
         fail(play, seen, act)
+
+
+def test_a_second_process_that_dies_at_any_step_is_done_without(
+    launcher: Launcher, tmp_path: Path, dice: random.Random
+) -> None:
+    play = Play(SCENARIOS["migrate with two processes"], tmp_path, launcher)
+    points = points_of_second(play)
+    assert points
+    for seen, moment in sample(points, KILLS, dice):
+        kill_second(play, seen, moment)
