@@ -21,8 +21,9 @@ def rehearsal(data_dir: DataDir) -> Iterator[DataDir]:
     beside = data_dir.root if os.access(data_dir.root, os.W_OK) else None
     with os_errors("make a scratch folder in", beside or tempfile.gettempdir()):
         folder = Path(tempfile.mkdtemp(prefix=REHEARSAL, dir=beside))
-        os.chmod(folder, 0o700)  # whatever the umask left of it
     try:
+        with os_errors("make private", folder):
+            os.chmod(folder, 0o700)  # whatever the umask left of it
         scratch = data_dir.rehearsal(folder)
         if data_dir.database.exists():
             with closing(connect(data_dir.database, read_only=True)) as connection:

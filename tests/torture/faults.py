@@ -48,7 +48,7 @@ def fail(play: Play, seen: Seen, act: str) -> None:
         assert ended.code in (_INTERRUPTED if act == INTERRUPT else 1, *play.scenario.codes, 3), ended
         assert "Traceback" not in ended.err, ended
         assert "bug in migrator" not in ended.err, ended
-        assert ended.code in play.scenario.codes or len(ended.err.strip()) > 20, ended
+        assert ended.code in play.scenario.codes or len((ended.out + ended.err).strip()) > 20, ended
         assert not ended.outlived
         play.require_whole()
         if seen.group[0] not in _REMOVES and "prune" not in play.scenario.command:
