@@ -7,6 +7,7 @@ import atexit
 import os
 import random
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -119,7 +120,10 @@ def do(work: Work | Inputs) -> Outcome:
     if isinstance(work, Inputs):
         return Outcome(Counter({PART: len(work)}), work.failures())
     outcome = Outcome()
-    play = play_of(work.scenario)
+    try:
+        play = play_of(work.scenario)
+    except Exception as error:  # noqa: BLE001 - one scenario that can't be set up must not end the rest
+        return Outcome(Counter({work.part: len(work)}), [f"{work.scenario} can't be set up: {error}"])
     trials: list[Callable[[], object]] = [
         lambda seen=seen, moment=moment: kill(play, seen, moment)  # type: ignore[misc]
         for seen, moment in work.points
@@ -157,6 +161,11 @@ def all_work(points: dict[str, list[Seen]], arguments: argparse.Namespace) -> It
                 yield Work("random", scenario, seeds=tuple(few))
 
 
+def ignore_interrupts() -> None:
+    """The first process decides what an interrupt means: what is under way is ended, and told of."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
 def one_scenario_after_the_other(work: Work | Inputs) -> str:
     """First, and together, what a power cut may leave of one scenario: a process remembers only one of them."""
     return work.scenario if isinstance(work, Work) and work.piece is not None else "~"
@@ -179,7 +188,7 @@ def main(given: Sequence[str] | None = None) -> int:
         TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn(),
         console=console,
     )  # fmt: skip
-    with bar, ProcessPoolExecutor(arguments.jobs) as pool:
+    with bar, ProcessPoolExecutor(arguments.jobs, initializer=ignore_interrupts) as pool:
         scenarios = arguments.scenarios if arguments.parts != [PART] else []
         looking = bar.add_task("looking for points", total=len(scenarios))
         found = {}
