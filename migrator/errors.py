@@ -179,8 +179,9 @@ _OS_HINTS = {
     errno.EACCES: "Check who owns it and its permissions ('ls -l'), then run the command again.",
     errno.EPERM: "Check who owns it and its permissions ('ls -l'), then run the command again.",
     errno.EROFS: "The file system is mounted read-only: mount it writable and run the command again.",
-    errno.ENOTDIR: "Something that is no folder is in the way: 'migrator doctor' tells what to move away.",
-    errno.EISDIR: "A folder is in the way: 'migrator doctor' tells what to move away.",
+    errno.ENOTDIR: "Something in that path is no folder. In the data directory, 'migrator doctor' tells what to move.",
+    errno.EISDIR: "It is a folder, not a file. In the data directory, 'migrator doctor' tells what to move.",
+    errno.EEXIST: "Nothing is overwritten: name another place, or move it away.",
     errno.EIO: "The disk reports a fault: check it before you go on.",
     errno.EFBIG: "It is larger than this file system or your limits ('ulimit -f') allow.",
 }

@@ -122,6 +122,9 @@ def places(data_dir: DataDir) -> Iterator[Finding]:
         try:
             found = path.stat()
         except OSError:
+            if path.is_symlink() and path != data_dir.database:  # which is told of with what it holds
+                message = f"{path} is a link to nothing: perhaps a disk is not mounted."
+                yield Finding("problem", "in the way", message, command("ls", "-l", path))
             continue  # it is not there, or what it lies in is told of already
         if stat.S_ISDIR(found.st_mode) != bool(needed & os.X_OK):
             kind = "folder" if needed & os.X_OK else "file"

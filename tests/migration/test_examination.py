@@ -206,6 +206,13 @@ def test_a_migration_that_meets_a_file_in_the_place_of_a_folder_leads_to_the_doc
     assert "'migrator doctor'" in outcome.err
 
 
+def test_a_link_to_nothing_in_the_place_of_the_backups_is_told(scene, run, follow):
+    (scene.root / "backups").symlink_to("/nowhere/backups")
+    message, command = problems(run)["in the way"]
+    assert "is a link to nothing" in message
+    assert "/nowhere/backups" in follow(command).out
+
+
 def test_a_destroyed_record_of_a_trial_is_told_and_moved_away(scene, run, follow):
     scene.write(ENGINE, [chat("a", task="first")])
     assert run("backend", "hybrid").code == 0
