@@ -7,6 +7,7 @@ case is its seed and its number: nothing else decides what it is.
 from __future__ import annotations
 
 import argparse
+import copy
 import io
 import json
 import random
@@ -207,12 +208,12 @@ class Mutator:
             if how == 0:
                 del value[place]
             elif how > 2:
-                value[place] = self.dice.choice(VALUES)
+                value[place] = copy.deepcopy(self.dice.choice(VALUES))  # which a later change may go into
             elif isinstance(value, dict):
                 name = self.dice.choice(("", "id", "new", "instances", "\u2028", place + " ")) if how == 1 else place
                 value[name] = value.pop(place)  # behind the others
             elif how == 1:
-                value.append(inner)
+                value.append(copy.deepcopy(inner))
             else:
                 self.dice.shuffle(value)
             return
