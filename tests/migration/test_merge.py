@@ -57,6 +57,15 @@ def test_what_the_file_did_not_change_stays_as_sqlite_has_it(migrated: Scene, mi
     assert stored(migrated) == [("a", "in SQLite"), ("c", "as migrated"), ("d", "as migrated")]
 
 
+def test_a_conflict_says_what_it_is(migrated: Scene, migrator: Migrator) -> None:
+    edit(migrated, "a")
+    merge(migrated, migrator, [work("a", "in the file"), work("b"), work("c")])
+    [(problems,)] = migrated.query("SELECT problems FROM quarantine")
+    [problem] = json.loads(problems)
+    assert problem["found"] == "a change in the file and another one in SQLite"
+    assert problem["expected"] == "a change on one side only"
+
+
 def test_the_same_change_on_both_sides_is_no_conflict(migrated: Scene, migrator: Migrator) -> None:
     edit(migrated, "b", "the same")
     outcome = merge(migrated, migrator, [work("a"), work("b", "the same"), work("c")])
