@@ -21,11 +21,7 @@ def schema_command() -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print it as one JSON object.")
 @click.pass_obj
 def status(resolve: Resolve, as_json: bool) -> int:
-    """Show which steps the database has.
-
-    \b
-    migrator schema status
-    """
+    """Show which steps the database has."""
     from migrator.database import schema
     from migrator.database.connection import connect
 
@@ -49,11 +45,7 @@ def status(resolve: Resolve, as_json: bool) -> int:
 @click.option("--json", "as_json", is_flag=True, help="Print it as one JSON object.")
 @click.pass_obj
 def apply(resolve: Resolve, as_json: bool) -> int:
-    """Apply the steps that the database lacks, making it if there is none. A database with data is backed up first.
-
-    \b
-    migrator schema apply
-    """
+    """Apply the steps that the database lacks, making it if there is none. A database with data is backed up first."""
     from migrator.migration.schema_change import apply_steps
 
     change = apply_steps(resolve())
@@ -70,11 +62,7 @@ def apply(resolve: Resolve, as_json: bool) -> int:
 @click.option("--json", "as_json", is_flag=True, help="Print it as one JSON object.")
 @click.pass_obj
 def revert(resolve: Resolve, as_json: bool) -> int:
-    """Undo the last step, after a backup of the database. Refused where that would lose data.
-
-    \b
-    migrator schema revert
-    """
+    """Undo the last step, after a backup of the database. Refused where that would lose data."""
     from migrator.migration.schema_change import revert_step
 
     change = revert_step(resolve())
@@ -93,9 +81,6 @@ def check(resolve: Resolve, as_json: bool) -> int:
     """Prepare every SQL statement of the program against a fresh schema, and compare the database's schema with it.
 
     Needs no database; one that is there is compared as well.
-
-    \b
-    migrator schema check
     """
     from migrator.database import query_check, schema
     from migrator.database.connection import connect
