@@ -5,6 +5,7 @@
     MigratorError                    1
     ├── ConnectionFailed             1  the database cannot be opened, or stays locked
     ├── TransactionError             1  a statement or a commit failed; nothing of it was kept
+    ├── UnreadableSession            1  a session's rows in the database make no document
     ├── SchemaError                  1  the tables are not the ones this version knows
     ├── StorageIOError               1  the operating system refused a file operation
     ├── MigrationFailed              1  a run ended early; nothing was published
@@ -33,7 +34,7 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from os import PathLike
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 
 class MigratorError(Exception):
@@ -56,6 +57,21 @@ class ConnectionFailed(MigratorError):
 
 class TransactionError(MigratorError):
     """A statement or a commit failed; the transaction was rolled back."""
+
+
+class UnreadableSession(MigratorError):
+    """The rows of a session make no document: somebody's SQL has changed what only migrator writes."""
+
+    def __init__(self, key: str, error: Exception) -> None:
+        super().__init__(
+            f"The session {key!r} in the database can't be read: {error}.",
+            hint="'migrator verify' names every such session; 'migrator rollback' puts them beside their files.",
+        )
+        self.key = key
+        self.reason = str(error)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.key, ValueError(self.reason))
 
 
 class SchemaError(MigratorError):

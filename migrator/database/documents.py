@@ -26,6 +26,7 @@ from migrator.database.rows import (
     to_rows,
 )
 from migrator.document import ChatMessage, WorktreeSession, canonical, canonical_of_plain
+from migrator.errors import UnreadableSession
 from migrator.workspace import is_placeholder, placeholder
 
 
@@ -148,7 +149,10 @@ class _Groups:
 
 
 def _stored(row: Row, runtimes: Iterable[str], instances: list[Row], messages: list[Row]) -> StoredDocument:
-    document, plain = from_rows_of(row, runtimes, instances, messages)
+    try:
+        document, plain = from_rows_of(row, runtimes, instances, messages)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:  # rescued data that is not of our making
+        raise UnreadableSession(row[0], error) from error
     return StoredDocument(document, row[0], row[16], row[18], row[1], plain)
 
 

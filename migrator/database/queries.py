@@ -472,6 +472,21 @@ HOMELESS_QUARANTINE = """
     SELECT workspace_hash, raw FROM quarantine WHERE source_id IS NULL AND reason <> 'conflict'
     ORDER BY workspace_hash, position, id
 """
+
+
+def _orphaned(table: str, columns: tuple[str, ...]) -> str:
+    """The keys are compared once each, along the index; few are missing, if any."""
+    return f"""
+        SELECT {", ".join(columns)} FROM {table} WHERE session_id IN (
+            SELECT session_id FROM (SELECT DISTINCT session_id FROM {table})
+            WHERE session_id NOT IN (SELECT id FROM sessions)
+        ) ORDER BY rowid
+    """
+
+
+ORPHANED_RUNTIMES = _orphaned("session_runtime_mix", RUNTIME_COLUMNS)
+ORPHANED_INSTANCES = _orphaned("instances", INSTANCE_COLUMNS)
+ORPHANED_MESSAGES = _orphaned("chat_messages", MESSAGE_COLUMNS)
 SESSION_KEYS = "SELECT id FROM sessions ORDER BY rowid"
 CONFLICT_COUNT = "SELECT count(*) FROM quarantine WHERE reason = 'conflict'"
 RESTORABLE_QUARANTINE = """

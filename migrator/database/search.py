@@ -10,6 +10,7 @@ from typing import Any
 
 from migrator.database import queries
 from migrator.database.rows import session_summary, status_column
+from migrator.errors import UnreadableSession
 
 
 def read_summaries(
@@ -32,7 +33,10 @@ def read_summaries(
     bound = (workspace_id, _json_or_none(columns), _json_or_none(types))
     summaries = []
     for row in connection.execute(queries.SUMMARIES, bound):
-        summary = session_summary(row)
+        try:
+            summary = session_summary(row)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:  # as in reading the whole document
+            raise UnreadableSession(row[0], error) from error
         summary["key"], summary["row_id"] = row[0], row[-1]
         summaries.append(summary)
     if with_agents:

@@ -6,17 +6,17 @@ import json
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from migrator.database import queries
-from migrator.database.columns import INSTANCE_COLUMNS, MESSAGE_COLUMNS, SESSION_COLUMNS
+from migrator.database.columns import INSTANCE_COLUMNS, MESSAGE_COLUMNS, RUNTIME_COLUMNS, SESSION_COLUMNS
 from migrator.database.documents import StoredDocument, read_document, spelled
 from migrator.document import canonical
-from migrator.errors import Problem
+from migrator.errors import Problem, UnreadableSession
 from migrator.validation import is_valid, problems
 
-# What reading raises where rescued data is no JSON, or is not of our making, or where a text is no UTF-8.
-UNREADABLE = (ValueError, KeyError, TypeError, AttributeError, sqlite3.OperationalError)
+# What reading or spelling raises: of rescued data that is not of our making, and of text that is no UTF-8.
+UNREADABLE = (UnreadableSession, ValueError, TypeError, sqlite3.OperationalError)
 
 
 class SpoiltSession(NamedTuple):
@@ -45,7 +45,8 @@ def read_carefully(connection: sqlite3.Connection, key: str) -> StoredDocument |
         text, found = canonical(stored.document), problems(stored.document)
     except UNREADABLE as error:
         reraise_unless_spoilt(error)
-        text, found = _rows(connection, key), [Problem("", f"rows that can't be read ({error})", "a session")]
+        reason = error.reason if isinstance(error, UnreadableSession) else str(error)
+        text, found = _rows(connection, key), [Problem("", f"rows that can't be read ({reason})", "a session")]
     position, source_id = connection.execute(queries.PLACE_OF_SESSION, (key,)).fetchone()
     return SpoiltSession(key, position, source_id, text, found)
 
@@ -58,6 +59,21 @@ def read_each_carefully(
         found = read_carefully(connection, key)
         if found is not None:
             yield found
+
+
+def orphaned_rows(connection: sqlite3.Connection) -> dict[str, list[dict[str, Any]]]:
+    """What belongs to sessions that are not there, by table: foreign keys forbid it, where they are on."""
+    found = {}
+    for table, (columns, statement) in {
+        "session_runtime_mix": (RUNTIME_COLUMNS, queries.ORPHANED_RUNTIMES),
+        "instances": (INSTANCE_COLUMNS, queries.ORPHANED_INSTANCES),
+        "chat_messages": (MESSAGE_COLUMNS, queries.ORPHANED_MESSAGES),
+    }.items():
+        with _any_text(connection):
+            rows = [dict(zip(columns, row, strict=True)) for row in connection.execute(statement)]
+        if rows:
+            found[table] = rows
+    return found
 
 
 def reraise_unless_spoilt(error: Exception) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import sqlite3
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -79,6 +80,16 @@ class _Late(NamedTuple):
     path: str | None
 
 
+def late_sessions(
+    connection: sqlite3.Connection,
+) -> Iterator[tuple[StoredDocument | SpoiltSession, bytes | None, str | None, str | None]]:
+    """Each session that is not what the rollback wrote: with its digest then, its workspace's hash and its path."""
+    for key, base, workspace_hash, path in connection.execute(queries.SESSIONS_AFTER_ROLLBACK).fetchall():
+        session = read_carefully(connection, key)
+        if session is not None and hashlib.sha256(text_of(session)).digest() != base:
+            yield session, base, workspace_hash, path
+
+
 def empty_after_rollback(connection: sqlite3.Connection) -> SetAside:
     """Empty the tables for what the files hold, within the caller's transaction, which goes on with ``bring_in``.
 
@@ -98,11 +109,7 @@ class SetAside:
         self._connection = connection
         self._late: list[_Late] = []
         self._recorded = bool(connection.execute(queries.HAS_ROLLED_BACK).fetchone()[0])
-        found = self._connection.execute(queries.SESSIONS_AFTER_ROLLBACK).fetchall()
-        for key, base, workspace_hash, path in found:
-            session = read_carefully(self._connection, key)
-            if session is None or hashlib.sha256(text_of(session)).digest() == base:
-                continue
+        for session, base, workspace_hash, path in late_sessions(connection):
             problems = session.problems if isinstance(session, SpoiltSession) else [_CHANGED_TWICE]
             rejected = Rejected("conflict", text_of(session), problems)
             row = quarantine_row(None, workspace_hash, session.position or 0, rejected)

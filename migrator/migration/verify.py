@@ -18,6 +18,7 @@ from migrator.database.spoilt import UNREADABLE, SpoiltSession, read_carefully
 from migrator.database.state import NO_DATABASE, State, read_state
 from migrator.errors import ConnectionFailed, MigratorError, StorageIOError, sqlite_errors
 from migrator.migration.integrity import WAY_OUT_OF_DAMAGE, integrity_problems, is_damage
+from migrator.migration.late_writes import late_sessions
 from migrator.migration.ledger import LedgerEntry, read_ledger
 from migrator.migration.report import Listener, Progress, ignore_progress
 from migrator.migration.surroundings import unlisted, what_is_amiss
@@ -118,6 +119,9 @@ class _Verification:
         with self.going_on("the ledger"):
             sources = self.check_sources(read_ledger(self.connection))
         sessions = self.read_everything()
+        if state.status == "rolled_back":
+            with self.going_on("what was written after the rollback"):
+                self.count_late_writes()
         with self.going_on("the view session_complete"):
             self.check_view()
         with self.going_on("the search index"):
@@ -186,6 +190,14 @@ class _Verification:
                 if isinstance(found, SpoiltSession):
                     self.broken.append(f"{path}: {found}")
         return len(keys)
+
+    def count_late_writes(self) -> None:
+        late = sum(1 for _ in late_sessions(self.connection))
+        if late:
+            self.notes.append(
+                f"{late} session(s) were written to SQLite after the rollback, when the files were the truth: "
+                "'migrator migrate' brings them in, or puts them into quarantine."
+            )
 
     def check_view(self) -> None:
         """The view that the app's lists are made of must count what is there."""

@@ -5,6 +5,7 @@ Used to go back, and to bring the JSON files up to date before both stores are r
 
 from __future__ import annotations
 
+import json
 import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
@@ -17,7 +18,7 @@ from migrator import durable
 from migrator.data_dir import DataDir
 from migrator.database import queries
 from migrator.database.documents import read_source, spelled
-from migrator.database.spoilt import UNREADABLE, SpoiltSession, reraise_unless_spoilt
+from migrator.database.spoilt import UNREADABLE, SpoiltSession, orphaned_rows, reraise_unless_spoilt
 from migrator.document import SequenceDigest, array_of
 from migrator.errors import MigratorError, RollbackFailed
 from migrator.migration.ledger import LedgerEntry, read_ledger
@@ -81,7 +82,7 @@ class WriteBack:
             durable.make_private_folder(self.scratch)
             prepared = [*self.prepare()]
             if not self.mirror:
-                prepared += self.prepare_homeless()
+                prepared += [*self.prepare_homeless(), *self.prepare_orphans()]
                 self.require_all_written()
             if self.trial is not None:
                 self.trial.know({f.report.hash: durable.sha256_of(f.written or f.target) for f in prepared if f.report})
@@ -267,6 +268,19 @@ class WriteBack:
                 target = self.data_dir.sessions / workspace_file_name(file_hash)
             self.tell(f"{len(texts)} item(s) of the quarantine came from no file, and go beside {target}.")
             aside = self.prepare_aside(array_of(texts), "quarantined", "What was in quarantine and came from no file")
+            yield PreparedFile(target, None, None, asides=(aside,))
+
+    def prepare_orphans(self) -> Iterator[PreparedFile]:
+        """Messages and the like whose session is gone go beside, too: no file of sessions could hold them."""
+        orphans = orphaned_rows(self.connection)
+        if orphans:
+            target = self.data_dir.shared_sessions
+            count = sum(map(len, orphans.values()))
+            tables = ", ".join(orphans)
+            self.tell(f"{count} row(s) of {tables} belong to no session, and go beside {target}.")
+            aside = self.prepare_aside(
+                [json.dumps(orphans, indent=2).encode()], "orphans", "What belongs to no session"
+            )
             yield PreparedFile(target, None, None, asides=(aside,))
 
     def tell_of_what_is_broken(self, report: RestoredFile, broken: int) -> None:

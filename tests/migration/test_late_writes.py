@@ -250,3 +250,12 @@ def test_what_came_after_a_rollback_is_found_where_no_file_is_left(
     scene.file_of(ENGINE).unlink()
     assert migrator("--data-dir", scene.root, "backend", backend).code == 0
     assert scene.tasks(ENGINE) == ["late"]
+
+
+def test_verify_tells_of_what_was_written_after_a_rollback(
+    went_back: tuple[Scene, sqlite3.Connection], migrator: Migrator
+) -> None:
+    scene, app = went_back
+    app_inserts(app, ENGINE, "s-late", "late", "m-late")
+    notes = migrator("--data-dir", scene.root, "verify", "--json").json["notes"]
+    assert any("1 session(s) were written to SQLite after the rollback" in note for note in notes)

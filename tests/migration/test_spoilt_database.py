@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from migrator import open_storage
+from migrator.errors import UnreadableSession
 from tests.command_line import Migrator, Outcome
 from tests.scene import Scene, chat, hash_of
 
@@ -195,3 +197,29 @@ def test_a_trial_leaves_a_spoilt_session_out_of_the_mirror(pair: Scene, migrator
     migrator("--data-dir", pair.root, "backend", "hybrid")
     assert tasks_in(pair.file_of(ENGINE)) == ["second"]
     assert pair.query("SELECT count(*) FROM workspaces WHERE workspace_hash = ?", hash_of(ENGINE)) == [(1,)]
+
+
+def test_a_message_whose_session_is_gone_goes_beside_and_is_told(pair: Scene, migrator: Migrator) -> None:
+    without_foreign_keys(pair, "DELETE FROM sessions WHERE id = 's-1'")
+    outcome = go_back(pair, migrator, 3)
+    orphans = json.loads((pair.root / "sessions.json.orphans").read_bytes())
+    assert [row["content"] for row in orphans["chat_messages"]] == ["hello"]
+    assert any("belong to no session" in problem for problem in outcome.json["problems"])
+
+
+@pytest.mark.parametrize("command", [["export", "--to", "exported"], ["sessions", "show", "s-0"]])
+def test_a_command_that_reads_a_session_without_sense_names_it_with_a_way_out(
+    pair: Scene, migrator: Migrator, command: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    pair.change(SPOILT["rescued data of no sense"])
+    outcome = migrator("--data-dir", pair.root, *command)
+    assert outcome.code == 1
+    assert "The session 's-0' in the database can't be read" in outcome.err
+    assert "bug" not in outcome.err
+
+
+def test_a_store_says_which_session_it_cannot_read(pair: Scene) -> None:
+    pair.change(SPOILT["rescued data of no sense"])
+    with open_storage(pair.root) as store, pytest.raises(UnreadableSession, match="'s-0'"):
+        store.get_all_sessions(ENGINE)
