@@ -27,7 +27,8 @@ from benchmarks.process import Usage, measure
 from benchmarks.results import Figures, Growth, Result, SizeResult, Totals
 
 RIVALS = ("json_each", "executemany", "sqlite-utils")
-CONTENDERS = ("migrator", "limit", *RIVALS)
+WITH_INDEX = "with search index"
+CONTENDERS = ("migrator", WITH_INDEX, "limit", *RIVALS)
 GROWTH_CONTENDERS = ("migrator", "limit")
 GROWTH_SIZES = ("10MB", "31.6MB", "100MB", "316MB", "1GB")
 TABLES = ("sessions", "instances", "chat_messages")
@@ -58,16 +59,16 @@ class Bench:
     def run(self, contender: str) -> Run:
         """Run one contender in a fresh directory; preparing and removing that is not timed."""
         with tempfile.TemporaryDirectory(dir=self.scratch) as folder:
-            if contender == "migrator":
-                return self._migrate(Path(folder))
+            if contender in ("migrator", WITH_INDEX):
+                return self._migrate(Path(folder), *([] if contender == WITH_INDEX else ["--no-search-index"]))
             return self._rival(contender, Path(folder))
 
-    def _migrate(self, folder: Path) -> Run:
+    def _migrate(self, folder: Path, *options: str) -> Run:
         data_dir = folder / "data"
         shutil.copytree(self.corpus, data_dir)
         os.sync()  # else the copy is still being written while the contender is timed
         usage = measure(
-            [*self.migrator, "--data-dir", str(data_dir), "migrate", "--json", "--progress", "none"],
+            [*self.migrator, "--data-dir", str(data_dir), "migrate", "--json", "--progress", "none", *options],
         )
         return self._finished(usage, data_dir / "sessions.db", MIGRATE_EXIT_CODES, _stages(usage.stdout))
 

@@ -17,6 +17,8 @@ from benchmarks.results import Comparison, Figures, Growth, Result, SizeResult
 PLOT_NAME = "benchmarks.svg"
 HEADINGS = ("contender", "wall s", "CPU s", "peak MB", "written MB", "database MB", "rows lost")
 MEANINGS = """\
+`migrator`: `migrate --no-search-index`, which is as long as the app has to wait. `with search index` goes on to build
+the index for full-text search; by then the app may run.
 `limit`: parse every file once with orjson and copy ready-made rows into the app's tables, one fsync, no
 check. Whatever reads these files and fills these tables does at least that; figures stand with their multiple
 of the limit's.
