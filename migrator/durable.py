@@ -283,16 +283,6 @@ def remove_folder(path: Path) -> None:
             shutil.rmtree(path)
 
 
-def remove_leftovers(folder: Path) -> list[Path]:
-    """Remove the half-written files that a killed ``replace`` left in the folder; returns them."""
-    if not folder.is_dir():
-        return []
-    leftovers = sorted(folder.glob(LEFTOVERS))
-    for leftover in leftovers:
-        remove(leftover)
-    return leftovers
-
-
 def rename_folder(source: Path, target: Path) -> None:
     """Give a finished folder its name, for good once this returns."""
     sync_folder(source)

@@ -12,7 +12,9 @@ from pathlib import Path
 import pytest
 
 from migrator import durable
+from migrator.data_dir import resolve_data_dir
 from migrator.errors import StorageIOError
+from migrator.migration.leftovers import leftovers, remove_leftover
 
 root = not hasattr(os, "geteuid") or os.geteuid() == 0
 
@@ -186,10 +188,11 @@ def test_what_a_killed_replacement_left_is_found_and_removed(tmp_path, monkeypat
         with pytest.raises(RuntimeError):
             durable.replace(path, broken_off())
     assert len(names(tmp_path)) == 2
-    (leftover,) = durable.remove_leftovers(tmp_path)
+    (leftover,) = leftovers(resolve_data_dir(tmp_path))
+    remove_leftover(leftover)
     assert leftover.parent == tmp_path
     assert names(tmp_path) == ["file"]
-    assert durable.remove_leftovers(tmp_path / "missing") == []
+    assert leftovers(resolve_data_dir(tmp_path / "missing")) == []
 
 
 def test_removing_what_is_not_there_is_no_error(tmp_path):

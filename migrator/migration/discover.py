@@ -55,15 +55,6 @@ class Source(NamedTuple):
         return Path(self.place)
 
 
-def discover(data_dir: DataDir, paths: dict[str, str]) -> list[Source]:
-    """Every file that may hold sessions: workspace files, then older ones of known workspaces, then the shared one.
-
-    :param paths: workspace hash to workspace path, as far as known
-    :raises StorageIOError: the data directory is no folder, or can't be read
-    """
-    return with_older_files(own_files(data_dir), paths)
-
-
 def own_files(data_dir: DataDir) -> list[Source]:
     """The files in the data directory: workspace files, then the shared one.
 
