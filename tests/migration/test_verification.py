@@ -13,6 +13,7 @@ import pytest
 from migrator import verify
 from migrator.data_dir import resolve_data_dir
 from migrator.migration.repair import repair_and_verify
+from migrator.resources import schemas
 from tests.command_line import Migrator
 from tests.scene import Scene, chat
 
@@ -243,3 +244,31 @@ def test_a_repair_leaves_a_file_that_did_not_change_for_what_it_is(migrated: Sce
     ledger = migrated.query("SELECT * FROM migration_ledger")
     assert run("verify", "--repair").code == 0
     assert migrated.query("SELECT * FROM migration_ledger") == ledger
+
+
+# Databases that an earlier version made.
+
+
+@pytest.fixture(params=[2, 3, 4])
+def made_earlier(request: pytest.FixtureRequest, migrated: Scene) -> Scene:
+    """The database as a version left it that knew fewer schema steps."""
+    later = sorted((schemas() / "sql").glob("[0-9]*.down.sql"), reverse=True)
+    with closing(sqlite3.connect(migrated.database)) as connection:
+        for step in later:
+            if int(step.name[:4]) > request.param:
+                connection.executescript(step.read_text(encoding="utf-8"))
+                connection.execute("DELETE FROM _sqlite_migrations WHERE name = ?", (step.name.split(".")[0],))
+        connection.commit()
+    return migrated
+
+
+def test_a_database_whose_schema_is_behind_is_verified_all_the_same(made_earlier: Scene, run: Migrator) -> None:
+    found = clean(run)
+    assert (found["status"], found["sessions"]) == ("clean", 3)
+    assert "Its schema is behind" in found["notes"][0]
+
+
+def test_what_is_broken_in_a_database_whose_schema_is_behind_is_found(made_earlier: Scene, run: Migrator) -> None:
+    made_earlier.change("UPDATE sessions SET total_duration = -5 WHERE id = 's-0'")
+    [found] = broken(run)
+    assert "s-0" in found
