@@ -17,9 +17,8 @@ from typing import Any
 from migrator import durable
 from migrator.data_dir import DataDir
 from migrator.database import queries
-from migrator.database.documents import read_source, spelled
-from migrator.database.spoilt import UNREADABLE, SpoiltSession, orphaned_rows, reraise_unless_spoilt
-from migrator.document import SequenceDigest, array_of
+from migrator.database.spoilt import SpoiltSession, orphaned_rows
+from migrator.document import array_of
 from migrator.errors import MigratorError, RollbackFailed
 from migrator.migration.ledger import LedgerEntry, read_ledger
 from migrator.migration.leftovers import SCRATCH
@@ -27,6 +26,7 @@ from migrator.migration.places import place_of_source, workspace_file_name
 from migrator.migration.report import Listener, Progress
 from migrator.migration.restored_file import Aside, PreparedFile, RestoredFile, put_in_place, require_free
 from migrator.migration.session_file import Choice, write_sessions
+from migrator.migration.unchanged import Unchanged
 from migrator.storage.journal import Journal
 from migrator.workspace import HASH_PATTERN, hash_of_text, placeholder
 
@@ -141,12 +141,13 @@ class WriteBack:
         ledger = [e for e in entries if e.status != "failed" and (self.is_workspace_file(e) or not self.mirror)]
         workspaces = {row[1]: row for row in self.connection.execute(queries.ALL_WORKSPACES).fetchall()}
         total, done = sum(entry.size for entry in ledger), 0
-        for entry in ledger:
-            own = workspaces.get(entry.workspace_hash or "")
-            more = own is not None and self.is_workspace_file(entry) and self.has_more(own[1])
-            yield self.prepare_source(entry, own, more=more)
-            done += entry.size
-            self.listener(Progress("restore", entry.source, done, total))
+        with Unchanged.told(self.connection, self.data_dir.database, ledger) as unchanged:
+            for entry in ledger:
+                own = workspaces.get(entry.workspace_hash or "")
+                more = own is not None and self.is_workspace_file(entry) and self.has_more(own[1])
+                yield self.prepare_source(entry, own, unchanged, more=more)
+                done += entry.size
+                self.listener(Progress("restore", entry.source, done, total))
         # A file that failed is what its workspace is served from, as long as SQLite is the authority.
         written = {e.workspace_hash for e in (entries if self.mirror else ledger) if self.is_workspace_file(e)}
         for workspace_id, file_hash, path in workspaces.values():
@@ -166,7 +167,7 @@ class WriteBack:
             return True
         return self.mirror and self.connection.execute(queries.FROM_OTHER_FILES, (file_hash,)).fetchone() is not None
 
-    def prepare_source(self, entry: LedgerEntry, own: Any, *, more: bool) -> PreparedFile:
+    def prepare_source(self, entry: LedgerEntry, own: Any, unchanged: Unchanged, *, more: bool) -> PreparedFile:
         target = place_of_source(self.data_dir, entry.source)
         file_hash = entry.workspace_hash or hash_of_text(placeholder(entry.source))
         path = own[2] if own else placeholder(entry.workspace_hash or entry.source)
@@ -176,7 +177,7 @@ class WriteBack:
             self._quarantined += len(quarantined)
         # Where items are gone and no session is there instead, the file is what still has them.
         whole = entry.quarantined == 0 if self.mirror else len(quarantined) <= entry.quarantined
-        sessions = self.unchanged_sessions(entry) if whole and not more else None
+        sessions = unchanged.sessions(entry) if whole and not more else None
         written = None if sessions is None else self.original(entry, target)
         if sessions is None or written is None:
             choice = Choice(entry.id, own[0] if more else None, self.mirror)
@@ -189,16 +190,6 @@ class WriteBack:
         replaceable = frozenset({entry.sha256, self.known.get(file_hash)})
         require_free(target, replaceable)
         return PreparedFile(target, written, report, replaceable)
-
-    def unchanged_sessions(self, entry: LedgerEntry) -> list[tuple[str, bytes]] | None:
-        """Key and digest of each of a source's sessions; None where they are not those that were migrated."""
-        digest = SequenceDigest()
-        try:
-            sessions = [(s.key, digest.add(spelled(s))) for s in read_source(self.connection, entry.id)]
-        except UNREADABLE as error:
-            reraise_unless_spoilt(error)
-            return None
-        return sessions if digest.hexdigest() == entry.digest else None
 
     def original(self, entry: LedgerEntry, target: Path) -> Path | None:
         """A file with the bytes that were migrated: the one in its place, or a copy of the backup; else None."""

@@ -1,0 +1,101 @@
+"""Which sources are in the database as they were migrated: told by reading every session, by two processes if large."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from migrator.database.connection import connect
+from migrator.database.documents import read_source, spelled
+from migrator.database.spoilt import UNREADABLE, reraise_unless_spoilt
+from migrator.document import SequenceDigest
+from migrator.migration.ledger import LedgerEntry
+from migrator.migration.second_process import SecondProcess, second_process
+
+# Below this many bytes of files a second process costs more than it brings.
+WORTH_A_SECOND_PROCESS = 24 << 20
+
+Read = tuple[str, list[tuple[str, bytes]]]
+"""The digest of a source, and key and digest of each of its sessions."""
+
+
+def read_digests(connection: sqlite3.Connection, source_id: int) -> Read | None:
+    """What a source's sessions are now; None where one of them can't be read."""
+    digest = SequenceDigest()
+    try:
+        sessions = [(stored.key, digest.add(spelled(stored))) for stored in read_source(connection, source_id)]
+    except UNREADABLE as error:
+        reraise_unless_spoilt(error)
+        return None
+    return digest.hexdigest(), sessions
+
+
+@dataclass(frozen=True)
+class DigestJob:
+    """Sources to be read from a database that nobody else can write to meanwhile."""
+
+    database: Path
+    source_ids: Sequence[int]
+
+    def run(self, seen: Callable[[str, int], None]) -> list[Read | None]:
+        """What each has shown; of progress whoever asked tells, source by source."""
+        del seen
+        with closing(connect(self.database, read_only=True)) as connection:
+            return [read_digests(connection, source_id) for source_id in self.source_ids]
+
+
+class Unchanged:
+    """Tells of sources, asked for in their order, whether they are as they were migrated.
+
+    :param connection: in a transaction that keeps writers out and has changed nothing of them
+    """
+
+    def __init__(
+        self,
+        connection: sqlite3.Connection,
+        database: Path,
+        entries: Sequence[LedgerEntry],
+        second: SecondProcess | None,
+    ) -> None:
+        self._connection = connection
+        self._second = second
+        self._given = [entry.id for entry in _second_half(entries)] if second else []
+        self._results: dict[int, Read | None] = {}
+        if second is not None:
+            second.give(DigestJob(database, self._given))
+
+    @classmethod
+    @contextmanager
+    def told(cls, connection: sqlite3.Connection, database: Path, entries: Sequence[LedgerEntry]) -> Iterator[Self]:
+        """One with the help of a second process, where there is enough to do."""
+        many = sum(entry.size for entry in entries) >= WORTH_A_SECOND_PROCESS
+        with second_process(wanted=many) as second:
+            yield cls(connection, database, entries, second)
+
+    def sessions(self, entry: LedgerEntry) -> list[tuple[str, bytes]] | None:
+        """Key and digest of each of a source's sessions; None where they are not those that were migrated."""
+        if entry.id in self._given:
+            self._take_results()
+        read = self._results.pop(entry.id) if entry.id in self._results else read_digests(self._connection, entry.id)
+        return read[1] if read is not None and read[0] == entry.digest else None
+
+    def _take_results(self) -> None:
+        """Wait for the second process; where it failed, its part is read here."""
+        if self._second is not None:
+            results = self._second.result(lambda _name, _size, _sessions: None)
+            if results is not None:
+                self._results = dict(zip(self._given, results, strict=True))
+        self._given = []
+
+
+def _second_half(entries: Sequence[LedgerEntry]) -> Sequence[LedgerEntry]:
+    """The last ones, with about half of all bytes."""
+    half, first = sum(entry.size for entry in entries) / 2, 0
+    while first < len(entries) and half > 0:
+        half -= entries[first].size
+        first += 1
+    return entries[first:]
