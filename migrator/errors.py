@@ -237,11 +237,24 @@ def sqlite_errors(action: str, path: str | PathLike[str]) -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as error:
-        primary = getattr(error, "sqlite_errorcode", 0) & 0xFF
-        message = f"Cannot {action} in the database {path}: {error}."
-        if primary in _UNUSABLE:
-            raise ConnectionFailed(message, hint=_UNUSABLE[primary]) from error
-        raise TransactionError(message, hint="Nothing of it was kept.") from error
+        raise database_error(action, path, error, getattr(error, "sqlite_errorcode", 0)) from error
     except UnicodeDecodeError as error:  # sqlite3 can't even decode the message that SQLite has for it
-        message = f"Cannot {action} in the database {path}: it holds text that is no UTF-8."
-        raise ConnectionFailed(message, hint=_UNUSABLE[sqlite3.SQLITE_CORRUPT]) from error
+        raise no_utf8(action, path) from error
+
+
+def database_error(action: str, path: str | PathLike[str], error: Exception, code: int) -> MigratorError:
+    """What SQLite reported, as an error of ours.
+
+    :param code: SQLite's result code
+    """
+    message = f"Cannot {action} in the database {path}: {error}."
+    primary = code & 0xFF
+    if primary in _UNUSABLE:
+        return ConnectionFailed(message, hint=_UNUSABLE[primary])
+    return TransactionError(message, hint="Nothing of it was kept.")
+
+
+def no_utf8(action: str, path: str | PathLike[str]) -> ConnectionFailed:
+    """A text in the database can't be decoded."""
+    message = f"Cannot {action} in the database {path}: it holds text that is no UTF-8."
+    return ConnectionFailed(message, hint=_UNUSABLE[sqlite3.SQLITE_CORRUPT])

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from operator import itemgetter
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from migrator.database import queries
 from migrator.database.columns import SESSION_COLUMNS
@@ -25,7 +25,7 @@ from migrator.database.rows import (
     rescued_id,
     to_rows,
 )
-from migrator.document import ChatMessage, WorktreeSession, canonical, canonical_of_plain
+from migrator.document import ChatMessage, WorktreeSession
 from migrator.errors import UnreadableSession
 from migrator.workspace import is_placeholder, placeholder
 
@@ -47,12 +47,23 @@ class StoredDocument(NamedTuple):
     plain: bool
 
 
-def spelled(stored: StoredDocument) -> bytes:
-    """The canonical form of a document that was read."""
-    return canonical_of_plain(stored.document) if stored.plain else canonical(stored.document)
+class Rows(Protocol):
+    """What a statement has found, as sqlite3 and APSW give it."""
+
+    def __iter__(self) -> Iterator[Any]: ...
+
+    def fetchone(self) -> Any: ...
+
+    def fetchall(self) -> list[Any]: ...
 
 
-def read_document(connection: sqlite3.Connection, key: str) -> StoredDocument | None:
+class Reader(Protocol):
+    """A connection to read from: sqlite3's, or APSW's."""
+
+    def execute(self, statement: str, values: Sequence[Any] = ..., /) -> Rows: ...
+
+
+def read_document(connection: Reader, key: str) -> StoredDocument | None:
     """The document whose session row has this primary key, in four statements."""
     row = connection.execute(queries.SESSION_BY_KEY, (key,)).fetchone()
     if row is None:
@@ -63,12 +74,12 @@ def read_document(connection: sqlite3.Connection, key: str) -> StoredDocument | 
     return _stored(row, runtimes, instances, messages)
 
 
-def read_workspace(connection: sqlite3.Connection, workspace_id: int) -> Iterator[StoredDocument]:
+def read_workspace(connection: Reader, workspace_id: int) -> Iterator[StoredDocument]:
     """Every document of a workspace in file order, one at a time in memory, in four statements for all of them.
 
     Read within a transaction where somebody else may write: the four statements must see one state.
     """
-    return _merged(
+    return merged(
         connection.execute(queries.SESSIONS_OF_WORKSPACE, (workspace_id,)),
         connection.execute(queries.RUNTIMES_OF_WORKSPACE, (workspace_id,)),
         connection.execute(queries.INSTANCES_OF_WORKSPACE, (workspace_id,)),
@@ -76,9 +87,9 @@ def read_workspace(connection: sqlite3.Connection, workspace_id: int) -> Iterato
     )
 
 
-def read_source(connection: sqlite3.Connection, source_id: int) -> Iterator[StoredDocument]:
+def read_source(connection: Reader, source_id: int) -> Iterator[StoredDocument]:
     """The same for every document that came from one source file, in the order of that file."""
-    return _merged(
+    return merged(
         connection.execute(queries.SESSIONS_OF_SOURCE, (source_id,)),
         connection.execute(queries.RUNTIMES_OF_SOURCE, (source_id,)),
         connection.execute(queries.INSTANCES_OF_SOURCE, (source_id,)),
@@ -86,10 +97,10 @@ def read_source(connection: sqlite3.Connection, source_id: int) -> Iterator[Stor
     )
 
 
-def read_stretch(connection: sqlite3.Connection, source_id: int, begin: int, end: int) -> Iterator[StoredDocument]:
+def read_stretch(connection: Reader, source_id: int, begin: int, end: int) -> Iterator[StoredDocument]:
     """The same for those from the position ``begin`` to before ``end``."""
     bound = (source_id, begin, end)
-    return _merged(
+    return merged(
         connection.execute(queries.SESSIONS_OF_STRETCH, bound),
         connection.execute(queries.RUNTIMES_OF_STRETCH, bound),
         connection.execute(queries.INSTANCES_OF_STRETCH, bound),
@@ -97,24 +108,10 @@ def read_stretch(connection: sqlite3.Connection, source_id: int, begin: int, end
     )
 
 
-def read_files(connection: sqlite3.Connection, first: int, last: int) -> Iterator[StoredDocument]:
-    """The same for those of several source files, of a database that was just loaded: each has a position.
-
-    :param first: the ledger's number of the first file
-    :param last: that of the last one
-    """
-    return _merged(
-        connection.execute(queries.SESSIONS_OF_FILES, (first, last)),
-        connection.execute(queries.RUNTIMES_OF_FILES, (first, last)),
-        connection.execute(queries.INSTANCES_OF_FILES, (first, last)),
-        connection.execute(queries.MESSAGES_OF_FILES, (first, last)),
-    )
-
-
-def read_chosen(connection: sqlite3.Connection, workspace_id: int, row_ids: Iterable[int]) -> Iterator[StoredDocument]:
+def read_chosen(connection: Reader, workspace_id: int, row_ids: Iterable[int]) -> Iterator[StoredDocument]:
     """The same for the sessions of a workspace whose rows have these ids."""
     bound = (workspace_id, json.dumps(list(row_ids)))
-    return _merged(
+    return merged(
         connection.execute(queries.CHOSEN_SESSIONS, bound),
         connection.execute(queries.RUNTIMES_OF_CHOSEN, bound),
         connection.execute(queries.INSTANCES_OF_CHOSEN, bound),
@@ -122,7 +119,7 @@ def read_chosen(connection: sqlite3.Connection, workspace_id: int, row_ids: Iter
     )
 
 
-def _merged(
+def merged(
     sessions: Iterable[Row], runtimes: Iterable[Row], instances: Iterable[Row], messages: Iterable[Row]
 ) -> Iterator[StoredDocument]:
     """Four sorted streams, walked side by side: each session with the children that belong to it."""

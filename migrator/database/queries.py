@@ -116,16 +116,15 @@ MESSAGES_OF_STRETCH = _MESSAGES % _IN_STRETCH
 # Of several files, one after the other. Without NULLS LAST the index has this order, which is the same where all have
 # a position.
 _IN_FILES = "s.source_id BETWEEN ?1 AND ?2"
+_FILES_IN_ORDER = "s.source_id, s.position, s.rowid"
 
 
 def _file_by_file(statement: str) -> str:
-    return statement.replace("ORDER BY", "ORDER BY s.source_id,").replace(" NULLS LAST", "") % _IN_FILES
+    return statement.replace(_ORDER, _FILES_IN_ORDER) % _IN_FILES
 
 
-SESSIONS_OF_FILES = _file_by_file(_SESSIONS)
 RUNTIMES_OF_FILES = _file_by_file(_RUNTIMES)
 INSTANCES_OF_FILES = _file_by_file(_INSTANCES)
-MESSAGES_OF_FILES = _file_by_file(_MESSAGES)
 # ?2 is a JSON array of rowids. "+" keeps the walk along the workspace's index, which has the order.
 _CHOSEN = "s.workspace_id = ?1 AND +s.rowid IN (SELECT value FROM json_each(?2))"
 CHOSEN_SESSIONS = _SESSIONS % _CHOSEN

@@ -10,7 +10,7 @@ import sqlite3
 from collections.abc import Iterator
 from itertools import chain
 
-from migrator.database import browse_queries, queries, schema, search_queries
+from migrator.database import browse_queries, queries, schema, search_queries, spelled_queries
 from migrator.database.columns import INSTANCE_COLUMNS
 from migrator.database.search_index import create_tables
 from migrator.resources import schemas
@@ -57,7 +57,7 @@ _NAMED = re.compile(r"(?<![\w':]):([a-z]+)\b")
 def named_statements() -> Iterator[tuple[str, str]]:
     """Every statement of :mod:`~migrator.database.queries` and of the other modules of queries, with its name."""
     for name, value in chain.from_iterable(
-        vars(module).items() for module in (queries, search_queries, browse_queries)
+        vars(module).items() for module in (queries, spelled_queries, search_queries, browse_queries)
     ):
         if not name.isupper() or name.startswith(("_", "CREATE_")) or name.endswith(("_COLUMNS", "_TABLES")):
             continue  # what makes tables is executed by fresh_with_staging

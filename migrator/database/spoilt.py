@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 
 from migrator.database import queries
 from migrator.database.columns import INSTANCE_COLUMNS, MESSAGE_COLUMNS, RUNTIME_COLUMNS, SESSION_COLUMNS
-from migrator.database.documents import StoredDocument, read_document, spelled
+from migrator.database.documents import StoredDocument, read_document
+from migrator.database.spelled import spelled
 from migrator.document import canonical
 from migrator.errors import Problem, UnreadableSession
 from migrator.validation import is_valid, problems

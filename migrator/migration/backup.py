@@ -118,7 +118,8 @@ class BackingUp:
     def __init__(self, data_dir: DataDir, working: Path) -> None:
         self._data_dir = data_dir
         self._working = working
-        self._proving: Future[Path | None] | None = None
+        self._syncing: Future[Path | None] | None = None
+        self._reading_back: Future[None] | None = None
         self._prover = ThreadPoolExecutor(1, thread_name_prefix="backup")
         self.copies: dict[str, Copy] = {}
         self.unreadable: dict[str, str] = {}
@@ -133,12 +134,18 @@ class BackingUp:
         return os.path.join(self._working, self.copies[name].file)
 
     def copy(self, sources: Sequence[Source], listener: Listener) -> None:
-        """Copy every readable source, and begin to prove the copies.
+        """Copy every readable source, and begin to sync the copies.
 
         :raises StorageIOError: the backup can't be written
         """
         self.copies, self.unreadable = _copy_all(self._working, sources, listener)
-        self._proving = self._prover.submit(self._prove)
+        self._syncing = self._prover.submit(self._sync)
+
+    def read_back(self) -> Future[None]:
+        """Begin to read the copies back, beside what needs one processor alone."""
+        if self._reading_back is None:
+            self._reading_back = self._prover.submit(self._read_back)
+        return self._reading_back
 
     def finish(self) -> Backup:
         """Wait until the copies are proven, and give the backup its name.
@@ -146,9 +153,10 @@ class BackingUp:
         :raises StorageIOError: the backup can't be written
         :raises MigrationFailed: a copy does not read back as what was copied
         """
-        if self._proving is None:
+        if self._syncing is None:
             raise AssertionError("nothing was copied")
-        earlier = self._proving.result()
+        earlier = self._syncing.result()
+        self.read_back().result()
         if not self.copies:
             return Backup(None, {}, self.unreadable)
         if earlier is not None:
@@ -165,12 +173,26 @@ class BackingUp:
         """Wait for what is under way."""
         self._prover.shutdown(cancel_futures=True)
 
-    def _prove(self) -> Path | None:
-        """Make sure of the copies, or of an earlier backup of exactly these files, which is returned then."""
+    def _sync(self) -> Path | None:
+        """Sync the copies, if there is no earlier backup of exactly these files, which is returned then."""
         earlier = _same(self._data_dir.backups, _fingerprint(self.copies), self.copies)
         if earlier is None:
-            _prove(self._working, self.copies)
+            targets = [self._working / copy.file for copy in self.copies.values()]
+            durable.sync_files(targets)
+            for folder in {target.parent for target in targets}:
+                durable.sync_folder(folder)
         return earlier
+
+    def _read_back(self) -> None:
+        if self._syncing is None or self._syncing.result() is not None:
+            return
+        for copy in self.copies.values():
+            target = os.path.join(self._working, copy.file)
+            if durable.sha256_of(target) != copy.sha256:
+                raise MigrationFailed(
+                    f"The backup copy {target} does not read back as what was written.",
+                    hint="The disk may be failing. Nothing was changed.",
+                )
 
 
 @contextmanager
@@ -226,20 +248,6 @@ def _copy(working: str, source: Source) -> Copy | str:
             raise
         return str(error)
     return Copy(source, file, size, sha256)
-
-
-def _prove(working: Path, copies: dict[str, Copy]) -> None:
-    """Sync every copy, and read it back."""
-    targets = {os.path.join(working, copy.file): copy.sha256 for copy in copies.values()}
-    durable.sync_files(list(targets))
-    for folder in {os.path.dirname(target) for target in targets}:
-        durable.sync_folder(folder)
-    for target, sha256 in targets.items():
-        if durable.sha256_of(target) != sha256:
-            raise MigrationFailed(
-                f"The backup copy {target} does not read back as what was written.",
-                hint="The disk may be failing. Nothing was changed.",
-            )
 
 
 def _readable(path: Path) -> bool:

@@ -13,7 +13,7 @@ from migrator.as_written import Extent
 from migrator.migration.discover import Source
 from migrator.migration.load import LoadedPart, LoadedSource, Loader
 from migrator.migration.readback import CompareTask, Comparison, ReadBack
-from migrator.migration.staging import Shard, open_staged
+from migrator.migration.staging import Shard
 
 Seen = Callable[[str, int], None]
 
@@ -69,8 +69,8 @@ class CompareJob:
 
     def run(self, seen: Seen) -> list[ReadBack]:
         """What each task has shown."""
-        with closing(open_staged(self.staging)) as connection, without_collector():
-            return list(Comparison(connection, self.staging, seen).run(self.tasks))
+        with closing(Comparison(self.staging, seen)) as comparison, without_collector():
+            return list(comparison.run(self.tasks))
 
 
 @contextmanager

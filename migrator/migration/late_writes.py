@@ -22,8 +22,8 @@ from migrator.database.documents import (
     keys_of,
     read_document,
     replace_document,
-    spelled,
 )
+from migrator.database.spelled import spelled
 from migrator.database.spoilt import SpoiltSession, read_carefully, text_of
 from migrator.document import Reading, canonical
 from migrator.errors import Problem, TransactionError

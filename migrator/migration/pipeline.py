@@ -7,6 +7,7 @@ otherwise, or does not read back, is loaded with care, by this process.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 
@@ -230,7 +231,8 @@ class Pipeline:
         return results + (others if others is not None else self._compare_here(job.tasks, meter))
 
     def _compare_here(self, tasks: Sequence[CompareTask], meter: Meter) -> list[ReadBack]:
-        return list(Comparison(self._staging.connection, self._staging.path, meter.add).run(tasks))
+        with closing(Comparison(self._staging.path, meter.add)) as comparison:
+            return list(comparison.run(tasks))
 
     def _settle(self, loaded: LoadedSource, parts: Sequence[ReadBack]) -> None:
         """Note a source's digest; one that does not read back is loaded with care, for orjson may have lost something.

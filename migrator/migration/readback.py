@@ -13,12 +13,16 @@ from typing import BinaryIO, NamedTuple
 
 from migrator import as_written
 from migrator.database import queries
-from migrator.database.documents import StoredDocument, read_files, read_source, read_stretch, spelled
+from migrator.database.documents import Reader, StoredDocument, read_document, read_source, read_stretch
+from migrator.database.spelled import SpelledDocument, spelled, spelled_files, spelled_stretch
+from migrator.database.staged import open_staged, staged_errors
 from migrator.document import Reading, SequenceDigest, canonical, unknown_members
-from migrator.errors import TornFileError, os_errors, sqlite_errors
+from migrator.errors import TornFileError, os_errors
 from migrator.exact_json import MAX_DEPTH, nested_deeper
 from migrator.json_array import Element, quickly_parsed, read_array
 from migrator.migration.reading import is_session, parse_session, text_or_bytes
+
+_ONE_VALUE = 128 << 20  # bytes of a document whose messages SQLite may put together: it has a limit of 1 GB
 
 
 class ReadBack(NamedTuple):
@@ -82,14 +86,17 @@ class CompareTask(NamedTuple):
 class Comparison:
     """Compares what a staging database holds with the files that it came from.
 
-    :param path: of the database, for messages
+    :param path: of the database, which is finished
     :param seen: called with a source's name and the number of bytes that were compared, after each element
     """
 
-    def __init__(self, connection: sqlite3.Connection, path: Path, seen: Callable[[str, int], None]) -> None:
-        self._connection = connection
+    def __init__(self, path: Path, seen: Callable[[str, int], None]) -> None:
+        self._connection = open_staged(path)
         self._path = path
         self._seen = seen
+
+    def close(self) -> None:
+        self._connection.close()
 
     def run(self, tasks: Sequence[CompareTask]) -> Iterator[ReadBack]:
         """What each of the tasks shows, in their order."""
@@ -101,18 +108,22 @@ class Comparison:
             with self._reading(task.copy) as file:
                 yield self._compare(task, *self._alone(task, file))
 
-    def _alone(self, task: CompareTask, file: BinaryIO) -> tuple[Iterator[Element], Iterator[StoredDocument]]:
+    def _alone(self, task: CompareTask, file: BinaryIO) -> tuple[Iterator[Element], Iterator[SpelledDocument]]:
         """The elements of a portion, or of a whole file as far as it is whole, and what is stored of them."""
         if task.portion is None:
-            return _with_tail(file), read_source(self._connection, task.source_id)
+            return _with_tail(file), _spelled(read_source(self._connection, task.source_id))
         begin = task.first + task.portion.number
         end = begin + len(task.portion.sizes)
-        return _known(file, task.portion), read_stretch(self._connection, task.source_id, begin, end)
+        if max(task.portion.sizes, default=0) > _ONE_VALUE:
+            stored = _spelled(read_stretch(self._connection, task.source_id, begin, end))
+        else:
+            stored = spelled_stretch(self._connection, task.source_id, begin, end)
+        return _known(file, task.portion), stored
 
     def _files(self, tasks: Sequence[CompareTask]) -> Iterator[ReadBack]:
         """Files of consecutive numbers: reading each by itself would cost tens of thousands of them too much."""
-        everything = read_files(self._connection, tasks[0].source_id, tasks[-1].source_id)
-        sources = groupby(everything, attrgetter("source_id"))
+        everything = spelled_files(self._connection, tasks[0].source_id, tasks[-1].source_id)
+        sources = groupby(everything, attrgetter("stored.source_id"))
         source = None
         for task in tasks:
             with self._reading(task.copy) as file:
@@ -126,37 +137,43 @@ class Comparison:
     @contextmanager
     def _reading(self, copy: str) -> Iterator[BinaryIO]:
         with (
-            sqlite_errors("read sessions back", self._path),
+            staged_errors("read sessions back", self._path),
             os_errors("read", copy),
             open(copy, "rb", buffering=0) as file,
         ):
             yield file
 
-    def _compare(self, task: CompareTask, elements: Iterable[Element], stored: Iterator[StoredDocument]) -> ReadBack:
+    def _compare(self, task: CompareTask, elements: Iterable[Element], stored: Iterator[SpelledDocument]) -> ReadBack:
         digests = bytearray()
         held = _Quarantine(self._connection, task.source_id)
         following = next(stored, None)
         for element in elements:
             place = f"the session at index {element.position}"
-            text = None if following is None else spelled(following)
-            if following is not None and text is not None and self._is_same(task, following, text, element):
+            text = None if following is None else self._same(task, following, element)
+            if text is not None:
                 digests += hashlib.sha256(text).digest()
                 following = next(stored, None)
             elif not self._is_quarantined(task, element, held):
                 return ReadBack(bytes(digests), f"{place} differs" if following else f"{place} is missing")
             self._seen(task.name, len(element.raw))
         if following is not None:
-            return ReadBack(bytes(digests), f"a session too many, at position {following.position}")
+            return ReadBack(bytes(digests), f"a session too many, at position {following.stored.position}")
         return ReadBack(bytes(digests))
 
-    def _is_same(self, task: CompareTask, stored: StoredDocument, text: bytes, element: Element) -> bool:
+    def _same(self, task: CompareTask, found: SpelledDocument, element: Element) -> bytes | None:
+        """The canonical form of a document that is what the element is; None for one that is not."""
+        stored, text = found.stored, found.text
         if stored.position != task.first + element.position:
-            return False
+            return None
         if text == element.raw:
             deep = any(isinstance(value, dict | list) for value in unknown_members(stored.document))
-            return not (deep and nested_deeper(stored.document, MAX_DEPTH))
+            return None if deep and nested_deeper(stored.document, MAX_DEPTH) else text
+        if not found.whole:
+            [again] = _spelled([read_document(self._connection, stored.key) or stored])
+            return self._same(task, again, element)
         parsed = parse_session(_with_value(element))
-        return isinstance(parsed, Reading) and (parsed.canonical or canonical(parsed.value)) == text
+        same = isinstance(parsed, Reading) and (parsed.canonical or canonical(parsed.value)) == text
+        return text if same else None
 
     @staticmethod
     def _is_quarantined(task: CompareTask, element: Element, held: _Quarantine) -> bool:
@@ -170,7 +187,7 @@ class Comparison:
 class _Quarantine:
     """What lies in quarantine of a source, asked for position by position: a file may hold nothing else, a million."""
 
-    def __init__(self, connection: sqlite3.Connection, source_id: int) -> None:
+    def __init__(self, connection: Reader, source_id: int) -> None:
         self._connection = connection
         self._source_id = source_id
         self._rows: Iterator[tuple[int, str | bytes, str]] | None = None
@@ -178,7 +195,7 @@ class _Quarantine:
     def at(self, position: int) -> tuple[str | bytes, str] | None:
         """The raw text and the reason of what stood at a position; None where nothing is."""
         if self._rows is None:
-            self._rows = self._connection.execute(queries.QUARANTINED_FROM, (self._source_id, position))
+            self._rows = iter(self._connection.execute(queries.QUARANTINED_FROM, (self._source_id, position)))
         for found, raw, reason in self._rows:
             if found == position:
                 return raw, reason
@@ -188,6 +205,10 @@ class _Quarantine:
             queries.QUARANTINED_AT, (self._source_id, position)
         ).fetchone()
         return row
+
+
+def _spelled(documents: Iterable[StoredDocument]) -> Iterator[SpelledDocument]:
+    return (SpelledDocument(stored, spelled(stored), whole=True) for stored in documents)
 
 
 def _side_by_side(tasks: Sequence[CompareTask]) -> Iterator[list[CompareTask]]:
@@ -205,7 +226,7 @@ def _side_by_side(tasks: Sequence[CompareTask]) -> Iterator[list[CompareTask]]:
 
 
 def _is_whole(task: CompareTask) -> bool:
-    return task.portion is not None and task.portion.whole
+    return task.portion is not None and task.portion.whole and sum(task.portion.sizes) <= _ONE_VALUE
 
 
 def _known(file: BinaryIO, portion: Portion | None) -> Iterator[Element]:

@@ -247,6 +247,7 @@ class Run:
                 pipeline.load(results, meter)
                 meter.complete()
             with self.stage("index"):
+                saving.read_back()
                 pipeline.finish()
             with self.stage("verify"), durable.syncing_ahead(self.data_dir.staging):
                 meter = Meter(self.listener, "verify", total)

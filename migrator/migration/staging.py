@@ -5,7 +5,6 @@ It has the schema of the real one and is published as a whole, or thrown away as
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
@@ -166,9 +165,3 @@ class Shard:
                 self.connection.execute("COMMIT")
         finally:
             self.connection.close()
-
-
-def open_staged(path: Path) -> sqlite3.Connection:
-    """A staging database that is finished, for reading it back in another process."""
-    with sqlite_errors("open anything", path):
-        return sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None)

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Self
 
 from migrator.database.connection import connect
-from migrator.database.documents import read_source, spelled
+from migrator.database.documents import read_source
+from migrator.database.spelled import spelled
 from migrator.database.spoilt import UNREADABLE, reraise_unless_spoilt
 from migrator.document import SequenceDigest
 from migrator.migration.ledger import LedgerEntry

@@ -13,7 +13,8 @@ from pathlib import Path
 from migrator import durable
 from migrator.data_dir import DataDir
 from migrator.database import queries
-from migrator.database.documents import read_source, spelled
+from migrator.database.documents import read_source
+from migrator.database.spelled import spelled
 from migrator.database.spoilt import UNREADABLE, reraise_unless_spoilt
 from migrator.document import SequenceDigest
 from migrator.errors import MigratorError
