@@ -42,15 +42,16 @@ def read_spelled(stored: Sequence[Any]) -> list[tuple[SpelledDocument, bytes]]:
 
 
 @given(st.lists(documents(), max_size=4))
-def test_what_sqlite_spells_is_the_canonical_form_unless_a_message_has_members_of_its_own(stored: list[Any]) -> None:
+def test_what_sqlite_spells_is_the_canonical_form_or_known_to_be_incomplete(stored: list[Any]) -> None:
+    """JSON functions end a text at NUL, so that an id with it that had to be rescued is not spelled to its end."""
+    known = {"id", "role", "content", "timestamp", "instanceId"}
     for (found, expected), document in zip(read_spelled(stored), stored, strict=True):
+        chat = document["chatHistory"]
         assert expected == canonical(document)
-        known = {"id", "role", "content", "timestamp", "instanceId"}
-        if all(message.keys() <= known for message in document["chatHistory"]):
+        if all(message.keys() <= known and "\0" not in document["id"] + message["id"] for message in chat):
             assert found.text == expected
-        else:
+        elif found.text != expected:
             assert not found.whole
-            assert found.text != expected
 
 
 @given(texts())

@@ -1,4 +1,4 @@
-"""Opening SQLite: the settings that the app and migrator share, and the ones for a database under construction."""
+"""Opening SQLite, with the settings that the app and migrator share."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import os
 import sqlite3
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, Protocol
 
 from migrator import durable
 from migrator.data_dir import BESIDE_DATABASE
@@ -18,14 +19,30 @@ from migrator.private import is_open_to_others, make_private
 MINIMUM_SQLITE = (3, 37, 0)  # STRICT tables
 BUSY_TIMEOUT = 5.0  # seconds, as the app has it
 MEMORY = ":memory:"
-STAGING_CACHE = -32_768  # KiB
-PAGE_SIZE = 16_384  # bytes; sessions are texts: large pages are filled, indexed and read faster than the usual 4 KiB
 
 # File systems on which WAL's shared memory does not work across machines (https://www.sqlite.org/wal.html).
 _NETWORK_FILE_SYSTEMS = frozenset(
     {"nfs", "nfs4", "cifs", "smb3", "smbfs", "smb2", "9p", "afs", "ceph", "glusterfs", "lustre", "fuse.sshfs",
      "fuse.glusterfs", "afpfs", "webdav", "davfs", "fuse.davfs2", "ncpfs", "gpfs", "beegfs"}
 )  # fmt: skip
+
+
+class Rows(Protocol):
+    """What a statement has found, as sqlite3 and APSW give it."""
+
+    def __iter__(self) -> Iterator[Any]: ...
+
+    def fetchone(self) -> Any: ...
+
+    def fetchall(self) -> list[Any]: ...
+
+
+class AnyConnection(Protocol):
+    """What sqlite3's connections and APSW's have in common."""
+
+    def execute(self, statement: str, values: Sequence[Any] = ..., /) -> Rows: ...
+
+    def executemany(self, statement: str, rows: Iterable[Sequence[Any]], /) -> object: ...
 
 
 def connect(
@@ -152,31 +169,6 @@ def connect_untouching(path: Path) -> sqlite3.Connection:
             timeout=BUSY_TIMEOUT,
             check_same_thread=False,
         )
-
-
-def connect_staging(path: Path) -> sqlite3.Connection:
-    """Make and open a database under construction, built for speed: a crash discards it.
-
-    Without a journal nothing can be rolled back; without syncs nothing survives a power cut: whoever publishes it syncs
-    it first. Foreign keys and CHECKs are off: the rows are made so that they hold.
-    """
-    require_sqlite()
-    durable.make_private_folder(path.parent)
-    durable.write_new(path, ())
-    with sqlite_errors("open anything", path):
-        connection = sqlite3.connect(path, isolation_level=None)
-        for setting in (
-            f"page_size = {PAGE_SIZE}",
-            "journal_mode = OFF",
-            "synchronous = OFF",
-            "locking_mode = EXCLUSIVE",
-            "foreign_keys = OFF",
-            "ignore_check_constraints = ON",
-            f"cache_size = {STAGING_CACHE}",
-            "temp_store = FILE",
-        ):
-            connection.execute(f"PRAGMA {setting}")
-    return connection
 
 
 def copy_database(connection: sqlite3.Connection, path: Path, target: Path) -> None:

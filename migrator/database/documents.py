@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from itertools import groupby
 from operator import itemgetter
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 from migrator.database import queries
 from migrator.database.columns import SESSION_COLUMNS
+from migrator.database.connection import AnyConnection
 from migrator.database.rows import (
     INSTANCE_STAND_IN,
     DocumentRows,
@@ -47,23 +48,7 @@ class StoredDocument(NamedTuple):
     plain: bool
 
 
-class Rows(Protocol):
-    """What a statement has found, as sqlite3 and APSW give it."""
-
-    def __iter__(self) -> Iterator[Any]: ...
-
-    def fetchone(self) -> Any: ...
-
-    def fetchall(self) -> list[Any]: ...
-
-
-class Reader(Protocol):
-    """A connection to read from: sqlite3's, or APSW's."""
-
-    def execute(self, statement: str, values: Sequence[Any] = ..., /) -> Rows: ...
-
-
-def read_document(connection: Reader, key: str) -> StoredDocument | None:
+def read_document(connection: AnyConnection, key: str) -> StoredDocument | None:
     """The document whose session row has this primary key, in four statements."""
     row = connection.execute(queries.SESSION_BY_KEY, (key,)).fetchone()
     if row is None:
@@ -74,7 +59,7 @@ def read_document(connection: Reader, key: str) -> StoredDocument | None:
     return _stored(row, runtimes, instances, messages)
 
 
-def read_workspace(connection: Reader, workspace_id: int) -> Iterator[StoredDocument]:
+def read_workspace(connection: AnyConnection, workspace_id: int) -> Iterator[StoredDocument]:
     """Every document of a workspace in file order, one at a time in memory, in four statements for all of them.
 
     Read within a transaction where somebody else may write: the four statements must see one state.
@@ -87,7 +72,7 @@ def read_workspace(connection: Reader, workspace_id: int) -> Iterator[StoredDocu
     )
 
 
-def read_source(connection: Reader, source_id: int) -> Iterator[StoredDocument]:
+def read_source(connection: AnyConnection, source_id: int) -> Iterator[StoredDocument]:
     """The same for every document that came from one source file, in the order of that file."""
     return merged(
         connection.execute(queries.SESSIONS_OF_SOURCE, (source_id,)),
@@ -97,7 +82,7 @@ def read_source(connection: Reader, source_id: int) -> Iterator[StoredDocument]:
     )
 
 
-def read_stretch(connection: Reader, source_id: int, begin: int, end: int) -> Iterator[StoredDocument]:
+def read_stretch(connection: AnyConnection, source_id: int, begin: int, end: int) -> Iterator[StoredDocument]:
     """The same for those from the position ``begin`` to before ``end``."""
     bound = (source_id, begin, end)
     return merged(
@@ -108,7 +93,7 @@ def read_stretch(connection: Reader, source_id: int, begin: int, end: int) -> It
     )
 
 
-def read_chosen(connection: Reader, workspace_id: int, row_ids: Iterable[int]) -> Iterator[StoredDocument]:
+def read_chosen(connection: AnyConnection, workspace_id: int, row_ids: Iterable[int]) -> Iterator[StoredDocument]:
     """The same for the sessions of a workspace whose rows have these ids."""
     bound = (workspace_id, json.dumps(list(row_ids)))
     return merged(
@@ -162,13 +147,13 @@ def keys_of(connection: sqlite3.Connection, workspace_id: int, session_id: str) 
     return [row[0] for row in rows]
 
 
-def find_workspace(connection: sqlite3.Connection, workspace_hash: str) -> tuple[int, str] | None:
+def find_workspace(connection: AnyConnection, workspace_hash: str) -> tuple[int, str] | None:
     """The row id and the path of a workspace."""
     row = connection.execute(queries.WORKSPACE_BY_HASH, (workspace_hash,)).fetchone()
     return (row[0], row[1]) if row else None
 
 
-def ensure_workspace(connection: sqlite3.Connection, workspace_hash: str, path: str | None) -> int:
+def ensure_workspace(connection: AnyConnection, workspace_hash: str, path: str | None) -> int:
     """The row id of a workspace, made if it is new; a path that was unknown so far is filled in.
 
     Two hashes may claim one path (a link and what it points to); the second keeps a placeholder.
@@ -176,12 +161,9 @@ def ensure_workspace(connection: sqlite3.Connection, workspace_hash: str, path: 
     found = find_workspace(connection, workspace_hash)
     if found is None:
         for candidate in (path, placeholder(workspace_hash)):
-            if candidate:
-                try:
-                    cursor = connection.execute(queries.INSERT_WORKSPACE, (candidate, workspace_hash))
-                except sqlite3.IntegrityError:
-                    continue
-                return int(cursor.lastrowid or 0)
+            made = candidate and connection.execute(queries.INSERT_WORKSPACE, (candidate, workspace_hash)).fetchone()
+            if made:
+                return int(made[0])
         raise AssertionError("a placeholder is as unique as the hash in it")
     if path and is_placeholder(found[1]):
         connection.execute(queries.NAME_WORKSPACE, (path, found[0]))
@@ -280,12 +262,12 @@ def find_instance(connection: sqlite3.Connection, key: str, number: int) -> int 
     return int(row[0]) if row else None
 
 
-def insert_message(connection: sqlite3.Connection, row: Row) -> None:
+def insert_message(connection: AnyConnection, row: Row) -> None:
     """Insert one row in the order of MESSAGE_COLUMNS, under another key where its own is taken."""
     connection.execute(queries.INSERT_MESSAGE, with_free_key(connection, row))
 
 
-def with_free_key(connection: sqlite3.Connection, row: Row) -> Row:
+def with_free_key(connection: AnyConnection, row: Row) -> Row:
     """The message row itself if its key is free, else under a key derived from its place."""
     if not connection.execute(queries.MESSAGE_KEY_TAKEN, (row[0],)).fetchone():
         return row

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from migrator._version import __version__
 from migrator.database import queries
+from migrator.database.connection import AnyConnection
 from migrator.errors import SchemaError, sqlite_errors
 from migrator.resources import schemas
 
@@ -236,7 +237,7 @@ def status(connection: sqlite3.Connection, path: Path | str) -> list[StepState]:
     return [StepState(step.name, applied.get(step.name)) for step in steps()]
 
 
-def set_indexes_aside(connection: sqlite3.Connection) -> list[str]:
+def set_indexes_aside(connection: AnyConnection) -> list[str]:
     """Drop every index that enforces nothing, and return the statements that make them again.
 
     Building an index over rows that are there costs a fraction of keeping it up to date row by row.

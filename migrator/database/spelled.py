@@ -10,7 +10,8 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from migrator.database import queries, spelled_queries
-from migrator.database.documents import Reader, StoredDocument, merged
+from migrator.database.connection import AnyConnection
+from migrator.database.documents import StoredDocument, merged
 from migrator.database.rows import Row
 from migrator.document import canonical, canonical_of_plain
 
@@ -34,7 +35,7 @@ def spelled(stored: StoredDocument) -> bytes:
     return canonical_of_plain(stored.document) if stored.plain else canonical(stored.document)
 
 
-def spelled_stretch(connection: Reader, source_id: int, begin: int, end: int) -> Iterator[SpelledDocument]:
+def spelled_stretch(connection: AnyConnection, source_id: int, begin: int, end: int) -> Iterator[SpelledDocument]:
     """What ``documents.read_stretch`` reads, as text."""
     bound = (source_id, begin, end)
     return _spelled(
@@ -44,7 +45,7 @@ def spelled_stretch(connection: Reader, source_id: int, begin: int, end: int) ->
     )
 
 
-def spelled_files(connection: Reader, first: int, last: int) -> Iterator[SpelledDocument]:
+def spelled_files(connection: AnyConnection, first: int, last: int) -> Iterator[SpelledDocument]:
     """What ``documents.read_files`` reads, as text."""
     bound = (first, last)
     return _spelled(

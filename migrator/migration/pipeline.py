@@ -15,7 +15,8 @@ from migrator import as_written
 from migrator.as_written import Extent
 from migrator.database import queries
 from migrator.database.connection import remove_database
-from migrator.errors import MigrationFailed, os_errors, sqlite_errors
+from migrator.database.staged import staged_errors
+from migrator.errors import MigrationFailed, os_errors
 from migrator.migration.jobs import CompareJob, LoadJob, LoadTask, without_collector
 from migrator.migration.load import LoadedPart, LoadedSource, Loader
 from migrator.migration.meter import Meter
@@ -252,7 +253,7 @@ class Pipeline:
 
     def _load_again(self, loaded: LoadedSource) -> ReadBack:
         meter = Meter(ignore_progress, "load", 0)
-        with sqlite_errors("load sessions again", self._staging.path):
+        with staged_errors("load sessions again", self._staging.path):
             self._staging.connection.execute("BEGIN")
             self._staging.drop_source(loaded.source_id)
             loaded.forget()
@@ -270,8 +271,8 @@ class Pipeline:
         """
         counts = [counts for loaded in sources for counts in loaded.counts.values()]
         expected = (sum(count.instances for count in counts), sum(count.messages for count in counts))
-        with sqlite_errors("count the rows", self._staging.path):
-            found = self._staging.connection.execute(queries.CHILD_COUNTS).fetchone()
+        with staged_errors("count the rows", self._staging.path):
+            [found] = self._staging.connection.execute(queries.CHILD_COUNTS)
         if found != expected:
             raise MigrationFailed(
                 f"The new database has {found[0]} instances and {found[1]} messages, the files have {expected[0]} and "

@@ -13,7 +13,8 @@ from typing import BinaryIO, NamedTuple
 
 from migrator import as_written
 from migrator.database import queries
-from migrator.database.documents import Reader, StoredDocument, read_document, read_source, read_stretch
+from migrator.database.connection import AnyConnection
+from migrator.database.documents import StoredDocument, read_document, read_source, read_stretch
 from migrator.database.spelled import SpelledDocument, spelled, spelled_files, spelled_stretch
 from migrator.database.staged import open_staged, staged_errors
 from migrator.document import Reading, SequenceDigest, canonical, unknown_members
@@ -187,7 +188,7 @@ class Comparison:
 class _Quarantine:
     """What lies in quarantine of a source, asked for position by position: a file may hold nothing else, a million."""
 
-    def __init__(self, connection: Reader, source_id: int) -> None:
+    def __init__(self, connection: AnyConnection, source_id: int) -> None:
         self._connection = connection
         self._source_id = source_id
         self._rows: Iterator[tuple[int, str | bytes, str]] | None = None

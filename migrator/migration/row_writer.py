@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
-
-from sqlite_utils import Database
 
 from migrator.database import queries
 from migrator.database.columns import (
@@ -20,11 +17,10 @@ from migrator.database.columns import (
 )
 from migrator.database.documents import insert_message
 from migrator.database.rows import DocumentRows, PlainMessages, Row, plain_message_rows, rekey_document
-from migrator.errors import sqlite_errors
+from migrator.database.staged import StagedConnection, staged_errors
 
 BATCH_BYTES = 4 << 20
 _OVERHEAD = 1 << 10  # bytes that a document takes in memory however short it is
-_VARIABLES = 999  # SQLite's oldest limit, which sqlite-utils keeps to
 _AT_ONCE = (32, 8, 2, 1)  # rows in one INSERT; 32 instances have 576 variables
 
 
@@ -50,10 +46,9 @@ class RowWriter:
     :param path: of the database, for messages
     """
 
-    def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
+    def __init__(self, connection: StagedConnection, path: Path) -> None:
         self._connection = connection
         self._path = path
-        self._database = Database(connection, recursive_triggers=False, execute_plugins=False)
         self._earlier = _Batch()  # of the sources that are whole
         self._current = _Batch()  # of the source at work
         self._mark: tuple[int, ...] | None = None  # where the source at work begins, if rows of it are written
@@ -70,7 +65,7 @@ class RowWriter:
         """Take back everything of the source at work."""
         self._current = _Batch()
         if self._mark is not None:
-            with sqlite_errors("take back a file", self._path):
+            with staged_errors("take back a file", self._path):
                 for statement, rowid in zip(queries.FORGET_AFTER, self._mark, strict=True):
                     self._connection.execute(statement, (rowid,))
 
@@ -90,7 +85,7 @@ class RowWriter:
 
     def flush(self) -> None:
         """Write what waits."""
-        with sqlite_errors("load sessions", self._path):
+        with staged_errors("load sessions", self._path):
             if self._mark is None:
                 self._write(self._earlier)
                 self._earlier = _Batch()
@@ -106,15 +101,15 @@ class RowWriter:
     def _write(self, batch: _Batch) -> None:
         documents = self._with_free_keys(batch.documents)
         rows = [document.rows for document in documents]
-        self._insert_few("sessions", SESSION_COLUMNS, [row.session for row in rows])
-        self._insert_few("session_runtime_mix", RUNTIME_COLUMNS, chain.from_iterable(row.runtimes for row in rows))
-        self._insert_instances(list(chain.from_iterable(row.instances for row in rows)))
+        self._insert("sessions", SESSION_COLUMNS, [row.session for row in rows])
+        self._insert("session_runtime_mix", RUNTIME_COLUMNS, [*chain.from_iterable(row.runtimes for row in rows)])
+        self._insert("instances", INSTANCE_COLUMNS, [*chain.from_iterable(row.instances for row in rows)])
         for document in documents:
             if document.messages is not None:
                 self._insert_plain_messages(document.rows.session[0], document.messages)
             else:
                 self._insert_messages(document.rows.messages)
-        self._insert_few("quarantine", QUARANTINE_COLUMNS, batch.quarantined)
+        self._insert("quarantine", QUARANTINE_COLUMNS, batch.quarantined)
 
     def _with_free_keys(self, documents: Iterable[_Waiting]) -> list[_Waiting]:
         """The documents in order, those whose key an earlier one has under their spare key."""
@@ -135,15 +130,9 @@ class RowWriter:
     def _is_taken(self, key: str, taken: set[str]) -> bool:
         return key in taken or self._connection.execute(queries.SESSION_KEY_TAKEN, (key,)).fetchone() is not None
 
-    def _insert_few(self, table: str, columns: Sequence[str], rows: Iterable[Row]) -> None:
-        self._database.table(table).insert_all(chain([columns], rows), batch_size=_VARIABLES // len(columns))
-
-    # insert_all looks at every value for something to convert. Over a hundred thousand instances and a million messages
-    # that look costs more than SQLite's own work.
-
-    def _insert_instances(self, rows: Sequence[Row]) -> None:
+    def _insert(self, table: str, columns: tuple[str, ...], rows: Sequence[Row]) -> None:
         for start, count in _portions(len(rows)):
-            statement = queries.insert_many("instances", INSTANCE_COLUMNS, count)
+            statement = queries.insert_many(table, columns, count)
             self._connection.execute(statement, [*chain.from_iterable(rows[start : start + count])])
 
     # Chat ids collide now and then: what is inserted is inserted as if they did not, then what SQLite ignored under
@@ -153,7 +142,8 @@ class RowWriter:
         for start, count in _portions(len(rows)):
             portion = rows[start : start + count]
             statement = queries.insert_messages_or_ignore(count)
-            inserted = self._connection.execute(statement, [*chain.from_iterable(portion)]).rowcount
+            self._connection.execute(statement, [*chain.from_iterable(portion)])
+            inserted = self._connection.changes()
             if inserted < count:
                 self._insert_ignored(portion, inserted)
 
@@ -170,7 +160,8 @@ class RowWriter:
         for start, count in _portions(end - first):
             position = first + start
             values = messages.between(position, position + count)
-            inserted = self._connection.execute(queries.insert_plain_messages(count), [key, position, *values]).rowcount
+            self._connection.execute(queries.insert_plain_messages(count), [key, position, *values])
+            inserted = self._connection.changes()
             if inserted < count:
                 self._insert_ignored(plain_message_rows(key, messages, position, position + count), inserted)
 
@@ -185,7 +176,8 @@ class RowWriter:
                 insert_message(self._connection, row)
 
     def _last_rowids(self) -> tuple[int, ...]:
-        row: tuple[int, ...] = self._connection.execute(queries.LAST_ROWIDS).fetchone()
+        row: tuple[int, ...]
+        [row] = self._connection.execute(queries.LAST_ROWIDS)
         return row
 
 

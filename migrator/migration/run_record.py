@@ -7,7 +7,6 @@ Of all that is found, each session is migrated, merged, quarantined or failed: t
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from migrator._version import __version__
 from migrator.database import queries
+from migrator.database.connection import AnyConnection
 from migrator.migration.stopwatch import Stopwatch
 from migrator.workspace import hash_of_text, placeholder
 
@@ -93,7 +93,7 @@ def untold(loaded: LoadedSource, source_id: int, shares: Sequence[Share]) -> lis
     return [(source_id, *share) for share in shares]
 
 
-def record_run(connection: sqlite3.Connection, facts: RunFacts, found: Sequence[tuple[LoadedSource, Share]]) -> None:
+def record_run(connection: AnyConnection, facts: RunFacts, found: Sequence[tuple[LoadedSource, Share]]) -> None:
     """Write the run's own row: the last thing before its transaction commits.
 
     :param found: every share of every source that the run took up

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any, Self
 
 from migrator.database import queries, schema
 from migrator.database.columns import LEDGER_COLUMNS
-from migrator.database.connection import STAGING_CACHE, connect_staging, remove_database
+from migrator.database.connection import remove_database
 from migrator.database.documents import ensure_workspace, insert_message
 from migrator.database.rows import derived_key, rekey_session
-from migrator.errors import sqlite_errors
+from migrator.database.staged import CACHE, as_uri, create_staged, staged_errors
 from migrator.migration.row_writer import RowWriter
 from migrator.migration.run_record import RunFacts, record_run, shares_of, untold
 from migrator.workspace import is_placeholder
@@ -36,9 +36,8 @@ class Staging:
     def __init__(self, path: Path) -> None:
         remove_database(path)
         self.path = path
-        self.connection = connect_staging(path)
-        schema.apply(self.connection, path)
-        with sqlite_errors("prepare the load", path):
+        self.connection = create_staged(path, tables=True)
+        with staged_errors("prepare the load", path):
             self._indexes = schema.set_indexes_aside(self.connection)
             self.connection.execute("BEGIN")
         self.rows = RowWriter(self.connection, path)
@@ -67,17 +66,18 @@ class Staging:
         """
         self.rows.flush()
         connection = self.connection
-        with sqlite_errors("take over a part of", self.path):
+        with staged_errors("take over a part of", self.path):
             connection.execute("COMMIT")
-            connection.execute(queries.ATTACH_SHARD, (str(shard),))
+            connection.execute(queries.ATTACH_SHARD, (as_uri(shard),))
             connection.execute("BEGIN")
             self._free_session_keys()
             for statement in queries.TAKE_OVER_PLACED:
                 connection.execute(statement, (continued, behind))
             for statement in queries.TAKE_OVER:
                 connection.execute(statement)
-            count = connection.execute(queries.SHARD_MESSAGE_COUNT).fetchone()[0]
-            if connection.execute(queries.TAKE_OVER_MESSAGES).rowcount < count:
+            [(count,)] = connection.execute(queries.SHARD_MESSAGE_COUNT)
+            connection.execute(queries.TAKE_OVER_MESSAGES)
+            if connection.changes() < count:
                 for row in connection.execute(queries.SHARD_TAKEN_MESSAGES).fetchall():
                     insert_message(connection, row)
             connection.execute("COMMIT")
@@ -87,7 +87,8 @@ class Staging:
     def _free_session_keys(self) -> None:
         """Give sessions of the shard whose key is taken here another one."""
         names = {number: name for name, (number, _) in self._workspaces.items()}
-        for row in self.connection.execute(queries.SHARD_TAKEN_SESSIONS).fetchall():
+        taken: list[Any] = self.connection.execute(queries.SHARD_TAKEN_SESSIONS).fetchall()
+        for row in taken:
             key, workspace_id, position = row[0], row[1], row[16]
             free = derived_key(key, names[workspace_id], position)
             while self.connection.execute(queries.SHARD_KEY_TAKEN, (free,)).fetchone():
@@ -99,14 +100,14 @@ class Staging:
     def drop_source(self, source_id: int) -> None:
         """Take back everything of a source, wherever it is."""
         self.rows.flush()
-        with sqlite_errors("take back a file", self.path):
+        with staged_errors("take back a file", self.path):
             for statement in queries.DROP_SOURCE:
                 self.connection.execute(statement, (source_id,))
 
     def finish(self) -> None:
         """Write the rest, build the indexes, gather the statistics that the query planner wants."""
         self.rows.flush()
-        with sqlite_errors("build the indexes", self.path):
+        with staged_errors("build the indexes", self.path):
             for workspace_hash, (number, path) in self._workspaces.items():
                 if ensure_workspace(self.connection, workspace_hash, path) != number:
                     raise AssertionError("workspaces are numbered in the order of their appearance")
@@ -116,7 +117,7 @@ class Staging:
             for statement in self._indexes:
                 self.connection.execute(statement)
             self.connection.execute("COMMIT")
-            self.connection.execute(f"PRAGMA cache_size = {STAGING_CACHE}")
+            self.connection.execute(f"PRAGMA cache_size = {CACHE}")
             self.connection.execute("PRAGMA analysis_limit = 1000")
             self.connection.execute("ANALYZE")
             self.connection.execute("PRAGMA locking_mode = NORMAL")
@@ -131,7 +132,7 @@ class Staging:
         found = [(loaded, shares_of(loaded)) for loaded in results]
         shares = [row for loaded, each in found for row in untold(loaded, loaded.source_id, each)]
         rows = [[number, *map(entry.get, LEDGER_COLUMNS)] for number, entry in enumerate(entries.values(), 1)]
-        with sqlite_errors("write the ledger", self.path):
+        with staged_errors("write the ledger", self.path):
             self.connection.execute("BEGIN")
             self.connection.executemany(queries.RECORD_STAGED_SOURCE, rows)
             self.connection.executemany(queries.RECORD_SHARE, shares)
@@ -149,8 +150,8 @@ class Shard:
     def __init__(self, path: Path) -> None:
         remove_database(path)
         self.path = path
-        self.connection = connect_staging(path)
-        with sqlite_errors("prepare the load", path):
+        self.connection = create_staged(path, tables=False)
+        with staged_errors("prepare the load", path):
             with closing(schema.fresh()) as model:
                 for table in _SHARED_TABLES:
                     self.connection.execute(model.execute(queries.TABLE_SQL, (table,)).fetchone()[0])
@@ -161,7 +162,7 @@ class Shard:
         """Write the rest and close the file."""
         try:
             self.rows.flush()
-            with sqlite_errors("load sessions", self.path):
+            with staged_errors("load sessions", self.path):
                 self.connection.execute("COMMIT")
         finally:
             self.connection.close()

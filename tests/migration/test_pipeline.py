@@ -366,3 +366,15 @@ def test_instances_whose_numbers_repeat_and_messages_that_are_empty_go_the_same_
         for number in range(40)
     ]
     both({A: app_json(odd), B: app_json(odd)}, tmp_path)
+
+
+def test_a_folder_whose_name_is_not_text_is_worked_on_by_two_processes(tmp_path: Path) -> None:
+    scene = Scene(Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9 #1?")))
+    try:
+        for workspace in (A, B, C):
+            scene.write(workspace, [chat(f"{workspace}-{number}") for number in range(9)])
+    except OSError:
+        pytest.skip("this file system takes only text for names")
+    with by_two_processes():
+        assert run_migration(resolve_data_dir(scene.root)).totals.sessions == 27
+    assert len(scene.documents(hash_of(C))) == 9

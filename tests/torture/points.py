@@ -23,6 +23,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, Self
 
+import apsw
+
 PACKAGE = str(Path(__file__).resolve().parent.parent.parent / "migrator") + os.sep
 
 # What changes a file: name, and which of the arguments is its path (or descriptor).
@@ -97,6 +99,7 @@ class Watch:
         self._inside = threading.local()
         self._really = {name: getattr(os, name) for name in CHANGING}
         self._open, self._fdopen, self._opener, self._connect = os.open, os.fdopen, builtins.open, sqlite3.connect
+        self._connect_staged = apsw.Connection
         self._log = self._open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
 
     def install(self) -> None:
@@ -107,6 +110,7 @@ class Watch:
         os.fdopen = self._file_of_descriptor  # type: ignore[assignment]
         builtins.open = self._file  # type: ignore[assignment]
         sqlite3.connect = self._database
+        apsw.Connection = self._staged  # type: ignore[assignment, misc]
         sys.addaudithook(self._audit)
 
     def step(self, what: str, target: str, do: Call) -> Any:
@@ -208,6 +212,19 @@ class Watch:
 
         return self._connect(database, *arguments, factory=Connection, **options)
 
+    def _staged(self, database: str, *arguments: Any, **options: Any) -> apsw.Connection:
+        path, _, options_of_it = database.removeprefix("file://").partition("?")
+        target = None if "immutable=1" in options_of_it else self.kind(path)
+        if target is None:
+            return self._connect_staged(database, *arguments, **options)
+        watch, place = self, target
+
+        class Connection(WatchedStaged):
+            def step(self, what: str, do: Call) -> Any:
+                return watch.step(what, place, do)
+
+        return Connection(database, *arguments, **options)
+
     def _audit(self, event: str, arguments: tuple[Any, ...]) -> None:
         """Whatever changes a file and did not go by here is noted too: a test wants none of it."""
         if getattr(self._inside, "now", False) or event not in _AUDITED:
@@ -259,7 +276,7 @@ def _asked_by(frame: FrameType | None) -> str:
         if file.startswith(PACKAGE):
             module = file[len(PACKAGE) :].removesuffix(".py").replace(os.sep, ".")
             caller = f"{module}.{frame.f_code.co_qualname if sys.version_info >= (3, 11) else frame.f_code.co_name}"
-            if not callers or not module.startswith(("durable", "database.connection")):
+            if not callers or not module.startswith(("durable", "database.connection", "database.staged")):
                 callers.append(caller)
         frame = frame.f_back
     return " < ".join(callers)
@@ -350,6 +367,29 @@ class WatchedCursor(sqlite3.Cursor):
         words = changes(sql)
         cursor: sqlite3.Cursor = do() if words is None else self.connection.step(words, do)
         return cursor
+
+
+class WatchedStaged(apsw.Connection):
+    """A connection of APSW, to a database under construction, whose changes are steps."""
+
+    def step(self, what: str, do: Call) -> Any:
+        raise NotImplementedError
+
+    def execute(self, sql: str, *arguments: Any) -> Any:  # type: ignore[override]
+        return self._statement(sql, lambda: super(WatchedStaged, self).execute(sql, *arguments))
+
+    def executemany(self, sql: str, *arguments: Any) -> Any:  # type: ignore[override]
+        return self._statement(sql, lambda: super(WatchedStaged, self).executemany(sql, *arguments))
+
+    def close(self, *arguments: Any) -> None:
+        self.step("close", lambda: super(WatchedStaged, self).close(*arguments))
+
+    def _statement(self, sql: str, do: Callable[[], Any]) -> Any:
+        words = changes(sql)
+        try:
+            return do() if words is None else self.step(words, do)
+        except sqlite3.Error as error:  # one that was asked for
+            raise apsw.exception_for(error.sqlite_errorcode) from error
 
 
 def sqlite_error(name: str) -> sqlite3.Error:
