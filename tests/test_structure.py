@@ -27,6 +27,7 @@ LAYERS = [
         "migrator.backup_folder",
         "migrator.contents",
         "migrator.durable",
+        "migrator.new_files",
         "migrator.processes",
         "migrator.private",
         "migrator.resources",
@@ -161,6 +162,7 @@ CHANGES_ELSEWHERE = {
     "migrator.private": {"chmod"},  # takes rights away
     "migrator.migration.rehearsal": {"os.chmod", "tempfile.mkdtemp", "shutil.rmtree"},  # what a dry run throws away
     "migrator.migration.lock": {"filelock.FileLock"},  # an empty file
+    "migrator.new_files": {"filelock.FileLock"},  # the same
     "migrator.storage.json_files": {"filelock.FileLock"},
     "migrator.storage.turns": {"filelock.FileLock"},
     "migrator.migration.second_process": {"os.fdopen"},  # pipes

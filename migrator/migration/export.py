@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from migrator.database.state import read_state
 from migrator.document import app_format
 from migrator.errors import StorageIOError, WorkspaceNotFound, sqlite_errors
 from migrator.migration.places import workspace_file_name
+from migrator.new_files import NewFiles, new_files
 from migrator.workspace import workspace_hash
 
 
@@ -68,18 +68,21 @@ def export(data_dir: DataDir, target: Path, workspaces: Sequence[str | os.PathLi
             read_state(connection, data_dir.database)
             connection.execute("BEGIN")  # all files show one state
             chosen = _chosen(connection, workspaces)
-            files = [target / workspace_file_name(row[1]) for row in chosen]
-            taken = [file for file in files if file.exists()]
-            if taken:
-                raise StorageIOError(
-                    f"{taken[0]} exists already; an export overwrites nothing.", hint="Name an empty folder with --to."
-                )
+            names = [workspace_file_name(row[1]) for row in chosen]
             durable.make_private_folder(target)
-            written = [_write(connection, target, *row) for row in chosen]
-            durable.sync_folder(target)
+            with new_files(target, "export", export_is_there) as files:
+                files.require_free(*names)
+                written = [_write(connection, files, *row) for row in chosen]
     finally:
         connection.close()
     return ExportReport(tuple(written), os.fspath(target))
+
+
+def export_is_there(path: Path) -> StorageIOError:
+    """What to tell where an export would take the place of a file."""
+    return StorageIOError(
+        f"{path} exists already; an export overwrites nothing.", hint="Name an empty folder with --to."
+    )
 
 
 def _chosen(connection: sqlite3.Connection, workspaces: Sequence[str | os.PathLike[str]]) -> list[tuple[int, str, str]]:
@@ -99,10 +102,9 @@ def _chosen(connection: sqlite3.Connection, workspaces: Sequence[str | os.PathLi
 
 
 def _write(
-    connection: sqlite3.Connection, target: Path, workspace_id: int, file_hash: str, path: str
+    connection: sqlite3.Connection, files: NewFiles, workspace_id: int, file_hash: str, path: str
 ) -> ExportedWorkspace:
-    file = target / workspace_file_name(file_hash)
-    digest, count = hashlib.sha256(), 0
+    name, count = workspace_file_name(file_hash), 0
 
     def documents() -> Iterator[Any]:
         nonlocal count
@@ -110,13 +112,6 @@ def _write(
             count += 1
             yield stored.document
 
-    durable.replace(file, hashed(app_format(documents()), digest))
+    sha256 = files.add(name, app_format(documents()))
     held = connection.execute(queries.QUARANTINE_COUNT_OF_WORKSPACE, (file_hash,)).fetchone()[0]
-    return ExportedWorkspace(file_hash, path, "export", os.fspath(file), count, held, digest.hexdigest())
-
-
-def hashed(chunks: Iterable[bytes], digest: Any) -> Iterator[bytes]:
-    """The same chunks, each added to the digest as it passes."""
-    for chunk in chunks:
-        digest.update(chunk)
-        yield chunk
+    return ExportedWorkspace(file_hash, path, "export", os.fspath(files.folder / name), count, held, sha256)

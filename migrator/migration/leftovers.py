@@ -17,6 +17,11 @@ SCRATCH = ".rollback-"  # where files are prepared that are to take their places
 _OLD = 3600
 
 
+def scratch_folder(data_dir: DataDir) -> Path:
+    """Where this process prepares files that are to take their places; a dead one's goes with the next lock."""
+    return data_dir.output / f"{SCRATCH}{os.getpid()}"
+
+
 def leftovers(data_dir: DataDir) -> list[Path]:
     """What killed runs left; ours alone, and dead only while nobody holds the lock.
 

@@ -27,6 +27,8 @@ from migrator.document import app_element
 from migrator.errors import Problem, QuarantineError, sqlite_errors
 from migrator.exact_json import Unreadable, read_exactly
 from migrator.migration.conflict import ConflictPlace, version_in_sqlite
+from migrator.migration.export import export_is_there
+from migrator.new_files import NewFiles, new_files
 
 
 @dataclass(frozen=True)
@@ -156,29 +158,29 @@ def take_out(data_dir: DataDir, target: Path) -> TakenOutReport:
 
     :raises StorageIOError: a file of that name exists, or can't be written
     """
+    written = []
     with _reading(data_dir) as connection:
         durable.make_private_folder(target)
-        written = []
-        if connection is not None:
-            written = [_take_out(_shown(connection, data_dir, item), target) for item in items_of(connection)]
-        durable.sync_folder(target)
+        with new_files(target, "quarantine", export_is_there) as files:
+            if connection is not None:
+                written = [_take_out(_shown(connection, data_dir, item), files) for item in items_of(connection)]
     return TakenOutReport(os.fspath(target), tuple(written))
 
 
-def _take_out(shown: ShownItem, target: Path) -> TakenOut:
+def _take_out(shown: ShownItem, files: NewFiles) -> TakenOut:
     number = shown.item.id
 
     def write(name: str, content: bytes | None) -> str | None:
         if content is None:
             return None
-        durable.write_new(target / name, [content])
-        return os.fspath(target / name)
+        files.add(name, [content])
+        return os.fspath(files.folder / name)
 
     file = f"{number}.{'json' if _is_json(shown.raw) else 'txt'}"
     write(file, shown.raw)
     return TakenOut(
         number,
-        os.fspath(target / file),
+        os.fspath(files.folder / file),
         write(f"{number}.base.json", shown.base),
         write(f"{number}.sqlite.json", shown.stored),
     )

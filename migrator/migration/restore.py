@@ -13,8 +13,9 @@ from migrator.data_dir import DataDir
 from migrator.database.state import State, state_of
 from migrator.errors import BackupError, ConnectionFailed, MigratorError
 from migrator.migration.backups import Kind, ListedFile, find_backup, read_manifest, verify_backup
+from migrator.migration.leftovers import scratch_folder
 from migrator.migration.lock import exclusive
-from migrator.migration.restore_database import FLAG_HINT, DatabaseRestore, RestoredCopy, aside_mark
+from migrator.migration.restore_database import FLAG_HINT, DatabaseRestore, RestoredCopy, keep_aside
 from migrator.storage.flag import require_truth
 from migrator.workspace import hashes_of
 
@@ -91,7 +92,7 @@ def _restore_files(
     if newer and not overwrite:
         more = f" and {len(newer) - 1} more" if len(newer) > 1 else ""
         raise BackupError(f"{newer[0]}{more} differs from the backup: it holds newer work.", hint=FLAG_HINT)
-    return _put_back(folder, planned, overwrite=overwrite)
+    return _put_back(data_dir, folder, planned, overwrite=overwrite)
 
 
 def _authority(data_dir: DataDir) -> State:
@@ -138,20 +139,23 @@ def _target(data_dir: DataDir, listed: ListedFile) -> Path:
     )
 
 
-def _put_back(folder: Path, planned: list[_Planned], *, overwrite: bool) -> list[RestoredCopy]:
-    """Write every file beside its place first, which is what may fail; then each takes its place by a rename.
+def _put_back(data_dir: DataDir, folder: Path, planned: list[_Planned], *, overwrite: bool) -> list[RestoredCopy]:
+    """Write every file elsewhere first, which is what may fail; then each takes its place by a rename.
 
     :raises BackupError: the app has changed a file since it was looked at
     :raises MigratorError: something else failed; says which files are in their places already
     """
-    beside: dict[Path, Path] = {}
+    scratch = scratch_folder(data_dir)
+    prepared: dict[Path, Path] = {}
     done: list[RestoredCopy] = []
     try:
+        durable.make_private_folder(scratch)
         for target, listed in ((plan.target, plan.listed) for plan in planned if not plan.same):
             durable.make_private_folder(target.parent)
-            chunks = durable.proven_chunks(folder / listed.file, listed.sha256)
-            beside[target] = durable.write_beside(target, chunks)
-        done.extend(_take_place(plan, beside.get(plan.target), overwrite=overwrite) for plan in planned)
+            written = scratch / str(len(prepared))
+            durable.write_new(written, durable.proven_chunks(folder / listed.file, listed.sha256))
+            prepared[target] = written
+        done.extend(_take_place(plan, prepared.get(plan.target), overwrite=overwrite) for plan in planned)
     except MigratorError as error:
         placed = [file.file for file in done if file.status == "restored"]
         if not placed:
@@ -159,8 +163,7 @@ def _put_back(folder: Path, planned: list[_Planned], *, overwrite: bool) -> list
         hint = f"These are restored already: {', '.join(placed)}. Restore again to go on with the others."
         raise BackupError(str(error), hint=hint) from error
     finally:
-        for prepared in beside.values():
-            durable.remove(prepared)
+        durable.remove_folder(scratch)
     return done
 
 
@@ -171,7 +174,7 @@ def _take_place(plan: _Planned, prepared: Path | None, *, overwrite: bool) -> Re
         raise BackupError(f"{target} was written by another program just now.", hint="Close it and restore again.")
     if prepared is None:
         return RestoredCopy(os.fspath(target), "unchanged")
-    kept = durable.keep_beside(target, aside_mark()) if differs else None
+    kept = keep_aside(target) if differs else None
     durable.move_over(prepared, target)
     return RestoredCopy(os.fspath(target), "restored", None if kept is None else os.fspath(kept))
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import glob
 import os
 import sqlite3
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,12 +15,13 @@ from pathlib import Path
 from migrator import durable
 from migrator.data_dir import DataDir
 from migrator.database.connection import BUSY_TIMEOUT, connect, remove_database
-from migrator.database.state import NO_DATABASE, State, read_state, state_of
+from migrator.database.state import NO_DATABASE, Authority, State, read_state, state_of
 from migrator.database.upgrade import back_up_database
 from migrator.errors import BackupError, ConnectionFailed, sqlite_errors
 from migrator.migration.backups import ListedFile
 from migrator.storage.flag import lost_truth, read_flag, require_no_other_truth, write_flag
 
+_ASIDE = "before-restore"  # what the name of a file that is kept beside says of it
 FLAG_HINT = "--overwrite-newer-work puts the backup in its place all the same, and keeps what is there beside."
 
 
@@ -35,9 +38,12 @@ class RestoredCopy:
     kept_beside: str | None = None
 
 
-def aside_mark() -> str:
-    """What the name of a file that is kept beside says of it."""
-    return f"before-restore-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
+def keep_aside(path: Path) -> Path:
+    """Keep a file beside its place; returns its name there, which may be that which a restore that was killed gave."""
+    for kept in sorted(path.parent.glob(f"{glob.escape(path.name)}.{_ASIDE}-*")):
+        if kept.is_file() and durable.sha256_of(kept) == durable.sha256_of(path):
+            return kept
+    return durable.keep_beside(path, f"{_ASIDE}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}")
 
 
 class DatabaseRestore:
@@ -65,6 +71,7 @@ class DatabaseRestore:
         becomes = self.state()
         self.require_not_newer()
         if path.exists() and self.is_same():
+            self.let_the_flag_say(becomes.authority)
             return RestoredCopy(os.fspath(path), "unchanged")
         self.require_consent(becomes)
         kept = None
@@ -72,9 +79,14 @@ class DatabaseRestore:
             kept = self.take_place()
         else:
             self.put_new()
-        if becomes.authority == "json" or read_flag(self.data_dir.flag) != "hybrid":
-            write_flag(self.data_dir, becomes.authority)
+        self.let_the_flag_say(becomes.authority)
         return RestoredCopy(os.fspath(path), "restored", None if kept is None else os.fspath(kept))
+
+    def let_the_flag_say(self, authority: Authority) -> None:
+        """Also where the database is in place: a restore may have been killed between the two."""
+        flag = read_flag(self.data_dir.flag)
+        if flag != authority and (authority == "json" or flag != "hybrid"):
+            write_flag(self.data_dir, authority)
 
     def require_its_own(self) -> None:
         """
@@ -138,7 +150,7 @@ class DatabaseRestore:
         try:
             connection = connect(path)
             try:
-                kept = back_up_database(connection, path, self.data_dir.backups, "before-restore")
+                kept = back_up_database(connection, path, self.data_dir.backups, _ASIDE)
                 self.overwrite_through(connection)
                 return kept
             finally:
@@ -174,47 +186,47 @@ class DatabaseRestore:
     def put_instead(self) -> Path:
         """Where what is there is no database any more, it moves aside with all that belongs to it."""
         path = self.data_dir.database
-        self.stage()
-        kept = durable.keep_beside(path, aside_mark())
-        for suffix in ("-wal", "-journal"):
-            beside = path.with_name(path.name + suffix)
-            if beside.exists():
-                durable.keep_beside_as(beside, kept.with_name(kept.name + suffix), "kept")
-        remove_database(path)
-        self.publish()
+        with self.staged():
+            kept = keep_aside(path)
+            for suffix in ("-wal", "-journal"):
+                beside = path.with_name(path.name + suffix)
+                if beside.exists():
+                    durable.keep_beside_as(beside, kept.with_name(kept.name + suffix), "kept")
+            remove_database(path)
+            self.publish()
         return kept
 
     def put_new(self) -> None:
         """Where there is no database at all."""
         path = self.data_dir.database
         durable.make_private_folder(path.parent)
-        self.stage()
-        log = path.with_name(path.name + "-wal")
-        if log.exists():  # SQLite would replay the log of a database that is gone into this one
-            durable.keep_beside(log, aside_mark())
-        remove_database(path)
-        self.publish()
+        with self.staged():
+            log = path.with_name(path.name + "-wal")
+            if log.exists():  # SQLite would replay the log of a database that is gone into this one
+                keep_aside(log)
+            remove_database(path)
+            self.publish()
 
-    def stage(self) -> None:
-        """
+    @contextmanager
+    def staged(self) -> Iterator[None]:
+        """A second copy, beside the place that it is to take; it does not outlast the block.
+
         :raises BackupError: the copy changed since it was checked
         """
         remove_database(self.data_dir.staging)
-        if durable.copy_new(self.copy, self.data_dir.staging)[1] != self.listed.sha256:
+        try:
+            if durable.copy_new(self.copy, self.data_dir.staging)[1] != self.listed.sha256:
+                raise BackupError(f"{self.copy} changed while it was read.", hint="The disk may be failing.")
+            yield
+        finally:
             remove_database(self.data_dir.staging)
-            raise BackupError(f"{self.copy} changed while it was read.", hint="The disk may be failing.")
 
     def publish(self) -> None:
         """
         :raises BackupError: another program made a database meanwhile
         """
-        try:
-            if not durable.publish_new(self.data_dir.staging, self.data_dir.database):
-                raise BackupError(
-                    f"{self.data_dir.database} was made by another program meanwhile.", hint="Restore again."
-                )
-        finally:
-            remove_database(self.data_dir.staging)
+        if not durable.publish_new(self.data_dir.staging, self.data_dir.database):
+            raise BackupError(f"{self.data_dir.database} was made by another program meanwhile.", hint="Restore again.")
 
 
 def _page_size(connection: sqlite3.Connection) -> int:

@@ -17,7 +17,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from migrator import durable
 from migrator._version import __version__
 from migrator.data_dir import BESIDE_DATABASE, DATA_DIR_VARIABLE, DATABASE_VARIABLE, DataDir
 from migrator.database import queries, schema
@@ -35,6 +34,7 @@ from migrator.migration.redact import COMMANDS, Redaction, cause_of, place_of
 from migrator.migration.status import status_of
 from migrator.migration.surroundings import strangers, too_open
 from migrator.migration.survey import survey
+from migrator.new_files import write_new_file
 from migrator.storage.flag import read_flag
 from migrator.storage.switch import BACKEND_VARIABLE
 
@@ -53,10 +53,12 @@ def write_support_report(data_dir: DataDir, examined: DoctorReport, target: Path
 
     :raises StorageIOError: the file exists, or can't be written
     """
-    if os.path.lexists(target):
-        raise StorageIOError(f"{target} exists already; a report overwrites nothing.", hint="Name a new file.")
-    durable.write_new(target, [pretty(support_report(data_dir, examined)).encode(), b"\n"])
-    durable.sync_folder(Path(os.path.abspath(target)).parent)
+    content = pretty(support_report(data_dir, examined)).encode()
+    write_new_file(target, [content, b"\n"], _is_there)
+
+
+def _is_there(path: Path) -> StorageIOError:
+    return StorageIOError(f"{path} exists already; a report overwrites nothing.", hint="Name a new file.")
 
 
 def support_report(data_dir: DataDir, examined: DoctorReport) -> Facts:

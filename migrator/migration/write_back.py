@@ -21,7 +21,7 @@ from migrator.database.spoilt import SpoiltSession, orphaned_rows
 from migrator.document import array_of
 from migrator.errors import MigratorError, RollbackFailed
 from migrator.migration.ledger import LedgerEntry, read_ledger
-from migrator.migration.leftovers import SCRATCH
+from migrator.migration.leftovers import scratch_folder
 from migrator.migration.places import place_of_source, workspace_file_name
 from migrator.migration.report import Listener, Progress
 from migrator.migration.restored_file import Aside, PreparedFile, RestoredFile, put_in_place, require_free
@@ -67,7 +67,7 @@ class WriteBack:
         self.written: list[tuple[str, bytes]] = []
         self._spoilt = 0
         self._quarantined = 0
-        self.scratch = data_dir.output / f"{SCRATCH}{os.getpid()}"
+        self.scratch = scratch_folder(data_dir)
         self._numbers = count()
 
     def run(self) -> list[RestoredFile]:

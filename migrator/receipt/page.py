@@ -6,14 +6,13 @@ and Jinja escapes the rest. The page's own policy forbids scripts and connection
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from migrator import durable
 from migrator.errors import StorageIOError
 from migrator.extras import require_extra
+from migrator.new_files import write_new_file
 from migrator.plain_text import duration, plain, size
 from migrator.receipt.facts import Receipt
 
@@ -30,10 +29,11 @@ def write_page(receipt: Receipt, target: Path, located: Callable[[str], str] = s
     :raises StorageIOError: the file exists, or can't be written
     """
     content = page_of(receipt, located)
-    if os.path.lexists(target):
-        raise StorageIOError(f"{target} exists already; a receipt overwrites nothing.", hint="Name a new file.")
-    durable.write_new(target, [content.encode()])
-    durable.sync_folder(Path(os.path.abspath(target)).parent)
+    write_new_file(target, [content.encode()], _is_there)
+
+
+def _is_there(path: Path) -> StorageIOError:
+    return StorageIOError(f"{path} exists already; a receipt overwrites nothing.", hint="Name a new file.")
 
 
 def page_of(receipt: Receipt, located: Callable[[str], str] = str) -> str:

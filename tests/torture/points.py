@@ -253,6 +253,7 @@ _AUDITED = {
 _WORDS = [
     (re.compile(r"(?<=/\.incomplete-)[^/]+"), "<name>"),
     (re.compile(r"(?<=\.r)(ehearsal|ollback)-[^/]+"), r"\1-<name>"),
+    (re.compile(r"\b[0-9a-f]{64}\b"), "<sha>"),
     (re.compile(r"\b[0-9a-f]{16}\b"), "<hash>"),
     (re.compile(r"\d{8}T\d{6}Z"), "<time>"),
     (re.compile(r"(?<=<time>-)(?=[0-9a-f]*[a-f])[0-9a-f]{8}\b"), "<id>"),

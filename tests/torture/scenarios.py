@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from migrator import open_storage
+from migrator.durable import BESIDE
 from migrator.errors import ValidationError
 from tests.scene import Scene, app_inserts, app_json, chat, hash_of, parsed, spelled
 from tests.torture.launcher import Ended, Launcher
@@ -52,7 +53,9 @@ class Stage:
         root = str(self.scene.root)
         if arguments[0] == "call":
             return [arguments[0], arguments[1], root, *arguments[2:]]
-        return ["--data-dir", root, *(argument.replace("ROOT", root) for argument in arguments)]
+        backups = self.scene.root / "backups"
+        oldest = min((folder.name for folder in backups.glob("[!.]*")), default="")
+        return ["--data-dir", root, *(one.replace("ROOT", root).replace("OLDEST", oldest) for one in arguments)]
 
 
 @dataclass(frozen=True)
@@ -65,6 +68,8 @@ class Scenario:
     :ivar codes: what it may end with
     :ivar partly: commands, each of which leads to a state that a kill may leave for good
     :ivar two: with the second process
+    :ivar by_file: each file is as it was before or as it is after, since no store but the files has them
+    :ivar given_out: the folder of what it gives out, or the one file
     """
 
     prepare: Callable[[Stage], None]
@@ -73,6 +78,8 @@ class Scenario:
     codes: tuple[int, ...] = (0,)
     partly: tuple[tuple[str, ...], ...] = ()
     two: bool = False
+    by_file: bool = False
+    given_out: str | None = None
 
 
 @dataclass
@@ -81,6 +88,7 @@ class Expected:
 
     states: list[Everything] = field(default_factory=list)
     names: frozenset[str] = frozenset()
+    given_out: dict[str, Any] = field(default_factory=dict)
     seconds: float = 0.0
 
 
@@ -190,6 +198,31 @@ def with_old_backups(stage: Stage) -> None:
         stage.must("migrate")
 
 
+def with_an_older_state_of_the_files(stage: Stage) -> None:
+    """The JSON files hold the truth again, other than the oldest backup has them."""
+    rolled_back(stage)
+    scene = stage.scene
+    scene.write(LOOM, [chat("loom-1", workspace=LOOM, task="newer than the backup")])
+    scene.file_of(ENGINE).unlink()
+
+
+def with_an_older_state_of_the_database(stage: Stage) -> None:
+    """The oldest backup is a copy of the app's database as it was before a schema step."""
+    app_was_there(stage)
+    stage.must("schema", "apply")
+    stage.scene.change("UPDATE sessions SET task = 'newer than the backup'")
+
+
+def without_the_database(stage: Stage) -> None:
+    with_an_older_state_of_the_database(stage)
+    stage.scene.database.unlink()
+
+
+def migrated_without_an_index(stage: Stage) -> None:
+    files_and_a_broken_session(stage)
+    stage.must("migrate", "--no-search-index", codes=(3,))
+
+
 WROTE = tuple(("call", "write", str(count)) for count in range(1, len(WRITES)))
 
 SCENARIOS: dict[str, Scenario] = {
@@ -223,6 +256,27 @@ SCENARIOS: dict[str, Scenario] = {
     "write to both": Scenario(both_run, ("call", "write", str(len(WRITES))), partly=WROTE),
     "backups prune": Scenario(with_old_backups, ("backups", "prune", "--keep", "1")),
     "verify --repair": Scenario(in_disorder, ("verify", "--repair"), codes=(0, 3)),
+    "backups restore of files": Scenario(
+        with_an_older_state_of_the_files, ("backups", "restore", "OLDEST", "--overwrite-newer-work"), by_file=True
+    ),
+    "backups restore of a database": Scenario(
+        with_an_older_state_of_the_database, ("backups", "restore", "OLDEST", "--overwrite-newer-work")
+    ),
+    "backups restore of a database that is gone": Scenario(
+        without_the_database, ("backups", "restore", "OLDEST", "--overwrite-newer-work")
+    ),
+    "search-index build": Scenario(migrated_without_an_index, ("search-index", "build")),
+    "search-index drop": Scenario(migrated, ("search-index", "drop")),
+    "export": Scenario(migrated, ("export", "--to", "ROOT/out"), again=False, given_out="out"),
+    "quarantine export": Scenario(
+        in_conflict, ("quarantine", "export", "--to", "ROOT/out"), again=False, given_out="out"
+    ),
+    "report --html": Scenario(
+        migrated, ("report", "--html", "ROOT/receipt.html"), again=False, given_out="receipt.html"
+    ),
+    "doctor --report": Scenario(
+        migrated, ("doctor", "--report", "ROOT/doctor.json"), again=False, codes=(0, 3), given_out="doctor.json"
+    ),
     "a dry run": Scenario(files_and_a_broken_session, ("migrate", "--dry-run"), codes=(0, 3)),
 }
 
@@ -251,6 +305,11 @@ def everything(scene: Scene) -> Everything:
     return tuple(found)
 
 
+def by_workspace(found: Everything) -> dict[str, list[str]]:
+    """The same, apart."""
+    return {name: [line for line in found if line.startswith(f"{name} ")] for name in (*WORKSPACES, "conflict")}
+
+
 def kept(scene: Scene, workspace: str | None, which: str) -> list[str]:
     if not scene.database.exists() or not scene.query("SELECT 1 FROM sqlite_master WHERE name = 'quarantine'"):
         return []
@@ -271,6 +330,28 @@ def names(root: Path) -> frozenset[str]:
     """What is there, by kind."""
     found = {kind_of(str(path.relative_to(root))) for path in root.rglob("*")}
     return frozenset(name for name in found if not PASSING.fullmatch(name))
+
+
+def given_out(root: Path, what: str | None) -> dict[str, Any]:
+    """Each file that a command gave out, by its name, with what of it is the same each time.
+
+    :raises ValueError: one is not whole
+    """
+    place = root / (what or "")
+    found: dict[str, Any] = {}
+    if what is None or not place.exists():
+        return found
+    for path in sorted(place.iterdir()) if place.is_dir() else [place]:
+        if path.name.endswith(BESIDE):
+            continue
+        content = path.read_text(encoding="utf-8")
+        if path.suffix == ".html":
+            if not content.rstrip().endswith("</html>"):
+                raise ValueError(f"{path} is not whole")
+            found[path.name] = "a page"
+        else:
+            found[path.name] = sorted(json.loads(content)) if place == path else json.loads(content)
+    return found
 
 
 class Play:
@@ -298,6 +379,8 @@ class Play:
             ended = self.stage.must(*command, codes=self.scenario.codes, two=self.scenario.two)
             expected.seconds = ended.seconds
             expected.states.append(everything(self.scene))
+        expected.given_out = given_out(self.scene.root, self.scenario.given_out)
+        assert bool(expected.given_out) == bool(self.scenario.given_out)
         self.finish()
         expected.names = names(self.scene.root)
         assert everything(self.scene) == expected.states[-1]
@@ -320,7 +403,13 @@ class Play:
         status = self.stage.must("status", "--json").json
         assert status["authority"] == authority(self.scene)
         found = everything(self.scene)
-        assert found in self.expected.states, difference(found, self.expected.states[0])
+        if self.scenario.by_file:
+            states = [by_workspace(state) for state in self.expected.states]
+            assert all(any(state[name] == held for state in states) for name, held in by_workspace(found).items())
+        else:
+            assert found in self.expected.states, difference(found, self.expected.states[0])
+        given = given_out(self.scene.root, self.scenario.given_out)
+        assert given.items() <= self.expected.given_out.items(), given
         flag = self.scene.flag()
         assert flag is None or (flag == "json") == (authority(self.scene) == "json")
 
@@ -330,6 +419,7 @@ class Play:
         self.finish()
         found = everything(self.scene)
         assert found == wanted, difference(found, wanted)
+        assert given_out(self.scene.root, self.scenario.given_out) == self.expected.given_out
         verified = self.stage.run("verify", "--json")
         assert verified.code == 0, verified
         left = names(self.scene.root)

@@ -1,0 +1,114 @@
+"""What is given out is there whole or not at all, and what a killed command left holds nobody up."""
+
+import hashlib
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from filelock import FileLock
+
+from migrator.errors import StorageIOError
+from migrator.new_files import new_files, write_new_file
+
+
+def is_there(path: Path) -> StorageIOError:
+    return StorageIOError(f"{path} exists already; an export overwrites nothing.")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    folder = tmp_path / "out"
+    folder.mkdir()
+    return folder
+
+
+def give_out(folder: Path, **contents: bytes) -> None:
+    with new_files(folder, "export", is_there) as files:
+        for name, content in contents.items():
+            files.add(name, [content])
+
+
+def there(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def leave_as_killed(folder: Path, placed: dict[str, bytes], waiting: dict[str, bytes]) -> None:
+    """What is there when the process dies between the places of two files."""
+    beside = folder / ".export.migrator-tmp"
+    beside.mkdir()
+    for name, content in (placed | waiting).items():
+        written = beside / f"{hashlib.sha256(content).hexdigest()}.{name}"
+        written.write_bytes(content)
+        if name in placed:
+            os.link(written, folder / name)
+    (folder / ".export.lock.migrator-tmp").touch()
+
+
+def test_what_is_given_out_is_there_afterwards_private_and_nothing_else_is(folder: Path) -> None:
+    give_out(folder, a=b"1", b=b"2")
+    assert there(folder) == {"a": b"1", "b": b"2"}
+    assert {stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()} == {0o600}
+
+
+def test_after_an_error_nothing_is_there(folder: Path) -> None:
+    def broken() -> Iterator[bytes]:
+        yield b"half"
+        raise ValueError("the source broke")
+
+    def give_out_broken() -> None:
+        with new_files(folder, "export", is_there) as files:
+            files.add("a", [b"1"])
+            files.add("b", broken())
+
+    with pytest.raises(ValueError, match="the source broke"):
+        give_out_broken()
+    assert list(folder.iterdir()) == []
+
+
+def test_a_name_that_is_taken_at_the_last_moment_is_left_to_whoever_took_it_and_the_others_are_taken_back(
+    folder: Path,
+) -> None:
+    def give_out_meanwhile() -> None:
+        with new_files(folder, "export", is_there) as files:
+            files.add("a", [b"1"])
+            files.add("b", [b"2"])
+            (folder / "b").write_bytes(b"somebody's")
+
+    with pytest.raises(StorageIOError, match=r"b exists already; an export overwrites nothing"):
+        give_out_meanwhile()
+    assert there(folder) == {"b": b"somebody's"}
+
+
+def test_what_a_killed_command_had_put_in_place_holds_up_nobody(folder: Path) -> None:
+    leave_as_killed(folder, placed={"a": b"older"}, waiting={"b": b"older, too"})
+    give_out(folder, a=b"new", b=b"newer")
+    assert there(folder) == {"a": b"new", "b": b"newer"}
+
+
+def test_what_a_killed_command_had_put_in_place_and_somebody_changed_since_is_kept(folder: Path) -> None:
+    leave_as_killed(folder, placed={"a": b"older"}, waiting={"b": b"older, too"})
+    (folder / "a").write_bytes(b"changed by hand")
+    with pytest.raises(StorageIOError, match="exists already"):
+        give_out(folder, a=b"new", b=b"newer")
+    assert there(folder) == {"a": b"changed by hand"}
+
+
+def test_a_command_that_was_killed_when_all_was_in_place_has_done_it(folder: Path) -> None:
+    leave_as_killed(folder, placed={"a": b"1", "b": b"2"}, waiting={})
+    give_out(folder, c=b"3")
+    assert there(folder) == {"a": b"1", "b": b"2", "c": b"3"}
+
+
+def test_two_at_once_do_not_get_into_each_others_way(folder: Path) -> None:
+    with FileLock(folder / ".export.lock.migrator-tmp"), pytest.raises(StorageIOError, match="Another process writes"):
+        give_out(folder, a=b"1")
+    give_out(folder, a=b"2")
+    assert there(folder) == {"a": b"2"}
+
+
+def test_a_single_file_goes_only_into_a_folder_that_is_there(tmp_path: Path) -> None:
+    with pytest.raises(StorageIOError, match=r"Cannot create .*page\.html: No such file or directory"):
+        write_new_file(tmp_path / "nowhere" / "page.html", [b"page"], is_there)
+    assert list(tmp_path.iterdir()) == []
