@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from migrator.database import schema
+from migrator.database.columns import SESSION_COLUMNS, SUMMARY_COLUMNS, SUMMARY_MEMBERS
 from migrator.database.documents import (
     delete_document,
     ensure_workspace,
@@ -26,11 +27,13 @@ from migrator.database.rows import (
     INSTANCE_STAND_IN,
     INTEGER_MAX,
     from_rows,
+    from_rows_of,
     message_rows,
     plain_message_rows,
     plain_messages,
     rekey_message,
     rekey_session,
+    session_summary,
     to_rows,
 )
 from migrator.document import WorktreeSession, normal_form
@@ -91,6 +94,21 @@ def test_documents_of_the_same_ids_in_several_workspaces_come_back_from_a_databa
                 ]
                 assert keys_of(database, workspace_id, each["id"]) == alike
         assert database.execute("PRAGMA foreign_key_check").fetchall() == []
+
+
+@given(documents())
+def test_a_summary_is_the_document_without_its_parts(document):
+    columns = dict(zip(SESSION_COLUMNS, to_rows(document).session, strict=True))
+    summary = session_summary((*(columns[name] for name in SUMMARY_COLUMNS), "what a query adds"))
+    whole = normal_form(document)
+    assert same({name: summary[name] for name in SUMMARY_MEMBERS}, {name: whole.get(name) for name in SUMMARY_MEMBERS})
+
+
+@given(documents())
+def test_a_document_is_plain_when_its_rows_hold_all_of_it(document):
+    rows = to_rows(document)
+    _, plain = from_rows_of(rows.session, [name for _, name in rows.runtimes], rows.instances, rows.messages)
+    assert plain == all(row[-1] is None for row in (*rows.instances, *rows.messages, rows.session[:18]))
 
 
 def test_a_document_as_deep_as_can_be_with_a_number_of_any_size_comes_back(database):

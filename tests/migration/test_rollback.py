@@ -10,11 +10,16 @@ import time
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from migrator.data_dir import resolve_data_dir
 from migrator.document import normal_form
+from migrator.errors import RollbackFailed, StorageIOError
+from migrator.migration.rollback import run_rollback
+from migrator.resources import schemas
 from migrator.storage.sqlite import SqliteStorage
 from tests.command_line import Migrator, Outcome
 from tests.scene import Document, Scene, app_inserts, app_json, chat, copy_fixture, digests, hash_of, spelled, start
@@ -358,6 +363,8 @@ def test_a_file_that_was_spoilt_after_the_migration_is_kept_beside(
     assert kept.name == f"{path.name}.before-rollback"
     assert kept.read_bytes() == spoilt
     assert any(str(kept) in warning for warning in report["warnings"])
+    assert report["problems"]
+    assert set(report["problems"]) < set(report["warnings"])
 
 
 def test_a_file_that_failed_to_migrate_is_kept_beside_what_the_app_made_of_its_workspace(
@@ -466,8 +473,39 @@ def test_a_database_that_the_app_is_writing_is_not_waited_for_in_vain(
         app.execute("BEGIN IMMEDIATE")
         outcome = migrator("--data-dir", pair.root, "rollback")
         app.execute("ROLLBACK")
-    assert "database is locked" in refused(pair, outcome)
+    assert f"Cannot roll back in the database {pair.database}: database is locked" in refused(pair, outcome)
     go_back(pair, migrator)
+
+
+def failed(scene: Scene) -> RollbackFailed:
+    with pytest.raises(RollbackFailed) as caught:
+        run_rollback(resolve_data_dir(scene.root))
+    return caught.value
+
+
+def test_after_a_failure_behind_the_point_of_no_return_it_says_that_the_files_are_the_truth(
+    pair: Scene, migrator: Migrator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    [(backup,)] = pair.query("SELECT json_backup_path FROM migration_metadata")
+
+    def no_flag(*_: object) -> None:
+        raise StorageIOError("The flag can't be written.")
+
+    monkeypatch.setattr("migrator.migration.rollback.write_flag", no_flag)
+    assert failed(pair).hint == (
+        "All files are in place and the authority; run 'migrator rollback' again to finish. "
+        f"The backup lies in {backup}."
+    )
+    monkeypatch.undo()
+    assert go_back(pair, migrator)["status"] == "nothing_to_do"
+
+
+def test_without_a_backup_a_failure_names_none(pair: Scene) -> None:
+    pair.change("UPDATE migration_metadata SET json_backup_path = NULL")
+    pair.change("UPDATE sessions SET task = 'changed'")
+    pair.file_of(LOOM).unlink()
+    pair.file_of(LOOM).mkdir()
+    assert failed(pair).hint == "SQLite is the authority as before, and whole."
 
 
 def sqlite_in_a_hurry(path: Path) -> sqlite3.Connection:
@@ -487,6 +525,41 @@ def test_a_dry_run_changes_nothing_at_all(pair: Scene, migrator: Migrator) -> No
     assert pair.status() == "completed"
 
 
+def test_a_dry_run_leaves_neither_a_lock_nor_takes_away_what_dead_runs_left(pair: Scene, migrator: Migrator) -> None:
+    (pair.root / "migrator.lock").unlink()
+    pair.staging.write_bytes(b"half a database")
+    assert migrator("--data-dir", pair.root, "rollback", "--dry-run").code == 0
+    assert not (pair.root / "migrator.lock").exists()
+    assert pair.staging.exists()
+    go_back(pair, migrator)
+    assert not pair.staging.exists()
+
+
+def test_it_tells_how_long_it_took(pair: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = SimpleNamespace(perf_counter=iter([100.0, 101.5]).__next__)
+    monkeypatch.setattr("migrator.migration.rollback.time", clock)
+    assert run_rollback(resolve_data_dir(pair.root)).duration_ms == 1_500
+
+
+def test_a_database_that_is_behind_gets_the_steps_that_it_lacks_after_a_copy_of_it(
+    pair: Scene, migrator: Migrator
+) -> None:
+    *_, newest = sorted((schemas() / "sql").glob("[0-9]*.down.sql"))
+    with closing(sqlite3.connect(pair.database)) as older, older:
+        older.executescript(newest.read_text(encoding="utf-8"))
+        older.execute("DELETE FROM _sqlite_migrations WHERE name = ?", (newest.name.split(".")[0],))
+    before, steps = set((pair.root / "backups").iterdir()), steps_of(pair.database)
+    go_back(pair, migrator)
+    assert len(steps_of(pair.database)) == len(steps) + 1
+    [copy] = set((pair.root / "backups").iterdir()) - before
+    assert steps_of(copy / "sessions.db") == steps
+
+
+def steps_of(database: Path) -> list[tuple[Any, ...]]:
+    with closing(sqlite3.connect(f"{database.as_uri()}?mode=ro", uri=True)) as connection:
+        return connection.execute("SELECT name FROM _sqlite_migrations").fetchall()
+
+
 def test_a_dry_run_reports_what_a_real_one_does(pair: Scene, migrator: Migrator) -> None:
     pair.change("UPDATE sessions SET task = 'changed' WHERE id = 's-1'")
     pair.write(LOOM, [chat("s-loom", workspace=LOOM, task="in the file")])
@@ -498,10 +571,12 @@ def test_a_dry_run_reports_what_a_real_one_does(pair: Scene, migrator: Migrator)
 
 
 def test_a_second_rollback_has_nothing_to_do(pair: Scene, migrator: Migrator) -> None:
-    go_back(pair, migrator)
+    backup = go_back(pair, migrator)["backup_path"]
+    assert backup
     before = pair.listing()
     outcome = migrator("--data-dir", pair.root, "rollback", "--json")
     assert (outcome.code, outcome.json["status"]) == (0, "nothing_to_do")
+    assert outcome.json["backup_path"] == backup
     assert pair.listing() == before
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from migrator import open_storage
 from tests.command_line import Migrator, Outcome
-from tests.scene import Document, Scene, app_json, chat, parsed
+from tests.scene import Document, Scene, app_json, chat, hash_of, parsed
 from tests.strategies import message, session
 
 ENGINE = "/home/dev/engine"
@@ -169,3 +169,21 @@ def test_a_trial_leaves_the_older_files_alone(scene: Scene, migrator: Migrator) 
     assert [one["id"] for one in in_file(scene)] == ["a"]
     assert migrator("--data-dir", scene.root, "backend", "json").code == 0
     assert shared.read_bytes() == before
+
+
+def test_what_a_trial_wrote_of_the_shared_file_is_not_taken_for_new_when_an_old_build_changes_the_workspaces_own(
+    scene: Scene, migrator: Migrator
+) -> None:
+    (scene.root / "sessions.json").write_bytes(app_json([chat("shared")]))
+    scene.write(ENGINE, [chat("own")])
+    migrator("--data-dir", scene.root, "migrate")
+    begin(scene, migrator)
+    with open_storage(scene.root) as both:
+        both.update_session(ENGINE, session(id="shared", task="by the store"))
+    set_task(scene, "own", "by an old build")
+    assert merge(scene, migrator).code == 0
+    assert sorted((one["id"], one["task"]) for one in scene.documents(hash_of(ENGINE))) == [
+        ("own", "by an old build"),
+        ("shared", "by the store"),
+    ]
+    assert scene.conflicts() == []
