@@ -64,7 +64,7 @@ def test_a_conflict_says_what_it_is(migrated: Scene, migrator: Migrator) -> None
     [problem] = json.loads(problems)
     assert problem["found"] == "a change in the file and another one in SQLite"
     assert problem["expected"] == "a change on one side only"
-    assert problem["path"] == ""
+    assert problem["pointer"] == ""
 
 
 def test_the_same_change_on_both_sides_is_no_conflict(migrated: Scene, migrator: Migrator) -> None:
