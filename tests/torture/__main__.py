@@ -29,7 +29,7 @@ from tests.torture.kills import Seen, every, kill, kill_at_random, never_reached
 from tests.torture.launcher import Launcher
 from tests.torture.power import Content, cut, recorded, states
 from tests.torture.scenarios import SCENARIOS, Play
-from tests.torture.trace import CannotTrace
+from tests.torture.trace import NO_STRACE
 
 AT_ONCE = 10  # trials in one piece of work
 SHOWN = 100  # failures told in full
@@ -106,10 +106,7 @@ def play_of(scenario: str) -> Play:
 def states_of(scenario: str) -> list[tuple[str, Content]]:
     """What a power cut may leave of the scenario, by the same dice in each process."""
     play = play_of(scenario)
-    try:
-        return list(states(play.scene.root, recorded(play), random.Random(scenario)))
-    except CannotTrace:
-        return []
+    return list(states(play.scene.root, recorded(play), random.Random(scenario)))
 
 
 def points(scenario: str) -> tuple[str, list[Seen]]:
@@ -131,7 +128,11 @@ def do(work: Work | Inputs) -> Outcome:
     trials += [lambda seed=seed: kill_at_random(play, random.Random(seed)) for seed in work.seeds]  # type: ignore[misc]
     trials += [lambda seen=seen, act=act: fail(play, seen, act) for seen, act in work.faults]  # type: ignore[misc]
     if work.piece is not None:
-        mine = [state for number, state in enumerate(states_of(work.scenario)) if number % PIECES == work.piece]
+        try:
+            found = states_of(work.scenario)
+        except Exception as error:  # noqa: BLE001 - the same
+            return Outcome(Counter({work.part: len(work)}), [f"{work.scenario} can't be recorded: {error}"])
+        mine = [state for number, state in enumerate(found) if number % PIECES == work.piece]
         trials += [lambda where=where, content=content: cut(play, where, content) for where, content in mine]  # type: ignore[misc]
     for trial in trials:
         try:
@@ -173,7 +174,7 @@ def one_scenario_after_the_other(work: Work | Inputs) -> str:
 
 def main(given: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="make torture", description=__doc__)
-    parser.add_argument("--parts", nargs="+", default=list(PARTS), choices=PARTS)
+    parser.add_argument("--parts", nargs="+", default=[*PARTS], choices=PARTS)
     parser.add_argument("--scenarios", nargs="+", default=list(SCENARIOS), choices=list(SCENARIOS), metavar="NAME")
     parser.add_argument("--kills", type=int, default=RANDOM_KILLS, help="at random moments, altogether")
     parser.add_argument("--inputs", type=int, default=INPUTS, help="mutated files, altogether")
@@ -182,6 +183,10 @@ def main(given: Sequence[str] | None = None) -> int:
     arguments = parser.parse_args(given)
     console = Console()
     console.print(f"seed {arguments.seed}")
+    left_out = NO_STRACE if "power" in arguments.parts and shutil.which("strace") is None else ""
+    if left_out:
+        arguments.parts.remove("power")
+        console.print(left_out, markup=False)
     total, told = Outcome(), 0
     started = time.monotonic()
     bar = Progress(
@@ -225,6 +230,7 @@ def main(given: Sequence[str] | None = None) -> int:
         f"{len(found)} scenarios, {sum(map(len, found.values()))} points of {len(names)} names; "
         + ", ".join(f"{part}: {count}" for part, count in sorted(total.counts.items()))
         + f"; failed: {len(total.failures)}; {time.monotonic() - started:.0f} s"
+        + (f"; {left_out}" if left_out else "")
     )
     return 1 if total.failures else 0
 

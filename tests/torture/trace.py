@@ -47,6 +47,9 @@ class Call:
     begun: int = 0
 
 
+NO_STRACE = "no strace here, so that no power cut is tried (Debian: apt-get install strace)"
+
+
 class CannotTrace(Exception):
     """This machine has no strace, or does not let it work."""
 
@@ -57,7 +60,7 @@ def record(root: Path, arguments: Sequence[str], log: Path) -> list[Call]:
     :raises CannotTrace: that can't be done here
     """
     if shutil.which("strace") is None:
-        raise CannotTrace("there is no strace")
+        raise CannotTrace(NO_STRACE)
     command = ["strace", "-f", "--seccomp-bpf", "-y", "-xx", "-s", "16777216", "-e", f"trace={_CALLS}", "-o", str(log)]
     done = subprocess.run(
         [*command, sys.executable, *arguments], cwd=CHECKOUT, capture_output=True, text=True, timeout=100, check=False
