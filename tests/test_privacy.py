@@ -9,17 +9,21 @@ from typing import cast
 
 import pytest
 
-from migrator import WorktreeSession, open_storage
+from migrator import WorktreeSession, durable, open_storage
 from migrator.data_dir import resolve_data_dir
 from migrator.migration import pipeline, second_process
 from migrator.migration.backend import switch_backend
+from migrator.migration.doctor import examine
 from migrator.migration.export import export
 from migrator.migration.quarantine import take_out
 from migrator.migration.report import Progress
 from migrator.migration.rollback import run_rollback
 from migrator.migration.run import run_migration
 from migrator.migration.schema_change import apply_steps
+from migrator.migration.support_report import write_support_report
 from migrator.migration.verify import verify
+from migrator.receipt.facts import receipt_of
+from migrator.receipt.page import write_page
 from tests.scene import Scene, chat
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="its files have no modes")
@@ -140,14 +144,25 @@ def test_what_a_dry_run_makes_is_private(scene):
 
 
 @pytest.mark.usefixtures("any_umask")
-def test_exports_are_private(scene, tmp_path):
-    run_migration(resolve_data_dir(scene.root))
-    watch = Watch(tmp_path)
-    export(resolve_data_dir(scene.root), tmp_path / "exported")
-    take_out(resolve_data_dir(scene.root), tmp_path / "quarantined")
+def test_what_is_given_out_is_private_also_while_it_waits(scene, tmp_path, monkeypatch):
+    data_dir = resolve_data_dir(scene.root)
+    run_migration(data_dir)
+    watch, really = Watch(tmp_path), durable.publish_copy
+
+    def looked_at(*places: Path) -> bool:
+        watch.look()
+        return really(*places)
+
+    monkeypatch.setattr(durable, "publish_copy", looked_at)
+    export(data_dir, tmp_path / "exported")
+    take_out(data_dir, tmp_path / "quarantined")
+    write_page(receipt_of(data_dir), tmp_path / "receipt.html")
+    write_support_report(data_dir, examine(data_dir), tmp_path / "doctor.json")
     watch.look()
-    assert watch.saw("exported/*.json")
-    assert watch.saw("quarantined/*.json")
+    for name in ("exported/*.json", "quarantined/*.json", "receipt.html", "doctor.json"):
+        assert watch.saw(name)
+    assert watch.saw(".*.migrator-tmp/*")
+    assert watch.saw(".*.lock.migrator-tmp")
     assert watch.too_open == {}
 
 
