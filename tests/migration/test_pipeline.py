@@ -2,6 +2,7 @@
 
 import gc
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -368,7 +369,10 @@ def test_instances_whose_numbers_repeat_and_messages_that_are_empty_go_the_same_
     both({A: app_json(odd), B: app_json(odd)}, tmp_path)
 
 
-def test_a_folder_whose_name_is_not_text_is_worked_on_by_two_processes(tmp_path: Path) -> None:
+def test_a_folder_whose_name_is_not_text_is_worked_on_by_two_processes(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.CRITICAL, "migrator")  # what is logged has that name, which pytest can't hand on
     scene = Scene(Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9 #1?")))
     try:
         for workspace in (A, B, C):
