@@ -23,9 +23,16 @@ _RESULT = re.compile(r"^\s+(\S+__mutmut_\d+): (.+)$", re.MULTILINE)
 
 def mutmut(*arguments: str, quiet: bool = False) -> str:
     """Run mutmut; returns what it printed if ``quiet``."""
-    output = subprocess.PIPE if quiet else None
     environment = os.environ | {"HYPOTHESIS_PROFILE": "mutants"}
-    done = subprocess.run([*MUTMUT, *arguments], cwd=CHECKOUT, env=environment, stdout=output, text=True, check=False)
+    done = subprocess.run(
+        [*MUTMUT, *arguments],
+        cwd=CHECKOUT,
+        env=environment,
+        stdout=subprocess.PIPE if quiet else None,
+        stderr=subprocess.DEVNULL if quiet else None,
+        text=True,
+        check=False,
+    )
     return done.stdout or ""
 
 

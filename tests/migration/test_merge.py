@@ -122,6 +122,12 @@ def test_a_session_changed_in_the_file_is_replaced_at_its_place(migrated: Scene,
     ]
 
 
+def test_a_session_changed_in_the_file_and_deleted_there_later_is_deleted(migrated: Scene, migrator: Migrator) -> None:
+    merge(migrated, migrator, [work("a", "in the file"), work("b"), work("c"), work("d")])
+    merge(migrated, migrator, [work("b"), work("c")])
+    assert [name for name, _ in stored(migrated)] == ["b", "c"]
+
+
 def test_a_session_deleted_in_the_file_and_changed_in_sqlite_stays(migrated: Scene, migrator: Migrator) -> None:
     edit(migrated, "b")
     merge(migrated, migrator, [work("a"), work("c")])
@@ -145,6 +151,24 @@ def test_a_conflict_keeps_the_version_that_both_sides_started_from(migrated: Sce
     merge(migrated, migrator, [work("a"), work("b", "in the file"), work("c")])
     [(base,)] = migrated.query("SELECT base FROM quarantine")
     assert spelled(json.loads(base)) == spelled(work("b"))
+
+
+def test_a_conflict_of_the_second_of_a_doubled_id_keeps_the_version_of_the_second(
+    scene: Scene, migrator: Migrator
+) -> None:
+    scene.write(WORKSPACE, [work("a", "one"), work("a", "two")])
+    migrator("--data-dir", scene.root, "migrate")
+    scene.change("UPDATE sessions SET task = 'in SQLite' WHERE position = 1")
+    assert merge(scene, migrator, [work("a", "one"), work("a", "in the file")]).code == 3
+    [(base,)] = scene.query("SELECT base FROM quarantine")
+    assert json.loads(base)["task"] == "two"
+
+
+def test_conflicts_stand_behind_everything_one_after_the_other(migrated: Scene, migrator: Migrator) -> None:
+    edit(migrated, "a")
+    edit(migrated, "b")
+    merge(migrated, migrator, [work("a", "in the file"), work("b", "in the file"), work("c")])
+    assert migrated.query("SELECT position FROM quarantine ORDER BY position") == [(3,), (4,)]
 
 
 def test_a_session_deleted_in_sqlite_and_changed_in_the_file_goes_to_quarantine(
