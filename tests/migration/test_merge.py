@@ -266,6 +266,12 @@ def test_something_broken_without_an_id_may_be_what_became_of_a_twin(scene: Scen
     assert stored(scene) == [("twin", "first"), ("twin", "second, edited"), ("c", "as migrated")]
 
 
+def test_something_broken_of_another_id_is_not_what_became_of_a_twin(scene: Scene, migrator: Migrator) -> None:
+    _, second, c = twins(scene, migrator)
+    merge(scene, migrator, [c | {"status": 5}, second | {"task": "edited"}])
+    assert scene.query("SELECT position, task FROM sessions ORDER BY position") == [(0, "edited"), (2, "as migrated")]
+
+
 def test_of_a_doubled_id_the_second_is_not_taken_for_the_first_in_a_torn_file(scene: Scene, migrator: Migrator) -> None:
     _, second, c = twins(scene, migrator)
     content = app_json([second, c])

@@ -181,8 +181,10 @@ def test_what_a_trial_wrote_of_the_shared_file_is_not_taken_for_new_when_an_old_
     with open_storage(scene.root) as both:
         both.update_session(ENGINE, session(id="shared", task="by the store"))
     set_task(scene, "own", "by an old build")
+    scene.write(ENGINE, [*in_file(scene), chat("new")])
     assert merge(scene, migrator).code == 0
     assert sorted((one["id"], one["task"]) for one in scene.documents(hash_of(ENGINE))) == [
+        ("new", "Weave"),
         ("own", "by an old build"),
         ("shared", "by the store"),
     ]
