@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from migrator.cli.app import run
+from migrator.database.rows import derived_key
 from tests.command_line import Migrator, Outcome
 from tests.scene import Document, Scene, app_inserts, app_json, chat, hash_of, spelled
 
@@ -110,6 +111,20 @@ def test_a_session_new_in_the_file_comes_behind_the_rest(migrated: Scene, migrat
     outcome = merge(migrated, migrator, [work("new"), work("a"), work("b"), work("c")])
     assert outcome.code == 0
     assert [session_id for session_id, _ in stored(migrated)] == ["a", "b", "c", "new"]
+
+
+def test_a_new_session_whose_id_another_workspace_has_gets_the_key_of_its_place(
+    migrated: Scene, migrator: Migrator
+) -> None:
+    migrated.write("/home/bob/loom", [chat("d", workspace="/home/bob/loom")])
+    migrator("--data-dir", migrated.root, "migrate")
+    merge(migrated, migrator, [work("a"), work("b"), work("c"), work("d", "in the file")])
+    assert migrated.query("SELECT id FROM sessions WHERE task = 'in the file'") == [(derived_key("d", HASH, 3),)]
+
+
+def test_what_is_broken_and_new_in_the_file_stands_behind_the_rest(migrated: Scene, migrator: Migrator) -> None:
+    merge(migrated, migrator, [{"id": "x", "type": "nonsense"}, work("a"), work("b"), work("c")])
+    assert migrated.query("SELECT position FROM quarantine") == [(3,)]
 
 
 def test_a_session_changed_in_the_file_is_replaced_at_its_place(migrated: Scene, migrator: Migrator) -> None:
