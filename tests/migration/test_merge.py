@@ -281,6 +281,23 @@ def test_something_broken_without_an_id_may_be_what_became_of_a_twin(scene: Scen
     assert stored(scene) == [("twin", "first"), ("twin", "second, edited"), ("c", "as migrated")]
 
 
+def test_a_broken_twin_at_the_second_place_stands_for_the_second(scene: Scene, migrator: Migrator) -> None:
+    first, second, c = twins(scene, migrator)
+    merge(scene, migrator, [first | {"task": "first, edited"}, second | {"status": 5}, c])
+    assert stored(scene) == [("twin", "first, edited"), ("twin", "second"), ("c", "as migrated")]
+
+
+def test_something_broken_that_was_put_right_in_sqlite_and_stands_twice_in_the_file_now_is_new_once(
+    scene: Scene, migrator: Migrator
+) -> None:
+    broken = {"id": "x", "type": "nonsense"}
+    scene.write(WORKSPACE, [work("a"), broken])
+    migrator("--data-dir", scene.root, "migrate")
+    scene.change("DELETE FROM quarantine")
+    merge(scene, migrator, [work("a"), broken, broken, work("b")])
+    assert scene.query("SELECT count(*) FROM quarantine") == [(1,)]
+
+
 def test_something_broken_of_another_id_is_not_what_became_of_a_twin(scene: Scene, migrator: Migrator) -> None:
     _, second, c = twins(scene, migrator)
     merge(scene, migrator, [c | {"status": 5}, second | {"task": "edited"}])
