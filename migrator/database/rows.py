@@ -24,6 +24,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from itertools import chain
+from operator import itemgetter
 from typing import Any, NamedTuple, cast
 
 import orjson
@@ -35,6 +36,7 @@ from migrator.exact_json import MAX_DEPTH, read_exactly, to_json
 INTEGER_MAX = (1 << 63) - 1
 INSTANCE_STAND_IN = 1 << 32
 BLANK = " "
+_RESCUED_OF_INSTANCE, _RESCUED_OF_MESSAGE = itemgetter(17), itemgetter(7)  # NULL or an object, which is never empty
 _WIDTH = len(MESSAGE_MEMBERS)
 _CONTENT = MESSAGE_MEMBERS.index("content")
 _STATUSES = frozenset({"running", "completed", "failed", "paused"})
@@ -329,12 +331,12 @@ def from_rows_of(
 ) -> tuple[WorktreeSession, bool]:
     """The same, and whether there was nothing to lay over: then the document has its known members and no others."""
     preserve = session[10]
-    plain = session[17] is None and not any(row[17] is not None for row in instances)
-    if all(row[7] is None for row in messages):
+    plain = session[17] is None and not any(map(_RESCUED_OF_INSTANCE, instances))
+    if not any(map(_RESCUED_OF_MESSAGE, messages)):
         chat = [
-            # A call for each message would cost as much as the rest.
-            {"id": row[0], "role": row[2], "content": row[3], "timestamp": row[4], "instanceId": row[5]}
-            for row in messages
+            # A call for each message would cost as much as the rest, and so would looking up each of its values.
+            {"id": name, "role": role, "content": content, "timestamp": timestamp, "instanceId": instance}
+            for name, _, role, content, timestamp, instance, _, _ in messages
         ]
     else:
         plain = False

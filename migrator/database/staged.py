@@ -24,7 +24,7 @@ from migrator.errors import database_error, no_utf8, sqlite_errors
 StagedConnection = apsw.Connection
 
 _FLAGS = apsw.SQLITE_OPEN_URI | apsw.SQLITE_OPEN_NOMUTEX  # each is used by one thread
-CACHE = -32_768  # KiB
+CACHE = -16_384  # KiB; a larger one is not faster: what is staged is written once and read in order
 PAGE_SIZE = 16_384  # bytes; sessions are texts: large pages are filled, indexed and read faster than the usual 4 KiB
 # A crash discards it. Without a journal nothing can be rolled back; without syncs nothing survives a power cut: whoever
 # publishes it syncs it first. Foreign keys and CHECKs are off: the rows are made so that they hold.
