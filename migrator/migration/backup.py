@@ -242,10 +242,10 @@ def _copy(working: str, source: Source) -> Copy | str:
     try:
         size, sha256 = durable.copy_new(source.place, target, sync=False)
     except StorageIOError as error:
-        if os.path.exists(target) and not _readable(source.path):
-            durable.remove(Path(target))
-        elif os.path.exists(target):
+        if _readable(source.path):
             raise
+        if os.path.exists(target):
+            durable.remove(Path(target))
         return str(error)
     return Copy(source, file, size, sha256)
 

@@ -1,5 +1,6 @@
 """Backups prove themselves, go back only where they may, and are pruned only where nobody needs them."""
 
+import errno
 import hashlib
 import json
 import os
@@ -150,6 +151,26 @@ def test_a_failure_that_copied_nothing_leaves_no_empty_backup(scene, run):
     assert outcome.code == 3
     assert outcome.json["backup_path"] is None
     assert not list((scene.root / "backups").glob("[0-9]*"))
+
+
+@pytest.mark.parametrize("moment", ["made", "written"])
+def test_a_copy_that_cannot_be_made_ends_the_run_and_is_no_fault_of_its_file(scene, run, monkeypatch, moment):
+    name = {"made": "_create", "written": "_write_whole"}[moment]
+    really = getattr(durable, name)
+
+    def fails(target: Any, *data: bytes) -> Any:
+        if moment == "written" or Path(target).name == scene.file_of(ENGINE).name:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return really(target, *data)
+
+    scene.write(ENGINE, [chat("a")])
+    before = scene.file_of(ENGINE).read_bytes()
+    monkeypatch.setattr(durable, name, fails)
+    outcome = run("migrate", "--progress", "none")
+    assert outcome.code == 1
+    assert "Input/output error" in outcome.err
+    assert not scene.database.exists()
+    assert scene.file_of(ENGINE).read_bytes() == before
 
 
 def test_list_tells_kind_number_and_size(migrated, run):

@@ -56,7 +56,7 @@ def fail(play: Play, seen: Seen, act: str) -> None:
         if seen.group[0] not in _REMOVES and "prune" not in play.scenario.command:
             half = names(play.scene.root) - before - play.expected.names
             if act in _DAMAGE:
-                half = {name for name in half if _KEPT_ASIDE not in name}
+                half = frozenset(name for name in half if _KEPT_ASIDE not in name)
             assert not half, f"left half-done: {sorted(half)}"
         play.require_finished()
     except Exception as error:
