@@ -156,7 +156,7 @@ def all_work(points: dict[str, list[Seen]], arguments: argparse.Namespace) -> It
             for piece in range(PIECES):
                 yield Work("power", scenario, piece=piece)
         if "random" in arguments.parts:
-            count = arguments.kills // len(points)
+            count = -(-arguments.kills // len(points))  # rounded up
             seeds = [dice.randrange(1 << 32) for _ in range(count)]
             for few in batched(seeds, AT_ONCE):
                 yield Work("random", scenario, seeds=tuple(few))
