@@ -18,6 +18,7 @@ from migrator.data_dir import DATA_DIR_VARIABLE, DATABASE_VARIABLE, resolve_data
 from migrator.errors import MigratorError
 
 _LOG_LEVEL = "warning"
+_COMMON_OPTIONS = ("--data-dir", "--database", "--log-level")
 
 # Each command is loaded when it is asked for: a start with nothing to do should cost next to nothing.
 _COMMANDS = {
@@ -49,6 +50,19 @@ class _LazyGroup(click.Group):
             return None
         command: click.Command = getattr(import_module(place), f"{cmd_name.replace('-', '_')}_command")
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            from difflib import get_close_matches  # only a mistake pays for loading it
+
+            close = get_close_matches(args[0], _COMMANDS)
+            if close:  # click looks among the commands that are loaded, which none are
+                raise click.UsageError(f"{error.message} Did you mean {close[0]!r}?", ctx) from error
+            raise
 
 
 def _show_version(ctx: click.Context, _: click.Parameter, value: bool) -> None:
@@ -123,6 +137,9 @@ def _report(error: BaseException) -> int:
     """Say what went wrong in one message; returns the exit code for it."""
     match error:
         case click.ClickException():
+            if isinstance(error, click.NoSuchOption) and error.option_name in _COMMON_OPTIONS:
+                place = f"It stands before the command: 'migrator {error.option_name} VALUE COMMAND'."
+                error = click.UsageError(f"{error.message} {place}", error.ctx)
             shown = io.StringIO()
             error.show(shown)  # it quotes what was typed
             say(shown.getvalue().rstrip("\n"), error=True)

@@ -22,7 +22,11 @@ def backups_command() -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print it as one JSON object.")
 @click.pass_obj
 def list_command(resolve: Resolve, as_json: bool) -> int:
-    """List the backups, oldest first. Nothing is hashed: what looks whole may still be damaged."""
+    """List the backups, oldest first. Nothing is hashed: what looks whole may still be damaged.
+
+    \b
+    migrator backups list
+    """
     from migrator.migration.backups import list_backups
 
     listed = list_backups(resolve())
@@ -43,7 +47,12 @@ def list_command(resolve: Resolve, as_json: bool) -> int:
 @click.option("--json", "as_json", is_flag=True, help="Print it as one JSON object.")
 @click.pass_obj
 def verify_command(resolve: Resolve, names: tuple[str, ...], as_json: bool) -> int:
-    """Hash every file of the backups again. Exit code 1 if one is damaged."""
+    """Hash every file of the backups again. Exit code 1 if one is damaged.
+
+    \b
+    migrator backups verify                  all of them
+    migrator backups verify 20250113T100000Z-1a2b3c4d
+    """
     from migrator.migration.backups import verify_backups
 
     verified = verify_backups(resolve(), names)
@@ -75,6 +84,9 @@ def restore_command(resolve: Resolve, name: str, overwrite_newer_work: bool, as_
     """Put the files of a backup back to where they came from.
 
     All of them, or none. While SQLite holds the truth, 'migrator rollback' is what brings the files back.
+
+    \b
+    migrator backups restore 20250113T100000Z-1a2b3c4d
     """
     from migrator.migration.restore import restore_backup
 
@@ -100,6 +112,10 @@ def prune_command(resolve: Resolve, keep: int, dry_run: bool, as_json: bool) -> 
 
     What the database compares changed files with stays, whatever N is. So do versions of sessions that somebody decided
     against in quarantine, and folders whose manifest can't be read; these don't count.
+
+    \b
+    migrator backups prune --keep 3 --dry-run
+    migrator backups prune --keep 3
     """
     from migrator.migration.prune import prune_backups
 

@@ -24,6 +24,9 @@ def browse_command(resolve: Callable[[], DataDir], port: int, open_it: bool, as_
     whoever does not have it sees nothing.
 
     Needs an extra: python -m pip install "migrator[browse]"
+
+    \b
+    migrator browse --open                   serve it, and open it in the browser
     """
     from migrator.browse.serve import serve
 

@@ -27,6 +27,10 @@ def doctor_command(resolve: Callable[[], DataDir], target: Path | None, as_json:
     Changes nothing. Exit code 3 if something needs you.
 
     The report that --report writes holds no word of a chat, a task, a path or a branch, and no name of a file.
+
+    \b
+    migrator doctor                          look, and tell
+    migrator doctor --report report.zip      for whoever helps
     """
     from migrator.migration.doctor import examine, summary
 

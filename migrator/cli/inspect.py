@@ -23,7 +23,12 @@ Resolve = Callable[[], DataDir]
 @click.option("--json", "as_json", is_flag=True, help="Print it as one JSON object.")
 @click.pass_obj
 def status_command(resolve: Resolve, as_json: bool) -> int:
-    """Show which store holds the truth, what the app runs on, and each workspace. Changes nothing."""
+    """Show which store holds the truth, what the app runs on, and each workspace. Changes nothing.
+
+    \b
+    migrator status                          who holds the truth, and each workspace
+    migrator status --json                   the same for a program
+    """
     from migrator.migration.status import status_of
 
     report = status_of(resolve())
@@ -78,6 +83,10 @@ def verify_command(resolve: Resolve, repair: bool, progress: str, as_json: bool)
     What --repair puts right: backup copies that are missing or damaged, where the file is still the same; indexes that
     do not fit their tables; a storage.json that disagrees with the authority; what runs that died left; files of ours
     that others may read. Files that changed, and at a glance did not, are marked for 'migrator migrate' to look closer.
+
+    \b
+    migrator verify                          changes nothing
+    migrator verify --repair                 puts right what it safely can, first
     """
     from migrator.cli.progress import showing
     from migrator.migration.repair import repair_and_verify
@@ -117,7 +126,12 @@ def _print_verification(report: VerifyReport) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print what was written as one JSON object.")
 @click.pass_obj
 def export_command(resolve: Resolve, target: Path, workspaces: tuple[str, ...], as_json: bool) -> int:
-    """Write each workspace's sessions into DIR as the app's own <hash>.json. Nothing in DIR is overwritten."""
+    """Write each workspace's sessions into DIR as the app's own <hash>.json. Nothing in DIR is overwritten.
+
+    \b
+    migrator export --to ~/sessions          every workspace
+    migrator export --to ~/shop --workspace ~/my/shop
+    """
     from migrator.migration.export import export
 
     report = export(resolve(), target, workspaces)

@@ -49,7 +49,7 @@ def migrate_command(
     its file before the database counts. A session that is not valid goes to quarantine and a file that can't be read
     stays where it is; all others are migrated. Run it again at any time: it takes up only what is new or changed.
 
-    When all of that is done, and the app may start, it builds the index for 'migrator sessions search'.
+    When all of that is done, and the app may start, it builds the index that makes searching fast.
 
     \b
     migrator migrate --dry-run               see what would happen

@@ -54,13 +54,16 @@ def finished(report: MigrationReport, exit_code: int) -> None:
 
 
 def _lines() -> Listener:
-    """One line for each file, when its sessions are loaded."""
+    """One line for each file, when its sessions are loaded; and one when the app may start."""
     told: set[str] = set()
 
     def show(event: Progress) -> None:
         if event.phase == "load" and event.workspace not in told:
             told.add(event.workspace)
             say(f"Loading {plain(event.workspace)}", error=True)
+        elif event.phase == "search_index" and event.phase not in told:
+            told.add(event.phase)
+            say("Building the search index; everything else is done, and the app may start.", error=True)
 
     return show
 

@@ -36,7 +36,11 @@ def quarantine_command() -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print it as one JSON object.")
 @click.pass_obj
 def list_command(resolve: Resolve, as_json: bool) -> int:
-    """List what is in quarantine: where it is from, and the first thing that is wrong with it."""
+    """List what is in quarantine: where it is from, and the first thing that is wrong with it.
+
+    \b
+    migrator quarantine list
+    """
     from migrator.migration.quarantine import list_quarantine
 
     items = list_quarantine(resolve())
@@ -68,7 +72,12 @@ def _place(item: QuarantinedItem) -> str:
 @click.option("--json", "as_json", is_flag=True, help="Print it as one JSON object, the text unchanged.")
 @click.pass_obj
 def show_command(resolve: Resolve, number: int, as_json: bool) -> int:
-    """Show one item: every problem with the place in it, and the whole text; of a conflict, every version."""
+    """Show one item: every problem with the place in it, and the whole text; of a conflict, every version.
+
+    \b
+    migrator quarantine show 3
+    migrator quarantine show 3 --json        with the text unchanged
+    """
     from migrator.migration.quarantine import show_quarantined
 
     shown = show_quarantined(resolve(), number)
@@ -127,6 +136,11 @@ def retry_command(
     """Validate again, and put what is valid now back to its old place among the sessions.
 
     A version of a conflict that has to go is kept in a folder under backups/. Exit code 3 if anything stays.
+
+    \b
+    migrator quarantine retry --all          whatever is valid now
+    migrator quarantine retry 3 --edited corrected.json
+    migrator quarantine retry 4 --take both  a conflict, as two sessions
     """
     from migrator.migration.retry import retry
 
@@ -164,7 +178,11 @@ def _print_retried(item: RetriedItem) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print what was written as one JSON object.")
 @click.pass_obj
 def export_command(resolve: Resolve, target: Path, as_json: bool) -> int:
-    """Write each item into DIR as it is: ID.json, or ID.txt for what is no JSON. Nothing in DIR is overwritten."""
+    """Write each item into DIR as it is: ID.json, or ID.txt for what is no JSON. Nothing in DIR is overwritten.
+
+    \b
+    migrator quarantine export --to ~/quarantined
+    """
     from migrator.migration.quarantine import take_out
 
     report = take_out(resolve(), target)

@@ -21,6 +21,10 @@ def rollback_command(resolve: Callable[[], DataDir], dry_run: bool, progress: st
 
     A workspace that did not change since the migration gets its original bytes; a changed one is written in the app's
     format. The database and the backups stay. 'migrator migrate' afterwards works again.
+
+    \b
+    migrator rollback --dry-run              see what would happen
+    migrator rollback                        do it
     """
     from migrator.cli.progress import showing
     from migrator.migration.rollback import run_rollback

@@ -21,7 +21,11 @@ def schema_command() -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print it as one JSON object.")
 @click.pass_obj
 def status(resolve: Resolve, as_json: bool) -> int:
-    """Show which steps the database has."""
+    """Show which steps the database has.
+
+    \b
+    migrator schema status
+    """
     from migrator.database import schema
     from migrator.database.connection import connect
 
@@ -45,7 +49,11 @@ def status(resolve: Resolve, as_json: bool) -> int:
 @click.option("--json", "as_json", is_flag=True, help="Print it as one JSON object.")
 @click.pass_obj
 def apply(resolve: Resolve, as_json: bool) -> int:
-    """Apply the steps that the database lacks, making it if there is none. A database with data is backed up first."""
+    """Apply the steps that the database lacks, making it if there is none. A database with data is backed up first.
+
+    \b
+    migrator schema apply
+    """
     from migrator.migration.schema_change import apply_steps
 
     change = apply_steps(resolve())
@@ -62,7 +70,11 @@ def apply(resolve: Resolve, as_json: bool) -> int:
 @click.option("--json", "as_json", is_flag=True, help="Print it as one JSON object.")
 @click.pass_obj
 def revert(resolve: Resolve, as_json: bool) -> int:
-    """Undo the last step, after a backup of the database. Refused where that would lose data."""
+    """Undo the last step, after a backup of the database. Refused where that would lose data.
+
+    \b
+    migrator schema revert
+    """
     from migrator.migration.schema_change import revert_step
 
     change = revert_step(resolve())
@@ -81,6 +93,9 @@ def check(resolve: Resolve, as_json: bool) -> int:
     """Prepare every SQL statement of the program against a fresh schema, and compare the database's schema with it.
 
     Needs no database; one that is there is compared as well.
+
+    \b
+    migrator schema check
     """
     from migrator.database import query_check, schema
     from migrator.database.connection import connect

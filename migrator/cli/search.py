@@ -107,19 +107,23 @@ def _print_lines(report: SearchReport) -> None:
 
 def _print_for_people(report: SearchReport) -> None:
     from rich.console import Console  # a terminal alone pays for its loading
+    from rich.padding import Padding
     from rich.text import Text
 
     console = Console(width=shutil.get_terminal_size().columns, force_terminal=True, highlight=False)
     for found in report.sessions:
-        console.print(Text.assemble(*_heading(found)), soft_wrap=True)
+        console.print(Text.assemble(*_heading(found)))
         for text in found.excerpts:
-            console.print(Text.assemble(*_excerpt(text)), soft_wrap=True)
+            console.print(Padding(Text.assemble(*_excerpt(text)), (0, 0, 0, 4)))
         more = found.texts - len(found.excerpts)
         if more > 0:
             console.print(f"    and in {counted(more, 'more text')}")
         console.print()
-    shown = counted(len(report.sessions), "session")
-    console.print(f"{shown}, and more: --limit shows them." if report.more else shown)
+    if not report.sessions:
+        console.print("Nothing was found.")
+    else:
+        shown = counted(len(report.sessions), "session")
+        console.print(f"{shown}, and more: --limit shows them." if report.more else shown)
 
 
 def _heading(found: FoundSession) -> Iterator[tuple[str, str]]:
@@ -130,7 +134,7 @@ def _heading(found: FoundSession) -> Iterator[tuple[str, str]]:
 
 
 def _excerpt(text: FoundText) -> Iterator[tuple[str, str]]:
-    yield f"    {text.kind}{f' ({plain(text.place)})' if text.place else ''}: ", ""
+    yield f"{text.kind}{f' ({plain(text.place)})' if text.place else ''}: ", ""
     at = 0
     for begin, end in text.marks:
         yield plain(text.text[at:begin]), ""

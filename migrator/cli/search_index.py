@@ -35,7 +35,11 @@ def search_index_command() -> None:
 @_JSON
 @click.pass_obj
 def status(resolve: Resolve, as_json: bool) -> int:
-    """Show how the index stands. Changes nothing."""
+    """Show how the index stands. Changes nothing.
+
+    \b
+    migrator search-index status
+    """
     from migrator.migration.indexing import index_status
 
     return _print(index_status(resolve()), as_json)
@@ -46,7 +50,12 @@ def status(resolve: Resolve, as_json: bool) -> int:
 @_JSON
 @click.pass_obj
 def build(resolve: Resolve, progress: str, as_json: bool) -> int:
-    """Build the index, or go on with it. The app may be at work meanwhile, and it may be interrupted at any time."""
+    """Build the index, or go on with it. The app may be at work meanwhile, and it may be interrupted at any time.
+
+    \b
+    migrator search-index build
+    migrator search-index build --progress jsonl
+    """
     from migrator.cli.progress import showing
     from migrator.migration.indexing import build_index
 
@@ -59,7 +68,11 @@ def build(resolve: Resolve, progress: str, as_json: bool) -> int:
 @_JSON
 @click.pass_obj
 def drop(resolve: Resolve, as_json: bool) -> int:
-    """Drop the index. 'migrate' does not make it again by itself; the space is used for what comes to the database."""
+    """Drop the index. 'migrate' does not make it again by itself; the space is used for what comes to the database.
+
+    \b
+    migrator search-index drop
+    """
     from migrator.migration.indexing import drop_index
 
     return _print(drop_index(resolve()), as_json)

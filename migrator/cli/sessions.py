@@ -40,7 +40,12 @@ sessions_command.add_command(search_command)
 @_JSON
 @click.pass_obj
 def list_sessions(resolve: Resolve, workspace: str | None, limit: int | None, as_json: bool) -> int:
-    """List sessions, workspace by workspace, in the order in which the app shows them."""
+    """List sessions, workspace by workspace, in the order in which the app shows them.
+
+    \b
+    migrator sessions list                   every workspace
+    migrator sessions list --workspace ~/my/shop --limit 10
+    """
     from migrator.storage.protocol import SessionFilters
 
     return print_found(find(resolve(), workspace, SessionFilters(), limit), as_json)
@@ -52,7 +57,12 @@ def list_sessions(resolve: Resolve, workspace: str | None, limit: int | None, as
 @_JSON
 @click.pass_obj
 def show(resolve: Resolve, session_id: str, workspace: str | None, as_json: bool) -> int:
-    """Show one session with its instances and its chat. ID may be cut short as long as it names one session alone."""
+    """Show one session with its instances and its chat. ID may be cut short as long as it names one session alone.
+
+    \b
+    migrator sessions show competition-12    whichever one begins so
+    migrator sessions show competition-12 --json
+    """
     similar = [(path, s) for path, s in every(resolve(), workspace, None) if s["id"].startswith(session_id)]
     found = [(path, session) for path, session in similar if session["id"] == session_id] or similar
     names = sorted({session["id"] for _, session in found})

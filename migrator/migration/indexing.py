@@ -119,9 +119,11 @@ def _build(connection: sqlite3.Connection, data_dir: DataDir, listener: Listener
             hint="Free some space.",
         )
     meter = Meter(listener, PHASE, total)
-    meter.begin(path.name)
+    if total:
+        meter.begin(path.name)
     build(connection, path, lambda size: meter.add(path.name, size, 0))
-    meter.complete()
+    if total:
+        meter.complete()
 
 
 def build_index(data_dir: DataDir, listener: Listener = ignore_progress) -> IndexReport:
@@ -195,13 +197,14 @@ def repair_index(data_dir: DataDir) -> bool:
     from migrator.database.search_index import index_problems  # only a repair looks so deep
 
     path = data_dir.database
-    with _opened(data_dir) as connection:
-        try:
+    try:
+        with _opened(data_dir, read_only=True) as connection:  # a mere look leaves the file as it is
             if not index_problems(connection, path):
                 return False
+        with _opened(data_dir) as connection:
             with transaction(connection, path, "drop the search index"):
                 forget(connection, "pending")
             build(connection, path, lambda _: None)
-        except ConnectionFailed:
-            return False  # what is wrong is more than the index; verify goes on telling
-        return True
+    except ConnectionFailed:
+        return False  # what is wrong is more than the index; verify goes on telling
+    return True

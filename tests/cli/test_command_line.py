@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 import sqlite3
 import subprocess
 import sys
@@ -54,10 +55,35 @@ def test_every_command_tells_how_it_is_used(words: list[str], option: str, migra
     assert "\\b" not in outcome.out
 
 
-@pytest.mark.parametrize("words", [[], ["migrate"]], ids=["migrator", "migrate"])
-def test_help_shows_examples_line_by_line(words: list[str], migrator: Migrator) -> None:
-    examples = [line for line in migrator(*words, "--help").out.splitlines() if line.startswith("  migrator ")]
-    assert len(examples) >= 3
+GROUPS = [words[:-1] for words in ALL_COMMANDS if words]
+LEAVES = [words for words in ALL_COMMANDS if words not in GROUPS]
+
+
+@pytest.mark.parametrize("words", [[], *LEAVES], ids=lambda words: " ".join(words) or "migrator")
+def test_help_shows_examples_line_by_line_that_can_be_typed(words: list[str], migrator: Migrator) -> None:
+    lines = migrator(*words, "--help").out.splitlines()
+    examples = [line.strip() for line in lines if re.match(r"  (migrator |echo 'eval)", line)]
+    assert examples
+    for example in examples:
+        typed = shlex.split(example.partition("  ")[0])  # what it does follows
+        if typed[0] == "migrator" and words:
+            assert typed[1 : 1 + len(words)] == words or typed[1] == "--data-dir"
+        options = {option for line in lines for option in re.findall(r"^  (?:-., )?(--[a-z-]+)", line)}
+        assert {word for word in typed if re.match("--[a-z]", word)} <= options | {"--data-dir"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["session", "list"], "Did you mean 'sessions'?"),
+        (["migrate", "--dryrun"], "--dry-run"),
+        (["status", "--data-dir", "/tmp"], "It stands before the command"),
+    ],
+)
+def test_a_slip_of_the_fingers_is_told_what_was_meant(arguments: list[str], told: str, migrator: Migrator) -> None:
+    outcome = migrator(*arguments)
+    assert (outcome.code, outcome.out) == (2, "")
+    assert told in outcome.err
 
 
 PROMISED = {

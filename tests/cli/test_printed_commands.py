@@ -15,14 +15,13 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import click
 import pytest
 
 import migrator as package
-from migrator.cli.app import cli
 from migrator.errors import MigratorError
 from migrator.migration.lock import exclusive
 from migrator.storage.switch import open_storage
+from tests.cli.test_help_examples import EXAMPLES
 from tests.command_line import Migrator, Outcome
 from tests.scene import Scene, app_json, chat
 
@@ -447,7 +446,7 @@ def texts() -> Iterator[str]:
 
 
 def test_there_is_a_situation_for_every_command_that_a_message_names():
-    run = {line for line, _, _ in SITUATIONS} | set(examples())
+    run = {line for line, _, _ in SITUATIONS} | set(EXAMPLES)
     assert len(run) > 10
     assert not {line for line in named_in_the_source() if not any(fits(line.split(), known) for known in run)}
 
@@ -466,40 +465,3 @@ def test_stored_texts_stay_as_they_are(place):
     assert json.loads(place.run("sessions", "show", "a", "--json").printed)["sessions"][0]["session"]["task"] == task
     assert task in place.run("sessions", "show", "a").printed
     assert task in json.loads(place.run("quarantine", "show", "1", "--json").printed)["raw"]
-
-
-def helps(group: click.Group) -> Iterator[str]:
-    """The help of every command, and of every option."""
-    context = click.Context(group)
-    for name in group.list_commands(context):
-        command = group.get_command(context, name)
-        assert command is not None
-        yield command.help or ""
-        yield from (str(getattr(parameter, "help", None) or "") for parameter in command.params)
-        if isinstance(command, click.Group):
-            yield from helps(command)
-
-
-def examples() -> list[str]:
-    """The command lines in the help: those that stand alone, without what is said of them, and those in quotes."""
-    found = set()
-    for text in [cli.help or "", *helps(cli)]:
-        lines = [line.strip() for line in text.splitlines()]
-        found |= {re.split(r"  ", line)[0] for line in lines if line.startswith("migrator ")}
-        found |= set(re.findall(r"'(migrator [a-z][^']*)'", " ".join(lines)))
-    return sorted(found)
-
-
-@pytest.mark.parametrize("line", examples())
-def test_the_examples_in_the_help_work(place, line):
-    place.scene.write(ENGINE, [chat("competition-123", task="first"), *map(broken, "bcd")])
-    place.migrate()
-    place.stored.change("UPDATE sessions SET task = 'second'")
-    place.scene.write(ENGINE, [chat("competition-123", task="third"), *map(broken, "bcd")])
-    place.migrate()
-    Path("new.json").write_bytes(json.dumps(chat("b")).encode())
-    words = shlex.split(line.partition(">")[0].replace("~/my/repo", "repo"))[1:]
-    if words[0] == "--data-dir":
-        words[1] = str(place.scene.root)
-    outcome = place.run(*words)
-    assert outcome.code in (0, 3), outcome.err
