@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from importlib.util import find_spec
 
 from migrator.errors import NotInstalled
@@ -16,6 +17,12 @@ def require_extra(extra: str, purpose: str) -> None:
     :raises NotInstalled: a package of the extra is not there
     """
     missing = [name for name in EXTRAS[extra] if find_spec(name) is None]
+    if missing and getattr(sys, "frozen", False):  # as PyInstaller marks a program of one file: pip can't add to it
+        raise NotInstalled(
+            f"{purpose} needs what this program of a single file leaves out: {', '.join(missing)}.",
+            hint=f'Where there is a Python, install migrator beside it: python -m pip install "migrator[{extra}]". '
+            "Then run the command there, on the same data directory.",
+        )
     if missing:
         raise NotInstalled(
             f"{purpose} needs what is not installed with migrator alone: {', '.join(missing)}.",

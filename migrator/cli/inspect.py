@@ -43,15 +43,11 @@ def status_command(resolve: Resolve, as_json: bool) -> int:
 def _print_status(report: StatusReport) -> None:
     for warning in report.warnings:
         say(f"Note: {told(warning)}", error=True)
-    truth = {"sqlite": "SQLite", "json": "the JSON files"}[report.authority]
-    say(f"The truth is in {truth}; the app runs on {report.backend}.")
-    if report.migration_status is None:
-        say("There is no database yet.")
+    if report.lost is not None:
+        say(told(report.lost))
+        say("The JSON files are as old as the migration:")
     else:
-        say(
-            f"Database: {plain(report.database)} ({size(report.database_bytes)}, schema version "
-            f"{report.schema_version}, migration {plain(report.migration_status)})"
-        )
+        _print_authority(report)
     if report.backup_path:
         say(f"Backup:   {plain(report.backup_path)}")
     for workspace in report.workspaces:
@@ -68,6 +64,18 @@ def _print_status(report: StatusReport) -> None:
             say(f"            {told(workspace.error)}")
     if report.needs_migration:
         say(told(f"{counted(len(report.changed_files), 'file')} to take up: run 'migrator migrate'."))
+
+
+def _print_authority(report: StatusReport) -> None:
+    truth = {"sqlite": "SQLite", "json": "the JSON files"}[report.authority]
+    say(f"The truth is in {truth}; the app runs on {report.backend}.")
+    if report.migration_status is None:
+        say("There is no database yet.")
+    else:
+        say(
+            f"Database: {plain(report.database)} ({size(report.database_bytes)}, schema version "
+            f"{report.schema_version}, migration {plain(report.migration_status)})"
+        )
 
 
 @click.command("verify", short_help="Compare everything with where it came from.")

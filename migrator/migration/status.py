@@ -43,6 +43,7 @@ class StatusReport:
     :ivar authority: the store that holds the truth, ``json`` or ``sqlite``
     :ivar backend: what the app runs on: storage.json, or the authority where there is none
     :ivar migration_status: as in ``migration_metadata``; None where there is no database
+    :ivar lost: that the database is gone which holds the truth, and what to do; None where nothing is amiss
     :ivar needs_migration: whether ``migrate`` has to be run, as :func:`has_work` says
     """
 
@@ -59,6 +60,7 @@ class StatusReport:
     workspaces: tuple[WorkspaceState, ...]
     changed_files: tuple[str, ...]
     warnings: tuple[str, ...]
+    lost: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -105,8 +107,8 @@ def status_of(data_dir: DataDir) -> StatusReport:
     for source in pending:
         _mark(states, found, source)
     return StatusReport(
-        authority=found.state.authority,
-        backend=backend,
+        authority=found.state.authority if lost is None else "sqlite",
+        backend=backend if lost is None else read_flag(data_dir.flag) or backend,
         migration_status=found.state.status,
         schema_version=found.state.schema_version,
         migrated_at=found.state.migrated_at,
@@ -117,7 +119,8 @@ def status_of(data_dir: DataDir) -> StatusReport:
         needs_migration=_needs_migration(data_dir, found),
         workspaces=tuple(states.values()),
         changed_files=tuple(source.name for source in pending),
-        warnings=(*found.warnings, *([] if lost is None else [f"{lost} {WHERE_TRUTH_IS_LOST}"])),
+        warnings=tuple(found.warnings),
+        lost=None if lost is None else f"{lost} {WHERE_TRUTH_IS_LOST}",
     )
 
 

@@ -3,6 +3,7 @@
 import re
 import socket
 import sqlite3
+import sys
 from collections.abc import Iterator
 from contextlib import closing
 from importlib import util
@@ -88,6 +89,17 @@ def test_without_the_extra_it_says_what_to_install(
     assert outcome.code == 1
     assert "not installed with migrator alone: datasette" in outcome.err
     assert 'pip install "migrator[browse]"' in outcome.err
+
+
+def test_the_program_of_a_single_file_says_where_it_can_be_had(
+    scene: Scene, migrator: Migrator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(extras, "find_spec", lambda _: None)
+    monkeypatch.setattr(sys, "frozen", True, raising=False)
+    outcome = migrator("--data-dir", scene.root, "browse")
+    assert outcome.code == 1
+    assert "this program of a single file leaves out: datasette" in outcome.err
+    assert "in a checkout" not in outcome.err
 
 
 def test_a_port_that_is_taken_is_told(scene: Scene, migrator: Migrator) -> None:

@@ -359,6 +359,20 @@ def test_the_default_is_the_apps_own_directory(tmp_path: Path, migrator: Migrato
     assert scene.tasks(WORKSPACE) == ["Weave"]
 
 
+def test_status_begins_with_the_loss_of_the_database_that_holds_the_truth(scene: Scene, migrator: Migrator) -> None:
+    good(scene)
+    assert migrator("--data-dir", scene.root, "migrate", "--progress", "none").code == 0
+    scene.database.unlink()
+    outcome = migrator("--data-dir", scene.root, "status")
+    assert outcome.out.startswith("SQLite holds the truth")
+    assert "is gone" in outcome.out.splitlines()[0]
+    assert "'migrator backups list'" in outcome.out.splitlines()[0]
+    assert "There is no database yet" not in outcome.out
+    report = json.loads(migrator("--data-dir", scene.root, "status", "--json").out)
+    assert (report["authority"], report["backend"]) == ("sqlite", "sqlite")
+    assert "is gone" in report["lost"]
+
+
 def test_a_data_directory_whose_name_is_not_text_works(tmp_path: Path, migrator: Migrator) -> None:
     root = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9"))
     try:
