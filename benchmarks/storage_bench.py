@@ -136,7 +136,7 @@ class Sessions:
 
     def __init__(self, made: Stores) -> None:
         self._left: list[tuple[str, str]] = []
-        for workspace in made.workspaces[:2]:
+        for workspace in made.workspaces[:8]:
             ids = [session["id"] for session in made.sqlite.get_all_sessions(workspace)]
             self._left += [(workspace, name) for name in ids if ids.count(name) == 1]
         random.Random(1).shuffle(self._left)
