@@ -17,7 +17,8 @@ from tests.scene import Scene, app_json, chat
 
 LOOM = "/home/dev/loom"
 FINE = (0, 3)  # done; and done, and something needs the user, as the quarantine here does
-_EXAMPLE = re.compile(r"^ *(migrator .*?)(?: {2,}.*| > .*)?$", re.MULTILINE)
+# What the shell does with the output of a command, or around it, is left out.
+_EXAMPLE = re.compile(r"^ *(?:echo 'eval \"\$\()?(migrator .*?)(?: {2,}.*| > .*|\)\"'.*)?$", re.MULTILINE)
 _BACKUP = "20250113T100000Z-1a2b3c4d"  # no backup can have a name that a help text knows
 _ELSEWHERE = "/tmp/.ait42"
 

@@ -369,11 +369,16 @@ def test_instances_whose_numbers_repeat_and_messages_that_are_empty_go_the_same_
     both({A: app_json(odd), B: app_json(odd)}, tmp_path)
 
 
-def test_a_folder_whose_name_is_not_text_is_worked_on_by_two_processes(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # What is logged, by filelock too, has that name, which pytest can't hand from process to process.
-    monkeypatch.setattr(logging.root.manager, "disable", logging.CRITICAL)
+@pytest.fixture
+def without_logs() -> Iterator[None]:
+    """What is logged has the names of files in it; of one that is no text, pytest can't hand it to another process."""
+    logging.disable()
+    yield
+    logging.disable(logging.NOTSET)
+
+
+@pytest.mark.usefixtures("without_logs")
+def test_a_folder_whose_name_is_not_text_is_worked_on_by_two_processes(tmp_path: Path) -> None:
     scene = Scene(Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9 #1?")))
     try:
         for workspace in (A, B, C):
