@@ -18,6 +18,8 @@ Found = list[tuple[str, WorktreeSession]]
 
 _NUMBERS = ("INST", "MSGS")
 _SHARES = {"ID": 2, "WORKSPACE": 2, "TASK": 3}
+# What is left out where a terminal has fewer columns, so that ids and tasks can be read.
+_ROOM_FOR = {"INST": 100, "MSGS": 100, "WORKSPACE": 100, "CREATED": 70}
 
 
 def find(data_dir: DataDir, workspace: str | None, filters: SessionFilters, limit: int | None) -> Found:
@@ -88,8 +90,11 @@ def _print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     from rich.table import Table
     from rich.text import Text
 
+    width = shutil.get_terminal_size().columns
+    shown = [number for number, column in enumerate(columns) if width >= _ROOM_FOR.get(column, 0)]
     table = Table(box=None, pad_edge=False, expand=True)
-    for number, column in enumerate(columns):
+    for number in shown:
+        column = columns[number]
         widest = max((len(row[number]) for row in rows), default=0)
         table.add_column(
             column,
@@ -101,8 +106,8 @@ def _print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
             ratio=_SHARES.get(column),
         )
     for row in rows:
-        table.add_row(*(Text(plain(cell)) for cell in row))
-    Console(width=shutil.get_terminal_size().columns).print(table)
+        table.add_row(*(Text(plain(row[number])) for number in shown))
+    Console(width=width).print(table)
 
 
 def _summary(session: WorktreeSession) -> dict[str, Any]:

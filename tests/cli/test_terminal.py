@@ -63,6 +63,15 @@ def test_a_list_that_fits_on_the_terminal_needs_no_pager(many: Scene, pager: str
     assert "5 sessions" in shown
 
 
+@pytest.mark.parametrize("columns", ["60", "80", "120"])
+def test_ids_and_tasks_can_be_read_on_a_narrow_terminal(scene: Scene, columns: str) -> None:
+    scene.write(WORKSPACE, [chat("competition-123-8f0e5c12", task="Mend the login of the shop")])
+    shown = on_a_terminal("--data-dir", scene.root, "sessions", "list", COLUMNS=columns)
+    assert "competition-1" in shown
+    assert "Mend the login" in shown
+    assert ("WORKSPACE" in shown) == (columns == "120")
+
+
 def test_in_a_pipe_a_list_is_plain_lines_with_tabs(many: Scene, migrator: Migrator) -> None:
     lines = migrator("--data-dir", many.root, "sessions", "list").out.splitlines()
     assert len(lines) == 61
