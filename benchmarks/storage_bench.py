@@ -53,6 +53,7 @@ ONE_WORKSPACE = (
 )
 # How often the faster side repeats what the slower does once, to be measured as well.
 REPEATS = 20
+ENOUGH = 600  # sessions to draw from
 DELETIONS = 5  # the same; a small corpus has few sessions to delete
 
 
@@ -136,7 +137,9 @@ class Sessions:
 
     def __init__(self, made: Stores) -> None:
         self._left: list[tuple[str, str]] = []
-        for workspace in made.workspaces[:8]:
+        for workspace in made.workspaces:
+            if len(self._left) >= ENOUGH:
+                break
             ids = [session["id"] for session in made.sqlite.get_all_sessions(workspace)]
             self._left += [(workspace, name) for name in ids if ids.count(name) == 1]
         random.Random(1).shuffle(self._left)

@@ -242,11 +242,16 @@ def proven_chunks(path: Path, sha256: str) -> Iterator[bytes]:
     """
     digest = hashlib.sha256()
     with reading(path) as chunks:
-        for chunk in chunks:
-            digest.update(chunk)
-            yield chunk
+        yield from hashed(chunks, digest)
     if digest.hexdigest() != sha256:
         raise StorageIOError(f"{path} changed while it was read.", hint="Run the command again.")
+
+
+def hashed(chunks: Iterable[bytes], digest: hashlib._Hash) -> Iterator[bytes]:
+    """The same chunks, each added to the digest as it passes."""
+    for chunk in chunks:
+        digest.update(chunk)
+        yield chunk
 
 
 def publish_new(source: Path, target: Path) -> bool:

@@ -32,7 +32,7 @@ from __future__ import annotations
 import errno
 import sqlite3
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from os import PathLike
 from typing import Any, NamedTuple
 
@@ -231,30 +231,26 @@ _UNUSABLE = {
 }
 
 
-@contextmanager
-def sqlite_errors(action: str, path: str | PathLike[str]) -> Iterator[None]:
+def sqlite_errors(action: str, path: str | PathLike[str]) -> AbstractContextManager[None]:
     """Translate sqlite3's exceptions within the block to ConnectionFailed or TransactionError."""
+    return database_errors(sqlite3.Error, "sqlite_errorcode", action, path)
+
+
+@contextmanager
+def database_errors(kind: type[Exception], code: str, action: str, path: str | PathLike[str]) -> Iterator[None]:
+    """The same for any binding of SQLite.
+
+    :param kind: the base of its exceptions
+    :param code: their attribute that has SQLite's result code
+    """
     try:
         yield
-    except sqlite3.Error as error:
-        raise database_error(action, path, error, getattr(error, "sqlite_errorcode", 0)) from error
-    except UnicodeDecodeError as error:  # sqlite3 can't even decode the message that SQLite has for it
-        raise no_utf8(action, path) from error
-
-
-def database_error(action: str, path: str | PathLike[str], error: Exception, code: int) -> MigratorError:
-    """What SQLite reported, as an error of ours.
-
-    :param code: SQLite's result code
-    """
-    message = f"Cannot {action} in the database {path}: {error}."
-    primary = code & 0xFF
-    if primary in _UNUSABLE:
-        return ConnectionFailed(message, hint=_UNUSABLE[primary])
-    return TransactionError(message, hint="Nothing of it was kept.")
-
-
-def no_utf8(action: str, path: str | PathLike[str]) -> ConnectionFailed:
-    """A text in the database can't be decoded."""
-    message = f"Cannot {action} in the database {path}: it holds text that is no UTF-8."
-    return ConnectionFailed(message, hint=_UNUSABLE[sqlite3.SQLITE_CORRUPT])
+    except kind as error:
+        primary = getattr(error, code, 0) & 0xFF
+        message = f"Cannot {action} in the database {path}: {error}."
+        if primary in _UNUSABLE:
+            raise ConnectionFailed(message, hint=_UNUSABLE[primary]) from error
+        raise TransactionError(message, hint="Nothing of it was kept.") from error
+    except UnicodeDecodeError as error:  # the binding can't even decode the message that SQLite has for it
+        message = f"Cannot {action} in the database {path}: it holds text that is no UTF-8."
+        raise ConnectionFailed(message, hint=_UNUSABLE[sqlite3.SQLITE_CORRUPT]) from error

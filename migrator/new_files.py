@@ -12,7 +12,6 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
 
 from migrator import durable
 from migrator.errors import StorageIOError, os_errors
@@ -45,7 +44,7 @@ class NewFiles:
         self.require_free(name)
         digest = hashlib.sha256()
         written = self.waiting / name
-        durable.write_new(written, _hashed(chunks, digest))
+        durable.write_new(written, durable.hashed(chunks, digest))
         named = self.waiting / f"{digest.hexdigest()}.{name}"
         durable.move_over(written, named)
         self._added.append((named, name))
@@ -92,13 +91,6 @@ def write_new_file(target: Path, chunks: Iterable[bytes], taken: Taken) -> None:
         os.stat(place.parent)
     with new_files(place.parent, place.name, taken) as files:
         files.add(place.name, chunks)
-
-
-def _hashed(chunks: Iterable[bytes], digest: Any) -> Iterator[bytes]:
-    """The same chunks, each added to the digest as it passes."""
-    for chunk in chunks:
-        digest.update(chunk)
-        yield chunk
 
 
 @contextmanager

@@ -11,7 +11,7 @@ import pytest
 
 from migrator import WorktreeSession, durable, open_storage
 from migrator.data_dir import resolve_data_dir
-from migrator.migration import pipeline, second_process
+from migrator.migration import second_process
 from migrator.migration.backend import switch_backend
 from migrator.migration.doctor import examine
 from migrator.migration.export import export
@@ -87,7 +87,7 @@ class Watch:
 @pytest.fixture
 def by_two_processes(monkeypatch: pytest.MonkeyPatch) -> None:
     """In small parts, so that the second process has shards to fill."""
-    monkeypatch.setattr(pipeline, "WORTH_A_SECOND_PROCESS", 0)
+    monkeypatch.setattr(second_process, "WORTH_A_SECOND_PROCESS", 0)
     monkeypatch.setattr("migrator.migration.pipeline._SHARD", 3_000)
     monkeypatch.setattr(second_process, "processors", lambda: 2)
 

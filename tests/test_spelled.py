@@ -13,7 +13,7 @@ from migrator.database import schema
 from migrator.database.connection import connect
 from migrator.database.documents import insert_document, read_document
 from migrator.database.spelled import SpelledDocument, spelled, spelled_files, spelled_stretch
-from migrator.database.staged import open_staged, staged_errors
+from migrator.database.staged import create_staged, open_staged, staged_errors
 from migrator.document import canonical
 from migrator.errors import ConnectionFailed, TransactionError
 from tests.strategies import documents, message, session, texts
@@ -81,8 +81,7 @@ def test_what_looks_like_the_place_of_the_messages_is_not_mistaken_for_it() -> N
 
 def test_a_staged_database_is_read_without_a_lock_and_never_written(tmp_path: Path) -> None:
     path = tmp_path / "staged #1%.db"
-    with closing(connect(path, create=True)) as writer:
-        writer.execute("PRAGMA journal_mode = DELETE")
+    with closing(create_staged(path, tables=False)) as writer:
         writer.execute("CREATE TABLE t (x)")
         writer.execute("BEGIN EXCLUSIVE")
         with closing(open_staged(path)) as reader:

@@ -161,9 +161,9 @@ def ensure_workspace(connection: AnyConnection, workspace_hash: str, path: str |
     found = find_workspace(connection, workspace_hash)
     if found is None:
         for candidate in (path, placeholder(workspace_hash)):
-            made = candidate and connection.execute(queries.INSERT_WORKSPACE, (candidate, workspace_hash)).fetchone()
+            made = candidate and connection.execute(queries.INSERT_WORKSPACE, (candidate, workspace_hash)).fetchall()
             if made:
-                return int(made[0])
+                return int(made[0][0])
         raise AssertionError("a placeholder is as unique as the hash in it")
     if path and is_placeholder(found[1]):
         connection.execute(queries.NAME_WORKSPACE, (path, found[0]))

@@ -175,7 +175,7 @@ FORGET_AFTER = (
 )
 MESSAGE_KEYS_AFTER = "SELECT id FROM chat_messages WHERE rowid > ? ORDER BY rowid"
 
-# Single rows, as the stores and the merge write them; loading many goes through sqlite-utils.
+# Single rows, as the stores and the merge write them, and many at once, as they are loaded.
 
 
 def _insert(table: str, columns: tuple[str, ...]) -> str:

@@ -9,8 +9,7 @@ database that the app uses is never opened by it.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing
 from os import PathLike
 from pathlib import Path
 
@@ -19,7 +18,7 @@ import apsw
 from migrator import durable
 from migrator.database import schema
 from migrator.database.connection import require_sqlite
-from migrator.errors import database_error, no_utf8, sqlite_errors
+from migrator.errors import database_errors, sqlite_errors
 
 StagedConnection = apsw.Connection
 
@@ -71,12 +70,6 @@ def as_uri(path: Path) -> str:
     return path.absolute().as_uri()
 
 
-@contextmanager
-def staged_errors(action: str, path: str | PathLike[str]) -> Iterator[None]:
+def staged_errors(action: str, path: str | PathLike[str]) -> AbstractContextManager[None]:
     """Translate APSW's exceptions within the block, as ``errors.sqlite_errors`` does those of sqlite3."""
-    try:
-        yield
-    except apsw.Error as error:
-        raise database_error(action, path, error, getattr(error, "result", 0)) from error
-    except UnicodeDecodeError as error:
-        raise no_utf8(action, path) from error
+    return database_errors(apsw.Error, "result", action, path)

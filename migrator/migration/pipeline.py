@@ -22,12 +22,10 @@ from migrator.migration.load import LoadedPart, LoadedSource, Loader
 from migrator.migration.meter import Meter
 from migrator.migration.readback import CompareTask, Comparison, Portion, ReadBack
 from migrator.migration.report import ignore_progress
-from migrator.migration.second_process import SecondProcess
+from migrator.migration.second_process import SecondProcess, half_of, is_worth_it
 from migrator.migration.staging import Staging
 from migrator.workspace import placeholder
 
-# Below this many bytes a second process costs more than it brings.
-WORTH_A_SECOND_PROCESS = 24 << 20
 # This process has the rows of the second one to take over as well, and begins with that when its own part is done.
 _OWN_SHARE = 0.4
 _SHARD = 32 << 20  # bytes of files whose sessions go to one shard
@@ -133,7 +131,7 @@ class Pipeline:
         Files go in their order, large ones in pieces.
         """
         total = sum(part.size for part in parts)
-        if self._second is None or total < WORTH_A_SECOND_PROCESS:
+        if self._second is None or not is_worth_it(total):
             return [*parts], []
         mine: list[_Part] = []
         shards: list[list[_Part]] = []
@@ -283,9 +281,4 @@ class Pipeline:
 
 def _half(tasks: Sequence[CompareTask]) -> int:
     """How many of the tasks are about half of all bytes; those that are files as a whole are small, or few."""
-    sizes = [sum(task.portion.sizes) if task.portion else 0 for task in tasks]
-    half, number = sum(sizes) // 2, 0
-    while number < len(tasks) and half > sizes[number] // 2:
-        half -= sizes[number]
-        number += 1
-    return number
+    return half_of([sum(task.portion.sizes) if task.portion else 0 for task in tasks])

@@ -87,7 +87,7 @@ _KNOWN = {
         "migrator": _VERSION,
         "python": _VERSION,
         "sqlite": _VERSION,
-        "click|filelock|jsonschema|jsonschema-rs|msgspec|orjson|rich|sqlite-utils": _VERSION,
+        "apsw|click|filelock|jsonschema|jsonschema-rs|msgspec|orjson|rich|sqlite-utils": _VERSION,
         "implementation": "CPython|PyPy|GraalVM",
         "system": "Linux|Darwin|Windows|FreeBSD",
         "machine": r"[a-zA-Z0-9_]{2,12}",

@@ -186,12 +186,11 @@ class Run:
 
     def migrate(self, found: Survey) -> MigrationReport:
         from migrator.migration.backup import backing_up, require_space  # only a run with work to do pays for these
-        from migrator.migration.pipeline import WORTH_A_SECOND_PROCESS
-        from migrator.migration.second_process import second_process
+        from migrator.migration.second_process import is_worth_it, second_process
 
         sources = found.work.pending
         require_space(self.data_dir, sources)
-        many = sum(source.size for source in sources) >= WORTH_A_SECOND_PROCESS
+        many = is_worth_it(sum(source.size for source in sources))
         try:
             with second_process(wanted=many) as second, backing_up(self.data_dir) as saving:
                 with self.stage("backup"):

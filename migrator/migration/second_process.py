@@ -12,7 +12,7 @@ import pickle
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from queue import SimpleQueue
 from typing import Any, BinaryIO, Protocol
@@ -24,12 +24,27 @@ _START = (
 )
 _FROZEN_START = "--second-process"
 _PROGRESS_STEP = 1 << 18  # bytes between two messages of progress
+WORTH_A_SECOND_PROCESS = 24 << 20  # bytes of files; below that it costs more than it brings
 _PATIENCE = 5.0  # seconds that its end may take once it is told
 
 _LOG = logging.getLogger("migrator")
 
 Seen = Callable[[str, int], None]
 SeenSeveral = Callable[[str, int, int], None]
+
+
+def is_worth_it(size: int) -> bool:
+    """Whether so many bytes of files are worth a second process."""
+    return size >= WORTH_A_SECOND_PROCESS
+
+
+def half_of(sizes: Sequence[int]) -> int:
+    """How many of the first ones are about half of all."""
+    half, number = sum(sizes) // 2, 0
+    while number < len(sizes) and half > sizes[number] // 2:
+        half -= sizes[number]
+        number += 1
+    return number
 
 
 class Job(Protocol):

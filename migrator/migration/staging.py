@@ -120,8 +120,6 @@ class Staging:
             self.connection.execute(f"PRAGMA cache_size = {CACHE}")
             self.connection.execute("PRAGMA analysis_limit = 1000")
             self.connection.execute("ANALYZE")
-            self.connection.execute("PRAGMA locking_mode = NORMAL")
-            self.connection.execute(queries.SESSION_COUNT).fetchone()  # which lets go of the lock: others may read
 
     def record(self, results: Sequence[LoadedSource], entries: dict[str, dict[str, Any]], facts: RunFacts) -> None:
         """Write the files' rows of the ledger, numbered in their order as their sessions refer to them, and the run's

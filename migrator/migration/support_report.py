@@ -42,7 +42,7 @@ _ABOUT = (
     "What migrator found, for whoever helps. Nothing that you or your programs wrote is in it: no text, path or name. "
     "What begins with a number sign stands for one, the same everywhere in this report."
 )
-_PACKAGES = ("click", "filelock", "jsonschema", "jsonschema-rs", "msgspec", "orjson", "rich", "sqlite-utils")
+_PACKAGES = ("apsw", "click", "filelock", "jsonschema", "jsonschema-rs", "msgspec", "orjson", "rich", "sqlite-utils")
 _ITEMS = 200  # of a kind; what is amiss shows in fewer
 
 Facts = dict[str, Any]

@@ -15,10 +15,7 @@ from migrator.database.spelled import spelled
 from migrator.database.spoilt import UNREADABLE, reraise_unless_spoilt
 from migrator.document import SequenceDigest
 from migrator.migration.ledger import LedgerEntry
-from migrator.migration.second_process import SecondProcess, second_process
-
-# Below this many bytes of files a second process costs more than it brings.
-WORTH_A_SECOND_PROCESS = 24 << 20
+from migrator.migration.second_process import SecondProcess, half_of, is_worth_it, second_process
 
 Read = tuple[str, list[tuple[str, bytes]]]
 """The digest of a source, and key and digest of each of its sessions."""
@@ -64,7 +61,7 @@ class Unchanged:
     ) -> None:
         self._connection = connection
         self._second = second
-        self._given = [entry.id for entry in _second_half(entries)] if second else []
+        self._given = [entry.id for entry in entries[half_of([entry.size for entry in entries]) :]] if second else []
         self._results: dict[int, Read | None] = {}
         if second is not None:
             second.give(DigestJob(database, self._given))
@@ -73,7 +70,7 @@ class Unchanged:
     @contextmanager
     def told(cls, connection: sqlite3.Connection, database: Path, entries: Sequence[LedgerEntry]) -> Iterator[Self]:
         """One with the help of a second process, where there is enough to do."""
-        many = sum(entry.size for entry in entries) >= WORTH_A_SECOND_PROCESS
+        many = is_worth_it(sum(entry.size for entry in entries))
         with second_process(wanted=many) as second:
             yield cls(connection, database, entries, second)
 
@@ -91,12 +88,3 @@ class Unchanged:
             if results is not None:
                 self._results = dict(zip(self._given, results, strict=True))
         self._given = []
-
-
-def _second_half(entries: Sequence[LedgerEntry]) -> Sequence[LedgerEntry]:
-    """The last ones, with about half of all bytes."""
-    half, first = sum(entry.size for entry in entries) / 2, 0
-    while first < len(entries) and half > 0:
-        half -= entries[first].size
-        first += 1
-    return entries[first:]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from migrator import durable
@@ -56,11 +55,5 @@ class MirrorFiles(JsonStorage):
                 hint="'migrator migrate' takes it up. Nothing of it was changed.",
             )
         digest = hashlib.sha256()
-        durable.replace(self._target(place), _hashed(app_format(documents), digest))
+        durable.replace(self._target(place), durable.hashed(app_format(documents), digest))
         self._journal.know({place.hash: digest.hexdigest()})
-
-
-def _hashed(chunks: Iterable[bytes], digest: hashlib._Hash) -> Iterator[bytes]:
-    for chunk in chunks:
-        digest.update(chunk)
-        yield chunk

@@ -36,7 +36,7 @@ A, B, C = "/home/dev/a", "/home/dev/b", "/home/dev/c"
 def by_two_processes() -> Iterator[None]:
     """Whatever the size, in small parts."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pipeline, "WORTH_A_SECOND_PROCESS", 0)
+        patch.setattr(second_process, "WORTH_A_SECOND_PROCESS", 0)
         patch.setattr(pipeline, "_SHARD", 3_000)
         patch.setattr(second_process, "processors", lambda: 2)
         yield

@@ -1,5 +1,6 @@
 """The report for whoever helps: it says how things stand, and holds no word that the user or their programs wrote."""
 
+import importlib.metadata
 import json
 import os
 import re
@@ -131,6 +132,14 @@ def test_every_planted_word_is_really_there(migrated, planted):
     names = "".join(str(path) for path in migrated.root.rglob("*"))
     assert everything.count(MARK.encode()) > 100
     assert names.count(MARK) > 10
+
+
+def test_every_package_that_migrator_needs_is_in_the_report_with_its_version(place, migrator, tmp_path):
+    assert migrator("--data-dir", place.root, "doctor", "--report", tmp_path / "report.json").code == 0
+    packages = json.loads((tmp_path / "report.json").read_bytes())["packages"]
+    needed = [line for line in importlib.metadata.requires("migrator") or [] if "extra ==" not in line]
+    names = {re.split(r"[^\w-]", line)[0] for line in needed}
+    assert {name: importlib.metadata.version(name) for name in names} == packages
 
 
 def test_no_planted_word_is_in_the_report_before_a_migration(planted, migrator, tmp_path):

@@ -24,7 +24,7 @@ def migrated(scene: Scene, migrator: Migrator) -> Scene:
 
 @pytest.fixture
 def two_processes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(unchanged, "WORTH_A_SECOND_PROCESS", 0)
+    monkeypatch.setattr(second_process, "WORTH_A_SECOND_PROCESS", 0)
     monkeypatch.setattr(second_process, "processors", lambda: 2)
 
 

@@ -193,10 +193,10 @@ def _be_the_process(job: Job, out: Path, err: Path) -> None:
 
 
 def _prepare(job: Job) -> None:
-    from migrator.migration import pipeline, second_process
+    from migrator.migration import second_process
 
     if job.two:
-        pipeline.WORTH_A_SECOND_PROCESS = 0
+        second_process.WORTH_A_SECOND_PROCESS = 0
         second_process.processors = lambda: 2
     if job.patch:
         importlib.import_module("tests.torture.programs").__dict__[job.patch]()

@@ -204,26 +204,19 @@ class Watch:
         target = None if text == ":memory:" or "mode=ro" in text else self.kind(path)
         if target is None:
             return self._connect(database, *arguments, **options)
-        watch, place = self, target
-
-        class Connection(WatchedConnection):
-            def step(self, what: str, do: Call) -> Any:
-                return watch.step(what, place, do)
-
-        return self._connect(database, *arguments, factory=Connection, **options)
+        return self._connect(database, *arguments, factory=self._with_steps(WatchedConnection, target), **options)
 
     def _staged(self, database: str, *arguments: Any, **options: Any) -> apsw.Connection:
         path, _, options_of_it = database.removeprefix("file://").partition("?")
         target = None if "immutable=1" in options_of_it else self.kind(path)
         if target is None:
             return self._connect_staged(database, *arguments, **options)
-        watch, place = self, target
+        connection: apsw.Connection = self._with_steps(WatchedStaged, target)(database, *arguments, **options)
+        return connection
 
-        class Connection(WatchedStaged):
-            def step(self, what: str, do: Call) -> Any:
-                return watch.step(what, place, do)
-
-        return Connection(database, *arguments, **options)
+    def _with_steps(self, kind: Any, target: str) -> Any:
+        """The same kind of connection, whose steps go by here, to that kind of file."""
+        return type(kind.__name__, (kind,), {"step": lambda _, what, do: self.step(what, target, do)})
 
     def _audit(self, event: str, arguments: tuple[Any, ...]) -> None:
         """Whatever changes a file and did not go by here is noted too: a test wants none of it."""
