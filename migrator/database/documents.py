@@ -1,6 +1,7 @@
 """Session documents in a database: reading one or a whole workspace, writing and deleting one.
 
-The migration verifies through the same functions that the app's store reads with.
+The app's store reads with these, and so does what verifies. A migration, which verifies a million messages, lets SQLite
+put them together instead (``spelled``): tests hold that the outcome is the same.
 """
 
 from __future__ import annotations
