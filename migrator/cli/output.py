@@ -67,6 +67,8 @@ def print_report(report: dict[str, Any]) -> None:
 
 def located_report(report: dict[str, Any]) -> dict[str, Any]:
     """A report, its texts as :func:`located` makes them."""
+    if not _PLACE.get():  # of tens of thousands of workspaces, a look at each would be felt
+        return report
     located_one: dict[str, Any] = _located(report, told_here=False)
     return located_one
 

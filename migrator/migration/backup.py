@@ -14,33 +14,18 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 from migrator import durable
 from migrator.backup_folder import give_name, stamp, working_folder, write_listing
 from migrator.data_dir import DataDir
-from migrator.errors import BackupError, MigrationFailed, MigratorError, StorageIOError, os_errors
+from migrator.errors import BackupError, MigrationFailed, StorageIOError, os_errors
 from migrator.migration.backups import read_manifest, verify_backup
+from migrator.migration.copying import Copy, ReadBackJob, are_many_small, copy_all
 from migrator.migration.discover import Source
-from migrator.migration.report import Listener, Progress
-
-_MANY = 1000
-_COPIED_AT_ONCE = 2  # hashing takes a processor, copying the disk
-
-
-@dataclass(frozen=True)
-class Copy:
-    """One file of a backup.
-
-    :ivar file: where the copy is, relative to the backup's folder
-    """
-
-    source: Source
-    file: str
-    size: int
-    sha256: str
+from migrator.migration.report import Listener
+from migrator.migration.second_process import SecondProcess
 
 
 @dataclass(frozen=True)
@@ -113,13 +98,17 @@ def _existing(path: Path) -> Path:
 
 
 class BackingUp:
-    """A backup that is being taken: the copies can be read while they are synced and read back."""
+    """A backup that is being taken: the copies can be read while they are synced and read back.
 
-    def __init__(self, data_dir: DataDir, working: Path) -> None:
+    :param second: helps, if it is there
+    """
+
+    def __init__(self, data_dir: DataDir, working: Path, second: SecondProcess | None = None) -> None:
         self._data_dir = data_dir
         self._working = working
+        self._second = second
         self._syncing: Future[Path | None] | None = None
-        self._reading_back: Future[None] | None = None
+        self._reading_back: Future[int | None] | None = None
         self._prover = ThreadPoolExecutor(1, thread_name_prefix="backup")
         self.copies: dict[str, Copy] = {}
         self.unreadable: dict[str, str] = {}
@@ -138,11 +127,21 @@ class BackingUp:
 
         :raises StorageIOError: the backup can't be written
         """
-        self.copies, self.unreadable = _copy_all(self._working, sources, listener)
+        self.unreadable = {source.name: source.error for source in sources if source.error}
+        readable = [source for source in sources if not source.error]
+        results = copy_all(self._working, readable, self._second, listener)
+        for source, copied in zip(readable, results, strict=True):
+            if isinstance(copied, Copy):
+                self.copies[source.name] = copied
+            else:
+                self.unreadable[source.name] = copied
         self._syncing = self._prover.submit(self._sync)
 
-    def read_back(self) -> Future[None]:
-        """Begin to read the copies back, beside what needs one processor alone."""
+    def read_back(self) -> Future[int | None]:
+        """Begin to read the copies back, beside what needs one processor alone.
+
+        :returns: in the future, the ticket of the second process if it is that that reads
+        """
         if self._reading_back is None:
             self._reading_back = self._prover.submit(self._read_back)
         return self._reading_back
@@ -156,7 +155,7 @@ class BackingUp:
         if self._syncing is None:
             raise AssertionError("nothing was copied")
         earlier = self._syncing.result()
-        self.read_back().result()
+        self._await_read_back(self.read_back().result())
         if not self.copies:
             return Backup(None, {}, self.unreadable)
         if earlier is not None:
@@ -183,86 +182,49 @@ class BackingUp:
                 durable.sync_folder(folder)
         return earlier
 
-    def _read_back(self) -> None:
+    def _read_back(self) -> int | None:
         if self._syncing is None or self._syncing.result() is not None:
+            return None
+        job = self._read_back_job()
+        if self._second is not None and are_many_small([copy.size for copy in self.copies.values()]):
+            return self._second.give(job)
+        _require_all(job)
+        return None
+
+    def _read_back_job(self) -> ReadBackJob:
+        return ReadBackJob([(os.path.join(self._working, copy.file), copy.sha256) for copy in self.copies.values()])
+
+    def _await_read_back(self, ticket: int | None) -> None:
+        if ticket is None or self._second is None:
             return
-        for copy in self.copies.values():
-            target = os.path.join(self._working, copy.file)
-            if durable.sha256_of(target) != copy.sha256:
-                raise MigrationFailed(
-                    f"The backup copy {target} does not read back as what was written.",
-                    hint="The disk may be failing. Nothing was changed.",
-                )
+        if self._second.result(ticket) != "":  # it is gone, or has found something: look again, here
+            _require_all(self._read_back_job())
+
+
+def _require_all(job: ReadBackJob) -> None:
+    """
+    :raises MigrationFailed: a file does not read back as what was written
+    """
+    damaged = job.run(lambda _name, _size: None)
+    if damaged:
+        raise MigrationFailed(
+            f"The backup copy {damaged} does not read back as what was written.",
+            hint="The disk may be failing. Nothing was changed.",
+        )
 
 
 @contextmanager
-def backing_up(data_dir: DataDir) -> Iterator[BackingUp]:
-    """A backup to be taken within the block; what has no name at its end is removed."""
+def backing_up(data_dir: DataDir, second: SecondProcess | None = None) -> Iterator[BackingUp]:
+    """A backup to be taken within the block; what has no name at its end is removed.
+
+    :param second: helps, if it is there
+    """
     with working_folder(data_dir.backups) as working:
-        backup = BackingUp(data_dir, working)
+        backup = BackingUp(data_dir, working, second)
         try:
             yield backup
         finally:
             backup.stop()
-
-
-def _copy_all(working: Path, sources: Sequence[Source], listener: Listener) -> tuple[dict[str, Copy], dict[str, str]]:
-    copies: dict[str, Copy] = {}
-    unreadable = {source.name: source.error for source in sources if source.error}
-    readable = [source for source in sources if not source.error]
-    for folder in {os.path.dirname(_place(source)) for source in readable}:
-        durable.make_private_folder(working / folder)
-    total, done = sum(source.size for source in readable), 0
-    size = 1 if len(readable) < _MANY else 100  # handing over each of many small files would cost as much as copying it
-    with ThreadPoolExecutor(_COPIED_AT_ONCE) as pool:
-        batches = [readable[start : start + size] for start in range(0, len(readable), size)]
-        for batch, results in zip(batches, pool.map(partial(_copy_each, working), batches), strict=True):
-            for source, copied in zip(batch, results, strict=True):
-                if isinstance(copied, Copy):
-                    copies[source.name] = copied
-                else:
-                    unreadable[source.name] = copied
-                done += source.size
-                listener(Progress("backup", source.name, done, total))
-    return copies, unreadable
-
-
-def _copy_each(working: Path, sources: Sequence[Source]) -> list[Copy | str]:
-    folder = os.fspath(working)
-    return [_copy(folder, source) for source in sources]
-
-
-def _copy(working: str, source: Source) -> Copy | str:
-    """The copy of a source, or why there is none.
-
-    :raises StorageIOError: it is the copy, not the source, that makes trouble
-    """
-    file = _place(source)
-    target = f"{working}{os.sep}{file}"  # of tens of thousands, a path object for each would cost as much as the copy
-    try:
-        size, sha256 = durable.copy_new(source.place, target, sync=False)
-    except StorageIOError as error:
-        if _readable(source.path):
-            raise
-        if os.path.exists(target):
-            durable.remove(Path(target))
-        return str(error)
-    return Copy(source, file, size, sha256)
-
-
-def _readable(path: Path) -> bool:
-    try:
-        durable.sha256_of(path)
-    except MigratorError:
-        return False
-    return True
-
-
-def _place(source: Source) -> str:
-    """Where a source's copy goes within the backup."""
-    if source.kind == "older":
-        return f"workspaces/{source.workspace_hash}/sessions.json"
-    return source.name
 
 
 def _fingerprint(copies: dict[str, Copy]) -> str:

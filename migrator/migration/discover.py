@@ -186,10 +186,10 @@ def prove(source: Source) -> str | None:
     """
     if source.error or source.workspace_hash is None or not HASH_PATTERN.fullmatch(source.workspace_hash):
         return None
-    return prove_path(source.workspace_hash, _worktree_paths(source.path))
+    return prove_path(source.workspace_hash, _worktree_paths(source.place))
 
 
-def _worktree_paths(path: Path) -> Iterator[str]:
+def _worktree_paths(path: str) -> Iterator[str]:
     """The texts behind ``"worktreePath":``, each spelling once."""
     seen: set[bytes] = set()
     rest = b""
@@ -210,7 +210,7 @@ def _worktree_paths(path: Path) -> Iterator[str]:
 
 def _text(literal: bytes) -> str | None:
     try:
-        text = json.loads(literal)
+        text = json.loads(literal) if b"\\" in literal else literal[1:-1].decode()
     except ValueError:
         return None
     return text if isinstance(text, str) else None

@@ -46,7 +46,7 @@ def changed_meanwhile(loaded: list[LoadedSource]) -> Iterator[str]:
     """Files that somebody wrote to after they were copied: the next run merges what is new in them."""
     for source in (result.source for result in loaded if not result.error):
         try:
-            now = os.stat(source.path)
+            now = os.stat(source.place)
         except OSError:
             continue  # gone: its sessions are in the database and in the backup
         if (now.st_size, now.st_mtime_ns) != (source.size, source.mtime_ns):

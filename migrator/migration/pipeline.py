@@ -99,14 +99,12 @@ class Pipeline:
             self._workspace(loaded)  # numbered in the order of the sources, whoever loads them
         mine, shards = self._divided([_Part(loaded, loaded.source.size) for loaded in sources])
         jobs = [self._job(number, shard) for number, shard in enumerate(shards)]
-        if self._second is not None:
-            for job in jobs:
-                self._second.give(job)
+        tickets = [self._second.give(job) for job in jobs] if self._second is not None else []
         otherwise = self._load_here(mine, loader)
-        for job, shard in zip(jobs, shards, strict=True):
+        for job, shard, ticket in zip(jobs, shards, tickets, strict=True):
             results: list[LoadedPart | None] | None = None
             if self._second is not None:
-                results = self._second.result(meter.add)
+                results = self._second.result(ticket, meter.add)
             if results is None:  # it is gone
                 otherwise |= self._load_here(shard, loader)
             else:
@@ -131,7 +129,7 @@ class Pipeline:
         Files go in their order, large ones in pieces.
         """
         total = sum(part.size for part in parts)
-        if self._second is None or not is_worth_it(total):
+        if self._second is None or not is_worth_it(total, len(parts)):
             return [*parts], []
         mine: list[_Part] = []
         shards: list[list[_Part]] = []
@@ -223,10 +221,9 @@ class Pipeline:
         """What each task has shown; half of them are the second process's."""
         mine = len(self._tasks) if self._second is None else _half(self._tasks)
         job = CompareJob(self._staging.path, self._tasks[mine:])
-        if self._second is not None:
-            self._second.give(job)
+        ticket = self._second.give(job) if self._second is not None else 0
         results = self._compare_here(self._tasks[:mine], meter)
-        others: list[ReadBack] | None = self._second.result(meter.add) if self._second is not None else None
+        others: list[ReadBack] | None = self._second.result(ticket, meter.add) if self._second is not None else None
         return results + (others if others is not None else self._compare_here(job.tasks, meter))
 
     def _compare_here(self, tasks: Sequence[CompareTask], meter: Meter) -> list[ReadBack]:

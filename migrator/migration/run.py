@@ -190,9 +190,9 @@ class Run:
 
         sources = found.work.pending
         require_space(self.data_dir, sources)
-        many = is_worth_it(sum(source.size for source in sources))
+        many = is_worth_it(sum(source.size for source in sources), len(sources))
         try:
-            with second_process(wanted=many) as second, backing_up(self.data_dir) as saving:
+            with second_process(wanted=many) as second, backing_up(self.data_dir, second) as saving:
                 with self.stage("backup"):
                     saving.copy(sources, self.listener)
                 mark(self.data_dir, found.state, "in_progress")

@@ -25,6 +25,7 @@ _START = (
 _FROZEN_START = "--second-process"
 _PROGRESS_STEP = 1 << 18  # bytes between two messages of progress
 WORTH_A_SECOND_PROCESS = 24 << 20  # bytes of files; below that it costs more than it brings
+_COST_OF_A_FILE = 6 << 10  # bytes that could be migrated in the time that a file takes, however small it is
 _PATIENCE = 5.0  # seconds that its end may take once it is told
 
 _LOG = logging.getLogger("migrator")
@@ -33,9 +34,9 @@ Seen = Callable[[str, int], None]
 SeenSeveral = Callable[[str, int, int], None]
 
 
-def is_worth_it(size: int) -> bool:
-    """Whether so many bytes of files are worth a second process."""
-    return size >= WORTH_A_SECOND_PROCESS
+def is_worth_it(size: int, files: int = 0) -> bool:
+    """Whether so many bytes, in so many files, are worth a second process."""
+    return size + files * _COST_OF_A_FILE >= WORTH_A_SECOND_PROCESS
 
 
 def half_of(sizes: Sequence[int]) -> int:
@@ -95,6 +96,10 @@ def processors() -> int:
     return os.cpu_count() or 1
 
 
+def _ignored(_name: str, _size: int, _sessions: int) -> None:
+    pass
+
+
 class SecondProcess:
     """The second process, as seen from the first."""
 
@@ -102,32 +107,43 @@ class SecondProcess:
         self._process = process
         self._jobs: SimpleQueue[Any] = SimpleQueue()
         self._messages: SimpleQueue[tuple[str, Any]] = SimpleQueue()
+        self._given = self._done = 0
+        self._giving = threading.Lock()  # a thread may have something for it, too
+        self._results: dict[int, Any] = {}
         self._jobs.put(sys.path)
         self._listener = threading.Thread(target=self._listen, daemon=True)
         self._listener.start()
         threading.Thread(target=self._talk, daemon=True).start()
 
-    def give(self, job: Job) -> None:
-        """Let it do a job after the ones that it has already; :meth:`result` waits for its end."""
-        self._jobs.put(job)
+    def give(self, job: Job) -> int:
+        """Let it do a job after the ones that it has already; :meth:`result` waits for its end.
 
-    def result(self, seen: SeenSeveral) -> Any:
-        """Wait for the end of the job that it was given first of those not asked for yet.
+        :returns: a ticket for the result
+        """
+        with self._giving:
+            self._jobs.put(job)
+            self._given += 1
+            return self._given
+
+    def result(self, ticket: int, seen: SeenSeveral = _ignored) -> Any:
+        """Wait for the end of a job.
 
         :param seen: called with a source's name, and how many bytes and sessions are done of it
         :returns: what the job has come to; None where it failed, in whatever way
         """
-        while True:
+        while ticket not in self._results:
             kind, value = self._messages.get()
             if kind == "seen":
                 for name, size, sessions in value:
                     seen(name, size, sessions)
             elif kind == "done":
-                return value
+                self._done += 1
+                self._results[self._done] = value
             else:
                 _LOG.debug("The second process is gone; its part is done here.")
                 self._messages.put((kind, value))  # for whoever asks next
                 return None
+        return self._results.pop(ticket)
 
     def stop(self) -> None:
         """End it, whatever it is doing."""

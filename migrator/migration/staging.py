@@ -5,7 +5,7 @@ It has the schema of the real one and is published as a whole, or thrown away as
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from types import TracebackType
@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any, Self
 from migrator.database import queries, schema
 from migrator.database.columns import LEDGER_COLUMNS
 from migrator.database.connection import remove_database
-from migrator.database.documents import ensure_workspace, insert_message
+from migrator.database.documents import insert_message
 from migrator.database.rows import derived_key, rekey_session
 from migrator.database.staged import CACHE, as_uri, create_staged, staged_errors
 from migrator.migration.row_writer import RowWriter
 from migrator.migration.run_record import RunFacts, record_run, shares_of, untold
-from migrator.workspace import is_placeholder
+from migrator.workspace import is_placeholder, placeholder
 
 if TYPE_CHECKING:
     from migrator.migration.load import LoadedSource
@@ -108,9 +108,7 @@ class Staging:
         """Write the rest, build the indexes, gather the statistics that the query planner wants."""
         self.rows.flush()
         with staged_errors("build the indexes", self.path):
-            for workspace_hash, (number, path) in self._workspaces.items():
-                if ensure_workspace(self.connection, workspace_hash, path) != number:
-                    raise AssertionError("workspaces are numbered in the order of their appearance")
+            self.connection.executemany(queries.INSERT_STAGED_WORKSPACE, self._workspace_rows())
             # Sorting is given to threads where it does not fit into the cache: the fastest cache is a small one.
             self.connection.execute("PRAGMA threads = 2")
             self.connection.execute("PRAGMA cache_size = -2000")
@@ -120,6 +118,13 @@ class Staging:
             self.connection.execute(f"PRAGMA cache_size = {CACHE}")
             self.connection.execute("PRAGMA analysis_limit = 1000")
             self.connection.execute("ANALYZE")
+
+    def _workspace_rows(self) -> Iterator[tuple[int, str, str]]:
+        """Two hashes may claim one path (a link and what it points to); the second keeps a placeholder."""
+        claimed: set[str] = set()
+        for workspace_hash, (number, path) in self._workspaces.items():
+            yield number, placeholder(workspace_hash) if path in claimed else path, workspace_hash
+            claimed.add(path)
 
     def record(self, results: Sequence[LoadedSource], entries: dict[str, dict[str, Any]], facts: RunFacts) -> None:
         """Write the files' rows of the ledger, numbered in their order as their sessions refer to them, and the run's

@@ -63,8 +63,7 @@ class Unchanged:
         self._second = second
         self._given = [entry.id for entry in entries[half_of([entry.size for entry in entries]) :]] if second else []
         self._results: dict[int, Read | None] = {}
-        if second is not None:
-            second.give(DigestJob(database, self._given))
+        self._ticket = second.give(DigestJob(database, self._given)) if second is not None else 0
 
     @classmethod
     @contextmanager
@@ -84,7 +83,7 @@ class Unchanged:
     def _take_results(self) -> None:
         """Wait for the second process; where it failed, its part is read here."""
         if self._second is not None:
-            results = self._second.result(lambda _name, _size, _sessions: None)
+            results = self._second.result(self._ticket)
             if results is not None:
                 self._results = dict(zip(self._given, results, strict=True))
         self._given = []

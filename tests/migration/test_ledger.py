@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from migrator import durable
-from migrator.migration.backup import Backup, Copy
+from migrator.migration.backup import Backup
+from migrator.migration.copying import Copy
 from migrator.migration.discover import Source
 from migrator.migration.ledger import (
     LedgerEntry,

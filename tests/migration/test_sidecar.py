@@ -58,8 +58,8 @@ def test_the_program_does_the_jobs_of_a_second_process(
     monkeypatch.chdir(CHECKOUT)
     with second_process.second_process(wanted=True) as second:
         assert second
-        second.give(LoadJob(tmp_path / "shard.db", []))
-        assert second.result(lambda *_: None) == []
+        ticket = second.give(LoadJob(tmp_path / "shard.db", []))
+        assert second.result(ticket) == []
     assert (tmp_path / "shard.db").exists()
 
 
