@@ -31,8 +31,8 @@ from __future__ import annotations
 
 import errno
 import sqlite3
-from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from os import PathLike
 from typing import Any, NamedTuple
 
@@ -203,15 +203,26 @@ _OS_HINTS = {
 }
 
 
-@contextmanager
-def os_errors(action: str, path: str | PathLike[str]) -> Iterator[None]:
+# The two are classes because a generator for each of tens of thousands of files, several times, would be felt.
+
+
+class os_errors:  # noqa: N801 - read as a function
     """Translate an OSError within the block to StorageIOError: ``action`` is a verb such as ``read``."""
-    try:
-        yield
-    except OSError as error:
-        reason = error.strerror or str(error)
-        message = f"Cannot {action} {path}: {reason}."
-        raise StorageIOError(message, hint=_OS_HINTS.get(error.errno or 0)) from error
+
+    __slots__ = ("_action", "_path")
+
+    def __init__(self, action: str, path: str | PathLike[str]) -> None:
+        self._action = action
+        self._path = path
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, OSError):
+            reason = error.strerror or str(error)
+            message = f"Cannot {self._action} {self._path}: {reason}."
+            raise StorageIOError(message, hint=_OS_HINTS.get(error.errno or 0)) from error
 
 
 # The primary result codes (https://www.sqlite.org/rescode.html) that say the file, not the statement, is at fault.
@@ -236,21 +247,31 @@ def sqlite_errors(action: str, path: str | PathLike[str]) -> AbstractContextMana
     return database_errors(sqlite3.Error, "sqlite_errorcode", action, path)
 
 
-@contextmanager
-def database_errors(kind: type[Exception], code: str, action: str, path: str | PathLike[str]) -> Iterator[None]:
+class database_errors:  # noqa: N801 - read as a function
     """The same for any binding of SQLite.
 
     :param kind: the base of its exceptions
     :param code: their attribute that has SQLite's result code
     """
-    try:
-        yield
-    except kind as error:
-        primary = getattr(error, code, 0) & 0xFF
-        message = f"Cannot {action} in the database {path}: {error}."
-        if primary in _UNUSABLE:
-            raise ConnectionFailed(message, hint=_UNUSABLE[primary]) from error
-        raise TransactionError(message, hint="Nothing of it was kept.") from error
-    except UnicodeDecodeError as error:  # the binding can't even decode the message that SQLite has for it
-        message = f"Cannot {action} in the database {path}: it holds text that is no UTF-8."
-        raise ConnectionFailed(message, hint=_UNUSABLE[sqlite3.SQLITE_CORRUPT]) from error
+
+    __slots__ = ("_action", "_code", "_kind", "_path")
+
+    def __init__(self, kind: type[Exception], code: str, action: str, path: str | PathLike[str]) -> None:
+        self._kind = kind
+        self._code = code
+        self._action = action
+        self._path = path
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, self._kind):
+            primary = getattr(error, self._code, 0) & 0xFF
+            message = f"Cannot {self._action} in the database {self._path}: {error}."
+            if primary in _UNUSABLE:
+                raise ConnectionFailed(message, hint=_UNUSABLE[primary]) from error
+            raise TransactionError(message, hint="Nothing of it was kept.") from error
+        if isinstance(error, UnicodeDecodeError):  # the binding can't even decode the message that SQLite has for it
+            message = f"Cannot {self._action} in the database {self._path}: it holds text that is no UTF-8."
+            raise ConnectionFailed(message, hint=_UNUSABLE[sqlite3.SQLITE_CORRUPT]) from error

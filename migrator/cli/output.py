@@ -74,11 +74,13 @@ def located_report(report: dict[str, Any]) -> dict[str, Any]:
 
 
 def _located(value: Any, *, told_here: bool) -> Any:
+    if isinstance(value, str):
+        return located(value) if told_here else value
     if isinstance(value, dict):
-        return {name: _located(member, told_here=name in _TOLD) for name, member in value.items()}
+        return {name: _located(member, told_here=name in _TOLD) if member else member for name, member in value.items()}
     if isinstance(value, (list, tuple)):
         return [_located(member, told_here=told_here) for member in value]
-    return located(value) if told_here and isinstance(value, str) else value
+    return value
 
 
 def print_json(value: dict[str, Any]) -> None:

@@ -176,9 +176,9 @@ class BackingUp:
         """Sync the copies, if there is no earlier backup of exactly these files, which is returned then."""
         earlier = _same(self._data_dir.backups, _fingerprint(self.copies), self.copies)
         if earlier is None:
-            targets = [self._working / copy.file for copy in self.copies.values()]
+            targets = [os.path.join(self._working, copy.file) for copy in self.copies.values()]
             durable.sync_files(targets)
-            for folder in {target.parent for target in targets}:
+            for folder in {os.path.dirname(target) for target in targets}:
                 durable.sync_folder(folder)
         return earlier
 

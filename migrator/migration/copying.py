@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,13 +17,14 @@ from migrator.migration.discover import Source
 from migrator.migration.meter import Meter
 from migrator.migration.report import Listener
 from migrator.migration.second_process import SecondProcess, Seen
+from migrator.migration.shared_work import share
 
 _COPIED_AT_ONCE = 2  # threads: hashing takes a processor, copying the disk
 # Opening and closing small files takes longer than what is done with their bytes, and does not let go of the
 # interpreter's lock: there a second process helps, and threads are of no use.
 _MANY = 1000
 _SMALL = 1 << 16  # bytes of a file
-_OWN_SHARE = 0.55  # the second process has only just been started
+_AT_ONCE = 250  # files
 
 
 class Copy(NamedTuple):
@@ -58,10 +60,11 @@ class CopyJob:
             seen(source.name, source.size)
         return results
 
-    def undo(self) -> None:
-        """Remove what one that did not come to its end has copied."""
+    def run_again(self, seen: Seen) -> list[Copy | str]:
+        """The same, where one that did not come to its end may have copied some."""
         for source in self.sources:
             durable.remove(Path(self.working, _place(source)))
+        return self.run(seen)
 
 
 @dataclass(frozen=True)
@@ -95,8 +98,6 @@ def copy_all(
     meter = Meter(listener, "backup", sum(sizes))
     if not are_many_small(sizes):
         return _by_threads(os.fspath(working), sources, meter)
-    if second is None:
-        return CopyJob(os.fspath(working), sources).run(partial(meter.add, sessions=0))
     return _by_two(os.fspath(working), sources, second, meter)
 
 
@@ -109,17 +110,13 @@ def _by_threads(working: str, sources: Iterable[Source], meter: Meter) -> list[C
     return results
 
 
-def _by_two(working: str, sources: Sequence[Source], second: SecondProcess, meter: Meter) -> list[Copy | str]:
-    own = int(len(sources) * _OWN_SHARE)
-    job = CopyJob(working, sources[own:])
-    ticket = second.give(job)
-    seen = partial(meter.add, sessions=0)
-    results = CopyJob(working, sources[:own]).run(seen)
-    others: list[Copy | str] | None = second.result(ticket, lambda name, size, _: seen(name, size))
-    if others is None:
-        job.undo()
-        others = job.run(seen)
-    return results + others
+def _by_two(working: str, sources: Sequence[Source], second: SecondProcess | None, meter: Meter) -> list[Copy | str]:
+    jobs = [CopyJob(working, sources[start : start + _AT_ONCE]) for start in range(0, len(sources), _AT_ONCE)]
+
+    def seen(name: str, size: int, _: int) -> None:
+        meter.add(name, size, sessions=0)
+
+    return [*chain.from_iterable(share(jobs, second, seen, CopyJob.run_again))]
 
 
 def _copy(working: str, source: Source) -> Copy | str:

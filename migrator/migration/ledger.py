@@ -104,28 +104,36 @@ def entries_of(loaded: Iterable[LoadedSource], saved: Backup, output: Path) -> d
 
     :param output: what the places of the copies are recorded relative to
     """
-    folder = os.path.relpath(saved.folder, output) if saved.folder else ""
+    folder = os.path.join(os.path.relpath(saved.folder, output), "") if saved.folder else ""
+    now = datetime.now(UTC).isoformat(timespec="seconds")
     entries = {}
     for found in loaded:
-        source, copy, counts = found.source, saved.copies.get(found.source.name), list(found.counts.values())
+        source, copy = found.source, saved.copies.get(found.source.name)
+        sessions = instances = messages = quarantined = 0
+        for count in found.counts.values():
+            sessions += count.sessions
+            instances += count.instances
+            messages += count.messages
+            quarantined += count.quarantined
         entries[source.name] = entry_for(
             source,
+            now,
             status="failed" if found.error else "migrated",
             sha256=copy.sha256 if copy else None,
-            sessions=sum(count.sessions for count in counts),
-            instances=sum(count.instances for count in counts),
-            messages=sum(count.messages for count in counts),
-            quarantined=sum(count.quarantined for count in counts),
+            sessions=sessions,
+            instances=instances,
+            messages=messages,
+            quarantined=quarantined,
             digest=None if found.error else found.digest,
-            backup=os.path.join(folder, copy.file) if copy else None,
+            backup=f"{folder}{copy.file}" if copy else None,
             error=found.error,
         )
     return entries
 
 
-def entry_for(source: Source, **found: Any) -> dict[str, Any]:
+def entry_for(source: Source, now: str | None = None, **found: Any) -> dict[str, Any]:
     """A row for ``RECORD_SOURCE``: by column, with defaults for what ``found`` does not say."""
-    now = datetime.now(UTC).isoformat(timespec="seconds")
+    now = now or datetime.now(UTC).isoformat(timespec="seconds")
     entry: dict[str, Any] = {
         "source": source.name,
         "workspace_hash": source.workspace_hash,

@@ -6,8 +6,9 @@ otherwise, or does not read back, is loaded with care, by this process.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,7 +23,8 @@ from migrator.migration.load import LoadedPart, LoadedSource, Loader
 from migrator.migration.meter import Meter
 from migrator.migration.readback import CompareTask, Comparison, Portion, ReadBack
 from migrator.migration.report import ignore_progress
-from migrator.migration.second_process import SecondProcess, half_of, is_worth_it
+from migrator.migration.second_process import SecondProcess, is_worth_it
+from migrator.migration.shared_work import PIECES, share
 from migrator.migration.staging import Staging
 from migrator.workspace import placeholder
 
@@ -208,6 +210,8 @@ class Pipeline:
 
         :raises MigrationFailed: one differs; says which
         """
+        if self._second is not None:
+            self._tasks = [*_cut_smaller(self._tasks)]
         with without_collector():
             found: dict[int, list[ReadBack]] = {}
             for task, result in zip(self._tasks, self._compare(meter), strict=True):
@@ -218,13 +222,11 @@ class Pipeline:
         self._require_no_more(sources)
 
     def _compare(self, meter: Meter) -> list[ReadBack]:
-        """What each task has shown; half of them are the second process's."""
-        mine = len(self._tasks) if self._second is None else _half(self._tasks)
-        job = CompareJob(self._staging.path, self._tasks[mine:])
-        ticket = self._second.give(job) if self._second is not None else 0
-        results = self._compare_here(self._tasks[:mine], meter)
-        others: list[ReadBack] | None = self._second.result(ticket, meter.add) if self._second is not None else None
-        return results + (others if others is not None else self._compare_here(job.tasks, meter))
+        """What each task has shown."""
+        if self._second is None:
+            return self._compare_here(self._tasks, meter)
+        jobs = [CompareJob(self._staging.path, tasks) for tasks in _pieces(self._tasks)]
+        return [*chain.from_iterable(share(jobs, self._second, meter.add))]
 
     def _compare_here(self, tasks: Sequence[CompareTask], meter: Meter) -> list[ReadBack]:
         with closing(Comparison(self._staging.path, meter.add)) as comparison:
@@ -276,6 +278,27 @@ class Pipeline:
             )
 
 
-def _half(tasks: Sequence[CompareTask]) -> int:
-    """How many of the tasks are about half of all bytes; those that are files as a whole are small, or few."""
-    return half_of([sum(task.portion.sizes) if task.portion else 0 for task in tasks])
+def _size(task: CompareTask) -> int:
+    """Bytes; files as a whole, which are loaded with care, are small, or few."""
+    return sum(task.portion.sizes) if task.portion else 0
+
+
+def _cut_smaller(tasks: Sequence[CompareTask]) -> Iterator[CompareTask]:
+    """The same tasks, none much larger than a piece to share."""
+    at_most = sum(map(_size, tasks)) // PIECES
+    for task in tasks:
+        if task.portion is None or _size(task) <= at_most:
+            yield task
+        else:
+            yield from (task._replace(portion=portion) for portion in task.portion.cut(at_most))
+
+
+def _pieces(tasks: Sequence[CompareTask]) -> Iterator[Sequence[CompareTask]]:
+    """The tasks, in portions to share."""
+    at_least = sum(map(_size, tasks)) // PIECES
+    begin = size = 0
+    for end, task in enumerate(tasks, 1):
+        size += _size(task)
+        if size >= at_least or end == len(tasks):
+            yield tasks[begin:end]
+            begin, size = end, 0

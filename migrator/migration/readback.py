@@ -69,6 +69,19 @@ class Portion(NamedTuple):
     sizes: Sequence[int]
     whole: bool
 
+    def cut(self, size: int) -> Iterator[Portion]:
+        """The same elements in portions of about so many bytes, or of one element where that is larger."""
+        number, offset = self.number, self.offset
+        begin = taken = 0
+        for end, one in enumerate(self.sizes, 1):
+            taken += one
+            if taken >= size or end == len(self.sizes):
+                sizes = self.sizes[begin:end]
+                yield Portion(number, offset, sizes, whole=self.whole and len(sizes) == len(self.sizes))
+                number += len(sizes)
+                offset += taken + len(sizes) * as_written.BETWEEN
+                begin, taken = end, 0
+
 
 class CompareTask(NamedTuple):
     """A source to read back, or a part of it.

@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from migrator.migration.load import LoadedSource
     from migrator.migration.publish import Published
     from migrator.migration.run_record import RunFacts
-    from migrator.migration.second_process import SecondProcess
+    from migrator.migration.second_process import Helper, SecondProcess
 
 
 def run_migration(
@@ -124,10 +124,17 @@ class Run:
         self.search_index = search_index
         self.listener = listener
         self.in_trial = in_trial or read_flag(data_dir.root / data_dir.flag.name) == "hybrid"
+        self.helper: Helper = lambda _size, _files: None
         self.stopwatch = Stopwatch()
         self.stage = self.stopwatch.stage
 
     def run(self) -> MigrationReport:
+        from migrator.migration.second_process import help_on_demand  # a look that finds nothing comes not so far
+
+        with help_on_demand() as self.helper:
+            return self.run_with_help()
+
+    def run_with_help(self) -> MigrationReport:
         with self.stage("discover"):
             found = self.survey()
             if self.in_trial and self.mend_trial(found):
@@ -140,9 +147,14 @@ class Run:
         return report
 
     def survey(self) -> Survey:
-        found = survey(self.data_dir, named=self.named, salvage=self.salvage, prove_paths=True)
+        found = survey(self.data_dir, named=self.named, salvage=self.salvage, prove=self.prove)
         require_truth(self.data_dir, found.state)
         return found
+
+    def prove(self, sources: Sequence[Source]) -> list[str | None]:
+        from migrator.migration.proving import prove_all  # a look that finds nothing comes not so far
+
+        return prove_all(sources, self.helper)
 
     def mend_trial(self, found: Survey) -> bool:
         """What the files of a trial lack is no change that somebody made in them: put it there first."""
@@ -186,13 +198,12 @@ class Run:
 
     def migrate(self, found: Survey) -> MigrationReport:
         from migrator.migration.backup import backing_up, require_space  # only a run with work to do pays for these
-        from migrator.migration.second_process import is_worth_it, second_process
 
         sources = found.work.pending
         require_space(self.data_dir, sources)
-        many = is_worth_it(sum(source.size for source in sources), len(sources))
+        second = self.helper(sum(source.size for source in sources), len(sources))
         try:
-            with second_process(wanted=many) as second, backing_up(self.data_dir, second) as saving:
+            with backing_up(self.data_dir, second) as saving:
                 with self.stage("backup"):
                     saving.copy(sources, self.listener)
                 mark(self.data_dir, found.state, "in_progress")

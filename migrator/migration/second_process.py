@@ -13,8 +13,8 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
-from queue import SimpleQueue
+from contextlib import ExitStack, contextmanager, suppress
+from queue import Empty, SimpleQueue
 from typing import Any, BinaryIO, Protocol
 
 # The same modules from the same places (-P: and nothing from the folder that we happen to run in).
@@ -131,19 +131,35 @@ class SecondProcess:
         :param seen: called with a source's name, and how many bytes and sessions are done of it
         :returns: what the job has come to; None where it failed, in whatever way
         """
+        while ticket not in self._results and self._take(self._messages.get(), seen):
+            pass
+        return self._results.pop(ticket, None)
+
+    def is_done(self, ticket: int, seen: SeenSeveral = _ignored) -> bool:
+        """Whether there is no need to wait for the end of a job."""
         while ticket not in self._results:
-            kind, value = self._messages.get()
-            if kind == "seen":
-                for name, size, sessions in value:
-                    seen(name, size, sessions)
-            elif kind == "done":
-                self._done += 1
-                self._results[self._done] = value
-            else:
-                _LOG.debug("The second process is gone; its part is done here.")
-                self._messages.put((kind, value))  # for whoever asks next
-                return None
-        return self._results.pop(ticket)
+            try:
+                message = self._messages.get_nowait()
+            except Empty:
+                return False
+            if not self._take(message, seen):
+                return True
+        return True
+
+    def _take(self, message: tuple[str, Any], seen: SeenSeveral) -> bool:
+        """Note what it says; False where it is gone."""
+        kind, value = message
+        if kind == "seen":
+            for name, size, sessions in value:
+                seen(name, size, sessions)
+        elif kind == "done":
+            self._done += 1
+            self._results[self._done] = value
+        else:
+            _LOG.debug("The second process is gone; its part is done here.")
+            self._messages.put(message)  # for whoever asks next
+            return False
+        return True
 
     def stop(self) -> None:
         """End it, whatever it is doing."""
@@ -172,6 +188,10 @@ class SecondProcess:
         self._messages.put(("gone", None))
 
 
+# Gives the second process, for so many bytes in so many files, or None where it is not worth it or can't be had.
+Helper = Callable[[int, int], SecondProcess | None]
+
+
 @contextmanager
 def second_process(*, wanted: bool) -> Iterator[SecondProcess | None]:
     """A second process for the length of the block; None where there is no use for it or no way to have it."""
@@ -196,6 +216,21 @@ def second_process(*, wanted: bool) -> Iterator[SecondProcess | None]:
         yield second
     finally:
         second.stop()
+
+
+@contextmanager
+def help_on_demand() -> Iterator[Helper]:
+    """Whom to ask, within the block, for a second process: it is started when there is enough to do for it."""
+    with ExitStack() as stack:
+        second: SecondProcess | None = None
+
+        def helper(size: int, files: int) -> SecondProcess | None:
+            nonlocal second
+            if second is None:
+                second = stack.enter_context(second_process(wanted=is_worth_it(size, files)))
+            return second
+
+        yield helper
 
 
 def _send(stream: BinaryIO | Any, value: Any) -> None:

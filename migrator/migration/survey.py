@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from migrator.data_dir import DataDir
@@ -11,11 +11,12 @@ from migrator.database import queries, schema, search_queries
 from migrator.database.connection import connect
 from migrator.database.state import NO_DATABASE, State, read_state
 from migrator.errors import sqlite_errors
-from migrator.migration.discover import Source, known_paths, own_files, prove, with_older_files
+from migrator.migration.discover import Source, known_paths, own_files, with_older_files
 from migrator.migration.ledger import LedgerEntry, Work, find_work, read_ledger
 from migrator.workspace import is_placeholder
 
 Share = tuple[str, str, int, int, int]
+Prover = Callable[[Sequence[Source]], Sequence[str | None]]
 
 
 @dataclass(frozen=True)
@@ -44,21 +45,22 @@ def survey(
     *,
     named: Iterable[str | os.PathLike[str]] = (),
     salvage: bool = False,
-    prove_paths: bool = False,
+    prove: Prover | None = None,
 ) -> Survey:
     """Look at the database and at the files.
 
     :param named: workspace paths that the user told
     :param salvage: count files that failed as work to do
-    :param prove_paths: read new files as far as it takes to tell their workspaces' paths
+    :param prove: reads new files as far as it takes to tell their workspaces' paths
     :raises MigratorError: the database or the folder can't be read
     """
     state, ledger, shares, stored, index = _read_database(data_dir)
     paths, warnings = known_paths(data_dir, named)
     paths = {file_hash: path for file_hash, path in stored.items() if not is_placeholder(path)} | paths
     own = own_files(data_dir)
-    if prove_paths:
-        paths |= _prove_new(own, ledger, paths)
+    if prove:
+        new = [*_of_unknown_workspaces(own, ledger, paths)]
+        paths |= {name: path for (name, _), path in zip(new, prove([source for _, source in new]), strict=True) if path}
     sources = with_older_files(own, paths)
     taken = set(stored.values())
     unnamed = {
@@ -98,14 +100,12 @@ def _read_database(
         connection.close()
 
 
-def _prove_new(sources: Iterable[Source], ledger: dict[str, LedgerEntry], paths: dict[str, str]) -> dict[str, str]:
-    proven = {}
+def _of_unknown_workspaces(
+    sources: Iterable[Source], ledger: dict[str, LedgerEntry], paths: dict[str, str]
+) -> Iterator[tuple[str, Source]]:
+    """The new and changed files whose workspaces' paths nobody has told, with the workspaces' hashes."""
     for source in sources:
-        if source.workspace_hash is None or source.workspace_hash in paths:
-            continue
-        entry = ledger.get(source.name)
-        if entry is None or not entry.looks_like(source):
-            path = prove(source)
-            if path is not None:
-                proven[source.workspace_hash] = path
-    return proven
+        if source.workspace_hash is not None and source.workspace_hash not in paths:
+            entry = ledger.get(source.name)
+            if entry is None or not entry.looks_like(source):
+                yield source.workspace_hash, source

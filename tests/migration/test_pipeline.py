@@ -190,8 +190,8 @@ def test_the_second_process_is_really_asked(divided: Scene, monkeypatch: pytest.
     real = second_process.SecondProcess.result
     answers: list[Any] = []
 
-    def asking(self: Any, seen: Any) -> Any:
-        answers.append(real(self, seen))
+    def asking(self: Any, *ticket: Any) -> Any:
+        answers.append(real(self, *ticket))
         return answers[-1]
 
     monkeypatch.setattr(second_process.SecondProcess, "result", asking)
@@ -218,14 +218,14 @@ def test_one_that_dies_is_done_without(answers: int, divided: Scene, monkeypatch
     real = second_process.SecondProcess.result
     asked: list[None] = []
 
-    def dying(self: Any, seen: Any) -> Any:
+    def dying(self: Any, *ticket: Any) -> Any:
         asked.append(None)
         if len(asked) > answers:
             self._process.kill()
             self._process.wait()
             list(iter(self._messages.get, ("gone", None)))
             self._messages.put(("gone", None))
-        return real(self, seen)
+        return real(self, *ticket)
 
     monkeypatch.setattr(second_process.SecondProcess, "result", dying)
     require_all(divided)

@@ -61,6 +61,23 @@ def test_a_mapping_tells_a_path_in_either_direction(turned: bool, scene: Scene, 
     assert paths(scene) == {hash_of(WORKSPACE): WORKSPACE}
 
 
+def test_of_two_workspaces_that_claim_one_path_one_keeps_a_placeholder(
+    scene: Scene, migrator: Migrator, tmp_path: Path
+) -> None:
+    """A link and what it points to have a file each, and the mapping knows both by the link."""
+    real, link = tmp_path / "real", tmp_path / "link"
+    real.mkdir()
+    link.symlink_to(real)
+    first, second = sorted((hash_of(real), hash_of(link)))
+    (scene.root / "sessions").mkdir(exist_ok=True)
+    for name in (first, second):
+        (scene.root / "sessions" / f"{name}.json").write_bytes(app_json([nameless(name)]))
+    (scene.root / "workspace_mapping.json").write_text(json.dumps({first: str(link), second: str(link)}))
+    assert migrator("--data-dir", scene.root, "migrate").code == 0
+    assert paths(scene) == {first: str(link), second: f"unknown:{second}"}
+    assert scene.query("SELECT count(*) FROM sessions") == [(2,)]
+
+
 def test_a_mapping_that_lies_is_not_believed(scene: Scene, migrator: Migrator) -> None:
     (scene.root / "workspace_mapping.json").write_text(json.dumps({hash_of(WORKSPACE): "/home/somebody/else"}))
     scene.write(WORKSPACE, [nameless()])

@@ -1,0 +1,189 @@
+"""Many small files: two processes share what each of them costs, and whatever happens to one, nothing is missing."""
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from migrator.data_dir import resolve_data_dir
+from migrator.errors import MigrationFailed, StorageIOError
+from migrator.migration import backup, copying, proving, second_process
+from migrator.migration.backups import read_manifest, verify_backup
+from migrator.migration.copying import Copy, CopyJob
+from migrator.migration.discover import own_files
+from migrator.migration.report import MigrationReport, Progress
+from migrator.migration.run import run_migration
+from migrator.migration.second_process import SecondProcess
+from tests.scene import Scene, chat, hash_of
+
+FILES = 12
+
+
+@pytest.fixture(autouse=True)
+def everything_is_shared(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(second_process, "WORTH_A_SECOND_PROCESS", 0)
+    monkeypatch.setattr(second_process, "processors", lambda: 2)
+    monkeypatch.setattr(copying, "_MANY", 3)
+    monkeypatch.setattr(copying, "_AT_ONCE", 2)
+    monkeypatch.setattr(proving, "_AT_ONCE", 2)
+
+
+@pytest.fixture
+def files(scene: Scene) -> Scene:
+    for number in range(FILES):
+        workspace = f"/home/dev/w{number}"
+        scene.write(workspace, [chat(f"s{number}", workspace=workspace)])
+    return scene
+
+
+def run(scene: Scene, listener: Callable[[Progress], None] = lambda _: None) -> MigrationReport:
+    return run_migration(resolve_data_dir(scene.root), listener=listener)
+
+
+def require_all(scene: Scene, report: MigrationReport) -> None:
+    assert sorted((found.path, found.sessions) for found in report.workspaces) == sorted(
+        (f"/home/dev/w{number}", 1) for number in range(FILES)
+    )
+    folder = Path(report.backup_path or "")
+    assert not verify_backup(folder).damage
+    assert sorted(str(file.source) for file in read_manifest(folder).files) == sorted(
+        f"sessions/{hash_of(f'/home/dev/w{number}')}.json" for number in range(FILES)
+    )
+    for file in read_manifest(folder).files:
+        assert (folder / file.file).read_bytes() == (scene.root / str(file.source)).read_bytes()
+
+
+def jobs_of_second(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The kinds of the jobs that the second process has done."""
+    given: list[Any] = []
+    done: list[str] = []
+    give, result = SecondProcess.give, SecondProcess.result
+
+    def giving(self: Any, job: Any) -> int:
+        given.append(job)
+        return give(self, job)
+
+    def taking(self: Any, ticket: int, *seen: Any) -> Any:
+        found = result(self, ticket, *seen)
+        if found is not None:
+            done.append(type(given[ticket - 1]).__name__)
+        return found
+
+    monkeypatch.setattr(SecondProcess, "give", giving)
+    monkeypatch.setattr(SecondProcess, "result", taking)
+    return done
+
+
+def test_the_second_process_takes_a_part_of_everything(files: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    done = jobs_of_second(monkeypatch)
+    require_all(files, run(files))
+    assert {"ProveJob", "CopyJob", "ReadBackJob", "LoadJob", "CompareJob"} == set(done)
+
+
+def test_one_by_one_it_is_the_same(files: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(second_process, "command", lambda: None)
+    require_all(files, run(files))
+
+
+@pytest.mark.parametrize("kind", ["ProveJob", "CopyJob", "LoadJob", "ReadBackJob", "CompareJob"])
+def test_one_that_dies_is_done_without(kind: str, files: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It dies as it is given the first job of a kind, whether or not it has begun with it."""
+    give = SecondProcess.give
+    given: list[str] = []
+
+    def dying(self: Any, job: Any) -> int:
+        given.append(type(job).__name__)
+        ticket = give(self, job)
+        if given[-1] == kind:
+            self._process.kill()
+            self._process.wait()
+        return ticket
+
+    monkeypatch.setattr(SecondProcess, "give", dying)
+    require_all(files, run(files))
+    assert kind in given
+
+
+def test_what_is_copied_adds_up(files: Scene) -> None:
+    events: list[Progress] = []
+    report = run(files, events.append)
+    copied = [event for event in events if event.phase == "backup"]
+    assert [event.done for event in copied] == sorted(event.done for event in copied)
+    assert copied[-1].done == copied[-1].total == report.totals.bytes
+    assert {event.sessions for event in copied} == {0}
+
+
+@pytest.mark.parametrize("number", [0, FILES - 1])
+def test_a_file_that_can_not_be_read_fails_alone(number: int, files: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its first ones are copied by this process, its last ones by the second; this one vanishes once it was seen."""
+    gone = sorted((files.root / "sessions").iterdir())[number]
+    copy_all = copying.copy_all
+
+    def vanishing(*arguments: Any) -> Any:
+        gone.unlink()
+        return copy_all(*arguments)
+
+    monkeypatch.setattr(backup, "copy_all", vanishing)
+    report = run(files)
+    assert [found.status for found in report.workspaces].count("failed") == 1
+    [failed] = [found for found in report.workspaces if found.status == "failed"]
+    assert failed.hash == gone.stem
+    assert report.totals.sessions == FILES - 1
+
+
+@pytest.mark.parametrize("number", [0, FILES - 1])
+def test_a_copy_that_can_not_be_made_fails_the_run(number: int, files: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    name = sorted(os.listdir(files.root / "sessions"))[number]
+    copy_all = copying.copy_all
+
+    def in_the_way(working: Path, *arguments: Any) -> Any:
+        (working / "sessions" / name).mkdir(parents=True)
+        return copy_all(working, *arguments)
+
+    monkeypatch.setattr(backup, "copy_all", in_the_way)
+    with pytest.raises(StorageIOError, match=name):
+        run(files)
+    assert not files.database.exists()
+
+
+@pytest.mark.parametrize("second", [True, False])
+@pytest.mark.parametrize("number", [0, FILES - 1])
+def test_a_damaged_copy_fails_the_run(number: int, second: bool, files: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not second:
+        monkeypatch.setattr(second_process, "command", lambda: None)
+    name = sorted(os.listdir(files.root / "sessions"))[number]
+    read_back = backup.BackingUp._read_back
+
+    def damaging(self: Any) -> Any:
+        with (self._working / "sessions" / name).open("ab") as copy:
+            copy.write(b"\n")
+        return read_back(self)
+
+    monkeypatch.setattr(backup.BackingUp, "_read_back", damaging)
+    with pytest.raises(MigrationFailed, match=f"{name} does not read back as what was written"):
+        run(files)
+    assert not files.database.exists()
+
+
+def test_a_second_process_that_can_not_be_started_is_done_without(
+    files: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(second_process, "command", lambda: [sys.executable, "-c", "raise SystemExit(3)"])
+    require_all(files, run(files))
+
+
+def test_what_was_begun_is_copied_again(files: Scene, tmp_path: Path) -> None:
+    sources = own_files(resolve_data_dir(files.root))
+    (tmp_path / "sessions").mkdir()
+    (tmp_path / sources[0].name).write_bytes(b"half")
+    job = CopyJob(str(tmp_path), sources)
+    with pytest.raises(StorageIOError, match="File exists"):
+        job.run(lambda _name, _size: None)
+    copies = job.run_again(lambda _name, _size: None)
+    assert [(tmp_path / source.name).read_bytes() for source in sources] == [
+        source.path.read_bytes() for source in sources
+    ]
+    assert [copy.source for copy in copies if isinstance(copy, Copy)] == sources
