@@ -18,7 +18,7 @@ from migrator.migration.mirror import merge_files, write_mirrors
 from migrator.migration.report import Listener, ignore_progress
 from migrator.migration.rollback import run_rollback
 from migrator.migration.run import run_migration
-from migrator.storage.flag import Backend, lost_truth, read_flag, write_flag
+from migrator.storage.flag import WHERE_TRUTH_IS_LOST, Backend, lost_truth, read_flag, require_truth, write_flag
 from migrator.storage.hybrid import TrialStats, read_trial
 from migrator.storage.switch import effective_backend
 
@@ -53,9 +53,14 @@ class BackendReport:
 
 def show_backend(data_dir: DataDir) -> BackendReport:
     """What the app runs on. Changes nothing."""
-    authority = state_of(data_dir.database).authority
-    backend = effective_backend(data_dir, authority)
-    return BackendReport(backend, backend, authority, read_flag(data_dir.flag), read_trial(data_dir.hybrid_journal))
+    state = state_of(data_dir.database)
+    flag, trial = read_flag(data_dir.flag), read_trial(data_dir.hybrid_journal)
+    lost = lost_truth(data_dir, state)
+    if lost is not None and flag is not None:  # as the status says it: the old files are not the truth
+        problems = (f"{lost} {WHERE_TRUTH_IS_LOST}",)
+        return BackendReport(flag, flag, "sqlite", flag, trial, notes=problems, problems=problems)
+    backend = effective_backend(data_dir, state.authority)
+    return BackendReport(backend, backend, state.authority, flag, trial)
 
 
 def switch_backend(data_dir: DataDir, target: Backend, listener: Listener = ignore_progress) -> BackendReport:
@@ -64,9 +69,14 @@ def switch_backend(data_dir: DataDir, target: Backend, listener: Listener = igno
     To ``sqlite``: a migration, where SQLite is not the authority yet. To ``hybrid``: the same, and the JSON files
     written from SQLite. To ``json``: a rollback.
 
-    :raises StaleStoreError: files stayed behind that keep the switch from being whole
+    :raises StaleStoreError: files stayed behind that keep the switch from being whole, or the database is gone that
+        holds the truth
     :raises MigratorError: the migration or the rollback failed; the app runs on what it ran on before
     """
+    state = state_of(data_dir.database)
+    lost = lost_truth(data_dir, state)
+    if target != "json":
+        require_truth(data_dir, state)
     before = show_backend(data_dir)
     notes: list[str] = []
     problems: list[str] = []
@@ -75,7 +85,6 @@ def switch_backend(data_dir: DataDir, target: Backend, listener: Listener = igno
             with exclusive(data_dir):  # which clears away what a switch left that was killed
                 pass
         return before
-    lost = lost_truth(data_dir, state_of(data_dir.database))
     if target == "json" and lost is not None:
         notes.append(f"{lost} The JSON files are the truth now, as old as they are.")
         with exclusive(data_dir):

@@ -574,7 +574,9 @@ def test_where_the_truth_is_gone_the_old_files_can_be_looked_at(migrated: Scene)
 
 
 @pytest.mark.parametrize("how", LOST)
-@pytest.mark.parametrize("command", [["migrate"], ["migrate", "--dry-run"], ["rollback"], ["backend", "hybrid"]])
+@pytest.mark.parametrize(
+    "command", [["migrate"], ["migrate", "--dry-run"], ["rollback"], ["backend", "hybrid"], ["backend", "sqlite"]]
+)
 def test_where_the_truth_is_gone_nothing_is_made_of_the_old_files(
     command: list[str], how: str, migrated: Scene, migrator: Migrator
 ) -> None:
@@ -589,10 +591,11 @@ def test_where_the_truth_is_gone_everything_that_looks_tells_so(migrated: Scene,
     lose(migrated, "moved")
     looked = {
         command: migrator("--data-dir", migrated.root, *command.split())
-        for command in ("status", "verify", "verify --repair", "doctor")
+        for command in ("status", "backend", "verify", "verify --repair", "doctor")
     }
     assert {command: outcome.code for command, outcome in looked.items()} == {
         "status": 0,
+        "backend": 3,
         "verify": 1,
         "verify --repair": 1,
         "doctor": 3,
@@ -600,6 +603,18 @@ def test_where_the_truth_is_gone_everything_that_looks_tells_so(migrated: Scene,
     assert all(str(migrated.database) in outcome.out + outcome.err for outcome in looked.values())
     assert not needs_migration(migrated.root)
     assert migrated.flag() == "sqlite"
+
+
+@pytest.mark.parametrize("backend", ["sqlite", "hybrid"])
+def test_where_the_truth_is_gone_no_program_is_told_to_run_on_the_old_files(
+    backend: str, migrated: Scene, migrator: Migrator
+) -> None:
+    flag(migrated, backend)
+    lose(migrated, "moved")
+    told = migrator("--data-dir", migrated.root, "backend", "--json").json
+    assert (told["backend"], told["authority"]) == (backend, "sqlite")
+    assert all("is gone" in problem for problem in told["problems"])
+    assert len(told["problems"]) == 1
 
 
 def test_a_database_that_comes_back_is_the_truth_as_before(migrated: Scene) -> None:
