@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from migrator._version import __version__
-from migrator.cli.output import complain, print_report, remember_place, say
+from migrator.cli.output import complain, print_failure, remember_place, say
 from migrator.cli.signals import exit_code
 from migrator.data_dir import DATA_DIR_VARIABLE, DATABASE_VARIABLE, resolve_data_dir
 from migrator.errors import MigratorError
@@ -128,7 +128,7 @@ def run(arguments: Sequence[str]) -> int:
         code = _report(error)
         if "--json" in arguments and isinstance(error, (MigratorError, click.ClickException)):
             text = error.format_message() if isinstance(error, click.ClickException) else str(error)
-            print_report({"status": "failed", "errors": [text], "exit_code": code})
+            print_failure(text, code)
         return code
     return result if isinstance(result, int) else 0
 

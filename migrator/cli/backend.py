@@ -30,15 +30,18 @@ def backend_command(resolve: Callable[[], DataDir], target: Backend | None, prog
     migrator backend hybrid  run on SQLite and keep the JSON files up to date beside it, comparing what is read
     migrator backend json    go back to the JSON files, with everything (a rollback)
     """
-    from migrator.cli.progress import showing
+    from migrator.cli.progress import Ended, reported
     from migrator.migration.backend import show_backend, switch_backend
+    from migrator.migration.report import Listener
 
-    data_dir = resolve()
-    if target is None:
-        report = show_backend(data_dir)
-    else:
-        with showing(progress) as listener:
-            report = switch_backend(data_dir, target, listener)
+    def work(listener: Listener) -> BackendReport:
+        return show_backend(resolve()) if target is None else switch_backend(resolve(), target, listener)
+
+    def ended(report: BackendReport) -> Ended:
+        notes = [note for note in report.notes if note not in report.problems]
+        return Ended(report.exit_code, report.problems, notes, report.before == report.backend)
+
+    report = reported("backend", progress, work, ended, as_json=as_json)
     if as_json:
         print_report(report.to_json())
     else:

@@ -96,12 +96,16 @@ def verify_command(resolve: Resolve, repair: bool, progress: str, as_json: bool)
     migrator verify                          changes nothing
     migrator verify --repair                 puts right what it safely can, first
     """
-    from migrator.cli.progress import showing
+    from migrator.cli.progress import Ended, reported
     from migrator.migration.repair import repair_and_verify
     from migrator.migration.verify import verify
 
-    with showing(progress) as listener:
-        report = (repair_and_verify if repair else verify)(resolve(), listener)
+    def ended(report: VerifyReport) -> Ended:
+        nothing = report.status == "nothing_to_verify"
+        return Ended(report.exit_code, report.broken, (*report.repaired, *report.notes), nothing)
+
+    check = repair_and_verify if repair else verify
+    report = reported("verify", progress, lambda listener: check(resolve(), listener), ended, as_json=as_json)
     if as_json:
         print_report(report.to_json())
     else:

@@ -29,7 +29,11 @@ PROGRESS = click.Choice(["auto", "bar", "jsonl", "none"])
 )
 @click.option("--no-search-index", is_flag=True, help="Leave out what makes 'migrator sessions search' fast.")
 @click.option(
-    "--progress", type=PROGRESS, default="auto", show_default=True, help="A bar on a terminal, else a line a file."
+    "--progress",
+    type=PROGRESS,
+    default="auto",
+    show_default=True,
+    help="A bar on a terminal, else a line a file, or a second where there are very many.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the report as one JSON object.")
 @click.pass_obj
@@ -56,7 +60,7 @@ def migrate_command(
     migrator migrate --workspace ~/my/repo   tell a workspace that it can't find out
     migrator --data-dir /tmp/.ait42 migrate  another data directory
     """
-    from migrator.cli.progress import finished, showing
+    from migrator.cli.progress import showing
     from migrator.errors import MigratorError
     from migrator.migration.report import MigrationReport
     from migrator.migration.run import run_migration
@@ -80,14 +84,14 @@ def migrate_command(
         database = str(data_dir.database) if data_dir else ""
         report = MigrationReport("failed", database, errors=(str(error),))
         if progress == "jsonl":
-            finished(report, error.exit_code)
+            _finished(report, error.exit_code)
         else:
             complain(str(error))
         if as_json:
             print_report(report.to_json())
         return error.exit_code
     if progress == "jsonl":
-        finished(report, report.exit_code)
+        _finished(report, report.exit_code)
     if as_json:
         print_report(report.to_json())
     else:
@@ -96,6 +100,14 @@ def migrate_command(
                 say(f"Note: {told(warning)}", error=True)
         _print_report(report)
     return report.exit_code
+
+
+def _finished(report: MigrationReport, exit_code: int) -> None:
+    from migrator.cli.progress import Ended, finished
+
+    more = {name: getattr(report, name) for name in ("database", "backup_path", "duration_ms", "dry_run")}
+    ended = Ended(exit_code, report.errors, report.warnings, report.status == "nothing_to_do")
+    finished("migrate", ended, totals=vars(report.totals), **more)
 
 
 def _print_report(report: MigrationReport) -> None:

@@ -18,8 +18,8 @@ from migrator.plain_text import block, plain, size
 
 # The last three are from elsewhere.
 __all__ = [
-    "complain", "counted", "located", "paged", "print_json", "print_report", "remember_place", "say", "told",
-    "block", "plain", "size",
+    "complain", "counted", "located", "paged", "print_failure", "print_json", "print_report", "remember_place",
+    "say", "told", "block", "plain", "size",
 ]  # fmt: skip
 
 _MANY = 1000
@@ -63,6 +63,11 @@ def told(text: str) -> str:
 def print_report(report: dict[str, Any]) -> None:
     """A report as exactly one object on standard output, its texts as :func:`located` makes them."""
     print_json(located_report(report))
+
+
+def print_failure(message: str, exit_code: int) -> None:
+    """A failure as exactly one object on standard output."""
+    print_report({"status": "failed", "errors": [message], "exit_code": exit_code})
 
 
 def located_report(report: dict[str, Any]) -> dict[str, Any]:

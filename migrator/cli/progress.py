@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Self
+from time import monotonic
+from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeVar
 
-from migrator.cli.output import located_report, plain, say, size
+import click
+
+from migrator.cli.output import located_report, plain, print_failure, say, size
+from migrator.errors import MigratorError
 from migrator.migration.report import Listener, Progress, ignore_progress
 
 if TYPE_CHECKING:
     import rich.progress
 
-    from migrator.migration.report import MigrationReport
-
+Report = TypeVar("Report")
 _VERBS = {
     "backup": "Backing up",
     "load": "Loading",
@@ -26,12 +29,15 @@ _VERBS = {
     "restore": "Restoring",
 }
 
+_FILES_TOLD = 50  # each with a line of its own, in a log
+
 
 @contextmanager
 def showing(style: str) -> Iterator[Listener]:
     """A listener that shows progress on standard error.
 
-    :param style: ``bar``, ``jsonl``, ``none``, or ``auto``: a bar on a terminal, a line a file otherwise
+    :param style: ``bar``, ``jsonl``, ``none``, or ``auto``: a bar on a terminal, else a line a file, or a second where
+        there are very many
     """
     if style == "auto":
         style = "bar" if sys.stderr.isatty() else "lines"
@@ -46,21 +52,75 @@ def _jsonl(event: Progress) -> None:
     say(json.dumps({"event": "progress"} | asdict(event)), error=True)
 
 
-def finished(report: MigrationReport, exit_code: int) -> None:
-    """The last of the JSON events: how the run ended, in short."""
-    event = {"event": "finished", "exit_code": exit_code, "totals": asdict(report.totals)}
-    names = ("status", "database", "backup_path", "duration_ms", "errors", "warnings", "dry_run")
-    say(json.dumps(located_report(event | {name: getattr(report, name) for name in names})), error=True)
+class Ended(NamedTuple):
+    """How a command ended, in short."""
+
+    exit_code: int
+    errors: Sequence[str] = ()
+    warnings: Sequence[str] = ()
+    nothing_to_do: bool = False
+
+    @property
+    def status(self) -> str:
+        if self.nothing_to_do and self.exit_code == 0:
+            return "nothing_to_do"
+        return {0: "completed", 3: "completed_with_problems"}.get(self.exit_code, "failed")
+
+
+def finished(command: str, ended: Ended, **more: Any) -> None:
+    """The last of the JSON events: how a command ended, in short."""
+    members = {"status": ended.status, "errors": ended.errors, "warnings": ended.warnings, **more}
+    event = {"event": "finished", "command": command, "exit_code": ended.exit_code, **members}
+    say(json.dumps(located_report(event)), error=True)
+
+
+def reported(
+    command: str,
+    style: str,
+    work: Callable[[Listener], Report],
+    ended: Callable[[Report], Ended],
+    *,
+    as_json: bool,
+) -> Report:
+    """Do a command's work and show its progress; the last JSON event tells how it ended, a failure included.
+
+    :param style: as in :func:`showing`
+    :param as_json: a failure is one object on standard output as well
+    :raises click.exceptions.Exit: it failed, and the event has told of it
+    """
+    try:
+        with showing(style) as listener:
+            report = work(listener)
+    except MigratorError as error:
+        if style != "jsonl":
+            raise
+        finished(command, Ended(error.exit_code, [str(error)]))
+        if as_json:
+            print_failure(str(error), error.exit_code)
+        raise click.exceptions.Exit(error.exit_code) from error
+    if style == "jsonl":
+        finished(command, ended(report))
+    return report
 
 
 def _lines() -> Listener:
-    """One line for each file, when its sessions are loaded; and one when the app may start."""
+    """One line for each file, when its sessions are loaded; and one when the app may start.
+
+    Where there are very many files, a line a second after the first ones.
+    """
     told: set[str] = set()
+    latest = 0.0
 
     def show(event: Progress) -> None:
+        nonlocal latest
         if event.phase == "load" and event.workspace not in told:
             told.add(event.workspace)
-            say(f"Loading {plain(event.workspace)}", error=True)
+            if len(told) <= _FILES_TOLD:
+                say(f"Loading {plain(event.workspace)}", error=True)
+            elif monotonic() >= latest + 1:
+                latest = monotonic()
+                share = event.done / event.total if event.total else 1
+                say(f"Loading {plain(event.workspace)} ({share:.0%} done)", error=True)
         elif event.phase == "search_index" and event.phase not in told:
             told.add(event.phase)
             say("Building the search index; everything else is done, and the app may start.", error=True)

@@ -26,11 +26,20 @@ def rollback_command(resolve: Callable[[], DataDir], dry_run: bool, progress: st
     migrator rollback --dry-run              see what would happen
     migrator rollback                        do it
     """
-    from migrator.cli.progress import showing
-    from migrator.migration.rollback import run_rollback
+    from migrator.cli.progress import Ended, reported
+    from migrator.migration.rollback import RollbackReport, run_rollback
 
-    with showing(progress) as listener:
-        report = run_rollback(resolve(), dry_run=dry_run, listener=listener)
+    def ended(report: RollbackReport) -> Ended:
+        notes = [warning for warning in report.warnings if warning not in report.problems]
+        return Ended(report.exit_code, report.problems, notes, report.status == "nothing_to_do")
+
+    report = reported(
+        "rollback",
+        progress,
+        lambda listener: run_rollback(resolve(), dry_run=dry_run, listener=listener),
+        ended,
+        as_json=as_json,
+    )
     if as_json:
         print_report(report.to_json())
         return report.exit_code
@@ -40,8 +49,9 @@ def rollback_command(resolve: Callable[[], DataDir], dry_run: bool, progress: st
     for file in report.workspaces:
         how = "as it was" if file.restored == "bytes" else "written from SQLite"
         say(f"  {plain(file.file)}: {counted(file.sessions, 'session')}, {how}")
-    for warning in report.warnings:
-        say(f"Note: {told(warning)}", error=True)
+    if progress != "jsonl":  # whose last event has them
+        for warning in report.warnings:
+            say(f"Note: {told(warning)}", error=True)
     went = "Would go" if report.dry_run else "Went"
     say(f"{went} back to JSON: {counted(len(report.workspaces), 'file')}. The database stays: {plain(report.database)}")
     return report.exit_code

@@ -56,11 +56,16 @@ def build(resolve: Resolve, progress: str, as_json: bool) -> int:
     migrator search-index build
     migrator search-index build --progress jsonl
     """
-    from migrator.cli.progress import showing
+    from migrator.cli.progress import Ended, reported
     from migrator.migration.indexing import build_index
 
-    with showing(progress) as listener:
-        report = build_index(resolve(), listener)
+    report = reported(
+        "search-index build",
+        progress,
+        lambda listener: build_index(resolve(), listener),
+        lambda _: Ended(0),
+        as_json=as_json,
+    )
     return _print(report, as_json)
 
 

@@ -12,11 +12,12 @@ import sys
 import jsonschema
 import pytest
 
+from migrator.cli import progress
 from migrator.cli.progress import showing
 from migrator.data_dir import resolve_data_dir
 from migrator.migration.lock import exclusive
 from migrator.migration.report import Progress
-from tests.command_line import Migrator
+from tests.command_line import Migrator, Outcome
 from tests.scene import CHECKOUT, Scene, chat, copy_fixture
 
 
@@ -56,7 +57,8 @@ def require_events(events: list[dict[str, object]]) -> None:
     """Every one is as the schema says, and names no member that the schema does not tell of."""
     for event in events:
         jsonschema.Draft202012Validator(SCHEMA).validate(event)
-        assert set(event) == set(SCHEMA["$defs"][event["event"]]["properties"])
+        form = "migrated" if event.get("command") == "migrate" else event["event"]
+        assert set(event) == set(SCHEMA["$defs"][form]["properties"])
 
 
 def test_each_line_is_an_event_of_the_schema(told: list[dict[str, object]]) -> None:
@@ -73,6 +75,7 @@ def test_the_last_event_agrees_with_the_report_and_the_exit_code(scene: Scene, m
     done = migrator("--data-dir", scene.root, "migrate", "--json", "--progress", "jsonl")
     last = events(done.err)[-1]
     assert last.pop("event") == "finished"
+    assert last.pop("command") == "migrate"
     assert last.pop("exit_code") == done.code
     assert last == {name: done.json[name] for name in last}
 
@@ -95,6 +98,66 @@ def test_a_failure_is_an_event_with_its_message_and_exit_code(
     assert [(event["status"], event["exit_code"]) for event in told] == [("failed", 4)]
     assert "at work" in str(told[0]["errors"])
     assert done.code == 4
+
+
+def how_it_ends(done: Outcome) -> tuple[object, object, object]:
+    told = events(done.err)
+    require_events(told)
+    assert [event["event"] for event in told].count("finished") == 1
+    last = told[-1]
+    assert last["exit_code"] == done.code
+    return last["command"], last["status"], last["errors"]
+
+
+def test_every_command_with_progress_tells_how_it_ended(scene: Scene, migrator: Migrator) -> None:
+    def ending(*command: str) -> tuple[object, object, object]:
+        return how_it_ends(migrator("--data-dir", scene.root, *command, "--progress", "jsonl"))
+
+    scene.write("/a", [chat("s-1")])
+    assert ending("verify") == ("verify", "nothing_to_do", [])
+    assert ending("backend", "sqlite") == ("backend", "completed", [])
+    assert ending("backend") == ("backend", "nothing_to_do", [])
+    assert ending("search-index", "build") == ("search-index build", "completed", [])
+    assert ending("verify") == ("verify", "completed", [])
+    scene.change("UPDATE sessions SET task = 'another'")
+    assert ending("rollback") == ("rollback", "completed", [])
+    assert ending("rollback") == ("rollback", "nothing_to_do", [])
+    assert ending("backend", "hybrid") == ("backend", "completed", [])
+
+
+def test_what_needs_the_user_is_in_the_last_event(scene: Scene, migrator: Migrator) -> None:
+    scene.write("/a", [chat("s-1"), {"id": "s-2"}])
+    command, status, errors = how_it_ends(
+        migrator("--data-dir", scene.root, "backend", "sqlite", "--progress", "jsonl")
+    )
+    assert (command, status) == ("backend", "completed_with_problems")
+    assert "session at index 1" in str(errors)
+    [copy] = (scene.root / "backups").glob("*/sessions/*.json")
+    copy.write_bytes(b"[]")
+    command, status, errors = how_it_ends(migrator("--data-dir", scene.root, "verify", "--progress", "jsonl"))
+    assert (command, status) == ("verify", "failed")
+    assert errors
+
+
+@pytest.mark.parametrize("as_json", [[], ["--json"]])
+@pytest.mark.parametrize(
+    "command", [["rollback"], ["backend", "json"], ["backend", "sqlite"], ["search-index", "build"]]
+)
+def test_a_failure_of_any_command_is_an_event(
+    command: list[str], as_json: list[str], scene: Scene, migrator: Migrator
+) -> None:
+    scene.write("/a", [chat("s-1")])
+    assert migrator("--data-dir", scene.root, "migrate", "--no-search-index").code == 0
+    (scene.root / "storage.json").write_text('{"backend": "json"}')
+    with exclusive(resolve_data_dir(scene.root)):
+        done = migrator("--data-dir", scene.root, *command, "--progress", "jsonl", *as_json)
+    assert how_it_ends(done)[:2] == (" ".join(command[: 2 if command[0] == "search-index" else 1]), "failed")
+    assert "at work" in str(events(done.err)[0]["errors"])
+    assert done.code == 4
+    if as_json:
+        assert done.json["status"] == "failed"
+    else:
+        assert not done.out
 
 
 def test_what_is_done_never_decreases_within_a_phase_and_ends_at_the_total(told: list[dict[str, object]]) -> None:
@@ -125,6 +188,20 @@ def test_for_a_log_there_is_one_line_a_file_and_one_when_the_app_may_start(scene
     err = migrator("--data-dir", scene.root, "migrate").err
     loading = [f"Loading sessions/{name}" for name in sorted((first.name, second.name))]
     assert err.splitlines() == [*loading, "Building the search index; everything else is done, and the app may start."]
+
+
+def test_of_very_many_files_a_log_names_one_a_second(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clock = itertools.count(1000.0, 0.25)  # each look at it takes a quarter of a second, and a line takes two
+    monkeypatch.setattr(progress, "monotonic", lambda: next(clock))
+    with showing("auto") as listener:
+        for number in range(1, 201):
+            listener(Progress("load", f"sessions/{number:016}.json", number, 200, number))
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[:50] == [f"Loading sessions/{number:016}.json" for number in range(1, 51)]
+    assert lines[50] == f"Loading sessions/{51:016}.json (26% done)"
+    assert 25 < len(lines[50:]) < 50
 
 
 @pytest.mark.parametrize("command", ["migrate", "verify"])
