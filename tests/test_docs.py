@@ -1,9 +1,11 @@
 """The pages are right: their links lead somewhere, their commands exist, and their examples run."""
 
+import json
 import re
 import shlex
 import shutil
 import sqlite3
+import tomllib
 from collections.abc import Iterator
 from contextlib import closing
 from importlib import import_module
@@ -15,26 +17,45 @@ from urllib.parse import unquote
 import click
 import pytest
 
+from benchmarks import record, report
 from migrator.cli.app import cli, run
 from migrator.data_dir import DATA_DIR_VARIABLE, DATABASE_VARIABLE
 from migrator.database import schema
+from tests.documentation import PAGES, README, SITE, WRITTEN, Block, blocks, blocks_of, pieces
 from tests.scene import CHECKOUT, FIXTURES
 
-README = CHECKOUT / "README.md"
-PAGES = [README, *sorted((CHECKOUT / "docs").glob("*.md"))]
 # The fixture holds damaged content on purpose, so that "done, and something needs you" is right too.
 DONE = (0, 3)
 
 LINK = re.compile(r"(?<!`)!?\[[^\]\n]+\]\(([^)\s]+)\)")
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+# In backticks: what is a command line, and what is a file of ours.
+COMMAND = re.compile(r"migrator [a-z-]|make [a-z]|python -m|[A-Z_]+=\S+ make")
+FILE = re.compile(r"(?:tests|schemas|fixtures|docs|benchmarks|\.ci)/[\w./-]*")
 HEADING = re.compile(r"^#+ +(.+?) *$", re.MULTILINE)
+RUN = {"console", "python"}
+SHOWN = {"text", "json"}
+
+
+def why_wrong(block: Block) -> str | None:
+    """Why a block is neither run nor rightly left out; None where it is."""
+    if block.not_run is not None:
+        return None
+    if block.language in SHOWN:
+        return "it shows commands" if block.commands else None
+    if block.language not in RUN:
+        return f"nothing runs what is called {block.language!r}"
+    if block.language == "console" and len(block.commands) != len(block.body.splitlines()):
+        return "not every line is a command"
+    if not all(command.startswith("migrator ") for command in block.commands):
+        return "a command is none of ours"
+    return None
 
 
 def examples(page: Path) -> list[str]:
-    """The command lines of a page's console blocks, in order."""
-    blocks = [body for language, body in FENCE.findall(page.read_text(encoding="utf-8")) if language == "console"]
-    lines = [line for block in blocks for line in block.splitlines()]
-    return [line.removeprefix("$ ") for line in lines if line.startswith("$ migrator")]
+    """The command lines of a page that are to be run, in order."""
+    run = [block for block in blocks(page) if block.language == "console" and block.not_run is None]
+    return [command for block in run for command in block.commands]
 
 
 def words_of(example: str) -> list[str]:
@@ -171,21 +192,183 @@ def test_there_are_examples_to_run():
     assert examples(README)
 
 
+@pytest.mark.parametrize("page", WRITTEN, ids=lambda page: page.name)
+def test_every_block_of_code_is_run_or_says_why_not(page: Path) -> None:
+    assert not {str(block): why for block in blocks(page) if (why := why_wrong(block))}
+
+
+NEITHER = """
+1. In a list:
+
+   ```console
+   $ migrator status
+   The truth is in SQLite
+   ```
+
+       $ indented in the list
+
+> ```sh
+> quoted
+> ```
+
+    indented
+
+```console
+$ make demo
+```
+
+```text
+$ migrator status
+```
+
+<!-- not run: for a reason -->
+
+Words between.
+
+```rust
+```
+
+<!-- not run: -->
+
+```rust
+```
+"""
+EITHER = """
+- In a list:
+
+  <!-- not run: it waits
+  for a browser -->
+
+      $ migrator browse
+
+```console
+$ migrator status
+$ migrator verify
+```
+
+```python
+pass
+```
+
+```text
+what came out
+```
+"""
+
+
+def test_a_block_that_is_neither_run_nor_marked_is_found_wherever_it_stands() -> None:
+    assert [why_wrong(block) is None for block in blocks_of(NEITHER, README)] == [False] * 8
+    assert [why_wrong(block) is None for block in blocks_of(EITHER, README)] == [True] * 4
+
+
+MAKE_TARGETS = set(re.findall(r"^([a-z][a-z-]*):", (CHECKOUT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+
+
+def unknown_in(line: str) -> list[str]:
+    """What a command line names that there is not: a command or option of ours, a target, an extra, a module."""
+    words = shlex.split(line, comments=True)
+    if words[:1] == ["migrator"]:
+        return unknown_words(cli, words[1:])
+    words = [word for word in words if not re.match(r"[A-Z_]+=", word)]  # what is set for the command
+    if words[:1] == ["make"]:
+        return [word for word in words[1:] if word not in MAKE_TARGETS]
+    if words[:3] == ["python", "-m", "pip"]:
+        project = tomllib.loads((CHECKOUT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+        return [name for name in re.findall(r"\[(\w+)\]", line) if name not in project["optional-dependencies"]]
+    if words[:2] == ["python", "-m"] and not (CHECKOUT / f"{words[2].replace('.', '/')}.py").exists():
+        return [] if words[2] == "migrator" else words[2:3]
+    return []
+
+
+def unknown_words(command: click.Command, words: list[str]) -> list[str]:
+    context = click.Context(command)
+    takes_value: set[str] = set()
+    known = {"--help"}
+    for option in command.params:
+        known |= {*option.opts, *option.secondary_opts}
+        if isinstance(option, click.Option) and not option.is_flag:
+            takes_value |= {*option.opts}
+    rest = list(words)
+    while rest:
+        word = rest.pop(0)
+        if word.startswith("--"):
+            if word not in known:
+                return [word]
+            del rest[: word in takes_value]
+        elif isinstance(command, click.Group):
+            found = command.get_command(context, word)
+            return unknown_words(found, rest) if found else [word]
+    return []
+
+
+@pytest.mark.parametrize("page", WRITTEN, ids=lambda page: page.name)
+def test_a_page_names_only_commands_options_targets_and_files_that_there_are(page: Path) -> None:
+    """Those that are not run as well."""
+    in_lines = [piece for piece in pieces(page) if COMMAND.match(piece)]
+    commands = [command for block in blocks(page) for command in block.commands]
+    unknown = {line: words for line in [*commands, *in_lines] if "…" not in line and (words := unknown_in(line))}
+    named = [piece for piece in pieces(page) if FILE.fullmatch(piece)]
+    missing = [name for name in named if not (CHECKOUT / name).exists()]
+    assert (unknown, missing) == ({}, [])
+
+
+def test_a_command_that_there_is_not_is_found() -> None:
+    assert unknown_in("migrator backups prune --keep 1") == []
+    assert unknown_in("migrator --data-dir x migrate --progress jsonl") == []
+    assert unknown_in("migrator backups purge") == ["purge"]
+    assert unknown_in("migrator backups prune --older 1") == ["--older"]
+    assert unknown_in("make everything") == ["everything"]
+    assert unknown_in('python -m pip install ".[nothing]"') == ["nothing"]
+    assert unknown_in("python -m benchmarks.nothing") == ["benchmarks.nothing"]
+
+
+def test_the_events_that_the_pages_show_are_such_events() -> None:
+    schema_of = json.loads((CHECKOUT / "schemas" / "json" / "progress-event.schema.json").read_text(encoding="utf-8"))
+    known: dict[str, set[str]] = {}
+    for form in schema_of["oneOf"]:
+        members = schema_of["$defs"][form["$ref"].rpartition("/")[2]]["properties"]
+        known.setdefault(members["event"]["const"], set()).update(members)
+    phases = schema_of["$defs"]["progress"]["properties"]["phase"]["enum"]
+    shown = [line for page in SITE for block in blocks(page) for line in block.body.splitlines() if '"event"' in line]
+    assert len(shown) >= 2
+    for line in shown:
+        event = json.loads(line.replace("[…]", "[]").replace(", …", ""))
+        assert set(event) <= known[event["event"]]
+        assert event.get("phase", "load") in phases
+
+
+def test_the_page_of_benchmarks_has_the_figures_that_were_kept() -> None:
+    kept = record._read(CHECKOUT / "docs" / "benchmarks.json")
+    made = report._markdown([*kept.sizes.values()], kept.growths, kept.comparisons)
+    page = (CHECKOUT / "docs" / "benchmarks.md").read_text(encoding="utf-8")
+    of_the_machine = re.compile("^Measured on .*$", re.MULTILINE)
+    assert of_the_machine.sub("", page) == of_the_machine.sub("", made), "run 'make bench'"
+
+
+def test_the_readme_has_the_figures_that_were_kept() -> None:
+    size = record._read(CHECKOUT / "docs" / "benchmarks.json").sizes["M"]
+    ours, imported = (result.figures for result in size.results if result.contender in ("migrator", "json_each"))
+    assert ours
+    assert imported
+    share = {4: "a quarter", 5: "a fifth", 6: "a sixth"}[round(imported.wall_s / ours.wall_s)]
+    text = " ".join(README.read_text(encoding="utf-8").split())
+    assert f"take {share} of the time of SQLite's own JSON import" in text
+    assert f"some {round(ours.peak_rss_bytes / 1e7)}0 MB of memory" in text
+
+
 @pytest.fixture
 def at_a_users(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A home of its own, with the fixture for the data directory that is meant where none is named."""
-    data_dir = tmp_path / "data"
-    shutil.copytree(FIXTURES / "data-dir", data_dir)
+    """A home of its own, with the fixture for the app's data directory in it."""
+    shutil.copytree(FIXTURES / "data-dir", tmp_path / ".ait42")
     monkeypatch.chdir(tmp_path)
-    for name in (DATABASE_VARIABLE, "STORAGE_BACKEND"):
+    for name in (DATA_DIR_VARIABLE, DATABASE_VARIABLE, "STORAGE_BACKEND"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv(DATA_DIR_VARIABLE, str(data_dir))
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("USERPROFILE", str(tmp_path))
 
 
 def code_blocks(page: Path) -> list[str]:
-    return [body for language, body in FENCE.findall(page.read_text(encoding="utf-8")) if language == "python"]
+    return [block.body for block in blocks(page) if block.language == "python" and block.not_run is None]
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if code_blocks(page)], ids=lambda page: page.name)

@@ -4,6 +4,8 @@ import hashlib
 import json
 import os
 import stat
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -234,3 +236,8 @@ def test_verify_finds_it_clean(migrated: tuple[Scene, Document], monkeypatch: An
     assert (report["status"], report["broken"]) == ("clean", [])
     assert report["sessions"] == DATA["totals"]["valid"]
     assert {source["database"] for source in report["sources"]} == {"unchanged", "none"}
+
+
+def test_every_file_of_the_fixture_is_as_its_program_makes_it() -> None:
+    program = [sys.executable, str(FIXTURES / "make_fixtures.py"), "--check"]
+    subprocess.run(program, check=True, stdout=subprocess.DEVNULL)
