@@ -17,7 +17,11 @@ def main(data_dir: str, workspace: str) -> int:
             for message in report.errors:
                 print(message, file=sys.stderr)
         with migrator.open_storage(data_dir) as store:
-            session = store.get_all_sessions(workspace)[0]
+            sessions = store.get_all_sessions(workspace)
+            if not sessions:
+                print(f"{workspace} has no sessions.", file=sys.stderr)
+                return 1
+            session = sessions[0]
             now = datetime.now(UTC).isoformat()
             message = {"id": f"hello-{now}", "role": "user", "content": "Hello", "timestamp": now}
             store.add_chat_message(workspace, session["id"], message)
@@ -34,4 +38,6 @@ def show(event: migrator.Progress) -> None:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 3:
+        sys.exit(__doc__)
     sys.exit(main(sys.argv[1], sys.argv[2]))

@@ -11,7 +11,11 @@ import sys
 def main(data_dir: str, sidecar: list[str]) -> int:
     """Migrate if need be, and tell whether the app may start."""
     program = [*sidecar, "--data-dir", data_dir]
-    if not needs_migration(program):
+    status = status_of(program)
+    if status["lost"]:
+        print("The database of your history is not where it was. Please put it back.")
+        return 1
+    if not status["needs_migration"]:
         return 0
     process = subprocess.Popen(
         [*program, "migrate", "--progress", "jsonl"],
@@ -34,13 +38,13 @@ def main(data_dir: str, sidecar: list[str]) -> int:
     return show(code, finished)
 
 
-def needs_migration(program: list[str]) -> bool:
-    """Whether there is something to migrate: never after a rollback, when the user has chosen the files."""
+def status_of(program: list[str]) -> dict:
+    """How things stand. After a rollback, when the user has chosen the files, there is nothing to migrate."""
     asked = subprocess.run([*program, "status", "--json"], capture_output=True, encoding="utf-8", check=False)
     if asked.returncode != 0:
         print(f"log: {asked.stderr.strip()}")
-        return True  # the migration says what is wrong
-    return json.loads(asked.stdout)["needs_migration"]
+        return {"lost": None, "needs_migration": True}  # the migration says what is wrong
+    return json.loads(asked.stdout)
 
 
 def parsed(line: str) -> dict | None:
@@ -63,7 +67,8 @@ def show(code: int, finished: dict | None) -> int:
     for message in finished["errors"]:
         print(f"- {message}")
     if code == 3:
-        print(f"Your history is ready. {finished['totals']['quarantined']} sessions need a look: Settings → History.")
+        totals = finished["totals"]
+        print(f"Your history is ready. {totals['quarantined']} sessions and {totals['failed']} workspaces need a look.")
         return 0
     if code == 4:
         print("Another window is updating your history. Please wait for it.")
@@ -73,4 +78,6 @@ def show(code: int, finished: dict | None) -> int:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) < 3:
+        sys.exit(__doc__)
     sys.exit(main(sys.argv[1], sys.argv[2:]))
