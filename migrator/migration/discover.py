@@ -27,6 +27,7 @@ Kind = Literal["workspace", "shared", "older"]
 _WORKTREE_PATH = re.compile(rb'"worktreePath"\s*+:\s*+("[^"\\]*+(?:\\.[^"\\]*+)*+")')
 _LARGEST_MAPPING = 1 << 26  # bytes
 _OVERLAP = 1 << 16  # longer than any path, so that none is cut in two
+_WE = os.geteuid() if hasattr(os, "geteuid") else None  # of what is ours the mode tells, with no more questions asked
 _OLDER = os.path.join(os.sep, ".ait42", "sessions.json")
 
 
@@ -125,7 +126,7 @@ def _source(name: str, path: str, kind: Kind, file_hash: str | None) -> Source:
         return Source(name, path, kind, file_hash, error=f"it can't be looked at: {failure.strerror}.")
     if not stat.S_ISREG(found.st_mode):
         error = "it is not a file but a folder or a device. Move it away."
-    elif not os.access(path, os.R_OK):
+    elif not (found.st_uid == _WE and found.st_mode & stat.S_IRUSR) and not os.access(path, os.R_OK):
         error = "it can't be read: permission denied. Make it readable for you ('chmod u+r')."
     return Source(name, path, kind, file_hash, found.st_size, found.st_mtime_ns, found.st_ino, error)
 
