@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import gc
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -45,7 +44,7 @@ class LoadJob:
     def run(self, seen: Seen) -> list[LoadedPart | None]:
         """What became of each; None for one that is not as the app writes it."""
         ids = {task.workspace_hash: task.workspace_id for task in self.tasks}
-        with closing(Shard(self.shard)) as shard, without_collector():
+        with closing(Shard(self.shard)) as shard:
             paths = {task.workspace_hash: task.workspace_path for task in self.tasks}
             loader = Loader(shard.rows, lambda name, _: ids[name], paths, seen)
             return [_loaded(loader, task) for task in self.tasks]
@@ -69,18 +68,5 @@ class CompareJob:
 
     def run(self, seen: Seen) -> list[ReadBack]:
         """What each task has shown."""
-        with closing(Comparison(self.staging, seen)) as comparison, without_collector():
+        with closing(Comparison(self.staging, seen)) as comparison:
             return list(comparison.run(self.tasks))
-
-
-@contextmanager
-def without_collector() -> Iterator[None]:
-    """Without Python's cycle collector, which would go over a million rows again and again: they have no cycles."""
-    if not gc.isenabled():
-        yield
-        return
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.enable()

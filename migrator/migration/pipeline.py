@@ -18,7 +18,7 @@ from migrator.database import queries
 from migrator.database.connection import remove_database
 from migrator.database.staged import staged_errors
 from migrator.errors import MigrationFailed, os_errors
-from migrator.migration.jobs import CompareJob, LoadJob, LoadTask, without_collector
+from migrator.migration.jobs import CompareJob, LoadJob, LoadTask
 from migrator.migration.load import LoadedPart, LoadedSource, Loader
 from migrator.migration.meter import Meter
 from migrator.migration.readback import CompareTask, Comparison, Portion, ReadBack
@@ -74,17 +74,16 @@ class Pipeline:
 
     def load(self, sources: Sequence[LoadedSource], meter: Meter) -> None:
         """Load the sources; what is wrong with one as a whole is in its ``error`` then."""
-        with without_collector():
-            loader = self._loader(meter)
-            readable = [loaded for loaded in sources if not loaded.error]
-            self._load_as_written([loaded for loaded in readable if loaded.source.kind == "workspace"], loader, meter)
-            behind = 0
-            for loaded in readable:
-                if loaded.source.kind != "workspace":
-                    loaded.first = behind  # a workspace's own file comes first; what others bring stands behind it
-                if not loaded.as_written:
-                    self._load_with_care(loaded, loader, meter)
-                behind = max(behind, loaded.first + loaded.elements)
+        loader = self._loader(meter)
+        readable = [loaded for loaded in sources if not loaded.error]
+        self._load_as_written([loaded for loaded in readable if loaded.source.kind == "workspace"], loader, meter)
+        behind = 0
+        for loaded in readable:
+            if loaded.source.kind != "workspace":
+                loaded.first = behind  # a workspace's own file comes first; what others bring stands behind it
+            if not loaded.as_written:
+                self._load_with_care(loaded, loader, meter)
+            behind = max(behind, loaded.first + loaded.elements)
 
     def _loader(self, meter: Meter) -> Loader:
         return Loader(self._staging.rows, self._staging.workspace_id, self._paths, meter.add, salvage=self._salvage)
@@ -212,13 +211,12 @@ class Pipeline:
         """
         if self._second is not None:
             self._tasks = [*_cut_smaller(self._tasks)]
-        with without_collector():
-            found: dict[int, list[ReadBack]] = {}
-            for task, result in zip(self._tasks, self._compare(meter), strict=True):
-                found.setdefault(task.source_id, []).append(result)
-            for loaded in sources:
-                if not loaded.error:
-                    self._settle(loaded, found[loaded.source_id])
+        found: dict[int, list[ReadBack]] = {}
+        for task, result in zip(self._tasks, self._compare(meter), strict=True):
+            found.setdefault(task.source_id, []).append(result)
+        for loaded in sources:
+            if not loaded.error:
+                self._settle(loaded, found[loaded.source_id])
         self._require_no_more(sources)
 
     def _compare(self, meter: Meter) -> list[ReadBack]:

@@ -16,6 +16,7 @@ from migrator.data_dir import DataDir
 from migrator.database.state import state_of
 from migrator.errors import MigrationFailed, MigratorError
 from migrator.migration import ledger
+from migrator.migration.collector import without_collector
 from migrator.migration.discover import Source
 from migrator.migration.leftovers import in_sight
 from migrator.migration.lock import exclusive
@@ -131,7 +132,7 @@ class Run:
     def run(self) -> MigrationReport:
         from migrator.migration.second_process import help_on_demand  # a look that finds nothing comes not so far
 
-        with help_on_demand() as self.helper:
+        with help_on_demand() as self.helper, without_collector():
             return self.run_with_help()
 
     def run_with_help(self) -> MigrationReport:

@@ -17,6 +17,8 @@ from contextlib import ExitStack, contextmanager, suppress
 from queue import Empty, SimpleQueue
 from typing import Any, BinaryIO, Protocol
 
+from migrator.migration.collector import without_collector
+
 # The same modules from the same places (-P: and nothing from the folder that we happen to run in).
 _START = (
     "import pickle, sys; sys.path[:] = pickle.load(open(0, 'rb', buffering=0, closefd=False)); "
@@ -248,7 +250,7 @@ def serve() -> None:
     os.dup2(standard_error, standard_output)  # nothing that prints can spoil the answers
     jobs: SimpleQueue[Job] = SimpleQueue()
     threading.Thread(target=_receive, args=(os.fdopen(standard_input, "rb"), jobs), daemon=True).start()
-    with suppress(OSError):
+    with suppress(OSError), without_collector():
         while True:
             progress = _Progress(answers)
             result = jobs.get().run(progress.seen)

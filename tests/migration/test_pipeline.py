@@ -20,7 +20,7 @@ from migrator import as_written
 from migrator.data_dir import resolve_data_dir
 from migrator.document import app_format
 from migrator.errors import MigrationFailed
-from migrator.migration import jobs, pipeline, second_process
+from migrator.migration import collector, pipeline, second_process
 from migrator.migration.load import Loader
 from migrator.migration.meter import Meter
 from migrator.migration.report import ignore_progress
@@ -349,9 +349,9 @@ def test_a_database_that_keeps_things_otherwise_is_never_published(
 
 def test_the_collector_is_left_as_it_was() -> None:
     assert gc.isenabled()
-    with jobs.without_collector():
+    with collector.without_collector():
         assert not gc.isenabled()
-        with jobs.without_collector():
+        with collector.without_collector():
             pass
         assert not gc.isenabled()
     assert gc.isenabled()
