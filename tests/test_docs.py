@@ -8,6 +8,7 @@ import sqlite3
 import tomllib
 from collections.abc import Iterator
 from contextlib import closing
+from functools import cache
 from importlib import import_module
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
@@ -164,9 +165,31 @@ def test_every_test_file_that_the_readme_names_is_there():
     assert not [name for name in named if not (CHECKOUT / name).exists()]
 
 
-def test_the_code_has_the_names_that_the_design_cites():
+# Names of other programs.
+FOREIGN = {"_litestream_lock", "_litestream_seq", "contentless_delete", "insert_all"}
+
+
+@pytest.mark.parametrize("page", WRITTEN, ids=lambda page: page.name)
+def test_the_code_has_the_names_that_a_page_cites(page: Path) -> None:
+    """What has an underscore or a capital within; words of a sentence have neither."""
+    cited = {
+        piece for piece in pieces(page) if re.fullmatch(r"[a-zA-Z]*(_[a-zA-Z]+)+|[A-Z][a-z]+([A-Z][a-z]+)+", piece)
+    }
+    assert cited - words_of_the_sources() - FOREIGN == set()
+
+
+@cache
+def words_of_the_sources() -> set[str]:
+    folders = [CHECKOUT / name for name in ("migrator", "schemas", "tests", "benchmarks")]
+    files = [file for folder in folders for file in folder.rglob("*") if file.suffix in (".py", ".sql", ".json")]
+    files.remove(Path(__file__).resolve())
+    return {word for file in files for word in re.findall(r"[a-zA-Z_]+", file.read_text(encoding="utf-8"))}
+
+
+@pytest.mark.parametrize("name", ["design.md", "performance.md"])
+def test_the_code_has_the_names_of_modules_and_tables_that_a_page_cites(name: str) -> None:
     """``module.name`` in backticks is a name of ours, ``table.column`` a column; names of files are neither."""
-    text = (CHECKOUT / "docs" / "design.md").read_text(encoding="utf-8")
+    text = (CHECKOUT / "docs" / name).read_text(encoding="utf-8")
     modules = {file.stem: file for file in (CHECKOUT / "migrator").rglob("*.py")}
     with closing(schema.fresh()) as connection:
         tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
