@@ -159,6 +159,7 @@ CHANGING_METHODS = {
 MAY_CHANGE_FILES = {"migrator.durable", "migrator.database.connection", "migrator.database.staged"}
 CHANGES_ELSEWHERE = {
     "migrator.contents": {"os.open", "os.fdopen"},  # to read
+    "migrator.cli.output": {"os.open"},  # the null device
     "migrator.private": {"chmod"},  # takes rights away
     "migrator.migration.rehearsal": {"os.chmod", "tempfile.mkdtemp", "shutil.rmtree"},  # what a dry run throws away
     "migrator.migration.lock": {"filelock.FileLock"},  # an empty file

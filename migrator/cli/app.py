@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import sqlite3
-import sys
 from collections.abc import Sequence
 from importlib import import_module
 from typing import Any
@@ -12,13 +11,12 @@ from typing import Any
 import click
 
 from migrator._version import __version__
-from migrator.cli.output import complain, print_failure, remember_place, say
+from migrator.cli.output import complain, located, print_failure, remember_place, say
 from migrator.cli.signals import exit_code
 from migrator.data_dir import DATA_DIR_VARIABLE, DATABASE_VARIABLE, resolve_data_dir
 from migrator.errors import MigratorError
 
 _LOG_LEVEL = "warning"
-_COMMON_OPTIONS = ("--data-dir", "--database", "--log-level")
 
 # Each command is loaded when it is asked for: a start with nothing to do should cost next to nothing.
 _COMMANDS = {
@@ -57,11 +55,12 @@ class _LazyGroup(click.Group):
         try:
             return super().resolve_command(ctx, args)
         except click.UsageError as error:
-            from difflib import get_close_matches  # only a mistake pays for loading it
+            from migrator.cli.meant import close_names  # only a mistake pays for loading it
 
-            close = get_close_matches(args[0], _COMMANDS)
+            close = close_names(args[0], self, ctx)
             if close:  # click looks among the commands that are loaded, which none are
-                raise click.UsageError(f"{error.message} Did you mean {close[0]!r}?", ctx) from error
+                names = " or ".join(map(repr, close))
+                raise click.UsageError(f"{error.message} Did you mean {names}?", ctx) from error
             raise
 
 
@@ -124,10 +123,15 @@ def run(arguments: Sequence[str]) -> int:
         result: Any = cli.main(args=list(arguments), prog_name="migrator", standalone_mode=False)
     except click.exceptions.Exit as leaving:
         return leaving.exit_code
-    except BaseException as error:  # noqa: BLE001 - the one boundary; what is not ours goes on from there
+    except BaseException as raised:  # noqa: BLE001 - the one boundary; what is not ours goes on from there
+        error = raised
+        if isinstance(raised, click.UsageError):
+            from migrator.cli.meant import with_what_was_meant  # only a mistake pays for loading it
+
+            error = with_what_was_meant(raised, arguments, cli)
         code = _report(error)
         if "--json" in arguments and isinstance(error, (MigratorError, click.ClickException)):
-            text = error.format_message() if isinstance(error, click.ClickException) else str(error)
+            text = error.format_message() if isinstance(error, click.ClickException) else located(str(error))
             print_failure(text, code)
         return code
     return result if isinstance(result, int) else 0
@@ -137,9 +141,6 @@ def _report(error: BaseException) -> int:
     """Say what went wrong in one message; returns the exit code for it."""
     match error:
         case click.ClickException():
-            if isinstance(error, click.NoSuchOption) and error.option_name in _COMMON_OPTIONS:
-                place = f"It stands before the command: 'migrator {error.option_name} VALUE COMMAND'."
-                error = click.UsageError(f"{error.message} {place}", error.ctx)
             shown = io.StringIO()
             error.show(shown)  # it quotes what was typed
             say(shown.getvalue().rstrip("\n"), error=True)
@@ -150,9 +151,6 @@ def _report(error: BaseException) -> int:
         case KeyboardInterrupt() | click.Abort():
             complain("Interrupted. Nothing is half-done; run the command again to go on.")
             return exit_code(error)
-        case BrokenPipeError():
-            sys.stderr.close()  # whoever read our output has gone; nothing is left to say
-            return 0
         case MemoryError():
             complain("There is not enough memory for this. Close other programs and try again. Nothing was published.")
             return 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import sys
@@ -18,8 +19,8 @@ from migrator.plain_text import block, plain, size
 
 # The last three are from elsewhere.
 __all__ = [
-    "complain", "counted", "located", "paged", "print_failure", "print_json", "print_report", "remember_place",
-    "say", "told", "block", "plain", "size",
+    "complain", "counted", "located", "paged", "print_failure", "print_json", "print_report", "quoted",
+    "remember_place", "say", "told", "block", "plain", "size",
 ]  # fmt: skip
 
 _MANY = 1000
@@ -35,18 +36,18 @@ _PLACE: ContextVar[str] = ContextVar("place", default="")
 def remember_place(data_dir: str | None = None, database: str | None = None) -> None:
     """Where this call of the program works, if its options say: every command that it prints shall work there, too."""
     given = (("--data-dir", data_dir), ("--database", database))
-    _PLACE.set("".join(f"{option} {_quoted(value)} " for option, value in given if value))
+    _PLACE.set("".join(f"{option} {quoted(value)} " for option, value in given if value))
 
 
-def _quoted(path: str) -> str:
+def quoted(word: str) -> str:
     """As a shell takes it for one word; in double quotes where that does, for single ones are around the command."""
-    if re.fullmatch(r"[\w@%+=:,./-]+", path):
-        return path
-    if not re.search(r'["$`\\!]', path):
-        return f'"{path}"'
+    if re.fullmatch(r"[\w@%+=:,./-]+", word):
+        return word
+    if not re.search(r'["$`\\!]', word):
+        return f'"{word}"'
     import shlex  # seldom needed
 
-    return shlex.quote(path)
+    return shlex.quote(word)
 
 
 def located(text: str) -> str:
@@ -66,8 +67,8 @@ def print_report(report: dict[str, Any]) -> None:
 
 
 def print_failure(message: str, exit_code: int) -> None:
-    """A failure as exactly one object on standard output."""
-    print_report({"status": "failed", "errors": [message], "exit_code": exit_code})
+    """A failure as exactly one object on standard output, the message as it stands."""
+    print_json({"status": "failed", "errors": [message], "exit_code": exit_code})
 
 
 def located_report(report: dict[str, Any]) -> dict[str, Any]:
@@ -91,11 +92,11 @@ def _located(value: Any, *, told_here: bool) -> Any:
 def print_json(value: dict[str, Any]) -> None:
     """Exactly one object on standard output."""
     if len(value.get("workspaces", ())) < _MANY:
-        click.echo(json.dumps(value, indent=2))  # in ASCII, control characters escaped
+        _write(json.dumps(value, indent=2))  # in ASCII, control characters escaped
     else:
         from migrator.exact_json import pretty  # a start with nothing to do shall cost next to nothing
 
-        click.echo(pretty(value))
+        _write(pretty(value))
 
 
 def say(text: str = "", *, error: bool = False) -> None:
@@ -104,7 +105,17 @@ def say(text: str = "", *, error: bool = False) -> None:
     Whatever it is made of, nothing in it drives the terminal. A part that was stored somewhere goes through
     :func:`plain` or :func:`block` first, so that it can't pass for lines of ours.
     """
-    click.echo(block(text), err=error)
+    _write(block(text), error=error)
+
+
+def _write(text: str, *, newline: bool = True, error: bool = False) -> None:
+    """What a command does, and the code that it ends with, do not depend on whether its output is read to the end."""
+    try:
+        click.echo(text, nl=newline, err=error)
+    except BrokenPipeError:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, (sys.stderr if error else sys.stdout).fileno())  # what is still in the buffer goes there, too
+        os.close(nowhere)
 
 
 @contextmanager
@@ -125,7 +136,7 @@ def paged() -> Iterator[bool]:
         if text.count("\n") >= shutil.get_terminal_size().lines:
             click.echo_via_pager(text)
         else:
-            click.echo(text, nl=False)
+            _write(text, newline=False)
 
 
 def complain(message: str) -> None:

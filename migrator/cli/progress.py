@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeVar
 
 import click
 
-from migrator.cli.output import located_report, plain, print_failure, say, size
+from migrator.cli.output import located, located_report, plain, print_failure, say, size
 from migrator.errors import MigratorError
 from migrator.migration.report import Listener, Progress, ignore_progress
 
@@ -96,7 +96,7 @@ def reported(
             raise
         finished(command, Ended(error.exit_code, [str(error)]))
         if as_json:
-            print_failure(str(error), error.exit_code)
+            print_failure(located(str(error)), error.exit_code)
         raise click.exceptions.Exit(error.exit_code) from error
     if style == "jsonl":
         finished(command, ended(report))

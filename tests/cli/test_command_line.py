@@ -77,13 +77,45 @@ def test_help_shows_examples_line_by_line_that_can_be_typed(words: list[str], mi
     [
         (["session", "list"], "Did you mean 'sessions'?"),
         (["migrate", "--dryrun"], "--dry-run"),
-        (["status", "--data-dir", "/tmp"], "It stands before the command"),
+        (["search", "login"], "Did you mean 'sessions search'?"),
+        (["list"], "Did you mean 'sessions list' or 'quarantine list' or 'backups list'?"),
     ],
 )
 def test_a_slip_of_the_fingers_is_told_what_was_meant(arguments: list[str], told: str, migrator: Migrator) -> None:
     outcome = migrator(*arguments)
     assert (outcome.code, outcome.out) == (2, "")
     assert told in outcome.err
+
+
+@pytest.mark.parametrize(
+    ("typed", "corrected"),
+    [
+        ("status --data-dir /tmp", "--data-dir /tmp status"),
+        ("status --json --data-dir=/tmp", "--data-dir=/tmp status --json"),
+        ("--database a.db sessions list --data-dir '/tmp/my history'",
+         '--database a.db --data-dir "/tmp/my history" sessions list'),
+        ("sessions search --data-dir '/tmp/$HOME' -- --json", "--data-dir '/tmp/$HOME' sessions search -- --json"),
+        ("status --data-dir", "--data-dir VALUE status"),
+        ("--json status", "status --json"),
+        ("--data-dir /tmp --dry-run migrate --strict", "--data-dir /tmp migrate --strict --dry-run"),
+        ("sessions --json list", "sessions list --json"),
+    ],
+)  # fmt: skip
+def test_an_option_in_the_wrong_place_is_answered_with_the_line_as_it_should_be(
+    typed: str, corrected: str, migrator: Migrator
+) -> None:
+    outcome = migrator(*shlex.split(typed))
+    assert outcome.code == 2
+    assert f"the command:\n  migrator {corrected}\n" in outcome.printed
+    if typed.endswith(("--json status", "--json list", "--json --data-dir=/tmp")):
+        assert outcome.json["errors"][0].endswith(f"the command:\n  migrator {corrected}")
+
+
+@pytest.mark.parametrize("typed", ["--workspace a sessions list", "--open status", "--json fly"])
+def test_an_option_that_has_no_place_in_the_line_is_not_moved(typed: str, migrator: Migrator) -> None:
+    outcome = migrator(*typed.split())
+    assert outcome.code == 2
+    assert "It stands" not in outcome.err
 
 
 PROMISED = {
@@ -409,6 +441,18 @@ def test_a_reader_that_goes_away_is_no_error(scene: Scene) -> None:
     assert "Traceback" not in err
     assert "Exception ignored" not in err
     assert "bug" not in err
+    assert process.returncode == 3  # as if it had been read to the end: there is something in quarantine
+
+
+def test_a_migration_goes_on_when_nobody_reads_its_progress_any_more(scene: Scene) -> None:
+    scene.write(WORKSPACE, [chat("s-1")])
+    process = start("--data-dir", scene.root, "migrate", "--progress", "jsonl")
+    assert process.stderr is not None
+    process.stderr.close()
+    process.stderr = None
+    out, _ = process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert "Migrated 1 session" in out
 
 
 def test_output_that_the_terminal_can_not_encode_is_no_error(scene: Scene) -> None:
