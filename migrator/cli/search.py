@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from migrator.cli.output import counted, paged, plain, print_json, say
+from migrator.cli.output import counted, located, paged, plain, print_json, say, told
 from migrator.cli.session_list import find, print_found
 from migrator.data_dir import DataDir
 
@@ -80,7 +80,7 @@ def search_command(
 
     report = search_texts(resolve(), searched, filters, workspace=workspace)
     if as_json:
-        print_json(report.to_json())
+        print_json(report.to_json() | {"notes": [located(note) for note in report.notes]})
     else:
         _print_report(report)
     return 0
@@ -93,7 +93,7 @@ def _print_report(report: SearchReport) -> None:
         else:
             _print_lines(report)
     for note in report.notes:
-        say(f"Note: {plain(note)}", error=True)
+        say(f"Note: {told(note)}", error=True)
 
 
 def _print_lines(report: SearchReport) -> None:

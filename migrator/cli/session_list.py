@@ -36,10 +36,13 @@ def every(
     data_dir: DataDir, workspace: str | None, filters: SessionFilters | None
 ) -> Iterator[tuple[str, WorktreeSession]]:
     """The same one by one, each with its workspace."""
-    from migrator.migration.status import workspace_names
+    from migrator.migration.status import note_of_loss, workspace_names
     from migrator.storage.protocol import SessionFilters
     from migrator.storage.switch import open_storage
 
+    note = note_of_loss(data_dir)
+    if note is not None:
+        complain(note)
     with open_storage(data_dir, read_only=True) as store:
         for path in [workspace] if workspace else workspace_names(data_dir):
             try:

@@ -108,7 +108,7 @@ def message_place(role: str, timestamp: str) -> str:
 
 def output_place(number: int, agent: str) -> str:
     """Whose output it is, for people."""
-    return f"instance {number}, {agent}"
+    return f"instance {number}, {agent}" if agent else f"instance {number}"
 
 
 def arranged(found: Iterable[FoundSession], filtering: Filtering, *, sorted_by: bool) -> list[FoundSession]:

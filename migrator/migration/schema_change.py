@@ -14,6 +14,7 @@ from migrator.database.state import read_state, state_of
 from migrator.database.upgrade import changing, upgrade
 from migrator.errors import SchemaError, sqlite_errors
 from migrator.migration.lock import exclusive
+from migrator.storage.flag import require_truth
 
 
 @dataclass(frozen=True)
@@ -37,10 +38,12 @@ def apply_steps(data_dir: DataDir) -> SchemaChange:
     """Apply the steps that the database lacks, making it if there is none.
 
     :raises SchemaError: the database has other tables than the steps make, or newer ones
+    :raises StaleStoreError: it is gone, and holds the truth: with an empty one in its place, that would be forgotten
     """
     path = data_dir.database
     with exclusive(data_dir):
-        state_of(path)  # refuses one from the future before anything opens it for writing
+        # This refuses one from the future, too, before anything opens it for writing.
+        require_truth(data_dir, state_of(path))
         connection = connect(path, create=True)
         try:
             applied, backup = upgrade(connection, path, data_dir.backups)

@@ -9,6 +9,7 @@ from typing import Any
 from migrator.data_dir import DataDir
 from migrator.database import queries, schema
 from migrator.database.connection import connect
+from migrator.database.state import state_of
 from migrator.errors import sqlite_errors
 from migrator.migration.discover import Source
 from migrator.migration.survey import Survey, survey
@@ -121,6 +122,14 @@ def status_of(data_dir: DataDir) -> StatusReport:
         changed_files=tuple(source.name for source in pending),
         warnings=tuple(found.warnings),
         lost=None if lost is None else f"{lost} {WHERE_TRUTH_IS_LOST}",
+    )
+
+
+def note_of_loss(data_dir: DataDir) -> str | None:
+    """What to tell along with sessions of the JSON files while the database is gone that holds the truth."""
+    lost = lost_truth(data_dir, state_of(data_dir.database))
+    return (
+        None if lost is None else f"{lost} Shown are the JSON files, as old as they are. 'migrator status' tells more."
     )
 
 

@@ -23,7 +23,7 @@ from migrator.migration.found import (
     texts_of,
 )
 from migrator.migration.indexed_search import search_with_index
-from migrator.migration.status import workspace_names
+from migrator.migration.status import note_of_loss, workspace_names
 from migrator.search_query import SearchQuery, parse_query
 from migrator.storage.arguments import place_of
 from migrator.storage.filtering import Filtering
@@ -47,7 +47,8 @@ def search_texts(
     if not query.terms:
         notes = ["There is nothing to look for: words have letters or digits."]
         return SearchReport(sessions=(), more=False, method="scan", notes=tuple(notes))
-    notes = []
+    note = note_of_loss(data_dir)
+    notes = [] if note is None else [note]
     most = None if filters.limit is None else filters.offset + filters.limit + 1
     found = _ask_index(data_dir, query, filters, workspace, notes, most)
     method = "scan" if found is None else "index"

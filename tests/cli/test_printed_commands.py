@@ -176,6 +176,21 @@ def there_is_no_search_index(place: Place) -> Outcome:
     return place.run("search-index", "status")
 
 
+@prints("search-index build")
+def a_search_reads_every_text(place: Place) -> Outcome:
+    files_are_new(place)
+    place.migrate("--no-search-index")
+    return place.run("sessions", "search", "a")
+
+
+@prints("status")
+def sessions_are_listed_while_the_database_is_gone(place: Place) -> Outcome:
+    files_are_new(place)
+    place.migrate()
+    place.database.unlink()
+    return place.run("sessions", "list")
+
+
 @prints("quarantine list")
 def a_session_is_not_valid(place: Place) -> Outcome:
     place.scene.write(ENGINE, [chat("a"), broken("b")])

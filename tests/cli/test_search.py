@@ -45,6 +45,23 @@ def test_as_json_the_places_are_numbers(talked: Path, migrator: Migrator) -> Non
     assert excerpt["text"][begin:end] == "fails"
 
 
+def test_what_is_told_to_programs_names_the_same_place(talked: Path, migrator: Migrator) -> None:
+    migrator("--data-dir", talked, "search-index", "drop")
+    printed = migrator("--data-dir", talked, "sessions", "search", "fails", "--json").printed
+    assert f"'migrator --data-dir {talked} search-index build' makes one" in printed
+
+
+@pytest.mark.parametrize("command", ["build", "drop"])
+def test_an_agent_without_a_name_leaves_no_gap(command: str, scene: Scene, migrator: Migrator) -> None:
+    session = chat("s-1")
+    session["instances"][0] |= {"agentName": "", "output": "a rare word"}
+    scene.write(WORKSPACE, [session])
+    migrator("--data-dir", scene.root, "migrate")
+    migrator("--data-dir", scene.root, "search-index", command)
+    [found] = migrator("--data-dir", scene.root, "sessions", "search", "rare", "--json").json["sessions"]
+    assert [excerpt["place"] for excerpt in found["excerpts"]] == ["instance 1"]
+
+
 def test_a_quote_or_an_operator_is_no_error(talked: Path, migrator: Migrator) -> None:
     for words in ('"login', "login AND (", "* NEAR", "'; DROP TABLE sessions"):
         assert migrator("--data-dir", talked, "sessions", "search", words).code == 0

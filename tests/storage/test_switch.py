@@ -575,7 +575,15 @@ def test_where_the_truth_is_gone_the_old_files_can_be_looked_at(migrated: Scene)
 
 @pytest.mark.parametrize("how", LOST)
 @pytest.mark.parametrize(
-    "command", [["migrate"], ["migrate", "--dry-run"], ["rollback"], ["backend", "hybrid"], ["backend", "sqlite"]]
+    "command",
+    [
+        ["migrate"],
+        ["migrate", "--dry-run"],
+        ["rollback"],
+        ["backend", "hybrid"],
+        ["backend", "sqlite"],
+        ["schema", "apply"],
+    ],
 )
 def test_where_the_truth_is_gone_nothing_is_made_of_the_old_files(
     command: list[str], how: str, migrated: Scene, migrator: Migrator
@@ -603,6 +611,17 @@ def test_where_the_truth_is_gone_everything_that_looks_tells_so(migrated: Scene,
     assert all(str(migrated.database) in outcome.out + outcome.err for outcome in looked.values())
     assert not needs_migration(migrated.root)
     assert migrated.flag() == "sqlite"
+
+
+@pytest.mark.parametrize("words", ["list", "show s-1", "search one", "search"])
+def test_where_the_truth_is_gone_old_sessions_are_shown_as_such(
+    words: str, migrated: Scene, migrator: Migrator
+) -> None:
+    lose(migrated, "moved")
+    outcome = migrator("--data-dir", migrated.root, "sessions", *words.split())
+    assert (outcome.code, "s-1" in outcome.out) == (0, True)
+    assert "sessions.db is gone" in outcome.err
+    assert "as old as they are" in outcome.err
 
 
 @pytest.mark.parametrize("backend", ["sqlite", "hybrid"])
