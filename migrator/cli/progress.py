@@ -113,7 +113,7 @@ def _lines() -> Listener:
 
     def show(event: Progress) -> None:
         nonlocal latest
-        if event.phase == "load" and event.workspace not in told:
+        if event.phase == "load" and event.workspace and event.workspace not in told:
             told.add(event.workspace)
             if len(told) <= _FILES_TOLD:
                 say(f"Loading {plain(event.workspace)}", error=True)

@@ -190,6 +190,16 @@ def test_for_a_log_there_is_one_line_a_file_and_one_when_the_app_may_start(scene
     assert err.splitlines() == [*loading, "Building the search index; everything else is done, and the app may start."]
 
 
+def test_a_log_names_no_file_where_there_is_none_to_load(scene: Scene, migrator: Migrator) -> None:
+    file = scene.write("/a", [chat("a")])
+    scene.write("/b", [chat("b")])
+    assert migrator("--data-dir", scene.root, "migrate").code == 0
+    file.unlink()
+    file.mkdir()
+    err = migrator("--data-dir", scene.root, "migrate").err
+    assert [line for line in err.splitlines() if line.strip() == "Loading"] == []
+
+
 def test_of_very_many_files_a_log_names_one_a_second(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
