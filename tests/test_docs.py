@@ -1,6 +1,7 @@
 """The pages are right: their links lead somewhere, their commands exist, and their examples run."""
 
 import json
+import os
 import re
 import shlex
 import shutil
@@ -133,6 +134,24 @@ def generator(name: str) -> ModuleType:
     module = module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.mark.skipif(os.name == "nt", reason="the picture shows paths with slashes")
+def test_the_picture_shows_what_the_program_prints(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = generator("make_terminal_picture")
+    shown = words_in(made.PICTURE)
+    monkeypatch.setattr(made, "PICTURE", tmp_path / "terminal.svg")
+    made.main()
+    assert words_in(tmp_path / "terminal.svg") == shown, "run 'python docs/make_terminal_picture.py'"
+
+
+def words_in(picture: Path) -> list[str]:
+    """What a picture says, without what differs from run to run: times, speeds, and how far a bar got ahead of them."""
+    texts = re.findall(r"<text[^>]*>([^<]*)</text>", picture.read_text(encoding="utf-8"))
+    text = " ".join(texts).replace("&#160;", " ")
+    for varies in (r"[\d.,]+ [kMG]?B/s", r"\d+:\d+", r"in [\d.]+ m?s", r"\d{8}T\d{6}Z", r"\d+ sessions ", "━+"):
+        text = re.sub(varies, "", text)
+    return text.split()
 
 
 @pytest.mark.parametrize("name", ["make_command_reference", "make_message_reference"])
