@@ -140,6 +140,8 @@ def _print_verification(report: VerifyReport) -> None:
 def export_command(resolve: Resolve, target: Path, workspaces: tuple[str, ...], as_json: bool) -> int:
     """Write each workspace's sessions into DIR as the app's own <hash>.json. Nothing in DIR is overwritten.
 
+    A file that could not be migrated is left out, and told of; exit code 3 then.
+
     \b
     migrator export --to ~/sessions          every workspace
     migrator export --to ~/shop --workspace ~/my/shop
@@ -153,5 +155,7 @@ def export_command(resolve: Resolve, target: Path, workspaces: tuple[str, ...], 
     for workspace in report.workspaces:
         held = f" ({workspace.quarantined} in quarantine left out)" if workspace.quarantined else ""
         say(f"{plain(workspace.file)}: {counted(workspace.sessions, 'session')} of {plain(workspace.path)}{held}")
+    for note in report.notes:
+        say(f"Note: {told(note)}", error=True)
     say(f"Exported {counted(len(report.workspaces), 'workspace')} to {plain(report.directory)}.")
     return report.exit_code

@@ -21,6 +21,9 @@ from migrator.migration.places import workspace_file_name
 from migrator.new_files import NewFiles, new_files
 from migrator.workspace import workspace_hash
 
+# Its number, its hash, its path.
+Workspace = tuple[int, str, str]
+
 
 @dataclass(frozen=True)
 class ExportedWorkspace:
@@ -41,14 +44,18 @@ class ExportedWorkspace:
 
 @dataclass(frozen=True)
 class ExportReport:
-    """What was exported, and what could not be."""
+    """What was exported, and what could not be.
+
+    :ivar notes: what is left out, because only a file that could not be migrated holds it
+    """
 
     workspaces: tuple[ExportedWorkspace, ...]
     directory: str
+    notes: tuple[str, ...] = ()
 
     @property
     def exit_code(self) -> int:
-        return 0
+        return 3 if self.notes else 0
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -68,6 +75,9 @@ def export(data_dir: DataDir, target: Path, workspaces: Sequence[str | os.PathLi
             read_state(connection, data_dir.database)
             connection.execute("BEGIN")  # all files show one state
             chosen = _chosen(connection, workspaces)
+            failed = _failed(connection, chosen)
+            # What would be an empty file in the place of a full one is none.
+            chosen = [row for row in chosen if row not in failed or _has_sessions(connection, row[0])]
             names = [workspace_file_name(row[1]) for row in chosen]
             durable.make_private_folder(target)
             with new_files(target, "export", export_is_there) as files:
@@ -75,7 +85,12 @@ def export(data_dir: DataDir, target: Path, workspaces: Sequence[str | os.PathLi
                 written = [_write(connection, files, *row) for row in chosen]
     finally:
         connection.close()
-    return ExportReport(tuple(written), os.fspath(target))
+    notes = [
+        f"{path}: what its file {data_dir.sessions / workspace_file_name(file_hash)} holds is left out, for the file "
+        "could not be migrated; 'migrator status' tells why."
+        for _, file_hash, path in failed
+    ]
+    return ExportReport(tuple(written), os.fspath(target), tuple(notes))
 
 
 def export_is_there(path: Path) -> StorageIOError:
@@ -85,8 +100,8 @@ def export_is_there(path: Path) -> StorageIOError:
     )
 
 
-def _chosen(connection: sqlite3.Connection, workspaces: Sequence[str | os.PathLike[str]]) -> list[tuple[int, str, str]]:
-    rows: list[tuple[int, str, str]] = connection.execute(queries.ALL_WORKSPACES).fetchall()
+def _chosen(connection: sqlite3.Connection, workspaces: Sequence[str | os.PathLike[str]]) -> list[Workspace]:
+    rows: list[Workspace] = connection.execute(queries.ALL_WORKSPACES).fetchall()
     if not workspaces:
         return rows
     chosen = []
@@ -99,6 +114,18 @@ def _chosen(connection: sqlite3.Connection, workspaces: Sequence[str | os.PathLi
             )
         chosen += [row for row in found if row not in chosen]
     return chosen
+
+
+def _failed(connection: sqlite3.Connection, rows: Sequence[Workspace]) -> list[Workspace]:
+    """Those whose own file failed to migrate."""
+    if not connection.execute(queries.TABLE_EXISTS, ("migration_ledger",)).fetchone():
+        return []
+    failed = {name for (name,) in connection.execute(queries.FAILED_WORKSPACES)}
+    return [row for row in rows if row[1] in failed]
+
+
+def _has_sessions(connection: sqlite3.Connection, workspace_id: int) -> bool:
+    return next(read_workspace(connection, workspace_id), None) is not None
 
 
 def _write(

@@ -17,7 +17,7 @@ from migrator._version import __version__
 from migrator.cli import app
 from migrator.database import schema
 from tests.command_line import Migrator
-from tests.scene import CHECKOUT, Scene, chat, copy_fixture, start
+from tests.scene import CHECKOUT, Scene, app_json, chat, copy_fixture, start
 
 WORKSPACE = "/home/dev/engine"
 
@@ -305,6 +305,21 @@ def test_an_export_is_what_the_app_reads(migrated: Scene, migrator: Migrator, tm
     assert (workspace["path"], workspace["restored"], workspace["sessions"]) == (WORKSPACE, "export", 1)
     exported = json.loads((tmp_path / "out" / migrated.file_of(WORKSPACE).name).read_bytes())
     assert [document["task"] for document in exported] == ["in SQLite"]
+
+
+def test_an_export_makes_no_empty_file_of_one_that_could_not_be_migrated(
+    migrated: Scene, migrator: Migrator, tmp_path: Path
+) -> None:
+    torn = "/home/dev/torn"
+    migrated.write_bytes(torn, app_json([chat("t-1", workspace=torn), chat("t-2", workspace=torn)])[:-40])
+    assert migrator("--data-dir", migrated.root, "migrate").code == 3
+    outcome = migrator("--data-dir", migrated.root, "export", "--to", tmp_path / "out")
+    assert outcome.code == 3
+    assert migrated.file_of(torn).name in outcome.err
+    assert "'migrator status' tells why" in outcome.err
+    assert [file.name for file in (tmp_path / "out").iterdir()] == [migrated.file_of(WORKSPACE).name]
+    report = migrator("--data-dir", migrated.root, "export", "--to", tmp_path / "o2", "--workspace", torn, "--json")
+    assert (report.code, report.json["workspaces"], len(report.json["notes"])) == (3, [], 1)
 
 
 def test_an_export_overwrites_nothing(migrated: Scene, migrator: Migrator, tmp_path: Path) -> None:

@@ -184,6 +184,12 @@ def a_search_reads_every_text(place: Place) -> Outcome:
 
 
 @prints("status")
+def a_file_that_failed_is_left_out_of_an_export(place: Place) -> Outcome:
+    a_file_is_torn(place)
+    return place.run("export", "--to", "out")
+
+
+@prints("status")
 def sessions_are_listed_while_the_database_is_gone(place: Place) -> Outcome:
     files_are_new(place)
     place.migrate()
