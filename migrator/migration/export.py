@@ -74,10 +74,13 @@ def export(data_dir: DataDir, target: Path, workspaces: Sequence[str | os.PathLi
         with sqlite_errors("read sessions", data_dir.database):
             read_state(connection, data_dir.database)
             connection.execute("BEGIN")  # all files show one state
-            chosen = _chosen(connection, workspaces)
-            failed = _failed(connection, chosen)
-            # What would be an empty file in the place of a full one is none.
-            chosen = [row for row in chosen if row not in failed or _has_sessions(connection, row[0])]
+            failed = _failed(connection, workspaces)
+            chosen = [
+                # What would be an empty file in the place of a full one is none.
+                row
+                for row in _chosen(connection, workspaces, failed)
+                if row[1] not in failed or _has_sessions(connection, row[0])
+            ]
             names = [workspace_file_name(row[1]) for row in chosen]
             durable.make_private_folder(target)
             with new_files(target, "export", export_is_there) as files:
@@ -86,9 +89,9 @@ def export(data_dir: DataDir, target: Path, workspaces: Sequence[str | os.PathLi
     finally:
         connection.close()
     notes = [
-        f"{path}: what its file {data_dir.sessions / workspace_file_name(file_hash)} holds is left out, for the file "
-        "could not be migrated; 'migrator status' tells why."
-        for _, file_hash, path in failed
+        f"What {data_dir.sessions / workspace_file_name(name)} holds is left out, for it could not be migrated; "
+        "'migrator status' tells why."
+        for name in sorted(failed)
     ]
     return ExportReport(tuple(written), os.fspath(target), tuple(notes))
 
@@ -100,28 +103,37 @@ def export_is_there(path: Path) -> StorageIOError:
     )
 
 
-def _chosen(connection: sqlite3.Connection, workspaces: Sequence[str | os.PathLike[str]]) -> list[Workspace]:
+def _wanted(workspace: str | os.PathLike[str]) -> set[str]:
+    """What a workspace may be named by: as it was given, by its path or its hash, and by the hash of that path."""
+    given = os.fspath(workspace)
+    return {given, workspace_hash(given)}
+
+
+def _chosen(
+    connection: sqlite3.Connection, workspaces: Sequence[str | os.PathLike[str]], failed: set[str]
+) -> list[Workspace]:
     rows: list[Workspace] = connection.execute(queries.ALL_WORKSPACES).fetchall()
     if not workspaces:
         return rows
     chosen = []
-    for workspace in [os.fspath(workspace) for workspace in workspaces]:
-        wanted = {workspace, workspace_hash(workspace)}
+    for workspace in workspaces:
+        wanted = _wanted(workspace)
         found = [row for row in rows if row[1] in wanted or row[2] in wanted]
-        if not found:
+        if not found and not wanted & failed:
             raise WorkspaceNotFound(
-                f"The database has no workspace {workspace}.", hint="'migrator status' lists the ones that it has."
+                f"The database has no workspace {os.fspath(workspace)}.",
+                hint="'migrator status' lists the ones that it has.",
             )
         chosen += [row for row in found if row not in chosen]
     return chosen
 
 
-def _failed(connection: sqlite3.Connection, rows: Sequence[Workspace]) -> list[Workspace]:
-    """Those whose own file failed to migrate."""
+def _failed(connection: sqlite3.Connection, workspaces: Sequence[str | os.PathLike[str]]) -> set[str]:
+    """The hashes of those whose own file failed to migrate."""
     if not connection.execute(queries.TABLE_EXISTS, ("migration_ledger",)).fetchone():
-        return []
+        return set()
     failed = {name for (name,) in connection.execute(queries.FAILED_WORKSPACES)}
-    return [row for row in rows if row[1] in failed]
+    return failed & set().union(*map(_wanted, workspaces)) if workspaces else failed
 
 
 def _has_sessions(connection: sqlite3.Connection, workspace_id: int) -> bool:
