@@ -103,6 +103,7 @@ RUNTIMES_OF_WORKSPACE = _RUNTIMES % _IN_WORKSPACE
 INSTANCES_OF_WORKSPACE = _INSTANCES % _IN_WORKSPACE
 MESSAGES_OF_WORKSPACE = _MESSAGES % _IN_WORKSPACE
 KEYS_OF_WORKSPACE = f"SELECT s.id FROM sessions s WHERE s.workspace_id = ? ORDER BY {_ORDER}"
+SOURCES_OF_WORKSPACE = f"SELECT s.id, s.source_id FROM sessions s WHERE s.workspace_id = ? ORDER BY {_ORDER}"
 _IN_SOURCE = "s.source_id = ?"
 KEYS_OF_SOURCE = f"SELECT s.id FROM sessions s WHERE s.source_id = ? ORDER BY {_ORDER}"
 _IN_STRETCH = "s.source_id = ?1 AND s.position >= ?2 AND s.position < ?3"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Container, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -118,9 +118,12 @@ class _Verification:
             if changed:
                 self.notes.append(f"These differ from the schema that this migrator makes: {', '.join(changed)}.")
         sources: list[VerifiedSource] = []
+        proven: set[int] = set()
         with self.going_on("the ledger"):
-            sources = self.check_sources(read_ledger(self.connection))
-        sessions = self.read_everything()
+            ledger = read_ledger(self.connection)
+            sources = self.check_sources(ledger)
+            proven = {ledger[source.source].id for source in sources if source.database == "unchanged"}
+        sessions = self.read_the_rest(proven)
         if state.status == "rolled_back" and not behind:  # before that nothing was recorded to tell it by
             with self.going_on("what was written after the rollback"):
                 self.count_late_writes()
@@ -170,29 +173,37 @@ class _Verification:
             self.listener(Progress("verify", entry.source, done, total, sum(s.sessions for s in verified)))
         return verified
 
-    def read_everything(self) -> int:
-        """Read every session through the store's own read path; one that is none, or can't be read, is broken."""
+    def read_the_rest(self, proven: Container[int]) -> int:
+        """Read every session that is not as it was migrated; one that is none, or can't be read, is broken.
+
+        :param proven: the sources whose sessions were read, and are the valid ones that were migrated
+        :returns: how many sessions there are, in whatever workspace
+        """
         sessions = 0
         with self.going_on("the workspaces"):
             for workspace_id, _, path in self.connection.execute(queries.ALL_WORKSPACES).fetchall():
                 with self.going_on(f"the sessions of {path}"):
-                    sessions += self.read_workspace(workspace_id, path)
+                    found = self.connection.execute(queries.SOURCES_OF_WORKSPACE, (workspace_id,)).fetchall()
+                    sessions += len(found)
+                    rest = [key for key, source_id in found if source_id not in proven]
+                    if len(rest) < len(found) or not self.is_valid_workspace(workspace_id):
+                        self.read_one_by_one(rest, path)
             for key, workspace_id in self.connection.execute(queries.UNREACHABLE_SESSIONS).fetchall():
                 self.broken.append(f"the session {key!r} belongs to a workspace, {workspace_id}, that is not there")
         return sessions
 
-    def read_workspace(self, workspace_id: int, path: str) -> int:
-        with suppress(*UNREADABLE, sqlite3.DatabaseError):  # which of them it is, is found one by one
-            verdicts = [is_valid(stored.document) for stored in read_workspace(self.connection, workspace_id)]
-            if all(verdicts):
-                return len(verdicts)
-        keys = self.connection.execute(queries.KEYS_OF_WORKSPACE, (workspace_id,)).fetchall()
-        for (key,) in keys:
+    def is_valid_workspace(self, workspace_id: int) -> bool:
+        """Whether all of its sessions are valid: faster than to look at each; which are not is not told."""
+        with suppress(*UNREADABLE, sqlite3.DatabaseError):
+            return all(is_valid(stored.document) for stored in read_workspace(self.connection, workspace_id))
+        return False
+
+    def read_one_by_one(self, keys: Iterable[str], path: str) -> None:
+        for key in keys:
             with self.going_on(f"the session {key!r} of {path}"):
                 found = read_carefully(self.connection, key)
                 if isinstance(found, SpoiltSession):
                     self.broken.append(f"{path}: {found}")
-        return len(keys)
 
     def count_late_writes(self) -> None:
         late = sum(1 for _ in late_sessions(self.connection))
