@@ -152,10 +152,15 @@ _SHOWN = 30
 
 
 def _print_workspaces(report: MigrationReport) -> None:
-    for workspace in report.workspaces[:_SHOWN]:
+    """Each workspace that something was done for, or that needs somebody; the others are but counted."""
+    shown = [workspace for workspace in report.workspaces if workspace.status != "unchanged" or workspace.error]
+    for workspace in shown[:_SHOWN]:
         say(
             f"  {workspace.status:<9} {workspace.sessions:>7,} {plain(workspace.path)}"
             + (f"  ({workspace.quarantined} in quarantine)" if workspace.quarantined else "")
         )
-    if len(report.workspaces) > _SHOWN:
-        say(told(f"  … and {len(report.workspaces) - _SHOWN} more; 'migrator status' lists them all."))
+    if len(shown) > _SHOWN:
+        say(told(f"  … and {len(shown) - _SHOWN} more; 'migrator status' lists them all."))
+    unchanged = len(report.workspaces) - len(shown)
+    if unchanged:
+        say(f"  unchanged {unchanged:>7,} {'workspace' if unchanged == 1 else 'workspaces'}")

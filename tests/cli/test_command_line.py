@@ -569,3 +569,12 @@ def test_a_database_that_is_none_is_told_with_what_may_be_left_of_it(scene, migr
     outcome = migrator("--data-dir", scene.root, "status")
     assert outcome.code == 1
     assert "the JSON files may be older: 'migrator doctor' tells which copies there are" in outcome.err
+
+
+def test_of_workspaces_that_did_not_change_the_number_is_told(scene: Scene, migrator: Migrator) -> None:
+    for name in ("/a", "/b", "/c"):
+        scene.write(name, [chat("s-1", workspace=name)])
+    assert migrator("--data-dir", scene.root, "migrate").code == 0
+    scene.write("/b", [chat("s-1", workspace="/b"), chat("s-2", workspace="/b")])
+    lines = migrator("--data-dir", scene.root, "migrate").out.splitlines()
+    assert lines[1:3] == ["  merged          2 /b", "  unchanged       2 workspaces"]
