@@ -27,6 +27,11 @@ def _spelled(character: str) -> str:
     return character.encode("unicode_escape").decode()
 
 
+def counted(number: int, noun: str) -> str:
+    """``1 session``, ``2 sessions``."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
 def size(count: float) -> str:
     """Bytes for people: 1.5 MB."""
     for unit in ("bytes", "kB", "MB", "GB"):

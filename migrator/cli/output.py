@@ -15,12 +15,12 @@ from typing import Any
 
 import click
 
-from migrator.plain_text import block, plain, size
+from migrator.plain_text import block, counted, plain, size
 
-# The last three are from elsewhere.
+# The last four are from elsewhere.
 __all__ = [
-    "complain", "counted", "located", "paged", "print_failure", "print_json", "print_report", "quoted",
-    "remember_place", "say", "told", "block", "plain", "size",
+    "complain", "located", "paged", "print_failure", "print_json", "print_report", "quoted",
+    "remember_place", "say", "told", "block", "counted", "plain", "size",
 ]  # fmt: skip
 
 _MANY = 1000
@@ -142,8 +142,3 @@ def paged() -> Iterator[bool]:
 def complain(message: str) -> None:
     """One message on standard error."""
     say(f"migrator: {told(message)}", error=True)
-
-
-def counted(number: int, noun: str) -> str:
-    """``1 session``, ``2 sessions``."""
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"

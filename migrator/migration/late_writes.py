@@ -30,6 +30,7 @@ from migrator.errors import Problem, TransactionError
 from migrator.json_array import Element, quickly_parsed
 from migrator.migration.load import quarantine_row
 from migrator.migration.reading import Rejected, parse_session
+from migrator.plain_text import counted
 
 _CHANGED_TWICE = Problem("", "a change in SQLite after a rollback and another one in the file", "a change in the file")
 
@@ -51,11 +52,12 @@ class LateWrites:
         """What is worth knowing and needs nobody."""
         found = []
         if self.taken:
-            found.append(f"{self.taken} session(s) that were written to SQLite after the rollback were brought in.")
+            taken = counted(self.taken, "session")
+            found.append(f"What was written to SQLite after the rollback, {taken}, was brought in.")
         if self.deleted:
+            deleted = counted(self.deleted, "session")
             found.append(
-                f"{self.deleted} session(s) that were deleted in SQLite after the rollback stay: the files were the "
-                "truth then."
+                f"What was deleted in SQLite after the rollback, {deleted}, stays: the files were the truth then."
             )
         return found
 
@@ -64,8 +66,8 @@ class LateWrites:
         if not self.held:
             return []
         held = (
-            f"{self.held} session(s) were written to SQLite after the rollback, and their files, which were the truth, "
-            "say otherwise, or they are no valid sessions: the files' versions stay, the others are in quarantine "
+            "Put into quarantine, for it was written to SQLite after the rollback, and the files, which were the "
+            f"truth, say otherwise, or it is not valid: {counted(self.held, 'session')}. The files' versions stay "
             "('migrator quarantine list')."
         )
         return [held]

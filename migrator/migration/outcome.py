@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from migrator.migration.discover import Source
 from migrator.migration.report import WorkspaceReport
 from migrator.migration.survey import Survey
+from migrator.plain_text import counted
 from migrator.workspace import hash_of_text, placeholder
 
 if TYPE_CHECKING:
@@ -66,8 +67,8 @@ def messages_of(loaded: LoadedSource) -> list[str]:
 def conflict_messages(merged: dict[str, MergeResult]) -> list[str]:
     """What the user should read about sessions that were changed on both sides."""
     return [
-        f"{name}: {result.conflicts.total()} session(s) changed both in the file and in SQLite; SQLite's version "
-        "stays, the file's is in quarantine ('migrator quarantine list')."
+        f"{name}: {counted(result.conflicts.total(), 'session')} changed both in the file and in SQLite; SQLite's "
+        "version stays, the file's is in quarantine ('migrator quarantine list')."
         for name, result in merged.items()
         if result.conflicts
     ]

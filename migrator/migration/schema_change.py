@@ -14,6 +14,7 @@ from migrator.database.state import read_state, state_of
 from migrator.database.upgrade import changing, upgrade
 from migrator.errors import SchemaError, sqlite_errors
 from migrator.migration.lock import exclusive
+from migrator.plain_text import counted
 from migrator.storage.flag import require_truth
 
 
@@ -86,8 +87,8 @@ def _require_nothing_to_lose(connection: sqlite3.Connection, path: Path, found: 
         )
     if conflicts:
         raise SchemaError(
-            f"Undoing schema step {found} would lose {conflicts} conflicting version(s) of sessions, which no file "
-            "holds.",
+            f"Undoing schema step {found} would lose {counted(conflicts, 'conflicting version')} of sessions, "
+            "which no file holds.",
             hint="'migrator quarantine export --to quarantined' writes them into files; 'migrator quarantine retry "
             "--all --take ours' drops them here, and keeps them in the backups. Nothing was changed.",
         )

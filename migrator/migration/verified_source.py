@@ -21,6 +21,7 @@ from migrator.errors import MigratorError
 from migrator.migration.ledger import LedgerEntry
 from migrator.migration.places import place_of_source
 from migrator.migration.reading import valid_documents
+from migrator.plain_text import counted
 from migrator.storage.flag import read_flag
 
 _SHOWN = 3  # ids in a message; the report has them all
@@ -97,9 +98,9 @@ class SourceCheck:
     def _compare_counts(self, entry: LedgerEntry) -> None:
         """What the ledger counts of a source that did not change since must be there."""
         rows = self._connection.execute(queries.COUNTS_OF_SOURCE, (entry.id,)).fetchall()
-        counted = [sum(row[column] for row in rows) for column in (2, 3, 4)]
+        sums = [sum(row[column] for row in rows) for column in (2, 3, 4)]
         recorded = [entry.sessions, entry.instances, entry.messages]
-        for what, found, expected in zip(("sessions", "instances", "messages"), counted, recorded, strict=True):
+        for what, found, expected in zip(("sessions", "instances", "messages"), sums, recorded, strict=True):
             if found != expected:
                 self._broken.append(
                     f"the ledger counts {expected} {what} of {entry.source}, and the database has {found}"
@@ -107,8 +108,8 @@ class SourceCheck:
         held = len(self._connection.execute(queries.RESTORABLE_QUARANTINE, (entry.id,)).fetchall())
         if held < entry.quarantined:
             self._notes.append(
-                f"{entry.source}: {entry.quarantined - held} item(s) left the quarantine, and no session is there "
-                "instead; the file and its backup still have them."
+                f"{entry.source}: {counted(entry.quarantined - held, 'item')} left the quarantine, and no session is "
+                "there instead; the file and its backup still have what left."
             )
 
     def _backup(self, entry: LedgerEntry) -> str:

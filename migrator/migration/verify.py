@@ -23,6 +23,7 @@ from migrator.migration.ledger import LedgerEntry, read_ledger
 from migrator.migration.report import Listener, Progress, ignore_progress
 from migrator.migration.surroundings import unlisted, what_is_amiss
 from migrator.migration.verified_source import SourceCheck, VerifiedSource
+from migrator.plain_text import counted
 from migrator.storage.flag import WHERE_TRUTH_IS_LOST, lost_truth
 from migrator.validation import is_valid
 
@@ -209,8 +210,8 @@ class _Verification:
         late = sum(1 for _ in late_sessions(self.connection))
         if late:
             self.notes.append(
-                f"{late} session(s) were written to SQLite after the rollback, when the files were the truth: "
-                "'migrator migrate' brings them in, or puts them into quarantine."
+                f"What was written to SQLite after the rollback, when the files were the truth: "
+                f"{counted(late, 'session')}. 'migrator migrate' brings that in, or puts it into quarantine."
             )
 
     def check_view(self) -> None:

@@ -27,6 +27,7 @@ from migrator.migration.report import Listener, Progress
 from migrator.migration.restored_file import Aside, PreparedFile, RestoredFile, put_in_place, require_free
 from migrator.migration.session_file import Choice, write_sessions
 from migrator.migration.unchanged import Unchanged
+from migrator.plain_text import counted
 from migrator.storage.journal import Journal
 from migrator.workspace import HASH_PATTERN, hash_of_text, placeholder
 
@@ -102,9 +103,9 @@ class WriteBack:
         lost = self.connection.execute(queries.UNREACHABLE_SESSIONS).fetchall()
         if lost:
             raise RollbackFailed(
-                f"{len(lost)} session(s) in {self.data_dir.database} belong to no workspace; no JSON file could hold "
-                f"them: {_first(key for key, _ in lost)}.",
-                hint="'migrator verify' names them all.",
+                f"{self.data_dir.database} holds {counted(len(lost), 'session')} of no workspace, which no JSON file "
+                f"could hold: {_first(key for key, _ in lost)}.",
+                hint="'migrator verify' names each.",
             )
 
     def require_all_written(self) -> None:
@@ -114,21 +115,22 @@ class WriteBack:
         if len(keys) + self._spoilt != stored:
             missing = (key for (key,) in self.connection.execute(queries.SESSION_KEYS) if key not in keys)
             raise RollbackFailed(
-                f"{self.data_dir.database} holds {stored} session(s), and the files would have {len(keys)} of them; "
-                f"among the missing: {_first(missing)}.",
+                f"{self.data_dir.database} holds {counted(stored, 'session')}, and the files would have {len(keys)} "
+                f"of them; among the missing: {_first(missing)}.",
                 hint="'migrator verify' tells what is wrong with the database. Nothing was changed.",
             )
         held = self.connection.execute(queries.QUARANTINE_COUNT).fetchone()[0]
         conflicts = self.connection.execute(queries.CONFLICT_COUNT).fetchone()[0]
         if self._quarantined + conflicts != held:
             raise RollbackFailed(
-                f"{held - conflicts} item(s) are in quarantine, and the files would have {self._quarantined} of them.",
+                f"The quarantine holds {counted(held - conflicts, 'item')}, and the files would have "
+                f"{self._quarantined} of them.",
                 hint="'migrator verify' tells what is wrong with the database. Nothing was changed.",
             )
         if conflicts:
             self.tell(
-                f"{conflicts} conflicting version(s) stay in the database's quarantine: "
-                "'migrator quarantine list' shows them."
+                f"What stays in the database's quarantine: {counted(conflicts, 'conflicting version')} of sessions. "
+                "'migrator quarantine list' tells more."
             )
 
     def tell(self, problem: str) -> None:
@@ -242,8 +244,8 @@ class WriteBack:
         """No file may hold what the app would refuse to read it with."""
         self._spoilt += len(spoilt)
         self.tell(
-            f"{len(spoilt)} session(s) of {target} are no valid ones any more, and go beside it: "
-            f"{_first(map(str, spoilt))}. 'migrator migrate' would put them into quarantine."
+            f"Beside {target} goes what is no valid session any more, {counted(len(spoilt), 'element')}: "
+            f"{_first(map(str, spoilt))}. 'migrator migrate' would put that into quarantine."
         )
         raws = [session.raw for session in spoilt]
         return self.prepare_aside(array_of(raws), "not-sessions", f"What SQLite has of them, in place of {target},")
@@ -257,7 +259,8 @@ class WriteBack:
             target = self.data_dir.shared_sessions
             if file_hash and HASH_PATTERN.fullmatch(file_hash):
                 target = self.data_dir.sessions / workspace_file_name(file_hash)
-            self.tell(f"{len(texts)} item(s) of the quarantine came from no file, and go beside {target}.")
+            how_many = counted(len(texts), "item")
+            self.tell(f"Beside {target} goes what is in quarantine and came from no file: {how_many}.")
             aside = self.prepare_aside(array_of(texts), "quarantined", "What was in quarantine and came from no file")
             yield PreparedFile(target, None, None, asides=(aside,))
 
@@ -268,7 +271,7 @@ class WriteBack:
             target = self.data_dir.shared_sessions
             count = sum(map(len, orphans.values()))
             tables = ", ".join(orphans)
-            self.tell(f"{count} row(s) of {tables} belong to no session, and go beside {target}.")
+            self.tell(f"Beside {target} goes what belongs to no session: {counted(count, 'row')} of {tables}.")
             aside = self.prepare_aside(
                 [json.dumps(orphans, indent=2).encode()], "orphans", "What belongs to no session"
             )
@@ -278,8 +281,8 @@ class WriteBack:
         is_read = report.file == os.fspath(self.data_dir.sessions / f"{report.hash}.json")  # older files are not
         if broken and is_read and not self.mirror:
             self.tell(
-                f"{report.file} holds {broken} element(s) that are no valid session: until they are mended or taken "
-                "out, the JSON store can't read it."
+                f"{report.file} holds what is no valid session, {counted(broken, 'element')}: until that is mended or "
+                "taken out, the JSON store can't read the file."
             )
 
     def prepare_aside(self, chunks: Iterable[bytes], mark: str, what: str) -> Aside:

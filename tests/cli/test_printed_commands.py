@@ -472,6 +472,10 @@ def test_there_is_a_situation_for_every_command_that_a_message_names():
     assert not {line for line in named_in_the_source() if not any(fits(line.split(), known) for known in run)}
 
 
+def test_no_message_leaves_the_plural_to_its_reader():
+    assert not [text for text in texts() if re.search(r"[a-z]\(s\)", text)]
+
+
 def test_what_is_printed_for_programs_acts_on_the_same_place(place):
     the_doctor_finds_new_files(place)
     report = json.loads(place.run("doctor", "--json").printed)

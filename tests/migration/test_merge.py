@@ -156,7 +156,7 @@ def test_a_session_changed_on_both_sides_stays_and_the_other_goes_to_quarantine(
     theirs = work("b", "in the file")
     outcome = merge(migrated, migrator, [work("a"), theirs, work("c")])
     assert outcome.code == 3
-    assert "1 session(s) changed both in the file and in SQLite" in outcome.json["errors"][0]
+    assert "1 session changed both in the file and in SQLite" in outcome.json["errors"][0]
     assert stored(migrated) == [("a", "as migrated"), ("b", "in SQLite"), ("c", "as migrated")]
     assert [spelled(document) for document in migrated.conflicts()] == [spelled(theirs)]
 

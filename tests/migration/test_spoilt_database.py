@@ -147,7 +147,7 @@ def test_a_file_that_the_json_store_cannot_read_is_told_of(
         with_broken.change("UPDATE sessions SET task = 'changed'")
     outcome = go_back(with_broken, migrator, 3)
     [problem] = outcome.json["problems"]
-    assert f"{with_broken.file_of(ENGINE)} holds 1 element(s) that are no valid session" in problem
+    assert f"{with_broken.file_of(ENGINE)} holds what is no valid session, 1 element:" in problem
 
 
 def test_a_conflict_that_is_held_needs_the_user(pair: Scene, migrator: Migrator) -> None:
@@ -155,7 +155,7 @@ def test_a_conflict_that_is_held_needs_the_user(pair: Scene, migrator: Migrator)
     pair.write(ENGINE, [chat("s-0", task="theirs"), chat("s-1", task="second")])
     assert migrator("--data-dir", pair.root, "migrate").code == 3
     outcome = go_back(pair, migrator, 3)
-    assert any("1 conflicting version(s)" in problem for problem in outcome.json["problems"])
+    assert any("1 conflicting version of sessions" in problem for problem in outcome.json["problems"])
 
 
 # Links.
@@ -204,7 +204,7 @@ def test_a_message_whose_session_is_gone_goes_beside_and_is_told(pair: Scene, mi
     outcome = go_back(pair, migrator, 3)
     orphans = json.loads((pair.root / "sessions.json.orphans").read_bytes())
     assert [row["content"] for row in orphans["chat_messages"]] == ["hello"]
-    assert any("belong to no session" in problem for problem in outcome.json["problems"])
+    assert any("belongs to no session: " in problem for problem in outcome.json["problems"])
 
 
 @pytest.mark.parametrize("command", [["export", "--to", "exported"], ["sessions", "show", "s-0"]])

@@ -122,7 +122,7 @@ def test_items_that_left_the_quarantine_for_nothing_are_told(scene: Scene, run: 
     scene.write(ENGINE, [chat("s-0"), 7])
     assert run("migrate").code == 3
     scene.change("DELETE FROM quarantine")
-    assert any("1 item(s) left the quarantine" in note for note in clean(run)["notes"])
+    assert any("1 item left the quarantine" in note for note in clean(run)["notes"])
 
 
 def test_a_place_in_the_ledger_that_is_none_of_the_apps_is_told(migrated: Scene, run: Migrator) -> None:
