@@ -120,7 +120,7 @@ class BackingUp:
 
     def path_of(self, name: str) -> str:
         """Where the copy of a source is, until :meth:`finish`."""
-        return os.path.join(self._working, self.copies[name].file)
+        return f"{self._working}{os.sep}{self.copies[name].file}"
 
     def copy(self, sources: Sequence[Source], listener: Listener) -> None:
         """Copy every readable source, and begin to sync the copies.

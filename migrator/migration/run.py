@@ -199,12 +199,13 @@ class Run:
 
     def migrate(self, found: Survey) -> MigrationReport:
         from migrator.migration.backup import backing_up, require_space  # only a run with work to do pays for these
+        from migrator.migration.second_process import stopped_on_failure
 
         sources = found.work.pending
         require_space(self.data_dir, sources)
         second = self.helper(sum(source.size for source in sources), len(sources))
         try:
-            with backing_up(self.data_dir, second) as saving:
+            with backing_up(self.data_dir, second) as saving, stopped_on_failure(second):
                 with self.stage("backup"):
                     saving.copy(sources, self.listener)
                 mark(self.data_dir, found.state, "in_progress")

@@ -221,6 +221,17 @@ def second_process(*, wanted: bool) -> Iterator[SecondProcess | None]:
 
 
 @contextmanager
+def stopped_on_failure(second: SecondProcess | None) -> Iterator[None]:
+    """Where the block fails, it is ended before anybody clears away what it may still be writing."""
+    try:
+        yield
+    except BaseException:
+        if second is not None:
+            second.stop()
+        raise
+
+
+@contextmanager
 def help_on_demand() -> Iterator[Helper]:
     """Whom to ask, within the block, for a second process: it is started when there is enough to do for it."""
     with ExitStack() as stack:

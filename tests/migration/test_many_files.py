@@ -8,12 +8,15 @@ from typing import Any
 
 import pytest
 
+from migrator import durable
 from migrator.data_dir import resolve_data_dir
 from migrator.errors import MigrationFailed, StorageIOError
 from migrator.migration import backup, copying, proving, second_process
 from migrator.migration.backups import read_manifest, verify_backup
 from migrator.migration.copying import Copy, CopyJob
 from migrator.migration.discover import own_files
+from migrator.migration.load import Loader
+from migrator.migration.readback import Comparison
 from migrator.migration.report import MigrationReport, Progress
 from migrator.migration.run import run_migration
 from migrator.migration.second_process import SecondProcess
@@ -173,6 +176,38 @@ def test_a_second_process_that_can_not_be_started_is_done_without(
 ) -> None:
     monkeypatch.setattr(second_process, "command", lambda: [sys.executable, "-c", "raise SystemExit(3)"])
     require_all(files, run(files))
+
+
+@pytest.mark.parametrize("stage", ["copy", "load", "compare"])
+def test_when_it_fails_the_second_process_ends_before_anything_is_cleared_away(
+    stage: str, files: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    happened: list[str] = []
+    stop, remove, remove_folder = SecondProcess.stop, durable.remove, durable.remove_folder
+
+    def failing(*_: Any) -> None:
+        happened.append("failed")
+        raise KeyboardInterrupt
+
+    def noting(name: str, real: Callable[[Any], None]) -> Callable[[Any], None]:
+        def called(what: Any) -> None:
+            if "failed" in happened:
+                happened.append(name)
+            real(what)
+
+        return called
+
+    monkeypatch.setattr(SecondProcess, "stop", noting("stopped", stop))
+    monkeypatch.setattr(durable, "remove", noting("cleared away", remove))
+    monkeypatch.setattr(durable, "remove_folder", noting("cleared away", remove_folder))
+    monkeypatch.setattr(*{
+        "copy": (copying, "_copy"), "load": (Loader, "load_as_written"), "compare": (Comparison, "run"),
+    }[stage], failing)  # fmt: skip
+    with pytest.raises(KeyboardInterrupt):
+        run(files)
+    assert happened[:2] == ["failed", "stopped"]
+    assert "cleared away" in happened
+    assert sorted(os.listdir(files.root / "backups")) == []
 
 
 def test_what_was_begun_is_copied_again(files: Scene, tmp_path: Path) -> None:
