@@ -123,7 +123,7 @@ def _print_verification(report: VerifyReport) -> None:
     if report.status == "clean":
         unchanged = sum(source.database == "unchanged" for source in report.sources)
         say(
-            f"Clean: {counted(report.sessions, 'session')} read; {unchanged} of {counted(len(report.sources), 'file')} "
+            f"Clean: {counted(report.sessions, 'session')} read; {unchanged:,} of {counted(len(report.sources), 'file')} "
             "in SQLite exactly as migrated."
         )
     elif report.broken:
