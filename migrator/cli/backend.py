@@ -57,8 +57,6 @@ def _print(report: BackendReport) -> None:
     else:
         say(f"The app runs on {report.backend}.")
     if report.trial is not None:
-        trial = report.trial
-        say(
-            f"Trial of both stores: {trial.writes:,} writes, {trial.failures:,} failures, {trial.pending_repairs:,} "
-            f"pending repairs, {trial.comparisons:,} comparisons, {trial.differences:,} differences."
-        )
+        from migrator.migration.trial import trial_told
+
+        say(f"Trial of both stores: {trial_told(report.trial)}.")

@@ -13,7 +13,7 @@ from migrator.cli.output import counted, paged, plain, print_report, say, size, 
 from migrator.data_dir import DataDir
 
 if TYPE_CHECKING:
-    from migrator.migration.status import StatusReport
+    from migrator.migration.status import StatusReport, WorkspaceState
     from migrator.migration.verify import VerifyReport
 
 Resolve = Callable[[], DataDir]
@@ -52,18 +52,24 @@ def _print_status(report: StatusReport) -> None:
         say(f"Backup:   {plain(report.backup_path)}")
     for workspace in report.workspaces:
         held = f", {workspace.quarantined} in quarantine" if workspace.quarantined else ""
-        contents = ", ".join(
-            (
-                counted(workspace.sessions, "session"),
-                counted(workspace.instances, "instance"),
-                counted(workspace.messages, "message"),
-            )
-        )
-        say(f"  {workspace.state:<9} {plain(workspace.hash)}  {plain(workspace.path)}: {contents}{held}")
+        say(f"  {workspace.state:<9} {plain(workspace.hash)}  {plain(workspace.path)}{_contents(workspace)}{held}")
         if workspace.error:
             say(f"            {told(workspace.error)}")
+    if report.quarantined:
+        say(told(f"In quarantine: {counted(report.quarantined, 'item')}; 'migrator quarantine list' tells why."))
     if report.needs_migration:
         say(told(f"{counted(len(report.changed_files), 'file')} to take up: run 'migrator migrate'."))
+
+
+def _contents(workspace: WorkspaceState) -> str:
+    if workspace.state in ("new", "failed") and not workspace.sessions:
+        return ""  # the database has none of what is in the file, which nobody has counted
+    held = (
+        counted(workspace.sessions, "session"),
+        counted(workspace.instances, "instance"),
+        counted(workspace.messages, "message"),
+    )
+    return f": {', '.join(held)}"
 
 
 def _print_authority(report: StatusReport) -> None:
@@ -123,8 +129,8 @@ def _print_verification(report: VerifyReport) -> None:
     if report.status == "clean":
         unchanged = sum(source.database == "unchanged" for source in report.sources)
         say(
-            f"Clean: {counted(report.sessions, 'session')} read; {unchanged:,} of {counted(len(report.sources), 'file')} "
-            "in SQLite exactly as migrated."
+            f"Clean: {counted(report.sessions, 'session')} read; {unchanged:,} of "
+            f"{counted(len(report.sources), 'file')} in SQLite exactly as migrated."
         )
     elif report.broken:
         say(f"{counted(len(report.broken), 'thing')} broken in {plain(report.database)}.")

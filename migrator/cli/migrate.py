@@ -133,12 +133,17 @@ def _print_report(report: MigrationReport) -> None:
         "each read back and compared."
     )
     _print_workspaces(report)
-    if totals.quarantined:
-        say(told(f"In quarantine: {counted(totals.quarantined, 'session')}; 'migrator quarantine list' tells why."))
+    held = counted(totals.quarantined, "session")
+    if totals.quarantined and report.dry_run:  # there is no list of it to look at
+        say(f"Would go to quarantine: {held}.")
+    elif totals.quarantined:
+        say(told(f"In quarantine: {held}; 'migrator quarantine list' tells why."))
     if totals.failed:
+        not_migrated = "Would not be migrated" if report.dry_run else "Not migrated"
+        files, them = ("its file", "it") if totals.failed == 1 else ("their files", "them")
         say(
-            f"Not migrated: {counted(totals.failed, 'workspace')}; the app goes on with their files, or with what was "
-            "migrated from them before."
+            f"{not_migrated}: {counted(totals.failed, 'workspace')}; the app goes on with {files}, or with what was "
+            f"migrated from {them} before."
         )
     for message in report.errors:
         say(f"  - {told(message)}")

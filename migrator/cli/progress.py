@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeVar
 
 import click
 
-from migrator.cli.output import located, located_report, plain, print_failure, say, size
+from migrator.cli.output import counted, located, located_report, plain, print_failure, say, size
 from migrator.errors import MigratorError
 from migrator.migration.report import Listener, Progress, ignore_progress
 
@@ -30,6 +30,9 @@ _VERBS = {
 }
 
 _FILES_TOLD = 50  # each with a line of its own, in a log
+
+
+_ROOM_FOR_SPEED = 80
 
 
 @contextmanager
@@ -143,15 +146,18 @@ class _Bar:
         from rich.progress import (
             Progress as RichProgress,
         )
+        from rich.table import Column
 
+        console = Console(stderr=True)
+        speed = (TransferSpeedColumn(table_column=Column(no_wrap=True)),) if console.width >= _ROOM_FOR_SPEED else ()
         self._bars = RichProgress(
-            TextColumn("{task.description:<11}"),
+            TextColumn("{task.description:<11}", table_column=Column(no_wrap=True)),
             BarColumn(bar_width=None),
-            DownloadColumn(),
-            TextColumn("{task.fields[sessions]}"),
-            TransferSpeedColumn(),
-            TimeRemainingColumn(compact=True),
-            console=Console(stderr=True),
+            DownloadColumn(table_column=Column(no_wrap=True)),
+            TextColumn("{task.fields[sessions]}", table_column=Column(no_wrap=True)),
+            *speed,
+            TimeRemainingColumn(compact=True, table_column=Column(no_wrap=True)),
+            console=console,
         )
         self._tasks: dict[str, rich.progress.TaskID] = {}
 
@@ -168,7 +174,7 @@ class _Bar:
                 self._bars.update(task, completed=self._bars.tasks[task].total)
             verb = _VERBS.get(event.phase, event.phase)
             self._tasks[event.phase] = self._bars.add_task(verb, total=event.total, sessions="")
-        sessions = f"{event.sessions:,} sessions" if event.sessions else ""
+        sessions = counted(event.sessions, "session") if event.sessions else ""
         self._bars.update(self._tasks[event.phase], completed=event.done, sessions=sessions)
 
 

@@ -99,6 +99,9 @@ def _print_item(shown: ShownItem) -> None:
         say(told(f"It is not UTF-8: each byte that can't be read is shown as \ufffd; {export}"))
     if item.reason != "conflict":
         say(block(shown.text))
+        name = shown.file_name
+        correct = f"'migrator quarantine retry {item.id} --edited quarantined/{name}'"
+        say(told(f"To correct it: 'migrator quarantine export --to quarantined', edit {name} there, then {correct}."))
         return
     for title, version in (
         ("The version that both started from", shown.base),
@@ -162,7 +165,7 @@ def _print_retried(item: RetriedItem) -> None:
         "restored": f"put back to its place as {counted(len(item.sessions), 'session')}.",
         "replaced": "put in the place of SQLite's version.",
         "dropped": "dropped; SQLite's version stays.",
-        "still_invalid": "still no valid session; nothing was changed:",
+        "still_invalid": "still no valid session; nothing was changed. A corrected file is named with --edited:",
         "needs_edit": "a torn end is no session: write what it should be into a file, and name that with --edited.",
         "needs_choice": "both sides changed it: say --take theirs, ours or both, or name a file with --edited.",
     }[item.result]

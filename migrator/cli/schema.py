@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import click
 
-from migrator.cli.output import plain, print_report, say, told
+from migrator.cli.output import counted, plain, print_report, say, told
 from migrator.data_dir import DataDir
 
 Resolve = Callable[[], DataDir]
@@ -115,5 +115,5 @@ def check(resolve: Resolve, as_json: bool) -> int:
     else:
         for problem in found:
             say(told(problem))
-        say(f"{statements} statements prepared, {len(found)} problems.")
+        say(f"{statements} statements prepared, {counted(len(found), 'problem')}.")
     return 1 if found else 0

@@ -17,9 +17,12 @@ if TYPE_CHECKING:
 Found = list[tuple[str, WorktreeSession]]
 
 _NUMBERS = ("INST", "MSGS")
-_SHARES = {"ID": 2, "WORKSPACE": 2, "TASK": 3}
+_SHARES = {"WORKSPACE": 2, "TASK": 3}
 # What is left out where a terminal has fewer columns, so that ids and tasks can be read.
-_ROOM_FOR = {"INST": 100, "MSGS": 100, "WORKSPACE": 100, "CREATED": 70}
+_ROOM_FOR = {"INST": 120, "MSGS": 120, "WORKSPACE": 120, "CREATED": 90, "TYPE": 70}
+# So much of an id tells it from all others, as a rule, which is what 'sessions show' needs; all of it takes room.
+_ENOUGH_OF_AN_ID = 20
+_ROOM_FOR_IDS = 160
 
 
 def find(data_dir: DataDir, workspace: str | None, filters: SessionFilters, limit: int | None) -> Found:
@@ -98,14 +101,17 @@ def _print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     table = Table(box=None, pad_edge=False, expand=True)
     for number in shown:
         column = columns[number]
-        widest = max((len(row[number]) for row in rows), default=0)
+        widest = max(len(column), *(len(row[number]) for row in rows))
+        if column == "ID" and width < _ROOM_FOR_IDS:
+            widest = min(widest, _ENOUGH_OF_AN_ID)
         table.add_column(
             column,
             overflow="ellipsis",
             no_wrap=True,
             justify="right" if column in _NUMBERS else "left",
             # What is short is shown whole; the rest of the width is shared.
-            min_width=None if column in _SHARES else max(len(column), widest),
+            min_width=None if column in _SHARES else widest,
+            max_width=widest if column == "ID" else None,
             ratio=_SHARES.get(column),
         )
     for row in rows:

@@ -63,6 +63,7 @@ def show(resolve: Resolve, session_id: str, workspace: str | None, as_json: bool
     migrator sessions show competition-12    whichever one begins so
     migrator sessions show competition-12 --json
     """
+    session_id = session_id.removesuffix("…")  # as a list on a narrow terminal shows it
     similar = [(path, s) for path, s in every(resolve(), workspace, None) if s["id"].startswith(session_id)]
     found = [(path, session) for path, session in similar if session["id"] == session_id] or similar
     names = sorted({session["id"] for _, session in found})

@@ -18,6 +18,7 @@ from migrator.migration.mirror import merge_files, write_mirrors
 from migrator.migration.report import Listener, ignore_progress
 from migrator.migration.rollback import run_rollback
 from migrator.migration.run import run_migration
+from migrator.migration.trial import trial_told
 from migrator.storage.flag import WHERE_TRUTH_IS_LOST, Backend, lost_truth, read_flag, require_truth, write_flag
 from migrator.storage.hybrid import TrialStats, read_trial
 from migrator.storage.switch import effective_backend
@@ -153,8 +154,4 @@ def trial_verdict(trial: TrialStats | None) -> str:
     if trial is None or not trial.comparisons:
         return "The trial compared nothing: no session was read while both stores ran."
     clean = not trial.differences and not trial.failures and not trial.pending_repairs
-    found = (
-        f"{trial.writes} writes, {trial.failures} failures, {trial.pending_repairs} pending repairs, "
-        f"{trial.comparisons} comparisons, {trial.differences} differences"
-    )
-    return f"The trial was {'clean' if clean else 'not clean'}: {found}."
+    return f"The trial was {'clean' if clean else 'not clean'}: {trial_told(trial)}."

@@ -26,6 +26,7 @@ from migrator.migration.copying import Copy, ReadBackJob, are_many_small, copy_a
 from migrator.migration.discover import Source
 from migrator.migration.report import Listener
 from migrator.migration.second_process import SecondProcess
+from migrator.plain_text import size
 
 
 @dataclass(frozen=True)
@@ -57,8 +58,7 @@ def require_space(data_dir: DataDir, sources: Sequence[Source]) -> None:
     for space in space_needed(data_dir, sources):
         if space.free < space.needed:
             raise StorageIOError(
-                f"Backup and database need about {space.needed / 1e6:,.0f} MB; {space.folder} has "
-                f"{space.free / 1e6:,.0f} MB free.",
+                f"Backup and database need about {size(space.needed)}; {space.folder} has {size(space.free)} free.",
                 hint="Free some space and run 'migrator migrate' again. Nothing was changed.",
             )
 

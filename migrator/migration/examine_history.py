@@ -19,6 +19,8 @@ from migrator.migration.lock import lock_holder
 from migrator.migration.status import StatusReport, status_of
 from migrator.migration.surroundings import strangers, too_open, wrong_flag
 from migrator.migration.survey import survey
+from migrator.migration.trial import trial_told
+from migrator.plain_text import counted, size
 from migrator.processes import described
 from migrator.storage.flag import lost_truth
 
@@ -155,9 +157,8 @@ def backups(data_dir: DataDir) -> Iterator[Finding]:
             more = f"migrator backups verify {command(backup.name)}"
             yield Finding("problem", "backups", f"{backup.name}: {backup.error}", more)
     if listed:
-        count, size = len(listed), sum(backup.bytes for backup in listed) / 1e6
-        held = "1 backup" if count == 1 else f"{count} backups"
-        yield Finding("ok", "backups", f"{held}, {size:,.1f} MB.", "migrator backups list")
+        held = f"{counted(len(listed), 'backup')}, {size(sum(backup.bytes for backup in listed))}."
+        yield Finding("ok", "backups", held, "migrator backups list")
     for _, finding in _missing_bases(data_dir):
         yield finding
 
@@ -244,9 +245,6 @@ def trial(data_dir: DataDir) -> Iterator[Finding]:
         return
     if found is None:
         return
-    told = (
-        f"{found.writes} writes and {found.comparisons} comparisons: {found.failures} failures, "
-        f"{found.pending_repairs} pending repairs, {found.differences} differences."
-    )
+    told = f"{trial_told(found)}."
     level: Level = "problem" if found.pending_repairs or found.differences else "ok"
     yield Finding(level, "trial of both stores", told, "migrator backend")

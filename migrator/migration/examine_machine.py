@@ -22,6 +22,7 @@ from migrator.migration.finding import Finding, command, that_gives_it_back, tha
 from migrator.migration.lock import lock_holder
 from migrator.migration.prune import what_to_prune
 from migrator.migration.survey import survey
+from migrator.plain_text import size
 
 _PACKAGE = re.compile(r"[A-Za-z0-9._-]+")
 
@@ -193,7 +194,7 @@ def space(data_dir: DataDir) -> Iterator[Finding]:
     except MigratorError:
         return  # told with the database
     for disk in space_needed(data_dir, survey(data_dir).work.pending):
-        needed, free = f"{disk.needed / 1e6:,.1f} MB", f"{disk.free / 1e6:,.0f} MB"
+        needed, free = size(disk.needed), size(disk.free)
         if disk.free >= disk.needed:
             yield Finding("ok", "space", f"{free} are free in {disk.folder}; a migration now needs about {needed}.")
             continue

@@ -31,6 +31,7 @@ from migrator.migration.lock import exclusive
 from migrator.migration.meter import Meter
 from migrator.migration.report import Listener, ignore_progress
 from migrator.migration.stopwatch import Stopwatch
+from migrator.plain_text import size
 
 if TYPE_CHECKING:
     from migrator.migration.report import MigrationReport
@@ -115,13 +116,13 @@ def _build(connection: sqlite3.Connection, data_dir: DataDir, listener: Listener
     free = shutil.disk_usage(path.parent).free
     if free < total + _SPARE:
         raise StorageIOError(
-            f"It may need {total / 1e6:,.0f} MB, and {path.parent} has {free / 1e6:,.0f} MB free.",
+            f"It may need {size(total)}, and {path.parent} has {size(free)} free.",
             hint="Free some space.",
         )
     meter = Meter(listener, PHASE, total)
     if total:
         meter.begin(path.name)
-    build(connection, path, lambda size: meter.add(path.name, size, 0))
+    build(connection, path, lambda done: meter.add(path.name, done, 0))
     if total:
         meter.complete()
 

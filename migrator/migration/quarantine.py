@@ -89,6 +89,11 @@ class ShownItem:
     def text(self) -> str:
         return self.raw.decode("utf-8", "replace")
 
+    @property
+    def file_name(self) -> str:
+        """What an export calls it."""
+        return f"{self.item.id}.{'json' if _is_json(self.raw) else 'txt'}"
+
     def difference(self) -> list[str]:
         """A unified diff from SQLite's version of a conflict to the file's, line by line."""
         if self.item.reason != "conflict":
@@ -176,11 +181,10 @@ def _take_out(shown: ShownItem, files: NewFiles) -> TakenOut:
         files.add(name, [content])
         return os.fspath(files.folder / name)
 
-    file = f"{number}.{'json' if _is_json(shown.raw) else 'txt'}"
-    write(file, shown.raw)
+    write(shown.file_name, shown.raw)
     return TakenOut(
         number,
-        os.fspath(files.folder / file),
+        os.fspath(files.folder / shown.file_name),
         write(f"{number}.base.json", shown.base),
         write(f"{number}.sqlite.json", shown.stored),
     )

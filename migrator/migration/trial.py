@@ -10,7 +10,8 @@ from migrator.database.state import state_of
 from migrator.errors import StorageIOError
 from migrator.migration.discover import Source
 from migrator.migration.survey import Survey
-from migrator.storage.hybrid import HybridStorage, read_trial
+from migrator.plain_text import counted
+from migrator.storage.hybrid import HybridStorage, TrialStats, read_trial
 from migrator.storage.journal import Journal, read_known_files
 from migrator.storage.mirror_files import MirrorFiles
 from migrator.storage.sqlite import SqliteStorage
@@ -43,6 +44,18 @@ def mend_trial(data_dir: DataDir, found: Survey) -> bool:
     with HybridStorage(sqlite, files, data_dir.hybrid_journal) as both:
         both.repair(besides=_changed_by_others(data_dir, found))
         return both.stats().pending_repairs < trial.pending_repairs
+
+
+def trial_told(trial: TrialStats) -> str:
+    """What a trial recorded, in one line."""
+    counts = (
+        (trial.writes, "write"),
+        (trial.failures, "failure"),
+        (trial.pending_repairs, "pending repair"),
+        (trial.comparisons, "comparison"),
+        (trial.differences, "difference"),
+    )
+    return ", ".join(counted(number, noun) for number, noun in counts)
 
 
 def _changed_by_others(data_dir: DataDir, found: Survey) -> set[str]:

@@ -244,7 +244,7 @@ def _document(element: Element, path: Path) -> WorktreeSession:
         reasons = problems(document)
     reasons = [reason._replace(pointer=f"/{element.position}{reason.pointer}") for reason in reasons]
     raise ValidationError(
-        f"{path}, session {element.position}, is not a valid session: {'; '.join(map(str, reasons[:5]))}.",
+        f"{path}, the session at index {element.position}, is not a valid one: {'; '.join(map(str, reasons[:5]))}.",
         reasons,
         hint="Nothing of the file was changed. 'migrator migrate' moves what is valid, and keeps the rest.",
     )

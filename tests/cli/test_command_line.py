@@ -276,6 +276,24 @@ def test_status_tells_what_changed_and_what_failed(migrated: Scene, migrator: Mi
     assert {w["state"] for w in report["workspaces"]} == {"migrated", "failed"}
 
 
+def test_status_counts_only_what_the_database_has(scene: Scene, migrator: Migrator) -> None:
+    scene.write(WORKSPACE, [chat("s-1")])
+    assert "0 sessions" not in migrator("--data-dir", scene.root, "status").out
+    migrator("--data-dir", scene.root, "migrate")
+    assert ": 1 session, " in migrator("--data-dir", scene.root, "status").out
+    scene.write_bytes("/home/dev/torn", b'[{"id": 1}')
+    migrator("--data-dir", scene.root, "migrate")
+    assert "0 sessions" not in migrator("--data-dir", scene.root, "status").out
+
+
+def test_a_dry_run_names_no_list_that_it_throws_away(scene: Scene, migrator: Migrator) -> None:
+    scene.write(WORKSPACE, [chat("s-1"), {"id": "s-2"}])
+    outcome = migrator("--data-dir", scene.root, "migrate", "--dry-run")
+    assert outcome.code == 3
+    assert "Would go to quarantine: 1 session." in outcome.out
+    assert "quarantine list" not in outcome.out + outcome.err
+
+
 def test_verify_ends_with_1_and_names_what_is_broken(migrated: Scene, migrator: Migrator) -> None:
     [copy] = (migrated.root / "backups").glob("*/sessions/*.json")
     copy.write_bytes(b"[]")

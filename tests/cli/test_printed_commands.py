@@ -236,6 +236,26 @@ def an_item_is_not_text(place: Place) -> Outcome:
     return place.run("quarantine", "show", "1")
 
 
+@prints("quarantine export --to quarantined")
+def an_invalid_session_is_shown(place: Place) -> Outcome:
+    a_session_is_not_valid(place)
+    return place.run("quarantine", "show", "1")
+
+
+@prints(f"quarantine retry {_PART} --edited {_PART}")
+def an_invalid_session_was_put_right(place: Place) -> Outcome:
+    a_session_is_not_valid(place)
+    place.run("quarantine", "export", "--to", "quarantined")
+    Path("quarantined/1.json").write_text(json.dumps(chat("b")))
+    return place.run("quarantine", "show", "1")
+
+
+@prints("quarantine list")
+def the_status_tells_of_the_quarantine(place: Place) -> Outcome:
+    a_session_is_not_valid(place)
+    return place.run("status")
+
+
 def a_conflict(place: Place) -> None:
     place.scene.write(ENGINE, [chat("a", task="first")])
     place.migrate()

@@ -2,6 +2,7 @@
 
 import os
 import pty
+import re
 import shutil
 import subprocess
 import sys
@@ -67,9 +68,28 @@ def test_a_list_that_fits_on_the_terminal_needs_no_pager(many: Scene, pager: str
 def test_ids_and_tasks_can_be_read_on_a_narrow_terminal(scene: Scene, columns: str) -> None:
     scene.write(WORKSPACE, [chat("competition-123-8f0e5c12", task="Mend the login of the shop")])
     shown = on_a_terminal("--data-dir", scene.root, "sessions", "list", COLUMNS=columns)
-    assert "competition-1" in shown
+    assert "competition-123-8f0" in shown
     assert "Mend the login" in shown
     assert ("WORKSPACE" in shown) == (columns == "120")
+
+
+def test_an_id_is_taken_as_a_narrow_list_shows_it(scene: Scene) -> None:
+    scene.write(WORKSPACE, [chat("competition-123-8f0e5c12"), chat("competition-124")])
+    listed = on_a_terminal("--data-dir", scene.root, "sessions", "list", COLUMNS="60")
+    shortened = next(word for word in listed.split() if word.endswith("…"))
+    shown = on_a_terminal("--data-dir", scene.root, "sessions", "show", shortened)
+    assert shown.startswith("competition-123-8f0e5c12  ")
+
+
+@pytest.mark.parametrize("columns", ["60", "80"])
+def test_progress_takes_one_line_for_each_phase(columns: str, scene: Scene) -> None:
+    scene.write(WORKSPACE, [chat(f"s-{number}", text="x" * 20_000) for number in range(60)])
+    shown = on_a_terminal("--data-dir", scene.root, "migrate", COLUMNS=columns)
+    bars = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", shown).partition("Migrated")[0].replace("\r", "\n")
+    assert "Verifying" in bars
+    assert {line.split()[0] for line in bars.split("\n") if line.strip()} == {
+        "Backing", "Loading", "Verifying", "Indexing",
+    }  # fmt: skip
 
 
 def test_in_a_pipe_a_list_is_plain_lines_with_tabs(many: Scene, migrator: Migrator) -> None:

@@ -151,7 +151,7 @@ def test_too_little_space_is_told_in_numbers(scene, run, monkeypatch):
     scene.write(ENGINE, [chat("a")])
     monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(total=100, used=100, free=0))
     assert "space" in problems(run("doctor", "--json"))
-    assert "0 MB are free" in run("doctor").out
+    assert "0 bytes are free" in run("doctor").out
 
 
 def test_a_network_file_system_is_told_with_what_follows(migrated, run, monkeypatch):

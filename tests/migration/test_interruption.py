@@ -64,8 +64,8 @@ def test_where_the_space_does_not_suffice_nothing_is_written(
     before = scene.listing()
     outcome = migrator("--data-dir", scene.root, "migrate", *options)
     assert outcome.code == 1
-    assert "need about 12 MB" in outcome.err
-    assert "has 4 MB free" in outcome.err
+    assert "need about 11.5 MB" in outcome.err
+    assert "has 4.0 MB free" in outcome.err
     assert scene.listing() == before
 
 

@@ -80,10 +80,10 @@ def test_an_empty_file_has_no_sessions_and_can_be_written(store, file, content):
         (b"sessions", StorageIOError, "begins with"),
         (app_bytes(session())[:-9], StorageIOError, "torn"),
         (app_bytes(session()) + b"x", StorageIOError, "torn"),
-        (b'[{"id": "a"}]', ValidationError, "session 0"),
-        (app_bytes(session(), session(status="done")), ValidationError, "session 1"),
-        (b'[{"id": "a", "id": "b"}]', ValidationError, "session 0"),
-        (b"[null]", ValidationError, "session 0"),
+        (b'[{"id": "a"}]', ValidationError, "session at index 0"),
+        (app_bytes(session(), session(status="done")), ValidationError, "session at index 1"),
+        (b'[{"id": "a", "id": "b"}]', ValidationError, "session at index 0"),
+        (b"[null]", ValidationError, "session at index 0"),
     ],
 )
 def test_a_file_that_is_not_understood_is_an_error_and_stays_as_it_is(store, file, content, error, says):

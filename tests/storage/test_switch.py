@@ -424,7 +424,7 @@ def test_a_trial_without_a_difference_is_called_clean(migrated: Scene, migrator:
     with open_storage(migrated.root) as store:
         create(store, "s-new", "new")
         assert len(tasks(store)) == 3
-    assert "The trial was clean: 1 writes, 0 failures, 0 pending repairs, 1 comparisons, 0 differences" in trial_over(
+    assert "The trial was clean: 1 write, 0 failures, 0 pending repairs, 1 comparison, 0 differences" in trial_over(
         migrated, migrator
     )
 
