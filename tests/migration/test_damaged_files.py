@@ -234,6 +234,7 @@ def test_other_files_beside_them_are_passed_over(scene: Scene, neighbour: Path, 
 
 def refuse(monkeypatch: pytest.MonkeyPatch, path: Path) -> None:
     """As for anybody but root: the file may not be read."""
+    path.chmod(0)
     allowed = os.access
     monkeypatch.setattr(os, "access", lambda p, mode, **options: str(p) != str(path) and allowed(p, mode, **options))
 
@@ -267,6 +268,7 @@ def test_a_file_that_was_unreadable_is_taken_up_once_it_can_be_read(
     with monkeypatch.context() as patch:
         refuse(patch, path)
         assert migrator("--data-dir", scene.root, "migrate").code == 3
+    path.chmod(0o600)
     assert migrator("--data-dir", scene.root, "migrate").code == 0
     assert scene.tasks("/w") == ["Weave"]
 
