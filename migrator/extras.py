@@ -20,12 +20,13 @@ def require_extra(extra: str, purpose: str) -> None:
     if missing and getattr(sys, "frozen", False):  # as PyInstaller marks a program of one file: pip can't add to it
         raise NotInstalled(
             f"{purpose} needs what this program of a single file leaves out: {', '.join(missing)}.",
-            hint=f'Where there is a Python, install migrator beside it: python -m pip install "migrator[{extra}]". '
-            "Then run the command there, on the same data directory.",
+            hint="Where there is a Python, install migrator from a checkout of it: "
+            f'python -m pip install ".[{extra}]". Then run the command there, on the same data directory.',
         )
     if missing:
         raise NotInstalled(
             f"{purpose} needs what is not installed with migrator alone: {', '.join(missing)}.",
-            hint=f'Install it with: python -m pip install "migrator[{extra}]" '
+            # With this very Python, whose pip knows which migrator is meant: others have a package of that name, too.
+            hint=f'Install it with: "{sys.executable}" -m pip install "migrator[{extra}]" '
             f'(in a checkout: python -m pip install ".[{extra}]"). Then run the command again.',
         )

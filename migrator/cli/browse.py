@@ -23,7 +23,7 @@ def browse_command(resolve: Callable[[], DataDir], port: int, open_it: bool, as_
     Sessions, their agents and their chats are shown as pages, with queries to begin with. The address has a key in it:
     whoever does not have it sees nothing.
 
-    Needs an extra: python -m pip install "migrator[browse]"
+    Needs an extra; in a checkout of migrator: python -m pip install ".[browse]"
 
     \b
     migrator browse --open                   serve it, and open it in the browser

@@ -1,6 +1,7 @@
 """The receipt as a page: complete in itself, readable by everybody, and harmless whatever is stored."""
 
 import re
+import sys
 from dataclasses import replace
 from html.parser import HTMLParser
 from importlib import util
@@ -90,7 +91,7 @@ def test_without_the_extra_it_says_what_to_install(
     outcome = migrator("--data-dir", receipt.data_dir, "report", "--html", tmp_path / "receipt.html")
     assert outcome.code == 1
     assert "not installed with migrator alone: pygal" in outcome.err
-    assert 'pip install "migrator[report]"' in outcome.err
+    assert f'"{sys.executable}" -m pip install "migrator[report]"' in outcome.err
     assert not (tmp_path / "receipt.html").exists()
 
 
