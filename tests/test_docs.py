@@ -392,9 +392,10 @@ def test_the_readme_has_the_figures_that_were_kept() -> None:
     ours, imported = (result.figures for result in size.results if result.contender in ("migrator", "json_each"))
     assert ours
     assert imported
-    share = {4: "a quarter", 5: "a fifth", 6: "a sixth"}[round(imported.wall_s / ours.wall_s)]
+    shares = {3: "a third", 4: "a quarter", 5: "a fifth", 6: "a sixth", 7: "a seventh", 8: "an eighth"}
+    share = shares[round(imported.wall_s / ours.wall_s)]
     text = " ".join(README.read_text(encoding="utf-8").split())
-    assert f"take {share} of the time of SQLite's own JSON import" in text
+    assert f"take {share} of the time of SQLite's own JSON import" in text, "the last measurement says otherwise"
     assert f"some {round(ours.peak_rss_bytes / 1e7)}0 MB of memory" in text
 
 
