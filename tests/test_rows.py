@@ -26,6 +26,7 @@ from migrator.database.documents import (
 from migrator.database.rows import (
     INSTANCE_STAND_IN,
     INTEGER_MAX,
+    as_read,
     from_rows,
     from_rows_of,
     message_rows,
@@ -107,7 +108,9 @@ def test_a_summary_is_the_document_without_its_parts(document):
 @given(documents())
 def test_a_document_is_plain_when_its_rows_hold_all_of_it(document):
     rows = to_rows(document)
-    _, plain = from_rows_of(rows.session, [name for _, name in rows.runtimes], rows.instances, rows.messages)
+    _, plain = from_rows_of(
+        rows.session, [name for _, name in rows.runtimes], as_read(rows.instances), as_read(rows.messages)
+    )
     assert plain == all(row[-1] is None for row in (*rows.instances, *rows.messages, rows.session[:18]))
 
 

@@ -16,6 +16,9 @@ INSTANCE_COLUMNS = (
 MESSAGE_COLUMNS = (
     "id", "session_id", "role", "content", "timestamp", "instance_id", "position", "rescued_data",
 )  # fmt: skip
+# What documents are read from: the position only orders the rows.
+READ_INSTANCE_COLUMNS = tuple(name for name in INSTANCE_COLUMNS if name != "position")
+READ_MESSAGE_COLUMNS = tuple(name for name in MESSAGE_COLUMNS if name != "position")
 # What a message has of its own; the session's key and the position follow from where it stands.
 PLAIN_MESSAGE_COLUMNS = ("id", "role", "content", "timestamp", "instance_id")
 SUMMARY_COLUMNS = (

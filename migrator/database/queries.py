@@ -14,6 +14,8 @@ from migrator.database.columns import (
     MESSAGE_COLUMNS,
     PLAIN_MESSAGE_COLUMNS,
     QUARANTINE_COLUMNS,
+    READ_INSTANCE_COLUMNS,
+    READ_MESSAGE_COLUMNS,
     RUN_COLUMNS,
     RUNTIME_COLUMNS,
     SESSION_COLUMNS,
@@ -28,10 +30,9 @@ def _columns(alias: str, names: tuple[str, ...]) -> str:
 
 def _read(alias: str, names: tuple[str, ...], session: str) -> str:
     """The columns of a child as a document is read from them: which session it belongs to, as a short number or not at
-    all, and no position, which only orders the rows. Fetching a text that nobody needs costs as much as one that is.
+    all. Fetching a text that nobody needs costs as much as one that is.
     """
-    instead = {"session_id": session, "position": "NULL"}
-    return ", ".join(instead.get(name, f"{alias}.{name}") for name in names)
+    return ", ".join(session if name == "session_id" else f"{alias}.{name}" for name in names)
 
 
 _SESSION = _columns("s", SESSION_COLUMNS)
@@ -74,11 +75,11 @@ SESSION_BY_KEY = f"SELECT {_SESSION} FROM sessions s WHERE s.id = ?"
 PLACE_OF_SESSION = "SELECT position, source_id FROM sessions WHERE id = ?"
 RUNTIMES_OF_SESSION = "SELECT r.runtime FROM session_runtime_mix r WHERE r.session_id = ? ORDER BY r.id"
 INSTANCES_OF_SESSION = f"""
-    SELECT {_read("i", INSTANCE_COLUMNS, "NULL")} FROM instances i
+    SELECT {_read("i", READ_INSTANCE_COLUMNS, "NULL")} FROM instances i
     WHERE i.session_id = ? ORDER BY i.position NULLS LAST, i.id
 """
 MESSAGES_OF_SESSION = f"""
-    SELECT {_read("m", MESSAGE_COLUMNS, "NULL")} FROM chat_messages m
+    SELECT {_read("m", READ_MESSAGE_COLUMNS, "NULL")} FROM chat_messages m
     WHERE m.session_id = ? ORDER BY m.position NULLS LAST, m.rowid
 """
 
@@ -90,11 +91,12 @@ _RUNTIMES = f"""
     WHERE %s ORDER BY {_ORDER}, r.id
 """
 _INSTANCES = f"""
-    SELECT {_read("i", INSTANCE_COLUMNS, "s.rowid")} FROM sessions s CROSS JOIN instances i ON i.session_id = s.id
+    SELECT {_read("i", READ_INSTANCE_COLUMNS, "s.rowid")} FROM sessions s CROSS JOIN instances i ON i.session_id = s.id
     WHERE %s ORDER BY {_ORDER}, i.position NULLS LAST, i.id
 """
 _MESSAGES = f"""
-    SELECT {_read("m", MESSAGE_COLUMNS, "s.rowid")} FROM sessions s CROSS JOIN chat_messages m ON m.session_id = s.id
+    SELECT {_read("m", READ_MESSAGE_COLUMNS, "s.rowid")}
+    FROM sessions s CROSS JOIN chat_messages m ON m.session_id = s.id
     WHERE %s ORDER BY {_ORDER}, m.position NULLS LAST, m.rowid
 """
 _IN_WORKSPACE = "s.workspace_id = ?"

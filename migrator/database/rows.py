@@ -36,7 +36,7 @@ from migrator.exact_json import MAX_DEPTH, read_exactly, to_json
 INTEGER_MAX = (1 << 63) - 1
 INSTANCE_STAND_IN = 1 << 32
 BLANK = " "
-_RESCUED_OF_INSTANCE, _RESCUED_OF_MESSAGE = itemgetter(17), itemgetter(7)  # NULL or an object, which is never empty
+_RESCUED_OF_INSTANCE, _RESCUED_OF_MESSAGE = itemgetter(16), itemgetter(6)  # NULL or an object, which is never empty
 _WIDTH = len(MESSAGE_MEMBERS)
 _CONTENT = MESSAGE_MEMBERS.index("content")
 _STATUSES = frozenset({"running", "completed", "failed", "paused"})
@@ -323,20 +323,29 @@ def from_rows(
     :param instances: in the order of INSTANCE_COLUMNS; their session and position don't matter
     :param messages: in the order of MESSAGE_COLUMNS, likewise
     """
-    return from_rows_of(session, runtimes, instances, messages)[0]
+    return from_rows_of(session, runtimes, as_read(instances), as_read(messages))[0]
+
+
+def as_read(rows: Iterable[Row]) -> list[Row]:
+    """Rows of instances or messages, as they are written, without the position: as they are read."""
+    return [(*row[:-2], row[-1]) for row in rows]
 
 
 def from_rows_of(
     session: Row, runtimes: Iterable[str], instances: Sequence[Row], messages: Sequence[Row]
 ) -> tuple[WorktreeSession, bool]:
-    """The same, and whether there was nothing to lay over: then the document has its known members and no others."""
+    """The same, and whether there was nothing to lay over: then the document has its known members and no others.
+
+    :param instances: in the order of READ_INSTANCE_COLUMNS; their session does not matter
+    :param messages: in the order of READ_MESSAGE_COLUMNS, likewise
+    """
     preserve = session[10]
     plain = session[17] is None and not any(map(_RESCUED_OF_INSTANCE, instances))
     if not any(map(_RESCUED_OF_MESSAGE, messages)):
         chat = [
             # A call for each message would cost as much as the rest, and so would looking up each of its values.
             {"id": name, "role": role, "content": content, "timestamp": timestamp, "instanceId": instance}
-            for name, _, role, content, timestamp, instance, _, _ in messages
+            for name, _, role, content, timestamp, instance, _ in messages
         ]
     else:
         plain = False
@@ -369,14 +378,34 @@ def from_rows_of(
 
 
 def _instance(row: Row) -> dict[str, Any]:
-    instance = dict(zip(INSTANCE_MEMBERS, row[1:16], strict=True))
-    if row[17] is not None:
-        _lay_over(instance, _parse(row[17]), {"instance_id": "instanceId"})
+    (
+        _, number, worktree, branch, agent, status, tmux, output,
+        start, end, files, added, deleted, runtime, model, label, rescued,
+    ) = row  # fmt: skip
+    instance = {  # a third of what looking up the names of the members would cost
+        "instanceId": number,
+        "worktreePath": worktree,
+        "branch": branch,
+        "agentName": agent,
+        "status": status,
+        "tmuxSessionId": tmux,
+        "output": output,
+        "startTime": start,
+        "endTime": end,
+        "filesChanged": files,
+        "linesAdded": added,
+        "linesDeleted": deleted,
+        "runtime": runtime,
+        "model": model,
+        "runtimeLabel": label,
+    }
+    if rescued is not None:
+        _lay_over(instance, _parse(rescued), {"instance_id": "instanceId"})
     return instance
 
 
 def _message(row: Row) -> dict[str, Any]:
-    name, _, role, content, timestamp, instance, _, rescued = row
+    name, _, role, content, timestamp, instance, rescued = row
     message = {"id": name, "role": role, "content": content, "timestamp": timestamp, "instanceId": instance}
     if rescued is not None:
         _lay_over(message, _parse(rescued), {"id": "id", "content": "content"})

@@ -9,7 +9,14 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from migrator.database import queries
-from migrator.database.columns import INSTANCE_COLUMNS, MESSAGE_COLUMNS, RUNTIME_COLUMNS, SESSION_COLUMNS
+from migrator.database.columns import (
+    INSTANCE_COLUMNS,
+    MESSAGE_COLUMNS,
+    READ_INSTANCE_COLUMNS,
+    READ_MESSAGE_COLUMNS,
+    RUNTIME_COLUMNS,
+    SESSION_COLUMNS,
+)
 from migrator.database.documents import StoredDocument, read_document
 from migrator.database.spelled import spelled
 from migrator.document import canonical
@@ -96,11 +103,11 @@ def _rows(connection: sqlite3.Connection, key: str) -> bytes:
             "session": dict(zip(SESSION_COLUMNS, session, strict=True)),
             "runtimes": [name for (name,) in connection.execute(queries.RUNTIMES_OF_SESSION, (key,))],
             "instances": [
-                dict(zip(INSTANCE_COLUMNS, row, strict=True))
+                dict(zip(READ_INSTANCE_COLUMNS, row, strict=True))
                 for row in connection.execute(queries.INSTANCES_OF_SESSION, (key,))
             ],
             "messages": [
-                dict(zip(MESSAGE_COLUMNS, row, strict=True))
+                dict(zip(READ_MESSAGE_COLUMNS, row, strict=True))
                 for row in connection.execute(queries.MESSAGES_OF_SESSION, (key,))
             ],
         }
