@@ -29,8 +29,14 @@ _LINKS = {
 @hookimpl
 def prepare_jinja2_environment(env: Any) -> None:
     """Every text that a template shows: nothing in it turns its direction or drives a terminal that it is copied to."""
-    env.finalize = lambda value: block(value) if type(value) is str else value
+    env.finalize = _harmless
     env.filters |= {"whole": _whole, "line": lambda value: shown.line(str(value)), "row_link": _row_link}
+
+
+def _harmless(value: Any) -> Any:
+    if isinstance(value, Markup):  # also Datasette's own, as the link with a row's key
+        return Markup(block(str(value)))  # noqa: S704 - what is spelled out has nothing of HTML in it
+    return block(value) if type(value) is str else value
 
 
 @hookimpl

@@ -54,7 +54,7 @@ def visited(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Scene, V
     scene = copy_fixture(tmp_path_factory.mktemp("browse") / "a # folder %41 of mine?")
     harmful = chat("harm", workspace=ENGINE, task=HARM, text=HARM)
     harmful["instances"][0] |= {"agentName": HARM, "output": HARM, "branch": HARM}
-    scene.write(ENGINE, [debate(), harmful])
+    scene.write(ENGINE, [debate(), harmful, chat(f"key {HARM}", workspace=ENGINE)])
     migrate(scene.root)
     with browsing(scene.root) as visitor:
         visitor.come_in()
@@ -237,7 +237,7 @@ def test_a_table_shows_a_glimpse_of_a_long_output(visitor: Visitor) -> None:
     "page",
     [
         "/history/sessions/harm", "/history/instances?session_id=harm", "/history/chat_messages?session_id=harm",
-        "/history/sessions?id=harm", "/history/said?text=taken+over",
+        "/history/sessions?id=harm", "/history/sessions?id__startswith=key", "/history/said?text=taken+over",
         "/history/instances?_facet=branch",
     ],
 )  # fmt: skip
