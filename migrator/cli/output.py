@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
 from contextvars import ContextVar
@@ -20,10 +21,11 @@ from migrator.plain_text import block, counted, plain, size
 # The last four are from elsewhere.
 __all__ = [
     "complain", "located", "paged", "print_failure", "print_json", "print_report", "quoted",
-    "remember_place", "say", "told", "block", "counted", "plain", "size",
+    "remember_place", "say", "told", "waiting", "block", "counted", "plain", "size",
 ]  # fmt: skip
 
 _MANY = 1000
+PATIENCE = 1.0  # seconds
 # Our texts name commands in quotes, a finding's command stands alone.
 _COMMAND = re.compile(r"(?:(?<=')|^)migrator (?=[a-z])")
 # The members of reports that hold texts of ours.
@@ -116,6 +118,21 @@ def _write(text: str, *, newline: bool = True, error: bool = False) -> None:
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, (sys.stderr if error else sys.stdout).fileno())  # what is still in the buffer goes there, too
         os.close(nowhere)
+
+
+@contextmanager
+def waiting(what: str) -> Iterator[None]:
+    """Say on a terminal, after a while, what it is that takes so long. Nothing else may be printed within."""
+    if not sys.stderr.isatty():
+        yield
+        return
+    timer = threading.Timer(PATIENCE, say, (what,), {"error": True})
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from migrator.cli.output import counted, located, paged, plain, print_json, say, told
+from migrator.cli.output import counted, located, paged, plain, print_json, say, told, waiting
 from migrator.cli.session_list import find, print_found
 from migrator.data_dir import DataDir
 
@@ -78,7 +78,8 @@ def search_command(
         return print_found(find(resolve(), workspace, filters, limit), as_json)
     from migrator.migration.text_search import search_texts
 
-    report = search_texts(resolve(), searched, filters, workspace=workspace)
+    with waiting("Searching. Where there is no search index, every text is read, which takes its time."):
+        report = search_texts(resolve(), searched, filters, workspace=workspace)
     if as_json:
         print_json(report.to_json() | {"notes": [located(note) for note in report.notes]})
     else:

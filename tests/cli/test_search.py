@@ -1,9 +1,12 @@
 """``sessions search``: what it prints on a terminal, in a pipe, and as JSON."""
 
 from pathlib import Path
+from time import sleep
 
 import pytest
 
+from migrator.cli.app import run
+from migrator.migration.found import SearchReport
 from tests.cli.test_terminal import on_a_terminal
 from tests.command_line import Migrator
 from tests.scene import Scene, chat
@@ -60,6 +63,21 @@ def test_an_agent_without_a_name_leaves_no_gap(command: str, scene: Scene, migra
     migrator("--data-dir", scene.root, "search-index", command)
     [found] = migrator("--data-dir", scene.root, "sessions", "search", "rare", "--json").json["sessions"]
     assert [excerpt["place"] for excerpt in found["excerpts"]] == ["instance 1"]
+
+
+def test_a_search_that_takes_long_says_so_on_a_terminal(
+    talked: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def slow(*_: object, **__: object) -> SearchReport:
+        sleep(0.2)
+        return SearchReport((), more=False, method="scan")
+
+    monkeypatch.setattr("migrator.migration.text_search.search_texts", slow)
+    monkeypatch.setattr("migrator.cli.output.PATIENCE", 0.01)
+    for on_terminal in (False, True):
+        monkeypatch.setattr("sys.stderr.isatty", lambda: on_terminal)  # noqa: B023 - used before it changes
+        assert run(["--data-dir", str(talked), "sessions", "search", "login"]) == 0
+        assert ("every text is read" in capsys.readouterr().err) == on_terminal
 
 
 def test_a_quote_or_an_operator_is_no_error(talked: Path, migrator: Migrator) -> None:
