@@ -19,9 +19,9 @@ HEADINGS = ("contender", "wall s", "CPU s", "peak MB", "written MB", "database M
 MEANINGS = """\
 `migrator`: `migrate --no-search-index`, which is as long as the app has to wait. `with search index` goes on to build
 the index for full-text search; by then the app may run.
-`limit`: parse every file once with orjson and copy ready-made rows into the app's tables, one fsync, no
-check. Whatever reads these files and fills these tables does at least that; figures stand with their multiple
-of the limit's.
+`limit`: parse every file once with orjson and copy the rows of a migrated database into one with the same tables and
+indexes, one fsync, no check. Whatever reads these files and fills these tables does at least that; figures stand with
+their multiple of the limit's.
 `json_each`: SQLite's own JSON functions, `INSERT OR IGNORE … SELECT … FROM json_each(?)`.
 `executemany`: `json.load`, then `INSERT OR IGNORE` row by row.
 `sqlite-utils`: `sqlite-utils insert … sessions FILE --ignore --alter` for each file. It leaves instances and

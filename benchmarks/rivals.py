@@ -10,12 +10,14 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from benchmarks.process import REPOSITORY
@@ -73,14 +75,12 @@ def corpus_files(corpus: Path) -> list[Path]:
     return sorted((corpus / "sessions").glob("*.json"))
 
 
-def _new_database(path: Path, *pragmas: str) -> sqlite3.Connection:
-    """A database with the app's schema; the pragmas are set after it, for it sets some of its own."""
+def _new_database(path: Path) -> sqlite3.Connection:
+    """A database with the app's schema."""
     connection = sqlite3.connect(path, isolation_level=None)
     connection.executescript(APP_SCHEMA.read_text(encoding="utf-8"))
     # It turns the keys on for the connection that creates the tables; a later import runs without them.
     connection.execute("PRAGMA foreign_keys = OFF")
-    for pragma in pragmas:
-        connection.execute(f"PRAGMA {pragma}").fetchall()
     return connection
 
 
@@ -182,18 +182,23 @@ def sqlite_utils(corpus: Path, database: Path) -> None:
 def limit(corpus: Path, database: Path, source: Path) -> None:
     """What cannot be saved: parse every file once, write every row once, make it durable once.
 
-    The rows come ready-made from `source`, which `prepare_limit` made of the same corpus. Journal and
-    intermediate syncs are off, as whoever can start over may have them; one fsync at the end. Nothing is
-    taken from the parsed documents, nothing is checked.
+    The rows come ready-made from `source`, which `prepare_limit` made of the same corpus, into tables and indexes like
+    its own. Journal and intermediate syncs are off, as whoever can start over may have them; one fsync at the end.
+    Nothing is taken from the parsed documents, nothing is checked.
     """
     import orjson  # here, for the rivals do without it and must not pay for it
 
     for file in corpus_files(corpus):
         orjson.loads(file.read_bytes())
-    with closing(_new_database(database, "journal_mode = OFF", "synchronous = OFF")) as connection:
+    with closing(sqlite3.connect(database, isolation_level=None)) as connection:
         connection.execute("ATTACH ? AS source", (str(source),))
+        [page_size] = connection.execute("PRAGMA source.page_size").fetchone()
+        for pragma in (f"page_size = {page_size}", "main.journal_mode = OFF", "main.synchronous = OFF"):
+            connection.execute(f"PRAGMA {pragma}").fetchall()
+        for (statement,) in connection.execute(COPIED_SCHEMA).fetchall():
+            connection.execute(statement)
         connection.execute("BEGIN")
-        for table in ("workspaces", *LOADED_TABLES):
+        for table in ("workspaces", *LOADED_TABLES, "session_runtime_mix"):
             connection.execute(f"INSERT INTO main.{table} SELECT * FROM source.{table}")
         connection.execute("COMMIT")
     handle = os.open(database, os.O_RDWR)
@@ -201,50 +206,21 @@ def limit(corpus: Path, database: Path, source: Path) -> None:
     os.close(handle)
 
 
-class _FreeKeys:
-    """Makes keys unique, so that the limit writes every row there is and not only those that fit."""
-
-    def __init__(self) -> None:
-        self._taken: set[str] = set()
-
-    def take(self, key: str) -> str:
-        free = key
-        number = 2
-        while free in self._taken:
-            free = f"{key}#{number}"
-            number += 1
-        self._taken.add(free)
-        return free
+COPIED_SCHEMA = """
+    SELECT sql FROM source.sqlite_schema
+    WHERE type IN ('table', 'index') AND sql IS NOT NULL AND name NOT LIKE 'sqlite_%' ORDER BY rowid
+"""
 
 
 def prepare_limit(corpus: Path, source: Path) -> None:
-    """Fill the database the limit copies from; values a CHECK refuses are replaced by ones that fit."""
-    session_keys, message_keys = _FreeKeys(), _FreeKeys()
-    with closing(_new_database(source, "journal_mode = OFF", "synchronous = OFF")) as connection:
-        connection.execute("BEGIN")
-        for file in corpus_files(corpus):
-            documents = json.loads(file.read_bytes())
-            for session in documents:
-                _make_fit(session, session_keys, message_keys)
-            workspace = _add_workspace(connection, file)
-            session_rows = _session_rows(documents, workspace)
-            for table, columns, rows in (
-                ("sessions", _names(SESSION_COLUMNS, "id", "workspace_id"), session_rows),
-                ("instances", _names(INSTANCE_COLUMNS, "session_id"), _instance_rows(documents)),
-                ("chat_messages", _names(MESSAGE_COLUMNS, "id", "session_id"), _message_rows(documents)),
-            ):
-                connection.executemany(_insert(table, columns).replace(" OR IGNORE", ""), rows)
-        connection.execute("COMMIT")
+    """Make the database that the limit copies from: the one that a migration makes."""
+    from migrator import migrate  # here, for nothing else that is measured needs it
 
-
-def _make_fit(session: Document, session_keys: _FreeKeys, message_keys: _FreeKeys) -> None:
-    session["id"] = session_keys.take(session["id"])
-    session["task"] = session["task"] or "-"
-    if session["status"].startswith("round_"):
-        session["status"] = "running"
-    for message in session["chatHistory"]:
-        message["id"] = message_keys.take(message["id"])
-        message["content"] = message["content"] or "-"
+    with TemporaryDirectory(dir=source.parent) as folder:
+        data_dir = Path(folder) / "data"
+        shutil.copytree(corpus, data_dir)
+        migrate(data_dir, search_index=False)
+        os.replace(data_dir / "sessions.db", source)
 
 
 RIVALS: dict[str, Callable[[Path, Path], None]] = {
