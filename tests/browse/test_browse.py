@@ -24,7 +24,7 @@ from tests.strategies import instance, message
 ENGINE = "/home/dev/engine"
 HARM = (
     "<script>document.title = 'taken over'</script><img src=x onerror=\"document.title = 'taken over'\">"
-    "{{ 7 * 7 }}\x1b[31mred\x1b[0m \u202ereversed\u202c \x07 end"
+    "{{ 7919 * 7907 }}\x1b[31mred\x1b[0m \u202ereversed\u202c \x07 end"
 )
 AS_TEXT = (
     HARM.replace("\x1b", r"\x1b").replace("\u202e", r"\u202e").replace("\u202c", r"\u202c").replace("\x07", r"\x07")

@@ -6,7 +6,7 @@ from tests.scene import Scene, chat
 ENGINE = "/home/dev/engine"
 SCRIPT = "<script>document.title = 'taken over'</script>"
 IMAGE = "<img src=x onerror=\"document.title = 'taken over'\">"
-BREAKOUT = "\"'></title></svg></style></table><svg onload=\"document.title = 'taken over'\">{{ 7 * 7 }}"
+BREAKOUT = "\"'></title></svg></style></table><svg onload=\"document.title = 'taken over'\">{{ 7919 * 7907 }}"
 CONTROLS = "\x1b[31mred\x1b[0m \u202ereversed\u202c \u2066isolated\u2069 \x00\x07\u200b end"
 HARM = SCRIPT + IMAGE + BREAKOUT + CONTROLS
 SPELLED = "\\x1b[31mred\\x1b[0m \\u202ereversed\\u202c \\u2066isolated\\u2069 \\x00\\x07\\u200b end"
