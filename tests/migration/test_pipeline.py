@@ -23,6 +23,7 @@ from migrator.errors import MigrationFailed
 from migrator.migration import collector, pipeline, second_process
 from migrator.migration.load import Loader
 from migrator.migration.meter import Meter
+from migrator.migration.readback import Portion
 from migrator.migration.report import ignore_progress
 from migrator.migration.run import run_migration
 from migrator.migration.staging import Staging
@@ -388,3 +389,18 @@ def test_a_folder_whose_name_is_not_text_is_worked_on_by_two_processes(tmp_path:
     with by_two_processes():
         assert run_migration(resolve_data_dir(scene.root)).totals.sessions == 27
     assert len(scene.documents(hash_of(C))) == 9
+
+
+@pytest.mark.parametrize("size", [1, 700, 2_000, 1 << 30])
+def test_a_portion_that_is_cut_has_the_same_elements(size: int, scene: Scene) -> None:
+    """One cut in the wrong place would only be slow: what does not read back is loaded again."""
+    with scene.write(A, many("s", 12)).open("rb", buffering=0) as file:
+        extent = as_written.extent(file)
+        assert extent
+        sizes = [len(element.raw) for element in as_written.elements(file, extent)]
+        whole = Portion(0, extent.start, sizes, whole=True)
+        cut = list(whole.cut(size))
+        assert [element for portion in cut for element in as_written.known_elements(file, *portion[:3])] == list(
+            as_written.known_elements(file, *whole[:3])
+        )
+    assert [portion.whole for portion in cut] == ([True] if size > sum(sizes) else [False] * len(cut))
