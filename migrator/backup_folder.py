@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from migrator import durable
-from migrator.exact_json import pretty
+from migrator.data_dir import INCOMPLETE
+from migrator.plain_text import pretty
 from migrator.private import make_private
 
 SUMS = "SHA256SUMS"
 MANIFEST = "manifest.json"
-INCOMPLETE = ".incomplete-"
 
 
 def stamp() -> str:

@@ -5,12 +5,18 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 
+from migrator.errors import os_errors
+
+CHUNK = 1 << 20
+Place = str | os.PathLike[str]
 # Opening a pipe would wait for whoever writes to it; Windows would turn line ends.
 READ = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
 
 
-def contents(path: str | os.PathLike[str], at_most: int) -> bytes:
+def contents(path: Place, at_most: int) -> bytes:
     """All of a small file.
 
     :param at_most: bytes; one that is larger is none of those that we write
@@ -32,3 +38,24 @@ def size_of_file(descriptor: int) -> int:
     if not stat.S_ISREG(found.st_mode):
         raise OSError(errno.EINVAL, "it is no file")
     return found.st_size
+
+
+@contextmanager
+def reading(path: Place) -> Iterator[Iterator[bytes]]:
+    """The bytes of a file in pieces. There may be tens of thousands of small files: this costs little for each.
+
+    :raises StorageIOError: it can't be read; also while the pieces are taken
+    """
+    with os_errors("read", path):
+        descriptor = os.open(path, READ)
+    try:
+        yield _pieces(descriptor, path)
+    finally:
+        os.close(descriptor)
+
+
+def _pieces(descriptor: int, path: Place) -> Iterator[bytes]:
+    with os_errors("read", path):
+        at_once = min(CHUNK, size_of_file(descriptor) + 1)
+        while chunk := os.read(descriptor, at_once):
+            yield chunk

@@ -5,8 +5,8 @@ from __future__ import annotations
 import glob
 import json
 import os
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 from urllib.parse import unquote
 
 from migrator.contents import contents
@@ -17,11 +17,11 @@ DATABASE_VARIABLE = "DATABASE_URL"
 DEFAULT_DATABASE = "sessions.db"
 FLAG = "storage.json"
 LARGEST_FLAG = 1 << 20  # bytes
+INCOMPLETE = ".incomplete-"  # the folder of a backup until it is whole
 BESIDE_DATABASE = ("", "-wal", "-shm", "-journal")  # what SQLite puts beside a database, itself included
 
 
-@dataclass(frozen=True)
-class DataDir:
+class DataDir(NamedTuple):
     """The places of one data directory.
 
     :ivar root: the app's own directory: workspace files are read from it

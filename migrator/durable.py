@@ -7,21 +7,15 @@ A name comes to exist only when what it names is whole and on the disk: write be
 from __future__ import annotations
 
 import errno
-import hashlib
-import io
-import itertools
 import os
-import shutil
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from migrator.contents import READ, size_of_file
+from migrator.contents import CHUNK, Place
 from migrator.errors import StorageIOError, os_errors
 
-CHUNK = 1 << 20
-Place = str | os.PathLike[str]
 _BINARY = getattr(os, "O_BINARY", 0)  # Windows, which would turn line ends
 _SYNCS_AT_ONCE = 16
 _MANY_FILES = 256
@@ -84,13 +78,21 @@ def _create(path: Place) -> int:
         return descriptor
 
 
-def write_new(path: Path, chunks: Iterable[bytes]) -> None:
-    """Write a file that does not exist yet and sync it; its folder is the caller's to sync."""
+def write_new(path: Place, chunks: Iterable[bytes], *, sync: bool = True) -> int:
+    """Write a file that does not exist yet and sync it; its folder is the caller's to sync.
+
+    :param sync: False leaves the syncing to :func:`sync_files`, which is faster for many
+    :returns: how many bytes were written
+    """
+    size = 0
     with os_errors("write", path), os.fdopen(_create(path), "wb") as file:  # closing writes too
         for chunk in chunks:
+            size += len(chunk)
             file.write(chunk)
         file.flush()
-        os.fsync(file.fileno())
+        if sync:
+            os.fsync(file.fileno())
+    return size
 
 
 def replace(path: Path, chunks: Iterable[bytes]) -> None:
@@ -113,51 +115,6 @@ def write_beside(path: Path, chunks: Iterable[bytes]) -> Path:
         remove(beside)
         raise
     return beside
-
-
-def copy_new(source: Place, target: Place, *, sync: bool = True) -> tuple[int, str]:
-    """Copy to a file that does not exist yet and sync it.
-
-    :param sync: False leaves the syncing to :func:`sync_files`, which is faster for many
-    :returns: how many bytes were read, and their SHA-256 in hex
-    """
-    digest, size = hashlib.sha256(), 0
-    with reading(source) as chunks, os_errors("write", target), os.fdopen(_create(target), "wb", buffering=0) as copy:
-        for chunk in chunks:
-            digest.update(chunk)
-            size += len(chunk)
-            _write_whole(copy, chunk)
-        if sync:
-            os.fsync(copy.fileno())
-    return size, digest.hexdigest()
-
-
-def _write_whole(file: io.FileIO, data: bytes) -> None:
-    """Write all of it to a file without a buffer, which may take less at a time."""
-    written = file.write(data)
-    while written < len(data):
-        written += file.write(memoryview(data)[written:])
-
-
-@contextmanager
-def reading(path: Place) -> Iterator[Iterator[bytes]]:
-    """The bytes of a file in pieces. There may be tens of thousands of small files: this costs little for each.
-
-    :raises StorageIOError: it can't be read; also while the pieces are taken
-    """
-    with os_errors("read", path):
-        descriptor = os.open(path, READ)
-    try:
-        yield _pieces(descriptor, path)
-    finally:
-        os.close(descriptor)
-
-
-def _pieces(descriptor: int, path: Place) -> Iterator[bytes]:
-    with os_errors("read", path):
-        at_once = min(CHUNK, size_of_file(descriptor) + 1)
-        while chunk := os.read(descriptor, at_once):
-            yield chunk
 
 
 @contextmanager
@@ -226,34 +183,6 @@ def exists(path: Place) -> bool:
     return True
 
 
-def sha256_of(path: Place) -> str:
-    """The SHA-256 of a file's bytes, in hex."""
-    digest = hashlib.sha256()
-    with reading(path) as chunks:
-        for chunk in chunks:
-            digest.update(chunk)
-    return digest.hexdigest()
-
-
-def proven_chunks(path: Path, sha256: str) -> Iterator[bytes]:
-    """The bytes of a file, to be written elsewhere; gives up in the end if they are not those of the SHA-256.
-
-    :raises StorageIOError: they are not, or can't be read; whoever writes them must not keep what was written
-    """
-    digest = hashlib.sha256()
-    with reading(path) as chunks:
-        yield from hashed(chunks, digest)
-    if digest.hexdigest() != sha256:
-        raise StorageIOError(f"{path} changed while it was read.", hint="Run the command again.")
-
-
-def hashed(chunks: Iterable[bytes], digest: hashlib._Hash) -> Iterator[bytes]:
-    """The same chunks, each added to the digest as it passes."""
-    for chunk in chunks:
-        digest.update(chunk)
-        yield chunk
-
-
 def publish_new(source: Path, target: Path) -> bool:
     """Move a finished file to a name that nothing has yet; never replaces anything.
 
@@ -261,17 +190,29 @@ def publish_new(source: Path, target: Path) -> bool:
     """
     with os_errors("sync", source), open(source, "rb+") as file:
         os.fsync(file.fileno())
+    named = second_name(source, target)
+    if named is None:
+        with os_errors("rename to", target):
+            os.rename(source, target)
+    elif not named:
+        return False
+    sync_folder(target.parent)
+    remove(source)
+    return True
+
+
+def second_name(source: Path, target: Path) -> bool | None:
+    """Give a file a second name, which is the caller's to sync with its folder.
+
+    :returns: False where something has that name already, None where the file system has no hard links; then nothing
+        was done
+    """
     try:
         os.link(source, target)  # unlike rename, a link fails when the name is taken
     except FileExistsError:
         return False
-    except OSError:  # a file system without hard links
-        if target.exists():
-            return False
-        with os_errors("rename to", target):
-            os.rename(source, target)
-    sync_folder(target.parent)
-    remove(source)
+    except OSError:
+        return False if target.exists() else None
     return True
 
 
@@ -285,6 +226,8 @@ def remove_folder(path: Path) -> None:
     """Remove a folder of ours with all that is in it, if it is there."""
     with os_errors("remove", path):
         if path.exists():
+            import shutil  # with all its ways to pack files, which a look that finds nothing to do should not load
+
             shutil.rmtree(path)
 
 
@@ -309,38 +252,3 @@ def move_over(source: Path, target: Path) -> None:
                 replace(target, iter(lambda: file.read(CHUNK), b""))
             os.unlink(source)
     sync_folder(target.parent)
-
-
-def keep_beside(path: Path, mark: str) -> Path:
-    """Give a file a second name beside its own, with ``mark`` and, if need be, a number; returns the name."""
-    return keep_beside_as(path, path, mark)
-
-
-def keep_beside_as(source: Path, path: Path, mark: str) -> Path:
-    """The same for another file's contents: ``source`` gets a name that begins with that of ``path``.
-
-    Whoever tries again finds the name that the first attempt gave.
-    """
-    for number in itertools.count():
-        aside = path.with_name(f"{path.name}.{mark}{f'-{number}' if number else ''}")
-        if publish_copy(source, aside) or (aside.is_file() and sha256_of(aside) == sha256_of(source)):
-            return aside
-    raise AssertionError("there is always another number")
-
-
-def publish_copy(source: Path, target: Path) -> bool:
-    """A second name for a file, or a copy where there are no hard links; False when the name is taken."""
-    try:
-        os.link(source, target, follow_symlinks=True)
-    except FileExistsError:
-        return False
-    except OSError:
-        if target.exists():
-            return False
-        try:
-            copy_new(source, target)
-        except BaseException:
-            remove(target)  # half a copy must not look like one
-            raise
-    sync_folder(target.parent)
-    return True

@@ -148,17 +148,6 @@ def to_json(value: Any) -> str:
     return encode(value, 0).decode()
 
 
-def pretty(value: Any) -> str:
-    """A value as text for people, in ASCII, with what UTF-8 can't hold escaped. Fast also where it is long."""
-    import msgspec  # who does nothing but look does not pay for its loading
-
-    try:
-        text: str = msgspec.json.format(json.dumps(value), indent=2)
-    except msgspec.DecodeError:  # half of a surrogate pair: part of a file name that is no text
-        return json.dumps(value, indent=2)
-    return text
-
-
 def encode(value: Any, options: int) -> bytes:
     """Any JSON value as UTF-8 text, exactly; ``options`` are those of ``orjson.dumps``."""
     try:

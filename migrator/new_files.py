@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from migrator import durable
+from migrator import copies, digests, durable
 from migrator.errors import StorageIOError, os_errors
 
 # What to tell where something has the name already.
@@ -44,7 +44,7 @@ class NewFiles:
         self.require_free(name)
         digest = hashlib.sha256()
         written = self.waiting / name
-        durable.write_new(written, durable.hashed(chunks, digest))
+        durable.write_new(written, digests.hashed(chunks, digest))
         named = self.waiting / f"{digest.hexdigest()}.{name}"
         durable.move_over(written, named)
         self._added.append((named, name))
@@ -55,7 +55,7 @@ class NewFiles:
         :raises StorageIOError: another program took one of the names meanwhile
         """
         for named, name in self._added:
-            if not durable.publish_copy(named, self.folder / name):
+            if not copies.publish_copy(named, self.folder / name):
                 raise self._taken(self.folder / name)
 
 
@@ -118,7 +118,7 @@ def _take_back(folder: Path, waiting: Path) -> None:
     """Remove what waits; and of what is in its place already, all, unless that is all there is."""
     names = os.listdir(waiting) if waiting.is_dir() else []
     found = [(folder / match[2], match[1]) for match in map(_WAITING.fullmatch, names) if match]
-    placed = [(path, sha256) for path, sha256 in found if path.is_file() and durable.sha256_of(path) == sha256]
+    placed = [(path, sha256) for path, sha256 in found if path.is_file() and digests.sha256_of(path) == sha256]
     if len(placed) < len(names):
         for path, _ in placed:
             durable.remove(path)

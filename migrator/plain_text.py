@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import unicodedata
+from typing import Any
 
 
 def plain(text: str) -> str:
@@ -48,3 +50,14 @@ def duration(milliseconds: int) -> str:
     if milliseconds < 60_000:
         return f"{milliseconds / 1000:.1f} s"
     return f"{milliseconds // 60_000} min {milliseconds % 60_000 // 1000} s"
+
+
+def pretty(value: Any) -> str:
+    """A value as text for people, in ASCII, with what UTF-8 can't hold escaped. Fast also where it is long."""
+    import msgspec  # whoever does nothing but look does not pay for its loading
+
+    try:
+        text: str = msgspec.json.format(json.dumps(value), indent=2)
+    except msgspec.DecodeError:  # half of a surrogate pair: part of a file name that is no text
+        return json.dumps(value, indent=2)
+    return text

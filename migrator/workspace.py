@@ -7,10 +7,11 @@ inside of the workspace, so that one of its ancestors hashes to the file's name,
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 from collections.abc import Iterable, Iterator
+
+from migrator.digests import new_sha256
 
 HASH_PATTERN = re.compile(r"[0-9a-f]{16}")
 UNKNOWN_PREFIX = "unknown:"
@@ -36,7 +37,7 @@ def hashed_path(path: str | os.PathLike[str]) -> str:
 
 def hash_of_text(path: str) -> str:
     """The first 16 hex digits of SHA-256 over exactly this text."""
-    return hashlib.sha256(_lossy(path).encode("utf-8")).hexdigest()[:16]
+    return new_sha256(_lossy(path).encode("utf-8")).hexdigest()[:16]
 
 
 def _lossy(path: str) -> str:

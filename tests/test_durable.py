@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from migrator import durable
+from migrator import contents, copies, digests, durable
 from migrator.data_dir import resolve_data_dir
 from migrator.errors import StorageIOError
 from migrator.migration.leftovers import leftovers, remove_leftover
@@ -57,7 +57,7 @@ def broken_off() -> Iterator[bytes]:
 def test_every_file_is_0600_whatever_the_umask(tmp_path):
     durable.write_new(tmp_path / "new", [b"a"])
     durable.replace(tmp_path / "replaced", [b"a"])
-    durable.copy_new(tmp_path / "new", tmp_path / "copied")
+    copies.copy_new(tmp_path / "new", tmp_path / "copied")
     assert durable.publish_new(tmp_path / "new", tmp_path / "published")
     assert {name: mode(tmp_path / name) for name in names(tmp_path)} == dict.fromkeys(
         ("copied", "published", "replaced"), 0o600
@@ -134,7 +134,7 @@ def test_a_new_file_never_takes_the_place_of_another(tmp_path):
     with pytest.raises(StorageIOError, match="exists"):
         durable.write_new(path, [b"new"])
     with pytest.raises(StorageIOError, match="exists"):
-        durable.copy_new(path, path)
+        copies.copy_new(path, path)
     assert path.read_bytes() == b"old"
 
 
@@ -170,14 +170,14 @@ def test_publishing_works_on_a_file_system_without_hard_links(tmp_path, monkeypa
     assert names(tmp_path) == ["real"]
 
 
-@pytest.mark.parametrize("size", [0, 1, durable.CHUNK - 1, durable.CHUNK, 2 * durable.CHUNK + 1])
+@pytest.mark.parametrize("size", [0, 1, contents.CHUNK - 1, contents.CHUNK, 2 * contents.CHUNK + 1])
 def test_a_copy_has_the_bytes_and_their_size_and_hash(tmp_path, size):
     content = os.urandom(size)
     (tmp_path / "source").write_bytes(content)
-    copied = durable.copy_new(tmp_path / "source", tmp_path / "target")
+    copied = copies.copy_new(tmp_path / "source", tmp_path / "target")
     assert copied == (size, hashlib.sha256(content).hexdigest())
     assert (tmp_path / "target").read_bytes() == content
-    assert durable.sha256_of(tmp_path / "target") == copied[1]
+    assert digests.sha256_of(tmp_path / "target") == copied[1]
 
 
 def test_what_a_killed_replacement_left_is_found_and_removed(tmp_path, monkeypatch):
@@ -228,7 +228,7 @@ def test_a_disk_that_fills_up_is_one_error_with_the_path_and_nothing_replaced(tm
     write = {
         "write_new": lambda pieces: durable.write_new(target, pieces),
         "replace": lambda pieces: durable.replace(target, pieces),
-        "copy_new": lambda _: durable.copy_new(source, target),
+        "copy_new": lambda _: copies.copy_new(source, target),
     }[action]
     # Small pieces stay in a buffer until the file is closed; large ones fail at once.
     for piece in (1000, 300_000):
@@ -255,10 +255,10 @@ def test_a_full_device_says_to_free_space(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     "refused",
     [
-        lambda folder: durable.sha256_of(folder / "missing"),
-        durable.sha256_of,
-        lambda folder: durable.copy_new(folder / "missing", folder / "target"),
-        lambda folder: durable.copy_new(folder, folder / "target"),
+        lambda folder: digests.sha256_of(folder / "missing"),
+        digests.sha256_of,
+        lambda folder: copies.copy_new(folder / "missing", folder / "target"),
+        lambda folder: copies.copy_new(folder, folder / "target"),
         lambda folder: durable.write_new(folder / "no" / "folder", []),
         lambda folder: durable.replace(folder / "no" / "folder", []),
         lambda folder: durable.replace(folder / "full", [b"x"]),

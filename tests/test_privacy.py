@@ -9,7 +9,7 @@ from typing import cast
 
 import pytest
 
-from migrator import WorktreeSession, durable, open_storage
+from migrator import WorktreeSession, copies, open_storage
 from migrator.data_dir import resolve_data_dir
 from migrator.migration import second_process
 from migrator.migration.backend import switch_backend
@@ -147,13 +147,13 @@ def test_what_a_dry_run_makes_is_private(scene):
 def test_what_is_given_out_is_private_also_while_it_waits(scene, tmp_path, monkeypatch):
     data_dir = resolve_data_dir(scene.root)
     run_migration(data_dir)
-    watch, really = Watch(tmp_path), durable.publish_copy
+    watch, really = Watch(tmp_path), copies.publish_copy
 
     def looked_at(*places: Path) -> bool:
         watch.look()
         return really(*places)
 
-    monkeypatch.setattr(durable, "publish_copy", looked_at)
+    monkeypatch.setattr(copies, "publish_copy", looked_at)
     export(data_dir, tmp_path / "exported")
     take_out(data_dir, tmp_path / "quarantined")
     write_page(receipt_of(data_dir), tmp_path / "receipt.html")

@@ -5,7 +5,6 @@ import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -194,7 +193,7 @@ def test_a_step_that_fails_leaves_nothing_of_itself_and_a_retry_succeeds(connect
     with monkeypatch.context() as patch:
         patch.setattr(schema, "steps", lambda: (first,))
         assert schema.apply(connection, path) == [first.name]
-        patch.setattr(schema, "steps", lambda: (first, replace(second, up=broken)))
+        patch.setattr(schema, "steps", lambda: (first, second._replace(up=broken)))
         with pytest.raises(TransactionError, match="no such table: nowhere"):
             schema.apply(connection, path)
         assert not connection.in_transaction
@@ -245,7 +244,7 @@ def test_a_step_that_can_not_be_undone_stays_whole(connection, path, monkeypatch
     *others, last = schema.steps()
     broken = tmp_path / f"{last.name}.down.sql"
     broken.write_text("DROP VIEW session_complete;\nDROP TABLE nowhere;\n")
-    monkeypatch.setattr(schema, "steps", lambda: (*others, replace(last, down=broken)))
+    monkeypatch.setattr(schema, "steps", lambda: (*others, last._replace(down=broken)))
     before = contents(path)
     with pytest.raises(TransactionError, match="no such table: nowhere"):
         schema.revert(connection, path)

@@ -26,6 +26,8 @@ LAYERS = [
         "migrator.as_written",
         "migrator.backup_folder",
         "migrator.contents",
+        "migrator.copies",
+        "migrator.digests",
         "migrator.durable",
         "migrator.new_files",
         "migrator.processes",

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import sys
 import threading
 from collections.abc import Iterator
@@ -96,7 +95,7 @@ def print_json(value: dict[str, Any]) -> None:
     if len(value.get("workspaces", ())) < _MANY:
         _write(json.dumps(value, indent=2))  # in ASCII, control characters escaped
     else:
-        from migrator.exact_json import pretty  # a start with nothing to do shall cost next to nothing
+        from migrator.plain_text import pretty  # a start with nothing to do shall cost next to nothing
 
         _write(pretty(value))
 
@@ -150,7 +149,9 @@ def paged() -> Iterator[bool]:
             yield True
     finally:
         text = shown.getvalue()
-        if text.count("\n") >= shutil.get_terminal_size().lines:
+        from shutil import get_terminal_size  # which brings all ways to pack files along
+
+        if text.count("\n") >= get_terminal_size().lines:
             click.echo_via_pager(text)
         else:
             _write(text, newline=False)

@@ -6,7 +6,6 @@ import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
 from time import monotonic
 from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeVar
 
@@ -52,7 +51,7 @@ def showing(style: str) -> Iterator[Listener]:
 
 
 def _jsonl(event: Progress) -> None:
-    say(json.dumps({"event": "progress"} | asdict(event)), error=True)
+    say(json.dumps({"event": "progress"} | event._asdict()), error=True)
 
 
 class Ended(NamedTuple):

@@ -8,10 +8,9 @@ from __future__ import annotations
 import re
 import sqlite3
 from contextlib import closing
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from migrator._version import __version__
 from migrator.database import queries
@@ -33,8 +32,7 @@ INDEX_VERSION = 5
 _COMMENT = re.compile(r"--[^\n]*")
 
 
-@dataclass(frozen=True)
-class SchemaStep:
+class SchemaStep(NamedTuple):
     """One numbered change of the tables.
 
     :ivar name: the file's name without its endings, e.g. ``0002_lossless``
@@ -54,8 +52,7 @@ class SchemaStep:
         return split_statements(self.down.read_text(encoding="utf-8"))
 
 
-@dataclass(frozen=True)
-class StepState:
+class StepState(NamedTuple):
     """A step, and when it was applied (RFC 3339), or None."""
 
     name: str

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from migrator.database import queries
 from migrator.database.connection import connect
@@ -15,8 +14,7 @@ from migrator.errors import sqlite_errors
 Authority = Literal["json", "sqlite"]
 
 
-@dataclass(frozen=True)
-class State:
+class State(NamedTuple):
     """The row of ``migration_metadata``.
 
     :ivar schema_version: 0 where there are no tables yet

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path, PureWindowsPath
 from typing import Any, Literal
 
-from migrator import durable
+from migrator import digests
 from migrator.backup_folder import MANIFEST, SUMS
 from migrator.contents import contents
 from migrator.data_dir import DataDir
@@ -238,7 +238,7 @@ def _check(folder: Path, listed: ListedFile) -> tuple[int, str | None]:
         return 0, f"{listed.file} is missing"
     try:
         size = path.stat().st_size
-        same = durable.sha256_of(path) == listed.sha256
+        same = digests.sha256_of(path) == listed.sha256
     except (MigratorError, OSError) as error:
         return 0, str(error)
     return size, None if same else f"{listed.file} is damaged: its SHA-256 is not the recorded one"

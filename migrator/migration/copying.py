@@ -11,7 +11,7 @@ from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
-from migrator import durable
+from migrator import copies, digests, durable
 from migrator.errors import MigratorError, StorageIOError
 from migrator.migration.discover import Source
 from migrator.migration.meter import Meter
@@ -76,7 +76,7 @@ class ReadBackJob:
     def run(self, seen: Seen) -> str:
         """The first one that is otherwise, or nothing."""
         del seen  # it is done beside something else that shows progress
-        return next((path for path, sha256 in self.files if durable.sha256_of(path) != sha256), "")
+        return next((path for path, sha256 in self.files if digests.sha256_of(path) != sha256), "")
 
 
 def are_many_small(sizes: Sequence[int]) -> bool:
@@ -127,7 +127,7 @@ def _copy(working: str, source: Source) -> Copy | str:
     file = _place(source)
     target = f"{working}{os.sep}{file}"  # of tens of thousands, a path object for each would cost as much as the copy
     try:
-        size, sha256 = durable.copy_new(source.place, target, sync=False)
+        size, sha256 = copies.copy_new(source.place, target, sync=False)
     except StorageIOError as error:
         if _readable(source.path):
             raise
@@ -139,7 +139,7 @@ def _copy(working: str, source: Source) -> Copy | str:
 
 def _readable(path: Path) -> bool:
     try:
-        durable.sha256_of(path)
+        digests.sha256_of(path)
     except MigratorError:
         return False
     return True

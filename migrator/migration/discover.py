@@ -10,8 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from migrator import durable
-from migrator.contents import contents
+from migrator.contents import contents, reading
 from migrator.data_dir import DataDir
 from migrator.errors import StorageIOError, os_errors
 from migrator.workspace import (
@@ -195,7 +194,7 @@ def _worktree_paths(path: str) -> Iterator[str]:
     seen: set[bytes] = set()
     rest = b""
     try:
-        with durable.reading(path) as chunks:
+        with reading(path) as chunks:
             for chunk in chunks:
                 window = rest + chunk
                 for found in _WORKTREE_PATH.finditer(window):

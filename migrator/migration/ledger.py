@@ -5,12 +5,11 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from migrator import durable
+from migrator import digests
 from migrator.database import queries
 from migrator.database.columns import LEDGER_COLUMNS
 from migrator.errors import StorageIOError
@@ -52,8 +51,7 @@ def read_ledger(connection: sqlite3.Connection) -> dict[str, LedgerEntry]:
     return {entry.source: entry for entry in map(LedgerEntry._make, connection.execute(queries.LEDGER))}
 
 
-@dataclass(frozen=True)
-class Work:
+class Work(NamedTuple):
     """What there is to do.
 
     :ivar pending: sources that are new, or not what the ledger knows
@@ -94,7 +92,7 @@ def _same_contents(source: Source, entry: LedgerEntry) -> bool:
     if source.size != entry.size:
         return False
     try:
-        return durable.sha256_of(source.path) == entry.sha256
+        return digests.sha256_of(source.path) == entry.sha256
     except StorageIOError:
         return False  # whoever takes it up says why it can't be read
 

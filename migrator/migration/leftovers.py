@@ -7,8 +7,7 @@ import time
 from pathlib import Path
 
 from migrator import durable
-from migrator.backup_folder import INCOMPLETE
-from migrator.data_dir import DataDir
+from migrator.data_dir import INCOMPLETE, DataDir
 
 REHEARSAL = ".rehearsal-"  # where a dry run does everything
 SCRATCH = ".rollback-"  # where files are prepared that are to take their places

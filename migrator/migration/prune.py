@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from migrator import durable
-from migrator.backup_folder import INCOMPLETE
-from migrator.data_dir import DataDir
+from migrator.data_dir import INCOMPLETE, DataDir
 from migrator.database import queries, schema
 from migrator.database.connection import connect
 from migrator.database.state import read_state

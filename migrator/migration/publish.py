@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from migrator import durable
+from migrator import digests, durable
 from migrator.database import queries, search_index
 from migrator.database.connection import connect, transaction
 from migrator.database.documents import ensure_workspace, next_position, read_document
@@ -218,7 +218,7 @@ class _Publisher:
         if entry is None or entry.status == "failed" or entry.backup is None:
             return None
         copy = self._publication.data_dir / entry.backup
-        if not copy.is_file() or durable.sha256_of(copy) != entry.sha256:
+        if not copy.is_file() or digests.sha256_of(copy) != entry.sha256:
             raise MigrationFailed(
                 f"{loaded.source.name} changed since it was migrated, and the backup copy {copy}, "
                 "which would tell what changed, is missing or damaged.",

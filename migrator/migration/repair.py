@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from migrator import durable
+from migrator import digests, durable
 from migrator.backup_folder import MANIFEST, SUMS, write_listing
 from migrator.data_dir import DataDir
 from migrator.database import queries, schema
@@ -143,7 +143,7 @@ def _copy_again(data_dir: DataDir, entry: LedgerEntry) -> bool:
         return False
     try:
         durable.make_private_folder(copy.parent)
-        durable.replace(copy, durable.proven_chunks(source, entry.sha256))
+        durable.replace(copy, digests.proven_chunks(source, entry.sha256))
     except MigratorError:
         return False  # something is in the way, or the file changes just now; verify goes on telling
     return True
@@ -169,7 +169,7 @@ def _repair_times(data_dir: DataDir, entries: Iterable[LedgerEntry]) -> list[str
 
 def _has(path: Path, sha256: str) -> bool:
     try:
-        return os.path.isfile(path) and durable.sha256_of(path) == sha256
+        return os.path.isfile(path) and digests.sha256_of(path) == sha256
     except MigratorError:
         return False
 

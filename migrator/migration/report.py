@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 WorkspaceStatus = Literal["migrated", "merged", "unchanged", "failed"]
 RunStatus = Literal["completed", "completed_with_problems", "nothing_to_do", "failed"]
@@ -13,8 +13,7 @@ RunStatus = Literal["completed", "completed_with_problems", "nothing_to_do", "fa
 _SEVERITY: tuple[WorkspaceStatus, ...] = ("unchanged", "migrated", "merged", "failed")
 
 
-@dataclass(frozen=True)
-class Progress:
+class Progress(NamedTuple):
     """One step of a run, for a progress bar.
 
     :ivar phase: backup, load, verify or publish; search_index, when everything else is done and the app may start;

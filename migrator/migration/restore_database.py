@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from migrator import durable
+from migrator import copies, digests, durable
 from migrator.data_dir import DataDir
 from migrator.database.connection import BUSY_TIMEOUT, connect, remove_database
 from migrator.database.state import NO_DATABASE, Authority, State, read_state, state_of
@@ -41,9 +41,9 @@ class RestoredCopy:
 def keep_aside(path: Path) -> Path:
     """Keep a file beside its place; returns its name there, which may be that which a restore that was killed gave."""
     for kept in sorted(path.parent.glob(f"{glob.escape(path.name)}.{_ASIDE}-*")):
-        if kept.is_file() and durable.sha256_of(kept) == durable.sha256_of(path):
+        if kept.is_file() and digests.sha256_of(kept) == digests.sha256_of(path):
             return kept
-    return durable.keep_beside(path, f"{_ASIDE}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}")
+    return copies.keep_beside(path, f"{_ASIDE}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}")
 
 
 class DatabaseRestore:
@@ -130,7 +130,7 @@ class DatabaseRestore:
         log = path.with_name(path.name + "-wal")
         if log.exists() and log.stat().st_size:
             return False
-        return durable.sha256_of(path) == self.listed.sha256
+        return digests.sha256_of(path) == self.listed.sha256
 
     def require_consent(self, becomes: State) -> None:
         path = self.data_dir.database
@@ -191,7 +191,7 @@ class DatabaseRestore:
             for suffix in ("-wal", "-journal"):
                 beside = path.with_name(path.name + suffix)
                 if beside.exists():
-                    durable.keep_beside_as(beside, kept.with_name(kept.name + suffix), "kept")
+                    copies.keep_beside_as(beside, kept.with_name(kept.name + suffix), "kept")
             remove_database(path)
             self.publish()
         return kept
@@ -215,7 +215,7 @@ class DatabaseRestore:
         """
         remove_database(self.data_dir.staging)
         try:
-            if durable.copy_new(self.copy, self.data_dir.staging)[1] != self.listed.sha256:
+            if copies.copy_new(self.copy, self.data_dir.staging)[1] != self.listed.sha256:
                 raise BackupError(f"{self.copy} changed while it was read.", hint="The disk may be failing.")
             yield
         finally:

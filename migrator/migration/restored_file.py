@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
-from migrator import durable
+from migrator import copies, digests, durable
 from migrator.errors import RollbackFailed
 
 
@@ -68,7 +68,7 @@ def require_free(target: Path, replaceable: Container[str | None]) -> None:
     """
     if os.path.lexists(target) and not target.is_file():
         raise RollbackFailed(f"{target} is in the way: it is no file.", hint="Move it away and run the command again.")
-    if os.path.islink(target) and durable.sha256_of(target) not in replaceable:
+    if os.path.islink(target) and digests.sha256_of(target) not in replaceable:
         raise RollbackFailed(
             f"{target} is a link to {os.readlink(target)}, which was never migrated: nothing is written there.",
             hint="Move the link away and run the command again.",
@@ -80,13 +80,13 @@ def put_in_place(file: PreparedFile) -> tuple[PreparedFile, list[str]]:
     notes = []
     durable.make_private_folder(file.target.parent)
     for aside in file.asides:
-        place = durable.keep_beside_as(aside.written, file.target, aside.mark)
+        place = copies.keep_beside_as(aside.written, file.target, aside.mark)
         notes.append(f"{aside.what} lies in {place}.")
     if file.written is None or file.report is None:
         return file, notes
     kept = None
-    if os.path.lexists(file.target) and durable.sha256_of(file.target) not in file.replaceable:
-        kept = os.fspath(durable.keep_beside(file.target, "before-rollback"))
+    if os.path.lexists(file.target) and digests.sha256_of(file.target) not in file.replaceable:
+        kept = os.fspath(copies.keep_beside(file.target, "before-rollback"))
         notes.append(f"{file.target} held something that was never migrated; it lies in {kept} now.")
     durable.move_over(file.written, file.target)
     return replace(file, report=replace(file.report, kept_beside=kept)), notes

@@ -28,7 +28,6 @@ from migrator.migration.outcome import (
     messages_of,
     workspace_reports,
 )
-from migrator.migration.rehearsal import rehearsal
 from migrator.migration.report import (
     Listener,
     MigrationReport,
@@ -88,6 +87,8 @@ def run_migration(
 
             return index_after(report, data_dir, listener, wanted=search_index)
         require_truth(data_dir, state_of(data_dir.database))
+        from migrator.migration.rehearsal import rehearsal  # nothing that this takes is for a real run
+
         with rehearsal(data_dir) as scratch:
             rehearsed = run_in(scratch).run()
         return _as_rehearsal(rehearsed, data_dir)

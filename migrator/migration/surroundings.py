@@ -6,8 +6,8 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from migrator.backup_folder import INCOMPLETE, MANIFEST, SUMS
-from migrator.data_dir import BESIDE_DATABASE, DataDir
+from migrator.backup_folder import MANIFEST, SUMS
+from migrator.data_dir import BESIDE_DATABASE, INCOMPLETE, DataDir
 from migrator.database.state import State
 from migrator.errors import BackupError, os_errors
 from migrator.migration.backups import NAME, backup_folders, names_in, read_manifest

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from migrator.data_dir import DataDir
 from migrator.database import queries, schema, search_queries
@@ -19,8 +19,7 @@ Share = tuple[str, str, int, int, int]
 Prover = Callable[[Sequence[Source]], Sequence[str | None]]
 
 
-@dataclass(frozen=True)
-class Survey:
+class Survey(NamedTuple):
     """What was found.
 
     :ivar ledger: by the source's name; empty unless SQLite holds the truth

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 
-from migrator import durable
+from migrator import digests
 from migrator.data_dir import DataDir
 from migrator.database.state import state_of
 from migrator.errors import StorageIOError
@@ -70,7 +70,7 @@ def _changed_by_others(data_dir: DataDir, found: Survey) -> set[str]:
 
 def _is(source: Source, sha256: str | None) -> bool:
     with suppress(StorageIOError):  # whoever takes it up says why it can't be read
-        return durable.sha256_of(source.place) == sha256
+        return digests.sha256_of(source.place) == sha256
     return False
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from migrator import durable
+from migrator import digests, durable
 from migrator.data_dir import DataDir
 from migrator.database import queries
 from migrator.database.documents import read_source
@@ -120,7 +120,7 @@ class SourceCheck:
             if not durable.exists(copy):
                 self._broken.append(f"the backup copy {copy} of {entry.source} is missing")
                 return "missing"
-            whole = durable.sha256_of(copy) == entry.sha256
+            whole = digests.sha256_of(copy) == entry.sha256
         except MigratorError as error:
             self._broken.append(str(error))
             return "damaged"
@@ -140,7 +140,7 @@ class SourceCheck:
             if not durable.exists(path):
                 self._notes.append(f"{entry.source} is gone; its sessions are in the database and in the backup.")
                 return "missing"
-            same = durable.sha256_of(path) == entry.sha256
+            same = digests.sha256_of(path) == entry.sha256
         except MigratorError as error:
             self._notes.append(str(error))
             return "changed"

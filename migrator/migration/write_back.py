@@ -14,7 +14,7 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
-from migrator import durable
+from migrator import copies, digests, durable
 from migrator.data_dir import DataDir
 from migrator.database import queries
 from migrator.database.spoilt import SpoiltSession, orphaned_rows
@@ -86,7 +86,7 @@ class WriteBack:
                 prepared += [*self.prepare_homeless(), *self.prepare_orphans()]
                 self.require_all_written()
             if self.trial is not None:
-                self.trial.know({f.report.hash: durable.sha256_of(f.written or f.target) for f in prepared if f.report})
+                self.trial.know({f.report.hash: digests.sha256_of(f.written or f.target) for f in prepared if f.report})
             if self.install:
                 prepared = [self.put_in_place(file) for file in prepared]
         finally:
@@ -195,12 +195,12 @@ class WriteBack:
 
     def original(self, entry: LedgerEntry, target: Path) -> Path | None:
         """A file with the bytes that were migrated: the one in its place, or a copy of the backup; else None."""
-        if target.is_file() and durable.sha256_of(target) == entry.sha256:
+        if target.is_file() and digests.sha256_of(target) == entry.sha256:
             return target
         copy = self.data_dir.root / (entry.backup or "")
         try:
             written = self.next_file()
-            if entry.backup and durable.copy_new(copy, written)[1] == entry.sha256:
+            if entry.backup and copies.copy_new(copy, written)[1] == entry.sha256:
                 return written
         except MigratorError:
             pass  # what follows says so

@@ -49,10 +49,6 @@ def points_of(play: Play) -> list[Seen]:
     return [Seen(point, steady) for point, steady in found]
 
 
-# What only other file systems, or unlucky moments, come by; tests/test_durable.py goes there.
-ELSEWHERE = {"publish_copy", "copy_new", "keep_beside", "keep_beside_as"}
-
-
 def never_reached(points: Iterable[Seen]) -> set[str]:
     """The functions of the file layer that change something, by its text, and that no point is of."""
     tree = ast.parse((Path(PACKAGE) / "durable.py").read_text(encoding="utf-8"))
@@ -63,7 +59,7 @@ def never_reached(points: Iterable[Seen]) -> set[str]:
         for call in ast.walk(function)
         if isinstance(call, ast.Attribute) and getattr(call.value, "id", None) == "os" and call.attr in CHANGING
     }
-    return writing - {name for seen in points for name in re.findall(r"\bdurable\.(\w+)", seen.point.name)} - ELSEWHERE
+    return writing - {name for seen in points for name in re.findall(r"\bdurable\.(\w+)", seen.point.name)}
 
 
 def every(points: Iterable[Seen]) -> Iterator[tuple[Seen, str]]:

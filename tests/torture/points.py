@@ -270,7 +270,7 @@ def _asked_by(frame: FrameType | None) -> str:
         if file.startswith(PACKAGE):
             module = file[len(PACKAGE) :].removesuffix(".py").replace(os.sep, ".")
             caller = f"{module}.{frame.f_code.co_qualname if sys.version_info >= (3, 11) else frame.f_code.co_name}"
-            if not callers or not module.startswith(("durable", "database.connection", "database.staged")):
+            if not callers or not module.startswith(("durable", "copies", "database.connection", "database.staged")):
                 callers.append(caller)
         frame = frame.f_back
     return " < ".join(callers)

@@ -1,0 +1,42 @@
+"""What an app's start loads: nothing that only a start with work to do has a use for."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from migrator import migrate
+from tests.scene import CHECKOUT, chat
+
+# Each takes one to thirty milliseconds to load.
+HEAVY = {
+    "_decimal", "_hashlib", "apsw", "bz2", "jsonschema", "jsonschema_rs", "lzma", "msgspec", "orjson", "rich", "shutil",
+    "sqlite_utils", "tempfile",
+}  # fmt: skip
+LOADED = "import json, sys; print(json.dumps(sorted(sys.modules)), file=sys.stderr)"
+COMMAND = "from migrator.cli import main; main()"
+NEEDED = "from migrator import needs_migration; assert not needs_migration(sys.argv[2])"
+
+
+@pytest.mark.parametrize(
+    ("program", "arguments"),
+    [(COMMAND, ("--progress", "none")), (COMMAND, ("--json", "--progress", "none")), (NEEDED, ())],
+    ids=["migrate", "migrate --json", "needs_migration"],
+)
+def test_a_start_with_nothing_to_do_loads_nothing_heavy(scene, program, arguments):
+    scene.write("/home/dev/engine", [chat("a")])
+    migrate(scene.root)
+    script = f"import atexit, sys\natexit.register(lambda: exec({LOADED!r}))\n{program}"
+    command = [
+        sys.executable,
+        "-c",
+        script,
+        "--data-dir",
+        str(scene.root),
+        *(("migrate", *arguments) if arguments else ()),
+    ]
+    ended = subprocess.run(command, check=False, cwd=CHECKOUT, capture_output=True, text=True)
+    loaded = set(json.loads(ended.stderr.splitlines()[-1]))
+    assert "migrator.database.state" in loaded
+    assert not loaded & HEAVY
