@@ -7,10 +7,13 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BytesIO
+from typing import BinaryIO
 
 from migrator.errors import os_errors
 
 CHUNK = 1 << 20
+_SMALL = 1 << 16  # bytes
 Place = str | os.PathLike[str]
 # Opening a pipe would wait for whoever writes to it; Windows would turn line ends.
 READ = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
@@ -38,6 +41,36 @@ def size_of_file(descriptor: int) -> int:
     if not stat.S_ISREG(found.st_mode):
         raise OSError(errno.EINVAL, "it is no file")
     return found.st_size
+
+
+def opened(path: Place) -> BinaryIO:
+    """A file open for reading, without a buffer. A small one is in memory by then: each call of the operating system
+    costs as much as its bytes do.
+
+    :raises OSError: it can't be read, or is no file
+    """
+    descriptor = os.open(path, READ)
+    try:
+        size = size_of_file(descriptor)
+        if size > _SMALL:
+            file: BinaryIO = os.fdopen(descriptor, "rb", buffering=0)
+            descriptor = -1  # the file's, now
+            return file
+        return BytesIO(_whole(descriptor, size))
+    finally:
+        if descriptor >= 0:
+            os.close(descriptor)
+
+
+def _whole(descriptor: int, size: int) -> bytes:
+    """All of a file of about so many bytes."""
+    content = os.read(descriptor, size + 1)
+    if len(content) == size:
+        return content
+    pieces = [content]
+    while piece := os.read(descriptor, CHUNK):
+        pieces.append(piece)
+    return b"".join(pieces)
 
 
 @contextmanager

@@ -85,14 +85,24 @@ def write_new(path: Place, chunks: Iterable[bytes], *, sync: bool = True) -> int
     :returns: how many bytes were written
     """
     size = 0
-    with os_errors("write", path), os.fdopen(_create(path), "wb") as file:  # closing writes too
-        for chunk in chunks:
-            size += len(chunk)
-            file.write(chunk)
-        file.flush()
-        if sync:
-            os.fsync(file.fileno())
+    with os_errors("write", path):
+        descriptor = _create(path)
+        try:
+            for chunk in chunks:
+                size += len(chunk)
+                _write(descriptor, chunk)
+            if sync:
+                os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
     return size
+
+
+def _write(descriptor: int, data: bytes) -> None:
+    """Write all of it: a system call may take less at a time."""
+    written = os.write(descriptor, data)
+    while written < len(data):
+        written += os.write(descriptor, memoryview(data)[written:])
 
 
 def replace(path: Path, chunks: Iterable[bytes]) -> None:

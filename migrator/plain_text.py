@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import unicodedata
+from contextlib import suppress
 from typing import Any
 
 
@@ -54,8 +55,13 @@ def duration(milliseconds: int) -> str:
 
 def pretty(value: Any) -> str:
     """A value as text for people, in ASCII, with what UTF-8 can't hold escaped. Fast also where it is long."""
-    import msgspec  # whoever does nothing but look does not pay for its loading
+    import msgspec  # whoever does nothing but look does not pay for the loading of these
+    import orjson
 
+    with suppress(TypeError):  # a number past 64 bits, or what is no text
+        written = orjson.dumps(value, option=orjson.OPT_INDENT_2)
+        if written.isascii():
+            return written.decode()
     try:
         text: str = msgspec.json.format(json.dumps(value), indent=2)
     except msgspec.DecodeError:  # half of a surrogate pair: part of a file name that is no text

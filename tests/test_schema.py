@@ -118,6 +118,24 @@ def test_applying_again_does_nothing(connection, path):
     assert contents(path) == before
 
 
+def test_a_new_database_can_be_made_in_one_go_and_is_the_same(connection, path):
+    schema.apply(connection, path)
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as made:
+        schema.create(made)
+        for query in (
+            "SELECT type, name, tbl_name FROM sqlite_master ORDER BY name",
+            "SELECT * FROM pragma_table_xinfo('_sqlite_migrations')",
+            "SELECT * FROM pragma_index_info('idx__sqlite_migrations_migration_set_name')",
+            "SELECT id, migration_set, name, length(applied_at) FROM _sqlite_migrations",
+            "SELECT schema_version, migration_status FROM migration_metadata",
+            "SELECT * FROM search_index",
+            "PRAGMA user_version",
+        ):
+            assert made.execute(query).fetchall() == connection.execute(query).fetchall()
+        assert objects(made) == objects(connection)
+        assert schema.apply(made, path) == []
+
+
 def test_a_database_that_the_app_made_is_adopted_with_its_rows(path):
     made_by_the_app(path)
     with closing(connect(path)) as connection:

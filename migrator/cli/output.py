@@ -31,6 +31,7 @@ _COMMAND = re.compile(r"(?:(?<=')|^)migrator (?=[a-z])")
 _TOLD = frozenset(
     {"broken", "command", "error", "errors", "go_back", "message", "notes", "problems", "repaired", "warnings"}
 )
+_NESTED = (dict, list, tuple)
 _PLACE: ContextVar[str] = ContextVar("place", default="")
 
 
@@ -84,9 +85,15 @@ def _located(value: Any, *, told_here: bool) -> Any:
     if isinstance(value, str):
         return located(value) if told_here else value
     if isinstance(value, dict):
-        return {name: _located(member, told_here=name in _TOLD) if member else member for name, member in value.items()}
+        return {
+            name: _located(member, told_here=name in _TOLD) if name in _TOLD or isinstance(member, _NESTED) else member
+            for name, member in value.items()
+        }
     if isinstance(value, (list, tuple)):
-        return [_located(member, told_here=told_here) for member in value]
+        return [
+            _located(member, told_here=told_here) if told_here or isinstance(member, _NESTED) else member
+            for member in value
+        ]
     return value
 
 

@@ -94,9 +94,9 @@ def read_stretch(connection: AnyConnection, source_id: int, begin: int, end: int
     )
 
 
-def read_chosen(connection: AnyConnection, workspace_id: int, row_ids: Iterable[int]) -> Iterator[StoredDocument]:
-    """The same for the sessions of a workspace whose rows have these ids."""
-    bound = (workspace_id, json.dumps(list(row_ids)))
+def read_chosen(connection: AnyConnection, row_ids: Iterable[int]) -> Iterator[StoredDocument]:
+    """The same for the sessions whose rows have these ids, in the order of the ids."""
+    bound = (json.dumps(list(row_ids)),)
     return merged(
         connection.execute(queries.CHOSEN_SESSIONS, bound),
         connection.execute(queries.RUNTIMES_OF_CHOSEN, bound),

@@ -56,6 +56,20 @@ PLAIN_INDEXES = """
 """
 FORGET_STEP = "DELETE FROM _sqlite_migrations WHERE migration_set = ? AND name = ?"
 APPLIED_STEPS = "SELECT name, applied_at FROM _sqlite_migrations WHERE migration_set = ?"
+# As sqlite-utils makes and fills it.
+CREATE_STEP_RECORD = """
+    CREATE TABLE "_sqlite_migrations" (
+       "id" INTEGER PRIMARY KEY,
+       "migration_set" TEXT,
+       "name" TEXT,
+       "applied_at" TEXT
+    )
+"""
+CREATE_STEP_RECORD_INDEX = """
+    CREATE UNIQUE INDEX "idx__sqlite_migrations_migration_set_name"
+    ON "_sqlite_migrations" ("migration_set", "name")
+"""
+RECORD_STEP = "INSERT INTO _sqlite_migrations (migration_set, name, applied_at) VALUES (?, ?, ?)"
 
 # Workspaces.
 
@@ -129,12 +143,17 @@ def _file_by_file(statement: str) -> str:
 
 RUNTIMES_OF_FILES = _file_by_file(_RUNTIMES)
 INSTANCES_OF_FILES = _file_by_file(_INSTANCES)
-# ?2 is a JSON array of rowids. "+" keeps the walk along the workspace's index, which has the order.
-_CHOSEN = "s.workspace_id = ?1 AND +s.rowid IN (SELECT value FROM json_each(?2))"
-CHOSEN_SESSIONS = _SESSIONS % _CHOSEN
-RUNTIMES_OF_CHOSEN = _RUNTIMES % _CHOSEN
-INSTANCES_OF_CHOSEN = _INSTANCES % _CHOSEN
-MESSAGES_OF_CHOSEN = _MESSAGES % _CHOSEN
+
+
+# ?1 is a JSON array of rowids; their order is the one in which SQLite looks the sessions up.
+def _chosen(statement: str) -> str:
+    return statement.replace(_ORDER, "s.rowid") % "s.rowid IN (SELECT value FROM json_each(?1))"
+
+
+CHOSEN_SESSIONS = _chosen(_SESSIONS)
+RUNTIMES_OF_CHOSEN = _chosen(_RUNTIMES)
+INSTANCES_OF_CHOSEN = _chosen(_INSTANCES)
+MESSAGES_OF_CHOSEN = _chosen(_MESSAGES)
 
 # Searching: what is searched of each session of a workspace. ?2 and ?3 are JSON arrays of what the columns status and
 # type may hold, or NULL for anything; the document's own status may be another.

@@ -77,7 +77,7 @@ def fresh_with_staging() -> sqlite3.Connection:
     connection = schema.fresh()
     for statement in schema.split_statements((schemas() / "sql" / "hybrid_journal.sql").read_text(encoding="utf-8")):
         connection.execute(statement)
-    connection.execute("CREATE TABLE _sqlite_migrations (id INTEGER PRIMARY KEY, migration_set, name, applied_at)")
+    connection.execute(queries.CREATE_STEP_RECORD)
     tables = connection.execute("SELECT sql FROM main.sqlite_master WHERE type = 'table'").fetchall()
     for name in ("staging", "shard"):
         connection.execute(f"ATTACH DATABASE ':memory:' AS {name}")

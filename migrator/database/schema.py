@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import sqlite3
 from contextlib import closing
+from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -121,13 +122,13 @@ def apply(connection: sqlite3.Connection, path: Path | str) -> list[str]:
     :returns: the names of the steps applied
     :raises SchemaError: the database has other tables, or newer ones
     """
-    from sqlite_utils import (
-        Database,
-    )  # takes a tenth of a second to load: only who changes tables pays for it
-
     before = require_known(connection, path)
     with sqlite_errors("apply a schema step", path):
         recorded = {state.name for state in status(connection, path) if state.applied_at}
+        if {step.name for step in steps()} <= recorded:
+            return []
+        from sqlite_utils import Database  # takes a tenth of a second to load: only who changes tables pays for it
+
         unrecorded = [step for step in steps() if step.number <= before and step.name not in recorded]
         if unrecorded or before == 0:
             _require_ours(connection, before, path)
@@ -138,8 +139,33 @@ def apply(connection: sqlite3.Connection, path: Path | str) -> list[str]:
         pending = [step.name for step in migrations.pending(database)]
         migrations.apply(database)
         if pending:
-            connection.execute(f"PRAGMA user_version = {_number_of(__version__)}")
+            _sign(connection)
     return pending
+
+
+def create(connection: sqlite3.Connection) -> None:
+    """Make everything in a database that holds nothing, as :func:`apply` would, in a twentieth of the time."""
+    now = str(datetime.now(UTC))
+    connection.execute("BEGIN")
+    _make(connection)
+    connection.execute(queries.CREATE_STEP_RECORD)
+    connection.execute(queries.CREATE_STEP_RECORD_INDEX)
+    connection.executemany(queries.RECORD_STEP, [(STEP_SET, step.name, now) for step in steps()])
+    connection.execute("COMMIT")
+    _sign(connection)
+
+
+def _make(connection: sqlite3.Connection, number: int | None = None) -> None:
+    """Execute the steps up to ``number``, all of them for None."""
+    for step in steps():
+        if number is None or step.number <= number:
+            for statement in step.statements():
+                connection.execute(statement)
+
+
+def _sign(connection: sqlite3.Connection) -> None:
+    """Note in the database's header which program made its tables."""
+    connection.execute(f"PRAGMA user_version = {_number_of(__version__)}")
 
 
 def _number_of(program_version: str) -> int:
@@ -213,10 +239,7 @@ def differences(connection: sqlite3.Connection, number: int) -> set[str]:
 def fresh(number: int | None = None) -> sqlite3.Connection:
     """A new database in memory with the steps up to ``number`` (all of them for None)."""
     connection = sqlite3.connect(":memory:", isolation_level=None)
-    for step in steps():
-        if number is None or step.number <= number:
-            for statement in step.statements():
-                connection.execute(statement)
+    _make(connection, number)
     return connection
 
 

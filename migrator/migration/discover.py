@@ -66,6 +66,14 @@ def own_files(data_dir: DataDir) -> list[Source]:
     return [*_workspace_files(data_dir), *([shared] if shared is not None else [])]
 
 
+def names_of_files(data_dir: DataDir) -> int:
+    """How many names there are in the folder of the workspace files, at a glance; 0 where it can't be listed."""
+    try:
+        return len(os.listdir(data_dir.sessions))
+    except OSError:
+        return 0
+
+
 def with_older_files(own: Sequence[Source], paths: dict[str, str]) -> list[Source]:
     """The same, and in front of the shared one those that older builds left in the workspaces that are known."""
     # A link and what it points to may both be known: the file belongs to the workspace that the app opens there.

@@ -150,7 +150,8 @@ def entry_for(source: Source, now: str | None = None, **found: Any) -> dict[str,
         "created_at": now,
         "updated_at": now,
     }
-    return entry | found
+    entry.update(found)
+    return entry
 
 
 def record(connection: sqlite3.Connection, entry: dict[str, Any]) -> int:

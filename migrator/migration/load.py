@@ -12,6 +12,7 @@ from msgspec.structs import astuple
 
 from migrator import as_written
 from migrator.as_written import Extent
+from migrator.contents import opened
 from migrator.database.columns import QUARANTINE_COLUMNS
 from migrator.database.rows import derived_key, plain_instance_rows, plain_messages, plain_of_values, to_rows
 from migrator.document import SESSION_MEMBERS, Reading, WorktreeSession
@@ -175,7 +176,7 @@ class Loader:
             where the file is otherwise
         """
         self._rows.begin_source()
-        with os_errors("read", copy), open(copy, "rb", buffering=0) as file:
+        with os_errors("read", copy), opened(copy) as file:
             within = within or as_written.extent(file)
             if within is None:
                 return None

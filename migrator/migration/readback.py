@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from itertools import groupby
 from operator import attrgetter
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from migrator import as_written
+from migrator.contents import opened
 from migrator.database import queries
 from migrator.database.connection import AnyConnection
 from migrator.database.documents import StoredDocument, read_document, read_source, read_stretch
@@ -119,7 +120,7 @@ class Comparison:
                 yield from self._files(several)
                 continue
             [task] = several
-            with self._reading(task.copy) as file:
+            with self._errors(), os_errors("read", task.copy), opened(task.copy) as file:
                 yield self._compare(task, *self._alone(task, file))
 
     def _alone(self, task: CompareTask, file: BinaryIO) -> tuple[Iterator[Element], Iterator[SpelledDocument]]:
@@ -140,7 +141,7 @@ class Comparison:
         sources = groupby(everything, attrgetter("stored.source_id"))
         source = None
         for task in tasks:
-            with self._reading(task.copy) as file:
+            with self._errors(), os_errors("read", task.copy), opened(task.copy) as file:
                 source = source or next(sources, None)
                 if source is None or source[0] != task.source_id:
                     yield self._compare(task, _known(file, task.portion), iter(()))
@@ -148,27 +149,21 @@ class Comparison:
                     yield self._compare(task, _known(file, task.portion), source[1])
                     source = None
 
-    @contextmanager
-    def _reading(self, copy: str) -> Iterator[BinaryIO]:
-        with (
-            staged_errors("read sessions back", self._path),
-            os_errors("read", copy),
-            open(copy, "rb", buffering=0) as file,
-        ):
-            yield file
+    def _errors(self) -> AbstractContextManager[None]:
+        return staged_errors("read sessions back", self._path)
 
     def _compare(self, task: CompareTask, elements: Iterable[Element], stored: Iterator[SpelledDocument]) -> ReadBack:
         digests = bytearray()
         held = _Quarantine(self._connection, task.source_id)
         following = next(stored, None)
         for element in elements:
-            place = f"the session at index {element.position}"
             text = None if following is None else self._same(task, following, element)
             if text is not None:
                 digests += hashlib.sha256(text).digest()
                 following = next(stored, None)
             elif not self._is_quarantined(task, element, held):
-                return ReadBack(bytes(digests), f"{place} differs" if following else f"{place} is missing")
+                found = "differs" if following else "is missing"
+                return ReadBack(bytes(digests), f"the session at index {element.position} {found}")
             self._seen(task.name, len(element.raw))
         if following is not None:
             return ReadBack(bytes(digests), f"a session too many, at position {following.stored.position}")

@@ -17,7 +17,7 @@ from migrator.database.state import state_of
 from migrator.errors import MigrationFailed, MigratorError
 from migrator.migration import ledger
 from migrator.migration.collector import without_collector
-from migrator.migration.discover import Source
+from migrator.migration.discover import Source, names_of_files
 from migrator.migration.leftovers import in_sight
 from migrator.migration.lock import exclusive
 from migrator.migration.meter import Meter
@@ -134,6 +134,8 @@ class Run:
         from migrator.migration.second_process import help_on_demand  # a look that finds nothing comes not so far
 
         with help_on_demand() as self.helper, without_collector():
+            if not self.data_dir.database.exists():  # then all of the files are new
+                self.helper(0, names_of_files(self.data_dir))  # looking at very many takes as long as its start
             return self.run_with_help()
 
     def run_with_help(self) -> MigrationReport:

@@ -87,9 +87,10 @@ def untold(loaded: LoadedSource, source_id: int, shares: Sequence[Share]) -> lis
 
     :param source_id: the ledger's number of the source
     """
-    told = [Share(share.workspace_hash, share.migrated, 0, share.quarantined, 0, *share[5:]) for share in shares]
-    if told == list(shares) and [share.workspace_hash for share in shares] == [loaded.source.workspace_hash]:
-        return []
+    if len(shares) == 1:
+        [share] = shares
+        if share.workspace_hash == loaded.source.workspace_hash and not share.merged and not share.failed:
+            return []
     return [(source_id, *share) for share in shares]
 
 
@@ -99,15 +100,8 @@ def record_run(connection: AnyConnection, facts: RunFacts, found: Sequence[tuple
     :param found: every share of every source that the run took up
     """
     failed = {loaded.source.name for loaded, _ in found if loaded.error}
-    shares = [share for _, share in found]
-    sums = (
-        sum(share.migrated for share in shares),
-        sum(share.merged for share in shares),
-        sum(share.quarantined for share in shares),
-        sum(share.failed for share in shares),
-        sum(share.instances for share in shares),
-        sum(share.messages for share in shares),
-    )
+    columns = zip(*(share for _, share in found), strict=True)
+    sums = [sum(column) for column in [*columns][1:]] or [0] * (len(Share._fields) - 1)
     connection.execute(
         queries.RECORD_RUN,
         (

@@ -228,7 +228,7 @@ class SqliteStorage:
             )
             chosen = filtering.apply(summaries)
             row_ids = [summary["row_id"] for summary in chosen]
-            found = {stored.key: stored.document for stored in read_chosen(connection, workspace_id, row_ids)}
+            found = {stored.key: stored.document for stored in read_chosen(connection, row_ids)}
         return [found[summary["key"]] for summary in chosen]
 
     def replace_workspace(self, workspace_path: str, documents: Iterable[WorktreeSession]) -> None:

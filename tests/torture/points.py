@@ -99,6 +99,7 @@ class Watch:
         self._inside = threading.local()
         self._really = {name: getattr(os, name) for name in CHANGING}
         self._open, self._fdopen, self._opener, self._connect = os.open, os.fdopen, builtins.open, sqlite3.connect
+        self._write = os.write
         self._connect_staged = apsw.Connection
         self._log = self._open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
 
@@ -107,6 +108,7 @@ class Watch:
         for name, place in CHANGING.items():
             setattr(os, name, self._watched(name, place))
         os.open = self._open_file
+        os.write = self._write_some
         os.fdopen = self._file_of_descriptor  # type: ignore[assignment]
         builtins.open = self._file  # type: ignore[assignment]
         sqlite3.connect = self._database
@@ -121,7 +123,7 @@ class Watch:
         with self._turn:
             point = Point(name, self._seen[name])
             self._seen[name] += 1
-            os.write(self._log, (json.dumps([name, threading.current_thread() is _MAIN]) + "\n").encode())
+            self._write(self._log, (json.dumps([name, threading.current_thread() is _MAIN]) + "\n").encode())
         self._inside.now = True
         try:
             self._strike(point, "before")
@@ -183,6 +185,13 @@ class Watch:
         opened: int = self.step("create", target, lambda: self._open(path, flags, *arguments, **options))
         return opened
 
+    def _write_some(self, descriptor: int, data: Any) -> int:
+        target = self.kind(descriptor)
+        if target is None:
+            return self._write(descriptor, data)
+        written: int = self.step("write", target, lambda: self._write(descriptor, data))
+        return written
+
     def _file_of_descriptor(self, descriptor: int, *arguments: Any, **options: Any) -> Any:
         return self._follow(self._fdopen(descriptor, *arguments, **options))
 
@@ -228,7 +237,7 @@ class Watch:
             return
         target = self.kind(arguments[0])
         if target is not None:
-            os.write(self._log, (json.dumps([f"UNSEEN {event} {target}", True]) + "\n").encode())
+            self._write(self._log, (json.dumps([f"UNSEEN {event} {target}", True]) + "\n").encode())
 
 
 _MAIN = threading.main_thread()
