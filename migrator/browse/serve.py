@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from migrator.data_dir import DataDir
-from migrator.database.connection import connect_untouching
+from migrator.database.connection import connect_untouching, no_database
 from migrator.database.state import state_of
-from migrator.errors import ConnectionFailed, UsageError
+from migrator.errors import UsageError
 from migrator.extras import require_extra
 
 _HERE = Path(__file__).parent
@@ -30,7 +30,7 @@ def serve(data_dir: DataDir, port: int, ready: Callable[[str], None]) -> None:
     require_extra("browse", "Looking at the database in a browser")
     path = data_dir.database
     if not path.exists():
-        raise ConnectionFailed(f"There is no database at {path}.", hint="Run 'migrator migrate' to make it.")
+        raise no_database(path)
     state_of(path)  # refuses what is no database, or from the future
     with _listening(port) as listener:
         import uvicorn  # installed only with the extra

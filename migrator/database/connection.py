@@ -45,6 +45,14 @@ class AnyConnection(Protocol):
     def executemany(self, statement: str, rows: Iterable[Sequence[Any]], /) -> object: ...
 
 
+def no_database(path: Path) -> ConnectionFailed:
+    """The error where a database is asked for and there is none."""
+    return ConnectionFailed(
+        f"There is no database at {path}.",
+        hint="Run 'migrator migrate' to make it; if there was one, 'migrator doctor' tells what to do.",
+    )
+
+
 def connect(
     path: Path | str,
     *,
@@ -75,7 +83,7 @@ def connect(
         path = Path(path)
         if not path.exists():
             if not create:
-                raise ConnectionFailed(f"There is no database at {path}.", hint="Run 'migrator migrate' to make it.")
+                raise no_database(path)
             _make_empty(path)
         if not read_only:
             _narrow(path)

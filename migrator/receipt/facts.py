@@ -19,9 +19,9 @@ from migrator._version import __version__
 from migrator.data_dir import DataDir
 from migrator.database import queries, schema
 from migrator.database.columns import RUN_COLUMNS
-from migrator.database.connection import connect, snapshot
+from migrator.database.connection import connect, no_database, snapshot
 from migrator.database.state import State, read_state
-from migrator.errors import ConnectionFailed, MigrationFailed
+from migrator.errors import MigrationFailed
 from migrator.migration.backups import list_backups
 from migrator.migration.doctor import examine
 from migrator.migration.ledger import LedgerEntry, read_ledger
@@ -165,10 +165,7 @@ def receipt_of(data_dir: DataDir) -> Receipt:
     """
     path = data_dir.database
     if not path.exists():
-        raise ConnectionFailed(
-            f"There is no database at {path}, so that there is nothing to give a receipt for.",
-            hint="Run 'migrator migrate' to make it.",
-        )
+        raise no_database(path)
     connection = connect(path, read_only=True)
     try:
         with snapshot(connection, path, "gather the receipt"):

@@ -1,0 +1,56 @@
+"""Files read at once or piece by piece: all of them, and nothing that is no file."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from migrator import contents
+from migrator.contents import opened, reading
+
+SIZES = [0, 1, contents._SMALL, contents._SMALL + 1, contents.CHUNK + 1]
+
+
+def descriptors() -> list[str]:
+    return sorted(os.listdir("/proc/self/fd"))
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_a_file_of_any_size_is_there_whole_and_can_be_moved_about_in(tmp_path, size):
+    data = bytes(range(256)) * (size // 256 + 1)
+    path = tmp_path / "file"
+    path.write_bytes(data[:size])
+    with opened(path) as file:
+        assert file.read(size + 1) == data[:size]
+        assert file.read(1) == b""
+        assert file.seek(0, os.SEEK_END) == size
+        file.seek(size // 2)
+        assert file.read(size) == data[size // 2 : size]
+    assert file.closed
+    with reading(path) as pieces:
+        assert b"".join(pieces) == data[:size]
+
+
+@pytest.mark.parametrize("told", [0, 5, 20])
+def test_a_file_that_has_another_size_by_then_is_read_to_its_end(tmp_path, monkeypatch, told):
+    path = tmp_path / "file"
+    path.write_bytes(b"0123456789")
+    monkeypatch.setattr(contents, "size_of_file", lambda _: told)
+    with opened(path) as file:
+        assert file.read() == b"0123456789"
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="no /proc here")
+def test_nothing_stays_open(tmp_path):
+    small, large, pipe = tmp_path / "small", tmp_path / "large", tmp_path / "pipe"
+    small.write_bytes(b"x")
+    large.write_bytes(bytes(contents._SMALL + 1))
+    os.mkfifo(pipe)
+    before = descriptors()
+    for path in (small, large):
+        with opened(path) as file:
+            file.read()
+    for path in (pipe, tmp_path, tmp_path / "missing"):
+        with pytest.raises(OSError, match=r"it is no file|Is a directory|No such file"):
+            opened(path)
+    assert descriptors() == before
