@@ -1,7 +1,7 @@
 """`migrator migrate` beside the rivals and the limit.
 
 `python -m benchmarks.migrate_bench --size S [M …] [--runs N] [--only NAME …]` runs every contender as a whole
-process, in turns, so that a disturbance of the machine hits them all, and prints the medians, each also as a
+process, on each corpus, in turns, so that a disturbance of the machine hits them all, and prints the medians, each also as a
 multiple of the limit's. `--write` puts the result into docs/benchmarks.md, in place of the last one of each size.
 """
 
@@ -17,7 +17,7 @@ import sqlite3
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import fmean, median
@@ -174,16 +174,20 @@ def _mean_stages(runs: list[Run]) -> dict[str, float]:
     return {name: fmean(run.stages.get(name, 0.0) for run in runs) for name in names}
 
 
-def measure_size(bench: Bench, size: str, contenders: Sequence[str], runs: int) -> SizeResult:
-    """Run every contender `runs` times, in turns. One that failed is not run again."""
-    done: dict[str, list[Run]] = {contender: [] for contender in contenders}
+def measure_sizes(benches: dict[str, Bench], contenders: Sequence[str], runs: int) -> list[SizeResult]:
+    """Run every contender on each of the corpora `runs` times, in turns. One that failed is not run again."""
+    done: dict[str, dict[str, list[Run]]] = {size: {name: [] for name in contenders} for size in benches}
     for turn in range(runs):
-        for contender, earlier in done.items():
-            if any(run.failure for run in earlier):
-                continue
-            print(f"{size}: {contender}, run {turn + 1} of {runs}", file=sys.stderr)
-            earlier.append(bench.run(contender))
-    return SizeResult(size, runs, bench.totals, [_summary(name, results) for name, results in done.items()])
+        for size, bench in benches.items():
+            for contender, earlier in done[size].items():
+                if any(run.failure for run in earlier):
+                    continue
+                print(f"{size}: {contender}, run {turn + 1} of {runs}", file=sys.stderr)
+                earlier.append(bench.run(contender))
+    return [
+        SizeResult(size, runs, bench.totals, [_summary(name, results) for name, results in done[size].items()])
+        for size, bench in benches.items()
+    ]
 
 
 def exponent(points: Iterable[tuple[float, float]]) -> float:
@@ -241,11 +245,11 @@ def main(argv: list[str] | None = None) -> None:
     migrator = shlex.split(options.migrator)
 
     def measured(sizes: Iterable[str], contenders: Sequence[str]) -> list[SizeResult]:
-        results = []
-        for size in sizes:
-            with prepared(size, contenders, migrator, options.work) as bench:
-                results.append(measure_size(bench, size, contenders, options.runs))
-            report.print_size(results[-1])
+        with ExitStack() as stack:
+            benches = {size: stack.enter_context(prepared(size, contenders, migrator, options.work)) for size in sizes}
+            results = measure_sizes(benches, contenders, options.runs)
+        for result in results:
+            report.print_size(result)
         return results
 
     sizes = measured(options.size, options.only)
