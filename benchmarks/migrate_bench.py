@@ -1,8 +1,8 @@
 """`migrator migrate` beside the rivals and the limit.
 
 `python -m benchmarks.migrate_bench --size S [M …] [--runs N] [--only NAME …]` runs every contender as a whole
-process, on each corpus, in turns, so that a disturbance of the machine hits them all, and prints the medians, each also as a
-multiple of the limit's. `--write` puts the result into docs/benchmarks.md, in place of the last one of each size.
+process, on each corpus, in turns, so that a disturbance of the machine hits them all, and prints the medians, each also
+as a multiple of the limit's. `--write` puts the result into docs/benchmarks.md, in place of the last one of each size.
 """
 
 from __future__ import annotations
