@@ -32,7 +32,8 @@ if TYPE_CHECKING:
         ValidationError,
         WorkspaceNotFound,
     )
-    from migrator.migration.report import MigrationReport, Progress
+    from migrator.migration.progress import Progress
+    from migrator.migration.report import MigrationReport
     from migrator.migration.rollback import RollbackReport
     from migrator.migration.verify import VerifyReport
     from migrator.storage.protocol import SessionFilters, SessionStorage
@@ -60,7 +61,8 @@ _PLACES = {
         "ValidationError",
         "WorkspaceNotFound",
     ),
-    "migrator.migration.report": ("MigrationReport", "Progress"),
+    "migrator.migration.progress": ("Progress",),
+    "migrator.migration.report": ("MigrationReport",),
     "migrator.migration.rollback": ("RollbackReport",),
     "migrator.migration.verify": ("VerifyReport",),
     "migrator.storage.protocol": ("SessionFilters", "SessionStorage"),

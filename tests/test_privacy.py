@@ -15,8 +15,8 @@ from migrator.migration import second_process
 from migrator.migration.backend import switch_backend
 from migrator.migration.doctor import examine
 from migrator.migration.export import export
+from migrator.migration.progress import Progress
 from migrator.migration.quarantine import take_out
-from migrator.migration.report import Progress
 from migrator.migration.rollback import run_rollback
 from migrator.migration.run import run_migration
 from migrator.migration.schema_change import apply_steps

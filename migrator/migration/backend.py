@@ -15,7 +15,7 @@ from migrator.migration.late_writes import LateWrites, empty_after_rollback
 from migrator.migration.leftovers import in_sight
 from migrator.migration.lock import exclusive
 from migrator.migration.mirror import merge_files, write_mirrors
-from migrator.migration.report import Listener, ignore_progress
+from migrator.migration.progress import Listener, ignore_progress
 from migrator.migration.rollback import run_rollback
 from migrator.migration.run import run_migration
 from migrator.migration.trial import trial_told

@@ -24,7 +24,7 @@ from migrator.errors import BackupError, MigrationFailed, StorageIOError, os_err
 from migrator.migration.backups import read_manifest, verify_backup
 from migrator.migration.copying import Copy, ReadBackJob, are_many_small, copy_all
 from migrator.migration.discover import Source
-from migrator.migration.report import Listener
+from migrator.migration.progress import Listener
 from migrator.migration.second_process import SecondProcess
 from migrator.plain_text import size
 

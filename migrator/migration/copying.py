@@ -15,7 +15,7 @@ from migrator import copies, digests, durable
 from migrator.errors import MigratorError, StorageIOError
 from migrator.migration.discover import Source
 from migrator.migration.meter import Meter
-from migrator.migration.report import Listener
+from migrator.migration.progress import Listener
 from migrator.migration.second_process import SecondProcess, Seen
 from migrator.migration.shared_work import share
 

@@ -29,7 +29,7 @@ from migrator.database.upgrade import upgrade
 from migrator.errors import ConnectionFailed, MigratorError, StaleStoreError, StorageIOError, sqlite_errors
 from migrator.migration.lock import exclusive
 from migrator.migration.meter import Meter
-from migrator.migration.report import Listener, ignore_progress
+from migrator.migration.progress import Listener, ignore_progress
 from migrator.migration.stopwatch import Stopwatch
 from migrator.plain_text import size
 

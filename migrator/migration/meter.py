@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from migrator.migration.report import Listener, Progress
+from migrator.migration.progress import Listener, Progress
 
 _STEP = 1 << 18  # bytes between two events of one file; a listener need not be fast
 

@@ -21,8 +21,8 @@ from migrator.errors import MigrationFailed, os_errors
 from migrator.migration.jobs import CompareJob, LoadJob, LoadTask
 from migrator.migration.load import LoadedPart, LoadedSource, Loader
 from migrator.migration.meter import Meter
+from migrator.migration.progress import ignore_progress
 from migrator.migration.readback import CompareTask, Comparison, Portion, ReadBack
-from migrator.migration.report import ignore_progress
 from migrator.migration.second_process import SecondProcess, is_worth_it
 from migrator.migration.shared_work import PIECES, share
 from migrator.migration.staging import Staging

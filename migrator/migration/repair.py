@@ -22,7 +22,7 @@ from migrator.migration.indexing import repair_index
 from migrator.migration.integrity import integrity_problems, is_damage
 from migrator.migration.ledger import LedgerEntry, read_ledger
 from migrator.migration.lock import exclusive
-from migrator.migration.report import Listener, ignore_progress
+from migrator.migration.progress import Listener, ignore_progress
 from migrator.migration.surroundings import too_open, wrong_flag
 from migrator.migration.verified_source import looks_unchanged
 from migrator.migration.verify import VerifyReport, verify

@@ -2,40 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 WorkspaceStatus = Literal["migrated", "merged", "unchanged", "failed"]
 RunStatus = Literal["completed", "completed_with_problems", "nothing_to_do", "failed"]
 
 # The one that a workspace with several files shows.
 _SEVERITY: tuple[WorkspaceStatus, ...] = ("unchanged", "migrated", "merged", "failed")
-
-
-class Progress(NamedTuple):
-    """One step of a run, for a progress bar.
-
-    :ivar phase: backup, load, verify or publish; search_index, when everything else is done and the app may start;
-        restore where JSON files are written
-    :ivar workspace: the file at work
-    :ivar done: bytes of the phase that are done
-    :ivar total: bytes of the phase
-    :ivar sessions: sessions done so far in the phase
-    """
-
-    phase: str
-    workspace: str
-    done: int
-    total: int
-    sessions: int = 0
-
-
-Listener = Callable[[Progress], None]
-
-
-def ignore_progress(_: Progress) -> None:
-    """For callers that don't want to know."""
 
 
 @dataclass(frozen=True)

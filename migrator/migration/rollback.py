@@ -20,8 +20,8 @@ from migrator.database.state import state_of
 from migrator.database.upgrade import upgrade
 from migrator.errors import ConnectionFailed, MigratorError, RollbackFailed, sqlite_errors
 from migrator.migration.lock import exclusive
+from migrator.migration.progress import Listener, ignore_progress
 from migrator.migration.rehearsal import rehearsal
-from migrator.migration.report import Listener, ignore_progress
 from migrator.migration.restored_file import RestoredFile
 from migrator.migration.run import Run
 from migrator.migration.write_back import WriteBack

@@ -28,13 +28,8 @@ from migrator.migration.outcome import (
     messages_of,
     workspace_reports,
 )
-from migrator.migration.report import (
-    Listener,
-    MigrationReport,
-    by_workspace,
-    ignore_progress,
-    totals_of,
-)
+from migrator.migration.progress import Listener, ignore_progress
+from migrator.migration.report import MigrationReport, by_workspace, totals_of
 from migrator.migration.stopwatch import Stopwatch
 from migrator.migration.survey import Survey, survey
 from migrator.migration.upkeep import mark, name_workspaces, remember_times

@@ -12,6 +12,7 @@ from migrator.database.connection import connect
 from migrator.database.state import state_of
 from migrator.errors import sqlite_errors
 from migrator.migration.discover import Source
+from migrator.migration.need import needs_migration
 from migrator.migration.survey import Survey, survey
 from migrator.storage.flag import WHERE_TRUTH_IS_LOST, lost_truth, read_flag
 from migrator.storage.switch import effective_backend
@@ -45,7 +46,7 @@ class StatusReport:
     :ivar backend: what the app runs on: storage.json, or the authority where there is none
     :ivar migration_status: as in ``migration_metadata``; None where there is no database
     :ivar lost: that the database is gone which holds the truth, and what to do; None where nothing is amiss
-    :ivar needs_migration: whether ``migrate`` has to be run, as :func:`has_work` says
+    :ivar needs_migration: whether ``migrate`` has to be run, as :func:`needs_migration` says
     """
 
     authority: str
@@ -65,21 +66,6 @@ class StatusReport:
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
-
-
-def has_work(data_dir: DataDir) -> bool:
-    """Whether ``migrate`` has to be run: a file is new or changed.
-
-    Not after a rollback, when the user has chosen JSON; nor while both stores run, when we write the files ourselves;
-    nor where the database is gone that held the truth, so that the files are old.
-    """
-    return _needs_migration(data_dir, survey(data_dir))
-
-
-def _needs_migration(data_dir: DataDir, found: Survey) -> bool:
-    if found.state.status == "rolled_back" or read_flag(data_dir.flag) == "hybrid":
-        return False
-    return bool(found.work.pending) and lost_truth(data_dir, found.state) is None
 
 
 def status_of(data_dir: DataDir) -> StatusReport:
@@ -117,7 +103,7 @@ def status_of(data_dir: DataDir) -> StatusReport:
         database_bytes=data_dir.database.stat().st_size if data_dir.database.exists() else 0,
         backup_path=found.state.backup,
         quarantined=quarantined,
-        needs_migration=_needs_migration(data_dir, found),
+        needs_migration=needs_migration(data_dir, found),
         workspaces=tuple(states.values()),
         changed_files=tuple(source.name for source in pending),
         warnings=tuple(found.warnings),

@@ -20,7 +20,7 @@ from migrator.errors import ConnectionFailed, MigratorError, StorageIOError, sql
 from migrator.migration.integrity import WAY_OUT_OF_DAMAGE, integrity_problems, is_damage
 from migrator.migration.late_writes import late_sessions
 from migrator.migration.ledger import LedgerEntry, read_ledger
-from migrator.migration.report import Listener, Progress, ignore_progress
+from migrator.migration.progress import Listener, Progress, ignore_progress
 from migrator.migration.surroundings import unlisted, what_is_amiss
 from migrator.migration.verified_source import SourceCheck, VerifiedSource
 from migrator.plain_text import counted

@@ -23,7 +23,7 @@ from migrator.errors import MigratorError, RollbackFailed
 from migrator.migration.ledger import LedgerEntry, read_ledger
 from migrator.migration.leftovers import scratch_folder
 from migrator.migration.places import place_of_source, workspace_file_name
-from migrator.migration.report import Listener, Progress
+from migrator.migration.progress import Listener, Progress
 from migrator.migration.restored_file import Aside, PreparedFile, RestoredFile, put_in_place, require_free
 from migrator.migration.session_file import Choice, write_sessions
 from migrator.migration.unchanged import Unchanged

@@ -8,7 +8,7 @@ from migrator import migrate, resolve_data_dir, rollback, verify
 from migrator.errors import ConnectionFailed, StaleStoreError
 from migrator.migration import indexing
 from migrator.migration.indexing import build_index, drop_index, index_status
-from migrator.migration.report import Progress
+from migrator.migration.progress import Progress
 from migrator.migration.text_search import search_texts
 from tests.command_line import Migrator
 from tests.scene import Scene, chat

@@ -14,7 +14,7 @@ from filelock import FileLock
 from benchmarks.corpus import Shape, write_corpus
 from migrator import durable
 from migrator.data_dir import resolve_data_dir
-from migrator.migration.report import Progress
+from migrator.migration.progress import Progress
 from migrator.migration.run import run_migration
 from tests.command_line import Migrator
 from tests.scene import Scene, app_inserts, chat, parsed, spelled, start

@@ -23,8 +23,8 @@ from migrator.errors import MigrationFailed
 from migrator.migration import collector, pipeline, second_process
 from migrator.migration.load import Loader
 from migrator.migration.meter import Meter
+from migrator.migration.progress import ignore_progress
 from migrator.migration.readback import Portion
-from migrator.migration.report import ignore_progress
 from migrator.migration.run import run_migration
 from migrator.migration.staging import Staging
 from tests.scene import CHECKOUT, Scene, app_json, chat, copy_fixture, hash_of
