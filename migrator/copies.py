@@ -28,7 +28,9 @@ def publish_copy(source: Path, target: Path) -> bool:
     if named is None:
         try:
             copy_new(source, target)
-        except BaseException:
+        except BaseException as error:
+            if isinstance(error.__cause__, FileExistsError):  # somebody was faster, or it is a link to nothing
+                return False
             durable.remove(target)  # half a copy must not look like one
             raise
     elif not named:

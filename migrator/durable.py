@@ -19,6 +19,7 @@ from migrator.errors import StorageIOError, os_errors
 _BINARY = getattr(os, "O_BINARY", 0)  # Windows, which would turn line ends
 _SYNCS_AT_ONCE = 16
 _MANY_FILES = 256
+_AT_ONCE = 1 << 16  # bytes
 BESIDE = ".migrator-tmp"
 LEFTOVERS = f".*{BESIDE}"  # what a killed ``replace`` may leave, for glob
 
@@ -88,7 +89,7 @@ def write_new(path: Place, chunks: Iterable[bytes], *, sync: bool = True) -> int
     with os_errors("write", path):
         descriptor = _create(path)
         try:
-            for chunk in chunks:
+            for chunk in _gathered(chunks):
                 size += len(chunk)
                 _write(descriptor, chunk)
             if sync:
@@ -98,7 +99,22 @@ def write_new(path: Place, chunks: Iterable[bytes], *, sync: bool = True) -> int
     return size
 
 
-def _write(descriptor: int, data: bytes) -> None:
+def _gathered(chunks: Iterable[bytes]) -> Iterator[bytes | bytearray]:
+    """The same bytes, small chunks together: each call of the operating system takes its time."""
+    waiting = bytearray()
+    for chunk in chunks:
+        if waiting and len(waiting) + len(chunk) > _AT_ONCE:
+            yield waiting
+            waiting = bytearray()
+        if len(chunk) > _AT_ONCE:
+            yield chunk
+        else:
+            waiting += chunk
+    if waiting:
+        yield waiting
+
+
+def _write(descriptor: int, data: bytes | bytearray) -> None:
     """Write all of it: a system call may take less at a time."""
     written = os.write(descriptor, data)
     while written < len(data):

@@ -60,7 +60,7 @@ def pretty(value: Any) -> str:
 
     with suppress(TypeError):  # a number past 64 bits, or what is no text
         written = orjson.dumps(value, option=orjson.OPT_INDENT_2)
-        if written.isascii():
+        if written.isascii() and b"\x7f" not in written:  # the one control character that orjson lets through
             return written.decode()
     try:
         text: str = msgspec.json.format(json.dumps(value), indent=2)

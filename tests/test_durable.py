@@ -170,6 +170,35 @@ def test_publishing_works_on_a_file_system_without_hard_links(tmp_path, monkeypa
     assert names(tmp_path) == ["real"]
 
 
+@pytest.mark.parametrize("link", [False, True])
+def test_what_somebody_else_just_put_there_stays_where_there_are_no_hard_links(tmp_path, monkeypatch, link):
+    without_hard_links(monkeypatch)
+    (tmp_path / "source").write_bytes(b"ours")
+    if link:
+        (tmp_path / "target").symlink_to("nowhere")
+    else:
+        (tmp_path / "target").write_bytes(b"theirs")
+        monkeypatch.setattr(durable, "second_name", lambda *_: None)  # it came a moment after it was looked for
+    assert not copies.publish_copy(tmp_path / "source", tmp_path / "target")
+    assert names(tmp_path) == ["source", "target"]
+    assert link or (tmp_path / "target").read_bytes() == b"theirs"
+
+
+@pytest.mark.parametrize("sizes", [[], [0], [4, 400] * 1000, [durable._AT_ONCE] * 2, [3, durable._AT_ONCE + 1, 3], [1]])
+def test_pieces_of_any_size_come_to_the_same_file_in_few_writes(tmp_path, monkeypatch, sizes):
+    really, written = os.write, []
+
+    def write(descriptor: int, data: bytes) -> int:
+        written.append(really(descriptor, data[: len(data) // 2 + 1]))  # an operating system may take less at a time
+        return written[-1]
+
+    pieces = [bytes([number % 251]) * size for number, size in enumerate(sizes)]
+    monkeypatch.setattr(os, "write", write)
+    assert durable.write_new(tmp_path / "file", pieces) == sum(sizes) == sum(written)
+    assert (tmp_path / "file").read_bytes() == b"".join(pieces)
+    assert len(written) <= 40 * (sum(sizes) // durable._AT_ONCE + 1)
+
+
 @pytest.mark.parametrize("size", [0, 1, contents.CHUNK - 1, contents.CHUNK, 2 * contents.CHUNK + 1])
 def test_a_copy_has_the_bytes_and_their_size_and_hash(tmp_path, size):
     content = os.urandom(size)
@@ -230,7 +259,7 @@ def test_a_disk_that_fills_up_is_one_error_with_the_path_and_nothing_replaced(tm
         "replace": lambda pieces: durable.replace(target, pieces),
         "copy_new": lambda _: copies.copy_new(source, target),
     }[action]
-    # Small pieces stay in a buffer until the file is closed; large ones fail at once.
+    # Small pieces are gathered before they are written; large ones fail at once.
     for piece in (1000, 300_000):
         pieces = [b"x" * piece] * (300_000 // piece)
         with file_size_limit(100_000), pytest.raises(StorageIOError) as caught:

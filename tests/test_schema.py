@@ -126,6 +126,7 @@ def test_a_new_database_can_be_made_in_one_go_and_is_the_same(connection, path):
             "SELECT type, name, tbl_name FROM sqlite_master ORDER BY name",
             "SELECT * FROM pragma_table_xinfo('_sqlite_migrations')",
             "SELECT * FROM pragma_index_info('idx__sqlite_migrations_migration_set_name')",
+            "SELECT name, \"unique\" FROM pragma_index_list('_sqlite_migrations')",
             "SELECT id, migration_set, name, length(applied_at) FROM _sqlite_migrations",
             "SELECT schema_version, migration_status FROM migration_metadata",
             "SELECT * FROM search_index",
@@ -176,6 +177,23 @@ def test_a_database_whose_tables_differ_is_refused_by_name_and_untouched(path, c
         before = contents(path)
         with pytest.raises(SchemaError, match=f"differs from it in: .*{named}"):
             schema.apply(connection, path)
+    assert contents(path) == before
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ("DROP TABLE migration_metadata", 0),
+        ("DELETE FROM migration_metadata", 1),
+        ("UPDATE migration_metadata SET schema_version = 3", 3),
+    ],
+)
+def test_a_database_whose_version_and_record_disagree_is_refused_and_untouched(connection, path, change, said):
+    schema.apply(connection, path)
+    connection.execute(change)
+    before = contents(path)
+    with pytest.raises(SchemaError, match=f"every schema step, but says it has schema version {said}"):
+        schema.apply(connection, path)
     assert contents(path) == before
 
 

@@ -1,6 +1,7 @@
 """Schema steps: the numbered changes of the tables, from ``schemas/sql/``, applied through sqlite-utils.
 
-A step and the record of it commit together. A shipped step is never edited; a later one adds to it.
+A step and the record of it commit together; in a new database, all of them do. A shipped step is never edited; a later
+one adds to it.
 """
 
 from __future__ import annotations
@@ -126,6 +127,7 @@ def apply(connection: sqlite3.Connection, path: Path | str) -> list[str]:
     with sqlite_errors("apply a schema step", path):
         recorded = {state.name for state in status(connection, path) if state.applied_at}
         if {step.name for step in steps()} <= recorded:
+            _require_latest(before, path)
             return []
         from sqlite_utils import Database  # takes a tenth of a second to load: only who changes tables pays for it
 
@@ -193,6 +195,17 @@ def _migrations() -> Migrations:
 
         migrations(name=step.name)(run)
     return migrations
+
+
+def _require_latest(found: int, path: Path | str) -> None:
+    """
+    :raises SchemaError: the row of ``migration_metadata`` is gone, or its number is not that of the steps on record
+    """
+    if found != latest_version():
+        raise SchemaError(
+            f"The database {path} has a record of every schema step, but says it has schema version {found}.",
+            hint="Nothing was touched. Move it away, or restore it from a backup, and run 'migrator migrate' again.",
+        )
 
 
 def _require_ours(connection: sqlite3.Connection, found: int, path: Path | str) -> None:

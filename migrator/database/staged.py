@@ -51,7 +51,8 @@ def create_staged(path: Path, *, tables: bool) -> StagedConnection:
         with sqlite_errors("open anything", path), closing(sqlite3.connect(path, isolation_level=None)) as connection:
             for setting in _FOR_LOADING[:3]:
                 connection.execute(f"PRAGMA {setting}")
-            schema.create(connection)
+            with sqlite_errors("make the tables", path):
+                schema.create(connection)
     with staged_errors("open anything", path):
         loading = apsw.Connection(as_uri(path), flags=_FLAGS | apsw.SQLITE_OPEN_READWRITE)
         for setting in _FOR_LOADING:

@@ -67,9 +67,9 @@ def own_files(data_dir: DataDir) -> list[Source]:
 
 
 def names_of_files(data_dir: DataDir) -> int:
-    """How many names there are in the folder of the workspace files, at a glance; 0 where it can't be listed."""
+    """How many workspace files there are by their names alone, at a glance; 0 where the folder can't be listed."""
     try:
-        return len(os.listdir(data_dir.sessions))
+        return sum(name.endswith(".json") for name in os.listdir(data_dir.sessions))
     except OSError:
         return 0
 

@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from migrator.migration.readback import Comparison
 from migrator.migration.report import MigrationReport
 from migrator.migration.run import run_migration
 from migrator.migration.second_process import SecondProcess
+from migrator.migration.survey import Survey, survey
 from tests.scene import Scene, chat, hash_of
 
 FILES = 12
@@ -109,6 +111,33 @@ def test_one_that_dies_is_done_without(kind: str, files: Scene, monkeypatch: pyt
     monkeypatch.setattr(SecondProcess, "give", dying)
     require_all(files, run(files))
     assert kind in given
+
+
+@pytest.mark.parametrize("more", [0, 1])
+def test_of_very_many_new_files_it_is_asked_for_before_they_are_looked_at(
+    more: int, files: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    happened: list[object] = []
+    starting, looking = second_process.second_process, survey
+
+    def start(*, wanted: bool) -> AbstractContextManager[SecondProcess | None]:
+        happened.append(wanted)
+        return starting(wanted=False)
+
+    def look(*arguments: Any, **options: Any) -> Survey:
+        happened.append("looked")
+        return looking(*arguments, **options)
+
+    for number in range(FILES):
+        (files.root / "sessions" / f"{number}.bak").write_bytes(b"")  # no workspace file
+    monkeypatch.setattr(second_process, "WORTH_A_SECOND_PROCESS", (FILES + more) * second_process._COST_OF_A_FILE)
+    monkeypatch.setattr(second_process, "second_process", start)
+    monkeypatch.setattr("migrator.migration.run.survey", look)
+    require_all(files, run(files))
+    assert happened[:2] == [not more, "looked"]
+    happened.clear()
+    assert run(files).status == "nothing_to_do"
+    assert happened == ["looked"]
 
 
 def test_what_is_copied_adds_up(files: Scene) -> None:
