@@ -73,6 +73,8 @@ class Watch:
                 found = path.lstat()
             except FileNotFoundError:
                 continue
+            if not stat.S_IMODE(found.st_mode):
+                continue  # the instant before its mode is set: this umask leaves nothing
             kind = 0o700 if stat.S_ISDIR(found.st_mode) else 0o600
             self.seen.setdefault(path, set()).add(stat.S_IMODE(found.st_mode) ^ kind)
 

@@ -1,10 +1,13 @@
 """The search index and the commands: built last, left out, gone on with, checked and mended."""
 
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from migrator import migrate, resolve_data_dir, rollback, verify
+from migrator.database import schema
+from migrator.database.connection import connect
 from migrator.errors import ConnectionFailed, StaleStoreError
 from migrator.migration import indexing
 from migrator.migration.indexing import build_index, drop_index, index_status
@@ -150,12 +153,9 @@ def test_where_the_index_can_not_be_trusted_every_text_is_read(migrated: Scene, 
 
 def test_a_database_from_before_the_index_says_how_to_get_one(migrated: Scene) -> None:
     drop_index(resolve_data_dir(migrated.root))
-    for statement in (
-        "DROP TABLE search_index",
-        "UPDATE migration_metadata SET schema_version = 4",
-        "DELETE FROM _sqlite_migrations WHERE name = '0005_search_index'",
-    ):
-        migrated.change(statement)
+    with closing(connect(migrated.database)) as connection:
+        while schema.version(connection) >= schema.INDEX_VERSION:
+            schema.revert(connection, migrated.database)
     assert index_status(resolve_data_dir(migrated.root)).state is None
     report = search_texts(resolve_data_dir(migrated.root), "login")
     assert ([one.session["id"] for one in report.sessions], report.method) == (["s-1"], "scan")
