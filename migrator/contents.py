@@ -6,7 +6,6 @@ import errno
 import os
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
 from io import BytesIO
 from typing import BinaryIO
 
@@ -49,17 +48,56 @@ def opened(path: Place) -> BinaryIO:
 
     :raises OSError: it can't be read, or is no file
     """
+    content, descriptor = _begun(path)
+    return os.fdopen(descriptor, "rb", buffering=0) if content is None else BytesIO(content)
+
+
+class reading:  # noqa: N801 - read as a function
+    """The bytes of a file in pieces, for the length of the block.
+
+    A class because there may be tens of thousands of small files, and a generator for each would be felt.
+
+    :raises StorageIOError: it can't be read; also while the pieces are taken
+    """
+
+    __slots__ = ("_descriptor", "_path")
+
+    def __init__(self, path: Place) -> None:
+        self._path = path
+        self._descriptor = _CLOSED
+
+    def __enter__(self) -> Iterator[bytes]:
+        with os_errors("read", self._path):
+            content, self._descriptor = _begun(self._path)
+        return _pieces(self._descriptor, self._path) if content is None else iter((content,))
+
+    def __exit__(self, *_: object) -> None:
+        if self._descriptor != _CLOSED:
+            os.close(self._descriptor)
+
+
+_CLOSED = -1
+
+
+def _begun(path: Place) -> tuple[bytes | None, int]:
+    """All of a small file; of a larger one None, and the descriptor that it is open as.
+
+    :raises OSError: it can't be read, or is no file
+    """
     descriptor = os.open(path, READ)
     try:
         size = size_of_file(descriptor)
-        if size > _SMALL:
-            file: BinaryIO = os.fdopen(descriptor, "rb", buffering=0)
-            descriptor = -1  # the file's, now
-            return file
-        return BytesIO(_whole(descriptor, size))
-    finally:
-        if descriptor >= 0:
-            os.close(descriptor)
+        if size <= _SMALL:
+            content: bytes | None = _whole(descriptor, size)
+        else:
+            content = None
+    except BaseException:
+        os.close(descriptor)
+        raise
+    if content is None:
+        return None, descriptor
+    os.close(descriptor)
+    return content, _CLOSED
 
 
 def _whole(descriptor: int, size: int) -> bytes:
@@ -73,22 +111,7 @@ def _whole(descriptor: int, size: int) -> bytes:
     return b"".join(pieces)
 
 
-@contextmanager
-def reading(path: Place) -> Iterator[Iterator[bytes]]:
-    """The bytes of a file in pieces. There may be tens of thousands of small files: this costs little for each.
-
-    :raises StorageIOError: it can't be read; also while the pieces are taken
-    """
-    with os_errors("read", path):
-        descriptor = os.open(path, READ)
-    try:
-        yield _pieces(descriptor, path)
-    finally:
-        os.close(descriptor)
-
-
 def _pieces(descriptor: int, path: Place) -> Iterator[bytes]:
     with os_errors("read", path):
-        at_once = min(CHUNK, size_of_file(descriptor) + 1)
-        while chunk := os.read(descriptor, at_once):
+        while chunk := os.read(descriptor, CHUNK):
             yield chunk

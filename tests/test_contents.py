@@ -7,6 +7,7 @@ import pytest
 
 from migrator import contents
 from migrator.contents import opened, reading
+from migrator.errors import StorageIOError
 
 SIZES = [0, 1, contents._SMALL, contents._SMALL + 1, contents.CHUNK + 1]
 
@@ -50,7 +51,11 @@ def test_nothing_stays_open(tmp_path):
     for path in (small, large):
         with opened(path) as file:
             file.read()
+        with reading(path) as pieces:
+            next(pieces)
     for path in (pipe, tmp_path, tmp_path / "missing"):
         with pytest.raises(OSError, match=r"it is no file|Is a directory|No such file"):
             opened(path)
+        with pytest.raises(StorageIOError, match=r"it is no file|Is a directory|No such file"), reading(path):
+            pytest.fail("it was read")
     assert descriptors() == before
