@@ -65,7 +65,10 @@ def told(text: str) -> str:
 
 def print_report(report: dict[str, Any]) -> None:
     """A report as exactly one object on standard output, its texts as :func:`located` makes them."""
-    print_json(located_report(report))
+    text = _as_json(report)
+    if "migrator " in text:  # only then a command may be in it; of very many workspaces, a look at each would be felt
+        text = _as_json(located_report(report))
+    _write(text)
 
 
 def print_failure(message: str, exit_code: int) -> None:
@@ -75,7 +78,7 @@ def print_failure(message: str, exit_code: int) -> None:
 
 def located_report(report: dict[str, Any]) -> dict[str, Any]:
     """A report, its texts as :func:`located` makes them."""
-    if not _PLACE.get():  # of tens of thousands of workspaces, a look at each would be felt
+    if not _PLACE.get():
         return report
     located_one: dict[str, Any] = _located(report, told_here=False)
     return located_one
@@ -99,12 +102,15 @@ def _located(value: Any, *, told_here: bool) -> Any:
 
 def print_json(value: dict[str, Any]) -> None:
     """Exactly one object on standard output."""
-    if len(value.get("workspaces", ())) < _MANY:
-        _write(json.dumps(value, indent=2))  # in ASCII, control characters escaped
-    else:
-        from migrator.plain_text import pretty  # a start with nothing to do shall cost next to nothing
+    _write(_as_json(value))
 
-        _write(pretty(value))
+
+def _as_json(value: dict[str, Any]) -> str:
+    if len(value.get("workspaces", ())) < _MANY:
+        return json.dumps(value, indent=2)  # in ASCII, control characters escaped
+    from migrator.plain_text import pretty  # a start with nothing to do shall cost next to nothing
+
+    return pretty(value)
 
 
 def say(text: str = "", *, error: bool = False) -> None:

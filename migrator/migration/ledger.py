@@ -7,11 +7,10 @@ import sqlite3
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from migrator import digests
 from migrator.database import queries
-from migrator.database.columns import LEDGER_COLUMNS
 from migrator.errors import StorageIOError
 from migrator.migration.discover import Source
 
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class LedgerEntry(NamedTuple):
-    """One row of ``migration_ledger``; the fields are its columns. There may be tens of thousands."""
+    """One row of ``migration_ledger``; the fields are its columns, in their order. There may be tens of thousands."""
 
     id: int
     source: str
@@ -97,8 +96,8 @@ def _same_contents(source: Source, entry: LedgerEntry) -> bool:
         return False  # whoever takes it up says why it can't be read
 
 
-def entries_of(loaded: Iterable[LoadedSource], saved: Backup, output: Path) -> dict[str, dict[str, Any]]:
-    """A row for each source that a run took up, by its name.
+def entries_of(loaded: Iterable[LoadedSource], saved: Backup, output: Path) -> dict[str, LedgerEntry]:
+    """A row for each source that a run took up, by its name; its ``id`` is the number that the run gave the source.
 
     :param output: what the places of the copies are recorded relative to
     """
@@ -113,10 +112,14 @@ def entries_of(loaded: Iterable[LoadedSource], saved: Backup, output: Path) -> d
             instances += count.instances
             messages += count.messages
             quarantined += count.quarantined
-        entries[source.name] = entry_for(
-            source,
-            now,
+        entries[source.name] = LedgerEntry(
+            id=found.source_id,
+            source=source.name,
+            workspace_hash=source.workspace_hash,
             status="failed" if found.error else "migrated",
+            size=source.size,
+            mtime_ns=source.mtime_ns,
+            inode=source.inode,
             sha256=copy.sha256 if copy else None,
             sessions=sessions,
             instances=instances,
@@ -125,47 +128,22 @@ def entries_of(loaded: Iterable[LoadedSource], saved: Backup, output: Path) -> d
             digest=None if found.error else found.digest,
             backup=f"{folder}{copy.file}" if copy else None,
             error=found.error,
+            created_at=now,
+            updated_at=now,
         )
     return entries
 
 
-def entry_for(source: Source, now: str | None = None, **found: Any) -> dict[str, Any]:
-    """A row for ``RECORD_SOURCE``: by column, with defaults for what ``found`` does not say."""
-    now = now or datetime.now(UTC).isoformat(timespec="seconds")
-    entry: dict[str, Any] = {
-        "source": source.name,
-        "workspace_hash": source.workspace_hash,
-        "status": "migrated",
-        "size": source.size,
-        "mtime_ns": source.mtime_ns,
-        "inode": source.inode,
-        "sha256": None,
-        "sessions": 0,
-        "instances": 0,
-        "messages": 0,
-        "quarantined": 0,
-        "digest": None,
-        "backup": None,
-        "error": None,
-        "created_at": now,
-        "updated_at": now,
-    }
-    entry.update(found)
-    return entry
+def record(connection: sqlite3.Connection, entry: LedgerEntry) -> int:
+    """Write a row, whatever its own number, over the one that the source has, if any; returns the number there."""
+    connection.execute(queries.RECORD_SOURCE, entry[1:])
+    return int(connection.execute(queries.LEDGER_ID, (entry.source,)).fetchone()[0])
 
 
-def record(connection: sqlite3.Connection, entry: dict[str, Any]) -> int:
-    """Write a row, over the one that the source has, if any; returns its number."""
-    connection.execute(queries.RECORD_SOURCE, [entry[name] for name in LEDGER_COLUMNS])
-    return int(connection.execute(queries.LEDGER_ID, (entry["source"],)).fetchone()[0])
-
-
-def record_failure(connection: sqlite3.Connection, entry: dict[str, Any]) -> None:
+def record_failure(connection: sqlite3.Connection, entry: LedgerEntry) -> None:
     """Note why a file that was migrated before can't be taken up now; all else that is known of it stays.
 
     One that could not be read at all is looked at again the next time, whatever its size and time of change are then.
     """
-    seen = (entry["mtime_ns"], entry["inode"]) if entry["sha256"] else (-1, -1)
-    connection.execute(
-        queries.FAIL_KNOWN_SOURCE, (entry["error"], *seen, entry["size"], entry["updated_at"], entry["source"])
-    )
+    seen = (entry.mtime_ns, entry.inode) if entry.sha256 else (-1, -1)
+    connection.execute(queries.FAIL_KNOWN_SOURCE, (entry.error, *seen, entry.size, entry.updated_at, entry.source))

@@ -7,7 +7,6 @@ import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from migrator import digests, durable
 from migrator.database import queries, search_index
@@ -41,7 +40,7 @@ class Publication:
     staging: Path
     database: Path
     loaded: Sequence[LoadedSource]
-    entries: dict[str, dict[str, Any]]
+    entries: dict[str, ledger.LedgerEntry]
     facts: RunFacts
     backups: Path
     data_dir: Path
@@ -213,7 +212,7 @@ class _Publisher:
         :raises MigrationFailed: it is gone or damaged, so that nobody can tell who changed what
         """
         if self._is_as_we_wrote_it(loaded):
-            return self._publication.backups.parent / str(self._publication.entries[loaded.source.name]["backup"])
+            return self._publication.backups.parent / str(self._publication.entries[loaded.source.name].backup)
         entry = self._known.get(loaded.source.name)
         if entry is None or entry.status == "failed" or entry.backup is None:
             return None
@@ -231,8 +230,7 @@ class _Publisher:
         """Whether all that is in the file came from SQLite: there is no news in it, whatever SQLite has now."""
         source = loaded.source
         written = self._publication.written.get(source.workspace_hash or "")
-        found: str = self._publication.entries[source.name]["sha256"]
-        return source.kind == "workspace" and found == written
+        return source.kind == "workspace" and self._publication.entries[source.name].sha256 == written
 
     def _differs(self, loaded: LoadedSource) -> MigrationFailed:
         return MigrationFailed(

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field, replace
-from typing import Any, Literal
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal, NamedTuple
 
 WorkspaceStatus = Literal["migrated", "merged", "unchanged", "failed"]
 RunStatus = Literal["completed", "completed_with_problems", "nothing_to_do", "failed"]
@@ -12,9 +12,8 @@ RunStatus = Literal["completed", "completed_with_problems", "nothing_to_do", "fa
 _SEVERITY: tuple[WorkspaceStatus, ...] = ("unchanged", "migrated", "merged", "failed")
 
 
-@dataclass(frozen=True)
-class WorkspaceReport:
-    """What became of one workspace.
+class WorkspaceReport(NamedTuple):
+    """What became of one workspace. There may be tens of thousands.
 
     :ivar path: a placeholder ``unknown:<hash>`` where nothing proves it
     :ivar sources: the files that its sessions came from
@@ -34,8 +33,7 @@ class WorkspaceReport:
     def joined(self, other: WorkspaceReport) -> WorkspaceReport:
         """The same workspace, with what another of its files brought."""
         errors = [error for error in (self.error, other.error) if error]
-        return replace(
-            self,
+        return self._replace(
             status=max(self.status, other.status, key=_SEVERITY.index),
             sessions=self.sessions + other.sessions,
             instances=self.instances + other.instances,
@@ -87,7 +85,7 @@ class MigrationReport:
         return {"completed": 0, "nothing_to_do": 0, "completed_with_problems": 3, "failed": 1}[self.status]
 
     def to_json(self) -> dict[str, Any]:
-        workspaces = [dict(vars(workspace)) for workspace in self.workspaces]  # asdict would copy what is in them
+        workspaces = [workspace._asdict() for workspace in self.workspaces]
         return {**vars(self), "workspaces": workspaces, "totals": asdict(self.totals)}
 
 

@@ -9,7 +9,7 @@ import os
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from migrator import durable
 from migrator.data_dir import DataDir
@@ -97,7 +97,7 @@ class Staged(NamedTuple):
 
     loaded: list[LoadedSource]
     saved: Backup
-    entries: dict[str, dict[str, Any]]
+    entries: dict[str, ledger.LedgerEntry]
 
 
 class Run:
@@ -270,7 +270,7 @@ class Run:
                     durable.sync_file(self.data_dir.staging)
             with self.stage("record"):
                 entries = ledger.entries_of(results, saved, self.data_dir.output)
-                staging.record(results, entries, self.facts(results, saved))
+                staging.record(results, entries.values(), self.facts(results, saved))
         return Staged(results, saved, entries)
 
     def facts(self, loaded: Sequence[LoadedSource], saved: Backup) -> RunFacts:

@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 
 from migrator import digests
+from migrator.database.columns import LEDGER_COLUMNS
 from migrator.migration.backup import Backup
 from migrator.migration.copying import Copy
 from migrator.migration.discover import Source
 from migrator.migration.ledger import (
     LedgerEntry,
     entries_of,
-    entry_for,
     find_work,
     read_ledger,
     record,
@@ -39,8 +39,13 @@ def source(tmp_path: Path) -> Source:
 @pytest.fixture
 def entry(source: Source) -> LedgerEntry:
     """What the ledger says of it after it was migrated."""
-    row = entry_for(source, sha256=hashlib.sha256(CONTENT).hexdigest(), digest="d", backup="backups/b/f")
-    return LedgerEntry(id=1, **row)
+    return row_for(source, sha256=hashlib.sha256(CONTENT).hexdigest(), digest="d", backup="backups/b/f")
+
+
+def row_for(source: Source, **more: Any) -> LedgerEntry:
+    """A row as a run makes it for a source, with something else in it."""
+    row = entries_of([LoadedSource(source, source_id=1)], Backup(None, {}, {}), Path())[source.name]
+    return row._replace(**more)
 
 
 def work(source: Source, entry: LedgerEntry | None, **options: Any) -> tuple[bool, bool, bool]:
@@ -117,18 +122,17 @@ def test_several_files_keep_their_order(source, entry):
     assert (found.pending, found.known, found.moved) == (others, [source], [])
 
 
-def test_a_row_says_what_is_known_of_the_file_and_defaults_for_the_rest(source):
-    row = entry_for(source, status="failed", error="torn")
+def test_a_row_has_the_columns_of_the_table_in_their_order(source):
+    assert LedgerEntry._fields == ("id", *LEDGER_COLUMNS)
+
+
+def test_a_row_says_what_is_known_of_the_file_and_when_it_was_made(source):
+    row = row_for(source)
     now = datetime.now(UTC)
-    for moment in (row.pop("created_at"), row.pop("updated_at")):
+    for moment in (row.created_at, row.updated_at):
         assert abs((datetime.fromisoformat(moment) - now).total_seconds()) < 60
         assert "." not in moment
-    assert row == {
-        "source": source.name, "workspace_hash": HASH, "status": "failed", "size": 2, "mtime_ns": source.mtime_ns,
-        "inode": source.inode, "sha256": None, "sessions": 0, "instances": 0, "messages": 0, "quarantined": 0,
-        "digest": None, "backup": None, "error": "torn",
-    }  # fmt: skip
-    assert entry_for(source)["status"] == "migrated"
+    assert row[:7] == (1, source.name, HASH, "migrated", 2, source.mtime_ns, source.inode)
 
 
 def test_what_a_run_took_up_has_the_sums_of_its_workspaces_and_the_place_of_its_copy(source, tmp_path):
@@ -147,7 +151,7 @@ def test_what_a_run_took_up_has_the_sums_of_its_workspaces_and_the_place_of_its_
     saved = Backup(tmp_path / "backups" / "b", copies, {})
     found = entries_of([loaded, failed, unread], saved, tmp_path)
     shown = ("status", "sha256", "sessions", "instances", "messages", "quarantined", "digest", "backup", "error")
-    assert {name: tuple(row[member] for member in shown) for name, row in found.items()} == {
+    assert {name: tuple(getattr(row, member) for member in shown) for name, row in found.items()} == {
         source.name: ("migrated", "s1", 3, 30, 300, 3000, "d", "backups/b/sessions/x.json", None),
         "failed": ("failed", "s2", 0, 0, 0, 0, None, "backups/b/sessions/f.json", "torn"),
         "unread": ("failed", None, 0, 0, 0, 0, None, None, "gone"),
@@ -157,7 +161,7 @@ def test_what_a_run_took_up_has_the_sums_of_its_workspaces_and_the_place_of_its_
 def test_where_nothing_could_be_copied_no_row_names_a_copy(source, tmp_path):
     failed = LoadedSource(source, error="gone")
     found = entries_of([failed], Backup(None, {}, {source.name: "gone"}), tmp_path)
-    assert (found[source.name]["backup"], found[source.name]["sha256"]) == (None, None)
+    assert (found[source.name].backup, found[source.name].sha256) == (None, None)
 
 
 def row_of(database: sqlite3.Connection, source: Source) -> LedgerEntry:
@@ -165,24 +169,24 @@ def row_of(database: sqlite3.Connection, source: Source) -> LedgerEntry:
 
 
 def test_a_row_that_is_written_is_read(database, source, entry):
-    number = record(database, entry_for(source, sha256=entry.sha256, digest="d", backup="backups/b/f"))
+    number = record(database, row_for(source, sha256=entry.sha256, digest="d", backup="backups/b/f"))
     assert row_of(database, source)._replace(created_at="", updated_at="") == entry._replace(
         id=number, created_at="", updated_at=""
     )
 
 
 def test_a_row_is_written_over_the_one_that_its_source_has_and_keeps_its_number_and_birth(database, source):
-    first = record(database, entry_for(source, created_at="then", sessions=1))
-    other = record(database, entry_for(source._replace(name="other")))
-    assert record(database, entry_for(source, created_at="now", sessions=2)) == first != other
+    first = record(database, row_for(source, created_at="then", sessions=1))
+    other = record(database, row_for(source._replace(name="other")))
+    assert record(database, row_for(source, created_at="now", sessions=2)) == first != other
     found = row_of(database, source)
     assert (found.created_at, found.sessions) == ("then", 2)
 
 
 def test_a_failure_is_noted_beside_what_is_known(database, source):
-    record(database, entry_for(source, sha256="s", sessions=7, digest="d"))
+    record(database, row_for(source, sha256="s", sessions=7, digest="d"))
     record_failure(
-        database, entry_for(source._replace(size=9, mtime_ns=8, inode=6), sha256="t", error="torn", updated_at="u")
+        database, row_for(source._replace(size=9, mtime_ns=8, inode=6), sha256="t", error="torn", updated_at="u")
     )
     found = row_of(database, source)
     assert (found.error, found.size, found.mtime_ns, found.inode, found.updated_at) == ("torn", 9, 8, 6, "u")
@@ -190,7 +194,7 @@ def test_a_failure_is_noted_beside_what_is_known(database, source):
 
 
 def test_one_that_could_not_be_read_is_looked_at_again_the_next_time(database, source):
-    record(database, entry_for(source, sha256="s"))
-    record_failure(database, entry_for(source, error="permission denied"))
+    record(database, row_for(source, sha256="s"))
+    record_failure(database, row_for(source, error="permission denied"))
     found = row_of(database, source)
     assert (found.mtime_ns, found.inode, found.size) == (-1, -1, source.size)
