@@ -15,7 +15,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from migrator import durable
 from migrator.backup_folder import give_name, stamp, working_folder, write_listing
@@ -97,8 +97,19 @@ def _existing(path: Path) -> Path:
     return path
 
 
+class _Finished(NamedTuple):
+    """A backup that lacks nothing but the proof, and the name.
+
+    :ivar name: which it will have, with a number behind it if need be
+    :ivar earlier: one of exactly the same files, in whose place there will be no other
+    """
+
+    name: str
+    earlier: Path | None
+
+
 class BackingUp:
-    """A backup that is being taken: the copies can be read while they are synced and read back.
+    """A backup that is being taken: the copies can be read while they are synced, listed and read back.
 
     :param second: helps, if it is there
     """
@@ -107,7 +118,7 @@ class BackingUp:
         self._data_dir = data_dir
         self._working = working
         self._second = second
-        self._syncing: Future[Path | None] | None = None
+        self._finishing: Future[_Finished] | None = None
         self._reading_back: Future[int | None] | None = None
         self._prover = ThreadPoolExecutor(1, thread_name_prefix="backup")
         self.copies: dict[str, Copy] = {}
@@ -123,7 +134,7 @@ class BackingUp:
         return f"{self._working}{os.sep}{self.copies[name].file}"
 
     def copy(self, sources: Sequence[Source], listener: Listener) -> None:
-        """Copy every readable source, and begin to sync the copies.
+        """Copy every readable source, and begin to sync and to list the copies.
 
         :raises StorageIOError: the backup can't be written
         """
@@ -135,7 +146,7 @@ class BackingUp:
                 self.copies[source.name] = copied
             else:
                 self.unreadable[source.name] = copied
-        self._syncing = self._prover.submit(self._sync)
+        self._finishing = self._prover.submit(self._finish)
 
     def read_back(self) -> Future[int | None]:
         """Begin to read the copies back, beside what needs one processor alone.
@@ -152,38 +163,43 @@ class BackingUp:
         :raises StorageIOError: the backup can't be written
         :raises MigrationFailed: a copy does not read back as what was copied
         """
-        if self._syncing is None:
+        if self._finishing is None:
             raise AssertionError("nothing was copied")
-        earlier = self._syncing.result()
+        name, earlier = self._finishing.result()
         self._await_read_back(self.read_back().result())
         if not self.copies:
             return Backup(None, {}, self.unreadable)
         if earlier is not None:
             durable.remove_folder(self._working)  # the publishing may need the space
             return Backup(earlier, self.copies, self.unreadable)
-        now, fingerprint = stamp(), _fingerprint(self.copies)
-        manifest = _manifest(self._data_dir, now, fingerprint, self.copies, self.unreadable)
-        listed = [{"file": copy.file, "sha256": copy.sha256} for copy in self.copies.values()]
-        write_listing(self._working, manifest, listed)
-        named = give_name(self._working, self._data_dir.backups, f"{now}-{fingerprint[:8]}")
-        return Backup(named, self.copies, self.unreadable)
+        return Backup(give_name(self._working, self._data_dir.backups, name), self.copies, self.unreadable)
 
     def stop(self) -> None:
         """Wait for what is under way."""
         self._prover.shutdown(cancel_futures=True)
 
-    def _sync(self) -> Path | None:
-        """Sync the copies, if there is no earlier backup of exactly these files, which is returned then."""
-        earlier = _same(self._data_dir.backups, _fingerprint(self.copies), self.copies)
-        if earlier is None:
-            targets = [os.path.join(self._working, copy.file) for copy in self.copies.values()]
-            durable.sync_files(targets)
-            for folder in {os.path.dirname(target) for target in targets}:
-                durable.sync_folder(folder)
-        return earlier
+    def _finish(self) -> _Finished:
+        """Sync the copies, and list them if there is no earlier backup of exactly these files."""
+        durable.sync_files([*map(self.path_of, self.copies)])
+        for folder in {copy.file.rpartition("/")[0] for copy in self.copies.values()}:
+            durable.sync_folder(self._working / folder)
+        now, fingerprint = stamp(), _fingerprint(self.copies)
+        earlier = _same(self._data_dir.backups, fingerprint, self.copies)
+        if earlier is None and self.copies:
+            files = _listed(self.copies)
+            manifest = {
+                "format": 1,
+                "created_at": now,
+                "data_dir": os.fspath(self._data_dir.root),
+                "fingerprint": fingerprint,
+                "files": files,
+                "unreadable": self.unreadable,
+            }
+            write_listing(self._working, manifest, files)
+        return _Finished(f"{now}-{fingerprint[:8]}", earlier)
 
     def _read_back(self) -> int | None:
-        if self._syncing is None or self._syncing.result() is not None:
+        if self._finishing is None or self._finishing.result().earlier is not None:
             return None
         job = self._read_back_job()
         if self._second is not None and are_many_small([copy.size for copy in self.copies.values()]):
@@ -192,7 +208,7 @@ class BackingUp:
         return None
 
     def _read_back_job(self) -> ReadBackJob:
-        return ReadBackJob([(os.path.join(self._working, copy.file), copy.sha256) for copy in self.copies.values()])
+        return ReadBackJob(os.fspath(self._working), [(copy.file, copy.sha256) for copy in self.copies.values()])
 
     def _await_read_back(self, ticket: int | None) -> None:
         if ticket is None or self._second is None:
@@ -228,7 +244,7 @@ def backing_up(data_dir: DataDir, second: SecondProcess | None = None) -> Iterat
 
 
 def _fingerprint(copies: dict[str, Copy]) -> str:
-    """What the backup holds, as one SHA-256: names and contents, in order of the names."""
+    """What the backup holds, as one SHA-256: names and contents, as sorted lines."""
     lines = sorted(f"{copy.sha256}  {copy.file}" for copy in copies.values())
     return hashlib.sha256("\n".join(lines).encode("utf-8", "surrogateescape")).hexdigest()
 
@@ -261,23 +277,14 @@ def keep_versions(backups: Path, why: str, versions: dict[str, bytes]) -> Path:
         return give_name(working, backups, f"{now}-{why}")
 
 
-def _manifest(
-    data_dir: DataDir, now: str, fingerprint: str, copies: dict[str, Copy], unreadable: dict[str, str]
-) -> dict[str, object]:
-    return {
-        "format": 1,
-        "created_at": now,
-        "data_dir": os.fspath(data_dir.root),
-        "fingerprint": fingerprint,
-        "files": [
-            {
-                "source": copy.source.name,
-                "file": copy.file,
-                "size": copy.size,
-                "sha256": copy.sha256,
-                "mtime_ns": copy.source.mtime_ns,
-            }
-            for copy in copies.values()
-        ],
-        "unreadable": unreadable,
-    }
+def _listed(copies: dict[str, Copy]) -> list[dict[str, Any]]:
+    return [
+        {
+            "source": copy.source.name,
+            "file": copy.file,
+            "size": copy.size,
+            "sha256": copy.sha256,
+            "mtime_ns": copy.source.mtime_ns,
+        }
+        for copy in copies.values()
+    ]
