@@ -39,6 +39,22 @@ class Copy(NamedTuple):
     sha256: str
 
 
+class CopyTask(NamedTuple):
+    """A source to be copied. There may be tens of thousands: they are sent as plain values.
+
+    :ivar file: where to, relative to the backup's folder
+    :ivar size: bytes, for the progress
+    """
+
+    name: str
+    place: str
+    file: str
+    size: int
+
+
+Copied = tuple[int, str] | str  # size and SHA-256 of a copy, or why there is none
+
+
 @dataclass(frozen=True)
 class CopyJob:
     """Sources to be copied to where nothing is yet.
@@ -47,36 +63,38 @@ class CopyJob:
     """
 
     working: str
-    sources: Sequence[Source]
+    tasks: Sequence[CopyTask]
 
-    def run(self, seen: Seen) -> list[Copy | str]:
-        """The copy of each source, or why there is none.
+    def run(self, seen: Seen) -> list[Copied]:
+        """What each has come to.
 
         :raises StorageIOError: it is the copies, not the sources, that make trouble
         """
         results = []
-        for source in self.sources:
-            results.append(_copy(self.working, source))
-            seen(source.name, source.size)
+        for task in self.tasks:
+            results.append(_copy(self.working, task))
+            seen(task.name, task.size)
         return results
 
-    def run_again(self, seen: Seen) -> list[Copy | str]:
+    def run_again(self, seen: Seen) -> list[Copied]:
         """The same, where one that did not come to its end may have copied some."""
-        for source in self.sources:
-            durable.remove(Path(self.working, _place(source)))
+        for task in self.tasks:
+            durable.remove(Path(self.working, task.file))
         return self.run(seen)
 
 
 @dataclass(frozen=True)
 class ReadBackJob:
-    """Files to be read back, each a path and the SHA-256 that it must have."""
+    """Copies to be read back, each a file of the backup's folder and the SHA-256 that it must have."""
 
+    working: str
     files: Sequence[tuple[str, str]]
 
     def run(self, seen: Seen) -> str:
-        """The first one that is otherwise, or nothing."""
+        """The path of the first one that is otherwise, or nothing."""
         del seen  # it is done beside something else that shows progress
-        return next((path for path, sha256 in self.files if digests.sha256_of(path) != sha256), "")
+        paths = ((f"{self.working}{os.sep}{file}", sha256) for file, sha256 in self.files)
+        return next((path for path, sha256 in paths if digests.sha256_of(path) != sha256), "")
 
 
 def are_many_small(sizes: Sequence[int]) -> bool:
@@ -92,26 +110,32 @@ def copy_all(
     :returns: the copy of each, or why there is none
     :raises StorageIOError: it is the copies, not the sources, that make trouble
     """
-    for folder in {os.path.dirname(_place(source)) for source in sources}:
+    tasks = [CopyTask(source.name, source.place, _place(source), source.size) for source in sources]
+    for folder in {os.path.dirname(task.file) for task in tasks}:
         durable.make_private_folder(working / folder)
     sizes = [source.size for source in sources]
     meter = Meter(listener, "backup", sum(sizes))
-    if not are_many_small(sizes):
-        return _by_threads(os.fspath(working), sources, meter)
-    return _by_two(os.fspath(working), sources, second, meter)
+    if are_many_small(sizes):
+        results = _by_two(os.fspath(working), tasks, second, meter)
+    else:
+        results = _by_threads(os.fspath(working), tasks, meter)
+    return [
+        result if isinstance(result, str) else Copy(source, task.file, *result)
+        for source, task, result in zip(sources, tasks, results, strict=True)
+    ]
 
 
-def _by_threads(working: str, sources: Iterable[Source], meter: Meter) -> list[Copy | str]:
+def _by_threads(working: str, tasks: Iterable[CopyTask], meter: Meter) -> list[Copied]:
     results = []
     with ThreadPoolExecutor(_COPIED_AT_ONCE) as pool:
-        for source, result in zip(sources, pool.map(partial(_copy, working), sources), strict=True):
+        for task, result in zip(tasks, pool.map(partial(_copy, working), tasks), strict=True):
             results.append(result)
-            meter.add(source.name, source.size, sessions=0)
+            meter.add(task.name, task.size, sessions=0)
     return results
 
 
-def _by_two(working: str, sources: Sequence[Source], second: SecondProcess | None, meter: Meter) -> list[Copy | str]:
-    jobs = [CopyJob(working, sources[start : start + _AT_ONCE]) for start in range(0, len(sources), _AT_ONCE)]
+def _by_two(working: str, tasks: Sequence[CopyTask], second: SecondProcess | None, meter: Meter) -> list[Copied]:
+    jobs = [CopyJob(working, tasks[start : start + _AT_ONCE]) for start in range(0, len(tasks), _AT_ONCE)]
 
     def seen(name: str, size: int, _: int) -> None:
         meter.add(name, size, sessions=0)
@@ -119,25 +143,22 @@ def _by_two(working: str, sources: Sequence[Source], second: SecondProcess | Non
     return [*chain.from_iterable(share(jobs, second, seen, CopyJob.run_again))]
 
 
-def _copy(working: str, source: Source) -> Copy | str:
-    """The copy of a source, or why there is none.
-
+def _copy(working: str, task: CopyTask) -> Copied:
+    """
     :raises StorageIOError: it is the copy, not the source, that makes trouble
     """
-    file = _place(source)
-    target = f"{working}{os.sep}{file}"  # of tens of thousands, a path object for each would cost as much as the copy
+    target = f"{working}{os.sep}{task.file}"  # of tens of thousands, a path object for each would be felt
     try:
-        size, sha256 = copies.copy_new(source.place, target, sync=False)
+        return copies.copy_new(task.place, target, sync=False)
     except StorageIOError as error:
-        if _readable(source.path):
+        if _readable(task.place):
             raise
         if os.path.exists(target):
             durable.remove(Path(target))
         return str(error)
-    return Copy(source, file, size, sha256)
 
 
-def _readable(path: Path) -> bool:
+def _readable(path: str) -> bool:
     try:
         digests.sha256_of(path)
     except MigratorError:

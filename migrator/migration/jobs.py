@@ -56,7 +56,7 @@ def _loaded(loader: Loader, task: LoadTask) -> LoadedPart | None:
     found = loader.load_as_written(loaded, task.copy, task.within)
     if found is None:
         return None
-    return LoadedPart(loaded.elements, loaded.counts[task.workspace_hash], loaded.rejected, *found)
+    return LoadedPart(loaded.elements, loaded.counts[task.workspace_hash].numbers(), loaded.rejected, *found)
 
 
 @dataclass(frozen=True)

@@ -38,24 +38,29 @@ class Counts:
     messages: int = 0
     quarantined: int = 0
 
-    def add(self, other: Counts) -> None:
+    def numbers(self) -> tuple[int, int, int, int]:
+        """What there is to send to another process."""
+        return self.sessions, self.instances, self.messages, self.quarantined
+
+    def add(self, sessions: int, instances: int, messages: int, quarantined: int) -> None:
         """Count in what another part of the file brought."""
-        self.sessions += other.sessions
-        self.instances += other.instances
-        self.messages += other.messages
-        self.quarantined += other.quarantined
+        self.sessions += sessions
+        self.instances += instances
+        self.messages += messages
+        self.quarantined += quarantined
 
 
 class LoadedPart(NamedTuple):
     """What became of some elements of a file that is as the app writes it.
 
+    :ivar counts: of sessions, instances, messages and what is in quarantine
     :ivar rejected: as in :class:`LoadedSource`, the indexes counting from the first of these elements
     :ivar start: the first byte of the first one
     :ivar sizes: of each one, in bytes
     """
 
     elements: int
-    counts: Counts
+    counts: tuple[int, int, int, int]
     rejected: list[tuple[int, str]]
     start: int
     sizes: list[int]
@@ -102,14 +107,19 @@ class LoadedSource:
     def quarantined(self) -> int:
         return sum(counts.quarantined for counts in self.counts.values())
 
-    def join(self, part: LoadedPart) -> None:
-        """Count in the next part of the file, which was loaded by itself."""
+    def join(self, part: LoadedPart, path: str, workspace_id: int) -> None:
+        """Count in the next part of the file, which was loaded by itself.
+
+        :param path: of its workspace
+        """
         self.as_written = True
         self.rejected += [(self.elements + index, shown) for index, shown in part.rejected]
         del self.rejected[_EXAMPLES:]
         self.elements += part.elements
         name = self.source.workspace_hash or ""
-        self.counts.setdefault(name, Counts(part.counts.path, part.counts.workspace_id)).add(part.counts)
+        if name not in self.counts:
+            self.counts[name] = Counts(path, workspace_id)
+        self.counts[name].add(*part.counts)
 
     def forget(self) -> None:
         """Nothing of it is loaded any more."""

@@ -14,7 +14,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from queue import Empty, SimpleQueue
+from queue import SimpleQueue
 from typing import Any, BinaryIO, Protocol
 
 from migrator.migration.collector import without_collector
@@ -28,6 +28,7 @@ _FROZEN_START = "--second-process"
 _PROGRESS_STEP = 1 << 18  # bytes between two messages of progress
 WORTH_A_SECOND_PROCESS = 24 << 20  # bytes of files; below that it costs more than it brings
 _COST_OF_A_FILE = 6 << 10  # bytes that could be migrated in the time that a file takes, however small it is
+_PIPE = 1 << 20  # bytes
 _PATIENCE = 5.0  # seconds that its end may take once it is told
 
 _LOG = logging.getLogger("migrator")
@@ -112,6 +113,7 @@ class SecondProcess:
         self._given = self._done = 0
         self._giving = threading.Lock()  # a thread may have something for it, too
         self._results: dict[int, Any] = {}
+        _widen(process)
         self._jobs.put(sys.path)
         self._listener = threading.Thread(target=self._listen, daemon=True)
         self._listener.start()
@@ -140,11 +142,9 @@ class SecondProcess:
     def is_done(self, ticket: int, seen: SeenSeveral = _ignored) -> bool:
         """Whether there is no need to wait for the end of a job."""
         while ticket not in self._results:
-            try:
-                message = self._messages.get_nowait()
-            except Empty:
+            if self._messages.empty():  # nobody else takes one out
                 return False
-            if not self._take(message, seen):
+            if not self._take(self._messages.get(), seen):
                 return True
         return True
 
@@ -152,8 +152,7 @@ class SecondProcess:
         """Note what it says; False where it is gone."""
         kind, value = message
         if kind == "seen":
-            for name, size, sessions in value:
-                seen(name, size, sessions)
+            seen(*value)
         elif kind == "done":
             self._done += 1
             self._results[self._done] = value
@@ -188,6 +187,15 @@ class SecondProcess:
             while stream is not None:
                 self._messages.put(pickle.load(stream))  # noqa: S301 - what our own process says
         self._messages.put(("gone", None))
+
+
+def _widen(process: subprocess.Popen[bytes]) -> None:
+    """Give the pipes room, where the system lets us: neither end should wait until the other one finds time."""
+    with suppress(ImportError, AttributeError, OSError):
+        import fcntl
+
+        for pipe in (process.stdin, process.stdout):
+            fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, _PIPE)  # type: ignore[arg-type]
 
 
 # Gives the second process, for so many bytes in so many files, or None where it is not worth it or can't be had.
@@ -278,30 +286,20 @@ def _receive(questions: BinaryIO, jobs: SimpleQueue[Job]) -> None:
 
 
 class _Progress:
-    """Progress in steps that are worth a message."""
+    """Progress in steps that are worth a message; of a step that takes many files, only the last one is named."""
 
     def __init__(self, answers: BinaryIO) -> None:
         self._answers = answers
-        self._seen: list[tuple[str, int, int]] = []
-        self._name, self._size, self._sessions, self._untold = "", 0, 0, 0
+        self._name, self._size, self._sessions = "", 0, 0
 
     def seen(self, name: str, size: int) -> None:
-        if name != self._name:
-            self._note()
-            self._name = name
+        self._name = name
         self._size += size
         self._sessions += 1
-        self._untold += size
-        if self._untold >= _PROGRESS_STEP:
+        if self._size >= _PROGRESS_STEP:
             self.tell()
 
     def tell(self) -> None:
-        self._note()
-        if self._seen:
-            _send(self._answers, ("seen", self._seen))
-        self._seen, self._untold = [], 0
-
-    def _note(self) -> None:
         if self._sessions:
-            self._seen.append((self._name, self._size, self._sessions))
+            _send(self._answers, ("seen", (self._name, self._size, self._sessions)))
         self._size = self._sessions = 0

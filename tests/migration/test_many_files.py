@@ -11,10 +11,11 @@ import pytest
 
 from migrator import durable
 from migrator.data_dir import resolve_data_dir
+from migrator.digests import sha256_of
 from migrator.errors import MigrationFailed, StorageIOError
 from migrator.migration import backup, copying, proving, second_process
 from migrator.migration.backups import read_manifest, verify_backup
-from migrator.migration.copying import Copy, CopyJob
+from migrator.migration.copying import CopyJob, CopyTask
 from migrator.migration.discover import own_files
 from migrator.migration.load import Loader
 from migrator.migration.progress import Progress
@@ -244,11 +245,11 @@ def test_what_was_begun_is_copied_again(files: Scene, tmp_path: Path) -> None:
     sources = own_files(resolve_data_dir(files.root))
     (tmp_path / "sessions").mkdir()
     (tmp_path / sources[0].name).write_bytes(b"half")
-    job = CopyJob(str(tmp_path), sources)
+    job = CopyJob(str(tmp_path), [CopyTask(s.name, s.place, s.name, s.size) for s in sources])
     with pytest.raises(StorageIOError, match="File exists"):
         job.run(lambda _name, _size: None)
     copies = job.run_again(lambda _name, _size: None)
     assert [(tmp_path / source.name).read_bytes() for source in sources] == [
         source.path.read_bytes() for source in sources
     ]
-    assert [copy.source for copy in copies if isinstance(copy, Copy)] == sources
+    assert copies == [(source.size, sha256_of(source.place)) for source in sources]
