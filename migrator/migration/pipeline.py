@@ -10,38 +10,21 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from itertools import chain
 from pathlib import Path
-from typing import NamedTuple
 
-from migrator import as_written
-from migrator.as_written import Extent
 from migrator.database import queries
 from migrator.database.connection import remove_database
 from migrator.database.staged import staged_errors
-from migrator.errors import MigrationFailed, os_errors
+from migrator.errors import MigrationFailed
+from migrator.migration.division import Part, divided
 from migrator.migration.jobs import CompareJob, LoadJob, LoadTask
 from migrator.migration.load import LoadedPart, LoadedSource, Loader
 from migrator.migration.meter import Meter
 from migrator.migration.progress import ignore_progress
 from migrator.migration.readback import CompareTask, Comparison, Portion, ReadBack
 from migrator.migration.second_process import SecondProcess, is_worth_it
-from migrator.migration.shared_work import PIECES, share
+from migrator.migration.shared_work import PIECES, InOrder, share
 from migrator.migration.staging import Staging
 from migrator.workspace import placeholder
-
-# This process has the rows of the second one to take over as well, and begins with that when its own part is done.
-_OWN_SHARE = 0.4
-_SHARD = 32 << 20  # bytes of files whose sessions go to one shard
-
-
-class _Part(NamedTuple):
-    """A source of which nobody has seen yet that it is not as the app writes it, or an extent of such a one.
-
-    :ivar within: None for all of it
-    """
-
-    loaded: LoadedSource
-    size: int
-    within: Extent | None = None
 
 
 class Pipeline:
@@ -90,23 +73,19 @@ class Pipeline:
 
     def _load_with_care(self, loaded: LoadedSource, loader: Loader, meter: Meter) -> None:
         meter.begin(loaded.source.name)
-        loader.load(loaded, self._copies(loaded))
+        copy = self._copies(loaded)
+        loader.load(loaded, copy)
         if not loaded.error:
-            self._tasks.append(self._task(loaded, None))
+            self._tasks.append(_to_compare(loaded, copy))
 
     def _load_as_written(self, sources: Sequence[LoadedSource], loader: Loader, meter: Meter) -> None:
         """Load the files that are as the app writes them, and leave those that turn out to be otherwise."""
-        for loaded in sources:
-            self._workspace(loaded)  # numbered in the order of the sources, whoever loads them
-        mine, shards = self._divided([_Part(loaded, loaded.source.size) for loaded in sources])
-        jobs = [self._job(number, shard) for number, shard in enumerate(shards)]
-        tickets = [self._second.give(job) for job in jobs] if self._second is not None else []
-        otherwise = self._load_here(mine, loader)
-        for job, shard, ticket in zip(jobs, shards, tickets, strict=True):
-            results: list[LoadedPart | None] | None = None
-            if self._second is not None:
-                results = self._second.result(ticket, meter.add)
-            if results is None:  # it is gone
+        mine, shards = self._divided([Part(loaded, loaded.source.size, self._task(loaded)) for loaded in sources])
+        jobs = [LoadJob(self._shards(number), [part.task for part in shard]) for number, shard in enumerate(shards)]
+        helped = InOrder(jobs, self._second, meter.add)
+        otherwise = self._load_here(mine, loader, helped.feed)
+        for job, shard, results in zip(jobs, shards, helped.results(), strict=True):
+            if results is None:  # there is no second process any more
                 otherwise |= self._load_here(shard, loader)
             else:
                 otherwise |= self._take_over(job, shard, results)
@@ -118,87 +97,53 @@ class Pipeline:
             loaded.forget()
         self._tasks = [task for task in self._tasks if task.source_id not in otherwise]
 
-    def _workspace(self, loaded: LoadedSource) -> tuple[str, str, int]:
-        """The hash and the path of the workspace that a file is of, and the row id that it will have."""
+    def _task(self, loaded: LoadedSource) -> LoadTask:
+        """What there is to do for a file; its workspace is numbered with it, so in the order of the sources."""
         name = loaded.source.workspace_hash or ""
         path = self._paths.get(name) or placeholder(name)
-        return name, path, self._staging.workspace_id(name, path)
+        number = self._staging.workspace_id(name, path)
+        return LoadTask(loaded.source.name, name, path, number, loaded.source_id, self._copies(loaded), None)
 
-    def _divided(self, parts: Sequence[_Part]) -> tuple[list[_Part], list[list[_Part]]]:
-        """What this process loads, and what the second one does, shard by shard.
+    def _divided(self, parts: Sequence[Part]) -> tuple[Sequence[Part], list[list[Part]]]:
+        if self._second is None or not is_worth_it(sum(part.size for part in parts), len(parts)):
+            return parts, []
+        return divided(parts)
 
-        Files go in their order, large ones in pieces.
+    def _load_here(
+        self, parts: Sequence[Part], loader: Loader, meanwhile: Callable[[], None] = lambda: None
+    ) -> dict[int, LoadedSource]:
+        """Load parts in this process; returns the sources that are not as the app writes them, by number.
+
+        :param meanwhile: called between two parts
         """
-        total = sum(part.size for part in parts)
-        if self._second is None or not is_worth_it(total, len(parts)):
-            return [*parts], []
-        mine: list[_Part] = []
-        shards: list[list[_Part]] = []
-        own, filled = int(total * _OWN_SHARE), 0
-        for whole in parts:
-            for part in self._cut(whole):
-                if own > part.size // 2:
-                    mine.append(part)
-                    own -= part.size
-                    continue
-                if not shards or filled >= _SHARD:
-                    shards.append([])
-                    filled = 0
-                shards[-1].append(part)
-                filled += part.size
-                own = 0
-        return mine, shards
-
-    def _cut(self, part: _Part) -> list[_Part]:
-        if part.size <= _SHARD + _SHARD // 2:
-            return [part]
-        copy = self._copies(part.loaded)
-        with os_errors("read", copy), open(copy, "rb", buffering=0) as file:
-            whole = as_written.extent(file)
-            pieces = as_written.cut(file, whole, _SHARD) if whole else []
-        return [_Part(part.loaded, piece.end - piece.start, piece) for piece in pieces] or [part]
-
-    def _job(self, number: int, shard: Sequence[_Part]) -> LoadJob:
-        tasks = [
-            LoadTask(loaded.source.name, *self._workspace(loaded), loaded.source_id, self._copies(loaded), within)
-            for loaded, _, within in shard
-        ]
-        return LoadJob(self._shards(number), tasks)
-
-    def _load_here(self, parts: Sequence[_Part], loader: Loader) -> dict[int, LoadedSource]:
-        """Load parts in this process; returns the sources that are not as the app writes them, by number."""
         otherwise: dict[int, LoadedSource] = {}
-        for loaded, _, within in parts:
+        for loaded, _, task in parts:
             if loaded.source_id in otherwise:
                 continue
             behind = loaded.elements
-            found = loader.load_as_written(loaded, self._copies(loaded), within)
+            found = loader.load_as_written(loaded, task.copy, task.within)
+            meanwhile()
             if found is None:
                 otherwise[loaded.source_id] = loaded
             else:
-                self._tasks.append(self._task(loaded, Portion(behind, *found, whole=within is None)))
+                self._tasks.append(_to_compare(loaded, task.copy, Portion(behind, *found, task.within is None)))
         return otherwise
 
     def _take_over(
-        self, job: LoadJob, shard: Sequence[_Part], results: Sequence[LoadedPart | None]
+        self, job: LoadJob, shard: Sequence[Part], results: Sequence[LoadedPart | None]
     ) -> dict[int, LoadedSource]:
         """Take what the second process has loaded; returns the sources of which it could not, by number."""
         first = shard[0].loaded  # the others begin in this shard
         self._staging.take_over(job.shard, first.source_id, first.elements)
         otherwise: dict[int, LoadedSource] = {}
-        for part, found in zip(shard, results, strict=True):
-            loaded = part.loaded
+        for (loaded, _, task), found in zip(shard, results, strict=True):
             if found is None:
                 otherwise[loaded.source_id] = loaded
             else:
-                self._tasks.append(
-                    self._task(loaded, Portion(loaded.elements, found.start, found.sizes, part.within is None))
-                )
-                loaded.join(found)
+                portion = Portion(loaded.elements, found.start, found.sizes, task.within is None)
+                self._tasks.append(_to_compare(loaded, task.copy, portion))
+                loaded.join(found, task.workspace_path, task.workspace_id)
         return otherwise
-
-    def _task(self, loaded: LoadedSource, portion: Portion | None) -> CompareTask:
-        return CompareTask(loaded.source.name, loaded.source_id, loaded.first, self._copies(loaded), portion)
 
     def finish(self) -> None:
         """Build the indexes."""
@@ -209,10 +154,9 @@ class Pipeline:
 
         :raises MigrationFailed: one differs; says which
         """
-        if self._second is not None:
-            self._tasks = [*_cut_smaller(self._tasks)]
         found: dict[int, list[ReadBack]] = {}
-        for task, result in zip(self._tasks, self._compare(meter), strict=True):
+        results = self._compare(meter)
+        for task, result in zip(self._tasks, results, strict=True):
             found.setdefault(task.source_id, []).append(result)
         for loaded in sources:
             if not loaded.error:
@@ -220,10 +164,12 @@ class Pipeline:
         self._require_no_more(sources)
 
     def _compare(self, meter: Meter) -> list[ReadBack]:
-        """What each task has shown."""
+        """What each task has shown; large ones may be several by then."""
         if self._second is None:
             return self._compare_here(self._tasks, meter)
-        jobs = [CompareJob(self._staging.path, tasks) for tasks in _pieces(self._tasks)]
+        pieces = [*_pieces(self._tasks)]
+        self._tasks = [*chain.from_iterable(pieces)]
+        jobs = [CompareJob(self._staging.path, piece) for piece in pieces]
         return [*chain.from_iterable(share(jobs, self._second, meter.add))]
 
     def _compare_here(self, tasks: Sequence[CompareTask], meter: Meter) -> list[ReadBack]:
@@ -252,12 +198,13 @@ class Pipeline:
             self._staging.connection.execute("BEGIN")
             self._staging.drop_source(loaded.source_id)
             loaded.forget()
-            self._loader(meter).load(loaded, self._copies(loaded))
+            copy = self._copies(loaded)
+            self._loader(meter).load(loaded, copy)
             self._staging.rows.flush()
             self._staging.connection.execute("COMMIT")
         if loaded.error:
             return ReadBack(b"")
-        return self._compare_here([self._task(loaded, None)], meter)[0]
+        return self._compare_here([_to_compare(loaded, copy)], meter)[0]
 
     def _require_no_more(self, sources: Iterable[LoadedSource]) -> None:
         """Every session was read back with all of its own; make sure that nothing is there that belongs to none.
@@ -276,27 +223,34 @@ class Pipeline:
             )
 
 
+def _to_compare(loaded: LoadedSource, copy: str, portion: Portion | None = None) -> CompareTask:
+    return CompareTask(loaded.source.name, loaded.source_id, loaded.first, copy, portion)
+
+
 def _size(task: CompareTask) -> int:
     """Bytes; files as a whole, which are loaded with care, are small, or few."""
     return sum(task.portion.sizes) if task.portion else 0
 
 
-def _cut_smaller(tasks: Sequence[CompareTask]) -> Iterator[CompareTask]:
-    """The same tasks, none much larger than a piece to share."""
-    at_most = sum(map(_size, tasks)) // PIECES
-    for task in tasks:
-        if task.portion is None or _size(task) <= at_most:
-            yield task
-        else:
-            yield from (task._replace(portion=portion) for portion in task.portion.cut(at_most))
+def _pieces(tasks: Sequence[CompareTask]) -> Iterator[list[CompareTask]]:
+    """The tasks in portions to share, large ones cut."""
+    sizes = [*map(_size, tasks)]
+    enough = sum(sizes) // PIECES
+    piece: list[CompareTask] = []
+    room = enough
+    for task, size in zip(tasks, sizes, strict=True):
+        for part, taken in _cut(task, size, enough):
+            piece.append(part)
+            room -= taken
+            if room <= 0:
+                yield piece
+                piece, room = [], enough
+    if piece:
+        yield piece
 
 
-def _pieces(tasks: Sequence[CompareTask]) -> Iterator[Sequence[CompareTask]]:
-    """The tasks, in portions to share."""
-    at_least = sum(map(_size, tasks)) // PIECES
-    begin = size = 0
-    for end, task in enumerate(tasks, 1):
-        size += _size(task)
-        if size >= at_least or end == len(tasks):
-            yield tasks[begin:end]
-            begin, size = end, 0
+def _cut(task: CompareTask, size: int, at_most: int) -> Iterable[tuple[CompareTask, int]]:
+    """The task, of so many bytes, in parts that are not much larger than ``at_most``, each with its size."""
+    if task.portion is None or size <= at_most:
+        return ((task, size),)
+    return ((task._replace(portion=portion), sum(portion.sizes)) for portion in task.portion.cut(at_most))

@@ -1,9 +1,9 @@
-"""Jobs that two processes share: this one takes them from the front, the second from the back, until they meet."""
+"""Jobs that two processes share: they take them from the two ends, until they meet."""
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
 from migrator.migration.second_process import Job, SecondProcess, Seen, SeenSeveral
@@ -20,7 +20,9 @@ def share(
     seen: SeenSeveral,
     again: Callable[[AnyJob, Seen], Any] = lambda job, seen: job.run(seen),
 ) -> list[Any]:
-    """Do the jobs, none of which comes to None; of a second process that is missing, or dies, the part is done here.
+    """Do the jobs, none of which comes to None: this process from the front, the second one from the back.
+
+    Of a second process that is missing, or dies, the part is done here.
 
     :param seen: told what is done, by either
     :param again: does a job that the second process may have begun
@@ -48,3 +50,52 @@ def share(
     for number, ticket in given:
         take(number, ticket)
     return results
+
+
+class InOrder:
+    """Jobs whose results are wanted in their order.
+
+    The second process does them from the front, this one from the back, where it would have to wait otherwise.
+
+    :param second: without one nothing is done
+    :param seen: told what is done, by either
+    """
+
+    def __init__(self, jobs: Sequence[Job], second: SecondProcess | None, seen: SeenSeveral) -> None:
+        self._jobs = jobs
+        self._second = second
+        self._seen = seen
+        self._given: deque[tuple[int, int]] = deque()
+        self._front, self._back = 0, len(jobs)
+        self._results: dict[int, Any] = {}
+        self.feed()
+
+    def feed(self) -> None:
+        """Give the second process something to go on with; to be called now and then by whoever does something else."""
+        if self._second is None:
+            return
+        while self._given and self._second.is_done(self._given[0][1], self._seen):
+            self._await(self._second)
+        while len(self._given) < _AHEAD and self._front < self._back:
+            self._given.append((self._front, self._second.give(self._jobs[self._front])))
+            self._front += 1
+
+    def results(self) -> Iterator[Any]:
+        """What each has come to; None where the second process is missing, or has died."""
+        for number in range(len(self._jobs)):
+            self.feed()
+            while self._second is not None and number not in self._results:
+                if self._front < self._back:
+                    self._back -= 1
+                    self._results[self._back] = self._jobs[self._back].run(self._seen_here)
+                    self.feed()
+                else:
+                    self._await(self._second)
+            yield self._results.pop(number, None)
+
+    def _await(self, second: SecondProcess) -> None:
+        number, ticket = self._given.popleft()
+        self._results[number] = second.result(ticket, self._seen)
+
+    def _seen_here(self, name: str, size: int) -> None:
+        self._seen(name, size, 1)

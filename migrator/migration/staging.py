@@ -5,14 +5,14 @@ It has the schema of the real one and is published as a whole, or thrown away as
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
+from functools import cache
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from migrator.database import queries, schema
-from migrator.database.columns import LEDGER_COLUMNS
 from migrator.database.connection import remove_database
 from migrator.database.documents import insert_message
 from migrator.database.rows import derived_key, rekey_session
@@ -22,6 +22,7 @@ from migrator.migration.run_record import RunFacts, record_run, shares_of, untol
 from migrator.workspace import is_placeholder, placeholder
 
 if TYPE_CHECKING:
+    from migrator.migration.ledger import LedgerEntry
     from migrator.migration.load import LoadedSource
 
 _SHARED_TABLES = ("sessions", "session_runtime_mix", "instances", "chat_messages", "quarantine")
@@ -126,18 +127,13 @@ class Staging:
             yield number, placeholder(workspace_hash) if path in claimed else path, workspace_hash
             claimed.add(path)
 
-    def record(self, results: Sequence[LoadedSource], entries: dict[str, dict[str, Any]], facts: RunFacts) -> None:
-        """Write the files' rows of the ledger, numbered in their order as their sessions refer to them, and the run's
-        own row; it is complete.
-
-        :param entries: by the source's name
-        """
+    def record(self, results: Sequence[LoadedSource], entries: Iterable[LedgerEntry], facts: RunFacts) -> None:
+        """Write the files' rows of the ledger, and the run's own row; it is complete."""
         found = [(loaded, shares_of(loaded)) for loaded in results]
         shares = [row for loaded, each in found for row in untold(loaded, loaded.source_id, each)]
-        rows = [[number, *map(entry.get, LEDGER_COLUMNS)] for number, entry in enumerate(entries.values(), 1)]
         with staged_errors("write the ledger", self.path):
             self.connection.execute("BEGIN")
-            self.connection.executemany(queries.RECORD_STAGED_SOURCE, rows)
+            self.connection.executemany(queries.RECORD_STAGED_SOURCE, entries)
             self.connection.executemany(queries.RECORD_SHARE, shares)
             record_run(self.connection, facts, [(loaded, share) for loaded, each in found for share in each])
             self.connection.execute(queries.SET_COMPLETED, (facts.backup,))
@@ -155,9 +151,8 @@ class Shard:
         self.path = path
         self.connection = create_staged(path, tables=False)
         with staged_errors("prepare the load", path):
-            with closing(schema.fresh()) as model:
-                for table in _SHARED_TABLES:
-                    self.connection.execute(model.execute(queries.TABLE_SQL, (table,)).fetchone()[0])
+            for statement in _shared_tables():
+                self.connection.execute(statement)
             self.connection.execute("BEGIN")
         self.rows = RowWriter(self.connection, path)
 
@@ -169,3 +164,10 @@ class Shard:
                 self.connection.execute("COMMIT")
         finally:
             self.connection.close()
+
+
+@cache
+def _shared_tables() -> list[str]:
+    """The statements that make them."""
+    with closing(schema.fresh()) as model:
+        return [model.execute(queries.TABLE_SQL, (table,)).fetchone()[0] for table in _SHARED_TABLES]

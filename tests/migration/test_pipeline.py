@@ -20,7 +20,7 @@ from migrator import as_written
 from migrator.data_dir import resolve_data_dir
 from migrator.document import app_format
 from migrator.errors import MigrationFailed
-from migrator.migration import collector, pipeline, second_process
+from migrator.migration import collector, division, pipeline, second_process
 from migrator.migration.load import Loader
 from migrator.migration.meter import Meter
 from migrator.migration.progress import ignore_progress
@@ -38,7 +38,7 @@ def by_two_processes() -> Iterator[None]:
     """Whatever the size, in small parts."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(second_process, "WORTH_A_SECOND_PROCESS", 0)
-        patch.setattr(pipeline, "_SHARD", 3_000)
+        patch.setattr(division, "SHARD", 3_000)
         patch.setattr(second_process, "processors", lambda: 2)
         yield
 
@@ -103,6 +103,17 @@ def test_one_large_file_is_divided_and_keeps_its_order(tmp_path: Path) -> None:
     found = both({A: app_json(many("s", 60))}, tmp_path)
     ids = [json.loads(text)["id"] for text in found["documents"][hash_of(A)]]
     assert ids == [f"s-{number}" for number in range(60)]
+
+
+def test_what_the_app_writes_is_loaded_once_however_it_is_divided(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What does not read back would be loaded again: it would only be slow."""
+    monkeypatch.setattr(pipeline.Pipeline, "_load_again", lambda *_: pytest.fail("it was loaded again"))
+    for workspace, count in ((A, 60), (B, 3), (C, 90)):
+        scene.write(workspace, many(workspace, count))
+    with by_two_processes():
+        assert run_migration(resolve_data_dir(scene.root)).totals.sessions == 153
 
 
 def test_ids_that_repeat_across_the_parts(tmp_path: Path) -> None:
@@ -341,7 +352,7 @@ def test_a_database_that_keeps_things_otherwise_is_never_published(
     monkeypatch.setattr(
         pipeline.Pipeline,
         "_load_again",
-        lambda self, loaded: self._compare_here([self._task(loaded, None)], nowhere)[0],
+        lambda self, loaded: self._compare_here([pipeline._to_compare(loaded, self._copies(loaded))], nowhere)[0],
     )
     with pytest.raises(MigrationFailed, match=said):
         run_migration(resolve_data_dir(scene.root))

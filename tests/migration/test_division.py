@@ -1,0 +1,73 @@
+"""What each process loads: together everything, once, in order; of a file one extent at most in one place."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from migrator import as_written
+from migrator.migration import division
+from migrator.migration.discover import Source
+from migrator.migration.division import Part, divided
+from migrator.migration.jobs import LoadTask
+from migrator.migration.load import LoadedSource
+from tests.scene import app_json, chat
+
+
+def part(number: int, size: int, copy: str = "") -> Part:
+    loaded = LoadedSource(Source(f"file {number}", copy, "workspace", "h", size), number)
+    return Part(loaded, size, LoadTask(f"file {number}", "h", "/w", 1, number, copy, None))
+
+
+@given(sizes=st.lists(st.integers(0, 10 << 20), max_size=60))
+def test_small_files_go_to_both_in_their_order(sizes: list[int]) -> None:
+    parts = [part(number, size) for number, size in enumerate(sizes)]
+    mine, shards = divided(parts)
+    assert [*mine, *(each for shard in shards for each in shard)] == parts
+    assert all(shards)
+    largest = max(sizes, default=0)
+    own = sum(each.size for each in mine)
+    assert abs(own - division._OWN_SHARE * sum(sizes)) <= largest
+    for shard in shards:
+        assert sum(each.size for each in shard[:-1]) < division.SHARD
+
+
+def test_the_shards_get_smaller_so_that_nobody_waits_for_the_last(tmp_path: Path) -> None:
+    _, shards = divided([part(number, 1 << 20) for number in range(400)])
+    sizes = [sum(each.size for each in shard) for shard in shards]
+    assert sizes[0] == division.SHARD
+    assert sizes == sorted(sizes, reverse=True)
+    assert sizes[-1] <= division.SHARD // 8
+
+
+@pytest.mark.parametrize("sessions", [1, 40, 200])
+def test_a_large_file_is_cut_between_its_sessions(
+    sessions: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(division, "SHARD", 8_000)
+    path = tmp_path / "file"
+    path.write_bytes(app_json([chat(f"s-{number}") for number in range(sessions)]))
+    size = path.stat().st_size
+    mine, shards = divided([part(1, size, str(path)), part(2, 10)])
+    everywhere = [mine, *shards]
+    assert all(len({each.loaded.source_id for each in where}) == len(where) for where in everywhere)
+    extents = [each.task.within for where in everywhere for each in where if each.loaded.source_id == 1]
+    with path.open("rb", buffering=0) as file:
+        whole = as_written.extent(file)
+        assert whole is not None
+        if sessions == 1:
+            assert extents == [None]
+            return
+        assert len(extents) > 1
+        expected = [element.raw for element in as_written.elements(file, whole)]
+        found = [element.raw for extent in extents if extent for element in as_written.elements(file, extent)]
+        assert found == expected
+
+
+def test_one_that_is_not_as_the_app_writes_it_stays_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(division, "SHARD", 800)
+    path = tmp_path / "file"
+    path.write_bytes(b"[" + b" " * 5_000 + b"]")
+    mine, shards = divided([part(1, 5_002, str(path))])
+    assert [each.task.within for where in (mine, *shards) for each in where] == [None]
