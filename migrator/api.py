@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from migrator.data_dir import DataDir, resolve_data_dir
+from migrator.migration.need import has_work  # all of the others need what it loads, too
 from migrator.migration.progress import Listener, ignore_progress
 
 if TYPE_CHECKING:
@@ -101,8 +102,6 @@ def needs_migration(data_dir: PathLike | DataDir | None = None, *, database: Pat
     Never after a rollback, when the user has chosen JSON, nor while both stores run, when we write the files ourselves.
     Reads names, sizes and times, and a file's contents only where those leave a doubt.
     """
-    from migrator.migration.need import has_work
-
     return has_work(_resolved(data_dir, database))
 
 
