@@ -25,6 +25,7 @@ _BEHIND = len(b"\n  }")  # of the cut, what still belongs to the session before 
 _AHEAD = len(b"\n  },\n  ")  # of the cut, what precedes the session behind it
 BETWEEN = _AHEAD - _BEHIND  # bytes between two sessions
 _SMALL = 1 << 12
+_WINDOW = 1 << 17  # bytes in which most files have a cut
 _TAIL = 1 << 10
 
 
@@ -77,7 +78,7 @@ def _cut_behind(file: BinaryIO, start: int, end: int) -> int | None:
     """The first place between two sessions from a byte on."""
     file.seek(start)
     window = b""
-    while chunk := file.read(min(CHUNK, end - start - len(window))):
+    while chunk := file.read(min(_WINDOW, end - start - len(window))):
         window += chunk
         found = window.find(_CUT)
         if found >= 0:

@@ -13,6 +13,7 @@ from migrator.errors import os_errors
 
 CHUNK = 1 << 20
 _SMALL = 1 << 16  # bytes
+_CLOSED = -1  # in place of a descriptor
 Place = str | os.PathLike[str]
 # Opening a pipe would wait for whoever writes to it; Windows would turn line ends.
 READ = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
@@ -76,9 +77,6 @@ class reading:  # noqa: N801 - read as a function
             os.close(self._descriptor)
 
 
-_CLOSED = -1
-
-
 def _begun(path: Place) -> tuple[bytes | None, int]:
     """All of a small file; of a larger one None, and the descriptor that it is open as.
 
@@ -87,10 +85,10 @@ def _begun(path: Place) -> tuple[bytes | None, int]:
     descriptor = os.open(path, READ)
     try:
         size = size_of_file(descriptor)
-        if size <= _SMALL:
-            content: bytes | None = _whole(descriptor, size)
-        else:
+        content = os.read(descriptor, size + 1) if size <= _SMALL else None
+        if content is not None and len(content) != size:  # it has another size by now, whatever that is
             content = None
+            os.lseek(descriptor, 0, os.SEEK_SET)
     except BaseException:
         os.close(descriptor)
         raise
@@ -98,17 +96,6 @@ def _begun(path: Place) -> tuple[bytes | None, int]:
         return None, descriptor
     os.close(descriptor)
     return content, _CLOSED
-
-
-def _whole(descriptor: int, size: int) -> bytes:
-    """All of a file of about so many bytes."""
-    content = os.read(descriptor, size + 1)
-    if len(content) == size:
-        return content
-    pieces = [content]
-    while piece := os.read(descriptor, CHUNK):
-        pieces.append(piece)
-    return b"".join(pieces)
 
 
 def _pieces(descriptor: int, path: Place) -> Iterator[bytes]:

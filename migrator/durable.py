@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import errno
 import os
-import stat
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -76,8 +75,11 @@ def _create(path: Place) -> int:
     """
     with os_errors("create", path):
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _BINARY, 0o600)
-        if stat.S_IMODE(os.fstat(descriptor).st_mode) != 0o600:  # an odd umask; a file system notes a change like that
+        try:
             os.chmod(path, 0o600)
+        except BaseException:
+            os.close(descriptor)
+            raise
         return descriptor
 
 

@@ -66,7 +66,9 @@ def told(text: str) -> str:
 def print_report(report: dict[str, Any]) -> None:
     """A report as exactly one object on standard output, its texts as :func:`located` makes them."""
     text = _as_json(report)
-    if "migrator " in text:  # only then a command may be in it; of very many workspaces, a look at each would be felt
+    if (
+        _PLACE.get() and "migrator " in text
+    ):  # else it names no command: of very many workspaces, a look at each is felt
         text = _as_json(located_report(report))
     _write(text)
 

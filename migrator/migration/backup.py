@@ -97,11 +97,11 @@ def _existing(path: Path) -> Path:
     return path
 
 
-class _Finished(NamedTuple):
-    """A backup that lacks nothing but the proof, and the name.
+class _Prepared(NamedTuple):
+    """What a backup that is synced and listed still lacks, but for the proof; nothing of that where there is another.
 
-    :ivar name: which it will have, with a number behind it if need be
-    :ivar earlier: one of exactly the same files, in whose place there will be no other
+    :ivar name: with a number behind it if need be
+    :ivar earlier: one of exactly the same files
     """
 
     name: str
@@ -118,7 +118,7 @@ class BackingUp:
         self._data_dir = data_dir
         self._working = working
         self._second = second
-        self._finishing: Future[_Finished] | None = None
+        self._preparing: Future[_Prepared] | None = None
         self._reading_back: Future[int | None] | None = None
         self._prover = ThreadPoolExecutor(1, thread_name_prefix="backup")
         self.copies: dict[str, Copy] = {}
@@ -146,7 +146,7 @@ class BackingUp:
                 self.copies[source.name] = copied
             else:
                 self.unreadable[source.name] = copied
-        self._finishing = self._prover.submit(self._finish)
+        self._preparing = self._prover.submit(self._prepare)
 
     def read_back(self) -> Future[int | None]:
         """Begin to read the copies back, beside what needs one processor alone.
@@ -163,9 +163,9 @@ class BackingUp:
         :raises StorageIOError: the backup can't be written
         :raises MigrationFailed: a copy does not read back as what was copied
         """
-        if self._finishing is None:
+        if self._preparing is None:
             raise AssertionError("nothing was copied")
-        name, earlier = self._finishing.result()
+        name, earlier = self._preparing.result()
         self._await_read_back(self.read_back().result())
         if not self.copies:
             return Backup(None, {}, self.unreadable)
@@ -178,14 +178,14 @@ class BackingUp:
         """Wait for what is under way."""
         self._prover.shutdown(cancel_futures=True)
 
-    def _finish(self) -> _Finished:
-        """Sync the copies, and list them if there is no earlier backup of exactly these files."""
-        durable.sync_files([*map(self.path_of, self.copies)])
-        for folder in {copy.file.rpartition("/")[0] for copy in self.copies.values()}:
-            durable.sync_folder(self._working / folder)
+    def _prepare(self) -> _Prepared:
+        """Sync the copies and list them, if there is no earlier backup of exactly these files."""
         now, fingerprint = stamp(), _fingerprint(self.copies)
         earlier = _same(self._data_dir.backups, fingerprint, self.copies)
         if earlier is None and self.copies:
+            durable.sync_files([*map(self.path_of, self.copies)])
+            for folder in {copy.file.rpartition("/")[0] for copy in self.copies.values()}:
+                durable.sync_folder(self._working / folder)
             files = _listed(self.copies)
             manifest = {
                 "format": 1,
@@ -196,10 +196,10 @@ class BackingUp:
                 "unreadable": self.unreadable,
             }
             write_listing(self._working, manifest, files)
-        return _Finished(f"{now}-{fingerprint[:8]}", earlier)
+        return _Prepared(f"{now}-{fingerprint[:8]}", earlier)
 
     def _read_back(self) -> int | None:
-        if self._finishing is None or self._finishing.result().earlier is not None:
+        if self._preparing is None or self._preparing.result().earlier is not None:
             return None
         job = self._read_back_job()
         if self._second is not None and are_many_small([copy.size for copy in self.copies.values()]):

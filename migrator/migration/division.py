@@ -11,11 +11,12 @@ from migrator.errors import os_errors
 from migrator.migration.jobs import LoadTask
 from migrator.migration.load import LoadedSource
 
-# The rows of the second process have to be taken over, which is done by the first one.
-_OWN_SHARE = 0.4
-SHARD = 32 << 20  # bytes of files whose sessions go to one shard, at most
-_LEAST = 16  # shards, the smallest ones, that the largest is as large as
-_PIECES = 4  # of a file that a shard has room for: so that both processes can be done at about the same time
+_OWN_SHARE = 0.4  # of the first process, which has the shards to take over as well
+SHARD = 32 << 20  # bytes of files with which a shard is full
+# So that whoever has the last one is not waited for, each takes a quarter of what is left, down to a 16th of SHARD.
+_OF_THE_REST = 4
+_SMALLEST = 16
+_PIECE = 8  # large files are cut into pieces of about this part of SHARD: a shard is full, and help asked for, in time
 
 
 class Part(NamedTuple):
@@ -30,24 +31,24 @@ class Part(NamedTuple):
 
 
 def divided(parts: Sequence[Part]) -> tuple[list[Part], list[list[Part]]]:
-    """What this process loads, and what goes to each shard, in their order; of a file, one extent at most to each.
+    """What the first process loads at once, and what goes to each shard; in their order, large files in pieces.
 
-    The shards get smaller, so that who loads the last ones is not waited for.
+    Of a file there is one extent at most in a shard.
     """
     left = sum(part.size for part in parts)
     own = int(left * _OWN_SHARE)
     mine: list[Part] = []
     shards: list[list[Part]] = []
     room = 0
-    for part in _pieces(parts):
+    for part in _cut_up(parts):
         if own > part.size // 2:
-            _append(mine, part)
+            mine.append(part)
             own -= part.size
         else:
             own = 0
             if room <= 0:
                 shards.append([])
-                room = min(SHARD, max(SHARD // _LEAST, left // 4))
+                room = min(SHARD, max(SHARD // _SMALLEST, left // _OF_THE_REST))
             _append(shards[-1], part)
             room -= part.size
         left -= part.size
@@ -63,8 +64,8 @@ def _append(parts: list[Part], part: Part) -> None:
         parts[-1] = _within(part, last.size + part.size, Extent(last.task.within.start, within.end))
 
 
-def _pieces(parts: Sequence[Part]) -> Iterator[Part]:
-    size = SHARD // _PIECES
+def _cut_up(parts: Sequence[Part]) -> Iterator[Part]:
+    size = SHARD // _PIECE
     for part in parts:
         if part.size <= size + size // 2:
             yield part

@@ -44,7 +44,7 @@ class LoadJob:
     def run(self, seen: Seen) -> list[LoadedPart | None]:
         """What became of each; None for one that is not as the app writes it."""
         ids = {task.workspace_hash: task.workspace_id for task in self.tasks}
-        with closing(Shard(self.shard)) as shard:
+        with Shard(self.shard) as shard:
             paths = {task.workspace_hash: task.workspace_path for task in self.tasks}
             loader = Loader(shard.rows, lambda name, _: ids[name], paths, seen)
             return [_loaded(loader, task) for task in self.tasks]

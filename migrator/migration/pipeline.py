@@ -30,7 +30,7 @@ from migrator.workspace import placeholder
 class Pipeline:
     """Loads sources into a staging database, and compares what it holds of them with the files.
 
-    :param shards: where the second process may put its parts of the database
+    :param shards: where parts of the database may be put that are filled by themselves
     :param copies: where a source's copy is
     :param paths: workspace hash to workspace path, as far as known
     :param second: helps, if it is there
@@ -132,7 +132,7 @@ class Pipeline:
     def _take_over(
         self, job: LoadJob, shard: Sequence[Part], results: Sequence[LoadedPart | None]
     ) -> dict[int, LoadedSource]:
-        """Take what the second process has loaded; returns the sources of which it could not, by number."""
+        """Take what was loaded into a shard; returns the sources of which that could not be done, by number."""
         first = shard[0].loaded  # the others begin in this shard
         self._staging.take_over(job.shard, first.source_id, first.elements)
         otherwise: dict[int, LoadedSource] = {}
@@ -167,7 +167,7 @@ class Pipeline:
         """What each task has shown; large ones may be several by then."""
         if self._second is None:
             return self._compare_here(self._tasks, meter)
-        pieces = [*_pieces(self._tasks)]
+        pieces = [*_portions_to_share(self._tasks)]
         self._tasks = [*chain.from_iterable(pieces)]
         jobs = [CompareJob(self._staging.path, piece) for piece in pieces]
         return [*chain.from_iterable(share(jobs, self._second, meter.add))]
@@ -232,7 +232,7 @@ def _size(task: CompareTask) -> int:
     return sum(task.portion.sizes) if task.portion else 0
 
 
-def _pieces(tasks: Sequence[CompareTask]) -> Iterator[list[CompareTask]]:
+def _portions_to_share(tasks: Sequence[CompareTask]) -> Iterator[list[CompareTask]]:
     """The tasks in portions to share, large ones cut."""
     sizes = [*map(_size, tasks)]
     enough = sum(sizes) // PIECES

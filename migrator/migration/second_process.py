@@ -142,9 +142,9 @@ class SecondProcess:
     def is_done(self, ticket: int, seen: SeenSeveral = _ignored) -> bool:
         """Whether there is no need to wait for the end of a job."""
         while ticket not in self._results:
-            if self._messages.empty():  # nobody else takes one out
+            if self._messages.empty():  # an exception for that would be felt: it is asked after every small file
                 return False
-            if not self._take(self._messages.get(), seen):
+            if not self._take(self._messages.get_nowait(), seen):
                 return True
         return True
 
@@ -152,7 +152,8 @@ class SecondProcess:
         """Note what it says; False where it is gone."""
         kind, value = message
         if kind == "seen":
-            seen(*value)
+            for name, size, sessions in value:
+                seen(name, size, sessions)
         elif kind == "done":
             self._done += 1
             self._results[self._done] = value
@@ -286,20 +287,30 @@ def _receive(questions: BinaryIO, jobs: SimpleQueue[Job]) -> None:
 
 
 class _Progress:
-    """Progress in steps that are worth a message; of a step that takes many files, only the last one is named."""
+    """Progress in steps that are worth a message."""
 
     def __init__(self, answers: BinaryIO) -> None:
         self._answers = answers
-        self._name, self._size, self._sessions = "", 0, 0
+        self._seen: list[tuple[str, int, int]] = []
+        self._name, self._size, self._sessions, self._untold = "", 0, 0, 0
 
     def seen(self, name: str, size: int) -> None:
-        self._name = name
+        if name != self._name:
+            self._note()
+            self._name = name
         self._size += size
         self._sessions += 1
-        if self._size >= _PROGRESS_STEP:
+        self._untold += size
+        if self._untold >= _PROGRESS_STEP:
             self.tell()
 
     def tell(self) -> None:
+        self._note()
+        if self._seen:
+            _send(self._answers, ("seen", self._seen))
+        self._seen, self._untold = [], 0
+
+    def _note(self) -> None:
         if self._sessions:
-            _send(self._answers, ("seen", (self._name, self._size, self._sessions)))
+            self._seen.append((self._name, self._size, self._sessions))
         self._size = self._sessions = 0

@@ -72,16 +72,14 @@ class InOrder:
 
     def feed(self) -> None:
         """Give the second process something to go on with; to be called now and then by whoever does something else."""
-        if self._second is None:
-            return
-        while self._given and self._second.is_done(self._given[0][1], self._seen):
+        while self._given and self._second is not None and self._second.is_done(self._given[0][1], self._seen):
             self._await(self._second)
-        while len(self._given) < _AHEAD and self._front < self._back:
+        while self._second is not None and len(self._given) < _AHEAD and self._front < self._back:
             self._given.append((self._front, self._second.give(self._jobs[self._front])))
             self._front += 1
 
     def results(self) -> Iterator[Any]:
-        """What each has come to; None where the second process is missing, or has died."""
+        """What each has come to; None for those that nobody has done when the second process is missing, or dies."""
         for number in range(len(self._jobs)):
             self.feed()
             while self._second is not None and number not in self._results:
@@ -96,6 +94,8 @@ class InOrder:
     def _await(self, second: SecondProcess) -> None:
         number, ticket = self._given.popleft()
         self._results[number] = second.result(ticket, self._seen)
+        if self._results[number] is None:
+            self._second = None
 
     def _seen_here(self, name: str, size: int) -> None:
         self._seen(name, size, 1)

@@ -1,4 +1,4 @@
-"""The database under construction, with indexes built late; and the part of it that a second process fills.
+"""The database under construction, with indexes built late; and a part of it that is filled by itself.
 
 It has the schema of the real one and is published as a whole, or thrown away as a whole.
 """
@@ -141,7 +141,9 @@ class Staging:
 
 
 class Shard:
-    """A part of a staging database that a second process fills, in a file of its own: the tables that sessions go to.
+    """A part of a staging database in a file of its own, mostly a second process's: the tables that sessions go to.
+
+    A context manager, which writes the rest and closes the file.
 
     :ivar rows: takes what is loaded
     """
@@ -156,12 +158,17 @@ class Shard:
             self.connection.execute("BEGIN")
         self.rows = RowWriter(self.connection, path)
 
-    def close(self) -> None:
-        """Write the rest and close the file."""
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         try:
-            self.rows.flush()
-            with staged_errors("load sessions", self.path):
-                self.connection.execute("COMMIT")
+            if error is None:
+                self.rows.flush()
+                with staged_errors("load sessions", self.path):
+                    self.connection.execute("COMMIT")
         finally:
             self.connection.close()
 

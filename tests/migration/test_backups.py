@@ -19,7 +19,7 @@ from migrator import durable
 from migrator.data_dir import resolve_data_dir
 from migrator.database.connection import connect
 from migrator.database.upgrade import back_up_database
-from migrator.errors import StorageIOError
+from migrator.errors import StorageIOError, os_errors
 from migrator.migration.lock import exclusive
 from tests.command_line import Migrator
 from tests.scene import Scene, chat, hash_of, parsed
@@ -112,6 +112,26 @@ def test_copies_that_an_earlier_backup_has_are_gone_before_anything_is_published
     assert run("migrate", "--progress", "none").code == 0
     assert len([path for path in (rolled_back.root / "backups").iterdir() if "database" not in path.name]) == 1
     assert found == []
+
+
+def test_copies_that_an_earlier_backup_has_are_not_even_synced(rolled_back, run, monkeypatch):
+    monkeypatch.setattr("migrator.durable.sync_files", lambda _: pytest.fail("they were synced"))
+    monkeypatch.setattr("migrator.migration.backup.write_listing", lambda *_: pytest.fail("they were listed"))
+    assert run("migrate", "--progress", "none").code == 0
+
+
+def test_a_listing_that_can_not_be_written_fails_the_run(scene, run, monkeypatch):
+    def full(folder, *_):
+        with os_errors("write", folder / "manifest.json"):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    scene.write("/a", [chat("a")])
+    monkeypatch.setattr("migrator.migration.backup.write_listing", full)
+    told = run("migrate", "--progress", "none")
+    assert told.code == 1
+    assert "manifest.json: No space left on device. Free some space" in " ".join(told.err.split())
+    assert [*(scene.root / "backups").iterdir()] == []
+    assert not scene.database.exists()
 
 
 def test_a_damaged_listing_is_not_used_again(rolled_back, run):

@@ -20,7 +20,7 @@ def part(number: int, size: int, copy: str = "") -> Part:
     return Part(loaded, size, LoadTask(f"file {number}", "h", "/w", 1, number, copy, None))
 
 
-@given(sizes=st.lists(st.integers(0, 10 << 20), max_size=60))
+@given(sizes=st.lists(st.integers(0, division.SHARD // division._PIECE), max_size=60))
 def test_small_files_go_to_both_in_their_order(sizes: list[int]) -> None:
     parts = [part(number, size) for number, size in enumerate(sizes)]
     mine, shards = divided(parts)
@@ -33,7 +33,7 @@ def test_small_files_go_to_both_in_their_order(sizes: list[int]) -> None:
         assert sum(each.size for each in shard[:-1]) < division.SHARD
 
 
-def test_the_shards_get_smaller_so_that_nobody_waits_for_the_last(tmp_path: Path) -> None:
+def test_the_shards_get_smaller_so_that_nobody_waits_for_the_last() -> None:
     _, shards = divided([part(number, 1 << 20) for number in range(400)])
     sizes = [sum(each.size for each in shard) for shard in shards]
     assert sizes[0] == division.SHARD
@@ -41,28 +41,36 @@ def test_the_shards_get_smaller_so_that_nobody_waits_for_the_last(tmp_path: Path
     assert sizes[-1] <= division.SHARD // 8
 
 
-@pytest.mark.parametrize("sessions", [1, 40, 200])
+def large_file(folder: Path, sessions: int) -> Part:
+    path = folder / "file"
+    path.write_bytes(app_json([chat(f"s-{number}") for number in range(sessions)]))
+    return part(1, path.stat().st_size, str(path))
+
+
+@pytest.mark.parametrize("sessions", [40, 200])
 def test_a_large_file_is_cut_between_its_sessions(
     sessions: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(division, "SHARD", 8_000)
-    path = tmp_path / "file"
-    path.write_bytes(app_json([chat(f"s-{number}") for number in range(sessions)]))
-    size = path.stat().st_size
-    mine, shards = divided([part(1, size, str(path)), part(2, 10)])
-    everywhere = [mine, *shards]
-    assert all(len({each.loaded.source_id for each in where}) == len(where) for where in everywhere)
-    extents = [each.task.within for where in everywhere for each in where if each.loaded.source_id == 1]
-    with path.open("rb", buffering=0) as file:
-        whole = as_written.extent(file)
-        assert whole is not None
-        if sessions == 1:
-            assert extents == [None]
-            return
-        assert len(extents) > 1
-        expected = [element.raw for element in as_written.elements(file, whole)]
-        found = [element.raw for extent in extents if extent for element in as_written.elements(file, extent)]
-        assert found == expected
+    whole = large_file(tmp_path, sessions)
+    mine, shards = divided([whole, part(2, 10)])
+    assert all(len({each.loaded.source_id for each in shard}) == len(shard) for shard in shards)
+    assert max(each.size for each in mine) < 2 * 8_000 // division._PIECE + whole.size // sessions
+    extents = [each.task.within for where in (mine, *shards) for each in where if each.loaded.source_id == 1]
+    with Path(whole.task.copy).open("rb", buffering=0) as file:
+        extent = as_written.extent(file)
+        assert extent is not None
+        expected = [element.raw for element in as_written.elements(file, extent)]
+        found = [element.raw for within in extents if within for element in as_written.elements(file, within)]
+    assert found == expected
+
+
+def test_a_large_session_stays_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(division, "SHARD", 800)
+    whole = large_file(tmp_path, 1)
+    assert whole.size > 3 * division.SHARD // division._PIECE
+    mine, shards = divided([whole])
+    assert [*mine, *(each for shard in shards for each in shard)] == [whole]
 
 
 def test_one_that_is_not_as_the_app_writes_it_stays_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

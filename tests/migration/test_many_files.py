@@ -141,6 +141,14 @@ def test_of_very_many_new_files_it_is_asked_for_before_they_are_looked_at(
     assert happened == ["looked"]
 
 
+@pytest.mark.parametrize("phase", ["backup", "load", "verify"])
+def test_every_file_is_named_whoever_has_it(phase: str, files: Scene) -> None:
+    events: list[Progress] = []
+    run(files, events.append)
+    names = {f"sessions/{name}" for name in os.listdir(files.root / "sessions")}
+    assert {event.workspace for event in events if event.phase == phase} == names
+
+
 def test_what_is_copied_adds_up(files: Scene) -> None:
     events: list[Progress] = []
     report = run(files, events.append)

@@ -1,5 +1,6 @@
 """Fast and by two processes, the result is that of one process that takes every care."""
 
+import errno
 import gc
 import json
 import logging
@@ -19,12 +20,14 @@ from hypothesis import strategies as st
 from migrator import as_written
 from migrator.data_dir import resolve_data_dir
 from migrator.document import app_format
-from migrator.errors import MigrationFailed
+from migrator.errors import MigrationFailed, StorageIOError, os_errors
 from migrator.migration import collector, division, pipeline, second_process
+from migrator.migration.jobs import LoadJob
 from migrator.migration.load import Loader
 from migrator.migration.meter import Meter
 from migrator.migration.progress import ignore_progress
 from migrator.migration.readback import Portion
+from migrator.migration.row_writer import RowWriter
 from migrator.migration.run import run_migration
 from migrator.migration.staging import Staging
 from tests.scene import CHECKOUT, Scene, app_json, chat, copy_fixture, hash_of
@@ -225,22 +228,79 @@ def test_one_that_can_not_start_is_done_without(
     require_all(divided)
 
 
-@pytest.mark.parametrize("answers", range(6))
-def test_one_that_dies_is_done_without(answers: int, divided: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = second_process.SecondProcess.result
-    asked: list[None] = []
+@pytest.mark.parametrize("jobs", range(1, 7))
+def test_one_that_dies_is_done_without(jobs: int, divided: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It dies at some job, be it one of loading or of comparing, and whatever it had to say is lost."""
+    real = second_process.SecondProcess.give
+    given: list[None] = []
 
-    def dying(self: Any, *ticket: Any) -> Any:
-        asked.append(None)
-        if len(asked) > answers:
+    def dying(self: Any, job: Any) -> int:
+        given.append(None)
+        if len(given) == jobs:
             self._process.kill()
             self._process.wait()
             list(iter(self._messages.get, ("gone", None)))
             self._messages.put(("gone", None))
-        return real(self, *ticket)
+        return real(self, job)
 
-    monkeypatch.setattr(second_process.SecondProcess, "result", dying)
+    monkeypatch.setattr(second_process.SecondProcess, "give", dying)
     require_all(divided)
+    assert len(given) >= jobs
+
+
+def never_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the second process seem to take long for everything."""
+    monkeypatch.setattr(second_process.SecondProcess, "is_done", lambda *_: False)
+
+
+def shards_filled_here(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    real = LoadJob.run
+    filled: list[Path] = []
+
+    def running(self: Any, seen: second_process.Seen) -> Any:
+        filled.append(self.shard)
+        return real(self, seen)
+
+    monkeypatch.setattr(LoadJob, "run", running)
+    return filled
+
+
+def test_one_that_is_slow_is_helped_with_its_shards(divided: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    never_done(monkeypatch)
+    filled = shards_filled_here(monkeypatch)
+    monkeypatch.setattr(pipeline.Pipeline, "_load_again", lambda *_: pytest.fail("it was loaded again"))
+    require_all(divided)
+    assert len(filled) > 1
+    assert filled == sorted(filled, key=lambda path: int(path.name.rpartition("shard")[2]), reverse=True)
+    ids = [json.loads(text)["id"] for text in outcome_documents(divided)]
+    assert ids == [f"s-{number}" for number in range(60)]
+
+
+def outcome_documents(scene: Scene) -> list[str]:
+    return [json.dumps(document, default=str) for document in scene.documents(hash_of(A))]
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, OSError(errno.ENOSPC, "No space left on device")])
+def test_a_shard_that_can_not_be_filled_here_fails_the_run(
+    error: type[BaseException] | BaseException, divided: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    never_done(monkeypatch)
+    real = RowWriter.flush
+
+    def failing(self: Any) -> None:
+        if "shard" in self._path.name:
+            with os_errors("write", self._path):
+                raise error
+        real(self)
+
+    monkeypatch.setattr(RowWriter, "flush", failing)
+    expected = KeyboardInterrupt if error is KeyboardInterrupt else StorageIOError
+    with pytest.raises(expected):
+        run_migration(resolve_data_dir(divided.root))
+    assert sorted(os.listdir(divided.root)) == sorted(
+        {"sessions", "backups", "migrator.lock"} & set(os.listdir(divided.root))
+    )
+    assert not divided.database.exists()
 
 
 def test_within_a_frozen_program_that_is_not_ours_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
