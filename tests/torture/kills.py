@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from tests.torture.launcher import Ended
 from tests.torture.points import CHANGING, PACKAGE, Fault, Point
@@ -43,7 +44,7 @@ def points_of(play: Play) -> list[Seen]:
     """Every step that the scenario's command does when nothing disturbs it, in order."""
     play.reset()
     ended, found = play.stage.launcher.points(
-        play.scene.root, *play.stage.command(play.scenario.command), two=play.scenario.two
+        play.scene.root, *play.stage.command(play.scenario.command), **play.scenario.options
     )
     assert ended.code in play.scenario.codes, ended
     return [Seen(point, steady) for point, steady in found]
@@ -103,7 +104,7 @@ def kill_at_random(play: Play, dice: random.Random) -> None:
     play.reset()
     moment = dice.uniform(0, 1.02) * play.expected.seconds
     try:
-        ended = play.stage.run(*play.scenario.command, two=play.scenario.two, kill_after=moment)
+        ended = play.stage.run(*play.scenario.command, kill_after=moment, **play.scenario.options)
         assert ended.code in (-9, *play.scenario.codes), ended
         assert not ended.outlived, "a process that it had started outlived it"
         play.require_whole()
@@ -133,7 +134,7 @@ def kill_second(play: Play, seen: Seen, moment: str) -> None:
     play.require_finished()
 
 
-def run_with(play: Play, fault: Fault, **options: bool) -> Ended:
+def run_with(play: Play, fault: Fault, **options: Any) -> Ended:
     log = Path(play.stage.launcher.scratch) / "log"
-    options |= {"two": play.scenario.two}
+    options |= play.scenario.options
     return play.stage.run(*play.scenario.command, watched=str(play.scene.root), log=str(log), fault=fault, **options)

@@ -12,6 +12,8 @@ from typing import Any, Self
 
 from migrator import open_storage
 from migrator.database import connection
+from migrator.migration import division
+from migrator.migration.second_process import SecondProcess
 from migrator.storage import timestamps
 from migrator.storage.protocol import SessionStorage
 from tests.scene import app_json, hash_of
@@ -49,6 +51,12 @@ def as_nobody() -> None:
         os.setgroups([])
         os.setgid(NOBODY)
         os.setuid(NOBODY)
+
+
+def the_second_process_is_slow() -> None:
+    """It never seems to be done, so that the first one fills shards itself; there are several of them."""
+    division.SHARD = 300
+    SecondProcess.is_done = lambda *_: False  # type: ignore[method-assign]
 
 
 def plenty_of_space() -> None:

@@ -68,6 +68,7 @@ class Scenario:
     :ivar codes: what it may end with
     :ivar partly: commands, each of which leads to a state that a kill may leave for good
     :ivar two: with the second process
+    :ivar patch: in what kind of world, by its name in ``programs``
     :ivar by_file: each file is as it was before or as it is after, since no store but the files has them
     :ivar given_out: the folder of what it gives out, or the one file
     """
@@ -78,8 +79,14 @@ class Scenario:
     codes: tuple[int, ...] = (0,)
     partly: tuple[tuple[str, ...], ...] = ()
     two: bool = False
+    patch: str | None = None
     by_file: bool = False
     given_out: str | None = None
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """How the command is run."""
+        return {"two": self.two, "patch": self.patch}
 
 
 @dataclass
@@ -228,6 +235,9 @@ WROTE = tuple(("call", "write", str(count)) for count in range(1, len(WRITES)))
 SCENARIOS: dict[str, Scenario] = {
     "migrate": Scenario(files_and_a_broken_session, ("migrate",), codes=(0, 3)),
     "migrate with two processes": Scenario(files_and_a_broken_session, ("migrate",), codes=(0, 3), two=True),
+    "migrate with a slow second process": Scenario(
+        files_and_a_broken_session, ("migrate",), codes=(0, 3), two=True, patch="the_second_process_is_slow"
+    ),
     "migrate into the app's database": Scenario(app_was_there, ("migrate",), codes=(0, 3)),
     "merge changed files": Scenario(changed_files, ("migrate",), codes=(0, 3)),
     "merge a conflict": Scenario(changed_on_both_sides, ("migrate",), codes=(0, 3)),
@@ -376,7 +386,7 @@ class Play:
         expected = Expected(states=[everything(self.scene)])
         for command in (*self.scenario.partly, self.scenario.command):
             self.reset()
-            ended = self.stage.must(*command, codes=self.scenario.codes, two=self.scenario.two)
+            ended = self.stage.must(*command, codes=self.scenario.codes, **self.scenario.options)
             expected.seconds = ended.seconds
             expected.states.append(everything(self.scene))
         expected.given_out = given_out(self.scene.root, self.scenario.given_out)
