@@ -66,9 +66,8 @@ def told(text: str) -> str:
 def print_report(report: dict[str, Any]) -> None:
     """A report as exactly one object on standard output, its texts as :func:`located` makes them."""
     text = _as_json(report)
-    if (
-        _PLACE.get() and "migrator " in text
-    ):  # else it names no command: of very many workspaces, a look at each is felt
+    # One that names no command is nearly all: of tens of thousands of workspaces, a look at each would be felt.
+    if _PLACE.get() and "migrator " in text:
         text = _as_json(located_report(report))
     _write(text)
 

@@ -40,7 +40,7 @@ class Copy(NamedTuple):
 
 
 class CopyTask(NamedTuple):
-    """A source to be copied. There may be tens of thousands: they are sent as plain values.
+    """A source to be copied. There may be tens of thousands, which are sent to another process.
 
     :ivar file: where to, relative to the backup's folder
     :ivar size: bytes, for the progress

@@ -18,7 +18,7 @@ Seen = Callable[[str, int], None]
 
 
 class LoadTask(NamedTuple):
-    """A source to load, or an extent of it. There may be tens of thousands: they are sent as plain values.
+    """A source to load, or an extent of it. There may be tens of thousands, which are sent to another process.
 
     :ivar workspace_path: as far as known
     :ivar workspace_id: the row id that its workspace will have
