@@ -228,7 +228,7 @@ def test_one_that_can_not_start_is_done_without(
     require_all(divided)
 
 
-@pytest.mark.parametrize("jobs", range(1, 7))
+@pytest.mark.parametrize("jobs", range(1, 5))  # it has two of each kind, however slow it is
 def test_one_that_dies_is_done_without(jobs: int, divided: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     """It dies at some job, be it one of loading or of comparing, and whatever it had to say is lost."""
     real = second_process.SecondProcess.give
@@ -301,6 +301,29 @@ def test_a_shard_that_can_not_be_filled_here_fails_the_run(
         {"sessions", "backups", "migrator.lock"} & set(os.listdir(divided.root))
     )
     assert not divided.database.exists()
+
+
+def test_a_shard_whose_filling_fails_is_not_written_and_that_is_what_is_told(
+    divided: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    never_done(monkeypatch)
+    load, flush = Loader.load_as_written, RowWriter.flush
+    flushed: list[Path] = []
+
+    def interrupted(self: Any, *arguments: Any) -> Any:
+        if "shard" in self._rows._path.name:
+            raise KeyboardInterrupt
+        return load(self, *arguments)
+
+    def noting(self: Any) -> None:
+        flushed.append(self._path)
+        flush(self)
+
+    monkeypatch.setattr(Loader, "load_as_written", interrupted)
+    monkeypatch.setattr(RowWriter, "flush", noting)
+    with pytest.raises(KeyboardInterrupt):
+        run_migration(resolve_data_dir(divided.root))
+    assert [path for path in flushed if "shard" in path.name] == []
 
 
 def test_within_a_frozen_program_that_is_not_ours_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
