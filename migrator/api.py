@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from migrator.data_dir import DataDir, resolve_data_dir
-from migrator.migration.need import has_work  # all of the others need what it loads, too
+from migrator.migration.need import has_work  # who imports this asks it: the first call shall not pay for that
 from migrator.migration.progress import Listener, ignore_progress
 
 if TYPE_CHECKING:

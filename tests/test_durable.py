@@ -322,3 +322,15 @@ def test_a_folder_without_permission_says_to_check_it(tmp_path):
             durable.write_new(tmp_path / "file", [])
     finally:
         tmp_path.chmod(0o700)
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="no /proc here")
+def test_a_file_whose_mode_can_not_be_set_does_not_stay_open(tmp_path, monkeypatch):
+    def refused(*_):
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "chmod", refused)
+    before = sorted(os.listdir("/proc/self/fd"))
+    with pytest.raises(StorageIOError, match="Operation not permitted"):
+        durable.write_new(tmp_path / "file", [b"x"])
+    assert sorted(os.listdir("/proc/self/fd")) == before

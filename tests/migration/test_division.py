@@ -1,4 +1,4 @@
-"""What each process loads: together everything, once, in order; of a file one extent at most in one place."""
+"""What each process loads: together everything, once, in order; of a file one extent at most in a shard."""
 
 from pathlib import Path
 

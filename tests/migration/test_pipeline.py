@@ -228,24 +228,27 @@ def test_one_that_can_not_start_is_done_without(
     require_all(divided)
 
 
-@pytest.mark.parametrize("jobs", range(1, 5))  # it has two of each kind, however slow it is
-def test_one_that_dies_is_done_without(jobs: int, divided: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It dies at some job, be it one of loading or of comparing, and whatever it had to say is lost."""
-    real = second_process.SecondProcess.give
-    given: list[None] = []
+@pytest.mark.parametrize("method", ["give", "result"])
+@pytest.mark.parametrize("times", range(1, 5))  # it has two jobs of each kind, however slow it is
+def test_one_that_dies_is_done_without(
+    method: str, times: int, divided: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It dies at some job of loading or of comparing, given or asked for, and whatever it had to say is lost."""
+    real = getattr(second_process.SecondProcess, method)
+    asked: list[None] = []
 
-    def dying(self: Any, job: Any) -> int:
-        given.append(None)
-        if len(given) == jobs:
+    def dying(self: Any, *arguments: Any) -> Any:
+        asked.append(None)
+        if len(asked) == times:
             self._process.kill()
             self._process.wait()
             list(iter(self._messages.get, ("gone", None)))
             self._messages.put(("gone", None))
-        return real(self, job)
+        return real(self, *arguments)
 
-    monkeypatch.setattr(second_process.SecondProcess, "give", dying)
+    monkeypatch.setattr(second_process.SecondProcess, method, dying)
     require_all(divided)
-    assert len(given) >= jobs
+    assert len(asked) >= times
 
 
 def never_done(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -272,12 +275,7 @@ def test_one_that_is_slow_is_helped_with_its_shards(divided: Scene, monkeypatch:
     require_all(divided)
     assert len(filled) > 1
     assert filled == sorted(filled, key=lambda path: int(path.name.rpartition("shard")[2]), reverse=True)
-    ids = [json.loads(text)["id"] for text in outcome_documents(divided)]
-    assert ids == [f"s-{number}" for number in range(60)]
-
-
-def outcome_documents(scene: Scene) -> list[str]:
-    return [json.dumps(document, default=str) for document in scene.documents(hash_of(A))]
+    assert [document["id"] for document in divided.documents(hash_of(A))] == [f"s-{number}" for number in range(60)]
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, OSError(errno.ENOSPC, "No space left on device")])
@@ -297,10 +295,7 @@ def test_a_shard_that_can_not_be_filled_here_fails_the_run(
     expected = KeyboardInterrupt if error is KeyboardInterrupt else StorageIOError
     with pytest.raises(expected):
         run_migration(resolve_data_dir(divided.root))
-    assert sorted(os.listdir(divided.root)) == sorted(
-        {"sessions", "backups", "migrator.lock"} & set(os.listdir(divided.root))
-    )
-    assert not divided.database.exists()
+    assert set(os.listdir(divided.root)) <= {"sessions", "backups", "migrator.lock"}
 
 
 def test_a_shard_whose_filling_fails_is_not_written_and_that_is_what_is_told(
