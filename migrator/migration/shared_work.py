@@ -72,9 +72,11 @@ class InOrder:
 
     def feed(self) -> None:
         """Give the second process something to go on with; to be called now and then by whoever does something else."""
-        while self._given and self._second is not None and self._second.is_done(self._given[0][1], self._seen):
+        if self._second is None:
+            return
+        while self._given and self._second.is_done(self._given[0][1], self._seen):
             self._await(self._second)
-        while self._second is not None and len(self._given) < _AHEAD and self._front < self._back:
+        while len(self._given) < _AHEAD and self._front < self._back:
             self._given.append((self._front, self._second.give(self._jobs[self._front])))
             self._front += 1
 
@@ -94,8 +96,6 @@ class InOrder:
     def _await(self, second: SecondProcess) -> None:
         number, ticket = self._given.popleft()
         self._results[number] = second.result(ticket, self._seen)
-        if self._results[number] is None:
-            self._second = None
 
     def _seen_here(self, name: str, size: int) -> None:
         self._seen(name, size, 1)

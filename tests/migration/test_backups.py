@@ -120,6 +120,23 @@ def test_copies_that_an_earlier_backup_has_are_not_even_synced(rolled_back, run,
     assert run("migrate", "--progress", "none").code == 0
 
 
+def test_a_backup_gets_its_name_when_every_copy_is_synced(scene, run, monkeypatch):
+    rename = durable.rename_folder
+    synced: list[str] = []
+
+    def named(working, final):
+        copies = set((working / "sessions").iterdir())
+        assert copies == set(map(Path, synced))
+        rename(working, final)
+
+    monkeypatch.setattr(durable, "sync_files", synced.extend)
+    monkeypatch.setattr(durable, "rename_folder", named)
+    for workspace in ("/a", "/b"):
+        scene.write(workspace, [chat(workspace)])
+    assert run("migrate", "--progress", "none").code == 0
+    assert len(synced) == 2
+
+
 def test_a_listing_that_can_not_be_written_fails_the_run(scene, run, monkeypatch):
     def full(folder, *_):
         with os_errors("write", folder / "manifest.json"):

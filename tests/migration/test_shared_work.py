@@ -86,6 +86,12 @@ def test_where_it_would_wait_this_process_takes_some_from_the_back():
     assert second.waited_for == [0, 1]
 
 
+def test_it_takes_no_more_than_it_would_have_to_wait_for():
+    todo = jobs(6)
+    results, _ = in_order(todo, Second(lambda _: bool(todo[-1].done_here)))
+    assert results == [*(f"there {number}" for number in range(5)), "here 5"]
+
+
 def test_where_it_need_not_wait_it_takes_none():
     todo = jobs(6)
     results, _ = in_order(todo, Second(lambda _: True))
