@@ -355,6 +355,24 @@ def test_a_look_up_sees_ids_and_never_keys(database):
     assert keys_of(database, 2, "session-1") == []
 
 
+def test_a_key_that_was_changed_stands_in_for_nothing(database):
+    insert(database, session(), 0)
+    key = insert(database, session(), 1)
+    database.execute("UPDATE sessions SET id = 'session-1#mine' WHERE id = ?", (key,))
+    assert keys_of(database, 1, "session-1") == ["session-1"]
+    assert keys_of(database, 1, "session-1#mine") == ["session-1#mine"]
+
+
+@pytest.mark.parametrize("rescued", ["{", "5", '{"columns": 5}', '{"columns": {"id": 5}}'])
+def test_rescued_data_of_no_sense_hides_no_other_session(database, rescued):
+    insert(database, session(), 0)
+    spoilt = insert(database, session(), 1)
+    third = insert(database, session(), 2)
+    database.execute("UPDATE sessions SET rescued_data = ? WHERE id = ?", (rescued, spoilt))
+    assert keys_of(database, 1, "session-1") == ["session-1", third]
+    assert keys_of(database, 1, spoilt) == [spoilt]
+
+
 def test_an_id_with_a_nul_is_not_the_id_before_it(database):
     for place, name in enumerate(["a\x00b", "a\x00b", "a", "a", "\x00", "\x00", "", ""]):
         insert(database, session(id=name, task=name or "-"), place)

@@ -8,13 +8,15 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import apsw
 import pytest
 
 from migrator.database import queries, schema
 from migrator.database.connection import connect
-from migrator.database.documents import insert_document
+from migrator.database.documents import insert_document, keys_of
 from migrator.database.state import NO_DATABASE, read_state, state_of
 from migrator.errors import ConnectionFailed, SchemaError, TransactionError
+from migrator.exact_json import to_json
 from migrator.resources import schemas
 from tests.strategies import instance, message, session
 
@@ -135,6 +137,28 @@ def test_a_new_database_can_be_made_in_one_go_and_is_the_same(connection, path):
             assert made.execute(query).fetchall() == connection.execute(query).fetchall()
         assert objects(made) == objects(connection)
         assert schema.apply(made, path) == []
+
+
+def test_what_one_sqlite_indexed_and_another_finds_damaged_goes_with_its_index(path):
+    with closing(connect(path, create=True)) as connection:
+        schema.apply(connection, path)
+        schema.revert(connection, path)
+        assert "idx_sessions_rescued_id" in {name for _, name in objects(connection)}
+        connection.execute("INSERT INTO workspaces (workspace_path, workspace_hash) VALUES ('/w', 'h')")
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    with closing(apsw.Connection(str(path))) as newer:  # from 3.45 on, as what loads a migration's rows
+        rescued = to_json({"columns": {"id": ["s\0t#h.1", "s\0t"]}})
+        newer.execute(
+            "INSERT INTO sessions (id, workspace_id, type, task, status, created_at, updated_at, rescued_data)"
+            " VALUES (?, 1, 'debate', 'Weave', 'running', '', '', ?)",
+            ("s\0t#h.1", rescued),
+        )
+    with closing(connect(path)) as connection:
+        damaged = connection.execute("PRAGMA integrity_check").fetchall() != [("ok",)]
+        assert damaged == (sqlite3.sqlite_version_info < (3, 45))
+        schema.apply(connection, path)
+        assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+        assert keys_of(connection, 1, "s\0t") == ["s\0t#h.1"]
 
 
 def test_a_database_that_the_app_made_is_adopted_with_its_rows(path):
@@ -474,8 +498,8 @@ def test_a_reading_query_scans_no_table_and_sorts_nothing(database, name, analys
     assert not sorts or (name.startswith("RUNTIMES") and ("RIGHT PART" in sorts[0] or name.endswith("_SESSION")))
 
 
-def test_a_session_is_looked_up_by_its_id_through_indexes_on_ids(database):
+def test_a_session_is_looked_up_by_its_id_through_the_index_on_keys(database):
     assert [step for step in plan(database, queries.KEYS_BY_DOCUMENT_ID) if "INDEX" in step] == [
         "SEARCH s USING INDEX sqlite_autoindex_sessions_1 (id=?)",
-        "SEARCH s USING INDEX idx_sessions_rescued_id (workspace_id=? AND <expr>=?)",
+        "SEARCH s USING INDEX sqlite_autoindex_sessions_1 (id>? AND id<?)",
     ]

@@ -11,7 +11,7 @@ import sqlite3
 from collections.abc import Iterable, Iterator
 from itertools import groupby
 from operator import itemgetter
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from migrator.database import queries
 from migrator.database.columns import SESSION_COLUMNS
@@ -21,10 +21,11 @@ from migrator.database.rows import (
     DocumentRows,
     Row,
     derived_key,
+    derived_keys,
+    document_id,
     from_rows_of,
     message_rows,
     rekey_message,
-    rescued_id,
     to_rows,
 )
 from migrator.document import ChatMessage, WorktreeSession
@@ -141,11 +142,17 @@ def _stored(row: Row, runtimes: Iterable[str], instances: list[Row], messages: l
 
 def keys_of(connection: sqlite3.Connection, workspace_id: int, session_id: str) -> list[str]:
     """The primary keys of the sessions that have this id in their documents, in file order."""
-    before_nul = session_id.partition("\0")[0]
-    found = connection.execute(queries.KEYS_BY_DOCUMENT_ID, (workspace_id, session_id, before_nul))
-    rows = [row for row in found if row[3] is None or rescued_id(row[3]) == session_id]
+    found = connection.execute(queries.KEYS_BY_DOCUMENT_ID, (workspace_id, session_id, *derived_keys(session_id)))
+    rows = [row for row in found if _document_id(row) == session_id]
     rows.sort(key=lambda row: (row[1] is None, row[1], row[2]))
     return [row[0] for row in rows]
+
+
+def _document_id(row: Row) -> str:
+    try:
+        return document_id(row[0], row[3])
+    except (ValueError, KeyError, TypeError, AttributeError):  # not of our making: reading the session will say so
+        return cast(str, row[0])
 
 
 def find_workspace(connection: AnyConnection, workspace_hash: str) -> tuple[int, str] | None:

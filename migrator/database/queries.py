@@ -38,9 +38,6 @@ def _read(alias: str, names: tuple[str, ...], session: str) -> str:
 _SESSION = _columns("s", SESSION_COLUMNS)
 _MESSAGE = _columns("m", MESSAGE_COLUMNS)
 
-# The id that a session has in its document, where the table's key is another one.
-_DOCUMENT_ID = "json_extract(s.rescued_data, '$.columns.id[1]')"
-
 # Schema.
 
 TABLE_EXISTS = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?"
@@ -169,14 +166,14 @@ AGENTS_OF_SUMMARIES = f"""
     SELECT s.rowid, i.agent_name FROM sessions s CROSS JOIN instances i ON i.session_id = s.id WHERE {_NARROWED}
 """
 
-# Not sorted: to have the order from an index, SQLite would walk the whole workspace. ?3 is the id up to a NUL, where
-# SQLite before 3.45 stops reading a text in JSON.
-KEYS_BY_DOCUMENT_ID = f"""
-    SELECT s.id, s.position, s.rowid, NULL FROM sessions s
-    WHERE s.workspace_id = ?1 AND s.id = ?2 AND {_DOCUMENT_ID} IS NULL
+# Those that may have an id in their document: the one whose key it is, and those whose key stands in for theirs, all of
+# which lie between ?3 and ?4. Not by the workspace, and not sorted: for either SQLite would walk the whole workspace.
+KEYS_BY_DOCUMENT_ID = """
+    SELECT s.id, s.position, s.rowid, s.rescued_data FROM sessions s
+    WHERE +s.workspace_id = ?1 AND s.id = ?2
     UNION ALL
     SELECT s.id, s.position, s.rowid, s.rescued_data FROM sessions s
-    WHERE s.workspace_id = ?1 AND {_DOCUMENT_ID} IN (?2, ?3)
+    WHERE +s.workspace_id = ?1 AND s.id > ?3 AND s.id < ?4 AND s.rescued_data IS NOT NULL
 """
 
 # Loading.

@@ -36,6 +36,7 @@ from migrator.exact_json import MAX_DEPTH, read_exactly, to_json
 INTEGER_MAX = (1 << 63) - 1
 INSTANCE_STAND_IN = 1 << 32
 BLANK = " "
+_MARK = "#"
 _RESCUED_OF_INSTANCE, _RESCUED_OF_MESSAGE = itemgetter(16), itemgetter(6)  # NULL or an object, which is never empty
 _WIDTH = len(MESSAGE_MEMBERS)
 _CONTENT = MESSAGE_MEMBERS.index("content")
@@ -63,7 +64,12 @@ class DocumentRows(NamedTuple):
 
 def derived_key(wanted: str, scope: str, position: int) -> str:
     """The key of a row whose own id is taken or empty: the same for the same place, whatever else is there."""
-    return f"{wanted}#{scope}.{position}"
+    return f"{wanted}{_MARK}{scope}.{position}"
+
+
+def derived_keys(wanted: str) -> tuple[str, str]:
+    """What every key that stands in for this id lies between, in the order of SQLite's texts."""
+    return wanted + _MARK, wanted + chr(ord(_MARK) + 1)
 
 
 def to_rows(
@@ -270,9 +276,12 @@ def _with_column(rescued_data: str | None, column: str, original: Any, stand_in:
     return to_json(rescued)
 
 
-def rescued_id(rescued_data: str) -> str:
-    """The id that a session has in its document, of a row whose key is another one."""
-    return cast(str, _parse(rescued_data)["columns"]["id"][1])
+def document_id(key: str, rescued_data: str | None) -> str:
+    """The id that a session has in its document, of the row with this key."""
+    if rescued_data is None:
+        return key
+    stand_in, original = _parse(rescued_data).get("columns", {}).get("id", (key, key))
+    return cast(str, original) if stand_in == key else key
 
 
 def _parse(rescued_data: str) -> dict[str, Any]:

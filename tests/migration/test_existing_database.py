@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from migrator import open_storage
 from migrator.database.connection import connect
 from tests.command_line import Migrator
 from tests.scene import Scene, app_inserts, chat, copy_fixture, hash_of, spelled
@@ -122,6 +123,22 @@ def test_keys_made_for_colliding_ids_are_not_taken_either(
     scene.write(WORKSPACE, [document])
     assert migrator("--data-dir", scene.root, "migrate").code == 0
     assert [spelled(stored) for stored in scene.documents(hash_of(WORKSPACE))] == [spelled(document)]
+
+
+def test_ids_with_a_nul_that_collide_leave_a_database_that_every_sqlite_can_change(
+    scene: Scene, migrator: Migrator
+) -> None:
+    for place in ("/a", "/b", "/c"):
+        scene.write(place, [chat("s\0t", workspace=place, task=place), chat("s", workspace=place, task="s")])
+    assert migrator("--data-dir", scene.root, "migrate").code == 0
+    assert scene.query("PRAGMA integrity_check") == [("ok",)]
+    with open_storage(scene.root) as store:
+        for place in ("/a", "/b", "/c"):
+            assert store.get_session(place, "s\0t")["task"] == place
+            store.update_session(place, {**store.get_session(place, "s\0t"), "task": f"{place}, changed"})
+            store.delete_session(place, "s")
+    assert [scene.tasks(place) for place in ("/a", "/b", "/c")] == [["/a, changed"], ["/b, changed"], ["/c, changed"]]
+    assert scene.query("PRAGMA integrity_check") == [("ok",)]
 
 
 @pytest.mark.parametrize("status", ["pending", "failed", "in_progress"])

@@ -463,7 +463,10 @@ def test_a_session_that_sqlite_deleted_comes_back_with_theirs(conflict, run):
 
 def test_where_it_cannot_be_told_which_session_is_meant_none_is_replaced(conflict, run):
     conflict.change("UPDATE quarantine SET source_id = NULL")
-    conflict.change('UPDATE sessions SET rescued_data = \'{"columns": {"id": ["z", "s"]}}\' WHERE id = \'z\'')
+    for table in ("instances", "chat_messages"):
+        conflict.change(f"DELETE FROM {table} WHERE session_id = 'z'")
+    rescued = '{"columns": {"id": ["s#z", "s"]}}'
+    conflict.change("UPDATE sessions SET id = 's#z', rescued_data = ? WHERE id = 'z'", rescued)
     outcome = run("quarantine", "retry", "1", "--take", "theirs")
     assert outcome.code == 1
     assert "--take both" in outcome.err
