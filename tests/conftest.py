@@ -1,6 +1,7 @@
 """Hypothesis profiles (HYPOTHESIS_PROFILE=thorough searches longer) and what many tests need."""
 
 import os
+import signal
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
@@ -16,6 +17,10 @@ settings.register_profile("thorough", settings.get_profile("default"), max_examp
 # For a run of mutants: the same few examples each time, the simplest first.
 settings.register_profile("mutants", settings.get_profile("default"), max_examples=25, derandomize=True, database=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
+
+# A shell makes what it starts in the background deaf to interrupts, and so all that the tests start and interrupt.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture
