@@ -17,13 +17,18 @@ from migrator.json_array import Element
 
 CHUNK = 1 << 20
 FARTHEST = 1 << 26  # bytes in which to look for the end of a session
-_START = b"[\n  {"
-_END = b"\n  }\n]"
-_CUT = b"\n  },\n  {"
+_HEAD = b"[\n  "
+_SESSION_END = b"\n  }"
+_SEPARATOR = b",\n  "
+_CLOSED = b"\n]"
+_START = _HEAD + b"{"
+_END = _SESSION_END + _CLOSED
+_CUT = _SESSION_END + _SEPARATOR + b"{"
+_BLANK = b" \t\r\n"
 _CUT_PATTERN = re.compile(re.escape(_CUT))  # a third faster than bytes.find
-_BEHIND = len(b"\n  }")  # of the cut, what still belongs to the session before it
-_AHEAD = len(b"\n  },\n  ")  # of the cut, what precedes the session behind it
-BETWEEN = _AHEAD - _BEHIND  # bytes between two sessions
+_BEHIND = len(_SESSION_END)  # of the cut, what still belongs to the session before it
+_AHEAD = len(_SESSION_END + _SEPARATOR)  # of the cut, what precedes the session behind it
+BETWEEN = len(_SEPARATOR)  # bytes between two sessions
 _SMALL = 1 << 12
 _WINDOW = 1 << 17  # bytes in which most files have a cut
 _TAIL = 1 << 10
@@ -53,10 +58,32 @@ def extent(file: BinaryIO) -> Extent | None:
     else:
         file.seek(size - _TAIL)
         tail = file.read(_TAIL)
-    written = tail.rstrip(b" \t\r\n")
+    written = tail.rstrip(_BLANK)
     if not head.startswith(_START) or not written.endswith(_END):
         return None
-    return Extent(len(_START) - 1, size - (len(tail) - len(written)) - len(b"\n]"))
+    return Extent(len(_HEAD), size - (len(tail) - len(written)) - len(_CLOSED))
+
+
+def elements_of(content: bytes) -> list[Element] | None:
+    """What :func:`elements` finds in a whole file that is in memory; None where :func:`extent` does."""
+    written = content.rstrip(_BLANK)
+    if not written.startswith(_START) or not written.endswith(_END):
+        return None
+    offset = len(_HEAD)
+    parts = written[offset : -len(_CLOSED)].split(_CUT)
+    last = len(parts) - 1
+    found = []
+    for position, part in enumerate(parts):
+        # The cut that is lost between two sessions holds the end of the one and the beginning of the other.
+        raw = (b"{" if position else b"") + part + (_SESSION_END if position < last else b"")
+        found.append(Element(position, offset, raw, None))
+        offset += len(raw) + BETWEEN
+    return found
+
+
+def whole_file(elements: Iterable[bytes]) -> bytes:
+    """The file that the app writes for sessions that are spelled as it spells them."""
+    return b"".join((_HEAD, _SEPARATOR.join(elements), _CLOSED))
 
 
 def cut(file: BinaryIO, within: Extent, size: int) -> list[Extent]:

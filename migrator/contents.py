@@ -12,7 +12,7 @@ from typing import BinaryIO
 from migrator.errors import os_errors
 
 CHUNK = 1 << 20
-_SMALL = 1 << 16  # bytes
+SMALL = 1 << 16  # bytes
 _CLOSED = -1  # in place of a descriptor
 Place = str | os.PathLike[str]
 # Opening a pipe would wait for whoever writes to it; Windows would turn line ends.
@@ -43,9 +43,19 @@ def size_of_file(descriptor: int) -> int:
     return found.st_size
 
 
+def small(path: Place) -> bytes | None:
+    """All of a small file, each call of the operating system for which costs as much as its bytes do; None for others.
+
+    :raises OSError: it can't be read, or is no file
+    """
+    content, descriptor = _begun(path)
+    if content is None:
+        os.close(descriptor)
+    return content
+
+
 def opened(path: Place) -> BinaryIO:
-    """A file open for reading, without a buffer. A small one is in memory by then: each call of the operating system
-    costs as much as its bytes do.
+    """A file open for reading, without a buffer. A small one is in memory by then.
 
     :raises OSError: it can't be read, or is no file
     """
@@ -85,7 +95,7 @@ def _begun(path: Place) -> tuple[bytes | None, int]:
     descriptor = os.open(path, READ)
     try:
         size = size_of_file(descriptor)
-        content = os.read(descriptor, size + 1) if size <= _SMALL else None
+        content = os.read(descriptor, size + 1) if size <= SMALL else None
         if content is not None and len(content) != size:  # it has another size by now, whatever that is
             content = None
             os.lseek(descriptor, 0, os.SEEK_SET)

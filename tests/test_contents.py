@@ -9,7 +9,7 @@ from migrator import contents
 from migrator.contents import opened, reading
 from migrator.errors import StorageIOError
 
-SIZES = [0, 1, contents._SMALL, contents._SMALL + 1, contents.CHUNK + 1]
+SIZES = [0, 1, contents.SMALL, contents.SMALL + 1, contents.CHUNK + 1]
 
 
 def descriptors() -> list[str]:
@@ -45,7 +45,7 @@ def test_a_file_that_has_another_size_by_then_is_read_to_its_end(tmp_path, monke
 def test_nothing_stays_open(tmp_path):
     small, large, pipe = tmp_path / "small", tmp_path / "large", tmp_path / "pipe"
     small.write_bytes(b"x")
-    large.write_bytes(bytes(contents._SMALL + 1))
+    large.write_bytes(bytes(contents.SMALL + 1))
     os.mkfifo(pipe)
     before = descriptors()
     for path in (small, large):

@@ -133,6 +133,10 @@ class BackingUp:
         """Where the copy of a source is, until :meth:`finish`."""
         return f"{self._working}{os.sep}{self.copies[name].file}"
 
+    def sha256_of(self, name: str) -> str:
+        """What the copy of a source holds, in hex."""
+        return self.copies[name].sha256
+
     def copy(self, sources: Sequence[Source], listener: Listener) -> None:
         """Copy every readable source, and begin to sync and to list the copies.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import chain
@@ -12,13 +12,13 @@ from msgspec.structs import astuple
 
 from migrator import as_written
 from migrator.as_written import Extent
-from migrator.contents import opened
+from migrator.contents import opened, small
 from migrator.database.columns import QUARANTINE_COLUMNS
 from migrator.database.rows import derived_key, plain_instance_rows, plain_messages, plain_of_values, to_rows
 from migrator.document import SESSION_MEMBERS, Reading, WorktreeSession
 from migrator.errors import SourceFileError, TornFileError, os_errors
 from migrator.exact_json import to_json
-from migrator.json_array import quickly_parsed, read_array
+from migrator.json_array import Element, quickly_parsed, read_array
 from migrator.migration.discover import Source
 from migrator.migration.reading import Rejected, parse_session, text_or_bytes
 from migrator.migration.row_writer import RowWriter
@@ -186,29 +186,37 @@ class Loader:
             where the file is otherwise
         """
         self._rows.begin_source()
+        with os_errors("read", copy):
+            content = small(copy) if within is None else None
+        if content is not None:
+            elements = as_written.elements_of(content)
+            return self._load_elements(loaded, elements[0].offset, elements) if elements else None
         with os_errors("read", copy), opened(copy) as file:
             within = within or as_written.extent(file)
-            if within is None:
-                return None
-            self._count_own_workspace(loaded)
-            loaded.as_written = True
-            behind, sizes = loaded.elements, []
-            for element in as_written.elements(file, within):
-                index, size = behind + element.position, len(element.raw)
-                session = decode_session(element.raw)
-                if session is None or not self._add_session(loaded, session, index, size):
-                    document = quickly_parsed(element.raw)
-                    if type(document) is not dict:
-                        self._rows.forget_source()
-                        loaded.forget()
-                        return None
-                    if fits_schema(document):
-                        self._add(loaded, document, index, size)
-                    else:
-                        self._take(loaded, parse_session(element._replace(value=document)), index, size)
-                sizes.append(size)
-                self._advance(loaded.source.name, size)
-        return within.start, sizes
+            return self._load_elements(loaded, within.start, as_written.elements(file, within)) if within else None
+
+    def _load_elements(
+        self, loaded: LoadedSource, start: int, elements: Iterable[Element]
+    ) -> tuple[int, list[int]] | None:
+        self._count_own_workspace(loaded)
+        loaded.as_written = True
+        behind, sizes = loaded.elements, []
+        for element in elements:
+            index, size = behind + element.position, len(element.raw)
+            session = decode_session(element.raw)
+            if session is None or not self._add_session(loaded, session, index, size):
+                document = quickly_parsed(element.raw)
+                if type(document) is not dict:
+                    self._rows.forget_source()
+                    loaded.forget()
+                    return None
+                if fits_schema(document):
+                    self._add(loaded, document, index, size)
+                else:
+                    self._take(loaded, parse_session(element._replace(value=document)), index, size)
+            sizes.append(size)
+            self._advance(loaded.source.name, size)
+        return start, sizes
 
     def _add_session(self, loaded: LoadedSource, session: Session, index: int, size: int) -> bool:
         """Take a session of a workspace file that is as the app's struct holds it; False where it needs more care."""

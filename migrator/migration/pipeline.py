@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from itertools import chain
 from pathlib import Path
+from typing import Protocol
 
 from migrator.database import queries
 from migrator.database.connection import remove_database
@@ -27,11 +28,20 @@ from migrator.migration.staging import Staging
 from migrator.workspace import placeholder
 
 
+class Copies(Protocol):
+    """Where the copies of the sources are, and what is in them."""
+
+    def path_of(self, name: str) -> str:
+        """The path of a source's copy."""
+
+    def sha256_of(self, name: str) -> str:
+        """What it holds, in hex."""
+
+
 class Pipeline:
     """Loads sources into a staging database, and compares what it holds of them with the files.
 
     :param shards: where parts of the database may be put that are filled by themselves
-    :param copies: where a source's copy is
     :param paths: workspace hash to workspace path, as far as known
     :param second: helps, if it is there
     :param salvage: take what is whole of torn files
@@ -41,7 +51,7 @@ class Pipeline:
         self,
         staging: Staging,
         shards: Callable[[int], Path],
-        copies: Callable[[LoadedSource], str],
+        copies: Copies,
         paths: dict[str, str],
         second: SecondProcess | None,
         *,
@@ -73,10 +83,9 @@ class Pipeline:
 
     def _load_with_care(self, loaded: LoadedSource, loader: Loader, meter: Meter) -> None:
         meter.begin(loaded.source.name)
-        copy = self._copies(loaded)
-        loader.load(loaded, copy)
+        loader.load(loaded, self._copies.path_of(loaded.source.name))
         if not loaded.error:
-            self._tasks.append(_to_compare(loaded, copy))
+            self._tasks.append(self._to_compare(loaded))
 
     def _load_as_written(self, sources: Sequence[LoadedSource], loader: Loader, meter: Meter) -> None:
         """Load the files that are as the app writes them, and leave those that turn out to be otherwise."""
@@ -99,10 +108,11 @@ class Pipeline:
 
     def _task(self, loaded: LoadedSource) -> LoadTask:
         """What there is to do for a file; its workspace is numbered with it, so in the order of the sources."""
-        name = loaded.source.workspace_hash or ""
+        source = loaded.source
+        name = source.workspace_hash or ""
         path = self._paths.get(name) or placeholder(name)
         number = self._staging.workspace_id(name, path)
-        return LoadTask(loaded.source.name, name, path, number, loaded.source_id, self._copies(loaded), None)
+        return LoadTask(source.name, name, path, number, loaded.source_id, self._copies.path_of(source.name), None)
 
     def _divided(self, parts: Sequence[Part]) -> tuple[Sequence[Part], list[list[Part]]]:
         if self._second is None or not is_worth_it(sum(part.size for part in parts), len(parts)):
@@ -126,7 +136,7 @@ class Pipeline:
             if found is None:
                 otherwise[loaded.source_id] = loaded
             else:
-                self._tasks.append(_to_compare(loaded, task.copy, Portion(behind, *found, task.within is None)))
+                self._tasks.append(self._to_compare(loaded, Portion(behind, *found, task.within is None)))
         return otherwise
 
     def _take_over(
@@ -141,9 +151,20 @@ class Pipeline:
                 otherwise[loaded.source_id] = loaded
             else:
                 portion = Portion(loaded.elements, found.start, found.sizes, task.within is None)
-                self._tasks.append(_to_compare(loaded, task.copy, portion))
+                self._tasks.append(self._to_compare(loaded, portion))
                 loaded.join(found, task.workspace_path, task.workspace_id)
         return otherwise
+
+    def _to_compare(self, loaded: LoadedSource, portion: Portion | None = None) -> CompareTask:
+        source, copies = loaded.source, self._copies
+        return CompareTask(
+            source.name,
+            loaded.source_id,
+            loaded.first,
+            copies.path_of(source.name),
+            copies.sha256_of(source.name),
+            portion,
+        )
 
     def finish(self) -> None:
         """Build the indexes."""
@@ -198,13 +219,12 @@ class Pipeline:
             self._staging.connection.execute("BEGIN")
             self._staging.drop_source(loaded.source_id)
             loaded.forget()
-            copy = self._copies(loaded)
-            self._loader(meter).load(loaded, copy)
+            self._loader(meter).load(loaded, self._copies.path_of(loaded.source.name))
             self._staging.rows.flush()
             self._staging.connection.execute("COMMIT")
         if loaded.error:
             return ReadBack(b"")
-        return self._compare_here([_to_compare(loaded, copy)], meter)[0]
+        return self._compare_here([self._to_compare(loaded)], meter)[0]
 
     def _require_no_more(self, sources: Iterable[LoadedSource]) -> None:
         """Every session was read back with all of its own; make sure that nothing is there that belongs to none.
@@ -221,10 +241,6 @@ class Pipeline:
                 f"{expected[1]}.",
                 hint="The disk may be failing. Nothing was changed.",
             )
-
-
-def _to_compare(loaded: LoadedSource, copy: str, portion: Portion | None = None) -> CompareTask:
-    return CompareTask(loaded.source.name, loaded.source_id, loaded.first, copy, portion)
 
 
 def _size(task: CompareTask) -> int:

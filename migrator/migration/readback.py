@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from migrator import as_written
-from migrator.contents import opened
+from migrator.contents import SMALL, opened
 from migrator.database import queries
 from migrator.database.connection import AnyConnection
 from migrator.database.documents import StoredDocument, read_document, read_source, read_stretch
@@ -88,6 +88,8 @@ class CompareTask(NamedTuple):
     """A source to read back, or a part of it.
 
     :ivar first: the position that the file's first element has in the database
+    :ivar copy: the path of its copy
+    :ivar sha256: of all that was copied, in hex
     :ivar portion: which part, of one that was loaded as the app writes it; None for a file as a whole
     """
 
@@ -95,6 +97,7 @@ class CompareTask(NamedTuple):
     source_id: int
     first: int
     copy: str
+    sha256: str
     portion: Portion | None
 
 
@@ -141,13 +144,30 @@ class Comparison:
         sources = groupby(everything, attrgetter("stored.source_id"))
         source = None
         for task in tasks:
-            with self._errors(), os_errors("read", task.copy), opened(task.copy) as file:
+            with self._errors():
                 source = source or next(sources, None)
-                if source is None or source[0] != task.source_id:
-                    yield self._compare(task, _known(file, task.portion), iter(()))
-                else:
-                    yield self._compare(task, _known(file, task.portion), source[1])
-                    source = None
+                stored: Iterator[SpelledDocument] = iter(())
+                if source is not None and source[0] == task.source_id:
+                    stored, source = source[1], None
+                yield self._small(task, stored) if _is_small(task) else self._known(task, stored)
+
+    def _known(self, task: CompareTask, stored: Iterator[SpelledDocument]) -> ReadBack:
+        with os_errors("read", task.copy), opened(task.copy) as file:
+            return self._compare(task, _known(file, task.portion), stored)
+
+    def _small(self, task: CompareTask, stored: Iterator[SpelledDocument]) -> ReadBack:
+        """A small file, which need not be read where what is stored, put together, has its SHA-256."""
+        documents = [*stored]
+        texts = [document.text for document in documents]
+        if (
+            hashlib.sha256(as_written.whole_file(texts)).hexdigest() != task.sha256
+            or [document.stored.position for document in documents] != [*range(task.first, task.first + len(texts))]
+            or any(_is_too_deep(document.stored) for document in documents)
+        ):
+            return self._known(task, iter(documents))
+        for text in texts:
+            self._seen(task.name, len(text))
+        return ReadBack(b"".join(hashlib.sha256(text).digest() for text in texts))
 
     def _errors(self) -> AbstractContextManager[None]:
         return staged_errors("read sessions back", self._path)
@@ -175,8 +195,7 @@ class Comparison:
         if stored.position != task.first + element.position:
             return None
         if text == element.raw:
-            deep = any(isinstance(value, dict | list) for value in unknown_members(stored.document))
-            return None if deep and nested_deeper(stored.document, MAX_DEPTH) else text
+            return None if _is_too_deep(stored) else text
         if not found.whole:
             [again] = _spelled([read_document(self._connection, stored.key) or stored])
             return self._same(task, again, element)
@@ -236,6 +255,17 @@ def _side_by_side(tasks: Sequence[CompareTask]) -> Iterator[list[CompareTask]]:
 
 def _is_whole(task: CompareTask) -> bool:
     return task.portion is not None and task.portion.whole and sum(task.portion.sizes) <= _ONE_VALUE
+
+
+def _is_small(task: CompareTask) -> bool:
+    return task.portion is not None and sum(task.portion.sizes) <= SMALL
+
+
+def _is_too_deep(stored: StoredDocument) -> bool:
+    """Whether a document that is spelled as it was is none all the same."""
+    if stored.plain or not any(isinstance(value, dict | list) for value in unknown_members(stored.document)):
+        return False
+    return nested_deeper(stored.document, MAX_DEPTH)
 
 
 def _known(file: BinaryIO, portion: Portion | None) -> Iterator[Element]:

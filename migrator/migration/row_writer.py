@@ -55,10 +55,11 @@ class RowWriter:
 
     def begin_source(self) -> None:
         """What is added from here on belongs to another source."""
-        self._earlier.documents += self._current.documents
-        self._earlier.quarantined += self._current.quarantined
-        self._earlier.size += self._current.size
-        self._current = _Batch()
+        if self._current.size:
+            self._earlier.documents += self._current.documents
+            self._earlier.quarantined += self._current.quarantined
+            self._earlier.size += self._current.size
+            self._current = _Batch()
         self._mark = None
 
     def forget_source(self) -> None:

@@ -247,7 +247,7 @@ class Run:
             pipeline = Pipeline(
                 staging,
                 self.data_dir.shard,
-                lambda loaded: saving.path_of(loaded.source.name),
+                saving,
                 paths,
                 second,
                 salvage=self.salvage,

@@ -54,9 +54,10 @@ class Staging:
 
     def workspace_id(self, workspace_hash: str, path: str) -> int:
         """The row id that a workspace will have."""
-        number, known = self._workspaces.get(workspace_hash, (len(self._workspaces) + 1, path))
-        # A later file may show the path that the first one did not.
-        self._workspaces[workspace_hash] = (number, path if is_placeholder(known) else known)
+        known = self._workspaces.get(workspace_hash)
+        number = known[0] if known else len(self._workspaces) + 1
+        if known is None or is_placeholder(known[1]):  # a later file may show the path that the first one did not
+            self._workspaces[workspace_hash] = (number, path)
         return number
 
     def take_over(self, shard: Path, continued: int, behind: int) -> None:
