@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from migrator import durable
@@ -10,16 +11,26 @@ from migrator.contents import Place, reading
 from migrator.digests import hashed, new_sha256, sha256_of
 
 
-def copy_new(source: Place, target: Place, *, sync: bool = True) -> tuple[int, str]:
+def copy_new(
+    source: Place, target: Place, *, sync: bool = True, look_at: Callable[[bytes], None] | None = None
+) -> tuple[int, str]:
     """Copy to a file that does not exist yet and sync it.
 
     :param sync: False leaves the syncing to :func:`durable.sync_files`, which is faster for many
+    :param look_at: is shown what is copied, piece by piece
     :returns: how many bytes were read, and their SHA-256 in hex
     """
     digest = new_sha256()
-    with reading(source) as chunks:
+    with reading(source) as pieces:
+        chunks = pieces if look_at is None else _shown(pieces, look_at)
         size = durable.write_new(target, hashed(chunks, digest), sync=sync)
     return size, digest.hexdigest()
+
+
+def _shown(chunks: Iterable[bytes], look_at: Callable[[bytes], None]) -> Iterator[bytes]:
+    for chunk in chunks:
+        look_at(chunk)
+        yield chunk
 
 
 def publish_copy(source: Path, target: Path) -> bool:

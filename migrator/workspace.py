@@ -80,12 +80,14 @@ def is_placeholder(path: str) -> bool:
     return path.startswith(UNKNOWN_PREFIX)
 
 
-def prove_path(file_hash: str, worktree_paths: Iterable[str]) -> str | None:
+def prove_path(file_hash: str, worktree_paths: Iterable[str], tried: set[str] | None = None) -> str | None:
     """The ancestor of one of the paths that hashes to ``file_hash``, or None.
 
     Each ancestor is tried as it stands, in Windows' verbatim form, and canonicalised if it exists here.
+
+    :param tried: the ancestors that have been tried before, to which those of now are added
     """
-    tried: set[str] = set()
+    tried = set() if tried is None else tried
     for worktree_path in worktree_paths:
         likely = workspace_of(worktree_path)
         if likely is not None and likely not in tried and hash_of_text(likely) == file_hash:

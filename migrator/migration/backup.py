@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ from migrator.errors import BackupError, MigrationFailed, StorageIOError, os_err
 from migrator.migration.backups import read_manifest, verify_backup
 from migrator.migration.copying import Copy, ReadBackJob, are_many_small, copy_all
 from migrator.migration.discover import Source
-from migrator.migration.progress import Listener
+from migrator.migration.meter import Meter
 from migrator.migration.second_process import SecondProcess
 from migrator.plain_text import size
 
@@ -137,19 +137,32 @@ class BackingUp:
         """What the copy of a source holds, in hex."""
         return self.copies[name].sha256
 
-    def copy(self, sources: Sequence[Source], listener: Listener) -> None:
-        """Copy every readable source, and begin to sync and to list the copies.
+    def copy(self, sources: Sequence[Source], paths: Container[str], meter: Meter) -> dict[str, str]:
+        """Copy every readable source.
 
+        :param paths: the hashes of the workspaces whose paths are known
+        :returns: the paths that the files of others prove, by their hashes
         :raises StorageIOError: the backup can't be written
         """
-        self.unreadable = {source.name: source.error for source in sources if source.error}
+        self.unreadable |= {source.name: source.error for source in sources if source.error}
         readable = [source for source in sources if not source.error]
-        results = copy_all(self._working, readable, self._second, listener)
+        results = copy_all(self._working, readable, paths, self._second, meter)
+        proven = {}
         for source, copied in zip(readable, results, strict=True):
             if isinstance(copied, Copy):
                 self.copies[source.name] = copied
+                if copied.proven is not None and source.workspace_hash is not None:
+                    proven[source.workspace_hash] = copied.proven
             else:
                 self.unreadable[source.name] = copied
+        return proven
+
+    def lacks(self, sources: Sequence[Source]) -> list[Source]:
+        """Those that nobody has tried to copy so far."""
+        return [source for source in sources if source.name not in self.copies and source.name not in self.unreadable]
+
+    def seal(self) -> None:
+        """Begin to sync and to list the copies: there will be no more of them."""
         self._preparing = self._prover.submit(self._prepare)
 
     def read_back(self) -> Future[int | None]:
@@ -168,7 +181,7 @@ class BackingUp:
         :raises MigrationFailed: a copy does not read back as what was copied
         """
         if self._preparing is None:
-            raise AssertionError("nothing was copied")
+            raise AssertionError("the backup was not sealed")
         name, earlier = self._preparing.result()
         self._await_read_back(self.read_back().result())
         if not self.copies:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -15,7 +15,7 @@ from migrator import copies, digests, durable
 from migrator.errors import MigratorError, StorageIOError
 from migrator.migration.discover import Source
 from migrator.migration.meter import Meter
-from migrator.migration.progress import Listener
+from migrator.migration.proving import Proof
 from migrator.migration.second_process import SecondProcess, Seen
 from migrator.migration.shared_work import share
 
@@ -31,12 +31,14 @@ class Copy(NamedTuple):
     """One file of a backup.
 
     :ivar file: where the copy is, relative to the backup's folder
+    :ivar proven: the workspace path that it proves, where that was unknown
     """
 
     source: Source
     file: str
     size: int
     sha256: str
+    proven: str | None = None
 
 
 class CopyTask(NamedTuple):
@@ -44,15 +46,19 @@ class CopyTask(NamedTuple):
 
     :ivar file: where to, relative to the backup's folder
     :ivar size: bytes, for the progress
+    :ivar unnamed: the hash of its workspace, where nobody has told that one's path
     """
 
     name: str
     place: str
     file: str
     size: int
+    unnamed: str | None
 
 
-Copied = tuple[int, str] | str  # size and SHA-256 of a copy, or why there is none
+Copied = (
+    tuple[int, str, str | None] | str
+)  # size and SHA-256 of a copy and the path that it proves; or why there is none
 
 
 @dataclass(frozen=True)
@@ -103,19 +109,19 @@ def are_many_small(sizes: Sequence[int]) -> bool:
 
 
 def copy_all(
-    working: Path, sources: Sequence[Source], second: SecondProcess | None, listener: Listener
+    working: Path, sources: Sequence[Source], paths: Container[str], second: SecondProcess | None, meter: Meter
 ) -> list[Copy | str]:
     """Copy the sources into a backup's folder, where nothing is yet; nothing is synced.
 
+    :param paths: the hashes of the workspaces whose paths are known
     :returns: the copy of each, or why there is none
     :raises StorageIOError: it is the copies, not the sources, that make trouble
     """
-    tasks = [CopyTask(source.name, source.place, _place(source), source.size) for source in sources]
+    tasks = [_task(source, paths) for source in sources]
     for folder in {os.path.dirname(task.file) for task in tasks}:
         durable.make_private_folder(working / folder)
-    sizes = [source.size for source in sources]
-    meter = Meter(listener, "backup", sum(sizes))
-    if are_many_small(sizes):
+    meter.expect(sum(source.size for source in sources))
+    if are_many_small([source.size for source in sources]):
         results = _by_two(os.fspath(working), tasks, second, meter)
     else:
         results = _by_threads(os.fspath(working), tasks, meter)
@@ -149,7 +155,10 @@ def _copy(working: str, task: CopyTask) -> Copied:
     """
     target = f"{working}{os.sep}{task.file}"  # of tens of thousands, a path object for each would be felt
     try:
-        return copies.copy_new(task.place, target, sync=False)
+        if task.unnamed is None:
+            return (*copies.copy_new(task.place, target, sync=False), None)
+        proof = Proof(task.unnamed)
+        return (*copies.copy_new(task.place, target, sync=False, look_at=proof.look_at), proof.path)
     except StorageIOError as error:
         if _readable(task.place):
             raise
@@ -164,6 +173,11 @@ def _readable(path: str) -> bool:
     except MigratorError:
         return False
     return True
+
+
+def _task(source: Source, paths: Container[str]) -> CopyTask:
+    unnamed = source.workspace_hash if source.workspace_hash not in paths else None
+    return CopyTask(source.name, source.place, _place(source), source.size, unnamed)
 
 
 def _place(source: Source) -> str:

@@ -4,28 +4,24 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import stat
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from migrator.contents import contents, reading
+from migrator.contents import contents
 from migrator.data_dir import DataDir
 from migrator.errors import StorageIOError, os_errors
 from migrator.workspace import (
     HASH_PATTERN,
     hashes_of,
     is_placeholder,
-    prove_path,
     workspace_hash,
 )
 
 Kind = Literal["workspace", "shared", "older"]
 
-_WORKTREE_PATH = re.compile(rb'"worktreePath"\s*+:\s*+("[^"\\]*+(?:\\.[^"\\]*+)*+")')
 _LARGEST_MAPPING = 1 << 26  # bytes
-_OVERLAP = 1 << 16  # longer than any path, so that none is cut in two
 _WE = os.geteuid() if hasattr(os, "geteuid") else None  # of what is ours the mode tells, with no more questions asked
 _OLDER = os.path.join(os.sep, ".ait42", "sessions.json")
 
@@ -74,8 +70,8 @@ def names_of_files(data_dir: DataDir) -> int:
         return 0
 
 
-def with_older_files(own: Sequence[Source], paths: dict[str, str]) -> list[Source]:
-    """The same, and in front of the shared one those that older builds left in the workspaces that are known."""
+def with_older_files(sources: Sequence[Source], paths: dict[str, str]) -> list[Source]:
+    """The same, and behind the workspace files those that older builds left in the workspaces with these paths."""
     # A link and what it points to may both be known: the file belongs to the workspace that the app opens there.
     candidates = [
         (workspace_hash(path) != file_hash, file_hash, older)
@@ -83,15 +79,15 @@ def with_older_files(own: Sequence[Source], paths: dict[str, str]) -> list[Sourc
         if not is_placeholder(path) and os.path.lexists(older := f"{path}{_OLDER}")
     ]
     if not candidates:
-        return [*own]
-    seen = {os.path.realpath(source.place) for source in own}
+        return [*sources]
+    seen = {os.path.realpath(source.place) for source in sources}
     found = []
     for _, file_hash, older in sorted(candidates):
         if os.path.realpath(older) not in seen:
             seen.add(os.path.realpath(older))
             found.append(_source(older, older, "older", file_hash))
-    workspaces = [source for source in own if source.kind == "workspace"]
-    return [*workspaces, *found, *own[len(workspaces) :]]
+    workspaces = [source for source in sources if source.kind == "workspace"]
+    return [*workspaces, *found, *sources[len(workspaces) :]]
 
 
 def _workspace_files(data_dir: DataDir) -> Iterator[Source]:
@@ -185,40 +181,3 @@ def _hashes_to(path: str, file_hash: str) -> bool:
     except UnicodeEncodeError:
         return False  # half of a surrogate pair: no file system has such a path
     return any(found == file_hash for found, _ in hashes_of(path))
-
-
-def prove(source: Source) -> str | None:
-    """The workspace path that the ``worktreePath``s in a file prove, or None.
-
-    Reads the file only as far as it must, in bounded memory; it need not even be whole.
-    """
-    if source.error or source.workspace_hash is None or not HASH_PATTERN.fullmatch(source.workspace_hash):
-        return None
-    return prove_path(source.workspace_hash, _worktree_paths(source.place))
-
-
-def _worktree_paths(path: str) -> Iterator[str]:
-    """The texts behind ``"worktreePath":``, each spelling once."""
-    seen: set[bytes] = set()
-    rest = b""
-    try:
-        with reading(path) as chunks:
-            for chunk in chunks:
-                window = rest + chunk
-                for found in _WORKTREE_PATH.finditer(window):
-                    if found[1] not in seen:
-                        seen.add(found[1])
-                        text = _text(found[1])
-                        if text:
-                            yield text
-                rest = window[-_OVERLAP:]
-    except StorageIOError:
-        return  # whoever migrates the file will say what is wrong with it
-
-
-def _text(literal: bytes) -> str | None:
-    try:
-        text = json.loads(literal) if b"\\" in literal else literal[1:-1].decode()
-    except ValueError:
-        return None
-    return text if isinstance(text, str) else None

@@ -18,6 +18,10 @@ class Meter:
         self._done = self._told = self._sessions = 0
         self._source: str | None = None
 
+    def expect(self, size: int) -> None:
+        """There are so many bytes more to be done than was told."""
+        self._total += size
+
     def begin(self, source: str) -> None:
         """A file is at work."""
         self._tell(source)

@@ -1,34 +1,50 @@
-"""The workspace paths that files prove, by this process or, of many small files, by a second one as well."""
+"""The workspace path that a file proves: the one above its worktrees that hashes to the file's name."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from itertools import chain
+import json
+import re
+from collections.abc import Iterator
 
-from migrator.migration.discover import Source, prove
-from migrator.migration.second_process import Helper, Seen
-from migrator.migration.shared_work import share
+from migrator.workspace import prove_path
 
-_AT_ONCE = 500  # files
-
-
-@dataclass(frozen=True)
-class ProveJob:
-    """Files to be read as far as it takes to tell their workspaces' paths."""
-
-    sources: Sequence[Source]
-
-    def run(self, seen: Seen) -> list[str | None]:
-        """The path that each proves, or None."""
-        del seen  # finding what there is shows no progress
-        return [prove(source) for source in self.sources]
+_WORKTREE_PATH = re.compile(rb'"worktreePath"\s*+:\s*+("[^"\\]*+(?:\\.[^"\\]*+)*+")')
+_OVERLAP = 1 << 16  # longer than any path, so that none is cut in two
 
 
-def prove_all(sources: Sequence[Source], helper: Helper) -> list[str | None]:
-    """The workspace path that each file proves, or None."""
-    if len(sources) < 2 * _AT_ONCE:
-        return [prove(source) for source in sources]
-    jobs = [ProveJob(sources[start : start + _AT_ONCE]) for start in range(0, len(sources), _AT_ONCE)]
-    second = helper(sum(source.size for source in sources), len(sources))
-    return [*chain.from_iterable(share(jobs, second, lambda _name, _size, _sessions: None))]
+class Proof:
+    """Looks for the proof in a file that goes by in pieces; the file need not even be whole.
+
+    :ivar path: None as long as nothing has proven it
+    """
+
+    def __init__(self, file_hash: str) -> None:
+        self.path: str | None = None
+        self._file_hash = file_hash
+        self._seen: set[bytes] = set()
+        self._tried: set[str] = set()
+        self._rest = b""
+
+    def look_at(self, chunk: bytes) -> None:
+        """Take the next piece of the file."""
+        if self.path is None:
+            window = self._rest + chunk
+            self.path = prove_path(self._file_hash, self._worktree_paths(window), self._tried)
+            self._rest = window[-_OVERLAP:]
+
+    def _worktree_paths(self, window: bytes) -> Iterator[str]:
+        """The texts behind ``"worktreePath":``, each spelling once."""
+        for found in _WORKTREE_PATH.finditer(window):
+            if found[1] not in self._seen:
+                self._seen.add(found[1])
+                text = _text(found[1])
+                if text:
+                    yield text
+
+
+def _text(literal: bytes) -> str | None:
+    try:
+        text = json.loads(literal) if b"\\" in literal else literal[1:-1].decode()
+    except ValueError:
+        return None
+    return text if isinstance(text, str) else None

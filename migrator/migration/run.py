@@ -31,7 +31,7 @@ from migrator.migration.outcome import (
 from migrator.migration.progress import Listener, ignore_progress
 from migrator.migration.report import MigrationReport, by_workspace, totals_of
 from migrator.migration.stopwatch import Stopwatch
-from migrator.migration.survey import Survey, survey
+from migrator.migration.survey import Survey, survey, with_proven_paths
 from migrator.migration.upkeep import mark, name_workspaces, remember_times
 from migrator.storage.flag import read_flag, require_no_other_truth, require_truth, write_flag
 
@@ -146,14 +146,9 @@ class Run:
         return report
 
     def survey(self) -> Survey:
-        found = survey(self.data_dir, named=self.named, salvage=self.salvage, prove=self.prove)
+        found = survey(self.data_dir, named=self.named, salvage=self.salvage)
         require_truth(self.data_dir, found.state)
         return found
-
-    def prove(self, sources: Sequence[Source]) -> list[str | None]:
-        from migrator.migration.proving import prove_all  # a look that finds nothing comes not so far
-
-        return prove_all(sources, self.helper)
 
     def mend_trial(self, found: Survey) -> bool:
         """What the files of a trial lack is no change that somebody made in them: put it there first."""
@@ -199,32 +194,52 @@ class Run:
         from migrator.migration.backup import backing_up, require_space  # only a run with work to do pays for these
         from migrator.migration.second_process import stopped_on_failure
 
-        sources = found.work.pending
-        require_space(self.data_dir, sources)
-        second = self.helper(sum(source.size for source in sources), len(sources))
+        require_space(self.data_dir, found.work.pending)
+        second = self.help_with(found.work.pending)
         try:
-            with backing_up(self.data_dir, second) as saving, stopped_on_failure(second):
-                with self.stage("backup"):
-                    saving.copy(sources, self.listener)
-                mark(self.data_dir, found.state, "in_progress")
-                try:
-                    staged = self.load_and_verify(sources, found.paths, saving, second)
-                    problems = [message for source in staged.loaded for message in messages_of(source)]
-                    if self.strict and problems:
-                        raise MigrationFailed(
-                            "--strict: " + " ".join(problems),
-                            hint="Nothing was published. Mend them, or run without --strict.",
-                        )
-                    with self.stage("publish"):
-                        published = self.publish(staged)
-                except BaseException:
-                    with suppress(MigratorError):  # what went wrong first is what the user has to hear of
-                        mark(self.data_dir, found.state, "failed")
-                    raise
+            with backing_up(self.data_dir, second) as saving:
+                with stopped_on_failure(second):
+                    found = self.back_up(found, saving)
+                second = self.help_with(found.work.pending)  # older files may be what makes it worth while
+                with stopped_on_failure(second):
+                    mark(self.data_dir, found.state, "in_progress")
+                    try:
+                        staged = self.load_and_verify(found.work.pending, found.paths, saving, second)
+                        problems = [message for source in staged.loaded for message in messages_of(source)]
+                        if self.strict and problems:
+                            raise MigrationFailed(
+                                "--strict: " + " ".join(problems),
+                                hint="Nothing was published. Mend them, or run without --strict.",
+                            )
+                        with self.stage("publish"):
+                            published = self.publish(staged)
+                    except BaseException:
+                        with suppress(MigratorError):  # what went wrong first is what the user has to hear of
+                            mark(self.data_dir, found.state, "failed")
+                        raise
         finally:
             self.remove_staging()
         self.flip()
         return self.report(found, staged, published, problems)
+
+    def help_with(self, sources: Sequence[Source]) -> SecondProcess | None:
+        return self.helper(sum(source.size for source in sources), len(sources))
+
+    def back_up(self, found: Survey, saving: BackingUp) -> Survey:
+        """Copy what is to be taken up, and with it what older builds left in the workspaces that the copies show."""
+        from migrator.migration.backup import require_space
+
+        meter = Meter(self.listener, "backup", 0)
+        with self.stage("backup"):
+            proven = saving.copy(found.work.pending, found.paths, meter)
+        with self.stage("discover"):
+            found = with_proven_paths(found, proven, salvage=self.salvage)
+            older = saving.lacks(found.work.pending)
+            require_space(self.data_dir, older)
+        with self.stage("backup"):
+            saving.copy(older, found.paths, meter)
+            saving.seal()
+        return found
 
     def remove_staging(self) -> None:
         for path in self.data_dir.under_construction():

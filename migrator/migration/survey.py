@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from migrator.data_dir import DataDir
@@ -16,12 +16,12 @@ from migrator.migration.ledger import LedgerEntry, Work, find_work, read_ledger
 from migrator.workspace import is_placeholder
 
 Share = tuple[str, str, int, int, int]
-Prover = Callable[[Sequence[Source]], Sequence[str | None]]
 
 
 class Survey(NamedTuple):
     """What was found.
 
+    :ivar sources: all of them, in the order in which they are taken up
     :ivar ledger: by the source's name; empty unless SQLite holds the truth
     :ivar shares: hash, path and counts of each workspace that a file of several brought sessions for, by its name
     :ivar paths: workspace hash to workspace path, as far as known
@@ -30,6 +30,7 @@ class Survey(NamedTuple):
     """
 
     state: State
+    sources: list[Source]
     ledger: dict[str, LedgerEntry]
     shares: dict[str, list[Share]]
     paths: dict[str, str]
@@ -44,23 +45,17 @@ def survey(
     *,
     named: Iterable[str | os.PathLike[str]] = (),
     salvage: bool = False,
-    prove: Prover | None = None,
 ) -> Survey:
     """Look at the database and at the files.
 
     :param named: workspace paths that the user told
     :param salvage: count files that failed as work to do
-    :param prove: reads new files as far as it takes to tell their workspaces' paths
     :raises MigratorError: the database or the folder can't be read
     """
     state, ledger, shares, stored, index = _read_database(data_dir)
     paths, warnings = known_paths(data_dir, named)
     paths = {file_hash: path for file_hash, path in stored.items() if not is_placeholder(path)} | paths
-    own = own_files(data_dir)
-    if prove:
-        new = [*_of_unknown_workspaces(own, ledger, paths)]
-        paths |= {name: path for (name, _), path in zip(new, prove([source for _, source in new]), strict=True) if path}
-    sources = with_older_files(own, paths)
+    sources = with_older_files(own_files(data_dir), paths)
     taken = set(stored.values())
     unnamed = {
         file_hash: paths[file_hash]
@@ -68,7 +63,7 @@ def survey(
         if is_placeholder(path) and file_hash in paths and paths[file_hash] not in taken
     }
     work = find_work(sources, ledger, salvage=salvage)
-    return Survey(state, ledger, shares, paths, unnamed, warnings, work, index)
+    return Survey(state, sources, ledger, shares, paths, unnamed, warnings, work, index)
 
 
 def _read_database(
@@ -99,12 +94,18 @@ def _read_database(
         connection.close()
 
 
-def _of_unknown_workspaces(
-    sources: Iterable[Source], ledger: dict[str, LedgerEntry], paths: dict[str, str]
-) -> Iterator[tuple[str, Source]]:
-    """The new and changed files whose workspaces' paths nobody has told, with the workspaces' hashes."""
-    for source in sources:
-        if source.workspace_hash is not None and source.workspace_hash not in paths:
-            entry = ledger.get(source.name)
-            if entry is None or not entry.looks_like(source):
-                yield source.workspace_hash, source
+def with_proven_paths(found: Survey, proven: dict[str, str], *, salvage: bool = False) -> Survey:
+    """The same, with workspace paths that were unknown before, and what older builds left there.
+
+    :param proven: workspace hash to workspace path
+    """
+    found = found._replace(paths=found.paths | proven)
+    sources = with_older_files(found.sources, proven)
+    if len(sources) == len(found.sources):
+        return found
+    before = {source.name for source in found.sources}
+    added = find_work([source for source in sources if source.name not in before], found.ledger, salvage=salvage)
+    names = {source.name for source in (*found.work.pending, *added.pending)}
+    pending = [source for source in sources if source.name in names]
+    work = Work(pending, found.work.known + added.known, found.work.moved + added.moved)
+    return found._replace(sources=sources, work=work)
