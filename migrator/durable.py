@@ -163,22 +163,22 @@ def syncing_ahead(path: Path) -> Iterator[None]:
         syncing.join()
 
 
-def sync_files(paths: Sequence[Place]) -> None:
-    """Make the contents of many files of one file system survive a power cut.
+def sync_files(folder: Path, names: Sequence[str]) -> None:
+    """Make the contents of many files of one folder, or in folders of it, survive a power cut.
 
     Several at once, which file systems commit together; or, where there are very many, all that the file system has:
     a hundred times faster than one by one, at the price of waiting for what other programs have written, too.
     """
-    if len(paths) >= _MANY_FILES and _sync_file_system(paths[0]):
+    if len(names) >= _MANY_FILES and _sync_file_system(folder):
         return
-    if len(paths) < 2:
-        for path in paths:
-            sync_file(path)
+    if len(names) < 2:
+        for name in names:
+            sync_file(folder / name)
         return
     from concurrent.futures import ThreadPoolExecutor  # only who has many files pays for its loading
 
     with ThreadPoolExecutor(_SYNCS_AT_ONCE) as pool:
-        for _ in pool.map(sync_file, paths):
+        for _ in pool.map(sync_file, (folder / name for name in names)):
             pass
 
 

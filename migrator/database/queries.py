@@ -435,9 +435,6 @@ BACKUPS_IN_USE = "SELECT source, backup FROM migration_ledger WHERE backup IS NO
 FAIL_KNOWN_SOURCE = """
     UPDATE migration_ledger SET error = ?, mtime_ns = ?, inode = ?, size = ?, updated_at = ? WHERE source = ?
 """
-RECORD_STAGED_SOURCE = f"""
-    INSERT INTO migration_ledger (id, {", ".join(LEDGER_COLUMNS)}) VALUES (?, {", ".join("?" * len(LEDGER_COLUMNS))})
-"""
 # What a run brought.
 DATABASE_BYTES = "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size"
 RECORD_RUN = _insert("migration_runs", RUN_COLUMNS)

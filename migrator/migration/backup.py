@@ -14,6 +14,7 @@ from collections.abc import Container, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -97,17 +98,6 @@ def _existing(path: Path) -> Path:
     return path
 
 
-class _Prepared(NamedTuple):
-    """What a backup that is synced and listed still lacks, but for the proof; nothing of that where there is another.
-
-    :ivar name: with a number behind it if need be
-    :ivar earlier: one of exactly the same files
-    """
-
-    name: str
-    earlier: Path | None
-
-
 class BackingUp:
     """A backup that is being taken: the copies can be read while they are synced, listed and read back.
 
@@ -118,7 +108,8 @@ class BackingUp:
         self._data_dir = data_dir
         self._working = working
         self._second = second
-        self._preparing: Future[_Prepared] | None = None
+        self._now = stamp()
+        self._syncing: Future[Path | None] | None = None
         self._reading_back: Future[int | None] | None = None
         self._prover = ThreadPoolExecutor(1, thread_name_prefix="backup")
         self.copies: dict[str, Copy] = {}
@@ -162,11 +153,11 @@ class BackingUp:
         return [source for source in sources if source.name not in self.copies and source.name not in self.unreadable]
 
     def seal(self) -> None:
-        """Begin to sync and to list the copies: there will be no more of them."""
-        self._preparing = self._prover.submit(self._prepare)
+        """Begin to sync the copies: there will be no more of them."""
+        self._syncing = self._prover.submit(self._sync)
 
     def read_back(self) -> Future[int | None]:
-        """Begin to read the copies back, beside what needs one processor alone.
+        """Begin to list the copies and to read them back, beside what needs one processor alone.
 
         :returns: in the future, the ticket of the second process if it is that that reads
         """
@@ -180,49 +171,68 @@ class BackingUp:
         :raises StorageIOError: the backup can't be written
         :raises MigrationFailed: a copy does not read back as what was copied
         """
-        if self._preparing is None:
+        if self._syncing is None:
             raise AssertionError("the backup was not sealed")
-        name, earlier = self._preparing.result()
         self._await_read_back(self.read_back().result())
+        earlier = self._syncing.result()
         if not self.copies:
             return Backup(None, {}, self.unreadable)
         if earlier is not None:
             durable.remove_folder(self._working)  # the publishing may need the space
             return Backup(earlier, self.copies, self.unreadable)
+        name = f"{self._now}-{self._fingerprint[:8]}"
         return Backup(give_name(self._working, self._data_dir.backups, name), self.copies, self.unreadable)
 
     def stop(self) -> None:
         """Wait for what is under way."""
         self._prover.shutdown(cancel_futures=True)
 
-    def _prepare(self) -> _Prepared:
-        """Sync the copies and list them, if there is no earlier backup of exactly these files."""
-        now, fingerprint = stamp(), _fingerprint(self.copies)
-        earlier = _same(self._data_dir.backups, fingerprint, self.copies)
+    @cached_property
+    def _fingerprint(self) -> str:
+        """What the backup holds, as one SHA-256: names and contents, as sorted lines."""
+        lines = sorted(f"{copy.sha256}  {copy.file}" for copy in self.copies.values())
+        return hashlib.sha256("\n".join(lines).encode("utf-8", "surrogateescape")).hexdigest()
+
+    def _sync(self) -> Path | None:
+        """Sync the copies, if there is no earlier backup of exactly these files; else, and nothing is done, that."""
+        earlier = self._earlier()
         if earlier is None and self.copies:
-            durable.sync_files([*map(self.path_of, self.copies)])
-            for folder in {copy.file.rpartition("/")[0] for copy in self.copies.values()}:
+            files = [copy.file for copy in self.copies.values()]
+            durable.sync_files(self._working, files)
+            for folder in {file.rpartition("/")[0] for file in files}:
                 durable.sync_folder(self._working / folder)
-            files = _listed(self.copies)
-            manifest = {
-                "format": 1,
-                "created_at": now,
-                "data_dir": os.fspath(self._data_dir.root),
-                "fingerprint": fingerprint,
-                "files": files,
-                "unreadable": self.unreadable,
-            }
-            write_listing(self._working, manifest, files)
-        return _Prepared(f"{now}-{fingerprint[:8]}", earlier)
+        return earlier
+
+    def _earlier(self) -> Path | None:
+        backups = self._data_dir.backups
+        if not any(backups.glob("[0-9]*")):  # not even a fingerprint is needed then
+            return None
+        return _same(backups, self._fingerprint, self.copies)
 
     def _read_back(self) -> int | None:
-        if self._preparing is None or self._preparing.result().earlier is not None:
+        if self._syncing is None or self._syncing.result() is not None:
             return None
-        job = self._read_back_job()
+        job, ticket = self._read_back_job(), None
         if self._second is not None and are_many_small([copy.size for copy in self.copies.values()]):
-            return self._second.give(job)
-        _require_all(job)
-        return None
+            ticket = self._second.give(job)
+        self._list()
+        if ticket is None:
+            _require_all(job)
+        return ticket
+
+    def _list(self) -> None:
+        if not self.copies:
+            return
+        files = _listed(self.copies)
+        manifest = {
+            "format": 1,
+            "created_at": self._now,
+            "data_dir": os.fspath(self._data_dir.root),
+            "fingerprint": self._fingerprint,
+            "files": files,
+            "unreadable": self.unreadable,
+        }
+        write_listing(self._working, manifest, files)
 
     def _read_back_job(self) -> ReadBackJob:
         return ReadBackJob(os.fspath(self._working), [(copy.file, copy.sha256) for copy in self.copies.values()])
@@ -258,12 +268,6 @@ def backing_up(data_dir: DataDir, second: SecondProcess | None = None) -> Iterat
             yield backup
         finally:
             backup.stop()
-
-
-def _fingerprint(copies: dict[str, Copy]) -> str:
-    """What the backup holds, as one SHA-256: names and contents, as sorted lines."""
-    lines = sorted(f"{copy.sha256}  {copy.file}" for copy in copies.values())
-    return hashlib.sha256("\n".join(lines).encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def _same(backups: Path, fingerprint: str, copies: dict[str, Copy]) -> Path | None:

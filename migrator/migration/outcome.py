@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from migrator.migration.discover import Source
@@ -43,21 +41,12 @@ def known_reports(found: Survey, source: Source) -> list[WorkspaceReport]:
     ]
 
 
-def changed_meanwhile(loaded: list[LoadedSource]) -> Iterator[str]:
-    """Files that somebody wrote to after they were copied: the next run merges what is new in them."""
-    for source in (result.source for result in loaded if not result.error):
-        try:
-            now = os.stat(source.place)
-        except OSError:
-            continue  # gone: its sessions are in the database and in the backup
-        if (now.st_size, now.st_mtime_ns) != (source.size, source.mtime_ns):
-            yield f"{source.path} changed while it was migrated; run 'migrator migrate' again to take that up."
-
-
 def messages_of(loaded: LoadedSource) -> list[str]:
     """What the user should read about one file."""
     if loaded.error:
         return [f"{loaded.source.path}: {loaded.error}"]
+    if not loaded.rejected:
+        return []
     messages = list(loaded.examples)
     if loaded.quarantined > len(messages):
         messages.append(f"{loaded.source.name}: {loaded.quarantined - len(messages)} more in quarantine.")

@@ -102,15 +102,22 @@ class RowWriter:
     def _write(self, batch: _Batch) -> None:
         documents = self._with_free_keys(batch.documents)
         rows = [document.rows for document in documents]
-        self._insert("sessions", SESSION_COLUMNS, [row.session for row in rows])
-        self._insert("session_runtime_mix", RUNTIME_COLUMNS, [*chain.from_iterable(row.runtimes for row in rows)])
-        self._insert("instances", INSTANCE_COLUMNS, [*chain.from_iterable(row.instances for row in rows)])
+        insert_many(self._connection, "sessions", SESSION_COLUMNS, [row.session for row in rows])
+        insert_many(
+            self._connection,
+            "session_runtime_mix",
+            RUNTIME_COLUMNS,
+            [*chain.from_iterable(row.runtimes for row in rows)],
+        )
+        insert_many(
+            self._connection, "instances", INSTANCE_COLUMNS, [*chain.from_iterable(row.instances for row in rows)]
+        )
         for document in documents:
             if document.messages is not None:
                 self._insert_plain_messages(document.rows.session[0], document.messages)
             else:
                 self._insert_messages(document.rows.messages)
-        self._insert("quarantine", QUARANTINE_COLUMNS, batch.quarantined)
+        insert_many(self._connection, "quarantine", QUARANTINE_COLUMNS, batch.quarantined)
 
     def _with_free_keys(self, documents: Iterable[_Waiting]) -> list[_Waiting]:
         """The documents in order, those whose key an earlier one has under their spare key."""
@@ -130,11 +137,6 @@ class RowWriter:
 
     def _is_taken(self, key: str, taken: set[str]) -> bool:
         return key in taken or self._connection.execute(queries.SESSION_KEY_TAKEN, (key,)).fetchone() is not None
-
-    def _insert(self, table: str, columns: tuple[str, ...], rows: Sequence[Row]) -> None:
-        for start, count in _portions(len(rows)):
-            statement = queries.insert_many(table, columns, count)
-            self._connection.execute(statement, [*chain.from_iterable(rows[start : start + count])])
 
     # Chat ids collide now and then: what is inserted is inserted as if they did not, then what SQLite ignored under
     # other keys.
@@ -180,6 +182,13 @@ class RowWriter:
         row: tuple[int, ...]
         [row] = self._connection.execute(queries.LAST_ROWIDS)
         return row
+
+
+def insert_many(connection: StagedConnection, table: str, columns: tuple[str, ...], rows: Sequence[Row]) -> None:
+    """Insert rows, in the order of the columns, as fast as it goes."""
+    for start, count in _portions(len(rows)):
+        statement = queries.insert_many(table, columns, count)
+        connection.execute(statement, [*chain.from_iterable(rows[start : start + count])])
 
 
 def _portions(count: int) -> Iterator[tuple[int, int]]:

@@ -1,46 +1,30 @@
-"""One migration, on one page.
-
-lock → discover → compare with the ledger → check space → back up → load → verify → publish → flip the flag → report
-"""
+"""One migration: lock → discover → compare with the ledger → take up what is new or changed (:mod:`take_up`)."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
-from migrator import durable
 from migrator.data_dir import DataDir
 from migrator.database.state import state_of
-from migrator.errors import MigrationFailed, MigratorError
-from migrator.migration import ledger
 from migrator.migration.collector import without_collector
-from migrator.migration.discover import Source, names_of_files
+from migrator.migration.discover import names_of_files
 from migrator.migration.leftovers import in_sight
 from migrator.migration.lock import exclusive
-from migrator.migration.meter import Meter
 from migrator.migration.outcome import (
-    changed_meanwhile,
-    conflict_messages,
     known_reports,
-    messages_of,
-    workspace_reports,
 )
 from migrator.migration.progress import Listener, ignore_progress
 from migrator.migration.report import MigrationReport, by_workspace, totals_of
 from migrator.migration.stopwatch import Stopwatch
-from migrator.migration.survey import Survey, survey, with_proven_paths
-from migrator.migration.upkeep import mark, name_workspaces, remember_times
-from migrator.storage.flag import read_flag, require_no_other_truth, require_truth, write_flag
+from migrator.migration.survey import Survey, survey
+from migrator.migration.upkeep import name_workspaces, remember_times
+from migrator.storage.flag import point_at_sqlite, read_flag, require_no_other_truth, require_truth
 
 if TYPE_CHECKING:
-    from migrator.migration.backup import BackingUp, Backup
-    from migrator.migration.load import LoadedSource
-    from migrator.migration.publish import Published
-    from migrator.migration.run_record import RunFacts
-    from migrator.migration.second_process import Helper, SecondProcess
+    from migrator.migration.second_process import Helper
 
 
 def run_migration(
@@ -87,17 +71,6 @@ def run_migration(
         with rehearsal(data_dir) as scratch:
             rehearsed = run_in(scratch).run()
         return _as_rehearsal(rehearsed, data_dir)
-
-
-class Staged(NamedTuple):
-    """What is in the staging database, verified.
-
-    :ivar entries: the ledger's row for each source, by its name
-    """
-
-    loaded: list[LoadedSource]
-    saved: Backup
-    entries: dict[str, ledger.LedgerEntry]
 
 
 class Run:
@@ -176,7 +149,7 @@ class Run:
             remember_times(self.data_dir, found.work.moved)
         if found.state.authority == "sqlite":
             name_workspaces(self.data_dir, found.unnamed)
-            self.flip()
+            point_at_sqlite(self.data_dir)
         workspaces = by_workspace([part for source in found.work.known for part in known_reports(found, source)])
         return MigrationReport(
             status="nothing_to_do",
@@ -191,160 +164,11 @@ class Run:
         )
 
     def migrate(self, found: Survey) -> MigrationReport:
-        from migrator.migration.backup import backing_up, require_space  # only a run with work to do pays for these
-        from migrator.migration.second_process import stopped_on_failure
+        from migrator.migration.take_up import TakeUp  # only a run with work to do pays for loading it
 
-        require_space(self.data_dir, found.work.pending)
-        second = self.help_with(found.work.pending)
-        try:
-            with backing_up(self.data_dir, second) as saving:
-                with stopped_on_failure(second):
-                    found = self.back_up(found, saving)
-                second = self.help_with(found.work.pending)  # older files may be what makes it worth while
-                with stopped_on_failure(second):
-                    mark(self.data_dir, found.state, "in_progress")
-                    try:
-                        staged = self.load_and_verify(found.work.pending, found.paths, saving, second)
-                        problems = [message for source in staged.loaded for message in messages_of(source)]
-                        if self.strict and problems:
-                            raise MigrationFailed(
-                                "--strict: " + " ".join(problems),
-                                hint="Nothing was published. Mend them, or run without --strict.",
-                            )
-                        with self.stage("publish"):
-                            published = self.publish(staged)
-                    except BaseException:
-                        with suppress(MigratorError):  # what went wrong first is what the user has to hear of
-                            mark(self.data_dir, found.state, "failed")
-                        raise
-        finally:
-            self.remove_staging()
-        self.flip()
-        return self.report(found, staged, published, problems)
-
-    def help_with(self, sources: Sequence[Source]) -> SecondProcess | None:
-        return self.helper(sum(source.size for source in sources), len(sources))
-
-    def back_up(self, found: Survey, saving: BackingUp) -> Survey:
-        """Copy what is to be taken up, and with it what older builds left in the workspaces that the copies show."""
-        from migrator.migration.backup import require_space
-
-        meter = Meter(self.listener, "backup", 0)
-        with self.stage("backup"):
-            proven = saving.copy(found.work.pending, found.paths, meter)
-        with self.stage("discover"):
-            found = with_proven_paths(found, proven, salvage=self.salvage)
-            older = saving.lacks(found.work.pending)
-            require_space(self.data_dir, older)
-        with self.stage("backup"):
-            saving.copy(older, found.paths, meter)
-            saving.seal()
-        return found
-
-    def remove_staging(self) -> None:
-        for path in self.data_dir.under_construction():
-            durable.remove(path)
-
-    def load_and_verify(
-        self, sources: Sequence[Source], paths: dict[str, str], saving: BackingUp, second: SecondProcess | None
-    ) -> Staged:
-        """Everything that can be taken up in the staging database, read back and recorded there."""
-        from migrator.migration.load import LoadedSource  # only a run with work to do pays for loading these
-        from migrator.migration.pipeline import Pipeline
-        from migrator.migration.staging import Staging
-
-        results = [
-            LoadedSource(source, source_id=number, error=saving.unreadable.get(source.name))
-            for number, source in enumerate(sources, 1)
-        ]
-        total = saving.size
-        with Staging(self.data_dir.staging) as staging:
-            pipeline = Pipeline(
-                staging,
-                self.data_dir.shard,
-                saving,
-                paths,
-                second,
-                salvage=self.salvage,
-            )
-            with self.stage("load"):
-                meter = Meter(self.listener, "load", total)
-                pipeline.load(results, meter)
-                meter.complete()
-            with self.stage("index"):
-                saving.read_back()
-                pipeline.finish()
-            with self.stage("verify"), durable.syncing_ahead(self.data_dir.staging):
-                meter = Meter(self.listener, "verify", total)
-                pipeline.compare(results, meter)
-                meter.complete()
-            with self.stage("backup"):
-                saved = saving.finish()
-            if not self.data_dir.database.exists():
-                with self.stage("publish"):  # so that the record tells how long it took
-                    durable.sync_file(self.data_dir.staging)
-            with self.stage("record"):
-                entries = ledger.entries_of(results, saved, self.data_dir.output)
-                staging.record(results, entries.values(), self.facts(results, saved))
-        return Staged(results, saved, entries)
-
-    def facts(self, loaded: Sequence[LoadedSource], saved: Backup) -> RunFacts:
-        from migrator.migration.run_record import RunFacts  # only a run with work to do pays for loading it
-
-        folder = None if saved.folder is None else durable.as_text(saved.folder)
-        return RunFacts(self.stopwatch, len(loaded), saved.size, folder)
-
-    def publish(self, staged: Staged) -> Published:
-        from migrator.migration.publish import Publication, Published, publish_into, publish_new
-
-        publication = Publication(
-            staging=self.data_dir.staging,
-            database=self.data_dir.database,
-            loaded=staged.loaded,
-            entries=staged.entries,
-            facts=self.facts(staged.loaded, staged.saved),
-            backups=self.data_dir.backups,
-            data_dir=self.data_dir.root,
-            in_trial=self.in_trial,
-            written=self.files_we_wrote(),
-        )
-        if publish_new(publication):
-            return Published()
-        meter = Meter(self.listener, "publish", staged.saved.size)
-        published = publish_into(publication, meter.add)
-        meter.complete()
-        return published
-
-    def files_we_wrote(self) -> dict[str, str]:
-        if not self.in_trial:
-            return {}
-        from migrator.migration.trial import files_we_wrote  # only a trial pays for loading the stores
-
-        return files_we_wrote(self.data_dir)
-
-    def flip(self) -> None:
-        """Point the app at SQLite; a trial of both stores goes on as one."""
-        if read_flag(self.data_dir.flag) != "hybrid":
-            write_flag(self.data_dir, "sqlite")
-
-    def report(self, found: Survey, staged: Staged, published: Published, problems: list[str]) -> MigrationReport:
-        merged = published.merged
-        parts = [part for source in found.work.known for part in known_reports(found, source)]
-        for source in staged.loaded:
-            parts += workspace_reports(source, merged.get(source.source.name), found.paths)
-        conflicts = conflict_messages(merged) + published.late.errors()
-        workspaces = by_workspace(parts)
-        return MigrationReport(
-            status="completed_with_problems" if problems or conflicts else "completed",
-            database=os.fspath(self.data_dir.database),
-            workspaces=workspaces,
-            totals=totals_of(workspaces, staged.saved.size),
-            backup_path=None if staged.saved.folder is None else os.fspath(staged.saved.folder),
-            duration_ms=self.stopwatch.elapsed,
-            errors=tuple(problems + conflicts),
-            warnings=(*found.warnings, *published.late.warnings(), *changed_meanwhile(staged.loaded)),
-            stages=self.stopwatch.stages,
-        )
+        return TakeUp(
+            self.data_dir, self.strict, self.salvage, self.in_trial, self.listener, self.stopwatch, self.helper
+        ).run(found)
 
 
 def _as_rehearsal(report: MigrationReport, data_dir: DataDir) -> MigrationReport:

@@ -5,7 +5,7 @@ It has the schema of the real one and is published as a whole, or thrown away as
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from functools import cache
 from pathlib import Path
@@ -13,11 +13,12 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from migrator.database import queries, schema
+from migrator.database.columns import LEDGER_COLUMNS
 from migrator.database.connection import remove_database
 from migrator.database.documents import insert_message
 from migrator.database.rows import derived_key, rekey_session
 from migrator.database.staged import CACHE, as_uri, create_staged, staged_errors
-from migrator.migration.row_writer import RowWriter
+from migrator.migration.row_writer import RowWriter, insert_many
 from migrator.migration.run_record import RunFacts, record_run, shares_of, untold
 from migrator.workspace import is_placeholder, placeholder
 
@@ -128,13 +129,13 @@ class Staging:
             yield number, placeholder(workspace_hash) if path in claimed else path, workspace_hash
             claimed.add(path)
 
-    def record(self, results: Sequence[LoadedSource], entries: Iterable[LedgerEntry], facts: RunFacts) -> None:
+    def record(self, results: Sequence[LoadedSource], entries: Sequence[LedgerEntry], facts: RunFacts) -> None:
         """Write the files' rows of the ledger, and the run's own row; it is complete."""
         found = [(loaded, shares_of(loaded)) for loaded in results]
         shares = [row for loaded, each in found for row in untold(loaded, loaded.source_id, each)]
         with staged_errors("write the ledger", self.path):
             self.connection.execute("BEGIN")
-            self.connection.executemany(queries.RECORD_STAGED_SOURCE, entries)
+            insert_many(self.connection, "migration_ledger", ("id", *LEDGER_COLUMNS), entries)
             self.connection.executemany(queries.RECORD_SHARE, shares)
             record_run(self.connection, facts, [(loaded, share) for loaded, each in found for share in each])
             self.connection.execute(queries.SET_COMPLETED, (facts.backup,))

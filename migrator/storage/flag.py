@@ -109,3 +109,9 @@ def _content(path: Path) -> dict[str, Any]:
     except (OSError, ValueError, RecursionError):
         return {}
     return content if isinstance(content, dict) else {}
+
+
+def point_at_sqlite(data_dir: DataDir) -> None:
+    """Have the app run on SQLite; a trial of both stores goes on as one."""
+    if read_flag(data_dir.flag) != "hybrid":
+        write_flag(data_dir, "sqlite")

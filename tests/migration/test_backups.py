@@ -21,6 +21,7 @@ from migrator.database.connection import connect
 from migrator.database.upgrade import back_up_database
 from migrator.errors import StorageIOError, os_errors
 from migrator.migration.lock import exclusive
+from migrator.migration.take_up import TakeUp
 from tests.command_line import Migrator
 from tests.scene import Scene, chat, hash_of, parsed
 
@@ -100,36 +101,34 @@ def test_the_copy_of_the_database_has_nothing_else_in_its_folder(rolled_back, ru
 
 
 def test_copies_that_an_earlier_backup_has_are_gone_before_anything_is_published(rolled_back, run, monkeypatch):
-    from migrator.migration.run import Run
-
-    publish, found = Run.publish, []
+    publish, found = TakeUp.publish, []
 
     def looked_at(self, staged):
         found.extend((rolled_back.root / "backups").glob(".incomplete-*"))
         return publish(self, staged)
 
-    monkeypatch.setattr(Run, "publish", looked_at)
+    monkeypatch.setattr(TakeUp, "publish", looked_at)
     assert run("migrate", "--progress", "none").code == 0
     assert len([path for path in (rolled_back.root / "backups").iterdir() if "database" not in path.name]) == 1
     assert found == []
 
 
 def test_copies_that_an_earlier_backup_has_are_not_even_synced(rolled_back, run, monkeypatch):
-    monkeypatch.setattr("migrator.durable.sync_files", lambda _: pytest.fail("they were synced"))
+    monkeypatch.setattr("migrator.durable.sync_files", lambda *_: pytest.fail("they were synced"))
     monkeypatch.setattr("migrator.migration.backup.write_listing", lambda *_: pytest.fail("they were listed"))
     assert run("migrate", "--progress", "none").code == 0
 
 
 def test_a_backup_gets_its_name_when_every_copy_is_synced(scene, run, monkeypatch):
     rename = durable.rename_folder
-    synced: list[str] = []
+    synced: list[Path] = []
 
     def named(working, final):
         copies = set((working / "sessions").iterdir())
-        assert copies == set(map(Path, synced))
+        assert copies == set(synced)
         rename(working, final)
 
-    monkeypatch.setattr(durable, "sync_files", synced.extend)
+    monkeypatch.setattr(durable, "sync_files", lambda folder, names: synced.extend(folder / name for name in names))
     monkeypatch.setattr(durable, "rename_folder", named)
     for workspace in ("/a", "/b"):
         scene.write(workspace, [chat(workspace)])

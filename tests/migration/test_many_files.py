@@ -13,7 +13,7 @@ from migrator import durable
 from migrator.data_dir import resolve_data_dir
 from migrator.digests import sha256_of
 from migrator.errors import MigrationFailed, StorageIOError
-from migrator.migration import backup, copying, second_process
+from migrator.migration import backup, changed_meanwhile, copying, second_process
 from migrator.migration.backups import read_manifest, verify_backup
 from migrator.migration.copying import CopyJob, CopyTask
 from migrator.migration.discover import own_files
@@ -35,6 +35,7 @@ def everything_is_shared(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(second_process, "processors", lambda: 2)
     monkeypatch.setattr(copying, "_MANY", 3)
     monkeypatch.setattr(copying, "_AT_ONCE", 2)
+    monkeypatch.setattr(changed_meanwhile, "_MANY", 3)
 
 
 @pytest.fixture
@@ -86,7 +87,7 @@ def jobs_of_second(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def test_the_second_process_takes_a_part_of_everything(files: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     done = jobs_of_second(monkeypatch)
     require_all(files, run(files))
-    assert {"CopyJob", "ReadBackJob", "LoadJob", "CompareJob"} == set(done)
+    assert {"CopyJob", "ReadBackJob", "LoadJob", "CompareJob", "LookJob"} == set(done)
 
 
 def test_one_by_one_it_is_the_same(files: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -94,7 +95,7 @@ def test_one_by_one_it_is_the_same(files: Scene, monkeypatch: pytest.MonkeyPatch
     require_all(files, run(files))
 
 
-@pytest.mark.parametrize("kind", ["CopyJob", "LoadJob", "ReadBackJob", "CompareJob"])
+@pytest.mark.parametrize("kind", ["CopyJob", "LoadJob", "ReadBackJob", "CompareJob", "LookJob"])
 def test_one_that_dies_is_done_without(kind: str, files: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     """It dies as it is given the first job of a kind, whether or not it has begun with it."""
     give = SecondProcess.give

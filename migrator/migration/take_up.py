@@ -1,0 +1,218 @@
+"""What a look has found, taken up.
+
+check space → back up → load → verify → record → publish → flip the flag → report
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from migrator import durable
+from migrator.data_dir import DataDir
+from migrator.errors import MigrationFailed, MigratorError
+from migrator.migration import ledger
+from migrator.migration.backup import BackingUp, Backup, backing_up, require_space
+from migrator.migration.changed_meanwhile import ChangedMeanwhile
+from migrator.migration.discover import Source
+from migrator.migration.load import LoadedSource
+from migrator.migration.meter import Meter
+from migrator.migration.outcome import conflict_messages, known_reports, messages_of, workspace_reports
+from migrator.migration.pipeline import Pipeline
+from migrator.migration.progress import Listener
+from migrator.migration.publish import Publication, Published, publish_into, publish_new
+from migrator.migration.report import MigrationReport, by_workspace, totals_of
+from migrator.migration.run_record import RunFacts
+from migrator.migration.second_process import Helper, SecondProcess, stopped_on_failure
+from migrator.migration.staging import Staging
+from migrator.migration.stopwatch import Stopwatch
+from migrator.migration.survey import Survey, with_proven_paths
+from migrator.migration.upkeep import mark
+from migrator.storage.flag import point_at_sqlite
+
+
+class Staged(NamedTuple):
+    """What is in the staging database, verified.
+
+    :ivar entries: the ledger's row for each source, by its name
+    """
+
+    loaded: list[LoadedSource]
+    saved: Backup
+    entries: dict[str, ledger.LedgerEntry]
+
+
+@dataclass(frozen=True)
+class TakeUp:
+    """How it is done.
+
+    :ivar strict: publish nothing if anything is bad
+    :ivar salvage: take what is whole of torn files
+    :ivar in_trial: both stores are in use, and the files are kept up beside SQLite
+    :ivar helper: whom to ask for a second process
+    """
+
+    data_dir: DataDir
+    strict: bool
+    salvage: bool
+    in_trial: bool
+    listener: Listener
+    stopwatch: Stopwatch
+    helper: Helper
+
+    def run(self, found: Survey) -> MigrationReport:
+        """Take up what is pending of what was found."""
+        require_space(self.data_dir, found.work.pending)
+        second = self.help_with(found.work.pending)
+        try:
+            with backing_up(self.data_dir, second) as saving:
+                with stopped_on_failure(second):
+                    found = self.back_up(found, saving)
+                second = self.help_with(found.work.pending)  # older files may be what makes it worth while
+                with stopped_on_failure(second):
+                    mark(self.data_dir, found.state, "in_progress")
+                    try:
+                        staged = self.load_and_verify(found.work.pending, found.paths, saving, second)
+                        problems = [message for source in staged.loaded for message in messages_of(source)]
+                        if self.strict and problems:
+                            raise MigrationFailed(
+                                "--strict: " + " ".join(problems),
+                                hint="Nothing was published. Mend them, or run without --strict.",
+                            )
+                        with self.stopwatch.stage("publish"):
+                            published = self.publish(staged)
+                    except BaseException:
+                        with suppress(MigratorError):  # what went wrong first is what the user has to hear of
+                            mark(self.data_dir, found.state, "failed")
+                        raise
+        finally:
+            self.remove_staging()
+        point_at_sqlite(self.data_dir)
+        return self.report(found, staged, published, problems, second)
+
+    def help_with(self, sources: Sequence[Source]) -> SecondProcess | None:
+        return self.helper(sum(source.size for source in sources), len(sources))
+
+    def back_up(self, found: Survey, saving: BackingUp) -> Survey:
+        """Copy what is to be taken up, and with it what older builds left in the workspaces that the copies show."""
+        meter = Meter(self.listener, "backup", 0)
+        with self.stopwatch.stage("backup"):
+            proven = saving.copy(found.work.pending, found.paths, meter)
+        with self.stopwatch.stage("discover"):
+            found = with_proven_paths(found, proven, salvage=self.salvage)
+            older = saving.lacks(found.work.pending)
+            require_space(self.data_dir, older)
+        with self.stopwatch.stage("backup"):
+            saving.copy(older, found.paths, meter)
+            saving.seal()
+        return found
+
+    def remove_staging(self) -> None:
+        for path in self.data_dir.under_construction():
+            durable.remove(path)
+
+    def load_and_verify(
+        self, sources: Sequence[Source], paths: dict[str, str], saving: BackingUp, second: SecondProcess | None
+    ) -> Staged:
+        """Everything that can be taken up in the staging database, read back and recorded there."""
+        results = [
+            LoadedSource(source, source_id=number, error=saving.unreadable.get(source.name))
+            for number, source in enumerate(sources, 1)
+        ]
+        total = saving.size
+        with Staging(self.data_dir.staging) as staging:
+            pipeline = Pipeline(
+                staging,
+                self.data_dir.shard,
+                saving,
+                paths,
+                second,
+                salvage=self.salvage,
+            )
+            with self.stopwatch.stage("load"):
+                meter = Meter(self.listener, "load", total)
+                pipeline.load(results, meter)
+                meter.complete()
+            with self.stopwatch.stage("index"):
+                saving.read_back()
+                pipeline.finish()
+            with self.stopwatch.stage("verify"), durable.syncing_ahead(self.data_dir.staging):
+                meter = Meter(self.listener, "verify", total)
+                pipeline.compare(results, meter)
+                meter.complete()
+            with self.stopwatch.stage("backup"):
+                saved = saving.finish()
+            if not self.data_dir.database.exists():
+                with self.stopwatch.stage("publish"):  # so that the record tells how long it took
+                    durable.sync_file(self.data_dir.staging)
+            with self.stopwatch.stage("record"):
+                entries = ledger.entries_of(results, saved, self.data_dir.output)
+                staging.record(results, [*entries.values()], self.facts(results, saved))
+        return Staged(results, saved, entries)
+
+    def facts(self, loaded: Sequence[LoadedSource], saved: Backup) -> RunFacts:
+        folder = None if saved.folder is None else durable.as_text(saved.folder)
+        return RunFacts(self.stopwatch, len(loaded), saved.size, folder)
+
+    def publish(self, staged: Staged) -> Published:
+        publication = Publication(
+            staging=self.data_dir.staging,
+            database=self.data_dir.database,
+            loaded=staged.loaded,
+            entries=staged.entries,
+            facts=self.facts(staged.loaded, staged.saved),
+            backups=self.data_dir.backups,
+            data_dir=self.data_dir.root,
+            in_trial=self.in_trial,
+            written=self.files_we_wrote(),
+        )
+        if publish_new(publication):
+            return Published()
+        meter = Meter(self.listener, "publish", staged.saved.size)
+        published = publish_into(publication, meter.add)
+        meter.complete()
+        return published
+
+    def files_we_wrote(self) -> dict[str, str]:
+        if not self.in_trial:
+            return {}
+        from migrator.migration.trial import files_we_wrote  # only a trial pays for loading the stores
+
+        return files_we_wrote(self.data_dir)
+
+    def report(
+        self,
+        found: Survey,
+        staged: Staged,
+        published: Published,
+        problems: list[str],
+        second: SecondProcess | None,
+    ) -> MigrationReport:
+        changed = ChangedMeanwhile((source.source for source in staged.loaded if not source.error), second)
+        merged = published.merged
+        parts = [part for source in found.work.known for part in known_reports(found, source)]
+        for source in staged.loaded:
+            parts += workspace_reports(source, merged.get(source.source.name), found.paths)
+        conflicts = conflict_messages(merged) + published.late.errors()
+        workspaces = by_workspace(parts)
+        return MigrationReport(
+            status="completed_with_problems" if problems or conflicts else "completed",
+            database=os.fspath(self.data_dir.database),
+            workspaces=workspaces,
+            totals=totals_of(workspaces, staged.saved.size),
+            backup_path=None if staged.saved.folder is None else os.fspath(staged.saved.folder),
+            duration_ms=self.stopwatch.elapsed,
+            errors=tuple(problems + conflicts),
+            warnings=(
+                *found.warnings,
+                *published.late.warnings(),
+                *(
+                    f"{place} changed while it was migrated; run 'migrator migrate' again to take that up."
+                    for place in changed.places()
+                ),
+            ),
+            stages=self.stopwatch.stages,
+        )
