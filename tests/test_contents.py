@@ -36,9 +36,17 @@ def test_a_file_of_any_size_is_there_whole_and_can_be_moved_about_in(tmp_path, s
 def test_a_file_that_has_another_size_by_then_is_read_to_its_end(tmp_path, monkeypatch, told):
     path = tmp_path / "file"
     path.write_bytes(b"0123456789")
-    monkeypatch.setattr(contents, "size_of_file", lambda _: told)
+    seek = os.lseek
+
+    def to_another_end(descriptor, offset, whence):
+        found = seek(descriptor, offset, whence)
+        return told if whence == os.SEEK_END else found
+
+    monkeypatch.setattr(os, "lseek", to_another_end)
     with opened(path) as file:
         assert file.read() == b"0123456789"
+    with reading(path) as pieces:
+        assert b"".join(pieces) == b"0123456789"
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="no /proc here")

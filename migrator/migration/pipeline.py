@@ -175,10 +175,11 @@ class Pipeline:
 
         :raises MigrationFailed: one differs; says which
         """
-        found: dict[int, list[ReadBack]] = {}
+        found: dict[int, ReadBack] = {}
         results = self._compare(meter)
         for task, result in zip(self._tasks, results, strict=True):
-            found.setdefault(task.source_id, []).append(result)
+            before = found.get(task.source_id)
+            found[task.source_id] = before.joined(result) if before else result
         for loaded in sources:
             if not loaded.error:
                 self._settle(loaded, found[loaded.source_id])
@@ -197,21 +198,20 @@ class Pipeline:
         with closing(Comparison(self._staging.path, meter.add)) as comparison:
             return list(comparison.run(tasks))
 
-    def _settle(self, loaded: LoadedSource, parts: Sequence[ReadBack]) -> None:
+    def _settle(self, loaded: LoadedSource, found: ReadBack) -> None:
         """Note a source's digest; one that does not read back is loaded with care, for orjson may have lost something.
 
         :raises MigrationFailed: it does not read back even then
         """
-        if loaded.as_written and any(part.difference for part in parts):
-            parts = [self._load_again(loaded)]
-        difference = next((part.difference for part in parts if part.difference), None)
-        if difference is not None:
+        if found.difference and loaded.as_written:
+            found = self._load_again(loaded)
+        if found.difference:
             raise MigrationFailed(
                 f"What {self._staging.path.name} holds of {loaded.source.name} does not read back as what the file "
-                f"holds: {difference}.",
+                f"holds: {found.difference}.",
                 hint="Nothing was changed. Please report this as a bug, with the output of 'migrator doctor'.",
             )
-        loaded.digest = ReadBack(b"".join(part.digests for part in parts)).digest()
+        loaded.digest = found.digest()
 
     def _load_again(self, loaded: LoadedSource) -> ReadBack:
         meter = Meter(ignore_progress, "load", 0)

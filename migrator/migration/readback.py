@@ -37,8 +37,12 @@ class ReadBack(NamedTuple):
     digests: bytes
     difference: str | None = None
 
+    def joined(self, behind: ReadBack) -> ReadBack:
+        """What this part and the one behind it have shown."""
+        return ReadBack(self.digests + behind.digests, self.difference or behind.difference)
+
     def digest(self) -> str:
-        """That of the source, of the parts' digests put together."""
+        """That of the whole source."""
         return hashlib.sha256(self.digests).hexdigest()
 
 
