@@ -29,6 +29,7 @@ SUMMARY_MEMBERS = ("id", "type", "task", "status", "createdAt", "updatedAt", "to
 QUARANTINE_COLUMNS = (
     "source_id", "workspace_hash", "position", "reason", "raw", "base", "problems", "created_at",
 )  # fmt: skip
+WORKSPACE_COLUMNS = ("id", "workspace_path", "workspace_hash")
 LEDGER_COLUMNS = (
     "source", "workspace_hash", "status", "size", "mtime_ns", "inode", "sha256", "sessions", "instances", "messages",
     "quarantined", "digest", "backup", "error", "created_at", "updated_at",

@@ -74,7 +74,6 @@ WORKSPACE_BY_HASH = "SELECT id, workspace_path FROM workspaces WHERE workspace_h
 WORKSPACE_BY_ID = "SELECT workspace_hash, workspace_path FROM workspaces WHERE id = ?"
 ALL_WORKSPACES = "SELECT id, workspace_hash, workspace_path FROM workspaces ORDER BY id"
 INSERT_WORKSPACE = "INSERT OR IGNORE INTO workspaces (workspace_path, workspace_hash) VALUES (?, ?) RETURNING id"
-INSERT_STAGED_WORKSPACE = "INSERT INTO workspaces (id, workspace_path, workspace_hash) VALUES (?, ?, ?)"
 TOUCH_WORKSPACE = "UPDATE workspaces SET last_accessed_at = datetime('now') WHERE id = ?"
 NAME_WORKSPACE = "UPDATE OR IGNORE workspaces SET workspace_path = ? WHERE id = ?"
 

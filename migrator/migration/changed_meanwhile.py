@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 from migrator.migration.discover import Source
 from migrator.migration.second_process import SecondProcess, Seen
+from migrator.migration.shared_work import share
 
-_MANY = 1000  # files, to look at which takes longer than to ask the second process
+_AT_ONCE = 1000  # files
 
 
 @dataclass(frozen=True)
@@ -32,20 +34,11 @@ def _changed(place: str, size: int, mtime_ns: int) -> bool:
     return now.st_size != size or now.st_mtime_ns != mtime_ns
 
 
-class ChangedMeanwhile:
-    """A last look at files that were migrated, by a second process, if there is one, beside what this one does.
+def changed_meanwhile(sources: Sequence[Source], second: SecondProcess | None) -> list[str]:
+    """The places of those that were written to.
 
-    :param second: helps, if it is there
+    :param second: helps with very many, if it is there
     """
-
-    def __init__(self, sources: Iterable[Source], second: SecondProcess | None) -> None:
-        self._second = second
-        self._job = LookJob([(source.place, source.size, source.mtime_ns) for source in sources])
-        self._ticket = second.give(self._job) if second is not None and len(self._job.files) >= _MANY else None
-
-    def places(self) -> list[str]:
-        """Those that were written to."""
-        found: list[str] | None = None
-        if self._second is not None and self._ticket is not None:
-            found = self._second.result(self._ticket)
-        return self._job.run(lambda _name, _size: None) if found is None else found
+    files = [(source.place, source.size, source.mtime_ns) for source in sources]
+    jobs = [LookJob(files[start : start + _AT_ONCE]) for start in range(0, len(files), _AT_ONCE)]
+    return [*chain.from_iterable(share(jobs, second, lambda _name, _size, _sessions: None))]

@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from migrator.database import queries, schema
-from migrator.database.columns import LEDGER_COLUMNS
+from migrator.database.columns import LEDGER_COLUMNS, WORKSPACE_COLUMNS
 from migrator.database.connection import remove_database
 from migrator.database.documents import insert_message
 from migrator.database.rows import derived_key, rekey_session
@@ -89,8 +89,8 @@ class Staging:
 
     def _free_session_keys(self) -> None:
         """Give sessions of the shard whose key is taken here another one."""
-        names = {number: name for name, (number, _) in self._workspaces.items()}
         taken: list[Any] = self.connection.execute(queries.SHARD_TAKEN_SESSIONS).fetchall()
+        names = {number: name for name, (number, _) in self._workspaces.items()} if taken else {}
         for row in taken:
             key, workspace_id, position = row[0], row[1], row[16]
             free = derived_key(key, names[workspace_id], position)
@@ -111,7 +111,7 @@ class Staging:
         """Write the rest, build the indexes, gather the statistics that the query planner wants."""
         self.rows.flush()
         with staged_errors("build the indexes", self.path):
-            self.connection.executemany(queries.INSERT_STAGED_WORKSPACE, self._workspace_rows())
+            insert_many(self.connection, "workspaces", WORKSPACE_COLUMNS, [*self._workspace_rows()])
             # Sorting is given to threads where it does not fit into the cache: the fastest cache is a small one.
             self.connection.execute("PRAGMA threads = 2")
             self.connection.execute("PRAGMA cache_size = -2000")

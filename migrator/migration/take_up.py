@@ -16,7 +16,7 @@ from migrator.data_dir import DataDir
 from migrator.errors import MigrationFailed, MigratorError
 from migrator.migration import ledger
 from migrator.migration.backup import BackingUp, Backup, backing_up, require_space
-from migrator.migration.changed_meanwhile import ChangedMeanwhile
+from migrator.migration.changed_meanwhile import changed_meanwhile
 from migrator.migration.discover import Source
 from migrator.migration.load import LoadedSource
 from migrator.migration.meter import Meter
@@ -191,7 +191,10 @@ class TakeUp:
         problems: list[str],
         second: SecondProcess | None,
     ) -> MigrationReport:
-        changed = ChangedMeanwhile((source.source for source in staged.loaded if not source.error), second)
+        changed = [
+            f"{place} changed while it was migrated; run 'migrator migrate' again to take that up."
+            for place in changed_meanwhile([source.source for source in staged.loaded if not source.error], second)
+        ]
         merged = published.merged
         parts = [part for source in found.work.known for part in known_reports(found, source)]
         for source in staged.loaded:
@@ -206,13 +209,6 @@ class TakeUp:
             backup_path=None if staged.saved.folder is None else os.fspath(staged.saved.folder),
             duration_ms=self.stopwatch.elapsed,
             errors=tuple(problems + conflicts),
-            warnings=(
-                *found.warnings,
-                *published.late.warnings(),
-                *(
-                    f"{place} changed while it was migrated; run 'migrator migrate' again to take that up."
-                    for place in changed.places()
-                ),
-            ),
+            warnings=(*found.warnings, *published.late.warnings(), *changed),
             stages=self.stopwatch.stages,
         )

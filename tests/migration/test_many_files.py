@@ -36,7 +36,7 @@ def everything_is_shared(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(second_process, "processors", lambda: 2)
     monkeypatch.setattr(copying, "_MANY", 3)
     monkeypatch.setattr(copying, "_AT_ONCE", 2)
-    monkeypatch.setattr(changed_meanwhile, "_MANY", 3)
+    monkeypatch.setattr(changed_meanwhile, "_AT_ONCE", 2)
 
 
 @pytest.fixture
@@ -175,6 +175,31 @@ def test_a_file_that_can_not_be_read_fails_alone(number: int, files: Scene, monk
     [failed] = [found for found in report.workspaces if found.status == "failed"]
     assert failed.hash == gone.stem
     assert report.totals.sessions == FILES - 1
+
+
+@pytest.mark.parametrize("second", [True, False])
+def test_files_that_change_meanwhile_are_told_and_taken_up_by_the_next_run(
+    second: bool, files: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not second:
+        monkeypatch.setattr(second_process, "command", lambda: None)
+    names = sorted((files.root / "sessions").iterdir())
+    changed, gone = [names[0], names[FILES // 2], names[-1]], names[1]
+
+    def write(event: Progress) -> None:
+        if event.phase == "verify" and gone.exists():
+            gone.unlink()
+            for place in changed:
+                place.write_bytes(place.read_bytes().replace(b"Weave", b"Weave on"))
+
+    report = run(files, write)
+    assert report.status == "completed"
+    assert list(report.warnings) == [
+        f"{place} changed while it was migrated; run 'migrator migrate' again to take that up." for place in changed
+    ]
+    assert not run(files).warnings
+    tasks = [task for number in range(FILES) for task in files.tasks(f"/home/dev/w{number}")]
+    assert (tasks.count("Weave on"), len(tasks)) == (3, FILES)
 
 
 @pytest.mark.parametrize("number", [0, FILES - 1])
