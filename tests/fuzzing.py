@@ -311,6 +311,7 @@ def check_guess(data: bytes, careful: Outcome) -> str:
     if within is None:
         return "other"
     elements = list(as_written.elements(file, within))
+    require(as_written.elements_of(data) == elements, "in memory it is taken apart in the same way")
     if not all(decode_session(e.raw) or type(quickly_parsed(e.raw)) is dict for e in elements):
         return "refused"
     require(careful.end == "whole", "what is taken for whole is whole")

@@ -2,13 +2,14 @@
 
 import io
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from migrator import as_written
-from migrator.as_written import Extent, cut, elements, extent, known_elements
+from migrator.as_written import Extent, cut, elements, elements_of, extent, known_elements, whole_file
 from migrator.document import app_format
 from migrator.json_array import read_array
 from tests.scene import app_json
@@ -72,6 +73,22 @@ def test_cut_in_pieces_it_is_the_same(size: int, chunk: int, file: Path, monkeyp
     assert all(raws(file, piece) for piece in pieces)
 
 
+def test_in_memory_they_are_the_same(file: Path) -> None:
+    with file.open("rb", buffering=0) as opened:
+        within = extent(opened)
+        assert within is not None
+        assert elements_of(file.read_bytes()) == [*elements(opened, within)]
+
+
+@given(st.lists(documents(), min_size=1, max_size=4))
+def test_what_the_app_writes_is_taken_apart_and_put_together_again(written: list[Any]) -> None:
+    content = app_format(written)
+    found = elements_of(content)
+    assert found is not None
+    assert whole_file(element.raw for element in found) == content
+    assert all(content[element.offset :].startswith(element.raw) for element in found)
+
+
 def test_what_is_known_is_read_again_without_a_search(file: Path) -> None:
     within = extent_of(file)
     assert within is not None
@@ -103,6 +120,7 @@ def test_what_begins_or_ends_otherwise_is_left_to_the_parser(content: bytes, tmp
     path = tmp_path / "file.json"
     path.write_bytes(content)
     assert extent_of(path) is None
+    assert elements_of(content) is None
 
 
 @pytest.mark.parametrize("space", [b"", b"\n", b"\r\n", b" \t\n\n", b" " * 1000])

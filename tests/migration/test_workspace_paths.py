@@ -2,11 +2,17 @@
 
 import hashlib
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from migrator import open_storage
+from migrator.data_dir import DataDir, resolve_data_dir
+from migrator.migration import second_process, take_up
+from migrator.migration.discover import Source
+from migrator.migration.progress import Progress
+from migrator.migration.run import run_migration
 from tests.command_line import Migrator
 from tests.scene import Document, Scene, app_json, chat, hash_of, spelled
 from tests.strategies import instance, session
@@ -185,6 +191,45 @@ def test_the_older_file_of_a_proven_workspace_is_taken_along_behind_its_own(
     )
     migrator("--data-dir", scene.root, "migrate")
     assert scene.tasks(older) == ["first", "second", "from long ago", "Weave"]
+
+
+def test_an_older_file_that_only_the_copies_lead_to_is_counted_and_needs_space(
+    scene: Scene, older: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[list[str]] = []
+    events: list[Progress] = []
+    own = scene.write(older, [chat("s-9", workspace=str(older))])
+    require_space = take_up.require_space
+
+    def asking(data_dir: DataDir, sources: Sequence[Source]) -> None:
+        asked.append([source.name for source in sources])
+        require_space(data_dir, sources)
+
+    monkeypatch.setattr(take_up, "require_space", asking)
+    report = run_migration(resolve_data_dir(scene.root), listener=events.append)
+    left = older / ".ait42" / "sessions.json"
+    assert asked == [[f"sessions/{own.name}"], [str(left)]]
+    copied = [event for event in events if event.phase == "backup"]
+    assert [event.workspace for event in copied] == [f"sessions/{own.name}", str(left)]
+    assert (copied[-1].done, copied[-1].total) == (report.totals.bytes, report.totals.bytes)
+    assert report.totals.bytes == own.stat().st_size + left.stat().st_size
+
+
+def test_a_large_older_file_has_the_help_of_a_second_process(
+    scene: Scene, older: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether it is worth while shows when the copy of a small file has led to a large one."""
+    asked: list[tuple[int, int]] = []
+
+    def asking(size: int, files: int) -> bool:
+        asked.append((size, files))
+        return False
+
+    own = scene.write(older, [chat("s-9", workspace=str(older))])
+    monkeypatch.setattr(second_process, "is_worth_it", asking)
+    run_migration(resolve_data_dir(scene.root))
+    sizes = own.stat().st_size, (older / ".ait42" / "sessions.json").stat().st_size
+    assert asked[-2:] == [(sizes[0], 1), (sum(sizes), 2)]
 
 
 def test_the_older_file_is_in_the_backup(scene: Scene, migrator: Migrator, older: Path) -> None:
