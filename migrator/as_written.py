@@ -81,11 +81,6 @@ def elements_of(content: bytes) -> list[Element] | None:
     return found
 
 
-def whole_file(elements: Iterable[bytes]) -> bytes:
-    """The file that the app writes for sessions that are spelled as it spells them."""
-    return b"".join((_HEAD, _SEPARATOR.join(elements), _CLOSED))
-
-
 def cut(file: BinaryIO, within: Extent, size: int) -> list[Extent]:
     """The extent in pieces of about ``size`` bytes, or of one session where that is larger.
 

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from migrator import as_written
-from migrator.as_written import Extent, cut, elements, elements_of, extent, known_elements, whole_file
-from migrator.document import app_format
+from migrator.as_written import Extent, cut, elements, elements_of, extent, known_elements
+from migrator.document import app_format, array_of
 from migrator.json_array import read_array
 from tests.scene import app_json
 from tests.strategies import documents
@@ -82,10 +82,10 @@ def test_in_memory_they_are_the_same(file: Path) -> None:
 
 @given(st.lists(documents(), min_size=1, max_size=4))
 def test_what_the_app_writes_is_taken_apart_and_put_together_again(written: list[Any]) -> None:
-    content = app_format(written)
+    content = b"".join(app_format(written))
     found = elements_of(content)
     assert found is not None
-    assert whole_file(element.raw for element in found) == content
+    assert b"".join(array_of(element.raw for element in found)) == content
     assert all(content[element.offset :].startswith(element.raw) for element in found)
 
 

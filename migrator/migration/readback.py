@@ -18,7 +18,7 @@ from migrator.database.connection import AnyConnection
 from migrator.database.documents import StoredDocument, read_document, read_source, read_stretch
 from migrator.database.spelled import SpelledDocument, spelled, spelled_files, spelled_stretch
 from migrator.database.staged import open_staged, staged_errors
-from migrator.document import Reading, SequenceDigest, canonical, unknown_members
+from migrator.document import Reading, SequenceDigest, array_of, canonical, unknown_members
 from migrator.errors import TornFileError, os_errors
 from migrator.exact_json import MAX_DEPTH, nested_deeper
 from migrator.json_array import Element, quickly_parsed, read_array
@@ -164,7 +164,7 @@ class Comparison:
         documents = [*stored]
         texts = [document.text for document in documents]
         if (
-            hashlib.sha256(as_written.whole_file(texts)).hexdigest() != task.sha256
+            hashlib.sha256(b"".join(array_of(texts))).hexdigest() != task.sha256
             or [document.stored.position for document in documents] != [*range(task.first, task.first + len(texts))]
             or any(_is_too_deep(document.stored) for document in documents)
         ):

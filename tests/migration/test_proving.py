@@ -1,6 +1,7 @@
 """The path that a file proves, however the file is cut into pieces while it goes by."""
 
 import json
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -12,9 +13,7 @@ from migrator.migration.proving import Proof
 from tests.scene import app_json, chat, hash_of
 
 WORKSPACE = '/home/dev/Prüf\\stein "1"'
-CONTENT = app_json(
-    [chat("s-0", workspace="/elsewhere"), chat("s-1", workspace=WORKSPACE), chat("s-2", workspace="/no")]
-)
+CONTENT = app_json([chat(f"s-{place}", workspace=place) for place in ("/elsewhere", WORKSPACE, "/no")])
 
 
 def proof(pieces: list[bytes], of: str = WORKSPACE) -> str | None:
@@ -27,7 +26,7 @@ def proof(pieces: list[bytes], of: str = WORKSPACE) -> str | None:
 @given(st.sets(st.integers(0, len(CONTENT)), max_size=40))
 def test_it_is_found_wherever_the_file_is_cut(cuts):
     places = [0, *sorted(cuts), len(CONTENT)]
-    assert proof([CONTENT[a:b] for a, b in zip(places, places[1:], strict=False)]) == WORKSPACE
+    assert proof([CONTENT[a:b] for a, b in pairwise(places)]) == WORKSPACE
 
 
 def test_byte_by_byte_it_is_found_as_soon_as_it_has_gone_by():
@@ -55,6 +54,11 @@ def test_nothing_is_looked_for_any_more_once_it_is_proven(monkeypatch: pytest.Mo
 def test_no_ancestor_is_tried_twice_however_many_pieces_name_it(monkeypatch: pytest.MonkeyPatch):
     tried: list[str] = []
     hash_of_text = workspace.hash_of_text
-    monkeypatch.setattr(workspace, "hash_of_text", lambda text: tried.append(text) or hash_of_text(text))
+
+    def trying(text: str) -> str:
+        tried.append(text)
+        return hash_of_text(text)
+
+    monkeypatch.setattr(workspace, "hash_of_text", trying)
     proof([f'"worktreePath": "/a/b/.worktrees/c/instance-{number}"'.encode() for number in range(50)], of="/other")
     assert tried.count("/a") == tried.count("/a/b/.worktrees/c") == 1

@@ -9,7 +9,7 @@ import pytest
 
 from migrator import open_storage
 from migrator.data_dir import DataDir, resolve_data_dir
-from migrator.migration import second_process, take_up
+from migrator.migration import backup, second_process, take_up
 from migrator.migration.discover import Source
 from migrator.migration.progress import Progress
 from migrator.migration.run import run_migration
@@ -199,11 +199,10 @@ def test_an_older_file_that_only_the_copies_lead_to_is_counted_and_needs_space(
     asked: list[list[str]] = []
     events: list[Progress] = []
     own = scene.write(older, [chat("s-9", workspace=str(older))])
-    require_space = take_up.require_space
 
     def asking(data_dir: DataDir, sources: Sequence[Source]) -> None:
         asked.append([source.name for source in sources])
-        require_space(data_dir, sources)
+        backup.require_space(data_dir, sources)
 
     monkeypatch.setattr(take_up, "require_space", asking)
     report = run_migration(resolve_data_dir(scene.root), listener=events.append)
