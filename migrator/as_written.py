@@ -65,7 +65,7 @@ def extent(file: BinaryIO) -> Extent | None:
 
 
 def elements_of(content: bytes) -> list[Element] | None:
-    """What :func:`elements` finds in a whole file that is in memory; None where :func:`extent` does."""
+    """What :func:`elements` finds in a whole file that is in memory; None where it begins or ends otherwise."""
     written = content.rstrip(_BLANK)
     if not written.startswith(_START) or not written.endswith(_END):
         return None

@@ -102,7 +102,7 @@ def read_element(raw: bytes, parsed: Any) -> Reading:
                     return Reading(parsed, canonical=None)
             elif orjson.dumps(parsed) == raw and not nested_deeper(parsed, MAX_DEPTH):
                 return Reading(parsed, canonical=None)
-        except TypeError:
+        except (TypeError, RecursionError):
             pass  # nested too deep for the writer: the exact reader says so properly
     return Reading(read_exactly(raw), canonical=None)
 
@@ -168,17 +168,6 @@ def canonical(document: WorktreeSession) -> bytes:
 def canonical_of_plain(document: WorktreeSession) -> bytes:
     """The same for a document that is in normal form and has no unknown members: see :func:`is_normal`."""
     return _pretty_element(document)
-
-
-def unknown_members(document: WorktreeSession) -> Iterator[Any]:
-    """The values of the members that the app's structs don't have, at every level."""
-    levels: list[tuple[Any, tuple[str, ...]]] = [
-        ([document], SESSION_MEMBERS),
-        (document["instances"], INSTANCE_MEMBERS),
-        (document["chatHistory"], MESSAGE_MEMBERS),
-    ]
-    for objects, known in levels:
-        yield from (found[name] for found in objects if len(found) > len(known) for name in found.keys() - set(known))
 
 
 def _sorted_unknown(members: Any, known: tuple[str, ...]) -> dict[str, Any]:

@@ -373,6 +373,14 @@ def test_rescued_data_of_no_sense_hides_no_other_session(database, rescued):
     assert keys_of(database, 1, spoilt) == [spoilt]
 
 
+def test_rescued_data_that_is_no_text_hides_no_other_session(database):
+    insert(database, session(), 0)
+    spoilt = insert(database, session(), 1)
+    database.execute("UPDATE sessions SET rescued_data = CAST(x'ff' AS TEXT) WHERE id = ?", (spoilt,))
+    assert keys_of(database, 1, "session-1") == ["session-1"]
+    assert keys_of(database, 1, spoilt) == [spoilt]
+
+
 def test_an_id_with_a_nul_is_not_the_id_before_it(database):
     for place, name in enumerate(["a\x00b", "a\x00b", "a", "a", "\x00", "\x00", "", ""]):
         insert(database, session(id=name, task=name or "-"), place)

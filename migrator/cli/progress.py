@@ -174,7 +174,7 @@ class _Bar:
             verb = _VERBS.get(event.phase, event.phase)
             self._tasks[event.phase] = self._bars.add_task(verb, total=event.total, sessions="")
         sessions = counted(event.sessions, "session") if event.sessions else ""
-        self._bars.update(self._tasks[event.phase], completed=event.done, sessions=sessions)
+        self._bars.update(self._tasks[event.phase], completed=event.done, total=event.total, sessions=sessions)
 
 
 def speed(count: int, milliseconds: int) -> str:

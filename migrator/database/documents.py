@@ -150,7 +150,7 @@ def keys_of(connection: sqlite3.Connection, workspace_id: int, session_id: str) 
 
 def _document_id(row: Row) -> str:
     try:
-        return document_id(row[0], row[3])
+        return document_id(row[0], row[3] and row[3].decode())
     except (ValueError, KeyError, TypeError, AttributeError):  # not of our making: reading the session will say so
         return cast(str, row[0])
 

@@ -167,11 +167,12 @@ AGENTS_OF_SUMMARIES = f"""
 
 # Those that may have an id in their document: the one whose key it is, and those whose key stands in for theirs, all of
 # which lie between ?3 and ?4. Not by the workspace, and not sorted: for either SQLite would walk the whole workspace.
+# As bytes, for what is rescued may be no text where others wrote it.
 KEYS_BY_DOCUMENT_ID = """
-    SELECT s.id, s.position, s.rowid, s.rescued_data FROM sessions s
+    SELECT s.id, s.position, s.rowid, CAST(s.rescued_data AS BLOB) FROM sessions s
     WHERE +s.workspace_id = ?1 AND s.id = ?2
     UNION ALL
-    SELECT s.id, s.position, s.rowid, s.rescued_data FROM sessions s
+    SELECT s.id, s.position, s.rowid, CAST(s.rescued_data AS BLOB) FROM sessions s
     WHERE +s.workspace_id = ?1 AND s.id > ?3 AND s.id < ?4 AND s.rescued_data IS NOT NULL
 """
 

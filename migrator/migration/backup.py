@@ -49,14 +49,15 @@ class Backup:
         return sum(copy.size for copy in self.copies.values())
 
 
-def require_space(data_dir: DataDir, sources: Sequence[Source]) -> None:
-    """Check that backup and database will fit before anything is written.
+def require_space(data_dir: DataDir, sources: Sequence[Source], copied: Container[str] = ()) -> None:
+    """Check that backup and database will fit before anything is written of what does not fit.
 
     A database takes about as much as its JSON; publishing into one that exists writes it once more, into the log.
 
+    :param copied: names of sources that are in the backup already
     :raises StorageIOError: they won't, with the numbers
     """
-    for space in space_needed(data_dir, sources):
+    for space in space_needed(data_dir, sources, copied):
         if space.free < space.needed:
             raise StorageIOError(
                 f"Backup and database need about {size(space.needed)}; {space.folder} has {size(space.free)} free.",
@@ -72,15 +73,17 @@ class Space(NamedTuple):
     free: int
 
 
-def space_needed(data_dir: DataDir, sources: Sequence[Source]) -> list[Space]:
+def space_needed(data_dir: DataDir, sources: Sequence[Source], copied: Container[str] = ()) -> list[Space]:
     """What migrating the sources takes on each disk.
 
+    :param copied: names of sources that are in the backup already
     :raises StorageIOError: nobody can tell
     """
     size = sum(source.size for source in sources)
+    to_copy = sum(source.size for source in sources if source.name not in copied)
     growth = 3 if data_dir.database.exists() else 1.3
     needs: dict[int, tuple[Path, float]] = {}
-    for place, needed in ((data_dir.output, float(size)), (data_dir.database.parent, growth * size)):
+    for place, needed in ((data_dir.output, float(to_copy)), (data_dir.database.parent, growth * size)):
         folder = _existing(place)
         with os_errors("look at", folder):
             device = os.stat(folder).st_dev
@@ -137,20 +140,13 @@ class BackingUp:
         """
         self.unreadable |= {source.name: source.error for source in sources if source.error}
         readable = [source for source in sources if not source.error]
-        results = copy_all(self._working, readable, paths, self._second, meter)
-        proven = {}
+        results, proven = copy_all(self._working, readable, paths, self._second, meter)
         for source, copied in zip(readable, results, strict=True):
             if isinstance(copied, Copy):
                 self.copies[source.name] = copied
-                if copied.proven is not None and source.workspace_hash is not None:
-                    proven[source.workspace_hash] = copied.proven
             else:
                 self.unreadable[source.name] = copied
         return proven
-
-    def lacks(self, sources: Sequence[Source]) -> list[Source]:
-        """Those that nobody has tried to copy so far."""
-        return [source for source in sources if source.name not in self.copies and source.name not in self.unreadable]
 
     def seal(self) -> None:
         """Begin to sync the copies: there will be no more of them."""
@@ -171,10 +167,8 @@ class BackingUp:
         :raises StorageIOError: the backup can't be written
         :raises MigrationFailed: a copy does not read back as what was copied
         """
-        if self._syncing is None:
-            raise AssertionError("the backup was not sealed")
         self._await_read_back(self.read_back().result())
-        earlier = self._syncing.result()
+        earlier = self._await_sync()
         if not self.copies:
             return Backup(None, {}, self.unreadable)
         if earlier is not None:
@@ -203,6 +197,11 @@ class BackingUp:
                 durable.sync_folder(self._working / folder)
         return earlier
 
+    def _await_sync(self) -> Path | None:
+        if self._syncing is None:
+            raise AssertionError("the backup was not sealed")
+        return self._syncing.result()
+
     def _earlier(self) -> Path | None:
         backups = self._data_dir.backups
         if not any(backups.glob("[0-9]*")):  # not even a fingerprint is needed then
@@ -210,7 +209,7 @@ class BackingUp:
         return _same(backups, self._fingerprint, self.copies)
 
     def _read_back(self) -> int | None:
-        if self._syncing is None or self._syncing.result() is not None:
+        if self._await_sync() is not None:
             return None
         job, ticket = self._read_back_job(), None
         if self._second is not None and are_many_small([copy.size for copy in self.copies.values()]):

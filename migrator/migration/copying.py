@@ -31,14 +31,12 @@ class Copy(NamedTuple):
     """One file of a backup.
 
     :ivar file: where the copy is, relative to the backup's folder
-    :ivar proven: the workspace path that it proves, where that was unknown
     """
 
     source: Source
     file: str
     size: int
     sha256: str
-    proven: str | None = None
 
 
 class CopyTask(NamedTuple):
@@ -56,9 +54,8 @@ class CopyTask(NamedTuple):
     unnamed: str | None
 
 
-Copied = (
-    tuple[int, str, str | None] | str
-)  # size and SHA-256 of a copy and the path that it proves; or why there is none
+# Size and SHA-256 of a copy, the path that it proves where that was unknown, and why there is no copy.
+Copied = tuple[int, str, str | None, str | None]
 
 
 @dataclass(frozen=True)
@@ -110,11 +107,12 @@ def are_many_small(sizes: Sequence[int]) -> bool:
 
 def copy_all(
     working: Path, sources: Sequence[Source], paths: Container[str], second: SecondProcess | None, meter: Meter
-) -> list[Copy | str]:
+) -> tuple[list[Copy | str], dict[str, str]]:
     """Copy the sources into a backup's folder, where nothing is yet; nothing is synced.
 
     :param paths: the hashes of the workspaces whose paths are known
-    :returns: the copy of each, or why there is none
+    :returns: the copy of each, or why there is none; and the paths of other workspaces that what was read proves, by
+        their hashes
     :raises StorageIOError: it is the copies, not the sources, that make trouble
     """
     tasks = [_task(source, paths) for source in sources]
@@ -125,10 +123,13 @@ def copy_all(
         results = _by_two(os.fspath(working), tasks, second, meter)
     else:
         results = _by_threads(os.fspath(working), tasks, meter)
-    return [
-        result if isinstance(result, str) else Copy(source, task.file, *result)
-        for source, task, result in zip(sources, tasks, results, strict=True)
-    ]
+    copied: list[Copy | str] = []
+    proven = {}
+    for source, task, (size, sha256, path, error) in zip(sources, tasks, results, strict=True):
+        copied.append(error or Copy(source, task.file, size, sha256))
+        if path is not None and task.unnamed is not None:
+            proven[task.unnamed] = path
+    return copied, proven
 
 
 def _by_threads(working: str, tasks: Iterable[CopyTask], meter: Meter) -> list[Copied]:
@@ -154,17 +155,16 @@ def _copy(working: str, task: CopyTask) -> Copied:
     :raises StorageIOError: it is the copy, not the source, that makes trouble
     """
     target = f"{working}{os.sep}{task.file}"  # of tens of thousands, a path object for each would be felt
+    proof = Proof(task.unnamed) if task.unnamed is not None else None
     try:
-        if task.unnamed is None:
-            return (*copies.copy_new(task.place, target, sync=False), None)
-        proof = Proof(task.unnamed)
-        return (*copies.copy_new(task.place, target, sync=False, look_at=proof.look_at), proof.path)
+        size, sha256 = copies.copy_new(task.place, target, sync=False, look_at=proof.look_at if proof else None)
+        return size, sha256, proof.path if proof else None, None
     except StorageIOError as error:
         if _readable(task.place):
             raise
         if os.path.exists(target):
             durable.remove(Path(target))
-        return str(error)
+        return 0, "", proof.path if proof else None, str(error)
 
 
 def _readable(path: str) -> bool:

@@ -1,4 +1,4 @@
-"""Which files hold sessions, whose they are, and which workspace path each belongs to."""
+"""Which files hold sessions, whose they are, and the workspace paths that somebody told."""
 
 from __future__ import annotations
 
@@ -70,8 +70,8 @@ def names_of_files(data_dir: DataDir) -> int:
         return 0
 
 
-def with_older_files(sources: Sequence[Source], paths: dict[str, str]) -> list[Source]:
-    """The same, and behind the workspace files those that older builds left in the workspaces with these paths."""
+def with_older_files(own: Sequence[Source], paths: dict[str, str]) -> list[Source]:
+    """The same, and in front of the shared one those that older builds left in the workspaces with these paths."""
     # A link and what it points to may both be known: the file belongs to the workspace that the app opens there.
     candidates = [
         (workspace_hash(path) != file_hash, file_hash, older)
@@ -79,15 +79,15 @@ def with_older_files(sources: Sequence[Source], paths: dict[str, str]) -> list[S
         if not is_placeholder(path) and os.path.lexists(older := f"{path}{_OLDER}")
     ]
     if not candidates:
-        return [*sources]
-    seen = {os.path.realpath(source.place) for source in sources}
+        return [*own]
+    seen = {os.path.realpath(source.place) for source in own}
     found = []
     for _, file_hash, older in sorted(candidates):
         if os.path.realpath(older) not in seen:
             seen.add(os.path.realpath(older))
             found.append(_source(older, older, "older", file_hash))
-    workspaces = [source for source in sources if source.kind == "workspace"]
-    return [*workspaces, *found, *sources[len(workspaces) :]]
+    workspaces = [source for source in own if source.kind == "workspace"]
+    return [*workspaces, *found, *own[len(workspaces) :]]
 
 
 def _workspace_files(data_dir: DataDir) -> Iterator[Source]:

@@ -17,7 +17,7 @@ from migrator.database.columns import QUARANTINE_COLUMNS
 from migrator.database.rows import derived_key, plain_instance_rows, plain_messages, plain_of_values, to_rows
 from migrator.document import SESSION_MEMBERS, Reading, WorktreeSession
 from migrator.errors import SourceFileError, TornFileError, os_errors
-from migrator.exact_json import to_json
+from migrator.exact_json import MAX_DEPTH, nested_deeper, to_json
 from migrator.json_array import Element, quickly_parsed, read_array
 from migrator.migration.discover import Source
 from migrator.migration.reading import Rejected, parse_session, text_or_bytes
@@ -210,7 +210,7 @@ class Loader:
                     self._rows.forget_source()
                     loaded.forget()
                     return None
-                if fits_schema(document):
+                if fits_schema(document) and not nested_deeper(document, MAX_DEPTH):
                     self._add(loaded, document, index, size)
                 else:
                     self._take(loaded, parse_session(element._replace(value=document)), index, size)

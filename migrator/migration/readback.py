@@ -18,9 +18,8 @@ from migrator.database.connection import AnyConnection
 from migrator.database.documents import StoredDocument, read_document, read_source, read_stretch
 from migrator.database.spelled import SpelledDocument, spelled, spelled_files, spelled_stretch
 from migrator.database.staged import open_staged, staged_errors
-from migrator.document import Reading, SequenceDigest, array_of, canonical, unknown_members
+from migrator.document import Reading, SequenceDigest, array_of, canonical
 from migrator.errors import TornFileError, os_errors
-from migrator.exact_json import MAX_DEPTH, nested_deeper
 from migrator.json_array import Element, quickly_parsed, read_array
 from migrator.migration.reading import is_session, parse_session, text_or_bytes
 
@@ -163,11 +162,9 @@ class Comparison:
         """A small file, which need not be read where what is stored, put together, has its SHA-256."""
         documents = [*stored]
         texts = [document.text for document in documents]
-        if (
-            hashlib.sha256(b"".join(array_of(texts))).hexdigest() != task.sha256
-            or [document.stored.position for document in documents] != [*range(task.first, task.first + len(texts))]
-            or any(_is_too_deep(document.stored) for document in documents)
-        ):
+        if hashlib.sha256(b"".join(array_of(texts))).hexdigest() != task.sha256 or [
+            document.stored.position for document in documents
+        ] != [*range(task.first, task.first + len(texts))]:
             return self._known(task, iter(documents))
         for text in texts:
             self._seen(task.name, len(text))
@@ -199,7 +196,7 @@ class Comparison:
         if stored.position != task.first + element.position:
             return None
         if text == element.raw:
-            return None if _is_too_deep(stored) else text
+            return text
         if not found.whole:
             [again] = _spelled([read_document(self._connection, stored.key) or stored])
             return self._same(task, again, element)
@@ -263,13 +260,6 @@ def _is_whole(task: CompareTask) -> bool:
 
 def _is_small(task: CompareTask) -> bool:
     return task.portion is not None and sum(task.portion.sizes) <= SMALL
-
-
-def _is_too_deep(stored: StoredDocument) -> bool:
-    """Whether a document that is spelled as it was is none all the same."""
-    if stored.plain or not any(isinstance(value, dict | list) for value in unknown_members(stored.document)):
-        return False
-    return nested_deeper(stored.document, MAX_DEPTH)
 
 
 def _known(file: BinaryIO, portion: Portion | None) -> Iterator[Element]:

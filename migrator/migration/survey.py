@@ -97,15 +97,24 @@ def _read_database(
 def with_proven_paths(found: Survey, proven: dict[str, str], *, salvage: bool = False) -> Survey:
     """The same, with workspace paths that were unknown before, and what older builds left there.
 
+    Whose such a file is, is told anew, with all of the paths: a link and what it points to may both be known.
+
     :param proven: workspace hash to workspace path
     """
-    found = found._replace(paths=found.paths | proven)
-    sources = with_older_files(found.sources, proven)
-    if len(sources) == len(found.sources):
+    if not proven:
         return found
-    before = {source.name for source in found.sources}
-    added = find_work([source for source in sources if source.name not in before], found.ledger, salvage=salvage)
-    names = {source.name for source in (*found.work.pending, *added.pending)}
-    pending = [source for source in sources if source.name in names]
-    work = Work(pending, found.work.known + added.known, found.work.moved + added.moved)
-    return found._replace(sources=sources, work=work)
+    paths = found.paths | proven
+    sources = with_older_files(own_sources(found.sources), paths)
+    older = find_work([source for source in sources if source.kind == "older"], found.ledger, salvage=salvage)
+    names = {source.name for source in (*own_sources(found.work.pending), *older.pending)}
+    work = Work(
+        [source for source in sources if source.name in names],
+        own_sources(found.work.known) + older.known,
+        own_sources(found.work.moved) + older.moved,
+    )
+    return found._replace(paths=paths, sources=sources, work=work)
+
+
+def own_sources(sources: Iterable[Source]) -> list[Source]:
+    """Those that are the app's own, not left by older builds in the workspaces."""
+    return [source for source in sources if source.kind != "older"]

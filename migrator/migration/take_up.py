@@ -29,7 +29,7 @@ from migrator.migration.run_record import RunFacts
 from migrator.migration.second_process import Helper, SecondProcess, stopped_on_failure
 from migrator.migration.staging import Staging
 from migrator.migration.stopwatch import Stopwatch
-from migrator.migration.survey import Survey, with_proven_paths
+from migrator.migration.survey import Survey, own_sources, with_proven_paths
 from migrator.migration.upkeep import mark
 from migrator.storage.flag import point_at_sqlite
 
@@ -99,12 +99,14 @@ class TakeUp:
     def back_up(self, found: Survey, saving: BackingUp) -> Survey:
         """Copy what is to be taken up, and with it what older builds left in the workspaces that the copies show."""
         meter = Meter(self.listener, "backup", 0)
+        own = own_sources(found.work.pending)
         with self.stopwatch.stage("backup"):
-            proven = saving.copy(found.work.pending, found.paths, meter)
+            proven = saving.copy(own, found.paths, meter)
         with self.stopwatch.stage("discover"):
             found = with_proven_paths(found, proven, salvage=self.salvage)
-            older = saving.lacks(found.work.pending)
-            require_space(self.data_dir, older)
+            older = [source for source in found.work.pending if source.kind == "older"]
+            if older:
+                require_space(self.data_dir, found.work.pending, copied={source.name for source in own})
         with self.stopwatch.stage("backup"):
             saving.copy(older, found.paths, meter)
             saving.seal()

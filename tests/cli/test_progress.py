@@ -229,6 +229,8 @@ def test_a_bar_shows_bytes_sessions_and_speed(monkeypatch: pytest.MonkeyPatch) -
         for done in (0, 50_000, 100_000):
             show(Progress("load", "a", done, 100_000, done // 1000))
         show(Progress("verify", "a", 100_000, 100_000, 100))
+        show(Progress("verify", "b", 150_000, 200_000, 150))  # more was found on the way
+    assert "150.0/200.0 kB" in screen.getvalue()
     assert "Loading" in screen.getvalue()
     assert "Verifying" in screen.getvalue()
     assert "100.0/100.0 kB" in screen.getvalue()

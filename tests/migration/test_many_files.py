@@ -286,4 +286,4 @@ def test_what_was_begun_is_copied_again(files: Scene, tmp_path: Path) -> None:
     assert [(tmp_path / source.name).read_bytes() for source in sources] == [
         source.path.read_bytes() for source in sources
     ]
-    assert copies == [(source.size, sha256_of(source.place), None) for source in sources]
+    assert copies == [(source.size, sha256_of(source.place), None, None) for source in sources]

@@ -21,6 +21,7 @@ from migrator import as_written
 from migrator.data_dir import resolve_data_dir
 from migrator.document import app_format
 from migrator.errors import MigrationFailed, StorageIOError, os_errors
+from migrator.exact_json import MAX_DEPTH
 from migrator.migration import collector, division, pipeline, second_process
 from migrator.migration.jobs import LoadJob
 from migrator.migration.load import Loader
@@ -157,7 +158,14 @@ SPELLINGS = {
     "a raw control character": ('"task": "Build it"', '"task": "Build\tit"'),
     "a raw line feed that looks like a cut": ('"task": "Build it"', '"task": "\n  },\n  {"'),
     "nonsense": ('"winnerId": 7', '"winnerId": NaN'),
-    "too deep": ('"winnerId": 7', '"winnerId": 7,\n    "more": ' + "[" * 200 + "]" * 200),
+    "nested too deep beside little else": (
+        '"model": null,\n    "timeoutSeconds": null,\n    "preserveWorktrees": null,\n    "winnerId": 7,',
+        '"more": ' + "[" * 300 + "]" * 300 + ",",
+    ),
+    **{
+        f"nested {depth} deep": ('"winnerId": 7', '"winnerId": 7,\n    "more": ' + "[" * depth + "]" * depth)
+        for depth in (MAX_DEPTH - 1, MAX_DEPTH, 200, 254, 300, 900, 1023, 1100, 20_000)
+    },
     "deep enough to be kept": ('"winnerId": 7', '"winnerId": 7,\n    "more": ' + "[" * 120 + "]" * 120),
     "an unknown member in front": ('"task": "Build it"', '"aaa": [1, {"b": null}],\n    "task": "Build it"'),
     "no space": ('"task": "Build it"', '"task":"Build it"'),

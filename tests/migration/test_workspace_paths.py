@@ -1,16 +1,22 @@
 """Which workspace path a file gets: proven, told, or a placeholder; never one that does not hash to its name."""
 
+import errno
 import hashlib
 import json
-from collections.abc import Sequence
+import math
+import shutil
+from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
-from migrator import open_storage
-from migrator.data_dir import DataDir, resolve_data_dir
-from migrator.migration import backup, second_process, take_up
-from migrator.migration.discover import Source
+from migrator import contents, open_storage
+from migrator.data_dir import resolve_data_dir
+from migrator.errors import StorageIOError, os_errors
+from migrator.migration import second_process
 from migrator.migration.progress import Progress
 from migrator.migration.run import run_migration
 from tests.command_line import Migrator
@@ -193,25 +199,88 @@ def test_the_older_file_of_a_proven_workspace_is_taken_along_behind_its_own(
     assert scene.tasks(older) == ["first", "second", "from long ago", "Weave"]
 
 
-def test_an_older_file_that_only_the_copies_lead_to_is_counted_and_needs_space(
-    scene: Scene, older: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    asked: list[list[str]] = []
+def test_an_older_file_that_only_the_copies_lead_to_is_counted(scene: Scene, older: Path) -> None:
     events: list[Progress] = []
     own = scene.write(older, [chat("s-9", workspace=str(older))])
-
-    def asking(data_dir: DataDir, sources: Sequence[Source]) -> None:
-        asked.append([source.name for source in sources])
-        backup.require_space(data_dir, sources)
-
-    monkeypatch.setattr(take_up, "require_space", asking)
     report = run_migration(resolve_data_dir(scene.root), listener=events.append)
     left = older / ".ait42" / "sessions.json"
-    assert asked == [[f"sessions/{own.name}"], [str(left)]]
     copied = [event for event in events if event.phase == "backup"]
     assert [event.workspace for event in copied] == [f"sessions/{own.name}", str(left)]
     assert (copied[-1].done, copied[-1].total) == (report.totals.bytes, report.totals.bytes)
     assert report.totals.bytes == own.stat().st_size + left.stat().st_size
+
+
+@pytest.mark.parametrize("missing", [0, 1])
+def test_an_older_file_needs_space_beside_what_is_copied_by_then(
+    missing: int, scene: Scene, older: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = scene.write(older, [chat("s-9", workspace=str(older), text="x" * 20_000)]).stat().st_size
+    left = (older / ".ait42" / "sessions.json").stat().st_size
+    # Behind the first copy there is to be room for the second one and for a database of both.
+    free = own + math.ceil(left + 1.3 * (own + left)) - missing
+
+    def usage(_: Path) -> SimpleNamespace:
+        copied = sum(copy.stat().st_size for copy in (scene.root / "backups").rglob("*.json"))
+        return SimpleNamespace(free=free - copied)
+
+    monkeypatch.setattr(shutil, "disk_usage", usage)
+    if not missing:
+        assert run_migration(resolve_data_dir(scene.root)).totals.sessions == 3
+        return
+    with pytest.raises(StorageIOError, match="need about"):
+        run_migration(resolve_data_dir(scene.root))
+    assert not scene.database.exists()
+    assert list((scene.root / "backups").iterdir()) == []
+
+
+@pytest.mark.parametrize("mapped", [True, False])
+def test_an_older_file_behind_a_link_goes_to_the_workspace_that_its_own_file_proves(
+    mapped: bool, scene: Scene, older: Path, tmp_path: Path
+) -> None:
+    link = tmp_path / "link"
+    link.symlink_to(older)
+    scene.write(older, [chat("s-9", workspace=str(older))])
+    if mapped:
+        (scene.root / "workspace_mapping.json").write_text(json.dumps({hash_of(link): str(link)}))
+    report = run_migration(resolve_data_dir(scene.root))
+    assert [(found.path, found.sessions) for found in report.workspaces] == [(str(older), 3)]
+    assert run_migration(resolve_data_dir(scene.root)).status == "nothing_to_do"
+    folder = Path(report.backup_path or "")
+    assert [*(folder / "workspaces").iterdir()] == [folder / "workspaces" / hash_of(older)]
+
+
+@pytest.mark.parametrize("named", [0, 1])
+def test_older_files_are_taken_up_in_one_order_whatever_told_of_them(named: int, scene: Scene, tmp_path: Path) -> None:
+    """The first one keeps its id in the table."""
+    workspaces = sorted((tmp_path / name for name in ("a", "b")), key=hash_of)
+    for workspace in workspaces:
+        (workspace / ".ait42").mkdir(parents=True)
+        content = app_json([chat("s-1", workspace=str(workspace), task=workspace.name)])
+        (workspace / ".ait42" / "sessions.json").write_bytes(content)
+    scene.write(workspaces[1 - named], [chat("s-2", workspace=str(workspaces[1 - named]))])
+    run_migration(resolve_data_dir(scene.root), workspaces=[workspaces[named]])
+    assert scene.query("SELECT task FROM sessions WHERE id = 's-1'") == [(workspaces[0].name,)]
+
+
+def test_what_a_file_proved_before_it_could_not_be_read_any_more_leads_to_the_older_one(
+    scene: Scene, older: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = scene.write(older, [chat("s-9", workspace=str(older))])
+    reading = contents.reading
+
+    def failing(path: str | Path) -> Any:
+        def pieces() -> Iterator[bytes]:
+            yield own.read_bytes()
+            with os_errors("read", path):
+                raise OSError(errno.EIO, "Input/output error")
+
+        return nullcontext(pieces()) if Path(path) == own else reading(path)
+
+    monkeypatch.setattr("migrator.copies.reading", failing)
+    monkeypatch.setattr("migrator.digests.reading", failing)
+    report = run_migration(resolve_data_dir(scene.root))
+    assert [(found.status, found.sessions) for found in report.workspaces] == [("failed", 2)]
+    assert scene.tasks(older) == ["from long ago", "Weave"]
 
 
 def test_a_large_older_file_has_the_help_of_a_second_process(
