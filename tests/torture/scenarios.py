@@ -112,6 +112,16 @@ def files_and_a_broken_session(stage: Stage) -> None:
     scene.write(MILL, [chat("mill-1", workspace=MILL), BROKEN, chat("mill-2", workspace=MILL, odd={"a": 1.0})])
 
 
+def files_of_an_older_build(stage: Stage) -> None:
+    """To which only the copy of a newer file leads."""
+    files(stage)
+    barn = stage.scene.root / "barn"
+    stage.scene.write(barn, [chat("barn-1", workspace=str(barn))])
+    (barn / ".ait42").mkdir(parents=True)
+    older = [chat("barn-0", workspace=str(barn)), chat("barn-1", workspace=str(barn), task="from long ago")]
+    (barn / ".ait42" / "sessions.json").write_bytes(app_json(older))
+
+
 def app_was_there(stage: Stage) -> None:
     files_and_a_broken_session(stage)
     app = stage.scene.app_opens_it()
@@ -238,6 +248,7 @@ SCENARIOS: dict[str, Scenario] = {
     "migrate with a slow second process": Scenario(
         files_and_a_broken_session, ("migrate",), codes=(0, 3), two=True, patch="the_second_process_is_slow"
     ),
+    "migrate files of an older build": Scenario(files_of_an_older_build, ("migrate",)),
     "migrate into the app's database": Scenario(app_was_there, ("migrate",), codes=(0, 3)),
     "merge changed files": Scenario(changed_files, ("migrate",), codes=(0, 3)),
     "merge a conflict": Scenario(changed_on_both_sides, ("migrate",), codes=(0, 3)),
