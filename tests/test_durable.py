@@ -5,6 +5,7 @@ import hashlib
 import os
 import resource
 import stat
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -334,3 +335,36 @@ def test_a_file_whose_mode_can_not_be_set_does_not_stay_open(tmp_path, monkeypat
     with pytest.raises(StorageIOError, match="Operation not permitted"):
         durable.write_new(tmp_path / "file", [b"x"])
     assert sorted(os.listdir("/proc/self/fd")) == before
+
+
+# Very many files.
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_very_many_files_are_synced_with_their_file_system_or_one_by_one(tmp_path, monkeypatch, there):
+    synced = []
+    (tmp_path / "inner").mkdir()
+    files = ["a", "inner/b", "c"]
+    for name in files:
+        (tmp_path / name).write_bytes(b"x")
+
+    def sync_file_system(path):
+        synced.append(path)
+        return there
+
+    monkeypatch.setattr(durable, "_MANY_FILES", 3)
+    monkeypatch.setattr(durable, "_sync_file_system", sync_file_system)
+    monkeypatch.setattr(durable, "sync_file", synced.append)
+    durable.sync_files(tmp_path, files)
+    assert synced[0] == tmp_path
+    assert sorted(synced[1:]) == ([] if there else sorted(tmp_path / name for name in files))
+    synced.clear()
+    durable.sync_files(tmp_path, files[:2])
+    assert sorted(synced) == [tmp_path / "a", tmp_path / "inner/b"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="syncfs is Linux's")
+def test_a_file_system_is_synced_by_any_folder_of_it(tmp_path):
+    assert durable._sync_file_system(tmp_path)
+    with pytest.raises(StorageIOError, match="no such place"):
+        durable._sync_file_system(tmp_path / "no such place")

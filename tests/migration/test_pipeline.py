@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +19,10 @@ from hypothesis import strategies as st
 
 from migrator import as_written
 from migrator.data_dir import resolve_data_dir
-from migrator.document import app_format
+from migrator.document import SequenceDigest, app_format, canonical
 from migrator.errors import MigrationFailed, StorageIOError, os_errors
 from migrator.exact_json import MAX_DEPTH
-from migrator.migration import collector, division, pipeline, second_process
+from migrator.migration import collector, division, pipeline, readback, second_process
 from migrator.migration.jobs import LoadJob
 from migrator.migration.load import Loader
 from migrator.migration.meter import Meter
@@ -424,6 +424,14 @@ def test_a_database_that_keeps_things_otherwise_is_never_published(
     spoil: str, said: str, scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scene.write(A, [*many("s", 10), {"id": "broken"}])
+    spoil_what_is_loaded(spoil, monkeypatch)
+    with pytest.raises(MigrationFailed, match=said):
+        run_migration(resolve_data_dir(scene.root))
+    assert not scene.database.exists()
+
+
+def spoil_what_is_loaded(spoil: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By this statement, before it is read back; and loading it again helps nothing."""
     real = Staging.finish
 
     def finish(self: Any) -> None:
@@ -440,9 +448,49 @@ def test_a_database_that_keeps_things_otherwise_is_never_published(
         "_load_again",
         lambda self, loaded: self._compare_here([self._to_compare(loaded)], nowhere)[0],
     )
-    with pytest.raises(MigrationFailed, match=said):
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        "UPDATE sessions SET task = 'no' WHERE id = 's-1'",
+        "UPDATE chat_messages SET content = 'no' WHERE session_id = 's-1'",
+        "DELETE FROM instances WHERE session_id = 's-1'",
+        "DELETE FROM sessions WHERE id = 's-2'",
+        "DELETE FROM sessions WHERE id LIKE 's-%'",
+        "UPDATE sessions SET position = 99 WHERE id = 's-2'",
+        "UPDATE sessions SET position = position + 1 WHERE id LIKE 's-%'",
+        "UPDATE sessions SET position = 1 - position WHERE id IN ('s-0', 's-1')",
+        "UPDATE sessions SET source_id = 3 - source_id WHERE source_id IN (1, 2)",
+        "UPDATE sessions SET source_id = 1 WHERE id IN ('s-2', 't-2', 'u-2')",
+    ],
+)
+@pytest.mark.parametrize("two", [False, True])
+def test_of_small_files_side_by_side_none_is_published_that_is_kept_otherwise(
+    two: bool, spoil: str, scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for workspace, prefix in ((A, "s"), (B, "t"), (C, "u")):
+        scene.write(workspace, many(prefix, 3))
+    spoil_what_is_loaded(spoil, monkeypatch)
+    with by_two_processes() if two else nullcontext(), pytest.raises(MigrationFailed, match="does not read back as"):
         run_migration(resolve_data_dir(scene.root))
     assert not scene.database.exists()
+
+
+def test_small_files_as_the_app_writes_them_are_compared_without_being_read_again(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for workspace, prefix in ((A, "s"), (B, "t"), (C, "u")):
+        scene.write_bytes(workspace, b"".join(app_format(many(prefix, 3))))
+    monkeypatch.setattr(readback, "opened", lambda path: pytest.fail(f"{path} was read"))
+    report = run_migration(resolve_data_dir(scene.root))
+    assert (report.status, report.totals.sessions) == ("completed", 9)
+    for name, found in scene.query("SELECT workspace_hash, digest FROM migration_ledger"):
+        digest = SequenceDigest()
+        stored: list[Any] = scene.documents(name)
+        for document in stored:
+            digest.add(canonical(document))
+        assert found == digest.hexdigest()
 
 
 def test_the_collector_is_left_as_it_was() -> None:
