@@ -162,9 +162,9 @@ class Comparison:
         """A small file, which need not be read where what is stored, put together, has its SHA-256."""
         documents = [*stored]
         texts = [document.text for document in documents]
-        if hashlib.sha256(b"".join(array_of(texts))).hexdigest() != task.sha256 or [
-            document.stored.position for document in documents
-        ] != [*range(task.first, task.first + len(texts))]:
+        positions = [document.stored.position for document in documents]
+        whole = hashlib.sha256(b"".join(array_of(texts))).hexdigest()
+        if whole != task.sha256 or positions != [*range(task.first, task.first + len(texts))]:
             return self._known(task, iter(documents))
         for text in texts:
             self._seen(task.name, len(text))

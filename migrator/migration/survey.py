@@ -106,7 +106,7 @@ def with_proven_paths(found: Survey, proven: dict[str, str], *, salvage: bool = 
     paths = found.paths | proven
     sources = with_older_files(own_sources(found.sources), paths)
     older = find_work([source for source in sources if source.kind == "older"], found.ledger, salvage=salvage)
-    names = {source.name for source in (*own_sources(found.work.pending), *older.pending)}
+    names = {source.name for source in (*found.work.pending, *older.pending)}
     work = Work(
         [source for source in sources if source.name in names],
         own_sources(found.work.known) + older.known,

@@ -120,13 +120,22 @@ def test_copies_that_an_earlier_backup_has_are_not_even_synced(rolled_back, run,
 
 
 def test_a_backup_gets_its_name_when_every_copy_is_synced(scene, run, monkeypatch):
-    rename = durable.rename_folder
+    rename, sync_folder = durable.rename_folder, durable.sync_folder
     synced: list[Path] = []
+    folders: list[Path] = []
 
     def named(working, final):
         copies = set((working / "sessions").iterdir())
         assert copies == set(synced)
+        assert working / "sessions" in folders  # behind the copies: it was made, and empty, before
         rename(working, final)
+
+    def noting(folder):
+        if synced:
+            folders.append(Path(folder))
+        sync_folder(folder)
+
+    monkeypatch.setattr(durable, "sync_folder", noting)
 
     monkeypatch.setattr(durable, "sync_files", lambda folder, names: synced.extend(folder / name for name in names))
     monkeypatch.setattr(durable, "rename_folder", named)

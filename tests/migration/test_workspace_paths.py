@@ -300,6 +300,18 @@ def test_a_large_older_file_has_the_help_of_a_second_process(
     assert asked[-2:] == [(sizes[0], 1), (sum(sizes), 2)]
 
 
+def test_what_is_known_is_reported_beside_what_a_new_file_leads_to(
+    scene: Scene, older: Path, migrator: Migrator
+) -> None:
+    scene.write("/home/dev/engine", [chat("s-5")])
+    migrator("--data-dir", scene.root, "migrate")
+    scene.write(older, [chat("s-9", workspace=str(older))])
+    report = run_migration(resolve_data_dir(scene.root))
+    assert sorted((found.path, found.status, found.sessions) for found in report.workspaces) == sorted(
+        [("/home/dev/engine", "unchanged", 1), (str(older), "migrated", 3)]
+    )
+
+
 def test_the_older_file_is_in_the_backup(scene: Scene, migrator: Migrator, older: Path) -> None:
     report = migrator("--data-dir", scene.root, "migrate", "--workspace", older, "--json").json
     copy = Path(report["backup_path"]) / "workspaces" / hash_of(older) / "sessions.json"
