@@ -470,7 +470,7 @@ def test_of_small_files_side_by_side_none_is_published_that_is_kept_otherwise(
     two: bool, spoil: str, scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for workspace, prefix in ((A, "s"), (B, "t"), (C, "u")):
-        scene.write(workspace, many(prefix, 3))
+        scene.write_bytes(workspace, b"".join(app_format(many(prefix, 3))))
     spoil_what_is_loaded(spoil, monkeypatch)
     with by_two_processes() if two else nullcontext(), pytest.raises(MigrationFailed, match="does not read back as"):
         run_migration(resolve_data_dir(scene.root))
