@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from io import BytesIO
 from typing import BinaryIO
 
@@ -121,3 +121,10 @@ def _pieces(descriptor: int, path: Place) -> Iterator[bytes]:
     with os_errors("read", path):
         while chunk := os.read(descriptor, CHUNK):
             yield chunk
+
+
+def shown(chunks: Iterable[bytes], look_at: Callable[[bytes], object]) -> Iterator[bytes]:
+    """The same chunks, each shown to somebody as it passes."""
+    for chunk in chunks:
+        look_at(chunk)
+        yield chunk

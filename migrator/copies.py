@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 from migrator import durable
-from migrator.contents import Place, reading
+from migrator.contents import Place, reading, shown
 from migrator.digests import hashed, new_sha256, sha256_of
 
 
@@ -22,15 +22,9 @@ def copy_new(
     """
     digest = new_sha256()
     with reading(source) as pieces:
-        chunks = pieces if look_at is None else _shown(pieces, look_at)
+        chunks = pieces if look_at is None else shown(pieces, look_at)
         size = durable.write_new(target, hashed(chunks, digest), sync=sync)
     return size, digest.hexdigest()
-
-
-def _shown(chunks: Iterable[bytes], look_at: Callable[[bytes], None]) -> Iterator[bytes]:
-    for chunk in chunks:
-        look_at(chunk)
-        yield chunk
 
 
 def publish_copy(source: Path, target: Path) -> bool:

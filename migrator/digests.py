@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from migrator.contents import Place, reading
+from migrator.contents import Place, reading, shown
 from migrator.errors import StorageIOError
 
 if TYPE_CHECKING:
@@ -43,6 +43,4 @@ def proven_chunks(path: Path, sha256: str) -> Iterator[bytes]:
 
 def hashed(chunks: Iterable[bytes], digest: hashlib._Hash) -> Iterator[bytes]:
     """The same chunks, each added to the digest as it passes."""
-    for chunk in chunks:
-        digest.update(chunk)
-        yield chunk
+    return shown(chunks, digest.update)

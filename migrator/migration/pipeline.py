@@ -83,9 +83,10 @@ class Pipeline:
 
     def _load_with_care(self, loaded: LoadedSource, loader: Loader, meter: Meter) -> None:
         meter.begin(loaded.source.name)
-        loader.load(loaded, self._copies.path_of(loaded.source.name))
+        copy = self._copies.path_of(loaded.source.name)
+        loader.load(loaded, copy)
         if not loaded.error:
-            self._tasks.append(self._to_compare(loaded))
+            self._tasks.append(self._to_compare(loaded, copy))
 
     def _load_as_written(self, sources: Sequence[LoadedSource], loader: Loader, meter: Meter) -> None:
         """Load the files that are as the app writes them, and leave those that turn out to be otherwise."""
@@ -136,7 +137,7 @@ class Pipeline:
             if found is None:
                 otherwise[loaded.source_id] = loaded
             else:
-                self._tasks.append(self._to_compare(loaded, Portion(behind, *found, task.within is None)))
+                self._tasks.append(self._to_compare(loaded, task.copy, Portion(behind, *found, task.within is None)))
         return otherwise
 
     def _take_over(
@@ -151,20 +152,13 @@ class Pipeline:
                 otherwise[loaded.source_id] = loaded
             else:
                 portion = Portion(loaded.elements, found.start, found.sizes, task.within is None)
-                self._tasks.append(self._to_compare(loaded, portion))
+                self._tasks.append(self._to_compare(loaded, task.copy, portion))
                 loaded.join(found, task.workspace_path, task.workspace_id)
         return otherwise
 
-    def _to_compare(self, loaded: LoadedSource, portion: Portion | None = None) -> CompareTask:
-        source, copies = loaded.source, self._copies
-        return CompareTask(
-            source.name,
-            loaded.source_id,
-            loaded.first,
-            copies.path_of(source.name),
-            copies.sha256_of(source.name),
-            portion,
-        )
+    def _to_compare(self, loaded: LoadedSource, copy: str, portion: Portion | None = None) -> CompareTask:
+        name = loaded.source.name
+        return CompareTask(name, loaded.source_id, loaded.first, copy, self._copies.sha256_of(name), portion)
 
     def finish(self) -> None:
         """Build the indexes."""
@@ -219,12 +213,13 @@ class Pipeline:
             self._staging.connection.execute("BEGIN")
             self._staging.drop_source(loaded.source_id)
             loaded.forget()
-            self._loader(meter).load(loaded, self._copies.path_of(loaded.source.name))
+            copy = self._copies.path_of(loaded.source.name)
+            self._loader(meter).load(loaded, copy)
             self._staging.rows.flush()
             self._staging.connection.execute("COMMIT")
         if loaded.error:
             return ReadBack(b"")
-        return self._compare_here([self._to_compare(loaded)], meter)[0]
+        return self._compare_here([self._to_compare(loaded, copy)], meter)[0]
 
     def _require_no_more(self, sources: Iterable[LoadedSource]) -> None:
         """Every session was read back with all of its own; make sure that nothing is there that belongs to none.

@@ -152,20 +152,20 @@ class Comparison:
                 stored: Iterator[SpelledDocument] = iter(())
                 if source is not None and source[0] == task.source_id:
                     stored, source = source[1], None
-                yield self._small(task, stored) if _is_small(task) else self._known(task, stored)
+                yield self._by_sha256(task, stored) if _is_small(task) else self._by_bytes(task, stored)
 
-    def _known(self, task: CompareTask, stored: Iterator[SpelledDocument]) -> ReadBack:
+    def _by_bytes(self, task: CompareTask, stored: Iterator[SpelledDocument]) -> ReadBack:
         with os_errors("read", task.copy), opened(task.copy) as file:
             return self._compare(task, _known(file, task.portion), stored)
 
-    def _small(self, task: CompareTask, stored: Iterator[SpelledDocument]) -> ReadBack:
+    def _by_sha256(self, task: CompareTask, stored: Iterator[SpelledDocument]) -> ReadBack:
         """A small file, which need not be read where what is stored, put together, has its SHA-256."""
         documents = [*stored]
         texts = [document.text for document in documents]
         positions = [document.stored.position for document in documents]
         whole = hashlib.sha256(b"".join(array_of(texts))).hexdigest()
         if whole != task.sha256 or positions != [*range(task.first, task.first + len(texts))]:
-            return self._known(task, iter(documents))
+            return self._by_bytes(task, iter(documents))
         for text in texts:
             self._seen(task.name, len(text))
         return ReadBack(b"".join(hashlib.sha256(text).digest() for text in texts))

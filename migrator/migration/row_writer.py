@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
@@ -102,22 +103,16 @@ class RowWriter:
     def _write(self, batch: _Batch) -> None:
         documents = self._with_free_keys(batch.documents)
         rows = [document.rows for document in documents]
-        insert_many(self._connection, "sessions", SESSION_COLUMNS, [row.session for row in rows])
-        insert_many(
-            self._connection,
-            "session_runtime_mix",
-            RUNTIME_COLUMNS,
-            [*chain.from_iterable(row.runtimes for row in rows)],
-        )
-        insert_many(
-            self._connection, "instances", INSTANCE_COLUMNS, [*chain.from_iterable(row.instances for row in rows)]
-        )
+        insert = partial(insert_many, self._connection)
+        insert("sessions", SESSION_COLUMNS, [row.session for row in rows])
+        insert("session_runtime_mix", RUNTIME_COLUMNS, [*chain.from_iterable(row.runtimes for row in rows)])
+        insert("instances", INSTANCE_COLUMNS, [*chain.from_iterable(row.instances for row in rows)])
         for document in documents:
             if document.messages is not None:
                 self._insert_plain_messages(document.rows.session[0], document.messages)
             else:
                 self._insert_messages(document.rows.messages)
-        insert_many(self._connection, "quarantine", QUARANTINE_COLUMNS, batch.quarantined)
+        insert("quarantine", QUARANTINE_COLUMNS, batch.quarantined)
 
     def _with_free_keys(self, documents: Iterable[_Waiting]) -> list[_Waiting]:
         """The documents in order, those whose key an earlier one has under their spare key."""

@@ -13,9 +13,7 @@ from migrator.migration.collector import without_collector
 from migrator.migration.discover import names_of_files
 from migrator.migration.leftovers import in_sight
 from migrator.migration.lock import exclusive
-from migrator.migration.outcome import (
-    known_reports,
-)
+from migrator.migration.outcome import known_reports
 from migrator.migration.progress import Listener, ignore_progress
 from migrator.migration.report import MigrationReport, by_workspace, totals_of
 from migrator.migration.stopwatch import Stopwatch

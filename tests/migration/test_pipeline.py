@@ -446,7 +446,9 @@ def spoil_what_is_loaded(spoil: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         pipeline.Pipeline,
         "_load_again",
-        lambda self, loaded: self._compare_here([self._to_compare(loaded)], nowhere)[0],
+        lambda self, loaded: self._compare_here(
+            [self._to_compare(loaded, self._copies.path_of(loaded.source.name))], nowhere
+        )[0],
     )
 
 
