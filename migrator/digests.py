@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from migrator.contents import Place, reading, shown
-from migrator.errors import StorageIOError
+from migrator.errors import MigrationFailed, StorageIOError
 
 if TYPE_CHECKING:
     import hashlib
@@ -39,6 +39,14 @@ def proven_chunks(path: Path, sha256: str) -> Iterator[bytes]:
         yield from hashed(chunks, digest)
     if digest.hexdigest() != sha256:
         raise StorageIOError(f"{path} changed while it was read.", hint="Run the command again.")
+
+
+def damaged_copy(copy: Place) -> MigrationFailed:
+    """What to raise for a copy that is not what was copied."""
+    return MigrationFailed(
+        f"The backup copy {copy} does not read back as what was written.",
+        hint="The disk may be failing. Nothing was changed.",
+    )
 
 
 def hashed(chunks: Iterable[bytes], digest: hashlib._Hash) -> Iterator[bytes]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import sys
 
@@ -20,4 +21,5 @@ def main() -> None:
         code = run(sys.argv[1:])
     except KeyboardInterrupt as error:  # before anything was done
         code = signals.exit_code(error)
+    gc.freeze()  # nobody needs to look for cycles in what goes away as a whole
     sys.exit(code)

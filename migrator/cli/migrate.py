@@ -9,6 +9,7 @@ import click
 
 from migrator.cli.output import complain, counted, plain, print_report, say, size, told
 from migrator.data_dir import DataDir
+from migrator.migration.collector import without_collector
 
 if TYPE_CHECKING:
     from migrator.migration.report import MigrationReport
@@ -37,6 +38,7 @@ PROGRESS = click.Choice(["auto", "bar", "jsonl", "none"])
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the report as one JSON object.")
 @click.pass_obj
+@without_collector()
 def migrate_command(
     resolve: Callable[[], DataDir],
     dry_run: bool,

@@ -18,10 +18,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from migrator import durable
+from migrator import digests, durable
 from migrator.backup_folder import give_name, stamp, working_folder, write_listing
 from migrator.data_dir import DataDir
-from migrator.errors import BackupError, MigrationFailed, StorageIOError, os_errors
+from migrator.errors import BackupError, StorageIOError, os_errors
 from migrator.migration.backups import read_manifest, verify_backup
 from migrator.migration.copying import Copy, ReadBackJob, are_many_small, copy_all
 from migrator.migration.discover import Source
@@ -115,6 +115,7 @@ class BackingUp:
         self._syncing: Future[Path | None] | None = None
         self._reading_back: Future[int | None] | None = None
         self._prover = ThreadPoolExecutor(1, thread_name_prefix="backup")
+        self._proven: set[str] = set()
         self.copies: dict[str, Copy] = {}
         self.unreadable: dict[str, str] = {}
 
@@ -130,6 +131,10 @@ class BackingUp:
     def sha256_of(self, name: str) -> str:
         """What the copy of a source holds, in hex."""
         return self.copies[name].sha256
+
+    def is_proven(self, name: str) -> None:
+        """Somebody has read all of the copy of a source, and it was what was copied."""
+        self._proven.add(name)
 
     def copy(self, sources: Sequence[Source], paths: Container[str], meter: Meter) -> dict[str, str]:
         """Copy every readable source.
@@ -153,7 +158,7 @@ class BackingUp:
         self._syncing = self._prover.submit(self._sync)
 
     def read_back(self) -> Future[int | None]:
-        """Begin to list the copies and to read them back, beside what needs one processor alone.
+        """Begin to list the copies and to read back those that nobody has, beside what needs one processor alone.
 
         :returns: in the future, the ticket of the second process if it is that that reads
         """
@@ -212,7 +217,7 @@ class BackingUp:
         if self._await_sync() is not None:
             return None
         job, ticket = self._read_back_job(), None
-        if self._second is not None and are_many_small([copy.size for copy in self.copies.values()]):
+        if self._second is not None and are_many_small([copy.size for copy in self._unproven()]):
             ticket = self._second.give(job)
         self._list()
         if ticket is None:
@@ -234,7 +239,10 @@ class BackingUp:
         write_listing(self._working, manifest, files)
 
     def _read_back_job(self) -> ReadBackJob:
-        return ReadBackJob(os.fspath(self._working), [(copy.file, copy.sha256) for copy in self.copies.values()])
+        return ReadBackJob(os.fspath(self._working), [(copy.file, copy.sha256) for copy in self._unproven()])
+
+    def _unproven(self) -> list[Copy]:
+        return [copy for name, copy in self.copies.items() if name not in self._proven]
 
     def _await_read_back(self, ticket: int | None) -> None:
         if ticket is None or self._second is None:
@@ -249,10 +257,7 @@ def _require_all(job: ReadBackJob) -> None:
     """
     damaged = job.run(lambda _name, _size: None)
     if damaged:
-        raise MigrationFailed(
-            f"The backup copy {damaged} does not read back as what was written.",
-            hint="The disk may be failing. Nothing was changed.",
-        )
+        raise digests.damaged_copy(damaged)
 
 
 @contextmanager

@@ -23,7 +23,8 @@ Kind = Literal["workspace", "shared", "older"]
 
 _LARGEST_MAPPING = 1 << 26  # bytes
 _WE = os.geteuid() if hasattr(os, "geteuid") else None  # of what is ours the mode tells, with no more questions asked
-_OLDER = os.path.join(os.sep, ".ait42", "sessions.json")
+_OLDER_FOLDER = os.path.join(os.sep, ".ait42")
+_OLDER = os.path.join(_OLDER_FOLDER, "sessions.json")
 
 
 class Source(NamedTuple):
@@ -76,7 +77,7 @@ def with_older_files(own: Sequence[Source], paths: dict[str, str]) -> list[Sourc
     candidates = [
         (workspace_hash(path) != file_hash, file_hash, older)
         for file_hash, path in paths.items()
-        if not is_placeholder(path) and os.path.lexists(older := f"{path}{_OLDER}")
+        if not is_placeholder(path) and _may_have_older(path) and os.path.lexists(older := f"{path}{_OLDER}")
     ]
     if not candidates:
         return [*own]
@@ -88,6 +89,14 @@ def with_older_files(own: Sequence[Source], paths: dict[str, str]) -> list[Sourc
             found.append(_source(older, older, "older", file_hash))
     workspaces = [source for source in own if source.kind == "workspace"]
     return [*workspaces, *found, *own[len(workspaces) :]]
+
+
+def _may_have_older(path: str) -> bool:
+    """At a glance: what is not there is told without an exception, which would be felt of tens of thousands."""
+    try:
+        return os.access(f"{path}{_OLDER_FOLDER}", os.F_OK)
+    except ValueError:
+        return False  # no path can hold a NUL
 
 
 def _workspace_files(data_dir: DataDir) -> Iterator[Source]:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from migrator import as_written
 from migrator.as_written import Extent
 from migrator.errors import os_errors
-from migrator.migration.jobs import LoadTask
 from migrator.migration.load import LoadedSource
 
 _OWN_SHARE = 0.4  # of the first process, which has the shards to take over as well
@@ -22,25 +21,28 @@ _PIECE = 8  # large files are cut into pieces of about this part of SHARD: a sha
 class Part(NamedTuple):
     """A source of which nobody has seen yet that it is not as the app writes it, or an extent of such a one.
 
-    :ivar task: what there is to do, by whichever process
+    :ivar size: bytes
+    :ivar within: None for all of it
     """
 
     loaded: LoadedSource
     size: int
-    task: LoadTask
+    within: Extent | None
 
 
-def divided(parts: Sequence[Part]) -> tuple[list[Part], list[list[Part]]]:
+def divided(parts: Sequence[Part], path_of: Callable[[str], str]) -> tuple[list[Part], list[list[Part]]]:
     """What the first process loads at once, and what goes to each shard; in their order, large files in pieces.
 
     Of a file there is one extent at most in a shard.
+
+    :param path_of: where the copy of a source is, told by name
     """
     left = sum(part.size for part in parts)
     own = int(left * _OWN_SHARE)
     mine: list[Part] = []
     shards: list[list[Part]] = []
     room = 0
-    for part in _cut_up(parts):
+    for part in _cut_up(parts, path_of):
         if own > part.size // 2:
             mine.append(part)
             own -= part.size
@@ -57,28 +59,24 @@ def divided(parts: Sequence[Part]) -> tuple[list[Part], list[list[Part]]]:
 
 def _append(parts: list[Part], part: Part) -> None:
     """Put a part behind others; two pieces of a file become one."""
-    last, within = parts[-1] if parts else None, part.task.within
-    if last is None or last.task.within is None or within is None or last.loaded is not part.loaded:
+    last, within = parts[-1] if parts else None, part.within
+    if last is None or last.within is None or within is None or last.loaded is not part.loaded:
         parts.append(part)
     else:
-        parts[-1] = _within(part, last.size + part.size, Extent(last.task.within.start, within.end))
+        parts[-1] = Part(part.loaded, last.size + part.size, Extent(last.within.start, within.end))
 
 
-def _cut_up(parts: Sequence[Part]) -> Iterator[Part]:
+def _cut_up(parts: Sequence[Part], path_of: Callable[[str], str]) -> Iterator[Part]:
     size = SHARD // _PIECE
     for part in parts:
         if part.size <= size + size // 2:
             yield part
             continue
-        copy = part.task.copy
+        copy = path_of(part.loaded.source.name)
         with os_errors("read", copy), open(copy, "rb", buffering=0) as file:
             whole = as_written.extent(file)
             pieces = as_written.cut(file, whole, size) if whole else []
         if len(pieces) < 2:
             yield part
         else:
-            yield from (_within(part, piece.end - piece.start, piece) for piece in pieces)
-
-
-def _within(part: Part, size: int, extent: Extent) -> Part:
-    return Part(part.loaded, size, part.task._replace(within=extent))
+            yield from (Part(part.loaded, piece.end - piece.start, piece) for piece in pieces)

@@ -6,32 +6,13 @@ from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
-from migrator.as_written import Extent
 from migrator.migration.discover import Source
-from migrator.migration.load import LoadedPart, LoadedSource, Loader
+from migrator.migration.load import LoadedPart, LoadedSource, Loader, LoadTask
 from migrator.migration.readback import CompareTask, Comparison, ReadBack
 from migrator.migration.staging import Shard
 
 Seen = Callable[[str, int], None]
-
-
-class LoadTask(NamedTuple):
-    """A source to load, or an extent of it. There may be tens of thousands, which are sent to another process.
-
-    :ivar workspace_path: as far as known
-    :ivar workspace_id: the row id that its workspace will have
-    :ivar within: None for all of it
-    """
-
-    name: str
-    workspace_hash: str
-    workspace_path: str
-    workspace_id: int
-    source_id: int
-    copy: str
-    within: Extent | None
 
 
 @dataclass(frozen=True)
@@ -53,10 +34,10 @@ class LoadJob:
 def _loaded(loader: Loader, task: LoadTask) -> LoadedPart | None:
     source = Source(task.name, task.copy, "workspace", task.workspace_hash)
     loaded = LoadedSource(source, task.source_id)
-    found = loader.load_as_written(loaded, task.copy, task.within)
+    found = loader.load_as_written(loaded, task)
     if found is None:
         return None
-    return LoadedPart(loaded.elements, loaded.counts[task.workspace_hash].numbers(), loaded.rejected, *found)
+    return LoadedPart(loaded.elements, loaded.counts[task.workspace_hash].numbers(), loaded.rejected, found)
 
 
 @dataclass(frozen=True)

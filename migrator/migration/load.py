@@ -15,6 +15,7 @@ from migrator.as_written import Extent
 from migrator.contents import opened, small
 from migrator.database.columns import QUARANTINE_COLUMNS
 from migrator.database.rows import derived_key, plain_instance_rows, plain_messages, plain_of_values, to_rows
+from migrator.digests import damaged_copy, new_sha256
 from migrator.document import SESSION_MEMBERS, Reading, WorktreeSession
 from migrator.errors import SourceFileError, TornFileError, os_errors
 from migrator.exact_json import MAX_DEPTH, nested_deeper, to_json
@@ -50,20 +51,50 @@ class Counts:
         self.quarantined += quarantined
 
 
+class LoadTask(NamedTuple):
+    """A source to load, or an extent of it. There may be tens of thousands, which are sent to another process.
+
+    :ivar workspace_path: as far as known
+    :ivar workspace_id: the row id that its workspace will have
+    :ivar copy: the path of its copy
+    :ivar sha256: what all of the copy must have, in hex
+    :ivar within: None for all of it
+    """
+
+    name: str
+    workspace_hash: str
+    workspace_path: str
+    workspace_id: int
+    source_id: int
+    copy: str
+    sha256: str
+    within: Extent | None
+
+
+class Found(NamedTuple):
+    """Where elements of a file were that is as the app writes it.
+
+    :ivar start: the first byte of the first one
+    :ivar sizes: of each one, in bytes
+    :ivar proven: all of the copy was read, and is what was copied
+    """
+
+    start: int
+    sizes: list[int]
+    proven: bool
+
+
 class LoadedPart(NamedTuple):
     """What became of some elements of a file that is as the app writes it.
 
     :ivar counts: of sessions, instances, messages and what is in quarantine
     :ivar rejected: as in :class:`LoadedSource`, the indexes counting from the first of these elements
-    :ivar start: the first byte of the first one
-    :ivar sizes: of each one, in bytes
     """
 
     elements: int
     counts: tuple[int, int, int, int]
     rejected: list[tuple[int, str]]
-    start: int
-    sizes: list[int]
+    found: Found
 
 
 @dataclass
@@ -176,28 +207,31 @@ class Loader:
             loaded.forget()
             loaded.error = str(error)
 
-    def load_as_written(self, loaded: LoadedSource, copy: str, within: Extent | None) -> tuple[int, list[int]] | None:
+    def load_as_written(self, loaded: LoadedSource, task: LoadTask) -> Found | None:
         """Load a source file's copy, or an extent of it, on the guess that the file is as the app writes it.
 
         orjson drops the first of two members of one name, and more, without a word: whoever reads the sessions back
         and compares them with the file has to expect that.
 
-        :returns: the first byte of the first element, and the size of each one, in bytes; None, and nothing is loaded,
-            where the file is otherwise
+        :returns: where its elements are; None, and nothing is loaded, where the file is otherwise
+        :raises MigrationFailed: the copy is not what was copied, as far as that shows
         """
         self._rows.begin_source()
-        with os_errors("read", copy):
-            content = small(copy) if within is None else None
+        with os_errors("read", task.copy):
+            content = small(task.copy) if task.within is None else None
         if content is not None:
+            if new_sha256(content).hexdigest() != task.sha256:
+                raise damaged_copy(task.copy)
             elements = as_written.elements_of(content)
-            return self._load_elements(loaded, elements[0].offset, elements) if elements else None
-        with os_errors("read", copy), opened(copy) as file:
-            within = within or as_written.extent(file)
-            return self._load_elements(loaded, within.start, as_written.elements(file, within)) if within else None
+            sizes = self._load_elements(loaded, elements) if elements else None
+            return Found(elements[0].offset, sizes, proven=True) if elements and sizes else None
+        with os_errors("read", task.copy), opened(task.copy) as file:
+            within = task.within or as_written.extent(file)
+            sizes = self._load_elements(loaded, as_written.elements(file, within)) if within else None
+            return Found(within.start, sizes, proven=False) if within and sizes else None
 
-    def _load_elements(
-        self, loaded: LoadedSource, start: int, elements: Iterable[Element]
-    ) -> tuple[int, list[int]] | None:
+    def _load_elements(self, loaded: LoadedSource, elements: Iterable[Element]) -> list[int] | None:
+        """The size of each one; None, and nothing is loaded, where one is no JSON object."""
         self._count_own_workspace(loaded)
         loaded.as_written = True
         behind, sizes = loaded.elements, []
@@ -216,7 +250,7 @@ class Loader:
                     self._take(loaded, parse_session(element._replace(value=document)), index, size)
             sizes.append(size)
             self._advance(loaded.source.name, size)
-        return start, sizes
+        return sizes
 
     def _add_session(self, loaded: LoadedSource, session: Session, index: int, size: int) -> bool:
         """Take a session of a workspace file that is as the app's struct holds it; False where it needs more care."""

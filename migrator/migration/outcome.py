@@ -79,13 +79,13 @@ def workspace_reports(loaded: LoadedSource, merged: MergeResult | None, paths: d
         ]
     return [
         WorkspaceReport(
-            hash=file_hash,
-            path=counts.path,
-            status="migrated" if merged is None else "merged",
-            sessions=counts.sessions,
-            instances=counts.instances,
-            messages=counts.messages,
-            quarantined=counts.quarantined + (merged.conflicts[file_hash] if merged else 0),
+            file_hash,
+            counts.path,
+            "migrated" if merged is None else "merged",
+            counts.sessions,
+            counts.instances,
+            counts.messages,
+            counts.quarantined + (merged.conflicts[file_hash] if merged else 0),
             sources=(source.name,),
         )
         for file_hash, counts in loaded.counts.items()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
+from functools import cache
 from itertools import chain
 from pathlib import Path
 from typing import Protocol
@@ -17,8 +18,8 @@ from migrator.database.connection import remove_database
 from migrator.database.staged import staged_errors
 from migrator.errors import MigrationFailed
 from migrator.migration.division import Part, divided
-from migrator.migration.jobs import CompareJob, LoadJob, LoadTask
-from migrator.migration.load import LoadedPart, LoadedSource, Loader
+from migrator.migration.jobs import CompareJob, LoadJob
+from migrator.migration.load import Found, LoadedPart, LoadedSource, Loader, LoadTask
 from migrator.migration.meter import Meter
 from migrator.migration.progress import ignore_progress
 from migrator.migration.readback import CompareTask, Comparison, Portion, ReadBack
@@ -36,6 +37,9 @@ class Copies(Protocol):
 
     def sha256_of(self, name: str) -> str:
         """What it holds, in hex."""
+
+    def is_proven(self, name: str) -> None:
+        """All of it was read, and was what was copied."""
 
 
 class Pipeline:
@@ -90,16 +94,22 @@ class Pipeline:
 
     def _load_as_written(self, sources: Sequence[LoadedSource], loader: Loader, meter: Meter) -> None:
         """Load the files that are as the app writes them, and leave those that turn out to be otherwise."""
-        mine, shards = self._divided([Part(loaded, loaded.source.size, self._task(loaded)) for loaded in sources])
-        jobs = [LoadJob(self._shards(number), [part.task for part in shard]) for number, shard in enumerate(shards)]
-        helped = InOrder(jobs, self._second, meter.add)
+        for loaded in sources:
+            self._staging.workspace_id(*self._workspace(loaded))  # numbered in the order of the sources
+        mine, shards = self._divided([Part(loaded, loaded.source.size, None) for loaded in sources])
+
+        @cache  # the second process waits until the first one is made
+        def job(number: int) -> LoadJob:
+            return LoadJob(self._shards(number), [self._task(part) for part in shards[number]])
+
+        helped = InOrder(len(shards), job, self._second, meter.add)
         otherwise = self._load_here(mine, loader, helped.feed)
-        for job, shard, results in zip(jobs, shards, helped.results(), strict=True):
+        for number, (shard, results) in enumerate(zip(shards, helped.results(), strict=True)):
             if results is None:  # there is no second process any more
                 otherwise |= self._load_here(shard, loader)
             else:
-                otherwise |= self._take_over(job, shard, results)
-            remove_database(job.shard)
+                otherwise |= self._take_over(job(number), shard, results)
+            remove_database(self._shards(number))
         begun = {task.source_id for task in self._tasks}
         for source_id, loaded in otherwise.items():
             if source_id in begun:
@@ -107,18 +117,23 @@ class Pipeline:
             loaded.forget()
         self._tasks = [task for task in self._tasks if task.source_id not in otherwise]
 
-    def _task(self, loaded: LoadedSource) -> LoadTask:
-        """What there is to do for a file; its workspace is numbered with it, so in the order of the sources."""
-        source = loaded.source
-        name = source.workspace_hash or ""
-        path = self._paths.get(name) or placeholder(name)
-        number = self._staging.workspace_id(name, path)
-        return LoadTask(source.name, name, path, number, loaded.source_id, self._copies.path_of(source.name), None)
+    def _workspace(self, loaded: LoadedSource) -> tuple[str, str]:
+        """The hash and the path of a workspace file's workspace."""
+        workspace_hash = loaded.source.workspace_hash or ""
+        return workspace_hash, self._paths.get(workspace_hash) or placeholder(workspace_hash)
+
+    def _task(self, part: Part) -> LoadTask:
+        """What there is to do for a part, by whichever process."""
+        loaded, name = part.loaded, part.loaded.source.name
+        workspace_hash, path = self._workspace(loaded)
+        number = self._staging.workspace_id(workspace_hash, path)
+        copy, sha256 = self._copies.path_of(name), self._copies.sha256_of(name)
+        return LoadTask(name, workspace_hash, path, number, loaded.source_id, copy, sha256, part.within)
 
     def _divided(self, parts: Sequence[Part]) -> tuple[Sequence[Part], list[list[Part]]]:
         if self._second is None or not is_worth_it(sum(part.size for part in parts), len(parts)):
             return parts, []
-        return divided(parts)
+        return divided(parts, self._copies.path_of)
 
     def _load_here(
         self, parts: Sequence[Part], loader: Loader, meanwhile: Callable[[], None] = lambda: None
@@ -128,16 +143,17 @@ class Pipeline:
         :param meanwhile: called between two parts
         """
         otherwise: dict[int, LoadedSource] = {}
-        for loaded, _, task in parts:
+        for part in parts:
+            loaded = part.loaded
             if loaded.source_id in otherwise:
                 continue
-            behind = loaded.elements
-            found = loader.load_as_written(loaded, task.copy, task.within)
+            task, behind = self._task(part), loaded.elements
+            found = loader.load_as_written(loaded, task)
             meanwhile()
             if found is None:
                 otherwise[loaded.source_id] = loaded
             else:
-                self._tasks.append(self._to_compare(loaded, task.copy, Portion(behind, *found, task.within is None)))
+                self._found(loaded, task, behind, found)
         return otherwise
 
     def _take_over(
@@ -147,18 +163,28 @@ class Pipeline:
         first = shard[0].loaded  # the others begin in this shard
         self._staging.take_over(job.shard, first.source_id, first.elements)
         otherwise: dict[int, LoadedSource] = {}
-        for (loaded, _, task), found in zip(shard, results, strict=True):
-            if found is None:
+        for (loaded, *_), task, part in zip(shard, job.tasks, results, strict=True):
+            if part is None:
                 otherwise[loaded.source_id] = loaded
             else:
-                portion = Portion(loaded.elements, found.start, found.sizes, task.within is None)
-                self._tasks.append(self._to_compare(loaded, task.copy, portion))
-                loaded.join(found, task.workspace_path, task.workspace_id)
+                self._found(loaded, task, loaded.elements, part.found)
+                loaded.join(part, task.workspace_path, task.workspace_id)
         return otherwise
 
-    def _to_compare(self, loaded: LoadedSource, copy: str, portion: Portion | None = None) -> CompareTask:
+    def _found(self, loaded: LoadedSource, task: LoadTask, behind: int, found: Found) -> None:
+        """Note what is to be compared, and what is proven.
+
+        :param behind: how many elements of the source precede these
+        """
+        portion = Portion(behind, found.start, found.sizes, task.within is None)
+        self._tasks.append(CompareTask(task.name, task.source_id, loaded.first, task.copy, task.sha256, portion))
+        if found.proven:
+            self._copies.is_proven(task.name)
+
+    def _to_compare(self, loaded: LoadedSource, copy: str) -> CompareTask:
+        """All of a source that was loaded with care."""
         name = loaded.source.name
-        return CompareTask(name, loaded.source_id, loaded.first, copy, self._copies.sha256_of(name), portion)
+        return CompareTask(name, loaded.source_id, loaded.first, copy, self._copies.sha256_of(name), None)
 
     def finish(self) -> None:
         """Build the indexes."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -33,13 +32,6 @@ class _Waiting(NamedTuple):
     spare_key: str
 
 
-@dataclass
-class _Batch:
-    documents: list[_Waiting] = field(default_factory=list)
-    quarantined: list[Row] = field(default_factory=list)
-    size: int = 0
-
-
 class RowWriter:
     """Takes the rows of one source after the other, each begun with :meth:`begin_source`.
 
@@ -50,22 +42,21 @@ class RowWriter:
     def __init__(self, connection: StagedConnection, path: Path) -> None:
         self._connection = connection
         self._path = path
-        self._earlier = _Batch()  # of the sources that are whole
-        self._current = _Batch()  # of the source at work
+        self._documents: list[_Waiting] = []
+        self._quarantined: list[Row] = []
+        self._size = 0  # bytes of what waits
+        self._begin = (0, 0)  # how much of what waits is of the sources before the one at work
         self._mark: tuple[int, ...] | None = None  # where the source at work begins, if rows of it are written
 
     def begin_source(self) -> None:
         """What is added from here on belongs to another source."""
-        if self._current.size:
-            self._earlier.documents += self._current.documents
-            self._earlier.quarantined += self._current.quarantined
-            self._earlier.size += self._current.size
-            self._current = _Batch()
+        self._begin = (len(self._documents), len(self._quarantined))
         self._mark = None
 
     def forget_source(self) -> None:
         """Take back everything of the source at work."""
-        self._current = _Batch()
+        documents, quarantined = self._begin
+        del self._documents[documents:], self._quarantined[quarantined:]
         if self._mark is not None:
             with staged_errors("take back a file", self._path):
                 for statement, rowid in zip(queries.FORGET_AFTER, self._mark, strict=True):
@@ -77,31 +68,31 @@ class RowWriter:
         :param messages: its ``plain_messages``; None where ``rows`` has them
         :param spare_key: the session's primary key where its own is taken
         """
-        self._current.documents.append(_Waiting(rows, messages, spare_key))
+        self._documents.append(_Waiting(rows, messages, spare_key))
         self._grow(size + _OVERHEAD)
 
     def quarantine(self, row: Row, size: int) -> None:
         """Take what is no session: a row in the order of QUARANTINE_COLUMNS, ``size`` bytes large."""
-        self._current.quarantined.append(row)
+        self._quarantined.append(row)
         self._grow(size + _OVERHEAD)
 
     def flush(self) -> None:
         """Write what waits."""
         with staged_errors("load sessions", self._path):
+            documents, quarantined = self._begin
             if self._mark is None:
-                self._write(self._earlier)
-                self._earlier = _Batch()
+                self._write(self._documents[:documents], self._quarantined[:quarantined])
                 self._mark = self._last_rowids()
-            self._write(self._current)
-            self._current = _Batch()
+            self._write(self._documents[documents:], self._quarantined[quarantined:])
+            self._documents, self._quarantined, self._size, self._begin = [], [], 0, (0, 0)
 
     def _grow(self, size: int) -> None:
-        self._current.size += size
-        if self._earlier.size + self._current.size >= BATCH_BYTES:
+        self._size += size
+        if self._size >= BATCH_BYTES:
             self.flush()
 
-    def _write(self, batch: _Batch) -> None:
-        documents = self._with_free_keys(batch.documents)
+    def _write(self, waiting: Iterable[_Waiting], quarantined: Sequence[Row]) -> None:
+        documents = self._with_free_keys(waiting)
         rows = [document.rows for document in documents]
         insert = partial(insert_many, self._connection)
         insert("sessions", SESSION_COLUMNS, [row.session for row in rows])
@@ -112,7 +103,7 @@ class RowWriter:
                 self._insert_plain_messages(document.rows.session[0], document.messages)
             else:
                 self._insert_messages(document.rows.messages)
-        insert("quarantine", QUARANTINE_COLUMNS, batch.quarantined)
+        insert("quarantine", QUARANTINE_COLUMNS, quarantined)
 
     def _with_free_keys(self, documents: Iterable[_Waiting]) -> list[_Waiting]:
         """The documents in order, those whose key an earlier one has under their spare key."""

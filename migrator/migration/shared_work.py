@@ -57,16 +57,19 @@ class InOrder:
 
     The second process does them from the front, this one from the back, where it would have to wait otherwise.
 
+    :param count: how many there are
+    :param job: makes one of them, told by its number, when somebody is about to do it
     :param second: without one nothing is done
     :param seen: told what is done, by either
     """
 
-    def __init__(self, jobs: Sequence[Job], second: SecondProcess | None, seen: SeenSeveral) -> None:
-        self._jobs = jobs
+    def __init__(self, count: int, job: Callable[[int], Job], second: SecondProcess | None, seen: SeenSeveral) -> None:
+        self._count = count
+        self._job = job
         self._second = second
         self._seen = seen
         self._given: deque[tuple[int, int]] = deque()
-        self._front, self._back = 0, len(jobs)
+        self._front, self._back = 0, count
         self._results: dict[int, Any] = {}
         self.feed()
 
@@ -77,17 +80,17 @@ class InOrder:
         while self._given and self._second.is_done(self._given[0][1], self._seen):
             self._await(self._second)
         while len(self._given) < _AHEAD and self._front < self._back:
-            self._given.append((self._front, self._second.give(self._jobs[self._front])))
+            self._given.append((self._front, self._second.give(self._job(self._front))))
             self._front += 1
 
     def results(self) -> Iterator[Any]:
         """What each has come to; None for those that nobody has done when the second process is missing, or dies."""
-        for number in range(len(self._jobs)):
+        for number in range(self._count):
             self.feed()
             while self._second is not None and number not in self._results:
                 if self._front < self._back:
                     self._back -= 1
-                    self._results[self._back] = self._jobs[self._back].run(self._seen_here)
+                    self._results[self._back] = self._job(self._back).run(self._seen_here)
                     self.feed()
                 else:
                     self._await(self._second)

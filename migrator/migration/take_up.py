@@ -109,7 +109,6 @@ class TakeUp:
                 require_space(self.data_dir, found.work.pending, copied={source.name for source in own})
         with self.stopwatch.stage("backup"):
             saving.copy(older, found.paths, meter)
-            saving.seal()
         return found
 
     def remove_staging(self) -> None:
@@ -126,6 +125,7 @@ class TakeUp:
         ]
         total = saving.size
         with Staging(self.data_dir.staging) as staging:
+            saving.seal()  # to make a file while very many are synced takes long
             pipeline = Pipeline(
                 staging,
                 self.data_dir.shard,

@@ -10,20 +10,20 @@ from migrator import as_written
 from migrator.migration import division
 from migrator.migration.discover import Source
 from migrator.migration.division import Part, divided
-from migrator.migration.jobs import LoadTask
 from migrator.migration.load import LoadedSource
 from tests.scene import app_json, chat
 
 
-def part(number: int, size: int, copy: str = "") -> Part:
-    loaded = LoadedSource(Source(f"file {number}", copy, "workspace", "h", size), number)
-    return Part(loaded, size, LoadTask(f"file {number}", "h", "/w", 1, number, copy, None))
+def part(number: int, size: int, path: str = "") -> Part:
+    """Of a source that is called what its copy's path is."""
+    loaded = LoadedSource(Source(path or f"file {number}", path, "workspace", "h", size), number)
+    return Part(loaded, size, None)
 
 
 @given(sizes=st.lists(st.integers(0, division.SHARD // division._PIECE), max_size=60))
 def test_small_files_go_to_both_in_their_order(sizes: list[int]) -> None:
     parts = [part(number, size) for number, size in enumerate(sizes)]
-    mine, shards = divided(parts)
+    mine, shards = divided(parts, str)
     assert [*mine, *(each for shard in shards for each in shard)] == parts
     assert all(shards)
     largest = max(sizes, default=0)
@@ -34,7 +34,7 @@ def test_small_files_go_to_both_in_their_order(sizes: list[int]) -> None:
 
 
 def test_the_shards_get_smaller_so_that_nobody_waits_for_the_last() -> None:
-    _, shards = divided([part(number, 1 << 20) for number in range(400)])
+    _, shards = divided([part(number, 1 << 20) for number in range(400)], str)
     sizes = [sum(each.size for each in shard) for shard in shards]
     assert sizes[0] == division.SHARD
     assert sizes == sorted(sizes, reverse=True)
@@ -53,11 +53,11 @@ def test_a_large_file_is_cut_between_its_sessions(
 ) -> None:
     monkeypatch.setattr(division, "SHARD", 8_000)
     whole = large_file(tmp_path, sessions)
-    mine, shards = divided([whole, part(2, 10)])
+    mine, shards = divided([whole, part(2, 10)], str)
     assert all(len({each.loaded.source_id for each in shard}) == len(shard) for shard in shards)
     assert max(each.size for each in mine) < 2 * 8_000 // division._PIECE + whole.size // sessions
-    extents = [each.task.within for where in (mine, *shards) for each in where if each.loaded.source_id == 1]
-    with Path(whole.task.copy).open("rb", buffering=0) as file:
+    extents = [each.within for where in (mine, *shards) for each in where if each.loaded.source_id == 1]
+    with Path(whole.loaded.source.name).open("rb", buffering=0) as file:
         extent = as_written.extent(file)
         assert extent is not None
         expected = [element.raw for element in as_written.elements(file, extent)]
@@ -69,7 +69,7 @@ def test_a_large_session_stays_whole(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(division, "SHARD", 800)
     whole = large_file(tmp_path, 1)
     assert whole.size > 3 * division.SHARD // division._PIECE
-    mine, shards = divided([whole])
+    mine, shards = divided([whole], str)
     assert [*mine, *(each for shard in shards for each in shard)] == [whole]
 
 
@@ -77,5 +77,5 @@ def test_one_that_is_not_as_the_app_writes_it_stays_whole(tmp_path: Path, monkey
     monkeypatch.setattr(division, "SHARD", 800)
     path = tmp_path / "file"
     path.write_bytes(b"[" + b" " * 5_000 + b"]")
-    mine, shards = divided([part(1, 5_002, str(path))])
-    assert [each.task.within for where in (mine, *shards) for each in where] == [None]
+    mine, shards = divided([part(1, 5_002, str(path))], str)
+    assert [each.within for where in (mine, *shards) for each in where] == [None]

@@ -1,5 +1,6 @@
 """Many small files: two processes share what each of them costs, and whatever happens to one, nothing is missing."""
 
+import json
 import os
 import sys
 import threading
@@ -28,6 +29,7 @@ from migrator.migration.survey import Survey, survey
 from tests.scene import Scene, chat, hash_of
 
 FILES = 12
+COMPACT = range(4, 8)  # of the sorted ones: as the app does not write them
 
 
 @pytest.fixture(autouse=True)
@@ -44,6 +46,8 @@ def files(scene: Scene) -> Scene:
     for number in range(FILES):
         workspace = f"/home/dev/w{number}"
         scene.write(workspace, [chat(f"s{number}", workspace=workspace)])
+    for place in sorted((scene.root / "sessions").iterdir())[COMPACT.start : COMPACT.stop]:
+        place.write_text(json.dumps(json.loads(place.read_bytes())))
     return scene
 
 
@@ -218,22 +222,38 @@ def test_a_copy_that_can_not_be_made_fails_the_run(number: int, files: Scene, mo
 
 
 @pytest.mark.parametrize("second", [True, False])
-@pytest.mark.parametrize("number", [0, FILES - 1])
+@pytest.mark.parametrize("number", [0, COMPACT.start, COMPACT[-1], FILES - 1])
 def test_a_damaged_copy_fails_the_run(number: int, second: bool, files: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those that are as the app writes them read back when they are loaded, the others later."""
     if not second:
         monkeypatch.setattr(second_process, "command", lambda: None)
     name = sorted(os.listdir(files.root / "sessions"))[number]
-    read_back = backup.BackingUp._read_back
+    seal = backup.BackingUp.seal
 
-    def damaging(self: Any) -> Any:
+    def damaging(self: Any) -> None:
         with (self._working / "sessions" / name).open("ab") as copy:
             copy.write(b"\n")
-        return read_back(self)
+        seal(self)
 
-    monkeypatch.setattr(backup.BackingUp, "_read_back", damaging)
+    monkeypatch.setattr(backup.BackingUp, "seal", damaging)
     with pytest.raises(MigrationFailed, match=f"{name} does not read back as what was written"):
         run(files)
     assert not files.database.exists()
+
+
+def test_no_copy_is_read_back_twice(files: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was loaded from all of its bytes is proven by that."""
+    monkeypatch.setattr(second_process, "command", lambda: None)
+    left: list[int] = []
+    read_back = copying.ReadBackJob.run
+
+    def counting(self: Any, seen: Any) -> str:
+        left.append(len(self.files))
+        return read_back(self, seen)
+
+    monkeypatch.setattr(copying.ReadBackJob, "run", counting)
+    require_all(files, run(files))
+    assert left == [len(COMPACT)]
 
 
 def test_a_second_process_that_can_not_be_started_is_done_without(

@@ -57,7 +57,7 @@ def jobs(count: int) -> list[Told]:
 def in_order(todo: Sequence[Told], second: Second | None) -> tuple[list[Any], list[str]]:
     """The results, and the files that were seen."""
     seen: list[str] = []
-    work: Any = InOrder(todo, second, lambda name, _size, _sessions: seen.append(name))  # type: ignore[arg-type]
+    work: Any = InOrder(len(todo), todo.__getitem__, second, lambda name, _size, _sessions: seen.append(name))  # type: ignore[arg-type]
     return list(work.results()), seen
 
 
@@ -100,7 +100,7 @@ def test_where_it_need_not_wait_it_takes_none():
 
 def test_the_second_process_never_has_more_than_it_can_go_on_with():
     second = Second(lambda _: False)
-    work: Any = InOrder(jobs(6), second, lambda *_: None)  # type: ignore[arg-type]
+    work: Any = InOrder(6, jobs(6).__getitem__, second, lambda *_: None)  # type: ignore[arg-type]
     for _ in range(3):
         work.feed()
     assert second.given == [0, 1]
@@ -108,7 +108,7 @@ def test_the_second_process_never_has_more_than_it_can_go_on_with():
 
 def test_it_is_fed_while_this_process_does_something_else():
     second = Second(lambda _: True)
-    work: Any = InOrder(jobs(6), second, lambda *_: None)  # type: ignore[arg-type]
+    work: Any = InOrder(6, jobs(6).__getitem__, second, lambda *_: None)  # type: ignore[arg-type]
     for _ in range(2):
         work.feed()
     assert second.given == [*range(6)]
