@@ -80,6 +80,7 @@ def _require_nothing_to_lose(connection: sqlite3.Connection, path: Path, found: 
     with sqlite_errors("look for what would be lost", path):
         authority = read_state(connection, path).authority
         conflicts = found >= schema.LEDGER_VERSION and connection.execute(queries.CONFLICT_COUNT).fetchone()[0]
+        dropped = connection.execute(queries.SESSION_COUNT).fetchone()[0] if found == 1 else 0
     if authority == "sqlite":  # even without a session: the ledger knows which files failed and are served as they are
         raise SchemaError(
             f"Undoing schema step {found} would lose data: {path} is the authority.",
@@ -91,6 +92,11 @@ def _require_nothing_to_lose(connection: sqlite3.Connection, path: Path, found: 
             "which no file holds.",
             hint="'migrator quarantine export --to quarantined' writes them into files; 'migrator quarantine retry "
             "--all --take ours' drops them here, and keeps them in the backups. Nothing was changed.",
+        )
+    if dropped:  # nobody can tell any more which of them an app wrote here while the files were the truth
+        raise SchemaError(
+            f"Undoing schema step 1 would drop {counted(dropped, 'session')}, and some of them may be nowhere else.",
+            hint=f"If nothing in it is wanted any more, move {path} aside: that undoes all steps. Nothing was changed.",
         )
 
 

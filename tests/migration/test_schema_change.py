@@ -144,6 +144,22 @@ def test_where_every_step_is_undone_there_is_nothing_to_undo(scene: Scene, migra
     assert "no schema step to undo" in outcome.err
 
 
+def test_the_step_that_would_drop_sessions_is_not_undone_whoever_wrote_them(
+    migrated: Scene, migrator: Migrator
+) -> None:
+    """An app that held the database open through the rollback may have written there since, at any version."""
+    migrator("--data-dir", migrated.root, "rollback")
+    for _ in range(LATEST - 1):
+        assert migrator("--data-dir", migrated.root, "schema", "revert").code == 0
+    with closing(sqlite3.connect(migrated.database)) as connection, connection:
+        app_inserts(connection, ENGINE, "s-3", "three", "m-3")
+    outcome = migrator("--data-dir", migrated.root, "schema", "revert")
+    assert outcome.code == 1
+    assert "would drop 3 sessions" in outcome.err
+    assert f"move {migrated.database} aside" in outcome.err
+    assert [task for (task,) in migrated.query("SELECT task FROM sessions ORDER BY id")] == ["one", "two", "three"]
+
+
 def test_without_a_database_there_is_nothing_to_undo(scene: Scene, migrator: Migrator) -> None:
     outcome = migrator("--data-dir", scene.root, "schema", "revert")
     assert outcome.code == 1
