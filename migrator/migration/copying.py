@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from migrator import copies, digests, durable
 from migrator.errors import MigratorError, StorageIOError
+from migrator.migration.as_columns import AsColumns
 from migrator.migration.discover import Source
 from migrator.migration.meter import Meter
 from migrator.migration.proving import Proof
@@ -142,7 +143,7 @@ def _by_threads(working: str, tasks: Iterable[CopyTask], meter: Meter) -> list[C
 
 
 def _by_two(working: str, tasks: Sequence[CopyTask], second: SecondProcess | None, meter: Meter) -> list[Copied]:
-    jobs = [CopyJob(working, tasks[start : start + _AT_ONCE]) for start in range(0, len(tasks), _AT_ONCE)]
+    jobs = [CopyJob(working, AsColumns(tasks[start : start + _AT_ONCE])) for start in range(0, len(tasks), _AT_ONCE)]
 
     def seen(name: str, size: int, _: int) -> None:
         meter.add(name, size, sessions=0)

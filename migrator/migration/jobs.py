@@ -7,6 +7,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
+from migrator.migration.as_columns import AsColumns
 from migrator.migration.discover import Source
 from migrator.migration.load import LoadedPart, LoadedSource, Loader, LoadTask
 from migrator.migration.readback import CompareTask, Comparison, ReadBack
@@ -28,7 +29,7 @@ class LoadJob:
         with Shard(self.shard) as shard:
             paths = {task.workspace_hash: task.workspace_path for task in self.tasks}
             loader = Loader(shard.rows, lambda name, _: ids[name], paths, seen)
-            return [_loaded(loader, task) for task in self.tasks]
+            return AsColumns(_loaded(loader, task) for task in self.tasks)
 
 
 def _loaded(loader: Loader, task: LoadTask) -> LoadedPart | None:
@@ -50,4 +51,4 @@ class CompareJob:
     def run(self, seen: Seen) -> list[ReadBack]:
         """What each task has shown."""
         with closing(Comparison(self.staging, seen)) as comparison:
-            return list(comparison.run(self.tasks))
+            return AsColumns(comparison.run(self.tasks))

@@ -17,6 +17,7 @@ from migrator.database import queries
 from migrator.database.connection import remove_database
 from migrator.database.staged import staged_errors
 from migrator.errors import MigrationFailed
+from migrator.migration.as_columns import AsColumns
 from migrator.migration.division import Part, divided
 from migrator.migration.jobs import CompareJob, LoadJob
 from migrator.migration.load import Found, LoadedPart, LoadedSource, Loader, LoadTask
@@ -100,7 +101,7 @@ class Pipeline:
 
         @cache  # the second process waits until the first one is made
         def job(number: int) -> LoadJob:
-            return LoadJob(self._shards(number), [self._task(part) for part in shards[number]])
+            return LoadJob(self._shards(number), AsColumns(self._task(part) for part in shards[number]))
 
         helped = InOrder(len(shards), job, self._second, meter.add)
         otherwise = self._load_here(mine, loader, helped.feed)
@@ -211,7 +212,7 @@ class Pipeline:
             return self._compare_here(self._tasks, meter)
         pieces = [*_portions_to_share(self._tasks)]
         self._tasks = [*chain.from_iterable(pieces)]
-        jobs = [CompareJob(self._staging.path, piece) for piece in pieces]
+        jobs = [CompareJob(self._staging.path, AsColumns(piece)) for piece in pieces]
         return [*chain.from_iterable(share(jobs, self._second, meter.add))]
 
     def _compare_here(self, tasks: Sequence[CompareTask], meter: Meter) -> list[ReadBack]:
