@@ -16,7 +16,8 @@ from migrator.digests import new_sha256
 HASH_PATTERN = re.compile(r"[0-9a-f]{16}")
 UNKNOWN_PREFIX = "unknown:"
 
-_WORKTREES = re.compile(r"(?:[/\\]src-tauri)?[/\\]\.worktrees(?:[/\\]|$)")
+_WORKTREES = re.compile(r"[/\\]\.worktrees(?:[/\\]|$)")
+_SOURCES = ("/src-tauri", "\\src-tauri")
 _WINDOWS_DRIVE = re.compile(r"[A-Za-z]:[\\/]")
 
 
@@ -140,4 +141,7 @@ def hashes_of(path: str) -> list[tuple[str, str]]:
 def workspace_of(worktree_path: str) -> str | None:
     """The ``<W>`` of ``<W>/src-tauri/.worktrees/…`` or ``<W>/.worktrees/…``, or None for any other path."""
     found = _WORKTREES.search(worktree_path)
-    return worktree_path[: found.start()] or None if found else None
+    if found is None:
+        return None
+    above = worktree_path[: found.start()]
+    return (above[: -len(_SOURCES[0])] if above.endswith(_SOURCES) else above) or None

@@ -110,6 +110,7 @@ class BackingUp:
     def __init__(self, data_dir: DataDir, working: Path, second: SecondProcess | None = None) -> None:
         self._data_dir = data_dir
         self._working = working
+        self._prefix = os.path.join(working, "")  # of tens of thousands of paths
         self._second = second
         self._now = stamp()
         self._syncing: Future[Path | None] | None = None
@@ -126,7 +127,7 @@ class BackingUp:
 
     def path_of(self, name: str) -> str:
         """Where the copy of a source is, until :meth:`finish`."""
-        return f"{self._working}{os.sep}{self.copies[name].file}"
+        return self._prefix + self.copies[name].file
 
     def sha256_of(self, name: str) -> str:
         """What the copy of a source holds, in hex."""

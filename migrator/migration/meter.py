@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from migrator.migration.progress import Listener, Progress
+from migrator.migration.progress import Listener, Progress, ignore_progress
 
 _STEP = 1 << 18  # bytes between two events of one file; a listener need not be fast
 
@@ -39,5 +39,7 @@ class Meter:
 
     def _tell(self, source: str) -> None:
         self._source, self._told = source, self._done
+        if self._listener is ignore_progress:
+            return
         done = min(self._done, self._total)  # what is read back need not be as long as the files are
         self._listener(Progress(self._phase, source, done, self._total, self._sessions))

@@ -72,11 +72,12 @@ def shares_of(loaded: LoadedSource, merged: MergeResult | None = None) -> list[S
         shares.append(
             Share(
                 workspace_hash,
-                migrated=taken if merged is None else 0,
-                merged=0 if merged is None else taken,
-                quarantined=counts.quarantined + conflicts,
-                instances=counts.instances,
-                messages=counts.messages,
+                taken if merged is None else 0,
+                0 if merged is None else taken,
+                counts.quarantined + conflicts,
+                0,
+                counts.instances,
+                counts.messages,
             )
         )
     return shares
