@@ -17,7 +17,7 @@ HASH_PATTERN = re.compile(r"[0-9a-f]{16}")
 UNKNOWN_PREFIX = "unknown:"
 
 _WORKTREES = re.compile(r"[/\\]\.worktrees(?:[/\\]|$)")
-_SOURCES = ("/src-tauri", "\\src-tauri")
+_TAURI = ("/src-tauri", "\\src-tauri")  # of one length
 _WINDOWS_DRIVE = re.compile(r"[A-Za-z]:[\\/]")
 
 
@@ -144,4 +144,4 @@ def workspace_of(worktree_path: str) -> str | None:
     if found is None:
         return None
     above = worktree_path[: found.start()]
-    return (above[: -len(_SOURCES[0])] if above.endswith(_SOURCES) else above) or None
+    return (above[: -len(_TAURI[0])] if above.endswith(_TAURI) else above) or None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import sqlite3
+from collections.abc import Callable
 from contextlib import closing
 from datetime import UTC, datetime
 from functools import cache
@@ -281,9 +282,11 @@ def set_indexes_aside(connection: AnyConnection) -> list[str]:
     return [sql for _, sql in indexes]
 
 
-def revert(connection: sqlite3.Connection, path: Path | str) -> str:
-    """Undo the last step and its record in one transaction; whether that may be is the caller's to judge.
+def revert(connection: sqlite3.Connection, path: Path | str, require: Callable[[int], None] = lambda _: None) -> str:
+    """Undo the last step and its record in one transaction.
 
+    :param require: told the step's number within the transaction, when nobody else can write; raises what keeps the
+        step from being undone
     :returns: the name of the step
     :raises SchemaError: there is nothing to undo, or the tables are newer than this program
     """
@@ -297,6 +300,7 @@ def revert(connection: sqlite3.Connection, path: Path | str) -> str:
         try:
             connection.execute("BEGIN IMMEDIATE")
             try:
+                require(found)
                 for statement in step.reverse_statements():
                     connection.execute(statement)
                 if connection.execute(queries.TABLE_EXISTS, ("_sqlite_migrations",)).fetchone():

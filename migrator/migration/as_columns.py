@@ -23,7 +23,7 @@ def _columns(values: Sequence[Any]) -> tuple[Any, Sequence[Any], Sequence[int]]:
     """Their kind, their columns, and the places of those that are None; other values have no kind, and stay."""
     kinds = set(map(type, values))
     [kind] = kinds - {NoneType} if len(kinds - {NoneType}) == 1 else [None]
-    if kind is None or not hasattr(kind, "_make"):
+    if not getattr(kind, "_fields", ()):
         return None, [*values], ()
     missing = [number for number, value in enumerate(values) if value is None] if NoneType in kinds else []
     there = [value for value in values if value is not None] if missing else values

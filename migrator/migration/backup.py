@@ -1,4 +1,4 @@
-"""Plain copies of the source files, taken and proven before anything else happens.
+"""Plain copies of the source files, taken before anything else happens, and proven before anything counts.
 
 A backup is a folder that people can read without any tool: the files, ``SHA256SUMS`` as ``sha256sum -c`` reads it, and
 ``manifest.json``. It gets its name only when it is whole; one that lacks it is a dead run's. Two backups of the same
@@ -133,8 +133,8 @@ class BackingUp:
         """What the copy of a source holds, in hex."""
         return self.copies[name].sha256
 
-    def is_proven(self, name: str) -> None:
-        """Somebody has read all of the copy of a source, and it was what was copied."""
+    def note_proven(self, name: str) -> None:
+        """Note that somebody has read all of the copy of a source, and that it was what was copied."""
         self._proven.add(name)
 
     def copy(self, sources: Sequence[Source], paths: Container[str], meter: Meter) -> dict[str, str]:

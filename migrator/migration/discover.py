@@ -23,6 +23,7 @@ Kind = Literal["workspace", "shared", "older"]
 
 _LARGEST_MAPPING = 1 << 26  # bytes
 _WE = os.geteuid() if hasattr(os, "geteuid") else None  # of what is ours the mode tells, with no more questions asked
+_EFFECTIVE_IDS = os.access in os.supports_effective_ids
 _OLDER_FOLDER = os.path.join(os.sep, ".ait42")
 _OLDER = os.path.join(_OLDER_FOLDER, "sessions.json")
 
@@ -94,7 +95,7 @@ def with_older_files(own: Sequence[Source], paths: dict[str, str]) -> list[Sourc
 def _may_have_older(path: str) -> bool:
     """At a glance: what is not there is told without an exception, which would be felt of tens of thousands."""
     try:
-        return os.access(f"{path}{_OLDER_FOLDER}", os.F_OK)
+        return os.access(f"{path}{_OLDER_FOLDER}", os.F_OK, effective_ids=_EFFECTIVE_IDS)
     except ValueError:
         return False  # no path can hold a NUL
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from migrator import as_written
 from migrator.as_written import Extent
 from migrator.errors import os_errors
-from migrator.migration.load import LoadedSource
+from migrator.migration.loaded import LoadedSource
 
 _OWN_SHARE = 0.4  # of the first process, which has the shards to take over as well
 SHARD = 32 << 20  # bytes of files with which a shard is full

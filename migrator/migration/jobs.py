@@ -9,7 +9,8 @@ from pathlib import Path
 
 from migrator.migration.as_columns import AsColumns
 from migrator.migration.discover import Source
-from migrator.migration.load import LoadedPart, LoadedSource, Loader, LoadTask
+from migrator.migration.load import Loader, LoadTask
+from migrator.migration.loaded import LoadedPart, LoadedSource
 from migrator.migration.readback import CompareTask, Comparison, ReadBack
 from migrator.migration.staging import Shard
 

@@ -16,7 +16,7 @@ from migrator.migration.discover import Source
 
 if TYPE_CHECKING:
     from migrator.migration.backup import Backup
-    from migrator.migration.load import LoadedSource
+    from migrator.migration.loaded import LoadedSource
 
 
 class LedgerEntry(NamedTuple):

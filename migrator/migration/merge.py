@@ -43,7 +43,8 @@ from migrator.database.documents import (
 )
 from migrator.document import canonical
 from migrator.errors import Problem, TransactionError
-from migrator.migration.load import LoadedSource, quarantine_row
+from migrator.migration.load import quarantine_row
+from migrator.migration.loaded import LoadedSource
 from migrator.migration.reading import Rejected, rejected_texts, valid_documents
 from migrator.migration.versions import Broken, Identity, Placed, Version, by_contents, by_order, ids_in, own_id
 

@@ -11,7 +11,7 @@ from migrator.plain_text import counted
 from migrator.workspace import hash_of_text, placeholder
 
 if TYPE_CHECKING:
-    from migrator.migration.load import LoadedSource
+    from migrator.migration.loaded import LoadedSource
     from migrator.migration.merge import MergeResult
 
 

@@ -16,11 +16,13 @@ from typing import Protocol
 from migrator.database import queries
 from migrator.database.connection import remove_database
 from migrator.database.staged import staged_errors
+from migrator.digests import damaged_copy, sha256_of
 from migrator.errors import MigrationFailed
 from migrator.migration.as_columns import AsColumns
 from migrator.migration.division import Part, divided
 from migrator.migration.jobs import CompareJob, LoadJob
-from migrator.migration.load import Found, LoadedPart, LoadedSource, Loader, LoadTask
+from migrator.migration.load import Loader, LoadTask
+from migrator.migration.loaded import Found, LoadedPart, LoadedSource
 from migrator.migration.meter import Meter
 from migrator.migration.progress import ignore_progress
 from migrator.migration.readback import CompareTask, Comparison, Portion, ReadBack
@@ -39,8 +41,8 @@ class Copies(Protocol):
     def sha256_of(self, name: str) -> str:
         """What it holds, in hex."""
 
-    def is_proven(self, name: str) -> None:
-        """All of it was read, and was what was copied."""
+    def note_proven(self, name: str) -> None:
+        """Note that all of it was read, and was what was copied."""
 
 
 class Pipeline:
@@ -154,7 +156,7 @@ class Pipeline:
             if found is None:
                 otherwise[loaded.source_id] = loaded
             else:
-                self._found(loaded, task, behind, found)
+                self._note(loaded, task, behind, found)
         return otherwise
 
     def _take_over(
@@ -168,11 +170,11 @@ class Pipeline:
             if part is None:
                 otherwise[loaded.source_id] = loaded
             else:
-                self._found(loaded, task, loaded.elements, part.found)
+                self._note(loaded, task, loaded.elements, part.found)
                 loaded.join(part, task.workspace_path, task.workspace_id)
         return otherwise
 
-    def _found(self, loaded: LoadedSource, task: LoadTask, behind: int, found: Found) -> None:
+    def _note(self, loaded: LoadedSource, task: LoadTask, behind: int, found: Found) -> None:
         """Note what is to be compared, and what is proven.
 
         :param behind: how many elements of the source precede these
@@ -180,7 +182,7 @@ class Pipeline:
         portion = Portion(behind, found.start, found.sizes, task.within is None)
         self._tasks.append(CompareTask(task.name, task.source_id, loaded.first, task.copy, task.sha256, portion))
         if found.proven:
-            self._copies.is_proven(task.name)
+            self._copies.note_proven(task.name)
 
     def _to_compare(self, loaded: LoadedSource, copy: str) -> CompareTask:
         """All of a source that was loaded with care."""
@@ -235,6 +237,9 @@ class Pipeline:
         loaded.digest = found.digest()
 
     def _load_again(self, loaded: LoadedSource) -> ReadBack:
+        """
+        :raises MigrationFailed: the copy is not what was copied any more
+        """
         meter = Meter(ignore_progress, "load", 0)
         with staged_errors("load sessions again", self._staging.path):
             self._staging.connection.execute("BEGIN")
@@ -244,9 +249,10 @@ class Pipeline:
             self._loader(meter).load(loaded, copy)
             self._staging.rows.flush()
             self._staging.connection.execute("COMMIT")
-        if loaded.error:
-            return ReadBack(b"")
-        return self._compare_here([self._to_compare(loaded, copy)], meter)[0]
+        found = ReadBack(b"") if loaded.error else self._compare_here([self._to_compare(loaded, copy)], meter)[0]
+        if sha256_of(copy) != self._copies.sha256_of(loaded.source.name):  # it was proven by what was loaded first
+            raise damaged_copy(copy)
+        return found
 
     def _require_no_more(self, sources: Iterable[LoadedSource]) -> None:
         """Every session was read back with all of its own; make sure that nothing is there that belongs to none.

@@ -19,7 +19,7 @@ from migrator.document import canonical
 from migrator.errors import MigrationFailed, sqlite_errors
 from migrator.migration import ledger
 from migrator.migration.late_writes import LateWrites, empty_after_rollback
-from migrator.migration.load import LoadedSource
+from migrator.migration.loaded import LoadedSource
 from migrator.migration.merge import Merge, MergeResult
 from migrator.migration.readback import source_digest
 from migrator.migration.run_record import RunFacts, Share, record_run, shares_of, untold

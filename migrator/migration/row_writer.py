@@ -44,7 +44,7 @@ class RowWriter:
         self._path = path
         self._documents: list[_Waiting] = []
         self._quarantined: list[Row] = []
-        self._size = 0  # bytes of what waits
+        self._size = 0  # bytes of what waits, or was forgotten meanwhile
         self._begin = (0, 0)  # how much of what waits is of the sources before the one at work
         self._mark: tuple[int, ...] | None = None  # where the source at work begins, if rows of it are written
 

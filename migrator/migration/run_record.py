@@ -19,7 +19,7 @@ from migrator.migration.stopwatch import Stopwatch
 from migrator.workspace import hash_of_text, placeholder
 
 if TYPE_CHECKING:
-    from migrator.migration.load import LoadedSource
+    from migrator.migration.loaded import LoadedSource
     from migrator.migration.merge import MergeResult
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -64,10 +65,11 @@ def revert_step(data_dir: DataDir) -> SchemaChange:
         connection = connect(path)
         try:
             found = schema.require_known(connection, path)
-            _require_nothing_to_lose(connection, path, found)
+            require = partial(_require_nothing_to_lose, connection, path)
+            require(found)  # for what is refused no copy need be taken
             with changing(connection, path, data_dir.backups) as back_up:
                 backup = back_up("before-revert") if found else None
-                undone = schema.revert(connection, path)
+                undone = schema.revert(connection, path, require)
             return SchemaChange(str(path), schema.version(connection), (undone,), _text(backup))
         finally:
             connection.close()
@@ -80,7 +82,7 @@ def _require_nothing_to_lose(connection: sqlite3.Connection, path: Path, found: 
     with sqlite_errors("look for what would be lost", path):
         authority = read_state(connection, path).authority
         conflicts = found >= schema.LEDGER_VERSION and connection.execute(queries.CONFLICT_COUNT).fetchone()[0]
-        dropped = connection.execute(queries.SESSION_COUNT).fetchone()[0] if found == 1 else 0
+        dropped = [*map(int, connection.execute(queries.TABLE_COUNTS).fetchone())] if found == 1 else []
     if authority == "sqlite":  # even without a session: the ledger knows which files failed and are served as they are
         raise SchemaError(
             f"Undoing schema step {found} would lose data: {path} is the authority.",
@@ -93,10 +95,13 @@ def _require_nothing_to_lose(connection: sqlite3.Connection, path: Path, found: 
             hint="'migrator quarantine export --to quarantined' writes them into files; 'migrator quarantine retry "
             "--all --take ours' drops them here, and keeps them in the backups. Nothing was changed.",
         )
-    if dropped:  # nobody can tell any more which of them an app wrote here while the files were the truth
+    if any(dropped):  # nobody can tell any more what of it an app wrote here while the files were the truth
+        sessions, instances, messages = dropped
         raise SchemaError(
-            f"Undoing schema step 1 would drop {counted(dropped, 'session')}, and some of them may be nowhere else.",
-            hint=f"If nothing in it is wanted any more, move {path} aside: that undoes all steps. Nothing was changed.",
+            f"Undoing schema step 1 would drop {counted(sessions, 'session')}, {counted(instances, 'instance')} and "
+            f"{counted(messages, 'message')}, some of which may be nowhere else.",
+            hint=f"If nothing of it is wanted any more, close the app and move {path} aside, with its -wal and -shm if "
+            "there are any: that undoes all steps. Nothing was changed.",
         )
 
 

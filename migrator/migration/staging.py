@@ -24,7 +24,7 @@ from migrator.workspace import is_placeholder, placeholder
 
 if TYPE_CHECKING:
     from migrator.migration.ledger import LedgerEntry
-    from migrator.migration.load import LoadedSource
+    from migrator.migration.loaded import LoadedSource
 
 _SHARED_TABLES = ("sessions", "session_runtime_mix", "instances", "chat_messages", "quarantine")
 

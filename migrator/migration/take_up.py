@@ -18,7 +18,7 @@ from migrator.migration import ledger
 from migrator.migration.backup import BackingUp, Backup, backing_up, require_space
 from migrator.migration.changed_meanwhile import changed_meanwhile
 from migrator.migration.discover import Source
-from migrator.migration.load import LoadedSource
+from migrator.migration.loaded import LoadedSource
 from migrator.migration.meter import Meter
 from migrator.migration.outcome import conflict_messages, known_reports, messages_of, workspace_reports
 from migrator.migration.pipeline import Pipeline

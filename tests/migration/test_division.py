@@ -10,7 +10,7 @@ from migrator import as_written
 from migrator.migration import division
 from migrator.migration.discover import Source
 from migrator.migration.division import Part, divided
-from migrator.migration.load import LoadedSource
+from migrator.migration.loaded import LoadedSource
 from tests.scene import app_json, chat
 
 

@@ -52,7 +52,7 @@ def migrated(scene: Scene, run: Migrator) -> Scene:
 def by_mode(monkeypatch: pytest.MonkeyPatch) -> None:
     """Root may do everything: let the modes decide what the owner may."""
 
-    def access(path: Any, wanted: int) -> bool:
+    def access(path: Any, wanted: int, **_: Any) -> bool:
         return os.path.exists(path) and os.stat(path).st_mode >> 6 & wanted == wanted
 
     monkeypatch.setattr("os.access", access)

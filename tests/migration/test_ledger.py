@@ -21,7 +21,7 @@ from migrator.migration.ledger import (
     record,
     record_failure,
 )
-from migrator.migration.load import Counts, LoadedSource
+from migrator.migration.loaded import Counts, LoadedSource
 
 CONTENT = b"[]"
 HASH = "00000000000000aa"

@@ -15,7 +15,7 @@ from migrator import durable
 from migrator.data_dir import resolve_data_dir
 from migrator.digests import sha256_of
 from migrator.errors import MigrationFailed, StorageIOError
-from migrator.migration import backup, changed_meanwhile, copying, second_process
+from migrator.migration import backup, changed_meanwhile, copying, division, second_process
 from migrator.migration.backups import read_manifest, verify_backup
 from migrator.migration.copying import CopyJob, CopyTask
 from migrator.migration.discover import own_files
@@ -241,19 +241,71 @@ def test_a_damaged_copy_fails_the_run(number: int, second: bool, files: Scene, m
     assert not files.database.exists()
 
 
-def test_no_copy_is_read_back_twice(files: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What was loaded from all of its bytes is proven by that."""
-    monkeypatch.setattr(second_process, "command", lambda: None)
-    left: list[int] = []
-    read_back = copying.ReadBackJob.run
+@pytest.mark.parametrize("second", [True, False])
+def test_no_copy_is_read_back_twice(second: bool, files: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was loaded from all of its bytes, by either, is proven by that."""
+    if not second:
+        monkeypatch.setattr(second_process, "command", lambda: None)
+    done = jobs_of_second(monkeypatch)
+    left: list[str] = []
+    read_back_job = backup.BackingUp._read_back_job
 
-    def counting(self: Any, seen: Any) -> str:
-        left.append(len(self.files))
-        return read_back(self, seen)
+    def noting(self: Any) -> copying.ReadBackJob:
+        job = read_back_job(self)
+        left.extend(name for name, _ in job.files)
+        return job
 
-    monkeypatch.setattr(copying.ReadBackJob, "run", counting)
+    monkeypatch.setattr(backup.BackingUp, "_read_back_job", noting)
     require_all(files, run(files))
-    assert left == [len(COMPACT)]
+    names = sorted(os.listdir(files.root / "sessions"))
+    assert left == [f"sessions/{name}" for name in names[COMPACT.start : COMPACT.stop]]
+    assert ("LoadJob" in done) == second
+
+
+@pytest.mark.parametrize("shard", [division.SHARD, 1 << 17], ids=["whole", "cut"])
+@pytest.mark.parametrize("second", [True, False])
+def test_a_damaged_copy_of_a_large_file_fails_the_run(
+    second: bool, shard: int, scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is not loaded from all of its bytes at once, so that nothing is proven by that."""
+    if not second:
+        monkeypatch.setattr(second_process, "command", lambda: None)
+    monkeypatch.setattr(division, "SHARD", shard)
+    place = scene.write(
+        "/home/dev/w", [chat(f"s{number}", workspace="/home/dev/w", text="x" * 9_000) for number in range(20)]
+    )
+    seal = backup.BackingUp.seal
+
+    def damaging(self: Any) -> None:
+        with (self._working / "sessions" / place.name).open("ab") as copy:
+            copy.write(b"\n")
+        seal(self)
+
+    monkeypatch.setattr(backup.BackingUp, "seal", damaging)
+    with pytest.raises(MigrationFailed, match=f"{place.name} does not read back as what was written"):
+        run(scene)
+    assert not scene.database.exists()
+
+
+@pytest.mark.parametrize("doubled", [True, False])
+def test_what_is_loaded_again_has_to_be_what_was_copied(
+    doubled: bool, scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file that does not read back as it stands is loaded again, from a copy that may be another one by then."""
+    place = scene.write("/home/dev/w", [chat("s", workspace="/home/dev/w", task="first", text="whole")])
+    if doubled:
+        place.write_bytes(place.read_bytes().replace(b'"task": "first"', b'"task": "other",\n    "task": "first"'))
+    read_back = backup.BackingUp.read_back
+
+    def damaging(self: Any) -> Any:
+        copy = self._working / "sessions" / place.name
+        copy.write_bytes(copy.read_bytes().replace(b"whole", b"spoil"))
+        return read_back(self)
+
+    monkeypatch.setattr(backup.BackingUp, "read_back", damaging)
+    with pytest.raises(MigrationFailed, match=f"{place.name} does not read back as what was written"):
+        run(scene)
+    assert not scene.database.exists()
 
 
 def test_a_second_process_that_can_not_be_started_is_done_without(

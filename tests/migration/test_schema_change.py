@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from migrator.database import queries, query_check, schema
+from migrator.database import queries, query_check, schema, upgrade
 from migrator.storage.sqlite import SqliteStorage
 from tests.command_line import Migrator
 from tests.scene import Scene, app_inserts, app_json, chat
@@ -155,9 +155,29 @@ def test_the_step_that_would_drop_sessions_is_not_undone_whoever_wrote_them(
         app_inserts(connection, ENGINE, "s-3", "three", "m-3")
     outcome = migrator("--data-dir", migrated.root, "schema", "revert")
     assert outcome.code == 1
-    assert "would drop 3 sessions" in outcome.err
+    assert "would drop 3 sessions, 2 instances and 3 messages" in outcome.err
     assert f"move {migrated.database} aside" in outcome.err
     assert [task for (task,) in migrated.query("SELECT task FROM sessions ORDER BY id")] == ["one", "two", "three"]
+
+
+def test_what_is_written_while_a_step_is_about_to_be_undone_keeps_it(
+    scene: Scene, migrator: Migrator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    migrator("--data-dir", scene.root, "schema", "apply")
+    for _ in range(LATEST - 1):
+        migrator("--data-dir", scene.root, "schema", "revert")
+    back_up = upgrade._back_up
+
+    def then_written(*arguments: Any) -> Any:
+        copy = back_up(*arguments)
+        with closing(sqlite3.connect(scene.database)) as connection, connection:
+            app_inserts(connection, ENGINE, "s-1", "one", "m-1")
+        return copy
+
+    monkeypatch.setattr(upgrade, "_back_up", then_written)
+    outcome = migrator("--data-dir", scene.root, "schema", "revert")
+    assert (outcome.code, "would drop 1 session," in outcome.err) == (1, True)
+    assert scene.query("SELECT task FROM sessions") == [("one",)]
 
 
 def test_without_a_database_there_is_nothing_to_undo(scene: Scene, migrator: Migrator) -> None:

@@ -1,0 +1,121 @@
+"""What became of a source file in the staging database."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from migrator.migration.discover import Source
+
+EXAMPLES = 20  # quarantined elements of a source that a report shows
+
+
+@dataclass
+class Counts:
+    """What one workspace got from one file."""
+
+    path: str
+    workspace_id: int
+    sessions: int = 0
+    instances: int = 0
+    messages: int = 0
+    quarantined: int = 0
+
+    def numbers(self) -> tuple[int, int, int, int]:
+        """What there is to send to another process."""
+        return self.sessions, self.instances, self.messages, self.quarantined
+
+    def add(self, sessions: int, instances: int, messages: int, quarantined: int) -> None:
+        """Count in what another part of the file brought."""
+        self.sessions += sessions
+        self.instances += instances
+        self.messages += messages
+        self.quarantined += quarantined
+
+
+class Found(NamedTuple):
+    """Where elements of a file were that is as the app writes it.
+
+    :ivar start: the first byte of the first one
+    :ivar sizes: of each one, in bytes
+    :ivar proven: all of the copy was read, and is what was copied
+    """
+
+    start: int
+    sizes: list[int]
+    proven: bool
+
+
+class LoadedPart(NamedTuple):
+    """What became of some elements of a file that is as the app writes it.
+
+    :ivar counts: of sessions, instances, messages and what is in quarantine
+    :ivar rejected: as in :class:`LoadedSource`, the indexes counting from the first of these elements
+    """
+
+    elements: int
+    counts: tuple[int, int, int, int]
+    rejected: list[tuple[int, str]]
+    found: Found
+
+
+@dataclass
+class LoadedSource:
+    """What became of one file in the staging database.
+
+    :ivar first: the position that the file's first element has among the sessions of its workspace
+    :ivar elements: how many there are, valid or not
+    :ivar as_written: it was loaded on the guess that it is as the app writes it
+    :ivar counts: by workspace hash
+    :ivar digest: of its valid documents in file order, as they were read back
+    :ivar blank: the file holds nothing at all, not even an empty array
+    :ivar error: why the whole file failed; then nothing of it is in the staging database
+    :ivar unread: of a file that failed: the sessions that precede what is wrong with it
+    :ivar rejected: the first few quarantined elements: index, and what is wrong
+    """
+
+    source: Source
+    source_id: int = 0
+    first: int = 0
+    elements: int = 0
+    as_written: bool = False
+    counts: dict[str, Counts] = field(default_factory=dict)
+    digest: str = ""
+    error: str | None = None
+    unread: int = 0
+    salvaged: bool = False
+    blank: bool = False
+    rejected: list[tuple[int, str]] = field(default_factory=list)
+
+    @property
+    def examples(self) -> list[str]:
+        """The first few quarantined elements, as messages."""
+        return [f"{self.source.name}, session at index {index}: {shown}." for index, shown in self.rejected]
+
+    @property
+    def sessions(self) -> int:
+        return sum(counts.sessions for counts in self.counts.values())
+
+    @property
+    def quarantined(self) -> int:
+        return sum(counts.quarantined for counts in self.counts.values())
+
+    def join(self, part: LoadedPart, path: str, workspace_id: int) -> None:
+        """Count in the next part of the file, which was loaded by itself.
+
+        :param path: of its workspace
+        """
+        self.as_written = True
+        self.rejected += [(self.elements + index, shown) for index, shown in part.rejected]
+        del self.rejected[EXAMPLES:]
+        self.elements += part.elements
+        name = self.source.workspace_hash or ""
+        if name not in self.counts:
+            self.counts[name] = Counts(path, workspace_id)
+        self.counts[name].add(*part.counts)
+
+    def forget(self) -> None:
+        """Nothing of it is loaded any more."""
+        self.elements, self.as_written = 0, False
+        self.counts.clear()
+        self.rejected.clear()
