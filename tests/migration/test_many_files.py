@@ -68,6 +68,21 @@ def require_all(scene: Scene, report: MigrationReport) -> None:
         assert (folder / file.file).read_bytes() == (scene.root / str(file.source)).read_bytes()
 
 
+def require_damage_is_found(name: str, scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run fails over a file whose copy gets a line feed too many as soon as it is made, and publishes nothing."""
+    seal = backup.BackingUp.seal
+
+    def damaging(self: Any) -> None:
+        with (self._working / "sessions" / name).open("ab") as copy:
+            copy.write(b"\n")
+        seal(self)
+
+    monkeypatch.setattr(backup.BackingUp, "seal", damaging)
+    with pytest.raises(MigrationFailed, match=f"{name} does not read back as what was written"):
+        run(scene)
+    assert not scene.database.exists()
+
+
 def jobs_of_second(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The kinds of the jobs that the second process has done."""
     given: list[Any] = []
@@ -228,17 +243,7 @@ def test_a_damaged_copy_fails_the_run(number: int, second: bool, files: Scene, m
     if not second:
         monkeypatch.setattr(second_process, "command", lambda: None)
     name = sorted(os.listdir(files.root / "sessions"))[number]
-    seal = backup.BackingUp.seal
-
-    def damaging(self: Any) -> None:
-        with (self._working / "sessions" / name).open("ab") as copy:
-            copy.write(b"\n")
-        seal(self)
-
-    monkeypatch.setattr(backup.BackingUp, "seal", damaging)
-    with pytest.raises(MigrationFailed, match=f"{name} does not read back as what was written"):
-        run(files)
-    assert not files.database.exists()
+    require_damage_is_found(name, files, monkeypatch)
 
 
 @pytest.mark.parametrize("second", [True, False])
@@ -274,17 +279,7 @@ def test_a_damaged_copy_of_a_large_file_fails_the_run(
     place = scene.write(
         "/home/dev/w", [chat(f"s{number}", workspace="/home/dev/w", text="x" * 9_000) for number in range(20)]
     )
-    seal = backup.BackingUp.seal
-
-    def damaging(self: Any) -> None:
-        with (self._working / "sessions" / place.name).open("ab") as copy:
-            copy.write(b"\n")
-        seal(self)
-
-    monkeypatch.setattr(backup.BackingUp, "seal", damaging)
-    with pytest.raises(MigrationFailed, match=f"{place.name} does not read back as what was written"):
-        run(scene)
-    assert not scene.database.exists()
+    require_damage_is_found(place.name, scene, monkeypatch)
 
 
 @pytest.mark.parametrize("doubled", [True, False])
