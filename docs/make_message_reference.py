@@ -7,6 +7,7 @@ import ast
 from pathlib import Path
 
 from migrator import errors
+from migrator.files import os_errors
 
 PAGE = Path(__file__).with_name("messages.md")
 PACKAGE = Path(errors.__file__).parent
@@ -18,7 +19,7 @@ for what differs. [Troubleshooting](troubleshooting.md) tells about the errors o
 """
 # Messages for whatever the operating system, or SQLite, refuses; the hint depends on its reason.
 BY_REASON = {
-    "StorageIOError": ("Cannot … …: …", errors._OS_HINTS),
+    "StorageIOError": ("Cannot … …: …", os_errors._OS_HINTS),
     "ConnectionFailed": ("Cannot … in the database …: …", errors._UNUSABLE),
 }
 

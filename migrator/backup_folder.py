@@ -13,10 +13,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from migrator import durable
 from migrator.data_dir import INCOMPLETE
+from migrator.files import durable
+from migrator.files.durable import make_private
 from migrator.plain_text import pretty
-from migrator.private import make_private
 
 SUMS = "SHA256SUMS"
 MANIFEST = "manifest.json"

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import unquote
 
-from migrator.contents import contents
 from migrator.errors import UsageError
+from migrator.files.reading import contents
 
 DATA_DIR_VARIABLE = "AIT42_DATA_DIR"
 DATABASE_VARIABLE = "DATABASE_URL"

@@ -29,7 +29,6 @@ A message says what happened, where and why; ``hint`` says what to do about it.
 
 from __future__ import annotations
 
-import errno
 import sqlite3
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
@@ -189,40 +188,7 @@ class UsageError(MigratorError):
     exit_code = 2
 
 
-_OS_HINTS = {
-    errno.ENOSPC: "Free some space on that disk and run the command again.",
-    errno.EDQUOT: "Your disk quota is used up: free some space and run the command again.",
-    errno.EACCES: "Check who owns it and its permissions ('ls -l'), then run the command again.",
-    errno.EPERM: "Check who owns it and its permissions ('ls -l'), then run the command again.",
-    errno.EROFS: "The file system is mounted read-only: mount it writable and run the command again.",
-    errno.ENOTDIR: "Something in that path is no folder. In the data directory, 'migrator doctor' tells what to move.",
-    errno.EISDIR: "It is a folder, not a file. In the data directory, 'migrator doctor' tells what to move.",
-    errno.EEXIST: "Nothing is overwritten: name another place, or move it away.",
-    errno.EIO: "The disk reports a fault: check it before you go on.",
-    errno.EFBIG: "It is larger than this file system or your limits ('ulimit -f') allow.",
-}
-
-
 # The two are classes because a generator for each of tens of thousands of files, several times, would be felt.
-
-
-class os_errors:  # noqa: N801 - read as a function
-    """Translate an OSError within the block to StorageIOError: ``action`` is a verb such as ``read``."""
-
-    __slots__ = ("_action", "_path")
-
-    def __init__(self, action: str, path: str | PathLike[str]) -> None:
-        self._action = action
-        self._path = path
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, OSError):
-            reason = error.strerror or str(error)
-            message = f"Cannot {self._action} {self._path}: {reason}."
-            raise StorageIOError(message, hint=_OS_HINTS.get(error.errno or 0)) from error
 
 
 # The primary result codes (https://www.sqlite.org/rescode.html) that say the file, not the statement, is at fault.

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from migrator import contents
-from migrator.contents import opened, reading
 from migrator.errors import StorageIOError
+from migrator.files import reading as contents
+from migrator.files.reading import opened, reading
 
 SIZES = [0, 1, contents.SMALL, contents.SMALL + 1, contents.CHUNK + 1]
 

@@ -12,9 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from migrator import contents, copies, digests, durable
 from migrator.data_dir import resolve_data_dir
 from migrator.errors import StorageIOError
+from migrator.files import copying, durable
+from migrator.files import copying as copies
+from migrator.files import reading as contents
 from migrator.migration.leftovers import leftovers, remove_leftover
 
 root = not hasattr(os, "geteuid") or os.geteuid() == 0
@@ -207,7 +209,7 @@ def test_a_copy_has_the_bytes_and_their_size_and_hash(tmp_path, size):
     copied = copies.copy_new(tmp_path / "source", tmp_path / "target")
     assert copied == (size, hashlib.sha256(content).hexdigest())
     assert (tmp_path / "target").read_bytes() == content
-    assert digests.sha256_of(tmp_path / "target") == copied[1]
+    assert copying.sha256_of(tmp_path / "target") == copied[1]
 
 
 def test_what_a_killed_replacement_left_is_found_and_removed(tmp_path, monkeypatch):
@@ -285,8 +287,8 @@ def test_a_full_device_says_to_free_space(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     "refused",
     [
-        lambda folder: digests.sha256_of(folder / "missing"),
-        digests.sha256_of,
+        lambda folder: copying.sha256_of(folder / "missing"),
+        copying.sha256_of,
         lambda folder: copies.copy_new(folder / "missing", folder / "target"),
         lambda folder: copies.copy_new(folder, folder / "target"),
         lambda folder: durable.write_new(folder / "no" / "folder", []),

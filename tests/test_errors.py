@@ -22,9 +22,9 @@ from migrator.errors import (
     TornFileError,
     TransactionError,
     UsageError,
-    os_errors,
     sqlite_errors,
 )
+from migrator.files.os_errors import os_errors
 
 CLASSES: dict[str, type[MigratorError]] = {
     name: value

@@ -10,7 +10,7 @@ import pytest
 from filelock import FileLock
 
 from migrator.errors import StorageIOError
-from migrator.new_files import new_files, write_new_file
+from migrator.files.output import new_files, write_new_file
 
 
 def is_there(path: Path) -> StorageIOError:

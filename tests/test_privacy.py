@@ -9,8 +9,9 @@ from typing import cast
 
 import pytest
 
-from migrator import WorktreeSession, copies, open_storage
+from migrator import WorktreeSession, open_storage
 from migrator.data_dir import resolve_data_dir
+from migrator.files import copying as copies
 from migrator.migration import second_process
 from migrator.migration.backend import switch_backend
 from migrator.migration.doctor import examine

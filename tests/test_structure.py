@@ -25,13 +25,13 @@ LAYERS = [
         "migrator.json_array",
         "migrator.as_written",
         "migrator.backup_folder",
-        "migrator.contents",
-        "migrator.copies",
-        "migrator.digests",
-        "migrator.durable",
-        "migrator.new_files",
-        "migrator.processes",
-        "migrator.private",
+        "migrator.files.reading",
+        "migrator.files.copying",
+        "migrator.files.copying",
+        "migrator.files.durable",
+        "migrator.files.output",
+        "migrator.files.lock_owners",
+        "migrator.files.durable",
         "migrator.resources",
         "migrator.search_query",
         "migrator.plain_text",
@@ -121,7 +121,7 @@ def test_no_two_modules_import_each_other_not_even_by_way_of_others():
         order = list(TopologicalSorter(graph).static_order())
     except CycleError as error:
         pytest.fail(f"a cycle: {' → '.join(error.args[1])}")
-    assert order.index("migrator.errors") < order.index("migrator.durable")
+    assert order.index("migrator.errors") < order.index("migrator.files.durable")
 
 
 @pytest.mark.parametrize("name", BACKENDS)
@@ -137,7 +137,7 @@ def test_the_foundation_knows_nothing_of_the_database():
             assert not [call for call in calls(name) if call.startswith("sqlite3.")], name
 
 
-@pytest.mark.parametrize("name", sorted(modules().keys() - {"migrator.durable"}))
+@pytest.mark.parametrize("name", sorted(modules().keys() - {"migrator.files.durable"}))
 def test_only_durable_renames_links_and_syncs(name):
     reserved = {"replace", "rename", "renames", "fsync", "fdatasync", "link"}
     assert not set(calls(name)) & ({f"os.{verb}" for verb in reserved} | {"shutil.move"})
@@ -158,14 +158,14 @@ CHANGING_METHODS = {
 }  # fmt: skip
 
 # Where else files are changed, each for a reason. A kill is tried at each of these, too (tests/torture).
-MAY_CHANGE_FILES = {"migrator.durable", "migrator.database.connection", "migrator.database.staged"}
+MAY_CHANGE_FILES = {"migrator.files.durable", "migrator.database.connection", "migrator.database.staged"}
 CHANGES_ELSEWHERE = {
-    "migrator.contents": {"os.open", "os.fdopen"},  # to read
+    "migrator.files.reading": {"os.open", "os.fdopen"},  # to read
     "migrator.cli.output": {"os.open"},  # the null device
-    "migrator.private": {"chmod"},  # takes rights away
+    "migrator.files.durable": {"chmod"},  # takes rights away
     "migrator.migration.rehearsal": {"os.chmod", "tempfile.mkdtemp", "shutil.rmtree"},  # what a dry run throws away
     "migrator.migration.lock": {"filelock.FileLock"},  # an empty file
-    "migrator.new_files": {"filelock.FileLock"},  # the same
+    "migrator.files.output": {"filelock.FileLock"},  # the same
     "migrator.storage.json_files": {"filelock.FileLock"},
     "migrator.storage.turns": {"filelock.FileLock"},
     "migrator.migration.second_process": {"os.fdopen"},  # pipes
@@ -208,11 +208,11 @@ def test_the_library_never_prints_and_never_exits(name):
 
 
 def test_the_checks_of_this_file_see_what_they_look_for():
-    assert "migrator.errors" in imports("migrator.durable")
+    assert "migrator.errors" in imports("migrator.files.durable")
     assert "migrator.migration.run" in imports("migrator.api")  # within a function
     assert "migrator.validation" not in imports("migrator.errors")  # for the type checker alone
-    assert {"os.replace", "os.fsync", "os.link", "os.rename"} <= set(calls("migrator.durable"))
-    assert {"os.open", "os.mkdir", "shutil.rmtree", "unlink", "open"} <= changes("migrator.durable")
+    assert {"os.replace", "os.fsync", "os.link", "os.rename"} <= set(calls("migrator.files.durable"))
+    assert {"os.open", "os.mkdir", "shutil.rmtree", "unlink", "open"} <= changes("migrator.files.durable")
     assert layer("migrator.database.rows") < layer("migrator.storage.flag") < layer("migrator.migration.run")
 
 

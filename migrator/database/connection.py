@@ -11,10 +11,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
-from migrator import durable
 from migrator.data_dir import BESIDE_DATABASE
 from migrator.errors import ConnectionFailed, StorageIOError, sqlite_errors
-from migrator.private import is_open_to_others, make_private
+from migrator.files import durable
+from migrator.files.durable import is_open_to_others, make_private
 
 MINIMUM_SQLITE = (3, 37, 0)  # STRICT tables
 BUSY_TIMEOUT = 5.0  # seconds, as the app has it

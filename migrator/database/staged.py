@@ -15,10 +15,10 @@ from pathlib import Path
 
 import apsw
 
-from migrator import durable
 from migrator.database import schema
 from migrator.database.connection import require_sqlite
 from migrator.errors import database_errors, sqlite_errors
+from migrator.files import durable
 
 StagedConnection = apsw.Connection
 

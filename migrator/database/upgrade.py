@@ -8,13 +8,13 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
-from migrator import digests, durable
 from migrator.backup_folder import MANIFEST, give_name, stamp, working_folder, write_listing
 from migrator.data_dir import place_in
 from migrator.database import queries, schema
 from migrator.database.connection import connect, copy_database
 from migrator.database.state import read_state
 from migrator.errors import MigratorError, sqlite_errors
+from migrator.files import copying, durable
 
 
 def upgrade(connection: sqlite3.Connection, path: Path | str, backups: Path) -> tuple[list[str], Path | None]:
@@ -80,7 +80,7 @@ def _back_up(connection: sqlite3.Connection, path: Path, backups: Path, why: str
     with working_folder(backups) as working:
         copy = working / path.name
         copy_database(connection, path, copy)
-        digest = digests.sha256_of(copy)
+        digest = copying.sha256_of(copy)
         earlier = _same(backups, path.name, digest)
         if earlier is not None:
             return earlier, False
@@ -103,6 +103,6 @@ def _same(backups: Path, name: str, digest: str) -> Path | None:
         copy = manifest.with_name(name)
         with suppress(OSError, ValueError, MigratorError):
             content = json.loads(manifest.read_bytes())
-            if isinstance(content, dict) and content.get("sha256") == digest and digests.sha256_of(copy) == digest:
+            if isinstance(content, dict) and content.get("sha256") == digest and copying.sha256_of(copy) == digest:
                 return copy
     return None

@@ -18,10 +18,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from migrator import digests, durable
 from migrator.backup_folder import give_name, stamp, working_folder, write_listing
 from migrator.data_dir import DataDir
-from migrator.errors import BackupError, StorageIOError, os_errors
+from migrator.errors import BackupError, StorageIOError
+from migrator.files import copying, durable
+from migrator.files.os_errors import os_errors
 from migrator.migration.backups import read_manifest, verify_backup
 from migrator.migration.copying import Copy, ReadBackJob, are_many_small, copy_all
 from migrator.migration.discover import Source
@@ -258,7 +259,7 @@ def _require_all(job: ReadBackJob) -> None:
     """
     damaged = job.run(lambda _name, _size: None)
     if damaged:
-        raise digests.damaged_copy(damaged)
+        raise copying.damaged_copy(damaged)
 
 
 @contextmanager

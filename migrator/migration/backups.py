@@ -14,11 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path, PureWindowsPath
 from typing import Any, Literal
 
-from migrator import digests
 from migrator.backup_folder import MANIFEST, SUMS
-from migrator.contents import contents
 from migrator.data_dir import DataDir
-from migrator.errors import BackupError, MigratorError, os_errors
+from migrator.errors import BackupError, MigratorError
+from migrator.files import copying
+from migrator.files.os_errors import os_errors
+from migrator.files.reading import contents
 
 Kind = Literal["files", "database", "versions"]
 NAME = re.compile(r"\d{8}T\d{6}Z-[^/\\]+")
@@ -238,7 +239,7 @@ def _check(folder: Path, listed: ListedFile) -> tuple[int, str | None]:
         return 0, f"{listed.file} is missing"
     try:
         size = path.stat().st_size
-        same = digests.sha256_of(path) == listed.sha256
+        same = copying.sha256_of(path) == listed.sha256
     except (MigratorError, OSError) as error:
         return 0, str(error)
     return size, None if same else f"{listed.file} is damaged: its SHA-256 is not the recorded one"

@@ -11,8 +11,9 @@ from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
-from migrator import copies, digests, durable
 from migrator.errors import MigratorError, StorageIOError
+from migrator.files import copying, durable
+from migrator.files import copying as copies
 from migrator.migration.as_columns import AsColumns
 from migrator.migration.discover import Source
 from migrator.migration.meter import Meter
@@ -98,7 +99,7 @@ class ReadBackJob:
         """The path of the first one that is otherwise, or nothing."""
         del seen  # it is done beside something else that shows progress
         paths = ((f"{self.working}{os.sep}{file}", sha256) for file, sha256 in self.files)
-        return next((path for path, sha256 in paths if digests.sha256_of(path) != sha256), "")
+        return next((path for path, sha256 in paths if copying.sha256_of(path) != sha256), "")
 
 
 def are_many_small(sizes: Sequence[int]) -> bool:
@@ -170,7 +171,7 @@ def _copy(working: str, task: CopyTask) -> Copied:
 
 def _readable(path: str) -> bool:
     try:
-        digests.sha256_of(path)
+        copying.sha256_of(path)
     except MigratorError:
         return False
     return True

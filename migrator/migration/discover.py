@@ -9,9 +9,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from migrator.contents import contents
 from migrator.data_dir import DataDir
-from migrator.errors import StorageIOError, os_errors
+from migrator.errors import StorageIOError
+from migrator.files.os_errors import os_errors
+from migrator.files.reading import contents
 from migrator.workspace import (
     HASH_PATTERN,
     hashes_of,

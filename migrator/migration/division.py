@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from migrator import as_written
 from migrator.as_written import Extent
-from migrator.errors import os_errors
+from migrator.files.os_errors import os_errors
 from migrator.migration.loaded import LoadedSource
 
 _OWN_SHARE = 0.4  # of the first process, which has the shards to take over as well

@@ -12,6 +12,7 @@ from migrator.database import schema
 from migrator.database.locks import locks_of
 from migrator.database.state import State, state_of
 from migrator.errors import ConnectionFailed, MigratorError
+from migrator.files.lock_owners import described
 from migrator.migration.backups import list_backups
 from migrator.migration.finding import REPAIR, Finding, Level, command, that_moves_it_away
 from migrator.migration.leftovers import leftovers
@@ -21,7 +22,6 @@ from migrator.migration.surroundings import strangers, too_open, wrong_flag
 from migrator.migration.survey import survey
 from migrator.migration.trial import trial_told
 from migrator.plain_text import counted, size
-from migrator.processes import described
 from migrator.storage.flag import lost_truth
 
 _PATIENCE = 1.0  # seconds: an app that writes lets go of the database long before

@@ -9,7 +9,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from migrator import durable
 from migrator.data_dir import DataDir
 from migrator.database import queries
 from migrator.database.connection import connect
@@ -17,8 +16,9 @@ from migrator.database.documents import read_workspace
 from migrator.database.state import read_state
 from migrator.document import app_format
 from migrator.errors import StorageIOError, WorkspaceNotFound, sqlite_errors
+from migrator.files import durable
+from migrator.files.output import NewFiles, new_files
 from migrator.migration.places import workspace_file_name
-from migrator.new_files import NewFiles, new_files
 from migrator.workspace import workspace_hash
 
 # Its number, its hash, its path.

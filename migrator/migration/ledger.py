@@ -9,9 +9,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from migrator import digests
 from migrator.database import queries
 from migrator.errors import StorageIOError
+from migrator.files import copying
 from migrator.migration.discover import Source
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ def _same_contents(source: Source, entry: LedgerEntry) -> bool:
     if source.size != entry.size:
         return False
     try:
-        return digests.sha256_of(source.path) == entry.sha256
+        return copying.sha256_of(source.path) == entry.sha256
     except StorageIOError:
         return False  # whoever takes it up says why it can't be read
 

@@ -6,8 +6,8 @@ import os
 import time
 from pathlib import Path
 
-from migrator import durable
 from migrator.data_dir import INCOMPLETE, DataDir
+from migrator.files import durable
 
 REHEARSAL = ".rehearsal-"  # where a dry run does everything
 SCRATCH = ".rollback-"  # where files are prepared that are to take their places

@@ -11,13 +11,14 @@ from msgspec.structs import astuple
 
 from migrator import as_written
 from migrator.as_written import Extent
-from migrator.contents import opened, small
 from migrator.database.columns import QUARANTINE_COLUMNS
 from migrator.database.rows import derived_key, plain_instance_rows, plain_messages, plain_of_values, to_rows
-from migrator.digests import damaged_copy, new_sha256
 from migrator.document import SESSION_MEMBERS, Reading, WorktreeSession
-from migrator.errors import SourceFileError, TornFileError, os_errors
+from migrator.errors import SourceFileError, TornFileError
 from migrator.exact_json import MAX_DEPTH, nested_deeper, to_json
+from migrator.files.copying import damaged_copy, new_sha256
+from migrator.files.os_errors import os_errors
+from migrator.files.reading import opened, small
 from migrator.json_array import Element, quickly_parsed, read_array
 from migrator.migration.discover import Source
 from migrator.migration.loaded import EXAMPLES, Counts, Found, LoadedSource

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from migrator import durable
 from migrator.data_dir import DataDir
 from migrator.errors import MigrationFailed, MigrationLocked
+from migrator.files import durable
+from migrator.files.lock_owners import described, locks_on
 from migrator.migration.leftovers import leftovers, rehearsals, remove_leftover
-from migrator.processes import described, locks_on
 
 
 @contextmanager

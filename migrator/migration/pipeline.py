@@ -16,8 +16,8 @@ from typing import Protocol
 from migrator.database import queries
 from migrator.database.connection import remove_database
 from migrator.database.staged import staged_errors
-from migrator.digests import damaged_copy, sha256_of
 from migrator.errors import MigrationFailed
+from migrator.files.copying import damaged_copy, sha256_of
 from migrator.migration.as_columns import AsColumns
 from migrator.migration.division import Part, divided
 from migrator.migration.jobs import CompareJob, LoadJob

@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from migrator import digests, durable
 from migrator.database import queries, search_index
 from migrator.database.connection import connect, transaction
 from migrator.database.documents import ensure_workspace, next_position, read_document
@@ -17,6 +16,7 @@ from migrator.database.state import read_state
 from migrator.database.upgrade import changing, upgrade
 from migrator.document import canonical
 from migrator.errors import MigrationFailed, sqlite_errors
+from migrator.files import copying, durable
 from migrator.migration import ledger
 from migrator.migration.late_writes import LateWrites, empty_after_rollback
 from migrator.migration.loaded import LoadedSource
@@ -217,7 +217,7 @@ class _Publisher:
         if entry is None or entry.status == "failed" or entry.backup is None:
             return None
         copy = self._publication.data_dir / entry.backup
-        if not copy.is_file() or digests.sha256_of(copy) != entry.sha256:
+        if not copy.is_file() or copying.sha256_of(copy) != entry.sha256:
             raise MigrationFailed(
                 f"{loaded.source.name} changed since it was migrated, and the backup copy {copy}, "
                 "which would tell what changed, is missing or damaged.",

@@ -18,7 +18,6 @@ from typing import Any
 
 import orjson
 
-from migrator import durable
 from migrator.data_dir import DataDir
 from migrator.database import queries, schema
 from migrator.database.connection import connect
@@ -26,9 +25,10 @@ from migrator.database.state import read_state
 from migrator.document import app_element
 from migrator.errors import Problem, QuarantineError, sqlite_errors
 from migrator.exact_json import Unreadable, read_exactly
+from migrator.files import durable
+from migrator.files.output import NewFiles, new_files
 from migrator.migration.conflict import ConflictPlace, version_in_sqlite
 from migrator.migration.export import export_is_there
-from migrator.new_files import NewFiles, new_files
 
 
 @dataclass(frozen=True)

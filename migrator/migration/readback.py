@@ -12,14 +12,15 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from migrator import as_written
-from migrator.contents import SMALL, opened
 from migrator.database import queries
 from migrator.database.connection import AnyConnection
 from migrator.database.documents import StoredDocument, read_document, read_source, read_stretch
 from migrator.database.spelled import SpelledDocument, spelled, spelled_files, spelled_stretch
 from migrator.database.staged import open_staged, staged_errors
 from migrator.document import Reading, SequenceDigest, array_of, canonical
-from migrator.errors import TornFileError, os_errors
+from migrator.errors import TornFileError
+from migrator.files.os_errors import os_errors
+from migrator.files.reading import SMALL, opened
 from migrator.json_array import Element, quickly_parsed, read_array
 from migrator.migration.reading import is_session, parse_session, text_or_bytes
 

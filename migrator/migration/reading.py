@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from migrator.document import Reading, WorktreeSession, canonical, read_element
-from migrator.errors import Problem, TornFileError, os_errors
+from migrator.errors import Problem, TornFileError
 from migrator.exact_json import Unreadable
+from migrator.files.os_errors import os_errors
 from migrator.json_array import Element, read_array
 from migrator.validation import is_valid, problems
 

@@ -10,13 +10,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from migrator import digests, durable
 from migrator.backup_folder import MANIFEST, SUMS, write_listing
 from migrator.data_dir import DataDir
 from migrator.database import queries, schema
 from migrator.database.connection import connect, transaction
 from migrator.database.state import NO_DATABASE, State, read_state
 from migrator.errors import BackupError, ConnectionFailed, MigratorError, TransactionError, sqlite_errors
+from migrator.files import copying, durable
+from migrator.files.durable import make_private
 from migrator.migration.backups import backup_of, is_inside, names_in, read_manifest
 from migrator.migration.indexing import repair_index
 from migrator.migration.integrity import integrity_problems, is_damage
@@ -26,7 +27,6 @@ from migrator.migration.progress import Listener, ignore_progress
 from migrator.migration.surroundings import too_open, wrong_flag
 from migrator.migration.verified_source import looks_unchanged
 from migrator.migration.verify import VerifyReport, verify
-from migrator.private import make_private
 from migrator.storage.flag import write_flag
 
 # What integrity_check says of an index that does not fit its table; of anything else it says other things.
@@ -143,7 +143,7 @@ def _copy_again(data_dir: DataDir, entry: LedgerEntry) -> bool:
         return False
     try:
         durable.make_private_folder(copy.parent)
-        durable.replace(copy, digests.proven_chunks(source, entry.sha256))
+        durable.replace(copy, copying.proven_chunks(source, entry.sha256))
     except MigratorError:
         return False  # something is in the way, or the file changes just now; verify goes on telling
     return True
@@ -169,7 +169,7 @@ def _repair_times(data_dir: DataDir, entries: Iterable[LedgerEntry]) -> list[str
 
 def _has(path: Path, sha256: str) -> bool:
     try:
-        return os.path.isfile(path) and digests.sha256_of(path) == sha256
+        return os.path.isfile(path) and copying.sha256_of(path) == sha256
     except MigratorError:
         return False
 

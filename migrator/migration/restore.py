@@ -8,10 +8,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from migrator import digests, durable
 from migrator.data_dir import DataDir
 from migrator.database.state import State, state_of
 from migrator.errors import BackupError, ConnectionFailed, MigratorError
+from migrator.files import copying, durable
 from migrator.migration.backups import Kind, ListedFile, find_backup, read_manifest, verify_backup
 from migrator.migration.leftovers import scratch_folder
 from migrator.migration.lock import exclusive
@@ -153,7 +153,7 @@ def _put_back(data_dir: DataDir, folder: Path, planned: list[_Planned], *, overw
         for target, listed in ((plan.target, plan.listed) for plan in planned if not plan.same):
             durable.make_private_folder(target.parent)
             written = scratch / str(len(prepared))
-            durable.write_new(written, digests.proven_chunks(folder / listed.file, listed.sha256))
+            durable.write_new(written, copying.proven_chunks(folder / listed.file, listed.sha256))
             prepared[target] = written
         done.extend(_take_place(plan, prepared.get(plan.target), overwrite=overwrite) for plan in planned)
     except MigratorError as error:
@@ -180,4 +180,4 @@ def _take_place(plan: _Planned, prepared: Path | None, *, overwrite: bool) -> Re
 
 
 def _differs(target: Path, listed: ListedFile) -> bool:
-    return target.exists() and digests.sha256_of(target) != listed.sha256
+    return target.exists() and copying.sha256_of(target) != listed.sha256

@@ -12,12 +12,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from migrator import copies, digests, durable
 from migrator.data_dir import DataDir
 from migrator.database.connection import BUSY_TIMEOUT, connect, remove_database
 from migrator.database.state import NO_DATABASE, Authority, State, read_state, state_of
 from migrator.database.upgrade import back_up_database
 from migrator.errors import BackupError, ConnectionFailed, sqlite_errors
+from migrator.files import copying, durable
+from migrator.files import copying as copies
 from migrator.migration.backups import ListedFile
 from migrator.storage.flag import lost_truth, read_flag, require_no_other_truth, write_flag
 
@@ -41,7 +42,7 @@ class RestoredCopy:
 def keep_aside(path: Path) -> Path:
     """Keep a file beside its place; returns its name there, which may be that which a restore that was killed gave."""
     for kept in sorted(path.parent.glob(f"{glob.escape(path.name)}.{_ASIDE}-*")):
-        if kept.is_file() and digests.sha256_of(kept) == digests.sha256_of(path):
+        if kept.is_file() and copying.sha256_of(kept) == copying.sha256_of(path):
             return kept
     return copies.keep_beside(path, f"{_ASIDE}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}")
 
@@ -130,7 +131,7 @@ class DatabaseRestore:
         log = path.with_name(path.name + "-wal")
         if log.exists() and log.stat().st_size:
             return False
-        return digests.sha256_of(path) == self.listed.sha256
+        return copying.sha256_of(path) == self.listed.sha256
 
     def require_consent(self, becomes: State) -> None:
         path = self.data_dir.database

@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
-from migrator import copies, digests, durable
 from migrator.errors import RollbackFailed
+from migrator.files import copying, durable
+from migrator.files import copying as copies
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ def require_free(target: Path, replaceable: Container[str | None]) -> None:
     """
     if os.path.lexists(target) and not target.is_file():
         raise RollbackFailed(f"{target} is in the way: it is no file.", hint="Move it away and run the command again.")
-    if os.path.islink(target) and digests.sha256_of(target) not in replaceable:
+    if os.path.islink(target) and copying.sha256_of(target) not in replaceable:
         raise RollbackFailed(
             f"{target} is a link to {os.readlink(target)}, which was never migrated: nothing is written there.",
             hint="Move the link away and run the command again.",
@@ -85,7 +86,7 @@ def put_in_place(file: PreparedFile) -> tuple[PreparedFile, list[str]]:
     if file.written is None or file.report is None:
         return file, notes
     kept = None
-    if os.path.lexists(file.target) and digests.sha256_of(file.target) not in file.replaceable:
+    if os.path.lexists(file.target) and copying.sha256_of(file.target) not in file.replaceable:
         kept = os.fspath(copies.keep_beside(file.target, "before-rollback"))
         notes.append(f"{file.target} held something that was never migrated; it lies in {kept} now.")
     durable.move_over(file.written, file.target)

@@ -30,8 +30,8 @@ from migrator.errors import (
     TornFileError,
     TransactionError,
     UsageError,
-    os_errors,
 )
+from migrator.files.os_errors import os_errors
 from migrator.json_array import Element, quickly_parsed, read_array
 from migrator.migration.backup import keep_versions
 from migrator.migration.conflict import read_conflict, version_in_sqlite

@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from migrator import durable
 from migrator.database import queries
 from migrator.database.documents import StoredDocument, read_source, read_workspace
 from migrator.database.spelled import spelled
 from migrator.database.spoilt import UNREADABLE, SpoiltSession, read_each_carefully, reraise_unless_spoilt
 from migrator.document import SequenceDigest, app_element, array_of
 from migrator.errors import RollbackFailed
+from migrator.files import durable
 from migrator.migration.reading import valid_documents
 
 

@@ -22,6 +22,7 @@ from migrator.data_dir import BESIDE_DATABASE, DATA_DIR_VARIABLE, DATABASE_VARIA
 from migrator.database import queries, schema
 from migrator.database.connection import connect, network_file_system
 from migrator.errors import MigratorError, StorageIOError, sqlite_errors
+from migrator.files.output import write_new_file
 from migrator.migration.backups import list_backups
 from migrator.migration.discover import Source
 from migrator.migration.doctor import DoctorReport
@@ -33,7 +34,6 @@ from migrator.migration.redact import COMMANDS, Redaction, cause_of, place_of
 from migrator.migration.status import status_of
 from migrator.migration.surroundings import strangers, too_open
 from migrator.migration.survey import survey
-from migrator.new_files import write_new_file
 from migrator.plain_text import pretty
 from migrator.storage.flag import read_flag
 from migrator.storage.switch import BACKEND_VARIABLE

@@ -11,9 +11,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from migrator import durable
 from migrator.data_dir import DataDir
 from migrator.errors import MigrationFailed, MigratorError
+from migrator.files import durable
 from migrator.migration import ledger
 from migrator.migration.backup import BackingUp, Backup, backing_up, require_space
 from migrator.migration.changed_meanwhile import changed_meanwhile

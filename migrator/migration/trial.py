@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from contextlib import suppress
 
-from migrator import digests
 from migrator.data_dir import DataDir
 from migrator.database.state import state_of
 from migrator.errors import StorageIOError
+from migrator.files import copying
 from migrator.migration.discover import Source
 from migrator.migration.survey import Survey
 from migrator.plain_text import counted
@@ -70,7 +70,7 @@ def _changed_by_others(data_dir: DataDir, found: Survey) -> set[str]:
 
 def _is(source: Source, sha256: str | None) -> bool:
     with suppress(StorageIOError):  # whoever takes it up says why it can't be read
-        return digests.sha256_of(source.place) == sha256
+        return copying.sha256_of(source.place) == sha256
     return False
 
 

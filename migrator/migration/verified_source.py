@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from migrator import digests, durable
 from migrator.data_dir import DataDir
 from migrator.database import queries
 from migrator.database.documents import read_source
@@ -18,6 +17,7 @@ from migrator.database.spelled import spelled
 from migrator.database.spoilt import UNREADABLE, reraise_unless_spoilt
 from migrator.document import SequenceDigest
 from migrator.errors import MigratorError
+from migrator.files import copying, durable
 from migrator.migration.ledger import LedgerEntry
 from migrator.migration.places import place_of_source
 from migrator.migration.reading import valid_documents
@@ -120,7 +120,7 @@ class SourceCheck:
             if not durable.exists(copy):
                 self._broken.append(f"the backup copy {copy} of {entry.source} is missing")
                 return "missing"
-            whole = digests.sha256_of(copy) == entry.sha256
+            whole = copying.sha256_of(copy) == entry.sha256
         except MigratorError as error:
             self._broken.append(str(error))
             return "damaged"
@@ -140,7 +140,7 @@ class SourceCheck:
             if not durable.exists(path):
                 self._notes.append(f"{entry.source} is gone; its sessions are in the database and in the backup.")
                 return "missing"
-            same = digests.sha256_of(path) == entry.sha256
+            same = copying.sha256_of(path) == entry.sha256
         except MigratorError as error:
             self._notes.append(str(error))
             return "changed"

@@ -8,7 +8,6 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from migrator import durable
 from migrator.data_dir import DataDir
 from migrator.database import queries, schema
 from migrator.database.connection import connect
@@ -17,6 +16,7 @@ from migrator.database.search_index import index_problems, index_state
 from migrator.database.spoilt import UNREADABLE, SpoiltSession, read_carefully
 from migrator.database.state import NO_DATABASE, State, read_state
 from migrator.errors import ConnectionFailed, MigratorError, StorageIOError, sqlite_errors
+from migrator.files import durable
 from migrator.migration.integrity import WAY_OUT_OF_DAMAGE, integrity_problems, is_damage
 from migrator.migration.late_writes import late_sessions
 from migrator.migration.ledger import LedgerEntry, read_ledger

@@ -14,12 +14,13 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
-from migrator import copies, digests, durable
 from migrator.data_dir import DataDir
 from migrator.database import queries
 from migrator.database.spoilt import SpoiltSession, orphaned_rows
 from migrator.document import array_of
 from migrator.errors import MigratorError, RollbackFailed
+from migrator.files import copying, durable
+from migrator.files import copying as copies
 from migrator.migration.ledger import LedgerEntry, read_ledger
 from migrator.migration.leftovers import scratch_folder
 from migrator.migration.places import place_of_source, workspace_file_name
@@ -86,7 +87,7 @@ class WriteBack:
                 prepared += [*self.prepare_homeless(), *self.prepare_orphans()]
                 self.require_all_written()
             if self.trial is not None:
-                self.trial.know({f.report.hash: digests.sha256_of(f.written or f.target) for f in prepared if f.report})
+                self.trial.know({f.report.hash: copying.sha256_of(f.written or f.target) for f in prepared if f.report})
             if self.install:
                 prepared = [self.put_in_place(file) for file in prepared]
         finally:
@@ -195,7 +196,7 @@ class WriteBack:
 
     def original(self, entry: LedgerEntry, target: Path) -> Path | None:
         """A file with the bytes that were migrated: the one in its place, or a copy of the backup; else None."""
-        if target.is_file() and digests.sha256_of(target) == entry.sha256:
+        if target.is_file() and copying.sha256_of(target) == entry.sha256:
             return target
         copy = self.data_dir.root / (entry.backup or "")
         try:

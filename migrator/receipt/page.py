@@ -12,7 +12,7 @@ from typing import Any
 
 from migrator.errors import StorageIOError
 from migrator.extras import require_extra
-from migrator.new_files import write_new_file
+from migrator.files.output import write_new_file
 from migrator.plain_text import duration, plain, size
 from migrator.receipt.facts import Receipt
 

@@ -12,12 +12,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from migrator import durable
-from migrator.contents import contents
 from migrator.data_dir import DEFAULT_DATABASE, LARGEST_FLAG, DataDir, place_in, recorded_database
 from migrator.database.schema import LEDGER_VERSION
 from migrator.database.state import State, state_of
 from migrator.errors import StaleStoreError
+from migrator.files import durable
+from migrator.files.reading import contents
 
 Backend = Literal["json", "sqlite", "hybrid"]
 BACKENDS: tuple[Backend, ...] = get_args(Backend)

@@ -14,11 +14,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from migrator import durable
 from migrator.data_dir import DataDir
 from migrator.document import ChatMessage, WorktreeInstance, WorktreeSession, app_format, normal_form, read_element
-from migrator.errors import ConnectionFailed, Problem, SourceFileError, StorageIOError, ValidationError, os_errors
+from migrator.errors import ConnectionFailed, Problem, SourceFileError, StorageIOError, ValidationError
 from migrator.exact_json import Unreadable
+from migrator.files import durable
+from migrator.files.os_errors import os_errors
 from migrator.json_array import Element, read_array
 from migrator.storage import timestamps
 from migrator.storage.arguments import (

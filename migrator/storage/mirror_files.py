@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from migrator import digests, durable
 from migrator.data_dir import DataDir
 from migrator.document import WorktreeSession, app_format, document_digest
 from migrator.errors import StaleStoreError, StorageIOError, ValidationError
+from migrator.files import copying, durable
 from migrator.storage.arguments import Place
 from migrator.storage.journal import Journal
 from migrator.storage.json_files import LOCK_TIMEOUT, JsonStorage
@@ -42,7 +42,7 @@ class MirrorFiles(JsonStorage):
             raise
 
     def _is_known(self, place: Place) -> bool:
-        return self._journal.knows(place.hash, digests.sha256_of(self._path(place)))
+        return self._journal.knows(place.hash, copying.sha256_of(self._path(place)))
 
     def _replace(self, place: Place, found: list[WorktreeSession] | None, documents: list[WorktreeSession]) -> None:
         """
@@ -55,5 +55,5 @@ class MirrorFiles(JsonStorage):
                 hint="'migrator migrate' takes it up. Nothing of it was changed.",
             )
         digest = hashlib.sha256()
-        durable.replace(self._target(place), digests.hashed(app_format(documents), digest))
+        durable.replace(self._target(place), copying.hashed(app_format(documents), digest))
         self._journal.know({place.hash: digest.hexdigest()})

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from migrator import durable
+from migrator.files import durable
 
 _FIRST_REST, _LONGEST_REST = 1.0, 60.0  # seconds
 

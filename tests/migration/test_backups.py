@@ -15,11 +15,12 @@ from typing import Any
 
 import pytest
 
-from migrator import durable
 from migrator.data_dir import resolve_data_dir
 from migrator.database.connection import connect
 from migrator.database.upgrade import back_up_database
-from migrator.errors import StorageIOError, os_errors
+from migrator.errors import StorageIOError
+from migrator.files import durable
+from migrator.files.os_errors import os_errors
 from migrator.migration.lock import exclusive
 from migrator.migration.take_up import TakeUp
 from tests.command_line import Migrator
@@ -114,7 +115,7 @@ def test_copies_that_an_earlier_backup_has_are_gone_before_anything_is_published
 
 
 def test_copies_that_an_earlier_backup_has_are_not_even_synced(rolled_back, run, monkeypatch):
-    monkeypatch.setattr("migrator.durable.sync_files", lambda *_: pytest.fail("they were synced"))
+    monkeypatch.setattr("migrator.files.durable.sync_files", lambda *_: pytest.fail("they were synced"))
     monkeypatch.setattr("migrator.migration.backup.write_listing", lambda *_: pytest.fail("they were listed"))
     assert run("migrate", "--progress", "none").code == 0
 
@@ -751,7 +752,7 @@ def test_nothing_is_written_where_the_disk_is_full(rolled_back, run, monkeypatch
         raise OSError(28, os.strerror(28))
 
     with monkeypatch.context() as patch:
-        patch.setattr("migrator.durable.os.fsync", full)
+        patch.setattr("migrator.files.durable.os.fsync", full)
         outcome = run("backups", "restore", only_backup(rolled_back).name)
     assert outcome.code == 1
     assert "space" in outcome.err
@@ -772,7 +773,7 @@ def test_a_restore_that_fails_at_one_file_restores_none(rolled_back, run, monkey
             raise StorageIOError(f"Cannot write {path}: the disk is full.")
 
     with monkeypatch.context() as patch:
-        patch.setattr("migrator.durable.write_new", fails_at_the_second)
+        patch.setattr("migrator.files.durable.write_new", fails_at_the_second)
         assert run("backups", "restore", folder.name, "--overwrite-newer-work").code == 1
     assert rolled_back.listing() == before
 
@@ -789,7 +790,7 @@ def test_a_restore_that_was_interrupted_says_what_it_did_and_is_finished_by_the_
         move_over(source, target)
 
     with monkeypatch.context() as patch:
-        patch.setattr("migrator.durable.move_over", fails_at_the_second)
+        patch.setattr("migrator.files.durable.move_over", fails_at_the_second)
         outcome = run("backups", "restore", folder.name)
     assert outcome.code == 1
     assert f"{rolled_back.root / 'sessions' / first}. Restore again" in outcome.err
@@ -809,7 +810,7 @@ def test_a_file_that_changes_after_the_look_at_it_is_not_overwritten_unseen(roll
         make_private_folder(path)
         rolled_back.write(second, [chat("newest", workspace=second)])
 
-    monkeypatch.setattr("migrator.durable.make_private_folder", app_writes)
+    monkeypatch.setattr("migrator.files.durable.make_private_folder", app_writes)
     outcome = run("backups", "restore", folder.name)
     assert outcome.code == 1
     assert "just now" in outcome.err

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from migrator.contents import contents
 from migrator.data_dir import resolve_data_dir
 from migrator.errors import BackupError, RollbackFailed, StorageIOError
+from migrator.files.reading import contents
 from migrator.migration.backups import verify_backups
 from migrator.migration.export import export
 from migrator.migration.places import place_of_source, workspace_file_name

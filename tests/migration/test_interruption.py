@@ -12,8 +12,8 @@ import pytest
 from filelock import FileLock
 
 from benchmarks.corpus import Shape, write_corpus
-from migrator import durable
 from migrator.data_dir import resolve_data_dir
+from migrator.files import durable
 from migrator.migration.progress import Progress
 from migrator.migration.run import run_migration
 from tests.command_line import Migrator

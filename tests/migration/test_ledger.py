@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from migrator import digests
 from migrator.database.columns import LEDGER_COLUMNS
+from migrator.files import copying
 from migrator.migration.backup import Backup
 from migrator.migration.copying import Copy
 from migrator.migration.discover import Source
@@ -62,7 +62,7 @@ def test_a_file_that_is_not_in_the_ledger_is_pending(source):
 
 
 def test_one_that_looks_the_same_is_known_and_not_hashed(source, entry, monkeypatch):
-    monkeypatch.setattr(digests, "sha256_of", pytest.fail)
+    monkeypatch.setattr(copying, "sha256_of", pytest.fail)
     assert work(source, entry) == KNOWN
 
 
@@ -77,7 +77,7 @@ def test_one_that_looks_different_and_holds_something_else_is_pending(source, en
 
 
 def test_one_of_another_size_is_pending_and_not_hashed(source, entry, monkeypatch):
-    monkeypatch.setattr(digests, "sha256_of", pytest.fail)
+    monkeypatch.setattr(copying, "sha256_of", pytest.fail)
     assert work(source._replace(size=3), entry) == PENDING
 
 

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from migrator import durable
 from migrator.data_dir import resolve_data_dir
-from migrator.digests import sha256_of
 from migrator.errors import MigrationFailed, StorageIOError
+from migrator.files import durable
+from migrator.files.copying import sha256_of
 from migrator.migration import backup, changed_meanwhile, copying, division, second_process
 from migrator.migration.backups import read_manifest, verify_backup
 from migrator.migration.copying import CopyJob, CopyTask

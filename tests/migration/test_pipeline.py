@@ -20,8 +20,9 @@ from hypothesis import strategies as st
 from migrator import as_written
 from migrator.data_dir import resolve_data_dir
 from migrator.document import SequenceDigest, app_format, canonical
-from migrator.errors import MigrationFailed, StorageIOError, os_errors
+from migrator.errors import MigrationFailed, StorageIOError
 from migrator.exact_json import MAX_DEPTH
+from migrator.files.os_errors import os_errors
 from migrator.migration import collector, division, pipeline, readback, second_process
 from migrator.migration.jobs import LoadJob
 from migrator.migration.load import Loader

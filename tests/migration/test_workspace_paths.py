@@ -13,9 +13,11 @@ from typing import Any
 
 import pytest
 
-from migrator import contents, open_storage
+from migrator import open_storage
 from migrator.data_dir import resolve_data_dir
-from migrator.errors import StorageIOError, os_errors
+from migrator.errors import StorageIOError
+from migrator.files import reading as contents
+from migrator.files.os_errors import os_errors
 from migrator.migration import second_process
 from migrator.migration.progress import Progress
 from migrator.migration.run import run_migration
@@ -276,8 +278,8 @@ def test_what_a_file_proved_before_it_could_not_be_read_any_more_leads_to_the_ol
 
         return nullcontext(pieces()) if Path(path) == own else reading(path)
 
-    monkeypatch.setattr("migrator.copies.reading", failing)
-    monkeypatch.setattr("migrator.digests.reading", failing)
+    monkeypatch.setattr("migrator.files.copying.reading", failing)
+    monkeypatch.setattr("migrator.files.copying.reading", failing)
     report = run_migration(resolve_data_dir(scene.root))
     assert [(found.status, found.sessions) for found in report.workspaces] == [("failed", 2)]
     assert scene.tasks(older) == ["from long ago", "Weave"]

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
-from migrator import durable
 from migrator.errors import ConnectionFailed, MigratorError, StorageIOError, ValidationError
+from migrator.files import durable
 from migrator.storage.json_files import JsonStorage
 from migrator.workspace import workspace_hash
 from tests.storage.stores import data_dir, normal

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from migrator import open_storage
-from migrator.durable import BESIDE
 from migrator.errors import ValidationError
+from migrator.files.durable import BESIDE
 from tests.scene import Scene, app_inserts, app_json, chat, hash_of, parsed, spelled
 from tests.torture.launcher import Ended, Launcher
 from tests.torture.points import kind_of

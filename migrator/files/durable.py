@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from migrator.contents import CHUNK, Place
-from migrator.errors import StorageIOError, os_errors
+from migrator.errors import StorageIOError
+from migrator.files.os_errors import os_errors
+from migrator.files.reading import CHUNK, Place
 
 _BINARY = getattr(os, "O_BINARY", 0)  # Windows, which would turn line ends
 _SYNCS_AT_ONCE = 16
@@ -282,3 +284,28 @@ def move_over(source: Path, target: Path) -> None:
                 replace(target, iter(lambda: file.read(CHUNK), b""))
             os.unlink(source)
     sync_folder(target.parent)
+
+
+def is_open_to_others(path: Path) -> bool:
+    """Whether anybody but the owner may use a file or a folder; of a link, and of what is not there, nobody says so."""
+    if os.name == "nt":
+        return False  # its files inherit who may use them from the user's folder
+    try:
+        found = path.lstat()
+    except OSError:
+        return False
+    return not stat.S_ISLNK(found.st_mode) and bool(found.st_mode & 0o077)
+
+
+def make_private(path: Path) -> bool:
+    """Take everybody but the owner out of the mode of a file or a folder of ours.
+
+    :returns: False where there was nothing to take, or somebody else owns it: whoever looks later tells
+    """
+    if not is_open_to_others(path):
+        return False
+    try:
+        path.chmod(stat.S_IMODE(path.lstat().st_mode) & 0o700)
+    except OSError:
+        return False
+    return True

@@ -13,8 +13,10 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from migrator import copies, digests, durable
-from migrator.errors import StorageIOError, os_errors
+from migrator.errors import StorageIOError
+from migrator.files import copying, durable
+from migrator.files import copying as copies
+from migrator.files.os_errors import os_errors
 
 # What to tell where something has the name already.
 Taken = Callable[[Path], StorageIOError]
@@ -44,7 +46,7 @@ class NewFiles:
         self.require_free(name)
         digest = hashlib.sha256()
         written = self.waiting / name
-        durable.write_new(written, digests.hashed(chunks, digest))
+        durable.write_new(written, copying.hashed(chunks, digest))
         named = self.waiting / f"{digest.hexdigest()}.{name}"
         durable.move_over(written, named)
         self._added.append((named, name))
@@ -118,7 +120,7 @@ def _take_back(folder: Path, waiting: Path) -> None:
     """Remove what waits; and of what is in its place already, all, unless that is all there is."""
     names = os.listdir(waiting) if waiting.is_dir() else []
     found = [(folder / match[2], match[1]) for match in map(_WAITING.fullmatch, names) if match]
-    placed = [(path, sha256) for path, sha256 in found if path.is_file() and digests.sha256_of(path) == sha256]
+    placed = [(path, sha256) for path, sha256 in found if path.is_file() and copying.sha256_of(path) == sha256]
     if len(placed) < len(names):
         for path, _ in placed:
             durable.remove(path)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from io import BytesIO
 from typing import BinaryIO
 
-from migrator.errors import os_errors
+from migrator.files.os_errors import os_errors
 
 CHUNK = 1 << 20
 SMALL = 1 << 16  # bytes
