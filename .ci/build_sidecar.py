@@ -43,7 +43,7 @@ def main() -> None:
                 *("--collect-data=migrator.receipt", "--collect-data=pygal"),
                 *(f"--exclude-module={name}" for name in UNUSED),
                 *(("--strip",) if sys.platform == "linux" and shutil.which("strip") else ()),
-                str(CHECKOUT / "migrator" / "sidecar.py"),
+                str(CHECKOUT / "migrator" / "frozen.py"),
             ]
         )
     (program,) = (path for path in (CHECKOUT / "dist").iterdir() if path.stem == "migrator")

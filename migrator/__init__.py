@@ -32,10 +32,10 @@ if TYPE_CHECKING:
         ValidationError,
         WorkspaceNotFound,
     )
-    from migrator.migration.progress import Progress
     from migrator.migration.report import MigrationReport
     from migrator.migration.rollback import RollbackReport
     from migrator.migration.verify import VerifyReport
+    from migrator.progress import Progress
     from migrator.storage.protocol import SessionFilters, SessionStorage
     from migrator.storage.switch import open_storage
 
@@ -61,7 +61,7 @@ _PLACES = {
         "ValidationError",
         "WorkspaceNotFound",
     ),
-    "migrator.migration.progress": ("Progress",),
+    "migrator.progress": ("Progress",),
     "migrator.migration.report": ("MigrationReport",),
     "migrator.migration.rollback": ("RollbackReport",),
     "migrator.migration.verify": ("VerifyReport",),

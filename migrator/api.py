@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from migrator.data_dir import DataDir, resolve_data_dir
 from migrator.migration.need import has_work  # who imports this asks it: the first call shall not pay for that
-from migrator.migration.progress import Listener, ignore_progress
+from migrator.progress import Listener, ignore_progress
 
 if TYPE_CHECKING:
     from migrator.migration.report import MigrationReport

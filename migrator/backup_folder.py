@@ -16,7 +16,7 @@ from typing import Any
 from migrator.data_dir import INCOMPLETE
 from migrator.files import durable
 from migrator.files.durable import make_private
-from migrator.plain_text import pretty
+from migrator.text import pretty
 
 SUMS = "SHA256SUMS"
 MANIFEST = "manifest.json"

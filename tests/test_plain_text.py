@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from migrator.plain_text import pretty
+from migrator.text import pretty
 
 # Of numbers, those that our reports have.
 VALUES = st.recursive(

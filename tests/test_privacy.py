@@ -16,13 +16,13 @@ from migrator.migration import second_process
 from migrator.migration.backend import switch_backend
 from migrator.migration.doctor import examine
 from migrator.migration.export import export
-from migrator.migration.progress import Progress
 from migrator.migration.quarantine import take_out
 from migrator.migration.rollback import run_rollback
 from migrator.migration.run import run_migration
 from migrator.migration.schema_change import apply_steps
 from migrator.migration.support_report import write_support_report
 from migrator.migration.verify import verify
+from migrator.progress import Progress
 from migrator.receipt.facts import receipt_of
 from migrator.receipt.page import write_page
 from tests.scene import Scene, chat

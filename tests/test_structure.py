@@ -34,15 +34,15 @@ LAYERS = [
         "migrator.files.durable",
         "migrator.resources",
         "migrator.search_query",
-        "migrator.plain_text",
-        "migrator.extras",
+        "migrator.text",
+        "migrator.resources",
     ),
     ("migrator.database",),
     ("migrator.storage",),
     ("migrator.migration",),
     ("migrator.receipt", "migrator.browse"),
     ("migrator.api", "migrator.cli"),
-    ("migrator.__main__", "migrator.sidecar", "migrator"),
+    ("migrator.__main__", "migrator.frozen", "migrator"),
 ]
 BACKENDS = ("migrator.storage.json_files", "migrator.storage.sqlite", "migrator.storage.hybrid")
 

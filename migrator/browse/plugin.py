@@ -13,7 +13,7 @@ from markupsafe import Markup, escape
 from migrator.browse import shown
 from migrator.browse.site import DATABASE
 from migrator.database import browse_queries as sql
-from migrator.plain_text import block
+from migrator.text import block
 
 _MOST_AGENTS = 500
 _MOST_MESSAGES = 2000

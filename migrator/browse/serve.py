@@ -13,7 +13,7 @@ from migrator.data_dir import DataDir
 from migrator.database.connection import connect_untouching, no_database
 from migrator.database.state import state_of
 from migrator.errors import UsageError
-from migrator.extras import require_extra
+from migrator.resources import require_extra
 
 _HERE = Path(__file__).parent
 

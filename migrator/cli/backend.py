@@ -32,7 +32,7 @@ def backend_command(resolve: Callable[[], DataDir], target: Backend | None, prog
     """
     from migrator.cli.progress import Ended, reported
     from migrator.migration.backend import show_backend, switch_backend
-    from migrator.migration.progress import Listener
+    from migrator.progress import Listener
 
     def work(listener: Listener) -> BackendReport:
         return show_backend(resolve()) if target is None else switch_backend(resolve(), target, listener)

@@ -15,7 +15,7 @@ from typing import Any
 
 import click
 
-from migrator.plain_text import block, counted, plain, size
+from migrator.text import block, counted, plain, size
 
 # The last four are from elsewhere.
 __all__ = [
@@ -109,7 +109,7 @@ def print_json(value: dict[str, Any]) -> None:
 def _as_json(value: dict[str, Any]) -> str:
     if len(value.get("workspaces", ())) < _MANY:
         return json.dumps(value, indent=2)  # in ASCII, control characters escaped
-    from migrator.plain_text import pretty  # a start with nothing to do shall cost next to nothing
+    from migrator.text import pretty  # a start with nothing to do shall cost next to nothing
 
     return pretty(value)
 

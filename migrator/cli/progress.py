@@ -13,7 +13,7 @@ import click
 
 from migrator.cli.output import counted, located, located_report, plain, print_failure, say, size
 from migrator.errors import MigratorError
-from migrator.migration.progress import Listener, Progress, ignore_progress
+from migrator.progress import Listener, Progress, ignore_progress
 
 if TYPE_CHECKING:
     import rich.progress

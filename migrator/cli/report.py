@@ -10,7 +10,7 @@ import click
 
 from migrator.cli.output import counted, located, plain, print_report, say, size, told
 from migrator.data_dir import DataDir
-from migrator.plain_text import duration
+from migrator.text import duration
 
 if TYPE_CHECKING:
     from migrator.receipt.facts import Receipt, RunAccount

@@ -15,10 +15,10 @@ from migrator.migration.late_writes import LateWrites, empty_after_rollback
 from migrator.migration.leftovers import in_sight
 from migrator.migration.lock import exclusive
 from migrator.migration.mirror import merge_files, write_mirrors
-from migrator.migration.progress import Listener, ignore_progress
 from migrator.migration.rollback import run_rollback
 from migrator.migration.run import run_migration
 from migrator.migration.trial import trial_told
+from migrator.progress import Listener, ignore_progress
 from migrator.storage.flag import WHERE_TRUTH_IS_LOST, Backend, lost_truth, read_flag, require_truth, write_flag
 from migrator.storage.hybrid import TrialStats, read_trial
 from migrator.storage.switch import effective_backend

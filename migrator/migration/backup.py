@@ -26,9 +26,9 @@ from migrator.files.os_errors import os_errors
 from migrator.migration.backups import read_manifest, verify_backup
 from migrator.migration.copying import Copy, ReadBackJob, are_many_small, copy_all
 from migrator.migration.discover import Source
-from migrator.migration.meter import Meter
 from migrator.migration.second_process import SecondProcess
-from migrator.plain_text import size
+from migrator.progress import Meter
+from migrator.text import size
 
 
 @dataclass(frozen=True)

@@ -16,10 +16,10 @@ from migrator.files import copying, durable
 from migrator.files import copying as copies
 from migrator.migration.as_columns import AsColumns
 from migrator.migration.discover import Source
-from migrator.migration.meter import Meter
 from migrator.migration.proving import Proof
 from migrator.migration.second_process import SecondProcess, Seen
 from migrator.migration.shared_work import share
+from migrator.progress import Meter
 
 _COPIED_AT_ONCE = 2  # threads: hashing takes a processor, copying the disk
 # Opening and closing small files takes longer than what is done with their bytes, and does not let go of the

@@ -21,8 +21,8 @@ from migrator.migration.status import StatusReport, status_of
 from migrator.migration.surroundings import strangers, too_open, wrong_flag
 from migrator.migration.survey import survey
 from migrator.migration.trial import trial_told
-from migrator.plain_text import counted, size
 from migrator.storage.flag import lost_truth
+from migrator.text import counted, size
 
 _PATIENCE = 1.0  # seconds: an app that writes lets go of the database long before
 

@@ -22,7 +22,7 @@ from migrator.migration.finding import Finding, command, that_gives_it_back, tha
 from migrator.migration.lock import lock_holder
 from migrator.migration.prune import what_to_prune
 from migrator.migration.survey import survey
-from migrator.plain_text import size
+from migrator.text import size
 
 _PACKAGE = re.compile(r"[A-Za-z0-9._-]+")
 

@@ -28,10 +28,8 @@ from migrator.database.state import read_state
 from migrator.database.upgrade import upgrade
 from migrator.errors import ConnectionFailed, MigratorError, StaleStoreError, StorageIOError, sqlite_errors
 from migrator.migration.lock import exclusive
-from migrator.migration.meter import Meter
-from migrator.migration.progress import Listener, ignore_progress
-from migrator.migration.stopwatch import Stopwatch
-from migrator.plain_text import size
+from migrator.progress import Listener, Meter, Stopwatch, ignore_progress
+from migrator.text import size
 
 if TYPE_CHECKING:
     from migrator.migration.report import MigrationReport

@@ -30,7 +30,7 @@ from migrator.errors import Problem, TransactionError
 from migrator.json_array import Element, quickly_parsed
 from migrator.migration.load import quarantine_row
 from migrator.migration.reading import Rejected, parse_session
-from migrator.plain_text import counted
+from migrator.text import counted
 
 _CHANGED_TWICE = Problem("", "a change in SQLite after a rollback and another one in the file", "a change in the file")
 

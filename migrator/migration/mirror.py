@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from migrator.data_dir import DataDir
 from migrator.database.connection import connect, transaction
-from migrator.migration.progress import Listener, ignore_progress
 from migrator.migration.run import Run
 from migrator.migration.write_back import WriteBack
+from migrator.progress import Listener, ignore_progress
 from migrator.storage.journal import Journal
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from migrator.migration.discover import Source
 from migrator.migration.report import WorkspaceReport
 from migrator.migration.survey import Survey
-from migrator.plain_text import counted
+from migrator.text import counted
 from migrator.workspace import hash_of_text, placeholder
 
 if TYPE_CHECKING:

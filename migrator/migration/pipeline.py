@@ -23,12 +23,11 @@ from migrator.migration.division import Part, divided
 from migrator.migration.jobs import CompareJob, LoadJob
 from migrator.migration.load import Loader, LoadTask
 from migrator.migration.loaded import Found, LoadedPart, LoadedSource
-from migrator.migration.meter import Meter
-from migrator.migration.progress import ignore_progress
 from migrator.migration.readback import CompareTask, Comparison, Portion, ReadBack
 from migrator.migration.second_process import SecondProcess, is_worth_it
 from migrator.migration.shared_work import PIECES, InOrder, share
 from migrator.migration.staging import Staging
+from migrator.progress import Meter, ignore_progress
 from migrator.workspace import placeholder
 
 

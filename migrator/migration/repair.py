@@ -23,10 +23,10 @@ from migrator.migration.indexing import repair_index
 from migrator.migration.integrity import integrity_problems, is_damage
 from migrator.migration.ledger import LedgerEntry, read_ledger
 from migrator.migration.lock import exclusive
-from migrator.migration.progress import Listener, ignore_progress
 from migrator.migration.surroundings import too_open, wrong_flag
 from migrator.migration.verified_source import looks_unchanged
 from migrator.migration.verify import VerifyReport, verify
+from migrator.progress import Listener, ignore_progress
 from migrator.storage.flag import write_flag
 
 # What integrity_check says of an index that does not fit its table; of anything else it says other things.

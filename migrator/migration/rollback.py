@@ -20,11 +20,11 @@ from migrator.database.state import state_of
 from migrator.database.upgrade import upgrade
 from migrator.errors import ConnectionFailed, MigratorError, RollbackFailed, sqlite_errors
 from migrator.migration.lock import exclusive
-from migrator.migration.progress import Listener, ignore_progress
 from migrator.migration.rehearsal import rehearsal
 from migrator.migration.restored_file import RestoredFile
 from migrator.migration.run import Run
 from migrator.migration.write_back import WriteBack
+from migrator.progress import Listener, ignore_progress
 from migrator.storage.flag import require_no_other_truth, require_truth, write_flag
 
 

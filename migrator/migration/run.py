@@ -14,11 +14,10 @@ from migrator.migration.discover import names_of_files
 from migrator.migration.leftovers import in_sight
 from migrator.migration.lock import exclusive
 from migrator.migration.outcome import known_reports
-from migrator.migration.progress import Listener, ignore_progress
 from migrator.migration.report import MigrationReport, by_workspace, totals_of
-from migrator.migration.stopwatch import Stopwatch
 from migrator.migration.survey import Survey, survey
 from migrator.migration.upkeep import name_workspaces, remember_times
+from migrator.progress import Listener, Stopwatch, ignore_progress
 from migrator.storage.flag import point_at_sqlite, read_flag, require_no_other_truth, require_truth
 
 if TYPE_CHECKING:

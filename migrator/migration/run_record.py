@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from migrator._version import __version__
 from migrator.database import queries
 from migrator.database.connection import AnyConnection
-from migrator.migration.stopwatch import Stopwatch
+from migrator.progress import Stopwatch
 from migrator.workspace import hash_of_text, placeholder
 
 if TYPE_CHECKING:

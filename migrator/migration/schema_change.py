@@ -15,8 +15,8 @@ from migrator.database.state import read_state, state_of
 from migrator.database.upgrade import changing, upgrade
 from migrator.errors import SchemaError, sqlite_errors
 from migrator.migration.lock import exclusive
-from migrator.plain_text import counted
 from migrator.storage.flag import require_truth
+from migrator.text import counted
 
 
 @dataclass(frozen=True)

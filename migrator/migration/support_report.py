@@ -34,9 +34,9 @@ from migrator.migration.redact import COMMANDS, Redaction, cause_of, place_of
 from migrator.migration.status import status_of
 from migrator.migration.surroundings import strangers, too_open
 from migrator.migration.survey import survey
-from migrator.plain_text import pretty
 from migrator.storage.flag import read_flag
 from migrator.storage.switch import BACKEND_VARIABLE
+from migrator.text import pretty
 
 _ABOUT = (
     "What migrator found, for whoever helps. Nothing that you or your programs wrote is in it: no text, path or name. "

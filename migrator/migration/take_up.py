@@ -19,18 +19,16 @@ from migrator.migration.backup import BackingUp, Backup, backing_up, require_spa
 from migrator.migration.changed_meanwhile import changed_meanwhile
 from migrator.migration.discover import Source
 from migrator.migration.loaded import LoadedSource
-from migrator.migration.meter import Meter
 from migrator.migration.outcome import conflict_messages, known_reports, messages_of, workspace_reports
 from migrator.migration.pipeline import Pipeline
-from migrator.migration.progress import Listener
 from migrator.migration.publish import Publication, Published, publish_into, publish_new
 from migrator.migration.report import MigrationReport, by_workspace, totals_of
 from migrator.migration.run_record import RunFacts
 from migrator.migration.second_process import Helper, SecondProcess, stopped_on_failure
 from migrator.migration.staging import Staging
-from migrator.migration.stopwatch import Stopwatch
 from migrator.migration.survey import Survey, own_sources, with_proven_paths
 from migrator.migration.upkeep import mark
+from migrator.progress import Listener, Meter, Stopwatch
 from migrator.storage.flag import point_at_sqlite
 
 

@@ -10,11 +10,11 @@ from migrator.errors import StorageIOError
 from migrator.files import copying
 from migrator.migration.discover import Source
 from migrator.migration.survey import Survey
-from migrator.plain_text import counted
 from migrator.storage.hybrid import HybridStorage, TrialStats, read_trial
 from migrator.storage.journal import Journal, read_known_files
 from migrator.storage.mirror_files import MirrorFiles
 from migrator.storage.sqlite import SqliteStorage
+from migrator.text import counted
 
 
 def files_we_wrote(data_dir: DataDir) -> dict[str, str]:

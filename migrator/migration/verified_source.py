@@ -21,8 +21,8 @@ from migrator.files import copying, durable
 from migrator.migration.ledger import LedgerEntry
 from migrator.migration.places import place_of_source
 from migrator.migration.reading import valid_documents
-from migrator.plain_text import counted
 from migrator.storage.flag import read_flag
+from migrator.text import counted
 
 _SHOWN = 3  # ids in a message; the report has them all
 _Session = tuple[str, bytes]  # id and digest

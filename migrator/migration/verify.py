@@ -20,11 +20,11 @@ from migrator.files import durable
 from migrator.migration.integrity import WAY_OUT_OF_DAMAGE, integrity_problems, is_damage
 from migrator.migration.late_writes import late_sessions
 from migrator.migration.ledger import LedgerEntry, read_ledger
-from migrator.migration.progress import Listener, Progress, ignore_progress
 from migrator.migration.surroundings import unlisted, what_is_amiss
 from migrator.migration.verified_source import SourceCheck, VerifiedSource
-from migrator.plain_text import counted
+from migrator.progress import Listener, Progress, ignore_progress
 from migrator.storage.flag import WHERE_TRUTH_IS_LOST, lost_truth
+from migrator.text import counted
 from migrator.validation import is_valid
 
 

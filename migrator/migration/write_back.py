@@ -24,12 +24,12 @@ from migrator.files import copying as copies
 from migrator.migration.ledger import LedgerEntry, read_ledger
 from migrator.migration.leftovers import scratch_folder
 from migrator.migration.places import place_of_source, workspace_file_name
-from migrator.migration.progress import Listener, Progress
 from migrator.migration.restored_file import Aside, PreparedFile, RestoredFile, put_in_place, require_free
 from migrator.migration.session_file import Choice, write_sessions
 from migrator.migration.unchanged import Unchanged
-from migrator.plain_text import counted
+from migrator.progress import Listener, Progress
 from migrator.storage.journal import Journal
+from migrator.text import counted
 from migrator.workspace import HASH_PATTERN, hash_of_text, placeholder
 
 _SHOWN = 3  # of the sessions that a message is about

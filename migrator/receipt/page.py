@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from migrator.errors import StorageIOError
-from migrator.extras import require_extra
 from migrator.files.output import write_new_file
-from migrator.plain_text import duration, plain, size
 from migrator.receipt.facts import Receipt
+from migrator.resources import require_extra
+from migrator.text import duration, plain, size
 
 MOST_WORKSPACES = 300  # rows of the table; the receipt as JSON has them all
 MOST_RUNS = 50

@@ -15,7 +15,7 @@ import pygal
 from markupsafe import Markup
 from pygal.style import Style
 
-from migrator.plain_text import duration, plain, size
+from migrator.text import duration, plain, size
 
 if TYPE_CHECKING:
     from migrator.receipt.facts import Receipt, RunAccount

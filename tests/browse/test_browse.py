@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 import pytest
 
-from migrator import extras
+from migrator import resources as extras
 from migrator.browse import shown
 from migrator.database.connection import connect_untouching
 from tests.browse.pages import Texts, Visitor, browsing

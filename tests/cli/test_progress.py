@@ -16,7 +16,7 @@ from migrator.cli import progress
 from migrator.cli.progress import showing
 from migrator.data_dir import resolve_data_dir
 from migrator.migration.lock import exclusive
-from migrator.migration.progress import Progress
+from migrator.progress import Progress
 from tests.command_line import Migrator, Outcome
 from tests.scene import CHECKOUT, Scene, chat, copy_fixture
 

@@ -11,8 +11,8 @@ from migrator.database.connection import connect
 from migrator.errors import ConnectionFailed, StaleStoreError
 from migrator.migration import indexing
 from migrator.migration.indexing import build_index, drop_index, index_status
-from migrator.migration.progress import Progress
 from migrator.migration.text_search import search_texts
+from migrator.progress import Progress
 from tests.command_line import Migrator
 from tests.scene import Scene, chat
 

@@ -14,8 +14,8 @@ from filelock import FileLock
 from benchmarks.corpus import Shape, write_corpus
 from migrator.data_dir import resolve_data_dir
 from migrator.files import durable
-from migrator.migration.progress import Progress
 from migrator.migration.run import run_migration
+from migrator.progress import Progress
 from tests.command_line import Migrator
 from tests.scene import Scene, app_inserts, chat, parsed, spelled, start
 

@@ -20,12 +20,12 @@ from migrator.migration.backups import read_manifest, verify_backup
 from migrator.migration.copying import CopyJob, CopyTask
 from migrator.migration.discover import own_files
 from migrator.migration.load import Loader
-from migrator.migration.progress import Progress
 from migrator.migration.readback import Comparison
 from migrator.migration.report import MigrationReport
 from migrator.migration.run import run_migration
 from migrator.migration.second_process import SecondProcess
 from migrator.migration.survey import Survey, survey
+from migrator.progress import Progress
 from tests.scene import Scene, chat, hash_of
 
 FILES = 12

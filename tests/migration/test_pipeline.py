@@ -26,12 +26,11 @@ from migrator.files.os_errors import os_errors
 from migrator.migration import collector, division, pipeline, readback, second_process
 from migrator.migration.jobs import LoadJob
 from migrator.migration.load import Loader
-from migrator.migration.meter import Meter
-from migrator.migration.progress import ignore_progress
 from migrator.migration.readback import Portion
 from migrator.migration.row_writer import RowWriter
 from migrator.migration.run import run_migration
 from migrator.migration.staging import Staging
+from migrator.progress import Meter, ignore_progress
 from tests.scene import CHECKOUT, Scene, app_json, chat, copy_fixture, hash_of
 from tests.strategies import files, instance, message, session
 

@@ -7,7 +7,7 @@ from contextlib import closing
 
 import pytest
 
-from migrator.migration.stopwatch import Stopwatch
+from migrator.progress import Stopwatch
 from tests.command_line import Migrator
 from tests.scene import Scene, app_inserts, app_json, chat, copy_fixture, hash_of
 

@@ -14,7 +14,7 @@ from tests.command_line import Outcome
 from tests.migration.test_pipeline import is_running
 from tests.scene import CHECKOUT, Scene, chat
 
-FROZEN = "import runpy, sys; sys.frozen = True; runpy.run_module('migrator.sidecar', run_name='__main__')"
+FROZEN = "import runpy, sys; sys.frozen = True; runpy.run_module('migrator.frozen', run_name='__main__')"
 
 
 def sidecar(*arguments: str | Path) -> Outcome:

@@ -19,8 +19,8 @@ from migrator.errors import StorageIOError
 from migrator.files import reading as contents
 from migrator.files.os_errors import os_errors
 from migrator.migration import second_process
-from migrator.migration.progress import Progress
 from migrator.migration.run import run_migration
+from migrator.progress import Progress
 from tests.command_line import Migrator
 from tests.scene import Document, Scene, app_json, chat, hash_of, spelled
 from tests.strategies import instance, session

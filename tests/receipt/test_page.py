@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from migrator import extras
+from migrator import resources as extras
 from migrator.data_dir import resolve_data_dir
 from migrator.errors import NotInstalled
 from migrator.receipt import page
