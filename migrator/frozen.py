@@ -12,7 +12,7 @@ import threading
 import time
 
 from migrator.cli import main
-from migrator.migration.second_process import freeze_support
+from migrator.worker.process import freeze_support
 
 _LOOK = 0.2  # seconds between two looks at the launcher
 

@@ -12,7 +12,6 @@ import pytest
 from migrator import WorktreeSession, open_storage
 from migrator.data_dir import resolve_data_dir
 from migrator.files import copying as copies
-from migrator.migration import second_process
 from migrator.migration.backend import switch_backend
 from migrator.migration.doctor import examine
 from migrator.migration.export import export
@@ -25,6 +24,7 @@ from migrator.migration.verify import verify
 from migrator.progress import Progress
 from migrator.receipt.facts import receipt_of
 from migrator.receipt.page import write_page
+from migrator.worker import process as second_process
 from tests.scene import Scene, chat
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="its files have no modes")

@@ -168,7 +168,7 @@ CHANGES_ELSEWHERE = {
     "migrator.files.output": {"filelock.FileLock"},  # the same
     "migrator.storage.json_files": {"filelock.FileLock"},
     "migrator.storage.turns": {"filelock.FileLock"},
-    "migrator.migration.second_process": {"os.fdopen"},  # pipes
+    "migrator.worker.process": {"os.fdopen"},  # pipes
     "migrator.database.excerpts": {"sqlite3.connect"},  # in memory
     "migrator.database.schema": {"sqlite3.connect"},  # the same
     "migrator.database.locks": {"sqlite3.connect"},  # takes the write lock, and lets go of it
@@ -202,7 +202,7 @@ def test_the_library_never_prints_and_never_exits(name):
     forbidden = {"print", "input", "exit", "quit", "sys.exit", "os._exit", "sys.stdout"}
     if name == "migrator.__main__":
         forbidden -= {"sys.exit"}
-    if name == "migrator.migration.second_process":
+    if name == "migrator.worker.process":
         forbidden -= {"os._exit"}  # of the process that is its own, when nobody is left who could want anything of it
     assert not forbidden & set(calls(name))
 

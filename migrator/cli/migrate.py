@@ -9,7 +9,7 @@ import click
 
 from migrator.cli.output import complain, counted, plain, print_report, say, size, told
 from migrator.data_dir import DataDir
-from migrator.migration.collector import without_collector
+from migrator.worker.gc_pause import without_collector
 
 if TYPE_CHECKING:
     from migrator.migration.report import MigrationReport

@@ -26,9 +26,9 @@ from migrator.files.os_errors import os_errors
 from migrator.migration.backups import read_manifest, verify_backup
 from migrator.migration.copying import Copy, ReadBackJob, are_many_small, copy_all
 from migrator.migration.discover import Source
-from migrator.migration.second_process import SecondProcess
 from migrator.progress import Meter
 from migrator.text import size
+from migrator.worker.process import SecondProcess
 
 
 @dataclass(frozen=True)

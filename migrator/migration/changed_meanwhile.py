@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from itertools import chain
 
 from migrator.migration.discover import Source
-from migrator.migration.second_process import SecondProcess, Seen
-from migrator.migration.shared_work import share
+from migrator.worker.process import SecondProcess, Seen
+from migrator.worker.sharing import share
 
 _AT_ONCE = 1000  # files
 

@@ -14,12 +14,12 @@ from typing import NamedTuple
 from migrator.errors import MigratorError, StorageIOError
 from migrator.files import copying, durable
 from migrator.files import copying as copies
-from migrator.migration.as_columns import AsColumns
 from migrator.migration.discover import Source
 from migrator.migration.proving import Proof
-from migrator.migration.second_process import SecondProcess, Seen
-from migrator.migration.shared_work import share
 from migrator.progress import Meter
+from migrator.worker.columns import AsColumns
+from migrator.worker.process import SecondProcess, Seen
+from migrator.worker.sharing import share
 
 _COPIED_AT_ONCE = 2  # threads: hashing takes a processor, copying the disk
 # Opening and closing small files takes longer than what is done with their bytes, and does not let go of the

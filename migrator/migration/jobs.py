@@ -7,12 +7,12 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from migrator.migration.as_columns import AsColumns
 from migrator.migration.discover import Source
 from migrator.migration.load import Loader, LoadTask
 from migrator.migration.loaded import LoadedPart, LoadedSource
 from migrator.migration.readback import CompareTask, Comparison, ReadBack
 from migrator.migration.staging import Shard
+from migrator.worker.columns import AsColumns
 
 Seen = Callable[[str, int], None]
 

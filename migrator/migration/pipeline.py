@@ -18,16 +18,16 @@ from migrator.database.connection import remove_database
 from migrator.database.staged import staged_errors
 from migrator.errors import MigrationFailed
 from migrator.files.copying import damaged_copy, sha256_of
-from migrator.migration.as_columns import AsColumns
 from migrator.migration.division import Part, divided
 from migrator.migration.jobs import CompareJob, LoadJob
 from migrator.migration.load import Loader, LoadTask
 from migrator.migration.loaded import Found, LoadedPart, LoadedSource
 from migrator.migration.readback import CompareTask, Comparison, Portion, ReadBack
-from migrator.migration.second_process import SecondProcess, is_worth_it
-from migrator.migration.shared_work import PIECES, InOrder, share
 from migrator.migration.staging import Staging
 from migrator.progress import Meter, ignore_progress
+from migrator.worker.columns import AsColumns
+from migrator.worker.process import SecondProcess, is_worth_it
+from migrator.worker.sharing import PIECES, InOrder, share
 from migrator.workspace import placeholder
 
 

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 from migrator.data_dir import DataDir
 from migrator.database.state import state_of
-from migrator.migration.collector import without_collector
 from migrator.migration.discover import names_of_files
 from migrator.migration.leftovers import in_sight
 from migrator.migration.lock import exclusive
@@ -19,9 +18,10 @@ from migrator.migration.survey import Survey, survey
 from migrator.migration.upkeep import name_workspaces, remember_times
 from migrator.progress import Listener, Stopwatch, ignore_progress
 from migrator.storage.flag import point_at_sqlite, read_flag, require_no_other_truth, require_truth
+from migrator.worker.gc_pause import without_collector
 
 if TYPE_CHECKING:
-    from migrator.migration.second_process import Helper
+    from migrator.worker.process import Helper
 
 
 def run_migration(
@@ -96,7 +96,7 @@ class Run:
         self.stage = self.stopwatch.stage
 
     def run(self) -> MigrationReport:
-        from migrator.migration.second_process import help_on_demand  # a look that finds nothing comes not so far
+        from migrator.worker.process import help_on_demand  # a look that finds nothing comes not so far
 
         with help_on_demand() as self.helper, without_collector():
             if not self.data_dir.database.exists():  # then all of the files are new

@@ -24,12 +24,12 @@ from migrator.migration.pipeline import Pipeline
 from migrator.migration.publish import Publication, Published, publish_into, publish_new
 from migrator.migration.report import MigrationReport, by_workspace, totals_of
 from migrator.migration.run_record import RunFacts
-from migrator.migration.second_process import Helper, SecondProcess, stopped_on_failure
 from migrator.migration.staging import Staging
 from migrator.migration.survey import Survey, own_sources, with_proven_paths
 from migrator.migration.upkeep import mark
 from migrator.progress import Listener, Meter, Stopwatch
 from migrator.storage.flag import point_at_sqlite
+from migrator.worker.process import Helper, SecondProcess, stopped_on_failure
 
 
 class Staged(NamedTuple):

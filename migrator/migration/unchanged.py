@@ -15,7 +15,7 @@ from migrator.database.spelled import spelled
 from migrator.database.spoilt import UNREADABLE, reraise_unless_spoilt
 from migrator.document import SequenceDigest
 from migrator.migration.ledger import LedgerEntry
-from migrator.migration.second_process import SecondProcess, half_of, is_worth_it, second_process
+from migrator.worker.process import SecondProcess, half_of, is_worth_it, second_process
 
 Read = tuple[str, list[tuple[str, bytes]]]
 """The digest of a source, and key and digest of each of its sessions."""

@@ -6,7 +6,7 @@ from typing import NamedTuple
 from hypothesis import given
 from hypothesis import strategies as st
 
-from migrator.migration.as_columns import AsColumns
+from migrator.worker.columns import AsColumns
 
 
 class Inner(NamedTuple):

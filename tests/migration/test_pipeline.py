@@ -23,7 +23,7 @@ from migrator.document import SequenceDigest, app_format, canonical
 from migrator.errors import MigrationFailed, StorageIOError
 from migrator.exact_json import MAX_DEPTH
 from migrator.files.os_errors import os_errors
-from migrator.migration import collector, division, pipeline, readback, second_process
+from migrator.migration import division, pipeline, readback
 from migrator.migration.jobs import LoadJob
 from migrator.migration.load import Loader
 from migrator.migration.readback import Portion
@@ -31,6 +31,8 @@ from migrator.migration.row_writer import RowWriter
 from migrator.migration.run import run_migration
 from migrator.migration.staging import Staging
 from migrator.progress import Meter, ignore_progress
+from migrator.worker import gc_pause as collector
+from migrator.worker import process as second_process
 from tests.scene import CHECKOUT, Scene, app_json, chat, copy_fixture, hash_of
 from tests.strategies import files, instance, message, session
 

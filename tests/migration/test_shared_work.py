@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from migrator.migration.second_process import Seen
-from migrator.migration.shared_work import InOrder, share
+from migrator.worker.process import Seen
+from migrator.worker.sharing import InOrder, share
 
 
 class Told:

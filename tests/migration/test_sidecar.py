@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from migrator.migration import second_process
 from migrator.migration.jobs import LoadJob
+from migrator.worker import process as second_process
 from tests.command_line import Outcome
 from tests.migration.test_pipeline import is_running
 from tests.scene import CHECKOUT, Scene, chat

@@ -18,9 +18,9 @@ from migrator.data_dir import resolve_data_dir
 from migrator.errors import StorageIOError
 from migrator.files import reading as contents
 from migrator.files.os_errors import os_errors
-from migrator.migration import second_process
 from migrator.migration.run import run_migration
 from migrator.progress import Progress
+from migrator.worker import process as second_process
 from tests.command_line import Migrator
 from tests.scene import Document, Scene, app_json, chat, hash_of, spelled
 from tests.strategies import instance, session

@@ -193,7 +193,7 @@ def _be_the_process(job: Job, out: Path, err: Path) -> None:
 
 
 def _prepare(job: Job) -> None:
-    from migrator.migration import second_process
+    from migrator.worker import process as second_process
 
     if job.two:
         second_process.WORTH_A_SECOND_PROCESS = 0

@@ -13,9 +13,9 @@ from typing import Any, Self
 from migrator import open_storage
 from migrator.database import connection
 from migrator.migration import division
-from migrator.migration.second_process import SecondProcess
 from migrator.storage import timestamps
 from migrator.storage.protocol import SessionStorage
+from migrator.worker.process import SecondProcess
 from tests.scene import app_json, hash_of
 from tests.scene import chat as chat_session
 from tests.strategies import message

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
-from migrator.migration.second_process import Job, SecondProcess, Seen, SeenSeveral
+from migrator.worker.process import Job, SecondProcess, Seen, SeenSeveral
 
 PIECES = 32  # of what is to be shared: the one that is done first waits for less than the length of two
 _AHEAD = 2  # jobs that the second process has: one at work, and one to go on with

@@ -17,7 +17,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from queue import SimpleQueue
 from typing import Any, BinaryIO, Protocol
 
-from migrator.migration.collector import without_collector
+from migrator.worker.gc_pause import without_collector
 
 # The same modules from the same places (-P: and nothing from the folder that we happen to run in).
 _START = (
