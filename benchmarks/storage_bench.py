@@ -25,7 +25,7 @@ from benchmarks import record, report
 from benchmarks.corpus import shape_of, workspace_hash, workspace_path, write_corpus
 from benchmarks.results import Comparison, Totals
 from migrator import SessionFilters, migrate, open_storage, resolve_data_dir
-from migrator.document import ChatMessage
+from migrator.documents.document import ChatMessage
 from migrator.storage.json_files import JsonStorage
 from migrator.storage.protocol import SessionStorage
 from migrator.storage.sqlite import SqliteStorage

@@ -13,7 +13,7 @@ from migrator._version import __version__
 if TYPE_CHECKING:
     from migrator.api import migrate, needs_migration, rollback, verify
     from migrator.data_dir import DataDir, resolve_data_dir
-    from migrator.document import ChatMessage, WorktreeInstance, WorktreeSession
+    from migrator.documents.document import ChatMessage, WorktreeInstance, WorktreeSession
     from migrator.errors import (
         ConnectionFailed,
         InstanceNotFound,
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 _PLACES = {
     "migrator.api": ("migrate", "needs_migration", "rollback", "verify"),
     "migrator.data_dir": ("DataDir", "resolve_data_dir"),
-    "migrator.document": ("ChatMessage", "WorktreeInstance", "WorktreeSession"),
+    "migrator.documents.document": ("ChatMessage", "WorktreeInstance", "WorktreeSession"),
     "migrator.errors": (
         "ConnectionFailed",
         "InstanceNotFound",

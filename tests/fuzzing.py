@@ -25,15 +25,15 @@ from unittest import mock
 
 import msgspec
 
-from migrator import as_written
 from migrator.data_dir import resolve_data_dir
 from migrator.database.rows import from_rows, to_rows
-from migrator.document import canonical, normal_form, read_element
+from migrator.documents import app_format as as_written
+from migrator.documents.array_reader import Element, quickly_parsed, read_array
+from migrator.documents.document import canonical, normal_form, read_element
+from migrator.documents.parsing import Rejected, parse_session
+from migrator.documents.structs import decode_session
 from migrator.errors import SourceFileError, TornFileError
-from migrator.json_array import Element, quickly_parsed, read_array
-from migrator.migration.reading import Rejected, parse_session
 from migrator.migration.run import run_migration
-from migrator.structs import decode_session
 from tests.scene import FIXTURES, Scene, app_json
 from tests.strategies import AWKWARD_TEXTS, same
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from migrator.document import INSTANCE_MEMBERS, MESSAGE_MEMBERS, SESSION_MEMBERS
+from migrator.documents.document import INSTANCE_MEMBERS, MESSAGE_MEMBERS, SESSION_MEMBERS
 
 U32_MAX = (1 << 32) - 1
 U64_MAX = (1 << 64) - 1

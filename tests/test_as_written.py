@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from migrator import as_written
-from migrator.as_written import Extent, cut, elements, elements_of, extent, known_elements
-from migrator.document import app_format, array_of
-from migrator.json_array import read_array
+from migrator.documents import app_format as as_written
+from migrator.documents.app_format import Extent, cut, elements, elements_of, extent, known_elements
+from migrator.documents.array_reader import read_array
+from migrator.documents.document import app_format, array_of
 from tests.scene import app_json
 from tests.strategies import documents
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from migrator.document import (
+from migrator.documents.document import (
     INSTANCE_MEMBERS,
     MESSAGE_MEMBERS,
     SESSION_MEMBERS,
@@ -21,7 +21,7 @@ from migrator.document import (
     normal_form,
     read_element,
 )
-from migrator.exact_json import MAX_DEPTH, Unreadable, read_exactly, to_json
+from migrator.documents.exact_json import MAX_DEPTH, Unreadable, read_exactly, to_json
 from tests.strategies import documents, files, instance, json_values, message, same, session
 
 _ESCAPES = {'"': '\\"', "\\": "\\\\", "\b": "\\b", "\t": "\\t", "\n": "\\n", "\f": "\\f", "\r": "\\r"}

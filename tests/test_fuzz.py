@@ -8,7 +8,7 @@ import random
 import orjson
 import pytest
 
-from migrator.document import Reading
+from migrator.documents.document import Reading
 from tests import fuzzing
 from tests.fuzzing import EVOLVED, Mutator, cases, failure, failures, migration_failures, seeds, smallest
 
@@ -49,13 +49,13 @@ def test_most_inputs_are_new():
 def test_a_reader_that_believes_the_fast_parser_is_found_out(monkeypatch):
     fuzzing.kind_of.cache_clear()
     monkeypatch.setattr(fuzzing, "read_element", lambda raw, parsed: Reading(orjson.loads(raw), None))
-    monkeypatch.setattr("migrator.migration.reading.read_element", lambda raw, parsed: Reading(parsed or {}, None))
+    monkeypatch.setattr("migrator.documents.parsing.read_element", lambda raw, parsed: Reading(parsed or {}, None))
     assert any(failure(data, chunk) for _, data, chunk in cases(SEED, 0, 500))
     fuzzing.kind_of.cache_clear()
 
 
 def test_looking_in_the_wrong_place_is_found_out(monkeypatch):
-    monkeypatch.setattr("migrator.as_written.BETWEEN", 5)
+    monkeypatch.setattr("migrator.documents.app_format.BETWEEN", 5)
     assert any(failure(data, chunk) for _, data, chunk in cases(SEED, 0, 500))
 
 

@@ -9,14 +9,15 @@ from typing import Any
 
 import pytest
 
-from migrator import as_written, json_array
-from migrator.as_written import extent
 from migrator.data_dir import resolve_data_dir
 from migrator.database import queries
-from migrator.json_array import read_array
+from migrator.documents import app_format as as_written
+from migrator.documents import array_reader as json_array
+from migrator.documents.app_format import extent
+from migrator.documents.array_reader import read_array
+from migrator.documents.validation import problems
 from migrator.migration import readback
 from migrator.migration.run import run_migration
-from migrator.validation import problems
 from tests.migration.test_memory import LIMIT, migrate_measured
 from tests.scene import Scene, app_json, chat
 

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from migrator.document import app_format
+from migrator.documents.array_reader import Element, read_array
+from migrator.documents.document import app_format
 from migrator.errors import SourceFileError, TornFileError
-from migrator.json_array import Element, read_array
 from tests.strategies import AWKWARD_TEXTS, documents, instance, message, session
 
 CHUNKS = [*range(1, 51), 1 << 20]

@@ -13,7 +13,7 @@ from typing import cast
 import pytest
 
 import migrator
-from migrator.document import WorktreeSession
+from migrator.documents.document import WorktreeSession
 from tests.scene import Scene, chat, copy_fixture
 from tests.strategies import message
 

@@ -37,8 +37,8 @@ from migrator.database.rows import (
     session_summary,
     to_rows,
 )
-from migrator.document import WorktreeSession, normal_form
-from migrator.exact_json import MAX_DEPTH
+from migrator.documents.document import WorktreeSession, normal_form
+from migrator.documents.exact_json import MAX_DEPTH
 from tests.strategies import U64_MAX, documents, files, instance, message, same, session, session_ids
 
 HASHES = {1: "aaaaaaaaaaaaaaaa", 2: "bbbbbbbbbbbbbbbb"}

@@ -15,8 +15,8 @@ from migrator.database import queries, schema
 from migrator.database.connection import connect
 from migrator.database.documents import insert_document, keys_of
 from migrator.database.state import NO_DATABASE, read_state, state_of
+from migrator.documents.exact_json import to_json
 from migrator.errors import ConnectionFailed, SchemaError, TransactionError
-from migrator.exact_json import to_json
 from migrator.resources import schemas
 from tests.strategies import instance, message, session
 

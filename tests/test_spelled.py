@@ -14,7 +14,7 @@ from migrator.database.connection import connect
 from migrator.database.documents import insert_document, read_document
 from migrator.database.spelled import SpelledDocument, spelled, spelled_files, spelled_stretch
 from migrator.database.staged import create_staged, open_staged, staged_errors
-from migrator.document import canonical
+from migrator.documents.document import canonical
 from migrator.errors import ConnectionFailed, TransactionError
 from tests.strategies import documents, message, session, texts
 

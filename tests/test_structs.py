@@ -7,10 +7,10 @@ import msgspec
 import pytest
 from hypothesis import given
 
-from migrator.document import INSTANCE_MEMBERS, MESSAGE_MEMBERS, SESSION_MEMBERS, app_element, normal_form
-from migrator.exact_json import to_json
-from migrator.structs import Instance, Message, Session, decode_session
-from migrator.validation import is_valid
+from migrator.documents.document import INSTANCE_MEMBERS, MESSAGE_MEMBERS, SESSION_MEMBERS, app_element, normal_form
+from migrator.documents.exact_json import to_json
+from migrator.documents.structs import Instance, Message, Session, decode_session
+from migrator.documents.validation import is_valid
 from tests.strategies import documents, instance, invalid_documents, message, same, session
 
 

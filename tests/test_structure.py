@@ -18,12 +18,12 @@ LAYERS = [
     (
         "migrator.data_dir",
         "migrator.workspace",
-        "migrator.document",
-        "migrator.structs",
-        "migrator.validation",
-        "migrator.exact_json",
-        "migrator.json_array",
-        "migrator.as_written",
+        "migrator.documents.document",
+        "migrator.documents.structs",
+        "migrator.documents.validation",
+        "migrator.documents.exact_json",
+        "migrator.documents.array_reader",
+        "migrator.documents.app_format",
         "migrator.backup_folder",
         "migrator.files.reading",
         "migrator.files.copying",
@@ -210,7 +210,7 @@ def test_the_library_never_prints_and_never_exits(name):
 def test_the_checks_of_this_file_see_what_they_look_for():
     assert "migrator.errors" in imports("migrator.files.durable")
     assert "migrator.migration.run" in imports("migrator.api")  # within a function
-    assert "migrator.validation" not in imports("migrator.errors")  # for the type checker alone
+    assert "migrator.documents.validation" not in imports("migrator.errors")  # for the type checker alone
     assert {"os.replace", "os.fsync", "os.link", "os.rename"} <= set(calls("migrator.files.durable"))
     assert {"os.open", "os.mkdir", "shutil.rmtree", "unlink", "open"} <= changes("migrator.files.durable")
     assert layer("migrator.database.rows") < layer("migrator.storage.flag") < layer("migrator.migration.run")

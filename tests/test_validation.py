@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from hypothesis import given
 
-from migrator.document import app_format
+from migrator.documents.document import app_format
+from migrator.documents.exact_json import MAX_DEPTH, read_exactly
+from migrator.documents.validation import is_valid, problems, require_message, require_session, shown
 from migrator.errors import Problem, ValidationError
-from migrator.exact_json import MAX_DEPTH, read_exactly
-from migrator.validation import is_valid, problems, require_message, require_session, shown
 from tests.strategies import (
     U32_MAX,
     U64_MAX,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from migrator.cli.output import complain, counted, paged, plain, print_json, say
 from migrator.data_dir import DataDir
-from migrator.document import WorktreeSession
+from migrator.documents.document import WorktreeSession
 from migrator.errors import SourceFileError, StorageIOError, ValidationError, WorkspaceNotFound
 
 if TYPE_CHECKING:

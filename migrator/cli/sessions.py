@@ -10,7 +10,7 @@ from migrator.cli.output import block, paged, plain, print_json, say
 from migrator.cli.search import search_command
 from migrator.cli.session_list import every, find, print_found
 from migrator.data_dir import DataDir
-from migrator.document import WorktreeSession
+from migrator.documents.document import WorktreeSession
 from migrator.errors import SessionNotFound, UsageError
 
 Resolve = Callable[[], DataDir]

@@ -28,7 +28,7 @@ from migrator.database.rows import (
     rekey_message,
     to_rows,
 )
-from migrator.document import ChatMessage, WorktreeSession
+from migrator.documents.document import ChatMessage, WorktreeSession
 from migrator.errors import UnreadableSession
 from migrator.workspace import is_placeholder, placeholder
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from migrator.database import queries
 from migrator.database.documents import delete_document, insert_behind, read_workspace, replace_document
-from migrator.document import WorktreeSession, document_digest
+from migrator.documents.document import WorktreeSession, document_digest
 
 
 def replace_all(

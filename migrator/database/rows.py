@@ -30,8 +30,8 @@ from typing import Any, NamedTuple, cast
 import orjson
 
 from migrator.database.columns import SUMMARY_MEMBERS
-from migrator.document import INSTANCE_MEMBERS, MESSAGE_MEMBERS, SESSION_MEMBERS, WorktreeSession
-from migrator.exact_json import MAX_DEPTH, read_exactly, to_json
+from migrator.documents.document import INSTANCE_MEMBERS, MESSAGE_MEMBERS, SESSION_MEMBERS, WorktreeSession
+from migrator.documents.exact_json import MAX_DEPTH, read_exactly, to_json
 
 INTEGER_MAX = (1 << 63) - 1
 INSTANCE_STAND_IN = 1 << 32

@@ -13,7 +13,7 @@ from migrator.database import queries, spelled_queries
 from migrator.database.connection import AnyConnection
 from migrator.database.documents import StoredDocument, merged
 from migrator.database.rows import Row
-from migrator.document import canonical, canonical_of_plain
+from migrator.documents.document import canonical, canonical_of_plain
 
 _NO_MESSAGES = b'"chatHistory": []'  # no text of a user's can hold it: there the quotation marks would be escaped
 

@@ -19,9 +19,9 @@ from migrator.database.columns import (
 )
 from migrator.database.documents import StoredDocument, read_document
 from migrator.database.spelled import spelled
-from migrator.document import canonical
+from migrator.documents.document import canonical
+from migrator.documents.validation import is_valid, problems
 from migrator.errors import Problem, UnreadableSession
-from migrator.validation import is_valid, problems
 
 # What reading or spelling raises: of rescued data that is not of our making, and of text that is no UTF-8.
 UNREADABLE = (UnreadableSession, ValueError, TypeError, sqlite3.OperationalError)

@@ -9,10 +9,10 @@ from typing import NamedTuple, cast
 from migrator.data_dir import DataDir
 from migrator.database import queries
 from migrator.database.documents import StoredDocument, find_workspace, keys_of, read_document
-from migrator.document import WorktreeSession, canonical, read_element
+from migrator.documents.document import WorktreeSession, canonical, read_element
+from migrator.documents.exact_json import Unreadable
+from migrator.documents.parsing import valid_documents
 from migrator.errors import MigratorError, QuarantineError
-from migrator.exact_json import Unreadable
-from migrator.migration.reading import valid_documents
 from migrator.migration.versions import Identity, Placed, Version, by_contents, by_order
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
-from migrator import as_written
-from migrator.as_written import Extent
+from migrator.documents import app_format as as_written
+from migrator.documents.app_format import Extent
 from migrator.files.os_errors import os_errors
 from migrator.migration.loaded import LoadedSource
 

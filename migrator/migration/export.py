@@ -14,7 +14,7 @@ from migrator.database import queries
 from migrator.database.connection import connect
 from migrator.database.documents import read_workspace
 from migrator.database.state import read_state
-from migrator.document import app_format
+from migrator.documents.document import app_format
 from migrator.errors import StorageIOError, WorkspaceNotFound, sqlite_errors
 from migrator.files import durable
 from migrator.files.output import NewFiles, new_files

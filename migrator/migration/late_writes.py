@@ -25,11 +25,11 @@ from migrator.database.documents import (
 )
 from migrator.database.spelled import spelled
 from migrator.database.spoilt import SpoiltSession, read_carefully, text_of
-from migrator.document import Reading, canonical
+from migrator.documents.array_reader import Element, quickly_parsed
+from migrator.documents.document import Reading, canonical
+from migrator.documents.parsing import Rejected, parse_session
 from migrator.errors import Problem, TransactionError
-from migrator.json_array import Element, quickly_parsed
 from migrator.migration.load import quarantine_row
-from migrator.migration.reading import Rejected, parse_session
 from migrator.text import counted
 
 _CHANGED_TWICE = Problem("", "a change in SQLite after a rollback and another one in the file", "a change in the file")

@@ -9,23 +9,23 @@ from typing import Any, NamedTuple
 
 from msgspec.structs import astuple
 
-from migrator import as_written
-from migrator.as_written import Extent
 from migrator.database.columns import QUARANTINE_COLUMNS
 from migrator.database.rows import derived_key, plain_instance_rows, plain_messages, plain_of_values, to_rows
-from migrator.document import SESSION_MEMBERS, Reading, WorktreeSession
+from migrator.documents import app_format as as_written
+from migrator.documents.app_format import Extent
+from migrator.documents.array_reader import Element, quickly_parsed, read_array
+from migrator.documents.document import SESSION_MEMBERS, Reading, WorktreeSession
+from migrator.documents.exact_json import MAX_DEPTH, nested_deeper, to_json
+from migrator.documents.parsing import Rejected, parse_session, text_or_bytes
+from migrator.documents.structs import Session, decode_session
+from migrator.documents.validation import fits_schema
 from migrator.errors import SourceFileError, TornFileError
-from migrator.exact_json import MAX_DEPTH, nested_deeper, to_json
 from migrator.files.copying import damaged_copy, new_sha256
 from migrator.files.os_errors import os_errors
 from migrator.files.reading import opened, small
-from migrator.json_array import Element, quickly_parsed, read_array
 from migrator.migration.discover import Source
 from migrator.migration.loaded import EXAMPLES, Counts, Found, LoadedSource
-from migrator.migration.reading import Rejected, parse_session, text_or_bytes
 from migrator.migration.row_writer import RowWriter
-from migrator.structs import Session, decode_session
-from migrator.validation import fits_schema
 from migrator.workspace import hash_of_text, hashes_of, placeholder, workspace_of
 
 

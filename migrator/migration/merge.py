@@ -41,11 +41,11 @@ from migrator.database.documents import (
     read_document,
     read_source,
 )
-from migrator.document import canonical
+from migrator.documents.document import canonical
+from migrator.documents.parsing import Rejected, rejected_texts, valid_documents
 from migrator.errors import Problem, TransactionError
 from migrator.migration.load import quarantine_row
 from migrator.migration.loaded import LoadedSource
-from migrator.migration.reading import Rejected, rejected_texts, valid_documents
 from migrator.migration.versions import Broken, Identity, Placed, Version, by_contents, by_order, ids_in, own_id
 
 

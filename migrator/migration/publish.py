@@ -14,7 +14,7 @@ from migrator.database.documents import ensure_workspace, next_position, read_do
 from migrator.database.rows import derived_key, rekey_message, rekey_session
 from migrator.database.state import read_state
 from migrator.database.upgrade import changing, upgrade
-from migrator.document import canonical
+from migrator.documents.document import canonical
 from migrator.errors import MigrationFailed, sqlite_errors
 from migrator.files import copying, durable
 from migrator.migration import ledger

@@ -22,9 +22,9 @@ from migrator.data_dir import DataDir
 from migrator.database import queries, schema
 from migrator.database.connection import connect
 from migrator.database.state import read_state
-from migrator.document import app_element
+from migrator.documents.document import app_element
+from migrator.documents.exact_json import Unreadable, read_exactly
 from migrator.errors import Problem, QuarantineError, sqlite_errors
-from migrator.exact_json import Unreadable, read_exactly
 from migrator.files import durable
 from migrator.files.output import NewFiles, new_files
 from migrator.migration.conflict import ConflictPlace, version_in_sqlite

@@ -11,18 +11,18 @@ from operator import attrgetter
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
-from migrator import as_written
 from migrator.database import queries
 from migrator.database.connection import AnyConnection
 from migrator.database.documents import StoredDocument, read_document, read_source, read_stretch
 from migrator.database.spelled import SpelledDocument, spelled, spelled_files, spelled_stretch
 from migrator.database.staged import open_staged, staged_errors
-from migrator.document import Reading, SequenceDigest, array_of, canonical
+from migrator.documents import app_format as as_written
+from migrator.documents.array_reader import Element, quickly_parsed, read_array
+from migrator.documents.document import Reading, SequenceDigest, array_of, canonical
+from migrator.documents.parsing import is_session, parse_session, text_or_bytes
 from migrator.errors import TornFileError
 from migrator.files.os_errors import os_errors
 from migrator.files.reading import SMALL, opened
-from migrator.json_array import Element, quickly_parsed, read_array
-from migrator.migration.reading import is_session, parse_session, text_or_bytes
 
 _ONE_VALUE = 128 << 20  # bytes of a document whose messages SQLite may put together: it has a limit of 1 GB
 

@@ -12,7 +12,7 @@ import re
 import secrets
 from typing import Any
 
-from migrator.document import INSTANCE_MEMBERS, MESSAGE_MEMBERS, SESSION_MEMBERS
+from migrator.documents.document import INSTANCE_MEMBERS, MESSAGE_MEMBERS, SESSION_MEMBERS
 
 # What the messages of our own errors say, shortened to a label; the messages themselves name files and quote contents.
 _CAUSES = {

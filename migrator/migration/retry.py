@@ -21,7 +21,9 @@ from migrator.database.documents import (
     read_document,
 )
 from migrator.database.state import read_state, state_of
-from migrator.document import WorktreeSession, app_element, canonical
+from migrator.documents.array_reader import Element, quickly_parsed, read_array
+from migrator.documents.document import WorktreeSession, app_element, canonical
+from migrator.documents.parsing import Rejected, parse_session
 from migrator.errors import (
     MigratorError,
     Problem,
@@ -32,14 +34,12 @@ from migrator.errors import (
     UsageError,
 )
 from migrator.files.os_errors import os_errors
-from migrator.json_array import Element, quickly_parsed, read_array
 from migrator.migration.backup import keep_versions
 from migrator.migration.conflict import read_conflict, version_in_sqlite
 from migrator.migration.load import workspace_shown
 from migrator.migration.lock import exclusive
 from migrator.migration.mirror import merge_files, write_mirrors
 from migrator.migration.quarantine import QuarantinedItem, item_of, items_of, texts_of
-from migrator.migration.reading import Rejected, parse_session
 from migrator.storage.flag import read_flag
 from migrator.workspace import hash_of_text, placeholder
 

@@ -11,10 +11,10 @@ from migrator.database import queries
 from migrator.database.documents import StoredDocument, read_source, read_workspace
 from migrator.database.spelled import spelled
 from migrator.database.spoilt import UNREADABLE, SpoiltSession, read_each_carefully, reraise_unless_spoilt
-from migrator.document import SequenceDigest, app_element, array_of
+from migrator.documents.document import SequenceDigest, app_element, array_of
+from migrator.documents.parsing import valid_documents
 from migrator.errors import RollbackFailed
 from migrator.files import durable
-from migrator.migration.reading import valid_documents
 
 
 class Choice(NamedTuple):

@@ -15,12 +15,12 @@ from migrator.database import queries
 from migrator.database.documents import read_source
 from migrator.database.spelled import spelled
 from migrator.database.spoilt import UNREADABLE, reraise_unless_spoilt
-from migrator.document import SequenceDigest
+from migrator.documents.document import SequenceDigest
+from migrator.documents.parsing import valid_documents
 from migrator.errors import MigratorError
 from migrator.files import copying, durable
 from migrator.migration.ledger import LedgerEntry
 from migrator.migration.places import place_of_source
-from migrator.migration.reading import valid_documents
 from migrator.storage.flag import read_flag
 from migrator.text import counted
 

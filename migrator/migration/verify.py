@@ -15,6 +15,7 @@ from migrator.database.documents import read_workspace
 from migrator.database.search_index import index_problems, index_state
 from migrator.database.spoilt import UNREADABLE, SpoiltSession, read_carefully
 from migrator.database.state import NO_DATABASE, State, read_state
+from migrator.documents.validation import is_valid
 from migrator.errors import ConnectionFailed, MigratorError, StorageIOError, sqlite_errors
 from migrator.files import durable
 from migrator.migration.integrity import WAY_OUT_OF_DAMAGE, integrity_problems, is_damage
@@ -25,7 +26,6 @@ from migrator.migration.verified_source import SourceCheck, VerifiedSource
 from migrator.progress import Listener, Progress, ignore_progress
 from migrator.storage.flag import WHERE_TRUTH_IS_LOST, lost_truth
 from migrator.text import counted
-from migrator.validation import is_valid
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from typing import Any
 from migrator.data_dir import DataDir
 from migrator.database import queries
 from migrator.database.spoilt import SpoiltSession, orphaned_rows
-from migrator.document import array_of
+from migrator.documents.document import array_of
 from migrator.errors import MigratorError, RollbackFailed
 from migrator.files import copying, durable
 from migrator.files import copying as copies

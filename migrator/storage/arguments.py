@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from migrator.document import ChatMessage, WorktreeSession, app_element, read_element
+from migrator.documents.document import ChatMessage, WorktreeSession, app_element, read_element
+from migrator.documents.exact_json import Unreadable, to_json
+from migrator.documents.validation import shown
 from migrator.errors import InstanceNotFound, SessionAlreadyExists, SessionNotFound, ValidationError, WorkspaceNotFound
-from migrator.exact_json import Unreadable, to_json
-from migrator.validation import shown
 from migrator.workspace import HASH_PATTERN, UNKNOWN_PREFIX, hash_of_text, hashed_path
 
 _LOG = logging.getLogger("migrator")

@@ -16,7 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
 
-from migrator.document import ChatMessage, WorktreeSession, document_digest
+from migrator.documents.document import ChatMessage, WorktreeSession, document_digest
 from migrator.errors import (
     InstanceNotFound,
     MigratorError,

@@ -15,12 +15,20 @@ from types import TracebackType
 from typing import Self
 
 from migrator.data_dir import DataDir
-from migrator.document import ChatMessage, WorktreeInstance, WorktreeSession, app_format, normal_form, read_element
+from migrator.documents.array_reader import Element, read_array
+from migrator.documents.document import (
+    ChatMessage,
+    WorktreeInstance,
+    WorktreeSession,
+    app_format,
+    normal_form,
+    read_element,
+)
+from migrator.documents.exact_json import Unreadable
+from migrator.documents.validation import is_valid, problems, require_message, require_session
 from migrator.errors import ConnectionFailed, Problem, SourceFileError, StorageIOError, ValidationError
-from migrator.exact_json import Unreadable
 from migrator.files import durable
 from migrator.files.os_errors import os_errors
-from migrator.json_array import Element, read_array
 from migrator.storage import timestamps
 from migrator.storage.arguments import (
     Place,
@@ -37,7 +45,6 @@ from migrator.storage.arguments import (
 )
 from migrator.storage.filtering import Filtering
 from migrator.storage.protocol import SessionFilters
-from migrator.validation import is_valid, problems, require_message, require_session
 
 LOCK_TIMEOUT = 3.0  # seconds
 _POLL = 0.01  # seconds between two attempts: a change takes a few milliseconds

@@ -6,7 +6,7 @@ import hashlib
 from pathlib import Path
 
 from migrator.data_dir import DataDir
-from migrator.document import WorktreeSession, app_format, document_digest
+from migrator.documents.document import WorktreeSession, app_format, document_digest
 from migrator.errors import StaleStoreError, StorageIOError, ValidationError
 from migrator.files import copying, durable
 from migrator.storage.arguments import Place

@@ -21,7 +21,7 @@ from datetime import datetime
 from types import TracebackType
 from typing import Any, Literal, Protocol, Self, get_args, runtime_checkable
 
-from migrator.document import ChatMessage, WorktreeSession
+from migrator.documents.document import ChatMessage, WorktreeSession
 from migrator.errors import ValidationError
 from migrator.storage.timestamps import instant
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, NoReturn, Self
 
-from migrator.document import ChatMessage, WorktreeSession
+from migrator.documents.document import ChatMessage, WorktreeSession
 from migrator.errors import StaleStoreError
 from migrator.storage.arguments import place_of
 

@@ -28,7 +28,8 @@ from migrator.database.mirror import replace_all
 from migrator.database.pool import ConnectionPool
 from migrator.database.search import read_summaries
 from migrator.database.upgrade import changing, holds_sessions_and_lacks_steps
-from migrator.document import ChatMessage, WorktreeSession
+from migrator.documents.document import ChatMessage, WorktreeSession
+from migrator.documents.validation import require_message, require_session
 from migrator.errors import MigratorError, StaleStoreError
 from migrator.storage import timestamps
 from migrator.storage.arguments import (
@@ -46,7 +47,6 @@ from migrator.storage.arguments import (
 )
 from migrator.storage.filtering import Filtering
 from migrator.storage.protocol import SessionFilters
-from migrator.validation import require_message, require_session
 from migrator.workspace import is_placeholder
 
 POOL_SIZE = 5

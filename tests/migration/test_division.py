@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from migrator import as_written
+from migrator.documents import app_format as as_written
 from migrator.migration import division
 from migrator.migration.discover import Source
 from migrator.migration.division import Part, divided

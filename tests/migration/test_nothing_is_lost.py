@@ -34,8 +34,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from migrator import MigratorError, migrate, open_storage, rollback, verify
 from migrator.data_dir import DataDir, resolve_data_dir
+from migrator.documents.array_reader import read_array
 from migrator.errors import QuarantineError, SourceFileError, StaleStoreError
-from migrator.json_array import read_array
 from migrator.migration.backend import switch_backend
 from migrator.migration.prune import prune_backups
 from migrator.migration.retry import Take, retry

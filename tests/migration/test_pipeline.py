@@ -17,11 +17,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from migrator import as_written
 from migrator.data_dir import resolve_data_dir
-from migrator.document import SequenceDigest, app_format, canonical
+from migrator.documents import app_format as as_written
+from migrator.documents.document import SequenceDigest, app_format, canonical
+from migrator.documents.exact_json import MAX_DEPTH
 from migrator.errors import MigrationFailed, StorageIOError
-from migrator.exact_json import MAX_DEPTH
 from migrator.files.os_errors import os_errors
 from migrator.migration import division, pipeline, readback
 from migrator.migration.jobs import LoadJob

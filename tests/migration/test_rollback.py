@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from migrator.data_dir import resolve_data_dir
-from migrator.document import normal_form
+from migrator.documents.document import normal_form
 from migrator.errors import RollbackFailed, StorageIOError
 from migrator.migration.rollback import run_rollback
 from migrator.resources import schemas

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from migrator.data_dir import DataDir
-from migrator.document import INSTANCE_MEMBERS, MESSAGE_MEMBERS, SESSION_MEMBERS
+from migrator.documents.document import INSTANCE_MEMBERS, MESSAGE_MEMBERS, SESSION_MEMBERS
 from migrator.errors import (
     ConnectionFailed,
     InstanceNotFound,

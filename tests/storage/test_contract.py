@@ -8,7 +8,7 @@ from functools import partial
 
 import pytest
 
-from migrator.document import INSTANCE_MEMBERS, MESSAGE_MEMBERS, SESSION_MEMBERS
+from migrator.documents.document import INSTANCE_MEMBERS, MESSAGE_MEMBERS, SESSION_MEMBERS
 from migrator.errors import (
     ConnectionFailed,
     InstanceNotFound,

@@ -10,7 +10,7 @@ from contextlib import closing
 
 import pytest
 
-from migrator.document import document_digest
+from migrator.documents.document import document_digest
 from migrator.errors import ConnectionFailed, SessionNotFound, StorageIOError, TransactionError, UsageError
 from migrator.storage.hybrid import HybridStorage, TrialStats, read_trial
 from migrator.storage.json_files import JsonStorage

@@ -2,7 +2,7 @@
 
 import pytest
 
-from migrator.document import app_format
+from migrator.documents.document import app_format
 from migrator.errors import StaleStoreError
 from migrator.storage.mirror_files import MirrorFiles
 from migrator.workspace import workspace_hash

@@ -121,7 +121,7 @@ class Launcher:
 def serve(scratch: Path) -> None:
     """Do what comes in on standard input until that ends."""
     import migrator.cli.app
-    from migrator import validation
+    from migrator.documents import validation
 
     for module in pkgutil.walk_packages(migrator.__path__, "migrator."):
         if not module.name.startswith(LEFT_OUT):

@@ -15,9 +15,9 @@ from functools import cache
 from itertools import islice
 from typing import TYPE_CHECKING, Any, cast
 
-from migrator.document import SESSION_MEMBERS
+from migrator.documents.document import SESSION_MEMBERS
+from migrator.documents.exact_json import MAX_DEPTH, escape_pointer
 from migrator.errors import Problem, ValidationError
-from migrator.exact_json import MAX_DEPTH, escape_pointer
 from migrator.resources import schemas
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, TypedDict, cast
 
 import orjson
 
-from migrator.exact_json import MAX_DEPTH, encode, nested_deeper, read_exactly
+from migrator.documents.exact_json import MAX_DEPTH, encode, nested_deeper, read_exactly
 
 
 class ChatMessage(TypedDict, total=False):

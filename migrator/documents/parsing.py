@@ -7,12 +7,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from migrator.document import Reading, WorktreeSession, canonical, read_element
+from migrator.documents.array_reader import Element, read_array
+from migrator.documents.document import Reading, WorktreeSession, canonical, read_element
+from migrator.documents.exact_json import Unreadable
+from migrator.documents.validation import is_valid, problems
 from migrator.errors import Problem, TornFileError
-from migrator.exact_json import Unreadable
 from migrator.files.os_errors import os_errors
-from migrator.json_array import Element, read_array
-from migrator.validation import is_valid, problems
 
 
 class Rejected(NamedTuple):

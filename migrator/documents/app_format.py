@@ -3,7 +3,7 @@ r"""A workspace file that is as the app writes it, taken apart into its sessions
 The app's pretty printer puts ``\n  },\n  {`` between two sessions and, because a line feed inside of a string is always
 escaped, nowhere inside of one. That a file is as the app writes it is a guess, which whoever parses the pieces proves:
 no proper prefix of a JSON object is a JSON object. What the guess does not hold for is read by
-:mod:`migrator.json_array`.
+:mod:`migrator.documents.array_reader`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import BinaryIO, NamedTuple
 
-from migrator.json_array import Element
+from migrator.documents.array_reader import Element
 
 CHUNK = 1 << 20
 FARTHEST = 1 << 26  # bytes in which to look for the end of a session
