@@ -7,6 +7,7 @@ import ast
 from pathlib import Path
 
 from migrator import errors
+from migrator.database import errors as database_errors
 from migrator.files import os_errors
 
 PAGE = Path(__file__).with_name("messages.md")
@@ -20,7 +21,7 @@ for what differs. [Troubleshooting](troubleshooting.md) tells about the errors o
 # Messages for whatever the operating system, or SQLite, refuses; the hint depends on its reason.
 BY_REASON = {
     "StorageIOError": ("Cannot … …: …", os_errors._OS_HINTS),
-    "ConnectionFailed": ("Cannot … in the database …: …", errors._UNUSABLE),
+    "ConnectionFailed": ("Cannot … in the database …: …", database_errors._UNUSABLE),
 }
 
 

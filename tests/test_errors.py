@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from migrator import errors
+from migrator.database.errors import sqlite_errors
 from migrator.errors import (
     ConnectionFailed,
     MigrationFailed,
@@ -22,7 +23,6 @@ from migrator.errors import (
     TornFileError,
     TransactionError,
     UsageError,
-    sqlite_errors,
 )
 from migrator.files.os_errors import os_errors
 

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from migrator.database import schema
+from migrator.database.canonical import SpelledDocument, spelled, spelled_files, spelled_stretch
 from migrator.database.connection import connect
 from migrator.database.documents import insert_document, read_document
-from migrator.database.spelled import SpelledDocument, spelled, spelled_files, spelled_stretch
 from migrator.database.staged import create_staged, open_staged, staged_errors
 from migrator.documents.document import canonical
 from migrator.errors import ConnectionFailed, TransactionError

@@ -12,7 +12,8 @@ from migrator.cli.output import block, counted, paged, plain, print_json, print_
 from migrator.data_dir import DataDir
 
 if TYPE_CHECKING:
-    from migrator.migration.quarantine import QuarantinedItem, ShownItem
+    from migrator.database.quarantine import QuarantinedItem
+    from migrator.migration.quarantine import ShownItem
     from migrator.migration.retry import RetriedItem, Take
 
 Resolve = Callable[[], DataDir]

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from migrator.data_dir import BESIDE_DATABASE
-from migrator.errors import ConnectionFailed, StorageIOError, sqlite_errors
+from migrator.database.errors import sqlite_errors
+from migrator.errors import ConnectionFailed, StorageIOError
 from migrator.files import durable
 from migrator.files.durable import is_open_to_others, make_private
 

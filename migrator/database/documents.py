@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections import defaultdict, deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 from operator import itemgetter
 from typing import Any, NamedTuple, cast
 
+from migrator.data_dir import DataDir
 from migrator.database import queries
 from migrator.database.columns import SESSION_COLUMNS
-from migrator.database.connection import AnyConnection
+from migrator.database.connection import AnyConnection, connect, transaction
 from migrator.database.rows import (
     INSTANCE_STAND_IN,
     DocumentRows,
@@ -28,7 +30,7 @@ from migrator.database.rows import (
     rekey_message,
     to_rows,
 )
-from migrator.documents.document import ChatMessage, WorktreeSession
+from migrator.documents.document import ChatMessage, WorktreeSession, document_digest
 from migrator.errors import UnreadableSession
 from migrator.workspace import is_placeholder, placeholder
 
@@ -288,3 +290,51 @@ def with_free_key(connection: AnyConnection, row: Row) -> Row:
 def delete_document(connection: sqlite3.Connection, key: str) -> None:
     """Delete a session row with all that belongs to it (foreign keys must be on)."""
     connection.execute(queries.DELETE_SESSION, (key,))
+
+
+def replace_all(
+    connection: sqlite3.Connection, documents: Sequence[WorktreeSession], *, workspace_id: int, workspace_hash: str
+) -> None:
+    """Make the workspace hold exactly these documents, in this order.
+
+    Only what differs is written, so that the rest keeps its keys and the file that it came from. Documents of one id
+    are told apart by which of them they are, first, second and so on.
+    """
+    present: defaultdict[str, deque[tuple[str, str]]] = defaultdict(deque)
+    for stored in read_workspace(connection, workspace_id):
+        present[stored.document["id"]].append((stored.key, document_digest(stored.document)))
+    kept = [present[document["id"]].popleft() if present[document["id"]] else None for document in documents]
+    for leftovers in present.values():
+        for key, _ in leftovers:
+            delete_document(connection, key)
+    wanted = []
+    for document, found in zip(documents, kept, strict=True):
+        if found is None:
+            key = insert_behind(connection, document, workspace_id=workspace_id, workspace_hash=workspace_hash)
+        else:
+            key, digest = found
+            if document_digest(document) != digest:
+                replace_document(connection, key, document)
+        wanted.append(key)
+    if wanted != [key for (key,) in connection.execute(queries.KEYS_OF_WORKSPACE, (workspace_id,))]:
+        for position, key in enumerate(wanted):
+            connection.execute(queries.MOVE_SESSION, (position, key))
+
+
+def name_workspaces(data_dir: DataDir, unnamed: Mapping[str, str]) -> None:
+    """Fill in the paths that somebody told since the workspaces were migrated.
+
+    :param unnamed: workspace hash to workspace path
+    """
+    if not unnamed:
+        return
+    from migrator.database.documents import ensure_workspace  # seldom needed, and loads all of documents and rows
+
+    path = data_dir.database
+    connection = connect(path)
+    try:
+        with transaction(connection, path, "name a workspace"):
+            for file_hash, name in unnamed.items():
+                ensure_workspace(connection, file_hash, name)
+    finally:
+        connection.close()

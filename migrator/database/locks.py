@@ -7,7 +7,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from migrator.errors import sqlite_errors
+from migrator.database.errors import sqlite_errors
 from migrator.files import lock_owners as processes
 
 # The bytes that SQLite locks in the file, and in its -shm where it keeps a log (https://www.sqlite.org/fileformat.html

@@ -577,3 +577,6 @@ JOURNAL_STATS = """
     SELECT writes, failures, (SELECT count(DISTINCT workspace_hash) FROM pending_repairs), comparisons, differences
     FROM trial_counts
 """
+
+
+INDEX_STATE = "SELECT state FROM search_index"

@@ -10,7 +10,8 @@ import sqlite3
 from collections.abc import Iterator
 from itertools import chain
 
-from migrator.database import browse_queries, queries, schema, search_queries, spelled_queries
+from migrator.database import browse_queries, queries, schema, search_queries
+from migrator.database import canonical as spelled_queries
 from migrator.database.columns import INSTANCE_COLUMNS
 from migrator.database.search_index import create_tables
 from migrator.resources import schemas

@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from migrator._version import __version__
 from migrator.database import queries
 from migrator.database.connection import AnyConnection
-from migrator.errors import SchemaError, sqlite_errors
+from migrator.database.errors import sqlite_errors
+from migrator.errors import SchemaError
 from migrator.resources import schemas
 
 if TYPE_CHECKING:

@@ -16,8 +16,8 @@ from typing import NamedTuple
 
 from migrator.database import queries, schema, search_queries
 from migrator.database.connection import transaction
+from migrator.database.errors import sqlite_errors
 from migrator.database.excerpts import require_full_text
-from migrator.errors import sqlite_errors
 from migrator.resources import schemas
 from migrator.search_query import is_unspaced, searched_text
 
@@ -53,7 +53,7 @@ def index_state(connection: sqlite3.Connection) -> str | None:
     """``pending``, ``building``, ``complete`` or ``left_out``; None for a database from before there was an index."""
     if not connection.execute(queries.TABLE_EXISTS, ("search_index",)).fetchone():
         return None
-    row = connection.execute(search_queries.INDEX_STATE).fetchone()
+    row = connection.execute(queries.INDEX_STATE).fetchone()
     return str(row[0]) if row else None
 
 

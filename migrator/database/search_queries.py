@@ -14,7 +14,6 @@ EXCERPTS = "SELECT rowid, snippet(excerpts, 0, ?, ?, '…', 24) FROM excerpts WH
 
 # The index: schemas/sql/search_index.sql and the one row of search_index, which says how far it is.
 
-INDEX_STATE = "SELECT state FROM search_index"
 INDEX_REACHED = "SELECT tasks_to, messages_to, outputs_to FROM search_index"
 INDEX_OBJECTS = r"SELECT name, sql FROM sqlite_master WHERE name LIKE 'search\_%' ESCAPE '\' AND sql IS NOT NULL"
 SET_INDEX_STATE = "UPDATE search_index SET state = ?, tasks_to = 0, messages_to = 0, outputs_to = 0"

@@ -17,7 +17,7 @@ import apsw
 
 from migrator.database import schema
 from migrator.database.connection import require_sqlite
-from migrator.errors import database_errors, sqlite_errors
+from migrator.database.errors import database_errors, sqlite_errors
 from migrator.files import durable
 
 StagedConnection = apsw.Connection

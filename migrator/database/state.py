@@ -8,8 +8,8 @@ from typing import Literal, NamedTuple
 
 from migrator.database import queries
 from migrator.database.connection import connect
+from migrator.database.errors import sqlite_errors
 from migrator.database.schema import require_known
-from migrator.errors import sqlite_errors
 
 Authority = Literal["json", "sqlite"]
 

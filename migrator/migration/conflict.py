@@ -4,24 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import sqlite3
-from typing import NamedTuple, cast
+from typing import cast
 
 from migrator.data_dir import DataDir
 from migrator.database import queries
 from migrator.database.documents import StoredDocument, find_workspace, keys_of, read_document
+from migrator.database.quarantine import ConflictPlace
 from migrator.documents.document import WorktreeSession, canonical, read_element
 from migrator.documents.exact_json import Unreadable
 from migrator.documents.parsing import valid_documents
 from migrator.errors import MigratorError, QuarantineError
 from migrator.migration.versions import Identity, Placed, Version, by_contents, by_order
-
-
-class ConflictPlace(NamedTuple):
-    """Where a conflict came from: its number in quarantine, its file's in the ledger, and its workspace."""
-
-    number: int
-    source_id: int | None
-    workspace_hash: str | None
 
 
 def version_in_sqlite(

@@ -13,9 +13,10 @@ from migrator.data_dir import DataDir
 from migrator.database import queries
 from migrator.database.connection import connect
 from migrator.database.documents import read_workspace
+from migrator.database.errors import sqlite_errors
 from migrator.database.state import read_state
 from migrator.documents.document import app_format
-from migrator.errors import StorageIOError, WorkspaceNotFound, sqlite_errors
+from migrator.errors import StorageIOError, WorkspaceNotFound
 from migrator.files import durable
 from migrator.files.output import NewFiles, new_files
 from migrator.migration.places import workspace_file_name

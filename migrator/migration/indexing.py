@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from migrator.data_dir import DataDir
 from migrator.database import search_queries
 from migrator.database.connection import connect, transaction
+from migrator.database.errors import sqlite_errors
 from migrator.database.search_index import (
     UNFINISHED,
     build,
@@ -26,7 +27,7 @@ from migrator.database.search_index import (
 )
 from migrator.database.state import read_state
 from migrator.database.upgrade import upgrade
-from migrator.errors import ConnectionFailed, MigratorError, StaleStoreError, StorageIOError, sqlite_errors
+from migrator.errors import ConnectionFailed, MigratorError, StaleStoreError, StorageIOError
 from migrator.migration.lock import exclusive
 from migrator.progress import Listener, Meter, Stopwatch, ignore_progress
 from migrator.text import size

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from migrator.database import queries, search_index
+from migrator.database.canonical import spelled
 from migrator.database.documents import (
     StoredDocument,
     ensure_workspace,
@@ -23,13 +24,12 @@ from migrator.database.documents import (
     read_document,
     replace_document,
 )
-from migrator.database.spelled import spelled
-from migrator.database.spoilt import SpoiltSession, read_carefully, text_of
+from migrator.database.invalid import SpoiltSession, read_carefully, text_of
+from migrator.database.quarantine import quarantine_row
 from migrator.documents.array_reader import Element, quickly_parsed
 from migrator.documents.document import Reading, canonical
 from migrator.documents.parsing import Rejected, parse_session
 from migrator.errors import Problem, TransactionError
-from migrator.migration.load import quarantine_row
 from migrator.text import counted
 
 _CHANGED_TWICE = Problem("", "a change in SQLite after a rollback and another one in the file", "a change in the file")

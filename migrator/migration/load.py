@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterable
-from datetime import UTC, datetime
 from itertools import chain
 from typing import Any, NamedTuple
 
 from msgspec.structs import astuple
 
 from migrator.database.columns import QUARANTINE_COLUMNS
+from migrator.database.quarantine import quarantine_row
 from migrator.database.rows import derived_key, plain_instance_rows, plain_messages, plain_of_values, to_rows
 from migrator.documents import app_format as as_written
 from migrator.documents.app_format import Extent
 from migrator.documents.array_reader import Element, quickly_parsed, read_array
 from migrator.documents.document import SESSION_MEMBERS, Reading, WorktreeSession
-from migrator.documents.exact_json import MAX_DEPTH, nested_deeper, to_json
-from migrator.documents.parsing import Rejected, parse_session, text_or_bytes
+from migrator.documents.exact_json import MAX_DEPTH, nested_deeper
+from migrator.documents.parsing import Rejected, parse_session
 from migrator.documents.structs import Session, decode_session
 from migrator.documents.validation import fits_schema
 from migrator.errors import SourceFileError, TornFileError
@@ -244,23 +244,3 @@ def workspace_shown(document: WorktreeSession, source: str, paths: Container[str
             return (known or candidates)[0]
     unplaced = placeholder(source)
     return hash_of_text(unplaced), unplaced
-
-
-def quarantine_row(
-    source_id: int | None,
-    workspace_hash: str | None,
-    position: int,
-    rejected: Rejected,
-    base: bytes | None = None,
-) -> tuple[Any, ...]:
-    """A row in the order of QUARANTINE_COLUMNS."""
-    return (
-        source_id,
-        workspace_hash,
-        position,
-        rejected.reason,
-        text_or_bytes(rejected.raw),
-        None if base is None else text_or_bytes(base),
-        to_json([problem._asdict() for problem in rejected.problems]),
-        datetime.now(UTC).isoformat(timespec="seconds"),
-    )

@@ -41,10 +41,10 @@ from migrator.database.documents import (
     read_document,
     read_source,
 )
+from migrator.database.quarantine import quarantine_row
 from migrator.documents.document import canonical
 from migrator.documents.parsing import Rejected, rejected_texts, valid_documents
 from migrator.errors import Problem, TransactionError
-from migrator.migration.load import quarantine_row
 from migrator.migration.loaded import LoadedSource
 from migrator.migration.versions import Broken, Identity, Placed, Version, by_contents, by_order, ids_in, own_id
 

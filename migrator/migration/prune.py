@@ -9,8 +9,9 @@ from typing import Any
 from migrator.data_dir import INCOMPLETE, DataDir
 from migrator.database import queries, schema
 from migrator.database.connection import connect
+from migrator.database.errors import sqlite_errors
 from migrator.database.state import read_state
-from migrator.errors import UsageError, sqlite_errors
+from migrator.errors import UsageError
 from migrator.files import durable
 from migrator.migration.backups import backup_folders, backup_of, look_at
 from migrator.migration.lock import exclusive

@@ -9,19 +9,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from migrator.database import queries, search_index
+from migrator.database.canonical import source_digest
 from migrator.database.connection import connect, transaction
 from migrator.database.documents import ensure_workspace, next_position, read_document
+from migrator.database.errors import sqlite_errors
 from migrator.database.rows import derived_key, rekey_message, rekey_session
 from migrator.database.state import read_state
 from migrator.database.upgrade import changing, upgrade
 from migrator.documents.document import canonical
-from migrator.errors import MigrationFailed, sqlite_errors
+from migrator.errors import MigrationFailed
 from migrator.files import copying, durable
 from migrator.migration import ledger
 from migrator.migration.late_writes import LateWrites, empty_after_rollback
 from migrator.migration.loaded import LoadedSource
 from migrator.migration.merge import Merge, MergeResult
-from migrator.migration.readback import source_digest
 from migrator.migration.run_record import RunFacts, Share, record_run, shares_of, untold
 
 

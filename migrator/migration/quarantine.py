@@ -10,60 +10,25 @@ import difflib
 import json
 import os
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import orjson
-
 from migrator.data_dir import DataDir
-from migrator.database import queries, schema
+from migrator.database import schema
 from migrator.database.connection import connect
+from migrator.database.errors import sqlite_errors
+from migrator.database.quarantine import QuarantinedItem, _unknown, item_of, items_of, texts_of
 from migrator.database.state import read_state
 from migrator.documents.document import app_element
 from migrator.documents.exact_json import Unreadable, read_exactly
-from migrator.errors import Problem, QuarantineError, sqlite_errors
+from migrator.errors import QuarantineError
 from migrator.files import durable
 from migrator.files.output import NewFiles, new_files
-from migrator.migration.conflict import ConflictPlace, version_in_sqlite
+from migrator.migration.conflict import version_in_sqlite
 from migrator.migration.export import export_is_there
-
-
-@dataclass(frozen=True)
-class QuarantinedItem:
-    """One row of the quarantine, without its text.
-
-    :ivar source: the file that it came from, as the ledger calls it; None where a rollback has forgotten that
-    :ivar workspace_path: None where the database does not know the workspace
-    :ivar position: its place among the sessions of its workspace
-    :ivar reason: ``invalid``, ``unreadable``, ``torn`` or ``conflict``
-    :ivar size: of its text, in bytes
-    """
-
-    id: int
-    source_id: int | None
-    source: str | None
-    workspace_hash: str | None
-    workspace_path: str | None
-    position: int
-    reason: str
-    problems: tuple[Problem, ...]
-    created_at: str
-    size: int
-
-    @property
-    def place(self) -> ConflictPlace:
-        """What tells which session of SQLite's a conflict is with."""
-        return ConflictPlace(self.id, self.source_id, self.workspace_hash)
-
-    def to_json(self) -> dict[str, Any]:
-        """What ``list`` tells: the first problem, and how many there are."""
-        first = self.problems[0]._asdict() if self.problems else None
-        told = asdict(self) | {"problem": first, "problem_count": len(self.problems)}
-        del told["problems"], told["source_id"]
-        return told
 
 
 @dataclass(frozen=True)
@@ -202,54 +167,6 @@ def _reading(data_dir: DataDir) -> Iterator[sqlite3.Connection | None]:
             yield connection if known else None
     finally:
         connection.close()
-
-
-def items_of(connection: sqlite3.Connection) -> list[QuarantinedItem]:
-    """Every item, oldest first."""
-    return [_item(row) for row in connection.execute(queries.QUARANTINED_ITEMS)]
-
-
-def item_of(connection: sqlite3.Connection, number: int) -> QuarantinedItem:
-    """
-    :raises QuarantineError: there is none of that number
-    """
-    row = None
-    if number < 1 << 63:
-        row = connection.execute(queries.QUARANTINED_ITEM, (number,)).fetchone()
-    if row is None:
-        raise _unknown(number)
-    return _item(row)
-
-
-def _unknown(number: int) -> QuarantineError:
-    return QuarantineError(
-        f"There is nothing in quarantine with the number {number}.", hint="'migrator quarantine list' shows what is."
-    )
-
-
-def _item(row: Sequence[Any]) -> QuarantinedItem:
-    number, source_id, source, workspace_hash, path, position, reason, problems, created_at, size = row
-    return QuarantinedItem(
-        number, source_id, source, workspace_hash, path, position, reason, _problems(problems), created_at, size
-    )
-
-
-def _problems(text: str) -> tuple[Problem, ...]:
-    """The problems as they were recorded; a record that somebody spoilt is shown as it is."""
-    try:
-        return tuple(Problem(str(p["pointer"]), str(p["found"]), str(p["expected"])) for p in orjson.loads(text))
-    except (ValueError, TypeError, KeyError):
-        return (Problem("", text, "a list of problems"),)
-
-
-def texts_of(connection: sqlite3.Connection, number: int) -> tuple[bytes, bytes | None]:
-    """The bytes of an item, and those of the version that both sides of a conflict started from."""
-    raw, base = connection.execute(queries.QUARANTINED_TEXTS, (number,)).fetchone()
-    return _bytes(raw), None if base is None else _bytes(base)
-
-
-def _bytes(value: Any) -> bytes:
-    return value if isinstance(value, bytes) else str(value).encode()
 
 
 def _shown(connection: sqlite3.Connection, data_dir: DataDir, item: QuarantinedItem) -> ShownItem:

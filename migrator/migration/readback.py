@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from itertools import groupby
@@ -12,13 +11,13 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from migrator.database import queries
+from migrator.database.canonical import SpelledDocument, spelled, spelled_files, spelled_stretch
 from migrator.database.connection import AnyConnection
 from migrator.database.documents import StoredDocument, read_document, read_source, read_stretch
-from migrator.database.spelled import SpelledDocument, spelled, spelled_files, spelled_stretch
 from migrator.database.staged import open_staged, staged_errors
 from migrator.documents import app_format as as_written
 from migrator.documents.array_reader import Element, quickly_parsed, read_array
-from migrator.documents.document import Reading, SequenceDigest, array_of, canonical
+from migrator.documents.document import Reading, array_of, canonical
 from migrator.documents.parsing import is_session, parse_session, text_or_bytes
 from migrator.errors import TornFileError
 from migrator.files.os_errors import os_errors
@@ -44,20 +43,6 @@ class ReadBack(NamedTuple):
     def digest(self) -> str:
         """That of the whole source."""
         return hashlib.sha256(self.digests).hexdigest()
-
-
-def source_digest(connection: sqlite3.Connection, source_id: int, seen: Callable[[int], None] | None = None) -> str:
-    """The digest of a source's documents as the database holds them now.
-
-    :param seen: called with the size of each document's canonical form, in bytes
-    """
-    digest = SequenceDigest()
-    for stored in read_source(connection, source_id):
-        text = spelled(stored)
-        digest.add(text)
-        if seen:
-            seen(len(text))
-    return digest.hexdigest()
 
 
 class Portion(NamedTuple):

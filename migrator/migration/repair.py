@@ -14,8 +14,9 @@ from migrator.backup_folder import MANIFEST, SUMS, write_listing
 from migrator.data_dir import DataDir
 from migrator.database import queries, schema
 from migrator.database.connection import connect, transaction
+from migrator.database.errors import sqlite_errors
 from migrator.database.state import NO_DATABASE, State, read_state
-from migrator.errors import BackupError, ConnectionFailed, MigratorError, TransactionError, sqlite_errors
+from migrator.errors import BackupError, ConnectionFailed, MigratorError, TransactionError
 from migrator.files import copying, durable
 from migrator.files.durable import make_private
 from migrator.migration.backups import backup_of, is_inside, names_in, read_manifest

@@ -14,9 +14,10 @@ from pathlib import Path
 
 from migrator.data_dir import DataDir
 from migrator.database.connection import BUSY_TIMEOUT, connect, remove_database
+from migrator.database.errors import sqlite_errors
 from migrator.database.state import NO_DATABASE, Authority, State, read_state, state_of
 from migrator.database.upgrade import back_up_database
-from migrator.errors import BackupError, ConnectionFailed, sqlite_errors
+from migrator.errors import BackupError, ConnectionFailed
 from migrator.files import copying, durable
 from migrator.files import copying as copies
 from migrator.migration.backups import ListedFile

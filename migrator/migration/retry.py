@@ -20,6 +20,7 @@ from migrator.database.documents import (
     insert_document,
     read_document,
 )
+from migrator.database.quarantine import QuarantinedItem, item_of, items_of, texts_of
 from migrator.database.state import read_state, state_of
 from migrator.documents.array_reader import Element, quickly_parsed, read_array
 from migrator.documents.document import WorktreeSession, app_element, canonical
@@ -39,7 +40,6 @@ from migrator.migration.conflict import read_conflict, version_in_sqlite
 from migrator.migration.load import workspace_shown
 from migrator.migration.lock import exclusive
 from migrator.migration.mirror import merge_files, write_mirrors
-from migrator.migration.quarantine import QuarantinedItem, item_of, items_of, texts_of
 from migrator.storage.flag import read_flag
 from migrator.workspace import hash_of_text, placeholder
 

@@ -16,9 +16,10 @@ from typing import Any
 from migrator.data_dir import DataDir
 from migrator.database import queries
 from migrator.database.connection import connect, transaction
+from migrator.database.errors import sqlite_errors
 from migrator.database.state import state_of
 from migrator.database.upgrade import upgrade
-from migrator.errors import ConnectionFailed, MigratorError, RollbackFailed, sqlite_errors
+from migrator.errors import ConnectionFailed, MigratorError, RollbackFailed
 from migrator.migration.lock import exclusive
 from migrator.migration.rehearsal import rehearsal
 from migrator.migration.restored_file import RestoredFile

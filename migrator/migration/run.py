@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from migrator.data_dir import DataDir
+from migrator.database.documents import name_workspaces
 from migrator.database.state import state_of
 from migrator.migration.discover import names_of_files
 from migrator.migration.leftovers import in_sight
@@ -15,7 +16,7 @@ from migrator.migration.lock import exclusive
 from migrator.migration.outcome import known_reports
 from migrator.migration.report import MigrationReport, by_workspace, totals_of
 from migrator.migration.survey import Survey, survey
-from migrator.migration.upkeep import name_workspaces, remember_times
+from migrator.migration.upkeep import remember_times
 from migrator.progress import Listener, Stopwatch, ignore_progress
 from migrator.storage.flag import point_at_sqlite, read_flag, require_no_other_truth, require_truth
 from migrator.worker.gc_pause import without_collector

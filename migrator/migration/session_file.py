@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from migrator.database import queries
+from migrator.database.canonical import spelled
 from migrator.database.documents import StoredDocument, read_source, read_workspace
-from migrator.database.spelled import spelled
-from migrator.database.spoilt import UNREADABLE, SpoiltSession, read_each_carefully, reraise_unless_spoilt
+from migrator.database.invalid import UNREADABLE, SpoiltSession, read_each_carefully, reraise_unless_spoilt
 from migrator.documents.document import SequenceDigest, app_element, array_of
 from migrator.documents.parsing import valid_documents
 from migrator.errors import RollbackFailed

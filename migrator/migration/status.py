@@ -9,8 +9,8 @@ from typing import Any
 from migrator.data_dir import DataDir
 from migrator.database import queries, schema
 from migrator.database.connection import connect
+from migrator.database.errors import sqlite_errors
 from migrator.database.state import state_of
-from migrator.errors import sqlite_errors
 from migrator.migration.discover import Source
 from migrator.migration.need import needs_migration
 from migrator.migration.survey import Survey, survey

@@ -21,7 +21,9 @@ from migrator._version import __version__
 from migrator.data_dir import BESIDE_DATABASE, DATA_DIR_VARIABLE, DATABASE_VARIABLE, DataDir
 from migrator.database import queries, schema
 from migrator.database.connection import connect, network_file_system
-from migrator.errors import MigratorError, StorageIOError, sqlite_errors
+from migrator.database.errors import sqlite_errors
+from migrator.database.quarantine import QuarantinedItem
+from migrator.errors import MigratorError, StorageIOError
 from migrator.files.output import write_new_file
 from migrator.migration.backups import list_backups
 from migrator.migration.discover import Source
@@ -29,7 +31,7 @@ from migrator.migration.doctor import DoctorReport
 from migrator.migration.finding import Finding
 from migrator.migration.ledger import LedgerEntry
 from migrator.migration.leftovers import leftovers
-from migrator.migration.quarantine import QuarantinedItem, list_quarantine
+from migrator.migration.quarantine import list_quarantine
 from migrator.migration.redact import COMMANDS, Redaction, cause_of, place_of
 from migrator.migration.status import status_of
 from migrator.migration.surroundings import strangers, too_open

@@ -7,10 +7,10 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from migrator.data_dir import DataDir
-from migrator.database import queries, schema, search_queries
+from migrator.database import queries, schema
 from migrator.database.connection import connect
+from migrator.database.errors import sqlite_errors
 from migrator.database.state import NO_DATABASE, State, read_state
-from migrator.errors import sqlite_errors
 from migrator.migration.discover import Source, known_paths, own_files, with_older_files
 from migrator.migration.ledger import LedgerEntry, Work, find_work, read_ledger
 from migrator.workspace import is_placeholder
@@ -88,7 +88,7 @@ def _read_database(
                 if entry.workspace_hash is None
             }
             indexed = state.schema_version >= schema.INDEX_VERSION
-            row = connection.execute(search_queries.INDEX_STATE).fetchone() if indexed else None
+            row = connection.execute(queries.INDEX_STATE).fetchone() if indexed else None
             return state, ledger, shares, stored, row[0] if row else None
     finally:
         connection.close()

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+from migrator.database.canonical import spelled
 from migrator.database.connection import connect
 from migrator.database.documents import read_source
-from migrator.database.spelled import spelled
-from migrator.database.spoilt import UNREADABLE, reraise_unless_spoilt
+from migrator.database.invalid import UNREADABLE, reraise_unless_spoilt
 from migrator.documents.document import SequenceDigest
 from migrator.migration.ledger import LedgerEntry
 from migrator.worker.process import SecondProcess, half_of, is_worth_it, second_process

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from migrator.data_dir import DataDir
 from migrator.database import queries
-from migrator.database.connection import connect, transaction
+from migrator.database.connection import connect
+from migrator.database.errors import sqlite_errors
 from migrator.database.state import State
-from migrator.errors import sqlite_errors
 from migrator.migration.discover import Source
 
 
@@ -18,25 +18,6 @@ def remember_times(data_dir: DataDir, sources: Sequence[Source]) -> None:
     try:
         with sqlite_errors("write the ledger", data_dir.database):
             connection.executemany(queries.TOUCH_SOURCE, [(s.size, s.mtime_ns, s.inode, s.name) for s in sources])
-    finally:
-        connection.close()
-
-
-def name_workspaces(data_dir: DataDir, unnamed: Mapping[str, str]) -> None:
-    """Fill in the paths that somebody told since the workspaces were migrated.
-
-    :param unnamed: workspace hash to workspace path
-    """
-    if not unnamed:
-        return
-    from migrator.database.documents import ensure_workspace  # seldom needed, and loads all of documents and rows
-
-    path = data_dir.database
-    connection = connect(path)
-    try:
-        with transaction(connection, path, "name a workspace"):
-            for file_hash, name in unnamed.items():
-                ensure_workspace(connection, file_hash, name)
     finally:
         connection.close()
 

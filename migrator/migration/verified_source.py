@@ -12,9 +12,9 @@ from pathlib import Path
 
 from migrator.data_dir import DataDir
 from migrator.database import queries
+from migrator.database.canonical import spelled
 from migrator.database.documents import read_source
-from migrator.database.spelled import spelled
-from migrator.database.spoilt import UNREADABLE, reraise_unless_spoilt
+from migrator.database.invalid import UNREADABLE, reraise_unless_spoilt
 from migrator.documents.document import SequenceDigest
 from migrator.documents.parsing import valid_documents
 from migrator.errors import MigratorError

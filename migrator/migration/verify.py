@@ -12,11 +12,12 @@ from migrator.data_dir import DataDir
 from migrator.database import queries, schema
 from migrator.database.connection import connect
 from migrator.database.documents import read_workspace
+from migrator.database.errors import sqlite_errors
+from migrator.database.invalid import UNREADABLE, SpoiltSession, read_carefully
 from migrator.database.search_index import index_problems, index_state
-from migrator.database.spoilt import UNREADABLE, SpoiltSession, read_carefully
 from migrator.database.state import NO_DATABASE, State, read_state
 from migrator.documents.validation import is_valid
-from migrator.errors import ConnectionFailed, MigratorError, StorageIOError, sqlite_errors
+from migrator.errors import ConnectionFailed, MigratorError, StorageIOError
 from migrator.files import durable
 from migrator.migration.integrity import WAY_OUT_OF_DAMAGE, integrity_problems, is_damage
 from migrator.migration.late_writes import late_sessions

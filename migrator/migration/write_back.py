@@ -16,7 +16,7 @@ from typing import Any
 
 from migrator.data_dir import DataDir
 from migrator.database import queries
-from migrator.database.spoilt import SpoiltSession, orphaned_rows
+from migrator.database.invalid import SpoiltSession, orphaned_rows
 from migrator.documents.document import array_of
 from migrator.errors import MigratorError, RollbackFailed
 from migrator.files import copying, durable

@@ -22,11 +22,11 @@ from migrator.database.documents import (
     read_chosen,
     read_document,
     read_workspace,
+    replace_all,
     replace_document,
 )
-from migrator.database.mirror import replace_all
 from migrator.database.pool import ConnectionPool
-from migrator.database.search import read_summaries
+from migrator.database.summaries import read_summaries
 from migrator.database.upgrade import changing, holds_sessions_and_lacks_steps
 from migrator.documents.document import ChatMessage, WorktreeSession
 from migrator.documents.validation import require_message, require_session

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 from migrator.data_dir import DataDir, resolve_data_dir
 from migrator.database import queries
 from migrator.database.connection import connect
+from migrator.database.errors import sqlite_errors
 from migrator.database.state import Authority, state_of
-from migrator.errors import StaleStoreError, StorageIOError, UsageError, sqlite_errors
+from migrator.errors import StaleStoreError, StorageIOError, UsageError
 from migrator.storage.flag import BACKENDS, WHERE_TRUTH_IS_LOST, Backend, lost_truth, read_flag, write_flag
 
 if TYPE_CHECKING:

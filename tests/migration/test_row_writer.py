@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from migrator.database.quarantine import quarantine_row
 from migrator.database.rows import to_rows
 from migrator.documents.parsing import Rejected
 from migrator.migration import row_writer
-from migrator.migration.load import quarantine_row
 from migrator.migration.staging import Staging
 from tests.strategies import instance, message, session
 

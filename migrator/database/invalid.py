@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from migrator.database import queries
+from migrator.database.canonical import spelled
 from migrator.database.columns import (
     INSTANCE_COLUMNS,
     MESSAGE_COLUMNS,
@@ -18,7 +19,6 @@ from migrator.database.columns import (
     SESSION_COLUMNS,
 )
 from migrator.database.documents import StoredDocument, read_document
-from migrator.database.spelled import spelled
 from migrator.documents.document import canonical
 from migrator.documents.validation import is_valid, problems
 from migrator.errors import Problem, UnreadableSession
