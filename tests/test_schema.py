@@ -11,10 +11,10 @@ from typing import Any
 import apsw
 import pytest
 
+from migrator.authority import NO_DATABASE, read_state, state_of
 from migrator.database import queries, schema
 from migrator.database.connection import connect
 from migrator.database.documents import insert_document, keys_of
-from migrator.database.state import NO_DATABASE, read_state, state_of
 from migrator.documents.exact_json import to_json
 from migrator.errors import ConnectionFailed, SchemaError, TransactionError
 from migrator.resources import schemas

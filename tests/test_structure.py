@@ -213,7 +213,7 @@ def test_the_checks_of_this_file_see_what_they_look_for():
     assert "migrator.documents.validation" not in imports("migrator.errors")  # for the type checker alone
     assert {"os.replace", "os.fsync", "os.link", "os.rename"} <= set(calls("migrator.files.durable"))
     assert {"os.open", "os.mkdir", "shutil.rmtree", "unlink", "open"} <= changes("migrator.files.durable")
-    assert layer("migrator.database.rows") < layer("migrator.storage.flag") < layer("migrator.migration.run")
+    assert layer("migrator.database.rows") < layer("migrator.authority") < layer("migrator.migration.run")
 
 
 @pytest.mark.parametrize("name", sorted(name for name in modules() if name.startswith("migrator.cli")))

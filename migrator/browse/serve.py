@@ -9,9 +9,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from migrator.authority import state_of
 from migrator.data_dir import DataDir
 from migrator.database.connection import connect_untouching, no_database
-from migrator.database.state import state_of
 from migrator.errors import UsageError
 from migrator.resources import require_extra
 

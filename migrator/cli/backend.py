@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import click
 
+from migrator.authority import BACKENDS, Backend
 from migrator.cli.migrate import PROGRESS
 from migrator.cli.output import print_report, say, told
 from migrator.data_dir import DataDir
-from migrator.storage.flag import BACKENDS, Backend
 
 if TYPE_CHECKING:
     from migrator.migration.backend import BackendReport

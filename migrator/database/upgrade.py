@@ -8,12 +8,12 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
+from migrator.authority import read_state
 from migrator.backup_folder import MANIFEST, give_name, stamp, working_folder, write_listing
 from migrator.data_dir import place_in
 from migrator.database import queries, schema
 from migrator.database.connection import connect, copy_database
 from migrator.database.errors import sqlite_errors
-from migrator.database.state import read_state
 from migrator.errors import MigratorError
 from migrator.files import copying, durable
 

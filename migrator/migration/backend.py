@@ -5,10 +5,20 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from migrator.authority import (
+    WHERE_TRUTH_IS_LOST,
+    Backend,
+    effective_backend,
+    lost_truth,
+    read_flag,
+    read_state,
+    require_truth,
+    state_of,
+    write_flag,
+)
 from migrator.data_dir import DataDir
 from migrator.database import queries
 from migrator.database.connection import connect, transaction
-from migrator.database.state import read_state, state_of
 from migrator.database.upgrade import changing, upgrade
 from migrator.errors import StaleStoreError
 from migrator.migration.late_writes import LateWrites, empty_after_rollback
@@ -19,9 +29,7 @@ from migrator.migration.rollback import run_rollback
 from migrator.migration.run import run_migration
 from migrator.migration.trial import trial_told
 from migrator.progress import Listener, ignore_progress
-from migrator.storage.flag import WHERE_TRUTH_IS_LOST, Backend, lost_truth, read_flag, require_truth, write_flag
 from migrator.storage.hybrid import TrialStats, read_trial
-from migrator.storage.switch import effective_backend
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,10 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import suppress
 
+from migrator.authority import State, lost_truth, state_of
 from migrator.data_dir import DataDir
 from migrator.database import schema
 from migrator.database.locks import locks_of
-from migrator.database.state import State, state_of
 from migrator.errors import ConnectionFailed, MigratorError
 from migrator.files.lock_owners import described
 from migrator.migration.backups import list_backups
@@ -21,7 +21,6 @@ from migrator.migration.status import StatusReport, status_of
 from migrator.migration.surroundings import strangers, too_open, wrong_flag
 from migrator.migration.survey import survey
 from migrator.migration.trial import trial_told
-from migrator.storage.flag import lost_truth
 from migrator.text import counted, size
 
 _PATIENCE = 1.0  # seconds: an app that writes lets go of the database long before

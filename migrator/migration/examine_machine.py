@@ -13,9 +13,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from migrator._version import __version__
+from migrator.authority import state_of
 from migrator.data_dir import BESIDE_DATABASE, DataDir
 from migrator.database.connection import MINIMUM_SQLITE, network_file_system
-from migrator.database.state import state_of
 from migrator.errors import MigratorError
 from migrator.migration.backup import space_needed
 from migrator.migration.finding import Finding, command, that_gives_it_back, that_moves_it_away

@@ -9,12 +9,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from migrator.authority import read_state
 from migrator.data_dir import DataDir
 from migrator.database import queries
 from migrator.database.connection import connect
 from migrator.database.documents import read_workspace
 from migrator.database.errors import sqlite_errors
-from migrator.database.state import read_state
 from migrator.documents.document import app_format
 from migrator.errors import StorageIOError, WorkspaceNotFound
 from migrator.files import durable

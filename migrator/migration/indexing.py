@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from migrator.authority import read_state
 from migrator.data_dir import DataDir
 from migrator.database import search_queries
 from migrator.database.connection import connect, transaction
@@ -25,7 +26,6 @@ from migrator.database.search_index import (
     index_state,
     leave_out,
 )
-from migrator.database.state import read_state
 from migrator.database.upgrade import upgrade
 from migrator.errors import ConnectionFailed, MigratorError, StaleStoreError, StorageIOError
 from migrator.migration.lock import exclusive

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from migrator.authority import lost_truth, read_flag
 from migrator.data_dir import DataDir
 from migrator.migration.survey import Survey, survey
-from migrator.storage.flag import lost_truth, read_flag
 
 
 def has_work(data_dir: DataDir) -> bool:

@@ -6,11 +6,11 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from migrator.authority import read_state
 from migrator.data_dir import INCOMPLETE, DataDir
 from migrator.database import queries, schema
 from migrator.database.connection import connect
 from migrator.database.errors import sqlite_errors
-from migrator.database.state import read_state
 from migrator.errors import UsageError
 from migrator.files import durable
 from migrator.migration.backups import backup_folders, backup_of, look_at

@@ -16,12 +16,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from migrator.authority import read_state
 from migrator.data_dir import DataDir
 from migrator.database import schema
 from migrator.database.connection import connect
 from migrator.database.errors import sqlite_errors
 from migrator.database.quarantine import QuarantinedItem, _unknown, item_of, items_of, texts_of
-from migrator.database.state import read_state
 from migrator.documents.document import app_element
 from migrator.documents.exact_json import Unreadable, read_exactly
 from migrator.errors import QuarantineError

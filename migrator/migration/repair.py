@@ -10,12 +10,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from migrator.authority import NO_DATABASE, State, read_state, write_flag
 from migrator.backup_folder import MANIFEST, SUMS, write_listing
 from migrator.data_dir import DataDir
 from migrator.database import queries, schema
 from migrator.database.connection import connect, transaction
 from migrator.database.errors import sqlite_errors
-from migrator.database.state import NO_DATABASE, State, read_state
 from migrator.errors import BackupError, ConnectionFailed, MigratorError, TransactionError
 from migrator.files import copying, durable
 from migrator.files.durable import make_private
@@ -28,7 +28,6 @@ from migrator.migration.surroundings import too_open, wrong_flag
 from migrator.migration.verified_source import looks_unchanged
 from migrator.migration.verify import VerifyReport, verify
 from migrator.progress import Listener, ignore_progress
-from migrator.storage.flag import write_flag
 
 # What integrity_check says of an index that does not fit its table; of anything else it says other things.
 _INDEX_ONLY = re.compile(r"(?:row \d+ missing from|wrong # of entries in|non-unique entry in) index (\S+)")

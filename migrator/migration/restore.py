@@ -8,15 +8,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from migrator.authority import State, require_truth, state_of
 from migrator.data_dir import DataDir
-from migrator.database.state import State, state_of
 from migrator.errors import BackupError, ConnectionFailed, MigratorError
 from migrator.files import copying, durable
 from migrator.migration.backups import Kind, ListedFile, find_backup, read_manifest, verify_backup
 from migrator.migration.leftovers import scratch_folder
 from migrator.migration.lock import exclusive
 from migrator.migration.restore_database import FLAG_HINT, DatabaseRestore, RestoredCopy, keep_aside
-from migrator.storage.flag import require_truth
 from migrator.workspace import hashes_of
 
 _WORKSPACE_FILE = re.compile(r"sessions/[0-9a-f]{16}\.json")

@@ -12,16 +12,25 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from migrator.authority import (
+    NO_DATABASE,
+    Authority,
+    State,
+    lost_truth,
+    read_flag,
+    read_state,
+    require_no_other_truth,
+    state_of,
+    write_flag,
+)
 from migrator.data_dir import DataDir
 from migrator.database.connection import BUSY_TIMEOUT, connect, remove_database
 from migrator.database.errors import sqlite_errors
-from migrator.database.state import NO_DATABASE, Authority, State, read_state, state_of
 from migrator.database.upgrade import back_up_database
 from migrator.errors import BackupError, ConnectionFailed
 from migrator.files import copying, durable
 from migrator.files import copying as copies
 from migrator.migration.backups import ListedFile
-from migrator.storage.flag import lost_truth, read_flag, require_no_other_truth, write_flag
 
 _ASIDE = "before-restore"  # what the name of a file that is kept beside says of it
 FLAG_HINT = "--overwrite-newer-work puts the backup in its place all the same, and keeps what is there beside."

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from migrator.authority import read_flag, read_state, state_of
 from migrator.data_dir import DataDir
 from migrator.database import queries, schema
 from migrator.database.connection import connect, transaction
@@ -21,7 +22,6 @@ from migrator.database.documents import (
     read_document,
 )
 from migrator.database.quarantine import QuarantinedItem, item_of, items_of, texts_of
-from migrator.database.state import read_state, state_of
 from migrator.documents.array_reader import Element, quickly_parsed, read_array
 from migrator.documents.document import WorktreeSession, app_element, canonical
 from migrator.documents.parsing import Rejected, parse_session
@@ -40,7 +40,6 @@ from migrator.migration.conflict import read_conflict, version_in_sqlite
 from migrator.migration.load import workspace_shown
 from migrator.migration.lock import exclusive
 from migrator.migration.mirror import merge_files, write_mirrors
-from migrator.storage.flag import read_flag
 from migrator.workspace import hash_of_text, placeholder
 
 Take = Literal["theirs", "ours", "both"]

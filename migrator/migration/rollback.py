@@ -13,11 +13,11 @@ import time
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from migrator.authority import require_no_other_truth, require_truth, state_of, write_flag
 from migrator.data_dir import DataDir
 from migrator.database import queries
 from migrator.database.connection import connect, transaction
 from migrator.database.errors import sqlite_errors
-from migrator.database.state import state_of
 from migrator.database.upgrade import upgrade
 from migrator.errors import ConnectionFailed, MigratorError, RollbackFailed
 from migrator.migration.lock import exclusive
@@ -26,7 +26,6 @@ from migrator.migration.restored_file import RestoredFile
 from migrator.migration.run import Run
 from migrator.migration.write_back import WriteBack
 from migrator.progress import Listener, ignore_progress
-from migrator.storage.flag import require_no_other_truth, require_truth, write_flag
 
 
 @dataclass(frozen=True)

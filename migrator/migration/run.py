@@ -7,9 +7,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from migrator.authority import point_at_sqlite, read_flag, require_no_other_truth, require_truth, state_of
 from migrator.data_dir import DataDir
 from migrator.database.documents import name_workspaces
-from migrator.database.state import state_of
 from migrator.migration.discover import names_of_files
 from migrator.migration.leftovers import in_sight
 from migrator.migration.lock import exclusive
@@ -18,7 +18,6 @@ from migrator.migration.report import MigrationReport, by_workspace, totals_of
 from migrator.migration.survey import Survey, survey
 from migrator.migration.upkeep import remember_times
 from migrator.progress import Listener, Stopwatch, ignore_progress
-from migrator.storage.flag import point_at_sqlite, read_flag, require_no_other_truth, require_truth
 from migrator.worker.gc_pause import without_collector
 
 if TYPE_CHECKING:

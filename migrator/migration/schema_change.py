@@ -8,15 +8,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from migrator.authority import read_state, require_truth, state_of
 from migrator.data_dir import DataDir
 from migrator.database import queries, schema
 from migrator.database.connection import connect
 from migrator.database.errors import sqlite_errors
-from migrator.database.state import read_state, state_of
 from migrator.database.upgrade import changing, upgrade
 from migrator.errors import SchemaError
 from migrator.migration.lock import exclusive
-from migrator.storage.flag import require_truth
 from migrator.text import counted
 
 

@@ -6,16 +6,14 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from migrator.authority import WHERE_TRUTH_IS_LOST, effective_backend, lost_truth, read_flag, state_of
 from migrator.data_dir import DataDir
 from migrator.database import queries, schema
 from migrator.database.connection import connect
 from migrator.database.errors import sqlite_errors
-from migrator.database.state import state_of
 from migrator.migration.discover import Source
 from migrator.migration.need import needs_migration
 from migrator.migration.survey import Survey, survey
-from migrator.storage.flag import WHERE_TRUTH_IS_LOST, lost_truth, read_flag
-from migrator.storage.switch import effective_backend
 from migrator.workspace import hash_of_text, placeholder, workspace_hash
 
 

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from migrator._version import __version__
+from migrator.authority import read_flag
 from migrator.data_dir import BESIDE_DATABASE, DATA_DIR_VARIABLE, DATABASE_VARIABLE, DataDir
 from migrator.database import queries, schema
 from migrator.database.connection import connect, network_file_system
@@ -36,7 +37,6 @@ from migrator.migration.redact import COMMANDS, Redaction, cause_of, place_of
 from migrator.migration.status import status_of
 from migrator.migration.surroundings import strangers, too_open
 from migrator.migration.survey import survey
-from migrator.storage.flag import read_flag
 from migrator.storage.switch import BACKEND_VARIABLE
 from migrator.text import pretty
 

@@ -6,17 +6,15 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from migrator.authority import Backend, State, effective_backend, lost_truth, read_flag
 from migrator.backup_folder import MANIFEST, SUMS
 from migrator.data_dir import BESIDE_DATABASE, INCOMPLETE, DataDir
-from migrator.database.state import State
 from migrator.errors import BackupError
 from migrator.files.durable import is_open_to_others
 from migrator.files.os_errors import os_errors
 from migrator.migration.backups import NAME, backup_folders, names_in, read_manifest
 from migrator.migration.leftovers import leftovers
 from migrator.migration.lock import lock_holder
-from migrator.storage.flag import Backend, lost_truth, read_flag
-from migrator.storage.switch import effective_backend
 
 
 def what_is_amiss(data_dir: DataDir, state: State) -> list[str]:

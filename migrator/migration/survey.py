@@ -6,11 +6,11 @@ import os
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from migrator.authority import NO_DATABASE, State, read_state
 from migrator.data_dir import DataDir
 from migrator.database import queries, schema
 from migrator.database.connection import connect
 from migrator.database.errors import sqlite_errors
-from migrator.database.state import NO_DATABASE, State, read_state
 from migrator.migration.discover import Source, known_paths, own_files, with_older_files
 from migrator.migration.ledger import LedgerEntry, Work, find_work, read_ledger
 from migrator.workspace import is_placeholder

@@ -11,6 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from migrator.authority import mark, point_at_sqlite
 from migrator.data_dir import DataDir
 from migrator.errors import MigrationFailed, MigratorError
 from migrator.files import durable
@@ -26,9 +27,7 @@ from migrator.migration.report import MigrationReport, by_workspace, totals_of
 from migrator.migration.run_record import RunFacts
 from migrator.migration.staging import Staging
 from migrator.migration.survey import Survey, own_sources, with_proven_paths
-from migrator.migration.upkeep import mark
 from migrator.progress import Listener, Meter, Stopwatch
-from migrator.storage.flag import point_at_sqlite
 from migrator.worker.process import Helper, SecondProcess, stopped_on_failure
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from contextlib import suppress
 
+from migrator.authority import state_of
 from migrator.data_dir import DataDir
-from migrator.database.state import state_of
 from migrator.errors import StorageIOError
 from migrator.files import copying
 from migrator.migration.discover import Source

@@ -8,7 +8,6 @@ from migrator.data_dir import DataDir
 from migrator.database import queries
 from migrator.database.connection import connect
 from migrator.database.errors import sqlite_errors
-from migrator.database.state import State
 from migrator.migration.discover import Source
 
 
@@ -18,17 +17,5 @@ def remember_times(data_dir: DataDir, sources: Sequence[Source]) -> None:
     try:
         with sqlite_errors("write the ledger", data_dir.database):
             connection.executemany(queries.TOUCH_SOURCE, [(s.size, s.mtime_ns, s.inode, s.name) for s in sources])
-    finally:
-        connection.close()
-
-
-def mark(data_dir: DataDir, before: State, status: str) -> None:
-    """Record how far the migration is in a database that the app made; it stays what it was: not the authority."""
-    if before.schema_version == 0 or before.status not in ("pending", "failed", "in_progress"):
-        return
-    connection = connect(data_dir.database)
-    try:
-        with sqlite_errors("record the status", data_dir.database):
-            connection.execute(queries.SET_STATUS, (status,))
     finally:
         connection.close()

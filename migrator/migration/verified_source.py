@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
+from migrator.authority import read_flag
 from migrator.data_dir import DataDir
 from migrator.database import queries
 from migrator.database.canonical import spelled
@@ -21,7 +22,6 @@ from migrator.errors import MigratorError
 from migrator.files import copying, durable
 from migrator.migration.ledger import LedgerEntry
 from migrator.migration.places import place_of_source
-from migrator.storage.flag import read_flag
 from migrator.text import counted
 
 _SHOWN = 3  # ids in a message; the report has them all

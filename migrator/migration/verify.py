@@ -8,6 +8,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from migrator.authority import NO_DATABASE, WHERE_TRUTH_IS_LOST, State, lost_truth, read_state
 from migrator.data_dir import DataDir
 from migrator.database import queries, schema
 from migrator.database.connection import connect
@@ -15,7 +16,6 @@ from migrator.database.documents import read_workspace
 from migrator.database.errors import sqlite_errors
 from migrator.database.invalid import UNREADABLE, SpoiltSession, read_carefully
 from migrator.database.search_index import index_problems, index_state
-from migrator.database.state import NO_DATABASE, State, read_state
 from migrator.documents.validation import is_valid
 from migrator.errors import ConnectionFailed, MigratorError, StorageIOError
 from migrator.files import durable
@@ -25,7 +25,6 @@ from migrator.migration.ledger import LedgerEntry, read_ledger
 from migrator.migration.surroundings import unlisted, what_is_amiss
 from migrator.migration.verified_source import SourceCheck, VerifiedSource
 from migrator.progress import Listener, Progress, ignore_progress
-from migrator.storage.flag import WHERE_TRUTH_IS_LOST, lost_truth
 from migrator.text import counted
 
 

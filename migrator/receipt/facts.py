@@ -16,18 +16,17 @@ from datetime import UTC, datetime
 from typing import Any
 
 from migrator._version import __version__
+from migrator.authority import State, effective_backend, read_state
 from migrator.data_dir import DataDir
 from migrator.database import queries, schema
 from migrator.database.columns import RUN_COLUMNS
 from migrator.database.connection import connect, no_database, snapshot
-from migrator.database.state import State, read_state
 from migrator.errors import MigrationFailed
 from migrator.migration.backups import list_backups
 from migrator.migration.doctor import examine
 from migrator.migration.ledger import LedgerEntry, read_ledger
 from migrator.migration.run_record import Share
 from migrator.receipt.periods import Period, periods_of
-from migrator.storage.switch import effective_backend
 from migrator.workspace import hash_of_text, placeholder
 
 GO_BACK = ("migrator rollback --dry-run", "migrator rollback")

@@ -5,28 +5,28 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+from migrator.authority import (
+    _AUTHORITY_OF,
+    BACKENDS,
+    WHERE_TRUTH_IS_LOST,
+    Authority,
+    Backend,
+    effective_backend,
+    lost_truth,
+    read_flag,
+    state_of,
+    write_flag,
+)
 from migrator.data_dir import DataDir, resolve_data_dir
 from migrator.database import queries
 from migrator.database.connection import connect
 from migrator.database.errors import sqlite_errors
-from migrator.database.state import Authority, state_of
 from migrator.errors import StaleStoreError, StorageIOError, UsageError
-from migrator.storage.flag import BACKENDS, WHERE_TRUTH_IS_LOST, Backend, lost_truth, read_flag, write_flag
 
 if TYPE_CHECKING:
     from migrator.storage.protocol import SessionStorage
 
 BACKEND_VARIABLE = "STORAGE_BACKEND"
-_AUTHORITY_OF: dict[Backend, Authority] = {"json": "json", "sqlite": "sqlite", "hybrid": "sqlite"}
-
-
-def effective_backend(data_dir: DataDir, authority: Authority) -> Backend:
-    """What the app runs on: storage.json where it agrees with the authority, else the authority.
-
-    A flag that disagrees is a flip that was interrupted: the database's own record is right.
-    """
-    flag = read_flag(data_dir.flag)
-    return flag if flag is not None and _AUTHORITY_OF[flag] == authority else authority
 
 
 def open_storage(

@@ -48,5 +48,5 @@ def test_a_start_with_nothing_to_do_loads_nothing_heavy(scene, program, argument
     ended = subprocess.run(command, check=False, cwd=CHECKOUT, env=environment, capture_output=True, text=True)
     assert ended.returncode == 0
     loaded = set(json.loads(ended.stderr.splitlines()[-1]))
-    assert "migrator.database.state" in loaded
+    assert "migrator.authority" in loaded
     assert not loaded & needless

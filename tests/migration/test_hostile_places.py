@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from migrator.authority import read_flag
 from migrator.data_dir import resolve_data_dir
 from migrator.errors import BackupError, RollbackFailed, StorageIOError
 from migrator.files.reading import contents
@@ -22,7 +23,6 @@ from migrator.migration.restore import restore_backup
 from migrator.migration.rollback import run_rollback
 from migrator.migration.run import run_migration
 from migrator.migration.verify import verify
-from migrator.storage.flag import read_flag
 from tests.scene import Scene, app_inserts, chat, hash_of
 
 ENGINE = "/home/dev/engine"

@@ -1,25 +1,78 @@
-"""storage.json, the feature flag: which backend the app runs on.
-
-It points at a store and is written after what it points at; where it disagrees with the database's own record, that
-was a flip which something interrupted, and the database is right.
-"""
+"""What a database says of itself: which store is the authority, and how far the migration came."""
 
 from __future__ import annotations
 
 import json
 import os
+import sqlite3
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 from migrator.data_dir import DEFAULT_DATABASE, LARGEST_FLAG, DataDir, place_in, recorded_database
-from migrator.database.schema import LEDGER_VERSION
-from migrator.database.state import State, state_of
+from migrator.database import queries
+from migrator.database.connection import connect
+from migrator.database.errors import sqlite_errors
+from migrator.database.schema import LEDGER_VERSION, require_known
 from migrator.errors import StaleStoreError
 from migrator.files import durable
 from migrator.files.reading import contents
 
+Authority = Literal["json", "sqlite"]
+
+
+class State(NamedTuple):
+    """The row of ``migration_metadata``.
+
+    :ivar schema_version: 0 where there are no tables yet
+    :ivar status: pending, in_progress, completed, failed or rolled_back; None where there is no database
+    :ivar backup: the last backup's folder
+    """
+
+    schema_version: int
+    status: str | None
+    backup: str | None
+    migrated_at: str | None
+
+    @property
+    def authority(self) -> Authority:
+        """The store that holds the truth: SQLite exactly when a migration into it completed."""
+        return "sqlite" if self.status == "completed" else "json"
+
+
+NO_DATABASE = State(schema_version=0, status=None, backup=None, migrated_at=None)
+
+
+def read_state(connection: sqlite3.Connection, path: Path | str) -> State:
+    """
+    :raises SchemaError: the database is newer than this program
+    """
+    version = require_known(connection, path)
+    with sqlite_errors("read the state of the migration", path):
+        row = connection.execute(queries.METADATA).fetchone() if version else None
+    if row is None:
+        return State(schema_version=version, status="pending", backup=None, migrated_at=None)
+    return State(version, row[1], row[2], row[3])
+
+
+def state_of(path: Path) -> State:
+    """The state of the database file, or NO_DATABASE; opens it for reading only.
+
+    :raises ConnectionFailed: it can't be opened
+    :raises SchemaError: it is newer than this program
+    """
+    if not path.exists() or path.stat().st_size == 0:
+        return NO_DATABASE
+    connection = connect(path, read_only=True)
+    try:
+        return read_state(connection, path)
+    finally:
+        connection.close()
+
+
 Backend = Literal["json", "sqlite", "hybrid"]
+
+
 BACKENDS: tuple[Backend, ...] = get_args(Backend)
 
 
@@ -115,3 +168,27 @@ def point_at_sqlite(data_dir: DataDir) -> None:
     """Have the app run on SQLite; a trial of both stores goes on as one."""
     if read_flag(data_dir.flag) != "hybrid":
         write_flag(data_dir, "sqlite")
+
+
+_AUTHORITY_OF: dict[Backend, Authority] = {"json": "json", "sqlite": "sqlite", "hybrid": "sqlite"}
+
+
+def effective_backend(data_dir: DataDir, authority: Authority) -> Backend:
+    """What the app runs on: storage.json where it agrees with the authority, else the authority.
+
+    A flag that disagrees is a flip that was interrupted: the database's own record is right.
+    """
+    flag = read_flag(data_dir.flag)
+    return flag if flag is not None and _AUTHORITY_OF[flag] == authority else authority
+
+
+def mark(data_dir: DataDir, before: State, status: str) -> None:
+    """Record how far the migration is in a database that the app made; it stays what it was: not the authority."""
+    if before.schema_version == 0 or before.status not in ("pending", "failed", "in_progress"):
+        return
+    connection = connect(data_dir.database)
+    try:
+        with sqlite_errors("record the status", data_dir.database):
+            connection.execute(queries.SET_STATUS, (status,))
+    finally:
+        connection.close()
