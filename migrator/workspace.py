@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 
+from migrator.documents.document import WorktreeSession
 from migrator.files.copying import new_sha256
 
 HASH_PATTERN = re.compile(r"[0-9a-f]{16}")
@@ -145,3 +146,18 @@ def workspace_of(worktree_path: str) -> str | None:
         return None
     above = worktree_path[: found.start()]
     return (above[: -len(_TAURI[0])] if above.endswith(_TAURI) else above) or None
+
+
+def workspace_shown(document: WorktreeSession, source: str, paths: Container[str]) -> tuple[str, str]:
+    """The hash and the path of the workspace that a session's worktrees show; else a stand-in for its file.
+
+    :param paths: the hashes of the workspaces that are known
+    """
+    for instance in document["instances"]:
+        path = workspace_of(instance["worktreePath"])
+        if path:
+            candidates = hashes_of(path)
+            known = [(h, spelling) for h, spelling in candidates if h in paths]
+            return (known or candidates)[0]
+    unplaced = placeholder(source)
+    return hash_of_text(unplaced), unplaced

@@ -17,7 +17,7 @@ from migrator.errors import StorageIOError
 from migrator.files import copying, durable
 from migrator.files import copying as copies
 from migrator.files import reading as contents
-from migrator.migration.leftovers import leftovers, remove_leftover
+from migrator.locking import leftovers, remove_leftover
 
 root = not hasattr(os, "geteuid") or os.geteuid() == 0
 

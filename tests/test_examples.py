@@ -11,7 +11,7 @@ import pytest
 
 import migrator
 from migrator.data_dir import resolve_data_dir
-from migrator.migration.lock import exclusive
+from migrator.locking import exclusive
 from tests.command_line import alone, scene
 from tests.scene import CHECKOUT, Scene, chat, hash_of
 

@@ -164,7 +164,7 @@ CHANGES_ELSEWHERE = {
     "migrator.cli.output": {"os.open"},  # the null device
     "migrator.files.durable": {"chmod"},  # takes rights away
     "migrator.migration.rehearsal": {"os.chmod", "tempfile.mkdtemp", "shutil.rmtree"},  # what a dry run throws away
-    "migrator.migration.lock": {"filelock.FileLock"},  # an empty file
+    "migrator.locking": {"filelock.FileLock"},  # an empty file
     "migrator.files.output": {"filelock.FileLock"},  # the same
     "migrator.storage.json_files": {"filelock.FileLock"},
     "migrator.storage.turns": {"filelock.FileLock"},

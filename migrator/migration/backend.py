@@ -21,9 +21,8 @@ from migrator.database import queries
 from migrator.database.connection import connect, transaction
 from migrator.database.upgrade import changing, upgrade
 from migrator.errors import StaleStoreError
+from migrator.locking import exclusive, in_sight
 from migrator.migration.late_writes import LateWrites, empty_after_rollback
-from migrator.migration.leftovers import in_sight
-from migrator.migration.lock import exclusive
 from migrator.migration.mirror import merge_files, write_mirrors
 from migrator.migration.rollback import run_rollback
 from migrator.migration.run import run_migration

@@ -28,7 +28,7 @@ from migrator.database.search_index import (
 )
 from migrator.database.upgrade import upgrade
 from migrator.errors import ConnectionFailed, MigratorError, StaleStoreError, StorageIOError
-from migrator.migration.lock import exclusive
+from migrator.locking import exclusive
 from migrator.progress import Listener, Meter, Stopwatch, ignore_progress
 from migrator.text import size
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable
+from collections.abc import Callable, Iterable
 from itertools import chain
 from typing import Any, NamedTuple
 
@@ -26,7 +26,7 @@ from migrator.files.reading import opened, small
 from migrator.migration.discover import Source
 from migrator.migration.loaded import EXAMPLES, Counts, Found, LoadedSource
 from migrator.migration.row_writer import RowWriter
-from migrator.workspace import hash_of_text, hashes_of, placeholder, workspace_of
+from migrator.workspace import hash_of_text, placeholder, workspace_shown
 
 
 class LoadTask(NamedTuple):
@@ -229,18 +229,3 @@ class Loader:
 def _is_blank(copy: str) -> bool:
     with os_errors("read", copy), open(copy, "rb") as file:
         return all(b"[" not in chunk for chunk in iter(lambda: file.read(1 << 20), b""))
-
-
-def workspace_shown(document: WorktreeSession, source: str, paths: Container[str]) -> tuple[str, str]:
-    """The hash and the path of the workspace that a session's worktrees show; else a stand-in for its file.
-
-    :param paths: the hashes of the workspaces that are known
-    """
-    for instance in document["instances"]:
-        path = workspace_of(instance["worktreePath"])
-        if path:
-            candidates = hashes_of(path)
-            known = [(h, spelling) for h, spelling in candidates if h in paths]
-            return (known or candidates)[0]
-    unplaced = placeholder(source)
-    return hash_of_text(unplaced), unplaced

@@ -13,8 +13,8 @@ from migrator.database.connection import connect
 from migrator.database.errors import sqlite_errors
 from migrator.errors import UsageError
 from migrator.files import durable
+from migrator.locking import exclusive
 from migrator.migration.backups import backup_folders, backup_of, look_at
-from migrator.migration.lock import exclusive
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from pathlib import Path
 from migrator.data_dir import DataDir
 from migrator.database.connection import connect, copy_database
 from migrator.files.os_errors import os_errors
-from migrator.migration.leftovers import REHEARSAL
+from migrator.locking import REHEARSAL
 
 
 @contextmanager

@@ -12,9 +12,8 @@ from migrator.authority import State, require_truth, state_of
 from migrator.data_dir import DataDir
 from migrator.errors import BackupError, ConnectionFailed, MigratorError
 from migrator.files import copying, durable
+from migrator.locking import exclusive, scratch_folder
 from migrator.migration.backups import Kind, ListedFile, find_backup, read_manifest, verify_backup
-from migrator.migration.leftovers import scratch_folder
-from migrator.migration.lock import exclusive
 from migrator.migration.restore_database import FLAG_HINT, DatabaseRestore, RestoredCopy, keep_aside
 from migrator.workspace import hashes_of
 

@@ -35,12 +35,11 @@ from migrator.errors import (
     UsageError,
 )
 from migrator.files.os_errors import os_errors
+from migrator.locking import exclusive
 from migrator.migration.backup import keep_versions
 from migrator.migration.conflict import read_conflict, version_in_sqlite
-from migrator.migration.load import workspace_shown
-from migrator.migration.lock import exclusive
 from migrator.migration.mirror import merge_files, write_mirrors
-from migrator.workspace import hash_of_text, placeholder
+from migrator.workspace import hash_of_text, placeholder, workspace_shown
 
 Take = Literal["theirs", "ours", "both"]
 Result = Literal["restored", "replaced", "dropped", "still_invalid", "needs_edit", "needs_choice"]

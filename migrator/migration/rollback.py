@@ -20,7 +20,7 @@ from migrator.database.connection import connect, transaction
 from migrator.database.errors import sqlite_errors
 from migrator.database.upgrade import upgrade
 from migrator.errors import ConnectionFailed, MigratorError, RollbackFailed
-from migrator.migration.lock import exclusive
+from migrator.locking import exclusive
 from migrator.migration.rehearsal import rehearsal
 from migrator.migration.restored_file import RestoredFile
 from migrator.migration.run import Run

@@ -15,7 +15,7 @@ from migrator.database.connection import connect
 from migrator.database.errors import sqlite_errors
 from migrator.database.upgrade import changing, upgrade
 from migrator.errors import SchemaError
-from migrator.migration.lock import exclusive
+from migrator.locking import exclusive
 from migrator.text import counted
 
 

@@ -12,9 +12,8 @@ from migrator.data_dir import BESIDE_DATABASE, INCOMPLETE, DataDir
 from migrator.errors import BackupError
 from migrator.files.durable import is_open_to_others
 from migrator.files.os_errors import os_errors
+from migrator.locking import leftovers, lock_holder
 from migrator.migration.backups import NAME, backup_folders, names_in, read_manifest
-from migrator.migration.leftovers import leftovers
-from migrator.migration.lock import lock_holder
 
 
 def what_is_amiss(data_dir: DataDir, state: State) -> list[str]:

@@ -21,8 +21,8 @@ from migrator.documents.document import array_of
 from migrator.errors import MigratorError, RollbackFailed
 from migrator.files import copying, durable
 from migrator.files import copying as copies
+from migrator.locking import scratch_folder
 from migrator.migration.ledger import LedgerEntry, read_ledger
-from migrator.migration.leftovers import scratch_folder
 from migrator.migration.places import place_of_source, workspace_file_name
 from migrator.migration.restored_file import Aside, PreparedFile, RestoredFile, put_in_place, require_free
 from migrator.migration.session_file import Choice, write_sessions

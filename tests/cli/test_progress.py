@@ -15,7 +15,7 @@ import pytest
 from migrator.cli import progress
 from migrator.cli.progress import showing
 from migrator.data_dir import resolve_data_dir
-from migrator.migration.lock import exclusive
+from migrator.locking import exclusive
 from migrator.progress import Progress
 from tests.command_line import Migrator, Outcome
 from tests.scene import CHECKOUT, Scene, chat, copy_fixture

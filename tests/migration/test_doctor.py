@@ -16,7 +16,7 @@ import pytest
 
 from migrator import WorktreeSession, open_storage
 from migrator.data_dir import resolve_data_dir
-from migrator.migration.lock import exclusive
+from migrator.locking import exclusive
 from tests.command_line import Migrator, Outcome
 from tests.scene import Scene, chat
 
