@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from migrator.data_dir import DataDir, resolve_data_dir
-from migrator.migration.need import has_work  # who imports this asks it: the first call shall not pay for that
+from migrator.inventory.plan import has_work  # who imports this asks it: the first call shall not pay for that
 from migrator.progress import Listener, ignore_progress
 
 if TYPE_CHECKING:

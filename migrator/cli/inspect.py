@@ -13,7 +13,7 @@ from migrator.cli.output import counted, paged, plain, print_report, say, size, 
 from migrator.data_dir import DataDir
 
 if TYPE_CHECKING:
-    from migrator.migration.status import StatusReport, WorkspaceState
+    from migrator.inventory.status import StatusReport, WorkspaceState
     from migrator.migration.verify import VerifyReport
 
 Resolve = Callable[[], DataDir]
@@ -29,7 +29,7 @@ def status_command(resolve: Resolve, as_json: bool) -> int:
     migrator status                          who holds the truth, and each workspace
     migrator status --json                   the same for a program
     """
-    from migrator.migration.status import status_of
+    from migrator.inventory.status import status_of
 
     report = status_of(resolve())
     if as_json:

@@ -39,7 +39,7 @@ def every(
     data_dir: DataDir, workspace: str | None, filters: SessionFilters | None
 ) -> Iterator[tuple[str, WorktreeSession]]:
     """The same one by one, each with its workspace."""
-    from migrator.migration.status import note_of_loss, workspace_names
+    from migrator.inventory.status import note_of_loss, workspace_names
     from migrator.storage.protocol import SessionFilters
     from migrator.storage.switch import open_storage
 

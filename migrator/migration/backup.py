@@ -23,9 +23,9 @@ from migrator.data_dir import DataDir
 from migrator.errors import BackupError, StorageIOError
 from migrator.files import copying, durable
 from migrator.files.os_errors import os_errors
+from migrator.inventory.source_files import Source
 from migrator.migration.backups import read_manifest, verify_backup
 from migrator.migration.copying import Copy, ReadBackJob, are_many_small, copy_all
-from migrator.migration.discover import Source
 from migrator.progress import Meter
 from migrator.text import size
 from migrator.worker.process import SecondProcess

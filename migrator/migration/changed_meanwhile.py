@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
 
-from migrator.migration.discover import Source
+from migrator.inventory.source_files import Source
 from migrator.worker.process import SecondProcess, Seen
 from migrator.worker.sharing import share
 

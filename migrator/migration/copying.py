@@ -14,8 +14,8 @@ from typing import NamedTuple
 from migrator.errors import MigratorError, StorageIOError
 from migrator.files import copying, durable
 from migrator.files import copying as copies
-from migrator.migration.discover import Source
-from migrator.migration.proving import Proof
+from migrator.inventory.source_files import Source
+from migrator.inventory.workspace_paths import Proof
 from migrator.progress import Meter
 from migrator.worker.columns import AsColumns
 from migrator.worker.process import SecondProcess, Seen

@@ -13,12 +13,12 @@ from migrator.database import schema
 from migrator.database.locks import locks_of
 from migrator.errors import ConnectionFailed, MigratorError
 from migrator.files.lock_owners import described
+from migrator.inventory.plan import survey
+from migrator.inventory.status import StatusReport, status_of
 from migrator.locking import leftovers, lock_holder
 from migrator.migration.backups import list_backups
 from migrator.migration.finding import REPAIR, Finding, Level, command, that_moves_it_away
-from migrator.migration.status import StatusReport, status_of
 from migrator.migration.surroundings import strangers, too_open, wrong_flag
-from migrator.migration.survey import survey
 from migrator.migration.trial import trial_told
 from migrator.text import counted, size
 

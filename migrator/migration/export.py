@@ -19,7 +19,7 @@ from migrator.documents.document import app_format
 from migrator.errors import StorageIOError, WorkspaceNotFound
 from migrator.files import durable
 from migrator.files.output import NewFiles, new_files
-from migrator.migration.places import workspace_file_name
+from migrator.inventory.source_files import workspace_file_name
 from migrator.workspace import workspace_hash
 
 # Its number, its hash, its path.

@@ -7,7 +7,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from migrator.migration.discover import Source
+from migrator.inventory.source_files import Source
 from migrator.migration.load import Loader, LoadTask
 from migrator.migration.loaded import LoadedPart, LoadedSource
 from migrator.migration.readback import CompareTask, Comparison, ReadBack

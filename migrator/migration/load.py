@@ -23,7 +23,7 @@ from migrator.errors import SourceFileError, TornFileError
 from migrator.files.copying import damaged_copy, new_sha256
 from migrator.files.os_errors import os_errors
 from migrator.files.reading import opened, small
-from migrator.migration.discover import Source
+from migrator.inventory.source_files import Source
 from migrator.migration.loaded import EXAMPLES, Counts, Found, LoadedSource
 from migrator.migration.row_writer import RowWriter
 from migrator.workspace import hash_of_text, placeholder, workspace_shown

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from migrator.migration.discover import Source
+from migrator.inventory.source_files import Source
 
 EXAMPLES = 20  # quarantined elements of a source that a report shows
 

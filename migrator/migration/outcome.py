@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from migrator.migration.discover import Source
+from migrator.inventory.plan import Survey
+from migrator.inventory.source_files import Source
 from migrator.migration.report import WorkspaceReport
-from migrator.migration.survey import Survey
 from migrator.text import counted
 from migrator.workspace import hash_of_text, placeholder
 

@@ -19,7 +19,7 @@ from migrator.database.upgrade import changing, upgrade
 from migrator.documents.document import canonical
 from migrator.errors import MigrationFailed
 from migrator.files import copying, durable
-from migrator.migration import ledger
+from migrator.inventory import ledger
 from migrator.migration.late_writes import LateWrites, empty_after_rollback
 from migrator.migration.loaded import LoadedSource
 from migrator.migration.merge import Merge, MergeResult

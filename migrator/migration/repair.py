@@ -19,11 +19,11 @@ from migrator.database.errors import sqlite_errors
 from migrator.errors import BackupError, ConnectionFailed, MigratorError, TransactionError
 from migrator.files import copying, durable
 from migrator.files.durable import make_private
+from migrator.inventory.ledger import LedgerEntry, read_ledger
 from migrator.locking import exclusive
 from migrator.migration.backups import backup_of, is_inside, names_in, read_manifest
 from migrator.migration.indexing import repair_index
 from migrator.migration.integrity import integrity_problems, is_damage
-from migrator.migration.ledger import LedgerEntry, read_ledger
 from migrator.migration.surroundings import too_open, wrong_flag
 from migrator.migration.verified_source import looks_unchanged
 from migrator.migration.verify import VerifyReport, verify

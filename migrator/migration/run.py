@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 from migrator.authority import point_at_sqlite, read_flag, require_no_other_truth, require_truth, state_of
 from migrator.data_dir import DataDir
 from migrator.database.documents import name_workspaces
+from migrator.inventory.ledger import remember_times
+from migrator.inventory.plan import Survey, survey
+from migrator.inventory.source_files import names_of_files
 from migrator.locking import exclusive, in_sight
-from migrator.migration.discover import names_of_files
 from migrator.migration.outcome import known_reports
 from migrator.migration.report import MigrationReport, by_workspace, totals_of
-from migrator.migration.survey import Survey, survey
-from migrator.migration.upkeep import remember_times
 from migrator.progress import Listener, Stopwatch, ignore_progress
 from migrator.worker.gc_pause import without_collector
 

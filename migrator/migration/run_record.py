@@ -7,18 +7,22 @@ Of all that is found, each session is migrated, merged, quarantined or failed: t
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import os
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from migrator._version import __version__
 from migrator.database import queries
 from migrator.database.connection import AnyConnection
+from migrator.inventory.ledger import LedgerEntry
 from migrator.progress import Stopwatch
 from migrator.workspace import hash_of_text, placeholder
 
 if TYPE_CHECKING:
+    from migrator.migration.backup import Backup
     from migrator.migration.loaded import LoadedSource
     from migrator.migration.merge import MergeResult
 
@@ -118,3 +122,41 @@ def record_run(connection: AnyConnection, facts: RunFacts, found: Sequence[tuple
             facts.backup,
         ),
     )
+
+
+def entries_of(loaded: Iterable[LoadedSource], saved: Backup, output: Path) -> dict[str, LedgerEntry]:
+    """A row for each source that a run took up, by its name; its ``id`` is the number that the run gave the source.
+
+    :param output: what the places of the copies are recorded relative to
+    """
+    folder = os.path.join(os.path.relpath(saved.folder, output), "") if saved.folder else ""
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    entries = {}
+    for found in loaded:
+        source, copy = found.source, saved.copies.get(found.source.name)
+        sessions = instances = messages = quarantined = 0
+        for count in found.counts.values():
+            sessions += count.sessions
+            instances += count.instances
+            messages += count.messages
+            quarantined += count.quarantined
+        entries[source.name] = LedgerEntry(  # by name it would take three times as long
+            found.source_id,
+            source.name,
+            source.workspace_hash,
+            "failed" if found.error else "migrated",
+            source.size,
+            source.mtime_ns,
+            source.inode,
+            copy.sha256 if copy else None,
+            sessions,
+            instances,
+            messages,
+            quarantined,
+            None if found.error else found.digest,
+            f"{folder}{copy.file}" if copy else None,
+            found.error,
+            now,
+            now,
+        )
+    return entries

@@ -23,7 +23,7 @@ from migrator.migration.run_record import RunFacts, record_run, shares_of, untol
 from migrator.workspace import is_placeholder, placeholder
 
 if TYPE_CHECKING:
-    from migrator.migration.ledger import LedgerEntry
+    from migrator.inventory.ledger import LedgerEntry
     from migrator.migration.loaded import LoadedSource
 
 _SHARED_TABLES = ("sessions", "session_runtime_mix", "instances", "chat_messages", "quarantine")

@@ -26,17 +26,17 @@ from migrator.database.errors import sqlite_errors
 from migrator.database.quarantine import QuarantinedItem
 from migrator.errors import MigratorError, StorageIOError
 from migrator.files.output import write_new_file
+from migrator.inventory.ledger import LedgerEntry
+from migrator.inventory.plan import survey
+from migrator.inventory.source_files import Source
+from migrator.inventory.status import status_of
 from migrator.locking import leftovers
 from migrator.migration.backups import list_backups
-from migrator.migration.discover import Source
 from migrator.migration.doctor import DoctorReport
 from migrator.migration.finding import Finding
-from migrator.migration.ledger import LedgerEntry
 from migrator.migration.quarantine import list_quarantine
 from migrator.migration.redact import COMMANDS, Redaction, cause_of, place_of
-from migrator.migration.status import status_of
 from migrator.migration.surroundings import strangers, too_open
-from migrator.migration.survey import survey
 from migrator.storage.switch import BACKEND_VARIABLE
 from migrator.text import pretty
 

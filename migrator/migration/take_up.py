@@ -15,10 +15,12 @@ from migrator.authority import mark, point_at_sqlite
 from migrator.data_dir import DataDir
 from migrator.errors import MigrationFailed, MigratorError
 from migrator.files import durable
-from migrator.migration import ledger
+from migrator.inventory import ledger
+from migrator.inventory.plan import Survey, own_sources, with_proven_paths
+from migrator.inventory.source_files import Source
+from migrator.migration import run_record
 from migrator.migration.backup import BackingUp, Backup, backing_up, require_space
 from migrator.migration.changed_meanwhile import changed_meanwhile
-from migrator.migration.discover import Source
 from migrator.migration.loaded import LoadedSource
 from migrator.migration.outcome import conflict_messages, known_reports, messages_of, workspace_reports
 from migrator.migration.pipeline import Pipeline
@@ -26,7 +28,6 @@ from migrator.migration.publish import Publication, Published, publish_into, pub
 from migrator.migration.report import MigrationReport, by_workspace, totals_of
 from migrator.migration.run_record import RunFacts
 from migrator.migration.staging import Staging
-from migrator.migration.survey import Survey, own_sources, with_proven_paths
 from migrator.progress import Listener, Meter, Stopwatch
 from migrator.worker.process import Helper, SecondProcess, stopped_on_failure
 
@@ -148,7 +149,7 @@ class TakeUp:
                 with self.stopwatch.stage("publish"):  # so that the record tells how long it took
                     durable.sync_file(self.data_dir.staging)
             with self.stopwatch.stage("record"):
-                entries = ledger.entries_of(results, saved, self.data_dir.output)
+                entries = run_record.entries_of(results, saved, self.data_dir.output)
                 staging.record(results, [*entries.values()], self.facts(results, saved))
         return Staged(results, saved, entries)
 

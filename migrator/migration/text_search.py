@@ -12,6 +12,7 @@ from migrator.database.connection import connect, snapshot
 from migrator.database.excerpts import Matcher
 from migrator.database.search_index import index_differences, index_state
 from migrator.errors import SourceFileError, StorageIOError, ValidationError
+from migrator.inventory.status import note_of_loss, workspace_names
 from migrator.migration.found import (
     MOST_EXCERPTS,
     FoundSession,
@@ -23,7 +24,6 @@ from migrator.migration.found import (
     texts_of,
 )
 from migrator.migration.indexed_search import search_with_index
-from migrator.migration.status import note_of_loss, workspace_names
 from migrator.search_query import SearchQuery, parse_query
 from migrator.storage.arguments import place_of
 from migrator.storage.filtering import Filtering

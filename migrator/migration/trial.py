@@ -8,8 +8,8 @@ from migrator.authority import state_of
 from migrator.data_dir import DataDir
 from migrator.errors import StorageIOError
 from migrator.files import copying
-from migrator.migration.discover import Source
-from migrator.migration.survey import Survey
+from migrator.inventory.plan import Survey
+from migrator.inventory.source_files import Source
 from migrator.storage.hybrid import HybridStorage, TrialStats, read_trial
 from migrator.storage.journal import Journal, read_known_files
 from migrator.storage.mirror_files import MirrorFiles

@@ -14,7 +14,7 @@ from migrator.database.connection import connect
 from migrator.database.documents import read_source
 from migrator.database.invalid import UNREADABLE, reraise_unless_spoilt
 from migrator.documents.document import SequenceDigest
-from migrator.migration.ledger import LedgerEntry
+from migrator.inventory.ledger import LedgerEntry
 from migrator.worker.process import SecondProcess, half_of, is_worth_it, second_process
 
 Read = tuple[str, list[tuple[str, bytes]]]

@@ -20,8 +20,8 @@ from migrator.documents.document import SequenceDigest
 from migrator.documents.parsing import valid_documents
 from migrator.errors import MigratorError
 from migrator.files import copying, durable
-from migrator.migration.ledger import LedgerEntry
-from migrator.migration.places import place_of_source
+from migrator.inventory.ledger import LedgerEntry
+from migrator.inventory.source_files import place_of_source
 from migrator.text import counted
 
 _SHOWN = 3  # ids in a message; the report has them all

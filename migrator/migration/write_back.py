@@ -21,9 +21,9 @@ from migrator.documents.document import array_of
 from migrator.errors import MigratorError, RollbackFailed
 from migrator.files import copying, durable
 from migrator.files import copying as copies
+from migrator.inventory.ledger import LedgerEntry, read_ledger
+from migrator.inventory.source_files import place_of_source, workspace_file_name
 from migrator.locking import scratch_folder
-from migrator.migration.ledger import LedgerEntry, read_ledger
-from migrator.migration.places import place_of_source, workspace_file_name
 from migrator.migration.restored_file import Aside, PreparedFile, RestoredFile, put_in_place, require_free
 from migrator.migration.session_file import Choice, write_sessions
 from migrator.migration.unchanged import Unchanged

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from migrator.documents import app_format as as_written
+from migrator.inventory.source_files import Source
 from migrator.migration import division
-from migrator.migration.discover import Source
 from migrator.migration.division import Part, divided
 from migrator.migration.loaded import LoadedSource
 from tests.scene import app_json, chat

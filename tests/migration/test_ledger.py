@@ -10,18 +10,12 @@ import pytest
 
 from migrator.database.columns import LEDGER_COLUMNS
 from migrator.files import copying
+from migrator.inventory.ledger import LedgerEntry, find_work, read_ledger, record, record_failure
+from migrator.inventory.source_files import Source
 from migrator.migration.backup import Backup
 from migrator.migration.copying import Copy
-from migrator.migration.discover import Source
-from migrator.migration.ledger import (
-    LedgerEntry,
-    entries_of,
-    find_work,
-    read_ledger,
-    record,
-    record_failure,
-)
 from migrator.migration.loaded import Counts, LoadedSource
+from migrator.migration.run_record import entries_of
 
 CONTENT = b"[]"
 HASH = "00000000000000aa"

@@ -15,15 +15,15 @@ from migrator.data_dir import resolve_data_dir
 from migrator.errors import MigrationFailed, StorageIOError
 from migrator.files import durable
 from migrator.files.copying import sha256_of
+from migrator.inventory.plan import Survey, survey
+from migrator.inventory.source_files import own_files
 from migrator.migration import backup, changed_meanwhile, copying, division
 from migrator.migration.backups import read_manifest, verify_backup
 from migrator.migration.copying import CopyJob, CopyTask
-from migrator.migration.discover import own_files
 from migrator.migration.load import Loader
 from migrator.migration.readback import Comparison
 from migrator.migration.report import MigrationReport
 from migrator.migration.run import run_migration
-from migrator.migration.survey import Survey, survey
 from migrator.progress import Progress
 from migrator.worker import process as second_process
 from migrator.worker.process import SecondProcess

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from migrator import workspace
-from migrator.migration import proving
-from migrator.migration.proving import Proof
+from migrator.inventory import workspace_paths as proving
+from migrator.inventory.workspace_paths import Proof
 from tests.scene import app_json, chat, hash_of
 
 WORKSPACE = '/home/dev/Prüf\\stein "1"'

@@ -11,9 +11,8 @@ from migrator.data_dir import DataDir
 from migrator.database import queries, schema
 from migrator.database.connection import connect
 from migrator.database.errors import sqlite_errors
-from migrator.migration.discover import Source
-from migrator.migration.need import needs_migration
-from migrator.migration.survey import Survey, survey
+from migrator.inventory.plan import Survey, needs_migration, survey
+from migrator.inventory.source_files import Source
 from migrator.workspace import hash_of_text, placeholder, workspace_hash
 
 

@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-import json
 import os
 import stat
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 from migrator.data_dir import DataDir
 from migrator.errors import StorageIOError
 from migrator.files.os_errors import os_errors
-from migrator.files.reading import contents
 from migrator.workspace import (
     HASH_PATTERN,
-    hashes_of,
     is_placeholder,
     workspace_hash,
 )
 
 Kind = Literal["workspace", "shared", "older"]
 
-_LARGEST_MAPPING = 1 << 26  # bytes
 _WE = os.geteuid() if hasattr(os, "geteuid") else None  # of what is ours the mode tells, with no more questions asked
 _EFFECTIVE_IDS = os.access in os.supports_effective_ids
 _OLDER_FOLDER = os.path.join(os.sep, ".ait42")
@@ -145,50 +141,38 @@ def _source(name: str, path: str, kind: Kind, file_hash: str | None) -> Source:
     return Source(name, path, kind, file_hash, found.st_size, found.st_mtime_ns, found.st_ino, error)
 
 
-def known_paths(data_dir: DataDir, named: Iterable[str | os.PathLike[str]]) -> tuple[dict[str, str], list[str]]:
-    """Workspace paths that somebody told: ``workspace_mapping.json``, overruled by ``named``.
+_OLDER_RECORDED = (".ait42", "sessions.json")
 
-    A mapping is believed only where the path hashes to the name that it is given for.
 
-    :returns: workspace hash to path, and warnings about entries that make no sense
+def workspace_file_name(file_hash: str) -> str:
+    """``<hash>.json``.
+
+    :raises StorageIOError: that is no hash
     """
-    paths, warnings = _mapped_paths(data_dir.workspace_mapping)
-    for name in named:
-        path = os.fspath(name)
-        absolute = os.path.abspath(path) if os.path.exists(path) else path.rstrip("/") or path
-        paths[workspace_hash(absolute)] = absolute
-    return paths, warnings
+    if HASH_PATTERN.fullmatch(file_hash) is None:
+        raise StorageIOError(
+            f"The database names a workspace {file_hash!r}, which is no hash: no file of the app's has that name.",
+            hint="Somebody changed the table 'workspaces' by hand: put the hash right (16 hexadecimal digits).",
+        )
+    return f"{file_hash}.json"
 
 
-def _mapped_paths(mapping: Path) -> tuple[dict[str, str], list[str]]:
-    if not os.path.lexists(mapping):
-        return {}, []
-    if not os.path.isfile(mapping):  # reading a pipe or a device might never end
-        return {}, [f"{mapping} is not a file; it is not used."]
-    try:
-        content = json.loads(contents(mapping, _LARGEST_MAPPING))
-    except (OSError, ValueError, RecursionError) as error:
-        return {}, [f"{mapping} can't be read as JSON ({error}); it is not used."]
-    if not isinstance(content, dict):
-        return {}, [f"{mapping} holds no JSON object of hashes and paths; it is not used."]
-    paths, warnings = {}, []
-    for key, value in content.items():
-        # Both directions are seen: {"hash": "path"} and {"path": "hash"}.
-        for file_hash, path in ((key, value), (value, key)):
-            if isinstance(file_hash, str) and isinstance(path, str) and HASH_PATTERN.fullmatch(file_hash):
-                if _hashes_to(path, file_hash):
-                    paths[file_hash] = path
-                else:
-                    warnings.append(f"{mapping}: {path[:80]!r} is not the path that {file_hash} is of; it is not used.")
-                break
-        else:
-            warnings.append(f"{mapping}: the entry {key[:80]!r} is no pair of a hash and a path; it is not used.")
-    return paths, warnings
+def place_of_source(data_dir: DataDir, name: str) -> Path:
+    """Where the file is that the ledger calls by this name.
+
+    :raises StorageIOError: it is none of the app's
+    """
+    folder, _, file = name.rpartition("/")
+    if name == data_dir.shared_sessions.name or (folder == "sessions" and _is_plain(file)):
+        return data_dir.root / name
+    place = Path(name) if "\0" not in name else Path()
+    if place.is_absolute() and place.parts[-2:] == _OLDER_RECORDED and os.path.normpath(name) == name:
+        return place
+    raise StorageIOError(
+        f"The ledger names a file {name!r}, which is none of the app's; nothing is written there.",
+        hint="Somebody changed the table 'migration_ledger' by hand: put the column 'source' right.",
+    )
 
 
-def _hashes_to(path: str, file_hash: str) -> bool:
-    try:
-        path.encode()
-    except UnicodeEncodeError:
-        return False  # half of a surrogate pair: no file system has such a path
-    return any(found == file_hash for found, _ in hashes_of(path))
+def _is_plain(file: str) -> bool:
+    return file.endswith(".json") and not set(file) & {"/", "\\", "\0"}

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
-from collections.abc import Iterable
-from datetime import UTC, datetime
-from pathlib import Path
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
+from migrator.data_dir import DataDir
 from migrator.database import queries
+from migrator.database.connection import connect
+from migrator.database.errors import sqlite_errors
 from migrator.errors import StorageIOError
 from migrator.files import copying
-from migrator.migration.discover import Source
+from migrator.inventory.source_files import Source
 
 if TYPE_CHECKING:
-    from migrator.migration.backup import Backup
-    from migrator.migration.loaded import LoadedSource
+    pass
 
 
 class LedgerEntry(NamedTuple):
@@ -96,44 +95,6 @@ def _same_contents(source: Source, entry: LedgerEntry) -> bool:
         return False  # whoever takes it up says why it can't be read
 
 
-def entries_of(loaded: Iterable[LoadedSource], saved: Backup, output: Path) -> dict[str, LedgerEntry]:
-    """A row for each source that a run took up, by its name; its ``id`` is the number that the run gave the source.
-
-    :param output: what the places of the copies are recorded relative to
-    """
-    folder = os.path.join(os.path.relpath(saved.folder, output), "") if saved.folder else ""
-    now = datetime.now(UTC).isoformat(timespec="seconds")
-    entries = {}
-    for found in loaded:
-        source, copy = found.source, saved.copies.get(found.source.name)
-        sessions = instances = messages = quarantined = 0
-        for count in found.counts.values():
-            sessions += count.sessions
-            instances += count.instances
-            messages += count.messages
-            quarantined += count.quarantined
-        entries[source.name] = LedgerEntry(  # by name it would take three times as long
-            found.source_id,
-            source.name,
-            source.workspace_hash,
-            "failed" if found.error else "migrated",
-            source.size,
-            source.mtime_ns,
-            source.inode,
-            copy.sha256 if copy else None,
-            sessions,
-            instances,
-            messages,
-            quarantined,
-            None if found.error else found.digest,
-            f"{folder}{copy.file}" if copy else None,
-            found.error,
-            now,
-            now,
-        )
-    return entries
-
-
 def record(connection: sqlite3.Connection, entry: LedgerEntry) -> int:
     """Write a row, whatever its own number, over the one that the source has, if any; returns the number there."""
     connection.execute(queries.RECORD_SOURCE, entry[1:])
@@ -147,3 +108,13 @@ def record_failure(connection: sqlite3.Connection, entry: LedgerEntry) -> None:
     """
     seen = (entry.mtime_ns, entry.inode) if entry.sha256 else (-1, -1)
     connection.execute(queries.FAIL_KNOWN_SOURCE, (entry.error, *seen, entry.size, entry.updated_at, entry.source))
+
+
+def remember_times(data_dir: DataDir, sources: Sequence[Source]) -> None:
+    """Record the time of change and the inode that files have now which hold what they held."""
+    connection = connect(data_dir.database)
+    try:
+        with sqlite_errors("write the ledger", data_dir.database):
+            connection.executemany(queries.TOUCH_SOURCE, [(s.size, s.mtime_ns, s.inode, s.name) for s in sources])
+    finally:
+        connection.close()

@@ -6,13 +6,14 @@ import os
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from migrator.authority import NO_DATABASE, State, read_state
+from migrator.authority import NO_DATABASE, State, lost_truth, read_flag, read_state
 from migrator.data_dir import DataDir
 from migrator.database import queries, schema
 from migrator.database.connection import connect
 from migrator.database.errors import sqlite_errors
-from migrator.migration.discover import Source, known_paths, own_files, with_older_files
-from migrator.migration.ledger import LedgerEntry, Work, find_work, read_ledger
+from migrator.inventory.ledger import LedgerEntry, Work, find_work, read_ledger
+from migrator.inventory.source_files import Source, own_files, with_older_files
+from migrator.inventory.workspace_paths import known_paths
 from migrator.workspace import is_placeholder
 
 Share = tuple[str, str, int, int, int]
@@ -118,3 +119,19 @@ def with_proven_paths(found: Survey, proven: dict[str, str], *, salvage: bool = 
 def own_sources(sources: Iterable[Source]) -> list[Source]:
     """Those that are the app's own, not left by older builds in the workspaces."""
     return [source for source in sources if source.kind != "older"]
+
+
+def has_work(data_dir: DataDir) -> bool:
+    """Whether ``migrate`` has to be run: a file is new or changed.
+
+    Not after a rollback, when the user has chosen JSON; nor while both stores run, when we write the files ourselves;
+    nor where the database is gone that held the truth, so that the files are old.
+    """
+    return needs_migration(data_dir, survey(data_dir))
+
+
+def needs_migration(data_dir: DataDir, found: Survey) -> bool:
+    """The same, by what was found."""
+    if found.state.status == "rolled_back" or read_flag(data_dir.flag) == "hybrid":
+        return False
+    return bool(found.work.pending) and lost_truth(data_dir, found.state) is None

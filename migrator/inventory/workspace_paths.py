@@ -1,0 +1,106 @@
+"""The workspace path that a file proves: the one above its worktrees that hashes to the file's name."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from migrator.data_dir import DataDir
+from migrator.files.reading import contents
+from migrator.workspace import HASH_PATTERN, hashes_of, prove_path, workspace_hash
+
+_WORKTREE_PATH = re.compile(rb'"worktreePath"\s*+:\s*+("[^"\\]*+(?:\\.[^"\\]*+)*+")')
+_OVERLAP = 1 << 16  # longer than any path, so that none is cut in two
+
+
+class Proof:
+    """Looks for the proof in a file that goes by in pieces; the file need not even be whole.
+
+    :ivar path: None as long as nothing has proven it
+    """
+
+    def __init__(self, file_hash: str) -> None:
+        self.path: str | None = None
+        self._file_hash = file_hash
+        self._seen: set[bytes] = set()
+        self._tried: set[str] = set()
+        self._rest = b""
+
+    def look_at(self, chunk: bytes) -> None:
+        """Take the next piece of the file."""
+        if self.path is None:
+            window = self._rest + chunk
+            self.path = prove_path(self._file_hash, self._worktree_paths(window), self._tried)
+            self._rest = window[-_OVERLAP:]
+
+    def _worktree_paths(self, window: bytes) -> Iterator[str]:
+        """The texts behind ``"worktreePath":``, each spelling once."""
+        for found in _WORKTREE_PATH.finditer(window):
+            if found[1] not in self._seen:
+                self._seen.add(found[1])
+                text = _text(found[1])
+                if text:
+                    yield text
+
+
+def _text(literal: bytes) -> str | None:
+    try:
+        text = json.loads(literal) if b"\\" in literal else literal[1:-1].decode()
+    except ValueError:
+        return None
+    return text if isinstance(text, str) else None
+
+
+_LARGEST_MAPPING = 1 << 26  # bytes
+
+
+def known_paths(data_dir: DataDir, named: Iterable[str | os.PathLike[str]]) -> tuple[dict[str, str], list[str]]:
+    """Workspace paths that somebody told: ``workspace_mapping.json``, overruled by ``named``.
+
+    A mapping is believed only where the path hashes to the name that it is given for.
+
+    :returns: workspace hash to path, and warnings about entries that make no sense
+    """
+    paths, warnings = _mapped_paths(data_dir.workspace_mapping)
+    for name in named:
+        path = os.fspath(name)
+        absolute = os.path.abspath(path) if os.path.exists(path) else path.rstrip("/") or path
+        paths[workspace_hash(absolute)] = absolute
+    return paths, warnings
+
+
+def _mapped_paths(mapping: Path) -> tuple[dict[str, str], list[str]]:
+    if not os.path.lexists(mapping):
+        return {}, []
+    if not os.path.isfile(mapping):  # reading a pipe or a device might never end
+        return {}, [f"{mapping} is not a file; it is not used."]
+    try:
+        content = json.loads(contents(mapping, _LARGEST_MAPPING))
+    except (OSError, ValueError, RecursionError) as error:
+        return {}, [f"{mapping} can't be read as JSON ({error}); it is not used."]
+    if not isinstance(content, dict):
+        return {}, [f"{mapping} holds no JSON object of hashes and paths; it is not used."]
+    paths, warnings = {}, []
+    for key, value in content.items():
+        # Both directions are seen: {"hash": "path"} and {"path": "hash"}.
+        for file_hash, path in ((key, value), (value, key)):
+            if isinstance(file_hash, str) and isinstance(path, str) and HASH_PATTERN.fullmatch(file_hash):
+                if _hashes_to(path, file_hash):
+                    paths[file_hash] = path
+                else:
+                    warnings.append(f"{mapping}: {path[:80]!r} is not the path that {file_hash} is of; it is not used.")
+                break
+        else:
+            warnings.append(f"{mapping}: the entry {key[:80]!r} is no pair of a hash and a path; it is not used.")
+    return paths, warnings
+
+
+def _hashes_to(path: str, file_hash: str) -> bool:
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return False  # half of a surrogate pair: no file system has such a path
+    return any(found == file_hash for found, _ in hashes_of(path))
