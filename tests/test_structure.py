@@ -24,7 +24,7 @@ LAYERS = [
         "migrator.documents.exact_json",
         "migrator.documents.array_reader",
         "migrator.documents.app_format",
-        "migrator.backup_folder",
+        "migrator.backups.manifest",
         "migrator.files.reading",
         "migrator.files.copying",
         "migrator.files.copying",
@@ -174,7 +174,7 @@ CHANGES_ELSEWHERE = {
     "migrator.database.locks": {"sqlite3.connect"},  # takes the write lock, and lets go of it
     # To read alone, as their URLs say.
     "migrator.migration.publish": {"sqlite3.connect"},
-    "migrator.migration.restore_database": {"sqlite3.connect"},
+    "migrator.backups.restore_database": {"sqlite3.connect"},
 }
 
 

@@ -27,7 +27,7 @@ def list_command(resolve: Resolve, as_json: bool) -> int:
     \b
     migrator backups list
     """
-    from migrator.migration.backups import list_backups
+    from migrator.backups.catalog import list_backups
 
     listed = list_backups(resolve())
     if as_json:
@@ -53,7 +53,7 @@ def verify_command(resolve: Resolve, names: tuple[str, ...], as_json: bool) -> i
     migrator backups verify                  all of them
     migrator backups verify 20250113T100000Z-1a2b3c4d
     """
-    from migrator.migration.backups import verify_backups
+    from migrator.backups.catalog import verify_backups
 
     verified = verify_backups(resolve(), names)
     damaged = sum(backup.state == "damaged" for backup in verified)
@@ -88,7 +88,7 @@ def restore_command(resolve: Resolve, name: str, overwrite_newer_work: bool, as_
     \b
     migrator backups restore 20250113T100000Z-1a2b3c4d
     """
-    from migrator.migration.restore import restore_backup
+    from migrator.backups.restore import restore_backup
 
     report = restore_backup(resolve(), name, overwrite_newer_work=overwrite_newer_work)
     if as_json:
@@ -117,7 +117,7 @@ def prune_command(resolve: Resolve, keep: int, dry_run: bool, as_json: bool) -> 
     migrator backups prune --keep 3 --dry-run
     migrator backups prune --keep 3
     """
-    from migrator.migration.prune import prune_backups
+    from migrator.backups.prune import prune_backups
 
     report = prune_backups(resolve(), keep, dry_run=dry_run)
     if as_json:

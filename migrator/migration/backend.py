@@ -16,10 +16,10 @@ from migrator.authority import (
     state_of,
     write_flag,
 )
+from migrator.backups.database_copy import changing, upgrade
 from migrator.data_dir import DataDir
 from migrator.database import queries
 from migrator.database.connection import connect, transaction
-from migrator.database.upgrade import changing, upgrade
 from migrator.errors import StaleStoreError
 from migrator.locking import exclusive, in_sight
 from migrator.migration.late_writes import LateWrites, empty_after_rollback

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 
 from migrator.authority import State, lost_truth, state_of
+from migrator.backups.catalog import list_backups
 from migrator.data_dir import DataDir
 from migrator.database import schema
 from migrator.database.locks import locks_of
@@ -16,7 +17,6 @@ from migrator.files.lock_owners import described
 from migrator.inventory.plan import survey
 from migrator.inventory.status import StatusReport, status_of
 from migrator.locking import leftovers, lock_holder
-from migrator.migration.backups import list_backups
 from migrator.migration.finding import REPAIR, Finding, Level, command, that_moves_it_away
 from migrator.migration.surroundings import strangers, too_open, wrong_flag
 from migrator.migration.trial import trial_told

@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from migrator.authority import read_state
+from migrator.backups.database_copy import upgrade
 from migrator.data_dir import DataDir
 from migrator.database import search_queries
 from migrator.database.connection import connect, transaction
@@ -26,7 +27,6 @@ from migrator.database.search_index import (
     index_state,
     leave_out,
 )
-from migrator.database.upgrade import upgrade
 from migrator.errors import ConnectionFailed, MigratorError, StaleStoreError, StorageIOError
 from migrator.locking import exclusive
 from migrator.progress import Listener, Meter, Stopwatch, ignore_progress

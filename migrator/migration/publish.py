@@ -9,13 +9,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from migrator.authority import read_state
+from migrator.backups.database_copy import changing, upgrade
 from migrator.database import queries, search_index
 from migrator.database.canonical import source_digest
 from migrator.database.connection import connect, transaction
 from migrator.database.documents import ensure_workspace, next_position, read_document
 from migrator.database.errors import sqlite_errors
 from migrator.database.rows import derived_key, rekey_message, rekey_session
-from migrator.database.upgrade import changing, upgrade
 from migrator.documents.document import canonical
 from migrator.errors import MigrationFailed
 from migrator.files import copying, durable

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from migrator.authority import NO_DATABASE, State, read_state, write_flag
-from migrator.backup_folder import MANIFEST, SUMS, write_listing
+from migrator.backups.catalog import backup_of, names_in
+from migrator.backups.manifest import MANIFEST, SUMS, is_inside, read_manifest, write_listing
 from migrator.data_dir import DataDir
 from migrator.database import queries, schema
 from migrator.database.connection import connect, transaction
@@ -21,7 +22,6 @@ from migrator.files import copying, durable
 from migrator.files.durable import make_private
 from migrator.inventory.ledger import LedgerEntry, read_ledger
 from migrator.locking import exclusive
-from migrator.migration.backups import backup_of, is_inside, names_in, read_manifest
 from migrator.migration.indexing import repair_index
 from migrator.migration.integrity import integrity_problems, is_damage
 from migrator.migration.surroundings import too_open, wrong_flag

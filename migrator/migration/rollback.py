@@ -14,11 +14,11 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from migrator.authority import require_no_other_truth, require_truth, state_of, write_flag
+from migrator.backups.database_copy import upgrade
 from migrator.data_dir import DataDir
 from migrator.database import queries
 from migrator.database.connection import connect, transaction
 from migrator.database.errors import sqlite_errors
-from migrator.database.upgrade import upgrade
 from migrator.errors import ConnectionFailed, MigratorError, RollbackFailed
 from migrator.locking import exclusive
 from migrator.migration.rehearsal import rehearsal

@@ -22,7 +22,7 @@ from migrator.progress import Stopwatch
 from migrator.workspace import hash_of_text, placeholder
 
 if TYPE_CHECKING:
-    from migrator.migration.backup import Backup
+    from migrator.backups.create import Backup
     from migrator.migration.loaded import LoadedSource
     from migrator.migration.merge import MergeResult
 

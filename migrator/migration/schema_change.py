@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from migrator.authority import read_state, require_truth, state_of
+from migrator.backups.database_copy import changing, upgrade
 from migrator.data_dir import DataDir
 from migrator.database import queries, schema
 from migrator.database.connection import connect
 from migrator.database.errors import sqlite_errors
-from migrator.database.upgrade import changing, upgrade
 from migrator.errors import SchemaError
 from migrator.locking import exclusive
 from migrator.text import counted

@@ -19,6 +19,7 @@ from typing import Any
 
 from migrator._version import __version__
 from migrator.authority import read_flag
+from migrator.backups.catalog import list_backups
 from migrator.data_dir import BESIDE_DATABASE, DATA_DIR_VARIABLE, DATABASE_VARIABLE, DataDir
 from migrator.database import queries, schema
 from migrator.database.connection import connect, network_file_system
@@ -31,7 +32,6 @@ from migrator.inventory.plan import survey
 from migrator.inventory.source_files import Source
 from migrator.inventory.status import status_of
 from migrator.locking import leftovers
-from migrator.migration.backups import list_backups
 from migrator.migration.doctor import DoctorReport
 from migrator.migration.finding import Finding
 from migrator.migration.quarantine import list_quarantine

@@ -7,13 +7,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from migrator.authority import Backend, State, effective_backend, lost_truth, read_flag
-from migrator.backup_folder import MANIFEST, SUMS
+from migrator.backups.catalog import backup_folders, names_in
+from migrator.backups.manifest import MANIFEST, NAME, SUMS, read_manifest
 from migrator.data_dir import BESIDE_DATABASE, INCOMPLETE, DataDir
 from migrator.errors import BackupError
 from migrator.files.durable import is_open_to_others
 from migrator.files.os_errors import os_errors
 from migrator.locking import leftovers, lock_holder
-from migrator.migration.backups import NAME, backup_folders, names_in, read_manifest
 
 
 def what_is_amiss(data_dir: DataDir, state: State) -> list[str]:

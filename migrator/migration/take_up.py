@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from migrator.authority import mark, point_at_sqlite
+from migrator.backups.create import BackingUp, Backup, backing_up
+from migrator.backups.disk_space import require_space
 from migrator.data_dir import DataDir
 from migrator.errors import MigrationFailed, MigratorError
 from migrator.files import durable
@@ -19,7 +21,6 @@ from migrator.inventory import ledger
 from migrator.inventory.plan import Survey, own_sources, with_proven_paths
 from migrator.inventory.source_files import Source
 from migrator.migration import run_record
-from migrator.migration.backup import BackingUp, Backup, backing_up, require_space
 from migrator.migration.changed_meanwhile import changed_meanwhile
 from migrator.migration.loaded import LoadedSource
 from migrator.migration.outcome import conflict_messages, known_reports, messages_of, workspace_reports

@@ -17,13 +17,13 @@ from typing import Any
 
 from migrator._version import __version__
 from migrator.authority import State, effective_backend, read_state
+from migrator.backups.catalog import list_backups
 from migrator.data_dir import DataDir
 from migrator.database import queries, schema
 from migrator.database.columns import RUN_COLUMNS
 from migrator.database.connection import connect, no_database, snapshot
 from migrator.errors import MigrationFailed
 from migrator.inventory.ledger import LedgerEntry, read_ledger
-from migrator.migration.backups import list_backups
 from migrator.migration.doctor import examine
 from migrator.migration.run_record import Share
 from migrator.receipt.periods import Period, periods_of

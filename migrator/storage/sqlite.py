@@ -9,6 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from migrator.backups.database_copy import changing, holds_sessions_and_lacks_steps
 from migrator.database import queries, schema
 from migrator.database.connection import BUSY_TIMEOUT, MEMORY, connect, snapshot, transaction
 from migrator.database.documents import (
@@ -27,7 +28,6 @@ from migrator.database.documents import (
 )
 from migrator.database.pool import ConnectionPool
 from migrator.database.summaries import read_summaries
-from migrator.database.upgrade import changing, holds_sessions_and_lacks_steps
 from migrator.documents.document import ChatMessage, WorktreeSession
 from migrator.documents.validation import require_message, require_session
 from migrator.errors import MigratorError, StaleStoreError

@@ -15,9 +15,9 @@ from typing import Any
 
 import pytest
 
+from migrator.backups.database_copy import back_up_database
 from migrator.data_dir import resolve_data_dir
 from migrator.database.connection import connect
-from migrator.database.upgrade import back_up_database
 from migrator.errors import StorageIOError
 from migrator.files import durable
 from migrator.files.os_errors import os_errors
@@ -94,7 +94,7 @@ def flip_a_bit(file: Path) -> None:
 
 
 def test_the_copy_of_the_database_has_nothing_else_in_its_folder(rolled_back, run, monkeypatch):
-    monkeypatch.setattr("migrator.backup_folder.stamp", lambda: "20260101T000000Z")  # everything in one second
+    monkeypatch.setattr("migrator.backups.manifest.stamp", lambda: "20260101T000000Z")  # everything in one second
     assert run("migrate", "--progress", "none").code == 0
     (copy,) = (rolled_back.root / "backups").glob("*-database-rolled-back")
     assert sorted(path.name for path in copy.iterdir()) == ["SHA256SUMS", "manifest.json", "sessions.db"]
@@ -116,7 +116,7 @@ def test_copies_that_an_earlier_backup_has_are_gone_before_anything_is_published
 
 def test_copies_that_an_earlier_backup_has_are_not_even_synced(rolled_back, run, monkeypatch):
     monkeypatch.setattr("migrator.files.durable.sync_files", lambda *_: pytest.fail("they were synced"))
-    monkeypatch.setattr("migrator.migration.backup.write_listing", lambda *_: pytest.fail("they were listed"))
+    monkeypatch.setattr("migrator.backups.create.write_listing", lambda *_: pytest.fail("they were listed"))
     assert run("migrate", "--progress", "none").code == 0
 
 
@@ -152,7 +152,7 @@ def test_a_listing_that_can_not_be_written_fails_the_run(scene, run, monkeypatch
             raise OSError(errno.ENOSPC, "No space left on device")
 
     scene.write("/a", [chat("a")])
-    monkeypatch.setattr("migrator.migration.backup.write_listing", full)
+    monkeypatch.setattr("migrator.backups.create.write_listing", full)
     told = run("migrate", "--progress", "none")
     assert told.code == 1
     assert "manifest.json: No space left on device. Free some space" in " ".join(told.err.split())
@@ -525,7 +525,7 @@ def test_with_pages_of_another_size_a_program_that_has_it_open_has_to_close_it(m
 
 def test_a_database_that_stays_locked_is_not_restored_over(migrated, run, monkeypatch):
     monkeypatch.setitem(connect.__kwdefaults__, "timeout", 0.1)
-    monkeypatch.setattr("migrator.migration.restore_database.BUSY_TIMEOUT", 0.2)
+    monkeypatch.setattr("migrator.backups.restore_database.BUSY_TIMEOUT", 0.2)
     folder = database_backup(migrated)
     with closing(sqlite3.connect(migrated.database, isolation_level=None)) as app:
         app.execute("BEGIN IMMEDIATE")

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
+from migrator.backups.copy_files import Copy
+from migrator.backups.create import Backup
 from migrator.database.columns import LEDGER_COLUMNS
 from migrator.files import copying
 from migrator.inventory.ledger import LedgerEntry, find_work, read_ledger, record, record_failure
 from migrator.inventory.source_files import Source
-from migrator.migration.backup import Backup
-from migrator.migration.copying import Copy
 from migrator.migration.loaded import Counts, LoadedSource
 from migrator.migration.run_record import entries_of
 

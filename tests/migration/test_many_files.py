@@ -11,15 +11,18 @@ from typing import Any
 
 import pytest
 
+from migrator.backups import copy_files as copying
+from migrator.backups import create as backup
+from migrator.backups.catalog import verify_backup
+from migrator.backups.copy_files import CopyJob, CopyTask
+from migrator.backups.manifest import read_manifest
 from migrator.data_dir import resolve_data_dir
 from migrator.errors import MigrationFailed, StorageIOError
 from migrator.files import durable
 from migrator.files.copying import sha256_of
 from migrator.inventory.plan import Survey, survey
 from migrator.inventory.source_files import own_files
-from migrator.migration import backup, changed_meanwhile, copying, division
-from migrator.migration.backups import read_manifest, verify_backup
-from migrator.migration.copying import CopyJob, CopyTask
+from migrator.migration import changed_meanwhile, division
 from migrator.migration.load import Loader
 from migrator.migration.readback import Comparison
 from migrator.migration.report import MigrationReport

@@ -34,11 +34,11 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from migrator import MigratorError, migrate, open_storage, rollback, verify
 from migrator.authority import Backend
+from migrator.backups.prune import prune_backups
 from migrator.data_dir import DataDir, resolve_data_dir
 from migrator.documents.array_reader import read_array
 from migrator.errors import QuarantineError, SourceFileError, StaleStoreError
 from migrator.migration.backend import switch_backend
-from migrator.migration.prune import prune_backups
 from migrator.migration.retry import Take, retry
 from migrator.migration.schema_change import revert_step
 from migrator.storage.journal import read_known_files

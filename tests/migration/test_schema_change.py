@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from migrator.database import queries, query_check, schema, upgrade
+from migrator.backups import database_copy as upgrade
+from migrator.database import queries, query_check, schema
 from migrator.storage.sqlite import SqliteStorage
 from tests.command_line import Migrator
 from tests.scene import Scene, app_inserts, app_json, chat

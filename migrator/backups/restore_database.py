@@ -23,14 +23,14 @@ from migrator.authority import (
     state_of,
     write_flag,
 )
+from migrator.backups.database_copy import back_up_database
+from migrator.backups.manifest import ListedFile
 from migrator.data_dir import DataDir
 from migrator.database.connection import BUSY_TIMEOUT, connect, remove_database
 from migrator.database.errors import sqlite_errors
-from migrator.database.upgrade import back_up_database
 from migrator.errors import BackupError, ConnectionFailed
 from migrator.files import copying, durable
 from migrator.files import copying as copies
-from migrator.migration.backups import ListedFile
 
 _ASIDE = "before-restore"  # what the name of a file that is kept beside says of it
 FLAG_HINT = "--overwrite-newer-work puts the backup in its place all the same, and keeps what is there beside."

@@ -9,25 +9,22 @@ from __future__ import annotations
 
 import hashlib
 import os
-import shutil
 from collections.abc import Container, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-from migrator.backup_folder import give_name, stamp, working_folder, write_listing
+from migrator.backups.catalog import verify_backup
+from migrator.backups.copy_files import Copy, ReadBackJob, are_many_small, copy_all
+from migrator.backups.manifest import give_name, read_manifest, stamp, working_folder, write_listing
 from migrator.data_dir import DataDir
-from migrator.errors import BackupError, StorageIOError
+from migrator.errors import BackupError
 from migrator.files import copying, durable
-from migrator.files.os_errors import os_errors
 from migrator.inventory.source_files import Source
-from migrator.migration.backups import read_manifest, verify_backup
-from migrator.migration.copying import Copy, ReadBackJob, are_many_small, copy_all
 from migrator.progress import Meter
-from migrator.text import size
 from migrator.worker.process import SecondProcess
 
 
@@ -48,58 +45,6 @@ class Backup:
     def size(self) -> int:
         """Bytes of all copies."""
         return sum(copy.size for copy in self.copies.values())
-
-
-def require_space(data_dir: DataDir, sources: Sequence[Source], copied: Container[str] = ()) -> None:
-    """Check that backup and database will fit before anything is written of what does not fit.
-
-    A database takes about as much as its JSON; publishing into one that exists writes it once more, into the log.
-
-    :param copied: names of sources that are in the backup already
-    :raises StorageIOError: they won't, with the numbers
-    """
-    for space in space_needed(data_dir, sources, copied):
-        if space.free < space.needed:
-            raise StorageIOError(
-                f"Backup and database need about {size(space.needed)}; {space.folder} has {size(space.free)} free.",
-                hint="Free some space and run 'migrator migrate' again. Nothing was changed.",
-            )
-
-
-class Space(NamedTuple):
-    """What one disk must hold, and what it can, in bytes."""
-
-    folder: Path
-    needed: float
-    free: int
-
-
-def space_needed(data_dir: DataDir, sources: Sequence[Source], copied: Container[str] = ()) -> list[Space]:
-    """What migrating the sources takes on each disk.
-
-    :param copied: names of sources that are in the backup already
-    :raises StorageIOError: nobody can tell
-    """
-    size = sum(source.size for source in sources)
-    to_copy = sum(source.size for source in sources if source.name not in copied)
-    growth = 3 if data_dir.database.exists() else 1.3
-    needs: dict[int, tuple[Path, float]] = {}
-    for place, needed in ((data_dir.output, float(to_copy)), (data_dir.database.parent, growth * size)):
-        folder = _existing(place)
-        with os_errors("look at", folder):
-            device = os.stat(folder).st_dev
-        needs[device] = (folder, needs.get(device, (folder, 0.0))[1] + needed)
-    spaces = []
-    for folder, needed in needs.values():
-        with os_errors("ask for the free space of", folder):
-            spaces.append(Space(folder, needed, shutil.disk_usage(folder).free))
-    return spaces
-
-
-def _existing(path: Path) -> Path:
-    while not path.exists():
-        path = path.parent
-    return path
 
 
 class BackingUp:
@@ -285,23 +230,6 @@ def _same(backups: Path, fingerprint: str, copies: dict[str, Copy]) -> Path | No
             if listed == expected and not verify_backup(folder).damage:
                 return folder
     return None
-
-
-def keep_versions(backups: Path, why: str, versions: dict[str, bytes]) -> Path:
-    """Keep versions of sessions that are about to be dropped; nothing else may have them any more.
-
-    :param why: a word for the folder's name
-    :param versions: by the file's name
-    :returns: the folder, made like that of any backup
-    """
-    with working_folder(backups) as working:
-        files: list[dict[str, object]] = []
-        for name, content in versions.items():
-            durable.write_new(working / name, [content])
-            files.append({"file": name, "size": len(content), "sha256": hashlib.sha256(content).hexdigest()})
-        now = stamp()
-        write_listing(working, {"format": 1, "created_at": now, "why": why, "versions": files}, files)
-        return give_name(working, backups, f"{now}-{why}")
 
 
 def _listed(copies: dict[str, Copy]) -> list[dict[str, Any]]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from migrator.authority import read_state
+from migrator.backups.catalog import backup_folders, backup_of, look_at
 from migrator.data_dir import INCOMPLETE, DataDir
 from migrator.database import queries, schema
 from migrator.database.connection import connect
@@ -14,7 +15,6 @@ from migrator.database.errors import sqlite_errors
 from migrator.errors import UsageError
 from migrator.files import durable
 from migrator.locking import exclusive
-from migrator.migration.backups import backup_folders, backup_of, look_at
 
 
 @dataclass(frozen=True)

@@ -6,50 +6,19 @@ sessions that somebody decided against.
 
 from __future__ import annotations
 
-import json
 import os
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PureWindowsPath
-from typing import Any, Literal
+from pathlib import Path
 
-from migrator.backup_folder import MANIFEST, SUMS
+from migrator.backups.manifest import _LARGEST_LISTING, MANIFEST, NAME, SUMS, Kind, ListedFile, Manifest, read_manifest
 from migrator.data_dir import DataDir
 from migrator.errors import BackupError, MigratorError
 from migrator.files import copying
 from migrator.files.os_errors import os_errors
 from migrator.files.reading import contents
 
-Kind = Literal["files", "database", "versions"]
-NAME = re.compile(r"\d{8}T\d{6}Z-[^/\\]+")
 _TOO_MUCH = " is not of this backup"
-_LARGEST_LISTING = 1 << 28  # bytes; of a million files
-_SHA256 = re.compile(r"[0-9a-f]{64}")
-
-
-@dataclass(frozen=True)
-class ListedFile:
-    """One file as a manifest lists it.
-
-    :ivar file: where the copy is, relative to the backup's folder
-    :ivar source: what it is a copy of: as in the ledger for a source file, else a whole path, or None
-    :ivar size: in bytes; None where the manifest does not say
-    """
-
-    file: str
-    source: str | None
-    size: int | None
-    sha256: str
-
-
-@dataclass(frozen=True)
-class Manifest:
-    """A backup's ``manifest.json``."""
-
-    kind: Kind
-    created_at: str
-    files: tuple[ListedFile, ...]
 
 
 @dataclass(frozen=True)
@@ -88,67 +57,6 @@ class VerifiedBackup:
     def damage(self) -> tuple[str, ...]:
         """The problems that keep its files from being used: what is too much is none of them."""
         return tuple(problem for problem in self.problems if not problem.endswith(_TOO_MUCH))
-
-
-def read_manifest(folder: Path) -> Manifest:
-    """
-    :raises BackupError: there is none, it is half-written, or from a newer migrator
-    """
-    path = folder / MANIFEST
-    try:
-        # Unlike the fast reader, this one takes paths that are no text.
-        content = json.loads(contents(path, _LARGEST_LISTING))
-    except FileNotFoundError:
-        raise BackupError(f"The backup {folder} has no {MANIFEST}.", hint=_by_hand(folder)) from None
-    except OSError as error:
-        raise BackupError(f"Cannot read {path}: {error.strerror}.", hint=_by_hand(folder)) from error
-    except (ValueError, RecursionError) as error:
-        raise BackupError(f"{path} is half-written or damaged: {error}.", hint=_by_hand(folder)) from None
-    if isinstance(content, dict) and isinstance(content.get("format"), int) and content["format"] > 1:
-        raise BackupError(
-            f"{path} was written by a newer migrator (format {content['format']}).", hint="Use that version."
-        )
-    try:
-        return _manifest(content)
-    except (KeyError, TypeError, ValueError) as error:
-        raise BackupError(f"{path} is damaged: {error}.", hint=_by_hand(folder)) from None
-
-
-def _by_hand(folder: Path) -> str:
-    return f"What is in {folder} are plain copies: 'sha256sum -c {SUMS}' in there tells which of them are whole."
-
-
-def _manifest(content: Any) -> Manifest:
-    if not isinstance(content, dict) or not isinstance(content.get("created_at"), str):
-        raise TypeError("it is no manifest of a backup")
-    if "database" in content:
-        database = str(content["database"])  # relative to the data directory if it lies within
-        listed = _listed({"file": Path(database).name, "sha256": content.get("sha256"), "source": database})
-        return Manifest("database", content["created_at"], (listed,))
-    kind: Kind = "versions" if "versions" in content else "files"
-    files = content.get(kind)
-    if not isinstance(files, list):
-        raise TypeError(f"it has no list of {kind}")
-    return Manifest(kind, content["created_at"], tuple(map(_listed, files)))
-
-
-def _listed(entry: Any) -> ListedFile:
-    if not isinstance(entry, dict):
-        raise TypeError("an entry of it is no object")
-    file, source, size, sha256 = (entry.get(name) for name in ("file", "source", "size", "sha256"))
-    if not isinstance(file, str) or not is_inside(file):
-        raise ValueError(f"the file {file!r} is no place inside of the backup")
-    if not isinstance(sha256, str) or not _SHA256.fullmatch(sha256):
-        raise ValueError(f"the SHA-256 of {file} is none")
-    if not isinstance(source, str | None) or not isinstance(size, int | None):
-        raise TypeError(f"the entry of {file} makes no sense")
-    return ListedFile(file, source, size, sha256)
-
-
-def is_inside(name: str) -> bool:
-    """Whether a relative path stays where it starts, on any system."""
-    path = PureWindowsPath(name)  # takes either separator, and sees drives
-    return bool(path.parts) and not path.anchor and ".." not in path.parts and "\0" not in name
 
 
 def backup_folders(data_dir: DataDir) -> list[Path]:

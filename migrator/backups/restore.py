@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from migrator.authority import State, require_truth, state_of
+from migrator.backups.catalog import find_backup, verify_backup
+from migrator.backups.manifest import Kind, ListedFile, read_manifest
+from migrator.backups.restore_database import FLAG_HINT, DatabaseRestore, RestoredCopy, keep_aside
 from migrator.data_dir import DataDir
 from migrator.errors import BackupError, ConnectionFailed, MigratorError
 from migrator.files import copying, durable
 from migrator.locking import exclusive, scratch_folder
-from migrator.migration.backups import Kind, ListedFile, find_backup, read_manifest, verify_backup
-from migrator.migration.restore_database import FLAG_HINT, DatabaseRestore, RestoredCopy, keep_aside
 from migrator.workspace import hashes_of
 
 _WORKSPACE_FILE = re.compile(r"sessions/[0-9a-f]{16}\.json")

@@ -9,7 +9,7 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from migrator.authority import read_state
-from migrator.backup_folder import MANIFEST, give_name, stamp, working_folder, write_listing
+from migrator.backups.manifest import MANIFEST, give_name, stamp, working_folder, write_listing
 from migrator.data_dir import place_in
 from migrator.database import queries, schema
 from migrator.database.connection import connect, copy_database

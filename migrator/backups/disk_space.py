@@ -1,0 +1,67 @@
+"""Whether there is room for what is to be written."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Container, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from migrator.data_dir import DataDir
+from migrator.errors import StorageIOError
+from migrator.files.os_errors import os_errors
+from migrator.inventory.source_files import Source
+from migrator.text import size
+
+
+def require_space(data_dir: DataDir, sources: Sequence[Source], copied: Container[str] = ()) -> None:
+    """Check that backup and database will fit before anything is written of what does not fit.
+
+    A database takes about as much as its JSON; publishing into one that exists writes it once more, into the log.
+
+    :param copied: names of sources that are in the backup already
+    :raises StorageIOError: they won't, with the numbers
+    """
+    for space in space_needed(data_dir, sources, copied):
+        if space.free < space.needed:
+            raise StorageIOError(
+                f"Backup and database need about {size(space.needed)}; {space.folder} has {size(space.free)} free.",
+                hint="Free some space and run 'migrator migrate' again. Nothing was changed.",
+            )
+
+
+class Space(NamedTuple):
+    """What one disk must hold, and what it can, in bytes."""
+
+    folder: Path
+    needed: float
+    free: int
+
+
+def space_needed(data_dir: DataDir, sources: Sequence[Source], copied: Container[str] = ()) -> list[Space]:
+    """What migrating the sources takes on each disk.
+
+    :param copied: names of sources that are in the backup already
+    :raises StorageIOError: nobody can tell
+    """
+    size = sum(source.size for source in sources)
+    to_copy = sum(source.size for source in sources if source.name not in copied)
+    growth = 3 if data_dir.database.exists() else 1.3
+    needs: dict[int, tuple[Path, float]] = {}
+    for place, needed in ((data_dir.output, float(to_copy)), (data_dir.database.parent, growth * size)):
+        folder = _existing(place)
+        with os_errors("look at", folder):
+            device = os.stat(folder).st_dev
+        needs[device] = (folder, needs.get(device, (folder, 0.0))[1] + needed)
+    spaces = []
+    for folder, needed in needs.values():
+        with os_errors("ask for the free space of", folder):
+            spaces.append(Space(folder, needed, shutil.disk_usage(folder).free))
+    return spaces
+
+
+def _existing(path: Path) -> Path:
+    while not path.exists():
+        path = path.parent
+    return path
