@@ -16,8 +16,8 @@ from migrator.documents import array_reader as json_array
 from migrator.documents.app_format import extent
 from migrator.documents.array_reader import read_array
 from migrator.documents.validation import problems
-from migrator.migration import readback
 from migrator.migration.run import run_migration
+from migrator.staging import readback
 from tests.migration.test_memory import LIMIT, migrate_measured
 from tests.scene import Scene, app_json, chat
 

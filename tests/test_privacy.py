@@ -91,7 +91,7 @@ class Watch:
 def by_two_processes(monkeypatch: pytest.MonkeyPatch) -> None:
     """In small parts, so that the second process has shards to fill."""
     monkeypatch.setattr(second_process, "WORTH_A_SECOND_PROCESS", 0)
-    monkeypatch.setattr("migrator.migration.division.SHARD", 3_000)
+    monkeypatch.setattr("migrator.staging.partition.SHARD", 3_000)
     monkeypatch.setattr(second_process, "processors", lambda: 2)
 
 

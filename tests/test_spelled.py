@@ -13,9 +13,9 @@ from migrator.database import schema
 from migrator.database.canonical import SpelledDocument, spelled, spelled_files, spelled_stretch
 from migrator.database.connection import connect
 from migrator.database.documents import insert_document, read_document
-from migrator.database.staged import create_staged, open_staged, staged_errors
 from migrator.documents.document import canonical
 from migrator.errors import ConnectionFailed, TransactionError
+from migrator.staging.connection import create_staged, open_staged, staged_errors
 from tests.strategies import documents, message, session, texts
 
 SOURCE, WORKSPACE, HASH = 1, 1, "aaaaaaaaaaaaaaaa"

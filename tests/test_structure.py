@@ -158,7 +158,7 @@ CHANGING_METHODS = {
 }  # fmt: skip
 
 # Where else files are changed, each for a reason. A kill is tried at each of these, too (tests/torture).
-MAY_CHANGE_FILES = {"migrator.files.durable", "migrator.database.connection", "migrator.database.staged"}
+MAY_CHANGE_FILES = {"migrator.files.durable", "migrator.database.connection", "migrator.staging.connection"}
 CHANGES_ELSEWHERE = {
     "migrator.files.reading": {"os.open", "os.fdopen"},  # to read
     "migrator.cli.output": {"os.open"},  # the null device

@@ -45,8 +45,8 @@ from migrator.database.quarantine import quarantine_row
 from migrator.documents.document import canonical
 from migrator.documents.parsing import Rejected, rejected_texts, valid_documents
 from migrator.errors import Problem, TransactionError
-from migrator.migration.loaded import LoadedSource
 from migrator.migration.versions import Broken, Identity, Placed, Version, by_contents, by_order, ids_in, own_id
+from migrator.staging.results import LoadedSource
 
 
 @dataclass

@@ -11,8 +11,8 @@ from migrator.text import counted
 from migrator.workspace import hash_of_text, placeholder
 
 if TYPE_CHECKING:
-    from migrator.migration.loaded import LoadedSource
     from migrator.migration.merge import MergeResult
+    from migrator.staging.results import LoadedSource
 
 
 def known_reports(found: Survey, source: Source) -> list[WorkspaceReport]:

@@ -21,9 +21,9 @@ from migrator.errors import MigrationFailed
 from migrator.files import copying, durable
 from migrator.inventory import ledger
 from migrator.migration.late_writes import LateWrites, empty_after_rollback
-from migrator.migration.loaded import LoadedSource
 from migrator.migration.merge import Merge, MergeResult
 from migrator.migration.run_record import RunFacts, Share, record_run, shares_of, untold
+from migrator.staging.results import LoadedSource
 
 
 @dataclass(frozen=True)

@@ -23,8 +23,8 @@ from migrator.workspace import hash_of_text, placeholder
 
 if TYPE_CHECKING:
     from migrator.backups.create import Backup
-    from migrator.migration.loaded import LoadedSource
     from migrator.migration.merge import MergeResult
+    from migrator.staging.results import LoadedSource
 
 
 class Share(NamedTuple):

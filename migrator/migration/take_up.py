@@ -22,14 +22,14 @@ from migrator.inventory.plan import Survey, own_sources, with_proven_paths
 from migrator.inventory.source_files import Source
 from migrator.migration import run_record
 from migrator.migration.changed_meanwhile import changed_meanwhile
-from migrator.migration.loaded import LoadedSource
 from migrator.migration.outcome import conflict_messages, known_reports, messages_of, workspace_reports
-from migrator.migration.pipeline import Pipeline
 from migrator.migration.publish import Publication, Published, publish_into, publish_new
 from migrator.migration.report import MigrationReport, by_workspace, totals_of
 from migrator.migration.run_record import RunFacts
-from migrator.migration.staging import Staging
 from migrator.progress import Listener, Meter, Stopwatch
+from migrator.staging.database import Staging
+from migrator.staging.pipeline import Pipeline
+from migrator.staging.results import LoadedSource
 from migrator.worker.process import Helper, SecondProcess, stopped_on_failure
 
 

@@ -73,7 +73,7 @@ def freeze_support() -> bool:
     :returns: True in that second process, when its work is done and the program has to end
     """
     if sys.argv[1:] == [_FROZEN_START]:
-        from migrator.migration import jobs  # noqa: F401 - loaded while the first process is busy with its backup
+        from migrator.staging import jobs  # noqa: F401 - loaded while the first process is busy with its backup
 
         with open(0, "rb", buffering=0, closefd=False) as questions:
             pickle.load(questions)  # noqa: S301 - the module path of the first process, which is ours already

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from migrator.documents import app_format as as_written
 from migrator.inventory.source_files import Source
-from migrator.migration import division
-from migrator.migration.division import Part, divided
-from migrator.migration.loaded import LoadedSource
+from migrator.staging import partition as division
+from migrator.staging.partition import Part, divided
+from migrator.staging.results import LoadedSource
 from tests.scene import app_json, chat
 
 

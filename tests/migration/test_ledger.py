@@ -14,8 +14,8 @@ from migrator.database.columns import LEDGER_COLUMNS
 from migrator.files import copying
 from migrator.inventory.ledger import LedgerEntry, find_work, read_ledger, record, record_failure
 from migrator.inventory.source_files import Source
-from migrator.migration.loaded import Counts, LoadedSource
 from migrator.migration.run_record import entries_of
+from migrator.staging.results import Counts, LoadedSource
 
 CONTENT = b"[]"
 HASH = "00000000000000aa"

@@ -22,12 +22,13 @@ from migrator.files import durable
 from migrator.files.copying import sha256_of
 from migrator.inventory.plan import Survey, survey
 from migrator.inventory.source_files import own_files
-from migrator.migration import changed_meanwhile, division
-from migrator.migration.load import Loader
-from migrator.migration.readback import Comparison
+from migrator.migration import changed_meanwhile
 from migrator.migration.report import MigrationReport
 from migrator.migration.run import run_migration
 from migrator.progress import Progress
+from migrator.staging import partition as division
+from migrator.staging.loader import Loader
+from migrator.staging.readback import Comparison
 from migrator.worker import process as second_process
 from migrator.worker.process import SecondProcess
 from tests.scene import Scene, chat, hash_of

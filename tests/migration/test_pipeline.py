@@ -23,14 +23,15 @@ from migrator.documents.document import SequenceDigest, app_format, canonical
 from migrator.documents.exact_json import MAX_DEPTH
 from migrator.errors import MigrationFailed, StorageIOError
 from migrator.files.os_errors import os_errors
-from migrator.migration import division, pipeline, readback
-from migrator.migration.jobs import LoadJob
-from migrator.migration.load import Loader
-from migrator.migration.readback import Portion
-from migrator.migration.row_writer import RowWriter
 from migrator.migration.run import run_migration
-from migrator.migration.staging import Staging
 from migrator.progress import Meter, ignore_progress
+from migrator.staging import partition as division
+from migrator.staging import pipeline, readback
+from migrator.staging.database import Staging
+from migrator.staging.jobs import LoadJob
+from migrator.staging.loader import Loader
+from migrator.staging.readback import Portion
+from migrator.staging.row_writer import RowWriter
 from migrator.worker import gc_pause as collector
 from migrator.worker import process as second_process
 from tests.scene import CHECKOUT, Scene, app_json, chat, copy_fixture, hash_of

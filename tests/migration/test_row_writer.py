@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from migrator.database.quarantine import quarantine_row
 from migrator.database.rows import to_rows
 from migrator.documents.parsing import Rejected
-from migrator.migration import row_writer
-from migrator.migration.staging import Staging
+from migrator.staging import row_writer
+from migrator.staging.database import Staging
 from tests.strategies import instance, message, session
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from migrator.migration.jobs import LoadJob
+from migrator.staging.jobs import LoadJob
 from migrator.worker import process as second_process
 from tests.command_line import Outcome
 from tests.migration.test_pipeline import is_running

@@ -12,7 +12,7 @@ from typing import Any, Self
 
 from migrator import open_storage
 from migrator.database import connection
-from migrator.migration import division
+from migrator.staging import partition as division
 from migrator.storage import timestamps
 from migrator.storage.protocol import SessionStorage
 from migrator.worker.process import SecondProcess

@@ -24,8 +24,8 @@ from migrator.files.copying import damaged_copy, new_sha256
 from migrator.files.os_errors import os_errors
 from migrator.files.reading import opened, small
 from migrator.inventory.source_files import Source
-from migrator.migration.loaded import EXAMPLES, Counts, Found, LoadedSource
-from migrator.migration.row_writer import RowWriter
+from migrator.staging.results import EXAMPLES, Counts, Found, LoadedSource
+from migrator.staging.row_writer import RowWriter
 from migrator.workspace import hash_of_text, placeholder, workspace_shown
 
 

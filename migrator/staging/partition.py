@@ -8,7 +8,7 @@ from typing import NamedTuple
 from migrator.documents import app_format as as_written
 from migrator.documents.app_format import Extent
 from migrator.files.os_errors import os_errors
-from migrator.migration.loaded import LoadedSource
+from migrator.staging.results import LoadedSource
 
 _OWN_SHARE = 0.4  # of the first process, which has the shards to take over as well
 SHARD = 32 << 20  # bytes of files with which a shard is full

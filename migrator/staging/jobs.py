@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from migrator.inventory.source_files import Source
-from migrator.migration.load import Loader, LoadTask
-from migrator.migration.loaded import LoadedPart, LoadedSource
-from migrator.migration.readback import CompareTask, Comparison, ReadBack
-from migrator.migration.staging import Shard
+from migrator.staging.loader import Loader, LoadTask
+from migrator.staging.readback import CompareTask, Comparison, ReadBack
+from migrator.staging.results import LoadedPart, LoadedSource
+from migrator.staging.shard import Shard
 from migrator.worker.columns import AsColumns
 
 Seen = Callable[[str, int], None]

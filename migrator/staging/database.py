@@ -6,8 +6,6 @@ It has the schema of the real one and is published as a whole, or thrown away as
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import closing
-from functools import cache
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -17,16 +15,14 @@ from migrator.database.columns import LEDGER_COLUMNS, WORKSPACE_COLUMNS
 from migrator.database.connection import remove_database
 from migrator.database.documents import insert_message
 from migrator.database.rows import derived_key, rekey_session
-from migrator.database.staged import CACHE, as_uri, create_staged, staged_errors
-from migrator.migration.row_writer import RowWriter, insert_many
 from migrator.migration.run_record import RunFacts, record_run, shares_of, untold
+from migrator.staging.connection import CACHE, as_uri, create_staged, staged_errors
+from migrator.staging.row_writer import RowWriter, insert_many
 from migrator.workspace import is_placeholder, placeholder
 
 if TYPE_CHECKING:
     from migrator.inventory.ledger import LedgerEntry
-    from migrator.migration.loaded import LoadedSource
-
-_SHARED_TABLES = ("sessions", "session_runtime_mix", "instances", "chat_messages", "quarantine")
+    from migrator.staging.results import LoadedSource
 
 
 class Staging:
@@ -140,43 +136,3 @@ class Staging:
             record_run(self.connection, facts, [(loaded, share) for loaded, each in found for share in each])
             self.connection.execute(queries.SET_COMPLETED, (facts.backup,))
             self.connection.execute("COMMIT")
-
-
-class Shard:
-    """A part of a staging database in a file of its own, mostly a second process's: the tables that sessions go to.
-
-    A context manager, which writes the rest and closes the file.
-
-    :ivar rows: takes what is loaded
-    """
-
-    def __init__(self, path: Path) -> None:
-        remove_database(path)
-        self.path = path
-        self.connection = create_staged(path, tables=False)
-        with staged_errors("prepare the load", path):
-            for statement in _shared_tables():
-                self.connection.execute(statement)
-            self.connection.execute("BEGIN")
-        self.rows = RowWriter(self.connection, path)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        try:
-            if error is None:
-                self.rows.flush()
-                with staged_errors("load sessions", self.path):
-                    self.connection.execute("COMMIT")
-        finally:
-            self.connection.close()
-
-
-@cache
-def _shared_tables() -> list[str]:
-    """The statements that make them."""
-    with closing(schema.fresh()) as model:
-        return [model.execute(queries.TABLE_SQL, (table,)).fetchone()[0] for table in _SHARED_TABLES]

@@ -14,7 +14,6 @@ from migrator.database import queries
 from migrator.database.canonical import SpelledDocument, spelled, spelled_files, spelled_stretch
 from migrator.database.connection import AnyConnection
 from migrator.database.documents import StoredDocument, read_document, read_source, read_stretch
-from migrator.database.staged import open_staged, staged_errors
 from migrator.documents import app_format as as_written
 from migrator.documents.array_reader import Element, quickly_parsed, read_array
 from migrator.documents.document import Reading, array_of, canonical
@@ -22,6 +21,7 @@ from migrator.documents.parsing import is_session, parse_session, text_or_bytes
 from migrator.errors import TornFileError
 from migrator.files.os_errors import os_errors
 from migrator.files.reading import SMALL, opened
+from migrator.staging.connection import open_staged, staged_errors
 
 _ONE_VALUE = 128 << 20  # bytes of a document whose messages SQLite may put together: it has a limit of 1 GB
 

@@ -17,7 +17,7 @@ from migrator.database.columns import (
 )
 from migrator.database.documents import insert_message
 from migrator.database.rows import DocumentRows, PlainMessages, Row, plain_message_rows, rekey_document
-from migrator.database.staged import StagedConnection, staged_errors
+from migrator.staging.connection import StagedConnection, staged_errors
 
 BATCH_BYTES = 4 << 20
 _OVERHEAD = 1 << 10  # bytes that a document takes in memory however short it is

@@ -15,16 +15,16 @@ from typing import Protocol
 
 from migrator.database import queries
 from migrator.database.connection import remove_database
-from migrator.database.staged import staged_errors
 from migrator.errors import MigrationFailed
 from migrator.files.copying import damaged_copy, sha256_of
-from migrator.migration.division import Part, divided
-from migrator.migration.jobs import CompareJob, LoadJob
-from migrator.migration.load import Loader, LoadTask
-from migrator.migration.loaded import Found, LoadedPart, LoadedSource
-from migrator.migration.readback import CompareTask, Comparison, Portion, ReadBack
-from migrator.migration.staging import Staging
 from migrator.progress import Meter, ignore_progress
+from migrator.staging.connection import staged_errors
+from migrator.staging.database import Staging
+from migrator.staging.jobs import CompareJob, LoadJob
+from migrator.staging.loader import Loader, LoadTask
+from migrator.staging.partition import Part, divided
+from migrator.staging.readback import CompareTask, Comparison, Portion, ReadBack
+from migrator.staging.results import Found, LoadedPart, LoadedSource
 from migrator.worker.columns import AsColumns
 from migrator.worker.process import SecondProcess, is_worth_it
 from migrator.worker.sharing import PIECES, InOrder, share
