@@ -36,8 +36,8 @@ if TYPE_CHECKING:
     from migrator.migration.rollback import RollbackReport
     from migrator.migration.verify import VerifyReport
     from migrator.progress import Progress
+    from migrator.storage.factory import open_storage
     from migrator.storage.protocol import SessionFilters, SessionStorage
-    from migrator.storage.switch import open_storage
 
 _PLACES = {
     "migrator.api": ("migrate", "needs_migration", "rollback", "verify"),
@@ -66,7 +66,7 @@ _PLACES = {
     "migrator.migration.rollback": ("RollbackReport",),
     "migrator.migration.verify": ("VerifyReport",),
     "migrator.storage.protocol": ("SessionFilters", "SessionStorage"),
-    "migrator.storage.switch": ("open_storage",),
+    "migrator.storage.factory": ("open_storage",),
 }
 _PLACE_OF = {name: place for place, names in _PLACES.items() for name in names}
 

@@ -44,7 +44,7 @@ LAYERS = [
     ("migrator.api", "migrator.cli"),
     ("migrator.__main__", "migrator.frozen", "migrator"),
 ]
-BACKENDS = ("migrator.storage.json_files", "migrator.storage.sqlite", "migrator.storage.hybrid")
+BACKENDS = ("migrator.storage.json_files", "migrator.storage.sqlite", "migrator.storage.hybrid.store")
 
 
 def module_name(path: Path) -> str:
@@ -167,7 +167,7 @@ CHANGES_ELSEWHERE = {
     "migrator.locking": {"filelock.FileLock"},  # an empty file
     "migrator.files.output": {"filelock.FileLock"},  # the same
     "migrator.storage.json_files": {"filelock.FileLock"},
-    "migrator.storage.turns": {"filelock.FileLock"},
+    "migrator.storage.hybrid.locks": {"filelock.FileLock"},
     "migrator.worker.process": {"os.fdopen"},  # pipes
     "migrator.database.excerpts": {"sqlite3.connect"},  # in memory
     "migrator.database.schema": {"sqlite3.connect"},  # the same

@@ -40,8 +40,8 @@ def every(
 ) -> Iterator[tuple[str, WorktreeSession]]:
     """The same one by one, each with its workspace."""
     from migrator.inventory.status import note_of_loss, workspace_names
+    from migrator.storage.factory import open_storage
     from migrator.storage.protocol import SessionFilters
-    from migrator.storage.switch import open_storage
 
     note = note_of_loss(data_dir)
     if note is not None:

@@ -28,7 +28,7 @@ from migrator.migration.rollback import run_rollback
 from migrator.migration.run import run_migration
 from migrator.migration.trial import trial_told
 from migrator.progress import Listener, ignore_progress
-from migrator.storage.hybrid import TrialStats, read_trial
+from migrator.storage.hybrid.store import TrialStats, read_trial
 
 
 @dataclass(frozen=True)

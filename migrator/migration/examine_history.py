@@ -232,7 +232,7 @@ def trial(data_dir: DataDir) -> Iterator[Finding]:
     """What running both stores has shown."""
     if not data_dir.hybrid_journal.exists():
         return
-    from migrator.storage.hybrid import read_trial  # only a trial of both stores pays for its loading
+    from migrator.storage.hybrid.store import read_trial  # only a trial of both stores pays for its loading
 
     journal = data_dir.hybrid_journal
     try:

@@ -7,7 +7,7 @@ from migrator.database.connection import connect, transaction
 from migrator.migration.run import Run
 from migrator.migration.write_back import WriteBack
 from migrator.progress import Listener, ignore_progress
-from migrator.storage.journal import Journal
+from migrator.storage.hybrid.journal import Journal
 
 
 def merge_files(data_dir: DataDir, listener: Listener = ignore_progress) -> tuple[str, ...]:

@@ -37,7 +37,7 @@ from migrator.migration.finding import Finding
 from migrator.migration.quarantine import list_quarantine
 from migrator.migration.redact import COMMANDS, Redaction, cause_of, place_of
 from migrator.migration.surroundings import strangers, too_open
-from migrator.storage.switch import BACKEND_VARIABLE
+from migrator.storage.factory import BACKEND_VARIABLE
 from migrator.text import pretty
 
 _ABOUT = (
@@ -281,7 +281,7 @@ def _surroundings(data_dir: DataDir) -> Facts:
 def _trial(data_dir: DataDir) -> Facts | None:
     if not data_dir.hybrid_journal.exists():
         return None
-    from migrator.storage.hybrid import read_trial  # only a trial of both stores pays for its loading
+    from migrator.storage.hybrid.store import read_trial  # only a trial of both stores pays for its loading
 
     trial = read_trial(data_dir.hybrid_journal)
     return None if trial is None else asdict(trial)

@@ -26,9 +26,9 @@ from migrator.migration.found import (
 from migrator.migration.indexed_search import search_with_index
 from migrator.search_query import SearchQuery, parse_query
 from migrator.storage.arguments import place_of
+from migrator.storage.factory import failed_workspaces, is_served_by_sqlite, open_storage
 from migrator.storage.filtering import Filtering
 from migrator.storage.protocol import SessionFilters
-from migrator.storage.switch import failed_workspaces, is_served_by_sqlite, open_storage
 from migrator.workspace import placeholder
 
 

@@ -10,9 +10,9 @@ from migrator.errors import StorageIOError
 from migrator.files import copying
 from migrator.inventory.plan import Survey
 from migrator.inventory.source_files import Source
-from migrator.storage.hybrid import HybridStorage, TrialStats, read_trial
-from migrator.storage.journal import Journal, read_known_files
-from migrator.storage.mirror_files import MirrorFiles
+from migrator.storage.hybrid.journal import Journal, read_known_files
+from migrator.storage.hybrid.json_secondary import MirrorFiles
+from migrator.storage.hybrid.store import HybridStorage, TrialStats, read_trial
 from migrator.storage.sqlite import SqliteStorage
 from migrator.text import counted
 

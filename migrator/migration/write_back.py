@@ -28,7 +28,7 @@ from migrator.migration.restored_file import Aside, PreparedFile, RestoredFile, 
 from migrator.migration.session_file import Choice, write_sessions
 from migrator.migration.unchanged import Unchanged
 from migrator.progress import Listener, Progress
-from migrator.storage.journal import Journal
+from migrator.storage.hybrid.journal import Journal
 from migrator.text import counted
 from migrator.workspace import HASH_PATTERN, hash_of_text, placeholder
 

@@ -20,7 +20,7 @@ import pytest
 import migrator as package
 from migrator.errors import MigratorError
 from migrator.locking import exclusive
-from migrator.storage.switch import open_storage
+from migrator.storage.factory import open_storage
 from tests.cli.test_help_examples import EXAMPLES
 from tests.command_line import Migrator, Outcome
 from tests.scene import Scene, app_json, chat

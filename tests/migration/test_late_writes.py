@@ -11,7 +11,7 @@ import pytest
 
 import migrator as library
 from migrator.errors import StaleStoreError
-from migrator.storage.journal import read_trial
+from migrator.storage.hybrid.journal import read_trial
 from tests.command_line import Migrator
 from tests.scene import Document, Scene, app_inserts, chat, hash_of
 

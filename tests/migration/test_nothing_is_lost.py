@@ -41,7 +41,7 @@ from migrator.errors import QuarantineError, SourceFileError, StaleStoreError
 from migrator.migration.backend import switch_backend
 from migrator.migration.retry import Take, retry
 from migrator.migration.schema_change import revert_step
-from migrator.storage.journal import read_known_files
+from migrator.storage.hybrid.journal import read_known_files
 from tests.scene import Document, Scene, app_inserts, hash_of
 from tests.strategies import instance, message, session
 

@@ -19,7 +19,7 @@ from migrator.errors import (
     WorkspaceNotFound,
 )
 from migrator.storage.filtering import Filtering
-from migrator.storage.hybrid import HybridStorage
+from migrator.storage.hybrid.store import HybridStorage
 from migrator.storage.json_files import JsonStorage
 from migrator.storage.protocol import MirrorableStorage, SessionFilters, SessionStorage
 from migrator.storage.sqlite import SqliteStorage

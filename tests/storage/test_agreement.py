@@ -15,7 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from migrator.errors import MigratorError, ValidationError
 from migrator.storage import timestamps
-from migrator.storage.hybrid import HybridStorage
+from migrator.storage.hybrid.store import HybridStorage
 from migrator.storage.json_files import JsonStorage
 from migrator.storage.protocol import SessionFilters, SessionStorage
 from migrator.storage.sqlite import SqliteStorage

@@ -12,7 +12,7 @@ import pytest
 
 from migrator.documents.document import document_digest
 from migrator.errors import ConnectionFailed, SessionNotFound, StorageIOError, TransactionError, UsageError
-from migrator.storage.hybrid import HybridStorage, TrialStats, read_trial
+from migrator.storage.hybrid.store import HybridStorage, TrialStats, read_trial
 from migrator.storage.json_files import JsonStorage
 from migrator.storage.protocol import SessionFilters
 from migrator.storage.sqlite import SqliteStorage
@@ -260,7 +260,7 @@ DIES = """
 import os, signal, sys
 from pathlib import Path
 from migrator.data_dir import DataDir
-from migrator.storage.hybrid import HybridStorage
+from migrator.storage.hybrid.store import HybridStorage
 from migrator.storage.json_files import JsonStorage
 from migrator.storage.sqlite import SqliteStorage
 root = Path(sys.argv[1])

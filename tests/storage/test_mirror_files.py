@@ -4,7 +4,7 @@ import pytest
 
 from migrator.documents.document import app_format
 from migrator.errors import StaleStoreError
-from migrator.storage.mirror_files import MirrorFiles
+from migrator.storage.hybrid.json_secondary import MirrorFiles
 from migrator.workspace import workspace_hash
 from tests.scene import app_json
 from tests.storage.stores import data_dir

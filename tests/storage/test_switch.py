@@ -18,7 +18,7 @@ from migrator import (
     needs_migration,
     open_storage,
 )
-from migrator.storage.hybrid import HybridStorage
+from migrator.storage.hybrid.store import HybridStorage
 from migrator.storage.json_files import JsonStorage
 from migrator.storage.protocol import SessionFilters
 from migrator.storage.sqlite import SqliteStorage

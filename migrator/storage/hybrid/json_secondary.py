@@ -10,7 +10,7 @@ from migrator.documents.document import WorktreeSession, app_format, document_di
 from migrator.errors import StaleStoreError, StorageIOError, ValidationError
 from migrator.files import copying, durable
 from migrator.storage.arguments import Place
-from migrator.storage.journal import Journal
+from migrator.storage.hybrid.journal import Journal
 from migrator.storage.json_files import LOCK_TIMEOUT, JsonStorage
 
 

@@ -68,7 +68,7 @@ def open_storage(
         raise StaleStoreError(refusal)
     store = _open(places, wanted, cache_size=cache_size, mmap_size=mmap_size)
     if read_only:
-        from migrator.storage.routed import ReadOnly
+        from migrator.storage.wrappers import ReadOnly
 
         return ReadOnly(store, lost or refusal or "it was opened for reading only.")
     return store
@@ -131,13 +131,13 @@ def _open(places: DataDir, backend: Backend, *, cache_size: int | None, mmap_siz
     sqlite = SqliteStorage(places.database, backups=places.backups, cache_size=cache_size, mmap_size=mmap_size)
     store: SessionStorage = sqlite
     if backend == "hybrid":
-        from migrator.storage.hybrid import HybridStorage
-        from migrator.storage.mirror_files import MirrorFiles
+        from migrator.storage.hybrid.json_secondary import MirrorFiles
+        from migrator.storage.hybrid.store import HybridStorage
 
         store = HybridStorage(sqlite, MirrorFiles(places, places.hybrid_journal), places.hybrid_journal)
     failed = failed_workspaces(places)
     if failed:
-        from migrator.storage.routed import PartlyMigrated
+        from migrator.storage.wrappers import PartlyMigrated
 
         return PartlyMigrated(store, JsonStorage(places), lambda name: name in failed and _still_failed(places, name))
     return store

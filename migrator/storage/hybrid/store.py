@@ -29,9 +29,9 @@ from migrator.errors import (
 )
 from migrator.storage import timestamps
 from migrator.storage.arguments import Place, place_of, place_to_list
-from migrator.storage.journal import Difference, Journal, TrialStats, read_trial
+from migrator.storage.hybrid.journal import Difference, Journal, TrialStats, read_trial
+from migrator.storage.hybrid.locks import Rests, Turns
 from migrator.storage.protocol import MirrorableStorage, SessionFilters
-from migrator.storage.turns import Rests, Turns
 from migrator.workspace import placeholder
 
 __all__ = ["Difference", "HybridStorage", "TrialStats", "read_trial"]
