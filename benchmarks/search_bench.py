@@ -23,8 +23,8 @@ from benchmarks.corpus import shape_of, write_corpus
 from benchmarks.results import Comparison, Totals
 from migrator import SessionFilters, migrate, resolve_data_dir
 from migrator.data_dir import DataDir
-from migrator.migration.indexing import IndexReport, build_index
-from migrator.migration.text_search import search_texts
+from migrator.search.build import IndexReport, build_index
+from migrator.search.find import search_texts
 
 SMALL = "20:400:4000:40000"  # what a CI run can afford; as many messages a session as M has
 RUNS = 11

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from migrator.database.excerpts import Excerpt, Matcher
-from migrator.search_query import Term, parse_query
+from migrator.search.excerpts import Excerpt, Matcher
+from migrator.search.query import Term, parse_query
 
 
 def excerpt(words: str, text: str) -> Excerpt | None:

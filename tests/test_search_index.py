@@ -13,9 +13,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from migrator.database import schema, search_index
+from migrator.database import schema
 from migrator.database.connection import connect, transaction
-from migrator.database.search_index import (
+from migrator.search import index as search_index
+from migrator.search.index import (
     build,
     create_tables,
     forget,
@@ -25,7 +26,7 @@ from migrator.database.search_index import (
     is_whole,
     reopen,
 )
-from migrator.search_query import UNSPACED_RANGES, is_unspaced, searched_text
+from migrator.search.query import UNSPACED_RANGES, is_unspaced, searched_text
 from tests.scene import CHECKOUT, app_inserts
 
 ENGINE = "/home/dev/engine"

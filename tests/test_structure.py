@@ -33,7 +33,7 @@ LAYERS = [
         "migrator.files.lock_owners",
         "migrator.files.durable",
         "migrator.resources",
-        "migrator.search_query",
+        "migrator.search.query",
         "migrator.text",
         "migrator.resources",
     ),
@@ -169,7 +169,7 @@ CHANGES_ELSEWHERE = {
     "migrator.storage.json_files": {"filelock.FileLock"},
     "migrator.storage.hybrid.locks": {"filelock.FileLock"},
     "migrator.worker.process": {"os.fdopen"},  # pipes
-    "migrator.database.excerpts": {"sqlite3.connect"},  # in memory
+    "migrator.search.excerpts": {"sqlite3.connect"},  # in memory
     "migrator.database.schema": {"sqlite3.connect"},  # the same
     "migrator.database.locks": {"sqlite3.connect"},  # takes the write lock, and lets go of it
     # To read alone, as their URLs say.

@@ -13,7 +13,7 @@ from migrator.cli.session_list import find, print_found
 from migrator.data_dir import DataDir
 
 if TYPE_CHECKING:
-    from migrator.migration.found import FoundSession, FoundText, SearchReport
+    from migrator.search.results import FoundSession, FoundText, SearchReport
 
 _SORT_KEYS = click.Choice(["createdAt", "updatedAt", "duration", "filesChanged"])
 _LIMIT = 20
@@ -76,7 +76,7 @@ def search_command(
     )
     if not searched:
         return print_found(find(resolve(), workspace, filters, limit), as_json)
-    from migrator.migration.text_search import search_texts
+    from migrator.search.find import search_texts
 
     with waiting("Searching. Where there is no search index, every text is read, which takes its time."):
         report = search_texts(resolve(), searched, filters, workspace=workspace)

@@ -12,7 +12,7 @@ from migrator.cli.output import print_json, say, size, told
 from migrator.data_dir import DataDir
 
 if TYPE_CHECKING:
-    from migrator.migration.indexing import IndexReport
+    from migrator.search.build import IndexReport
 
 Resolve = Callable[[], DataDir]
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print it as one JSON object.")
@@ -40,7 +40,7 @@ def status(resolve: Resolve, as_json: bool) -> int:
     \b
     migrator search-index status
     """
-    from migrator.migration.indexing import index_status
+    from migrator.search.build import index_status
 
     return _print(index_status(resolve()), as_json)
 
@@ -57,7 +57,7 @@ def build(resolve: Resolve, progress: str, as_json: bool) -> int:
     migrator search-index build --progress jsonl
     """
     from migrator.cli.progress import Ended, reported
-    from migrator.migration.indexing import build_index
+    from migrator.search.build import build_index
 
     report = reported(
         "search-index build",
@@ -78,7 +78,7 @@ def drop(resolve: Resolve, as_json: bool) -> int:
     \b
     migrator search-index drop
     """
-    from migrator.migration.indexing import drop_index
+    from migrator.search.build import drop_index
 
     return _print(drop_index(resolve()), as_json)
 

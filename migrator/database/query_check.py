@@ -10,11 +10,12 @@ import sqlite3
 from collections.abc import Iterator
 from itertools import chain
 
-from migrator.database import browse_queries, queries, schema, search_queries
+from migrator.database import browse_queries, queries, schema
 from migrator.database import canonical as spelled_queries
 from migrator.database.columns import INSTANCE_COLUMNS
-from migrator.database.search_index import create_tables
 from migrator.resources import schemas
+from migrator.search import queries as search_queries
+from migrator.search.index import create_tables
 
 # What the app does while a user waits: none of these may read a whole table.
 HOT_PATHS = (

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from migrator.database import queries, search_index
+from migrator.database import queries
 from migrator.database.canonical import spelled
 from migrator.database.documents import (
     StoredDocument,
@@ -30,6 +30,7 @@ from migrator.documents.array_reader import Element, quickly_parsed
 from migrator.documents.document import Reading, canonical
 from migrator.documents.parsing import Rejected, parse_session
 from migrator.errors import Problem, TransactionError
+from migrator.search import index as search_index
 from migrator.text import counted
 
 _CHANGED_TWICE = Problem("", "a change in SQLite after a rollback and another one in the file", "a change in the file")

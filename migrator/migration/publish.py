@@ -10,7 +10,7 @@ from pathlib import Path
 
 from migrator.authority import read_state
 from migrator.backups.database_copy import changing, upgrade
-from migrator.database import queries, search_index
+from migrator.database import queries
 from migrator.database.canonical import source_digest
 from migrator.database.connection import connect, transaction
 from migrator.database.documents import ensure_workspace, next_position, read_document
@@ -23,6 +23,7 @@ from migrator.inventory import ledger
 from migrator.migration.late_writes import LateWrites, empty_after_rollback
 from migrator.migration.merge import Merge, MergeResult
 from migrator.migration.run_record import RunFacts, Share, record_run, shares_of, untold
+from migrator.search import index as search_index
 from migrator.staging.results import LoadedSource
 
 

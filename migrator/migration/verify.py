@@ -15,7 +15,6 @@ from migrator.database.connection import connect
 from migrator.database.documents import read_workspace
 from migrator.database.errors import sqlite_errors
 from migrator.database.invalid import UNREADABLE, SpoiltSession, read_carefully
-from migrator.database.search_index import index_problems, index_state
 from migrator.documents.validation import is_valid
 from migrator.errors import ConnectionFailed, MigratorError, StorageIOError
 from migrator.files import durable
@@ -25,6 +24,7 @@ from migrator.migration.late_writes import late_sessions
 from migrator.migration.surroundings import unlisted, what_is_amiss
 from migrator.migration.verified_source import SourceCheck, VerifiedSource
 from migrator.progress import Listener, Progress, ignore_progress
+from migrator.search.index import index_problems, index_state
 from migrator.text import counted
 
 

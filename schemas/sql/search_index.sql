@@ -49,7 +49,7 @@ CREATE TRIGGER search_plain_bounded INSTEAD OF INSERT ON search_plain BEGIN
     );
 END;
 
--- The ranges are those of migrator/search_query.py. GLOB is slow: an ASCII text is spared.
+-- The ranges are those of migrator/search/query.py. GLOB is slow: an ASCII text is spared.
 CREATE TRIGGER search_bounded_entry INSTEAD OF INSERT ON search_bounded BEGIN
     INSERT INTO search_entry (id, text, gone, unspaced) VALUES (
         new.id, new.text, new.gone,

@@ -9,10 +9,10 @@ from migrator import migrate, resolve_data_dir, rollback, verify
 from migrator.database import schema
 from migrator.database.connection import connect
 from migrator.errors import ConnectionFailed, StaleStoreError
-from migrator.migration import indexing
-from migrator.migration.indexing import build_index, drop_index, index_status
-from migrator.migration.text_search import search_texts
 from migrator.progress import Progress
+from migrator.search import build as indexing
+from migrator.search.build import build_index, drop_index, index_status
+from migrator.search.find import search_texts
 from tests.command_line import Migrator
 from tests.scene import Scene, chat
 

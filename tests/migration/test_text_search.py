@@ -4,8 +4,8 @@ import pytest
 
 from migrator import SessionFilters, migrate, resolve_data_dir, rollback
 from migrator.migration.backend import switch_backend
-from migrator.migration.found import SearchReport
-from migrator.migration.text_search import search_texts
+from migrator.search.find import search_texts
+from migrator.search.results import SearchReport
 from tests.scene import Scene, chat
 from tests.strategies import instance, message
 

@@ -1,7 +1,7 @@
 """Where the words of a search stand in a text: the text around them, and the places within it.
 
 Spaced texts are looked at by FTS5 in memory, by the rules by which its index of words was made; see
-:mod:`migrator.search_query` for the two kinds of texts.
+:mod:`migrator.search.query` for the two kinds of texts.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
-from migrator.database import search_queries
 from migrator.errors import ConnectionFailed
-from migrator.search_query import SearchQuery, fold, is_unspaced, searched_text, words_of
+from migrator.search import queries as search_queries
+from migrator.search.query import SearchQuery, fold, is_unspaced, searched_text, words_of
 
 _OPEN, _CLOSE = "\ufdd0", "\ufdd1"  # noncharacters: no text holds them but by mistake
 _HARMLESS = str.maketrans({_OPEN: "\ufffd", _CLOSE: "\ufffd"})

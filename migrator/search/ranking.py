@@ -11,18 +11,11 @@ from collections.abc import Collection, Iterable, Iterator
 from itertools import islice
 from typing import NamedTuple
 
-from migrator.database.excerpts import Matcher
-from migrator.database.full_text import Hits, Listing, StoredSession, StoredText, TextIndex
-from migrator.database.search_index import MESSAGES, OUTPUTS
-from migrator.migration.found import (
-    MOST_EXCERPTS,
-    SUMMARY_MEMBERS,
-    FoundSession,
-    FoundText,
-    message_place,
-    output_place,
-)
-from migrator.search_query import SearchQuery
+from migrator.search.excerpts import Matcher
+from migrator.search.index import MESSAGES, OUTPUTS
+from migrator.search.lookup import Hits, Listing, StoredSession, StoredText, TextIndex
+from migrator.search.query import SearchQuery
+from migrator.search.results import MOST_EXCERPTS, SUMMARY_MEMBERS, FoundSession, FoundText, message_place, output_place
 from migrator.storage.filtering import Filtering
 from migrator.storage.protocol import SessionFilters
 

@@ -14,12 +14,13 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
-from migrator.database import queries, schema, search_queries
+from migrator.database import queries, schema
 from migrator.database.connection import transaction
 from migrator.database.errors import sqlite_errors
-from migrator.database.excerpts import require_full_text
 from migrator.resources import schemas
-from migrator.search_query import is_unspaced, searched_text
+from migrator.search import queries as search_queries
+from migrator.search.excerpts import require_full_text
+from migrator.search.query import is_unspaced, searched_text
 
 TASKS, MESSAGES, OUTPUTS = 0, 1 << 40, 1 << 41  # what is added to the rowids of sessions, chat_messages, instances
 # One transaction, after which others get a turn: SQLite looks again for a lock every tenth of a second.

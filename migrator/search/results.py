@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from migrator.database.excerpts import Excerpt
+from migrator.search.excerpts import Excerpt
 from migrator.storage.filtering import Filtering
 
 MOST_EXCERPTS = 3  # of one session

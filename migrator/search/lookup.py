@@ -8,10 +8,10 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
-from migrator.database import search_queries
 from migrator.database.rows import session_summary
-from migrator.database.search_index import MESSAGES, OUTPUTS
-from migrator.search_query import SearchQuery, Term, words_of
+from migrator.search import queries as search_queries
+from migrator.search.index import MESSAGES, OUTPUTS
+from migrator.search.query import SearchQuery, Term, words_of
 
 _LAST = "\U0010ffff"
 _EVERY = (0, (1 << 63) - 1)

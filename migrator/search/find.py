@@ -9,11 +9,13 @@ from itertools import islice
 
 from migrator.data_dir import DataDir
 from migrator.database.connection import connect, snapshot
-from migrator.database.excerpts import Matcher
-from migrator.database.search_index import index_differences, index_state
 from migrator.errors import SourceFileError, StorageIOError, ValidationError
 from migrator.inventory.status import note_of_loss, workspace_names
-from migrator.migration.found import (
+from migrator.search.excerpts import Matcher
+from migrator.search.index import index_differences, index_state
+from migrator.search.query import SearchQuery, parse_query
+from migrator.search.ranking import search_with_index
+from migrator.search.results import (
     MOST_EXCERPTS,
     FoundSession,
     FoundText,
@@ -23,8 +25,6 @@ from migrator.migration.found import (
     summary_of,
     texts_of,
 )
-from migrator.migration.indexed_search import search_with_index
-from migrator.search_query import SearchQuery, parse_query
 from migrator.storage.arguments import place_of
 from migrator.storage.factory import failed_workspaces, is_served_by_sqlite, open_storage
 from migrator.storage.filtering import Filtering

@@ -9,31 +9,23 @@ import shutil
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from migrator.authority import read_state
 from migrator.backups.database_copy import upgrade
 from migrator.data_dir import DataDir
-from migrator.database import search_queries
 from migrator.database.connection import connect, transaction
 from migrator.database.errors import sqlite_errors
-from migrator.database.search_index import (
-    UNFINISHED,
-    build,
-    bytes_to_do,
-    forget,
-    index_differences,
-    index_state,
-    leave_out,
-)
-from migrator.errors import ConnectionFailed, MigratorError, StaleStoreError, StorageIOError
+from migrator.errors import ConnectionFailed, StaleStoreError, StorageIOError
 from migrator.locking import exclusive
-from migrator.progress import Listener, Meter, Stopwatch, ignore_progress
+from migrator.progress import Listener, Meter, ignore_progress
+from migrator.search import queries as search_queries
+from migrator.search.index import UNFINISHED, build, bytes_to_do, forget, index_differences, index_state, leave_out
 from migrator.text import size
 
 if TYPE_CHECKING:
-    from migrator.migration.report import MigrationReport
+    pass
 
 PHASE = "search_index"
 _SPARE = 50_000_000  # bytes that are left free
@@ -58,41 +50,6 @@ class IndexReport:
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
-
-
-def index_after(report: MigrationReport, data_dir: DataDir, listener: Listener, *, wanted: bool) -> MigrationReport:
-    """Finish the index when a run is done and the lock is still held. What goes wrong is a warning: the run is done.
-
-    :param wanted: False leaves out an index that is not there yet, for later runs as well
-    """
-    path = data_dir.database
-    if not path.exists():
-        return report
-    warnings = []
-    connection = connect(path)
-    try:
-        with sqlite_errors("read the state of the search index", path):
-            if read_state(connection, path).authority != "sqlite" or index_state(connection) is None:
-                return report
-        stopwatch = Stopwatch()
-        with stopwatch.stage(PHASE):
-            try:
-                _finish(connection, data_dir, listener, wanted=wanted)
-            except MigratorError as error:
-                warnings.append(
-                    f"The search index is not finished: {error} Everything else is done. "
-                    "'migrator search-index build' goes on with it."
-                )
-        with sqlite_errors("read the state of the search index", path):
-            state = index_state(connection)
-    finally:
-        connection.close()
-    return replace(
-        report,
-        search_index=state,
-        warnings=(*report.warnings, *warnings),
-        stages={**report.stages, **stopwatch.stages},
-    )
 
 
 def _finish(connection: sqlite3.Connection, data_dir: DataDir, listener: Listener, *, wanted: bool) -> None:
@@ -194,7 +151,7 @@ def repair_index(data_dir: DataDir) -> bool:
 
     The lock has to be held.
     """
-    from migrator.database.search_index import index_problems  # only a repair looks so deep
+    from migrator.search.index import index_problems  # only a repair looks so deep
 
     path = data_dir.database
     try:
