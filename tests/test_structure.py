@@ -163,7 +163,7 @@ CHANGES_ELSEWHERE = {
     "migrator.files.reading": {"os.open", "os.fdopen"},  # to read
     "migrator.cli.output": {"os.open"},  # the null device
     "migrator.files.durable": {"chmod"},  # takes rights away
-    "migrator.migration.rehearsal": {"os.chmod", "tempfile.mkdtemp", "shutil.rmtree"},  # what a dry run throws away
+    "migrator.migration.dry_run": {"os.chmod", "tempfile.mkdtemp", "shutil.rmtree"},  # what a dry run throws away
     "migrator.locking": {"filelock.FileLock"},  # an empty file
     "migrator.files.output": {"filelock.FileLock"},  # the same
     "migrator.storage.json_files": {"filelock.FileLock"},

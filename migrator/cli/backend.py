@@ -57,6 +57,6 @@ def _print(report: BackendReport) -> None:
     else:
         say(f"The app runs on {report.backend}.")
     if report.trial is not None:
-        from migrator.migration.trial import trial_told
+        from migrator.migration.hybrid_sync import trial_told
 
         say(f"Trial of both stores: {trial_told(report.trial)}.")

@@ -14,7 +14,7 @@ from migrator.documents.document import WorktreeSession, canonical, read_element
 from migrator.documents.exact_json import Unreadable
 from migrator.documents.parsing import valid_documents
 from migrator.errors import MigratorError, QuarantineError
-from migrator.migration.versions import Identity, Placed, Version, by_contents, by_order
+from migrator.migration.matching import Identity, Placed, Version, by_contents, by_order
 
 
 def version_in_sqlite(

@@ -18,8 +18,8 @@ from migrator.inventory.plan import survey
 from migrator.inventory.status import StatusReport, status_of
 from migrator.locking import leftovers, lock_holder
 from migrator.migration.finding import REPAIR, Finding, Level, command, that_moves_it_away
+from migrator.migration.hybrid_sync import trial_told
 from migrator.migration.surroundings import strangers, too_open, wrong_flag
-from migrator.migration.trial import trial_told
 from migrator.text import counted, size
 
 _PATIENCE = 1.0  # seconds: an app that writes lets go of the database long before

@@ -1,6 +1,6 @@
 """Three versions of one source file's sessions become one: what both started from, what SQLite has, what the file has.
 
-A session is told by its id; how those of one id are told apart is in :mod:`~migrator.migration.versions`. With B, O
+A session is told by its id; how those of one id are told apart is in :mod:`~migrator.migration.matching`. With B, O
 and T for the digests in the base, in SQLite (ours) and in the file (theirs), None where it is missing:
 
 ==========================  ======================================  =========================================
@@ -45,7 +45,7 @@ from migrator.database.quarantine import quarantine_row
 from migrator.documents.document import canonical
 from migrator.documents.parsing import Rejected, rejected_texts, valid_documents
 from migrator.errors import Problem, TransactionError
-from migrator.migration.versions import Broken, Identity, Placed, Version, by_contents, by_order, ids_in, own_id
+from migrator.migration.matching import Broken, Identity, Placed, Version, by_contents, by_order, ids_in, own_id
 from migrator.staging.results import LoadedSource
 
 

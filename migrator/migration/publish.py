@@ -20,8 +20,8 @@ from migrator.documents.document import canonical
 from migrator.errors import MigrationFailed
 from migrator.files import copying, durable
 from migrator.inventory import ledger
-from migrator.migration.late_writes import LateWrites, empty_after_rollback
 from migrator.migration.merge import Merge, MergeResult
+from migrator.migration.post_rollback import LateWrites, empty_after_rollback
 from migrator.migration.run_record import RunFacts, Share, record_run, shares_of, untold
 from migrator.search import index as search_index
 from migrator.staging.results import LoadedSource

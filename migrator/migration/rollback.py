@@ -21,7 +21,7 @@ from migrator.database.connection import connect, transaction
 from migrator.database.errors import sqlite_errors
 from migrator.errors import ConnectionFailed, MigratorError, RollbackFailed
 from migrator.locking import exclusive
-from migrator.migration.rehearsal import rehearsal
+from migrator.migration.dry_run import rehearsal
 from migrator.migration.restored_file import RestoredFile
 from migrator.migration.run import Run
 from migrator.migration.write_back import WriteBack

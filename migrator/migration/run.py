@@ -17,8 +17,7 @@ from migrator.inventory.ledger import remember_times
 from migrator.inventory.plan import Survey, survey
 from migrator.inventory.source_files import names_of_files
 from migrator.locking import exclusive, in_sight
-from migrator.migration.outcome import known_reports
-from migrator.migration.report import MigrationReport, by_workspace, totals_of
+from migrator.migration.report import MigrationReport, by_workspace, known_reports, totals_of
 from migrator.progress import Listener, Stopwatch, ignore_progress
 from migrator.search.build import PHASE, _finish
 from migrator.search.index import index_state
@@ -67,7 +66,7 @@ def run_migration(
 
             return index_after(report, data_dir, listener, wanted=search_index)
         require_truth(data_dir, state_of(data_dir.database))
-        from migrator.migration.rehearsal import rehearsal  # nothing that this takes is for a real run
+        from migrator.migration.dry_run import rehearsal  # nothing that this takes is for a real run
 
         with rehearsal(data_dir) as scratch:
             rehearsed = run_in(scratch).run()
@@ -126,7 +125,7 @@ class Run:
 
     def mend_trial(self, found: Survey) -> bool:
         """What the files of a trial lack is no change that somebody made in them: put it there first."""
-        from migrator.migration.trial import mend_trial  # only a trial pays for loading the stores
+        from migrator.migration.hybrid_sync import mend_trial  # only a trial pays for loading the stores
 
         return mend_trial(self.data_dir, found)
 
@@ -165,7 +164,7 @@ class Run:
         )
 
     def migrate(self, found: Survey) -> MigrationReport:
-        from migrator.migration.take_up import TakeUp  # only a run with work to do pays for loading it
+        from migrator.migration.execute import TakeUp  # only a run with work to do pays for loading it
 
         return TakeUp(
             self.data_dir, self.strict, self.salvage, self.in_trial, self.listener, self.stopwatch, self.helper

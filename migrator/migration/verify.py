@@ -20,7 +20,7 @@ from migrator.errors import ConnectionFailed, MigratorError, StorageIOError
 from migrator.files import durable
 from migrator.inventory.ledger import LedgerEntry, read_ledger
 from migrator.migration.integrity import WAY_OUT_OF_DAMAGE, integrity_problems, is_damage
-from migrator.migration.late_writes import late_sessions
+from migrator.migration.post_rollback import late_sessions
 from migrator.migration.surroundings import unlisted, what_is_amiss
 from migrator.migration.verified_source import SourceCheck, VerifiedSource
 from migrator.progress import Listener, Progress, ignore_progress

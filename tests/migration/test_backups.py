@@ -22,7 +22,7 @@ from migrator.errors import StorageIOError
 from migrator.files import durable
 from migrator.files.os_errors import os_errors
 from migrator.locking import exclusive
-from migrator.migration.take_up import TakeUp
+from migrator.migration.execute import TakeUp
 from tests.command_line import Migrator
 from tests.scene import Scene, chat, hash_of, parsed
 

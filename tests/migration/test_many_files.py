@@ -22,7 +22,7 @@ from migrator.files import durable
 from migrator.files.copying import sha256_of
 from migrator.inventory.plan import Survey, survey
 from migrator.inventory.source_files import own_files
-from migrator.migration import changed_meanwhile
+from migrator.migration import execute
 from migrator.migration.report import MigrationReport
 from migrator.migration.run import run_migration
 from migrator.progress import Progress
@@ -43,7 +43,7 @@ def everything_is_shared(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(second_process, "processors", lambda: 2)
     monkeypatch.setattr(copying, "_MANY", 3)
     monkeypatch.setattr(copying, "_AT_ONCE", 2)
-    monkeypatch.setattr(changed_meanwhile, "_AT_ONCE", 2)
+    monkeypatch.setattr(execute, "_AT_ONCE", 2)
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ import os
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import chain
 from typing import NamedTuple
 
 from migrator.authority import mark, point_at_sqlite
@@ -21,16 +22,23 @@ from migrator.inventory import ledger
 from migrator.inventory.plan import Survey, own_sources, with_proven_paths
 from migrator.inventory.source_files import Source
 from migrator.migration import run_record
-from migrator.migration.changed_meanwhile import changed_meanwhile
-from migrator.migration.outcome import conflict_messages, known_reports, messages_of, workspace_reports
 from migrator.migration.publish import Publication, Published, publish_into, publish_new
-from migrator.migration.report import MigrationReport, by_workspace, totals_of
+from migrator.migration.report import (
+    MigrationReport,
+    by_workspace,
+    conflict_messages,
+    known_reports,
+    messages_of,
+    totals_of,
+    workspace_reports,
+)
 from migrator.migration.run_record import RunFacts
 from migrator.progress import Listener, Meter, Stopwatch
 from migrator.staging.database import Staging
 from migrator.staging.pipeline import Pipeline
 from migrator.staging.results import LoadedSource
-from migrator.worker.process import Helper, SecondProcess, stopped_on_failure
+from migrator.worker.process import Helper, SecondProcess, Seen, stopped_on_failure
+from migrator.worker.sharing import share
 
 
 class Staged(NamedTuple):
@@ -180,7 +188,7 @@ class TakeUp:
     def files_we_wrote(self) -> dict[str, str]:
         if not self.in_trial:
             return {}
-        from migrator.migration.trial import files_we_wrote  # only a trial pays for loading the stores
+        from migrator.migration.hybrid_sync import files_we_wrote  # only a trial pays for loading the stores
 
         return files_we_wrote(self.data_dir)
 
@@ -213,3 +221,36 @@ class TakeUp:
             warnings=(*found.warnings, *published.late.warnings(), *changed),
             stages=self.stopwatch.stages,
         )
+
+
+_AT_ONCE = 1000  # files
+
+
+@dataclass(frozen=True)
+class LookJob:
+    """Files to look at: place, size and time of change of each, as they were."""
+
+    files: Sequence[tuple[str, int, int]]
+
+    def run(self, seen: Seen) -> list[str]:
+        """The places of those that are otherwise now."""
+        del seen  # it shows no progress
+        return [place for place, size, mtime_ns in self.files if _changed(place, size, mtime_ns)]
+
+
+def _changed(place: str, size: int, mtime_ns: int) -> bool:
+    try:
+        now = os.stat(place)
+    except OSError:
+        return False  # gone: its sessions are in the database and in the backup
+    return now.st_size != size or now.st_mtime_ns != mtime_ns
+
+
+def changed_meanwhile(sources: Sequence[Source], second: SecondProcess | None) -> list[str]:
+    """The places of those that were written to.
+
+    :param second: helps with very many, if it is there
+    """
+    files = [(source.place, source.size, source.mtime_ns) for source in sources]
+    jobs = [LookJob(files[start : start + _AT_ONCE]) for start in range(0, len(files), _AT_ONCE)]
+    return [*chain.from_iterable(share(jobs, second, lambda _name, _size, _sessions: None))]
