@@ -32,8 +32,8 @@ if TYPE_CHECKING:
         ValidationError,
         WorkspaceNotFound,
     )
+    from migrator.export.rollback import RollbackReport
     from migrator.migration.report import MigrationReport
-    from migrator.migration.rollback import RollbackReport
     from migrator.migration.verify import VerifyReport
     from migrator.progress import Progress
     from migrator.storage.factory import open_storage
@@ -63,7 +63,7 @@ _PLACES = {
     ),
     "migrator.progress": ("Progress",),
     "migrator.migration.report": ("MigrationReport",),
-    "migrator.migration.rollback": ("RollbackReport",),
+    "migrator.export.rollback": ("RollbackReport",),
     "migrator.migration.verify": ("VerifyReport",),
     "migrator.storage.protocol": ("SessionFilters", "SessionStorage"),
     "migrator.storage.factory": ("open_storage",),

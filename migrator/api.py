@@ -11,8 +11,8 @@ from migrator.inventory.plan import has_work  # who imports this asks it: the fi
 from migrator.progress import Listener, ignore_progress
 
 if TYPE_CHECKING:
+    from migrator.export.rollback import RollbackReport
     from migrator.migration.report import MigrationReport
-    from migrator.migration.rollback import RollbackReport
     from migrator.migration.verify import VerifyReport
 
 PathLike = str | os.PathLike[str]
@@ -68,7 +68,7 @@ def rollback(
     :raises MigrationLocked: another migrator is at work there
     :raises RollbackFailed: it did not work; SQLite still is the authority, and whole
     """
-    from migrator.migration.rollback import run_rollback  # each function loads what it needs, when it is called
+    from migrator.export.rollback import run_rollback  # each function loads what it needs, when it is called
 
     return run_rollback(_resolved(data_dir, database), dry_run=dry_run, listener=progress)
 

@@ -11,12 +11,12 @@ import pytest
 
 from migrator import WorktreeSession, open_storage
 from migrator.data_dir import resolve_data_dir
+from migrator.export.rollback import run_rollback
+from migrator.export.to_folder import export
 from migrator.files import copying as copies
 from migrator.migration.backend import switch_backend
 from migrator.migration.doctor import examine
-from migrator.migration.export import export
 from migrator.migration.quarantine import take_out
-from migrator.migration.rollback import run_rollback
 from migrator.migration.run import run_migration
 from migrator.migration.schema_change import apply_steps
 from migrator.migration.support_report import write_support_report

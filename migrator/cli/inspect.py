@@ -152,7 +152,7 @@ def export_command(resolve: Resolve, target: Path, workspaces: tuple[str, ...], 
     migrator export --to ~/sessions          every workspace
     migrator export --to ~/shop --workspace ~/my/shop
     """
-    from migrator.migration.export import export
+    from migrator.export.to_folder import export
 
     report = export(resolve(), target, workspaces)
     if as_json:

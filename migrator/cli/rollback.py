@@ -27,7 +27,7 @@ def rollback_command(resolve: Callable[[], DataDir], dry_run: bool, progress: st
     migrator rollback                        do it
     """
     from migrator.cli.progress import Ended, reported
-    from migrator.migration.rollback import RollbackReport, run_rollback
+    from migrator.export.rollback import RollbackReport, run_rollback
 
     def ended(report: RollbackReport) -> Ended:
         notes = [warning for warning in report.warnings if warning not in report.problems]

@@ -21,11 +21,11 @@ from migrator.data_dir import DataDir
 from migrator.database import queries
 from migrator.database.connection import connect, transaction
 from migrator.errors import StaleStoreError
+from migrator.export.rollback import run_rollback
 from migrator.locking import exclusive, in_sight
 from migrator.migration.hybrid_sync import trial_told
 from migrator.migration.mirror import merge_files, write_mirrors
 from migrator.migration.post_rollback import LateWrites, empty_after_rollback
-from migrator.migration.rollback import run_rollback
 from migrator.migration.run import run_migration
 from migrator.progress import Listener, ignore_progress
 from migrator.storage.hybrid.store import TrialStats, read_trial

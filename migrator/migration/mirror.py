@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from migrator.data_dir import DataDir
 from migrator.database.connection import connect, transaction
+from migrator.export.workspace_files import WriteBack
 from migrator.migration.run import Run
-from migrator.migration.write_back import WriteBack
 from migrator.progress import Listener, ignore_progress
 from migrator.storage.hybrid.journal import Journal
 

@@ -25,10 +25,10 @@ from migrator.database.quarantine import QuarantinedItem, _unknown, item_of, ite
 from migrator.documents.document import app_element
 from migrator.documents.exact_json import Unreadable, read_exactly
 from migrator.errors import QuarantineError
+from migrator.export.to_folder import export_is_there
 from migrator.files import durable
 from migrator.files.output import NewFiles, new_files
 from migrator.migration.conflict import version_in_sqlite
-from migrator.migration.export import export_is_there
 
 
 @dataclass(frozen=True)

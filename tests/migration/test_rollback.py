@@ -18,7 +18,7 @@ import pytest
 from migrator.data_dir import resolve_data_dir
 from migrator.documents.document import normal_form
 from migrator.errors import RollbackFailed, StorageIOError
-from migrator.migration.rollback import run_rollback
+from migrator.export.rollback import run_rollback
 from migrator.resources import schemas
 from migrator.storage.sqlite import SqliteStorage
 from tests.command_line import Migrator, Outcome
@@ -467,7 +467,7 @@ def test_a_rollback_beside_another_migrator_is_refused(pair: Scene, migrator: Mi
 def test_a_database_that_the_app_is_writing_is_not_waited_for_in_vain(
     pair: Scene, migrator: Migrator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("migrator.migration.rollback.connect", sqlite_in_a_hurry)
+    monkeypatch.setattr("migrator.export.rollback.connect", sqlite_in_a_hurry)
     with closing(sqlite3.connect(pair.database, isolation_level=None)) as app:
         app.execute("BEGIN IMMEDIATE")
         outcome = migrator("--data-dir", pair.root, "rollback")
@@ -490,7 +490,7 @@ def test_after_a_failure_behind_the_point_of_no_return_it_says_that_the_files_ar
     def no_flag(*_: object) -> None:
         raise StorageIOError("The flag can't be written.")
 
-    monkeypatch.setattr("migrator.migration.rollback.write_flag", no_flag)
+    monkeypatch.setattr("migrator.export.rollback.write_flag", no_flag)
     assert failed(pair).hint == (
         "All files are in place and the authority; run 'migrator rollback' again to finish. "
         f"The backup lies in {backup}."
@@ -536,7 +536,7 @@ def test_a_dry_run_leaves_neither_a_lock_nor_takes_away_what_dead_runs_left(pair
 
 def test_it_tells_how_long_it_took(pair: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = SimpleNamespace(perf_counter=iter([100.0, 101.5]).__next__)
-    monkeypatch.setattr("migrator.migration.rollback.time", clock)
+    monkeypatch.setattr("migrator.export.rollback.time", clock)
     assert run_rollback(resolve_data_dir(pair.root)).duration_ms == 1_500
 
 

@@ -6,8 +6,8 @@ import sys
 import pytest
 
 from migrator import rollback
-from migrator.migration import unchanged
-from migrator.migration.rollback import RollbackReport
+from migrator.export import unchanged
+from migrator.export.rollback import RollbackReport
 from migrator.worker import process as second_process
 from tests.command_line import Migrator
 from tests.scene import Scene, chat

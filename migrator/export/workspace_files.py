@@ -19,14 +19,14 @@ from migrator.database import queries
 from migrator.database.invalid import SpoiltSession, orphaned_rows
 from migrator.documents.document import array_of
 from migrator.errors import MigratorError, RollbackFailed
+from migrator.export.install import Aside, PreparedFile, RestoredFile, put_in_place, require_free
+from migrator.export.session_file import Choice, write_sessions
+from migrator.export.unchanged import Unchanged
 from migrator.files import copying, durable
 from migrator.files import copying as copies
 from migrator.inventory.ledger import LedgerEntry, read_ledger
 from migrator.inventory.source_files import place_of_source, workspace_file_name
 from migrator.locking import scratch_folder
-from migrator.migration.restored_file import Aside, PreparedFile, RestoredFile, put_in_place, require_free
-from migrator.migration.session_file import Choice, write_sessions
-from migrator.migration.unchanged import Unchanged
 from migrator.progress import Listener, Progress
 from migrator.storage.hybrid.journal import Journal
 from migrator.text import counted

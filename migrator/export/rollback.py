@@ -20,11 +20,11 @@ from migrator.database import queries
 from migrator.database.connection import connect, transaction
 from migrator.database.errors import sqlite_errors
 from migrator.errors import ConnectionFailed, MigratorError, RollbackFailed
+from migrator.export.install import RestoredFile
+from migrator.export.workspace_files import WriteBack
 from migrator.locking import exclusive
 from migrator.migration.dry_run import rehearsal
-from migrator.migration.restored_file import RestoredFile
 from migrator.migration.run import Run
-from migrator.migration.write_back import WriteBack
 from migrator.progress import Listener, ignore_progress
 
 
