@@ -34,10 +34,10 @@ if TYPE_CHECKING:
     )
     from migrator.export.rollback import RollbackReport
     from migrator.migration.report import MigrationReport
-    from migrator.migration.verify import VerifyReport
     from migrator.progress import Progress
     from migrator.storage.factory import open_storage
     from migrator.storage.protocol import SessionFilters, SessionStorage
+    from migrator.verification.run import VerifyReport
 
 _PLACES = {
     "migrator.api": ("migrate", "needs_migration", "rollback", "verify"),
@@ -64,7 +64,7 @@ _PLACES = {
     "migrator.progress": ("Progress",),
     "migrator.migration.report": ("MigrationReport",),
     "migrator.export.rollback": ("RollbackReport",),
-    "migrator.migration.verify": ("VerifyReport",),
+    "migrator.verification.run": ("VerifyReport",),
     "migrator.storage.protocol": ("SessionFilters", "SessionStorage"),
     "migrator.storage.factory": ("open_storage",),
 }

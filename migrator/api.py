@@ -13,7 +13,7 @@ from migrator.progress import Listener, ignore_progress
 if TYPE_CHECKING:
     from migrator.export.rollback import RollbackReport
     from migrator.migration.report import MigrationReport
-    from migrator.migration.verify import VerifyReport
+    from migrator.verification.run import VerifyReport
 
 PathLike = str | os.PathLike[str]
 
@@ -88,10 +88,10 @@ def verify(
     """
     places = _resolved(data_dir, database)
     if repair:
-        from migrator.migration.repair import repair_and_verify
+        from migrator.verification.repair import repair_and_verify
 
         return repair_and_verify(places, progress)
-    from migrator.migration.verify import verify as run_verification
+    from migrator.verification.run import verify as run_verification
 
     return run_verification(places, progress)
 

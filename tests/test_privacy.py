@@ -20,10 +20,10 @@ from migrator.migration.quarantine import take_out
 from migrator.migration.run import run_migration
 from migrator.migration.schema_change import apply_steps
 from migrator.migration.support_report import write_support_report
-from migrator.migration.verify import verify
 from migrator.progress import Progress
 from migrator.receipt.facts import receipt_of
 from migrator.receipt.page import write_page
+from migrator.verification.run import verify
 from migrator.worker import process as second_process
 from tests.scene import Scene, chat
 

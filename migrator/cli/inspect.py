@@ -14,7 +14,7 @@ from migrator.data_dir import DataDir
 
 if TYPE_CHECKING:
     from migrator.inventory.status import StatusReport, WorkspaceState
-    from migrator.migration.verify import VerifyReport
+    from migrator.verification.run import VerifyReport
 
 Resolve = Callable[[], DataDir]
 
@@ -103,8 +103,8 @@ def verify_command(resolve: Resolve, repair: bool, progress: str, as_json: bool)
     migrator verify --repair                 puts right what it safely can, first
     """
     from migrator.cli.progress import Ended, reported
-    from migrator.migration.repair import repair_and_verify
-    from migrator.migration.verify import verify
+    from migrator.verification.repair import repair_and_verify
+    from migrator.verification.run import verify
 
     def ended(report: VerifyReport) -> Ended:
         nothing = report.status == "nothing_to_verify"

@@ -19,8 +19,8 @@ from migrator.inventory.status import StatusReport, status_of
 from migrator.locking import leftovers, lock_holder
 from migrator.migration.finding import REPAIR, Finding, Level, command, that_moves_it_away
 from migrator.migration.hybrid_sync import trial_told
-from migrator.migration.surroundings import strangers, too_open, wrong_flag
 from migrator.text import counted, size
+from migrator.verification.data_dir_check import strangers, too_open, wrong_flag
 
 _PATIENCE = 1.0  # seconds: an app that writes lets go of the database long before
 

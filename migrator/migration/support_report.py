@@ -36,9 +36,9 @@ from migrator.migration.doctor import DoctorReport
 from migrator.migration.finding import Finding
 from migrator.migration.quarantine import list_quarantine
 from migrator.migration.redact import COMMANDS, Redaction, cause_of, place_of
-from migrator.migration.surroundings import strangers, too_open
 from migrator.storage.factory import BACKEND_VARIABLE
 from migrator.text import pretty
+from migrator.verification.data_dir_check import strangers, too_open
 
 _ABOUT = (
     "What migrator found, for whoever helps. Nothing that you or your programs wrote is in it: no text, path or name. "

@@ -22,7 +22,7 @@ from migrator.files.reading import contents
 from migrator.inventory.source_files import place_of_source, workspace_file_name
 from migrator.migration.quarantine import take_out
 from migrator.migration.run import run_migration
-from migrator.migration.verify import verify
+from migrator.verification.run import verify
 from tests.scene import Scene, app_inserts, chat, hash_of
 
 ENGINE = "/home/dev/engine"

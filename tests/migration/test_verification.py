@@ -12,8 +12,8 @@ import pytest
 
 from migrator import verify
 from migrator.data_dir import resolve_data_dir
-from migrator.migration.repair import repair_and_verify
 from migrator.resources import schemas
+from migrator.verification.repair import repair_and_verify
 from tests.command_line import Migrator
 from tests.scene import Scene, chat
 

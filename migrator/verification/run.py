@@ -19,13 +19,13 @@ from migrator.documents.validation import is_valid
 from migrator.errors import ConnectionFailed, MigratorError, StorageIOError
 from migrator.files import durable
 from migrator.inventory.ledger import LedgerEntry, read_ledger
-from migrator.migration.integrity import WAY_OUT_OF_DAMAGE, integrity_problems, is_damage
 from migrator.migration.post_rollback import late_sessions
-from migrator.migration.surroundings import unlisted, what_is_amiss
-from migrator.migration.verified_source import SourceCheck, VerifiedSource
 from migrator.progress import Listener, Progress, ignore_progress
 from migrator.search.index import index_problems, index_state
 from migrator.text import counted
+from migrator.verification.data_dir_check import unlisted, what_is_amiss
+from migrator.verification.integrity import WAY_OUT_OF_DAMAGE, integrity_problems, is_damage
+from migrator.verification.source_check import SourceCheck, VerifiedSource
 
 
 @dataclass(frozen=True)

@@ -22,12 +22,12 @@ from migrator.files import copying, durable
 from migrator.files.durable import make_private
 from migrator.inventory.ledger import LedgerEntry, read_ledger
 from migrator.locking import exclusive
-from migrator.migration.integrity import integrity_problems, is_damage
-from migrator.migration.surroundings import too_open, wrong_flag
-from migrator.migration.verified_source import looks_unchanged
-from migrator.migration.verify import VerifyReport, verify
 from migrator.progress import Listener, ignore_progress
 from migrator.search.build import repair_index
+from migrator.verification.data_dir_check import too_open, wrong_flag
+from migrator.verification.integrity import integrity_problems, is_damage
+from migrator.verification.run import VerifyReport, verify
+from migrator.verification.source_check import looks_unchanged
 
 # What integrity_check says of an index that does not fit its table; of anything else it says other things.
 _INDEX_ONLY = re.compile(r"(?:row \d+ missing from|wrong # of entries in|non-unique entry in) index (\S+)")
