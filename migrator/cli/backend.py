@@ -13,7 +13,7 @@ from migrator.cli.output import print_report, say, told
 from migrator.data_dir import DataDir
 
 if TYPE_CHECKING:
-    from migrator.migration.backend import BackendReport
+    from migrator.admin.switch_backend import BackendReport
 
 
 @click.command("backend", short_help="Show or switch what the app runs on.")
@@ -30,8 +30,8 @@ def backend_command(resolve: Callable[[], DataDir], target: Backend | None, prog
     migrator backend hybrid  run on SQLite and keep the JSON files up to date beside it, comparing what is read
     migrator backend json    go back to the JSON files, with everything (a rollback)
     """
+    from migrator.admin.switch_backend import show_backend, switch_backend
     from migrator.cli.progress import Ended, reported
-    from migrator.migration.backend import show_backend, switch_backend
     from migrator.progress import Listener
 
     def work(listener: Listener) -> BackendReport:

@@ -54,7 +54,7 @@ def apply(resolve: Resolve, as_json: bool) -> int:
     \b
     migrator schema apply
     """
-    from migrator.migration.schema_change import apply_steps
+    from migrator.admin.schema_steps import apply_steps
 
     change = apply_steps(resolve())
     if as_json:
@@ -75,7 +75,7 @@ def revert(resolve: Resolve, as_json: bool) -> int:
     \b
     migrator schema revert
     """
-    from migrator.migration.schema_change import revert_step
+    from migrator.admin.schema_steps import revert_step
 
     change = revert_step(resolve())
     if as_json:
@@ -97,7 +97,8 @@ def check(resolve: Resolve, as_json: bool) -> int:
     \b
     migrator schema check
     """
-    from migrator.database import query_check, schema
+    from migrator.admin import query_check
+    from migrator.database import schema
     from migrator.database.connection import connect
 
     found = query_check.problems()

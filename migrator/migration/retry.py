@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from migrator.admin.hybrid_files import merge_files, write_mirrors
 from migrator.authority import read_flag, read_state, state_of
 from migrator.backups.manifest import keep_versions
 from migrator.data_dir import DataDir
@@ -38,7 +39,6 @@ from migrator.errors import (
 from migrator.files.os_errors import os_errors
 from migrator.locking import exclusive
 from migrator.migration.conflict import read_conflict, version_in_sqlite
-from migrator.migration.mirror import merge_files, write_mirrors
 from migrator.workspace import hash_of_text, placeholder, workspace_shown
 
 Take = Literal["theirs", "ours", "both"]

@@ -33,14 +33,14 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from migrator import MigratorError, migrate, open_storage, rollback, verify
+from migrator.admin.schema_steps import revert_step
+from migrator.admin.switch_backend import switch_backend
 from migrator.authority import Backend
 from migrator.backups.prune import prune_backups
 from migrator.data_dir import DataDir, resolve_data_dir
 from migrator.documents.array_reader import read_array
 from migrator.errors import QuarantineError, SourceFileError, StaleStoreError
-from migrator.migration.backend import switch_backend
 from migrator.migration.retry import Take, retry
-from migrator.migration.schema_change import revert_step
 from migrator.storage.hybrid.journal import read_known_files
 from tests.scene import Document, Scene, app_inserts, hash_of
 from tests.strategies import instance, message, session

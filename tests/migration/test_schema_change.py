@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
+from migrator.admin import query_check
 from migrator.backups import database_copy as upgrade
-from migrator.database import queries, query_check, schema
+from migrator.database import queries, schema
 from migrator.storage.sqlite import SqliteStorage
 from tests.command_line import Migrator
 from tests.scene import Scene, app_inserts, app_json, chat

@@ -3,7 +3,7 @@
 import pytest
 
 from migrator import SessionFilters, migrate, resolve_data_dir, rollback
-from migrator.migration.backend import switch_backend
+from migrator.admin.switch_backend import switch_backend
 from migrator.search.find import search_texts
 from migrator.search.results import SearchReport
 from tests.scene import Scene, chat

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from migrator.admin.hybrid_files import merge_files, write_mirrors
 from migrator.authority import (
     WHERE_TRUTH_IS_LOST,
     Backend,
@@ -24,7 +25,6 @@ from migrator.errors import StaleStoreError
 from migrator.export.rollback import run_rollback
 from migrator.locking import exclusive, in_sight
 from migrator.migration.hybrid_sync import trial_told
-from migrator.migration.mirror import merge_files, write_mirrors
 from migrator.migration.post_rollback import LateWrites, empty_after_rollback
 from migrator.migration.run import run_migration
 from migrator.progress import Listener, ignore_progress
