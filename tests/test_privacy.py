@@ -17,10 +17,10 @@ from migrator.export.rollback import run_rollback
 from migrator.export.to_folder import export
 from migrator.files import copying as copies
 from migrator.migration.doctor import examine
-from migrator.migration.quarantine import take_out
 from migrator.migration.run import run_migration
 from migrator.migration.support_report import write_support_report
 from migrator.progress import Progress
+from migrator.quarantine.items import take_out
 from migrator.receipt.facts import receipt_of
 from migrator.receipt.page import write_page
 from migrator.verification.run import verify

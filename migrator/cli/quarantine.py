@@ -13,8 +13,8 @@ from migrator.data_dir import DataDir
 
 if TYPE_CHECKING:
     from migrator.database.quarantine import QuarantinedItem
-    from migrator.migration.quarantine import ShownItem
-    from migrator.migration.retry import RetriedItem, Take
+    from migrator.quarantine.items import ShownItem
+    from migrator.quarantine.retry import RetriedItem, Take
 
 Resolve = Callable[[], DataDir]
 
@@ -42,7 +42,7 @@ def list_command(resolve: Resolve, as_json: bool) -> int:
     \b
     migrator quarantine list
     """
-    from migrator.migration.quarantine import list_quarantine
+    from migrator.quarantine.items import list_quarantine
 
     items = list_quarantine(resolve())
     if as_json:
@@ -79,7 +79,7 @@ def show_command(resolve: Resolve, number: int, as_json: bool) -> int:
     migrator quarantine show 3
     migrator quarantine show 3 --json        with the text unchanged
     """
-    from migrator.migration.quarantine import show_quarantined
+    from migrator.quarantine.items import show_quarantined
 
     shown = show_quarantined(resolve(), number)
     if as_json:
@@ -146,7 +146,7 @@ def retry_command(
     migrator quarantine retry 3 --edited corrected.json
     migrator quarantine retry 4 --take both  a conflict, as two sessions
     """
-    from migrator.migration.retry import retry
+    from migrator.quarantine.retry import retry
 
     report = retry(resolve(), numbers, every=every, edited=edited, take=take)
     if as_json:
@@ -187,7 +187,7 @@ def export_command(resolve: Resolve, target: Path, as_json: bool) -> int:
     \b
     migrator quarantine export --to ~/quarantined
     """
-    from migrator.migration.quarantine import take_out
+    from migrator.quarantine.items import take_out
 
     report = take_out(resolve(), target)
     if as_json:

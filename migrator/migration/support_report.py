@@ -34,8 +34,8 @@ from migrator.inventory.status import status_of
 from migrator.locking import leftovers
 from migrator.migration.doctor import DoctorReport
 from migrator.migration.finding import Finding
-from migrator.migration.quarantine import list_quarantine
 from migrator.migration.redact import COMMANDS, Redaction, cause_of, place_of
+from migrator.quarantine.items import list_quarantine
 from migrator.storage.factory import BACKEND_VARIABLE
 from migrator.text import pretty
 from migrator.verification.data_dir_check import strangers, too_open

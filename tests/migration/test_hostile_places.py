@@ -20,8 +20,8 @@ from migrator.export.rollback import run_rollback
 from migrator.export.to_folder import export
 from migrator.files.reading import contents
 from migrator.inventory.source_files import place_of_source, workspace_file_name
-from migrator.migration.quarantine import take_out
 from migrator.migration.run import run_migration
+from migrator.quarantine.items import take_out
 from migrator.verification.run import verify
 from tests.scene import Scene, app_inserts, chat, hash_of
 

@@ -40,7 +40,7 @@ from migrator.backups.prune import prune_backups
 from migrator.data_dir import DataDir, resolve_data_dir
 from migrator.documents.array_reader import read_array
 from migrator.errors import QuarantineError, SourceFileError, StaleStoreError
-from migrator.migration.retry import Take, retry
+from migrator.quarantine.retry import Take, retry
 from migrator.storage.hybrid.journal import read_known_files
 from tests.scene import Document, Scene, app_inserts, hash_of
 from tests.strategies import instance, message, session

@@ -38,7 +38,7 @@ from migrator.errors import (
 )
 from migrator.files.os_errors import os_errors
 from migrator.locking import exclusive
-from migrator.migration.conflict import read_conflict, version_in_sqlite
+from migrator.quarantine.conflict import read_conflict, version_in_sqlite
 from migrator.workspace import hash_of_text, placeholder, workspace_shown
 
 Take = Literal["theirs", "ours", "both"]

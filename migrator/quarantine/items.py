@@ -1,6 +1,6 @@
 """What was set aside, as no valid session or as the loser of a conflict: to list, to see, to take out.
 
-Everything here only looks; :mod:`migrator.migration.retry` puts things back.
+Everything here only looks; :mod:`migrator.quarantine.retry` puts things back.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from migrator.errors import QuarantineError
 from migrator.export.to_folder import export_is_there
 from migrator.files import durable
 from migrator.files.output import NewFiles, new_files
-from migrator.migration.conflict import version_in_sqlite
+from migrator.quarantine.conflict import version_in_sqlite
 
 
 @dataclass(frozen=True)
