@@ -13,12 +13,12 @@ from migrator import WorktreeSession, open_storage
 from migrator.admin.schema_steps import apply_steps
 from migrator.admin.switch_backend import switch_backend
 from migrator.data_dir import resolve_data_dir
+from migrator.diagnostics.doctor import examine
+from migrator.diagnostics.support_report import write_support_report
 from migrator.export.rollback import run_rollback
 from migrator.export.to_folder import export
 from migrator.files import copying as copies
-from migrator.migration.doctor import examine
 from migrator.migration.run import run_migration
-from migrator.migration.support_report import write_support_report
 from migrator.progress import Progress
 from migrator.quarantine.items import take_out
 from migrator.receipt.facts import receipt_of

@@ -171,7 +171,7 @@ CHANGES_ELSEWHERE = {
     "migrator.worker.process": {"os.fdopen"},  # pipes
     "migrator.search.excerpts": {"sqlite3.connect"},  # in memory
     "migrator.database.schema": {"sqlite3.connect"},  # the same
-    "migrator.database.locks": {"sqlite3.connect"},  # takes the write lock, and lets go of it
+    "migrator.diagnostics.database_users": {"sqlite3.connect"},  # takes the write lock, and lets go of it
     # To read alone, as their URLs say.
     "migrator.migration.publish": {"sqlite3.connect"},
     "migrator.backups.restore_database": {"sqlite3.connect"},

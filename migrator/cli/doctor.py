@@ -32,12 +32,12 @@ def doctor_command(resolve: Callable[[], DataDir], target: Path | None, as_json:
     migrator doctor                          look, and tell
     migrator doctor --report report.zip      for whoever helps
     """
-    from migrator.migration.doctor import examine, summary
+    from migrator.diagnostics.doctor import examine, summary
 
     data_dir = resolve()
     report = examine(data_dir)
     if target is not None:
-        from migrator.migration.support_report import write_support_report
+        from migrator.diagnostics.support_report import write_support_report
 
         write_support_report(data_dir, report, target)
     if as_json:

@@ -22,9 +22,9 @@ from migrator.data_dir import DataDir
 from migrator.database import queries, schema
 from migrator.database.columns import RUN_COLUMNS
 from migrator.database.connection import connect, no_database, snapshot
+from migrator.diagnostics.doctor import examine
 from migrator.errors import MigrationFailed
 from migrator.inventory.ledger import LedgerEntry, read_ledger
-from migrator.migration.doctor import examine
 from migrator.migration.run_record import Share
 from migrator.receipt.periods import Period, periods_of
 from migrator.workspace import hash_of_text, placeholder

@@ -155,7 +155,7 @@ def test_too_little_space_is_told_in_numbers(scene, run, monkeypatch):
 
 
 def test_a_network_file_system_is_told_with_what_follows(migrated, run, monkeypatch):
-    monkeypatch.setattr("migrator.migration.examine_machine.network_file_system", lambda _: "nfs4")
+    monkeypatch.setattr("migrator.diagnostics.machine.network_file_system", lambda _: "nfs4")
     outcome = run("doctor")
     assert outcome.code == 0
     assert "network file system (nfs4)" in outcome.out

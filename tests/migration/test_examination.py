@@ -342,7 +342,7 @@ def test_every_database_records_the_version_that_made_its_tables(migrated, scene
 
 
 def test_an_sqlite_that_is_too_old_is_told_with_a_way_to_find_a_newer_one(migrated, run, follow, monkeypatch):
-    monkeypatch.setattr("migrator.migration.examine_machine.MINIMUM_SQLITE", (99, 0, 0))
+    monkeypatch.setattr("migrator.diagnostics.machine.MINIMUM_SQLITE", (99, 0, 0))
     message, command = problems(run)["SQLite"]
     assert "99.0 is needed" in message
     assert follow(command).out.startswith("3.")

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from migrator import open_storage
-from migrator.migration.redact import Redaction, cause_of, place_of
+from migrator.diagnostics.redaction import Redaction, cause_of, place_of
 from migrator.workspace import hash_of_text
 from tests.command_line import Migrator
 from tests.scene import Scene, app_json, chat

@@ -11,13 +11,13 @@ from migrator.authority import State, lost_truth, state_of
 from migrator.backups.catalog import list_backups
 from migrator.data_dir import DataDir
 from migrator.database import schema
-from migrator.database.locks import locks_of
+from migrator.diagnostics.database_users import locks_of
+from migrator.diagnostics.finding import REPAIR, Finding, Level, command, that_moves_it_away
 from migrator.errors import ConnectionFailed, MigratorError
 from migrator.files.lock_owners import described
 from migrator.inventory.plan import survey
 from migrator.inventory.status import StatusReport, status_of
 from migrator.locking import leftovers, lock_holder
-from migrator.migration.finding import REPAIR, Finding, Level, command, that_moves_it_away
 from migrator.migration.hybrid_sync import trial_told
 from migrator.text import counted, size
 from migrator.verification.data_dir_check import strangers, too_open, wrong_flag

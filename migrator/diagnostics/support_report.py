@@ -25,6 +25,9 @@ from migrator.database import queries, schema
 from migrator.database.connection import connect, network_file_system
 from migrator.database.errors import sqlite_errors
 from migrator.database.quarantine import QuarantinedItem
+from migrator.diagnostics.doctor import DoctorReport
+from migrator.diagnostics.finding import Finding
+from migrator.diagnostics.redaction import COMMANDS, Redaction, cause_of, place_of
 from migrator.errors import MigratorError, StorageIOError
 from migrator.files.output import write_new_file
 from migrator.inventory.ledger import LedgerEntry
@@ -32,9 +35,6 @@ from migrator.inventory.plan import survey
 from migrator.inventory.source_files import Source
 from migrator.inventory.status import status_of
 from migrator.locking import leftovers
-from migrator.migration.doctor import DoctorReport
-from migrator.migration.finding import Finding
-from migrator.migration.redact import COMMANDS, Redaction, cause_of, place_of
 from migrator.quarantine.items import list_quarantine
 from migrator.storage.factory import BACKEND_VARIABLE
 from migrator.text import pretty

@@ -18,10 +18,10 @@ from migrator.backups.disk_space import space_needed
 from migrator.backups.prune import what_to_prune
 from migrator.data_dir import BESIDE_DATABASE, DataDir
 from migrator.database.connection import MINIMUM_SQLITE, network_file_system
+from migrator.diagnostics.finding import Finding, command, that_gives_it_back, that_moves_it_away
 from migrator.errors import MigratorError
 from migrator.inventory.plan import survey
 from migrator.locking import lock_holder
-from migrator.migration.finding import Finding, command, that_gives_it_back, that_moves_it_away
 from migrator.text import size
 
 _PACKAGE = re.compile(r"[A-Za-z0-9._-]+")

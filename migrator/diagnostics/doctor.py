@@ -7,10 +7,10 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from migrator.data_dir import DataDir
+from migrator.diagnostics import data as history
+from migrator.diagnostics import machine
+from migrator.diagnostics.finding import Finding
 from migrator.errors import MigratorError
-from migrator.migration import examine_history as history
-from migrator.migration import examine_machine as machine
-from migrator.migration.finding import Finding
 
 _CHECKS = (
     machine.programs,
