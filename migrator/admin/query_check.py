@@ -10,8 +10,9 @@ import sqlite3
 from collections.abc import Iterator
 from itertools import chain
 
-from migrator.database import browse_queries, queries, schema
+from migrator.browse import queries as browse_queries
 from migrator.database import canonical as spelled_queries
+from migrator.database import queries, schema
 from migrator.database.columns import INSTANCE_COLUMNS
 from migrator.resources import schemas
 from migrator.search import queries as search_queries

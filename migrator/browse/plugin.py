@@ -10,9 +10,9 @@ from datasette import Response, hookimpl
 from datasette.utils import tilde_encode, urlsafe_components
 from markupsafe import Markup, escape
 
-from migrator.browse import shown
+from migrator.browse import queries as sql
+from migrator.browse import text as shown
 from migrator.browse.site import DATABASE
-from migrator.database import browse_queries as sql
 from migrator.text import block
 
 _MOST_AGENTS = 500

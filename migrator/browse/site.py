@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from migrator.database import browse_queries as sql
+from migrator.browse import queries as sql
 
 DATABASE = "history"  # its name in addresses, whatever the file is called
 LANDING = f"/{DATABASE}/recent_sessions"

@@ -13,7 +13,7 @@ from urllib.parse import quote
 import pytest
 
 from migrator import resources as extras
-from migrator.browse import shown
+from migrator.browse import text as shown
 from migrator.database.connection import connect_untouching
 from tests.browse.pages import Texts, Visitor, browsing
 from tests.browser import Browser, program
