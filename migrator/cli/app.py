@@ -20,21 +20,21 @@ _LOG_LEVEL = "warning"
 
 # Each command is loaded when it is asked for: a start with nothing to do should cost next to nothing.
 _COMMANDS = {
-    "migrate": "migrator.cli.migrate",
-    "status": "migrator.cli.inspect",
-    "report": "migrator.cli.report",
-    "browse": "migrator.cli.browse",
-    "verify": "migrator.cli.inspect",
-    "export": "migrator.cli.inspect",
-    "rollback": "migrator.cli.rollback",
-    "backend": "migrator.cli.backend",
-    "sessions": "migrator.cli.sessions",
-    "quarantine": "migrator.cli.quarantine",
-    "backups": "migrator.cli.backups",
-    "search-index": "migrator.cli.search_index",
-    "schema": "migrator.cli.schema",
-    "doctor": "migrator.cli.doctor",
-    "completion": "migrator.cli.completion",
+    "migrate": "migrator.cli.commands.migrate",
+    "status": "migrator.cli.commands.inspect",
+    "report": "migrator.cli.commands.report",
+    "browse": "migrator.cli.commands.browse",
+    "verify": "migrator.cli.commands.inspect",
+    "export": "migrator.cli.commands.inspect",
+    "rollback": "migrator.cli.commands.rollback",
+    "backend": "migrator.cli.commands.backend",
+    "sessions": "migrator.cli.commands.sessions",
+    "quarantine": "migrator.cli.commands.quarantine",
+    "backups": "migrator.cli.commands.backups",
+    "search-index": "migrator.cli.commands.search_index",
+    "schema": "migrator.cli.commands.schema",
+    "doctor": "migrator.cli.commands.doctor",
+    "completion": "migrator.cli.commands.completion",
 }
 
 
@@ -55,7 +55,7 @@ class _LazyGroup(click.Group):
         try:
             return super().resolve_command(ctx, args)
         except click.UsageError as error:
-            from migrator.cli.meant import close_names  # only a mistake pays for loading it
+            from migrator.cli.suggestions import close_names  # only a mistake pays for loading it
 
             close = close_names(args[0], self, ctx)
             if close:  # click looks among the commands that are loaded, which none are
@@ -126,7 +126,7 @@ def run(arguments: Sequence[str]) -> int:
     except BaseException as raised:  # noqa: BLE001 - the one boundary; what is not ours goes on from there
         error = raised
         if isinstance(raised, click.UsageError):
-            from migrator.cli.meant import with_what_was_meant  # only a mistake pays for loading it
+            from migrator.cli.suggestions import with_what_was_meant  # only a mistake pays for loading it
 
             error = with_what_was_meant(raised, arguments, cli)
         code = _report(error)

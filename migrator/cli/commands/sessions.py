@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import click
 
+from migrator.cli.commands.search import search_command
+from migrator.cli.commands.session_list import every, find, print_found
 from migrator.cli.output import block, paged, plain, print_json, say
-from migrator.cli.search import search_command
-from migrator.cli.session_list import every, find, print_found
 from migrator.data_dir import DataDir
 from migrator.documents.document import WorktreeSession
 from migrator.errors import SessionNotFound, UsageError

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from migrator.authority import BACKENDS, Backend
-from migrator.cli.migrate import PROGRESS
+from migrator.cli.commands.migrate import PROGRESS
 from migrator.cli.output import print_report, say, told
 from migrator.data_dir import DataDir
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from migrator.cli.commands.session_list import find, print_found
 from migrator.cli.output import counted, located, paged, plain, print_json, say, told, waiting
-from migrator.cli.session_list import find, print_found
 from migrator.data_dir import DataDir
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import click
 
-from migrator.cli.migrate import PROGRESS
+from migrator.cli.commands.migrate import PROGRESS
 from migrator.cli.output import counted, plain, print_report, say, told
 from migrator.data_dir import DataDir
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from migrator.cli.migrate import PROGRESS
+from migrator.cli.commands.migrate import PROGRESS
 from migrator.cli.output import print_json, say, size, told
 from migrator.data_dir import DataDir
 
