@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from migrator.storage.factory import open_storage
     from migrator.storage.protocol import SessionFilters, SessionStorage
     from migrator.verification.run import VerifyReport
+    from migrator.worker.process import freeze_support
 
 _PLACES = {
     "migrator.api": ("migrate", "needs_migration", "rollback", "verify"),
@@ -67,6 +68,7 @@ _PLACES = {
     "migrator.verification.run": ("VerifyReport",),
     "migrator.storage.protocol": ("SessionFilters", "SessionStorage"),
     "migrator.storage.factory": ("open_storage",),
+    "migrator.worker.process": ("freeze_support",),
 }
 _PLACE_OF = {name: place for place, names in _PLACES.items() for name in names}
 
@@ -98,6 +100,7 @@ __all__ = [
     "WorktreeInstance",
     "WorktreeSession",
     "__version__",
+    "freeze_support",
     "migrate",
     "needs_migration",
     "open_storage",

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from migrator.admin.hybrid_files import merge_files, write_mirrors
 from migrator.authority import (
     WHERE_TRUTH_IS_LOST,
     Backend,
@@ -22,6 +21,7 @@ from migrator.data_dir import DataDir
 from migrator.database import queries
 from migrator.database.connection import connect, transaction
 from migrator.errors import StaleStoreError
+from migrator.export.hybrid_files import merge_files, write_mirrors
 from migrator.export.rollback import run_rollback
 from migrator.locking import exclusive, in_sight
 from migrator.migration.hybrid_sync import trial_told

@@ -32,7 +32,7 @@ from migrator.migration.report import (
     totals_of,
     workspace_reports,
 )
-from migrator.migration.run_record import RunFacts
+from migrator.migration.run_record import RunFacts, record_in_staging
 from migrator.progress import Listener, Meter, Stopwatch
 from migrator.staging.database import Staging
 from migrator.staging.pipeline import Pipeline
@@ -159,7 +159,7 @@ class TakeUp:
                     durable.sync_file(self.data_dir.staging)
             with self.stopwatch.stage("record"):
                 entries = run_record.entries_of(results, saved, self.data_dir.output)
-                staging.record(results, [*entries.values()], self.facts(results, saved))
+                record_in_staging(staging, results, [*entries.values()], self.facts(results, saved))
         return Staged(results, saved, entries)
 
     def facts(self, loaded: Sequence[LoadedSource], saved: Backup) -> RunFacts:

@@ -7,20 +7,15 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from migrator.authority import point_at_sqlite, read_flag, read_state, require_no_other_truth, require_truth, state_of
+from migrator.authority import point_at_sqlite, read_flag, require_no_other_truth, require_truth, state_of
 from migrator.data_dir import DataDir
-from migrator.database.connection import connect
 from migrator.database.documents import name_workspaces
-from migrator.database.errors import sqlite_errors
-from migrator.errors import MigratorError
 from migrator.inventory.ledger import remember_times
 from migrator.inventory.plan import Survey, survey
 from migrator.inventory.source_files import names_of_files
 from migrator.locking import exclusive, in_sight
 from migrator.migration.report import MigrationReport, by_workspace, known_reports, totals_of
 from migrator.progress import Listener, Stopwatch, ignore_progress
-from migrator.search.build import PHASE, _finish
-from migrator.search.index import index_state
 from migrator.worker.gc_pause import without_collector
 
 if TYPE_CHECKING:
@@ -62,7 +57,7 @@ def run_migration(
     with exclusive(data_dir, keep=not dry_run):
         if not dry_run:
             report = run_in(data_dir).run()
-            pass  # a look that finds nothing to do comes not so far
+            from migrator.migration.search_index import index_after  # a look that finds nothing to do comes not so far
 
             return index_after(report, data_dir, listener, wanted=search_index)
         require_truth(data_dir, state_of(data_dir.database))
@@ -101,7 +96,7 @@ class Run:
     def run(self) -> MigrationReport:
         from migrator.worker.process import help_on_demand  # a look that finds nothing comes not so far
 
-        with help_on_demand() as self.helper, without_collector():
+        with help_on_demand(preload=["migrator.staging.jobs"]) as self.helper, without_collector():
             if not self.data_dir.database.exists():  # then all of the files are new
                 self.helper(0, names_of_files(self.data_dir))  # looking at very many takes as long as its start
             return self.run_with_help()
@@ -173,38 +168,3 @@ class Run:
 
 def _as_rehearsal(report: MigrationReport, data_dir: DataDir) -> MigrationReport:
     return replace(report, dry_run=True, database=os.fspath(data_dir.database), backup_path=None)
-
-
-def index_after(report: MigrationReport, data_dir: DataDir, listener: Listener, *, wanted: bool) -> MigrationReport:
-    """Finish the index when a run is done and the lock is still held. What goes wrong is a warning: the run is done.
-
-    :param wanted: False leaves out an index that is not there yet, for later runs as well
-    """
-    path = data_dir.database
-    if not path.exists():
-        return report
-    warnings = []
-    connection = connect(path)
-    try:
-        with sqlite_errors("read the state of the search index", path):
-            if read_state(connection, path).authority != "sqlite" or index_state(connection) is None:
-                return report
-        stopwatch = Stopwatch()
-        with stopwatch.stage(PHASE):
-            try:
-                _finish(connection, data_dir, listener, wanted=wanted)
-            except MigratorError as error:
-                warnings.append(
-                    f"The search index is not finished: {error} Everything else is done. "
-                    "'migrator search-index build' goes on with it."
-                )
-        with sqlite_errors("read the state of the search index", path):
-            state = index_state(connection)
-    finally:
-        connection.close()
-    return replace(
-        report,
-        search_index=state,
-        warnings=(*report.warnings, *warnings),
-        stages={**report.stages, **stopwatch.stages},
-    )

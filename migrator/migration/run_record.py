@@ -16,14 +16,18 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from migrator._version import __version__
 from migrator.database import queries
+from migrator.database.columns import LEDGER_COLUMNS
 from migrator.database.connection import AnyConnection
 from migrator.inventory.ledger import LedgerEntry
 from migrator.progress import Stopwatch
+from migrator.staging.connection import staged_errors
+from migrator.staging.row_writer import insert_many
 from migrator.workspace import hash_of_text, placeholder
 
 if TYPE_CHECKING:
     from migrator.backups.create import Backup
     from migrator.migration.merge import MergeResult
+    from migrator.staging.database import Staging
     from migrator.staging.results import LoadedSource
 
 
@@ -122,6 +126,22 @@ def record_run(connection: AnyConnection, facts: RunFacts, found: Sequence[tuple
             facts.backup,
         ),
     )
+
+
+def record_in_staging(
+    staging: Staging, results: Sequence[LoadedSource], entries: Sequence[LedgerEntry], facts: RunFacts
+) -> None:
+    """Write the files' rows of the ledger, and the run's own row; the staging database is complete then."""
+    found = [(loaded, shares_of(loaded)) for loaded in results]
+    shares = [row for loaded, each in found for row in untold(loaded, loaded.source_id, each)]
+    connection = staging.connection
+    with staged_errors("write the ledger", staging.path):
+        connection.execute("BEGIN")
+        insert_many(connection, "migration_ledger", ("id", *LEDGER_COLUMNS), entries)
+        connection.executemany(queries.RECORD_SHARE, shares)
+        record_run(connection, facts, [(loaded, share) for loaded, each in found for share in each])
+        connection.execute(queries.SET_COMPLETED, (facts.backup,))
+        connection.execute("COMMIT")
 
 
 def entries_of(loaded: Iterable[LoadedSource], saved: Backup, output: Path) -> dict[str, LedgerEntry]:

@@ -10,7 +10,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from migrator.admin.hybrid_files import merge_files, write_mirrors
 from migrator.authority import read_flag, read_state, state_of
 from migrator.backups.manifest import keep_versions
 from migrator.data_dir import DataDir
@@ -36,6 +35,7 @@ from migrator.errors import (
     TransactionError,
     UsageError,
 )
+from migrator.export.hybrid_files import merge_files, write_mirrors
 from migrator.files.os_errors import os_errors
 from migrator.locking import exclusive
 from migrator.quarantine.conflict import read_conflict, version_in_sqlite

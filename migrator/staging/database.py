@@ -5,24 +5,19 @@ It has the schema of the real one and is published as a whole, or thrown away as
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 from migrator.database import queries, schema
-from migrator.database.columns import LEDGER_COLUMNS, WORKSPACE_COLUMNS
+from migrator.database.columns import WORKSPACE_COLUMNS
 from migrator.database.connection import remove_database
 from migrator.database.documents import insert_message
 from migrator.database.rows import derived_key, rekey_session
-from migrator.migration.run_record import RunFacts, record_run, shares_of, untold
 from migrator.staging.connection import CACHE, as_uri, create_staged, staged_errors
 from migrator.staging.row_writer import RowWriter, insert_many
 from migrator.workspace import is_placeholder, placeholder
-
-if TYPE_CHECKING:
-    from migrator.inventory.ledger import LedgerEntry
-    from migrator.staging.results import LoadedSource
 
 
 class Staging:
@@ -124,15 +119,3 @@ class Staging:
         for workspace_hash, (number, path) in self._workspaces.items():
             yield number, placeholder(workspace_hash) if path in claimed else path, workspace_hash
             claimed.add(path)
-
-    def record(self, results: Sequence[LoadedSource], entries: Sequence[LedgerEntry], facts: RunFacts) -> None:
-        """Write the files' rows of the ledger, and the run's own row; it is complete."""
-        found = [(loaded, shares_of(loaded)) for loaded in results]
-        shares = [row for loaded, each in found for row in untold(loaded, loaded.source_id, each)]
-        with staged_errors("write the ledger", self.path):
-            self.connection.execute("BEGIN")
-            insert_many(self.connection, "migration_ledger", ("id", *LEDGER_COLUMNS), entries)
-            self.connection.executemany(queries.RECORD_SHARE, shares)
-            record_run(self.connection, facts, [(loaded, share) for loaded, each in found for share in each])
-            self.connection.execute(queries.SET_COMPLETED, (facts.backup,))
-            self.connection.execute("COMMIT")

@@ -14,6 +14,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from importlib import import_module
 from queue import SimpleQueue
 from typing import Any, BinaryIO, Protocol
 
@@ -21,8 +22,8 @@ from migrator.worker.gc_pause import without_collector
 
 # The same modules from the same places (-P: and nothing from the folder that we happen to run in).
 _START = (
-    "import pickle, sys; sys.path[:] = pickle.load(open(0, 'rb', buffering=0, closefd=False)); "
-    "from migrator.migration import jobs, second_process; second_process.serve()"
+    "import pickle, sys; sys.path[:], preload = pickle.load(open(0, 'rb', buffering=0, closefd=False)); "
+    "from migrator.worker.process import serve; serve(preload)"
 )
 _FROZEN_START = "--second-process"
 _PROGRESS_STEP = 1 << 18  # bytes between two messages of progress
@@ -73,11 +74,9 @@ def freeze_support() -> bool:
     :returns: True in that second process, when its work is done and the program has to end
     """
     if sys.argv[1:] == [_FROZEN_START]:
-        from migrator.staging import jobs  # noqa: F401 - loaded while the first process is busy with its backup
-
         with open(0, "rb", buffering=0, closefd=False) as questions:
-            pickle.load(questions)  # noqa: S301 - the module path of the first process, which is ours already
-        serve()
+            _, preload = pickle.load(questions)  # noqa: S301 - the module path of the first process is ours already
+        serve(preload)
         return True
     _Frozen.supported = True
     return False
@@ -106,7 +105,7 @@ def _ignored(_name: str, _size: int, _sessions: int) -> None:
 class SecondProcess:
     """The second process, as seen from the first."""
 
-    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], preload: Sequence[str] = ()) -> None:
         self._process = process
         self._jobs: SimpleQueue[Any] = SimpleQueue()
         self._messages: SimpleQueue[tuple[str, Any]] = SimpleQueue()
@@ -114,7 +113,7 @@ class SecondProcess:
         self._giving = threading.Lock()  # a thread may have something for it, too
         self._results: dict[int, Any] = {}
         _widen(process)
-        self._jobs.put(sys.path)
+        self._jobs.put((sys.path, preload))
         self._listener = threading.Thread(target=self._listen, daemon=True)
         self._listener.start()
         threading.Thread(target=self._talk, daemon=True).start()
@@ -204,8 +203,11 @@ Helper = Callable[[int, int], SecondProcess | None]
 
 
 @contextmanager
-def second_process(*, wanted: bool) -> Iterator[SecondProcess | None]:
-    """A second process for the length of the block; None where there is no use for it or no way to have it."""
+def second_process(*, wanted: bool, preload: Sequence[str] = ()) -> Iterator[SecondProcess | None]:
+    """A second process for the length of the block; None where there is no use for it or no way to have it.
+
+    :param preload: modules that it loads at once
+    """
     start = command() if wanted and processors() > 1 else None
     if start is None:
         yield None
@@ -222,7 +224,7 @@ def second_process(*, wanted: bool) -> Iterator[SecondProcess | None]:
         yield None
         return
     _LOG.debug("A second process helps.")
-    second = SecondProcess(process)
+    second = SecondProcess(process, preload)
     try:
         yield second
     finally:
@@ -241,7 +243,7 @@ def stopped_on_failure(second: SecondProcess | None) -> Iterator[None]:
 
 
 @contextmanager
-def help_on_demand() -> Iterator[Helper]:
+def help_on_demand(preload: Sequence[str] = ()) -> Iterator[Helper]:
     """Whom to ask, within the block, for a second process: it is started when there is enough to do for it."""
     with ExitStack() as stack:
         second: SecondProcess | None = None
@@ -249,7 +251,7 @@ def help_on_demand() -> Iterator[Helper]:
         def helper(size: int, files: int) -> SecondProcess | None:
             nonlocal second
             if second is None:
-                second = stack.enter_context(second_process(wanted=is_worth_it(size, files)))
+                second = stack.enter_context(second_process(wanted=is_worth_it(size, files), preload=preload))
             return second
 
         yield helper
@@ -260,8 +262,11 @@ def _send(stream: BinaryIO | Any, value: Any) -> None:
     stream.flush()
 
 
-def serve() -> None:
-    """Be the second process: do what comes in on standard input until that ends."""
+def serve(preload: Sequence[str] = ()) -> None:
+    """Be the second process: do what comes in on standard input until that ends.
+
+    :param preload: modules to load while the first process is busy with other things
+    """
     import signal  # of the two processes, only this one has a use for it
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the first one decides what an interrupt means
@@ -270,6 +275,8 @@ def serve() -> None:
     os.dup2(standard_error, standard_output)  # nothing that prints can spoil the answers
     jobs: SimpleQueue[Job] = SimpleQueue()
     threading.Thread(target=_receive, args=(os.fdopen(standard_input, "rb"), jobs), daemon=True).start()
+    for name in preload:
+        import_module(name)
     with suppress(OSError), without_collector():
         while True:
             progress = _Progress(answers)

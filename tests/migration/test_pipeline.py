@@ -354,7 +354,7 @@ class Endless:
 def test_the_second_process_ends_when_the_first_is_gone(busy: bool, tmp_path: Path) -> None:
     script = (
         "import os, sys, time\n"
-        "from migrator.migration import second_process as s\n"
+        "from migrator.worker import process as s\n"
         "from tests.migration.test_pipeline import Endless\n"
         "s.processors = lambda: 2\n"
         "with s.second_process(wanted=True) as second:\n"

@@ -1,0 +1,50 @@
+"""The search index of a run that is done."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from migrator.authority import read_state
+from migrator.data_dir import DataDir
+from migrator.database.connection import connect
+from migrator.database.errors import sqlite_errors
+from migrator.errors import MigratorError
+from migrator.migration.report import MigrationReport
+from migrator.progress import Listener, Stopwatch
+from migrator.search.build import PHASE, _finish
+from migrator.search.index import index_state
+
+
+def index_after(report: MigrationReport, data_dir: DataDir, listener: Listener, *, wanted: bool) -> MigrationReport:
+    """Finish the index when a run is done and the lock is still held. What goes wrong is a warning: the run is done.
+
+    :param wanted: False leaves out an index that is not there yet, for later runs as well
+    """
+    path = data_dir.database
+    if not path.exists():
+        return report
+    warnings = []
+    connection = connect(path)
+    try:
+        with sqlite_errors("read the state of the search index", path):
+            if read_state(connection, path).authority != "sqlite" or index_state(connection) is None:
+                return report
+        stopwatch = Stopwatch()
+        with stopwatch.stage(PHASE):
+            try:
+                _finish(connection, data_dir, listener, wanted=wanted)
+            except MigratorError as error:
+                warnings.append(
+                    f"The search index is not finished: {error} Everything else is done. "
+                    "'migrator search-index build' goes on with it."
+                )
+        with sqlite_errors("read the state of the search index", path):
+            state = index_state(connection)
+    finally:
+        connection.close()
+    return replace(
+        report,
+        search_index=state,
+        warnings=(*report.warnings, *warnings),
+        stages={**report.stages, **stopwatch.stages},
+    )
