@@ -20,8 +20,8 @@ from migrator import migrate  # noqa: E402 - after the path is set
 from migrator.data_dir import resolve_data_dir  # noqa: E402
 from migrator.receipt.facts import receipt_of  # noqa: E402
 from migrator.receipt.page import page_of  # noqa: E402
-from tests.browse.pages import browsing  # noqa: E402
-from tests.browser import Browser  # noqa: E402
+from tests.support.browser import Browser  # noqa: E402
+from tests.support.pages import browsing  # noqa: E402
 
 DOCS = CHECKOUT / "docs"
 WIDTH = 1000

@@ -5,11 +5,17 @@ import signal
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 from migrator.database import schema
+from migrator.storage.sqlite import SqliteStorage
+from tests.support.command_line import alone, migrator, scene
+from tests.support.stores import STORES, Opened, prepared
+
+__all__ = ["alone", "database", "folder", "migrator", "opened", "scene", "template"]
 
 # Shared machines stall now and then: a deadline would only make tests flaky.
 settings.register_profile("default", max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -33,3 +39,25 @@ def database() -> Iterator[sqlite3.Connection]:
             [("/home/dev/engine", "aaaaaaaaaaaaaaaa"), ("/home/bob/loom", "bbbbbbbbbbbbbbbb")],
         )
         yield connection
+
+
+@pytest.fixture(scope="session")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty database with the whole schema, to be copied."""
+    path = tmp_path_factory.mktemp("template") / "sessions.db"
+    SqliteStorage(path).close()
+    return path
+
+
+@pytest.fixture
+def folder(tmp_path: Path, template: Path) -> Path:
+    """A data directory with an empty database."""
+    return prepared(template, tmp_path / "data")
+
+
+@pytest.fixture(params=STORES)
+def opened(request: pytest.FixtureRequest, folder: Path) -> Iterator[Opened]:
+    """Each store in turn."""
+    opened = STORES[request.param](folder)
+    with opened.store:
+        yield opened

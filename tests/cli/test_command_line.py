@@ -16,8 +16,8 @@ import pytest
 from migrator._version import __version__
 from migrator.cli import app
 from migrator.database import schema
-from tests.command_line import Migrator
-from tests.scene import CHECKOUT, Scene, app_json, chat, copy_fixture, start
+from tests.support.command_line import Migrator
+from tests.support.scene import CHECKOUT, Scene, app_json, chat, copy_fixture, start
 
 WORKSPACE = "/home/dev/engine"
 

@@ -12,8 +12,8 @@ import pytest
 
 from migrator.browse import serve
 from migrator.cli.app import cli
-from tests.command_line import Migrator
-from tests.scene import Scene, app_json, chat
+from tests.support.command_line import Migrator
+from tests.support.scene import Scene, app_json, chat
 
 LOOM = "/home/dev/loom"
 FINE = (0, 3)  # done; and done, and something needs the user, as the quarantine here does

@@ -18,9 +18,9 @@ import pytest
 
 from migrator.cli import app
 from migrator.cli.output import block, plain
-from tests.command_line import Migrator, Outcome
-from tests.scene import CHECKOUT, Scene, app_json, chat
-from tests.strategies import instance, message
+from tests.support.command_line import Migrator, Outcome
+from tests.support.scene import CHECKOUT, Scene, app_json, chat
+from tests.support.strategies import instance, message
 
 # To a terminal: a title, a clipboard, a cleared screen, colours, in 7 and 8 bits; a direction; a line of our own.
 HOSTILE = (

@@ -22,8 +22,8 @@ from migrator.errors import MigratorError
 from migrator.locking import exclusive
 from migrator.storage.factory import open_storage
 from tests.cli.test_help_examples import EXAMPLES
-from tests.command_line import Migrator, Outcome
-from tests.scene import Scene, app_json, chat
+from tests.support.command_line import Migrator, Outcome
+from tests.support.scene import Scene, app_json, chat
 
 ENGINE, LOOM = "/home/dev/engine", "/home/bob/loom"
 # In a command that is put together when it is printed.

@@ -17,8 +17,8 @@ from migrator.cli.progress import showing
 from migrator.data_dir import resolve_data_dir
 from migrator.locking import exclusive
 from migrator.progress import Progress
-from tests.command_line import Migrator, Outcome
-from tests.scene import CHECKOUT, Scene, chat, copy_fixture
+from tests.support.command_line import Migrator, Outcome
+from tests.support.scene import CHECKOUT, Scene, chat, copy_fixture
 
 
 def events(err: str) -> list[dict[str, object]]:

@@ -8,8 +8,8 @@ import pytest
 from migrator.cli.app import run
 from migrator.search.results import SearchReport
 from tests.cli.test_terminal import on_a_terminal
-from tests.command_line import Migrator
-from tests.scene import Scene, chat
+from tests.support.command_line import Migrator
+from tests.support.scene import Scene, chat
 
 WORKSPACE = "/home/dev/engine"
 

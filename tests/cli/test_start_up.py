@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from migrator import migrate
-from tests.scene import CHECKOUT, chat
+from tests.support.scene import CHECKOUT, chat
 
 # Each takes one to thirty milliseconds to load.
 HEAVY = {

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.command_line import Migrator
-from tests.scene import Scene, chat
+from tests.support.command_line import Migrator
+from tests.support.scene import Scene, chat
 
 WORKSPACE = "/home/dev/engine"
 

@@ -1,11 +1,11 @@
-"""Mutated real files by the million: the same as ``tests/test_fuzz.py``, for as long as one likes."""
+"""Mutated real files by the million: the same as ``tests/unit/documents/test_fuzz.py``, for as long as one likes."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from tests import fuzzing
+from tests.support import fuzzing
 
 PART = "fuzz"
 INPUTS = 1_000_000

@@ -16,9 +16,9 @@ from migrator.staging import partition as division
 from migrator.storage import timestamps
 from migrator.storage.protocol import SessionStorage
 from migrator.worker.process import SecondProcess
-from tests.scene import app_json, hash_of
-from tests.scene import chat as chat_session
-from tests.strategies import message
+from tests.support.scene import app_json, hash_of
+from tests.support.scene import chat as chat_session
+from tests.support.strategies import message
 
 WORKSPACE = "/home/dev/loom"
 NOBODY = 65_534

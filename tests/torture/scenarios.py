@@ -17,7 +17,7 @@ from typing import Any
 from migrator import open_storage
 from migrator.errors import ValidationError
 from migrator.files.durable import BESIDE
-from tests.scene import Scene, app_inserts, app_json, chat, hash_of, parsed, spelled
+from tests.support.scene import Scene, app_inserts, app_json, chat, hash_of, parsed, spelled
 from tests.torture.launcher import Ended, Launcher
 from tests.torture.points import kind_of
 from tests.torture.programs import WORKSPACE as LOOM

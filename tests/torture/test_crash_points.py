@@ -13,7 +13,7 @@ import click
 import pytest
 
 from migrator.cli import app
-from tests.scene import Scene
+from tests.support.scene import Scene
 from tests.torture.faults import fail, one_of_each_group
 from tests.torture.kills import kill, kill_second, points_of, points_of_second, sample
 from tests.torture.launcher import Launcher

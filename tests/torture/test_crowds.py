@@ -12,7 +12,7 @@ import pytest
 
 from migrator import open_storage
 from migrator.database import connection as connections
-from tests.scene import CHECKOUT, Scene, app_inserts, start
+from tests.support.scene import CHECKOUT, Scene, app_inserts, start
 from tests.torture.launcher import Launcher
 from tests.torture.programs import WORKSPACE as LOOM
 from tests.torture.scenarios import SCENARIOS, Play, Stage, change_files, files, migrated_clean
@@ -55,7 +55,7 @@ def test_of_many_at_once_each_does_it_or_waits_and_the_result_is_that_of_one(
 APP = """
 import sys, time
 from migrator import MigratorError, open_storage
-from tests.scene import chat
+from tests.support.scene import chat
 root, mine, workspace = sys.argv[1:]
 kept = 0
 while True:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.scene import CHECKOUT, Scene, chat, hash_of, parsed, spelled
+from tests.support.scene import CHECKOUT, Scene, chat, hash_of, parsed, spelled
 from tests.torture.launcher import Ended, Launcher
 from tests.torture.programs import NOBODY
 from tests.torture.programs import WORKSPACE as LOOM

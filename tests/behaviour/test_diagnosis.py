@@ -1,0 +1,382 @@
+"""What the doctor finds, and that the command which it prints mends that, or shows it."""
+
+import json
+import os
+import re
+import shlex
+import shutil
+import sqlite3
+import stat
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from migrator._version import __version__
+from tests.support.command_line import Migrator, Outcome
+from tests.support.scene import Scene, chat
+
+ENGINE = "/home/dev/engine"
+
+needs_modes = pytest.mark.skipif(os.name == "nt", reason="its files have no modes")
+needs_proc = pytest.mark.skipif(not Path("/proc/locks").exists(), reason="the system does not tell who has a lock")
+needs_root = pytest.mark.skipif(os.name == "nt" or os.geteuid() != 0, reason="only root may give files away")
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Scene:
+    """A data directory whose name a shell takes for two words."""
+    root = tmp_path / "my history"
+    root.mkdir(mode=0o700)
+    return Scene(root)
+
+
+@pytest.fixture
+def run(scene: Scene, migrator: Migrator) -> Migrator:
+    return lambda *arguments: migrator("--data-dir", scene.root, *arguments)
+
+
+@pytest.fixture
+def migrated(scene: Scene, run: Migrator) -> Scene:
+    scene.write(ENGINE, [chat("a", task="first")])
+    assert run("migrate", "--progress", "none").code == 0
+    return scene
+
+
+@pytest.fixture
+def by_mode(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Root may do everything: let the modes decide what the owner may."""
+
+    def access(path: Any, wanted: int, **_: Any) -> bool:
+        return os.path.exists(path) and os.stat(path).st_mode >> 6 & wanted == wanted
+
+    monkeypatch.setattr("os.access", access)
+
+
+@pytest.fixture
+def follow(migrator: Migrator, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Outcome]:
+    """Runs a command line as it was printed: our own in this process, others by a shell."""
+
+    def call(line: str) -> Outcome:
+        words = shlex.split(line)
+        if words[0] == "migrator":
+            return migrator(*words[1:])
+        done = subprocess.run(["/bin/sh", "-c", line], capture_output=True, text=True, check=False)
+        return Outcome(done.returncode, done.stdout, done.stderr)
+
+    return call
+
+
+def problems(run: Migrator) -> dict[str, tuple[str, Any]]:
+    """Message and command, as they are printed, of what the doctor calls a problem, by subject."""
+    printed = json.loads(run("doctor", "--json").printed)
+    return {f["subject"]: (f["message"], f["command"]) for f in printed["findings"] if f["level"] == "problem"}
+
+
+@contextmanager
+def another_process(database: Path, *statements: str) -> Iterator[subprocess.Popen[str]]:
+    """A process that has the database open and has executed the statements."""
+    script = (
+        "import sqlite3, sys\n"
+        "connection = sqlite3.connect(sys.argv[1], isolation_level=None)\n"
+        "for statement in sys.argv[2:]: connection.execute(statement).fetchall()\n"
+        "print('ready', flush=True); sys.stdin.read()"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", script, str(database), *statements],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    try:
+        assert process.stdout.readline() == "ready\n"
+        yield process
+    finally:
+        process.stdin.close()
+        process.wait(10)
+        process.stdout.close()
+
+
+@needs_proc
+def test_who_has_the_database_open_is_told(migrated, run):
+    with another_process(migrated.database, "SELECT * FROM sessions") as app:
+        outcome = run("doctor")
+    assert outcome.code == 0
+    assert f"open in process {app.pid}" in outcome.out
+
+
+@needs_proc
+def test_who_keeps_the_database_locked_is_told_and_shown(migrated, run, follow):
+    with another_process(migrated.database, "BEGIN IMMEDIATE") as app:
+        message, command = problems(run)["database locks"]
+        assert f"process {app.pid} (" in message
+        shown = follow(command)
+        assert (shown.code, str(app.pid) in shown.out) == (0, True)
+    assert not problems(run)
+
+
+@needs_proc
+def test_who_keeps_everybody_out_of_the_database_is_told(migrated, run, monkeypatch):
+    monkeypatch.setattr("migrator.database.connection.BUSY_TIMEOUT", 0)
+    with another_process(
+        migrated.database, "PRAGMA journal_mode = DELETE", "PRAGMA locking_mode = EXCLUSIVE", "BEGIN EXCLUSIVE"
+    ) as app:
+        message, command = problems(run)["database"]
+    assert f"It is process {app.pid} (" in message
+    assert command == f"ps -p {app.pid}"
+
+
+@needs_modes
+@pytest.mark.parametrize("name", ["sessions", "backups", "sessions.db", "migrator.lock", "storage.json", "."])
+def test_what_the_user_may_not_use_is_told_and_given_back(migrated, run, follow, by_mode, name):
+    path = migrated.root / name
+    path.chmod(0o400)
+    found = problems(run)
+    subject = {"migrator.lock": "lock", ".": "data directory"}.get(name, "permissions")
+    assert str(path) in found[subject][0]
+    assert found[subject][1].startswith("chmod u+rw")
+    assert follow(found[subject][1]).code == 0
+    for _, command in problems(run).values():
+        follow(command)  # what SQLite made beside a database that could only be read; the next look may remove it
+    assert not problems(run)
+
+
+@needs_modes
+def test_a_workspace_file_that_can_not_be_read_is_given_back(scene, run, follow, by_mode):
+    file = scene.write(ENGINE, [chat("a")])
+    file.chmod(0)
+    _, command = problems(run)["permissions"]
+    assert follow(command).code == 0
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+
+
+@needs_modes
+def test_a_data_directory_of_somebody_else_is_told_with_what_makes_it_yours(migrated, run, monkeypatch):
+    monkeypatch.setattr("os.getuid", lambda: 12345)
+    message, command = problems(run)["data directory"]
+    assert "you are 12345" in message
+    assert shlex.split(command) == ["sudo", "chown", "-R", "12345", str(migrated.root)]
+
+
+@needs_root
+def test_a_file_that_root_left_behind_is_told(migrated, run, monkeypatch):
+    os.chown(migrated.root, 12345, -1)
+    for path in migrated.root.rglob("*"):
+        os.chown(path, 12345, -1)
+    os.chown(migrated.database, 54321, -1)
+    monkeypatch.setattr("os.getuid", lambda: 12345)
+    found = problems(run)
+    assert set(found) == {"owner"}
+    assert "belongs to user 54321" in found["owner"][0]
+    assert shlex.split(found["owner"][1]) == ["sudo", "chown", "-R", "12345", str(migrated.database)]
+
+
+@pytest.mark.parametrize("name", ["sessions", "backups", "locks"])
+def test_a_file_in_the_place_of_a_folder_is_told_and_moved_away(scene, run, follow, name):
+    (scene.root / name).write_bytes(b"")
+    (scene.root / name).chmod(0o600)
+    assert f"{scene.root / name} is no folder" in problems(run)["in the way"][0]
+    assert follow(problems(run)["in the way"][1]).code == 0
+    assert not problems(run)
+
+
+@pytest.mark.parametrize("name", ["storage.json", "sessions.json", "sessions.db"])
+def test_a_folder_in_the_place_of_a_file_is_told_and_moved_away(scene, run, follow, name):
+    (scene.root / name).mkdir(mode=0o700)
+    assert f"{scene.root / name} is no file" in problems(run)["in the way"][0]
+    assert follow(problems(run)["in the way"][1]).code == 0
+    assert not problems(run)
+
+
+@pytest.mark.parametrize("name", ["sessions", "backups"])
+def test_a_migration_that_meets_a_file_in_the_place_of_a_folder_leads_to_the_doctor(scene, run, name):
+    if name != "sessions":
+        scene.write(ENGINE, [chat("a")])
+    (scene.root / name).write_bytes(b"")
+    outcome = run("migrate")
+    assert outcome.code == 1
+    assert "'migrator doctor'" in outcome.err
+
+
+def test_a_link_to_nothing_in_the_place_of_the_backups_is_told(scene, run, follow):
+    (scene.root / "backups").symlink_to("/nowhere/backups")
+    message, command = problems(run)["in the way"]
+    assert "is a link to nothing" in message
+    assert "/nowhere/backups" in follow(command).out
+
+
+def test_a_destroyed_record_of_a_trial_is_told_and_moved_away(scene, run, follow):
+    scene.write(ENGINE, [chat("a", task="first")])
+    assert run("backend", "hybrid").code == 0
+    scene.change("UPDATE sessions SET task = 'second'")
+    (scene.root / "hybrid.db").write_bytes(b"garbage" * 1000)
+    message, command = problems(run)["trial of both stores"]
+    assert "SQLite has all sessions" in message
+    assert follow(command).code == 0
+    assert run("backend", "sqlite").code == 0
+    assert not problems(run)
+    assert scene.tasks(ENGINE) == ["second"]
+
+
+def test_a_folder_in_the_place_of_the_lock_is_told_and_moved_away(migrated, run, follow):
+    (migrated.root / "migrator.lock").unlink()
+    (migrated.root / "migrator.lock").mkdir()
+    message, command = problems(run)["lock"]
+    assert "no migrator can lock it" in message
+    assert follow(command).code == 0
+    assert not problems(run)
+
+
+@needs_modes
+def test_a_command_of_the_shell_takes_a_name_with_a_space_for_one(migrated, run, follow):
+    migrated.root.chmod(0o755)
+    (command,) = [line.partition("run: ")[2] for line in run("doctor").printed.splitlines() if "run: " in line]
+    assert follow(command).code == 0
+    assert stat.S_IMODE(migrated.root.stat().st_mode) == 0o700
+
+
+def test_our_own_commands_act_on_the_same_place(migrated, run, follow):
+    (migrated.root / "storage.json").write_text('{"backend": "json"}')
+    _, command = problems(run)["flag"]
+    assert follow(command).code == 0
+    assert migrated.flag() == "sqlite"
+
+
+def test_a_missing_merge_base_is_made_again_where_the_file_is_the_same(migrated, run, follow):
+    shutil.rmtree(migrated.root / "backups")
+    _, command = problems(run)["merge base"]
+    assert follow(command).code == 0
+    assert not problems(run)
+
+
+def test_a_missing_merge_base_is_told_instead_of_a_migration_that_can_not_work(migrated, run, follow):
+    shutil.rmtree(migrated.root / "backups")
+    file = migrated.write(ENGINE, [chat("a", task="second")])
+    found = problems(run)
+    assert run("migrate").code == 1
+    assert found["pending work"][1] is None
+    assert follow(found["merge base"][1]).code == 0
+    assert run("migrate").code == 0
+    assert migrated.tasks(ENGINE) == ["first"]
+    assert file.with_name(f"{file.name}.away").exists()
+
+
+def test_a_database_that_is_gone_is_told_and_its_newest_copy_restored(migrated, run, follow):
+    assert run("rollback").code == 0
+    assert run("migrate").code == 0
+    migrated.change("UPDATE sessions SET task = 'newer'")
+    assert run("rollback").code == 0
+    assert run("migrate").code == 0
+    migrated.database.unlink()
+    found = problems(run)
+    assert set(found) == {"database"}
+    assert "JSON files are as old as the migration" in found["database"][0]
+    assert follow(found["database"][1]).code == 0
+    assert migrated.tasks(ENGINE) == ["newer"]
+
+
+def test_a_database_that_is_gone_without_any_copy_is_told_with_where_it_was(migrated, run, follow):
+    migrated.database.unlink()
+    message, command = problems(run)["database"]
+    assert "bring the database back" in message
+    assert "sessions" in follow(command).out
+
+
+def test_a_link_to_a_database_on_a_disk_that_is_not_there_is_told(migrated, run, follow):
+    migrated.database.unlink()
+    migrated.database.symlink_to("/nowhere/sessions.db")
+    message, command = problems(run)["database"]
+    assert "/nowhere/sessions.db" in message
+    assert "/nowhere/sessions.db" in follow(command).out
+
+
+def test_an_empty_database_in_the_place_of_the_one_that_is_gone_is_told(migrated, run):
+    migrated.database.unlink()
+    migrated.app_opens_it().close()
+    assert "nothing was migrated into" in problems(run)["database"][0]
+
+
+def test_a_destroyed_database_is_told_with_the_copy_that_replaces_it(migrated, run, follow):
+    assert run("rollback").code == 0
+    assert run("migrate").code == 0
+    migrated.database.write_bytes(b"garbage" * 1000)
+    _, command = problems(run)["database"]
+    assert follow(command).code == 0
+    assert migrated.tasks(ENGINE) == ["first"]
+
+
+def test_a_destroyed_database_without_a_copy_is_moved_away(migrated, run, follow):
+    migrated.database.write_bytes(b"garbage" * 1000)
+    message, command = problems(run)["database"]
+    assert "no copy" in message
+    assert follow(command).code == 0
+    assert Path(f"{migrated.database}.away").exists()
+
+
+def test_a_damaged_database_is_told_with_the_command_that_looks_closer(migrated, run, follow):
+    content = bytearray(migrated.database.read_bytes())
+    content[100:200] = b"\xff" * 100
+    migrated.database.write_bytes(content)
+    _, command = problems(run)["database"]
+    assert follow(command).code == 1
+
+
+def test_a_database_from_the_future_is_told_with_the_version_that_made_it(migrated, run):
+    migrated.change("UPDATE migration_metadata SET schema_version = 99")
+    migrated.change("PRAGMA user_version = 1002003")
+    message, _ = problems(run)["database"]
+    assert "schema version 99" in message
+    assert "migrator 1.2.3 or newer" in message
+
+
+def test_every_database_records_the_version_that_made_its_tables(migrated, scene):
+    major, minor, patch, *_ = [int(number) for number in re.findall(r"\d+", __version__)]
+    assert scene.query("PRAGMA user_version") == [(major * 1_000_000 + minor * 1_000 + patch,)]
+
+
+def test_an_sqlite_that_is_too_old_is_told_with_a_way_to_find_a_newer_one(migrated, run, follow, monkeypatch):
+    monkeypatch.setattr("migrator.diagnostics.machine.MINIMUM_SQLITE", (99, 0, 0))
+    message, command = problems(run)["SQLite"]
+    assert "99.0 is needed" in message
+    assert follow(command).out.startswith("3.")
+
+
+def test_a_package_that_is_missing_is_told_with_the_command_that_installs_it(migrated, run, monkeypatch):
+    needed = ["click>=8", "no-such-package>=2,<3; python_version >= '3.8'", "other>=1; extra == 'dev'"]
+    monkeypatch.setattr("importlib.metadata.requires", lambda _: needed)
+    _, command = problems(run)["packages"]
+    assert shlex.split(command) == [sys.executable, "-m", "pip", "install", "no-such-package>=2,<3"]
+
+
+def test_where_there_is_too_little_space_what_frees_some_is_told(scene, run, follow, monkeypatch):
+    scene.write(ENGINE, [chat("a")])
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(total=100, used=100, free=0))
+    assert follow(problems(run)["space"][1]).out.startswith("Filesystem")
+
+
+def test_where_there_is_too_little_space_old_backups_are_told(migrated, run, follow, monkeypatch):
+    for number in range(3):
+        migrated.change("UPDATE sessions SET task = ?", str(number))
+        assert run("rollback").code == 0
+        assert run("migrate").code == 0
+    migrated.write(ENGINE, [chat("b")])
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(total=100, used=100, free=0))
+    _, command = problems(run)["space"]
+    assert follow(command).code == 0
+    assert len(list((migrated.root / "backups").iterdir())) < 7
+
+
+def test_the_doctor_leaves_a_database_that_another_one_writes_as_it_is(migrated, run):
+    with closing(sqlite3.connect(migrated.database, isolation_level=None)) as app:
+        app.execute("BEGIN IMMEDIATE")
+        app.execute("UPDATE sessions SET task = 'being written'")
+        problems(run)
+        app.execute("COMMIT")
+    assert migrated.tasks(ENGINE) == ["being written"]

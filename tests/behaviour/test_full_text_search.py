@@ -1,0 +1,140 @@
+"""Finding what was said: in tasks, messages and outputs, wherever the truth is."""
+
+import pytest
+
+from migrator import SessionFilters, migrate, resolve_data_dir, rollback
+from migrator.admin.switch_backend import switch_backend
+from migrator.search.find import search_texts
+from migrator.search.results import SearchReport
+from tests.support.scene import Scene, chat
+from tests.support.strategies import instance, message
+
+ENGINE, SHOP = "/home/dev/engine", "/home/dev/shop"
+
+
+@pytest.fixture
+def filled(scene: Scene) -> Scene:
+    scene.write(
+        ENGINE,
+        [
+            chat("in-task", task="Mend the login", updatedAt="2025-01-01T00:00:00Z"),
+            chat("in-chat", text="the login form", updatedAt="2025-01-02T00:00:00Z", status="failed"),
+            chat("twice", text="login, then a timeout", updatedAt="2025-01-03T00:00:00Z")
+            | {"chatHistory": [message(id="a", content="login"), message(id="b", content="login timeout")]},
+        ],
+    )
+    output = instance(worktreePath=f"{SHOP}/.worktrees/competition-x/instance-1", output="\x1b[31mlogin\x1b[0m\n会議")
+    scene.write(SHOP, [chat("in-output", workspace=SHOP) | {"instances": [output], "type": "debate"}])
+    return scene
+
+
+def search(
+    scene: Scene, words: str, filters: SessionFilters | None = None, *, workspace: str | None = None
+) -> SearchReport:
+    return search_texts(resolve_data_dir(scene.root), words, filters, workspace=workspace)
+
+
+def found_in(report: SearchReport) -> list[str]:
+    return [found.session["id"] for found in report.sessions]
+
+
+@pytest.fixture(params=["json", "sqlite", "hybrid", "rolled back"])
+def store(request: pytest.FixtureRequest, filled: Scene) -> Scene:
+    if request.param != "json":
+        migrate(filled.root)
+    if request.param == "hybrid":
+        switch_backend(resolve_data_dir(filled.root), "hybrid")
+    if request.param == "rolled back":
+        rollback(filled.root)
+    return filled
+
+
+def test_every_kind_of_text_is_searched_and_a_task_ranks_first(store: Scene) -> None:
+    report = search(store, "login")
+    assert found_in(report) == ["in-task", "twice", "in-output", "in-chat"]
+    assert [[text.kind for text in found.excerpts] for found in report.sessions] == [
+        ["task"],
+        ["message", "message"],
+        ["output"],
+        ["message"],
+    ]
+    assert [found.texts for found in report.sessions] == [1, 2, 1, 1]
+
+
+def test_all_words_have_to_be_in_one_text(store: Scene) -> None:
+    [found] = search(store, "timeout login").sessions
+    assert found.session["id"] == "twice"
+    assert [text.text for text in found.excerpts] == ["login timeout"]
+
+
+@pytest.mark.parametrize("word", ["会議", "会", "議"])
+def test_a_short_word_of_a_script_without_spaces_is_found(store: Scene, word: str) -> None:
+    [found] = search(store, word).sessions
+    assert found.session["id"] == "in-output"
+
+
+@pytest.mark.parametrize(
+    ("filters", "ids"),
+    [
+        (SessionFilters(status="failed"), ["in-chat"]),
+        (SessionFilters(session_type="debate"), ["in-output"]),
+        (SessionFilters(text="IN-T"), ["in-task"]),
+        (SessionFilters(created_from="2030-01-01T00:00:00Z"), []),
+        (SessionFilters(sort_by="updatedAt", limit=2), ["in-task", "in-chat"]),
+        (SessionFilters(sort_by="updatedAt", descending=True, limit=1, offset=1), ["twice"]),
+        (SessionFilters(limit=0), []),
+    ],
+)
+def test_the_filters_of_a_store_narrow_it(store: Scene, filters: SessionFilters, ids: list[str]) -> None:
+    assert found_in(search(store, "login", filters)) == ids
+
+
+def test_one_workspace_alone_can_be_searched(store: Scene) -> None:
+    assert found_in(search(store, "login", workspace=SHOP)) == ["in-output"]
+
+
+def test_it_tells_whether_there_is_more(store: Scene) -> None:
+    assert search(store, "login", SessionFilters(limit=3)).more
+    assert not search(store, "login", SessionFilters(limit=4)).more
+
+
+@pytest.mark.parametrize("words", ['"', '""', "*", "()", "a AND", 'NEAR("', "task:", "-x", "^a", "\0", "{}", "日*"])
+def test_operators_and_quotes_are_no_error(store: Scene, words: str) -> None:
+    assert search(store, words).sessions == ()
+
+
+def test_what_has_no_letter_can_not_be_looked_for_and_it_says_so(store: Scene) -> None:
+    [note] = search(store, "->").notes
+    assert "nothing to look for" in note
+
+
+def test_a_file_that_can_not_be_read_hides_none_of_the_others(filled: Scene) -> None:
+    torn = filled.write("/home/dev/torn", [chat("torn", workspace="/home/dev/torn")])
+    torn.write_bytes(torn.read_bytes()[:-10])
+    report = search(filled, "login")
+    assert len(report.sessions) == 4
+    [note] = report.notes
+    assert torn.name in note
+
+
+def test_after_a_migration_a_torn_file_hides_none_of_the_others_either(filled: Scene) -> None:
+    torn = filled.write("/home/dev/torn", [chat("torn", workspace="/home/dev/torn")])
+    torn.write_bytes(torn.read_bytes()[:-10])
+    migrate(filled.root)
+    report = search(filled, "login")
+    assert len(report.sessions) == 4
+    assert any(torn.name in note for note in report.notes)
+
+
+def test_a_workspace_that_failed_to_migrate_is_searched_in_its_file(filled: Scene) -> None:
+    lost = "/home/dev/lost"
+    file = filled.write(lost, [chat("lost", workspace=lost, text="login")])
+    whole = file.read_bytes()
+    file.write_bytes(whole[:-10])
+    migrate(filled.root)
+    file.write_bytes(whole)
+    assert "lost" in found_in(search(filled, "login"))
+
+
+def test_a_workspace_that_nobody_knows_has_nothing(store: Scene) -> None:
+    assert search(store, "login", workspace="/home/dev/nowhere").sessions == ()

@@ -1,0 +1,572 @@
+"""A file that an old build changed after its migration meets what the app changed in SQLite meanwhile."""
+
+import json
+import sqlite3
+from collections import Counter
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from migrator.cli.app import run
+from migrator.database.rows import derived_key
+from tests.support.command_line import Migrator, Outcome
+from tests.support.scene import Document, Scene, app_inserts, app_json, chat, hash_of, spelled
+
+WORKSPACE = "/home/dev/engine"
+HASH = hash_of(WORKSPACE)
+
+
+def work(session_id: str, task: str = "as migrated") -> Document:
+    return chat(session_id, task=task)
+
+
+@pytest.fixture
+def migrated(scene: Scene, migrator: Migrator) -> Scene:
+    """A database with the sessions a, b and c of one file, all as migrated."""
+    scene.write(WORKSPACE, [work("a"), work("b"), work("c")])
+    assert migrator("--data-dir", scene.root, "migrate").code == 0
+    return scene
+
+
+def edit(scene: Scene, session_id: str, task: str = "in SQLite") -> None:
+    scene.change("UPDATE sessions SET task = ? WHERE id = ?", task, session_id)
+
+
+def delete(scene: Scene, session_id: str) -> None:
+    scene.change("DELETE FROM sessions WHERE id = ?", session_id)
+
+
+def stored(scene: Scene) -> list[tuple[str, str]]:
+    return [(document["id"], document["task"]) for document in scene.documents(HASH)]
+
+
+def merge(scene: Scene, migrator: Migrator, documents: list[Any]) -> Outcome:
+    scene.write(WORKSPACE, documents)
+    return migrator("--data-dir", scene.root, "migrate", "--json")
+
+
+def test_what_the_file_did_not_change_stays_as_sqlite_has_it(migrated: Scene, migrator: Migrator) -> None:
+    edit(migrated, "a")
+    delete(migrated, "b")
+    outcome = merge(migrated, migrator, [work("a"), work("b"), work("c"), work("d")])
+    assert outcome.code == 0
+    assert stored(migrated) == [("a", "in SQLite"), ("c", "as migrated"), ("d", "as migrated")]
+
+
+def test_a_conflict_says_what_it_is(migrated: Scene, migrator: Migrator) -> None:
+    edit(migrated, "a")
+    merge(migrated, migrator, [work("a", "in the file"), work("b"), work("c")])
+    [(problems,)] = migrated.query("SELECT problems FROM quarantine")
+    [problem] = json.loads(problems)
+    assert problem["found"] == "a change in the file and another one in SQLite"
+    assert problem["expected"] == "a change on one side only"
+    assert problem["pointer"] == ""
+
+
+def test_the_same_change_on_both_sides_is_no_conflict(migrated: Scene, migrator: Migrator) -> None:
+    edit(migrated, "b", "the same")
+    outcome = merge(migrated, migrator, [work("a"), work("b", "the same"), work("c")])
+    assert outcome.code == 0
+    assert stored(migrated) == [("a", "as migrated"), ("b", "the same"), ("c", "as migrated")]
+    assert migrated.conflicts() == []
+
+
+def test_the_same_deletion_on_both_sides_is_no_conflict(migrated: Scene, migrator: Migrator) -> None:
+    delete(migrated, "b")
+    outcome = merge(migrated, migrator, [work("a"), work("c")])
+    assert outcome.code == 0
+    assert stored(migrated) == [("a", "as migrated"), ("c", "as migrated")]
+
+
+def test_the_same_session_new_on_both_sides_is_one(migrated: Scene, migrator: Migrator) -> None:
+    new = work("d")
+    migrated.change(
+        """
+        INSERT INTO sessions (id, workspace_id, type, task, status, created_at, updated_at)
+        SELECT 'd', id, 'competition', 'as migrated', 'running', ?, ? FROM workspaces
+        """,
+        new["createdAt"],
+        new["updatedAt"],
+    )
+    new |= {"instances": [], "chatHistory": []}
+    outcome = merge(migrated, migrator, [work("a"), work("b"), work("c"), new])
+    assert outcome.code == 0
+    assert [session_id for session_id, _ in stored(migrated)] == ["a", "b", "c", "d"]
+    assert migrated.conflicts() == []
+
+
+def test_a_session_deleted_in_the_file_is_deleted(migrated: Scene, migrator: Migrator) -> None:
+    outcome = merge(migrated, migrator, [work("a"), work("c")])
+    assert outcome.code == 0
+    assert stored(migrated) == [("a", "as migrated"), ("c", "as migrated")]
+    assert migrated.query("SELECT count(*) FROM chat_messages WHERE session_id = 'b'") == [(0,)]
+
+
+def test_a_session_new_in_the_file_comes_behind_the_rest(migrated: Scene, migrator: Migrator) -> None:
+    outcome = merge(migrated, migrator, [work("new"), work("a"), work("b"), work("c")])
+    assert outcome.code == 0
+    assert [session_id for session_id, _ in stored(migrated)] == ["a", "b", "c", "new"]
+
+
+def test_a_new_session_whose_id_another_workspace_has_gets_the_key_of_its_place(
+    migrated: Scene, migrator: Migrator
+) -> None:
+    migrated.write("/home/bob/loom", [chat("d", workspace="/home/bob/loom")])
+    migrator("--data-dir", migrated.root, "migrate")
+    merge(migrated, migrator, [work("a"), work("b"), work("c"), work("d", "in the file")])
+    assert migrated.query("SELECT id FROM sessions WHERE task = 'in the file'") == [(derived_key("d", HASH, 3),)]
+
+
+def test_what_is_broken_and_new_in_the_file_stands_behind_the_rest(migrated: Scene, migrator: Migrator) -> None:
+    merge(migrated, migrator, [{"id": "x", "type": "nonsense"}, work("a"), work("b"), work("c")])
+    assert migrated.query("SELECT position FROM quarantine") == [(3,)]
+
+
+def test_a_session_changed_in_the_file_is_replaced_at_its_place(migrated: Scene, migrator: Migrator) -> None:
+    changed = work("b", "in the file")
+    outcome = merge(migrated, migrator, [work("a"), changed, work("c")])
+    assert outcome.code == 0
+    assert outcome.json["workspaces"][0]["status"] == "merged"
+    assert [spelled(document) for document in migrated.documents(HASH)] == [
+        spelled(document) for document in (work("a"), changed, work("c"))
+    ]
+
+
+def test_a_session_changed_in_the_file_and_deleted_there_later_is_deleted(migrated: Scene, migrator: Migrator) -> None:
+    merge(migrated, migrator, [work("a", "in the file"), work("b"), work("c"), work("d")])
+    merge(migrated, migrator, [work("b"), work("c")])
+    assert [name for name, _ in stored(migrated)] == ["b", "c"]
+
+
+def test_a_session_deleted_in_the_file_and_changed_in_sqlite_stays(migrated: Scene, migrator: Migrator) -> None:
+    edit(migrated, "b")
+    merge(migrated, migrator, [work("a"), work("c")])
+    assert stored(migrated) == [("a", "as migrated"), ("b", "in SQLite"), ("c", "as migrated")]
+
+
+def test_a_session_changed_on_both_sides_stays_and_the_other_goes_to_quarantine(
+    migrated: Scene, migrator: Migrator
+) -> None:
+    edit(migrated, "b")
+    theirs = work("b", "in the file")
+    outcome = merge(migrated, migrator, [work("a"), theirs, work("c")])
+    assert outcome.code == 3
+    assert "1 session changed both in the file and in SQLite" in outcome.json["errors"][0]
+    assert stored(migrated) == [("a", "as migrated"), ("b", "in SQLite"), ("c", "as migrated")]
+    assert [spelled(document) for document in migrated.conflicts()] == [spelled(theirs)]
+
+
+def test_a_conflict_keeps_the_version_that_both_sides_started_from(migrated: Scene, migrator: Migrator) -> None:
+    edit(migrated, "b")
+    merge(migrated, migrator, [work("a"), work("b", "in the file"), work("c")])
+    [(base,)] = migrated.query("SELECT base FROM quarantine")
+    assert spelled(json.loads(base)) == spelled(work("b"))
+
+
+def test_a_conflict_of_the_second_of_a_doubled_id_keeps_the_version_of_the_second(
+    scene: Scene, migrator: Migrator
+) -> None:
+    scene.write(WORKSPACE, [work("a", "one"), work("a", "two")])
+    migrator("--data-dir", scene.root, "migrate")
+    scene.change("UPDATE sessions SET task = 'in SQLite' WHERE position = 1")
+    assert merge(scene, migrator, [work("a", "one"), work("a", "in the file")]).code == 3
+    [(base,)] = scene.query("SELECT base FROM quarantine")
+    assert json.loads(base)["task"] == "two"
+
+
+def test_conflicts_stand_behind_everything_one_after_the_other(migrated: Scene, migrator: Migrator) -> None:
+    edit(migrated, "a")
+    edit(migrated, "b")
+    merge(migrated, migrator, [work("a", "in the file"), work("b", "in the file"), work("c")])
+    assert migrated.query("SELECT position FROM quarantine ORDER BY position") == [(3,), (4,)]
+
+
+def test_a_session_deleted_in_sqlite_and_changed_in_the_file_goes_to_quarantine(
+    migrated: Scene, migrator: Migrator
+) -> None:
+    delete(migrated, "b")
+    theirs = work("b", "in the file")
+    outcome = merge(migrated, migrator, [work("a"), theirs, work("c")])
+    assert outcome.code == 3
+    assert stored(migrated) == [("a", "as migrated"), ("c", "as migrated")]
+    assert [spelled(document) for document in migrated.conflicts()] == [spelled(theirs)]
+
+
+def test_a_conflict_is_told_once(migrated: Scene, migrator: Migrator) -> None:
+    edit(migrated, "b")
+    documents = [work("a"), work("b", "in the file"), work("c")]
+    merge(migrated, migrator, documents)
+    assert merge(migrated, migrator, documents).json["status"] == "nothing_to_do"
+    merge(migrated, migrator, [*documents, work("d")])
+    assert len(migrated.conflicts()) == 1
+
+
+def test_of_a_doubled_id_the_one_that_was_edited_is_replaced(scene: Scene, migrator: Migrator) -> None:
+    first, second = work("twin", "first"), work("twin", "second")
+    scene.write(WORKSPACE, [first, second, work("c")])
+    migrator("--data-dir", scene.root, "migrate")
+    outcome = merge(scene, migrator, [first, second | {"task": "second, edited"}, work("c")])
+    assert outcome.code == 0
+    assert stored(scene) == [("twin", "first"), ("twin", "second, edited"), ("c", "as migrated")]
+
+
+def test_of_a_doubled_id_the_one_that_only_sqlite_edited_stays(scene: Scene, migrator: Migrator) -> None:
+    first, second = work("twin", "first"), work("twin", "second")
+    scene.write(WORKSPACE, [first, second])
+    migrator("--data-dir", scene.root, "migrate")
+    scene.change("UPDATE sessions SET task = 'second, in SQLite' WHERE task = 'second'")
+    merge(scene, migrator, [first | {"task": "first, in the file"}, second])
+    assert stored(scene) == [("twin", "first, in the file"), ("twin", "second, in SQLite")]
+
+
+def test_a_session_that_is_invalid_now_keeps_its_version_in_sqlite(migrated: Scene, migrator: Migrator) -> None:
+    broken = work("b") | {"chatHistory": 7}
+    outcome = merge(migrated, migrator, [work("a"), broken, work("c")])
+    assert outcome.code == 3
+    assert stored(migrated) == [("a", "as migrated"), ("b", "as migrated"), ("c", "as migrated")]
+    [(raw,)] = migrated.query("SELECT raw FROM quarantine WHERE reason = 'invalid'")
+    assert json.loads(raw) == broken
+
+
+def test_where_nobody_can_tell_which_session_broke_none_counts_as_deleted(migrated: Scene, migrator: Migrator) -> None:
+    merge(migrated, migrator, [work("a"), 7, work("c")])
+    assert [session_id for session_id, _ in stored(migrated)] == ["a", "b", "c"]
+
+
+def test_an_element_that_was_broken_all_along_does_not_keep_others_from_being_deleted(
+    scene: Scene, migrator: Migrator
+) -> None:
+    scene.write(WORKSPACE, [work("a"), 7, work("b")])
+    migrator("--data-dir", scene.root, "migrate")
+    merge(scene, migrator, [work("a"), 7])
+    assert [session_id for session_id, _ in stored(scene)] == ["a"]
+
+
+def test_a_broken_session_that_was_mended_leaves_the_quarantine(scene: Scene, migrator: Migrator) -> None:
+    scene.write(WORKSPACE, [work("a"), work("b") | {"chatHistory": 7}])
+    migrator("--data-dir", scene.root, "migrate")
+    outcome = merge(scene, migrator, [work("a"), work("b")])
+    assert outcome.code == 0
+    assert [session_id for session_id, _ in stored(scene)] == ["a", "b"]
+    assert scene.query("SELECT count(*) FROM quarantine") == [(0,)]
+
+
+def twins(scene: Scene, migrator: Migrator) -> list[Document]:
+    documents = [work("twin", "first"), work("twin", "second"), work("c")]
+    scene.write(WORKSPACE, documents)
+    migrator("--data-dir", scene.root, "migrate")
+    return documents
+
+
+def test_of_a_doubled_id_the_second_is_not_taken_for_the_first_one_that_broke(scene: Scene, migrator: Migrator) -> None:
+    first, second, c = twins(scene, migrator)
+    assert merge(scene, migrator, [first | {"status": 5}, second, c]).code == 3
+    assert stored(scene) == [("twin", "first"), ("twin", "second"), ("c", "as migrated")]
+
+
+def test_a_broken_twin_stands_for_the_one_at_its_place(scene: Scene, migrator: Migrator) -> None:
+    first, second, c = twins(scene, migrator)
+    merge(scene, migrator, [first | {"status": 5}, second | {"task": "second, edited"}, c])
+    assert stored(scene) == [("twin", "first"), ("twin", "second, edited"), ("c", "as migrated")]
+
+
+def test_something_broken_without_an_id_may_be_what_became_of_a_twin(scene: Scene, migrator: Migrator) -> None:
+    _, second, c = twins(scene, migrator)
+    merge(scene, migrator, [7, second | {"task": "second, edited"}, c])
+    assert stored(scene) == [("twin", "first"), ("twin", "second, edited"), ("c", "as migrated")]
+
+
+def test_a_broken_twin_at_the_second_place_stands_for_the_second(scene: Scene, migrator: Migrator) -> None:
+    first, second, c = twins(scene, migrator)
+    merge(scene, migrator, [first | {"task": "first, edited"}, second | {"status": 5}, c])
+    assert stored(scene) == [("twin", "first, edited"), ("twin", "second"), ("c", "as migrated")]
+
+
+def test_something_broken_that_was_put_right_in_sqlite_and_stands_twice_in_the_file_now_is_new_once(
+    scene: Scene, migrator: Migrator
+) -> None:
+    broken = {"id": "x", "type": "nonsense"}
+    scene.write(WORKSPACE, [work("a"), broken])
+    migrator("--data-dir", scene.root, "migrate")
+    scene.change("DELETE FROM quarantine")
+    merge(scene, migrator, [work("a"), broken, broken, work("b")])
+    assert scene.query("SELECT count(*) FROM quarantine") == [(1,)]
+
+
+def test_something_broken_of_another_id_is_not_what_became_of_a_twin(scene: Scene, migrator: Migrator) -> None:
+    _, second, c = twins(scene, migrator)
+    merge(scene, migrator, [c | {"status": 5}, second | {"task": "edited"}])
+    assert scene.query("SELECT position, task FROM sessions ORDER BY position") == [(0, "edited"), (2, "as migrated")]
+
+
+def test_of_a_doubled_id_the_second_is_not_taken_for_the_first_in_a_torn_file(scene: Scene, migrator: Migrator) -> None:
+    _, second, c = twins(scene, migrator)
+    content = app_json([second, c])
+    scene.write_bytes(WORKSPACE, content[: content.rindex(b'"task"')])
+    migrator("--data-dir", scene.root, "migrate", "--salvage")
+    assert stored(scene) == [("twin", "first"), ("twin", "second"), ("c", "as migrated")]
+
+
+def test_a_twin_deleted_in_sqlite_and_the_other_changed_in_the_file_are_no_conflict(
+    scene: Scene, migrator: Migrator
+) -> None:
+    first, second, c = twins(scene, migrator)
+    scene.change("DELETE FROM sessions WHERE task = 'first'")
+    assert merge(scene, migrator, [first, second | {"task": "second, edited"}, c]).code == 0
+    assert stored(scene) == [("twin", "second, edited"), ("c", "as migrated")]
+
+
+def test_something_broken_stays_in_quarantine_where_a_valid_session_of_its_id_stood_beside_it(
+    scene: Scene, migrator: Migrator
+) -> None:
+    scene.write(WORKSPACE, [work("a") | {"status": 5}, work("a")])
+    migrator("--data-dir", scene.root, "migrate")
+    merge(scene, migrator, [work("a"), work("b")])
+    assert scene.query("SELECT reason FROM quarantine") == [("invalid",)]
+
+
+def test_an_id_that_something_broken_only_mentions_does_not_take_it_out_of_quarantine(
+    scene: Scene, migrator: Migrator
+) -> None:
+    scene.write(WORKSPACE, [work("a") | {"status": 5, "chatHistory": [{"id": "b"}]}])
+    migrator("--data-dir", scene.root, "migrate")
+    merge(scene, migrator, [work("b")])
+    assert scene.query("SELECT reason FROM quarantine") == [("invalid",)]
+
+
+def test_of_two_broken_sessions_of_one_id_neither_goes_where_one_was_mended(scene: Scene, migrator: Migrator) -> None:
+    scene.write(WORKSPACE, [work("a", "first") | {"status": 5}, work("a", "second") | {"status": 5}])
+    migrator("--data-dir", scene.root, "migrate")
+    merge(scene, migrator, [work("a", "second")])
+    assert scene.query("SELECT count(*) FROM quarantine") == [(2,)]
+
+
+def test_a_torn_end_stays_in_quarantine_when_one_of_its_sessions_comes_back(scene: Scene, migrator: Migrator) -> None:
+    content = app_json([work("a"), work("b"), work("c")])
+    scene.write_bytes(WORKSPACE, content[: content.index(b'"b"') + 10] + content[content.rindex(b'"task"') :])
+    migrator("--data-dir", scene.root, "migrate", "--salvage")
+    assert scene.query("SELECT reason FROM quarantine") == [("torn",)]
+    merge(scene, migrator, [work("a"), work("b")])
+    assert scene.query("SELECT reason FROM quarantine") == [("torn",)]
+
+
+@pytest.mark.parametrize("content", [b"", b" \n"], ids=["empty", "blank"])
+def test_a_file_that_was_cut_to_nothing_deletes_nothing(content: bytes, migrated: Scene, migrator: Migrator) -> None:
+    migrated.write_bytes(WORKSPACE, content)
+    assert migrator("--data-dir", migrated.root, "migrate").code == 0
+    assert [session_id for session_id, _ in stored(migrated)] == ["a", "b", "c"]
+
+
+def test_an_empty_array_deletes_all(migrated: Scene, migrator: Migrator) -> None:
+    merge(migrated, migrator, [])
+    assert stored(migrated) == []
+
+
+def test_a_file_that_is_gone_deletes_nothing(migrated: Scene, migrator: Migrator) -> None:
+    migrated.file_of(WORKSPACE).unlink()
+    assert migrator("--data-dir", migrated.root, "migrate").code == 0
+    assert [session_id for session_id, _ in stored(migrated)] == ["a", "b", "c"]
+
+
+def test_a_file_torn_after_its_migration_deletes_nothing_when_it_is_salvaged(
+    migrated: Scene, migrator: Migrator
+) -> None:
+    content = app_json([work("a", "in the file"), work("b"), work("c")])
+    migrated.write_bytes(WORKSPACE, content[: content.rindex(b'"task"')])
+    assert migrator("--data-dir", migrated.root, "migrate", "--salvage").code == 3
+    assert stored(migrated) == [("a", "in the file"), ("b", "as migrated"), ("c", "as migrated")]
+
+
+def torn(scene: Scene) -> None:
+    content = app_json([work("a"), work("b"), work("c")])
+    scene.write_bytes(WORKSPACE, content[: content.rindex(b'"task"')])
+
+
+def folder(scene: Scene) -> None:
+    scene.file_of(WORKSPACE).unlink()
+    scene.file_of(WORKSPACE).mkdir()
+
+
+@pytest.mark.parametrize("spoil", [torn, folder])
+def test_a_file_spoilt_after_its_migration_is_told_and_sqlite_keeps_everything(
+    spoil: Callable[[Scene], None], migrated: Scene, migrator: Migrator
+) -> None:
+    edit(migrated, "a")
+    spoil(migrated)
+    outcome = migrator("--data-dir", migrated.root, "migrate", "--json")
+    assert outcome.code == 3
+    assert outcome.json["workspaces"][0]["status"] == "failed"
+    assert stored(migrated) == [("a", "in SQLite"), ("b", "as migrated"), ("c", "as migrated")]
+    again = migrator("--data-dir", migrated.root, "migrate", "--json")
+    assert again.json["status"] == "nothing_to_do"
+    assert again.json["workspaces"][0]["error"] == outcome.json["workspaces"][0]["error"]
+
+
+def test_status_and_verify_tell_that_a_file_was_spoilt_after_its_migration(migrated: Scene, migrator: Migrator) -> None:
+    torn(migrated)
+    migrator("--data-dir", migrated.root, "migrate")
+    [workspace] = migrator("--data-dir", migrated.root, "status", "--json").json["workspaces"]
+    assert (workspace["state"], workspace["sessions"]) == ("migrated", 3)
+    assert "it is torn" in workspace["error"]
+    verified = migrator("--data-dir", migrated.root, "verify")
+    assert verified.code == 0
+    assert "it is torn" in verified.out
+
+
+@pytest.mark.parametrize("spoil", [torn, folder])
+def test_a_file_spoilt_and_then_mended_is_merged_with_what_it_was_before(
+    spoil: Callable[[Scene], None], migrated: Scene, migrator: Migrator
+) -> None:
+    edit(migrated, "a")
+    spoil(migrated)
+    migrator("--data-dir", migrated.root, "migrate")
+    if migrated.file_of(WORKSPACE).is_dir():
+        migrated.file_of(WORKSPACE).rmdir()
+    outcome = merge(migrated, migrator, [work("a"), work("b", "in the file")])
+    assert outcome.code == 0
+    assert stored(migrated) == [("a", "in SQLite"), ("b", "in the file")]
+    assert migrator("--data-dir", migrated.root, "verify").code == 0
+
+
+def test_a_file_spoilt_and_then_put_back_as_it_was_is_well_again(migrated: Scene, migrator: Migrator) -> None:
+    content = migrated.file_of(WORKSPACE).read_bytes()
+    torn(migrated)
+    migrator("--data-dir", migrated.root, "migrate")
+    migrated.write_bytes(WORKSPACE, content)
+    outcome = migrator("--data-dir", migrated.root, "migrate", "--json")
+    assert outcome.code == 0
+    assert outcome.json["workspaces"][0]["error"] is None
+    assert len(stored(migrated)) == 3
+
+
+@pytest.mark.parametrize("damage", ["missing", "changed"])
+def test_without_the_backup_copy_nothing_is_merged_and_nothing_changes(
+    damage: str, migrated: Scene, migrator: Migrator
+) -> None:
+    [copy] = (migrated.root / "backups").glob("*/sessions/*.json")
+    if damage == "missing":
+        copy.unlink()
+    else:
+        copy.write_bytes(copy.read_bytes().replace(b"migrated", b"Migrated"))
+    edit(migrated, "a")
+    before = stored(migrated)
+    outcome = merge(migrated, migrator, [work("a", "in the file")])
+    assert outcome.code == 1
+    assert "missing or damaged" in outcome.err
+    assert str(copy) in outcome.err
+    assert stored(migrated) == before
+    assert not migrated.staging.exists()
+
+
+def test_a_changed_file_is_merged_in_the_shared_file_too(scene: Scene, migrator: Migrator) -> None:
+    shared = scene.root / "sessions.json"
+    ours, theirs = chat("a", workspace="/w"), chat("b", workspace="/v")
+    shared.write_bytes(app_json([ours, theirs]))
+    migrator("--data-dir", scene.root, "migrate")
+    shared.write_bytes(app_json([ours, theirs | {"task": "in the file"}, chat("c", workspace="/u")]))
+    assert migrator("--data-dir", scene.root, "migrate").code == 0
+    assert [scene.tasks(workspace) for workspace in ("/w", "/v", "/u")] == [["Weave"], ["in the file"], ["Weave"]]
+
+
+def test_a_session_with_all_its_parts_is_replaced(migrated: Scene, migrator: Migrator) -> None:
+    changed = work("b")
+    changed["instances"][0]["output"] = "done"
+    changed["chatHistory"].append({"id": "msg-a", "role": "user", "content": "more", "timestamp": "2025"})
+    merge(migrated, migrator, [work("a"), changed, work("c")])
+    assert [spelled(document) for document in migrated.documents(HASH)] == [
+        spelled(document) for document in (work("a"), changed, work("c"))
+    ]
+
+
+@pytest.mark.slow
+def test_a_large_file_is_merged_while_others_bring_colliding_ids(scene: Scene, migrator: Migrator) -> None:
+    def documents(workspace: str) -> list[Document]:
+        many = [chat(f"s-{number}", workspace=workspace, text="x" * 2000) for number in range(400)]
+        for document in many:
+            document["chatHistory"] = [document["chatHistory"][0] | {"id": f"msg-{number}"} for number in range(8)]
+        return many
+
+    changed = documents("/w")
+    scene.write("/w", changed)
+    migrator("--data-dir", scene.root, "migrate")
+    changed[7]["task"] = "in the file"
+    scene.write("/w", changed)
+    scene.write("/v", documents("/v"))
+    assert migrator("--data-dir", scene.root, "migrate").code == 0
+    assert [spelled(document) for document in scene.documents(hash_of("/w"))] == [spelled(d) for d in changed]
+    assert [spelled(document) for document in scene.documents(hash_of("/v"))] == [spelled(d) for d in documents("/v")]
+
+
+# Each side does some of these to some of the sessions.
+CHANGES = st.dictionaries(st.sampled_from("abcdef"), st.sampled_from(["edit", "delete", "same edit"]), max_size=4)
+NEW = st.lists(st.sampled_from("uvw"), max_size=2, unique=True)
+
+
+def changed_file(documents: list[Document], changes: dict[str, str], new: list[str]) -> list[Document]:
+    result = []
+    for document in documents:
+        change = changes.get(document["id"])
+        if change != "delete":
+            result.append(
+                document | {"task": {"edit": "theirs", "same edit": "both"}.get(change or "", document["task"])}
+            )
+    return result + [work(session_id, f"new {session_id}") for session_id in new]
+
+
+def changed_sqlite(scene: Scene, changes: dict[str, str], new: list[str]) -> None:
+    for session_id, change in changes.items():
+        if change == "delete":
+            delete(scene, session_id)
+        else:
+            edit(scene, session_id, {"edit": "ours", "same edit": "both"}[change])
+    for session_id in new:
+        with closing(sqlite3.connect(scene.database)) as connection, connection:
+            app_inserts(connection, WORKSPACE, session_id, f"born {session_id}", f"app-{session_id}")
+
+
+@settings(max_examples=25)
+@given(theirs=CHANGES, ours=CHANGES, new_theirs=NEW, new_ours=NEW, reorder=st.booleans())
+def test_no_version_that_only_one_side_had_is_ever_lost(
+    theirs: dict[str, str],
+    ours: dict[str, str],
+    new_theirs: list[str],
+    new_ours: list[str],
+    reorder: bool,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    scene = Scene(Path(tmp_path_factory.mktemp("merge")))
+    base = [work(session_id) for session_id in "abcdef"]
+    arguments = ["--data-dir", str(scene.root), "migrate", "--progress", "none", "--json"]
+    scene.write(WORKSPACE, base)
+    assert run(arguments) == 0
+    changed_sqlite(scene, ours, new_ours)
+    before = scene.documents(HASH)
+    file = changed_file(base, theirs, new_theirs)
+    scene.write(WORKSPACE, file[::-1] if reorder else file)
+    code = run(arguments)
+
+    after = scene.documents(HASH)
+    known = {spelled(document) for document in base}
+    kept = {spelled(document) for document in after + scene.conflicts()}
+    only_one_side_had = {spelled(document) for document in before + file} - known
+    assert only_one_side_had <= kept
+
+    by_id = {document["id"]: document for document in after}
+    for document in before:  # SQLite wins where it changed anything
+        if spelled(document) not in known:
+            assert spelled(by_id[document["id"]]) == spelled(document)
+    for document in file:  # and the file where only it did
+        untouched = document["id"] not in ours and document["id"] not in new_ours
+        if untouched:
+            assert spelled(by_id[document["id"]]) == spelled(document)
+    gone = {session_id for session_id, change in theirs.items() if change == "delete" and session_id not in ours}
+    assert not gone & by_id.keys()
+    assert max(Counter(document["id"] for document in after).values(), default=1) == 1
+    old = [document["id"] for document in after if document["id"] in "abcdef"]
+    assert old == sorted(old)
+    assert code == (3 if scene.conflicts() else 0)

@@ -1,0 +1,191 @@
+"""The search index and the commands: built last, left out, gone on with, checked and mended."""
+
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from migrator import migrate, resolve_data_dir, rollback, verify
+from migrator.database import schema
+from migrator.database.connection import connect
+from migrator.errors import ConnectionFailed, StaleStoreError
+from migrator.progress import Progress
+from migrator.search import build as indexing
+from migrator.search.build import build_index, drop_index, index_status
+from migrator.search.find import search_texts
+from tests.support.command_line import Migrator
+from tests.support.scene import Scene, chat
+
+ENGINE, LOOM = "/home/dev/engine", "/home/bob/loom"
+
+
+@pytest.fixture
+def filled(scene: Scene) -> Scene:
+    scene.write(ENGINE, [chat("s-1", text="login"), chat("s-2", text="明日の会議")])
+    return scene
+
+
+@pytest.fixture
+def migrated(filled: Scene) -> Scene:
+    assert migrate(filled.root).search_index == "complete"
+    return filled
+
+
+def state(scene: Scene) -> str:
+    return str(scene.query("SELECT state FROM search_index")[0][0])
+
+
+def found(scene: Scene, words: str) -> list[str]:
+    report = search_texts(resolve_data_dir(scene.root), words)
+    assert report.method == "index", report.notes
+    return sorted(one.session["id"] for one in report.sessions)
+
+
+def test_a_migration_builds_the_index_when_everything_else_is_done(filled: Scene) -> None:
+    flags: list[str | None] = []
+    phases: list[str] = []
+
+    def listen(event: Progress) -> None:
+        phases.append(event.phase)
+        if event.phase == "search_index":
+            flags.append(filled.flag())
+
+    report = migrate(filled.root, progress=listen)
+    assert phases[-1] == "search_index"
+    assert set(flags) == {"sqlite"}
+    assert "search_index" in report.stages
+    assert (found(filled, "login"), found(filled, "会議")) == (["s-1"], ["s-2"])
+
+
+def test_left_out_it_stays_out_until_somebody_asks_for_it(filled: Scene, migrator: Migrator) -> None:
+    assert migrator("--data-dir", filled.root, "migrate", "--no-search-index").code == 0
+    assert state(filled) == "left_out"
+    assert migrate(filled.root).search_index == "left_out"
+    assert migrator("--data-dir", filled.root, "search-index", "build", "--json").json["state"] == "complete"
+    assert found(filled, "login") == ["s-1"]
+
+
+def test_a_run_with_nothing_to_do_goes_on_with_an_unfinished_index(migrated: Scene) -> None:
+    migrated.change("UPDATE search_index SET state = 'pending'")
+    report = migrate(migrated.root)
+    assert (report.status, report.search_index) == ("nothing_to_do", "complete")
+    assert found(migrated, "login") == ["s-1"]
+
+
+def test_a_rehearsal_makes_no_index(filled: Scene) -> None:
+    before = filled.listing()
+    assert migrate(filled.root, dry_run=True).search_index is None
+    assert filled.listing() == before
+
+
+def test_an_index_that_can_not_be_built_is_a_warning(filled: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise ConnectionFailed("There is no FTS5.")
+
+    monkeypatch.setattr(indexing, "build", refuse)
+    report = migrate(filled.root)
+    assert (report.status, report.search_index) == ("completed", "pending")
+    [warning] = report.warnings
+    assert "There is no FTS5." in warning
+
+
+def test_an_index_that_would_fill_the_disk_is_not_begun(filled: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(indexing, "_SPARE", 1 << 62)
+    assert migrate(filled.root).search_index == "pending"
+
+
+def test_what_comes_later_is_indexed_by_the_same_run(migrated: Scene) -> None:
+    migrated.write(ENGINE, [chat("s-1", text="logout"), chat("s-3", text="login")])
+    migrated.write(LOOM, [chat("s-4", workspace=LOOM, text="login")])
+    assert migrate(migrated.root).search_index == "complete"
+    assert [found(migrated, word) for word in ("login", "logout", "会議")] == [["s-3", "s-4"], ["s-1"], []]
+    assert verify(migrated.root).broken == ()
+
+
+def test_after_a_rollback_and_another_migration_the_index_is_right(migrated: Scene) -> None:
+    rollback(migrated.root)
+    migrated.write(ENGINE, [chat("s-9", text="login")])
+    assert migrate(migrated.root).search_index == "complete"
+    assert (found(migrated, "login"), found(migrated, "会議")) == (["s-9"], [])
+    assert verify(migrated.root).broken == ()
+
+
+def test_what_the_app_says_later_is_found(migrated: Scene) -> None:
+    migrated.change("UPDATE chat_messages SET content = 'timeout' WHERE session_id = 's-1'")
+    assert (found(migrated, "timeout"), found(migrated, "login")) == (["s-1"], [])
+    migrated.change("DELETE FROM sessions WHERE id = 's-1'")
+    assert found(migrated, "timeout") == []
+    assert verify(migrated.root).broken == ()
+
+
+def test_verify_finds_an_index_that_does_not_fit_and_repair_builds_it_again(migrated: Scene) -> None:
+    migrated.change("UPDATE search_index SET messages_to = 0")
+    migrated.change("UPDATE chat_messages SET content = 'behind its back' WHERE session_id = 's-1'")
+    migrated.change("UPDATE search_index SET messages_to = 9223372036854775807")
+    [broken] = verify(migrated.root).broken
+    assert "search_words" in broken
+    report = verify(migrated.root, repair=True)
+    assert (report.broken, report.repaired) == ((), ("built the search index again",))
+    assert found(migrated, "behind") == ["s-1"]
+
+
+def test_checking_the_index_writes_nothing(migrated: Scene) -> None:
+    before = migrated.listing()
+    assert verify(migrated.root).broken == ()
+    assert migrated.listing() == before
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ("UPDATE search_index SET state = 'building'", "not finished"),
+        ("DROP TRIGGER search_output_delete", "verify --repair"),
+        ("UPDATE search_index SET state = 'left_out'", "search-index build"),
+    ],
+)
+def test_where_the_index_can_not_be_trusted_every_text_is_read(migrated: Scene, change: str, told: str) -> None:
+    migrated.change(change)
+    report = search_texts(resolve_data_dir(migrated.root), "login")
+    assert ([one.session["id"] for one in report.sessions], report.method) == (["s-1"], "scan")
+    [note] = report.notes
+    assert told in note
+
+
+def test_a_database_from_before_the_index_says_how_to_get_one(migrated: Scene) -> None:
+    drop_index(resolve_data_dir(migrated.root))
+    with closing(connect(migrated.database)) as connection:
+        while schema.version(connection) >= schema.INDEX_VERSION:
+            schema.revert(connection, migrated.database)
+    assert index_status(resolve_data_dir(migrated.root)).state is None
+    report = search_texts(resolve_data_dir(migrated.root), "login")
+    assert ([one.session["id"] for one in report.sessions], report.method) == (["s-1"], "scan")
+    assert "'migrator search-index build' makes one" in report.notes[0]
+    assert build_index(resolve_data_dir(migrated.root)).state == "complete"
+    assert found(migrated, "login") == ["s-1"]
+
+
+def test_a_dropped_index_is_gone_and_can_be_built_again(migrated: Scene, migrator: Migrator) -> None:
+    assert drop_index(resolve_data_dir(migrated.root)).state == "left_out"
+    assert migrated.query("SELECT name FROM sqlite_master WHERE name LIKE 'search_words%'") == []
+    assert "There is no search index" in migrator("--data-dir", migrated.root, "search-index", "status").out
+    assert build_index(resolve_data_dir(migrated.root)).state == "complete"
+    assert "is complete" in migrator("--data-dir", migrated.root, "search-index", "status").out
+
+
+def test_a_build_that_was_dropped_in_part_begins_anew(migrated: Scene) -> None:
+    migrated.change("DROP VIEW search_plain")
+    assert index_status(resolve_data_dir(migrated.root)).differing == ("search_plain", "search_plain_bounded")
+    assert build_index(resolve_data_dir(migrated.root)).differing == ()
+    assert found(migrated, "login") == ["s-1"]
+
+
+def test_while_the_files_hold_the_truth_there_is_nothing_to_index(migrated: Scene) -> None:
+    rollback(migrated.root)
+    with pytest.raises(StaleStoreError):
+        build_index(resolve_data_dir(migrated.root))
+
+
+def test_without_a_database_it_says_what_makes_one(tmp_path: Path, migrator: Migrator) -> None:
+    outcome = migrator("--data-dir", tmp_path, "search-index", "build")
+    assert (outcome.code, outcome.out) == (1, "")
+    assert "migrator migrate" in outcome.err

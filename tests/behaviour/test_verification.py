@@ -1,0 +1,274 @@
+"""``verify`` names what is broken, item by item, and goes on with all that can still be checked."""
+
+import os
+import sqlite3
+import tempfile
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from migrator import verify
+from migrator.data_dir import resolve_data_dir
+from migrator.resources import schemas
+from migrator.verification.repair import repair_and_verify
+from tests.support.command_line import Migrator
+from tests.support.scene import Scene, chat
+
+ENGINE = "/home/dev/engine"
+LOOM = "/home/bob/loom"
+NOBODY = 65534
+
+
+@pytest.fixture
+def run(scene: Scene, migrator: Migrator) -> Migrator:
+    return lambda *arguments: migrator("--data-dir", scene.root, *arguments)
+
+
+@pytest.fixture
+def migrated(scene: Scene, run: Migrator) -> Scene:
+    """Two workspaces: two sessions in one, one in the other."""
+    scene.write(ENGINE, [chat("s-0", task="first"), chat("s-1", task="second")])
+    scene.write(LOOM, [chat("s-loom", workspace=LOOM)])
+    assert run("migrate", "--progress", "none").code == 0
+    return scene
+
+
+def broken(run: Migrator) -> list[str]:
+    outcome = run("verify", "--json")
+    assert outcome.code == 1, outcome.out
+    assert outcome.json["status"] == "broken"
+    return list(outcome.json["broken"])
+
+
+def clean(run: Migrator) -> dict[str, Any]:
+    outcome = run("verify", "--json")
+    assert outcome.code == 0, outcome.out
+    return dict(outcome.json)
+
+
+def without_foreign_keys(scene: Scene, statement: str) -> None:
+    with closing(sqlite3.connect(scene.database)) as connection, connection:
+        connection.execute(statement)
+
+
+def damage_pages_of(scene: Scene, table: str) -> None:
+    """Overwrite the first page of a table."""
+    [(page,)] = scene.query("SELECT rootpage FROM sqlite_master WHERE name = ?", table)
+    [(size,)] = scene.query("PRAGMA page_size")
+    content = bytearray(scene.database.read_bytes())
+    content[(page - 1) * size : (page - 1) * size + 100] = b"\xa5" * 100
+    scene.database.write_bytes(content)
+
+
+# Sessions.
+
+
+@pytest.mark.parametrize(
+    ("statement", "told"),
+    [
+        ("UPDATE sessions SET total_duration = -5 WHERE id = 's-0'", "/totalDuration: found -5"),
+        ("UPDATE sessions SET rescued_data = '{\"columns\": 5}' WHERE id = 's-0'", "rows that can't be read"),
+        ("UPDATE sessions SET task = CAST(X'FF' AS TEXT) WHERE id = 's-0'", "rows that can't be read"),
+    ],
+    ids=["invalid", "rescued data of no sense", "no UTF-8"],
+)
+def test_a_session_that_is_none_is_named_with_what_is_wrong(
+    migrated: Scene, run: Migrator, statement: str, told: str
+) -> None:
+    migrated.change(statement)
+    assert any("'s-0'" in line and told in line for line in broken(run))
+
+
+def test_a_session_that_no_workspace_leads_to_is_named(migrated: Scene, run: Migrator) -> None:
+    without_foreign_keys(migrated, "UPDATE sessions SET workspace_id = 99 WHERE id = 's-1'")
+    assert "the session 's-1' belongs to a workspace, 99, that is not there" in broken(run)
+
+
+def test_the_sessions_that_changed_are_named(migrated: Scene, run: Migrator) -> None:
+    migrated.change("UPDATE sessions SET task = 'changed' WHERE id = 's-0'")
+    migrated.change("DELETE FROM sessions WHERE id = 's-1'")
+    report = clean(run)
+    [source] = [one for one in report["sources"] if one["differences"]]
+    assert source["differences"] == {"added": [], "changed": ["s-0"], "removed": ["s-1"]}
+    assert any("1 changed: 's-0'; 1 removed: 's-1'" in note for note in report["notes"])
+
+
+# The ledger.
+
+
+@pytest.mark.parametrize("column", ["sessions", "instances", "messages"])
+def test_a_count_in_the_ledger_that_is_wrong_is_told(migrated: Scene, run: Migrator, column: str) -> None:
+    source = f"sessions/{migrated.file_of(ENGINE).name}"
+    migrated.change(f"UPDATE migration_ledger SET {column} = 99 WHERE source = ?", source)
+    assert broken(run) == [f"the ledger counts 99 {column} of {source}, and the database has 2"]
+
+
+def test_a_digest_in_the_ledger_that_is_spoilt_is_told_as_such(migrated: Scene, run: Migrator) -> None:
+    migrated.change("UPDATE migration_ledger SET digest = 'x' WHERE workspace_hash = ?", migrated.file_of(LOOM).stem)
+    [line] = broken(run)
+    assert "the ledger's digest of" in line
+    assert "somebody changed the ledger" in line
+
+
+def test_a_digest_that_is_spoilt_makes_no_change_of_the_sessions(migrated: Scene, run: Migrator) -> None:
+    migrated.change("UPDATE migration_ledger SET digest = 'x'")
+    assert {one["database"] for one in run("verify", "--json").json["sources"]} == {"unchanged"}
+
+
+def test_items_that_left_the_quarantine_for_nothing_are_told(scene: Scene, run: Migrator) -> None:
+    scene.write(ENGINE, [chat("s-0"), 7])
+    assert run("migrate").code == 3
+    scene.change("DELETE FROM quarantine")
+    assert any("1 item left the quarantine" in note for note in clean(run)["notes"])
+
+
+def test_a_place_in_the_ledger_that_is_none_of_the_apps_is_told(migrated: Scene, run: Migrator) -> None:
+    migrated.change("UPDATE migration_ledger SET source = '../../etc/hostname' WHERE id = 1")
+    assert any("none of the app's" in line for line in broken(run))
+
+
+# What can't be checked keeps nothing else from being checked.
+
+
+def test_a_view_that_is_gone_is_told_and_the_sessions_are_checked(migrated: Scene, run: Migrator) -> None:
+    migrated.change("DROP VIEW session_complete")
+    migrated.change("UPDATE sessions SET total_duration = -5 WHERE id = 's-0'")
+    lines = broken(run)
+    assert any("view session_complete" in line for line in lines)
+    assert any("'s-0'" in line for line in lines)
+
+
+def test_a_damaged_page_is_told_with_a_way_out_that_is_not_to_verify(migrated: Scene, run: Migrator) -> None:
+    damage_pages_of(migrated, "chat_messages")
+    outcome = run("verify")
+    assert outcome.code == 1
+    assert "'migrator backups list'" in outcome.out
+    assert "run 'migrator verify'" not in outcome.out + outcome.err
+
+
+def test_a_damaged_page_keeps_no_backup_from_being_checked(migrated: Scene, run: Migrator) -> None:
+    [copy] = (migrated.root / "backups").glob(f"*/sessions/{migrated.file_of(LOOM).name}")
+    copy.unlink()
+    damage_pages_of(migrated, "chat_messages")
+    assert any(f"the backup copy {copy}" in line for line in broken(run))
+
+
+def test_a_damaged_page_keeps_repair_from_nothing_else(migrated: Scene, run: Migrator) -> None:
+    damage_pages_of(migrated, "chat_messages")
+    (migrated.root / "backups").chmod(0o755)
+    outcome = run("verify", "--repair", "--json")
+    assert outcome.code == 1
+    assert any("private" in line for line in outcome.json["repaired"])
+
+
+def test_a_name_that_is_too_long_for_any_file_is_told(migrated: Scene, run: Migrator) -> None:
+    migrated.change("UPDATE migration_ledger SET backup = ?, source = ? WHERE id = 1", "b" * 300, "/" + "s" * 300)
+    assert any("File name too long" in line for line in broken(run))
+
+
+# What may not be looked at.
+
+
+@contextmanager
+def as_nobody(root: Path) -> Iterator[None]:
+    """Without root's rights, in a data directory of one's own."""
+    if os.geteuid() == 0:
+        for path in [root, *root.rglob("*")]:
+            os.chown(path, NOBODY, NOBODY)
+        os.seteuid(NOBODY)
+    try:
+        yield
+    finally:
+        if os.geteuid() == NOBODY:
+            os.seteuid(0)
+
+
+@pytest.fixture
+def reachable() -> Iterator[Scene]:
+    """A data directory to which anybody finds the way: pytest's own folders are closed to others."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        root = Path(folder) / "ait42"
+        root.mkdir()
+        yield Scene(root)
+        for path in [root, *root.rglob("*")]:
+            with suppress(OSError):
+                path.chmod(0o700)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="its files have no modes")
+@pytest.mark.parametrize("closed", ["sessions", "backups", "backups/*"])
+@pytest.mark.parametrize("check", [verify, lambda root: repair_and_verify(resolve_data_dir(root))])
+def test_what_may_not_be_looked_at_is_told(reachable: Scene, migrator: Migrator, closed: str, check: Any) -> None:
+    reachable.write(ENGINE, [chat("s-0")])
+    assert migrator("--data-dir", reachable.root, "migrate").code == 0
+    [folder] = reachable.root.glob(closed)
+    check(reachable.root)  # loads what it needs while that may be read
+    with as_nobody(reachable.root):
+        folder.chmod(0)
+        try:
+            report = check(reachable.root)
+        finally:
+            folder.chmod(0o700)
+    assert any("Permission denied" in line for line in (*report.broken, *report.notes))
+    assert report.sessions == 1
+
+
+# A change that nobody sees at a glance.
+
+
+def changed_unseen(scene: Scene) -> None:
+    """Write other contents of the same size into a file, and give it back its time of change."""
+    file = scene.file_of(LOOM)
+    before = file.stat()
+    file.write_bytes(file.read_bytes().replace(b"hello", b"HELLO"))
+    os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+def test_a_change_that_a_run_would_not_see_is_told_with_what_makes_it_see(migrated: Scene, run: Migrator) -> None:
+    changed_unseen(migrated)
+    assert any("after 'migrator verify --repair', 'migrator migrate' merges it" in note for note in clean(run)["notes"])
+
+
+def test_after_a_repair_a_run_takes_such_a_change_up(migrated: Scene, run: Migrator) -> None:
+    changed_unseen(migrated)
+    run("verify", "--repair")
+    assert run("migrate", "--json").json["status"] == "completed"
+    assert migrated.documents(migrated.file_of(LOOM).stem)[0]["chatHistory"][0]["content"] == "HELLO"
+
+
+def test_a_repair_leaves_a_file_that_did_not_change_for_what_it_is(migrated: Scene, run: Migrator) -> None:
+    ledger = migrated.query("SELECT * FROM migration_ledger")
+    assert run("verify", "--repair").code == 0
+    assert migrated.query("SELECT * FROM migration_ledger") == ledger
+
+
+# Databases that an earlier version made.
+
+
+@pytest.fixture(params=[2, 3, 4])
+def made_earlier(request: pytest.FixtureRequest, migrated: Scene) -> Scene:
+    """The database as a version left it that knew fewer schema steps."""
+    later = sorted((schemas() / "sql").glob("[0-9]*.down.sql"), reverse=True)
+    with closing(sqlite3.connect(migrated.database)) as connection:
+        for step in later:
+            if int(step.name[:4]) > request.param:
+                connection.executescript(step.read_text(encoding="utf-8"))
+                connection.execute("DELETE FROM _sqlite_migrations WHERE name = ?", (step.name.split(".")[0],))
+        connection.commit()
+    return migrated
+
+
+def test_a_database_whose_schema_is_behind_is_verified_all_the_same(made_earlier: Scene, run: Migrator) -> None:
+    found = clean(run)
+    assert (found["status"], found["sessions"]) == ("clean", 3)
+    assert "Its schema is behind" in found["notes"][0]
+
+
+def test_what_is_broken_in_a_database_whose_schema_is_behind_is_found(made_earlier: Scene, run: Migrator) -> None:
+    made_earlier.change("UPDATE sessions SET total_duration = -5 WHERE id = 's-0'")
+    [found] = broken(run)
+    assert "s-0" in found

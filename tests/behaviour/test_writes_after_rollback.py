@@ -1,0 +1,261 @@
+"""What an app that held SQLite open through a rollback wrote there afterwards: refused, or found by the next run."""
+
+import json
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import migrator as library
+from migrator.errors import StaleStoreError
+from migrator.storage.hybrid.journal import read_trial
+from tests.support.command_line import Migrator
+from tests.support.scene import Document, Scene, app_inserts, chat, hash_of
+
+ENGINE = "/home/dev/engine"
+
+
+@pytest.fixture
+def went_back(scene: Scene, migrator: Migrator) -> Iterator[tuple[Scene, sqlite3.Connection]]:
+    """Two sessions of one workspace, migrated and rolled back, and a connection that the app held open through it."""
+    scene.write(ENGINE, [chat("s-0", task="first"), chat("s-1", task="second")])
+    assert migrator("--data-dir", scene.root, "migrate").code == 0
+    with closing(sqlite3.connect(scene.database, isolation_level=None)) as app:
+        app.execute("PRAGMA foreign_keys = ON")
+        assert migrator("--data-dir", scene.root, "rollback").code == 0
+        yield scene, app
+
+
+def migrate(scene: Scene, migrator: Migrator, code: int = 0) -> Document:
+    outcome = migrator("--data-dir", scene.root, "migrate", "--json")
+    assert outcome.code == code, outcome.err
+    report: Document = outcome.json
+    return report
+
+
+def write_to_file(scene: Scene, *tasks: str) -> None:
+    scene.write(ENGINE, [chat(f"s-{number}", task=task) for number, task in enumerate(tasks)])
+
+
+def held(scene: Scene) -> list[tuple[Any, ...]]:
+    return scene.query("SELECT reason, json_extract(raw, '$.task') FROM quarantine ORDER BY id")
+
+
+# Through a store.
+
+
+@pytest.mark.parametrize("backend", ["sqlite", "hybrid"])
+def test_a_store_that_was_opened_before_a_rollback_refuses_to_write_after_it(
+    scene: Scene, migrator: Migrator, backend: str
+) -> None:
+    scene.write(ENGINE, [chat("s-0")])
+    for command in (["migrate"], ["backend", backend]):
+        assert migrator("--data-dir", scene.root, *command).code == 0
+    new: Any = chat("s-new")
+    with library.open_storage(scene.root) as store:
+        library.rollback(scene.root)
+        with pytest.raises(StaleStoreError, match="the JSON files the truth"):
+            store.create_session(ENGINE, new)
+    with library.open_storage(scene.root) as store:
+        assert [session["id"] for session in store.get_all_sessions(ENGINE)] == ["s-0"]
+
+
+def test_a_trial_that_was_refused_by_sqlite_leaves_nothing_to_repair(scene: Scene, migrator: Migrator) -> None:
+    scene.write(ENGINE, [chat("s-0")])
+    for command in (["migrate"], ["backend", "hybrid"]):
+        assert migrator("--data-dir", scene.root, *command).code == 0
+    with library.open_storage(scene.root) as store:
+        library.rollback(scene.root)
+        with pytest.raises(StaleStoreError):
+            store.delete_session(ENGINE, "s-0")
+    trial = read_trial(scene.root / "hybrid.db")
+    assert trial is not None
+    assert trial.pending_repairs == 0
+
+
+# With SQL of the app's own.
+
+
+def test_a_session_born_in_sqlite_after_a_rollback_is_brought_in(
+    went_back: tuple[Scene, sqlite3.Connection], migrator: Migrator
+) -> None:
+    scene, app = went_back
+    app_inserts(app, ENGINE, "s-late", "late", "m-late")
+    report = migrate(scene, migrator)
+    assert scene.tasks(ENGINE) == ["first", "second", "late"]
+    assert any("What was written to SQLite after the rollback, 1 session, was" in line for line in report["warnings"])
+
+
+def test_a_session_of_a_workspace_that_has_no_file_is_brought_in(
+    went_back: tuple[Scene, sqlite3.Connection], migrator: Migrator
+) -> None:
+    scene, app = went_back
+    app_inserts(app, "/home/bob/loom", "s-late", "late", "m-late")
+    migrate(scene, migrator)
+    assert scene.tasks("/home/bob/loom") == ["late"]
+
+
+def test_a_session_that_changed_in_sqlite_alone_is_taken_from_there(
+    went_back: tuple[Scene, sqlite3.Connection], migrator: Migrator
+) -> None:
+    scene, app = went_back
+    app.execute("UPDATE sessions SET task = 'late' WHERE id = 's-0'")
+    write_to_file(scene, "first", "second, in the file")
+    migrate(scene, migrator)
+    assert scene.tasks(ENGINE) == ["late", "second, in the file"]
+
+
+def test_a_message_alone_counts_as_a_change(went_back: tuple[Scene, sqlite3.Connection], migrator: Migrator) -> None:
+    scene, app = went_back
+    app.execute(
+        "INSERT INTO chat_messages (id, session_id, role, content, timestamp) "
+        "VALUES ('m', 's-0', 'user', 'late', '2025')"
+    )
+    migrate(scene, migrator)
+    assert [one["content"] for one in scene.documents(hash_of(ENGINE))[0]["chatHistory"]] == ["hello", "late"]
+
+
+def test_of_a_session_that_changed_on_both_sides_the_files_version_stays_and_sqlites_goes_to_quarantine(
+    went_back: tuple[Scene, sqlite3.Connection], migrator: Migrator
+) -> None:
+    scene, app = went_back
+    app.execute("UPDATE sessions SET task = 'late' WHERE id = 's-0'")
+    write_to_file(scene, "first, in the file", "second")
+    report = migrate(scene, migrator, code=3)
+    assert scene.tasks(ENGINE) == ["first, in the file", "second"]
+    assert held(scene) == [("conflict", "late")]
+    assert any("after the rollback" in line for line in report["errors"])
+
+
+def test_such_a_version_can_be_taken_after_all(went_back: tuple[Scene, sqlite3.Connection], migrator: Migrator) -> None:
+    scene, app = went_back
+    app.execute("UPDATE sessions SET task = 'late' WHERE id = 's-0'")
+    write_to_file(scene, "first, in the file", "second")
+    migrate(scene, migrator, code=3)
+    assert migrator("--data-dir", scene.root, "quarantine", "retry", "--all", "--take", "theirs").code == 0
+    assert scene.tasks(ENGINE) == ["late", "second"]
+
+
+def test_a_session_that_changed_in_sqlite_and_is_gone_from_the_file_goes_to_quarantine(
+    went_back: tuple[Scene, sqlite3.Connection], migrator: Migrator
+) -> None:
+    scene, app = went_back
+    app.execute("UPDATE sessions SET task = 'late' WHERE id = 's-1'")
+    write_to_file(scene, "first")
+    migrate(scene, migrator, code=3)
+    assert (scene.tasks(ENGINE), held(scene)) == (["first"], [("conflict", "late")])
+
+
+def test_what_the_file_says_as_well_is_no_conflict(
+    went_back: tuple[Scene, sqlite3.Connection], migrator: Migrator
+) -> None:
+    scene, app = went_back
+    app.execute("UPDATE sessions SET task = 'both' WHERE id = 's-0'")
+    write_to_file(scene, "both", "second")
+    migrate(scene, migrator)
+    assert (scene.tasks(ENGINE), held(scene)) == (["both", "second"], [])
+
+
+def test_a_session_that_was_deleted_in_sqlite_stays_and_the_run_says_so(
+    went_back: tuple[Scene, sqlite3.Connection], migrator: Migrator
+) -> None:
+    scene, app = went_back
+    app.execute("DELETE FROM sessions WHERE id = 's-0'")
+    report = migrate(scene, migrator)
+    assert scene.tasks(ENGINE) == ["first", "second"]
+    assert any("deleted in SQLite after the rollback" in line for line in report["warnings"])
+
+
+def test_what_was_deleted_in_the_file_after_a_rollback_does_not_come_back(
+    went_back: tuple[Scene, sqlite3.Connection], migrator: Migrator
+) -> None:
+    scene, _ = went_back
+    write_to_file(scene, "first")
+    migrate(scene, migrator)
+    assert (scene.tasks(ENGINE), held(scene)) == (["first"], [])
+
+
+def test_it_does_not_come_back_either_where_the_step_was_undone_that_tells_what_the_rollback_wrote(
+    scene: Scene, migrator: Migrator
+) -> None:
+    scene.write(ENGINE, [chat("a"), chat("b")])
+    migrator("--data-dir", scene.root, "migrate")
+    migrator("--data-dir", scene.root, "rollback")
+    while scene.query("SELECT schema_version FROM migration_metadata") > [(3,)]:
+        assert migrator("--data-dir", scene.root, "schema", "revert").code == 0
+    scene.write(ENGINE, [chat("a")])
+    assert migrator("--data-dir", scene.root, "migrate").code == 3
+    assert [one["id"] for one in scene.documents(hash_of(ENGINE))] == ["a"]
+    assert [one["id"] for one in scene.conflicts()] == ["b"]
+
+
+def test_each_of_two_sessions_of_one_id_is_told_apart(scene: Scene, migrator: Migrator) -> None:
+    scene.write(ENGINE, [chat("s-0", task="first"), chat("s-0", task="its twin")])
+    migrate(scene, migrator)
+    with closing(sqlite3.connect(scene.database, isolation_level=None)) as app:
+        assert migrator("--data-dir", scene.root, "rollback").code == 0
+        app.execute("UPDATE sessions SET task = 'late twin' WHERE task = 'its twin'")
+    migrate(scene, migrator)
+    assert scene.tasks(ENGINE) == ["first", "late twin"]
+
+
+@pytest.mark.parametrize(
+    ("spoil", "called"),
+    [
+        ("UPDATE sessions SET total_duration = -5 WHERE id = 's-0'", "invalid"),
+        ("UPDATE sessions SET rescued_data = '{\"columns\": 5}' WHERE id = 's-0'", "invalid"),
+        ("UPDATE sessions SET task = CAST(X'6C6174FF' AS TEXT) WHERE id = 's-0'", "unreadable"),
+    ],
+    ids=["no session any more", "rescued data of no sense", "no UTF-8"],
+)
+def test_what_is_no_session_after_the_rollback_is_kept_in_quarantine(
+    went_back: tuple[Scene, sqlite3.Connection], migrator: Migrator, spoil: str, called: str
+) -> None:
+    scene, app = went_back
+    app.execute(spoil)
+    migrate(scene, migrator, code=3)
+    assert scene.tasks(ENGINE) == ["first", "second"]
+    [(reason, raw)] = scene.query("SELECT reason, raw FROM quarantine")
+    assert reason == called
+    assert json.loads(raw)
+
+
+def test_a_database_that_nobody_wrote_to_after_a_rollback_brings_nothing_in(
+    went_back: tuple[Scene, sqlite3.Connection], migrator: Migrator
+) -> None:
+    scene, _ = went_back
+    report = migrate(scene, migrator)
+    assert (report["warnings"], scene.tasks(ENGINE)) == ([], ["first", "second"])
+
+
+def test_what_came_after_a_rollback_outlives_the_next_one(
+    went_back: tuple[Scene, sqlite3.Connection], migrator: Migrator
+) -> None:
+    scene, app = went_back
+    app_inserts(app, ENGINE, "s-late", "late", "m-late")
+    migrate(scene, migrator)
+    assert migrator("--data-dir", scene.root, "rollback").code == 0
+    assert [one["task"] for one in json.loads(Path(scene.file_of(ENGINE)).read_bytes())] == ["first", "second", "late"]
+
+
+@pytest.mark.parametrize("backend", ["sqlite", "hybrid"])
+def test_what_came_after_a_rollback_is_found_where_no_file_is_left(
+    went_back: tuple[Scene, sqlite3.Connection], migrator: Migrator, backend: str
+) -> None:
+    scene, app = went_back
+    app_inserts(app, ENGINE, "s-late", "late", "m-late")
+    scene.file_of(ENGINE).unlink()
+    assert migrator("--data-dir", scene.root, "backend", backend).code == 0
+    assert scene.tasks(ENGINE) == ["late"]
+
+
+def test_verify_tells_of_what_was_written_after_a_rollback(
+    went_back: tuple[Scene, sqlite3.Connection], migrator: Migrator
+) -> None:
+    scene, app = went_back
+    app_inserts(app, ENGINE, "s-late", "late", "m-late")
+    notes = migrator("--data-dir", scene.root, "verify", "--json").json["notes"]
+    assert any("the truth: 1 session." in note for note in notes)

@@ -1,0 +1,72 @@
+"""The command line, called in this process, with its promises checked at each call."""
+
+import json
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from migrator.cli.app import run
+from tests.support.scene import Scene
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one command line gave.
+
+    :ivar out: standard output, without the place of the call in the commands that are printed
+    :ivar err: the same of standard error
+    :ivar printed: both, as they are
+    """
+
+    code: int
+    out: str
+    err: str
+    printed: str = ""
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+Migrator = Callable[..., Outcome]
+
+
+@pytest.fixture(autouse=True)
+def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test sees the settings, or the home, of whoever runs it."""
+    for name in ("AIT42_DATA_DIR", "DATABASE_URL", "STORAGE_BACKEND"):
+        monkeypatch.delenv(name, raising=False)
+    home = tmp_path / "home"
+    home.mkdir()
+    monkeypatch.setenv("HOME", str(home))
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Scene:
+    """An empty data directory."""
+    root = tmp_path / "ait42"
+    root.mkdir()
+    return Scene(root)
+
+
+@pytest.fixture
+def migrator(capsys: pytest.CaptureFixture[str]) -> Migrator:
+    """Runs one command line; whatever it is given, no traceback and no raw escape reaches the user."""
+
+    def call(*arguments: str | Path) -> Outcome:
+        capsys.readouterr()
+        code = run([str(argument) for argument in arguments])
+        captured = capsys.readouterr()
+        assert "Traceback" not in captured.err
+        assert "bug in migrator" not in captured.err, captured.err
+        assert "\x1b" not in captured.out + captured.err
+        # With quotes where the place has spaces, and these with a backslash where they stand in JSON.
+        place = re.compile(r'(?<=migrator )(?:--(?:data-dir|database) (?:\\?"[^"\\]*\\?"|\S+) )+')
+        out, err = (place.sub("", text) for text in captured)
+        return Outcome(code, out, err, captured.out + captured.err)
+
+    return call

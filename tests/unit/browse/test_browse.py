@@ -1,0 +1,311 @@
+"""The database in a browser: read-only, for whoever has the key, and as a person expects it."""
+
+import re
+import socket
+import sqlite3
+import sys
+from collections.abc import Iterator
+from contextlib import closing
+from importlib import util
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+
+from migrator import resources as extras
+from migrator.browse import text as shown
+from migrator.database.connection import connect_untouching
+from tests.support.browser import Browser, program
+from tests.support.command_line import Migrator
+from tests.support.pages import Texts, Visitor, browsing
+from tests.support.scene import Document, Scene, chat, copy_fixture
+from tests.support.strategies import instance, message
+
+ENGINE = "/home/dev/engine"
+HARM = (
+    "<script>document.title = 'taken over'</script><img src=x onerror=\"document.title = 'taken over'\">"
+    "{{ 7919 * 7907 }}\x1b[31mred\x1b[0m \u202ereversed\u202c \x07 end"
+)
+AS_TEXT = (
+    HARM.replace("\x1b", r"\x1b").replace("\u202e", r"\u202e").replace("\u202c", r"\u202c").replace("\x07", r"\x07")
+)
+LONG = "a line of the terminal\n" * 60_000
+
+
+def debate() -> Document:
+    document = chat("s-1", task="Who is right about caching?", type="debate", winnerId=2)
+    return document | {
+        "instances": [
+            instance(instanceId=1, agentName="Pragmatist", output="$ make test\nall good"),
+            instance(instanceId=2, agentName="Innovator", output=LONG),
+        ],
+        "chatHistory": [
+            message(id="m-1", role="user", content="Begin."),
+            message(id="m-2", role="assistant", content="Measure first.\n\n- then cache", instanceId=1),
+        ],
+    }
+
+
+@pytest.fixture(scope="module")
+def visited(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Scene, Visitor]]:
+    """The shipped fixture with a debate and something harmful, migrated, and looked at by somebody with the key."""
+    from migrator import migrate
+
+    scene = copy_fixture(tmp_path_factory.mktemp("browse") / "a # folder %41 of mine?")
+    harmful = chat("harm", workspace=ENGINE, task=HARM, text=HARM)
+    harmful["instances"][0] |= {"agentName": HARM, "output": HARM, "branch": HARM}
+    scene.write(ENGINE, [debate(), harmful, chat(f"key {HARM}", workspace=ENGINE)])
+    migrate(scene.root)
+    with browsing(scene.root) as visitor:
+        visitor.come_in()
+        yield scene, visitor
+
+
+@pytest.fixture
+def visitor(visited: tuple[Scene, Visitor]) -> Visitor:
+    return visited[1]
+
+
+# Starting.
+
+
+def test_the_printed_address_leads_to_the_recent_sessions(visitor: Visitor) -> None:
+    landed = visitor.come_in()
+    assert landed.status == 200
+    assert "Recent sessions" in landed.body
+
+
+def test_without_a_database_it_says_how_to_get_one(scene: Scene, migrator: Migrator) -> None:
+    outcome = migrator("--data-dir", scene.root, "browse")
+    assert outcome.code == 1
+    assert "Run 'migrator migrate' to make it" in outcome.err
+
+
+def test_without_the_extra_it_says_what_to_install(
+    scene: Scene, migrator: Migrator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(extras, "find_spec", lambda name: None if name == "datasette" else util.find_spec(name))
+    outcome = migrator("--data-dir", scene.root, "browse")
+    assert outcome.code == 1
+    assert "not installed with migrator alone: datasette" in outcome.err
+    assert f'"{sys.executable}" -m pip install "migrator[browse]"' in outcome.err
+
+
+def test_the_program_of_a_single_file_says_where_it_can_be_had(
+    scene: Scene, migrator: Migrator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(extras, "find_spec", lambda _: None)
+    monkeypatch.setattr(sys, "frozen", True, raising=False)
+    outcome = migrator("--data-dir", scene.root, "browse")
+    assert outcome.code == 1
+    assert "this program of a single file leaves out: datasette" in outcome.err
+    assert 'from a checkout of it: python -m pip install ".[browse]"' in outcome.err
+    assert '"migrator[' not in outcome.err  # which pip would take for a package of others, where ours is not installed
+
+
+def test_a_port_that_is_taken_is_told(scene: Scene, migrator: Migrator) -> None:
+    scene.write(ENGINE, [chat("s-1")])
+    migrator("--data-dir", scene.root, "migrate")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        outcome = migrator("--data-dir", scene.root, "browse", "--port", str(taken.getsockname()[1]))
+    assert outcome.code == 2
+    assert "Name another one with --port" in outcome.err
+
+
+def test_what_is_no_database_is_refused(scene: Scene, migrator: Migrator) -> None:
+    scene.database.write_bytes(b"this is no database at all, but long enough to be read as a header" * 20)
+    outcome = migrator("--data-dir", scene.root, "browse")
+    assert outcome.code == 1
+    assert "not a database" in outcome.err
+
+
+# Who may look.
+
+
+@pytest.mark.parametrize("path", ["/", "/history", "/history/sessions.json", "/assets/browse.css", "/-/databases.json"])
+def test_without_the_key_nothing_is_shown(path: str, visitor: Visitor) -> None:
+    answer = visitor.get_as_stranger(path)
+    assert answer.status == 403
+    assert answer.body == "Open the address that was printed when these pages began: it has the key."
+
+
+def test_a_wrong_key_shows_nothing(visitor: Visitor) -> None:
+    assert visitor.get_as_stranger("/history?key=guessed").status == 403
+    assert visitor.get_as_stranger("/history", Cookie="migrator-browse=guessed").status == 403
+
+
+def test_under_another_name_nothing_is_shown_even_with_the_key(visitor: Visitor) -> None:
+    path = visitor.keyed("/history").removeprefix(visitor.root)
+    assert visitor.get_as_stranger(path, Host="evil.example").status == 403
+
+
+def test_the_key_does_not_stay_in_the_address(visitor: Visitor) -> None:
+    answer = visitor.get_as_stranger(visitor.keyed("/history/sessions").removeprefix(visitor.root))
+    assert (answer.status, answer.headers["location"]) == (303, "/history/sessions")
+    assert "HttpOnly; SameSite=Strict" in answer.headers["set-cookie"]
+
+
+def test_pages_are_neither_framed_nor_kept_nor_fed_from_elsewhere(visitor: Visitor) -> None:
+    headers = {name.lower(): value for name, value in visitor.get("/history").headers.items()}
+    assert "frame-ancestors 'none'" in headers["content-security-policy"]
+    assert "default-src 'self'" in headers["content-security-policy"]
+    assert headers["cache-control"] == "no-store"
+
+
+# Only reading.
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "DELETE FROM sessions",
+        "ATTACH DATABASE '/tmp/other.db' AS other",
+        "PRAGMA query_only = OFF",
+        "VACUUM INTO '/tmp/x'",
+    ],
+)
+def test_nothing_but_reading_is_done(statement: str, visitor: Visitor) -> None:
+    assert visitor.get(f"/history.json?sql={quote(statement)}").status == 400
+
+
+def test_a_connection_of_the_pages_can_not_write(visited: tuple[Scene, Visitor]) -> None:
+    with closing(connect_untouching(visited[0].database)) as connection:
+        assert connection.execute("SELECT count(*) FROM sessions").fetchone()[0] > 100
+        with pytest.raises(sqlite3.OperationalError, match="readonly"):
+            connection.execute("DELETE FROM sessions")
+
+
+def test_what_the_app_writes_meanwhile_shows(visited: tuple[Scene, Visitor]) -> None:
+    scene, visitor = visited
+    scene.change("UPDATE sessions SET model = 'written meanwhile' WHERE id = 's-1'")
+    assert "written meanwhile" in visitor.get("/history/sessions/s-1").body
+
+
+# What is shown.
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        "/", "/history", "/history/sessions", "/history/instances", "/history/chat_messages", "/history/workspaces",
+        "/history/quarantine", "/history/migration_ledger", "/history/migration_runs", "/history/session_complete",
+        "/history/sessions/s-1", "/history/instances/1", "/history/workspaces/1", "/history/quarantine/1",
+        "/history/chat_messages/m-1", "/history/migration_ledger/1",
+        "/history/recent_sessions", "/history/workspaces_at_a_glance", "/history/winners", "/history/agents",
+        "/history/said?text=Measure", "/history/set_aside", "/history/sessions?_facet=model",
+    ],
+)  # fmt: skip
+def test_every_page_is_there(page: str, visitor: Visitor) -> None:
+    answer = visitor.get(page)
+    assert answer.status == 200
+    assert "interrupted" not in answer.body
+
+
+def test_the_tables_have_titles_and_the_facets_that_help(visitor: Visitor) -> None:
+    body = visitor.get("/history/sessions").body
+    assert "<h1>Sessions</h1>" in body
+    assert set(re.findall(r'data-column="(\w+)"', body)) >= {"type", "status", "workspace_id", "task"}
+    assert all(f"facet-{name}" in body.lower() or f"_facet={name}" in body for name in ("type", "status"))
+    assert f">{ENGINE}</a>" in body  # the workspace by its path, not its number
+
+
+def test_an_instance_names_its_session_by_its_task(visitor: Visitor) -> None:
+    assert ">Who is right about caching?</a>" in visitor.get("/history/instances?session_id=s-1").body
+
+
+def test_a_session_is_read_as_a_whole(visitor: Visitor) -> None:
+    text = Texts(visitor.get("/history/sessions/s-1").body).shown
+    assert "Who is right about caching?" in text
+    assert "Measure first.\n\n- then cache" in text
+    assert text.index("Begin.") < text.index("Measure first.")
+    assert "1 Pragmatist" in text
+    assert "winner" in text
+
+
+def test_a_page_of_a_session_shows_a_long_output_up_to_a_million_characters(visitor: Visitor) -> None:
+    body = visitor.get("/history/sessions/s-1").body
+    assert f"… {len(LONG) - 1_000_000:,} more characters" in body
+
+
+def test_a_table_shows_a_glimpse_of_a_long_output(visitor: Visitor) -> None:
+    body = visitor.get("/history/instances?session_id=s-1").body
+    assert len(body) < 100_000
+    assert "more characters" in body
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        "/history/sessions/harm", "/history/instances?session_id=harm", "/history/chat_messages?session_id=harm",
+        "/history/sessions?id=harm", "/history/sessions?id__startswith=key", "/history/said?text=taken+over",
+        "/history/instances?_facet=branch",
+    ],
+)  # fmt: skip
+def test_stored_texts_are_shown_as_text(page: str, visitor: Visitor) -> None:
+    body = visitor.get(page).body
+    texts = Texts(body)
+    assert "document.title = 'taken over'</script>" in texts.shown
+    assert texts.handlers <= {"onclick"}
+    assert "<script>document.title" not in body
+    assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]", body)
+
+
+def test_a_row_that_is_not_there_is_a_page_that_says_so(visitor: Visitor) -> None:
+    answer = visitor.get("/history/sessions/nothing")
+    assert answer.status == 404
+    assert "Record not found" in answer.body
+
+
+def test_a_query_that_makes_no_sense_is_a_page_that_says_so(visitor: Visitor) -> None:
+    answer = visitor.get("/history?sql=select+nonsense")
+    assert answer.status == 400
+    assert "no such column" in answer.body
+
+
+# Texts.
+
+
+def test_what_drives_a_terminal_is_shown_small_beside_the_text() -> None:
+    made = str(shown.whole("\x1b[1mbold\x1b[0m"))
+    assert made == (
+        '<pre class="stored terminal" dir="auto"><span class="control">\\x1b[1m</span>bold'
+        '<span class="control">\\x1b[0m</span></pre>'
+    )
+
+
+def test_many_long_texts_on_one_page_are_shown_as_glimpses_when_it_is_full() -> None:
+    first, second, third = map(str, shown.together(["a" * 3000, None, "b" * 3000], 3000))
+    assert "a" * 3000 in first
+    assert "more characters" not in first + second
+    assert "b" * 600 + '<span class="more">… 2,400 more characters' in third
+
+
+def test_a_label_is_one_short_line() -> None:
+    made = str(shown.line("first\nsecond  third " + "x" * 500))
+    assert made.startswith("first second third xxx")
+    assert len(made) == 90
+
+
+def test_harm_is_spelled_out() -> None:
+    texts = Texts(str(shown.whole(HARM)))
+    assert texts.shown == AS_TEXT
+
+
+# In a real browser.
+
+
+def test_in_a_browser_a_session_reads_well_and_nothing_stored_runs(
+    visited: tuple[Scene, Visitor], tmp_path: Path
+) -> None:
+    program()
+    dom = Browser(tmp_path).dom(visited[1].keyed("/history/sessions/harm"))
+    assert "taken over" in dom
+    assert not re.search(r"<title>[^<]*taken over'?</title>", dom)
+    assert '<article class="message from-' in dom
+
+
+def test_a_browser_asks_nobody_else(visited: tuple[Scene, Visitor], tmp_path: Path) -> None:
+    program()
+    asked = Browser(tmp_path).connections(visited[1].keyed("/history/sessions/s-1"))
+    assert asked
+    assert {address for address in asked if not address.startswith(visited[1].root)} == set()

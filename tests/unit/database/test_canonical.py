@@ -1,0 +1,109 @@
+"""SQLite spells what a database holds as the app would write it, or so that nobody takes it for that."""
+
+from collections.abc import Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from migrator.database import schema
+from migrator.database.canonical import SpelledDocument, spelled, spelled_files, spelled_stretch
+from migrator.database.connection import connect
+from migrator.database.documents import insert_document, read_document
+from migrator.documents.document import canonical
+from migrator.errors import ConnectionFailed, TransactionError
+from migrator.staging.connection import create_staged, open_staged, staged_errors
+from tests.support.strategies import documents, message, session, texts
+
+SOURCE, WORKSPACE, HASH = 1, 1, "aaaaaaaaaaaaaaaa"
+# Every character that JSON writes in another way, and neighbours of those.
+DELICATE = "".join(map(chr, range(0x21))) + "\"\\/'\x7f\x80\u2028\u2029\ufeff\uffff\U0001f600"
+
+
+def read_spelled(stored: Sequence[Any]) -> list[tuple[SpelledDocument, bytes]]:
+    """Each document as SQLite spells it, and its canonical form as Python does."""
+    with closing(schema.fresh()) as database:
+        database.execute("INSERT INTO workspaces (id, workspace_path, workspace_hash) VALUES (1, '/w', ?)", (HASH,))
+        for position, document in enumerate(stored):
+            insert_document(
+                database, document, workspace_id=1, workspace_hash=HASH, position=position, source_id=SOURCE
+            )
+        by_stretch = list(spelled_stretch(database, SOURCE, 0, len(stored)))
+        assert [found.text for found in spelled_files(database, SOURCE, SOURCE)] == [found.text for found in by_stretch]
+        pairs = []
+        for found in by_stretch:
+            whole = read_document(database, found.stored.key)
+            assert whole is not None
+            pairs.append((found, spelled(whole)))
+        return pairs
+
+
+@given(st.lists(documents(), max_size=4))
+def test_what_sqlite_spells_is_the_canonical_form_or_known_to_be_incomplete(stored: list[Any]) -> None:
+    """JSON functions end a text at NUL, so that an id with it that had to be rescued is not spelled to its end."""
+    known = {"id", "role", "content", "timestamp", "instanceId"}
+    for (found, expected), document in zip(read_spelled(stored), stored, strict=True):
+        chat = document["chatHistory"]
+        assert expected == canonical(document)
+        if all(message.keys() <= known and "\0" not in document["id"] + message["id"] for message in chat):
+            assert found.text == expected
+        elif found.text != expected:
+            assert not found.whole
+
+
+@given(texts())
+def test_any_text_is_spelled_as_python_spells_it(text: str) -> None:
+    document = session(chatHistory=[message(id="a", content=DELICATE + text), message(id="b", content=text + DELICATE)])
+    [(found, expected)] = read_spelled([document])
+    assert found.text == expected
+
+
+def test_a_session_without_messages_is_whole() -> None:
+    [(found, expected)] = read_spelled([session(chatHistory=[])])
+    assert found.whole
+    assert found.text == expected
+
+
+def test_ids_that_were_taken_and_contents_that_were_empty_are_spelled_as_they_were() -> None:
+    chat = [message(id="a", content=""), message(id="a", content="x"), message(id="", content="y")]
+    for found, expected in read_spelled([session(id="one", chatHistory=chat), session(id="two", chatHistory=chat)]):
+        assert found.text == expected
+
+
+def test_what_looks_like_the_place_of_the_messages_is_not_mistaken_for_it() -> None:
+    text = '"chatHistory": []'
+    [(found, expected)] = read_spelled([session(task=text, chatHistory=[message(content=text)])])
+    assert found.text == expected
+
+
+def test_a_staged_database_is_read_without_a_lock_and_never_written(tmp_path: Path) -> None:
+    path = tmp_path / "staged #1%.db"
+    with closing(create_staged(path, tables=False)) as writer:
+        writer.execute("CREATE TABLE t (x)")
+        writer.execute("BEGIN EXCLUSIVE")
+        with closing(open_staged(path)) as reader:
+            assert reader.execute("SELECT count(*) FROM t").fetchone() == (0,)
+            with pytest.raises(ConnectionFailed, match="readonly"), staged_errors("write", path):
+                reader.execute("INSERT INTO t VALUES (1)")
+
+
+def test_what_goes_wrong_while_reading_is_told_as_one_of_our_errors(tmp_path: Path) -> None:
+    broken = tmp_path / "broken.db"
+    broken.write_bytes(b"no database at all " * 100)
+    failing = pytest.raises(ConnectionFailed, match="not an SQLite database")
+    with closing(open_staged(broken)) as reader, failing, staged_errors("read", broken):
+        reader.execute("SELECT 1 FROM sqlite_master").fetchall()
+    with pytest.raises(ConnectionFailed, match=r"gone\.db"):
+        open_staged(tmp_path / "gone.db")
+    with closing(connect(tmp_path / "good.db", create=True)) as good:
+        good.execute("CREATE TABLE t (x TEXT)")
+        good.execute("INSERT INTO t VALUES (CAST(x'ff' AS TEXT))")
+        good.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    with closing(open_staged(tmp_path / "good.db")) as reader:
+        with pytest.raises(ConnectionFailed, match="no UTF-8"), staged_errors("read", tmp_path / "good.db"):
+            reader.execute("SELECT x FROM t").fetchall()
+        with pytest.raises(TransactionError, match="no such table"), staged_errors("read", tmp_path / "good.db"):
+            reader.execute("SELECT x FROM u").fetchall()

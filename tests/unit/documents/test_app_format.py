@@ -1,0 +1,142 @@
+"""A file as the app writes it, taken apart without parsing: the same sessions as the reader that parses finds."""
+
+import io
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from migrator.documents import app_format as as_written
+from migrator.documents.app_format import Extent, cut, elements, elements_of, extent, known_elements
+from migrator.documents.array_reader import read_array
+from migrator.documents.document import app_format, array_of
+from tests.support.scene import app_json
+from tests.support.strategies import documents
+
+DOCUMENTS = [
+    {"id": f"s-{number}", "text": "x" * number, "deep": [{"a": 1}, {"b": "\n  },\n  {"}]} for number in range(40)
+]
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "file.json"
+    path.write_bytes(app_json(DOCUMENTS))
+    return path
+
+
+def extent_of(path: Path) -> Extent | None:
+    with path.open("rb", buffering=0) as opened:
+        return extent(opened)
+
+
+def pieces_of(path: Path, within: Extent, size: int) -> list[Extent]:
+    with path.open("rb", buffering=0) as opened:
+        return cut(opened, within, size)
+
+
+def raws(path: Path, within: Extent) -> list[bytes]:
+    with path.open("rb", buffering=0) as opened:
+        return [element.raw for element in elements(opened, within)]
+
+
+def parsed_raws(content: bytes) -> list[bytes]:
+    return [element.raw for element in read_array(io.BytesIO(content))]
+
+
+def test_the_elements_are_those_that_the_parser_finds(file: Path) -> None:
+    within = extent_of(file)
+    assert within is not None
+    assert raws(file, within) == parsed_raws(file.read_bytes())
+
+
+@pytest.mark.parametrize("chunk", [1, 2, 7, 64, 1000])
+def test_however_small_the_pieces_are_that_it_is_read_in(
+    chunk: int, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(as_written, "CHUNK", chunk)
+    within = extent_of(file)
+    assert within is not None
+    assert raws(file, within) == parsed_raws(file.read_bytes())
+
+
+@pytest.mark.parametrize("chunk", [1, 13, 1 << 20])
+@pytest.mark.parametrize("size", [1, 50, 100, 700, 10_000])
+def test_cut_in_pieces_it_is_the_same(size: int, chunk: int, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(as_written, "CHUNK", chunk)
+    within = extent_of(file)
+    assert within is not None
+    pieces = pieces_of(file, within, size)
+    assert [raw for piece in pieces for raw in raws(file, piece)] == raws(file, within)
+    assert all(raws(file, piece) for piece in pieces)
+
+
+def test_in_memory_they_are_the_same(file: Path) -> None:
+    with file.open("rb", buffering=0) as opened:
+        within = extent(opened)
+        assert within is not None
+        assert elements_of(file.read_bytes()) == [*elements(opened, within)]
+
+
+@given(st.lists(documents(), min_size=1, max_size=4))
+def test_what_the_app_writes_is_taken_apart_and_put_together_again(written: list[Any]) -> None:
+    content = b"".join(app_format(written))
+    found = elements_of(content)
+    assert found is not None
+    assert b"".join(array_of(element.raw for element in found)) == content
+    assert all(content[element.offset :].startswith(element.raw) for element in found)
+
+
+def test_what_is_known_is_read_again_without_a_search(file: Path) -> None:
+    within = extent_of(file)
+    assert within is not None
+    first, *_, second, _ = pieces_of(file, within, 300)
+    with file.open("rb", buffering=0) as opened:
+        found = list(elements(opened, second))
+        assert [element.position for element in found] == list(range(len(found)))
+        again = known_elements(opened, 7, second.start, [len(element.raw) for element in found])
+        assert [(e.position - 7, e.offset, e.raw) for e in again] == [(e.position, e.offset, e.raw) for e in found]
+    assert first.start == within.start
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"[]",
+        b"[\n]",
+        b"null",
+        b'{"a": 1}',
+        b'[{"a": 1}]',
+        b'[\n  {"a": 1}\n]',
+        b'[\n  {\n    "a": 1\n  }',
+        b"\xef\xbb\xbf[\n  {\n  }\n]",
+    ],
+    ids=repr,
+)
+def test_what_begins_or_ends_otherwise_is_left_to_the_parser(content: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "file.json"
+    path.write_bytes(content)
+    assert extent_of(path) is None
+    assert elements_of(content) is None
+
+
+@pytest.mark.parametrize("space", [b"", b"\n", b"\r\n", b" \t\n\n", b" " * 1000])
+def test_white_space_behind_the_end_does_not_matter(space: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "file.json"
+    path.write_bytes(app_json(DOCUMENTS) + space)
+    within = extent_of(path)
+    assert within is not None
+    assert raws(path, within) == parsed_raws(app_json(DOCUMENTS))
+
+
+@given(written=st.lists(documents(), min_size=1, max_size=4))
+def test_whatever_the_app_writes(written, tmp_path_factory: pytest.TempPathFactory) -> None:
+    path = tmp_path_factory.mktemp("file") / "file.json"
+    content = b"".join(app_format(written))
+    path.write_bytes(content)
+    within = extent_of(path)
+    assert within is not None
+    assert raws(path, within) == parsed_raws(content)

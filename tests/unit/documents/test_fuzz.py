@@ -1,0 +1,63 @@
+"""Ten thousand mutated real files through the reader, and two thousand of them through whole migrations.
+
+``make torture ARGS="--parts fuzz"`` does a million.
+"""
+
+import random
+
+import orjson
+import pytest
+
+from migrator.documents.document import Reading
+from tests.support import fuzzing
+from tests.support.fuzzing import EVOLVED, Mutator, cases, failure, failures, migration_failures, seeds, smallest
+
+SEED = 20251125
+AT_ONCE = 1_000
+TOGETHER = 250
+
+
+@pytest.mark.parametrize("first", range(0, 10_000, AT_ONCE))
+def test_whatever_the_bytes_the_reader_keeps_its_promises(first):
+    assert failures(SEED, first, AT_ONCE) == []
+
+
+@pytest.mark.parametrize("first", range(0, 2_000, TOGETHER))
+def test_whatever_the_bytes_guessing_and_care_migrate_the_same(first):
+    assert migration_failures(SEED, first, TOGETHER) == []
+
+
+def test_the_same_seed_and_number_make_the_same_case():
+    stretch = list(cases(1, EVOLVED - 3, 6))
+    assert [number for number, _, _ in stretch] == list(range(EVOLVED - 3, EVOLVED + 3))
+    assert stretch[4:] == list(cases(1, EVOLVED + 1, 2))
+    assert stretch[:1] != list(cases(2, EVOLVED - 3, 1))
+
+
+def test_inputs_of_every_kind_are_among_the_cases():
+    kinds = [fuzzing.check(data, chunk) for _, data, chunk in cases(SEED, 0, 1_500)]
+    ends = ("torn", "no array", "whole, as written", "whole, refused", "whole, other")
+    for part in (*ends, "unreadable", "invalid", "session as the app has it"):
+        assert any(part in kind for kind in kinds), part
+
+
+def test_most_inputs_are_new():
+    mutator = Mutator(random.Random(1), list(seeds()))
+    assert len({mutator.make() for _ in range(500)}) > 400
+
+
+def test_a_reader_that_believes_the_fast_parser_is_found_out(monkeypatch):
+    fuzzing.kind_of.cache_clear()
+    monkeypatch.setattr(fuzzing, "read_element", lambda raw, parsed: Reading(orjson.loads(raw), None))
+    monkeypatch.setattr("migrator.documents.parsing.read_element", lambda raw, parsed: Reading(parsed or {}, None))
+    assert any(failure(data, chunk) for _, data, chunk in cases(SEED, 0, 500))
+    fuzzing.kind_of.cache_clear()
+
+
+def test_looking_in_the_wrong_place_is_found_out(monkeypatch):
+    monkeypatch.setattr("migrator.documents.app_format.BETWEEN", 5)
+    assert any(failure(data, chunk) for _, data, chunk in cases(SEED, 0, 500))
+
+
+def test_a_failing_input_is_made_as_small_as_it_can_be():
+    assert smallest(b"some noise [[ and more", lambda data: b"[[" in data) == b"[["

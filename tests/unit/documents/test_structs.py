@@ -1,0 +1,66 @@
+"""What the structs accept is what the JSON Schema accepts, and holds what the document holds."""
+
+import json
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+
+from migrator.documents.document import INSTANCE_MEMBERS, MESSAGE_MEMBERS, SESSION_MEMBERS, app_element, normal_form
+from migrator.documents.exact_json import to_json
+from migrator.documents.structs import Instance, Message, Session, decode_session
+from migrator.documents.validation import is_valid
+from tests.support.strategies import documents, instance, invalid_documents, message, same, session
+
+
+@pytest.mark.parametrize(
+    ("struct", "members"), [(Session, SESSION_MEMBERS), (Instance, INSTANCE_MEMBERS), (Message, MESSAGE_MEMBERS)]
+)
+def test_a_struct_has_the_members_in_the_order_of_the_document(struct: Any, members: tuple[str, ...]) -> None:
+    assert struct.__struct_fields__ == members
+
+
+@given(document=documents())
+def test_a_document_that_is_accepted_is_the_same(document):
+    decoded = decode_session(app_element(document))
+    if decoded is not None:
+        assert same(msgspec.to_builtins(decoded), normal_form(document))
+
+
+@given(document=documents(unknown=None))
+def test_every_document_without_unknown_members_is_accepted(document):
+    assert decode_session(app_element(document)) is not None
+
+
+@given(spoilt=invalid_documents())
+def test_nothing_that_the_schema_refuses_is_accepted(spoilt):
+    document, _ = spoilt
+    raw = to_json(document).encode()
+    assert not is_valid(document)
+    decoded = decode_session(raw)
+    assert decoded is None or msgspec.json.encode(decoded) != raw  # which reading it back shows
+
+
+@pytest.mark.parametrize("raw", [b"", b"[]", b"null", b"{}", b'{"id": "\xff"}', b'{"id": "\\ud800"}', b"[" * 100_000])
+def test_what_is_no_session_at_all_is_no_error(raw: bytes) -> None:
+    assert decode_session(raw) is None
+
+
+@pytest.mark.parametrize("status", ["running\n", "\nrunning", "round_1\n", "round_", "Running", ""])
+def test_a_status_is_asked_about_as_a_whole(status: str) -> None:
+    assert decode_session(json.dumps(normal_form(session(status=status))).encode()) is None
+
+
+@pytest.mark.parametrize(("duration", "accepted"), [((1 << 64) - 1, True), (1 << 64, False), (-1, False)])
+def test_a_duration_has_64_bits(duration: int, accepted: bool) -> None:
+    raw = json.dumps(normal_form(session(totalDuration=duration))).encode()
+    assert (decode_session(raw) is not None) == accepted
+
+
+def test_an_unknown_or_an_absent_member_is_for_others() -> None:
+    for odd in (session(more=1), session(instances=[instance(more=1)]), session(chatHistory=[message(more=1)])):
+        assert decode_session(app_element(odd)) is None
+    absent = normal_form(session())
+    del absent["model"]
+    assert decode_session(json.dumps(absent).encode()) is None

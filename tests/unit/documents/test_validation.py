@@ -1,0 +1,303 @@
+"""The fast verdict and the full explanation agree, and say what serde would."""
+
+import json
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import given
+
+from migrator.documents.document import app_format
+from migrator.documents.exact_json import MAX_DEPTH, read_exactly
+from migrator.documents.validation import is_valid, problems, require_message, require_session, shown
+from migrator.errors import Problem, ValidationError
+from tests.support.strategies import (
+    U32_MAX,
+    U64_MAX,
+    documents,
+    instance,
+    invalid_documents,
+    json_values,
+    message,
+    same,
+    session,
+)
+
+
+def only_problem(document: Any) -> Problem:
+    assert not is_valid(document)
+    (problem,) = problems(document)
+    return problem
+
+
+def places_of_problems(document: Any) -> set[str]:
+    assert not is_valid(document)
+    return {problem.pointer for problem in problems(document)}
+
+
+def refused(document: Any) -> tuple[Problem, ...]:
+    with pytest.raises(ValidationError) as caught:
+        require_session(document)
+    return caught.value.problems
+
+
+# Two judges, one verdict.
+
+
+@given(documents())
+def test_every_valid_document_is_valid_to_both_judges(document):
+    assert is_valid(document)
+    assert problems(document) == []
+    require_session(document)
+
+
+@given(invalid_documents())
+def test_one_wrong_member_makes_a_document_invalid_to_both_judges_and_is_pointed_at(spoilt):
+    document, pointer = spoilt
+    assert not is_valid(document)
+    assert [problem for problem in problems(document) if problem.pointer.startswith(pointer)]
+    assert [problem for problem in refused(document) if problem.pointer.startswith(pointer)]
+
+
+@given(json_values())
+def test_no_other_json_value_is_a_session_to_either_judge(value):
+    assert not is_valid(value)
+    assert problems(value) != []
+
+
+@given(documents(), json_values())
+def test_the_judges_agree_on_a_document_with_any_value_anywhere(document, value):
+    for name in [*document]:
+        spoilt = {**document, name: value}
+        assert is_valid(spoilt) == (problems(spoilt) == [])
+
+
+# What serde takes and refuses.
+
+_U32_OF_SESSION = ["timeoutSeconds", "winnerId", "totalFilesChanged", "totalLinesAdded", "totalLinesDeleted"]
+_NO_INTEGERS = [1.0, 0.0, -0.0, 1e3, 0.5, Decimal("1E+400"), True, False, "1", [], {}]
+
+
+@pytest.mark.parametrize("name", _U32_OF_SESSION)
+@pytest.mark.parametrize("value", [0, U32_MAX, None])
+def test_a_u32_may_be_anything_up_to_its_largest_or_null(name, value):
+    require_session(session(**{name: value}))
+
+
+@pytest.mark.parametrize("name", _U32_OF_SESSION)
+@pytest.mark.parametrize("value", [*_NO_INTEGERS, -1, U32_MAX + 1, 10**30])
+def test_a_u32_is_no_negative_no_larger_no_fraction_and_no_truth_value(name, value):
+    assert places_of_problems(session(**{name: value})) == {f"/{name}"}
+
+
+@pytest.mark.parametrize("value", [0, 1 << 63, U64_MAX, None])
+def test_the_duration_may_be_any_u64_or_null(value):
+    require_session(session(totalDuration=value))
+
+
+@pytest.mark.parametrize("value", [*_NO_INTEGERS, -1, U64_MAX + 1, 10**30])
+def test_the_duration_is_nothing_but_a_u64(value):
+    assert places_of_problems(session(totalDuration=value)) == {"/totalDuration"}
+
+
+@pytest.mark.parametrize("name", ["instanceId", "filesChanged", "linesAdded", "linesDeleted"])
+@pytest.mark.parametrize("value", [*_NO_INTEGERS, -1, U32_MAX + 1])
+def test_a_number_of_an_instance_is_nothing_but_a_u32(name, value):
+    document = session(instances=[instance(), instance(**{name: value})])
+    assert places_of_problems(document) == {f"/instances/1/{name}"}
+
+
+@pytest.mark.parametrize("value", [*_NO_INTEGERS, -1, U32_MAX + 1])
+def test_the_instance_of_a_message_is_nothing_but_a_u32(value):
+    document = session(chatHistory=[message(instanceId=value)])
+    assert places_of_problems(document) == {"/chatHistory/0/instanceId"}
+
+
+@pytest.mark.parametrize("name", list(session()))
+def test_a_required_member_of_a_session_is_neither_absent_nor_null(name):
+    without = {other: value for other, value in session().items() if other != name}
+    assert only_problem(without) == (f"/{name}", "nothing", "this member, which every one has")
+    assert places_of_problems(session(**{name: None})) == {f"/{name}"}
+
+
+@pytest.mark.parametrize("name", list(instance()))
+def test_a_required_member_of_an_instance_is_neither_absent_nor_null(name):
+    without = {other: value for other, value in instance().items() if other != name}
+    assert only_problem(session(instances=[without])).pointer == f"/instances/0/{name}"
+    assert only_problem(session(instances=[instance(**{name: None})])).pointer == f"/instances/0/{name}"
+
+
+@pytest.mark.parametrize("name", list(message()))
+def test_a_required_member_of_a_message_is_neither_absent_nor_null(name):
+    without = {other: value for other, value in message().items() if other != name}
+    assert only_problem(session(chatHistory=[without])).pointer == f"/chatHistory/0/{name}"
+    assert only_problem(session(chatHistory=[message(**{name: None})])).pointer == f"/chatHistory/0/{name}"
+
+
+@pytest.mark.parametrize("name", ["completedAt", "model", "preserveWorktrees", "runtimeMix", *_U32_OF_SESSION])
+def test_an_optional_member_may_be_null(name):
+    require_session(session(**{name: None}))
+
+
+@pytest.mark.parametrize("value", [None, 1.5, {"a": [10**40, Decimal("1E+400")]}, "x"])
+def test_unknown_members_may_be_anything_at_every_level(value):
+    require_session(session(x=value, instances=[instance(x=value)], chatHistory=[message(x=value)]))
+
+
+@pytest.mark.parametrize(
+    "status", ["", "Running", "round_", "round_x", "running\n", "\nrunning", "round_1\n", "x\nrunning"]
+)
+def test_a_status_is_one_of_the_four_or_a_round_to_its_last_character(status):
+    assert only_problem(session(status=status)).pointer == "/status"
+
+
+@pytest.mark.parametrize("status", ["", "zombie", "running\n", "\x00"])
+def test_the_status_of_an_instance_is_any_text(status):
+    require_session(session(instances=[instance(status=status)]))
+
+
+@pytest.mark.parametrize("value", [None, True, 1, 1.0, "", "{}", [], [{}], Decimal("1.5")])
+def test_a_value_that_is_no_object_has_one_problem_with_the_session_itself(value):
+    problem = only_problem(value)
+    assert problem.pointer == ""
+    assert str(problem).startswith("(the session itself): found ")
+
+
+# Saying why.
+
+
+def test_a_problem_says_where_what_and_what_instead():
+    assert only_problem(session(winnerId=-1)) == ("/winnerId", "-1", "a number of 0 or more")
+    assert only_problem(session(winnerId=U32_MAX + 1)) == ("/winnerId", "4294967296", "a number of 4294967295 or less")
+    assert only_problem(session(winnerId="1")) == ("/winnerId", '"1"', "integer or null")
+    assert only_problem(session(id=[1, 2])) == ("/id", "an array of 2", "string")
+    assert only_problem(session(task={"a": 1})) == ("/task", "an object with 1 members", "string")
+    assert only_problem(session(type="x")) == ("/type", '"x"', "one of competition, ensemble, debate")
+    assert only_problem(session(status="x")).expected == (
+        "one of running, completed, failed, paused, round_1, round_2, …"
+    )
+
+
+def test_problems_stand_in_document_order():
+    document = session(
+        task=1,
+        instances=[*[instance()] * 2, instance(branch=1, agentName=2), *[instance()] * 7, instance(branch=3)],
+        chatHistory=[message(role="x")],
+    )
+    assert [problem.pointer for problem in problems(document | {"model": 1})] == [
+        "/task",
+        "/instances/2/branch",
+        "/instances/2/agentName",
+        "/instances/10/branch",
+        "/chatHistory/0/role",
+        "/model",
+    ]
+
+
+@pytest.mark.parametrize("character", [chr(code) for code in [*range(0x20), *range(0x7F, 0xA0), 0x2028, 0x202E]])
+def test_nothing_in_what_was_found_can_drive_a_terminal(character):
+    found = only_problem(session(status=f"a{character}b")).found
+    assert character not in found
+    assert json.loads(found) == f"a{character}b"
+
+
+def test_what_was_found_is_shortened():
+    found = only_problem(session(type="x" * 1_000_000)).found
+    assert len(found) < 100
+
+
+@given(json_values())
+def test_any_value_can_be_shown_in_one_short_line(value):
+    text = shown(value)
+    assert len(text) <= 64
+    assert text.isprintable()
+
+
+# What a caller may hand over, and a file can't hold.
+
+
+@pytest.mark.parametrize(
+    ("value", "found"),
+    [
+        (float("nan"), "nan"),
+        (float("inf"), "inf"),
+        (Decimal("NaN"), "NaN"),
+        (Decimal("-Infinity"), "-Infinity"),
+        (("a",), "a tuple"),
+        (b"a", "a bytes"),
+        ({"a"}, "a set"),
+        (object(), "a object"),
+        ("\ud800", "half of a surrogate pair"),
+    ],
+)
+def test_what_json_can_not_say_is_refused_where_it_stands(value, found):
+    assert refused(session(x={"a/b": [0, value]}))[0][:2] == ("/x/a~1b/1", found)
+    assert refused(session(task=value))[0][:2] == ("/task", found)
+
+
+@pytest.mark.parametrize("name", [1, None, b"a", ("a",)])
+def test_a_name_that_is_no_text_is_refused(name):
+    assert refused(session(x={name: 1})) == (("/x", f"a member named {name!r}", "texts for names"),)
+
+
+def test_a_name_with_half_of_a_surrogate_pair_is_refused():
+    assert refused(session(**{"\udfff": 1}))[0].found == "half of a surrogate pair"
+
+
+def nested(levels: int, *, inside: Any) -> Any:
+    value = inside
+    for _ in range(levels):
+        value = [value]
+    return value
+
+
+@pytest.mark.parametrize("inside", [1, "text", []])
+def test_a_document_may_be_nested_exactly_as_deep_as_one_in_a_file(inside):
+    levels = MAX_DEPTH - 1 - isinstance(inside, list)
+    document = session(x=nested(levels, inside=inside))
+    require_session(document)
+    raw = b"".join(app_format([document]))[2:-2]
+    assert same(read_exactly(raw)["x"], document["x"])
+    assert refused(session(x=nested(levels + 1, inside=inside)))[0].found == "more levels"
+
+
+def test_a_document_of_thousands_of_levels_is_refused_and_no_crash():
+    assert refused(session(x=nested(5000, inside=1)))[0].found == "more levels"
+
+
+def test_an_invalid_session_lists_its_first_problems_and_counts_the_rest():
+    with pytest.raises(ValidationError) as caught:
+        require_session({})
+    assert len(caught.value.problems) == 8
+    assert "(8 problems)" in caught.value.message
+    assert caught.value.message.endswith("; and 3 more.")
+    with pytest.raises(ValidationError, match=r"\(1 problem\): /task: found 1, expected string\."):
+        require_session(session(task=1))
+
+
+def test_a_valid_message_passes_by_itself():
+    require_message(message())
+    require_message(message(instanceId=3, unknown={"x": 10**30}))
+
+
+@pytest.mark.parametrize(
+    ("value", "pointer"),
+    [
+        (message(role="tool"), "/role"),
+        (message(instanceId=1.0), "/instanceId"),
+        (message(x=float("nan")), "/x"),
+        ({name: value for name, value in message().items() if name != "content"}, "/content"),
+        (None, ""),
+        ([], ""),
+        ("text", ""),
+    ],
+)
+def test_the_problems_of_a_message_point_into_the_message(value, pointer):
+    with pytest.raises(ValidationError, match="not a valid chat message") as caught:
+        require_message(value)
+    assert [problem.pointer for problem in caught.value.problems] == [pointer]
+
+
+def test_an_integer_too_long_to_spell_out_is_refused_as_a_problem() -> None:
+    with pytest.raises(ValidationError, match="bits"):
+        require_session(session(extra=10**5000))

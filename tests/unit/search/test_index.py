@@ -1,0 +1,248 @@
+"""The index for full-text search: true whoever writes, gone on with after a kill, the same however it is asked."""
+
+import random
+import re
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from migrator.database import schema
+from migrator.database.connection import connect, transaction
+from migrator.search import index as search_index
+from migrator.search.index import (
+    build,
+    create_tables,
+    forget,
+    index_differences,
+    index_problems,
+    index_state,
+    is_whole,
+    reopen,
+)
+from migrator.search.query import UNSPACED_RANGES, is_unspaced, searched_text
+from tests.support.scene import CHECKOUT, app_inserts
+
+ENGINE = "/home/dev/engine"
+TEXTS = ("a plain text", "明日の会議", '\x1b[31merror\x1b[0m \\ "x"', "nul\0 behind", "会\0議", "Café", "x" * 3000, "")
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "sessions.db"
+
+
+@pytest.fixture
+def database(path: Path) -> Iterator[sqlite3.Connection]:
+    with closing(connect(path, create=True)) as connection:
+        schema.apply(connection, path)
+        yield connection
+
+
+def app_says(connection: sqlite3.Connection, number: int, text: str = "hi") -> None:
+    """A session with one message and one output, inserted by the app's own SQL."""
+    app_inserts(connection, ENGINE, f"s-{number}", f"task {text or 'none'}", f"m-{number}")
+    connection.execute("UPDATE chat_messages SET content = ? WHERE id = ?", (text or " ", f"m-{number}"))
+    connection.execute(
+        """
+        INSERT INTO instances (session_id, instance_id, worktree_path, branch, agent_name, status, tmux_session_id,
+                               output)
+        VALUES (?, 1, '', '', 'agent', 'idle', '', ?)
+        """,
+        (f"s-{number}", text),
+    )
+
+
+def built(connection: sqlite3.Connection, path: Path) -> None:
+    build(connection, path, lambda _: None)
+
+
+def hits(connection: sqlite3.Connection, word: str) -> list[int]:
+    return [
+        row_id for (row_id,) in connection.execute("SELECT rowid FROM search_words WHERE search_words MATCH ?", (word,))
+    ]
+
+
+def test_every_text_of_a_database_is_in_its_index(database: sqlite3.Connection, path: Path) -> None:
+    for number, text in enumerate(TEXTS):
+        app_says(database, number, text)
+    built(database, path)
+    assert is_whole(database)
+    assert index_problems(database, path) == []
+    assert hits(database, "error")
+
+
+def test_a_text_in_the_index_that_no_row_has_is_found_out(database: sqlite3.Connection, path: Path) -> None:
+    app_says(database, 1)
+    built(database, path)
+    database.execute("INSERT INTO search_words (rowid, text) VALUES (77, 'nobody said this')")
+    assert index_problems(database, path) == ["the search index search_words does not have what the texts have"]
+
+
+def test_a_text_that_the_index_lacks_is_found_out(database: sqlite3.Connection, path: Path) -> None:
+    built(database, path)
+    database.execute("DROP TRIGGER search_message_insert")
+    app_says(database, 1)
+    assert index_problems(database, path) == ["of the search index these are missing or changed: search_message_insert"]
+    assert not is_whole(database)
+
+
+OPERATIONS = st.lists(
+    st.tuples(
+        st.sampled_from(
+            ["say", "change", "delete", "drop output", "build a little", "finish", "reopen", "replace task"]
+        ),
+        st.integers(0, 5),
+        st.sampled_from(TEXTS),
+    ),
+    max_size=25,
+)
+
+
+@given(OPERATIONS)
+def test_whatever_the_app_does_while_it_is_built_or_after_the_index_has_what_the_texts_have(
+    operations: list[tuple[str, int, str]],
+) -> None:
+    path = Path(":memory:")
+    with closing(connect(path, create=True)) as connection:
+        schema.apply(connection, path)
+        create_tables(connection)
+        connection.execute("UPDATE search_index SET state = 'building'")
+        for number, (operation, session, text) in enumerate(operations):
+            match operation:
+                case "say":
+                    app_says(connection, 100 + number, text)
+                case "change":
+                    connection.execute("UPDATE chat_messages SET content = ? WHERE rowid = ?", (text or " ", session))
+                    connection.execute("UPDATE instances SET output = ? WHERE id = ?", (text, session))
+                case "delete":
+                    connection.execute("DELETE FROM sessions WHERE rowid = ?", (session,))
+                case "drop output":
+                    connection.execute("UPDATE instances SET output = NULL WHERE id = ?", (session,))
+                case "build a little":
+                    for kind, column in zip(
+                        search_index._KINDS, ("tasks_to", "messages_to", "outputs_to"), strict=True
+                    ):
+                        [(reached,)] = connection.execute(f"SELECT {column} FROM search_index")
+                        connection.execute(kind.put, (reached, max(reached, session)))
+                        connection.execute(kind.reach, (max(reached, session),))
+                case "finish":
+                    built(connection, path)
+                case "reopen":
+                    reopen(connection)
+                case _:
+                    connection.execute("UPDATE sessions SET task = ? WHERE rowid = ?", (text or "none", session))
+            assert index_problems(connection, path) == []
+        built(connection, path)
+        assert is_whole(connection)
+        assert index_problems(connection, path) == []
+
+
+def test_an_interrupted_build_goes_on_where_it_stopped(
+    database: sqlite3.Connection, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(search_index, "_SECONDS", 0)
+    monkeypatch.setattr(search_index, "_PORTION", 1)
+    for number in range(5):
+        app_says(database, number)
+
+    class Stopped(Exception):
+        pass
+
+    told = []
+
+    def stop(size: int) -> None:
+        told.append(size)
+        if len(told) == 4:
+            raise Stopped
+
+    with pytest.raises(Stopped):
+        build(database, path, stop)
+    assert index_state(database) == "building"
+    assert index_problems(database, path) == []
+    app_says(database, 9)
+    told.clear()
+    build(database, path, told.append)
+    assert len(told) == 6 * 3 - 3  # all but the three that were committed
+    assert index_problems(database, path) == []
+
+
+def test_the_app_writes_while_the_index_is_built(
+    path: Path, database: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(search_index, "_SECONDS", 0.05)
+    with transaction(database, path, "fill"):
+        for number in range(2000):
+            app_says(database, number, random.Random(number).choice(TEXTS))
+    done = threading.Event()
+    refused: list[sqlite3.Error] = []
+
+    def write() -> None:
+        with closing(connect(path, timeout=5)) as app:
+            number = 10_000
+            while not done.is_set():
+                number += 1
+                try:
+                    app_says(app, number)
+                except sqlite3.Error as error:
+                    refused.append(error)
+                time.sleep(0.01)
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        built(database, path)
+    finally:
+        done.set()
+        writer.join()
+    assert refused == []
+    assert index_problems(database, path) == []
+
+
+def test_what_is_dropped_leaves_nothing_behind(database: sqlite3.Connection, path: Path) -> None:
+    before = database.execute("SELECT name FROM sqlite_master ORDER BY name").fetchall()
+    built(database, path)
+    with transaction(database, path, "drop"):
+        forget(database, "left_out")
+    assert database.execute("SELECT name FROM sqlite_master ORDER BY name").fetchall() == before
+    app_says(database, 1)
+    assert index_state(database) == "left_out"
+
+
+def test_the_triggers_and_the_program_agree_on_which_scripts_have_no_spaces() -> None:
+    script = (CHECKOUT / "schemas" / "sql" / "search_index.sql").read_text(encoding="utf-8")
+    assert re.findall(r"GLOB '\*\[(.*)\]\*'", script) == [UNSPACED_RANGES]
+
+
+def test_sqlite_and_the_program_agree_on_every_character_that_has_no_spaces() -> None:
+    pattern = f"*[{UNSPACED_RANGES}]*"
+    with closing(sqlite3.connect(":memory:")) as connection:
+        for code in (*range(1, 0x3500), *range(0x9F00, 0xD800, 7), *range(0xE000, 0x10FFFF, 97)):
+            [(found,)] = connection.execute("SELECT ? GLOB ?", (f"a{chr(code)}", pattern))
+            assert bool(found) == is_unspaced(f"a{chr(code)}"), hex(code)
+
+
+@given(st.text('a1;[?m\x1b\0\\"u会\n', max_size=30))
+def test_sqlite_and_the_program_agree_on_what_is_searched_of_a_text(text: str) -> None:
+    with closing(schema.fresh()) as connection:
+        create_tables(connection)
+        connection.execute("DROP TRIGGER search_plain_bounded")
+        connection.execute("CREATE TABLE seen (text)")
+        connection.execute(
+            "CREATE TRIGGER see INSTEAD OF INSERT ON search_plain BEGIN INSERT INTO seen VALUES (new.text); END"
+        )
+        connection.execute("INSERT INTO search_change (id, text, gone) VALUES (1, ?, 0)", (text,))
+        assert connection.execute("SELECT text FROM seen").fetchone() == (searched_text(text),)
+
+
+def test_a_missing_part_is_named(database: sqlite3.Connection, path: Path) -> None:
+    built(database, path)
+    assert index_differences(database) == []
+    database.execute("DROP VIEW search_plain")
+    assert "search_plain" in index_differences(database)

@@ -1,0 +1,81 @@
+"""What each process loads: together everything, once, in order; of a file one extent at most in a shard."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from migrator.documents import app_format as as_written
+from migrator.inventory.source_files import Source
+from migrator.staging import partition as division
+from migrator.staging.partition import Part, divided
+from migrator.staging.results import LoadedSource
+from tests.support.scene import app_json, chat
+
+
+def part(number: int, size: int, path: str = "") -> Part:
+    """Of a source that is called what its copy's path is."""
+    loaded = LoadedSource(Source(path or f"file {number}", path, "workspace", "h", size), number)
+    return Part(loaded, size, None)
+
+
+@given(sizes=st.lists(st.integers(0, division.SHARD // division._PIECE), max_size=60))
+def test_small_files_go_to_both_in_their_order(sizes: list[int]) -> None:
+    parts = [part(number, size) for number, size in enumerate(sizes)]
+    mine, shards = divided(parts, str)
+    assert [*mine, *(each for shard in shards for each in shard)] == parts
+    assert all(shards)
+    largest = max(sizes, default=0)
+    own = sum(each.size for each in mine)
+    assert abs(own - division._OWN_SHARE * sum(sizes)) <= largest
+    for shard in shards:
+        assert sum(each.size for each in shard[:-1]) < division.SHARD
+
+
+def test_the_shards_get_smaller_so_that_nobody_waits_for_the_last() -> None:
+    _, shards = divided([part(number, 1 << 20) for number in range(400)], str)
+    sizes = [sum(each.size for each in shard) for shard in shards]
+    assert sizes[0] == division.SHARD
+    assert sizes == sorted(sizes, reverse=True)
+    assert sizes[-1] <= division.SHARD // 8
+
+
+def large_file(folder: Path, sessions: int) -> Part:
+    path = folder / "file"
+    path.write_bytes(app_json([chat(f"s-{number}") for number in range(sessions)]))
+    return part(1, path.stat().st_size, str(path))
+
+
+@pytest.mark.parametrize("sessions", [40, 200])
+def test_a_large_file_is_cut_between_its_sessions(
+    sessions: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(division, "SHARD", 8_000)
+    whole = large_file(tmp_path, sessions)
+    mine, shards = divided([whole, part(2, 10)], str)
+    assert all(len({each.loaded.source_id for each in shard}) == len(shard) for shard in shards)
+    assert max(each.size for each in mine) < 2 * 8_000 // division._PIECE + whole.size // sessions
+    extents = [each.within for where in (mine, *shards) for each in where if each.loaded.source_id == 1]
+    with Path(whole.loaded.source.name).open("rb", buffering=0) as file:
+        extent = as_written.extent(file)
+        assert extent is not None
+        expected = [element.raw for element in as_written.elements(file, extent)]
+        found = [element.raw for within in extents if within for element in as_written.elements(file, within)]
+    assert found == expected
+
+
+def test_a_large_session_stays_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(division, "SHARD", 800)
+    whole = large_file(tmp_path, 1)
+    assert whole.size > 3 * division.SHARD // division._PIECE
+    mine, shards = divided([whole], str)
+    assert [*mine, *(each for shard in shards for each in shard)] == [whole]
+
+
+def test_one_that_is_not_as_the_app_writes_it_stays_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(division, "SHARD", 800)
+    path = tmp_path / "file"
+    path.write_bytes(b"[" + b" " * 5_000 + b"]")
+    mine, shards = divided([part(1, 5_002, str(path))], str)
+    assert [each.within for where in (mine, *shards) for each in where] == [None]

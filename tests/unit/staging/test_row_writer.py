@@ -1,0 +1,70 @@
+"""What becomes of the rows of sources that are loaded one after the other, some of them taken back."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import NamedTuple
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from migrator.database.quarantine import quarantine_row
+from migrator.database.rows import to_rows
+from migrator.documents.parsing import Rejected
+from migrator.staging import row_writer
+from migrator.staging.database import Staging
+from tests.support.strategies import instance, message, session
+
+
+class Item(NamedTuple):
+    """A session or, if it is not valid, something for the quarantine; ``size`` bytes large."""
+
+    valid: bool
+    size: int
+
+
+sources = st.lists(
+    st.tuples(st.lists(st.builds(Item, st.booleans(), st.integers(0, 4000)), max_size=4), st.booleans()), max_size=8
+)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def small_batches() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(row_writer, "BATCH_BYTES", 6000)
+        yield
+
+
+@given(loaded=sources)
+def test_what_was_taken_back_is_not_there_and_all_else_is_once(loaded: list[tuple[list[Item], bool]]) -> None:
+    """Each source is some items, and whether it is taken back in the end; a batch is full after a few of them."""
+    with TemporaryDirectory() as folder, Staging(Path(folder, "staging.db")) as staging:
+        sessions: list[str] = []
+        quarantined: list[str] = []
+        for number, (items, taken_back) in enumerate(loaded, 1):
+            staging.rows.begin_source()
+            for position, item in enumerate(items):
+                name = f"{number}.{position}"
+                if item.valid:
+                    document = session(
+                        id=name, instances=[instance()], chatHistory=[message(id=name)], runtimeMix=["claude"]
+                    )
+                    rows = to_rows(document, workspace_id=1, position=position, source_id=number)
+                    staging.rows.add(rows, None, item.size, "spare")
+                else:
+                    row = quarantine_row(number, "h", position, Rejected("invalid", name.encode(), []))
+                    staging.rows.quarantine(row, item.size)
+                if not taken_back:
+                    (sessions if item.valid else quarantined).append(name)
+            if taken_back:
+                staging.rows.forget_source()
+        staging.rows.flush()
+
+        def names(sql: str) -> list[str]:
+            return [name for (name,) in staging.connection.execute(sql)]
+
+        for table in ("session_runtime_mix", "instances", "chat_messages"):
+            assert names(f"SELECT session_id FROM {table} ORDER BY rowid") == sessions
+        assert names("SELECT id FROM sessions ORDER BY rowid") == sessions
+        assert names("SELECT raw FROM quarantine ORDER BY rowid") == quarantined

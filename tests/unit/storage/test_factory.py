@@ -1,0 +1,652 @@
+"""Which store is opened, and switching between them with everything that was written."""
+
+import json
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from migrator import (
+    ConnectionFailed,
+    MigratorError,
+    SessionStorage,
+    StaleStoreError,
+    StorageIOError,
+    UsageError,
+    needs_migration,
+    open_storage,
+)
+from migrator.storage.hybrid.store import HybridStorage
+from migrator.storage.json_files import JsonStorage
+from migrator.storage.protocol import SessionFilters
+from migrator.storage.sqlite import SqliteStorage
+from tests.support.command_line import Migrator
+from tests.support.scene import Scene, app_inserts, app_json, chat, hash_of
+from tests.support.strategies import message, session
+
+ENGINE = "/home/dev/engine"
+LOOM = "/home/bob/loom"
+
+
+@pytest.fixture
+def migrated(scene: Scene, migrator: Migrator) -> Scene:
+    """Two workspaces, migrated."""
+    scene.write(ENGINE, [chat("s-1", task="one"), chat("s-2", task="two")])
+    scene.write(LOOM, [chat("s-loom", workspace=LOOM, task="Spin")])
+    assert migrator("--data-dir", scene.root, "migrate").code == 0
+    return scene
+
+
+def flag(scene: Scene, backend: str) -> None:
+    (scene.root / "storage.json").write_text(json.dumps({"backend": backend}))
+
+
+def kind(store: SessionStorage) -> type:
+    with store:
+        return type(store)
+
+
+def tasks(store: SessionStorage, workspace: str = ENGINE) -> list[str]:
+    return [document["task"] for document in store.get_all_sessions(workspace)]
+
+
+def create(store: SessionStorage, session_id: str, task: str, workspace: str = ENGINE) -> None:
+    store.create_session(workspace, chat(session_id, task=task, workspace=workspace))  # type: ignore[arg-type]
+
+
+# Which one is opened.
+
+
+def test_without_a_database_it_is_the_json_files(scene: Scene) -> None:
+    scene.write(ENGINE, [chat("s-1", task="one")])
+    with open_storage(scene.root) as store:
+        assert isinstance(store, JsonStorage)
+        assert tasks(store) == ["one"]
+
+
+def test_opening_the_json_files_makes_nothing(scene: Scene) -> None:
+    with open_storage(scene.root) as store:
+        assert tasks(store) == []
+    assert scene.listing() == {}
+
+
+def test_a_database_whose_migration_never_completed_is_not_the_truth(scene: Scene) -> None:
+    scene.write(ENGINE, [chat("s-1", task="one")])
+    with closing(scene.app_opens_it()) as app:
+        app_inserts(app, ENGINE, "s-app", "by the app", "msg-app")
+    with open_storage(scene.root) as store:
+        assert tasks(store) == ["one"]
+
+
+def test_after_a_migration_it_is_sqlite(migrated: Scene) -> None:
+    with open_storage(migrated.root) as store:
+        assert isinstance(store, SqliteStorage)
+        assert tasks(store) == ["one", "two"]
+
+
+def test_the_authority_counts_where_there_is_no_flag(migrated: Scene) -> None:
+    (migrated.root / "storage.json").unlink()
+    assert kind(open_storage(migrated.root)) is SqliteStorage
+
+
+def test_the_flag_chooses_between_sqlite_and_both(migrated: Scene) -> None:
+    flag(migrated, "hybrid")
+    assert kind(open_storage(migrated.root)) is HybridStorage
+
+
+def test_the_environment_is_heard_before_the_flag(migrated: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    flag(migrated, "hybrid")
+    monkeypatch.setenv("STORAGE_BACKEND", "sqlite")
+    assert kind(open_storage(migrated.root)) is SqliteStorage
+
+
+def test_the_argument_is_heard_before_the_environment(migrated: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STORAGE_BACKEND", "json")
+    assert kind(open_storage(migrated.root, "sqlite")) is SqliteStorage
+
+
+def test_the_data_directory_is_taken_from_the_environment(migrated: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AIT42_DATA_DIR", str(migrated.root))
+    with open_storage() as store:
+        assert tasks(store) == ["one", "two"]
+
+
+@pytest.mark.parametrize("spelling", ["sqlite:///{}", "sqlite://{}", "sqlite:{}", "{}"])
+def test_the_database_may_be_elsewhere(
+    spelling: str, scene: Scene, migrator: Migrator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = tmp_path / "elsewhere" / "ai t.db"
+    monkeypatch.setenv("DATABASE_URL", spelling.format(str(place).removeprefix("/") if ":///" in spelling else place))
+    monkeypatch.chdir("/")
+    scene.write(ENGINE, [chat("s-1", task="one")])
+    migrator("--data-dir", scene.root, "migrate")
+    scene.file_of(ENGINE).unlink()
+    assert place.is_file()
+    with open_storage(scene.root) as store:
+        assert tasks(store) == ["one"]
+
+
+def test_an_unknown_backend_is_a_wrong_usage_that_names_the_ones_there_are(
+    migrated: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(UsageError, match=r"The argument names a backend 'postgres'\. There are json, sqlite, hybrid"):
+        open_storage(migrated.root, "postgres")
+    monkeypatch.setenv("STORAGE_BACKEND", "SQLITE")
+    with pytest.raises(UsageError, match=r"\$STORAGE_BACKEND names a backend 'SQLITE'"):
+        open_storage(migrated.root)
+
+
+def test_a_database_that_is_none_is_an_error_and_not_an_empty_store(migrated: Scene) -> None:
+    migrated.database.write_bytes(b"no database at all" * 100)
+    with pytest.raises(ConnectionFailed):
+        open_storage(migrated.root)
+
+
+# Flips that were interrupted.
+
+
+def test_a_flag_that_is_behind_a_migration_is_put_right(migrated: Scene) -> None:
+    flag(migrated, "json")
+    assert kind(open_storage(migrated.root)) is SqliteStorage
+    assert migrated.flag() == "sqlite"
+
+
+@pytest.mark.parametrize("behind", ["sqlite", "hybrid"])
+def test_a_flag_that_is_behind_a_rollback_is_put_right(behind: str, migrated: Scene, migrator: Migrator) -> None:
+    migrator("--data-dir", migrated.root, "rollback")
+    flag(migrated, behind)
+    assert kind(open_storage(migrated.root)) is JsonStorage
+    assert migrated.flag() == "json"
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"backend": "postgres"}', b"\xff\x00"])
+def test_a_flag_that_makes_no_sense_is_put_right(content: bytes, migrated: Scene) -> None:
+    (migrated.root / "storage.json").write_bytes(content)
+    assert kind(open_storage(migrated.root)) is SqliteStorage
+    assert migrated.flag() == "sqlite"
+
+
+def test_a_flag_that_is_right_is_not_touched(migrated: Scene) -> None:
+    before = (migrated.root / "storage.json").stat().st_mtime_ns
+    open_storage(migrated.root).close()
+    assert (migrated.root / "storage.json").stat().st_mtime_ns == before
+
+
+# Stale stores.
+
+
+@pytest.mark.parametrize("by", ["argument", "environment"])
+def test_a_store_that_is_not_the_truth_is_refused_with_the_way_out(
+    by: str, migrated: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if by == "environment":
+        monkeypatch.setenv("STORAGE_BACKEND", "json")
+    with pytest.raises(StaleStoreError, match=r"SQLite holds the truth.*'migrator backend json' switches"):
+        open_storage(migrated.root, "json" if by == "argument" else None)
+
+
+@pytest.mark.parametrize("wanted", ["sqlite", "hybrid"])
+def test_a_database_that_is_not_the_truth_is_refused_with_the_way_out(
+    wanted: str, migrated: Scene, migrator: Migrator
+) -> None:
+    migrator("--data-dir", migrated.root, "rollback")
+    with pytest.raises(StaleStoreError, match=f"the JSON files hold the truth.*'migrator backend {wanted}'"):
+        open_storage(migrated.root, wanted)
+
+
+def test_both_stores_are_refused_while_the_files_are_behind(migrated: Scene) -> None:
+    with pytest.raises(StaleStoreError, match="'migrator backend hybrid' writes them"):
+        open_storage(migrated.root, "hybrid")
+
+
+def test_a_stale_store_may_be_looked_at(migrated: Scene) -> None:
+    migrated.change("UPDATE sessions SET task = 'changed' WHERE id = 's-1'")
+    with open_storage(migrated.root, "json", read_only=True) as store:
+        assert tasks(store) == ["one", "two"]
+        assert store.get_session(ENGINE, "s-2")["task"] == "two"
+        assert len(store.search_sessions(ENGINE, SessionFilters(status="running"))) == 2
+
+
+WRITES = {
+    "create_session": lambda store: create(store, "s-new", "new"),
+    "update_session": lambda store: store.update_session(ENGINE, session(id="s-1")),
+    "delete_session": lambda store: store.delete_session(ENGINE, "s-1"),
+    "add_chat_message": lambda store: store.add_chat_message(ENGINE, "s-1", message()),
+    "append_chat_message": lambda store: store.append_chat_message(ENGINE, "s-1", message()),
+    "update_instance_status": lambda store: store.update_instance_status(ENGINE, "s-1", 1, "idle"),
+    "set_instance_status": lambda store: store.set_instance_status(ENGINE, "s-1", 1, "idle"),
+}
+
+
+@pytest.mark.parametrize("operation", sorted(WRITES))
+@pytest.mark.parametrize("backend", ["json", "sqlite"])
+def test_nothing_is_written_through_a_store_that_was_opened_for_reading(
+    operation: str, backend: str, migrated: Scene
+) -> None:
+    with open_storage(migrated.root, backend, read_only=True) as store:
+        before = store.get_all_sessions(ENGINE)
+        with pytest.raises(StaleStoreError, match="Cannot write to '/home/dev/engine'"):
+            WRITES[operation](store)
+        assert store.get_all_sessions(ENGINE) == before
+
+
+# Workspaces whose file could not be migrated.
+
+
+@pytest.fixture
+def torn(migrated: Scene, migrator: Migrator) -> Scene:
+    """A third workspace, whose file is torn."""
+    migrated.write_bytes("/home/eve/torn", app_json([chat("s-whole"), chat("s-torn")])[:-40])
+    assert migrator("--data-dir", migrated.root, "migrate").code == 3
+    return migrated
+
+
+def test_a_workspace_whose_file_failed_is_an_error_and_never_empty(torn: Scene) -> None:
+    with open_storage(torn.root) as store:
+        with pytest.raises(StorageIOError, match=r"it is torn.*'migrator migrate --salvage'"):
+            store.get_all_sessions("/home/eve/torn")
+        assert tasks(store) == ["one", "two"]
+
+
+def test_nothing_is_written_over_a_file_that_failed(torn: Scene) -> None:
+    content = torn.file_of("/home/eve/torn").read_bytes()
+    with open_storage(torn.root) as store:
+        with pytest.raises(StorageIOError):
+            create(store, "s-new", "new", "/home/eve/torn")
+        create(store, "s-new", "new")
+        assert tasks(store) == ["one", "two", "new"]
+    assert torn.file_of("/home/eve/torn").read_bytes() == content
+
+
+def test_a_workspace_whose_file_was_mended_is_served_from_it(torn: Scene) -> None:
+    torn.write("/home/eve/torn", [chat("s-mended", task="mended")])
+    with open_storage(torn.root) as store:
+        assert tasks(store, "/home/eve/torn") == ["mended"]
+        store.delete_session("/home/eve/torn", "s-mended")
+    assert torn.file_of("/home/eve/torn").read_bytes() == b"[]"
+
+
+def test_once_it_is_migrated_it_is_served_from_sqlite_even_by_a_store_that_is_open(
+    torn: Scene, migrator: Migrator
+) -> None:
+    with open_storage(torn.root) as store:
+        torn.write("/home/eve/torn", [chat("s-mended", task="mended")])
+        assert migrator("--data-dir", torn.root, "migrate").code == 0
+        torn.change("UPDATE sessions SET task = 'in SQLite' WHERE id = 's-mended'")
+        assert tasks(store, "/home/eve/torn") == ["in SQLite"]
+
+
+def test_a_blank_workspace_path_is_no_failed_workspace(torn: Scene) -> None:
+    with open_storage(torn.root) as store:
+        assert store.get_all_sessions(" ") == []
+
+
+# Switching, with all that was written.
+
+
+def test_a_fresh_data_directory_gets_an_empty_store_that_counts(scene: Scene, migrator: Migrator) -> None:
+    assert migrator("--data-dir", scene.root, "backend", "sqlite").code == 0
+    assert (scene.status(), scene.flag()) == ("completed", "sqlite")
+    with open_storage(scene.root) as store:
+        create(store, "s-first", "first")
+        assert tasks(store) == ["first"]
+
+
+def test_what_a_rolled_back_database_held_does_not_come_back(migrated: Scene, migrator: Migrator) -> None:
+    migrator("--data-dir", migrated.root, "backend", "json")
+    for workspace in (ENGINE, LOOM):
+        migrated.file_of(workspace).unlink()
+    assert migrator("--data-dir", migrated.root, "backend", "sqlite").code == 0
+    with open_storage(migrated.root) as store:
+        assert tasks(store) == []
+
+
+def test_showing_the_backend_changes_nothing(migrated: Scene, migrator: Migrator) -> None:
+    flag(migrated, "json")
+    before = migrated.listing()
+    outcome = migrator("--data-dir", migrated.root, "backend", "--json")
+    assert {name: outcome.json[name] for name in ("backend", "authority", "flag")} == {
+        "backend": "sqlite",
+        "authority": "sqlite",
+        "flag": "json",
+    }
+    assert migrated.listing() == before
+
+
+def test_switching_to_what_runs_already_changes_nothing(migrated: Scene, migrator: Migrator) -> None:
+    before = migrated.listing()
+    outcome = migrator("--data-dir", migrated.root, "backend", "sqlite")
+    assert (outcome.code, outcome.out) == (0, "The app runs on sqlite.\n")
+    assert migrated.listing() == before
+
+
+def test_an_unknown_target_is_a_wrong_usage(migrated: Scene, migrator: Migrator) -> None:
+    assert migrator("--data-dir", migrated.root, "backend", "postgres").code == 2
+
+
+# Every one of the six directions.
+ROUND_TRIP = ["sqlite", "hybrid", "json", "hybrid", "sqlite", "json"]
+
+
+def test_what_is_written_in_every_state_is_there_after_every_switch(scene: Scene, migrator: Migrator) -> None:
+    scene.write(ENGINE, [chat("s-first", task="first"), chat("s-twin", task="twin"), chat("s-twin", task="twin 2")])
+    expected = {"s-first": 1}  # how many messages each session has
+    doomed = None
+    for number, target in enumerate(ROUND_TRIP):
+        with open_storage(scene.root) as store:
+            create(store, f"s-{number}", f"before {target} {number}")
+            store.append_chat_message(ENGINE, "s-first", message(id=f"msg-{number}"))
+            create(store, f"s-doomed-{number}", "doomed")
+            if doomed is not None:
+                store.delete_session(ENGINE, doomed)
+        expected[f"s-{number}"] = 1
+        expected["s-first"] += 1
+        doomed = f"s-doomed-{number}"
+        outcome = migrator("--data-dir", scene.root, "backend", target, "--json")
+        assert outcome.code == 0, outcome.err
+        assert outcome.json["backend"] == target
+        with open_storage(scene.root) as store:
+            found = store.get_all_sessions(ENGINE)
+            assert [one["task"] for one in found if one["id"] == "s-twin"] == ["twin", "twin 2"]
+            counts = {one["id"]: len(one["chatHistory"]) for one in found if one["id"] != "s-twin"}
+            assert counts == expected | {doomed: 1}
+        if scene.database.exists():
+            assert scene.query("SELECT count(*) FROM quarantine") == [(0,)]
+    assert scene.flag() == "json"
+
+
+@pytest.fixture
+def scattered(scene: Scene, migrator: Migrator, tmp_path: Path) -> tuple[Scene, str]:
+    """One workspace whose sessions come from its own file, from an older one inside of it, and from the shared one."""
+    workspace = str(tmp_path / "loom")
+    older = tmp_path / "loom" / ".ait42" / "sessions.json"
+    older.parent.mkdir(parents=True)
+    older.write_bytes(app_json([chat("s-older", workspace=workspace, task="older")]))
+    (scene.root / "sessions.json").write_bytes(app_json([chat("s-shared", workspace=workspace, task="shared")]))
+    scene.write(workspace, [chat("s-own", workspace=workspace, task="own")])
+    assert migrator("--data-dir", scene.root, "migrate", "--workspace", workspace).code == 0
+    return scene, workspace
+
+
+def test_both_stores_answer_alike_for_a_workspace_with_several_files(
+    scattered: tuple[Scene, str], migrator: Migrator
+) -> None:
+    scene, workspace = scattered
+    migrator("--data-dir", scene.root, "backend", "hybrid")
+    with open_storage(scene.root) as store:
+        assert sorted(tasks(store, workspace)) == ["older", "own", "shared"]
+    trial = migrator("--data-dir", scene.root, "backend", "--json").json["trial"]
+    assert (trial["comparisons"], trial["differences"], trial["failures"]) == (1, 0, 0)
+
+
+def test_a_trial_of_both_doubles_no_session_of_another_file(scattered: tuple[Scene, str], migrator: Migrator) -> None:
+    scene, workspace = scattered
+    migrator("--data-dir", scene.root, "backend", "hybrid")
+    with open_storage(scene.root) as store:
+        store.append_chat_message(workspace, "s-shared", message(id="msg-in-trial"))
+        create(store, "s-new", "new", workspace)
+    migrator("--data-dir", scene.root, "backend", "sqlite")
+    migrator("--data-dir", scene.root, "migrate")
+    assert sorted(scene.tasks(workspace)) == ["new", "older", "own", "shared"]
+    migrator("--data-dir", scene.root, "backend", "json")
+    files = [scene.root / "sessions.json", scene.file_of(workspace), Path(workspace) / ".ait42" / "sessions.json"]
+    assert [[one["task"] for one in json.loads(file.read_bytes())] for file in files] == [
+        ["shared"],
+        ["own", "new"],
+        ["older"],
+    ]
+    assert json.loads(files[0].read_bytes())[0]["chatHistory"][-1]["id"] == "msg-in-trial"
+
+
+def test_a_file_that_failed_to_migrate_is_left_alone_by_a_trial(torn: Scene, migrator: Migrator) -> None:
+    content = torn.file_of("/home/eve/torn").read_bytes()
+    with closing(sqlite3.connect(torn.database)) as app, app:
+        app_inserts(app, "/home/eve/torn", "s-sql", "born in SQLite", "msg-sql")
+    assert migrator("--data-dir", torn.root, "backend", "hybrid").code == 0
+    assert torn.file_of("/home/eve/torn").read_bytes() == content
+
+
+# The trial of both stores.
+
+
+def trial_over(scene: Scene, migrator: Migrator) -> str:
+    """What is said of the trial when it ends."""
+    outcome = migrator("--data-dir", scene.root, "backend", "sqlite", "--json")
+    assert outcome.code == 0
+    assert "trial" not in outcome.err  # it is said once
+    return " ".join(outcome.json["notes"])
+
+
+def test_a_trial_without_a_difference_is_called_clean(migrated: Scene, migrator: Migrator) -> None:
+    migrator("--data-dir", migrated.root, "backend", "hybrid")
+    with open_storage(migrated.root) as store:
+        create(store, "s-new", "new")
+        assert len(tasks(store)) == 3
+    assert "The trial was clean: 1 write, 0 failures, 0 pending repairs, 1 comparison, 0 differences" in trial_over(
+        migrated, migrator
+    )
+
+
+def test_a_trial_that_read_nothing_proves_nothing(migrated: Scene, migrator: Migrator) -> None:
+    migrator("--data-dir", migrated.root, "backend", "hybrid")
+    assert "The trial compared nothing" in trial_over(migrated, migrator)
+
+
+def test_a_trial_with_a_difference_is_not_clean(migrated: Scene, migrator: Migrator) -> None:
+    migrator("--data-dir", migrated.root, "backend", "hybrid")
+    migrated.write(ENGINE, [chat("s-1", task="somebody else's"), chat("s-2", task="two")])
+    with open_storage(migrated.root) as store:
+        assert tasks(store) == ["one", "two"]
+    assert "The trial was not clean" in trial_over(migrated, migrator)
+
+
+def test_what_is_in_quarantine_keeps_no_trial_from_being_clean(scene: Scene, migrator: Migrator) -> None:
+    scene.write(ENGINE, [chat("s-1", task="one"), 7, chat("s-2", task="two")])
+    migrator("--data-dir", scene.root, "migrate")
+    migrator("--data-dir", scene.root, "backend", "hybrid")
+    with open_storage(scene.root) as store:
+        create(store, "s-new", "new")
+        assert tasks(store) == ["one", "two", "new"]
+    assert "The trial was clean" in trial_over(scene, migrator)
+
+
+@pytest.mark.parametrize("through", [[], ["sqlite"]], ids=["at once", "through SQLite"])
+def test_what_is_in_quarantine_outlives_a_trial_and_is_back_at_its_place_after_it(
+    through: list[str], scene: Scene, migrator: Migrator
+) -> None:
+    scene.write(ENGINE, [chat("s-1", task="one"), 7, chat("s-2", task="two")])
+    migrator("--data-dir", scene.root, "migrate")
+    migrator("--data-dir", scene.root, "backend", "hybrid")
+    with open_storage(scene.root) as store:
+        create(store, "s-new", "new")
+    for target in [*through, "json"]:
+        ended = migrator("--data-dir", scene.root, "backend", target)
+        assert ended.code == (3 if target == "json" else 0)  # the file holds what is no session
+    found = json.loads(scene.file_of(ENGINE).read_bytes())
+    assert [one if isinstance(one, int) else one["task"] for one in found] == ["one", 7, "two", "new"]
+
+
+def test_what_both_stores_wrote_is_no_conflict_when_sqlite_changes_it_later(
+    migrated: Scene, migrator: Migrator
+) -> None:
+    migrator("--data-dir", migrated.root, "backend", "hybrid")
+    with open_storage(migrated.root) as store:
+        store.append_chat_message(ENGINE, "s-1", message(id="msg-both"))
+        create(store, "s-new", "new")
+    migrator("--data-dir", migrated.root, "backend", "sqlite")
+    with open_storage(migrated.root) as store:
+        store.append_chat_message(ENGINE, "s-1", message(id="msg-sqlite"))
+        store.delete_session(ENGINE, "s-new")
+    assert migrator("--data-dir", migrated.root, "migrate").code == 0
+    assert migrated.conflicts() == []
+    assert migrated.tasks(ENGINE) == ["one", "two"]
+
+
+def test_what_the_files_lacked_at_the_end_of_a_trial_is_repaired_before_going_back(
+    migrated: Scene, migrator: Migrator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    migrator("--data-dir", migrated.root, "backend", "hybrid")
+    with open_storage(migrated.root) as store:
+        create(store, "s-new", "new")
+        with monkeypatch.context() as patch:
+            patch.setattr(JsonStorage, "_changing", refuse)
+            store.delete_session(ENGINE, "s-new")
+            store.append_chat_message(ENGINE, "s-1", message(id="msg-sqlite"))
+    assert len(json.loads(migrated.file_of(ENGINE).read_bytes())) == 3
+    assert migrator("--data-dir", migrated.root, "rollback").code == 0
+    found = json.loads(migrated.file_of(ENGINE).read_bytes())
+    assert [(one["task"], one["chatHistory"][-1]["id"]) for one in found] == [("one", "msg-sqlite"), ("two", "msg-s-2")]
+    assert migrated.conflicts() == []
+
+
+def refuse(*_: Any, **__: Any) -> Any:
+    raise MigratorError("The disk is gone.")
+
+
+def test_what_an_old_build_wrote_during_a_trial_is_not_lost(migrated: Scene, migrator: Migrator) -> None:
+    migrator("--data-dir", migrated.root, "backend", "hybrid")
+    documents = json.loads(migrated.file_of(ENGINE).read_bytes())
+    migrated.write(ENGINE, [*documents, chat("s-old-build", task="by an old build")])
+    migrator("--data-dir", migrated.root, "backend", "json")
+    found = [one["task"] for one in json.loads(migrated.file_of(ENGINE).read_bytes())]
+    assert found == ["one", "two", "by an old build"]
+
+
+def test_sessions_that_the_app_inserted_by_sql_are_in_the_files_of_a_trial(migrated: Scene, migrator: Migrator) -> None:
+    with closing(sqlite3.connect(migrated.database)) as app, app:
+        app_inserts(app, "/home/eve/new", "s-sql", "born in SQLite", "msg-sql")
+    migrator("--data-dir", migrated.root, "backend", "hybrid")
+    file = migrated.root / "sessions" / f"{hash_of('/home/eve/new')}.json"
+    assert [one["task"] for one in json.loads(file.read_bytes())] == ["born in SQLite"]
+
+
+def test_the_copy_before_schema_steps_goes_to_the_data_directory_wherever_the_database_is(scene, tmp_path):
+    elsewhere = Scene(tmp_path / "elsewhere")
+    elsewhere.root.mkdir()
+    with closing(elsewhere.app_opens_it()) as app:
+        app_inserts(app, ENGINE, "s-1", "one", "m-1")
+        app.execute("UPDATE migration_metadata SET migration_status = 'completed'")
+    with open_storage(scene.root, database=elsewhere.database) as store:
+        assert tasks(store) == ["one"]
+    assert not (elsewhere.root / "backups").exists()
+    assert len(list((scene.root / "backups").glob("*-database-before-apply"))) == 1
+
+
+def lose(scene: Scene, how: str) -> None:
+    """The database that holds the truth is gone."""
+    for suffix in ("-wal", "-shm"):
+        scene.database.with_name(scene.database.name + suffix).unlink(missing_ok=True)
+    scene.database.rename(scene.root / "moved.db")
+    if how == "a link to nothing":
+        scene.database.symlink_to(scene.root / "nowhere.db")
+    elif how == "an empty file":
+        scene.database.touch()
+    elif how == "made anew by the app":
+        scene.app_opens_it().close()
+
+
+LOST = ["moved", "a link to nothing", "an empty file", "made anew by the app"]
+
+
+@pytest.mark.parametrize("how", LOST)
+@pytest.mark.parametrize("backend", ["sqlite", "hybrid"])
+def test_where_the_truth_is_gone_the_old_files_are_not_opened_in_its_place(
+    how: str, backend: str, migrated: Scene
+) -> None:
+    flag(migrated, backend)
+    lose(migrated, how)
+    before = migrated.listing()
+    for wanted in (None, "json", "sqlite"):
+        with pytest.raises(StaleStoreError, match=r"sessions\.db is gone.*migrator backend json"):
+            open_storage(migrated.root, wanted)
+    assert migrated.listing() == before
+
+
+def test_where_the_truth_is_gone_the_old_files_can_be_looked_at(migrated: Scene) -> None:
+    lose(migrated, "moved")
+    with open_storage(migrated.root, read_only=True) as store:
+        assert tasks(store) == ["one", "two"]
+        with pytest.raises(StaleStoreError, match="is gone"):
+            store.delete_session(ENGINE, "s-1")
+    assert migrated.flag() == "sqlite"
+
+
+@pytest.mark.parametrize("how", LOST)
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["migrate"],
+        ["migrate", "--dry-run"],
+        ["rollback"],
+        ["backend", "hybrid"],
+        ["backend", "sqlite"],
+        ["schema", "apply"],
+    ],
+)
+def test_where_the_truth_is_gone_nothing_is_made_of_the_old_files(
+    command: list[str], how: str, migrated: Scene, migrator: Migrator
+) -> None:
+    lose(migrated, how)
+    before = migrated.listing()
+    outcome = migrator("--data-dir", migrated.root, *command)
+    assert (outcome.code, "sessions.db is gone" in outcome.err) == (1, True)
+    assert migrated.listing() == before
+
+
+def test_where_the_truth_is_gone_everything_that_looks_tells_so(migrated: Scene, migrator: Migrator) -> None:
+    lose(migrated, "moved")
+    looked = {
+        command: migrator("--data-dir", migrated.root, *command.split())
+        for command in ("status", "backend", "verify", "verify --repair", "doctor")
+    }
+    assert {command: outcome.code for command, outcome in looked.items()} == {
+        "status": 0,
+        "backend": 3,
+        "verify": 1,
+        "verify --repair": 1,
+        "doctor": 3,
+    }
+    assert all(str(migrated.database) in outcome.out + outcome.err for outcome in looked.values())
+    assert not needs_migration(migrated.root)
+    assert migrated.flag() == "sqlite"
+
+
+@pytest.mark.parametrize("words", ["list", "show s-1", "search one", "search"])
+def test_where_the_truth_is_gone_old_sessions_are_shown_as_such(
+    words: str, migrated: Scene, migrator: Migrator
+) -> None:
+    lose(migrated, "moved")
+    outcome = migrator("--data-dir", migrated.root, "sessions", *words.split())
+    assert (outcome.code, "s-1" in outcome.out) == (0, True)
+    assert "sessions.db is gone" in outcome.err
+    assert "as old as they are" in outcome.err
+
+
+@pytest.mark.parametrize("backend", ["sqlite", "hybrid"])
+def test_where_the_truth_is_gone_no_program_is_told_to_run_on_the_old_files(
+    backend: str, migrated: Scene, migrator: Migrator
+) -> None:
+    flag(migrated, backend)
+    lose(migrated, "moved")
+    told = migrator("--data-dir", migrated.root, "backend", "--json").json
+    assert (told["backend"], told["authority"]) == (backend, "sqlite")
+    assert all("is gone" in problem for problem in told["problems"])
+    assert len(told["problems"]) == 1
+
+
+def test_a_database_that_comes_back_is_the_truth_as_before(migrated: Scene) -> None:
+    lose(migrated, "moved")
+    (migrated.root / "moved.db").rename(migrated.database)
+    with open_storage(migrated.root) as store:
+        assert tasks(store) == ["one", "two"]
+
+
+def test_a_truth_that_is_lost_for_good_is_given_up_by_name(migrated: Scene, migrator: Migrator) -> None:
+    lose(migrated, "moved")
+    outcome = migrator("--data-dir", migrated.root, "backend", "json")
+    assert outcome.code == 0
+    assert "is gone" in outcome.out
+    assert kind(open_storage(migrated.root)) is JsonStorage
+    assert migrator("--data-dir", migrated.root, "migrate").code == 0

@@ -1,0 +1,74 @@
+"""The files of a trial: what somebody else wrote into one is never written over."""
+
+import pytest
+
+from migrator.documents.document import app_format
+from migrator.errors import StaleStoreError
+from migrator.storage.hybrid.json_secondary import MirrorFiles
+from migrator.workspace import workspace_hash
+from tests.support.scene import app_json
+from tests.support.stores import data_dir
+from tests.support.strategies import instance, message, session
+
+W = "/work/engine"
+
+
+@pytest.fixture
+def files(folder):
+    with MirrorFiles(data_dir(folder), folder / "hybrid.db") as files:
+        yield files
+
+
+@pytest.fixture
+def path(folder):
+    return folder / "sessions" / f"{workspace_hash(W)}.json"
+
+
+def test_what_it_wrote_itself_it_writes_over(files):
+    files.create_session(W, session())
+    files.append_chat_message(W, "session-1", message())
+    files.delete_session(W, "session-1")
+    assert files.get_all_sessions(W) == []
+
+
+def test_another_process_of_the_trial_may_write_over_it_too(files, folder):
+    files.create_session(W, session())
+    with MirrorFiles(data_dir(folder), folder / "hybrid.db") as others:
+        others.append_chat_message(W, "session-1", message())
+    files.append_chat_message(W, "session-1", message(id="another"))
+    assert len(files.get_session(W, "session-1")["chatHistory"]) == 2
+
+
+@pytest.mark.parametrize("began", [True, False])
+def test_what_somebody_else_wrote_it_refuses_to_write_over(files, path, began):
+    if began:
+        files.create_session(W, session())
+    path.parent.mkdir(exist_ok=True)
+    theirs = b"".join(app_format([session(id="theirs", instances=[instance()])]))
+    path.write_bytes(theirs)
+    for write in (
+        lambda: files.create_session(W, session(id="ours")),
+        lambda: files.update_session(W, session(id="theirs", task="ours")),
+        lambda: files.delete_session(W, "theirs"),
+        lambda: files.append_chat_message(W, "theirs", message()),
+        lambda: files.set_instance_status(W, "theirs", 1, "done"),
+        lambda: files.replace_workspace(W, [session()]),
+    ):
+        with pytest.raises(StaleStoreError, match="migrator migrate"):
+            write()
+    assert path.read_bytes() == theirs
+
+
+def test_a_file_that_holds_just_what_it_should_counts_as_its_own_from_then_on(files, path):
+    files.create_session(W, session())
+    path.write_bytes(b"  " + app_json([session()]))
+    files.replace_workspace(W, [session()])
+    files.append_chat_message(W, "session-1", message())
+    assert len(files.get_session(W, "session-1")["chatHistory"]) == 1
+
+
+def test_a_file_that_is_gone_is_made_again(files, path):
+    files.create_session(W, session())
+    path.unlink()
+    files.replace_workspace(W, [session()])
+    assert files.get_session(W, "session-1")["task"] == "Weave"

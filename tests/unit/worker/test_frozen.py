@@ -1,0 +1,87 @@
+"""The program of the single file, without the file: `make sidecar-check` tries that."""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from migrator.staging.jobs import LoadJob
+from migrator.worker import process as second_process
+from tests.behaviour.test_two_processes import is_running
+from tests.support.command_line import Outcome
+from tests.support.scene import CHECKOUT, Scene, chat
+
+FROZEN = "import runpy, sys; sys.frozen = True; runpy.run_module('migrator.frozen', run_name='__main__')"
+
+
+def sidecar(*arguments: str | Path) -> Outcome:
+    done = subprocess.run(
+        [sys.executable, "-c", FROZEN, *arguments],
+        cwd=CHECKOUT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    return Outcome(done.returncode, done.stdout, done.stderr)
+
+
+@pytest.fixture
+def frozen(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """How this process, as if it were such a program, would start the second one."""
+    monkeypatch.setattr(sys, "frozen", True, raising=False)
+    monkeypatch.setattr(sys, "argv", ["migrator", "migrate"])
+    monkeypatch.setattr(second_process._Frozen, "supported", False)
+    assert not second_process.freeze_support()
+    start = second_process.command()
+    assert start
+    return start
+
+
+def test_it_is_the_command_line(scene: Scene) -> None:
+    scene.write("/a", [chat("s-1")])
+    assert sidecar("--data-dir", scene.root, "migrate", "--json").json["totals"]["sessions"] == 1
+
+
+def test_the_second_process_is_the_program_itself(frozen: list[str]) -> None:
+    assert frozen[0] == sys.executable
+
+
+def test_the_program_does_the_jobs_of_a_second_process(
+    frozen: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(second_process, "command", lambda: [sys.executable, "-c", FROZEN, *frozen[1:]])
+    monkeypatch.setattr(second_process, "processors", lambda: 2)
+    monkeypatch.chdir(CHECKOUT)
+    with second_process.second_process(wanted=True) as second:
+        assert second
+        ticket = second.give(LoadJob(tmp_path / "shard.db", []))
+        assert second.result(ticket) == []
+    assert (tmp_path / "shard.db").exists()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="nothing tells there that a parent is gone")
+def test_it_ends_when_its_launcher_is_killed() -> None:
+    child = (
+        "import os, time; from migrator import sidecar; sidecar.end_with_launcher(); "
+        "print(os.getpid(), flush=True); time.sleep(60)"
+    )
+    launcher = subprocess.Popen(
+        [sys.executable, "-c", f"import subprocess, sys; subprocess.run([sys.executable, '-c', {child!r}])"],
+        cwd=CHECKOUT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    assert launcher.stdout
+    working = int(launcher.stdout.readline())
+    launcher.kill()
+    launcher.communicate()
+    for _ in range(300):
+        if not is_running(working):
+            return
+        time.sleep(0.1)
+    pytest.fail("it outlives its launcher")
