@@ -66,7 +66,7 @@ def test_the_program_does_the_jobs_of_a_second_process(
 @pytest.mark.skipif(os.name == "nt", reason="nothing tells there that a parent is gone")
 def test_it_ends_when_its_launcher_is_killed() -> None:
     child = (
-        "import os, time; from migrator import sidecar; sidecar.end_with_launcher(); "
+        "import os, time; from migrator import frozen; frozen.end_with_launcher(); "
         "print(os.getpid(), flush=True); time.sleep(60)"
     )
     launcher = subprocess.Popen(

@@ -1,0 +1,126 @@
+"""Count the calls from one package into another while one file of three sessions is migrated.
+
+``python -m benchmarks.crossings`` migrates by one process, without a search index, and prints the calls by pair of
+packages; ``--modules`` names the modules as well. A module beside the packages is a package of its own. Translating
+errors is not counted (it stands around what may fail wherever that is), nor are lambdas and comprehensions, which
+belong to the function that they are written in.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+from collections import Counter
+from pathlib import Path
+from types import CodeType, FrameType
+
+import migrator
+from migrator.workspace import workspace_hash
+
+PACKAGE = Path(migrator.__file__).parent
+ERROR_TRANSLATION = {"files/os_errors.py", "database/errors.py"}
+WORKSPACE = "/home/dev/engine"
+INSTANCE = {
+    "worktreeId": "w1",
+    "worktreePath": f"{WORKSPACE}/.worktrees/w1",
+    "branch": "ait42/w1",
+    "agentName": "alpha",
+    "instanceId": 1,
+    "status": "completed",
+    "tmuxSessionId": "t1",
+    "output": "done",
+}
+
+
+def session(number: int) -> dict[str, object]:
+    """One session, with one instance and two messages."""
+    time = "2026-01-05T10:00:00Z"
+    messages = [
+        {"id": f"m{number}-{place}", "role": role, "content": "Go on.", "timestamp": time}
+        for place, role in enumerate(("user", "assistant"))
+    ]
+    told = {"id": f"s{number}", "type": "competition", "task": "Write a parser", "status": "completed"}
+    return {**told, "createdAt": time, "updatedAt": time, "instances": [INSTANCE], "chatHistory": messages}
+
+
+def scene(root: Path) -> None:
+    """One file of three sessions, as the app writes it."""
+    (root / "sessions").mkdir()
+    file = root / "sessions" / f"{workspace_hash(WORKSPACE)}.json"
+    file.write_text(json.dumps([*map(session, range(3))], indent=2), encoding="utf-8")
+
+
+class Crossings:
+    """A profiler that counts calls from one package of migrator into another."""
+
+    def __init__(self) -> None:
+        self.calls: Counter[tuple[str, str]] = Counter()
+        self._places: dict[CodeType, str | None] = {}
+
+    def __call__(self, frame: FrameType, event: str, _argument: object) -> None:
+        if event != "call" or frame.f_back is None:
+            return
+        callee = self._place(frame)
+        if callee is None or callee in ERROR_TRANSLATION or frame.f_code.co_name.startswith("<"):
+            return
+        caller = self._caller(frame.f_back)
+        if caller and caller not in ERROR_TRANSLATION and package_of(caller) != package_of(callee):
+            self.calls[caller, callee] += 1
+
+    def _caller(self, frame: FrameType | None) -> str | None:
+        """The nearest frame of migrator's own, past the libraries that call back."""
+        while frame is not None:
+            place = self._place(frame)
+            if place is not None:
+                return place
+            frame = frame.f_back
+        return None
+
+    def _place(self, frame: FrameType) -> str | None:
+        code = frame.f_code
+        if code not in self._places:
+            path = Path(code.co_filename)
+            inside = path.is_relative_to(PACKAGE) and code.co_name != "<module>"
+            self._places[code] = path.relative_to(PACKAGE).as_posix() if inside else None
+        return self._places[code]
+
+
+def package_of(place: str) -> str:
+    """The package that a file of migrator belongs to."""
+    return place.partition("/")[0].removesuffix(".py")
+
+
+def count() -> Counter[tuple[str, str]]:
+    """Migrate twice, each time a new data directory, and count the second time: then everything is loaded."""
+    crossings = Crossings()
+    for profiler in (None, crossings):
+        with tempfile.TemporaryDirectory() as folder:
+            scene(Path(folder))
+            sys.setprofile(profiler)
+            try:
+                report = migrator.migrate(folder, search_index=False)
+            finally:
+                sys.setprofile(None)
+            assert report.totals.sessions == 3, report
+    return crossings.calls
+
+
+def main() -> None:
+    """Print the calls, most first, and their sum."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--modules", action="store_true", help="name the modules, not only the packages")
+    modules = parser.parse_args().modules
+    os.environ.pop("DATABASE_URL", None)
+    calls: Counter[tuple[str, str]] = Counter()
+    for (caller, callee), number in count().items():
+        calls[(caller, callee) if modules else (package_of(caller), package_of(callee))] += number
+    for (caller, callee), number in calls.most_common():
+        print(f"{number:5}  {caller} → {callee}")
+    print(f"{sum(calls.values()):5}  calls from one package into another")
+
+
+if __name__ == "__main__":
+    main()
