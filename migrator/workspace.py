@@ -10,9 +10,12 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Container, Iterable, Iterator
+from typing import TYPE_CHECKING
 
-from migrator.documents.document import WorktreeSession
 from migrator.files.copying import new_sha256
+
+if TYPE_CHECKING:
+    from migrator.documents.document import WorktreeSession
 
 HASH_PATTERN = re.compile(r"[0-9a-f]{16}")
 UNKNOWN_PREFIX = "unknown:"

@@ -9,15 +9,14 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections import defaultdict, deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from operator import itemgetter
 from typing import Any, NamedTuple, cast
 
-from migrator.data_dir import DataDir
 from migrator.database import queries
 from migrator.database.columns import SESSION_COLUMNS
-from migrator.database.connection import AnyConnection, connect, transaction
+from migrator.database.connection import AnyConnection
 from migrator.database.rows import (
     INSTANCE_STAND_IN,
     DocumentRows,
@@ -319,22 +318,3 @@ def replace_all(
     if wanted != [key for (key,) in connection.execute(queries.KEYS_OF_WORKSPACE, (workspace_id,))]:
         for position, key in enumerate(wanted):
             connection.execute(queries.MOVE_SESSION, (position, key))
-
-
-def name_workspaces(data_dir: DataDir, unnamed: Mapping[str, str]) -> None:
-    """Fill in the paths that somebody told since the workspaces were migrated.
-
-    :param unnamed: workspace hash to workspace path
-    """
-    if not unnamed:
-        return
-    from migrator.database.documents import ensure_workspace  # seldom needed, and loads all of documents and rows
-
-    path = data_dir.database
-    connection = connect(path)
-    try:
-        with transaction(connection, path, "name a workspace"):
-            for file_hash, name in unnamed.items():
-                ensure_workspace(connection, file_hash, name)
-    finally:
-        connection.close()

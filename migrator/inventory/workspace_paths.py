@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from migrator.data_dir import DataDir
+from migrator.database.connection import connect, transaction
 from migrator.files.reading import contents
 from migrator.workspace import HASH_PATTERN, hashes_of, prove_path, workspace_hash
 
@@ -104,3 +105,22 @@ def _hashes_to(path: str, file_hash: str) -> bool:
     except UnicodeEncodeError:
         return False  # half of a surrogate pair: no file system has such a path
     return any(found == file_hash for found, _ in hashes_of(path))
+
+
+def name_workspaces(data_dir: DataDir, unnamed: Mapping[str, str]) -> None:
+    """Fill in the paths that somebody told since the workspaces were migrated.
+
+    :param unnamed: workspace hash to workspace path
+    """
+    if not unnamed:
+        return
+    from migrator.database.documents import ensure_workspace  # seldom needed, and loads all of documents and rows
+
+    path = data_dir.database
+    connection = connect(path)
+    try:
+        with transaction(connection, path, "name a workspace"):
+            for file_hash, name in unnamed.items():
+                ensure_workspace(connection, file_hash, name)
+    finally:
+        connection.close()

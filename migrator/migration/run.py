@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 from migrator.authority import point_at_sqlite, read_flag, require_no_other_truth, require_truth, state_of
 from migrator.data_dir import DataDir
-from migrator.database.documents import name_workspaces
 from migrator.inventory.ledger import remember_times
 from migrator.inventory.plan import Survey, survey
 from migrator.inventory.source_files import names_of_files
+from migrator.inventory.workspace_paths import name_workspaces
 from migrator.locking import exclusive, in_sight
 from migrator.migration.report import MigrationReport, by_workspace, known_reports, totals_of
 from migrator.progress import Listener, Stopwatch, ignore_progress

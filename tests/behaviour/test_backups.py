@@ -171,8 +171,8 @@ def test_a_damaged_listing_is_not_used_again(rolled_back, run):
 
 def test_attempts_that_fail_do_not_fill_the_disk(rolled_back, run, monkeypatch):
     before = sorted((rolled_back.root / "backups").iterdir())
-    for module in ("publish", "schema_change"):
-        monkeypatch.setattr(f"migrator.migration.{module}.connect", partial(connect, timeout=0))
+    for module in ("migration.publish", "admin.schema_steps"):
+        monkeypatch.setattr(f"migrator.{module}.connect", partial(connect, timeout=0))
     with closing(sqlite3.connect(rolled_back.database, isolation_level=None)) as app:
         app.execute("BEGIN IMMEDIATE")
         assert run("migrate", "--progress", "none").code == 1

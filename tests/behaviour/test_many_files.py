@@ -4,7 +4,7 @@ import json
 import os
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -146,9 +146,9 @@ def test_of_very_many_new_files_it_is_asked_for_before_they_are_looked_at(
     happened: list[object] = []
     starting, looking = second_process.second_process, survey
 
-    def start(*, wanted: bool) -> AbstractContextManager[SecondProcess | None]:
+    def start(*, wanted: bool, preload: Sequence[str]) -> AbstractContextManager[SecondProcess | None]:
         happened.append(wanted)
-        return starting(wanted=False)
+        return starting(wanted=False, preload=preload)
 
     def look(*arguments: Any, **options: Any) -> Survey:
         happened.append("looked")

@@ -477,7 +477,7 @@ def texts() -> Iterator[str]:
         tree = ast.parse(path.read_text(encoding="utf-8"))
         within = {id(part) for node in ast.walk(tree) if isinstance(node, ast.JoinedStr) for part in ast.walk(node)}
         for node in ast.walk(tree):
-            if path.name == "redact.py":
+            if path.name == "redaction.py":
                 continue
             if isinstance(node, ast.JoinedStr):
                 parts = [str(part.value) if isinstance(part, ast.Constant) else _PART for part in node.values]
