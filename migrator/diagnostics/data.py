@@ -15,7 +15,7 @@ from migrator.diagnostics.database_users import locks_of
 from migrator.diagnostics.finding import REPAIR, Finding, Level, command, that_moves_it_away
 from migrator.errors import ConnectionFailed, MigratorError
 from migrator.files.lock_owners import described
-from migrator.inventory.plan import survey
+from migrator.inventory.plan import make_plan
 from migrator.inventory.status import StatusReport, status_of
 from migrator.locking import leftovers, lock_holder
 from migrator.migration.hybrid_sync import trial_told
@@ -165,7 +165,7 @@ def _missing_bases(data_dir: DataDir) -> Iterator[tuple[str, Finding]]:
     """Each file whose changes nobody could tell, since the copy that it was migrated from is gone."""
     if _state_or_none(data_dir) is None:
         return
-    found = survey(data_dir)
+    found = make_plan(data_dir)
     changed = {source.name for source in found.work.pending}
     for entry in found.ledger.values():
         copy = data_dir.root / (entry.backup or "")

@@ -20,7 +20,7 @@ from migrator.data_dir import BESIDE_DATABASE, DataDir
 from migrator.database.connection import MINIMUM_SQLITE, network_file_system
 from migrator.diagnostics.finding import Finding, command, that_gives_it_back, that_moves_it_away
 from migrator.errors import MigratorError
-from migrator.inventory.plan import survey
+from migrator.inventory.plan import make_plan
 from migrator.locking import lock_holder
 from migrator.text import size
 
@@ -193,7 +193,7 @@ def space(data_dir: DataDir) -> Iterator[Finding]:
         state_of(data_dir.database)
     except MigratorError:
         return  # told with the database
-    for disk in space_needed(data_dir, survey(data_dir).work.pending):
+    for disk in space_needed(data_dir, make_plan(data_dir).work.pending):
         needed, free = size(disk.needed), size(disk.free)
         if disk.free >= disk.needed:
             yield Finding("ok", "space", f"{free} are free in {disk.folder}; a migration now needs about {needed}.")

@@ -31,7 +31,7 @@ from migrator.diagnostics.redaction import COMMANDS, Redaction, cause_of, place_
 from migrator.errors import MigratorError, StorageIOError
 from migrator.files.output import write_new_file
 from migrator.inventory.ledger import LedgerEntry
-from migrator.inventory.plan import survey
+from migrator.inventory.plan import make_plan
 from migrator.inventory.source_files import Source
 from migrator.inventory.status import status_of
 from migrator.locking import leftovers
@@ -196,7 +196,7 @@ def _workspaces(data_dir: DataDir) -> Facts:
 
 
 def _files(data_dir: DataDir) -> Facts:
-    found = survey(data_dir)
+    found = make_plan(data_dir)
     work = {source.name: "pending" for source in found.work.pending}
     sources = [*found.work.pending, *found.work.known]
     gone = [entry for name, entry in found.ledger.items() if name not in {source.name for source in sources}]

@@ -19,7 +19,7 @@ from migrator.workspace import is_placeholder
 Share = tuple[str, str, int, int, int]
 
 
-class Survey(NamedTuple):
+class Plan(NamedTuple):
     """What was found.
 
     :ivar sources: all of them, in the order in which they are taken up
@@ -41,12 +41,12 @@ class Survey(NamedTuple):
     index_state: str | None
 
 
-def survey(
+def make_plan(
     data_dir: DataDir,
     *,
     named: Iterable[str | os.PathLike[str]] = (),
     salvage: bool = False,
-) -> Survey:
+) -> Plan:
     """Look at the database and at the files.
 
     :param named: workspace paths that the user told
@@ -64,7 +64,7 @@ def survey(
         if is_placeholder(path) and file_hash in paths and paths[file_hash] not in taken
     }
     work = find_work(sources, ledger, salvage=salvage)
-    return Survey(state, sources, ledger, shares, paths, unnamed, warnings, work, index)
+    return Plan(state, sources, ledger, shares, paths, unnamed, warnings, work, index)
 
 
 def _read_database(
@@ -95,7 +95,7 @@ def _read_database(
         connection.close()
 
 
-def with_proven_paths(found: Survey, proven: dict[str, str], *, salvage: bool = False) -> Survey:
+def with_proven_paths(plan: Plan, proven: dict[str, str], *, salvage: bool = False) -> Plan:
     """The same, with workspace paths that were unknown before, and what older builds left there.
 
     Whose such a file is, is told anew, with all of the paths: a link and what it points to may both be known.
@@ -103,17 +103,17 @@ def with_proven_paths(found: Survey, proven: dict[str, str], *, salvage: bool = 
     :param proven: workspace hash to workspace path
     """
     if not proven:
-        return found
-    paths = found.paths | proven
-    sources = with_older_files(own_sources(found.sources), paths)
-    older = find_work([source for source in sources if source.kind == "older"], found.ledger, salvage=salvage)
-    names = {source.name for source in (*found.work.pending, *older.pending)}
+        return plan
+    paths = plan.paths | proven
+    sources = with_older_files(own_sources(plan.sources), paths)
+    older = find_work([source for source in sources if source.kind == "older"], plan.ledger, salvage=salvage)
+    names = {source.name for source in (*plan.work.pending, *older.pending)}
     work = Work(
         [source for source in sources if source.name in names],
-        own_sources(found.work.known) + older.known,
-        own_sources(found.work.moved) + older.moved,
+        own_sources(plan.work.known) + older.known,
+        own_sources(plan.work.moved) + older.moved,
     )
-    return found._replace(paths=paths, sources=sources, work=work)
+    return plan._replace(paths=paths, sources=sources, work=work)
 
 
 def own_sources(sources: Iterable[Source]) -> list[Source]:
@@ -127,11 +127,11 @@ def has_work(data_dir: DataDir) -> bool:
     Not after a rollback, when the user has chosen JSON; nor while both stores run, when we write the files ourselves;
     nor where the database is gone that held the truth, so that the files are old.
     """
-    return needs_migration(data_dir, survey(data_dir))
+    return needs_migration(data_dir, make_plan(data_dir))
 
 
-def needs_migration(data_dir: DataDir, found: Survey) -> bool:
+def needs_migration(data_dir: DataDir, plan: Plan) -> bool:
     """The same, by what was found."""
-    if found.state.status == "rolled_back" or read_flag(data_dir.flag) == "hybrid":
+    if plan.state.status == "rolled_back" or read_flag(data_dir.flag) == "hybrid":
         return False
-    return bool(found.work.pending) and lost_truth(data_dir, found.state) is None
+    return bool(plan.work.pending) and lost_truth(data_dir, plan.state) is None

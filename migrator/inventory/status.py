@@ -11,7 +11,7 @@ from migrator.data_dir import DataDir
 from migrator.database import queries, schema
 from migrator.database.connection import connect
 from migrator.database.errors import sqlite_errors
-from migrator.inventory.plan import Survey, needs_migration, survey
+from migrator.inventory.plan import Plan, make_plan, needs_migration
 from migrator.inventory.source_files import Source
 from migrator.workspace import hash_of_text, placeholder, workspace_hash
 
@@ -70,7 +70,7 @@ def status_of(data_dir: DataDir) -> StatusReport:
 
     :raises MigratorError: the database or the folder can't be read
     """
-    found = survey(data_dir)
+    found = make_plan(data_dir)
     rows, quarantined = _counts(data_dir.database, found)
     states = {
         file_hash: WorkspaceState(file_hash, path, "migrated", sessions, instances, messages, held)
@@ -126,7 +126,7 @@ def _addressable(file_hash: str, path: str) -> str:
     return path if workspace_hash(path) == file_hash else placeholder(file_hash)
 
 
-def _mark(states: dict[str, WorkspaceState], found: Survey, source: Source) -> None:
+def _mark(states: dict[str, WorkspaceState], found: Plan, source: Source) -> None:
     """Say of a pending source's workspace that ``migrate`` would take it up."""
     file_hash = source.workspace_hash or hash_of_text(placeholder(source.name))
     path = found.paths.get(file_hash) or placeholder(source.workspace_hash or source.name)
@@ -136,7 +136,7 @@ def _mark(states: dict[str, WorkspaceState], found: Survey, source: Source) -> N
     states[file_hash] = replace(known, state=state, changed=(*known.changed, source.name))
 
 
-def _counts(database: Path, found: Survey) -> tuple[list[Any], int]:
+def _counts(database: Path, found: Plan) -> tuple[list[Any], int]:
     if found.state.schema_version < schema.LEDGER_VERSION:
         return [], 0
     connection = connect(database, read_only=True)

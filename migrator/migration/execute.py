@@ -19,7 +19,7 @@ from migrator.data_dir import DataDir
 from migrator.errors import MigrationFailed, MigratorError
 from migrator.files import durable
 from migrator.inventory import ledger
-from migrator.inventory.plan import Survey, own_sources, with_proven_paths
+from migrator.inventory.plan import Plan, own_sources, with_proven_paths
 from migrator.inventory.source_files import Source
 from migrator.migration import run_record
 from migrator.migration.publish import Publication, Published, publish_into, publish_new
@@ -70,7 +70,7 @@ class TakeUp:
     stopwatch: Stopwatch
     helper: Helper
 
-    def run(self, found: Survey) -> MigrationReport:
+    def run(self, found: Plan) -> MigrationReport:
         """Take up what is pending of what was found."""
         require_space(self.data_dir, found.work.pending)
         second = self.help_with(found.work.pending)
@@ -103,7 +103,7 @@ class TakeUp:
     def help_with(self, sources: Sequence[Source]) -> SecondProcess | None:
         return self.helper(sum(source.size for source in sources), len(sources))
 
-    def back_up(self, found: Survey, saving: BackingUp) -> Survey:
+    def back_up(self, found: Plan, saving: BackingUp) -> Plan:
         """Copy what is to be taken up, and with it what older builds left in the workspaces that the copies show."""
         meter = Meter(self.listener, "backup", 0)
         own = own_sources(found.work.pending)
@@ -194,7 +194,7 @@ class TakeUp:
 
     def report(
         self,
-        found: Survey,
+        found: Plan,
         staged: Staged,
         published: Published,
         problems: list[str],

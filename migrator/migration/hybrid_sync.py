@@ -8,7 +8,7 @@ from migrator.authority import state_of
 from migrator.data_dir import DataDir
 from migrator.errors import StorageIOError
 from migrator.files import copying
-from migrator.inventory.plan import Survey
+from migrator.inventory.plan import Plan
 from migrator.inventory.source_files import Source
 from migrator.storage.hybrid.journal import Journal, read_known_files
 from migrator.storage.hybrid.json_secondary import MirrorFiles
@@ -25,7 +25,7 @@ def files_we_wrote(data_dir: DataDir) -> dict[str, str]:
     return read_known_files(data_dir.root / data_dir.hybrid_journal.name)
 
 
-def mend_trial(data_dir: DataDir, found: Survey) -> bool:
+def mend_trial(data_dir: DataDir, found: Plan) -> bool:
     """Let the trial know the files that SQLite has taken up, and write into them what they still lack.
 
     What still can't be written, or is not known, stays recorded as pending.
@@ -58,7 +58,7 @@ def trial_told(trial: TrialStats) -> str:
     return ", ".join(counted(number, noun) for number, noun in counts)
 
 
-def _changed_by_others(data_dir: DataDir, found: Survey) -> set[str]:
+def _changed_by_others(data_dir: DataDir, found: Plan) -> set[str]:
     """The hashes of the workspaces whose files hold what SQLite has not taken up."""
     known = read_known_files(data_dir.hybrid_journal)
     return {
@@ -74,7 +74,7 @@ def _is(source: Source, sha256: str | None) -> bool:
     return False
 
 
-def _know_taken_up(data_dir: DataDir, found: Survey) -> None:
+def _know_taken_up(data_dir: DataDir, found: Plan) -> None:
     known = read_known_files(data_dir.hybrid_journal)
     taken_up = {}
     for source in found.work.known:

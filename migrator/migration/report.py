@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from migrator.inventory.plan import Survey
+from migrator.inventory.plan import Plan
 from migrator.inventory.source_files import Source
 from migrator.text import counted
 from migrator.workspace import hash_of_text, placeholder
@@ -120,7 +120,7 @@ def totals_of(workspaces: tuple[WorkspaceReport, ...], size: int) -> Totals:
     )
 
 
-def known_reports(found: Survey, source: Source) -> list[WorkspaceReport]:
+def known_reports(found: Plan, source: Source) -> list[WorkspaceReport]:
     """What the ledger says of a source that was not taken up, a report for each of its workspaces."""
     entry = found.ledger[source.name]
     file_hash = entry.workspace_hash or hash_of_text(placeholder(entry.source))

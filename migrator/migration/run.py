@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from migrator.authority import point_at_sqlite, read_flag, require_no_other_truth, require_truth, state_of
 from migrator.data_dir import DataDir
 from migrator.inventory.ledger import remember_times
-from migrator.inventory.plan import Survey, survey
+from migrator.inventory.plan import Plan, make_plan
 from migrator.inventory.source_files import names_of_files
 from migrator.inventory.workspace_paths import name_workspaces
 from migrator.locking import exclusive, in_sight
@@ -103,22 +103,22 @@ class Run:
 
     def run_with_help(self) -> MigrationReport:
         with self.stage("discover"):
-            found = self.survey()
+            found = self.make_plan()
             if self.in_trial and self.mend_trial(found):
-                found = self.survey()
+                found = self.make_plan()
         if not found.work.pending:
             return self.nothing_to_do(found)
         report = self.migrate(found)
-        if self.in_trial and self.mend_trial(self.survey()):
-            self.migrate(self.survey())  # others had written to these files, so that they had to be merged first
+        if self.in_trial and self.mend_trial(self.make_plan()):
+            self.migrate(self.make_plan())  # others had written to these files, so that they had to be merged first
         return report
 
-    def survey(self) -> Survey:
-        found = survey(self.data_dir, named=self.named, salvage=self.salvage)
+    def make_plan(self) -> Plan:
+        found = make_plan(self.data_dir, named=self.named, salvage=self.salvage)
         require_truth(self.data_dir, found.state)
         return found
 
-    def mend_trial(self, found: Survey) -> bool:
+    def mend_trial(self, found: Plan) -> bool:
         """What the files of a trial lack is no change that somebody made in them: put it there first."""
         from migrator.migration.hybrid_sync import mend_trial  # only a trial pays for loading the stores
 
@@ -129,7 +129,7 @@ class Run:
         if self.in_trial or (not self.data_dir.database.exists() and self.data_dir.sessions.is_dir()):
             return None
         with self.stage("discover"):
-            found = survey(self.data_dir, named=self.named, salvage=self.salvage)
+            found = make_plan(self.data_dir, named=self.named, salvage=self.salvage)
             require_truth(self.data_dir, found.state)
         busy = found.work.pending or found.work.moved or in_sight(self.data_dir) or found.unnamed
         if self.search_index and found.index_state in ("pending", "building"):
@@ -138,7 +138,7 @@ class Run:
             return None
         return self.nothing_to_do(found)
 
-    def nothing_to_do(self, found: Survey) -> MigrationReport:
+    def nothing_to_do(self, found: Plan) -> MigrationReport:
         """Report what is there; put right what an interruption between the last two steps left behind."""
         if found.work.moved:
             remember_times(self.data_dir, found.work.moved)
@@ -158,7 +158,7 @@ class Run:
             search_index=found.index_state,
         )
 
-    def migrate(self, found: Survey) -> MigrationReport:
+    def migrate(self, found: Plan) -> MigrationReport:
         from migrator.migration.execute import TakeUp  # only a run with work to do pays for loading it
 
         return TakeUp(

@@ -20,7 +20,7 @@ from migrator.data_dir import resolve_data_dir
 from migrator.errors import MigrationFailed, StorageIOError
 from migrator.files import durable
 from migrator.files.copying import sha256_of
-from migrator.inventory.plan import Survey, survey
+from migrator.inventory.plan import Plan, make_plan
 from migrator.inventory.source_files import own_files
 from migrator.migration import execute
 from migrator.migration.report import MigrationReport
@@ -144,13 +144,13 @@ def test_of_very_many_new_files_it_is_asked_for_before_they_are_looked_at(
     more: int, files: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     happened: list[object] = []
-    starting, looking = second_process.second_process, survey
+    starting, looking = second_process.second_process, make_plan
 
     def start(*, wanted: bool, preload: Sequence[str]) -> AbstractContextManager[SecondProcess | None]:
         happened.append(wanted)
         return starting(wanted=False, preload=preload)
 
-    def look(*arguments: Any, **options: Any) -> Survey:
+    def look(*arguments: Any, **options: Any) -> Plan:
         happened.append("looked")
         return looking(*arguments, **options)
 
@@ -158,7 +158,7 @@ def test_of_very_many_new_files_it_is_asked_for_before_they_are_looked_at(
         (files.root / "sessions" / f"{number}.bak").write_bytes(b"")  # no workspace file
     monkeypatch.setattr(second_process, "WORTH_A_SECOND_PROCESS", (FILES + more) * second_process._COST_OF_A_FILE)
     monkeypatch.setattr(second_process, "second_process", start)
-    monkeypatch.setattr("migrator.migration.run.survey", look)
+    monkeypatch.setattr("migrator.migration.run.make_plan", look)
     require_all(files, run(files))
     assert happened[:2] == [not more, "looked"]
     happened.clear()
