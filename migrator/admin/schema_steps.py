@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import sqlite3
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from migrator.authority import read_state, require_truth, state_of
 from migrator.backups.database_copy import changing, upgrade
@@ -16,11 +15,12 @@ from migrator.database.connection import connect
 from migrator.database.errors import sqlite_errors
 from migrator.errors import SchemaError
 from migrator.locking import exclusive
+from migrator.report import Report
 from migrator.text import counted
 
 
 @dataclass(frozen=True)
-class SchemaChange:
+class SchemaChange(Report):
     """What was done.
 
     :ivar steps: the names of the steps applied, or of the one undone
@@ -31,9 +31,6 @@ class SchemaChange:
     schema_version: int
     steps: tuple[str, ...]
     backup: str | None
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
 
 
 def apply_steps(data_dir: DataDir) -> SchemaChange:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from dataclasses import dataclass, field
 
 from migrator.authority import (
     WHERE_TRUTH_IS_LOST,
@@ -28,11 +27,12 @@ from migrator.migration.hybrid_sync import trial_told
 from migrator.migration.post_rollback import LateWrites, empty_after_rollback
 from migrator.migration.run import run_migration
 from migrator.progress import Listener, ignore_progress
+from migrator.report import Report
 from migrator.storage.hybrid.store import TrialStats, read_trial
 
 
 @dataclass(frozen=True)
-class BackendReport:
+class BackendReport(Report):
     """What the app runs on, and what a switch did.
 
     :ivar backend: what it runs on now
@@ -54,9 +54,6 @@ class BackendReport:
     @property
     def exit_code(self) -> int:
         return 3 if self.problems else 0
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
 
 
 def show_backend(data_dir: DataDir) -> BackendReport:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from migrator.authority import read_state
 from migrator.backups.catalog import backup_folders, backup_of, look_at
@@ -15,19 +14,17 @@ from migrator.database.errors import sqlite_errors
 from migrator.errors import UsageError
 from migrator.files import durable
 from migrator.locking import exclusive
+from migrator.report import Report
 
 
 @dataclass(frozen=True)
-class PruneReport:
+class PruneReport(Report):
     """What was removed, and why the rest was not; by name."""
 
     removed: tuple[str, ...]
     kept: dict[str, str]
     bytes: int
     dry_run: bool
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
 
 
 def prune_backups(data_dir: DataDir, keep: int, *, dry_run: bool = False) -> PruneReport:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from migrator.authority import State, require_truth, state_of
 from migrator.backups.catalog import find_backup, verify_backup
@@ -16,6 +15,7 @@ from migrator.data_dir import DataDir
 from migrator.errors import BackupError, ConnectionFailed, MigratorError
 from migrator.files import copying, durable
 from migrator.locking import exclusive, scratch_folder
+from migrator.report import Report
 from migrator.workspace import hashes_of
 
 _WORKSPACE_FILE = re.compile(r"sessions/[0-9a-f]{16}\.json")
@@ -23,15 +23,12 @@ _OLDER_FILE = re.compile(r"workspaces/([0-9a-f]{16})/sessions\.json")
 
 
 @dataclass(frozen=True)
-class RestoreReport:
+class RestoreReport(Report):
     """What was restored."""
 
     name: str
     kind: Kind
     files: tuple[RestoredCopy, ...]
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
 
 
 def restore_backup(data_dir: DataDir, name: str, *, overwrite_newer_work: bool = False) -> RestoreReport:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from migrator.data_dir import DataDir
@@ -11,6 +11,7 @@ from migrator.diagnostics import data as history
 from migrator.diagnostics import machine
 from migrator.diagnostics.finding import Finding
 from migrator.errors import MigratorError
+from migrator.report import Report
 
 _CHECKS = (
     machine.programs,
@@ -28,7 +29,7 @@ _CHECKS = (
 
 
 @dataclass(frozen=True)
-class DoctorReport:
+class DoctorReport(Report):
     """Everything that was looked at."""
 
     findings: tuple[Finding, ...]
@@ -39,7 +40,7 @@ class DoctorReport:
         return 3 if any(finding.level == "problem" for finding in self.findings) else 0
 
     def to_json(self) -> dict[str, Any]:
-        return asdict(self) | {"status": "problems" if self.exit_code else "well"}
+        return super().to_json() | {"status": "problems" if self.exit_code else "well"}
 
 
 def examine(data_dir: DataDir) -> DoctorReport:

@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import os
 import time
-from dataclasses import asdict, dataclass, replace
-from typing import Any
+from dataclasses import dataclass, replace
 
 from migrator.authority import require_no_other_truth, require_truth, state_of, write_flag
 from migrator.backups.database_copy import upgrade
@@ -26,10 +25,11 @@ from migrator.locking import exclusive
 from migrator.migration.dry_run import rehearsal
 from migrator.migration.run import Run
 from migrator.progress import Listener, ignore_progress
+from migrator.report import Report
 
 
 @dataclass(frozen=True)
-class RollbackReport:
+class RollbackReport(Report):
     """What a rollback did.
 
     :ivar status: ``rolled_back`` or ``nothing_to_do``
@@ -50,9 +50,6 @@ class RollbackReport:
     def exit_code(self) -> int:
         """3 where something needs the user: conflicts, or files that were kept beside."""
         return 3 if self.problems or any(file.kept_beside for file in self.workspaces) else 0
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
 
 
 def run_rollback(data_dir: DataDir, *, dry_run: bool = False, listener: Listener = ignore_progress) -> RollbackReport:

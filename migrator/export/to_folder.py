@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from migrator.errors import StorageIOError, WorkspaceNotFound
 from migrator.files import durable
 from migrator.files.output import NewFiles, new_files
 from migrator.inventory.source_files import workspace_file_name
+from migrator.report import Report
 from migrator.workspace import workspace_hash
 
 # Its number, its hash, its path.
@@ -44,7 +45,7 @@ class ExportedWorkspace:
 
 
 @dataclass(frozen=True)
-class ExportReport:
+class ExportReport(Report):
     """What was exported, and what could not be.
 
     :ivar notes: what is left out, because only a file that could not be migrated holds it
@@ -57,9 +58,6 @@ class ExportReport:
     @property
     def exit_code(self) -> int:
         return 3 if self.notes else 0
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
 
 
 def export(data_dir: DataDir, target: Path, workspaces: Sequence[str | os.PathLike[str]] = ()) -> ExportReport:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from migrator.database.connection import connect
 from migrator.database.errors import sqlite_errors
 from migrator.inventory.plan import Plan, make_plan, needs_migration
 from migrator.inventory.source_files import Source
+from migrator.report import Report
 from migrator.workspace import hash_of_text, placeholder, workspace_hash
 
 
@@ -36,7 +37,7 @@ class WorkspaceState:
 
 
 @dataclass(frozen=True)
-class StatusReport:
+class StatusReport(Report):
     """How things stand.
 
     :ivar authority: the store that holds the truth, ``json`` or ``sqlite``
@@ -60,9 +61,6 @@ class StatusReport:
     changed_files: tuple[str, ...]
     warnings: tuple[str, ...]
     lost: str | None = None
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
 
 
 def status_of(data_dir: DataDir) -> StatusReport:

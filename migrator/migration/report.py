@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from migrator.inventory.plan import Plan
 from migrator.inventory.source_files import Source
+from migrator.report import Report
 from migrator.text import counted
 from migrator.workspace import hash_of_text, placeholder
 
@@ -67,7 +68,7 @@ class Totals:
 
 
 @dataclass(frozen=True)
-class MigrationReport:
+class MigrationReport(Report):
     """What a run of ``migrate`` found and did.
 
     :ivar stages: milliseconds by stage
@@ -92,10 +93,6 @@ class MigrationReport:
     @property
     def exit_code(self) -> int:
         return {"completed": 0, "nothing_to_do": 0, "completed_with_problems": 3, "failed": 1}[self.status]
-
-    def to_json(self) -> dict[str, Any]:
-        workspaces = [workspace._asdict() for workspace in self.workspaces]
-        return {**vars(self), "workspaces": workspaces, "totals": asdict(self.totals)}
 
 
 def by_workspace(parts: list[WorkspaceReport]) -> tuple[WorkspaceReport, ...]:

@@ -12,7 +12,7 @@ import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ from migrator.export.to_folder import export_is_there
 from migrator.files import durable
 from migrator.files.output import NewFiles, new_files
 from migrator.quarantine.conflict import version_in_sqlite
+from migrator.report import Report
 
 
 @dataclass(frozen=True)
@@ -90,14 +91,11 @@ class TakenOut:
 
 
 @dataclass(frozen=True)
-class TakenOutReport:
+class TakenOutReport(Report):
     """What was written, and where."""
 
     directory: str
     items: tuple[TakenOut, ...]
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
 
 
 def list_quarantine(data_dir: DataDir) -> list[QuarantinedItem]:

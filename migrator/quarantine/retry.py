@@ -6,9 +6,9 @@ import dataclasses
 import io
 import sqlite3
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from migrator.authority import read_flag, read_state, state_of
 from migrator.backups.manifest import keep_versions
@@ -39,6 +39,7 @@ from migrator.export.hybrid_files import merge_files, write_mirrors
 from migrator.files.os_errors import os_errors
 from migrator.locking import exclusive
 from migrator.quarantine.conflict import read_conflict, version_in_sqlite
+from migrator.report import Report
 from migrator.workspace import hash_of_text, placeholder, workspace_shown
 
 Take = Literal["theirs", "ours", "both"]
@@ -49,7 +50,7 @@ _BOM = b"\xef\xbb\xbf"
 
 
 @dataclass(frozen=True)
-class RetriedItem:
+class RetriedItem(Report):
     """What became of one item.
 
     :ivar result: ``restored`` to its place, ``replaced`` SQLite's version, ``dropped`` for SQLite's version; or nothing
@@ -65,12 +66,9 @@ class RetriedItem:
     problems: tuple[Problem, ...] = ()
     kept: str | None = None
 
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self) | {"problems": [problem._asdict() for problem in self.problems]}
-
 
 @dataclass(frozen=True)
-class RetryReport:
+class RetryReport(Report):
     """What became of the items that were tried.
 
     :ivar warnings: what is worth knowing besides
@@ -83,9 +81,6 @@ class RetryReport:
     def exit_code(self) -> int:
         """3 where something still needs the user."""
         return 0 if all(item.result in ("restored", "replaced", "dropped") for item in self.items) else 3
-
-    def to_json(self) -> dict[str, Any]:
-        return {"items": [item.to_json() for item in self.items], "warnings": list(self.warnings)}
 
 
 def retry(

@@ -11,9 +11,8 @@ import json
 import os
 import sqlite3
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime
-from typing import Any
 
 from migrator._version import __version__
 from migrator.authority import State, effective_backend, read_state
@@ -27,6 +26,7 @@ from migrator.errors import MigrationFailed
 from migrator.inventory.ledger import LedgerEntry, read_ledger
 from migrator.migration.run_record import Share
 from migrator.receipt.periods import Period, periods_of
+from migrator.report import Report
 from migrator.workspace import hash_of_text, placeholder
 
 GO_BACK = ("migrator rollback --dry-run", "migrator rollback")
@@ -119,7 +119,7 @@ class Need:
 
 
 @dataclass(frozen=True)
-class Receipt:
+class Receipt(Report):
     """Everything that a receipt tells.
 
     :ivar authority: the store that holds the truth now, ``json`` or ``sqlite``
@@ -150,9 +150,6 @@ class Receipt:
     backup_exists: bool
     go_back: tuple[str, ...]
     needs: tuple[Need, ...]
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
 
 
 def receipt_of(data_dir: DataDir) -> Receipt:

@@ -9,8 +9,8 @@ import shutil
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from migrator.authority import read_state
 from migrator.backups.database_copy import upgrade
@@ -20,6 +20,7 @@ from migrator.database.errors import sqlite_errors
 from migrator.errors import ConnectionFailed, StaleStoreError, StorageIOError
 from migrator.locking import exclusive
 from migrator.progress import Listener, Meter, ignore_progress
+from migrator.report import Report
 from migrator.search import queries as search_queries
 from migrator.search.index import UNFINISHED, build, bytes_to_do, forget, index_differences, index_state, leave_out
 from migrator.text import size
@@ -32,7 +33,7 @@ _SPARE = 50_000_000  # bytes that are left free
 
 
 @dataclass(frozen=True)
-class IndexReport:
+class IndexReport(Report):
     """How the index stands.
 
     :ivar state: ``complete``, ``building`` (the next ``migrate``, or a build, goes on), ``pending`` (the next
@@ -47,9 +48,6 @@ class IndexReport:
     index_bytes: int
     bytes_to_do: int
     differing: tuple[str, ...]
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
 
 
 def _finish(connection: sqlite3.Connection, data_dir: DataDir, listener: Listener, *, wanted: bool) -> None:

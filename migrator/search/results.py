@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from migrator.report import Report
 from migrator.search.excerpts import Excerpt
 from migrator.storage.filtering import Filtering
 
@@ -34,7 +35,7 @@ class FoundText:
 
 
 @dataclass(frozen=True)
-class FoundSession:
+class FoundSession(Report):
     """One session with texts that have what was looked for.
 
     :ivar session: the members that lists show
@@ -53,12 +54,12 @@ class FoundSession:
         return any(text.kind == "task" for text in self.excerpts), self.texts, self.session["updatedAt"]
 
     def to_json(self) -> dict[str, Any]:
-        excerpts = [dict(vars(text)) for text in self.excerpts]
-        return {"workspace": self.workspace, **self.session, "texts": self.texts, "excerpts": excerpts}
+        told = super().to_json()
+        return {"workspace": told.pop("workspace"), **told.pop("session"), **told}
 
 
 @dataclass(frozen=True)
-class SearchReport:
+class SearchReport(Report):
     """What a search found.
 
     :ivar sessions: in order, as many as were asked for
@@ -71,14 +72,6 @@ class SearchReport:
     more: bool
     method: str
     notes: tuple[str, ...] = ()
-
-    def to_json(self) -> dict[str, Any]:
-        return {
-            "sessions": [found.to_json() for found in self.sessions],
-            "more": self.more,
-            "method": self.method,
-            "notes": self.notes,
-        }
 
 
 def summary_of(document: Mapping[str, Any]) -> dict[str, Any]:

@@ -25,8 +25,7 @@ from migrator.locking import exclusive
 from migrator.progress import Listener, ignore_progress
 from migrator.search.build import repair_index
 from migrator.verification.data_dir_check import too_open, wrong_flag
-from migrator.verification.integrity import integrity_problems, is_damage
-from migrator.verification.run import VerifyReport, verify
+from migrator.verification.run import VerifyReport, integrity_problems, is_damage, verify
 from migrator.verification.source_check import looks_unchanged
 
 # What integrity_check says of an index that does not fit its table; of anything else it says other things.

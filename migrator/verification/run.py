@@ -5,8 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Container, Iterable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 from migrator.authority import NO_DATABASE, WHERE_TRUTH_IS_LOST, State, lost_truth, read_state
 from migrator.data_dir import DataDir
@@ -21,15 +20,18 @@ from migrator.files import durable
 from migrator.inventory.ledger import LedgerEntry, read_ledger
 from migrator.migration.post_rollback import late_sessions
 from migrator.progress import Listener, Progress, ignore_progress
+from migrator.report import Report
 from migrator.search.index import index_problems, index_state
 from migrator.text import counted
 from migrator.verification.data_dir_check import unlisted, what_is_amiss
-from migrator.verification.integrity import WAY_OUT_OF_DAMAGE, integrity_problems, is_damage
 from migrator.verification.source_check import SourceCheck, VerifiedSource
+
+# For whoever verifies already: the message for anybody else is to do that.
+WAY_OUT_OF_DAMAGE = "Keep a copy of the database; 'migrator backups list' tells what there is to restore."
 
 
 @dataclass(frozen=True)
-class VerifyReport:
+class VerifyReport(Report):
     """What the check found.
 
     :ivar status: ``clean``, ``broken``, or ``nothing_to_verify`` before the first migration
@@ -50,9 +52,6 @@ class VerifyReport:
     @property
     def exit_code(self) -> int:
         return 1 if self.broken else 0
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
 
 
 def verify(data_dir: DataDir, listener: Listener = ignore_progress) -> VerifyReport:
@@ -225,3 +224,38 @@ class _Verification:
         self.broken += index_problems(self.connection, self.path)
         if index_state(self.connection) == "building":
             self.notes.append("The search index is not finished: 'migrator search-index build' goes on with it.")
+
+
+def integrity_problems(connection: sqlite3.Connection) -> list[str]:
+    """Broken pages and indexes, and children without parents."""
+    found, ended = _checked(connection, "integrity_check")
+    if ended and not found:
+        found, _ = _checked(connection, "quick_check")  # it does not compare indexes, and gets further
+    return [text for text in found if text != "ok"] + ended + _orphans(connection)
+
+
+def is_damage(error: MigratorError) -> bool:
+    """Whether an error is that pages of the database are damaged."""
+    cause = error.__cause__
+    if isinstance(cause, UnicodeDecodeError):
+        return True
+    return getattr(cause, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_CORRUPT
+
+
+def _checked(connection: sqlite3.Connection, pragma: str) -> tuple[list[str], list[str]]:
+    """What a check has found, and why it ended early, if it did."""
+    found: list[str] = []
+    try:
+        for (text,) in connection.execute(f"PRAGMA {pragma}"):
+            found.append(text)
+    except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
+        return found, [f"SQLite's own check of the pages ended early: {error}. {WAY_OUT_OF_DAMAGE}"]
+    return found, []
+
+
+def _orphans(connection: sqlite3.Connection) -> list[str]:
+    try:
+        rows = connection.execute("PRAGMA foreign_key_check").fetchall()
+    except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
+        return [f"what belongs to what can't be checked: {error}"]
+    return [f"{table} row {rowid} refers to a missing row of {parent}" for table, rowid, parent, _ in rows]
