@@ -11,7 +11,7 @@ from typing import Any, Literal, NamedTuple, get_args
 
 from migrator.data_dir import DEFAULT_DATABASE, LARGEST_FLAG, DataDir, place_in, recorded_database
 from migrator.database import queries
-from migrator.database.connection import connect
+from migrator.database.connection import opened
 from migrator.database.errors import sqlite_errors
 from migrator.database.schema import LEDGER_VERSION, require_known
 from migrator.errors import StaleStoreError
@@ -63,11 +63,8 @@ def state_of(path: Path) -> State:
     """
     if not path.exists() or path.stat().st_size == 0:
         return NO_DATABASE
-    connection = connect(path, read_only=True)
-    try:
+    with opened(path, read_only=True) as connection:
         return read_state(connection, path)
-    finally:
-        connection.close()
 
 
 Backend = Literal["json", "sqlite", "hybrid"]
@@ -186,9 +183,5 @@ def mark(data_dir: DataDir, before: State, status: str) -> None:
     """Record how far the migration is in a database that the app made; it stays what it was: not the authority."""
     if before.schema_version == 0 or before.status not in ("pending", "failed", "in_progress"):
         return
-    connection = connect(data_dir.database)
-    try:
-        with sqlite_errors("record the status", data_dir.database):
-            connection.execute(queries.SET_STATUS, (status,))
-    finally:
-        connection.close()
+    with opened(data_dir.database) as connection, sqlite_errors("record the status", data_dir.database):
+        connection.execute(queries.SET_STATUS, (status,))

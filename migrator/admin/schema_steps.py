@@ -11,7 +11,7 @@ from migrator.authority import read_state, require_truth, state_of
 from migrator.backups.database_copy import changing, upgrade
 from migrator.data_dir import DataDir
 from migrator.database import queries, schema
-from migrator.database.connection import connect
+from migrator.database.connection import opened
 from migrator.database.errors import sqlite_errors
 from migrator.errors import SchemaError
 from migrator.locking import exclusive
@@ -43,12 +43,9 @@ def apply_steps(data_dir: DataDir) -> SchemaChange:
     with exclusive(data_dir):
         # This refuses one from the future, too, before anything opens it for writing.
         require_truth(data_dir, state_of(path))
-        connection = connect(path, create=True)
-        try:
+        with opened(path, create=True) as connection:
             applied, backup = upgrade(connection, path, data_dir.backups)
             return SchemaChange(str(path), schema.version(connection), tuple(applied), _text(backup))
-        finally:
-            connection.close()
 
 
 def revert_step(data_dir: DataDir) -> SchemaChange:
@@ -59,8 +56,7 @@ def revert_step(data_dir: DataDir) -> SchemaChange:
     path = data_dir.database
     with exclusive(data_dir):
         state_of(path)  # refuses one from the future before anything opens it for writing
-        connection = connect(path)
-        try:
+        with opened(path) as connection:
             found = schema.require_known(connection, path)
             require = partial(_require_nothing_to_lose, connection, path)
             require(found)  # for what is refused no copy need be taken
@@ -68,8 +64,6 @@ def revert_step(data_dir: DataDir) -> SchemaChange:
                 backup = back_up("before-revert") if found else None
                 undone = schema.revert(connection, path, require)
             return SchemaChange(str(path), schema.version(connection), (undone,), _text(backup))
-        finally:
-            connection.close()
 
 
 def _require_nothing_to_lose(connection: sqlite3.Connection, path: Path, found: int) -> None:

@@ -18,7 +18,7 @@ from migrator.authority import (
 from migrator.backups.database_copy import changing, upgrade
 from migrator.data_dir import DataDir
 from migrator.database import queries
-from migrator.database.connection import connect, transaction
+from migrator.database.connection import opened, transaction
 from migrator.errors import StaleStoreError
 from migrator.export.hybrid_files import merge_files, write_mirrors
 from migrator.export.rollback import run_rollback
@@ -136,8 +136,7 @@ def _migrate(data_dir: DataDir, listener: Listener) -> list[str]:
 def _start_empty(data_dir: DataDir) -> LateWrites:
     """An empty store; what was written to an old one after a rollback is brought in."""
     path = data_dir.database
-    connection = connect(path, create=True)
-    try:
+    with opened(path, create=True) as connection:
         upgrade(connection, path, data_dir.backups)
         with (
             changing(connection, path, data_dir.backups) as back_up,
@@ -149,8 +148,6 @@ def _start_empty(data_dir: DataDir) -> LateWrites:
                 late = empty_after_rollback(connection).bring_in()
             connection.execute(queries.SET_COMPLETED, (None,))
         return late
-    finally:
-        connection.close()
 
 
 def trial_verdict(trial: TrialStats | None) -> str:

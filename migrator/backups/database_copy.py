@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from migrator.authority import read_state
 from migrator.backups.manifest import MANIFEST, give_name, stamp, working_folder, write_listing
 from migrator.data_dir import place_in
 from migrator.database import queries, schema
-from migrator.database.connection import connect, copy_database
+from migrator.database.connection import copy_database, opened
 from migrator.database.errors import sqlite_errors
 from migrator.errors import MigratorError
 from migrator.files import copying, durable
@@ -51,7 +51,7 @@ def changing(connection: sqlite3.Connection, path: Path | str, backups: Path) ->
     made: list[Path] = []
 
     def back_up(why: str) -> Path:
-        with closing(connect(path, read_only=True)) as reader:
+        with opened(path, read_only=True) as reader:
             copy, is_new = _back_up(reader, Path(path), backups, why)
         if is_new:
             made.append(copy)

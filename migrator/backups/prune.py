@@ -9,7 +9,7 @@ from migrator.authority import read_state
 from migrator.backups.catalog import backup_folders, backup_of, look_at
 from migrator.data_dir import INCOMPLETE, DataDir
 from migrator.database import queries, schema
-from migrator.database.connection import connect
+from migrator.database.connection import opened
 from migrator.database.errors import sqlite_errors
 from migrator.errors import UsageError
 from migrator.files import durable
@@ -85,14 +85,10 @@ def _needed(data_dir: DataDir) -> dict[str, str]:
     path = data_dir.database
     if not path.exists() or path.stat().st_size == 0:
         return {}
-    connection = connect(path, read_only=True)
-    try:
-        with sqlite_errors("read the ledger", path):
-            state = read_state(connection, path)
-            known = state.schema_version >= schema.LEDGER_VERSION
-            rows = connection.execute(queries.BACKUPS_IN_USE).fetchall() if known else []
-    finally:
-        connection.close()
+    with opened(path, read_only=True) as connection, sqlite_errors("read the ledger", path):
+        state = read_state(connection, path)
+        known = state.schema_version >= schema.LEDGER_VERSION
+        rows = connection.execute(queries.BACKUPS_IN_USE).fetchall() if known else []
     needed: dict[str, str] = {}
     if state.backup:
         needed[Path(state.backup).name] = "the last migration's, as the database has it"

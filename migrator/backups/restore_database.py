@@ -26,7 +26,7 @@ from migrator.authority import (
 from migrator.backups.database_copy import back_up_database
 from migrator.backups.manifest import ListedFile
 from migrator.data_dir import DataDir
-from migrator.database.connection import BUSY_TIMEOUT, connect, remove_database
+from migrator.database.connection import BUSY_TIMEOUT, opened, remove_database
 from migrator.database.errors import sqlite_errors
 from migrator.errors import BackupError, ConnectionFailed
 from migrator.files import copying, durable
@@ -159,13 +159,10 @@ class DatabaseRestore:
         """Give the database that is there the contents of the copy; returns where its own went."""
         path = self.data_dir.database
         try:
-            connection = connect(path)
-            try:
+            with opened(path) as connection:
                 kept = back_up_database(connection, path, self.data_dir.backups, _ASIDE)
                 self.overwrite_through(connection)
                 return kept
-            finally:
-                connection.close()
         except ConnectionFailed as error:
             if _is_damage(error.__cause__):
                 return self.put_instead()

@@ -7,7 +7,7 @@ import sqlite3
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -82,12 +82,7 @@ def connect(
         connection = sqlite3.connect(MEMORY, isolation_level=None, check_same_thread=not shared_between_threads)
     else:
         path = Path(path)
-        if not path.exists():
-            if not create:
-                raise no_database(path)
-            _make_empty(path)
-        if not read_only:
-            _narrow(path)
+        _prepare_file(path, create=create, read_only=read_only)
         # A reader that may write cleans up behind itself: a read-only one leaves its -wal and -shm files.
         mode = "ro" if read_only and not os.access(path, os.W_OK) else "rw"
         with sqlite_errors("open anything", path):
@@ -110,18 +105,29 @@ def connect(
     return connection
 
 
-def _make_empty(path: Path) -> None:
-    durable.make_private_folder(path.parent)
-    try:
-        durable.write_new(path, ())
-    except StorageIOError:
-        if not path.exists():  # else another process was faster
-            raise
+def opened(
+    path: Path | str, *, create: bool = False, read_only: bool = False, timeout: float = BUSY_TIMEOUT
+) -> closing[sqlite3.Connection]:
+    """Open a database with the app's settings for the length of a ``with`` block: see :func:`connect`."""
+    return closing(connect(path, create=create, read_only=read_only, timeout=timeout))
 
 
-def _narrow(path: Path) -> None:
+def _prepare_file(path: Path, *, create: bool, read_only: bool) -> None:
+    """Make an empty file where there is none; what is going to be written to becomes private.
+
+    :raises ConnectionFailed: there is none, and none is wanted
+    """
+    if not path.exists():
+        if not create:
+            raise no_database(path)
+        durable.make_private_folder(path.parent)
+        try:
+            durable.write_new(path, ())
+        except StorageIOError:
+            if not path.exists():  # else another process was faster
+                raise
     path = Path(os.path.realpath(path))
-    if is_open_to_others(path):
+    if not read_only and is_open_to_others(path):
         for suffix in BESIDE_DATABASE:
             make_private(path.with_name(path.name + suffix))
 

@@ -11,7 +11,6 @@ import sqlite3
 import stat
 import sys
 from collections.abc import Callable
-from contextlib import closing
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,7 +21,7 @@ from migrator.authority import read_flag
 from migrator.backups.catalog import list_backups
 from migrator.data_dir import BESIDE_DATABASE, DATA_DIR_VARIABLE, DATABASE_VARIABLE, DataDir
 from migrator.database import queries, schema
-from migrator.database.connection import connect, network_file_system
+from migrator.database.connection import network_file_system, opened
 from migrator.database.errors import sqlite_errors
 from migrator.database.quarantine import QuarantinedItem
 from migrator.diagnostics.doctor import DoctorReport
@@ -157,7 +156,7 @@ def _database(data_dir: DataDir) -> Facts | None:
         "bytes": [file.stat().st_size if file.exists() else None for file in beside],
         "network": network_file_system(path),
     }
-    with closing(connect(path, read_only=True)) as connection, sqlite_errors("look around", path):
+    with opened(path, read_only=True) as connection, sqlite_errors("look around", path):
         facts["journal_mode"] = connection.execute("PRAGMA journal_mode").fetchone()[0]
         for setting in ("page_size", "page_count", "freelist_count", "user_version", "application_id"):
             facts[setting] = connection.execute(f"PRAGMA {setting}").fetchone()[0]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+
 from migrator.data_dir import DataDir
-from migrator.database.connection import connect, transaction
+from migrator.database.connection import opened, transaction
 from migrator.export.workspace_files import WriteBack
 from migrator.migration.run import Run
 from migrator.progress import Listener, ignore_progress
@@ -27,13 +29,8 @@ def write_mirrors(data_dir: DataDir, listener: Listener = ignore_progress) -> li
     """
     path = data_dir.database
     journal = Journal(data_dir.hybrid_journal)
-    connection = connect(path)
-    try:
-        with transaction(connection, path, "write the JSON files"):
-            write_back = WriteBack(data_dir, connection, listener, install=True, trial=journal)
-            write_back.run()
-    finally:
-        connection.close()
-        journal.close()
+    with closing(journal), opened(path) as connection, transaction(connection, path, "write the JSON files"):
+        write_back = WriteBack(data_dir, connection, listener, install=True, trial=journal)
+        write_back.run()
     taken_up = Run(data_dir, strict=False, salvage=False, named=(), listener=listener, in_trial=True).run()
     return [*write_back.warnings, *taken_up.errors]

@@ -16,7 +16,7 @@ from migrator.authority import require_no_other_truth, require_truth, state_of, 
 from migrator.backups.database_copy import upgrade
 from migrator.data_dir import DataDir
 from migrator.database import queries
-from migrator.database.connection import connect, transaction
+from migrator.database.connection import opened, transaction
 from migrator.database.errors import sqlite_errors
 from migrator.errors import ConnectionFailed, MigratorError, RollbackFailed
 from migrator.export.install import RestoredFile
@@ -114,8 +114,7 @@ class _Rollback:
         merged = Run(self.data_dir, strict=False, salvage=False, named=(), listener=self.listener).run()
         self.warnings += merged.errors
         self.problems += merged.errors
-        connection = connect(path)
-        try:
+        with opened(path) as connection:
             upgrade(connection, path, self.data_dir.backups)
             with sqlite_errors("roll back", path):
                 connection.execute("PRAGMA synchronous = FULL")
@@ -129,8 +128,6 @@ class _Rollback:
                     connection.execute(queries.FORGET_ROLLED_BACK)
                     connection.executemany(queries.RECORD_ROLLED_BACK, write_back.written)
                     connection.execute(queries.SET_STATUS, ("rolled_back",))
-        finally:
-            connection.close()
         return files
 
     def report(self, status: str, files: list[RestoredFile], backup: str | None) -> RollbackReport:

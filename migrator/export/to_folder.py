@@ -12,7 +12,7 @@ from typing import Any
 from migrator.authority import read_state
 from migrator.data_dir import DataDir
 from migrator.database import queries
-from migrator.database.connection import connect
+from migrator.database.connection import opened
 from migrator.database.documents import read_workspace
 from migrator.database.errors import sqlite_errors
 from migrator.documents.document import app_format
@@ -68,25 +68,21 @@ def export(data_dir: DataDir, target: Path, workspaces: Sequence[str | os.PathLi
     :raises WorkspaceNotFound: a path that the database does not know
     :raises StorageIOError: a file of that name exists, or can't be written
     """
-    connection = connect(data_dir.database, read_only=True)
-    try:
-        with sqlite_errors("read sessions", data_dir.database):
-            read_state(connection, data_dir.database)
-            connection.execute("BEGIN")  # all files show one state
-            failed = _failed(connection, workspaces)
-            chosen = [
-                # What would be an empty file in the place of a full one is none.
-                row
-                for row in _chosen(connection, workspaces, failed)
-                if row[1] not in failed or _has_sessions(connection, row[0])
-            ]
-            names = [workspace_file_name(row[1]) for row in chosen]
-            durable.make_private_folder(target)
-            with new_files(target, "export", export_is_there) as files:
-                files.require_free(*names)
-                written = [_write(connection, files, *row) for row in chosen]
-    finally:
-        connection.close()
+    with opened(data_dir.database, read_only=True) as connection, sqlite_errors("read sessions", data_dir.database):
+        read_state(connection, data_dir.database)
+        connection.execute("BEGIN")  # all files show one state
+        failed = _failed(connection, workspaces)
+        chosen = [
+            # What would be an empty file in the place of a full one is none.
+            row
+            for row in _chosen(connection, workspaces, failed)
+            if row[1] not in failed or _has_sessions(connection, row[0])
+        ]
+        names = [workspace_file_name(row[1]) for row in chosen]
+        durable.make_private_folder(target)
+        with new_files(target, "export", export_is_there) as files:
+            files.require_free(*names)
+            written = [_write(connection, files, *row) for row in chosen]
     notes = [
         f"What {data_dir.sessions / workspace_file_name(name)} holds is left out, for it could not be migrated; "
         "'migrator status' tells why."

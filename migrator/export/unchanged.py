@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
 from migrator.database.canonical import spelled
-from migrator.database.connection import connect
+from migrator.database.connection import opened
 from migrator.database.documents import read_source
 from migrator.database.invalid import UNREADABLE, reraise_unless_spoilt
 from migrator.documents.document import SequenceDigest
@@ -42,7 +42,7 @@ class DigestJob:
     def run(self, seen: Callable[[str, int], None]) -> list[Read | None]:
         """What each has shown; of progress whoever asked tells, source by source."""
         del seen
-        with closing(connect(self.database, read_only=True)) as connection:
+        with opened(self.database, read_only=True) as connection:
             return [read_digests(connection, source_id) for source_id in self.source_ids]
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from migrator.data_dir import DataDir
 from migrator.database import queries
-from migrator.database.connection import connect
+from migrator.database.connection import opened
 from migrator.database.errors import sqlite_errors
 from migrator.errors import StorageIOError
 from migrator.files import copying
@@ -112,9 +112,5 @@ def record_failure(connection: sqlite3.Connection, entry: LedgerEntry) -> None:
 
 def remember_times(data_dir: DataDir, sources: Sequence[Source]) -> None:
     """Record the time of change and the inode that files have now which hold what they held."""
-    connection = connect(data_dir.database)
-    try:
-        with sqlite_errors("write the ledger", data_dir.database):
-            connection.executemany(queries.TOUCH_SOURCE, [(s.size, s.mtime_ns, s.inode, s.name) for s in sources])
-    finally:
-        connection.close()
+    with opened(data_dir.database) as connection, sqlite_errors("write the ledger", data_dir.database):
+        connection.executemany(queries.TOUCH_SOURCE, [(s.size, s.mtime_ns, s.inode, s.name) for s in sources])

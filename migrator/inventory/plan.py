@@ -9,7 +9,7 @@ from typing import NamedTuple
 from migrator.authority import NO_DATABASE, State, lost_truth, read_flag, read_state
 from migrator.data_dir import DataDir
 from migrator.database import queries, schema
-from migrator.database.connection import connect
+from migrator.database.connection import opened
 from migrator.database.errors import sqlite_errors
 from migrator.inventory.ledger import LedgerEntry, Work, find_work, read_ledger
 from migrator.inventory.source_files import Source, own_files, with_older_files
@@ -73,26 +73,22 @@ def _read_database(
     path = data_dir.database
     if not path.exists() or path.stat().st_size == 0:
         return NO_DATABASE, {}, {}, {}, None
-    connection = connect(path, read_only=True)
-    try:
-        with sqlite_errors("read the state of the migration", path):
-            state = read_state(connection, path)
-            if state.schema_version < schema.LEDGER_VERSION:
-                return state, {}, {}, {}, None
-            stored = {file_hash: name for _, file_hash, name in connection.execute(queries.ALL_WORKSPACES)}
-            if state.authority != "sqlite":
-                return state, {}, {}, stored, None
-            ledger = read_ledger(connection)
-            shares = {
-                entry.source: connection.execute(queries.COUNTS_OF_SOURCE, (entry.id,)).fetchall()
-                for entry in ledger.values()
-                if entry.workspace_hash is None
-            }
-            indexed = state.schema_version >= schema.INDEX_VERSION
-            row = connection.execute(queries.INDEX_STATE).fetchone() if indexed else None
-            return state, ledger, shares, stored, row[0] if row else None
-    finally:
-        connection.close()
+    with opened(path, read_only=True) as connection, sqlite_errors("read the state of the migration", path):
+        state = read_state(connection, path)
+        if state.schema_version < schema.LEDGER_VERSION:
+            return state, {}, {}, {}, None
+        stored = {file_hash: name for _, file_hash, name in connection.execute(queries.ALL_WORKSPACES)}
+        if state.authority != "sqlite":
+            return state, {}, {}, stored, None
+        ledger = read_ledger(connection)
+        shares = {
+            entry.source: connection.execute(queries.COUNTS_OF_SOURCE, (entry.id,)).fetchall()
+            for entry in ledger.values()
+            if entry.workspace_hash is None
+        }
+        indexed = state.schema_version >= schema.INDEX_VERSION
+        row = connection.execute(queries.INDEX_STATE).fetchone() if indexed else None
+        return state, ledger, shares, stored, row[0] if row else None
 
 
 def with_proven_paths(plan: Plan, proven: dict[str, str], *, salvage: bool = False) -> Plan:

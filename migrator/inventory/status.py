@@ -9,7 +9,7 @@ from typing import Any
 from migrator.authority import WHERE_TRUTH_IS_LOST, effective_backend, lost_truth, read_flag, state_of
 from migrator.data_dir import DataDir
 from migrator.database import queries, schema
-from migrator.database.connection import connect
+from migrator.database.connection import opened
 from migrator.database.errors import sqlite_errors
 from migrator.inventory.plan import Plan, make_plan, needs_migration
 from migrator.inventory.source_files import Source
@@ -137,10 +137,6 @@ def _mark(states: dict[str, WorkspaceState], found: Plan, source: Source) -> Non
 def _counts(database: Path, found: Plan) -> tuple[list[Any], int]:
     if found.state.schema_version < schema.LEDGER_VERSION:
         return [], 0
-    connection = connect(database, read_only=True)
-    try:
-        with sqlite_errors("count", database):
-            rows = connection.execute(queries.COUNTS_OF_WORKSPACES).fetchall()
-            return rows, int(connection.execute(queries.QUARANTINE_COUNT).fetchone()[0])
-    finally:
-        connection.close()
+    with opened(database, read_only=True) as connection, sqlite_errors("count", database):
+        rows = connection.execute(queries.COUNTS_OF_WORKSPACES).fetchall()
+        return rows, int(connection.execute(queries.QUARANTINE_COUNT).fetchone()[0])

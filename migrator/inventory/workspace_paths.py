@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from migrator.data_dir import DataDir
-from migrator.database.connection import connect, transaction
+from migrator.database.connection import opened, transaction
 from migrator.files.reading import contents
 from migrator.workspace import HASH_PATTERN, hashes_of, prove_path, workspace_hash
 
@@ -117,10 +117,6 @@ def name_workspaces(data_dir: DataDir, unnamed: Mapping[str, str]) -> None:
     from migrator.database.documents import ensure_workspace  # seldom needed, and loads all of documents and rows
 
     path = data_dir.database
-    connection = connect(path)
-    try:
-        with transaction(connection, path, "name a workspace"):
-            for file_hash, name in unnamed.items():
-                ensure_workspace(connection, file_hash, name)
-    finally:
-        connection.close()
+    with opened(path) as connection, transaction(connection, path, "name a workspace"):
+        for file_hash, name in unnamed.items():
+            ensure_workspace(connection, file_hash, name)

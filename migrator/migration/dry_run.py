@@ -6,11 +6,11 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 
 from migrator.data_dir import DataDir
-from migrator.database.connection import connect, copy_database
+from migrator.database.connection import copy_database, opened
 from migrator.files.os_errors import os_errors
 from migrator.locking import REHEARSAL
 
@@ -26,7 +26,7 @@ def rehearsal(data_dir: DataDir) -> Iterator[DataDir]:
             os.chmod(folder, 0o700)  # whatever the umask left of it
         scratch = data_dir.rehearsal(folder)
         if data_dir.database.exists():
-            with closing(connect(data_dir.database, read_only=True)) as connection:
+            with opened(data_dir.database, read_only=True) as connection:
                 copy_database(connection, data_dir.database, scratch.database)
         yield scratch
     finally:

@@ -12,7 +12,7 @@ from migrator.authority import read_state
 from migrator.backups.database_copy import changing, upgrade
 from migrator.database import queries
 from migrator.database.canonical import source_digest
-from migrator.database.connection import connect, transaction
+from migrator.database.connection import opened, transaction
 from migrator.database.documents import ensure_workspace, next_position, read_document
 from migrator.database.errors import sqlite_errors
 from migrator.database.rows import derived_key, rekey_message, rekey_session
@@ -83,8 +83,7 @@ def publish_into(publication: Publication, seen: Callable[[str, int], None]) -> 
     :raises MigrationFailed: something does not read back as it should; nothing was changed
     """
     path = publication.database
-    connection = connect(path, create=True)
-    try:
+    with opened(path, create=True) as connection:
         upgrade(connection, path, publication.backups)
         with sqlite_errors("attach the staging database", path):
             connection.execute("PRAGMA synchronous = FULL")  # what the flag will point at must survive a power cut
@@ -99,8 +98,6 @@ def publish_into(publication: Publication, seen: Callable[[str, int], None]) -> 
         with sqlite_errors("detach the staging database", path):
             connection.execute(queries.DETACH_STAGING)
         return published
-    finally:
-        connection.close()
 
 
 class _Publisher:

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from migrator.authority import read_state
 from migrator.data_dir import DataDir
-from migrator.database.connection import connect
+from migrator.database.connection import opened
 from migrator.database.errors import sqlite_errors
 from migrator.errors import MigratorError
 from migrator.migration.report import MigrationReport
@@ -24,8 +24,7 @@ def index_after(report: MigrationReport, data_dir: DataDir, listener: Listener, 
     if not path.exists():
         return report
     warnings = []
-    connection = connect(path)
-    try:
+    with opened(path) as connection:
         with sqlite_errors("read the state of the search index", path):
             if read_state(connection, path).authority != "sqlite" or index_state(connection) is None:
                 return report
@@ -40,8 +39,6 @@ def index_after(report: MigrationReport, data_dir: DataDir, listener: Listener, 
                 )
         with sqlite_errors("read the state of the search index", path):
             state = index_state(connection)
-    finally:
-        connection.close()
     return replace(
         report,
         search_index=state,

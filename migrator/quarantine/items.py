@@ -19,7 +19,7 @@ from typing import Any
 from migrator.authority import read_state
 from migrator.data_dir import DataDir
 from migrator.database import schema
-from migrator.database.connection import connect
+from migrator.database.connection import opened
 from migrator.database.errors import sqlite_errors
 from migrator.database.quarantine import QuarantinedItem, _unknown, item_of, items_of, texts_of
 from migrator.documents.document import app_element
@@ -157,14 +157,10 @@ def _take_out(shown: ShownItem, files: NewFiles) -> TakenOut:
 def _reading(data_dir: DataDir) -> Iterator[sqlite3.Connection | None]:
     """The database in one state; None where its tables are older than the quarantine."""
     path = data_dir.database
-    connection = connect(path, read_only=True)
-    try:
-        with sqlite_errors("read the quarantine", path):
-            connection.execute("BEGIN")
-            known = read_state(connection, path).schema_version >= schema.LEDGER_VERSION
-            yield connection if known else None
-    finally:
-        connection.close()
+    with opened(path, read_only=True) as connection, sqlite_errors("read the quarantine", path):
+        connection.execute("BEGIN")
+        known = read_state(connection, path).schema_version >= schema.LEDGER_VERSION
+        yield connection if known else None
 
 
 def _shown(connection: sqlite3.Connection, data_dir: DataDir, item: QuarantinedItem) -> ShownItem:

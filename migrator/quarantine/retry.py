@@ -14,7 +14,7 @@ from migrator.authority import read_flag, read_state, state_of
 from migrator.backups.manifest import keep_versions
 from migrator.data_dir import DataDir
 from migrator.database import queries, schema
-from migrator.database.connection import connect, transaction
+from migrator.database.connection import opened, transaction
 from migrator.database.documents import (
     StoredDocument,
     delete_document,
@@ -113,8 +113,7 @@ def retry(
         in_trial = read_flag(data_dir.flag) == "hybrid"
         # What others wrote into the files of a trial comes first: afterwards the files are written anew.
         warnings = [*merge_files(data_dir)] if in_trial else []
-        connection = connect(path)
-        try:
+        with opened(path) as connection:
             if take != "ours" or schema.version(connection) < schema.LEDGER_VERSION:
                 _require_authority(connection, path)
             with transaction(connection, path, "take sessions out of quarantine"):
@@ -125,8 +124,6 @@ def retry(
                     chosen = [item for item in chosen if item.reason == "conflict"]
                 attempt = _Retry(connection, data_dir, corrected, take)
                 items = tuple(attempt.item(item) for item in chosen)
-        finally:
-            connection.close()
         if in_trial and any(item.sessions for item in items):
             warnings += _bring_trial_up_to_date(data_dir)
         return RetryReport(items, tuple(warnings))

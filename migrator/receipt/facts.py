@@ -20,7 +20,7 @@ from migrator.backups.catalog import list_backups
 from migrator.data_dir import DataDir
 from migrator.database import queries, schema
 from migrator.database.columns import RUN_COLUMNS
-from migrator.database.connection import connect, no_database, snapshot
+from migrator.database.connection import no_database, opened, snapshot
 from migrator.diagnostics.doctor import examine
 from migrator.errors import MigrationFailed
 from migrator.inventory.ledger import LedgerEntry, read_ledger
@@ -162,21 +162,17 @@ def receipt_of(data_dir: DataDir) -> Receipt:
     path = data_dir.database
     if not path.exists():
         raise no_database(path)
-    connection = connect(path, read_only=True)
-    try:
-        with snapshot(connection, path, "gather the receipt"):
-            state = read_state(connection, path)
-            known = state.schema_version >= schema.LEDGER_VERSION
-            gathering = _Gathering(connection, data_dir, state) if known else None
-            if gathering is None or gathering.empty:
-                raise MigrationFailed(
-                    f"Nothing was migrated into the database {path} so far, so that there is nothing to give a receipt "
-                    "for.",
-                    hint="Run 'migrator migrate' first.",
-                )
-            return gathering.receipt()
-    finally:
-        connection.close()
+    with opened(path, read_only=True) as connection, snapshot(connection, path, "gather the receipt"):
+        state = read_state(connection, path)
+        known = state.schema_version >= schema.LEDGER_VERSION
+        gathering = _Gathering(connection, data_dir, state) if known else None
+        if gathering is None or gathering.empty:
+            raise MigrationFailed(
+                f"Nothing was migrated into the database {path} so far, so that there is nothing to give a receipt "
+                "for.",
+                hint="Run 'migrator migrate' first.",
+            )
+        return gathering.receipt()
 
 
 class _Gathering:

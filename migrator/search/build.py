@@ -7,15 +7,13 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from migrator.authority import read_state
 from migrator.backups.database_copy import upgrade
 from migrator.data_dir import DataDir
-from migrator.database.connection import connect, transaction
+from migrator.database.connection import opened, transaction
 from migrator.database.errors import sqlite_errors
 from migrator.errors import ConnectionFailed, StaleStoreError, StorageIOError
 from migrator.locking import exclusive
@@ -88,7 +86,7 @@ def build_index(data_dir: DataDir, listener: Listener = ignore_progress) -> Inde
     :raises StaleStoreError: the JSON files hold the truth
     :raises MigratorError: it can't be built; what is built so far stays
     """
-    with exclusive(data_dir), _opened(data_dir) as connection:
+    with exclusive(data_dir), opened(data_dir.database) as connection:
         path = data_dir.database
         if read_state(connection, path).authority != "sqlite":
             raise StaleStoreError(
@@ -108,7 +106,7 @@ def drop_index(data_dir: DataDir) -> IndexReport:
 
     :raises MigrationLocked: another migrator is at work
     """
-    with exclusive(data_dir), _opened(data_dir) as connection:
+    with exclusive(data_dir), opened(data_dir.database) as connection:
         with transaction(connection, data_dir.database, "drop the search index"):
             forget(connection, "left_out")
         return _report(connection, data_dir)
@@ -116,17 +114,8 @@ def drop_index(data_dir: DataDir) -> IndexReport:
 
 def index_status(data_dir: DataDir) -> IndexReport:
     """How the index stands. Changes nothing."""
-    with _opened(data_dir, read_only=True) as connection:
+    with opened(data_dir.database, read_only=True) as connection:
         return _report(connection, data_dir)
-
-
-@contextmanager
-def _opened(data_dir: DataDir, *, read_only: bool = False) -> Iterator[sqlite3.Connection]:
-    connection = connect(data_dir.database, read_only=read_only)
-    try:
-        yield connection
-    finally:
-        connection.close()
 
 
 def _report(connection: sqlite3.Connection, data_dir: DataDir) -> IndexReport:
@@ -153,10 +142,10 @@ def repair_index(data_dir: DataDir) -> bool:
 
     path = data_dir.database
     try:
-        with _opened(data_dir, read_only=True) as connection:  # a mere look leaves the file as it is
+        with opened(data_dir.database, read_only=True) as connection:  # a mere look leaves the file as it is
             if not index_problems(connection, path):
                 return False
-        with _opened(data_dir) as connection:
+        with opened(data_dir.database) as connection:
             with transaction(connection, path, "drop the search index"):
                 forget(connection, "pending")
             build(connection, path, lambda _: None)

@@ -8,7 +8,7 @@ from dataclasses import replace
 from itertools import islice
 
 from migrator.data_dir import DataDir
-from migrator.database.connection import connect, snapshot
+from migrator.database.connection import opened, snapshot
 from migrator.errors import SourceFileError, StorageIOError, ValidationError
 from migrator.inventory.status import note_of_loss, workspace_names
 from migrator.search.excerpts import Matcher
@@ -82,23 +82,19 @@ def _ask_index(
     if not is_served_by_sqlite(data_dir):
         return None
     path = data_dir.database
-    connection = connect(path, read_only=True)
-    try:
-        with snapshot(connection, path, "search"):
-            problem = _why_not(connection)
-            if problem is not None:
-                notes.append(problem)
-                return None
-            found = search_with_index(
-                connection,
-                query,
-                filters,
-                workspace_hash=place_of(workspace).hash if workspace else None,
-                elsewhere=failed_workspaces(data_dir),
-            )
-            return list(islice(found, most))
-    finally:
-        connection.close()
+    with opened(path, read_only=True) as connection, snapshot(connection, path, "search"):
+        problem = _why_not(connection)
+        if problem is not None:
+            notes.append(problem)
+            return None
+        found = search_with_index(
+            connection,
+            query,
+            filters,
+            workspace_hash=place_of(workspace).hash if workspace else None,
+            elsewhere=failed_workspaces(data_dir),
+        )
+        return list(islice(found, most))
 
 
 def _why_not(connection: sqlite3.Connection) -> str | None:

@@ -19,7 +19,7 @@ from migrator.authority import (
 )
 from migrator.data_dir import DataDir, resolve_data_dir
 from migrator.database import queries
-from migrator.database.connection import connect
+from migrator.database.connection import opened
 from migrator.database.errors import sqlite_errors
 from migrator.errors import StaleStoreError, StorageIOError, UsageError
 
@@ -147,14 +147,10 @@ def failed_workspaces(places: DataDir) -> frozenset[str]:
     """The hashes of the workspaces whose own file failed to migrate."""
     if not places.database.exists():
         return frozenset()
-    connection = connect(places.database, read_only=True)
-    try:
-        with sqlite_errors("read the ledger", places.database):
-            if not connection.execute(queries.TABLE_EXISTS, ("migration_ledger",)).fetchone():
-                return frozenset()
-            return frozenset(name for (name,) in connection.execute(queries.FAILED_WORKSPACES))
-    finally:
-        connection.close()
+    with opened(places.database, read_only=True) as connection, sqlite_errors("read the ledger", places.database):
+        if not connection.execute(queries.TABLE_EXISTS, ("migration_ledger",)).fetchone():
+            return frozenset()
+        return frozenset(name for (name,) in connection.execute(queries.FAILED_WORKSPACES))
 
 
 def _still_failed(places: DataDir, workspace: str) -> bool:

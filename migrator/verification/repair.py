@@ -15,7 +15,7 @@ from migrator.backups.catalog import backup_of, names_in
 from migrator.backups.manifest import MANIFEST, SUMS, is_inside, read_manifest, write_listing
 from migrator.data_dir import DataDir
 from migrator.database import queries, schema
-from migrator.database.connection import connect, transaction
+from migrator.database.connection import opened, transaction
 from migrator.database.errors import sqlite_errors
 from migrator.errors import BackupError, ConnectionFailed, MigratorError, TransactionError
 from migrator.files import copying, durable
@@ -81,14 +81,10 @@ def repair(data_dir: DataDir) -> list[str]:
 def _recorded(path: Path) -> tuple[State, list[LedgerEntry]]:
     if _is_empty(path):
         return NO_DATABASE, []
-    connection = connect(path, read_only=True)
-    try:
-        with sqlite_errors("read the ledger", path):
-            state = read_state(connection, path)
-            known = state.schema_version >= schema.LEDGER_VERSION
-            return state, list(read_ledger(connection).values()) if known else []
-    finally:
-        connection.close()
+    with opened(path, read_only=True) as connection, sqlite_errors("read the ledger", path):
+        state = read_state(connection, path)
+        known = state.schema_version >= schema.LEDGER_VERSION
+        return state, list(read_ledger(connection).values()) if known else []
 
 
 def _is_empty(path: Path) -> bool:
@@ -98,25 +94,19 @@ def _is_empty(path: Path) -> bool:
 def _repair_indexes(path: Path) -> list[str]:
     if _is_empty(path):
         return []
-    connection = connect(path, read_only=True)  # a mere look leaves the file as it is
-    try:
+    with opened(path, read_only=True) as connection:  # a mere look leaves the file as it is
         read_state(connection, path)
         found = [(text, _INDEX_ONLY.fullmatch(text)) for text in integrity_problems(connection)]
-    finally:
-        connection.close()
     names = sorted({match[1] for _, match in found if match})
     if not names or any(match is None for _, match in found):
         return []  # where tables are broken too, an index may be what still knows the truth
-    connection = connect(path)
     try:
-        with transaction(connection, path, "build the indexes again"):
+        with opened(path) as connection, transaction(connection, path, "build the indexes again"):
             for name in names:
                 connection.execute(f'REINDEX "{name}"')
             connection.execute("ANALYZE")
     except TransactionError:
         return []  # the table breaks the index's promise, e.g. of uniqueness; verify goes on telling
-    finally:
-        connection.close()
     return [f"built the index {name} again" for name in names]
 
 
@@ -156,13 +146,10 @@ def _repair_times(data_dir: DataDir, entries: Iterable[LedgerEntry]) -> list[str
         if entry.sha256 is not None and looks_unchanged(entry, place) and not _has(place, entry.sha256):
             misleading.append(entry)
     if misleading:
-        connection = connect(data_dir.database)
-        try:
-            with transaction(connection, data_dir.database, "write the ledger"):
-                unknown = [(entry.size, -1, -1, entry.source) for entry in misleading]
-                connection.executemany(queries.TOUCH_SOURCE, unknown)
-        finally:
-            connection.close()
+        path = data_dir.database
+        with opened(path) as connection, transaction(connection, path, "write the ledger"):
+            unknown = [(entry.size, -1, -1, entry.source) for entry in misleading]
+            connection.executemany(queries.TOUCH_SOURCE, unknown)
     return [f"marked {entry.source}, which changed: 'migrator migrate' takes it up" for entry in misleading]
 
 

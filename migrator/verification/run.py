@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from migrator.authority import NO_DATABASE, WHERE_TRUTH_IS_LOST, State, lost_truth, read_state
 from migrator.data_dir import DataDir
 from migrator.database import queries, schema
-from migrator.database.connection import connect
+from migrator.database.connection import opened
 from migrator.database.documents import read_workspace
 from migrator.database.errors import sqlite_errors
 from migrator.database.invalid import UNREADABLE, SpoiltSession, read_carefully
@@ -66,14 +66,10 @@ def verify(data_dir: DataDir, listener: Listener = ignore_progress) -> VerifyRep
             return VerifyReport("broken", str(path), 0, (), 0, (f"{lost} {WHERE_TRUTH_IS_LOST}",), ())
         notes = ["There is no database yet: run 'migrator migrate' first.", *what_is_amiss(data_dir, NO_DATABASE)]
         return VerifyReport("nothing_to_verify", str(path), 0, (), 0, (), tuple(notes))
-    with _naming_the_way_out():
-        connection = connect(path, read_only=True)
-        try:
-            with sqlite_errors("verify", path):
-                connection.execute("BEGIN")  # one state throughout, whoever writes meanwhile
-            return _Verification(data_dir, connection, listener).run()
-        finally:
-            connection.close()
+    with _naming_the_way_out(), opened(path, read_only=True) as connection:
+        with sqlite_errors("verify", path):
+            connection.execute("BEGIN")  # one state throughout, whoever writes meanwhile
+        return _Verification(data_dir, connection, listener).run()
 
 
 @contextmanager

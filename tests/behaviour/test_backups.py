@@ -17,7 +17,7 @@ import pytest
 
 from migrator.backups.database_copy import back_up_database
 from migrator.data_dir import resolve_data_dir
-from migrator.database.connection import connect
+from migrator.database.connection import opened
 from migrator.errors import StorageIOError
 from migrator.files import durable
 from migrator.files.os_errors import os_errors
@@ -80,11 +80,8 @@ def made_up_backup(scene: Scene, name: str, content: bytes = b"[]") -> Path:
 
 
 def database_backup(scene: Scene, why: str = "test") -> Path:
-    connection = connect(scene.database)
-    try:
+    with opened(scene.database) as connection:
         return back_up_database(connection, scene.database, scene.root / "backups", why).parent
-    finally:
-        connection.close()
 
 
 def flip_a_bit(file: Path) -> None:
@@ -172,7 +169,7 @@ def test_a_damaged_listing_is_not_used_again(rolled_back, run):
 def test_attempts_that_fail_do_not_fill_the_disk(rolled_back, run, monkeypatch):
     before = sorted((rolled_back.root / "backups").iterdir())
     for module in ("migration.publish", "admin.schema_steps"):
-        monkeypatch.setattr(f"migrator.{module}.connect", partial(connect, timeout=0))
+        monkeypatch.setattr(f"migrator.{module}.opened", partial(opened, timeout=0))
     with closing(sqlite3.connect(rolled_back.database, isolation_level=None)) as app:
         app.execute("BEGIN IMMEDIATE")
         assert run("migrate", "--progress", "none").code == 1
@@ -515,7 +512,7 @@ def test_with_pages_of_another_size_a_program_that_has_it_open_has_to_close_it(m
     folder = database_backup(migrated)
     with_small_pages(migrated.database)
     migrated.change("UPDATE sessions SET task = 'newer'")
-    with closing(connect(migrated.database)) as app:
+    with opened(migrated.database) as app:
         app.execute("SELECT * FROM sessions").fetchall()
         outcome = run("backups", "restore", folder.name, "--overwrite-newer-work")
     assert outcome.code == 1
@@ -524,7 +521,7 @@ def test_with_pages_of_another_size_a_program_that_has_it_open_has_to_close_it(m
 
 
 def test_a_database_that_stays_locked_is_not_restored_over(migrated, run, monkeypatch):
-    monkeypatch.setitem(connect.__kwdefaults__, "timeout", 0.1)
+    monkeypatch.setitem(opened.__kwdefaults__, "timeout", 0.1)
     monkeypatch.setattr("migrator.backups.restore_database.BUSY_TIMEOUT", 0.2)
     folder = database_backup(migrated)
     with closing(sqlite3.connect(migrated.database, isolation_level=None)) as app:

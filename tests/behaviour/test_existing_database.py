@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from migrator import open_storage
-from migrator.database.connection import connect
+from migrator.database.connection import opened
 from tests.support.command_line import Migrator
 from tests.support.scene import Scene, app_inserts, chat, copy_fixture, hash_of, spelled
 from tests.support.strategies import session
@@ -200,7 +200,7 @@ def test_a_folder_in_the_databases_place_is_refused(scene: Scene, migrator: Migr
 def test_a_database_that_another_program_keeps_locked_is_told_and_nothing_changes(
     scene: Scene, app: sqlite3.Connection, migrator: Migrator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(connect.__kwdefaults__ or {}, "timeout", 0.1)
+    monkeypatch.setitem(opened.__kwdefaults__ or {}, "timeout", 0.1)
     scene.write(WORKSPACE, [chat("s-1")])
     app.execute("BEGIN IMMEDIATE")
     outcome = migrator("--data-dir", scene.root, "migrate")
@@ -232,7 +232,7 @@ def test_the_log_of_a_database_that_is_gone_is_not_played_into_the_new_one(scene
 def test_the_published_database_uses_a_log_once_the_store_opens_it(scene: Scene, migrator: Migrator) -> None:
     scene.write(WORKSPACE, [chat("s-1")])
     migrator("--data-dir", scene.root, "migrate")
-    with closing(connect(scene.database)) as connection:
+    with opened(scene.database) as connection:
         assert connection.execute("PRAGMA journal_mode").fetchall() == [("wal",)]
 
 

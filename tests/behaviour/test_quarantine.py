@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from migrator import open_storage
-from migrator.database.connection import connect
+from migrator.database.connection import opened
 from tests.support.command_line import Migrator
 from tests.support.scene import Scene, app_json, chat, hash_of, parsed, spelled
 
@@ -323,7 +323,7 @@ def test_a_failure_in_the_middle_leaves_everything_as_it_was(one_broken, run, tm
 
 
 def test_a_database_that_stays_locked_is_told_and_left_alone(one_broken, run, tmp_path, monkeypatch):
-    monkeypatch.setitem(connect.__kwdefaults__, "timeout", 0.1)
+    monkeypatch.setitem(opened.__kwdefaults__, "timeout", 0.1)
     with closing(sqlite3.connect(one_broken.database, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         outcome = run("quarantine", "retry", "1", "--edited", write(tmp_path / "new.json", chat("b")))

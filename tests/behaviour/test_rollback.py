@@ -9,6 +9,7 @@ import sqlite3
 import time
 from collections.abc import Callable
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -16,6 +17,7 @@ from typing import Any
 import pytest
 
 from migrator.data_dir import resolve_data_dir
+from migrator.database.connection import opened
 from migrator.documents.document import normal_form
 from migrator.errors import RollbackFailed, StorageIOError
 from migrator.export.rollback import run_rollback
@@ -478,7 +480,7 @@ def test_a_rollback_beside_another_migrator_is_refused(pair: Scene, migrator: Mi
 def test_a_database_that_the_app_is_writing_is_not_waited_for_in_vain(
     pair: Scene, migrator: Migrator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("migrator.export.rollback.connect", sqlite_in_a_hurry)
+    monkeypatch.setattr("migrator.export.rollback.opened", partial(opened, timeout=0.05))
     with closing(sqlite3.connect(pair.database, isolation_level=None)) as app:
         app.execute("BEGIN IMMEDIATE")
         outcome = migrator("--data-dir", pair.root, "rollback")
@@ -516,10 +518,6 @@ def test_without_a_backup_a_failure_names_none(pair: Scene) -> None:
     pair.file_of(LOOM).unlink()
     pair.file_of(LOOM).mkdir()
     assert failed(pair).hint == "SQLite is the authority as before, and whole."
-
-
-def sqlite_in_a_hurry(path: Path) -> sqlite3.Connection:
-    return sqlite3.connect(path, isolation_level=None, timeout=0.05)
 
 
 # Rehearsals and repetitions.

@@ -27,15 +27,12 @@ def status(resolve: Resolve, as_json: bool) -> int:
     migrator schema status
     """
     from migrator.database import schema
-    from migrator.database.connection import connect
+    from migrator.database.connection import opened
 
     path = resolve().database
-    connection = connect(path, read_only=True)
-    try:
+    with opened(path, read_only=True) as connection:
         version = schema.require_known(connection, path)
         states = schema.status(connection, path)
-    finally:
-        connection.close()
     if as_json:
         steps = [{"name": state.name, "applied_at": state.applied_at} for state in states]
         print_report({"database": str(path), "schema_version": version, "steps": steps})
@@ -99,17 +96,14 @@ def check(resolve: Resolve, as_json: bool) -> int:
     """
     from migrator.admin import query_check
     from migrator.database import schema
-    from migrator.database.connection import connect
+    from migrator.database.connection import opened
 
     found = query_check.problems()
     path = resolve().database
     if path.exists():
-        connection = connect(path, read_only=True)
-        try:
+        with opened(path, read_only=True) as connection:
             version = schema.require_known(connection, path)
             found += [f"{path}: {name} differs" for name in sorted(schema.differences(connection, version))]
-        finally:
-            connection.close()
     statements = sum(1 for _ in query_check.named_statements())
     if as_json:
         print_report({"statements": statements, "problems": found})

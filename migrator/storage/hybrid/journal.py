@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from migrator.database import queries
-from migrator.database.connection import connect, snapshot, transaction
+from migrator.database.connection import connect, opened, snapshot, transaction
 from migrator.database.pool import ConnectionPool
 from migrator.database.schema import split_statements
 from migrator.resources import schemas
@@ -67,12 +67,8 @@ def read_trial(path: Path) -> TrialStats | None:
     """
     if not path.exists():
         return None
-    connection = connect(path, read_only=True)
-    try:
-        with snapshot(connection, path, "read the trial's journal"):
-            return _stats(connection)
-    finally:
-        connection.close()
+    with opened(path, read_only=True) as connection, snapshot(connection, path, "read the trial's journal"):
+        return _stats(connection)
 
 
 def read_known_files(path: Path) -> dict[str, str]:
@@ -82,14 +78,10 @@ def read_known_files(path: Path) -> dict[str, str]:
     """
     if not path.exists():
         return {}
-    connection = connect(path, read_only=True)
-    try:
-        with snapshot(connection, path, "read the trial's journal"):
-            if not connection.execute(queries.TABLE_EXISTS, ("known_files",)).fetchone():
-                return {}
-            return _known(connection)
-    finally:
-        connection.close()
+    with opened(path, read_only=True) as connection, snapshot(connection, path, "read the trial's journal"):
+        if not connection.execute(queries.TABLE_EXISTS, ("known_files",)).fetchone():
+            return {}
+        return _known(connection)
 
 
 def _known(connection: sqlite3.Connection) -> dict[str, str]:
