@@ -17,6 +17,7 @@ DATABASE_VARIABLE = "DATABASE_URL"
 DEFAULT_DATABASE = "sessions.db"
 FLAG = "storage.json"
 LARGEST_FLAG = 1 << 20  # bytes
+PREPARED = ".rollback-"  # the folder of files that are to take their places
 INCOMPLETE = ".incomplete-"  # the folder of a backup until it is whole
 BESIDE_DATABASE = ("", "-wal", "-shm", "-journal")  # what SQLite puts beside a database, itself included
 
@@ -24,14 +25,17 @@ BESIDE_DATABASE = ("", "-wal", "-shm", "-journal")  # what SQLite puts beside a 
 class DataDir(NamedTuple):
     """The places of one data directory.
 
-    :ivar root: the app's own directory: workspace files are read from it
+    :ivar root: the app's own directory
     :ivar database: the SQLite database
-    :ivar output: where everything but the database is written; ``root`` except in a dry run
     """
 
     root: Path
     database: Path
-    output: Path
+
+    @property
+    def output(self) -> Path:
+        """Where everything but the database is written: for programs that asked for it, until the next version."""
+        return self.root
 
     @property
     def sessions(self) -> Path:
@@ -50,26 +54,26 @@ class DataDir(NamedTuple):
 
     @property
     def backups(self) -> Path:
-        return self.output / "backups"
+        return self.root / "backups"
 
     @property
     def flag(self) -> Path:
         """storage.json: which backend the app runs on."""
-        return self.output / FLAG
+        return self.root / FLAG
 
     @property
     def hybrid_journal(self) -> Path:
         """What a trial of both stores records: writes, failures, comparisons, differences."""
-        return self.output / "hybrid.db"
+        return self.root / "hybrid.db"
 
     @property
     def lock(self) -> Path:
-        return self.output / "migrator.lock"
+        return self.root / "migrator.lock"
 
     @property
     def locks(self) -> Path:
         """Who changes a workspace file holds a lock here: the app takes every file in ``sessions`` for a workspace."""
-        return self.output / "locks"
+        return self.root / "locks"
 
     @property
     def staging(self) -> Path:
@@ -85,9 +89,43 @@ class DataDir(NamedTuple):
         folder = self.staging.parent
         return sorted(folder.glob(glob.escape(self.staging.name) + "*")) if folder.is_dir() else []
 
-    def rehearsal(self, scratch: Path) -> DataDir:
-        """The same sources, with everything that is written going to ``scratch`` instead."""
-        return DataDir(root=self.root, database=scratch / DEFAULT_DATABASE, output=scratch)
+    @property
+    def prepared(self) -> Path:
+        """Where this process prepares files that are to take their places; a dead one's goes with the next lock."""
+        return self.root / f"{PREPARED}{os.getpid()}"
+
+    def recorded(self, place: str) -> Path:
+        """The file that the ledger or a backup records as ``place``: relative to the data directory, or absolute."""
+        return self.root / place
+
+
+class ScratchDataDir(DataDir):
+    """A data directory whose files are only read: what is written goes into the folder of its database.
+
+    A dry run works on one. Callers need not know it from any other.
+    """
+
+    __slots__ = ()
+
+    @property
+    def output(self) -> Path:
+        return self.database.parent
+
+    @property
+    def backups(self) -> Path:
+        return self.output / "backups"
+
+    @property
+    def flag(self) -> Path:
+        return self.output / FLAG
+
+    @property
+    def prepared(self) -> Path:
+        return self.output / f"{PREPARED}{os.getpid()}"
+
+    def recorded(self, place: str) -> Path:
+        written = self.output / place
+        return written if written.exists() else self.root / place
 
 
 def resolve_data_dir(
@@ -113,7 +151,7 @@ def resolve_data_dir(
             ) from error
     root = Path(os.path.abspath(root))
     place = os.fspath(database) if database else os.environ.get(DATABASE_VARIABLE)
-    return DataDir(root=root, database=database_path(place) if place else recorded_database(root), output=root)
+    return DataDir(root=root, database=database_path(place) if place else recorded_database(root))
 
 
 def recorded_database(root: Path) -> Path:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from migrator.data_dir import INCOMPLETE, DataDir
+from migrator.data_dir import INCOMPLETE, PREPARED, DataDir
 from migrator.errors import MigrationFailed, MigrationLocked
 from migrator.files import durable
 from migrator.files.lock_owners import described, locks_on
@@ -26,7 +26,7 @@ def exclusive(data_dir: DataDir, *, keep: bool = True) -> Iterator[list[Path]]:
     """
     from filelock import FileLock, Timeout  # nobody else pays for its loading
 
-    existed = data_dir.output.exists()
+    existed = data_dir.root.exists()
     if not existed:
         yield []  # no data directory: nothing to migrate, nothing to protect
         return
@@ -75,16 +75,8 @@ def lock_holder(data_dir: DataDir) -> str | None:
 REHEARSAL = ".rehearsal-"  # where a dry run does everything
 
 
-SCRATCH = ".rollback-"  # where files are prepared that are to take their places
-
-
 # The app's own process writes into sessions/ without our lock; nothing takes it this long (seconds).
 _OLD = 3600
-
-
-def scratch_folder(data_dir: DataDir) -> Path:
-    """Where this process prepares files that are to take their places; a dead one's goes with the next lock."""
-    return data_dir.output / f"{SCRATCH}{os.getpid()}"
 
 
 def leftovers(data_dir: DataDir) -> list[Path]:
@@ -94,7 +86,7 @@ def leftovers(data_dir: DataDir) -> list[Path]:
     """
     found = data_dir.under_construction()
     for folder, patterns in (
-        (data_dir.output, (durable.LEFTOVERS, f"{REHEARSAL}*", f"{SCRATCH}*")),
+        (data_dir.root, (durable.LEFTOVERS, f"{REHEARSAL}*", f"{PREPARED}*")),
         (data_dir.backups, (f"{INCOMPLETE}*",)),
     ):
         for pattern in patterns:
@@ -106,10 +98,10 @@ def leftovers(data_dir: DataDir) -> list[Path]:
 
 def in_sight(data_dir: DataDir) -> bool:
     """Whether killed runs left anything beside the database or the flag: a look that costs next to nothing."""
-    begin = (f"{data_dir.staging.name}", REHEARSAL, SCRATCH)
+    begin = (f"{data_dir.staging.name}", REHEARSAL, PREPARED)
     return any(
         name.startswith(begin) or (name.startswith(".") and name.endswith(durable.BESIDE))
-        for folder in {data_dir.staging.parent, data_dir.output}
+        for folder in {data_dir.staging.parent, data_dir.root}
         if folder.is_dir()
         for name in os.listdir(folder)
     )
@@ -117,7 +109,7 @@ def in_sight(data_dir: DataDir) -> bool:
 
 def rehearsals(data_dir: DataDir) -> list[Path]:
     """What dry runs left that were killed."""
-    return sorted(data_dir.output.glob(f"{REHEARSAL}*"))
+    return sorted(data_dir.root.glob(f"{REHEARSAL}*"))
 
 
 def remove_leftover(path: Path) -> None:

@@ -172,5 +172,5 @@ def names_in(folder: Path) -> Iterator[str]:
 
 def backup_of(data_dir: DataDir, copy: str) -> str | None:
     """The name of the backup that a copy in the ledger lies in; None for one outside of ``backups/``."""
-    place = Path(os.path.relpath(os.path.abspath(data_dir.output / copy), os.path.abspath(data_dir.backups)))
+    place = Path(os.path.relpath(os.path.abspath(data_dir.recorded(copy)), os.path.abspath(data_dir.backups)))
     return None if place.parts[0] == os.pardir else place.parts[0]

@@ -49,7 +49,7 @@ def space_needed(data_dir: DataDir, sources: Sequence[Source], copied: Container
     to_copy = sum(source.size for source in sources if source.name not in copied)
     growth = 3 if data_dir.database.exists() else 1.3
     needs: dict[int, tuple[Path, float]] = {}
-    for place, needed in ((data_dir.output, float(to_copy)), (data_dir.database.parent, growth * size)):
+    for place, needed in ((data_dir.backups, float(to_copy)), (data_dir.database.parent, growth * size)):
         folder = _existing(place)
         with os_errors("look at", folder):
             device = os.stat(folder).st_dev

@@ -14,7 +14,7 @@ from migrator.backups.restore_database import FLAG_HINT, DatabaseRestore, Restor
 from migrator.data_dir import DataDir
 from migrator.errors import BackupError, ConnectionFailed, MigratorError
 from migrator.files import copying, durable
-from migrator.locking import exclusive, scratch_folder
+from migrator.locking import exclusive
 from migrator.report import Report
 from migrator.workspace import hashes_of
 
@@ -141,7 +141,7 @@ def _put_back(data_dir: DataDir, folder: Path, planned: list[_Planned], *, overw
     :raises BackupError: the app has changed a file since it was looked at
     :raises MigratorError: something else failed; says which files are in their places already
     """
-    scratch = scratch_folder(data_dir)
+    scratch = data_dir.prepared
     prepared: dict[Path, Path] = {}
     done: list[RestoredCopy] = []
     try:

@@ -103,7 +103,7 @@ class DatabaseRestore:
         """
         :raises BackupError: the copy is of another database
         """
-        place, path = self.data_dir.output / (self.listed.source or ""), self.data_dir.database
+        place, path = self.data_dir.recorded(self.listed.source or ""), self.data_dir.database
         if os.path.realpath(place) == os.path.realpath(path):
             return
         if place.exists():

@@ -168,11 +168,11 @@ def _missing_bases(data_dir: DataDir) -> Iterator[tuple[str, Finding]]:
     found = make_plan(data_dir)
     changed = {source.name for source in found.work.pending}
     for entry in found.ledger.values():
-        copy = data_dir.root / (entry.backup or "")
+        copy = data_dir.recorded(entry.backup or "")
         if entry.status == "failed" or not entry.backup or _looks_whole(copy, entry.size):
             continue
         message = f"The copy {copy}, which changes in {entry.source} are compared with, is missing or cut short"
-        file = data_dir.root / entry.source
+        file = data_dir.recorded(entry.source)
         if entry.source not in changed and file.exists():
             yield entry.source, Finding("problem", "merge base", f"{message}. The file is still the same.", REPAIR)
         elif entry.source in changed:

@@ -22,7 +22,7 @@ from migrator.errors import ConnectionFailed, MigratorError, RollbackFailed
 from migrator.export.install import RestoredFile
 from migrator.export.workspace_files import WriteBack
 from migrator.locking import exclusive
-from migrator.migration.dry_run import rehearsal
+from migrator.migration.dry_run import scratch_data_dir
 from migrator.migration.run import Run
 from migrator.progress import Listener, ignore_progress
 from migrator.report import Report
@@ -67,7 +67,7 @@ def run_rollback(data_dir: DataDir, *, dry_run: bool = False, listener: Listener
             raise RollbackFailed(f"The rollback failed: {error}", hint=places) from error
         try:
             if dry_run:
-                with rehearsal(data_dir) as scratch:
+                with scratch_data_dir(data_dir) as scratch:
                     rehearsed = _Rollback(scratch, listener, install=False).run()
                 return replace(rehearsed, dry_run=True, database=os.fspath(data_dir.database))
             return _Rollback(data_dir, listener, install=True).run()

@@ -26,7 +26,6 @@ from migrator.files import copying, durable
 from migrator.files import copying as copies
 from migrator.inventory.ledger import LedgerEntry, read_ledger
 from migrator.inventory.source_files import place_of_source, workspace_file_name
-from migrator.locking import scratch_folder
 from migrator.progress import Listener, Progress
 from migrator.storage.hybrid.journal import Journal
 from migrator.text import counted
@@ -69,7 +68,7 @@ class WriteBack:
         self.written: list[tuple[str, bytes]] = []
         self._spoilt = 0
         self._quarantined = 0
-        self.scratch = scratch_folder(data_dir)
+        self.scratch = data_dir.prepared
         self._numbers = count()
 
     def run(self) -> list[RestoredFile]:
@@ -198,7 +197,7 @@ class WriteBack:
         """A file with the bytes that were migrated: the one in its place, or a copy of the backup; else None."""
         if target.is_file() and copying.sha256_of(target) == entry.sha256:
             return target
-        copy = self.data_dir.root / (entry.backup or "")
+        copy = self.data_dir.recorded(entry.backup or "")
         try:
             written = self.next_file()
             if entry.backup and copies.copy_new(copy, written)[1] == entry.sha256:

@@ -9,22 +9,26 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from migrator.data_dir import DataDir
+from migrator.authority import read_flag, write_flag
+from migrator.data_dir import DEFAULT_DATABASE, DataDir, ScratchDataDir
 from migrator.database.connection import copy_database, opened
 from migrator.files.os_errors import os_errors
 from migrator.locking import REHEARSAL
 
 
 @contextmanager
-def rehearsal(data_dir: DataDir) -> Iterator[DataDir]:
-    """A scratch data directory with a copy of the database, for doing everything without changing anything."""
+def scratch_data_dir(data_dir: DataDir) -> Iterator[DataDir]:
+    """A scratch data directory with copies of the database and the flag, for the length of the block."""
     beside = data_dir.root if os.access(data_dir.root, os.W_OK) else None
     with os_errors("make a scratch folder in", beside or tempfile.gettempdir()):
         folder = Path(tempfile.mkdtemp(prefix=REHEARSAL, dir=beside))
     try:
         with os_errors("make private", folder):
             os.chmod(folder, 0o700)  # whatever the umask left of it
-        scratch = data_dir.rehearsal(folder)
+        scratch = ScratchDataDir(root=data_dir.root, database=folder / DEFAULT_DATABASE)
+        flag = read_flag(data_dir.flag)
+        if flag is not None:
+            write_flag(scratch, flag)
         if data_dir.database.exists():
             with opened(data_dir.database, read_only=True) as connection:
                 copy_database(connection, data_dir.database, scratch.database)

@@ -158,7 +158,7 @@ class TakeUp:
                 with self.stopwatch.stage("publish"):  # so that the record tells how long it took
                     durable.sync_file(self.data_dir.staging)
             with self.stopwatch.stage("record"):
-                entries = run_record.entries_of(results, saved, self.data_dir.output)
+                entries = run_record.entries_of(results, saved)
                 record_in_staging(staging, results, [*entries.values()], self.facts(results, saved))
         return Staged(results, saved, entries)
 
@@ -174,7 +174,7 @@ class TakeUp:
             entries=staged.entries,
             facts=self.facts(staged.loaded, staged.saved),
             backups=self.data_dir.backups,
-            data_dir=self.data_dir.root,
+            data_dir=self.data_dir,
             in_trial=self.in_trial,
             written=self.files_we_wrote(),
         )

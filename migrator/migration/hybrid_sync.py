@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 
 from migrator.authority import state_of
-from migrator.data_dir import DataDir
+from migrator.data_dir import DataDir, ScratchDataDir
 from migrator.errors import StorageIOError
 from migrator.files import copying
 from migrator.inventory.plan import Plan
@@ -22,7 +22,7 @@ def files_we_wrote(data_dir: DataDir) -> dict[str, str]:
 
     :raises ConnectionFailed: the trial's journal can't be read
     """
-    return read_known_files(data_dir.root / data_dir.hybrid_journal.name)
+    return read_known_files(data_dir.hybrid_journal)
 
 
 def mend_trial(data_dir: DataDir, found: Plan) -> bool:
@@ -33,8 +33,8 @@ def mend_trial(data_dir: DataDir, found: Plan) -> bool:
     :returns: whether files were written
     :raises ConnectionFailed: the database or the trial's journal can't be opened
     """
-    if data_dir.output != data_dir.root or state_of(data_dir.database).authority != "sqlite":
-        return False  # a rehearsal changes no file
+    if isinstance(data_dir, ScratchDataDir) or state_of(data_dir.database).authority != "sqlite":
+        return False  # a dry run changes no file
     _know_taken_up(data_dir, found)
     trial = read_trial(data_dir.hybrid_journal)
     if trial is None or not trial.pending_repairs:

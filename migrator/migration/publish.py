@@ -10,6 +10,7 @@ from pathlib import Path
 
 from migrator.authority import read_state
 from migrator.backups.database_copy import changing, upgrade
+from migrator.data_dir import DataDir
 from migrator.database import queries
 from migrator.database.canonical import source_digest
 from migrator.database.connection import opened, transaction
@@ -45,7 +46,7 @@ class Publication:
     entries: dict[str, ledger.LedgerEntry]
     facts: RunFacts
     backups: Path
-    data_dir: Path
+    data_dir: DataDir
     in_trial: bool
     written: Mapping[str, str]
 
@@ -211,11 +212,11 @@ class _Publisher:
         :raises MigrationFailed: it is gone or damaged, so that nobody can tell who changed what
         """
         if self._is_as_we_wrote_it(loaded):
-            return self._publication.backups.parent / str(self._publication.entries[loaded.source.name].backup)
+            return self._publication.data_dir.recorded(str(self._publication.entries[loaded.source.name].backup))
         entry = self._known.get(loaded.source.name)
         if entry is None or entry.status == "failed" or entry.backup is None:
             return None
-        copy = self._publication.data_dir / entry.backup
+        copy = self._publication.data_dir.recorded(entry.backup)
         if not copy.is_file() or copying.sha256_of(copy) != entry.sha256:
             raise MigrationFailed(
                 f"{loaded.source.name} changed since it was migrated, and the backup copy {copy}, "

@@ -61,9 +61,9 @@ def run_migration(
 
             return index_after(report, data_dir, listener, wanted=search_index)
         require_truth(data_dir, state_of(data_dir.database))
-        from migrator.migration.dry_run import rehearsal  # nothing that this takes is for a real run
+        from migrator.migration.dry_run import scratch_data_dir  # nothing that this takes is for a real run
 
-        with rehearsal(data_dir) as scratch:
+        with scratch_data_dir(data_dir) as scratch:
             rehearsed = run_in(scratch).run()
         return _as_rehearsal(rehearsed, data_dir)
 
@@ -88,7 +88,7 @@ class Run:
         self.named = named
         self.search_index = search_index
         self.listener = listener
-        self.in_trial = in_trial or read_flag(data_dir.root / data_dir.flag.name) == "hybrid"
+        self.in_trial = in_trial or read_flag(data_dir.flag) == "hybrid"
         self.helper: Helper = lambda _size, _files: None
         self.stopwatch = Stopwatch()
         self.stage = self.stopwatch.stage

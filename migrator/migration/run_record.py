@@ -11,7 +11,6 @@ import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from migrator._version import __version__
@@ -144,12 +143,12 @@ def record_in_staging(
         connection.execute("COMMIT")
 
 
-def entries_of(loaded: Iterable[LoadedSource], saved: Backup, output: Path) -> dict[str, LedgerEntry]:
+def entries_of(loaded: Iterable[LoadedSource], saved: Backup) -> dict[str, LedgerEntry]:
     """A row for each source that a run took up, by its name; its ``id`` is the number that the run gave the source.
 
-    :param output: what the places of the copies are recorded relative to
+    Copies are recorded relative to the data directory.
     """
-    folder = os.path.join(os.path.relpath(saved.folder, output), "") if saved.folder else ""
+    folder = os.path.join(saved.folder.parent.name, saved.folder.name, "") if saved.folder else ""
     now = datetime.now(UTC).isoformat(timespec="seconds")
     entries = {}
     for found in loaded:

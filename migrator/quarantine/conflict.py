@@ -79,7 +79,7 @@ def _versions_in_file(
     try:
         return by_order(
             Placed(place, session_id, Version(hashlib.sha256(spelled).digest()))
-            for place, document, spelled in valid_documents(data_dir.root / row[0])
+            for place, document, spelled in valid_documents(data_dir.recorded(row[0]))
             if document["id"] == session_id
         )
     except MigratorError:

@@ -127,7 +127,7 @@ def _repair_copies(data_dir: DataDir, entries: Iterable[LedgerEntry]) -> list[st
 
 def _copy_again(data_dir: DataDir, entry: LedgerEntry) -> bool:
     """Make a copy that is missing or damaged again, if the file is still what it was a copy of."""
-    copy, source = data_dir.output / str(entry.backup), data_dir.root / entry.source
+    copy, source = data_dir.recorded(str(entry.backup)), data_dir.recorded(entry.source)
     if entry.sha256 is None or _has(copy, entry.sha256) or not _has(source, entry.sha256):
         return False
     try:
@@ -142,7 +142,7 @@ def _repair_times(data_dir: DataDir, entries: Iterable[LedgerEntry]) -> list[str
     """A run compares contents where size, time of change or inode differ: let it do so where the contents do."""
     misleading = []
     for entry in entries:
-        place = data_dir.root / entry.source
+        place = data_dir.recorded(entry.source)
         if entry.sha256 is not None and looks_unchanged(entry, place) and not _has(place, entry.sha256):
             misleading.append(entry)
     if misleading:
@@ -189,7 +189,7 @@ def _list_again(data_dir: DataDir, folder: Path, entries: list[LedgerEntry]) -> 
 
 
 def _listed(data_dir: DataDir, folder: Path, entry: LedgerEntry) -> dict[str, Any]:
-    copy = data_dir.output / str(entry.backup)
+    copy = data_dir.recorded(str(entry.backup))
     file = Path(copy).relative_to(folder).as_posix()
     return {
         "source": entry.source,

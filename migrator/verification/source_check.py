@@ -65,7 +65,7 @@ class SourceCheck:
         if entry.status == "failed":
             self._notes.append(f"{entry.source} was not migrated and stays JSON: {entry.error}")
             return VerifiedSource(entry.source, "none", "failed", backup, 0, {})
-        copy = self._data_dir.root / entry.backup if backup == "whole" and entry.backup else None
+        copy = self._data_dir.recorded(entry.backup) if backup == "whole" and entry.backup else None
         state, differences = self._database(entry, copy)
         return VerifiedSource(entry.source, state, self._file(entry), backup, entry.sessions, differences)
 
@@ -115,7 +115,7 @@ class SourceCheck:
     def _backup(self, entry: LedgerEntry) -> str:
         if entry.backup is None:
             return "none"
-        copy = self._data_dir.root / entry.backup
+        copy = self._data_dir.recorded(entry.backup)
         try:
             if not durable.exists(copy):
                 self._broken.append(f"the backup copy {copy} of {entry.source} is missing")

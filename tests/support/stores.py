@@ -57,7 +57,7 @@ class Flaky:
 
 
 def data_dir(folder: Path) -> DataDir:
-    return DataDir(root=folder, database=folder / "sessions.db", output=folder)
+    return DataDir(root=folder, database=folder / "sessions.db")
 
 
 def open_json(folder: Path) -> Opened:

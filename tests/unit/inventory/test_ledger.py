@@ -38,7 +38,7 @@ def entry(source: Source) -> LedgerEntry:
 
 def row_for(source: Source, **more: Any) -> LedgerEntry:
     """A row as a run makes it for a source, with something else in it."""
-    row = entries_of([LoadedSource(source, source_id=1)], Backup(None, {}, {}), Path())[source.name]
+    row = entries_of([LoadedSource(source, source_id=1)], Backup(None, {}, {}))[source.name]
     return row._replace(**more)
 
 
@@ -147,7 +147,7 @@ def test_what_a_run_took_up_has_the_sums_of_its_workspaces_and_the_place_of_its_
         source.name: Copy(source, "sessions/x.json", 2, "s1"),
     }
     saved = Backup(tmp_path / "backups" / "b", copies, {})
-    found = entries_of([loaded, failed, unread], saved, tmp_path)
+    found = entries_of([loaded, failed, unread], saved)
     shown = ("status", "sha256", "sessions", "instances", "messages", "quarantined", "digest", "backup", "error")
     assert {name: tuple(getattr(row, member) for member in shown) for name, row in found.items()} == {
         source.name: ("migrated", "s1", 3, 30, 300, 3000, "d", "backups/b/sessions/x.json", None),
@@ -158,7 +158,7 @@ def test_what_a_run_took_up_has_the_sums_of_its_workspaces_and_the_place_of_its_
 
 def test_where_nothing_could_be_copied_no_row_names_a_copy(source, tmp_path):
     failed = LoadedSource(source, error="gone")
-    found = entries_of([failed], Backup(None, {}, {source.name: "gone"}), tmp_path)
+    found = entries_of([failed], Backup(None, {}, {source.name: "gone"}))
     assert (found[source.name].backup, found[source.name].sha256) == (None, None)
 
 

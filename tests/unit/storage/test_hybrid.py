@@ -267,7 +267,7 @@ root = Path(sys.argv[1])
 class Deadly(JsonStorage):
     def append_chat_message(self, *args, **named):
         os.kill(os.getpid(), signal.SIGKILL)
-second = Deadly(DataDir(root=root, database=root / "sessions.db", output=root))
+second = Deadly(DataDir(root=root, database=root / "sessions.db"))
 with HybridStorage(SqliteStorage(root / "sessions.db"), second, root / "hybrid.db") as store:
     store.append_chat_message("/work/engine", "session-1", {
         "id": "last", "role": "user", "content": "x", "timestamp": "t"})

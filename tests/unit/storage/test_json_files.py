@@ -187,7 +187,7 @@ from pathlib import Path
 from migrator.data_dir import DataDir
 from migrator.storage.json_files import JsonStorage
 root = Path(sys.argv[1])
-store = JsonStorage(DataDir(root=root, database=root / "sessions.db", output=root), lock_timeout=30)
+store = JsonStorage(DataDir(root=root, database=root / "sessions.db"), lock_timeout=30)
 for number in range(10):
     store.append_chat_message("/work/engine", "session-1", {
         "id": f"{sys.argv[2]}-{number}", "role": "user", "content": "x", "timestamp": "t"})
