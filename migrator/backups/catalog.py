@@ -11,7 +11,16 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from migrator.backups.manifest import _LARGEST_LISTING, MANIFEST, NAME, SUMS, Kind, ListedFile, Manifest, read_manifest
+from migrator.backups.manifest import (
+    _LARGEST_LISTING,
+    MANIFEST,
+    NAME,
+    SUMS,
+    BackupKind,
+    ListedFile,
+    Manifest,
+    read_manifest,
+)
 from migrator.data_dir import DataDir
 from migrator.errors import BackupError, MigratorError
 from migrator.files import copying
@@ -32,7 +41,7 @@ class ListedBackup:
 
     name: str
     created_at: str | None
-    kind: Kind | None
+    kind: BackupKind | None
     files: int
     bytes: int
     state: str

@@ -13,7 +13,6 @@ from typing import NamedTuple
 
 from migrator.errors import MigratorError, StorageIOError
 from migrator.files import copying, durable
-from migrator.files import copying as copies
 from migrator.inventory.source_files import Source
 from migrator.inventory.workspace_paths import Proof
 from migrator.progress import Meter
@@ -29,7 +28,7 @@ _SMALL = 1 << 16  # bytes of a file
 _AT_ONCE = 250  # files
 
 
-class Copy(NamedTuple):
+class BackedUpFile(NamedTuple):
     """One file of a backup.
 
     :ivar file: where the copy is, relative to the backup's folder
@@ -57,7 +56,7 @@ class CopyTask(NamedTuple):
 
 
 # Size and SHA-256 of a copy, the path that it proves where that was unknown, and why there is no copy.
-Copied = tuple[int, str, str | None, str | None]
+CopyResult = tuple[int, str, str | None, str | None]
 
 
 @dataclass(frozen=True)
@@ -70,7 +69,7 @@ class CopyJob:
     working: str
     tasks: Sequence[CopyTask]
 
-    def run(self, seen: Seen) -> list[Copied]:
+    def run(self, seen: Seen) -> list[CopyResult]:
         """What each has come to.
 
         :raises StorageIOError: it is the copies, not the sources, that make trouble
@@ -81,7 +80,7 @@ class CopyJob:
             seen(task.name, task.size)
         return results
 
-    def run_again(self, seen: Seen) -> list[Copied]:
+    def run_again(self, seen: Seen) -> list[CopyResult]:
         """The same, where one that did not come to its end may have copied some."""
         for task in self.tasks:
             durable.remove(Path(self.working, task.file))
@@ -109,7 +108,7 @@ def are_many_small(sizes: Sequence[int]) -> bool:
 
 def copy_all(
     working: Path, sources: Sequence[Source], paths: Container[str], second: SecondProcess | None, meter: Meter
-) -> tuple[list[Copy | str], dict[str, str]]:
+) -> tuple[list[BackedUpFile | str], dict[str, str]]:
     """Copy the sources into a backup's folder, where nothing is yet; nothing is synced.
 
     :param paths: the hashes of the workspaces whose paths are known
@@ -125,16 +124,16 @@ def copy_all(
         results = _by_two(os.fspath(working), tasks, second, meter)
     else:
         results = _by_threads(os.fspath(working), tasks, meter)
-    copied: list[Copy | str] = []
+    copied: list[BackedUpFile | str] = []
     proven = {}
     for source, task, (size, sha256, path, error) in zip(sources, tasks, results, strict=True):
-        copied.append(error or Copy(source, task.file, size, sha256))
+        copied.append(error or BackedUpFile(source, task.file, size, sha256))
         if path is not None and task.unnamed is not None:
             proven[task.unnamed] = path
     return copied, proven
 
 
-def _by_threads(working: str, tasks: Iterable[CopyTask], meter: Meter) -> list[Copied]:
+def _by_threads(working: str, tasks: Iterable[CopyTask], meter: Meter) -> list[CopyResult]:
     results = []
     with ThreadPoolExecutor(_COPIED_AT_ONCE) as pool:
         for task, result in zip(tasks, pool.map(partial(_copy, working), tasks), strict=True):
@@ -143,7 +142,7 @@ def _by_threads(working: str, tasks: Iterable[CopyTask], meter: Meter) -> list[C
     return results
 
 
-def _by_two(working: str, tasks: Sequence[CopyTask], second: SecondProcess | None, meter: Meter) -> list[Copied]:
+def _by_two(working: str, tasks: Sequence[CopyTask], second: SecondProcess | None, meter: Meter) -> list[CopyResult]:
     jobs = [CopyJob(working, AsColumns(tasks[start : start + _AT_ONCE])) for start in range(0, len(tasks), _AT_ONCE)]
 
     def seen(name: str, size: int, _: int) -> None:
@@ -152,14 +151,14 @@ def _by_two(working: str, tasks: Sequence[CopyTask], second: SecondProcess | Non
     return [*chain.from_iterable(share(jobs, second, seen, CopyJob.run_again))]
 
 
-def _copy(working: str, task: CopyTask) -> Copied:
+def _copy(working: str, task: CopyTask) -> CopyResult:
     """
     :raises StorageIOError: it is the copy, not the source, that makes trouble
     """
     target = f"{working}{os.sep}{task.file}"  # of tens of thousands, a path object for each would be felt
     proof = Proof(task.unnamed) if task.unnamed is not None else None
     try:
-        size, sha256 = copies.copy_new(task.place, target, sync=False, look_at=proof.look_at if proof else None)
+        size, sha256 = copying.copy_new(task.place, target, sync=False, look_at=proof.look_at if proof else None)
         return size, sha256, proof.path if proof else None, None
     except StorageIOError as error:
         if _readable(task.place):

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from migrator.backups.catalog import verify_backup
-from migrator.backups.copy_files import Copy, ReadBackJob, are_many_small, copy_all
+from migrator.backups.copy_files import BackedUpFile, ReadBackJob, are_many_small, copy_all
 from migrator.backups.manifest import give_name, read_manifest, stamp, working_folder, write_listing
 from migrator.data_dir import DataDir
 from migrator.errors import BackupError
@@ -38,7 +38,7 @@ class Backup:
     """
 
     folder: Path | None
-    copies: dict[str, Copy]
+    copies: dict[str, BackedUpFile]
     unreadable: dict[str, str]
 
     @property
@@ -47,7 +47,7 @@ class Backup:
         return sum(copy.size for copy in self.copies.values())
 
 
-class BackingUp:
+class BackupWriter:
     """A backup that is being taken: the copies can be read while they are synced, listed and read back.
 
     :param second: helps, if it is there
@@ -62,8 +62,8 @@ class BackingUp:
         self._syncing: Future[Path | None] | None = None
         self._reading_back: Future[int | None] | None = None
         self._prover = ThreadPoolExecutor(1, thread_name_prefix="backup")
-        self._proven: set[str] = set()
-        self.copies: dict[str, Copy] = {}
+        self._verified: set[str] = set()
+        self.copies: dict[str, BackedUpFile] = {}
         self.unreadable: dict[str, str] = {}
 
     @property
@@ -79,9 +79,9 @@ class BackingUp:
         """What the copy of a source holds, in hex."""
         return self.copies[name].sha256
 
-    def note_proven(self, name: str) -> None:
+    def mark_verified(self, name: str) -> None:
         """Note that somebody has read all of the copy of a source, and that it was what was copied."""
-        self._proven.add(name)
+        self._verified.add(name)
 
     def copy(self, sources: Sequence[Source], paths: Container[str], meter: Meter) -> dict[str, str]:
         """Copy every readable source.
@@ -94,17 +94,17 @@ class BackingUp:
         readable = [source for source in sources if not source.error]
         results, proven = copy_all(self._working, readable, paths, self._second, meter)
         for source, copied in zip(readable, results, strict=True):
-            if isinstance(copied, Copy):
+            if isinstance(copied, BackedUpFile):
                 self.copies[source.name] = copied
             else:
                 self.unreadable[source.name] = copied
         return proven
 
-    def seal(self) -> None:
+    def start_sync(self) -> None:
         """Begin to sync the copies: there will be no more of them."""
         self._syncing = self._prover.submit(self._sync)
 
-    def read_back(self) -> Future[int | None]:
+    def start_verify(self) -> Future[int | None]:
         """Begin to list the copies and to read back those that nobody has, beside what needs one processor alone.
 
         :returns: in the future, the ticket of the second process if it is that that reads
@@ -119,7 +119,7 @@ class BackingUp:
         :raises StorageIOError: the backup can't be written
         :raises MigrationFailed: a copy does not read back as what was copied
         """
-        self._await_read_back(self.read_back().result())
+        self._await_read_back(self.start_verify().result())
         earlier = self._await_sync()
         if not self.copies:
             return Backup(None, {}, self.unreadable)
@@ -151,7 +151,7 @@ class BackingUp:
 
     def _await_sync(self) -> Path | None:
         if self._syncing is None:
-            raise AssertionError("the backup was not sealed")
+            raise AssertionError("the copies were not to be synced yet")
         return self._syncing.result()
 
     def _earlier(self) -> Path | None:
@@ -164,7 +164,7 @@ class BackingUp:
         if self._await_sync() is not None:
             return None
         job, ticket = self._read_back_job(), None
-        if self._second is not None and are_many_small([copy.size for copy in self._unproven()]):
+        if self._second is not None and are_many_small([copy.size for copy in self._unverified()]):
             ticket = self._second.give(job)
         self._list()
         if ticket is None:
@@ -186,10 +186,10 @@ class BackingUp:
         write_listing(self._working, manifest, files)
 
     def _read_back_job(self) -> ReadBackJob:
-        return ReadBackJob(os.fspath(self._working), [(copy.file, copy.sha256) for copy in self._unproven()])
+        return ReadBackJob(os.fspath(self._working), [(copy.file, copy.sha256) for copy in self._unverified()])
 
-    def _unproven(self) -> list[Copy]:
-        return [copy for name, copy in self.copies.items() if name not in self._proven]
+    def _unverified(self) -> list[BackedUpFile]:
+        return [copy for name, copy in self.copies.items() if name not in self._verified]
 
     def _await_read_back(self, ticket: int | None) -> None:
         if ticket is None or self._second is None:
@@ -208,20 +208,20 @@ def _require_all(job: ReadBackJob) -> None:
 
 
 @contextmanager
-def backing_up(data_dir: DataDir, second: SecondProcess | None = None) -> Iterator[BackingUp]:
+def new_backup(data_dir: DataDir, second: SecondProcess | None = None) -> Iterator[BackupWriter]:
     """A backup to be taken within the block; what has no name at its end is removed.
 
     :param second: helps, if it is there
     """
     with working_folder(data_dir.backups) as working:
-        backup = BackingUp(data_dir, working, second)
+        backup = BackupWriter(data_dir, working, second)
         try:
             yield backup
         finally:
             backup.stop()
 
 
-def _same(backups: Path, fingerprint: str, copies: dict[str, Copy]) -> Path | None:
+def _same(backups: Path, fingerprint: str, copies: dict[str, BackedUpFile]) -> Path | None:
     """An earlier backup of exactly these files, if there is one and it is still whole."""
     expected = {copy.file: copy.sha256 for copy in copies.values()}
     for folder in sorted(backups.glob(f"[0-9]*-{fingerprint[:8]}*")):
@@ -232,7 +232,7 @@ def _same(backups: Path, fingerprint: str, copies: dict[str, Copy]) -> Path | No
     return None
 
 
-def _listed(copies: dict[str, Copy]) -> list[dict[str, Any]]:
+def _listed(copies: dict[str, BackedUpFile]) -> list[dict[str, Any]]:
     return [
         {
             "source": copy.source.name,

@@ -79,7 +79,7 @@ def keep_versions(backups: Path, why: str, versions: dict[str, bytes]) -> Path:
         return give_name(working, backups, f"{now}-{why}")
 
 
-Kind = Literal["files", "database", "versions"]
+BackupKind = Literal["files", "database", "versions"]
 
 
 NAME = re.compile(r"\d{8}T\d{6}Z-[^/\\]+")
@@ -110,7 +110,7 @@ class ListedFile:
 class Manifest:
     """A backup's ``manifest.json``."""
 
-    kind: Kind
+    kind: BackupKind
     created_at: str
     files: tuple[ListedFile, ...]
 
@@ -150,7 +150,7 @@ def _manifest(content: Any) -> Manifest:
         database = str(content["database"])  # relative to the data directory if it lies within
         listed = _listed({"file": Path(database).name, "sha256": content.get("sha256"), "source": database})
         return Manifest("database", content["created_at"], (listed,))
-    kind: Kind = "versions" if "versions" in content else "files"
+    kind: BackupKind = "versions" if "versions" in content else "files"
     files = content.get(kind)
     if not isinstance(files, list):
         raise TypeError(f"it has no list of {kind}")

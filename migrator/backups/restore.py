@@ -9,7 +9,7 @@ from pathlib import Path
 
 from migrator.authority import State, require_truth, state_of
 from migrator.backups.catalog import find_backup, verify_backup
-from migrator.backups.manifest import Kind, ListedFile, read_manifest
+from migrator.backups.manifest import BackupKind, ListedFile, read_manifest
 from migrator.backups.restore_database import FLAG_HINT, DatabaseRestore, RestoredCopy, keep_aside
 from migrator.data_dir import DataDir
 from migrator.errors import BackupError, ConnectionFailed, MigratorError
@@ -27,7 +27,7 @@ class RestoreReport(Report):
     """What was restored."""
 
     name: str
-    kind: Kind
+    kind: BackupKind
     files: tuple[RestoredCopy, ...]
 
 

@@ -30,7 +30,6 @@ from migrator.database.connection import BUSY_TIMEOUT, opened, remove_database
 from migrator.database.errors import sqlite_errors
 from migrator.errors import BackupError, ConnectionFailed
 from migrator.files import copying, durable
-from migrator.files import copying as copies
 
 _ASIDE = "before-restore"  # what the name of a file that is kept beside says of it
 FLAG_HINT = "--overwrite-newer-work puts the backup in its place all the same, and keeps what is there beside."
@@ -54,7 +53,7 @@ def keep_aside(path: Path) -> Path:
     for kept in sorted(path.parent.glob(f"{glob.escape(path.name)}.{_ASIDE}-*")):
         if kept.is_file() and copying.sha256_of(kept) == copying.sha256_of(path):
             return kept
-    return copies.keep_beside(path, f"{_ASIDE}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}")
+    return copying.keep_beside(path, f"{_ASIDE}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}")
 
 
 class DatabaseRestore:
@@ -199,7 +198,7 @@ class DatabaseRestore:
             for suffix in ("-wal", "-journal"):
                 beside = path.with_name(path.name + suffix)
                 if beside.exists():
-                    copies.keep_beside_as(beside, kept.with_name(kept.name + suffix), "kept")
+                    copying.keep_beside_as(beside, kept.with_name(kept.name + suffix), "kept")
             remove_database(path)
             self.publish()
         return kept
@@ -223,7 +222,7 @@ class DatabaseRestore:
         """
         remove_database(self.data_dir.staging)
         try:
-            if copies.copy_new(self.copy, self.data_dir.staging)[1] != self.listed.sha256:
+            if copying.copy_new(self.copy, self.data_dir.staging)[1] != self.listed.sha256:
                 raise BackupError(f"{self.copy} changed while it was read.", hint="The disk may be failing.")
             yield
         finally:

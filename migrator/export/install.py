@@ -10,7 +10,6 @@ from typing import NamedTuple
 
 from migrator.errors import RollbackFailed
 from migrator.files import copying, durable
-from migrator.files import copying as copies
 
 
 @dataclass(frozen=True)
@@ -81,13 +80,13 @@ def put_in_place(file: PreparedFile) -> tuple[PreparedFile, list[str]]:
     notes = []
     durable.make_private_folder(file.target.parent)
     for aside in file.asides:
-        place = copies.keep_beside_as(aside.written, file.target, aside.mark)
+        place = copying.keep_beside_as(aside.written, file.target, aside.mark)
         notes.append(f"{aside.what} lies in {place}.")
     if file.written is None or file.report is None:
         return file, notes
     kept = None
     if os.path.lexists(file.target) and copying.sha256_of(file.target) not in file.replaceable:
-        kept = os.fspath(copies.keep_beside(file.target, "before-rollback"))
+        kept = os.fspath(copying.keep_beside(file.target, "before-rollback"))
         notes.append(f"{file.target} held something that was never migrated; it lies in {kept} now.")
     durable.move_over(file.written, file.target)
     return replace(file, report=replace(file.report, kept_beside=kept)), notes

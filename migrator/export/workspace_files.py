@@ -23,7 +23,6 @@ from migrator.export.install import Aside, PreparedFile, RestoredFile, put_in_pl
 from migrator.export.session_file import Choice, write_sessions
 from migrator.export.unchanged import Unchanged
 from migrator.files import copying, durable
-from migrator.files import copying as copies
 from migrator.inventory.ledger import LedgerEntry, read_ledger
 from migrator.inventory.source_files import place_of_source, workspace_file_name
 from migrator.progress import Listener, Progress
@@ -200,7 +199,7 @@ class WriteBack:
         copy = self.data_dir.recorded(entry.backup or "")
         try:
             written = self.next_file()
-            if entry.backup and copies.copy_new(copy, written)[1] == entry.sha256:
+            if entry.backup and copying.copy_new(copy, written)[1] == entry.sha256:
                 return written
         except MigratorError:
             pass  # what follows says so

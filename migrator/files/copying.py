@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from migrator.errors import MigrationFailed, StorageIOError
 from migrator.files import durable
-from migrator.files.reading import Place, reading, shown
+from migrator.files.reading import Place, read_chunks, shown
 
 if TYPE_CHECKING:
     import hashlib
@@ -25,7 +25,7 @@ def copy_new(
     :returns: how many bytes were read, and their SHA-256 in hex
     """
     digest = new_sha256()
-    with reading(source) as pieces:
+    with read_chunks(source) as pieces:
         chunks = pieces if look_at is None else shown(pieces, look_at)
         size = durable.write_new(target, hashed(chunks, digest), sync=sync)
     return size, digest.hexdigest()
@@ -75,7 +75,7 @@ def new_sha256(data: bytes = b"") -> hashlib._Hash:
 def sha256_of(path: Place) -> str:
     """The SHA-256 of a file's bytes, in hex."""
     digest = new_sha256()
-    with reading(path) as chunks:
+    with read_chunks(path) as chunks:
         for chunk in chunks:
             digest.update(chunk)
     return digest.hexdigest()
@@ -87,7 +87,7 @@ def proven_chunks(path: Path, sha256: str) -> Iterator[bytes]:
     :raises StorageIOError: they are not, or can't be read; whoever writes them must not keep what was written
     """
     digest = new_sha256()
-    with reading(path) as chunks:
+    with read_chunks(path) as chunks:
         yield from hashed(chunks, digest)
     if digest.hexdigest() != sha256:
         raise StorageIOError(f"{path} changed while it was read.", hint="Run the command again.")

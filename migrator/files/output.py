@@ -15,7 +15,6 @@ from pathlib import Path
 
 from migrator.errors import StorageIOError
 from migrator.files import copying, durable
-from migrator.files import copying as copies
 from migrator.files.os_errors import os_errors
 
 # What to tell where something has the name already.
@@ -57,7 +56,7 @@ class NewFiles:
         :raises StorageIOError: another program took one of the names meanwhile
         """
         for named, name in self._added:
-            if not copies.publish_copy(named, self.folder / name):
+            if not copying.publish_copy(named, self.folder / name):
                 raise self._taken(self.folder / name)
 
 

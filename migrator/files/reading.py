@@ -63,7 +63,7 @@ def opened(path: Place) -> BinaryIO:
     return os.fdopen(descriptor, "rb", buffering=0) if content is None else BytesIO(content)
 
 
-class reading:  # noqa: N801 - read as a function
+class read_chunks:  # noqa: N801 - read as a function
     """The bytes of a file in pieces, for the length of the block.
 
     A class because there may be tens of thousands of small files, and a generator for each would be felt.

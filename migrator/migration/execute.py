@@ -13,7 +13,7 @@ from itertools import chain
 from typing import NamedTuple
 
 from migrator.authority import mark, point_at_sqlite
-from migrator.backups.create import BackingUp, Backup, backing_up
+from migrator.backups.create import Backup, BackupWriter, new_backup
 from migrator.backups.disk_space import require_space
 from migrator.data_dir import DataDir
 from migrator.errors import MigrationFailed, MigratorError
@@ -75,7 +75,7 @@ class TakeUp:
         require_space(self.data_dir, found.work.pending)
         second = self.help_with(found.work.pending)
         try:
-            with backing_up(self.data_dir, second) as saving:
+            with new_backup(self.data_dir, second) as saving:
                 with stopped_on_failure(second):
                     found = self.back_up(found, saving)
                 second = self.help_with(found.work.pending)  # older files may be what makes it worth while
@@ -103,7 +103,7 @@ class TakeUp:
     def help_with(self, sources: Sequence[Source]) -> SecondProcess | None:
         return self.helper(sum(source.size for source in sources), len(sources))
 
-    def back_up(self, found: Plan, saving: BackingUp) -> Plan:
+    def back_up(self, found: Plan, saving: BackupWriter) -> Plan:
         """Copy what is to be taken up, and with it what older builds left in the workspaces that the copies show."""
         meter = Meter(self.listener, "backup", 0)
         own = own_sources(found.work.pending)
@@ -123,7 +123,7 @@ class TakeUp:
             durable.remove(path)
 
     def load_and_verify(
-        self, sources: Sequence[Source], paths: dict[str, str], saving: BackingUp, second: SecondProcess | None
+        self, sources: Sequence[Source], paths: dict[str, str], saving: BackupWriter, second: SecondProcess | None
     ) -> Staged:
         """Everything that can be taken up in the staging database, read back and recorded there."""
         results = [
@@ -132,7 +132,7 @@ class TakeUp:
         ]
         total = saving.size
         with Staging(self.data_dir.staging) as staging:
-            saving.seal()  # to make a file while very many are synced takes long
+            saving.start_sync()  # to make a file while very many are synced takes long
             pipeline = Pipeline(
                 staging,
                 self.data_dir.shard,
@@ -146,7 +146,7 @@ class TakeUp:
                 pipeline.load(results, meter)
                 meter.complete()
             with self.stopwatch.stage("index"):
-                saving.read_back()
+                saving.start_verify()
                 pipeline.finish()
             with self.stopwatch.stage("verify"), durable.syncing_ahead(self.data_dir.staging):
                 meter = Meter(self.listener, "verify", total)

@@ -31,7 +31,7 @@ from migrator.worker.sharing import PIECES, InOrder, share
 from migrator.workspace import placeholder
 
 
-class Copies(Protocol):
+class BackupFiles(Protocol):
     """Where the copies of the sources are, and what is in them."""
 
     def path_of(self, name: str) -> str:
@@ -40,7 +40,7 @@ class Copies(Protocol):
     def sha256_of(self, name: str) -> str:
         """What it holds, in hex."""
 
-    def note_proven(self, name: str) -> None:
+    def mark_verified(self, name: str) -> None:
         """Note that all of it was read, and was what was copied."""
 
 
@@ -57,7 +57,7 @@ class Pipeline:
         self,
         staging: Staging,
         shards: Callable[[int], Path],
-        copies: Copies,
+        copies: BackupFiles,
         paths: dict[str, str],
         second: SecondProcess | None,
         *,
@@ -181,7 +181,7 @@ class Pipeline:
         portion = Portion(behind, found.start, found.sizes, task.within is None)
         self._tasks.append(CompareTask(task.name, task.source_id, loaded.first, task.copy, task.sha256, portion))
         if found.proven:
-            self._copies.note_proven(task.name)
+            self._copies.mark_verified(task.name)
 
     def _to_compare(self, loaded: LoadedSource, copy: str) -> CompareTask:
         """All of a source that was loaded with care."""

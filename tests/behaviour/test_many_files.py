@@ -11,8 +11,7 @@ from typing import Any
 
 import pytest
 
-from migrator.backups import copy_files as copying
-from migrator.backups import create as backup
+from migrator.backups import copy_files, create
 from migrator.backups.catalog import verify_backup
 from migrator.backups.copy_files import CopyJob, CopyTask
 from migrator.backups.manifest import read_manifest
@@ -41,8 +40,8 @@ COMPACT = range(4, 8)  # of the sorted ones: as the app does not write them
 def everything_is_shared(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(second_process, "WORTH_A_SECOND_PROCESS", 0)
     monkeypatch.setattr(second_process, "processors", lambda: 2)
-    monkeypatch.setattr(copying, "_MANY", 3)
-    monkeypatch.setattr(copying, "_AT_ONCE", 2)
+    monkeypatch.setattr(copy_files, "_MANY", 3)
+    monkeypatch.setattr(copy_files, "_AT_ONCE", 2)
     monkeypatch.setattr(execute, "_AT_ONCE", 2)
 
 
@@ -75,14 +74,14 @@ def require_all(scene: Scene, report: MigrationReport) -> None:
 
 def require_damage_is_found(name: str, scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     """A run fails over a file whose copy gets a line feed too many as soon as it is made, and publishes nothing."""
-    seal = backup.BackingUp.seal
+    start_sync = create.BackupWriter.start_sync
 
     def damaging(self: Any) -> None:
         with (self._working / "sessions" / name).open("ab") as copy:
             copy.write(b"\n")
-        seal(self)
+        start_sync(self)
 
-    monkeypatch.setattr(backup.BackingUp, "seal", damaging)
+    monkeypatch.setattr(create.BackupWriter, "start_sync", damaging)
     with pytest.raises(MigrationFailed, match=f"{name} does not read back as what was written"):
         run(scene)
     assert not scene.database.exists()
@@ -187,13 +186,13 @@ def test_what_is_copied_adds_up(files: Scene) -> None:
 def test_a_file_that_can_not_be_read_fails_alone(number: int, files: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its first ones are copied by this process, its last ones by the second; this one vanishes once it was seen."""
     gone = sorted((files.root / "sessions").iterdir())[number]
-    copy_all = copying.copy_all
+    copy_all = copy_files.copy_all
 
     def vanishing(*arguments: Any) -> Any:
         gone.unlink(missing_ok=True)
         return copy_all(*arguments)
 
-    monkeypatch.setattr(backup, "copy_all", vanishing)
+    monkeypatch.setattr(create, "copy_all", vanishing)
     report = run(files)
     assert [found.status for found in report.workspaces].count("failed") == 1
     [failed] = [found for found in report.workspaces if found.status == "failed"]
@@ -229,13 +228,13 @@ def test_files_that_change_meanwhile_are_told_and_taken_up_by_the_next_run(
 @pytest.mark.parametrize("number", [0, FILES - 1])
 def test_a_copy_that_can_not_be_made_fails_the_run(number: int, files: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     name = sorted(os.listdir(files.root / "sessions"))[number]
-    copy_all = copying.copy_all
+    copy_all = copy_files.copy_all
 
     def in_the_way(working: Path, *arguments: Any) -> Any:
         (working / "sessions" / name).mkdir(parents=True)
         return copy_all(working, *arguments)
 
-    monkeypatch.setattr(backup, "copy_all", in_the_way)
+    monkeypatch.setattr(create, "copy_all", in_the_way)
     with pytest.raises(StorageIOError, match=name):
         run(files)
     assert not files.database.exists()
@@ -258,14 +257,14 @@ def test_no_copy_is_read_back_twice(second: bool, files: Scene, monkeypatch: pyt
         monkeypatch.setattr(second_process, "command", lambda: None)
     done = jobs_of_second(monkeypatch)
     left: list[str] = []
-    read_back_job = backup.BackingUp._read_back_job
+    read_back_job = create.BackupWriter._read_back_job
 
-    def noting(self: Any) -> copying.ReadBackJob:
+    def noting(self: Any) -> copy_files.ReadBackJob:
         job = read_back_job(self)
         left.extend(name for name, _ in job.files)
         return job
 
-    monkeypatch.setattr(backup.BackingUp, "_read_back_job", noting)
+    monkeypatch.setattr(create.BackupWriter, "_read_back_job", noting)
     require_all(files, run(files))
     names = sorted(os.listdir(files.root / "sessions"))
     assert left == [f"sessions/{name}" for name in names[COMPACT.start : COMPACT.stop]]
@@ -295,14 +294,14 @@ def test_what_is_loaded_again_has_to_be_what_was_copied(
     place = scene.write("/home/dev/w", [chat("s", workspace="/home/dev/w", task="first", text="whole")])
     if doubled:
         place.write_bytes(place.read_bytes().replace(b'"task": "first"', b'"task": "other",\n    "task": "first"'))
-    read_back = backup.BackingUp.read_back
+    start_verify = create.BackupWriter.start_verify
 
     def damaging(self: Any) -> Any:
         copy = self._working / "sessions" / place.name
         copy.write_bytes(copy.read_bytes().replace(b"whole", b"spoil"))
-        return read_back(self)
+        return start_verify(self)
 
-    monkeypatch.setattr(backup.BackingUp, "read_back", damaging)
+    monkeypatch.setattr(create.BackupWriter, "start_verify", damaging)
     with pytest.raises(MigrationFailed, match=f"{place.name} does not read back as what was written"):
         run(scene)
     assert not scene.database.exists()
@@ -338,7 +337,7 @@ def test_when_it_fails_the_second_process_ends_before_anything_is_cleared_away(
     monkeypatch.setattr(durable, "remove", noting("cleared away", remove))
     monkeypatch.setattr(durable, "remove_folder", noting("cleared away", remove_folder))
     monkeypatch.setattr(*{
-        "copy": (copying, "_copy"), "load": (Loader, "load_as_written"), "compare": (Comparison, "run"),
+        "copy": (copy_files, "_copy"), "load": (Loader, "load_as_written"), "compare": (Comparison, "run"),
     }[stage], failing)  # fmt: skip
     with pytest.raises(KeyboardInterrupt):
         run(files)

@@ -17,7 +17,7 @@ from migrator.diagnostics.doctor import examine
 from migrator.diagnostics.support_report import write_support_report
 from migrator.export.rollback import run_rollback
 from migrator.export.to_folder import export
-from migrator.files import copying as copies
+from migrator.files import copying
 from migrator.migration.run import run_migration
 from migrator.progress import Progress
 from migrator.quarantine.items import take_out
@@ -150,13 +150,13 @@ def test_what_a_dry_run_makes_is_private(scene):
 def test_what_is_given_out_is_private_also_while_it_waits(scene, tmp_path, monkeypatch):
     data_dir = resolve_data_dir(scene.root)
     run_migration(data_dir)
-    watch, really = Watch(tmp_path), copies.publish_copy
+    watch, really = Watch(tmp_path), copying.publish_copy
 
     def looked_at(*places: Path) -> bool:
         watch.look()
         return really(*places)
 
-    monkeypatch.setattr(copies, "publish_copy", looked_at)
+    monkeypatch.setattr(copying, "publish_copy", looked_at)
     export(data_dir, tmp_path / "exported")
     take_out(data_dir, tmp_path / "quarantined")
     write_page(receipt_of(data_dir), tmp_path / "receipt.html")

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from migrator.admin import query_check
-from migrator.backups import database_copy as upgrade
+from migrator.backups import database_copy
 from migrator.database import queries, schema
 from migrator.storage.sqlite import SqliteStorage
 from tests.support.command_line import Migrator
@@ -168,7 +168,7 @@ def test_what_is_written_while_a_step_is_about_to_be_undone_keeps_it(
     migrator("--data-dir", scene.root, "schema", "apply")
     for _ in range(LATEST - 1):
         migrator("--data-dir", scene.root, "schema", "revert")
-    back_up = upgrade._back_up
+    back_up = database_copy._back_up
 
     def then_written(*arguments: Any) -> Any:
         copy = back_up(*arguments)
@@ -176,7 +176,7 @@ def test_what_is_written_while_a_step_is_about_to_be_undone_keeps_it(
             app_inserts(connection, ENGINE, "s-1", "one", "m-1")
         return copy
 
-    monkeypatch.setattr(upgrade, "_back_up", then_written)
+    monkeypatch.setattr(database_copy, "_back_up", then_written)
     outcome = migrator("--data-dir", scene.root, "schema", "revert")
     assert (outcome.code, "would drop 1 session," in outcome.err) == (1, True)
     assert scene.query("SELECT task FROM sessions") == [("one",)]

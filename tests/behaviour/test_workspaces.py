@@ -16,7 +16,7 @@ import pytest
 from migrator import open_storage
 from migrator.data_dir import resolve_data_dir
 from migrator.errors import StorageIOError
-from migrator.files import reading as contents
+from migrator.files import reading
 from migrator.files.os_errors import os_errors
 from migrator.migration.run import run_migration
 from migrator.progress import Progress
@@ -268,7 +268,6 @@ def test_what_a_file_proved_before_it_could_not_be_read_any_more_leads_to_the_ol
     scene: Scene, older: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     own = scene.write(older, [chat("s-9", workspace=str(older))])
-    reading = contents.reading
 
     def failing(path: str | Path) -> Any:
         def pieces() -> Iterator[bytes]:
@@ -276,10 +275,9 @@ def test_what_a_file_proved_before_it_could_not_be_read_any_more_leads_to_the_ol
             with os_errors("read", path):
                 raise OSError(errno.EIO, "Input/output error")
 
-        return nullcontext(pieces()) if Path(path) == own else reading(path)
+        return nullcontext(pieces()) if Path(path) == own else reading.read_chunks(path)
 
-    monkeypatch.setattr("migrator.files.copying.reading", failing)
-    monkeypatch.setattr("migrator.files.copying.reading", failing)
+    monkeypatch.setattr("migrator.files.copying.read_chunks", failing)
     report = run_migration(resolve_data_dir(scene.root))
     assert [(found.status, found.sessions) for found in report.workspaces] == [("failed", 2)]
     assert scene.tasks(older) == ["from long ago", "Weave"]

@@ -40,9 +40,7 @@ def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No test sees the settings, or the home, of whoever runs it."""
     for name in ("AIT42_DATA_DIR", "DATABASE_URL", "STORAGE_BACKEND"):
         monkeypatch.delenv(name, raising=False)
-    home = tmp_path / "home"
-    home.mkdir()
-    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))  # not made: a test of files finds nothing beside its own
 
 
 @pytest.fixture

@@ -14,9 +14,7 @@ import pytest
 
 from migrator.data_dir import resolve_data_dir
 from migrator.errors import StorageIOError
-from migrator.files import copying, durable
-from migrator.files import copying as copies
-from migrator.files import reading as contents
+from migrator.files import copying, durable, reading
 from migrator.locking import leftovers, remove_leftover
 
 root = not hasattr(os, "geteuid") or os.geteuid() == 0
@@ -60,7 +58,7 @@ def broken_off() -> Iterator[bytes]:
 def test_every_file_is_0600_whatever_the_umask(tmp_path):
     durable.write_new(tmp_path / "new", [b"a"])
     durable.replace(tmp_path / "replaced", [b"a"])
-    copies.copy_new(tmp_path / "new", tmp_path / "copied")
+    copying.copy_new(tmp_path / "new", tmp_path / "copied")
     assert durable.publish_new(tmp_path / "new", tmp_path / "published")
     assert {name: mode(tmp_path / name) for name in names(tmp_path)} == dict.fromkeys(
         ("copied", "published", "replaced"), 0o600
@@ -137,7 +135,7 @@ def test_a_new_file_never_takes_the_place_of_another(tmp_path):
     with pytest.raises(StorageIOError, match="exists"):
         durable.write_new(path, [b"new"])
     with pytest.raises(StorageIOError, match="exists"):
-        copies.copy_new(path, path)
+        copying.copy_new(path, path)
     assert path.read_bytes() == b"old"
 
 
@@ -182,7 +180,7 @@ def test_what_somebody_else_just_put_there_stays_where_there_are_no_hard_links(t
     else:
         (tmp_path / "target").write_bytes(b"theirs")
         monkeypatch.setattr(durable, "second_name", lambda *_: None)  # it came a moment after it was looked for
-    assert not copies.publish_copy(tmp_path / "source", tmp_path / "target")
+    assert not copying.publish_copy(tmp_path / "source", tmp_path / "target")
     assert names(tmp_path) == ["source", "target"]
     assert link or (tmp_path / "target").read_bytes() == b"theirs"
 
@@ -202,11 +200,11 @@ def test_pieces_of_any_size_come_to_the_same_file_in_few_writes(tmp_path, monkey
     assert len(written) <= 40 * (sum(sizes) // durable._AT_ONCE + 1)
 
 
-@pytest.mark.parametrize("size", [0, 1, contents.CHUNK - 1, contents.CHUNK, 2 * contents.CHUNK + 1])
+@pytest.mark.parametrize("size", [0, 1, reading.CHUNK - 1, reading.CHUNK, 2 * reading.CHUNK + 1])
 def test_a_copy_has_the_bytes_and_their_size_and_hash(tmp_path, size):
     content = os.urandom(size)
     (tmp_path / "source").write_bytes(content)
-    copied = copies.copy_new(tmp_path / "source", tmp_path / "target")
+    copied = copying.copy_new(tmp_path / "source", tmp_path / "target")
     assert copied == (size, hashlib.sha256(content).hexdigest())
     assert (tmp_path / "target").read_bytes() == content
     assert copying.sha256_of(tmp_path / "target") == copied[1]
@@ -260,7 +258,7 @@ def test_a_disk_that_fills_up_is_one_error_with_the_path_and_nothing_replaced(tm
     write = {
         "write_new": lambda pieces: durable.write_new(target, pieces),
         "replace": lambda pieces: durable.replace(target, pieces),
-        "copy_new": lambda _: copies.copy_new(source, target),
+        "copy_new": lambda _: copying.copy_new(source, target),
     }[action]
     # Small pieces are gathered before they are written; large ones fail at once.
     for piece in (1000, 300_000):
@@ -289,8 +287,8 @@ def test_a_full_device_says_to_free_space(tmp_path, monkeypatch):
     [
         lambda folder: copying.sha256_of(folder / "missing"),
         copying.sha256_of,
-        lambda folder: copies.copy_new(folder / "missing", folder / "target"),
-        lambda folder: copies.copy_new(folder, folder / "target"),
+        lambda folder: copying.copy_new(folder / "missing", folder / "target"),
+        lambda folder: copying.copy_new(folder, folder / "target"),
         lambda folder: durable.write_new(folder / "no" / "folder", []),
         lambda folder: durable.replace(folder / "no" / "folder", []),
         lambda folder: durable.replace(folder / "full", [b"x"]),

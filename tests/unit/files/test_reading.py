@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from migrator.errors import StorageIOError
-from migrator.files import reading as contents
-from migrator.files.reading import opened, reading
+from migrator.files import reading
+from migrator.files.reading import opened, read_chunks
 
-SIZES = [0, 1, contents.SMALL, contents.SMALL + 1, contents.CHUNK + 1]
+SIZES = [0, 1, reading.SMALL, reading.SMALL + 1, reading.CHUNK + 1]
 
 
 def descriptors() -> list[str]:
@@ -28,7 +28,7 @@ def test_a_file_of_any_size_is_there_whole_and_can_be_moved_about_in(tmp_path, s
         file.seek(size // 2)
         assert file.read(size) == data[size // 2 : size]
     assert file.closed
-    with reading(path) as pieces:
+    with read_chunks(path) as pieces:
         assert b"".join(pieces) == data[:size]
 
 
@@ -45,7 +45,7 @@ def test_a_file_that_has_another_size_by_then_is_read_to_its_end(tmp_path, monke
     monkeypatch.setattr(os, "lseek", to_another_end)
     with opened(path) as file:
         assert file.read() == b"0123456789"
-    with reading(path) as pieces:
+    with read_chunks(path) as pieces:
         assert b"".join(pieces) == b"0123456789"
 
 
@@ -53,17 +53,17 @@ def test_a_file_that_has_another_size_by_then_is_read_to_its_end(tmp_path, monke
 def test_nothing_stays_open(tmp_path):
     small, large, pipe = tmp_path / "small", tmp_path / "large", tmp_path / "pipe"
     small.write_bytes(b"x")
-    large.write_bytes(bytes(contents.SMALL + 1))
+    large.write_bytes(bytes(reading.SMALL + 1))
     os.mkfifo(pipe)
     before = descriptors()
     for path in (small, large):
         with opened(path) as file:
             file.read()
-        with reading(path) as pieces:
+        with read_chunks(path) as pieces:
             next(pieces)
     for path in (pipe, tmp_path, tmp_path / "missing"):
         with pytest.raises(OSError, match=r"it is no file|Is a directory|No such file"):
             opened(path)
-        with pytest.raises(StorageIOError, match=r"it is no file|Is a directory|No such file"), reading(path):
+        with pytest.raises(StorageIOError, match=r"it is no file|Is a directory|No such file"), read_chunks(path):
             pytest.fail("it was read")
     assert descriptors() == before

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from migrator.backups.copy_files import Copy
+from migrator.backups.copy_files import BackedUpFile
 from migrator.backups.create import Backup
 from migrator.database.columns import LEDGER_COLUMNS
 from migrator.files import copying
@@ -143,8 +143,8 @@ def test_what_a_run_took_up_has_the_sums_of_its_workspaces_and_the_place_of_its_
     failed = LoadedSource(source._replace(name="failed"), digest="d", error="torn")
     unread = LoadedSource(source._replace(name="unread"), digest="d", error="gone")
     copies = {
-        "failed": Copy(failed.source, "sessions/f.json", 2, "s2"),
-        source.name: Copy(source, "sessions/x.json", 2, "s1"),
+        "failed": BackedUpFile(failed.source, "sessions/f.json", 2, "s2"),
+        source.name: BackedUpFile(source, "sessions/x.json", 2, "s1"),
     }
     saved = Backup(tmp_path / "backups" / "b", copies, {})
     found = entries_of([loaded, failed, unread], saved)
