@@ -23,12 +23,11 @@ from migrator.errors import StaleStoreError
 from migrator.export.hybrid_files import merge_files, write_mirrors
 from migrator.export.rollback import run_rollback
 from migrator.locking import exclusive, in_sight
-from migrator.migration.hybrid_sync import trial_told
 from migrator.migration.post_rollback import LateWrites, empty_after_rollback
 from migrator.migration.run import run_migration
 from migrator.progress import Listener, ignore_progress
 from migrator.report import Report
-from migrator.storage.hybrid.store import TrialStats, read_trial
+from migrator.storage.hybrid.journal import HybridStats, read_stats
 
 
 @dataclass(frozen=True)
@@ -47,7 +46,7 @@ class BackendReport(Report):
     before: Backend
     authority: str
     flag: str | None
-    trial: TrialStats | None
+    trial: HybridStats | None
     notes: tuple[str, ...] = field(default=())
     problems: tuple[str, ...] = field(default=())
 
@@ -59,7 +58,7 @@ class BackendReport(Report):
 def show_backend(data_dir: DataDir) -> BackendReport:
     """What the app runs on. Changes nothing."""
     state = state_of(data_dir.database)
-    flag, trial = read_flag(data_dir.flag), read_trial(data_dir.hybrid_journal)
+    flag, trial = read_flag(data_dir.flag), read_stats(data_dir.hybrid_journal)
     lost = lost_truth(data_dir, state)
     if lost is not None and flag is not None:  # as the status says it: the old files are not the truth
         problems = (f"{lost} {WHERE_TRUTH_IS_LOST}",)
@@ -150,9 +149,9 @@ def _start_empty(data_dir: DataDir) -> LateWrites:
         return late
 
 
-def trial_verdict(trial: TrialStats | None) -> str:
+def trial_verdict(trial: HybridStats | None) -> str:
     """Whether a trial of both stores gives reason for doubt."""
     if trial is None or not trial.comparisons:
         return "The trial compared nothing: no session was read while both stores ran."
     clean = not trial.differences and not trial.failures and not trial.pending_repairs
-    return f"The trial was {'clean' if clean else 'not clean'}: {trial_told(trial)}."
+    return f"The trial was {'clean' if clean else 'not clean'}: {trial.summary()}."

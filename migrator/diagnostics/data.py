@@ -18,7 +18,6 @@ from migrator.files.lock_owners import described
 from migrator.inventory.plan import make_plan
 from migrator.inventory.status import StatusReport, status_of
 from migrator.locking import leftovers, lock_holder
-from migrator.migration.hybrid_sync import trial_told
 from migrator.text import counted, size
 from migrator.verification.data_dir_check import strangers, too_open, wrong_flag
 
@@ -232,17 +231,17 @@ def trial(data_dir: DataDir) -> Iterator[Finding]:
     """What running both stores has shown."""
     if not data_dir.hybrid_journal.exists():
         return
-    from migrator.storage.hybrid.store import read_trial  # only a trial of both stores pays for its loading
+    from migrator.storage.hybrid.journal import read_stats  # only a trial of both stores pays for its loading
 
     journal = data_dir.hybrid_journal
     try:
-        found = read_trial(journal)
+        found = read_stats(journal)
     except ConnectionFailed as error:
         message = f"What the trial of both stores recorded can't be read: {error.message} SQLite has all sessions."
         yield Finding("problem", "trial of both stores", message, that_moves_it_away(journal))
         return
     if found is None:
         return
-    told = f"{trial_told(found)}."
+    told = f"{found.summary()}."
     level: Level = "problem" if found.pending_repairs or found.differences else "ok"
     yield Finding(level, "trial of both stores", told, "migrator backend")

@@ -280,7 +280,7 @@ def _surroundings(data_dir: DataDir) -> Facts:
 def _trial(data_dir: DataDir) -> Facts | None:
     if not data_dir.hybrid_journal.exists():
         return None
-    from migrator.storage.hybrid.store import read_trial  # only a trial of both stores pays for its loading
+    from migrator.storage.hybrid.journal import read_stats  # only a trial of both stores pays for its loading
 
-    trial = read_trial(data_dir.hybrid_journal)
+    trial = read_stats(data_dir.hybrid_journal)
     return None if trial is None else asdict(trial)

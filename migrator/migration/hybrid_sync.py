@@ -10,11 +10,10 @@ from migrator.errors import StorageIOError
 from migrator.files import copying
 from migrator.inventory.plan import Plan
 from migrator.inventory.source_files import Source
-from migrator.storage.hybrid.journal import Journal, read_known_files
+from migrator.storage.hybrid.journal import Journal, read_known_files, read_stats
 from migrator.storage.hybrid.json_secondary import MirrorFiles
-from migrator.storage.hybrid.store import HybridStorage, TrialStats, read_trial
+from migrator.storage.hybrid.store import HybridStorage
 from migrator.storage.sqlite import SqliteStorage
-from migrator.text import counted
 
 
 def files_we_wrote(data_dir: DataDir) -> dict[str, str]:
@@ -36,7 +35,7 @@ def mend_trial(data_dir: DataDir, found: Plan) -> bool:
     if isinstance(data_dir, ScratchDataDir) or state_of(data_dir.database).authority != "sqlite":
         return False  # a dry run changes no file
     _know_taken_up(data_dir, found)
-    trial = read_trial(data_dir.hybrid_journal)
+    trial = read_stats(data_dir.hybrid_journal)
     if trial is None or not trial.pending_repairs:
         return False
     sqlite = SqliteStorage(data_dir.database, backups=data_dir.backups)
@@ -44,18 +43,6 @@ def mend_trial(data_dir: DataDir, found: Plan) -> bool:
     with HybridStorage(sqlite, files, data_dir.hybrid_journal) as both:
         both.repair(besides=_changed_by_others(data_dir, found))
         return both.stats().pending_repairs < trial.pending_repairs
-
-
-def trial_told(trial: TrialStats) -> str:
-    """What a trial recorded, in one line."""
-    counts = (
-        (trial.writes, "write"),
-        (trial.failures, "failure"),
-        (trial.pending_repairs, "pending repair"),
-        (trial.comparisons, "comparison"),
-        (trial.differences, "difference"),
-    )
-    return ", ".join(counted(number, noun) for number, noun in counts)
 
 
 def _changed_by_others(data_dir: DataDir, found: Plan) -> set[str]:

@@ -25,7 +25,7 @@ from migrator.search.results import (
     summary_of,
     texts_of,
 )
-from migrator.storage.arguments import place_of
+from migrator.storage.arguments import workspace_ref
 from migrator.storage.factory import failed_workspaces, is_served_by_sqlite, open_storage
 from migrator.storage.filtering import Filtering
 from migrator.storage.protocol import SessionFilters
@@ -58,7 +58,7 @@ def search_texts(
     else:
         # What could not be migrated is in no index.
         failed = failed_workspaces(data_dir)
-        one = place_of(workspace) if workspace else None
+        one = workspace_ref(workspace) if workspace else None
         names = [placeholder(name) for name in failed if one is None or name == one.hash]
     scanned = list(scan(data_dir, names, query, filters, notes, alone=workspace is not None)) if names else []
     if scanned:
@@ -91,7 +91,7 @@ def _ask_index(
             connection,
             query,
             filters,
-            workspace_hash=place_of(workspace).hash if workspace else None,
+            workspace_hash=workspace_ref(workspace).hash if workspace else None,
             elsewhere=failed_workspaces(data_dir),
         )
         return list(islice(found, most))

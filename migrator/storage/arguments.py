@@ -17,7 +17,7 @@ from migrator.workspace import HASH_PATTERN, UNKNOWN_PREFIX, hash_of_text, hashe
 _LOG = logging.getLogger("migrator")
 
 
-class Place(NamedTuple):
+class WorkspaceRef(NamedTuple):
     """A workspace as the stores know it.
 
     :ivar hash: what its file is named by
@@ -28,7 +28,7 @@ class Place(NamedTuple):
     path: str | None
 
 
-def place_of(workspace_path: Any) -> Place:
+def workspace_ref(workspace_path: Any) -> WorkspaceRef:
     """Where a workspace path leads to; ``unknown:<hash>`` leads to the workspace of that hash.
 
     :raises ValidationError: it is empty or blank
@@ -40,17 +40,17 @@ def place_of(workspace_path: Any) -> Place:
         raise ValidationError("The workspace path is empty.", hint="Open a workspace first.")
     known_hash = text.removeprefix(UNKNOWN_PREFIX)
     if known_hash != text and HASH_PATTERN.fullmatch(known_hash):
-        return Place(known_hash, None)
+        return WorkspaceRef(known_hash, None)
     path = hashed_path(text)
-    return Place(hash_of_text(path), path)
+    return WorkspaceRef(hash_of_text(path), path)
 
 
-def place_to_list(workspace_path: Any) -> Place | None:
+def workspace_ref_or_none(workspace_path: Any) -> WorkspaceRef | None:
     """The same where a blank path means "no sessions": None, and a warning in the log."""
     if isinstance(workspace_path, str) and not workspace_path.strip():
         _LOG.warning("The sessions of an empty workspace path were asked for: there are none.")
         return None
-    return place_of(workspace_path)
+    return workspace_ref(workspace_path)
 
 
 def _shown(value: Any) -> str:
@@ -104,9 +104,9 @@ def _read_back(raw: bytes) -> Any:
         raise ValidationError(f"This can't be kept: it holds {error.reason}.") from error
 
 
-def workspace_not_found(place: Place) -> WorkspaceNotFound:
+def workspace_not_found(workspace: WorkspaceRef) -> WorkspaceNotFound:
     """The store has never seen the workspace."""
-    named = shown(place.path) if place.path else f"of the hash {place.hash}"
+    named = shown(workspace.path) if workspace.path else f"of the hash {workspace.hash}"
     return WorkspaceNotFound(f"No workspace {named} is known.", hint="It has had no sessions yet.")
 
 

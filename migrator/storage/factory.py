@@ -137,9 +137,9 @@ def _open(places: DataDir, backend: Backend, *, cache_size: int | None, mmap_siz
         store = HybridStorage(sqlite, MirrorFiles(places, places.hybrid_journal), places.hybrid_journal)
     failed = failed_workspaces(places)
     if failed:
-        from migrator.storage.wrappers import PartlyMigrated
+        from migrator.storage.wrappers import FallbackStorage
 
-        return PartlyMigrated(store, JsonStorage(places), lambda name: name in failed and _still_failed(places, name))
+        return FallbackStorage(store, JsonStorage(places), lambda name: name in failed and _still_failed(places, name))
     return store
 
 

@@ -31,17 +31,17 @@ from migrator.files import durable
 from migrator.files.os_errors import os_errors
 from migrator.storage import timestamps
 from migrator.storage.arguments import (
-    Place,
+    WorkspaceRef,
     as_stored,
     instance_not_found,
     message_as_stored,
-    place_of,
-    place_to_list,
     require_number,
     require_text,
     session_exists,
     session_not_found,
     workspace_not_found,
+    workspace_ref,
+    workspace_ref_or_none,
 )
 from migrator.storage.filtering import Filtering
 from migrator.storage.protocol import SessionFilters
@@ -62,51 +62,51 @@ class JsonStorage:
         self._closed = False
 
     def create_session(self, workspace_path: str, session: WorktreeSession) -> WorktreeSession:
-        place = place_of(workspace_path)
+        workspace = workspace_ref(workspace_path)
         require_session(session)
         stored = as_stored(session)
-        with self._changing(place, create=True) as documents:
+        with self._changing(workspace, create=True) as documents:
             if any(document["id"] == stored["id"] for document in documents):
                 raise session_exists(stored["id"])
             documents.append(stored)
         return stored
 
     def update_session(self, workspace_path: str, session: WorktreeSession) -> WorktreeSession:
-        place = place_of(workspace_path)
+        workspace = workspace_ref(workspace_path)
         require_session(session)
         stored = as_stored(session)
-        with self._changing(place) as documents:
+        with self._changing(workspace) as documents:
             documents[_first(documents, stored["id"])] = stored
         return stored
 
     def get_session(self, workspace_path: str, session_id: str) -> WorktreeSession:
-        place = place_of(workspace_path)
+        workspace = workspace_ref(workspace_path)
         require_text(session_id, "A session id")
-        documents = self._read(place)
+        documents = self._read(workspace)
         if documents is None:
-            raise workspace_not_found(place)
+            raise workspace_not_found(workspace)
         return normal_form(documents[_first(documents, session_id)])
 
     def get_all_sessions(self, workspace_path: str) -> list[WorktreeSession]:
-        place = place_to_list(workspace_path)
-        documents = self._read(place) if place else None
+        workspace = workspace_ref_or_none(workspace_path)
+        documents = self._read(workspace) if workspace else None
         return [normal_form(document) for document in documents or ()]
 
     def delete_session(self, workspace_path: str, session_id: str) -> None:
-        place = place_of(workspace_path)
+        workspace = workspace_ref(workspace_path)
         require_text(session_id, "A session id")
-        with self._changing(place) as documents:
+        with self._changing(workspace) as documents:
             _first(documents, session_id)
             documents[:] = [document for document in documents if document["id"] != session_id]
 
     def add_chat_message(
         self, workspace_path: str, session_id: str, message: ChatMessage, *, updated_at: str | None = None
     ) -> WorktreeSession:
-        place = place_of(workspace_path)
+        workspace = workspace_ref(workspace_path)
         require_text(session_id, "A session id")
         require_message(message)
         stored = message_as_stored(message)
-        return self._edit(place, session_id, updated_at, partial(_append_message, message=stored))
+        return self._edit(workspace, session_id, updated_at, partial(_append_message, message=stored))
 
     def append_chat_message(
         self, workspace_path: str, session_id: str, message: ChatMessage, *, updated_at: str | None = None
@@ -116,11 +116,13 @@ class JsonStorage:
     def update_instance_status(
         self, workspace_path: str, session_id: str, instance_id: int, status: str, *, updated_at: str | None = None
     ) -> WorktreeSession:
-        place = place_of(workspace_path)
+        workspace = workspace_ref(workspace_path)
         require_text(session_id, "A session id")
         require_number(instance_id, "An instance id")
         require_text(status, "A status")
-        return self._edit(place, session_id, updated_at, partial(_set_status, instance_id=instance_id, status=status))
+        return self._edit(
+            workspace, session_id, updated_at, partial(_set_status, instance_id=instance_id, status=status)
+        )
 
     def set_instance_status(
         self, workspace_path: str, session_id: str, instance_id: int, status: str, *, updated_at: str | None = None
@@ -128,16 +130,16 @@ class JsonStorage:
         self.update_instance_status(workspace_path, session_id, instance_id, status, updated_at=updated_at)
 
     def search_sessions(self, workspace_path: str, filters: SessionFilters | None = None) -> list[WorktreeSession]:
-        documents = self._read(place_of(workspace_path))
+        documents = self._read(workspace_ref(workspace_path))
         return [normal_form(document) for document in Filtering(filters).apply(documents or ())]
 
     def replace_workspace(self, workspace_path: str, documents: Iterable[WorktreeSession]) -> None:
-        place = place_of(workspace_path)
+        workspace = workspace_ref(workspace_path)
         replacements = []
         for document in documents:
             require_session(document)
             replacements.append(document)
-        with self._changing(place, create=True, anew=True) as present:
+        with self._changing(workspace, create=True, anew=True) as present:
             present[:] = replacements
 
     def close(self) -> None:
@@ -152,11 +154,15 @@ class JsonStorage:
         self.close()
 
     def _edit(
-        self, place: Place, session_id: str, updated_at: str | None, change: Callable[[WorktreeSession], None]
+        self,
+        workspace: WorkspaceRef,
+        session_id: str,
+        updated_at: str | None,
+        change: Callable[[WorktreeSession], None],
     ) -> WorktreeSession:
         if updated_at is not None:
             require_text(updated_at, "A timestamp")
-        with self._changing(place) as documents:
+        with self._changing(workspace) as documents:
             index = _first(documents, session_id)
             document: WorktreeSession = {**normal_form(documents[index])}  # the one that was found stays as it was
             change(document)
@@ -165,43 +171,45 @@ class JsonStorage:
         return document
 
     @contextmanager
-    def _changing(self, place: Place, *, create: bool = False, anew: bool = False) -> Iterator[list[WorktreeSession]]:
+    def _changing(
+        self, workspace: WorkspaceRef, *, create: bool = False, anew: bool = False
+    ) -> Iterator[list[WorktreeSession]]:
         """The documents of a workspace, written back at the end of the block unless it raises.
 
         :param anew: whatever the file holds, none of it stays
         """
-        with self._locked(place):
-            found = self._read_last(place) if anew else self._read(place)
+        with self._locked(workspace):
+            found = self._read_last(workspace) if anew else self._read(workspace)
             if found is None and not create:
-                raise workspace_not_found(place)
+                raise workspace_not_found(workspace)
             documents = [*found] if found else []
             yield documents
-            self._replace(place, found, documents)
+            self._replace(workspace, found, documents)
 
     def _replace(
         self,
-        place: Place,
+        workspace: WorkspaceRef,
         found: list[WorktreeSession] | None,  # noqa: ARG002 - what the file holds now, for those who ask
         documents: list[WorktreeSession],
     ) -> None:
-        durable.replace(self._target(place), app_format(documents))
+        durable.replace(self._target(workspace), app_format(documents))
 
-    def _read_last(self, place: Place) -> list[WorktreeSession] | None:
+    def _read_last(self, workspace: WorkspaceRef) -> list[WorktreeSession] | None:
         """The documents of a file that is about to be written anew."""
-        return self._read(place)
+        return self._read(workspace)
 
-    def _target(self, place: Place) -> Path:
+    def _target(self, workspace: WorkspaceRef) -> Path:
         """The file to be written, in a folder that is there."""
-        target = Path(os.path.realpath(self._path(place)))  # a link stays one
+        target = Path(os.path.realpath(self._path(workspace)))  # a link stays one
         durable.make_private_folder(target.parent)
         return target
 
     @contextmanager
-    def _locked(self, place: Place) -> Iterator[None]:
+    def _locked(self, workspace: WorkspaceRef) -> Iterator[None]:
         from filelock import FileLock, Timeout  # only who writes pays for its loading
 
         self._require_open()
-        path = self._data_dir.locks / f"{place.hash}.lock"
+        path = self._data_dir.locks / f"{workspace.hash}.lock"
         durable.make_private_folder(path.parent)
         lock = FileLock(path, timeout=self._lock_timeout, mode=0o600, poll_interval=_POLL)
         with os_errors("lock", path):
@@ -209,7 +217,7 @@ class JsonStorage:
                 lock.acquire()
             except Timeout:
                 raise ConnectionFailed(
-                    f"Another program has been changing {self._path(place)} for {self._lock_timeout:g} seconds.",
+                    f"Another program has been changing {self._path(workspace)} for {self._lock_timeout:g} seconds.",
                     hint="Nothing was changed: try again in a moment, or close the other program.",
                 ) from None
         try:
@@ -217,13 +225,13 @@ class JsonStorage:
         finally:
             lock.release()
 
-    def _path(self, place: Place) -> Path:
-        return self._data_dir.sessions / f"{place.hash}.json"
+    def _path(self, workspace: WorkspaceRef) -> Path:
+        return self._data_dir.sessions / f"{workspace.hash}.json"
 
-    def _read(self, place: Place) -> list[WorktreeSession] | None:
+    def _read(self, workspace: WorkspaceRef) -> list[WorktreeSession] | None:
         """Every document of a workspace's file, in order; None where there is no file."""
         self._require_open()
-        path = self._path(place)
+        path = self._path(workspace)
         with os_errors("read", path):
             try:
                 with open(path, "rb", buffering=0) as file:

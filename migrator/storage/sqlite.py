@@ -33,17 +33,17 @@ from migrator.documents.validation import require_message, require_session
 from migrator.errors import MigratorError, StaleStoreError
 from migrator.storage import timestamps
 from migrator.storage.arguments import (
-    Place,
+    WorkspaceRef,
     as_stored,
     instance_not_found,
     message_as_stored,
-    place_of,
-    place_to_list,
     require_number,
     require_text,
     session_exists,
     session_not_found,
     workspace_not_found,
+    workspace_ref,
+    workspace_ref_or_none,
 )
 from migrator.storage.filtering import Filtering
 from migrator.storage.protocol import SessionFilters
@@ -118,44 +118,44 @@ class SqliteStorage:
             schema.apply(connection, self._path)
 
     def create_session(self, workspace_path: str, session: WorktreeSession) -> WorktreeSession:
-        place = place_of(workspace_path)
+        workspace = workspace_ref(workspace_path)
         require_session(session)
         stored = as_stored(session)
-        with self._writing(place, "create a session", create=True) as (connection, workspace_id):
+        with self._writing(workspace, "create a session", create=True) as (connection, workspace_id):
             if keys_of(connection, workspace_id, stored["id"]):
                 raise session_exists(stored["id"])
-            insert_behind(connection, stored, workspace_id=workspace_id, workspace_hash=place.hash)
+            insert_behind(connection, stored, workspace_id=workspace_id, workspace_hash=workspace.hash)
         return stored
 
     def update_session(self, workspace_path: str, session: WorktreeSession) -> WorktreeSession:
-        place = place_of(workspace_path)
+        workspace = workspace_ref(workspace_path)
         require_session(session)
         stored = as_stored(session)
-        with self._writing(place, "update a session") as (connection, workspace_id):
+        with self._writing(workspace, "update a session") as (connection, workspace_id):
             replace_document(connection, _key(connection, workspace_id, stored["id"]), stored)
         return stored
 
     def get_session(self, workspace_path: str, session_id: str) -> WorktreeSession:
-        place = place_of(workspace_path)
+        workspace = workspace_ref(workspace_path)
         require_text(session_id, "A session id")
-        with self._reading(place, "read a session") as (connection, workspace_id):
+        with self._reading(workspace, "read a session") as (connection, workspace_id):
             if workspace_id is None:
-                raise workspace_not_found(place)
+                raise workspace_not_found(workspace)
             return _document(connection, _key(connection, workspace_id, session_id))
 
     def get_all_sessions(self, workspace_path: str) -> list[WorktreeSession]:
-        place = place_to_list(workspace_path)
-        if place is None:
+        workspace = workspace_ref_or_none(workspace_path)
+        if workspace is None:
             return []
-        with self._reading(place, "read sessions") as (connection, workspace_id):
+        with self._reading(workspace, "read sessions") as (connection, workspace_id):
             if workspace_id is None:
                 return []
             return [stored.document for stored in read_workspace(connection, workspace_id)]
 
     def delete_session(self, workspace_path: str, session_id: str) -> None:
-        place = place_of(workspace_path)
+        workspace = workspace_ref(workspace_path)
         require_text(session_id, "A session id")
-        with self._writing(place, "delete a session") as (connection, workspace_id):
+        with self._writing(workspace, "delete a session") as (connection, workspace_id):
             keys = keys_of(connection, workspace_id, session_id)
             if not keys:
                 raise session_not_found(session_id)
@@ -178,11 +178,11 @@ class SqliteStorage:
     def _message_added(
         self, workspace_path: str, session_id: str, message: ChatMessage, updated_at: str | None
     ) -> Iterator[tuple[sqlite3.Connection, str]]:
-        place = place_of(workspace_path)
+        workspace = workspace_ref(workspace_path)
         require_text(session_id, "A session id")
         require_message(message)
         stored = message_as_stored(message)
-        with self._editing(place, session_id, updated_at, "add a chat message") as (connection, key):
+        with self._editing(workspace, session_id, updated_at, "add a chat message") as (connection, key):
             append_message(connection, key, stored)
             yield connection, key
 
@@ -202,11 +202,11 @@ class SqliteStorage:
     def _status_set(
         self, workspace_path: str, session_id: str, instance_id: int, status: str, updated_at: str | None
     ) -> Iterator[tuple[sqlite3.Connection, str]]:
-        place = place_of(workspace_path)
+        workspace = workspace_ref(workspace_path)
         require_text(session_id, "A session id")
         require_number(instance_id, "An instance id")
         require_text(status, "A status")
-        with self._editing(place, session_id, updated_at, "set an instance's status") as (connection, key):
+        with self._editing(workspace, session_id, updated_at, "set an instance's status") as (connection, key):
             row_id = find_instance(connection, key, instance_id)
             if row_id is None:
                 raise instance_not_found(session_id, instance_id)
@@ -214,9 +214,9 @@ class SqliteStorage:
             yield connection, key
 
     def search_sessions(self, workspace_path: str, filters: SessionFilters | None = None) -> list[WorktreeSession]:
-        place = place_of(workspace_path)
+        workspace = workspace_ref(workspace_path)
         filtering = Filtering(filters)
-        with self._reading(place, "search sessions") as (connection, workspace_id):
+        with self._reading(workspace, "search sessions") as (connection, workspace_id):
             if workspace_id is None:
                 return []
             summaries = read_summaries(
@@ -232,13 +232,13 @@ class SqliteStorage:
         return [found[summary["key"]] for summary in chosen]
 
     def replace_workspace(self, workspace_path: str, documents: Iterable[WorktreeSession]) -> None:
-        place = place_of(workspace_path)
+        workspace = workspace_ref(workspace_path)
         replacements = []
         for document in documents:
             require_session(document)
             replacements.append(document)
-        with self._writing(place, "replace a workspace", create=True) as (connection, workspace_id):
-            replace_all(connection, replacements, workspace_id=workspace_id, workspace_hash=place.hash)
+        with self._writing(workspace, "replace a workspace", create=True) as (connection, workspace_id):
+            replace_all(connection, replacements, workspace_id=workspace_id, workspace_hash=workspace.hash)
 
     def close(self) -> None:
         self._pool.close()
@@ -252,43 +252,45 @@ class SqliteStorage:
         self.close()
 
     @contextmanager
-    def _reading(self, place: Place, action: str) -> Iterator[tuple[sqlite3.Connection, int | None]]:
+    def _reading(self, workspace: WorkspaceRef, action: str) -> Iterator[tuple[sqlite3.Connection, int | None]]:
         """A connection on which everything read is of one state, and the workspace's row id."""
         with self._pool.connection() as connection:
             with snapshot(connection, self._path, action):
-                found = find_workspace(connection, place.hash)
+                found = find_workspace(connection, workspace.hash)
                 yield connection, found[0] if found else None
-            if found and place.path and is_placeholder(found[1]) and place.hash not in self._unnameable:
-                self._name(connection, place)
+            if found and workspace.path and is_placeholder(found[1]) and workspace.hash not in self._unnameable:
+                self._name(connection, workspace)
 
-    def _name(self, connection: sqlite3.Connection, place: Place) -> None:
+    def _name(self, connection: sqlite3.Connection, workspace: WorkspaceRef) -> None:
         """Fill in the path of a workspace that was known by its hash alone; a reader need not succeed in that."""
-        self._unnameable.add(place.hash)
+        self._unnameable.add(workspace.hash)
         try:
             with transaction(connection, self._path, "name a workspace"):
-                ensure_workspace(connection, place.hash, place.path)
+                ensure_workspace(connection, workspace.hash, workspace.path)
         except MigratorError:
             return
 
     @contextmanager
-    def _writing(self, place: Place, action: str, *, create: bool = False) -> Iterator[tuple[sqlite3.Connection, int]]:
+    def _writing(
+        self, workspace: WorkspaceRef, action: str, *, create: bool = False
+    ) -> Iterator[tuple[sqlite3.Connection, int]]:
         """A connection in a write transaction, and the workspace's row id."""
         with self._pool.connection() as connection, transaction(connection, self._path, action):
             _require_truth(connection, action)
-            if not create and find_workspace(connection, place.hash) is None:
-                raise workspace_not_found(place)
-            workspace_id = ensure_workspace(connection, place.hash, place.path)
+            if not create and find_workspace(connection, workspace.hash) is None:
+                raise workspace_not_found(workspace)
+            workspace_id = ensure_workspace(connection, workspace.hash, workspace.path)
             yield connection, workspace_id
             connection.execute(queries.TOUCH_WORKSPACE, (workspace_id,))
 
     @contextmanager
     def _editing(
-        self, place: Place, session_id: str, updated_at: str | None, action: str
+        self, workspace: WorkspaceRef, session_id: str, updated_at: str | None, action: str
     ) -> Iterator[tuple[sqlite3.Connection, str]]:
         """A write transaction that changes one session, and the session's key."""
         if updated_at is not None:
             require_text(updated_at, "A timestamp")
-        with self._writing(place, action) as (connection, workspace_id):
+        with self._writing(workspace, action) as (connection, workspace_id):
             key = _key(connection, workspace_id, session_id)
             connection.execute(queries.SET_UPDATED_AT, (updated_at or timestamps.now(), key))
             yield connection, key

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, NoReturn, Self
 
 from migrator.documents.document import ChatMessage, WorktreeSession
 from migrator.errors import StaleStoreError
-from migrator.storage.arguments import place_of
+from migrator.storage.arguments import workspace_ref
 
 if TYPE_CHECKING:
     from migrator.storage.protocol import SessionFilters, SessionStorage
 
 
-class RoutedStorage:
+class ForwardingStorage:
     """Passes each operation on to the store that :meth:`reader` or :meth:`writer` names for the workspace."""
 
     def __init__(self, *stores: SessionStorage) -> None:
@@ -73,7 +73,7 @@ class RoutedStorage:
         self.close()
 
 
-class PartlyMigrated(RoutedStorage):
+class FallbackStorage(ForwardingStorage):
     """SQLite for the workspaces that were migrated, the JSON files for those whose file could not be.
 
     :param failed: tells by its hash whether a workspace's file failed
@@ -86,12 +86,12 @@ class PartlyMigrated(RoutedStorage):
         self._failed = failed
 
     def reader(self, workspace_path: str) -> SessionStorage:
-        if workspace_path.strip() and self._failed(place_of(workspace_path).hash):
+        if workspace_path.strip() and self._failed(workspace_ref(workspace_path).hash):
             return self._json_files
         return self._migrated
 
 
-class ReadOnly(RoutedStorage):
+class ReadOnly(ForwardingStorage):
     """A store that may be read and not written, because it is not, or may not be, the truth.
 
     :param refusal: why, and the way out

@@ -11,7 +11,7 @@ import pytest
 
 import migrator as library
 from migrator.errors import StaleStoreError
-from migrator.storage.hybrid.journal import read_trial
+from migrator.storage.hybrid.journal import read_stats
 from tests.support.command_line import Migrator
 from tests.support.scene import Document, Scene, app_inserts, chat, hash_of
 
@@ -71,7 +71,7 @@ def test_a_trial_that_was_refused_by_sqlite_leaves_nothing_to_repair(scene: Scen
         library.rollback(scene.root)
         with pytest.raises(StaleStoreError):
             store.delete_session(ENGINE, "s-0")
-    trial = read_trial(scene.root / "hybrid.db")
+    trial = read_stats(scene.root / "hybrid.db")
     assert trial is not None
     assert trial.pending_repairs == 0
 

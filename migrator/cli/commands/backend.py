@@ -57,6 +57,4 @@ def _print(report: BackendReport) -> None:
     else:
         say(f"The app runs on {report.backend}.")
     if report.trial is not None:
-        from migrator.migration.hybrid_sync import trial_told
-
-        say(f"Trial of both stores: {trial_told(report.trial)}.")
+        say(f"Trial of both stores: {report.trial.summary()}.")

@@ -1,4 +1,4 @@
-"""What a trial of both stores has to remember: which workspaces the second store may lack, and what was found.
+"""What hybrid mode has to remember: which workspaces the second store may lack, and what was found.
 
 It is an SQLite database of its own. Appending to a file would do for one process; here several write at once, a crash
 must leave no torn record, and counts are asked for without reading everything that ever happened.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 
 from migrator.database import queries
@@ -18,15 +18,16 @@ from migrator.database.pool import ConnectionPool
 from migrator.database.schema import split_statements
 from migrator.resources import schemas
 from migrator.storage import timestamps
-from migrator.storage.arguments import Place
+from migrator.storage.arguments import WorkspaceRef
+from migrator.text import counted
 from migrator.workspace import placeholder
 
 _ACQUIRE_TIMEOUT = 3.0
 
 
 @dataclass(frozen=True)
-class TrialStats:
-    """What a trial of both stores recorded.
+class HybridStats:
+    """What hybrid mode recorded.
 
     :ivar writes: writes that the first store took
     :ivar failures: of the second store, writing or reading; each left a repair to do
@@ -40,6 +41,11 @@ class TrialStats:
     pending_repairs: int
     comparisons: int
     differences: int
+
+    def summary(self) -> str:
+        """All counts in one line."""
+        nouns = ("write", "failure", "pending repair", "comparison", "difference")
+        return ", ".join(counted(number, noun) for number, noun in zip(astuple(self), nouns, strict=True))
 
 
 @dataclass(frozen=True)
@@ -60,7 +66,7 @@ class Difference:
     found_at: str
 
 
-def read_trial(path: Path) -> TrialStats | None:
+def read_stats(path: Path) -> HybridStats | None:
     """What the journal at ``path`` holds, or None where there is none.
 
     :raises ConnectionFailed: it can't be read
@@ -88,10 +94,10 @@ def _known(connection: sqlite3.Connection) -> dict[str, str]:
     return dict(connection.execute(queries.JOURNAL_ALL_KNOWN).fetchall())
 
 
-def _stats(connection: sqlite3.Connection) -> TrialStats | None:
+def _stats(connection: sqlite3.Connection) -> HybridStats | None:
     if not connection.execute(queries.TABLE_EXISTS, ("trial_counts",)).fetchone():
         return None
-    return TrialStats(*connection.execute(queries.JOURNAL_STATS).fetchone())
+    return HybridStats(*connection.execute(queries.JOURNAL_STATS).fetchone())
 
 
 class Journal:
@@ -128,10 +134,10 @@ class Journal:
         with self._pool.connection() as connection, snapshot(connection, self._path, "read the trial's journal"):
             yield connection
 
-    def intend(self, place: Place) -> int:
+    def intend(self, workspace: WorkspaceRef) -> int:
         """Record that the workspace is about to be written; returns the record's number."""
         with self._changing("record what is to be written") as connection:
-            return _pend(connection, place, None)
+            return _pend(connection, workspace, None)
 
     def withdraw(self, intent: int) -> None:
         """Nothing was written."""
@@ -150,17 +156,19 @@ class Journal:
             connection.execute(queries.JOURNAL_FAILED, (error, intent))
             connection.execute(queries.JOURNAL_COUNT, (1, 1, 0, 0))
 
-    def unreadable(self, place: Place, error: str) -> None:
+    def unreadable(self, workspace: WorkspaceRef, error: str) -> None:
         """The second store could not be read."""
         with self._changing("record a failed comparison") as connection:
-            _pend(connection, place, error)
+            _pend(connection, workspace, error)
             connection.execute(queries.JOURNAL_COUNT, (0, 1, 0, 0))
 
-    def differ(self, place: Place, operation: str, session_id: str, digests: tuple[str | None, str | None]) -> None:
+    def differ(
+        self, workspace: WorkspaceRef, operation: str, session_id: str, digests: tuple[str | None, str | None]
+    ) -> None:
         """The stores answered differently: to be repaired as well."""
         with self._changing("record a difference") as connection:
-            _pend(connection, place, f"{operation} found a difference")
-            values = (*_named(place), operation, session_id, *digests, timestamps.now())
+            _pend(connection, workspace, f"{operation} found a difference")
+            values = (*_named(workspace), operation, session_id, *digests, timestamps.now())
             connection.execute(queries.JOURNAL_DIFFER, values)
             connection.execute(queries.JOURNAL_COUNT, (0, 0, 0, 1))
 
@@ -169,21 +177,21 @@ class Journal:
         with self._changing("count comparisons") as connection:
             connection.execute(queries.JOURNAL_COUNT, (0, 0, comparisons, 0))
 
-    def newest(self, place: Place) -> int | None:
+    def newest(self, workspace: WorkspaceRef) -> int | None:
         """The number of the workspace's newest record, or None where nothing is pending."""
         with self._reading() as connection:
-            newest: int | None = connection.execute(queries.JOURNAL_NEWEST, (place.hash,)).fetchone()[0]
+            newest: int | None = connection.execute(queries.JOURNAL_NEWEST, (workspace.hash,)).fetchone()[0]
             return newest
 
-    def pending(self) -> list[Place]:
+    def pending(self) -> list[WorkspaceRef]:
         """The workspaces that are to be repaired, the longest-waiting first."""
         with self._reading() as connection:
-            return [Place(*row) for row in connection.execute(queries.JOURNAL_PENDING)]
+            return [WorkspaceRef(*row) for row in connection.execute(queries.JOURNAL_PENDING)]
 
-    def repaired(self, place: Place, newest: int) -> None:
+    def repaired(self, workspace: WorkspaceRef, newest: int) -> None:
         """The second store has all that was recorded of the workspace up to a record."""
         with self._changing("record a repair") as connection:
-            connection.execute(queries.JOURNAL_REPAIRED, (place.hash, newest))
+            connection.execute(queries.JOURNAL_REPAIRED, (workspace.hash, newest))
 
     def know(self, files: Mapping[str, str]) -> None:
         """The first store has all that is in these workspace files.
@@ -209,20 +217,20 @@ class Journal:
         with self._reading() as connection:
             return [Difference(*row) for row in connection.execute(queries.JOURNAL_DIFFERENCES)]
 
-    def stats(self) -> TrialStats:
-        """The counts of the whole trial, all processes together."""
+    def stats(self) -> HybridStats:
+        """The counts since the journal was made, all processes together."""
         with self._reading() as connection:
-            return TrialStats(*connection.execute(queries.JOURNAL_STATS).fetchone())
+            return HybridStats(*connection.execute(queries.JOURNAL_STATS).fetchone())
 
     def close(self) -> None:
         """Let go of the database."""
         self._pool.close()
 
 
-def _pend(connection: sqlite3.Connection, place: Place, error: str | None) -> int:
-    cursor = connection.execute(queries.JOURNAL_PEND, (*_named(place), timestamps.now(), error))
+def _pend(connection: sqlite3.Connection, workspace: WorkspaceRef, error: str | None) -> int:
+    cursor = connection.execute(queries.JOURNAL_PEND, (*_named(workspace), timestamps.now(), error))
     return int(cursor.lastrowid or 0)
 
 
-def _named(place: Place) -> tuple[str, str]:
-    return place.hash, place.path or placeholder(place.hash)
+def _named(workspace: WorkspaceRef) -> tuple[str, str]:
+    return workspace.hash, workspace.path or placeholder(workspace.hash)

@@ -1,4 +1,4 @@
-"""The JSON files as the second store of a trial: they repeat what the first one holds, and others may write to them."""
+"""The JSON files as the second store in hybrid mode: they repeat what the first holds, and others may write to them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from migrator.data_dir import DataDir
 from migrator.documents.document import WorktreeSession, app_format, document_digest
 from migrator.errors import StaleStoreError, StorageIOError, ValidationError
 from migrator.files import copying, durable
-from migrator.storage.arguments import Place
+from migrator.storage.arguments import WorkspaceRef
 from migrator.storage.hybrid.journal import Journal
 from migrator.storage.json_files import LOCK_TIMEOUT, JsonStorage
 
@@ -20,7 +20,7 @@ class MirrorFiles(JsonStorage):
     What an old build has written into one since is not known to the first store. It stays as it is, and every write to
     it fails, until a migration has taken it up.
 
-    :param journal_path: where the trial's journal is, or will be made: it remembers what was written
+    :param journal_path: where the journal is, or will be made: it remembers what was written
     :raises ConnectionFailed: the journal can't be opened
     """
 
@@ -32,28 +32,30 @@ class MirrorFiles(JsonStorage):
         super().close()
         self._journal.close()
 
-    def _read_last(self, place: Place) -> list[WorktreeSession] | None:
+    def _read_last(self, workspace: WorkspaceRef) -> list[WorktreeSession] | None:
         """None of a damaged file that a migration has taken up: what is no session in it is in quarantine."""
         try:
-            return self._read(place)
+            return self._read(workspace)
         except (StorageIOError, ValidationError):
-            if self._is_known(place):
+            if self._is_known(workspace):
                 return None
             raise
 
-    def _is_known(self, place: Place) -> bool:
-        return self._journal.knows(place.hash, copying.sha256_of(self._path(place)))
+    def _is_known(self, workspace: WorkspaceRef) -> bool:
+        return self._journal.knows(workspace.hash, copying.sha256_of(self._path(workspace)))
 
-    def _replace(self, place: Place, found: list[WorktreeSession] | None, documents: list[WorktreeSession]) -> None:
+    def _replace(
+        self, workspace: WorkspaceRef, found: list[WorktreeSession] | None, documents: list[WorktreeSession]
+    ) -> None:
         """
         :raises StaleStoreError: the file is not as it was written last, and these documents are not what it holds
         """
-        is_known = found is None or self._is_known(place)
+        is_known = found is None or self._is_known(workspace)
         if not is_known and [*map(document_digest, found or ())] != [*map(document_digest, documents)]:
             raise StaleStoreError(
-                f"Another program has changed {self._path(place)}; what it wrote is not in the first store.",
+                f"Another program has changed {self._path(workspace)}; what it wrote is not in the first store.",
                 hint="'migrator migrate' takes it up. Nothing of it was changed.",
             )
         digest = hashlib.sha256()
-        durable.replace(self._target(place), copying.hashed(app_format(documents), digest))
-        self._journal.know({place.hash: digest.hexdigest()})
+        durable.replace(self._target(workspace), copying.hashed(app_format(documents), digest))
+        self._journal.know({workspace.hash: digest.hexdigest()})

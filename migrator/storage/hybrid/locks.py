@@ -10,10 +10,8 @@ from pathlib import Path
 
 from migrator.files import durable
 
-_FIRST_REST, _LONGEST_REST = 1.0, 60.0  # seconds
 
-
-class Turns:
+class WriteLocks:
     """One writer at a time per workspace, across threads and processes, so that both stores see one order."""
 
     def __init__(self, folder: Path) -> None:
@@ -22,9 +20,9 @@ class Turns:
         self._locks: dict[str, threading.Lock] = {}
 
     @contextmanager
-    def take(self, name: str, timeout: float) -> Iterator[bool]:
-        """Whether it is the caller's turn now, after waiting so many seconds for it."""
-        from filelock import FileLock  # only a trial pays for its loading
+    def hold(self, name: str, timeout: float) -> Iterator[bool]:
+        """Whether the caller holds the lock of that name, after waiting so many seconds for it."""
+        from filelock import FileLock  # only hybrid mode pays for its loading
 
         with self._guard:
             lock = self._locks.setdefault(name, threading.Lock())
@@ -47,22 +45,27 @@ class Turns:
             lock.release()
 
 
-class Rests:
-    """How long to leave a thing alone that failed: longer after each failure."""
+class Backoff:
+    """How long to leave a thing alone that failed: twice as long after each failure.
 
-    def __init__(self) -> None:
+    :param first: seconds
+    :param longest: seconds
+    """
+
+    def __init__(self, first: float = 1.0, longest: float = 60.0) -> None:
+        self._first, self._longest = first, longest
         self._until: dict[str, tuple[float, float]] = {}
 
-    def begin(self, name: str) -> None:
+    def failed(self, name: str) -> None:
         """It failed."""
-        _, last = self._until.get(name, (0.0, _FIRST_REST / 2))
-        rest = min(last * 2, _LONGEST_REST)
-        self._until[name] = (time.monotonic() + rest, rest)
+        _, last = self._until.get(name, (0.0, self._first / 2))
+        delay = min(last * 2, self._longest)
+        self._until[name] = (time.monotonic() + delay, delay)
 
-    def end(self, name: str) -> None:
+    def succeeded(self, name: str) -> None:
         """It works again."""
         self._until.pop(name, None)
 
-    def resting(self, name: str) -> bool:
+    def is_waiting(self, name: str) -> bool:
         """Whether to leave it alone."""
         return name in self._until and time.monotonic() < self._until[name][0]

@@ -1,4 +1,4 @@
-"""Both stores at once, for a trial: the first one answers, the second is kept equal and compared.
+"""Hybrid mode: dual write with shadow reads. The first store answers, the second is kept equal and compared.
 
 What the second store does, or fails to do, never reaches the caller. Before anything is written the journal records
 that the second store may come to lack it, on the disk; the record goes when both have it. So whatever dies in between,
@@ -23,18 +23,15 @@ from migrator.errors import (
     SessionAlreadyExists,
     SessionNotFound,
     StaleStoreError,
-    UsageError,
     ValidationError,
     WorkspaceNotFound,
 )
 from migrator.storage import timestamps
-from migrator.storage.arguments import Place, place_of, place_to_list
-from migrator.storage.hybrid.journal import Difference, Journal, TrialStats, read_trial
-from migrator.storage.hybrid.locks import Rests, Turns
+from migrator.storage.arguments import WorkspaceRef, workspace_ref, workspace_ref_or_none
+from migrator.storage.hybrid.journal import Difference, HybridStats, Journal
+from migrator.storage.hybrid.locks import Backoff, WriteLocks
 from migrator.storage.protocol import MirrorableStorage, SessionFilters
 from migrator.workspace import placeholder
-
-__all__ = ["Difference", "HybridStorage", "TrialStats", "read_trial"]
 
 _LOG = logging.getLogger("migrator")
 _T = TypeVar("_T")
@@ -43,7 +40,7 @@ _Read = Callable[[MirrorableStorage], list[WorktreeSession]]
 _ABSENT = (WorkspaceNotFound, SessionNotFound)
 # After these the first store is surely as it was; after any other error nobody knows.
 _REFUSALS = (ValidationError, SessionAlreadyExists, InstanceNotFound, StaleStoreError, *_ABSENT)
-_TURN_TIMEOUT = 3.0  # seconds
+_LOCK_TIMEOUT = 3.0  # seconds
 _UNCOUNTED = 100  # comparisons, at most, that a crash takes from the count
 
 
@@ -51,8 +48,8 @@ class HybridStorage:
     """Two stores behind the SessionStorage protocol: see there for what it promises.
 
     :param primary: the store that answers, and that holds the truth
-    :param journal_path: where the trial's journal is, or will be made
-    :param compare_rate: which part of the reads is made of both stores, from 0 to 1
+    :param journal_path: where the journal is, or will be made
+    :param backoff: for how long a second store that failed is left alone
     :raises ConnectionFailed: the journal can't be opened. Neither is a write made that can't be recorded
     """
 
@@ -62,17 +59,13 @@ class HybridStorage:
         secondary: MirrorableStorage,
         journal_path: Path,
         *,
-        compare_rate: float = 1.0,
+        backoff: Backoff | None = None,
     ) -> None:
-        if not 0 <= compare_rate <= 1:
-            raise UsageError(f"A rate of comparison lies between 0 and 1; {compare_rate!r} does not.")
         self._primary = primary
         self._secondary = secondary
         self._journal = Journal(journal_path)
-        self._turns = Turns(journal_path.parent / "locks")
-        self._rests = Rests()
-        self._rate = compare_rate
-        self._owed = 0.0
+        self._locks = WriteLocks(journal_path.parent / "locks")
+        self._backoff = backoff or Backoff()
         self._uncounted = 0
         self._counting = threading.Lock()
 
@@ -118,23 +111,23 @@ class HybridStorage:
         )
 
     def get_session(self, workspace_path: str, session_id: str) -> WorktreeSession:
-        place = place_of(workspace_path)
+        workspace = workspace_ref(workspace_path)
         return self._read(
-            place, "get_session", lambda store: [store.get_session(workspace_path, session_id)], session_id
+            workspace, "get_session", lambda store: [store.get_session(workspace_path, session_id)], session_id
         )[0]
 
     def get_all_sessions(self, workspace_path: str) -> list[WorktreeSession]:
-        place = place_to_list(workspace_path)
-        if place is None:
+        workspace = workspace_ref_or_none(workspace_path)
+        if workspace is None:
             return []
-        return self._read(place, "get_all_sessions", lambda store: store.get_all_sessions(workspace_path))
+        return self._read(workspace, "get_all_sessions", lambda store: store.get_all_sessions(workspace_path))
 
     def search_sessions(self, workspace_path: str, filters: SessionFilters) -> list[WorktreeSession]:
-        place = place_of(workspace_path)
-        return self._read(place, "search_sessions", lambda store: store.search_sessions(workspace_path, filters))
+        workspace = workspace_ref(workspace_path)
+        return self._read(workspace, "search_sessions", lambda store: store.search_sessions(workspace_path, filters))
 
-    def stats(self) -> TrialStats:
-        """The counts of the whole trial, earlier and other processes included."""
+    def stats(self) -> HybridStats:
+        """The counts since the journal was made, earlier and other processes included."""
         self._count_comparisons()
         return self._journal.stats()
 
@@ -147,14 +140,14 @@ class HybridStorage:
 
         :param besides: the hashes of those to leave as they are
         """
-        due = [place for place in self._journal.pending() if place.hash not in besides]
-        return sum(not self._repair(place, _TURN_TIMEOUT) for place in due)
+        due = [workspace for workspace in self._journal.pending() if workspace.hash not in besides]
+        return sum(not self._repair(workspace, _LOCK_TIMEOUT) for workspace in due)
 
     def close(self) -> None:
-        with _unheard("count comparisons"):
+        with _logged("count comparisons"):
             self._count_comparisons()
         self._journal.close()
-        with _unheard("close the second store"):
+        with _logged("close the second store"):
             self._secondary.close()
         self._primary.close()
 
@@ -173,24 +166,24 @@ class HybridStorage:
         mirror: Callable[[MirrorableStorage], object] | None = None,
     ) -> _T:
         """Write the first store and, if that worked, the second in the same order."""
-        place = place_of(workspace_path)
-        with self._turns.take(place.hash, _TURN_TIMEOUT) as in_turn:
+        workspace = workspace_ref(workspace_path)
+        with self._locks.hold(workspace.hash, _LOCK_TIMEOUT) as locked:
             # Behind what is pending, or beside another writer, the second store would get it in the wrong order.
-            in_order = in_turn and self._journal.newest(place) is None
-            intent = self._journal.intend(place)
+            in_order = locked and self._journal.newest(workspace) is None
+            intent = self._journal.intend(workspace)
             try:
                 result = operate(self._primary)
             except _REFUSALS:
-                with _unheard("take back a record"):
+                with _logged("take back a record"):
                     self._journal.withdraw(intent)
                 raise
-            with _unheard("record what became of a write"):
-                self._mirror(place, intent, mirror or operate, in_order=in_order)
-        self._repair_one(place)
+            with _logged("record what became of a write"):
+                self._mirror(workspace, intent, mirror or operate, in_order=in_order)
+        self._repair_one(workspace)
         return result
 
     def _mirror(
-        self, place: Place, intent: int, mirror: Callable[[MirrorableStorage], object], *, in_order: bool
+        self, workspace: WorkspaceRef, intent: int, mirror: Callable[[MirrorableStorage], object], *, in_order: bool
     ) -> None:
         if not in_order:
             self._journal.failed(intent, "the workspace waits for repair")
@@ -199,57 +192,51 @@ class HybridStorage:
             mirror(self._secondary)
         except Exception as error:  # noqa: BLE001 - whatever it is, the caller's write was made
             self._journal.failed(intent, str(error))
-            self._rests.begin(place.hash)
+            self._backoff.failed(workspace.hash)
             _LOG.warning("The second store did not take a write: %r", str(error))
         else:
             self._journal.written(intent, self._take_uncounted())
 
-    def _read(self, place: Place, operation: str, read: _Read, session_id: str | None = None) -> list[WorktreeSession]:
-        self._repair_one(place)
+    def _read(
+        self, workspace: WorkspaceRef, operation: str, read: _Read, session_id: str | None = None
+    ) -> list[WorktreeSession]:
+        self._repair_one(workspace)
         try:
             documents = read(self._primary)
         except _ABSENT:
-            with _unheard("compare the stores"):
-                self._compare(place, operation, read, [], session_id)
+            with _logged("compare the stores"):
+                self._compare(workspace, operation, read, [], session_id)
             raise
-        with _unheard("compare the stores"):
-            self._compare(place, operation, read, documents, session_id)
+        with _logged("compare the stores"):
+            self._compare(workspace, operation, read, documents, session_id)
         return documents
 
     def _compare(
-        self, place: Place, operation: str, read: _Read, found: list[WorktreeSession], session_id: str | None
+        self, workspace: WorkspaceRef, operation: str, read: _Read, found: list[WorktreeSession], session_id: str | None
     ) -> None:
-        """Make a read of the second store as well, now and then; what is pending is known to differ."""
-        if not self._is_due() or self._rests.resting(place.hash) or self._journal.newest(place) is not None:
+        """Make a read of the second store as well; what is pending is known to differ."""
+        if self._backoff.is_waiting(workspace.hash) or self._journal.newest(workspace) is not None:
             return
         try:
             difference = _difference(found, _answer(read, self._secondary))
             if difference is not None:
                 # Somebody may have written between the two reads: once more, while nobody can.
-                with self._turns.take(place.hash, _TURN_TIMEOUT) as in_turn:
-                    if not in_turn or self._journal.newest(place) is not None:
+                with self._locks.hold(workspace.hash, _LOCK_TIMEOUT) as locked:
+                    if not locked or self._journal.newest(workspace) is not None:
                         return
                     difference = _difference(_answer(read, self._primary), _answer(read, self._secondary))
                     if difference is not None:
-                        self._journal.differ(place, operation, session_id or difference[0], difference[1])
+                        self._journal.differ(workspace, operation, session_id or difference[0], difference[1])
                         _LOG.warning("The stores differ in the session %r.", session_id or difference[0])
         except Exception as error:  # noqa: BLE001 - the first store has answered
-            self._journal.unreadable(place, str(error))
-            self._rests.begin(place.hash)
+            self._journal.unreadable(workspace, str(error))
+            self._backoff.failed(workspace.hash)
             _LOG.warning("The second store could not be read: %r", str(error))
             return
         with self._counting:
             self._uncounted += 1
         if self._uncounted >= _UNCOUNTED:
             self._count_comparisons()
-
-    def _is_due(self) -> bool:
-        with self._counting:
-            self._owed += self._rate
-            if self._owed < 1:
-                return False
-            self._owed -= 1
-            return True
 
     def _take_uncounted(self) -> int:
         with self._counting:
@@ -261,21 +248,21 @@ class HybridStorage:
         if taken:
             self._journal.compared(taken)
 
-    def _repair_one(self, place: Place) -> None:
+    def _repair_one(self, workspace: WorkspaceRef) -> None:
         """Repair this workspace if it is pending, else another one: one, so that nobody waits for all of them."""
-        with _unheard("repair the second store"):
-            due = [waiting for waiting in self._journal.pending() if not self._rests.resting(waiting.hash)]
+        with _logged("repair the second store"):
+            due = [waiting for waiting in self._journal.pending() if not self._backoff.is_waiting(waiting.hash)]
             if due:
-                due.sort(key=lambda waiting: waiting.hash != place.hash)
+                due.sort(key=lambda waiting: waiting.hash != workspace.hash)
                 self._repair(due[0], 0)
 
-    def _repair(self, place: Place, timeout: float) -> bool:
-        """Make a workspace of the second store equal to the first's; False where that failed, or it is not its turn."""
-        workspace_path = place.path or placeholder(place.hash)
-        with self._turns.take(place.hash, timeout) as in_turn:
-            newest = self._journal.newest(place) if in_turn else None
+    def _repair(self, workspace: WorkspaceRef, timeout: float) -> bool:
+        """Make a workspace of the second store equal to the first's; False where that failed, or another writes it."""
+        workspace_path = workspace.path or placeholder(workspace.hash)
+        with self._locks.hold(workspace.hash, timeout) as locked:
+            newest = self._journal.newest(workspace) if locked else None
             if newest is None:
-                return in_turn
+                return locked
             try:
                 documents = self._primary.get_all_sessions(workspace_path)
                 # Also where they are equal: who remembers what was written there learns that it is right as it is.
@@ -284,11 +271,11 @@ class HybridStorage:
                     if _difference(documents, self._secondary.get_all_sessions(workspace_path)) is not None:
                         raise MigratorError("What was written does not read back.")
             except Exception as error:  # noqa: BLE001 - it stays pending, whatever it is
-                self._rests.begin(place.hash)
+                self._backoff.failed(workspace.hash)
                 _LOG.warning("The second store could not be repaired: %r", str(error))
                 return False
-            self._journal.repaired(place, newest)
-            self._rests.end(place.hash)
+            self._journal.repaired(workspace, newest)
+            self._backoff.succeeded(workspace.hash)
             return True
 
 
@@ -312,7 +299,7 @@ def _difference(
 
 
 @contextmanager
-def _unheard(action: str) -> Iterator[None]:
+def _logged(action: str) -> Iterator[None]:
     """Whatever goes wrong within goes to the log: the first store's answer stands."""
     try:
         yield

@@ -11,8 +11,10 @@ from contextlib import closing
 import pytest
 
 from migrator.documents.document import document_digest
-from migrator.errors import ConnectionFailed, SessionNotFound, StorageIOError, TransactionError, UsageError
-from migrator.storage.hybrid.store import HybridStorage, TrialStats, read_trial
+from migrator.errors import ConnectionFailed, SessionNotFound, StorageIOError, TransactionError
+from migrator.storage.hybrid.journal import HybridStats, read_stats
+from migrator.storage.hybrid.locks import Backoff
+from migrator.storage.hybrid.store import HybridStorage
 from migrator.storage.json_files import JsonStorage
 from migrator.storage.protocol import SessionFilters
 from migrator.storage.sqlite import SqliteStorage
@@ -77,7 +79,7 @@ def test_every_write_goes_to_both(trial):
     assert trial.equal()
     store.delete_session(W, "session-1")
     assert trial.equal()
-    assert store.stats() == TrialStats(7, 0, 0, 0, 0)
+    assert store.stats() == HybridStats(7, 0, 0, 0, 0)
 
 
 @pytest.mark.parametrize("failing", sorted(WRITES))
@@ -93,7 +95,7 @@ def test_a_failure_of_the_second_store_is_recorded_and_repaired_at_the_next_open
         "set_instance_status": lambda: store.update_instance_status(W, "session-1", 1, "done"),
     }[failing]()
     assert not trial.equal()
-    assert store.stats() == TrialStats(2, 1, 1, 0, 0)
+    assert store.stats() == HybridStats(2, 1, 1, 0, 0)
     trial.failing.clear()
     again = trial.open()
     again.get_all_sessions("/work/loom")  # any operation will do
@@ -109,21 +111,21 @@ def test_while_a_workspace_waits_for_repair_its_writes_keep_out_of_the_second_st
     trial.store.append_chat_message(W, "session-1", message(id="b"))  # too early for another attempt
     assert trial.secondary.get_session(W, "session-1")["chatHistory"] == []
     trial.store.append_chat_message("/work/engine/", "session-1", message(id="c"))
-    assert trial.store.stats() == TrialStats(4, 3, 1, 0, 0)
+    assert trial.store.stats() == HybridStats(4, 3, 1, 0, 0)
     assert trial.store.repair() == 0
     assert trial.equal()
     trial.store.append_chat_message(W, "session-1", message(id="d"))
     assert trial.equal()
-    assert trial.store.stats() == TrialStats(5, 3, 0, 0, 0)
+    assert trial.store.stats() == HybridStats(5, 3, 0, 0, 0)
 
 
-def test_a_repair_is_tried_again_by_itself_after_a_rest(trial, monkeypatch):
-    trial.store.create_session(W, session())
+def test_a_repair_is_tried_again_by_itself_after_a_while(trial):
+    store = trial.open(backoff=Backoff(first=0))
+    store.create_session(W, session())
     trial.failing.add("writes")
-    trial.store.append_chat_message(W, "session-1", message())
+    store.append_chat_message(W, "session-1", message())
     trial.failing.clear()
-    monkeypatch.setattr(trial.store._rests, "resting", lambda name: False)
-    trial.store.get_session(W, "session-1")
+    store.get_session(W, "session-1")
     assert trial.equal()
 
 
@@ -156,7 +158,7 @@ def test_an_error_of_the_first_store_is_raised_and_nothing_reaches_the_second(tr
     trial.asked.clear()
     with pytest.raises(SessionNotFound):
         trial.store.append_chat_message(W, "nobody", message())
-    assert (trial.asked, trial.store.stats()) == ([], TrialStats(1, 0, 0, 0, 0))
+    assert (trial.asked, trial.store.stats()) == ([], HybridStats(1, 0, 0, 0, 0))
     trial.failing.add("primary append_chat_message")
     with pytest.raises(ConnectionFailed):
         trial.store.append_chat_message(W, "session-1", message())
@@ -176,10 +178,10 @@ def test_reads_are_compared_and_a_difference_is_recorded_with_both_digests_and_r
     assert difference.operation == "get_session"
     assert (difference.workspace_path, difference.session_id) == (W, "session-1")
     assert [difference.primary_digest, difference.secondary_digest] == digests
-    assert trial.store.stats() == TrialStats(1, 0, 1, 1, 1)
+    assert trial.store.stats() == HybridStats(1, 0, 1, 1, 1)
     trial.store.get_session(W, "session-1")
     assert trial.equal()
-    assert trial.store.stats() == TrialStats(1, 0, 0, 2, 1)
+    assert trial.store.stats() == HybridStats(1, 0, 0, 2, 1)
 
 
 def test_a_session_that_one_store_lacks_is_a_difference(trial):
@@ -195,36 +197,28 @@ def test_a_session_that_one_store_lacks_is_a_difference(trial):
     assert (trial.store.differences()[1].session_id, trial.store.differences()[1].primary_digest) == ("c", None)
 
 
-@pytest.mark.parametrize(("rate", "compared"), [(0.0, 0), (0.25, 2), (1.0, 8)])
-def test_as_many_reads_are_compared_as_the_rate_says(trial, rate, compared):
+def test_every_read_is_compared(trial):
     trial.store.create_session(W, session())
-    with trial.open(compare_rate=rate) as store:
-        trial.asked.clear()
-        for _ in range(8):
-            store.get_session(W, "session-1")
-        assert trial.asked.count("get_session") == compared
-        assert store.stats().comparisons == compared
-
-
-@pytest.mark.parametrize("rate", [-0.1, 1.1])
-def test_a_rate_that_makes_no_sense_is_refused(trial, rate):
-    with pytest.raises(UsageError):
-        trial.open(compare_rate=rate)
+    trial.asked.clear()
+    for _ in range(8):
+        trial.store.get_session(W, "session-1")
+    assert trial.asked.count("get_session") == 8
+    assert trial.store.stats().comparisons == 8
 
 
 def test_a_second_store_that_cannot_be_read_is_a_failure_and_no_difference(trial):
     trial.store.create_session(W, session())
     trial.failing.add("get_session")
     assert trial.store.get_session(W, "session-1")["id"] == "session-1"
-    assert trial.store.stats() == TrialStats(1, 1, 1, 0, 0)
+    assert trial.store.stats() == HybridStats(1, 1, 1, 0, 0)
 
 
 def test_what_a_trial_recorded_is_read_without_opening_it(trial):
-    assert read_trial(trial.folder / "nothing.db") is None
+    assert read_stats(trial.folder / "nothing.db") is None
     trial.store.create_session(W, session())
     trial.store.get_session(W, "session-1")
     trial.store.close()
-    assert read_trial(trial.folder / "hybrid.db") == TrialStats(1, 0, 0, 1, 0)
+    assert read_stats(trial.folder / "hybrid.db") == HybridStats(1, 0, 0, 1, 0)
 
 
 def test_a_write_that_cannot_be_recorded_is_not_made(trial):
