@@ -12,14 +12,13 @@ from migrator.backups.catalog import list_backups
 from migrator.data_dir import DataDir
 from migrator.database import schema
 from migrator.diagnostics.database_users import locks_of
-from migrator.diagnostics.finding import REPAIR, Finding, Level, command, that_moves_it_away
 from migrator.errors import ConnectionFailed, MigratorError
 from migrator.files.lock_owners import described
 from migrator.inventory.plan import make_plan
 from migrator.inventory.status import StatusReport, status_of
-from migrator.locking import leftovers, lock_holder
 from migrator.text import counted, size
-from migrator.verification.data_dir_check import strangers, too_open, wrong_flag
+from migrator.verification.data_dir_check import find_problems, wrong_flag
+from migrator.verification.findings import REPAIR, Finding, Level, command, move_aside_command
 
 _PATIENCE = 1.0  # seconds: an app that writes lets go of the database long before
 
@@ -86,7 +85,7 @@ def _unusable(data_dir: DataDir, error: ConnectionFailed) -> Finding:
     """A database that can't be opened, or not be read."""
     path = data_dir.database
     text = str(error)
-    if "locked" in text:
+    if getattr(error.__cause__, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         writers = locks_of(path, patience=0).writers
         if writers:
             text = f"{text} It is {' and '.join(map(described, writers))}."
@@ -97,7 +96,7 @@ def _unusable(data_dir: DataDir, error: ConnectionFailed) -> Finding:
         return Finding("problem", "database", f"{text} {copy} is the newest copy of it.", _restore(data_dir, copy))
     if isinstance(error.__cause__, sqlite3.Error) and error.__cause__.sqlite_errorcode == sqlite3.SQLITE_NOTADB:
         message = f"{text} There is no copy of it in {data_dir.backups}."
-        return Finding("problem", "database", message, that_moves_it_away(path))
+        return Finding("problem", "database", message, move_aside_command(path))
     return Finding("problem", "database", text, "migrator verify")
 
 
@@ -122,21 +121,9 @@ def _users(data_dir: DataDir) -> Iterator[Finding]:
 def around(data_dir: DataDir) -> Iterator[Finding]:
     """What points at the database, and what lies beside it."""
     state = _state_or_none(data_dir)
-    if state is not None and lost_truth(data_dir, state) is None:
-        backend = wrong_flag(data_dir, state)
-        if backend is not None:
-            yield Finding(
-                "problem", "flag", f"{data_dir.flag} does not say {backend!r}, which is the authority.", REPAIR
-            )
-        else:
-            yield Finding("ok", "flag", "storage.json agrees with the authority, or there is none and none is needed.")
-    if lock_holder(data_dir) is None:
-        for path in leftovers(data_dir):
-            yield Finding("problem", "leftovers", f"{path} was left by a run that died.", REPAIR)
-    for path in strangers(data_dir):
-        yield Finding("note", "backups", f"{path} is no backup; nothing uses it.")
-    for path in too_open(data_dir):
-        yield Finding("problem", "permissions", f"Others than you may use {path}.", REPAIR)
+    if state is not None and lost_truth(data_dir, state) is None and wrong_flag(data_dir, state) is None:
+        yield Finding("ok", "flag", "storage.json agrees with the authority, or there is none and none is needed.")
+    yield from find_problems(data_dir, state)
 
 
 def _state_or_none(data_dir: DataDir) -> State | None:
@@ -176,7 +163,7 @@ def _missing_bases(data_dir: DataDir) -> Iterator[tuple[str, Finding]]:
             yield entry.source, Finding("problem", "merge base", f"{message}. The file is still the same.", REPAIR)
         elif entry.source in changed:
             message += ", and the file has changed: put the copy back, or move the file away; SQLite keeps what it has."
-            yield entry.source, Finding("problem", "merge base", message, that_moves_it_away(file))
+            yield entry.source, Finding("problem", "merge base", message, move_aside_command(file))
 
 
 def _looks_whole(copy: os.PathLike[str], size: int) -> bool:
@@ -238,7 +225,7 @@ def trial(data_dir: DataDir) -> Iterator[Finding]:
         found = read_stats(journal)
     except ConnectionFailed as error:
         message = f"What the trial of both stores recorded can't be read: {error.message} SQLite has all sessions."
-        yield Finding("problem", "trial of both stores", message, that_moves_it_away(journal))
+        yield Finding("problem", "trial of both stores", message, move_aside_command(journal))
         return
     if found is None:
         return

@@ -9,9 +9,9 @@ from typing import Any
 from migrator.data_dir import DataDir
 from migrator.diagnostics import data as history
 from migrator.diagnostics import machine
-from migrator.diagnostics.finding import Finding
 from migrator.errors import MigratorError
 from migrator.report import Report
+from migrator.verification.findings import Finding
 
 _CHECKS = (
     machine.programs,

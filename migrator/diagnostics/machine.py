@@ -18,11 +18,11 @@ from migrator.backups.disk_space import space_needed
 from migrator.backups.prune import what_to_prune
 from migrator.data_dir import BESIDE_DATABASE, DataDir
 from migrator.database.connection import MINIMUM_SQLITE, network_file_system
-from migrator.diagnostics.finding import Finding, command, that_gives_it_back, that_moves_it_away
 from migrator.errors import MigratorError
 from migrator.inventory.plan import make_plan
 from migrator.locking import lock_holder
 from migrator.text import size
+from migrator.verification.findings import Finding, command, fix_permissions_command, move_aside_command
 
 _PACKAGE = re.compile(r"[A-Za-z0-9._-]+")
 
@@ -90,7 +90,7 @@ def folder(data_dir: DataDir) -> Iterator[Finding]:
         return
     found = root.stat()
     if not os.access(root, os.R_OK | os.W_OK | os.X_OK):
-        yield Finding("problem", subject, f"You may not read and write {root}.", that_gives_it_back(root))
+        yield Finding("problem", subject, f"You may not read and write {root}.", fix_permissions_command(root))
     elif os.name != "nt" and found.st_uid != os.getuid():
         yield _of_another_user(subject, root, found.st_uid)
     elif os.name != "nt" and stat.S_IMODE(found.st_mode) & 0o077:
@@ -130,12 +130,12 @@ def places(data_dir: DataDir) -> Iterator[Finding]:
         if stat.S_ISDIR(found.st_mode) != bool(needed & os.X_OK):
             kind = "folder" if needed & os.X_OK else "file"
             message = f"{path} is no {kind}, and in the way of the one that belongs there."
-            yield Finding("problem", "in the way", message, that_moves_it_away(path))
+            yield Finding("problem", "in the way", message, move_aside_command(path))
         elif os.name != "nt" and found.st_uid not in (os.getuid(), data_dir.root.stat().st_uid):
             yield _of_another_user("owner", path, found.st_uid)
         elif not os.access(path, needed):
             verb = "read and write" if needed & os.W_OK else "read"
-            yield Finding("problem", "permissions", f"You may not {verb} {path}.", that_gives_it_back(path))
+            yield Finding("problem", "permissions", f"You may not {verb} {path}.", fix_permissions_command(path))
 
 
 def _used(data_dir: DataDir) -> Iterator[tuple[Path, int]]:
@@ -174,11 +174,11 @@ def lock(data_dir: DataDir) -> Iterator[Finding]:
     path = data_dir.lock
     if path.exists() and not path.is_file():
         message = f"{path} is no file, so that no migrator can lock it."
-        yield Finding("problem", "lock", message, that_moves_it_away(path))
+        yield Finding("problem", "lock", message, move_aside_command(path))
         return
     if path.exists() and not os.access(path, os.R_OK | os.W_OK):
         message = f"You may not open {path}, without which no migrator works."
-        yield Finding("problem", "lock", message, that_gives_it_back(path))
+        yield Finding("problem", "lock", message, fix_permissions_command(path))
         return
     holder = lock_holder(data_dir)
     if holder is None:

@@ -25,7 +25,6 @@ from migrator.database.connection import network_file_system, opened
 from migrator.database.errors import sqlite_errors
 from migrator.database.quarantine import QuarantinedItem
 from migrator.diagnostics.doctor import DoctorReport
-from migrator.diagnostics.finding import Finding
 from migrator.diagnostics.redaction import COMMANDS, Redaction, cause_of, place_of
 from migrator.errors import MigratorError, StorageIOError
 from migrator.files.output import write_new_file
@@ -37,7 +36,8 @@ from migrator.locking import leftovers
 from migrator.quarantine.items import list_quarantine
 from migrator.storage.factory import BACKEND_VARIABLE
 from migrator.text import pretty
-from migrator.verification.data_dir_check import strangers, too_open
+from migrator.verification.data_dir_check import loose_permissions, unknown_entries
+from migrator.verification.findings import Finding
 
 _ABOUT = (
     "What migrator found, for whoever helps. Nothing that you or your programs wrote is in it: no text, path or name. "
@@ -272,8 +272,8 @@ def _backups(data_dir: DataDir) -> list[Facts]:
 def _surroundings(data_dir: DataDir) -> Facts:
     return {
         "leftovers": len(leftovers(data_dir)),
-        "strangers": len(strangers(data_dir)),
-        "too_open": len(too_open(data_dir)),
+        "strangers": len(unknown_entries(data_dir)),
+        "too_open": len(loose_permissions(data_dir)),
     }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from migrator.authority import Backend, State, effective_backend, lost_truth, read_flag
@@ -14,44 +14,58 @@ from migrator.errors import BackupError
 from migrator.files.durable import is_open_to_others
 from migrator.files.os_errors import os_errors
 from migrator.locking import leftovers, lock_holder
+from migrator.verification.findings import REPAIR, Finding
 
 
-def what_is_amiss(data_dir: DataDir, state: State) -> list[str]:
-    """What is amiss around the database, for people; none of it breaks anything."""
-    mend = "'migrator verify --repair' puts it right."
-    notes = []
-    backend = wrong_flag(data_dir, state)
+def find_problems(data_dir: DataDir, state: State | None) -> Iterator[Finding]:
+    """What is wrong around the database; none of it breaks anything.
+
+    :param state: None where the database can't be read, so that nobody knows what the flag should say
+    """
+    backend = None if state is None else wrong_flag(data_dir, state)
     if backend is not None:
-        notes.append(f"{data_dir.flag} does not say {backend!r}, which is the authority; {mend}")
+        message = f"{data_dir.flag} does not say {backend!r}, which is the authority."
+        yield Finding("problem", "flag", message, REPAIR)
     if lock_holder(data_dir) is None:
-        notes += [f"{path} was left by a run that died; {mend}" for path in leftovers(data_dir)]
-    notes += [f"{path} is no backup; nothing uses it." for path in strangers(data_dir)]
-    open_to_others = too_open(data_dir)
-    if open_to_others:
-        more = f" and {len(open_to_others) - 1} more" if len(open_to_others) > 1 else ""
-        notes.append(f"Others than you may use {open_to_others[0]}{more}; {mend}")
+        for path in leftovers(data_dir):
+            yield Finding("problem", "leftovers", f"{path} was left by a run that died.", REPAIR)
+    for path in unknown_entries(data_dir):
+        yield Finding("note", "backups", f"{path} is no backup; nothing uses it.")
+    for path in loose_permissions(data_dir):
+        yield Finding("problem", "permissions", f"Others than you may use {path}.", REPAIR)
+
+
+def as_notes(findings: Iterable[Finding]) -> Iterator[Finding]:
+    """The findings as verify lists them, with what fixes each; of what others may use the first stands for all."""
+    loose = []
+    for finding in findings:
+        if finding.subject == "permissions":
+            loose.append(finding)
+        else:
+            yield _as_note(finding)
+    if loose:
+        yield _as_note(loose[0], f" and {len(loose) - 1} more" if len(loose) > 1 else "")
+
+
+def _as_note(finding: Finding, more: str = "") -> Finding:
+    fixed = f"; '{finding.command}' puts it right." if finding.command else "."
+    return Finding("note", finding.subject, finding.message.removesuffix(".") + more + fixed)
+
+
+def find_unlisted_files(data_dir: DataDir) -> Iterator[Finding]:
+    """The backups that can't be restored because their listing can't be read, and files that no listing names."""
     for folder in backup_folders(data_dir):
         try:
             listed = {os.path.normpath(file.file) for file in read_manifest(folder).files}
-        except BackupError:
-            continue  # told by unlisted()
-        extra = [name for name in names_in(folder) if name not in listed | {SUMS, MANIFEST}]
-        notes += [f"{folder / name} is not of that backup; nothing uses it." for name in extra]
-    return notes
-
-
-def unlisted(data_dir: DataDir) -> list[str]:
-    """The backups that can't be restored because their listing can't be read, each with what to do."""
-    found = []
-    for folder in backup_folders(data_dir):
-        try:
-            read_manifest(folder)
         except BackupError as error:
-            found.append(str(error))
-    return found
+            yield Finding("problem", "backups", str(error))
+            continue
+        for name in names_in(folder):
+            if name not in listed | {SUMS, MANIFEST}:
+                yield Finding("note", "backups", f"{folder / name} is not of that backup; nothing uses it.")
 
 
-def strangers(data_dir: DataDir) -> list[Path]:
+def unknown_entries(data_dir: DataDir) -> list[Path]:
     """What lies in ``backups/`` and is no backup, nor what a dead run left of one."""
     if not data_dir.backups.is_dir():
         return []
@@ -78,7 +92,7 @@ def wrong_flag(data_dir: DataDir, state: State) -> Backend | None:
     return expected
 
 
-def too_open(data_dir: DataDir) -> list[Path]:
+def loose_permissions(data_dir: DataDir) -> list[Path]:
     """The files and folders of ours that anybody but their owner may use."""
     return [path for path in _ours(data_dir) if is_open_to_others(path)]
 

@@ -24,7 +24,7 @@ from migrator.inventory.ledger import LedgerEntry, read_ledger
 from migrator.locking import exclusive
 from migrator.progress import Listener, ignore_progress
 from migrator.search.build import repair_index
-from migrator.verification.data_dir_check import too_open, wrong_flag
+from migrator.verification.data_dir_check import loose_permissions, wrong_flag
 from migrator.verification.run import VerifyReport, integrity_problems, is_damage, verify
 from migrator.verification.source_check import looks_unchanged
 
@@ -60,7 +60,7 @@ def repair(data_dir: DataDir) -> list[str]:
         done = [f"removed {path}, which a dead run had left" for path in removed]
         done += [
             f"made {path} private: only you may use it now"
-            for path in too_open(data_dir)
+            for path in loose_permissions(data_dir)
             if make_private(path)  # somebody else's stays; verify goes on telling
         ]
         try:
@@ -96,9 +96,9 @@ def _repair_indexes(path: Path) -> list[str]:
         return []
     with opened(path, read_only=True) as connection:  # a mere look leaves the file as it is
         read_state(connection, path)
-        found = [(text, _INDEX_ONLY.fullmatch(text)) for text in integrity_problems(connection)]
-    names = sorted({match[1] for _, match in found if match})
-    if not names or any(match is None for _, match in found):
+        found = [_INDEX_ONLY.fullmatch(problem.message) for problem in integrity_problems(connection)]
+    names = sorted({match[1] for match in found if match})
+    if not names or None in found:
         return []  # where tables are broken too, an index may be what still knows the truth
     try:
         with opened(path) as connection, transaction(connection, path, "build the indexes again"):

@@ -23,7 +23,8 @@ from migrator.progress import Listener, Progress, ignore_progress
 from migrator.report import Report
 from migrator.search.index import index_problems, index_state
 from migrator.text import counted
-from migrator.verification.data_dir_check import unlisted, what_is_amiss
+from migrator.verification.data_dir_check import as_notes, find_problems, find_unlisted_files
+from migrator.verification.findings import Finding, Level, broken, note
 from migrator.verification.source_check import SourceCheck, VerifiedSource
 
 # For whoever verifies already: the message for anybody else is to do that.
@@ -61,11 +62,12 @@ def verify(data_dir: DataDir, listener: Listener = ignore_progress) -> VerifyRep
     """
     path = data_dir.database
     if not durable.exists(path):
-        lost = lost_truth(data_dir, NO_DATABASE)
-        if lost is not None:
-            return VerifyReport("broken", str(path), 0, (), 0, (f"{lost} {WHERE_TRUTH_IS_LOST}",), ())
-        notes = ["There is no database yet: run 'migrator migrate' first.", *what_is_amiss(data_dir, NO_DATABASE)]
-        return VerifyReport("nothing_to_verify", str(path), 0, (), 0, (), tuple(notes))
+        lost = messages(missing_database(data_dir, NO_DATABASE), "problem")
+        if lost:
+            return VerifyReport("broken", str(path), 0, (), 0, lost, ())
+        around = [*as_notes(find_problems(data_dir, NO_DATABASE)), *find_unlisted_files(data_dir)]
+        notes = messages([note("no database"), *around], "note")
+        return VerifyReport("nothing_to_verify", str(path), 0, (), 0, (), notes)
     with _naming_the_way_out(), opened(path, read_only=True) as connection:
         with sqlite_errors("verify", path):
             connection.execute("BEGIN")  # one state throughout, whoever writes meanwhile
@@ -89,81 +91,62 @@ class _Verification:
         self.path = data_dir.database
         self.connection = connection
         self.listener = listener
-        self.broken: list[str] = []
-        self.notes: list[str] = []
+        self.findings: list[Finding] = []
 
     def run(self) -> VerifyReport:
         state = read_state(self.connection, self.path)
-        self.look_around(state)
-        lost = lost_truth(self.data_dir, state)
-        if lost is not None:
-            self.broken.append(f"{lost} {WHERE_TRUTH_IS_LOST}")
-        self.broken += integrity_problems(self.connection)
         behind = state.schema_version < schema.latest_version()
         if behind:
-            note = (
-                "There are no sessions in it yet."
-                if state == NO_DATABASE
-                else "Its schema is behind: run 'migrator schema apply'."
-            )
-            self.notes.insert(0, note)
+            self.findings.append(note("no sessions" if state == NO_DATABASE else "old schema"))
+        with self.continuing("the data directory"):
+            self.findings += as_notes(find_problems(self.data_dir, state))
+        with self.continuing("the backups"):
+            self.findings += find_unlisted_files(self.data_dir)
+        self.findings += missing_database(self.data_dir, state)
+        self.findings += integrity_problems(self.connection)
         if state.schema_version < schema.LEDGER_VERSION:
             return self.report("nothing_to_verify", state, [], 0)
-        with self.going_on("the schema"):
+        with self.continuing("the schema"):
             changed = sorted(schema.differences(self.connection, state.schema_version))
-            if changed:
-                self.notes.append(f"These differ from the schema that this migrator makes: {', '.join(changed)}.")
+            self.findings += [note("changed schema", names=", ".join(changed))] if changed else []
         sources: list[VerifiedSource] = []
         proven: set[int] = set()
-        with self.going_on("the ledger"):
+        with self.continuing("the ledger"):
             ledger = read_ledger(self.connection)
             sources = self.check_sources(ledger)
             proven = {ledger[source.source].id for source in sources if source.database == "unchanged"}
         sessions = self.read_the_rest(proven)
         if state.status == "rolled_back" and not behind:  # before that nothing was recorded to tell it by
-            with self.going_on("what was written after the rollback"):
+            with self.continuing("what was written after the rollback"):
                 self.count_late_writes()
-        with self.going_on("the view session_complete"):
+        with self.continuing("the view session_complete"):
             self.check_view()
         if not behind:
-            with self.going_on("the search index"):
+            with self.continuing("the search index"):
                 self.check_search_index()
         return self.report("clean", state, sources, sessions)
 
     def report(self, outcome: str, state: State, sources: list[VerifiedSource], sessions: int) -> VerifyReport:
-        return VerifyReport(
-            "broken" if self.broken else outcome,
-            str(self.path),
-            state.schema_version,
-            tuple(sources),
-            sessions,
-            tuple(self.broken),
-            tuple(self.notes),
-        )
+        problems, notes = messages(self.findings, "problem"), messages(self.findings, "note")
+        status = "broken" if problems else outcome
+        return VerifyReport(status, str(self.path), state.schema_version, tuple(sources), sessions, problems, notes)
 
     @contextmanager
-    def going_on(self, what: str) -> Iterator[None]:
+    def continuing(self, what: str) -> Iterator[None]:
         """What can't be checked is broken; all else is checked nevertheless."""
         try:
             with sqlite_errors(f"check {what}", self.path):
                 yield
         except MigratorError as error:
             way_out = WAY_OUT_OF_DAMAGE if is_damage(error) else error.hint if isinstance(error, StorageIOError) else ""
-            self.broken.append(f"{error.message} {way_out or ''}".rstrip())
-
-    def look_around(self, state: State) -> None:
-        """What lies around the database, as far as it may be looked at."""
-        with self.going_on("the data directory"):
-            self.notes += what_is_amiss(self.data_dir, state)
-        with self.going_on("the backups"):
-            self.broken += unlisted(self.data_dir)
+            self.findings.append(Finding("problem", what, f"{error.message} {way_out or ''}".rstrip()))
 
     def check_sources(self, ledger: dict[str, LedgerEntry]) -> list[VerifiedSource]:
-        check = SourceCheck(self.data_dir, self.connection, self.broken, self.notes)
+        check = SourceCheck(self.data_dir, self.connection, self.findings)
         verified: list[VerifiedSource] = []
         total, done = sum(entry.size for entry in ledger.values()), 0
         for entry in ledger.values():
-            with self.going_on(f"the sessions of {entry.source}"):
+            with self.continuing(f"the sessions of {entry.source}"):
                 verified.append(check.check(entry))
             done += entry.size
             self.listener(Progress("verify", entry.source, done, total, sum(s.sessions for s in verified)))
@@ -176,16 +159,16 @@ class _Verification:
         :returns: how many sessions there are, in whatever workspace
         """
         sessions = 0
-        with self.going_on("the workspaces"):
+        with self.continuing("the workspaces"):
             for workspace_id, _, path in self.connection.execute(queries.ALL_WORKSPACES).fetchall():
-                with self.going_on(f"the sessions of {path}"):
+                with self.continuing(f"the sessions of {path}"):
                     found = self.connection.execute(queries.SOURCES_OF_WORKSPACE, (workspace_id,)).fetchall()
                     sessions += len(found)
                     rest = [key for key, source_id in found if source_id not in proven]
                     if len(rest) < len(found) or not self.is_valid_workspace(workspace_id):
                         self.read_one_by_one(rest, path)
             for key, workspace_id in self.connection.execute(queries.UNREACHABLE_SESSIONS).fetchall():
-                self.broken.append(f"the session {key!r} belongs to a workspace, {workspace_id}, that is not there")
+                self.findings.append(broken("lost workspace", key=key, workspace=workspace_id))
         return sessions
 
     def is_valid_workspace(self, workspace_id: int) -> bool:
@@ -196,38 +179,48 @@ class _Verification:
 
     def read_one_by_one(self, keys: Iterable[str], path: str) -> None:
         for key in keys:
-            with self.going_on(f"the session {key!r} of {path}"):
+            with self.continuing(f"the session {key!r} of {path}"):
                 found = read_carefully(self.connection, key)
                 if isinstance(found, SpoiltSession):
-                    self.broken.append(f"{path}: {found}")
+                    self.findings.append(broken("invalid session", workspace=path, session=found))
 
     def count_late_writes(self) -> None:
         late = sum(1 for _ in late_sessions(self.connection))
         if late:
-            self.notes.append(
-                f"What was written to SQLite after the rollback, when the files were the truth: "
-                f"{counted(late, 'session')}. 'migrator migrate' brings that in, or puts it into quarantine."
-            )
+            self.findings.append(note("after rollback", sessions=counted(late, "session")))
 
     def check_view(self) -> None:
         """The view that the app's lists are made of must count what is there."""
         viewed = self.connection.execute(queries.VIEW_COUNTS).fetchone()
         if viewed != self.connection.execute(queries.TABLE_COUNTS).fetchone():
-            self.broken.append("the view session_complete does not count what the tables hold")
+            self.findings.append(broken("view"))
 
     def check_search_index(self) -> None:
         """The index must have exactly the words that the texts have."""
-        self.broken += index_problems(self.connection, self.path)
+        found = index_problems(self.connection, self.path)
+        self.findings += [Finding("problem", "search index", text) for text in found]
         if index_state(self.connection) == "building":
-            self.notes.append("The search index is not finished: 'migrator search-index build' goes on with it.")
+            self.findings.append(note("search index"))
 
 
-def integrity_problems(connection: sqlite3.Connection) -> list[str]:
-    """Broken pages and indexes, and children without parents."""
+def missing_database(data_dir: DataDir, state: State) -> list[Finding]:
+    """Whether the database that storage.json points at is gone."""
+    lost = lost_truth(data_dir, state)
+    return [] if lost is None else [broken("missing database", lost=lost, hint=WHERE_TRUTH_IS_LOST)]
+
+
+def messages(findings: Iterable[Finding], level: Level) -> tuple[str, ...]:
+    """What the findings of a level say."""
+    return tuple(finding.message for finding in findings if finding.level == level)
+
+
+def integrity_problems(connection: sqlite3.Connection) -> list[Finding]:
+    """Broken pages and indexes, and children without parents, as far as SQLite can read the database."""
     found, ended = _checked(connection, "integrity_check")
     if ended and not found:
         found, _ = _checked(connection, "quick_check")  # it does not compare indexes, and gets further
-    return [text for text in found if text != "ok"] + ended + _orphans(connection)
+    texts = [text for text in found if text != "ok"] + ended + _orphans(connection)
+    return [Finding("problem", "pages", text) for text in texts]
 
 
 def is_damage(error: MigratorError) -> bool:

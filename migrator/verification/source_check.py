@@ -23,6 +23,7 @@ from migrator.files import copying, durable
 from migrator.inventory.ledger import LedgerEntry
 from migrator.inventory.source_files import place_of_source
 from migrator.text import counted
+from migrator.verification.findings import Finding, broken, note
 
 _SHOWN = 3  # ids in a message; the report has them all
 _Session = tuple[str, bytes]  # id and digest
@@ -49,21 +50,19 @@ class VerifiedSource:
 class SourceCheck:
     """Checks sources one after the other.
 
-    :param broken: gets what is wrong
-    :param notes: gets what is not wrong and worth knowing
+    :param findings: gets what is wrong, and what is not wrong and worth knowing
     """
 
-    def __init__(self, data_dir: DataDir, connection: sqlite3.Connection, broken: list[str], notes: list[str]) -> None:
+    def __init__(self, data_dir: DataDir, connection: sqlite3.Connection, findings: list[Finding]) -> None:
         self._data_dir = data_dir
         self._connection = connection
-        self._broken = broken
-        self._notes = notes
+        self._findings = findings
         self._in_trial = read_flag(data_dir.flag) == "hybrid"
 
     def check(self, entry: LedgerEntry) -> VerifiedSource:
         backup = self._backup(entry)
         if entry.status == "failed":
-            self._notes.append(f"{entry.source} was not migrated and stays JSON: {entry.error}")
+            self._findings.append(note("failed source", source=entry.source, error=entry.error))
             return VerifiedSource(entry.source, "none", "failed", backup, 0, {})
         copy = self._data_dir.recorded(entry.backup) if backup == "whole" and entry.backup else None
         state, differences = self._database(entry, copy)
@@ -76,23 +75,21 @@ class SourceCheck:
             now = [(session.document["id"], hashlib.sha256(spelled(session)).digest()) for session in stored]
         except UNREADABLE as error:
             reraise_unless_spoilt(error)
-            self._broken.append(f"the sessions of {entry.source} can't all be read back")
+            self._findings.append(broken("unreadable source", source=entry.source))
             return "unreadable", {}
         if _digest(now) == entry.digest:
             self._compare_counts(entry)
             return "unchanged", {}
         if copy is None:
-            self._notes.append(f"{entry.source}: changed in SQLite since the migration.")
+            self._findings.append(note("changed source", source=entry.source, differences=""))
             return "changed", {}
         before = [(document["id"], hashlib.sha256(text).digest()) for _, document, text in valid_documents(copy)]
         if _digest(before) != entry.digest:
-            self._broken.append(
-                f"the ledger's digest of {entry.source} is not that of its backup {copy}: somebody changed the ledger"
-            )
+            self._findings.append(broken("ledger digest", source=entry.source, copy=copy))
         if before == now:
             return "unchanged", {}
         differences = _differences(before, now)
-        self._notes.append(f"{entry.source}: changed in SQLite since the migration ({_told(differences)}).")
+        self._findings.append(note("changed source", source=entry.source, differences=f" ({_told(differences)})"))
         return "changed", differences
 
     def _compare_counts(self, entry: LedgerEntry) -> None:
@@ -102,15 +99,12 @@ class SourceCheck:
         recorded = [entry.sessions, entry.instances, entry.messages]
         for what, found, expected in zip(("sessions", "instances", "messages"), sums, recorded, strict=True):
             if found != expected:
-                self._broken.append(
-                    f"the ledger counts {expected} {what} of {entry.source}, and the database has {found}"
-                )
+                facts = {"source": entry.source, "what": what, "expected": expected, "count": found}
+                self._findings.append(broken("ledger count", **facts))
         held = len(self._connection.execute(queries.RESTORABLE_QUARANTINE, (entry.id,)).fetchall())
         if held < entry.quarantined:
-            self._notes.append(
-                f"{entry.source}: {counted(entry.quarantined - held, 'item')} left the quarantine, and no session is "
-                "there instead; the file and its backup still have what left."
-            )
+            items = counted(entry.quarantined - held, "item")
+            self._findings.append(note("lost items", source=entry.source, items=items))
 
     def _backup(self, entry: LedgerEntry) -> str:
         if entry.backup is None:
@@ -118,34 +112,32 @@ class SourceCheck:
         copy = self._data_dir.recorded(entry.backup)
         try:
             if not durable.exists(copy):
-                self._broken.append(f"the backup copy {copy} of {entry.source} is missing")
+                self._findings.append(broken("missing copy", source=entry.source, copy=copy))
                 return "missing"
             whole = copying.sha256_of(copy) == entry.sha256
         except MigratorError as error:
-            self._broken.append(str(error))
+            self._findings.append(Finding("problem", "damaged copy", str(error)))
             return "damaged"
         if not whole:
-            self._broken.append(
-                f"the backup copy {copy} of {entry.source} is damaged: its SHA-256 is not the recorded one"
-            )
+            self._findings.append(broken("damaged copy", source=entry.source, copy=copy))
         return "whole" if whole else "damaged"
 
     def _file(self, entry: LedgerEntry) -> str:
         try:
             path = place_of_source(self._data_dir, entry.source)
         except MigratorError as error:
-            self._broken.append(str(error))
+            self._findings.append(Finding("problem", "missing file", str(error)))
             return "missing"
         try:
             if not durable.exists(path):
-                self._notes.append(f"{entry.source} is gone; its sessions are in the database and in the backup.")
+                self._findings.append(note("missing file", source=entry.source))
                 return "missing"
             same = copying.sha256_of(path) == entry.sha256
         except MigratorError as error:
-            self._notes.append(str(error))
+            self._findings.append(Finding("note", "changed file", str(error)))
             return "changed"
         if not same and not self._in_trial:  # while both stores run, we write it ourselves
-            self._notes.append(f"{entry.source} changed since it was migrated: {_what_now(entry, path)}")
+            self._findings.append(note("changed file", source=entry.source, outlook=_what_now(entry, path)))
         return "unchanged" if same else "changed"
 
 
