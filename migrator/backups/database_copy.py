@@ -12,25 +12,30 @@ from migrator.authority import read_state
 from migrator.backups.manifest import MANIFEST, give_name, stamp, working_folder, write_listing
 from migrator.data_dir import place_in
 from migrator.database import queries, schema
-from migrator.database.connection import copy_database, opened
+from migrator.database.connection import copy_database, opened, transaction
 from migrator.database.errors import sqlite_errors
 from migrator.errors import MigratorError
 from migrator.files import copying, durable
 
 
 def upgrade(connection: sqlite3.Connection, path: Path | str, backups: Path) -> tuple[list[str], Path | None]:
-    """Apply the steps that a database lacks; one that holds sessions is copied first.
+    """Apply the steps that a database lacks, all or none; one that holds sessions is copied first.
 
     :param backups: the folder of the backups
     :returns: the names of the steps applied, and the copy, or None where none was needed
     :raises SchemaError: the database has other tables than the steps make, or newer ones
     """
-    with changing(connection, path, backups) as back_up:
-        copy = back_up("before-apply") if holds_sessions_and_lacks_steps(connection, path) else None
+    if schema.require_known(connection, path) == schema.latest_version():
+        return schema.apply(connection, path), None  # which may have been made without a record of the steps
+    with (
+        changing(connection, path, backups) as back_up,
+        transaction(connection, path, "apply the schema steps"),  # one process alone does it
+    ):
+        copy = back_up("before-apply") if _holds_sessions_and_lacks_steps(connection, path) else None
         return schema.apply(connection, path), copy
 
 
-def holds_sessions_and_lacks_steps(connection: sqlite3.Connection, path: Path | str) -> bool:
+def _holds_sessions_and_lacks_steps(connection: sqlite3.Connection, path: Path | str) -> bool:
     """Whether the steps to come will change a database that somebody would miss."""
     if not 0 < schema.require_known(connection, path) < schema.latest_version():
         return False

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import orjson
 
 from migrator.documents.document import ChatMessage, WorktreeSession, app_element, read_element
 from migrator.documents.exact_json import Unreadable, to_json
-from migrator.documents.validation import shown
+from migrator.documents.validation import require_message, require_session, shown
 from migrator.errors import InstanceNotFound, SessionAlreadyExists, SessionNotFound, ValidationError, WorkspaceNotFound
 from migrator.workspace import HASH_PATTERN, UNKNOWN_PREFIX, hash_of_text, hashed_path
 
@@ -46,11 +47,21 @@ def workspace_ref(workspace_path: Any) -> WorkspaceRef:
 
 
 def workspace_ref_or_none(workspace_path: Any) -> WorkspaceRef | None:
-    """The same where a blank path means "no sessions": None, and a warning in the log."""
+    """The workspace of a path; None, and a warning in the log, for a blank one, where that means "no sessions"."""
     if isinstance(workspace_path, str) and not workspace_path.strip():
         _LOG.warning("The sessions of an empty workspace path were asked for: there are none.")
         return None
     return workspace_ref(workspace_path)
+
+
+def workspace_of_session(workspace_path: Any, session_id: Any) -> WorkspaceRef:
+    """The workspace in which a session is named.
+
+    :raises ValidationError: the path is empty or blank, or the id is no text
+    """
+    workspace = workspace_ref(workspace_path)
+    require_text(session_id, "A session id")
+    return workspace
 
 
 def _shown(value: Any) -> str:
@@ -58,7 +69,8 @@ def _shown(value: Any) -> str:
 
 
 def require_text(value: Any, what: str) -> None:
-    """
+    """Refuse what is no text.
+
     :raises ValidationError: the value is no text that UTF-8 can hold
     """
     if isinstance(value, str):
@@ -70,25 +82,44 @@ def require_text(value: Any, what: str) -> None:
         raise ValidationError(f"{what} is a text, not {_shown(value)}.")
 
 
-def require_number(value: Any, what: str) -> None:
+def require_status(instance_id: Any, status: Any) -> None:
+    """Refuse what names no instance, or is no status.
+
+    :raises ValidationError: the id is no integer, or the status no text
     """
-    :raises ValidationError: the value is no integer
+    if not isinstance(instance_id, int) or isinstance(instance_id, bool):
+        raise ValidationError(f"An instance id is a number, not {_shown(instance_id)}.")
+    require_text(status, "A status")
+
+
+def valid_sessions(sessions: Iterable[WorktreeSession]) -> list[WorktreeSession]:
+    """The documents, each of them valid.
+
+    :raises ValidationError: one is no valid session
     """
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise ValidationError(f"{what} is a number, not {_shown(value)}.")
+    found = []
+    for session in sessions:
+        require_session(session)
+        found.append(session)
+    return found
 
 
 def as_stored(session: WorktreeSession) -> WorktreeSession:
-    """A valid document as it will be read back, sharing nothing with the one given.
+    """A document as it will be read back, sharing nothing with the one given.
 
-    :raises ValidationError: it holds a number that can't be read back
+    :raises ValidationError: it is no valid session, or holds a number that can't be read back
     """
+    require_session(session)
     found: WorktreeSession = _read_back(app_element(session))
     return found
 
 
 def message_as_stored(message: ChatMessage) -> ChatMessage:
-    """The same for a valid chat message."""
+    """A chat message as it will be read back, sharing nothing with the one given.
+
+    :raises ValidationError: it is no valid message, or holds a number that can't be read back
+    """
+    require_message(message)
     found: ChatMessage = _read_back(to_json(message).encode())
     return found
 

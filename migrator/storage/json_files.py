@@ -11,8 +11,6 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from migrator.data_dir import DataDir
 from migrator.documents.array_reader import Element, read_array
@@ -25,7 +23,7 @@ from migrator.documents.document import (
     read_element,
 )
 from migrator.documents.exact_json import Unreadable
-from migrator.documents.validation import is_valid, problems, require_message, require_session
+from migrator.documents.validation import is_valid, problems
 from migrator.errors import ConnectionFailed, Problem, SourceFileError, StorageIOError, ValidationError
 from migrator.files import durable
 from migrator.files.os_errors import os_errors
@@ -35,22 +33,24 @@ from migrator.storage.arguments import (
     as_stored,
     instance_not_found,
     message_as_stored,
-    require_number,
+    require_status,
     require_text,
     session_exists,
     session_not_found,
+    valid_sessions,
     workspace_not_found,
+    workspace_of_session,
     workspace_ref,
     workspace_ref_or_none,
 )
 from migrator.storage.filtering import Filtering
-from migrator.storage.protocol import SessionFilters
+from migrator.storage.protocol import MirrorableStorage, SessionFilters
 
 LOCK_TIMEOUT = 3.0  # seconds
 _POLL = 0.01  # seconds between two attempts: a change takes a few milliseconds
 
 
-class JsonStorage:
+class JsonStorage(MirrorableStorage):
     """Sessions in ``sessions/<hash>.json``: see SessionStorage for what it promises.
 
     :param lock_timeout: seconds to wait for another program that changes the same workspace
@@ -63,7 +63,6 @@ class JsonStorage:
 
     def create_session(self, workspace_path: str, session: WorktreeSession) -> WorktreeSession:
         workspace = workspace_ref(workspace_path)
-        require_session(session)
         stored = as_stored(session)
         with self._changing(workspace, create=True) as documents:
             if any(document["id"] == stored["id"] for document in documents):
@@ -73,15 +72,13 @@ class JsonStorage:
 
     def update_session(self, workspace_path: str, session: WorktreeSession) -> WorktreeSession:
         workspace = workspace_ref(workspace_path)
-        require_session(session)
         stored = as_stored(session)
         with self._changing(workspace) as documents:
             documents[_first(documents, stored["id"])] = stored
         return stored
 
     def get_session(self, workspace_path: str, session_id: str) -> WorktreeSession:
-        workspace = workspace_ref(workspace_path)
-        require_text(session_id, "A session id")
+        workspace = workspace_of_session(workspace_path, session_id)
         documents = self._read(workspace)
         if documents is None:
             raise workspace_not_found(workspace)
@@ -93,8 +90,7 @@ class JsonStorage:
         return [normal_form(document) for document in documents or ()]
 
     def delete_session(self, workspace_path: str, session_id: str) -> None:
-        workspace = workspace_ref(workspace_path)
-        require_text(session_id, "A session id")
+        workspace = workspace_of_session(workspace_path, session_id)
         with self._changing(workspace) as documents:
             _first(documents, session_id)
             documents[:] = [document for document in documents if document["id"] != session_id]
@@ -102,9 +98,7 @@ class JsonStorage:
     def add_chat_message(
         self, workspace_path: str, session_id: str, message: ChatMessage, *, updated_at: str | None = None
     ) -> WorktreeSession:
-        workspace = workspace_ref(workspace_path)
-        require_text(session_id, "A session id")
-        require_message(message)
+        workspace = workspace_of_session(workspace_path, session_id)
         stored = message_as_stored(message)
         return self._edit(workspace, session_id, updated_at, partial(_append_message, message=stored))
 
@@ -116,10 +110,8 @@ class JsonStorage:
     def update_instance_status(
         self, workspace_path: str, session_id: str, instance_id: int, status: str, *, updated_at: str | None = None
     ) -> WorktreeSession:
-        workspace = workspace_ref(workspace_path)
-        require_text(session_id, "A session id")
-        require_number(instance_id, "An instance id")
-        require_text(status, "A status")
+        workspace = workspace_of_session(workspace_path, session_id)
+        require_status(instance_id, status)
         return self._edit(
             workspace, session_id, updated_at, partial(_set_status, instance_id=instance_id, status=status)
         )
@@ -135,23 +127,12 @@ class JsonStorage:
 
     def replace_workspace(self, workspace_path: str, documents: Iterable[WorktreeSession]) -> None:
         workspace = workspace_ref(workspace_path)
-        replacements = []
-        for document in documents:
-            require_session(document)
-            replacements.append(document)
+        replacements = valid_sessions(documents)
         with self._changing(workspace, create=True, anew=True) as present:
             present[:] = replacements
 
     def close(self) -> None:
         self._closed = True
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _edit(
         self,

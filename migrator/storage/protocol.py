@@ -179,7 +179,14 @@ class SessionStorage(Protocol):
         ...
 
     def append_chat_message(self, workspace_path: str, session_id: str, message: ChatMessage) -> None:
-        """:meth:`add_chat_message` without returning the session. SQLite: O(log m + log n)."""
+        """Put a message behind the session's others, as :meth:`add_chat_message`, without returning the session.
+
+        SQLite: O(log m + log n).
+
+        :raises ValidationError: it is no valid message; says every reason
+        :raises WorkspaceNotFound: the store has never seen the workspace
+        :raises SessionNotFound: the workspace has no session of that id
+        """
         ...
 
     def update_instance_status(
@@ -198,7 +205,14 @@ class SessionStorage(Protocol):
         ...
 
     def set_instance_status(self, workspace_path: str, session_id: str, instance_id: int, status: str) -> None:
-        """:meth:`update_instance_status` without returning the session. SQLite: O(log m + log n)."""
+        """Set an instance's status, as :meth:`update_instance_status`, without returning the session.
+
+        SQLite: O(log m + log n).
+
+        :raises WorkspaceNotFound: the store has never seen the workspace
+        :raises SessionNotFound: the workspace has no session of that id
+        :raises InstanceNotFound: the session has no instance of that number
+        """
         ...
 
     def search_sessions(self, workspace_path: str, filters: SessionFilters) -> list[WorktreeSession]:
@@ -206,6 +220,8 @@ class SessionStorage(Protocol):
 
         SQLite: a fixed number of statements; O(n) without the instances and messages, and O(m) for each session of the
         result.
+
+        :param filters: which ones, and in which order
         """
         ...
 
@@ -213,51 +229,66 @@ class SessionStorage(Protocol):
         """Let go of files and connections; may be called again. Any other operation then raises ConnectionFailed."""
         ...
 
-    def __enter__(self) -> Self: ...
+    def __enter__(self) -> Self:
+        """The store itself."""
+        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None: ...
+    ) -> None:
+        """Close the store."""
+        self.close()
 
 
 @runtime_checkable
 class MirrorableStorage(SessionStorage, Protocol):
-    """A store that can be one of two which are kept equal. What it has beyond the others is not for the app."""
+    """A store that can be one of two which are kept equal. What it has beyond the others is not for the app.
+
+    Both get the timestamp of a change from outside, so that they hold the same.
+    """
 
     def append_chat_message(
         self, workspace_path: str, session_id: str, message: ChatMessage, *, updated_at: str | None = None
     ) -> None:
-        """
+        """:meth:`SessionStorage.append_chat_message` at a given time: promises and errors are those.
+
         :param updated_at: the timestamp to set; None takes now
+        :raises ValidationError: it is no text
         """
         ...
 
     def add_chat_message(
         self, workspace_path: str, session_id: str, message: ChatMessage, *, updated_at: str | None = None
     ) -> WorktreeSession:
-        """
+        """:meth:`SessionStorage.add_chat_message` at a given time: promises and errors are those.
+
         :param updated_at: the timestamp to set; None takes now
+        :raises ValidationError: it is no text
         """
         ...
 
     def update_instance_status(
         self, workspace_path: str, session_id: str, instance_id: int, status: str, *, updated_at: str | None = None
     ) -> WorktreeSession:
-        """
+        """:meth:`SessionStorage.update_instance_status` at a given time: promises and errors are those.
+
         :param updated_at: the timestamp to set; None takes now
+        :raises ValidationError: it is no text
         """
         ...
 
     def set_instance_status(
         self, workspace_path: str, session_id: str, instance_id: int, status: str, *, updated_at: str | None = None
     ) -> None:
-        """
+        """:meth:`SessionStorage.set_instance_status` at a given time: promises and errors are those.
+
         :param updated_at: the timestamp to set; None takes now
+        :raises ValidationError: it is no text
         """
         ...
 
     def replace_workspace(self, workspace_path: str, documents: Iterable[WorktreeSession]) -> None:
-        """Make the workspace hold exactly these documents in this order, ids that repeat included.
+        """Make the workspace hold exactly these documents in this order, ids that repeat included; it is made if new.
 
         :raises ValidationError: one is no valid session; nothing was changed
         """

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
-from typing import Self
+from typing import TypeVar
 
-from migrator.backups.database_copy import changing, holds_sessions_and_lacks_steps
+from migrator.backups.database_copy import upgrade
 from migrator.database import queries, schema
 from migrator.database.connection import BUSY_TIMEOUT, MEMORY, connect, snapshot, transaction
 from migrator.database.documents import (
@@ -29,7 +28,6 @@ from migrator.database.documents import (
 from migrator.database.pool import ConnectionPool
 from migrator.database.summaries import read_summaries
 from migrator.documents.document import ChatMessage, WorktreeSession
-from migrator.documents.validation import require_message, require_session
 from migrator.errors import MigratorError, StaleStoreError
 from migrator.storage import timestamps
 from migrator.storage.arguments import (
@@ -37,24 +35,29 @@ from migrator.storage.arguments import (
     as_stored,
     instance_not_found,
     message_as_stored,
-    require_number,
+    require_status,
     require_text,
     session_exists,
     session_not_found,
+    valid_sessions,
     workspace_not_found,
+    workspace_of_session,
     workspace_ref,
     workspace_ref_or_none,
 )
 from migrator.storage.filtering import Filtering
-from migrator.storage.protocol import SessionFilters
+from migrator.storage.protocol import MirrorableStorage, SessionFilters
 from migrator.workspace import is_placeholder
 
 POOL_SIZE = 5
 ACQUIRE_TIMEOUT = 3.0  # seconds
+_T = TypeVar("_T")
+_Answer = Callable[[sqlite3.Connection, str], _T]  # what a change of the session of a key returns
+
 CACHE_SIZE = -20_000  # KiB: 20 MB, which hold most workspaces whole
 
 
-class SqliteStorage:
+class SqliteStorage(MirrorableStorage):
     """Sessions in an SQLite database: see SessionStorage for what it promises. For threads, processes and forks.
 
     A database that is new or behind gets the schema steps that it lacks.
@@ -102,24 +105,14 @@ class SqliteStorage:
         )
         try:
             if schema.require_known(connection, self._path) < schema.latest_version():
-                self._apply_steps(connection)
+                upgrade(connection, self._path, self._backups)
         except BaseException:
             connection.close()
             raise
         return connection
 
-    def _apply_steps(self, connection: sqlite3.Connection) -> None:
-        with (
-            changing(connection, self._path, self._backups) as back_up,
-            transaction(connection, self._path, "apply the schema steps"),  # one process alone does it
-        ):
-            if holds_sessions_and_lacks_steps(connection, self._path):
-                back_up("before-apply")
-            schema.apply(connection, self._path)
-
     def create_session(self, workspace_path: str, session: WorktreeSession) -> WorktreeSession:
         workspace = workspace_ref(workspace_path)
-        require_session(session)
         stored = as_stored(session)
         with self._writing(workspace, "create a session", create=True) as (connection, workspace_id):
             if keys_of(connection, workspace_id, stored["id"]):
@@ -129,15 +122,13 @@ class SqliteStorage:
 
     def update_session(self, workspace_path: str, session: WorktreeSession) -> WorktreeSession:
         workspace = workspace_ref(workspace_path)
-        require_session(session)
         stored = as_stored(session)
         with self._writing(workspace, "update a session") as (connection, workspace_id):
             replace_document(connection, _key(connection, workspace_id, stored["id"]), stored)
         return stored
 
     def get_session(self, workspace_path: str, session_id: str) -> WorktreeSession:
-        workspace = workspace_ref(workspace_path)
-        require_text(session_id, "A session id")
+        workspace = workspace_of_session(workspace_path, session_id)
         with self._reading(workspace, "read a session") as (connection, workspace_id):
             if workspace_id is None:
                 raise workspace_not_found(workspace)
@@ -153,8 +144,7 @@ class SqliteStorage:
             return [stored.document for stored in read_workspace(connection, workspace_id)]
 
     def delete_session(self, workspace_path: str, session_id: str) -> None:
-        workspace = workspace_ref(workspace_path)
-        require_text(session_id, "A session id")
+        workspace = workspace_of_session(workspace_path, session_id)
         with self._writing(workspace, "delete a session") as (connection, workspace_id):
             keys = keys_of(connection, workspace_id, session_id)
             if not keys:
@@ -165,53 +155,49 @@ class SqliteStorage:
     def add_chat_message(
         self, workspace_path: str, session_id: str, message: ChatMessage, *, updated_at: str | None = None
     ) -> WorktreeSession:
-        with self._message_added(workspace_path, session_id, message, updated_at) as (connection, key):
-            return _document(connection, key)
+        return self._add_message(workspace_path, session_id, message, updated_at, _document)
 
     def append_chat_message(
         self, workspace_path: str, session_id: str, message: ChatMessage, *, updated_at: str | None = None
     ) -> None:
-        with self._message_added(workspace_path, session_id, message, updated_at):
-            pass
+        self._add_message(workspace_path, session_id, message, updated_at, _nothing)
 
-    @contextmanager
-    def _message_added(
-        self, workspace_path: str, session_id: str, message: ChatMessage, updated_at: str | None
-    ) -> Iterator[tuple[sqlite3.Connection, str]]:
-        workspace = workspace_ref(workspace_path)
-        require_text(session_id, "A session id")
-        require_message(message)
+    def _add_message(
+        self, workspace_path: str, session_id: str, message: ChatMessage, updated_at: str | None, answer: _Answer[_T]
+    ) -> _T:
+        workspace = workspace_of_session(workspace_path, session_id)
         stored = message_as_stored(message)
         with self._editing(workspace, session_id, updated_at, "add a chat message") as (connection, key):
             append_message(connection, key, stored)
-            yield connection, key
+            return answer(connection, key)
 
     def update_instance_status(
         self, workspace_path: str, session_id: str, instance_id: int, status: str, *, updated_at: str | None = None
     ) -> WorktreeSession:
-        with self._status_set(workspace_path, session_id, instance_id, status, updated_at) as (connection, key):
-            return _document(connection, key)
+        return self._set_status(workspace_path, session_id, instance_id, status, updated_at, _document)
 
     def set_instance_status(
         self, workspace_path: str, session_id: str, instance_id: int, status: str, *, updated_at: str | None = None
     ) -> None:
-        with self._status_set(workspace_path, session_id, instance_id, status, updated_at):
-            pass
+        self._set_status(workspace_path, session_id, instance_id, status, updated_at, _nothing)
 
-    @contextmanager
-    def _status_set(
-        self, workspace_path: str, session_id: str, instance_id: int, status: str, updated_at: str | None
-    ) -> Iterator[tuple[sqlite3.Connection, str]]:
-        workspace = workspace_ref(workspace_path)
-        require_text(session_id, "A session id")
-        require_number(instance_id, "An instance id")
-        require_text(status, "A status")
+    def _set_status(
+        self,
+        workspace_path: str,
+        session_id: str,
+        instance_id: int,
+        status: str,
+        updated_at: str | None,
+        answer: _Answer[_T],
+    ) -> _T:
+        workspace = workspace_of_session(workspace_path, session_id)
+        require_status(instance_id, status)
         with self._editing(workspace, session_id, updated_at, "set an instance's status") as (connection, key):
             row_id = find_instance(connection, key, instance_id)
             if row_id is None:
                 raise instance_not_found(session_id, instance_id)
             connection.execute(queries.SET_INSTANCE_STATUS, (status, row_id))
-            yield connection, key
+            return answer(connection, key)
 
     def search_sessions(self, workspace_path: str, filters: SessionFilters | None = None) -> list[WorktreeSession]:
         workspace = workspace_ref(workspace_path)
@@ -233,23 +219,12 @@ class SqliteStorage:
 
     def replace_workspace(self, workspace_path: str, documents: Iterable[WorktreeSession]) -> None:
         workspace = workspace_ref(workspace_path)
-        replacements = []
-        for document in documents:
-            require_session(document)
-            replacements.append(document)
+        replacements = valid_sessions(documents)
         with self._writing(workspace, "replace a workspace", create=True) as (connection, workspace_id):
             replace_all(connection, replacements, workspace_id=workspace_id, workspace_hash=workspace.hash)
 
     def close(self) -> None:
         self._pool.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()
 
     @contextmanager
     def _reading(self, workspace: WorkspaceRef, action: str) -> Iterator[tuple[sqlite3.Connection, int | None]]:
@@ -311,6 +286,10 @@ def _key(connection: sqlite3.Connection, workspace_id: int, session_id: str) -> 
     if not keys:
         raise session_not_found(session_id)
     return keys[0]
+
+
+def _nothing(_connection: sqlite3.Connection, _key: str) -> None:
+    """The answer of an operation that returns no session, and so reads none."""
 
 
 def _document(connection: sqlite3.Connection, key: str) -> WorktreeSession:

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from types import TracebackType
-from typing import TYPE_CHECKING, NoReturn, Self
+from typing import NoReturn
 
 from migrator.documents.document import ChatMessage, WorktreeSession
 from migrator.errors import StaleStoreError
 from migrator.storage.arguments import workspace_ref
-
-if TYPE_CHECKING:
-    from migrator.storage.protocol import SessionFilters, SessionStorage
+from migrator.storage.protocol import SessionFilters, SessionStorage
 
 
-class ForwardingStorage:
+class ForwardingStorage(SessionStorage):
     """Passes each operation on to the store that :meth:`reader` or :meth:`writer` names for the workspace."""
 
     def __init__(self, *stores: SessionStorage) -> None:
@@ -63,14 +60,6 @@ class ForwardingStorage:
     def close(self) -> None:
         for store in self._stores:
             store.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 class FallbackStorage(ForwardingStorage):

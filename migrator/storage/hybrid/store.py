@@ -13,8 +13,7 @@ from collections.abc import Callable, Container, Iterator
 from contextlib import contextmanager
 from itertools import zip_longest
 from pathlib import Path
-from types import TracebackType
-from typing import Self, TypeVar
+from typing import TypeVar
 
 from migrator.documents.document import ChatMessage, WorktreeSession, document_digest
 from migrator.errors import (
@@ -30,7 +29,7 @@ from migrator.storage import timestamps
 from migrator.storage.arguments import WorkspaceRef, workspace_ref, workspace_ref_or_none
 from migrator.storage.hybrid.journal import Difference, HybridStats, Journal
 from migrator.storage.hybrid.locks import Backoff, WriteLocks
-from migrator.storage.protocol import MirrorableStorage, SessionFilters
+from migrator.storage.protocol import MirrorableStorage, SessionFilters, SessionStorage
 from migrator.workspace import placeholder
 
 _LOG = logging.getLogger("migrator")
@@ -44,7 +43,7 @@ _LOCK_TIMEOUT = 3.0  # seconds
 _UNCOUNTED = 100  # comparisons, at most, that a crash takes from the count
 
 
-class HybridStorage:
+class HybridStorage(SessionStorage):
     """Two stores behind the SessionStorage protocol: see there for what it promises.
 
     :param primary: the store that answers, and that holds the truth
@@ -150,14 +149,6 @@ class HybridStorage:
         with _logged("close the second store"):
             self._secondary.close()
         self._primary.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _write(
         self,
