@@ -11,13 +11,16 @@ from collections.abc import Iterator
 from itertools import chain
 
 from migrator.browse import queries as browse_queries
-from migrator.database import canonical as spelled_queries
-from migrator.database import queries, schema
+from migrator.database import canonical, queries, schema
 from migrator.database.columns import INSTANCE_COLUMNS
 from migrator.resources import schemas
 from migrator.search import queries as search_queries
 from migrator.search.index import create_tables
+from migrator.staging import queries as staging_queries
+from migrator.storage.hybrid import queries as journal_queries
 
+FRAGMENTS = ("ORDER", "IN_RANGE", "IN_FILES", "FILES_IN_ORDER", "OWN_NUMBER")  # of statements
+ATTACHED = ("staging", "shard")
 # What the app does while a user waits: none of these may read a whole table.
 HOT_PATHS = (
     "WORKSPACE_BY_HASH",
@@ -26,10 +29,7 @@ HOT_PATHS = (
     "RUNTIMES_OF_SESSION",
     "INSTANCES_OF_SESSION",
     "MESSAGES_OF_SESSION",
-    "SESSIONS_OF_WORKSPACE",
-    "RUNTIMES_OF_WORKSPACE",
-    "INSTANCES_OF_WORKSPACE",
-    "MESSAGES_OF_WORKSPACE",
+    "DOCUMENTS_OF_WORKSPACE",
     "SESSION_KEY_TAKEN",
     "MESSAGE_KEY_TAKEN",
     "DELETE_SESSION",
@@ -44,10 +44,7 @@ HOT_PATHS = (
     "SET_INSTANCE_STATUS",
     "SUMMARIES",
     "AGENTS_OF_SUMMARIES",
-    "CHOSEN_SESSIONS",
-    "RUNTIMES_OF_CHOSEN",
-    "INSTANCES_OF_CHOSEN",
-    "MESSAGES_OF_CHOSEN",
+    "CHOSEN_DOCUMENTS",
     "JOURNAL_FORGET",
     "JOURNAL_NEWEST",
 )
@@ -60,16 +57,24 @@ _NAMED = re.compile(r"(?<![\w':]):([a-z]+)\b")
 def named_statements() -> Iterator[tuple[str, str]]:
     """Every statement of :mod:`~migrator.database.queries` and of the other modules of queries, with its name."""
     for name, value in chain.from_iterable(
-        vars(module).items() for module in (queries, spelled_queries, search_queries, browse_queries)
+        vars(module).items()
+        for module in (queries, canonical, staging_queries, journal_queries, search_queries, browse_queries)
     ):
         if not name.isupper() or name.startswith(("_", "CREATE_")) or name.endswith(("_COLUMNS", "_TABLES")):
             continue  # what makes tables is executed by fresh_with_staging
+        if name in FRAGMENTS:
+            continue
         statements = value.values() if isinstance(value, dict) else [value] if isinstance(value, str) else value
         for number, statement in enumerate(statements):
             yield (name if isinstance(value, str) else f"{name}[{number}]"), statement
-    yield "insert_many", queries.insert_many("instances", INSTANCE_COLUMNS, 2)
+    yield "insert", queries.insert("instances", INSTANCE_COLUMNS, 2)
     yield "insert_messages_or_ignore", queries.insert_messages_or_ignore(2)
-    yield "insert_plain_messages", queries.insert_plain_messages(2)
+    yield "insert_plain_messages", staging_queries.insert_plain_messages(2)
+    for name in ATTACHED:
+        yield f"key_taken[{name}]", staging_queries.key_taken(name, "sessions")
+        yield f"rekey_message[{name}]", staging_queries.rekey_message(name)
+        for statement in staging_queries.rekey_session(name):
+            yield f"rekey_session[{name}]", statement
 
 
 def fresh_with_staging() -> sqlite3.Connection:
@@ -82,7 +87,7 @@ def fresh_with_staging() -> sqlite3.Connection:
         connection.execute(statement)
     connection.execute(queries.CREATE_STEP_RECORD)
     tables = connection.execute("SELECT sql FROM main.sqlite_master WHERE type = 'table'").fetchall()
-    for name in ("staging", "shard"):
+    for name in ATTACHED:
         connection.execute(f"ATTACH DATABASE ':memory:' AS {name}")
         for (statement,) in tables:
             if not statement.startswith("CREATE TABLE sqlite_"):

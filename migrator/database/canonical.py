@@ -1,26 +1,27 @@
-"""Documents out of a database as the text that the app would write for them.
+"""Documents out of a database in their canonical form: the text that the app would write for them.
 
-SQLite spells the messages: most of what there is to read need not become Python's values to be compared with a file.
+SQLite makes the text of the messages: most of what there is to read need not become Python's values to be compared with
+a file.
 """
 
 from __future__ import annotations
 
 import sqlite3
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from typing import NamedTuple
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
 
 from migrator.database import queries
+from migrator.database.columns import SESSION_COLUMNS
 from migrator.database.connection import AnyConnection
 from migrator.database.documents import StoredDocument, merged, read_source
-from migrator.database.queries import _FILES_IN_ORDER, _IN_FILES, _IN_STRETCH, _ORDER, _SESSION
 from migrator.database.rows import Row
 from migrator.documents.document import SequenceDigest, canonical, canonical_of_plain
 
 _NO_MESSAGES = b'"chatHistory": []'  # no text of a user's can hold it: there the quotation marks would be escaped
 
 
-class SpelledDocument(NamedTuple):
+class CanonicalDocument(NamedTuple):
     """A document as text.
 
     :ivar stored: without its messages if not ``whole``
@@ -32,79 +33,68 @@ class SpelledDocument(NamedTuple):
     whole: bool
 
 
-def spelled(stored: StoredDocument) -> bytes:
+def canonical_bytes(stored: StoredDocument) -> bytes:
     """The canonical form of a document that was read."""
     return canonical_of_plain(stored.document) if stored.plain else canonical(stored.document)
 
 
-def spelled_stretch(connection: AnyConnection, source_id: int, begin: int, end: int) -> Iterator[SpelledDocument]:
-    """What ``documents.read_stretch`` reads, as text."""
-    bound = (source_id, begin, end)
-    return _spelled(
-        connection.execute(SESSIONS_OF_STRETCH, bound),
-        connection.execute(queries.RUNTIMES_OF_STRETCH, bound),
-        connection.execute(queries.INSTANCES_OF_STRETCH, bound),
-    )
+def canonical_range(connection: AnyConnection, source_id: int, begin: int, end: int) -> Iterator[CanonicalDocument]:
+    """What ``documents.read_range`` reads, as text."""
+    return _read(connection, SESSIONS_OF_RANGE, queries.DOCUMENTS_OF_RANGE, (source_id, begin, end))
 
 
-def spelled_files(connection: AnyConnection, first: int, last: int) -> Iterator[SpelledDocument]:
-    """What ``documents.read_files`` reads, as text."""
-    bound = (first, last)
-    return _spelled(
-        connection.execute(SESSIONS_OF_FILES, bound),
-        connection.execute(queries.RUNTIMES_OF_FILES, bound),
-        connection.execute(queries.INSTANCES_OF_FILES, bound),
-    )
+def canonical_files(connection: AnyConnection, first: int, last: int) -> Iterator[CanonicalDocument]:
+    """The documents of several source files, of consecutive numbers, as text."""
+    return _read(connection, SESSIONS_OF_FILES, queries.DOCUMENTS_OF_FILES, (first, last))
 
 
-def _spelled(sessions: Iterable[Row], runtimes: Iterable[Row], instances: Iterable[Row]) -> Iterator[SpelledDocument]:
+def _read(
+    connection: AnyConnection, sessions: str, others: queries.DocumentStatements, values: Sequence[Any]
+) -> Iterator[CanonicalDocument]:
     chats: deque[bytes | None] = deque()
 
     def without_chats() -> Iterator[Row]:
-        for row in sessions:
+        for row in connection.execute(sessions, values):
             chats.append(row[-1])
             yield row
 
+    runtimes, instances = connection.execute(others.runtimes, values), connection.execute(others.instances, values)
     for stored in merged(without_chats(), runtimes, instances, ()):
-        text, chat = spelled(stored), chats.popleft()
+        text, chat = canonical_bytes(stored), chats.popleft()
         if chat is None:
-            yield SpelledDocument(stored, text, whole=True)
+            yield CanonicalDocument(stored, text, whole=True)
         else:
             before, _, behind = text.partition(_NO_MESSAGES)
             text = b"".join((before, b'"chatHistory": [\n', chat, b"\n    ]", behind))
-            yield SpelledDocument(stored, text, whole=False)
+            yield CanonicalDocument(stored, text, whole=False)
 
 
-# What a rescued id or content was, as long as its column holds the stand-in.
-_ORIGINAL = """CASE WHEN m.rescued_data IS NOT NULL AND m.{0} = json_extract(m.rescued_data, '$.columns.{0}[0]')
-        THEN json_extract(m.rescued_data, '$.columns.{0}[1]') ELSE m.{0} END"""
+def _original(column: str) -> str:
+    """What a rescued id or content was, as long as its column holds the stand-in."""
+    return f"""CASE
+        WHEN m.rescued_data IS NOT NULL AND m.{column} = json_extract(m.rescued_data, '$.columns.{column}[0]')
+        THEN json_extract(m.rescued_data, '$.columns.{column}[1]') ELSE m.{column} END"""
 
 
 # Within a workspace file. A message that has other members besides leaves a gap.
 _MESSAGE = f"""CASE WHEN m.rescued_data IS NOT NULL AND json_type(m.rescued_data, '$.members') IS NOT NULL THEN ''
     ELSE '      {{
-        "id": ' || json_quote({_ORIGINAL.format("id")}) || ',
+        "id": ' || json_quote({_original("id")}) || ',
         "role": ' || json_quote(m.role) || ',
-        "content": ' || json_quote({_ORIGINAL.format("content")}) || ',
+        "content": ' || json_quote({_original("content")}) || ',
         "timestamp": ' || json_quote(m.timestamp) || ',
         "instanceId": ' || coalesce(m.instance_id, 'null') || '
       }}' END"""
-
-
 # Sessions with all of their messages as one value: NULL where there are none.
 _SESSIONS = f"""
-    SELECT {_SESSION}, s.rowid, CAST((
+    SELECT {queries.columns("s", SESSION_COLUMNS)}, s.rowid, CAST((
         SELECT group_concat({_MESSAGE}, ',
 ') FROM (SELECT * FROM chat_messages c WHERE c.session_id = s.id ORDER BY c.position NULLS LAST, c.rowid) m
     ) AS BLOB)
     FROM sessions s
 """
-
-
-SESSIONS_OF_STRETCH = f"{_SESSIONS} WHERE {_IN_STRETCH} ORDER BY {_ORDER}"
-
-
-SESSIONS_OF_FILES = f"{_SESSIONS} WHERE {_IN_FILES} ORDER BY {_FILES_IN_ORDER}"
+SESSIONS_OF_RANGE = f"{_SESSIONS} WHERE {queries.IN_RANGE} ORDER BY {queries.ORDER}"
+SESSIONS_OF_FILES = f"{_SESSIONS} WHERE {queries.IN_FILES} ORDER BY {queries.FILES_IN_ORDER}"
 
 
 def source_digest(connection: sqlite3.Connection, source_id: int, seen: Callable[[int], None] | None = None) -> str:
@@ -114,7 +104,7 @@ def source_digest(connection: sqlite3.Connection, source_id: int, seen: Callable
     """
     digest = SequenceDigest()
     for stored in read_source(connection, source_id):
-        text = spelled(stored)
+        text = canonical_bytes(stored)
         digest.add(text)
         if seen:
             seen(len(text))

@@ -2,20 +2,67 @@
 
 from __future__ import annotations
 
-SESSION_COLUMNS = (
-    "id", "workspace_id", "type", "task", "status", "created_at", "updated_at", "completed_at", "model",
-    "timeout_seconds", "preserve_worktrees", "winner_id", "total_duration", "total_files_changed",
-    "total_lines_added", "total_lines_deleted", "position", "rescued_data", "source_id",
-)  # fmt: skip
+from typing import NamedTuple
+
+
+class SessionRow(NamedTuple):
+    """A row of ``sessions``, in whose order its values travel as well where they are a plain tuple."""
+
+    id: str
+    workspace_id: int
+    type: str
+    task: str
+    status: str
+    created_at: str
+    updated_at: str
+    completed_at: str | None
+    model: str | None
+    timeout_seconds: int | None
+    preserve_worktrees: int | None
+    winner_id: int | None
+    total_duration: int | None
+    total_files_changed: int | None
+    total_lines_added: int | None
+    total_lines_deleted: int | None
+    position: int | None
+    rescued_data: str | None
+    source_id: int | None
+
+
+class MessageRow(NamedTuple):
+    """A row of ``chat_messages``."""
+
+    id: str
+    session_id: str
+    role: str
+    content: str
+    timestamp: str
+    instance_id: int | None
+    position: int | None
+    rescued_data: str | None
+
+
+class QuarantineRow(NamedTuple):
+    """A row of ``quarantine``, without its number."""
+
+    source_id: int | None
+    workspace_hash: str | None
+    position: int
+    reason: str
+    raw: str | bytes
+    base: str | bytes | None
+    problems: str
+    created_at: str
+
+
+SESSION_COLUMNS = SessionRow._fields
 RUNTIME_COLUMNS = ("session_id", "runtime")
 INSTANCE_COLUMNS = (
     "session_id", "instance_id", "worktree_path", "branch", "agent_name", "status", "tmux_session_id", "output",
     "start_time", "end_time", "files_changed", "lines_added", "lines_deleted", "runtime", "model", "runtime_label",
     "position", "rescued_data",
 )  # fmt: skip
-MESSAGE_COLUMNS = (
-    "id", "session_id", "role", "content", "timestamp", "instance_id", "position", "rescued_data",
-)  # fmt: skip
+MESSAGE_COLUMNS = MessageRow._fields
 # What documents are read from: the position only orders the rows.
 READ_INSTANCE_COLUMNS = tuple(name for name in INSTANCE_COLUMNS if name != "position")
 READ_MESSAGE_COLUMNS = tuple(name for name in MESSAGE_COLUMNS if name != "position")
@@ -26,9 +73,7 @@ SUMMARY_COLUMNS = (
     "rescued_data",
 )  # fmt: skip
 SUMMARY_MEMBERS = ("id", "type", "task", "status", "createdAt", "updatedAt", "totalDuration", "totalFilesChanged")
-QUARANTINE_COLUMNS = (
-    "source_id", "workspace_hash", "position", "reason", "raw", "base", "problems", "created_at",
-)  # fmt: skip
+QUARANTINE_COLUMNS = QuarantineRow._fields
 WORKSPACE_COLUMNS = ("id", "workspace_path", "workspace_hash")
 LEDGER_COLUMNS = (
     "source", "workspace_hash", "status", "size", "mtime_ns", "inode", "sha256", "sessions", "instances", "messages",

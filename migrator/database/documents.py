@@ -1,7 +1,7 @@
 """Session documents in a database: reading one or a whole workspace, writing and deleting one.
 
 The app's store reads with these, and so does what verifies. A migration, which verifies a million messages, lets SQLite
-put them together instead (``spelled``): tests hold that the outcome is the same.
+put them together instead (``canonical``): tests hold that the outcome is the same.
 """
 
 from __future__ import annotations
@@ -9,13 +9,13 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections import defaultdict, deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from itertools import groupby
 from operator import itemgetter
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 from migrator.database import queries
-from migrator.database.columns import SESSION_COLUMNS
+from migrator.database.columns import SESSION_COLUMNS, MessageRow, SessionRow
 from migrator.database.connection import AnyConnection
 from migrator.database.rows import (
     INSTANCE_STAND_IN,
@@ -24,9 +24,12 @@ from migrator.database.rows import (
     derived_key,
     derived_keys,
     document_id,
-    from_rows_of,
+    free_key,
+    from_read_rows,
     message_rows,
     rekey_message,
+    session_summary,
+    status_column,
     to_rows,
 )
 from migrator.documents.document import ChatMessage, WorktreeSession, document_digest
@@ -67,44 +70,28 @@ def read_workspace(connection: AnyConnection, workspace_id: int) -> Iterator[Sto
 
     Read within a transaction where somebody else may write: the four statements must see one state.
     """
-    return merged(
-        connection.execute(queries.SESSIONS_OF_WORKSPACE, (workspace_id,)),
-        connection.execute(queries.RUNTIMES_OF_WORKSPACE, (workspace_id,)),
-        connection.execute(queries.INSTANCES_OF_WORKSPACE, (workspace_id,)),
-        connection.execute(queries.MESSAGES_OF_WORKSPACE, (workspace_id,)),
-    )
+    return _read(connection, queries.DOCUMENTS_OF_WORKSPACE, (workspace_id,))
 
 
 def read_source(connection: AnyConnection, source_id: int) -> Iterator[StoredDocument]:
-    """The same for every document that came from one source file, in the order of that file."""
-    return merged(
-        connection.execute(queries.SESSIONS_OF_SOURCE, (source_id,)),
-        connection.execute(queries.RUNTIMES_OF_SOURCE, (source_id,)),
-        connection.execute(queries.INSTANCES_OF_SOURCE, (source_id,)),
-        connection.execute(queries.MESSAGES_OF_SOURCE, (source_id,)),
-    )
+    """Every document that came from one source file, in the order of that file, read as a workspace's are."""
+    return _read(connection, queries.DOCUMENTS_OF_SOURCE, (source_id,))
 
 
-def read_stretch(connection: AnyConnection, source_id: int, begin: int, end: int) -> Iterator[StoredDocument]:
-    """The same for those from the position ``begin`` to before ``end``."""
-    bound = (source_id, begin, end)
-    return merged(
-        connection.execute(queries.SESSIONS_OF_STRETCH, bound),
-        connection.execute(queries.RUNTIMES_OF_STRETCH, bound),
-        connection.execute(queries.INSTANCES_OF_STRETCH, bound),
-        connection.execute(queries.MESSAGES_OF_STRETCH, bound),
-    )
+def read_range(connection: AnyConnection, source_id: int, begin: int, end: int) -> Iterator[StoredDocument]:
+    """The documents of a source file from the position ``begin`` to before ``end``."""
+    return _read(connection, queries.DOCUMENTS_OF_RANGE, (source_id, begin, end))
 
 
 def read_chosen(connection: AnyConnection, row_ids: Iterable[int]) -> Iterator[StoredDocument]:
-    """The same for the sessions whose rows have these ids, in the order of the ids."""
-    bound = (json.dumps(list(row_ids)),)
-    return merged(
-        connection.execute(queries.CHOSEN_SESSIONS, bound),
-        connection.execute(queries.RUNTIMES_OF_CHOSEN, bound),
-        connection.execute(queries.INSTANCES_OF_CHOSEN, bound),
-        connection.execute(queries.MESSAGES_OF_CHOSEN, bound),
-    )
+    """The documents whose session rows have these ids, in the order of the ids."""
+    return _read(connection, queries.CHOSEN_DOCUMENTS, (json.dumps(list(row_ids)),))
+
+
+def _read(
+    connection: AnyConnection, statements: queries.DocumentStatements, values: Sequence[Any]
+) -> Iterator[StoredDocument]:
+    return merged(*(connection.execute(statement, values) for statement in statements))
 
 
 def merged(
@@ -112,10 +99,11 @@ def merged(
 ) -> Iterator[StoredDocument]:
     """Four sorted streams, walked side by side: each session with the children that belong to it."""
     runtimes_of, instances_of, messages_of = _Groups(runtimes, 0), _Groups(instances, 0), _Groups(messages, 1)
+    width = len(SESSION_COLUMNS)
     for row in sessions:
-        row_id = row[len(SESSION_COLUMNS)]
+        row_id = row[width]
         names = [name for _, name in runtimes_of.take(row_id)]
-        yield _stored(row, names, instances_of.take(row_id), messages_of.take(row_id))
+        yield _stored(row[:width], names, instances_of.take(row_id), messages_of.take(row_id))
 
 
 class _Groups:
@@ -134,26 +122,69 @@ class _Groups:
 
 
 def _stored(row: Row, runtimes: Iterable[str], instances: list[Row], messages: list[Row]) -> StoredDocument:
+    session = SessionRow._make(row)
     try:
-        document, plain = from_rows_of(row, runtimes, instances, messages)
+        document, plain = from_read_rows(session, runtimes, instances, messages)
     except (ValueError, KeyError, TypeError, AttributeError) as error:  # rescued data that is not of our making
-        raise UnreadableSession(row[0], error) from error
-    return StoredDocument(document, row[0], row[16], row[18], row[1], plain)
+        raise UnreadableSession(session.id, error) from error
+    return StoredDocument(document, session.id, session.position, session.source_id, session.workspace_id, plain)
+
+
+def read_summaries(
+    connection: sqlite3.Connection,
+    workspace_id: int,
+    *,
+    statuses: Collection[str] | None = None,
+    types: Collection[str] | None = None,
+    with_agents: bool = False,
+) -> list[dict[str, Any]]:
+    """What is searched of each session of a workspace, in file order, without its messages.
+
+    Besides, ``row_id`` and ``key`` say which row it is.
+
+    :param statuses: leave out some sessions of other statuses, not all: the caller looks at the document's own
+    :param types: leave out sessions of other types
+    :param with_agents: with ``instances``, of which each has its ``agentName`` alone
+    """
+    columns = sorted({status_column(status) for status in statuses}) if statuses is not None else None
+    bound = (workspace_id, _json_or_none(columns), _json_or_none(types))
+    summaries = []
+    for row in connection.execute(queries.SUMMARIES, bound):
+        try:
+            summary = session_summary(row)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:  # as in reading the whole document
+            raise UnreadableSession(row[0], error) from error
+        summary["key"], summary["row_id"] = row[0], row[-1]
+        summaries.append(summary)
+    if with_agents:
+        agents = defaultdict(list)
+        for row_id, name in connection.execute(queries.AGENTS_OF_SUMMARIES, bound):
+            agents[row_id].append({"agentName": name})
+        for summary in summaries:
+            summary["instances"] = agents[summary["row_id"]]
+    return summaries
+
+
+def _json_or_none(values: Collection[str] | None) -> str | None:
+    return None if values is None else json.dumps(list(values))
 
 
 def keys_of(connection: sqlite3.Connection, workspace_id: int, session_id: str) -> list[str]:
     """The primary keys of the sessions that have this id in their documents, in file order."""
     found = connection.execute(queries.KEYS_BY_DOCUMENT_ID, (workspace_id, session_id, *derived_keys(session_id)))
-    rows = [row for row in found if _document_id(row) == session_id]
-    rows.sort(key=lambda row: (row[1] is None, row[1], row[2]))
-    return [row[0] for row in rows]
+    rows = [
+        (position is None, position, row_id, key)
+        for key, position, row_id, rescued_data in found
+        if _document_id(key, rescued_data) == session_id
+    ]
+    return [key for *_, key in sorted(rows)]
 
 
-def _document_id(row: Row) -> str:
+def _document_id(key: str, rescued_data: bytes | None) -> str:
     try:
-        return document_id(row[0], row[3] and row[3].decode())
+        return document_id(key, None if rescued_data is None else rescued_data.decode())
     except (ValueError, KeyError, TypeError, AttributeError):  # not of our making: reading the session will say so
-        return cast(str, row[0])
+        return key
 
 
 def find_workspace(connection: AnyConnection, workspace_hash: str) -> tuple[int, str] | None:
@@ -200,7 +231,8 @@ def insert_document(
     :param key: a primary key that is known to be free; None looks for one
     """
     if key is None:
-        key = free_key(connection, document["id"], workspace_hash, position)
+        spare = derived_key(document["id"], workspace_hash, position or 0)
+        key = free_key(document["id"], spare, _is_taken(connection, queries.SESSION_KEY_TAKEN))
     insert_rows(
         connection,
         to_rows(document, key=key, workspace_id=workspace_id, position=position, source_id=source_id),
@@ -219,14 +251,8 @@ def insert_behind(
     )
 
 
-def free_key(connection: sqlite3.Connection, session_id: str, workspace_hash: str, position: int | None) -> str:
-    """The session's own id, or the key derived from its place if that is empty or taken."""
-    key = session_id
-    if not key or connection.execute(queries.SESSION_KEY_TAKEN, (key,)).fetchone():
-        key = derived_key(session_id, workspace_hash, position or 0)
-        while connection.execute(queries.SESSION_KEY_TAKEN, (key,)).fetchone():
-            key += "#"
-    return key
+def _is_taken(connection: AnyConnection, statement: str) -> Callable[[str], bool]:
+    return lambda key: connection.execute(statement, (key,)).fetchone() is not None
 
 
 def insert_rows(connection: sqlite3.Connection, rows: DocumentRows) -> None:
@@ -238,7 +264,8 @@ def insert_rows(connection: sqlite3.Connection, rows: DocumentRows) -> None:
 def replace_document(connection: sqlite3.Connection, key: str, document: WorktreeSession) -> None:
     """Put a valid document in the place of the one whose session row has this primary key."""
     rows = to_rows(document, key=key)
-    connection.execute(queries.UPDATE_SESSION, (*rows.session[2:16], rows.session[17], key))
+    values = [getattr(rows.session, name) for name in queries.REPLACED_COLUMNS]
+    connection.execute(queries.UPDATE_SESSION, (*values, key))
     for statement in queries.DELETE_CHILDREN:
         connection.execute(statement, (key,))
     _insert_children(connection, rows)
@@ -250,7 +277,7 @@ def _insert_children(connection: sqlite3.Connection, rows: DocumentRows) -> None
     connection.executemany(queries.INSERT_INSTANCE, rows.instances)
     statement = queries.insert_messages_or_ignore(1)
     if connection.executemany(statement, rows.messages).rowcount < len(rows.messages):
-        connection.execute(queries.DELETE_MESSAGES, (rows.session[0],))  # some keys are taken: one by one, then
+        connection.execute(queries.DELETE_MESSAGES, (rows.session.id,))  # some keys are taken: one by one, then
         for row in rows.messages:
             insert_message(connection, row)
 
@@ -259,8 +286,7 @@ def append_message(connection: sqlite3.Connection, key: str, message: ChatMessag
     """Insert a message behind the others of the session that has this primary key."""
     position, number = connection.execute(queries.NEXT_MESSAGE_POSITION, (key,)).fetchone()
     [row] = message_rows(key, [message], number if position is None else position)
-    row = with_free_key(connection, row)
-    connection.execute(queries.INSERT_MESSAGE, (*row[:6], position, row[7]))
+    connection.execute(queries.INSERT_MESSAGE, _with_free_key(connection, row)._replace(position=position))
 
 
 def find_instance(connection: sqlite3.Connection, key: str, number: int) -> int | None:
@@ -271,19 +297,16 @@ def find_instance(connection: sqlite3.Connection, key: str, number: int) -> int 
     return int(row[0]) if row else None
 
 
-def insert_message(connection: AnyConnection, row: Row) -> None:
-    """Insert one row in the order of MESSAGE_COLUMNS, under another key where its own is taken."""
-    connection.execute(queries.INSERT_MESSAGE, with_free_key(connection, row))
+def insert_message(connection: AnyConnection, row: MessageRow) -> None:
+    """Insert a message, under another key where its own is taken."""
+    connection.execute(queries.INSERT_MESSAGE, _with_free_key(connection, row))
 
 
-def with_free_key(connection: AnyConnection, row: Row) -> Row:
-    """The message row itself if its key is free, else under a key derived from its place."""
-    if not connection.execute(queries.MESSAGE_KEY_TAKEN, (row[0],)).fetchone():
-        return row
-    key = derived_key(row[0], row[1], row[6] or 0)
-    while connection.execute(queries.MESSAGE_KEY_TAKEN, (key,)).fetchone():
-        key += "#"
-    return rekey_message(row, key)
+def _with_free_key(connection: AnyConnection, row: MessageRow) -> MessageRow:
+    """The row itself if its key is free, else under a key derived from its place."""
+    spare = derived_key(row.id, row.session_id, row.position or 0)
+    key = free_key(row.id, spare, _is_taken(connection, queries.MESSAGE_KEY_TAKEN))
+    return row if key == row.id else rekey_message(row, key)
 
 
 def delete_document(connection: sqlite3.Connection, key: str) -> None:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from migrator.database import queries
-from migrator.database.canonical import spelled
+from migrator.database.canonical import canonical_bytes
 from migrator.database.columns import (
     INSTANCE_COLUMNS,
     MESSAGE_COLUMNS,
@@ -27,7 +27,7 @@ from migrator.errors import Problem, UnreadableSession
 UNREADABLE = (UnreadableSession, ValueError, TypeError, sqlite3.OperationalError)
 
 
-class SpoiltSession(NamedTuple):
+class InvalidStoredSession(NamedTuple):
     """A session that is there, and is no valid one.
 
     :ivar raw: the document in its canonical form; or, where none can be made, its rows as a JSON object
@@ -44,7 +44,7 @@ class SpoiltSession(NamedTuple):
         return f"the session {self.key!r}: {'; '.join(map(str, self.problems))}"
 
 
-def read_carefully(connection: sqlite3.Connection, key: str) -> StoredDocument | SpoiltSession | None:
+def read_carefully(connection: sqlite3.Connection, key: str) -> StoredDocument | InvalidStoredSession | None:
     """What the rows of this primary key make, valid or not; None where there are none."""
     try:
         stored = read_document(connection, key)
@@ -52,16 +52,16 @@ def read_carefully(connection: sqlite3.Connection, key: str) -> StoredDocument |
             return stored
         text, found = canonical(stored.document), problems(stored.document)
     except UNREADABLE as error:
-        reraise_unless_spoilt(error)
+        reraise_unless_data_error(error)
         reason = error.reason if isinstance(error, UnreadableSession) else str(error)
         text, found = _rows(connection, key), [Problem("", f"rows that can't be read ({reason})", "a session")]
     position, source_id = connection.execute(queries.PLACE_OF_SESSION, (key,)).fetchone()
-    return SpoiltSession(key, position, source_id, text, found)
+    return InvalidStoredSession(key, position, source_id, text, found)
 
 
 def read_each_carefully(
     connection: sqlite3.Connection, statement: str, number: int
-) -> Iterator[StoredDocument | SpoiltSession]:
+) -> Iterator[StoredDocument | InvalidStoredSession]:
     """The same for each session whose key the statement finds for a number: slower than reading them all at once."""
     for (key,) in connection.execute(statement, (number,)).fetchall():
         found = read_carefully(connection, key)
@@ -84,15 +84,15 @@ def orphaned_rows(connection: sqlite3.Connection) -> dict[str, list[dict[str, An
     return found
 
 
-def reraise_unless_spoilt(error: Exception) -> None:
+def reraise_unless_data_error(error: Exception) -> None:
     """Let pass what a database itself is at fault for: a text that is no UTF-8 has no code of its own."""
     if isinstance(error, sqlite3.OperationalError) and "Could not decode to UTF-8" not in str(error):
         raise error
 
 
-def text_of(found: StoredDocument | SpoiltSession) -> bytes:
+def text_of(found: StoredDocument | InvalidStoredSession) -> bytes:
     """What there is of a session, to be kept or compared."""
-    return spelled(found) if isinstance(found, StoredDocument) else found.raw
+    return canonical_bytes(found) if isinstance(found, StoredDocument) else found.raw
 
 
 def _rows(connection: sqlite3.Connection, key: str) -> bytes:

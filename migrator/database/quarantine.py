@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from migrator.database import queries
+from migrator.database.columns import QuarantineRow
 from migrator.documents.exact_json import to_json
 from migrator.documents.parsing import Rejected, text_or_bytes
 from migrator.errors import Problem, QuarantineError
@@ -105,9 +106,9 @@ def quarantine_row(
     position: int,
     rejected: Rejected,
     base: bytes | None = None,
-) -> tuple[Any, ...]:
-    """A row in the order of QUARANTINE_COLUMNS."""
-    return (
+) -> QuarantineRow:
+    """The row for what is no valid session, or the losing version of a conflict."""
+    return QuarantineRow(
         source_id,
         workspace_hash,
         position,

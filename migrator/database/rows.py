@@ -22,14 +22,13 @@ chat ``content``    an empty text                          one space
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from itertools import chain
+from collections.abc import Callable, Iterable, Sequence
 from operator import itemgetter
 from typing import Any, NamedTuple, cast
 
 import orjson
 
-from migrator.database.columns import SUMMARY_MEMBERS
+from migrator.database.columns import SUMMARY_MEMBERS, MessageRow, SessionRow
 from migrator.documents.document import INSTANCE_MEMBERS, MESSAGE_MEMBERS, SESSION_MEMBERS, WorktreeSession
 from migrator.documents.exact_json import MAX_DEPTH, read_exactly, to_json
 
@@ -37,9 +36,7 @@ INTEGER_MAX = (1 << 63) - 1
 INSTANCE_STAND_IN = 1 << 32
 BLANK = " "
 _MARK = "#"
-_RESCUED_OF_INSTANCE, _RESCUED_OF_MESSAGE = itemgetter(16), itemgetter(6)  # NULL or an object, which is never empty
-_WIDTH = len(MESSAGE_MEMBERS)
-_CONTENT = MESSAGE_MEMBERS.index("content")
+_RESCUED = itemgetter(-1)  # of an instance or a message as it is read: NULL or an object, which is never empty
 _STATUSES = frozenset({"running", "completed", "failed", "paused"})
 # The columns of a session that may hold a stand-in, and the members that they stand for.
 _SESSION_RESCUED = {
@@ -56,10 +53,10 @@ Row = tuple[Any, ...]
 class DocumentRows(NamedTuple):
     """The rows of one document, each a tuple in the order of its ``…_COLUMNS`` of :mod:`migrator.database.columns`."""
 
-    session: Row
+    session: SessionRow
     runtimes: list[Row]
     instances: list[Row]
-    messages: list[Row]
+    messages: list[MessageRow]
 
 
 def derived_key(wanted: str, scope: str, position: int) -> str:
@@ -70,6 +67,15 @@ def derived_key(wanted: str, scope: str, position: int) -> str:
 def derived_keys(wanted: str) -> tuple[str, str]:
     """What every key that stands in for this id lies between, in the order of SQLite's texts."""
     return wanted + _MARK, wanted + chr(ord(_MARK) + 1)
+
+
+def free_key(wanted: str, spare: str, is_taken: Callable[[str], object]) -> str:
+    """The key for a row: the wanted one if it is free and not empty, else the spare one with what makes it free."""
+    if wanted and not is_taken(wanted):
+        return wanted
+    while is_taken(spare):
+        spare += _MARK
+    return spare
 
 
 def to_rows(
@@ -93,7 +99,7 @@ def to_rows(
     distinct = list(dict.fromkeys(mix or ()))
     if mix is not None and (not mix or distinct != mix):
         columns["runtime_mix"] = [distinct, mix]
-    session = (
+    session = SessionRow(
         _fit(columns, "id", document["id"], key),
         workspace_id,
         document["type"],
@@ -161,82 +167,24 @@ def instance_rows(key: str, instances: Sequence[Any]) -> list[Row]:
     return rows
 
 
-def plain_instance_rows(key: str, instances: Sequence[tuple[Any, ...]]) -> list[Row] | None:
-    """The same for instances whose values stand in the order of the app's struct; None where a number repeats."""
-    if len({instance[0] for instance in instances}) < len(instances):
-        return None
-    return [(key, *instance, position, None) for position, instance in enumerate(instances)]
-
-
-def message_rows(key: str, messages: Iterable[Any], first_position: int = 0) -> list[Row]:
+def message_rows(key: str, messages: Iterable[Any], first_position: int = 0) -> list[MessageRow]:
     """The rows of a session's messages; ``key`` is the session's.
 
     Ids that are taken by another session are found when the rows are inserted: see :func:`rekey_message`.
     """
-    rows: list[Row] = []
+    rows: list[MessageRow] = []
     taken: set[str] = set()
     for position, message in enumerate(messages, first_position):
         rows.append(_message_row(key, message, position, taken))
-        taken.add(rows[-1][0])
+        taken.add(rows[-1].id)
     return rows
 
 
-class PlainMessages(NamedTuple):
-    """A session's messages as the app writes them, which needs no row to be made of any.
-
-    :ivar values: those of all messages, one behind the other, in the order of PLAIN_MESSAGE_COLUMNS
-    :ivar empty: the positions of those that have no content, for which a stand-in is needed all the same
-    """
-
-    values: list[Any]
-    empty: list[int]
-
-    def __len__(self) -> int:
-        return len(self.values) // _WIDTH
-
-    def between(self, first: int, end: int) -> list[Any]:
-        """The values of the messages from a position to before another one."""
-        return self.values[first * _WIDTH : end * _WIDTH]
-
-
-def plain_messages(messages: Sequence[Any]) -> PlainMessages | None:
-    """The messages of a session without their rows, or None where one has ids or members to be rescued.
-
-    There are a hundred times more messages than sessions: what is asked here is asked of all of a session at once.
-    """
-    if messages and set(map(tuple, messages)) != {MESSAGE_MEMBERS}:
-        return None
-    return plain_of_values(list(chain.from_iterable(map(dict.values, messages))))
-
-
-def plain_of_values(values: list[Any]) -> PlainMessages | None:
-    """The same for messages whose values stand one behind the other, or None where an id has to be rescued."""
-    names, contents = values[::_WIDTH], values[_CONTENT::_WIDTH]
-    distinct = set(names)
-    if len(distinct) < len(names) or "" in distinct:
-        return None
-    return PlainMessages(values, [] if all(contents) else [n for n, content in enumerate(contents) if not content])
-
-
-def plain_message_rows(key: str, messages: PlainMessages, first: int, end: int) -> list[Row]:
-    """The rows of plain messages after all, from a position to before another one; ``key`` is the session's."""
-    values = messages.between(first, end)
-    columns = [values[number::_WIDTH] for number in range(_WIDTH)]
-    return [
-        _message_row(key, dict(zip(MESSAGE_MEMBERS, message, strict=True)), position, set())
-        for position, message in enumerate(zip(*columns, strict=True), first)
-    ]
-
-
-def _message_row(key: str, message: Any, position: int, taken: set[str]) -> Row:
+def _message_row(key: str, message: Any, position: int, taken: set[str]) -> MessageRow:
     columns: dict[str, Any] = {}
-    name = message["id"]
-    if not name or name in taken:
-        name = derived_key(name, key, position)
-        while name in taken:
-            name += "#"
-    return (
-        _fit(columns, "id", message["id"], name),
+    wanted = message["id"]
+    return MessageRow(
+        _fit(columns, "id", wanted, free_key(wanted, derived_key(wanted, key, position), taken.__contains__)),
         key,
         message["role"],
         _fit(columns, "content", message["content"], message["content"] or BLANK),
@@ -247,24 +195,24 @@ def _message_row(key: str, message: Any, position: int, taken: set[str]) -> Row:
     )
 
 
-def rekey_message(row: Row, name: str) -> Row:
-    """The same message under another primary key, its own id rescued."""
-    return (name, *row[1:7], _with_column(row[7], "id", row[0], name))
+def rekey_message(row: MessageRow, key: str) -> MessageRow:
+    """A message's row under another primary key, its own id rescued."""
+    return row._replace(id=key, rescued_data=_with_column(row.rescued_data, "id", row.id, key))
+
+
+def rekey_session(row: SessionRow, key: str) -> SessionRow:
+    """A session's row under another primary key, its own id rescued."""
+    return row._replace(id=key, rescued_data=_with_column(row.rescued_data, "id", row.id, key))
 
 
 def rekey_document(rows: DocumentRows, key: str) -> DocumentRows:
-    """The same rows with another primary key for the session, its own id rescued."""
+    """The rows of a document with another primary key for the session, its own id rescued."""
     return DocumentRows(
         rekey_session(rows.session, key),
-        [(key, *row[1:]) for row in rows.runtimes],
-        [(key, *row[1:]) for row in rows.instances],
-        [(row[0], key, *row[2:]) for row in rows.messages],
+        [(key, runtime) for _, runtime in rows.runtimes],
+        [(key, *values) for _, *values in rows.instances],
+        [row._replace(session_id=key) for row in rows.messages],
     )
-
-
-def rekey_session(row: Row, key: str) -> Row:
-    """The same session row (in the order of SESSION_COLUMNS) under another primary key, its own id rescued."""
-    return (key, *row[1:17], _with_column(row[17], "id", row[0], key), *row[18:])
 
 
 def _with_column(rescued_data: str | None, column: str, original: Any, stand_in: Any) -> str:
@@ -296,16 +244,21 @@ def _parse(rescued_data: str) -> dict[str, Any]:
     return cast(dict[str, Any], read_exactly(raw, max_depth=MAX_DEPTH + 1))
 
 
-def _lay_over(members: dict[str, Any], rescued: dict[str, Any], names: dict[str, str]) -> None:
-    _restore(members, rescued, names)
-    members.update(rescued.get("members", {}))
-
-
 def _restore(members: dict[str, Any], rescued: dict[str, Any], names: dict[str, str]) -> None:
+    """Put what was rescued in the place of what stands in for it.
+
+    :param names: the members that the columns are of
+    """
     for column, (stand_in, original) in rescued.get("columns", {}).items():
         member = names[column]
         if member in members and members[member] == stand_in:
             members[member] = original
+
+
+def _lay_over(members: dict[str, Any], rescued: dict[str, Any], names: dict[str, str]) -> None:
+    """Put back all that was rescued, unknown members included."""
+    _restore(members, rescued, names)
+    members.update(rescued.get("members", {}))
 
 
 def session_summary(row: Row) -> dict[str, Any]:
@@ -313,26 +266,25 @@ def session_summary(row: Row) -> dict[str, Any]:
 
     :param row: begins with SUMMARY_COLUMNS
     """
-    summary: dict[str, Any] = dict(zip(SUMMARY_MEMBERS, row, strict=False))
-    rescued_data = row[len(SUMMARY_MEMBERS)]
+    *values, rescued_data = row[: len(SUMMARY_MEMBERS) + 1]
+    summary: dict[str, Any] = dict(zip(SUMMARY_MEMBERS, values, strict=True))
     if rescued_data is not None:
         _restore(summary, _parse(rescued_data), _SESSION_RESCUED)
     return summary
 
 
 def from_rows(
-    session: Row, runtimes: Iterable[str], instances: Sequence[Row], messages: Sequence[Row]
+    session: SessionRow, runtimes: Iterable[str], instances: Sequence[Row], messages: Sequence[Row]
 ) -> WorktreeSession:
     """The document of the rows: every known member, in struct order, then the unknown ones.
 
     The rows are in the order in which documents hold them.
 
-    :param session: in the order of SESSION_COLUMNS
     :param runtimes: the names alone
     :param instances: in the order of INSTANCE_COLUMNS; their session and position don't matter
     :param messages: in the order of MESSAGE_COLUMNS, likewise
     """
-    return from_rows_of(session, runtimes, as_read(instances), as_read(messages))[0]
+    return from_read_rows(session, runtimes, as_read(instances), as_read(messages))[0]
 
 
 def as_read(rows: Iterable[Row]) -> list[Row]:
@@ -340,17 +292,16 @@ def as_read(rows: Iterable[Row]) -> list[Row]:
     return [(*row[:-2], row[-1]) for row in rows]
 
 
-def from_rows_of(
-    session: Row, runtimes: Iterable[str], instances: Sequence[Row], messages: Sequence[Row]
+def from_read_rows(
+    session: SessionRow, runtimes: Iterable[str], instances: Sequence[Row], messages: Sequence[Row]
 ) -> tuple[WorktreeSession, bool]:
-    """The same, and whether there was nothing to lay over: then the document has its known members and no others.
+    """The document of rows as they are read, and whether it has its known members, as they are, and no others.
 
     :param instances: in the order of READ_INSTANCE_COLUMNS; their session does not matter
     :param messages: in the order of READ_MESSAGE_COLUMNS, likewise
     """
-    preserve = session[10]
-    plain = session[17] is None and not any(map(_RESCUED_OF_INSTANCE, instances))
-    if not any(map(_RESCUED_OF_MESSAGE, messages)):
+    plain = session.rescued_data is None and not any(map(_RESCUED, instances))
+    if not any(map(_RESCUED, messages)):
         chat = [
             # A call for each message would cost as much as the rest, and so would looking up each of its values.
             {"id": name, "role": role, "content": content, "timestamp": timestamp, "instanceId": instance}
@@ -359,27 +310,28 @@ def from_rows_of(
     else:
         plain = False
         chat = [_message(row) for row in messages]
+    preserve = session.preserve_worktrees
     document: dict[str, Any] = {
-        "id": session[0],
-        "type": session[2],
-        "task": session[3],
-        "status": session[4],
-        "createdAt": session[5],
-        "updatedAt": session[6],
-        "completedAt": session[7],
+        "id": session.id,
+        "type": session.type,
+        "task": session.task,
+        "status": session.status,
+        "createdAt": session.created_at,
+        "updatedAt": session.updated_at,
+        "completedAt": session.completed_at,
         "instances": [_instance(row) for row in instances],
         "chatHistory": chat,
-        "model": session[8],
-        "timeoutSeconds": session[9],
+        "model": session.model,
+        "timeoutSeconds": session.timeout_seconds,
         "preserveWorktrees": None if preserve is None else bool(preserve),
-        "winnerId": session[11],
+        "winnerId": session.winner_id,
         "runtimeMix": list(runtimes),
-        "totalDuration": session[12],
-        "totalFilesChanged": session[13],
-        "totalLinesAdded": session[14],
-        "totalLinesDeleted": session[15],
+        "totalDuration": session.total_duration,
+        "totalFilesChanged": session.total_files_changed,
+        "totalLinesAdded": session.total_lines_added,
+        "totalLinesDeleted": session.total_lines_deleted,
     }
-    rescued = _parse(session[17]) if session[17] is not None else {}
+    rescued = _parse(session.rescued_data) if session.rescued_data is not None else {}
     if not document["runtimeMix"] and "runtime_mix" not in rescued.get("columns", {}):
         document["runtimeMix"] = None
     _lay_over(document, rescued, _SESSION_RESCUED)

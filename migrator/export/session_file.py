@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from migrator.database import queries
-from migrator.database.canonical import spelled
+from migrator.database.canonical import canonical_bytes
 from migrator.database.documents import StoredDocument, read_source, read_workspace
-from migrator.database.invalid import UNREADABLE, SpoiltSession, read_each_carefully, reraise_unless_spoilt
+from migrator.database.invalid import UNREADABLE, InvalidStoredSession, read_each_carefully, reraise_unless_data_error
 from migrator.documents.document import SequenceDigest, app_element, array_of
 from migrator.documents.parsing import valid_documents
 from migrator.errors import RollbackFailed
@@ -36,7 +36,7 @@ class Choice(NamedTuple):
         everything = read_workspace(connection, self.workspace_id)
         return (stored for stored in everything if self._has(stored.source_id))
 
-    def read_carefully(self, connection: sqlite3.Connection) -> Iterator[StoredDocument | SpoiltSession]:
+    def read_carefully(self, connection: sqlite3.Connection) -> Iterator[StoredDocument | InvalidStoredSession]:
         """The same, one by one, valid or not."""
         if self.workspace_id is None:
             return read_each_carefully(connection, queries.KEYS_OF_SOURCE, self.source_id or 0)
@@ -56,7 +56,7 @@ class SessionFile(NamedTuple):
 
     path: Path
     sessions: list[tuple[str, bytes]]
-    spoilt: list[SpoiltSession]
+    spoilt: list[InvalidStoredSession]
 
 
 def write_sessions(
@@ -71,11 +71,11 @@ def write_sessions(
     try:
         written = _write(choice.read(connection), broken, next_path())
     except UNREADABLE as error:
-        reraise_unless_spoilt(error)
+        reraise_unless_data_error(error)
         written = None
     if written is not None:
         return written
-    spoilt: list[SpoiltSession] = []
+    spoilt: list[InvalidStoredSession] = []
     path = next_path()
     written = _write(_valid_ones(choice.read_carefully(connection), spoilt), broken, path)
     if written is None:
@@ -86,10 +86,10 @@ def write_sessions(
 
 
 def _valid_ones(
-    sessions: Iterable[StoredDocument | SpoiltSession], spoilt: list[SpoiltSession]
+    sessions: Iterable[StoredDocument | InvalidStoredSession], spoilt: list[InvalidStoredSession]
 ) -> Iterator[StoredDocument]:
     for session in sessions:
-        if isinstance(session, SpoiltSession):
+        if isinstance(session, InvalidStoredSession):
             spoilt.append(session)
         else:
             yield session
@@ -102,7 +102,7 @@ def _write(sessions: Iterable[StoredDocument], broken: list[tuple[int, bytes]], 
 
     def noted() -> Iterator[StoredDocument]:
         for stored in sessions:
-            written.append((stored.key, expected.add(spelled(stored))))
+            written.append((stored.key, expected.add(canonical_bytes(stored))))
             yield stored
 
     durable.write_new(path, array_of(_woven(noted(), broken)))

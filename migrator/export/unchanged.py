@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from migrator.database.canonical import spelled
+from migrator.database.canonical import canonical_bytes
 from migrator.database.connection import opened
 from migrator.database.documents import read_source
-from migrator.database.invalid import UNREADABLE, reraise_unless_spoilt
+from migrator.database.invalid import UNREADABLE, reraise_unless_data_error
 from migrator.documents.document import SequenceDigest
 from migrator.inventory.ledger import LedgerEntry
 from migrator.worker.process import SecondProcess, half_of, is_worth_it, second_process
@@ -25,9 +25,9 @@ def read_digests(connection: sqlite3.Connection, source_id: int) -> Read | None:
     """What a source's sessions are now; None where one of them can't be read."""
     digest = SequenceDigest()
     try:
-        sessions = [(stored.key, digest.add(spelled(stored))) for stored in read_source(connection, source_id)]
+        sessions = [(stored.key, digest.add(canonical_bytes(stored))) for stored in read_source(connection, source_id)]
     except UNREADABLE as error:
-        reraise_unless_spoilt(error)
+        reraise_unless_data_error(error)
         return None
     return digest.hexdigest(), sessions
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from migrator.data_dir import DataDir
 from migrator.database import queries
-from migrator.database.invalid import SpoiltSession, orphaned_rows
+from migrator.database.invalid import InvalidStoredSession, orphaned_rows
 from migrator.documents.document import array_of
 from migrator.errors import MigratorError, RollbackFailed
 from migrator.export.install import Aside, PreparedFile, RestoredFile, put_in_place, require_free
@@ -239,7 +239,7 @@ class WriteBack:
         self.tell_of_what_is_broken(report, len(broken))
         return PreparedFile(target, written.path, report, replaceable, tuple(asides))
 
-    def set_spoilt_aside(self, target: Path, spoilt: list[SpoiltSession]) -> Aside:
+    def set_spoilt_aside(self, target: Path, spoilt: list[InvalidStoredSession]) -> Aside:
         """No file may hold what the app would refuse to read it with."""
         self._spoilt += len(spoilt)
         self.tell(

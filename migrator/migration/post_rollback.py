@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from migrator.database import queries
-from migrator.database.canonical import spelled
+from migrator.database.canonical import canonical_bytes
 from migrator.database.documents import (
     StoredDocument,
     ensure_workspace,
@@ -24,7 +24,7 @@ from migrator.database.documents import (
     read_document,
     replace_document,
 )
-from migrator.database.invalid import SpoiltSession, read_carefully, text_of
+from migrator.database.invalid import InvalidStoredSession, read_carefully, text_of
 from migrator.database.quarantine import quarantine_row
 from migrator.documents.array_reader import Element, quickly_parsed
 from migrator.documents.document import Reading, canonical
@@ -85,7 +85,7 @@ class _Late(NamedTuple):
 
 def late_sessions(
     connection: sqlite3.Connection,
-) -> Iterator[tuple[StoredDocument | SpoiltSession, bytes | None, str | None, str | None]]:
+) -> Iterator[tuple[StoredDocument | InvalidStoredSession, bytes | None, str | None, str | None]]:
     """Each session that is not what the rollback wrote: with its digest then, its workspace's hash and its path."""
     for key, base, workspace_hash, path in connection.execute(queries.SESSIONS_AFTER_ROLLBACK).fetchall():
         session = read_carefully(connection, key)
@@ -113,7 +113,7 @@ class SetAside:
         self._late: list[_Late] = []
         self._recorded = bool(connection.execute(queries.HAS_ROLLED_BACK).fetchone()[0])
         for session, base, workspace_hash, path in late_sessions(connection):
-            problems = session.problems if isinstance(session, SpoiltSession) else [_CHANGED_TWICE]
+            problems = session.problems if isinstance(session, InvalidStoredSession) else [_CHANGED_TWICE]
             rejected = Rejected("conflict", text_of(session), problems)
             row = quarantine_row(None, workspace_hash, session.position or 0, rejected)
             row_id = self._connection.execute(queries.INSERT_QUARANTINE, row).lastrowid
@@ -169,4 +169,4 @@ class SetAside:
 
 
 def _digest(stored: StoredDocument) -> bytes:
-    return hashlib.sha256(spelled(stored)).digest()
+    return hashlib.sha256(canonical_bytes(stored)).digest()

@@ -13,10 +13,10 @@ from migrator.backups.database_copy import changing, upgrade
 from migrator.data_dir import DataDir
 from migrator.database import queries
 from migrator.database.canonical import source_digest
+from migrator.database.columns import MessageRow, SessionRow
 from migrator.database.connection import opened, transaction
 from migrator.database.documents import ensure_workspace, next_position, read_document
 from migrator.database.errors import sqlite_errors
-from migrator.database.rows import derived_key, rekey_message, rekey_session
 from migrator.documents.document import canonical
 from migrator.errors import MigrationFailed
 from migrator.files import copying, durable
@@ -25,6 +25,8 @@ from migrator.migration.merge import Merge, MergeResult
 from migrator.migration.post_rollback import LateWrites, empty_after_rollback
 from migrator.migration.run_record import RunFacts, Share, record_run, shares_of, untold
 from migrator.search import index as search_index
+from migrator.staging import queries as staging_queries
+from migrator.staging.database import rekey_attached_message, rekey_attached_session
 from migrator.staging.results import LoadedSource
 
 
@@ -88,7 +90,7 @@ def publish_into(publication: Publication, seen: Callable[[str, int], None]) -> 
         upgrade(connection, path, publication.backups)
         with sqlite_errors("attach the staging database", path):
             connection.execute("PRAGMA synchronous = FULL")  # what the flag will point at must survive a power cut
-            connection.execute(queries.ATTACH_STAGING, (publication.staging.absolute().as_uri(),))
+            connection.execute(staging_queries.ATTACH, (publication.staging.absolute().as_uri(), "staging"))
         with (
             changing(connection, path, publication.backups) as back_up,
             transaction(connection, path, "publish the migrated sessions"),
@@ -97,7 +99,7 @@ def publish_into(publication: Publication, seen: Callable[[str, int], None]) -> 
                 back_up("rolled-back")  # while nobody else can write
             published = _Publisher(connection, publication, seen).run()
         with sqlite_errors("detach the staging database", path):
-            connection.execute(queries.DETACH_STAGING)
+            connection.execute(staging_queries.DETACH, ("staging",))
         return published
 
 
@@ -139,7 +141,7 @@ class _Publisher:
             self._main.executemany(queries.RECORD_SHARE, untold(loaded, source_id, shares))
             found += [(loaded, share) for share in shares]
         # Merging reads the staging database on a connection of its own: nothing may be written there before.
-        self._main.execute(queries.DEFER_FOREIGN_KEYS)
+        self._main.execute(staging_queries.DEFER_FOREIGN_KEYS)
         for loaded, _ in new:
             self._free_taken_keys(loaded)
         for loaded, source_id in new:
@@ -164,19 +166,10 @@ class _Publisher:
     def _free_taken_keys(self, loaded: LoadedSource) -> None:
         """Give staged rows whose keys the database has already other ones, before any are copied."""
         main, bound = self._main, (loaded.source_id,)
-        for key, workspace_hash, position in main.execute(queries.STAGED_TAKEN_SESSIONS, bound).fetchall():
-            row = main.execute(queries.STAGED_SESSION, (key,)).fetchone()
-            free = derived_key(key, workspace_hash, position)
-            while main.execute(queries.STAGED_KEY_TAKEN, (free,)).fetchone():
-                free += "#"
-            main.execute(queries.REKEY_STAGED_SESSION, (free, rekey_session(row, free)[17], key))
-            for statement in queries.REKEY_STAGED_CHILDREN:
-                main.execute(statement, (free, key))
-        for row in main.execute(queries.STAGED_TAKEN_MESSAGES, bound).fetchall():
-            free = derived_key(row[0], row[1], row[6])
-            while main.execute(queries.STAGED_MESSAGE_KEY_TAKEN, (free,)).fetchone():
-                free += "#"
-            main.execute(queries.REKEY_STAGED_MESSAGE, (free, rekey_message(row, free)[7], row[0]))
+        for *row, workspace_hash in main.execute(staging_queries.STAGED_TAKEN_SESSIONS, bound).fetchall():
+            rekey_attached_session(main, "staging", SessionRow._make(row), workspace_hash)
+        for row in main.execute(staging_queries.STAGED_TAKEN_MESSAGES, bound).fetchall():
+            rekey_attached_message(main, "staging", MessageRow._make(row))
 
     def _copy(self, loaded: LoadedSource, source_id: int) -> None:
         offset = 0
@@ -184,10 +177,10 @@ class _Publisher:
             workspace_id = ensure_workspace(self._main, workspace_hash, counts.path)
             offset = max(offset, next_position(self._main, workspace_id, workspace_hash))
         bound = (loaded.source_id, offset, source_id)
-        self._main.execute(queries.COPY_SESSIONS, bound)
-        for statement in queries.COPY_CHILDREN:
+        self._main.execute(staging_queries.COPY_SESSIONS, bound)
+        for statement in staging_queries.COPY_CHILDREN:
             self._main.execute(statement, (loaded.source_id,))
-        self._main.execute(queries.COPY_QUARANTINE, bound)
+        self._main.execute(staging_queries.COPY_QUARANTINE, bound)
         found = source_digest(self._main, source_id, lambda size: self._seen(loaded.source.name, size))
         if found != loaded.digest:
             raise self._differs(loaded)

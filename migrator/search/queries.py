@@ -1,9 +1,9 @@
-"""Every SQL statement of full-text search, by name; the rest is in :mod:`migrator.database.queries`."""
+"""Every SQL statement of full-text search, by name."""
 
 from __future__ import annotations
 
 from migrator.database.columns import SUMMARY_COLUMNS
-from migrator.database.queries import _OWN_NUMBER
+from migrator.database.queries import OWN_NUMBER, columns
 
 HAS_FTS5 = "SELECT EXISTS (SELECT 1 FROM pragma_module_list WHERE name = 'fts5')"
 
@@ -118,7 +118,7 @@ OUTPUTS_IN_SESSION = "SELECT id FROM instances WHERE session_id = ? ORDER BY id"
 AGENTS_IN_SESSION = "SELECT agent_name FROM instances WHERE session_id = ?"
 
 _INFO = f"""
-    SELECT {", ".join(f"s.{name}" for name in SUMMARY_COLUMNS)}, s.rowid, w.workspace_path, w.workspace_hash
+    SELECT {columns("s", SUMMARY_COLUMNS)}, s.rowid, w.workspace_path, w.workspace_hash
     FROM sessions s JOIN workspaces w ON w.id = s.workspace_id
 """
 INFO_OF_SESSIONS = f"{_INFO} WHERE s.id {_THESE}"
@@ -128,7 +128,7 @@ NEWEST_OF_WORKSPACE = f"{_INFO} WHERE w.workspace_hash = ? ORDER BY s.updated_at
 TASK_TEXTS = f"SELECT rowid, '', '', task FROM sessions WHERE rowid {_THESE}"
 MESSAGE_TEXTS = f"SELECT rowid, role, timestamp, content FROM chat_messages WHERE rowid {_THESE} ORDER BY rowid"
 OUTPUT_TEXTS = f"""
-    SELECT i.id, {_OWN_NUMBER}, i.agent_name, i.output FROM instances i WHERE i.id {_THESE} ORDER BY i.id
+    SELECT i.id, {OWN_NUMBER}, i.agent_name, i.output FROM instances i WHERE i.id {_THESE} ORDER BY i.id
 """
 INDEX_BYTES = """
     SELECT (SELECT coalesce(sum(length(block)), 0) FROM search_words_data)

@@ -10,11 +10,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from migrator.database import queries, schema
-from migrator.database.columns import WORKSPACE_COLUMNS
-from migrator.database.connection import remove_database
+from migrator.database import schema
+from migrator.database.columns import WORKSPACE_COLUMNS, MessageRow, SessionRow
+from migrator.database.connection import AnyConnection, remove_database
 from migrator.database.documents import insert_message
-from migrator.database.rows import derived_key, rekey_session
+from migrator.database.rows import derived_key, free_key, rekey_message, rekey_session
+from migrator.staging import queries
 from migrator.staging.connection import CACHE, as_uri, create_staged, staged_errors
 from migrator.staging.row_writer import RowWriter, insert_many
 from migrator.workspace import is_placeholder, placeholder
@@ -62,20 +63,20 @@ class Staging:
         connection = self.connection
         with staged_errors("take over a part of", self.path):
             connection.execute("COMMIT")
-            connection.execute(queries.ATTACH_SHARD, (as_uri(shard),))
+            connection.execute(queries.ATTACH, (as_uri(shard), "shard"))
             connection.execute("BEGIN")
             self._free_session_keys()
-            for statement in queries.TAKE_OVER_PLACED:
+            for statement in queries.MERGE_IN_PLACED:
                 connection.execute(statement, (continued, behind))
-            for statement in queries.TAKE_OVER:
+            for statement in queries.MERGE_IN:
                 connection.execute(statement)
             [(count,)] = connection.execute(queries.SHARD_MESSAGE_COUNT)
-            connection.execute(queries.TAKE_OVER_MESSAGES)
+            connection.execute(queries.MERGE_IN_MESSAGES)
             if connection.changes() < count:
                 for row in connection.execute(queries.SHARD_TAKEN_MESSAGES).fetchall():
-                    insert_message(connection, row)
+                    insert_message(connection, MessageRow._make(row))
             connection.execute("COMMIT")
-            connection.execute(queries.DETACH_SHARD)
+            connection.execute(queries.DETACH, ("shard",))
             connection.execute("BEGIN")
 
     def _free_session_keys(self) -> None:
@@ -83,13 +84,8 @@ class Staging:
         taken: list[Any] = self.connection.execute(queries.SHARD_TAKEN_SESSIONS).fetchall()
         names = {number: name for name, (number, _) in self._workspaces.items()} if taken else {}
         for row in taken:
-            key, workspace_id, position = row[0], row[1], row[16]
-            free = derived_key(key, names[workspace_id], position)
-            while self.connection.execute(queries.SHARD_KEY_TAKEN, (free,)).fetchone():
-                free += "#"
-            self.connection.execute(queries.REKEY_SHARD_SESSION, (free, rekey_session(row, free)[17], key))
-            for statement in queries.REKEY_SHARD_CHILDREN:
-                self.connection.execute(statement, (free, key))
+            session = SessionRow._make(row)
+            rekey_attached_session(self.connection, "shard", session, names[session.workspace_id])
 
     def drop_source(self, source_id: int) -> None:
         """Take back everything of a source, wherever it is."""
@@ -119,3 +115,21 @@ class Staging:
         for workspace_hash, (number, path) in self._workspaces.items():
             yield number, placeholder(workspace_hash) if path in claimed else path, workspace_hash
             claimed.add(path)
+
+
+def rekey_attached_session(connection: AnyConnection, schema: str, row: SessionRow, workspace_hash: str) -> None:
+    """Give a session of an attached database, whose key the main one has, a key that neither has."""
+    taken = queries.key_taken(schema, "sessions")
+    spare = derived_key(row.id, workspace_hash, row.position or 0)
+    key = free_key(row.id, spare, lambda key: connection.execute(taken, (key,)).fetchone())
+    bound = (key, rekey_session(row, key).rescued_data, row.id)
+    for statement in queries.rekey_session(schema):
+        connection.execute(statement, bound)
+
+
+def rekey_attached_message(connection: AnyConnection, schema: str, row: MessageRow) -> None:
+    """Give a message of an attached database, whose key the main one has, a key that neither has."""
+    taken = queries.key_taken(schema, "chat_messages")
+    spare = derived_key(row.id, row.session_id, row.position or 0)
+    key = free_key(row.id, spare, lambda key: connection.execute(taken, (key,)).fetchone())
+    connection.execute(queries.rekey_message(schema), (key, rekey_message(row, key).rescued_data, row.id))

@@ -8,9 +8,8 @@ from typing import Any, NamedTuple
 
 from msgspec.structs import astuple
 
-from migrator.database.columns import QUARANTINE_COLUMNS
 from migrator.database.quarantine import quarantine_row
-from migrator.database.rows import derived_key, plain_instance_rows, plain_messages, plain_of_values, to_rows
+from migrator.database.rows import derived_key, to_rows
 from migrator.documents import app_format as as_written
 from migrator.documents.app_format import Extent
 from migrator.documents.array_reader import Element, quickly_parsed, read_array
@@ -25,7 +24,7 @@ from migrator.files.os_errors import os_errors
 from migrator.files.reading import opened, small
 from migrator.inventory.source_files import Source
 from migrator.staging.results import EXAMPLES, Counts, Found, LoadedSource
-from migrator.staging.row_writer import RowWriter
+from migrator.staging.row_writer import RowWriter, plain_instance_rows, plain_messages, plain_of_values
 from migrator.workspace import hash_of_text, placeholder, workspace_shown
 
 
@@ -216,7 +215,7 @@ class Loader:
         if len(loaded.rejected) < EXAMPLES:
             loaded.rejected.append((index, "; ".join(map(str, rejected.problems[:3]))))
         row = quarantine_row(loaded.source_id, workspace_hash, loaded.first + index, rejected)
-        self._rows.quarantine(row, len(rejected.raw) + len(row[QUARANTINE_COLUMNS.index("problems")]))
+        self._rows.quarantine(row, len(rejected.raw) + len(row.problems))
 
     def _keep_tail(self, loaded: LoadedSource, copy: str, torn: TornFileError) -> None:
         with os_errors("read", copy), open(copy, "rb") as file:

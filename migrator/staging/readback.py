@@ -10,10 +10,9 @@ from operator import attrgetter
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
-from migrator.database import queries
-from migrator.database.canonical import SpelledDocument, spelled, spelled_files, spelled_stretch
+from migrator.database.canonical import CanonicalDocument, canonical_bytes, canonical_files, canonical_range
 from migrator.database.connection import AnyConnection
-from migrator.database.documents import StoredDocument, read_document, read_source, read_stretch
+from migrator.database.documents import StoredDocument, read_document, read_range, read_source
 from migrator.documents import app_format as as_written
 from migrator.documents.array_reader import Element, quickly_parsed, read_array
 from migrator.documents.document import Reading, array_of, canonical
@@ -21,6 +20,7 @@ from migrator.documents.parsing import is_session, parse_session, text_or_bytes
 from migrator.errors import TornFileError
 from migrator.files.os_errors import os_errors
 from migrator.files.reading import SMALL, opened
+from migrator.staging import queries
 from migrator.staging.connection import open_staged, staged_errors
 
 _ONE_VALUE = 128 << 20  # bytes of a document whose messages SQLite may put together: it has a limit of 1 GB
@@ -115,36 +115,36 @@ class Comparison:
             with self._errors(), os_errors("read", task.copy), opened(task.copy) as file:
                 yield self._compare(task, *self._alone(task, file))
 
-    def _alone(self, task: CompareTask, file: BinaryIO) -> tuple[Iterator[Element], Iterator[SpelledDocument]]:
+    def _alone(self, task: CompareTask, file: BinaryIO) -> tuple[Iterator[Element], Iterator[CanonicalDocument]]:
         """The elements of a portion, or of a whole file as far as it is whole, and what is stored of them."""
         if task.portion is None:
             return _with_tail(file), _spelled(read_source(self._connection, task.source_id))
         begin = task.first + task.portion.number
         end = begin + len(task.portion.sizes)
         if max(task.portion.sizes, default=0) > _ONE_VALUE:
-            stored = _spelled(read_stretch(self._connection, task.source_id, begin, end))
+            stored = _spelled(read_range(self._connection, task.source_id, begin, end))
         else:
-            stored = spelled_stretch(self._connection, task.source_id, begin, end)
+            stored = canonical_range(self._connection, task.source_id, begin, end)
         return _known(file, task.portion), stored
 
     def _files(self, tasks: Sequence[CompareTask]) -> Iterator[ReadBack]:
         """Files of consecutive numbers: reading each by itself would cost tens of thousands of them too much."""
-        everything = spelled_files(self._connection, tasks[0].source_id, tasks[-1].source_id)
+        everything = canonical_files(self._connection, tasks[0].source_id, tasks[-1].source_id)
         sources = groupby(everything, attrgetter("stored.source_id"))
         source = None
         for task in tasks:
             with self._errors():
                 source = source or next(sources, None)
-                stored: Iterator[SpelledDocument] = iter(())
+                stored: Iterator[CanonicalDocument] = iter(())
                 if source is not None and source[0] == task.source_id:
                     stored, source = source[1], None
                 yield self._by_sha256(task, stored) if _is_small(task) else self._by_bytes(task, stored)
 
-    def _by_bytes(self, task: CompareTask, stored: Iterator[SpelledDocument]) -> ReadBack:
+    def _by_bytes(self, task: CompareTask, stored: Iterator[CanonicalDocument]) -> ReadBack:
         with os_errors("read", task.copy), opened(task.copy) as file:
             return self._compare(task, _known(file, task.portion), stored)
 
-    def _by_sha256(self, task: CompareTask, stored: Iterator[SpelledDocument]) -> ReadBack:
+    def _by_sha256(self, task: CompareTask, stored: Iterator[CanonicalDocument]) -> ReadBack:
         """A small file, which need not be read where what is stored, put together, has its SHA-256."""
         documents = [*stored]
         texts = [document.text for document in documents]
@@ -159,7 +159,7 @@ class Comparison:
     def _errors(self) -> AbstractContextManager[None]:
         return staged_errors("read sessions back", self._path)
 
-    def _compare(self, task: CompareTask, elements: Iterable[Element], stored: Iterator[SpelledDocument]) -> ReadBack:
+    def _compare(self, task: CompareTask, elements: Iterable[Element], stored: Iterator[CanonicalDocument]) -> ReadBack:
         digests = bytearray()
         held = _Quarantine(self._connection, task.source_id)
         following = next(stored, None)
@@ -176,7 +176,7 @@ class Comparison:
             return ReadBack(bytes(digests), f"a session too many, at position {following.stored.position}")
         return ReadBack(bytes(digests))
 
-    def _same(self, task: CompareTask, found: SpelledDocument, element: Element) -> bytes | None:
+    def _same(self, task: CompareTask, found: CanonicalDocument, element: Element) -> bytes | None:
         """The canonical form of a document that is what the element is; None for one that is not."""
         stored, text = found.stored, found.text
         if stored.position != task.first + element.position:
@@ -222,8 +222,8 @@ class _Quarantine:
         return row
 
 
-def _spelled(documents: Iterable[StoredDocument]) -> Iterator[SpelledDocument]:
-    return (SpelledDocument(stored, spelled(stored), whole=True) for stored in documents)
+def _spelled(documents: Iterable[StoredDocument]) -> Iterator[CanonicalDocument]:
+    return (CanonicalDocument(stored, canonical_bytes(stored), whole=True) for stored in documents)
 
 
 def _side_by_side(tasks: Sequence[CompareTask]) -> Iterator[list[CompareTask]]:

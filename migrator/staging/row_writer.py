@@ -6,22 +6,79 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from migrator.database import queries
 from migrator.database.columns import (
     INSTANCE_COLUMNS,
     QUARANTINE_COLUMNS,
     RUNTIME_COLUMNS,
     SESSION_COLUMNS,
+    MessageRow,
 )
 from migrator.database.documents import insert_message
-from migrator.database.rows import DocumentRows, PlainMessages, Row, plain_message_rows, rekey_document
+from migrator.database.queries import SESSION_KEY_TAKEN, insert, insert_messages_or_ignore
+from migrator.database.rows import DocumentRows, Row, free_key, message_rows, rekey_document
+from migrator.documents.document import MESSAGE_MEMBERS
+from migrator.staging import queries
 from migrator.staging.connection import StagedConnection, staged_errors
 
 BATCH_BYTES = 4 << 20
 _OVERHEAD = 1 << 10  # bytes that a document takes in memory however short it is
+_WIDTH = len(MESSAGE_MEMBERS)
+_CONTENT = MESSAGE_MEMBERS.index("content")
 _AT_ONCE = (32, 8, 2, 1)  # rows in one INSERT; 32 instances have 576 variables
+
+
+def plain_instance_rows(key: str, instances: Sequence[tuple[Any, ...]]) -> list[Row] | None:
+    """The rows of instances whose values stand in the order of the app's struct; None where a number repeats."""
+    if len({instance[0] for instance in instances}) < len(instances):
+        return None
+    return [(key, *instance, position, None) for position, instance in enumerate(instances)]
+
+
+class PlainMessages(NamedTuple):
+    """A session's messages as the app writes them, which needs no row to be made of any.
+
+    :ivar values: those of all messages, one behind the other, in the order of PLAIN_MESSAGE_COLUMNS
+    :ivar empty: the positions of those that have no content, for which a stand-in is needed all the same
+    """
+
+    values: list[Any]
+    empty: list[int]
+
+    def __len__(self) -> int:
+        return len(self.values) // _WIDTH
+
+    def between(self, first: int, end: int) -> list[Any]:
+        """The values of the messages from a position to before another one."""
+        return self.values[first * _WIDTH : end * _WIDTH]
+
+
+def plain_messages(messages: Sequence[Any]) -> PlainMessages | None:
+    """The messages of a session without their rows, or None where one has ids or members to be rescued.
+
+    There are a hundred times more messages than sessions: what is asked here is asked of all of a session at once.
+    """
+    if messages and set(map(tuple, messages)) != {MESSAGE_MEMBERS}:
+        return None
+    return plain_of_values(list(chain.from_iterable(map(dict.values, messages))))
+
+
+def plain_of_values(values: list[Any]) -> PlainMessages | None:
+    """The messages whose values stand one behind the other, or None where an id has to be rescued."""
+    names, contents = values[::_WIDTH], values[_CONTENT::_WIDTH]
+    distinct = set(names)
+    if len(distinct) < len(names) or "" in distinct:
+        return None
+    return PlainMessages(values, [] if all(contents) else [n for n, content in enumerate(contents) if not content])
+
+
+def plain_message_rows(key: str, messages: PlainMessages, first: int, end: int) -> list[MessageRow]:
+    """The rows of plain messages after all, from a position to before another one; ``key`` is the session's."""
+    values = messages.between(first, end)
+    columns = [values[number::_WIDTH] for number in range(_WIDTH)]
+    each = (dict(zip(MESSAGE_MEMBERS, message, strict=True)) for message in zip(*columns, strict=True))
+    return message_rows(key, each, first)
 
 
 class _Waiting(NamedTuple):
@@ -94,43 +151,40 @@ class RowWriter:
     def _write(self, waiting: Iterable[_Waiting], quarantined: Sequence[Row]) -> None:
         documents = self._with_free_keys(waiting)
         rows = [document.rows for document in documents]
-        insert = partial(insert_many, self._connection)
-        insert("sessions", SESSION_COLUMNS, [row.session for row in rows])
-        insert("session_runtime_mix", RUNTIME_COLUMNS, [*chain.from_iterable(row.runtimes for row in rows)])
-        insert("instances", INSTANCE_COLUMNS, [*chain.from_iterable(row.instances for row in rows)])
+        fill = partial(insert_many, self._connection)
+        fill("sessions", SESSION_COLUMNS, [row.session for row in rows])
+        fill("session_runtime_mix", RUNTIME_COLUMNS, [*chain.from_iterable(row.runtimes for row in rows)])
+        fill("instances", INSTANCE_COLUMNS, [*chain.from_iterable(row.instances for row in rows)])
         for document in documents:
             if document.messages is not None:
-                self._insert_plain_messages(document.rows.session[0], document.messages)
+                self._insert_plain_messages(document.rows.session.id, document.messages)
             else:
                 self._insert_messages(document.rows.messages)
-        insert("quarantine", QUARANTINE_COLUMNS, quarantined)
+        fill("quarantine", QUARANTINE_COLUMNS, quarantined)
 
     def _with_free_keys(self, documents: Iterable[_Waiting]) -> list[_Waiting]:
         """The documents in order, those whose key an earlier one has under their spare key."""
         taken: set[str] = set()
         free = []
+
+        def is_taken(key: str) -> bool:
+            found = key in taken or self._connection.execute(SESSION_KEY_TAKEN, (key,)).fetchone()
+            return bool(found)
+
         for document in documents:
-            key = document.rows.session[0]
-            if self._is_taken(key, taken):
-                key = document.spare_key
-                while self._is_taken(key, taken):
-                    key += "#"
-                free.append(document._replace(rows=rekey_document(document.rows, key)))
-            else:
-                free.append(document)
+            own = document.rows.session.id
+            key = free_key(own, document.spare_key, is_taken)
+            free.append(document if key == own else document._replace(rows=rekey_document(document.rows, key)))
             taken.add(key)
         return free
-
-    def _is_taken(self, key: str, taken: set[str]) -> bool:
-        return key in taken or self._connection.execute(queries.SESSION_KEY_TAKEN, (key,)).fetchone() is not None
 
     # Chat ids collide now and then: what is inserted is inserted as if they did not, then what SQLite ignored under
     # other keys.
 
-    def _insert_messages(self, rows: Sequence[Row]) -> None:
+    def _insert_messages(self, rows: Sequence[MessageRow]) -> None:
         for start, count in _portions(len(rows)):
             portion = rows[start : start + count]
-            statement = queries.insert_messages_or_ignore(count)
+            statement = insert_messages_or_ignore(count)
             self._connection.execute(statement, [*chain.from_iterable(portion)])
             inserted = self._connection.changes()
             if inserted < count:
@@ -154,12 +208,12 @@ class RowWriter:
             if inserted < count:
                 self._insert_ignored(plain_message_rows(key, messages, position, position + count), inserted)
 
-    def _insert_ignored(self, rows: Sequence[Row], inserted: int) -> None:
+    def _insert_ignored(self, rows: Sequence[MessageRow], inserted: int) -> None:
         last = self._last_rowids()[3] - inserted
         names = [name for (name,) in self._connection.execute(queries.MESSAGE_KEYS_AFTER, (last,))]
         following = 0  # what was inserted is what was asked for, in the same order, less what was ignored
         for row in rows:
-            if following < len(names) and names[following] == row[0]:
+            if following < len(names) and names[following] == row.id:
                 following += 1
             else:
                 insert_message(self._connection, row)
@@ -173,7 +227,7 @@ class RowWriter:
 def insert_many(connection: StagedConnection, table: str, columns: tuple[str, ...], rows: Sequence[Row]) -> None:
     """Insert rows, in the order of the columns, as fast as it goes."""
     for start, count in _portions(len(rows)):
-        statement = queries.insert_many(table, columns, count)
+        statement = insert(table, columns, count)
         connection.execute(statement, [*chain.from_iterable(rows[start : start + count])])
 
 

@@ -8,8 +8,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from migrator.database import queries, schema
+from migrator.database import schema
 from migrator.database.connection import remove_database
+from migrator.staging import queries
 from migrator.staging.connection import create_staged, staged_errors
 from migrator.staging.row_writer import RowWriter
 

@@ -21,12 +21,12 @@ from migrator.database.documents import (
     keys_of,
     read_chosen,
     read_document,
+    read_summaries,
     read_workspace,
     replace_all,
     replace_document,
 )
 from migrator.database.pool import ConnectionPool
-from migrator.database.summaries import read_summaries
 from migrator.documents.document import ChatMessage, WorktreeSession
 from migrator.errors import MigratorError, StaleStoreError
 from migrator.storage import timestamps

@@ -13,7 +13,7 @@ from migrator.database import queries, schema
 from migrator.database.connection import opened
 from migrator.database.documents import read_workspace
 from migrator.database.errors import sqlite_errors
-from migrator.database.invalid import UNREADABLE, SpoiltSession, read_carefully
+from migrator.database.invalid import UNREADABLE, InvalidStoredSession, read_carefully
 from migrator.documents.validation import is_valid
 from migrator.errors import ConnectionFailed, MigratorError, StorageIOError
 from migrator.files import durable
@@ -181,7 +181,7 @@ class _Verification:
         for key in keys:
             with self.continuing(f"the session {key!r} of {path}"):
                 found = read_carefully(self.connection, key)
-                if isinstance(found, SpoiltSession):
+                if isinstance(found, InvalidStoredSession):
                     self.findings.append(broken("invalid session", workspace=path, session=found))
 
     def count_late_writes(self) -> None:

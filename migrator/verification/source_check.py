@@ -13,9 +13,9 @@ from pathlib import Path
 from migrator.authority import read_flag
 from migrator.data_dir import DataDir
 from migrator.database import queries
-from migrator.database.canonical import spelled
+from migrator.database.canonical import canonical_bytes
 from migrator.database.documents import read_source
-from migrator.database.invalid import UNREADABLE, reraise_unless_spoilt
+from migrator.database.invalid import UNREADABLE, reraise_unless_data_error
 from migrator.documents.document import SequenceDigest
 from migrator.documents.parsing import valid_documents
 from migrator.errors import MigratorError
@@ -72,9 +72,9 @@ class SourceCheck:
         """How SQLite's sessions of the source stand to those that were migrated, of which there may be a copy."""
         try:
             stored = read_source(self._connection, entry.id)
-            now = [(session.document["id"], hashlib.sha256(spelled(session)).digest()) for session in stored]
+            now = [(session.document["id"], hashlib.sha256(canonical_bytes(session)).digest()) for session in stored]
         except UNREADABLE as error:
-            reraise_unless_spoilt(error)
+            reraise_unless_data_error(error)
             self._findings.append(broken("unreadable source", source=entry.source))
             return "unreadable", {}
         if _digest(now) == entry.digest:

@@ -27,11 +27,9 @@ from migrator.database.rows import (
     INSTANCE_STAND_IN,
     INTEGER_MAX,
     as_read,
+    from_read_rows,
     from_rows,
-    from_rows_of,
     message_rows,
-    plain_message_rows,
-    plain_messages,
     rekey_message,
     rekey_session,
     session_summary,
@@ -39,6 +37,7 @@ from migrator.database.rows import (
 )
 from migrator.documents.document import WorktreeSession, normal_form
 from migrator.documents.exact_json import MAX_DEPTH
+from migrator.staging.row_writer import plain_message_rows, plain_messages
 from tests.support.strategies import U64_MAX, documents, files, instance, message, same, session, session_ids
 
 HASHES = {1: "aaaaaaaaaaaaaaaa", 2: "bbbbbbbbbbbbbbbb"}
@@ -108,7 +107,7 @@ def test_a_summary_is_the_document_without_its_parts(document):
 @given(documents())
 def test_a_document_is_plain_when_its_rows_hold_all_of_it(document):
     rows = to_rows(document)
-    _, plain = from_rows_of(
+    _, plain = from_read_rows(
         rows.session, [name for _, name in rows.runtimes], as_read(rows.instances), as_read(rows.messages)
     )
     assert plain == all(row[-1] is None for row in (*rows.instances, *rows.messages, rows.session[:18]))

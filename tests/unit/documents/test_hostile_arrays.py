@@ -10,14 +10,13 @@ from typing import Any
 import pytest
 
 from migrator.data_dir import resolve_data_dir
-from migrator.database import queries
 from migrator.documents import app_format as as_written
 from migrator.documents import array_reader as json_array
 from migrator.documents.app_format import extent
 from migrator.documents.array_reader import read_array
 from migrator.documents.validation import problems
 from migrator.migration.run import run_migration
-from migrator.staging import readback
+from migrator.staging import queries, readback
 from tests.behaviour.test_memory import LIMIT, migrate_measured
 from tests.support.scene import Scene, app_json, chat
 

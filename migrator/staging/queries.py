@@ -1,0 +1,148 @@
+"""The SQL statements of a database under construction: filling it, a part of it, and bringing it into the real one.
+
+A part that another process filled is attached as ``shard``; a staging database that is published into one that exists,
+as ``staging``. What is done with either has the schema's name as a parameter.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+
+from migrator.database.columns import (
+    INSTANCE_COLUMNS,
+    MESSAGE_COLUMNS,
+    PLAIN_MESSAGE_COLUMNS,
+    QUARANTINE_COLUMNS,
+    RUNTIME_COLUMNS,
+    SESSION_COLUMNS,
+)
+from migrator.database.queries import columns
+
+_CHILDREN = {
+    "session_runtime_mix": RUNTIME_COLUMNS,
+    "instances": INSTANCE_COLUMNS,
+    "chat_messages": MESSAGE_COLUMNS,
+}
+_TABLES = ("sessions", *_CHILDREN, "quarantine")
+
+# Filling it.
+
+TABLE_SQL = "SELECT sql FROM sqlite_master WHERE type = 'table' AND name = ?"
+LAST_ROWIDS = f"SELECT {', '.join(f'(SELECT coalesce(max(rowid), 0) FROM {table})' for table in _TABLES)}"
+# One for each number of LAST_ROWIDS, in its order.
+FORGET_AFTER = tuple(f"DELETE FROM {table} WHERE rowid > ?" for table in _TABLES)
+MESSAGE_KEYS_AFTER = "SELECT id FROM chat_messages WHERE rowid > ? ORDER BY rowid"
+# A source that was loaded in vain: what it brought is loaded anew.
+DROP_SOURCE = (
+    *(f"DELETE FROM {table} WHERE session_id IN (SELECT id FROM sessions WHERE source_id = ?)" for table in _CHILDREN),
+    "DELETE FROM sessions WHERE source_id = ?",
+    "DELETE FROM quarantine WHERE source_id = ?",
+)
+QUARANTINED_AT = "SELECT raw, reason FROM quarantine WHERE source_id = ? AND position = ?"
+QUARANTINED_FROM = "SELECT position, raw, reason FROM quarantine WHERE source_id = ? AND position >= ? ORDER BY id"
+
+
+@cache
+def insert_plain_messages(count: int) -> str:
+    """One INSERT for so many messages of one session, those whose key is taken left out.
+
+    ?1 is the session's key, ?2 the position of the first one; then come the PLAIN_MESSAGE_COLUMNS of each. A value that
+    need not be handed over is the fastest.
+    """
+    own = ", ".join("?" * len(PLAIN_MESSAGE_COLUMNS))
+    values = ", ".join([f"(?1, ?2, {own})", *(f"(?1, ?2 + {number}, {own})" for number in range(1, count))])
+    names = ", ".join(("session_id", "position", *PLAIN_MESSAGE_COLUMNS))
+    return f"INSERT OR IGNORE INTO chat_messages ({names}) VALUES {values}"
+
+
+# An attached database, and keys that it and the main one both have.
+
+ATTACH = "ATTACH DATABASE ? AS ?"
+DETACH = "DETACH DATABASE ?"
+# A session's key changes before those of its children follow.
+DEFER_FOREIGN_KEYS = "PRAGMA defer_foreign_keys = ON"
+
+
+def key_taken(schema: str, table: str) -> str:
+    """Whether the main database or the attached one has a row of this key."""
+    return f"SELECT 1 FROM main.{table} WHERE id = ?1 UNION ALL SELECT 1 FROM {schema}.{table} WHERE id = ?1"
+
+
+@cache
+def rekey_session(schema: str) -> tuple[str, ...]:
+    """Give a session, and what belongs to it, another key: ?1 is the new one, ?2 what is rescued, ?3 the old one."""
+    return (
+        f"UPDATE {schema}.sessions SET id = ?1, rescued_data = ?2 WHERE id = ?3",
+        *(f"UPDATE {schema}.{table} SET session_id = ?1 WHERE session_id = ?3" for table in _CHILDREN),
+    )
+
+
+def rekey_message(schema: str) -> str:
+    """Give a message another key."""
+    return f"UPDATE {schema}.chat_messages SET id = ?, rescued_data = ? WHERE id = ?"
+
+
+# Merging a part in.
+
+SHARD_TAKEN_SESSIONS = f"""
+    SELECT {", ".join(SESSION_COLUMNS)} FROM shard.sessions WHERE id IN (SELECT id FROM main.sessions) ORDER BY rowid
+"""
+
+
+def _merge_in(table: str, names: tuple[str, ...], how: str = "INSERT", position: str = "position") -> str:
+    values = ", ".join(position if name == "position" else name for name in names)
+    return f"{how} INTO main.{table} ({', '.join(names)}) SELECT {values} FROM shard.{table} ORDER BY rowid"
+
+
+# ?1 is a source whose first ?2 elements are elsewhere.
+_PLACE = "position + CASE source_id WHEN ?1 THEN ?2 ELSE 0 END"
+MERGE_IN_PLACED = (
+    _merge_in("sessions", SESSION_COLUMNS, position=_PLACE),
+    _merge_in("quarantine", QUARANTINE_COLUMNS, position=_PLACE),
+)
+MERGE_IN = (_merge_in("session_runtime_mix", RUNTIME_COLUMNS), _merge_in("instances", INSTANCE_COLUMNS))
+MERGE_IN_MESSAGES = _merge_in("chat_messages", MESSAGE_COLUMNS, "INSERT OR IGNORE")
+SHARD_MESSAGE_COUNT = "SELECT count(*) FROM shard.chat_messages"
+SHARD_TAKEN_MESSAGES = f"""
+    SELECT {columns("m", MESSAGE_COLUMNS)} FROM shard.chat_messages m JOIN main.chat_messages t ON t.id = m.id
+    WHERE t.session_id <> m.session_id ORDER BY m.rowid
+"""
+
+# Publishing into a database that exists.
+
+STAGED_TAKEN_SESSIONS = f"""
+    SELECT {columns("s", SESSION_COLUMNS)}, w.workspace_hash
+    FROM staging.sessions s JOIN staging.workspaces w ON w.id = s.workspace_id
+    WHERE s.source_id = ? AND s.id IN (SELECT id FROM main.sessions) ORDER BY s.rowid
+"""
+STAGED_TAKEN_MESSAGES = f"""
+    SELECT {columns("m", MESSAGE_COLUMNS)}
+    FROM staging.sessions s CROSS JOIN staging.chat_messages m ON m.session_id = s.id
+    WHERE s.source_id = ? AND m.id IN (SELECT id FROM main.chat_messages) ORDER BY m.rowid
+"""
+_COPIED_SESSION = ", ".join(
+    {"workspace_id": "w.id", "position": "s.position + ?2", "source_id": "?3"}.get(name, f"s.{name}")
+    for name in SESSION_COLUMNS
+)
+COPY_SESSIONS = f"""
+    INSERT INTO main.sessions ({", ".join(SESSION_COLUMNS)})
+    SELECT {_COPIED_SESSION} FROM staging.sessions s
+    JOIN staging.workspaces sw ON sw.id = s.workspace_id
+    JOIN main.workspaces w ON w.workspace_hash = sw.workspace_hash
+    WHERE s.source_id = ?1 ORDER BY s.rowid
+"""
+COPY_CHILDREN = tuple(
+    f"""
+    INSERT INTO main.{table} ({", ".join(names)})
+    SELECT {columns("c", names)} FROM staging.sessions s
+    CROSS JOIN staging.{table} c ON c.session_id = s.id WHERE s.source_id = ?1 ORDER BY s.rowid, c.rowid
+    """
+    for table, names in _CHILDREN.items()
+)
+_COPIED_QUARANTINE = ", ".join(
+    {"source_id": "?3", "position": "position + ?2"}.get(name, name) for name in QUARANTINE_COLUMNS
+)
+COPY_QUARANTINE = f"""
+    INSERT INTO main.quarantine ({", ".join(QUARANTINE_COLUMNS)})
+    SELECT {_COPIED_QUARANTINE} FROM staging.quarantine WHERE source_id = ?1 ORDER BY id
+"""

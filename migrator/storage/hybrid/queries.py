@@ -1,0 +1,35 @@
+"""Every SQL statement of the journal of hybrid mode, which is a database of its own."""
+
+from __future__ import annotations
+
+JOURNAL_PEND = "INSERT INTO pending_repairs (workspace_hash, workspace_path, since, error) VALUES (?, ?, ?, ?)"
+JOURNAL_FORGET = "DELETE FROM pending_repairs WHERE id = ?"
+JOURNAL_FAILED = "UPDATE pending_repairs SET error = ? WHERE id = ?"
+JOURNAL_NEWEST = "SELECT max(id) FROM pending_repairs WHERE workspace_hash = ?"
+JOURNAL_PENDING = (
+    "SELECT workspace_hash, min(workspace_path) FROM pending_repairs GROUP BY workspace_hash ORDER BY min(id)"
+)
+JOURNAL_REPAIRED = "DELETE FROM pending_repairs WHERE workspace_hash = ? AND id <= ?"
+JOURNAL_KNOW = """
+    INSERT INTO known_files (workspace_hash, sha256) VALUES (?, ?)
+    ON CONFLICT (workspace_hash) DO UPDATE SET sha256 = excluded.sha256
+"""
+JOURNAL_KNOWN = "SELECT sha256 FROM known_files WHERE workspace_hash = ?"
+JOURNAL_ALL_KNOWN = "SELECT workspace_hash, sha256 FROM known_files"
+JOURNAL_DIFFER = """
+    INSERT INTO trial_differences (
+        workspace_hash, workspace_path, operation, session_id, primary_digest, secondary_digest, found_at
+    ) VALUES (?, ?, ?, ?, ?, ?, ?)
+"""
+JOURNAL_DIFFERENCES = """
+    SELECT workspace_path, operation, session_id, primary_digest, secondary_digest, found_at
+    FROM trial_differences ORDER BY id
+"""
+JOURNAL_COUNT = """
+    UPDATE trial_counts
+    SET writes = writes + ?, failures = failures + ?, comparisons = comparisons + ?, differences = differences + ?
+"""
+JOURNAL_STATS = """
+    SELECT writes, failures, (SELECT count(DISTINCT workspace_hash) FROM pending_repairs), comparisons, differences
+    FROM trial_counts
+"""
