@@ -27,6 +27,8 @@ class Progress(NamedTuple):
 
 
 Listener = Callable[[Progress], None]
+# Called with a file's name, and how many bytes and sessions of it are done.
+OnProgress = Callable[[str, int, int], None]
 
 
 def ignore_progress(_: Progress) -> None:

@@ -15,17 +15,13 @@ from migrator.errors import MigratorError, StorageIOError
 from migrator.files import copying, durable
 from migrator.inventory.source_files import Source
 from migrator.inventory.workspace_paths import Proof
-from migrator.progress import Meter
-from migrator.worker.columns import AsColumns
-from migrator.worker.process import SecondProcess, Seen
-from migrator.worker.sharing import share
+from migrator.limits import Limits
+from migrator.progress import Meter, OnProgress
+from migrator.worker.columns import ColumnList
+from migrator.worker.process import WorkerProcess
+from migrator.worker.sharing import run_shared
 
 _COPIED_AT_ONCE = 2  # threads: hashing takes a processor, copying the disk
-# Opening and closing small files takes longer than what is done with their bytes, and does not let go of the
-# interpreter's lock: there a second process helps, and threads are of no use.
-_MANY = 1000
-_SMALL = 1 << 16  # bytes of a file
-_AT_ONCE = 250  # files
 
 
 class BackedUpFile(NamedTuple):
@@ -69,7 +65,7 @@ class CopyJob:
     working: str
     tasks: Sequence[CopyTask]
 
-    def run(self, seen: Seen) -> list[CopyResult]:
+    def run(self, on_progress: OnProgress) -> list[CopyResult]:
         """What each has come to.
 
         :raises StorageIOError: it is the copies, not the sources, that make trouble
@@ -77,14 +73,14 @@ class CopyJob:
         results = []
         for task in self.tasks:
             results.append(_copy(self.working, task))
-            seen(task.name, task.size)
+            on_progress(task.name, task.size, 0)
         return results
 
-    def run_again(self, seen: Seen) -> list[CopyResult]:
+    def run_again(self, on_progress: OnProgress) -> list[CopyResult]:
         """The same, where one that did not come to its end may have copied some."""
         for task in self.tasks:
             durable.remove(Path(self.working, task.file))
-        return self.run(seen)
+        return self.run(on_progress)
 
 
 @dataclass(frozen=True)
@@ -94,20 +90,20 @@ class ReadBackJob:
     working: str
     files: Sequence[tuple[str, str]]
 
-    def run(self, seen: Seen) -> str:
+    def run(self, on_progress: OnProgress) -> str:
         """The path of the first one that is otherwise, or nothing."""
-        del seen  # it is done beside something else that shows progress
+        del on_progress  # it is done beside something else that shows progress
         paths = ((f"{self.working}{os.sep}{file}", sha256) for file, sha256 in self.files)
         return next((path for path, sha256 in paths if copying.sha256_of(path) != sha256), "")
 
 
-def are_many_small(sizes: Sequence[int]) -> bool:
-    """Whether files of these sizes, in bytes, are so many and so small that a second process helps with them."""
-    return len(sizes) >= _MANY and sum(sizes) < len(sizes) * _SMALL
-
-
 def copy_all(
-    working: Path, sources: Sequence[Source], paths: Container[str], second: SecondProcess | None, meter: Meter
+    working: Path,
+    sources: Sequence[Source],
+    paths: Container[str],
+    worker: WorkerProcess | None,
+    meter: Meter,
+    limits: Limits,
 ) -> tuple[list[BackedUpFile | str], dict[str, str]]:
     """Copy the sources into a backup's folder, where nothing is yet; nothing is synced.
 
@@ -120,8 +116,13 @@ def copy_all(
     for folder in {os.path.dirname(task.file) for task in tasks}:
         durable.make_private_folder(working / folder)
     meter.expect(sum(source.size for source in sources))
-    if are_many_small([source.size for source in sources]):
-        results = _by_two(os.fspath(working), tasks, second, meter)
+    if limits.are_many_small([source.size for source in sources]):
+        together = limits.copy_files
+        jobs = [
+            CopyJob(os.fspath(working), ColumnList(tasks[start : start + together]))
+            for start in range(0, len(tasks), together)
+        ]
+        results = [*chain.from_iterable(run_shared(jobs, worker, meter.add, CopyJob.run_again))]
     else:
         results = _by_threads(os.fspath(working), tasks, meter)
     copied: list[BackedUpFile | str] = []
@@ -140,15 +141,6 @@ def _by_threads(working: str, tasks: Iterable[CopyTask], meter: Meter) -> list[C
             results.append(result)
             meter.add(task.name, task.size, sessions=0)
     return results
-
-
-def _by_two(working: str, tasks: Sequence[CopyTask], second: SecondProcess | None, meter: Meter) -> list[CopyResult]:
-    jobs = [CopyJob(working, AsColumns(tasks[start : start + _AT_ONCE])) for start in range(0, len(tasks), _AT_ONCE)]
-
-    def seen(name: str, size: int, _: int) -> None:
-        meter.add(name, size, sessions=0)
-
-    return [*chain.from_iterable(share(jobs, second, seen, CopyJob.run_again))]
 
 
 def _copy(working: str, task: CopyTask) -> CopyResult:

@@ -18,14 +18,15 @@ from pathlib import Path
 from typing import Any
 
 from migrator.backups.catalog import verify_backup
-from migrator.backups.copy_files import BackedUpFile, ReadBackJob, are_many_small, copy_all
+from migrator.backups.copy_files import BackedUpFile, ReadBackJob, copy_all
 from migrator.backups.manifest import give_name, read_manifest, stamp, working_folder, write_listing
 from migrator.data_dir import DataDir
 from migrator.errors import BackupError
 from migrator.files import copying, durable
 from migrator.inventory.source_files import Source
+from migrator.limits import LIMITS, Limits
 from migrator.progress import Meter
-from migrator.worker.process import SecondProcess
+from migrator.worker.process import WorkerProcess
 
 
 @dataclass(frozen=True)
@@ -50,14 +51,15 @@ class Backup:
 class BackupWriter:
     """A backup that is being taken: the copies can be read while they are synced, listed and read back.
 
-    :param second: helps, if it is there
+    :param worker: does a part, if it is there
     """
 
-    def __init__(self, data_dir: DataDir, working: Path, second: SecondProcess | None = None) -> None:
+    def __init__(self, data_dir: DataDir, working: Path, worker: WorkerProcess | None, limits: Limits) -> None:
         self._data_dir = data_dir
         self._working = working
         self._prefix = os.path.join(working, "")  # of tens of thousands of paths
-        self._second = second
+        self._worker = worker
+        self._limits = limits
         self._now = stamp()
         self._syncing: Future[Path | None] | None = None
         self._reading_back: Future[int | None] | None = None
@@ -92,7 +94,7 @@ class BackupWriter:
         """
         self.unreadable |= {source.name: source.error for source in sources if source.error}
         readable = [source for source in sources if not source.error]
-        results, proven = copy_all(self._working, readable, paths, self._second, meter)
+        results, proven = copy_all(self._working, readable, paths, self._worker, meter, self._limits)
         for source, copied in zip(readable, results, strict=True):
             if isinstance(copied, BackedUpFile):
                 self.copies[source.name] = copied
@@ -107,7 +109,7 @@ class BackupWriter:
     def start_verify(self) -> Future[int | None]:
         """Begin to list the copies and to read back those that nobody has, beside what needs one processor alone.
 
-        :returns: in the future, the ticket of the second process if it is that that reads
+        :returns: in the future, the id of the job if it is the worker that reads
         """
         if self._reading_back is None:
             self._reading_back = self._prover.submit(self._read_back)
@@ -163,13 +165,13 @@ class BackupWriter:
     def _read_back(self) -> int | None:
         if self._await_sync() is not None:
             return None
-        job, ticket = self._read_back_job(), None
-        if self._second is not None and are_many_small([copy.size for copy in self._unverified()]):
-            ticket = self._second.give(job)
+        job, job_id = self._read_back_job(), None
+        if self._worker is not None and self._limits.are_many_small([copy.size for copy in self._unverified()]):
+            job_id = self._worker.submit(job)
         self._list()
-        if ticket is None:
+        if job_id is None:
             _require_all(job)
-        return ticket
+        return job_id
 
     def _list(self) -> None:
         if not self.copies:
@@ -191,10 +193,10 @@ class BackupWriter:
     def _unverified(self) -> list[BackedUpFile]:
         return [copy for name, copy in self.copies.items() if name not in self._verified]
 
-    def _await_read_back(self, ticket: int | None) -> None:
-        if ticket is None or self._second is None:
+    def _await_read_back(self, job_id: int | None) -> None:
+        if job_id is None or self._worker is None:
             return
-        if self._second.result(ticket) != "":  # it is gone, or has found something: look again, here
+        if self._worker.result(job_id) != "":  # it is gone, or has found something: look again, here
             _require_all(self._read_back_job())
 
 
@@ -202,19 +204,21 @@ def _require_all(job: ReadBackJob) -> None:
     """
     :raises MigrationFailed: a file does not read back as what was written
     """
-    damaged = job.run(lambda _name, _size: None)
+    damaged = job.run(lambda _name, _size, _sessions: None)
     if damaged:
         raise copying.damaged_copy(damaged)
 
 
 @contextmanager
-def new_backup(data_dir: DataDir, second: SecondProcess | None = None) -> Iterator[BackupWriter]:
+def new_backup(
+    data_dir: DataDir, worker: WorkerProcess | None = None, limits: Limits = LIMITS
+) -> Iterator[BackupWriter]:
     """A backup to be taken within the block; what has no name at its end is removed.
 
-    :param second: helps, if it is there
+    :param worker: does a part, if it is there
     """
     with working_folder(data_dir.backups) as working:
-        backup = BackupWriter(data_dir, working, second)
+        backup = BackupWriter(data_dir, working, worker, limits)
         try:
             yield backup
         finally:

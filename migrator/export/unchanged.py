@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +15,9 @@ from migrator.database.documents import read_source
 from migrator.database.invalid import UNREADABLE, reraise_unless_data_error
 from migrator.documents.document import SequenceDigest
 from migrator.inventory.ledger import LedgerEntry
-from migrator.worker.process import SecondProcess, half_of, is_worth_it, second_process
+from migrator.limits import LIMITS, Limits
+from migrator.progress import OnProgress
+from migrator.worker.process import WorkerProcess, worker_if_worthwhile
 
 Read = tuple[str, list[tuple[str, bytes]]]
 """The digest of a source, and key and digest of each of its sessions."""
@@ -39,9 +41,9 @@ class DigestJob:
     database: Path
     source_ids: Sequence[int]
 
-    def run(self, seen: Callable[[str, int], None]) -> list[Read | None]:
-        """What each has shown; of progress whoever asked tells, source by source."""
-        del seen
+    def run(self, on_progress: OnProgress) -> list[Read | None]:
+        """What each has shown; the caller reports progress, source by source."""
+        del on_progress
         with opened(self.database, read_only=True) as connection:
             return [read_digests(connection, source_id) for source_id in self.source_ids]
 
@@ -57,21 +59,27 @@ class Unchanged:
         connection: sqlite3.Connection,
         database: Path,
         entries: Sequence[LedgerEntry],
-        second: SecondProcess | None,
+        worker: WorkerProcess | None,
     ) -> None:
         self._connection = connection
-        self._second = second
-        self._given = [entry.id for entry in entries[half_of([entry.size for entry in entries]) :]] if second else []
+        self._worker = worker
+        self._given = [entry.id for entry in entries[_half_of([entry.size for entry in entries]) :]] if worker else []
         self._results: dict[int, Read | None] = {}
-        self._ticket = second.give(DigestJob(database, self._given)) if second is not None else 0
+        self._job_id = worker.submit(DigestJob(database, self._given)) if worker is not None else 0
 
     @classmethod
     @contextmanager
-    def told(cls, connection: sqlite3.Connection, database: Path, entries: Sequence[LedgerEntry]) -> Iterator[Self]:
-        """One with the help of a second process, where there is enough to do."""
-        many = is_worth_it(sum(entry.size for entry in entries))
-        with second_process(wanted=many) as second:
-            yield cls(connection, database, entries, second)
+    def told(
+        cls,
+        connection: sqlite3.Connection,
+        database: Path,
+        entries: Sequence[LedgerEntry],
+        limits: Limits = LIMITS,
+        kind: type[WorkerProcess] = WorkerProcess,
+    ) -> Iterator[Self]:
+        """One with the help of a worker, where there is enough to do."""
+        with worker_if_worthwhile(limits, kind=kind) as worker_for:
+            yield cls(connection, database, entries, worker_for(sum(entry.size for entry in entries), 0))
 
     def sessions(self, entry: LedgerEntry) -> list[tuple[str, bytes]] | None:
         """Key and digest of each of a source's sessions; None where they are not those that were migrated."""
@@ -81,9 +89,18 @@ class Unchanged:
         return read[1] if read is not None and read[0] == entry.digest else None
 
     def _take_results(self) -> None:
-        """Wait for the second process; where it failed, its part is read here."""
-        if self._second is not None:
-            results = self._second.result(self._ticket)
+        """Wait for the worker; where it failed, its part is read here."""
+        if self._worker is not None:
+            results = self._worker.result(self._job_id)
             if results is not None:
                 self._results = dict(zip(self._given, results, strict=True))
         self._given = []
+
+
+def _half_of(sizes: Sequence[int]) -> int:
+    """How many of the first ones are about half of all."""
+    half, number = sum(sizes) // 2, 0
+    while number < len(sizes) and half > sizes[number] // 2:
+        half -= sizes[number]
+        number += 1
+    return number

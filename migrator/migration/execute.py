@@ -21,6 +21,7 @@ from migrator.files import durable
 from migrator.inventory import ledger
 from migrator.inventory.plan import Plan, own_sources, with_proven_paths
 from migrator.inventory.source_files import Source
+from migrator.limits import Limits
 from migrator.migration import run_record
 from migrator.migration.publish import Publication, Published, publish_into, publish_new
 from migrator.migration.report import (
@@ -33,12 +34,12 @@ from migrator.migration.report import (
     workspace_reports,
 )
 from migrator.migration.run_record import RunFacts, record_in_staging
-from migrator.progress import Listener, Meter, Stopwatch
+from migrator.progress import Listener, Meter, OnProgress, Stopwatch
 from migrator.staging.database import Staging
 from migrator.staging.pipeline import Pipeline
 from migrator.staging.results import LoadedSource
-from migrator.worker.process import Helper, SecondProcess, Seen, stopped_on_failure
-from migrator.worker.sharing import share
+from migrator.worker.process import WorkerFor, WorkerProcess, stopped_on_failure
+from migrator.worker.sharing import run_shared
 
 
 class Staged(NamedTuple):
@@ -59,7 +60,7 @@ class TakeUp:
     :ivar strict: publish nothing if anything is bad
     :ivar salvage: take what is whole of torn files
     :ivar in_trial: both stores are in use, and the files are kept up beside SQLite
-    :ivar helper: whom to ask for a second process
+    :ivar worker_for: whom to ask for the worker
     """
 
     data_dir: DataDir
@@ -68,21 +69,22 @@ class TakeUp:
     in_trial: bool
     listener: Listener
     stopwatch: Stopwatch
-    helper: Helper
+    worker_for: WorkerFor
+    limits: Limits
 
     def run(self, found: Plan) -> MigrationReport:
         """Take up what is pending of what was found."""
         require_space(self.data_dir, found.work.pending)
-        second = self.help_with(found.work.pending)
+        worker = self.worker_if_worthwhile(found.work.pending)
         try:
-            with new_backup(self.data_dir, second) as saving:
-                with stopped_on_failure(second):
+            with new_backup(self.data_dir, worker, self.limits) as saving:
+                with stopped_on_failure(worker):
                     found = self.back_up(found, saving)
-                second = self.help_with(found.work.pending)  # older files may be what makes it worth while
-                with stopped_on_failure(second):
+                worker = self.worker_if_worthwhile(found.work.pending)  # older files may be what makes it worth while
+                with stopped_on_failure(worker):
                     mark(self.data_dir, found.state, "in_progress")
                     try:
-                        staged = self.load_and_verify(found.work.pending, found.paths, saving, second)
+                        staged = self.load_and_verify(found.work.pending, found.paths, saving, worker)
                         problems = [message for source in staged.loaded for message in messages_of(source)]
                         if self.strict and problems:
                             raise MigrationFailed(
@@ -98,10 +100,10 @@ class TakeUp:
         finally:
             self.remove_staging()
         point_at_sqlite(self.data_dir)
-        return self.report(found, staged, published, problems, second)
+        return self.report(found, staged, published, problems, worker)
 
-    def help_with(self, sources: Sequence[Source]) -> SecondProcess | None:
-        return self.helper(sum(source.size for source in sources), len(sources))
+    def worker_if_worthwhile(self, sources: Sequence[Source]) -> WorkerProcess | None:
+        return self.worker_for(sum(source.size for source in sources), len(sources))
 
     def back_up(self, found: Plan, saving: BackupWriter) -> Plan:
         """Copy what is to be taken up, and with it what older builds left in the workspaces that the copies show."""
@@ -123,7 +125,7 @@ class TakeUp:
             durable.remove(path)
 
     def load_and_verify(
-        self, sources: Sequence[Source], paths: dict[str, str], saving: BackupWriter, second: SecondProcess | None
+        self, sources: Sequence[Source], paths: dict[str, str], saving: BackupWriter, worker: WorkerProcess | None
     ) -> Staged:
         """Everything that can be taken up in the staging database, read back and recorded there."""
         results = [
@@ -131,14 +133,15 @@ class TakeUp:
             for number, source in enumerate(sources, 1)
         ]
         total = saving.size
-        with Staging(self.data_dir.staging) as staging:
+        with Staging(self.data_dir.staging, self.limits) as staging:
             saving.start_sync()  # to make a file while very many are synced takes long
             pipeline = Pipeline(
                 staging,
                 self.data_dir.shard,
                 saving,
                 paths,
-                second,
+                worker,
+                self.limits,
                 salvage=self.salvage,
             )
             with self.stopwatch.stage("load"):
@@ -198,11 +201,13 @@ class TakeUp:
         staged: Staged,
         published: Published,
         problems: list[str],
-        second: SecondProcess | None,
+        worker: WorkerProcess | None,
     ) -> MigrationReport:
         changed = [
             f"{place} changed while it was migrated; run 'migrator migrate' again to take that up."
-            for place in changed_meanwhile([source.source for source in staged.loaded if not source.error], second)
+            for place in changed_meanwhile(
+                [source.source for source in staged.loaded if not source.error], worker, self.limits.check_files
+            )
         ]
         merged = published.merged
         parts = [part for source in found.work.known for part in known_reports(found, source)]
@@ -223,18 +228,15 @@ class TakeUp:
         )
 
 
-_AT_ONCE = 1000  # files
-
-
 @dataclass(frozen=True)
 class LookJob:
     """Files to look at: place, size and time of change of each, as they were."""
 
     files: Sequence[tuple[str, int, int]]
 
-    def run(self, seen: Seen) -> list[str]:
+    def run(self, on_progress: OnProgress) -> list[str]:
         """The places of those that are otherwise now."""
-        del seen  # it shows no progress
+        del on_progress  # it shows no progress
         return [place for place, size, mtime_ns in self.files if _changed(place, size, mtime_ns)]
 
 
@@ -246,11 +248,12 @@ def _changed(place: str, size: int, mtime_ns: int) -> bool:
     return now.st_size != size or now.st_mtime_ns != mtime_ns
 
 
-def changed_meanwhile(sources: Sequence[Source], second: SecondProcess | None) -> list[str]:
+def changed_meanwhile(sources: Sequence[Source], worker: WorkerProcess | None, together: int) -> list[str]:
     """The places of those that were written to.
 
-    :param second: helps with very many, if it is there
+    :param worker: does a part of very many, if it is there
+    :param together: how many are looked at in one job
     """
     files = [(source.place, source.size, source.mtime_ns) for source in sources]
-    jobs = [LookJob(files[start : start + _AT_ONCE]) for start in range(0, len(files), _AT_ONCE)]
-    return [*chain.from_iterable(share(jobs, second, lambda _name, _size, _sessions: None))]
+    jobs = [LookJob(files[start : start + together]) for start in range(0, len(files), together)]
+    return [*chain.from_iterable(run_shared(jobs, worker, lambda _name, _size, _sessions: None))]

@@ -13,13 +13,14 @@ from migrator.inventory.ledger import remember_times
 from migrator.inventory.plan import Plan, make_plan
 from migrator.inventory.source_files import names_of_files
 from migrator.inventory.workspace_paths import name_workspaces
+from migrator.limits import LIMITS, Limits
 from migrator.locking import exclusive, in_sight
 from migrator.migration.report import MigrationReport, by_workspace, known_reports, totals_of
 from migrator.progress import Listener, Stopwatch, ignore_progress
 from migrator.worker.gc_pause import without_collector
 
 if TYPE_CHECKING:
-    from migrator.worker.process import Helper
+    from migrator.worker.process import WorkerFor, WorkerProcess
 
 
 def run_migration(
@@ -31,6 +32,8 @@ def run_migration(
     workspaces: Iterable[str | os.PathLike[str]] = (),
     search_index: bool = True,
     listener: Listener = ignore_progress,
+    limits: Limits = LIMITS,
+    worker: type[WorkerProcess] | None = None,
 ) -> MigrationReport:
     """Bring every session of the data directory into SQLite, or those that are new or changed since the last time.
 
@@ -40,6 +43,7 @@ def run_migration(
     :param workspaces: paths of workspaces, where they can't be told from the files
     :param search_index: build the index for full-text search when all else is done, and the app may start
     :param listener: told about progress
+    :param worker: another kind of worker than the real one, for tests
     :raises MigrationLocked: another migrator is at work here
     :raises StaleStoreError: the database that holds the truth is another one, or gone
     :raises MigratorError: the run failed, and nothing was changed
@@ -48,7 +52,16 @@ def run_migration(
     named = [os.fspath(workspace) for workspace in workspaces]
 
     def run_in(place: DataDir) -> Run:
-        return Run(place, strict=strict, salvage=salvage, named=named, search_index=search_index, listener=listener)
+        return Run(
+            place,
+            strict=strict,
+            salvage=salvage,
+            named=named,
+            search_index=search_index,
+            listener=listener,
+            limits=limits,
+            worker=worker,
+        )
 
     if not dry_run:
         found = run_in(data_dir).found_nothing()
@@ -81,6 +94,8 @@ class Run:
         listener: Listener,
         in_trial: bool = False,
         search_index: bool = False,
+        limits: Limits = LIMITS,
+        worker: type[WorkerProcess] | None = None,
     ) -> None:
         self.data_dir = data_dir
         self.strict = strict
@@ -89,16 +104,25 @@ class Run:
         self.search_index = search_index
         self.listener = listener
         self.in_trial = in_trial or read_flag(data_dir.flag) == "hybrid"
-        self.helper: Helper = lambda _size, _files: None
+        self.limits = limits
+        self.worker = worker
+        self.worker_for: WorkerFor = lambda _size, _files: None
         self.stopwatch = Stopwatch()
         self.stage = self.stopwatch.stage
 
     def run(self) -> MigrationReport:
-        from migrator.worker.process import help_on_demand  # a look that finds nothing comes not so far
+        from migrator.worker.process import (  # a look that finds nothing comes not so far
+            WorkerProcess,
+            worker_if_worthwhile,
+        )
 
-        with help_on_demand(preload=["migrator.staging.jobs"]) as self.helper, without_collector():
+        kind = self.worker or WorkerProcess
+        with (
+            worker_if_worthwhile(self.limits, ["migrator.staging.jobs"], kind) as self.worker_for,
+            without_collector(),
+        ):
             if not self.data_dir.database.exists():  # then all of the files are new
-                self.helper(0, names_of_files(self.data_dir))  # looking at very many takes as long as its start
+                self.worker_for(0, names_of_files(self.data_dir))  # looking at very many takes as long as its start
             return self.run_with_help()
 
     def run_with_help(self) -> MigrationReport:
@@ -162,7 +186,14 @@ class Run:
         from migrator.migration.execute import TakeUp  # only a run with work to do pays for loading it
 
         return TakeUp(
-            self.data_dir, self.strict, self.salvage, self.in_trial, self.listener, self.stopwatch, self.helper
+            self.data_dir,
+            self.strict,
+            self.salvage,
+            self.in_trial,
+            self.listener,
+            self.stopwatch,
+            self.worker_for,
+            self.limits,
         ).run(found)
 
 

@@ -16,6 +16,7 @@ from migrator.database.connection import AnyConnection, remove_database
 from migrator.database.documents import insert_message
 from migrator.database.rows import derived_key, free_key, rekey_message, rekey_session
 from migrator.staging import queries
+from migrator.limits import LIMITS, Limits
 from migrator.staging.connection import CACHE, as_uri, create_staged, staged_errors
 from migrator.staging.row_writer import RowWriter, insert_many
 from migrator.workspace import is_placeholder, placeholder
@@ -27,14 +28,14 @@ class Staging:
     :ivar rows: takes what is loaded
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, limits: Limits = LIMITS) -> None:
         remove_database(path)
         self.path = path
         self.connection = create_staged(path, tables=True)
         with staged_errors("prepare the load", path):
             self._indexes = schema.set_indexes_aside(self.connection)
             self.connection.execute("BEGIN")
-        self.rows = RowWriter(self.connection, path)
+        self.rows = RowWriter(self.connection, path, limits.batch)
         self._workspaces: dict[str, tuple[int, str]] = {}
 
     def __enter__(self) -> Self:

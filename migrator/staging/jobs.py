@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
 from migrator.inventory.source_files import Source
+from migrator.limits import Limits
+from migrator.progress import OnProgress
 from migrator.staging.loader import Loader, LoadTask
 from migrator.staging.readback import CompareTask, Comparison, ReadBack
 from migrator.staging.results import LoadedPart, LoadedSource
 from migrator.staging.shard import Shard
-from migrator.worker.columns import AsColumns
-
-Seen = Callable[[str, int], None]
+from migrator.worker.columns import ColumnList
 
 
 @dataclass(frozen=True)
@@ -23,14 +23,15 @@ class LoadJob:
 
     shard: Path
     tasks: Sequence[LoadTask]
+    limits: Limits
 
-    def run(self, seen: Seen) -> list[LoadedPart | None]:
+    def run(self, on_progress: OnProgress) -> list[LoadedPart | None]:
         """What became of each; None for one that is not as the app writes it."""
         ids = {task.workspace_hash: task.workspace_id for task in self.tasks}
-        with Shard(self.shard) as shard:
+        with Shard(self.shard, self.limits) as shard:
             paths = {task.workspace_hash: task.workspace_path for task in self.tasks}
-            loader = Loader(shard.rows, lambda name, _: ids[name], paths, seen)
-            return AsColumns(_loaded(loader, task) for task in self.tasks)
+            loader = Loader(shard.rows, lambda name, _: ids[name], paths, on_progress)
+            return ColumnList(_loaded(loader, task) for task in self.tasks)
 
 
 def _loaded(loader: Loader, task: LoadTask) -> LoadedPart | None:
@@ -49,7 +50,7 @@ class CompareJob:
     staging: Path
     tasks: Sequence[CompareTask]
 
-    def run(self, seen: Seen) -> list[ReadBack]:
+    def run(self, on_progress: OnProgress) -> list[ReadBack]:
         """What each task has shown."""
-        with closing(Comparison(self.staging, seen)) as comparison:
-            return AsColumns(comparison.run(self.tasks))
+        with closing(Comparison(self.staging, on_progress)) as comparison:
+            return ColumnList(comparison.run(self.tasks))

@@ -23,6 +23,7 @@ from migrator.files.copying import damaged_copy, new_sha256
 from migrator.files.os_errors import os_errors
 from migrator.files.reading import opened, small
 from migrator.inventory.source_files import Source
+from migrator.progress import OnProgress
 from migrator.staging.results import EXAMPLES, Counts, Found, LoadedSource
 from migrator.staging.row_writer import RowWriter, plain_instance_rows, plain_messages, plain_of_values
 from migrator.workspace import hash_of_text, placeholder, workspace_shown
@@ -48,9 +49,6 @@ class LoadTask(NamedTuple):
     within: Extent | None
 
 
-Advance = Callable[[str, int], None]
-
-
 class Loader:
     """Loads source files one after the other.
 
@@ -58,7 +56,7 @@ class Loader:
     :param workspace_id: the row id that a workspace, told by hash and path, will have
     :param paths: workspace hash to workspace path, as far as known
     :param salvage: take what is whole of a torn file, and its torn end into quarantine
-    :param advance: called with a source's name and the number of bytes that are done of it, after each element
+    :param on_progress: called after each element
     """
 
     def __init__(
@@ -66,7 +64,7 @@ class Loader:
         rows: RowWriter,
         workspace_id: Callable[[str, str], int],
         paths: dict[str, str],
-        advance: Advance,
+        on_progress: OnProgress,
         *,
         salvage: bool = False,
     ) -> None:
@@ -74,7 +72,7 @@ class Loader:
         self._workspace_id = workspace_id
         self._paths = paths
         self._salvage = salvage
-        self._advance = advance
+        self._on_progress = on_progress
 
     def load(self, loaded: LoadedSource, copy: str) -> None:
         """Load the copy of a source file, whatever it is like."""
@@ -85,7 +83,7 @@ class Loader:
             with os_errors("read", copy), open(copy, "rb", buffering=0) as file:
                 for element in read_array(file):
                     self._take(loaded, parse_session(element), element.position, len(element.raw))
-                    self._advance(loaded.source.name, len(element.raw))
+                    self._on_progress(loaded.source.name, len(element.raw), 1)
         except SourceFileError as error:
             if self._salvage and isinstance(error, TornFileError):
                 self._keep_tail(loaded, copy, error)
@@ -137,7 +135,7 @@ class Loader:
                 else:
                     self._take(loaded, parse_session(element._replace(value=document)), index, size)
             sizes.append(size)
-            self._advance(loaded.source.name, size)
+            self._on_progress(loaded.source.name, size, 1)
         return sizes
 
     def _add_session(self, loaded: LoadedSource, session: Session, index: int, size: int) -> bool:

@@ -11,11 +11,10 @@ from migrator.files.os_errors import os_errors
 from migrator.staging.results import LoadedSource
 
 _OWN_SHARE = 0.4  # of the first process, which has the shards to take over as well
-SHARD = 32 << 20  # bytes of files with which a shard is full
-# So that whoever has the last one is not waited for, each takes a quarter of what is left, down to a 16th of SHARD.
+# So that whoever has the last one is not waited for, each takes a quarter of what is left, down to a 16th of a shard.
 _OF_THE_REST = 4
 _SMALLEST = 16
-_PIECE = 8  # large files are cut into pieces of about this part of SHARD: a shard is full, and help asked for, in time
+_PIECE = 8  # large files are cut into pieces of about this part of a shard: one is full, and help asked for, in time
 
 
 class Part(NamedTuple):
@@ -30,19 +29,20 @@ class Part(NamedTuple):
     within: Extent | None
 
 
-def divided(parts: Sequence[Part], path_of: Callable[[str], str]) -> tuple[list[Part], list[list[Part]]]:
+def divided(parts: Sequence[Part], path_of: Callable[[str], str], shard: int) -> tuple[list[Part], list[list[Part]]]:
     """What the first process loads at once, and what goes to each shard; in their order, large files in pieces.
 
     Of a file there is one extent at most in a shard.
 
     :param path_of: where the copy of a source is, told by name
+    :param shard: bytes of files with which a shard is full
     """
     left = sum(part.size for part in parts)
     own = int(left * _OWN_SHARE)
     mine: list[Part] = []
     shards: list[list[Part]] = []
     room = 0
-    for part in _cut_up(parts, path_of):
+    for part in _cut_up(parts, path_of, shard // _PIECE):
         if own > part.size // 2:
             mine.append(part)
             own -= part.size
@@ -50,7 +50,7 @@ def divided(parts: Sequence[Part], path_of: Callable[[str], str]) -> tuple[list[
             own = 0
             if room <= 0:
                 shards.append([])
-                room = min(SHARD, max(SHARD // _SMALLEST, left // _OF_THE_REST))
+                room = min(shard, max(shard // _SMALLEST, left // _OF_THE_REST))
             _append(shards[-1], part)
             room -= part.size
         left -= part.size
@@ -66,8 +66,7 @@ def _append(parts: list[Part], part: Part) -> None:
         parts[-1] = Part(part.loaded, last.size + part.size, Extent(last.within.start, within.end))
 
 
-def _cut_up(parts: Sequence[Part], path_of: Callable[[str], str]) -> Iterator[Part]:
-    size = SHARD // _PIECE
+def _cut_up(parts: Sequence[Part], path_of: Callable[[str], str], size: int) -> Iterator[Part]:
     for part in parts:
         if part.size <= size + size // 2:
             yield part

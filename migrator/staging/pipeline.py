@@ -17,6 +17,7 @@ from migrator.database import queries
 from migrator.database.connection import remove_database
 from migrator.errors import MigrationFailed
 from migrator.files.copying import damaged_copy, sha256_of
+from migrator.limits import LIMITS, Limits
 from migrator.progress import Meter, ignore_progress
 from migrator.staging.connection import staged_errors
 from migrator.staging.database import Staging
@@ -25,9 +26,9 @@ from migrator.staging.loader import Loader, LoadTask
 from migrator.staging.partition import Part, divided
 from migrator.staging.readback import CompareTask, Comparison, Portion, ReadBack
 from migrator.staging.results import Found, LoadedPart, LoadedSource
-from migrator.worker.columns import AsColumns
-from migrator.worker.process import SecondProcess, is_worth_it
-from migrator.worker.sharing import PIECES, InOrder, share
+from migrator.worker.columns import ColumnList
+from migrator.worker.process import WorkerProcess
+from migrator.worker.sharing import PIECES, OrderedJobs, run_shared
 from migrator.workspace import placeholder
 
 
@@ -49,7 +50,7 @@ class Pipeline:
 
     :param shards: where parts of the database may be put that are filled by themselves
     :param paths: workspace hash to workspace path, as far as known
-    :param second: helps, if it is there
+    :param worker: does a part, if it is there
     :param salvage: take what is whole of torn files
     """
 
@@ -59,7 +60,8 @@ class Pipeline:
         shards: Callable[[int], Path],
         copies: BackupFiles,
         paths: dict[str, str],
-        second: SecondProcess | None,
+        worker: WorkerProcess | None,
+        limits: Limits = LIMITS,
         *,
         salvage: bool = False,
     ) -> None:
@@ -67,7 +69,8 @@ class Pipeline:
         self._shards = shards
         self._copies = copies
         self._paths = paths
-        self._second = second
+        self._worker = worker
+        self._limits = limits
         self._salvage = salvage
         self._tasks: list[CompareTask] = []
 
@@ -100,14 +103,14 @@ class Pipeline:
             self._staging.workspace_id(*self._workspace(loaded))  # numbered in the order of the sources
         mine, shards = self._divided([Part(loaded, loaded.source.size, None) for loaded in sources])
 
-        @cache  # the second process waits until the first one is made
+        @cache  # the worker waits until the first one is made
         def job(number: int) -> LoadJob:
-            return LoadJob(self._shards(number), AsColumns(self._task(part) for part in shards[number]))
+            return LoadJob(self._shards(number), ColumnList(self._task(part) for part in shards[number]), self._limits)
 
-        helped = InOrder(len(shards), job, self._second, meter.add)
-        otherwise = self._load_here(mine, loader, helped.feed)
+        helped = OrderedJobs(len(shards), job, self._worker, meter.add)
+        otherwise = self._load_here(mine, loader, helped.submit_more)
         for number, (shard, results) in enumerate(zip(shards, helped.results(), strict=True)):
-            if results is None:  # there is no second process any more
+            if results is None:  # there is no worker any more
                 otherwise |= self._load_here(shard, loader)
             else:
                 otherwise |= self._take_over(job(number), shard, results)
@@ -133,9 +136,9 @@ class Pipeline:
         return LoadTask(name, workspace_hash, path, number, loaded.source_id, copy, sha256, part.within)
 
     def _divided(self, parts: Sequence[Part]) -> tuple[Sequence[Part], list[list[Part]]]:
-        if self._second is None or not is_worth_it(sum(part.size for part in parts), len(parts)):
+        if self._worker is None or not self._limits.is_worth_a_worker(sum(part.size for part in parts), len(parts)):
             return parts, []
-        return divided(parts, self._copies.path_of)
+        return divided(parts, self._copies.path_of, self._limits.shard)
 
     def _load_here(
         self, parts: Sequence[Part], loader: Loader, meanwhile: Callable[[], None] = lambda: None
@@ -209,12 +212,12 @@ class Pipeline:
 
     def _compare(self, meter: Meter) -> list[ReadBack]:
         """What each task has shown; large ones may be several by then."""
-        if self._second is None:
+        if self._worker is None:
             return self._compare_here(self._tasks, meter)
         pieces = [*_portions_to_share(self._tasks)]
         self._tasks = [*chain.from_iterable(pieces)]
-        jobs = [CompareJob(self._staging.path, AsColumns(piece)) for piece in pieces]
-        return [*chain.from_iterable(share(jobs, self._second, meter.add))]
+        jobs = [CompareJob(self._staging.path, ColumnList(piece)) for piece in pieces]
+        return [*chain.from_iterable(run_shared(jobs, self._worker, meter.add))]
 
     def _compare_here(self, tasks: Sequence[CompareTask], meter: Meter) -> list[ReadBack]:
         with closing(Comparison(self._staging.path, meter.add)) as comparison:

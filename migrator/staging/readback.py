@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from itertools import groupby
 from operator import attrgetter
@@ -21,6 +21,7 @@ from migrator.errors import TornFileError
 from migrator.files.os_errors import os_errors
 from migrator.files.reading import SMALL, opened
 from migrator.staging import queries
+from migrator.progress import OnProgress
 from migrator.staging.connection import open_staged, staged_errors
 
 _ONE_VALUE = 128 << 20  # bytes of a document whose messages SQLite may put together: it has a limit of 1 GB
@@ -94,13 +95,13 @@ class Comparison:
     """Compares what a staging database holds with the files that it came from.
 
     :param path: of the database, which is finished
-    :param seen: called with a source's name and the number of bytes that were compared, after each element
+    :param on_progress: called after each element
     """
 
-    def __init__(self, path: Path, seen: Callable[[str, int], None]) -> None:
+    def __init__(self, path: Path, on_progress: OnProgress) -> None:
         self._connection = open_staged(path)
         self._path = path
-        self._seen = seen
+        self._on_progress = on_progress
 
     def close(self) -> None:
         self._connection.close()
@@ -153,7 +154,7 @@ class Comparison:
         if whole != task.sha256 or positions != [*range(task.first, task.first + len(texts))]:
             return self._by_bytes(task, iter(documents))
         for text in texts:
-            self._seen(task.name, len(text))
+            self._on_progress(task.name, len(text), 1)
         return ReadBack(b"".join(hashlib.sha256(text).digest() for text in texts))
 
     def _errors(self) -> AbstractContextManager[None]:
@@ -171,7 +172,7 @@ class Comparison:
             elif not self._is_quarantined(task, element, held):
                 found = "differs" if following else "is missing"
                 return ReadBack(bytes(digests), f"the session at index {element.position} {found}")
-            self._seen(task.name, len(element.raw))
+            self._on_progress(task.name, len(element.raw), 1)
         if following is not None:
             return ReadBack(bytes(digests), f"a session too many, at position {following.stored.position}")
         return ReadBack(bytes(digests))

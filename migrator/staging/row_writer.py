@@ -22,7 +22,6 @@ from migrator.documents.document import MESSAGE_MEMBERS
 from migrator.staging import queries
 from migrator.staging.connection import StagedConnection, staged_errors
 
-BATCH_BYTES = 4 << 20
 _OVERHEAD = 1 << 10  # bytes that a document takes in memory however short it is
 _WIDTH = len(MESSAGE_MEMBERS)
 _CONTENT = MESSAGE_MEMBERS.index("content")
@@ -94,9 +93,11 @@ class RowWriter:
 
     :param connection: in a transaction of the caller's, or without a journal to need one
     :param path: of the database, for messages
+    :param batch: bytes of documents that wait in memory to be inserted together
     """
 
-    def __init__(self, connection: StagedConnection, path: Path) -> None:
+    def __init__(self, connection: StagedConnection, path: Path, batch: int) -> None:
+        self._batch = batch
         self._connection = connection
         self._path = path
         self._documents: list[_Waiting] = []
@@ -145,7 +146,7 @@ class RowWriter:
 
     def _grow(self, size: int) -> None:
         self._size += size
-        if self._size >= BATCH_BYTES:
+        if self._size >= self._batch:
             self.flush()
 
     def _write(self, waiting: Iterable[_Waiting], quarantined: Sequence[Row]) -> None:

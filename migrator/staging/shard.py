@@ -11,6 +11,7 @@ from typing import Self
 from migrator.database import schema
 from migrator.database.connection import remove_database
 from migrator.staging import queries
+from migrator.limits import Limits
 from migrator.staging.connection import create_staged, staged_errors
 from migrator.staging.row_writer import RowWriter
 
@@ -18,14 +19,14 @@ _SHARED_TABLES = ("sessions", "session_runtime_mix", "instances", "chat_messages
 
 
 class Shard:
-    """A part of a staging database in a file of its own, mostly a second process's: the tables that sessions go to.
+    """A part of a staging database in a file of its own, mostly the worker's: the tables that sessions go to.
 
     A context manager, which writes the rest and closes the file.
 
     :ivar rows: takes what is loaded
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, limits: Limits) -> None:
         remove_database(path)
         self.path = path
         self.connection = create_staged(path, tables=False)
@@ -33,7 +34,7 @@ class Shard:
             for statement in _shared_tables():
                 self.connection.execute(statement)
             self.connection.execute("BEGIN")
-        self.rows = RowWriter(self.connection, path)
+        self.rows = RowWriter(self.connection, path, limits.batch)
 
     def __enter__(self) -> Self:
         return self

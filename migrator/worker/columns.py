@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 Row = TypeVar("Row")
 
 
-class AsColumns(list[Row]):
+class ColumnList(list[Row]):
     """A list whose elements, where they are named tuples of one kind or None, are pickled as columns.
 
     The same holds for each column, so that named tuples may hold others. There may be tens of thousands.
@@ -41,5 +41,5 @@ def _values(columns: tuple[Any, Sequence[Any], Sequence[int]]) -> Sequence[Any]:
     return [None if number in places else next(following) for number in range(len(there) + len(missing))]
 
 
-def _rows(columns: tuple[Any, Sequence[Any], Sequence[int]]) -> AsColumns[Any]:
-    return AsColumns(_values(columns))
+def _rows(columns: tuple[Any, Sequence[Any], Sequence[int]]) -> ColumnList[Any]:
+    return ColumnList(_values(columns))
