@@ -16,8 +16,9 @@ PACKAGE = Path(migrator.__file__).parent
 
 # From the ground up: a package, or a module beside the packages, imports only from rows above its own.
 ROWS = (
-    ("errors", "_version", "limits", "progress", "report", "text"),
-    ("files", "resources", "worker"),
+    ("errors", "_version", "progress", "report", "text"),
+    ("worker",),
+    ("files", "resources"),
     ("data_dir", "documents"),
     ("workspace", "locking"),
     ("database",),

@@ -15,9 +15,9 @@ from migrator.errors import MigratorError, StorageIOError
 from migrator.files import copying, durable
 from migrator.inventory.source_files import Source
 from migrator.inventory.workspace_paths import Proof
-from migrator.limits import Limits
 from migrator.progress import Meter, OnProgress
 from migrator.worker.columns import ColumnList
+from migrator.worker.limits import Limits
 from migrator.worker.process import WorkerProcess
 from migrator.worker.sharing import run_shared
 

@@ -24,8 +24,8 @@ from migrator.data_dir import DataDir
 from migrator.errors import BackupError
 from migrator.files import copying, durable
 from migrator.inventory.source_files import Source
-from migrator.limits import LIMITS, Limits
 from migrator.progress import Meter
+from migrator.worker.limits import LIMITS, Limits
 from migrator.worker.process import WorkerProcess
 
 

@@ -26,6 +26,7 @@ from migrator.migration.dry_run import scratch_data_dir
 from migrator.migration.run import Run
 from migrator.progress import Listener, ignore_progress
 from migrator.report import Report
+from migrator.worker.process import WorkerFor
 
 
 @dataclass(frozen=True)
@@ -52,8 +53,16 @@ class RollbackReport(Report):
         return 3 if self.problems or any(file.kept_beside for file in self.workspaces) else 0
 
 
-def run_rollback(data_dir: DataDir, *, dry_run: bool = False, listener: Listener = ignore_progress) -> RollbackReport:
+def run_rollback(
+    data_dir: DataDir,
+    *,
+    dry_run: bool = False,
+    listener: Listener = ignore_progress,
+    worker_for: WorkerFor | None = None,
+) -> RollbackReport:
     """Bring every session back into the JSON files and make them the authority.
+
+    :param worker_for: whom to ask for a worker, if it is not to be one of its own
 
     :raises MigrationLocked: another migrator is at work
     :raises RollbackFailed: it did not work; SQLite still is the authority, unchanged, and whole
@@ -68,9 +77,9 @@ def run_rollback(data_dir: DataDir, *, dry_run: bool = False, listener: Listener
         try:
             if dry_run:
                 with scratch_data_dir(data_dir) as scratch:
-                    rehearsed = _Rollback(scratch, listener, install=False).run()
+                    rehearsed = _Rollback(scratch, listener, worker_for, install=False).run()
                 return replace(rehearsed, dry_run=True, database=os.fspath(data_dir.database))
-            return _Rollback(data_dir, listener, install=True).run()
+            return _Rollback(data_dir, listener, worker_for, install=True).run()
         except MigratorError as error:
             raise RollbackFailed(f"The rollback failed: {error}", hint=_how_things_stand(data_dir)) from error
 
@@ -88,9 +97,10 @@ def _how_things_stand(data_dir: DataDir) -> str:
 
 
 class _Rollback:
-    def __init__(self, data_dir: DataDir, listener: Listener, *, install: bool) -> None:
+    def __init__(self, data_dir: DataDir, listener: Listener, worker_for: WorkerFor | None, *, install: bool) -> None:
         self.data_dir = data_dir
         self.listener = listener
+        self.worker_for = worker_for
         self.install = install
         self.warnings: list[str] = []
         self.problems: list[str] = []
@@ -119,7 +129,9 @@ class _Rollback:
             with sqlite_errors("roll back", path):
                 connection.execute("PRAGMA synchronous = FULL")
             with transaction(connection, path, "roll back"):
-                write_back = WriteBack(self.data_dir, connection, self.listener, install=self.install)
+                write_back = WriteBack(
+                    self.data_dir, connection, self.listener, install=self.install, worker_for=self.worker_for
+                )
                 files = write_back.run()
                 self.warnings += write_back.warnings
                 self.problems += write_back.problems

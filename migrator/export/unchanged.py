@@ -15,9 +15,9 @@ from migrator.database.documents import read_source
 from migrator.database.invalid import UNREADABLE, reraise_unless_data_error
 from migrator.documents.document import SequenceDigest
 from migrator.inventory.ledger import LedgerEntry
-from migrator.limits import LIMITS, Limits
 from migrator.progress import OnProgress
-from migrator.worker.process import WorkerProcess, worker_if_worthwhile
+from migrator.worker.limits import LIMITS
+from migrator.worker.process import WorkerFor, WorkerProcess, worker_if_worthwhile
 
 Read = tuple[str, list[tuple[str, bytes]]]
 """The digest of a source, and key and digest of each of its sessions."""
@@ -74,12 +74,12 @@ class Unchanged:
         connection: sqlite3.Connection,
         database: Path,
         entries: Sequence[LedgerEntry],
-        limits: Limits = LIMITS,
-        kind: type[WorkerProcess] = WorkerProcess,
+        worker_for: WorkerFor | None = None,
     ) -> Iterator[Self]:
         """One with the help of a worker, where there is enough to do."""
-        with worker_if_worthwhile(limits, kind=kind) as worker_for:
-            yield cls(connection, database, entries, worker_for(sum(entry.size for entry in entries), 0))
+        with worker_if_worthwhile(LIMITS) as one_of_its_own:
+            worker = (worker_for or one_of_its_own)(sum(entry.size for entry in entries), 0)
+            yield cls(connection, database, entries, worker)
 
     def sessions(self, entry: LedgerEntry) -> list[tuple[str, bytes]] | None:
         """Key and digest of each of a source's sessions; None where they are not those that were migrated."""

@@ -28,6 +28,7 @@ from migrator.inventory.source_files import place_of_source, workspace_file_name
 from migrator.progress import Listener, Progress
 from migrator.storage.hybrid.journal import Journal
 from migrator.text import counted
+from migrator.worker.process import WorkerFor
 from migrator.workspace import HASH_PATTERN, hash_of_text, placeholder
 
 _SHOWN = 3  # of the sessions that a message is about
@@ -54,6 +55,7 @@ class WriteBack:
         *,
         install: bool,
         trial: Journal | None = None,
+        worker_for: WorkerFor | None = None,
     ) -> None:
         self.data_dir = data_dir
         self.connection = connection
@@ -61,6 +63,7 @@ class WriteBack:
         self.install = install
         self.mirror = trial is not None
         self.trial = trial
+        self.worker_for = worker_for
         self.known = {} if trial is None else trial.known_files()
         self.warnings: list[str] = []
         self.problems: list[str] = []
@@ -142,7 +145,7 @@ class WriteBack:
         ledger = [e for e in entries if e.status != "failed" and (self.is_workspace_file(e) or not self.mirror)]
         workspaces = {row[1]: row for row in self.connection.execute(queries.ALL_WORKSPACES).fetchall()}
         total, done = sum(entry.size for entry in ledger), 0
-        with Unchanged.told(self.connection, self.data_dir.database, ledger) as unchanged:
+        with Unchanged.told(self.connection, self.data_dir.database, ledger, self.worker_for) as unchanged:
             for entry in ledger:
                 own = workspaces.get(entry.workspace_hash or "")
                 more = own is not None and self.is_workspace_file(entry) and self.has_more(own[1])

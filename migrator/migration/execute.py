@@ -21,7 +21,6 @@ from migrator.files import durable
 from migrator.inventory import ledger
 from migrator.inventory.plan import Plan, own_sources, with_proven_paths
 from migrator.inventory.source_files import Source
-from migrator.limits import Limits
 from migrator.migration import run_record
 from migrator.migration.publish import Publication, Published, publish_into, publish_new
 from migrator.migration.report import (
@@ -38,6 +37,7 @@ from migrator.progress import Listener, Meter, OnProgress, Stopwatch
 from migrator.staging.database import Staging
 from migrator.staging.pipeline import Pipeline
 from migrator.staging.results import LoadedSource
+from migrator.worker.limits import Limits
 from migrator.worker.process import WorkerFor, WorkerProcess, stopped_on_failure
 from migrator.worker.sharing import run_shared
 

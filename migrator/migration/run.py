@@ -13,11 +13,11 @@ from migrator.inventory.ledger import remember_times
 from migrator.inventory.plan import Plan, make_plan
 from migrator.inventory.source_files import names_of_files
 from migrator.inventory.workspace_paths import name_workspaces
-from migrator.limits import LIMITS, Limits
 from migrator.locking import exclusive, in_sight
 from migrator.migration.report import MigrationReport, by_workspace, known_reports, totals_of
 from migrator.progress import Listener, Stopwatch, ignore_progress
 from migrator.worker.gc_pause import without_collector
+from migrator.worker.limits import LIMITS, Limits
 
 if TYPE_CHECKING:
     from migrator.worker.process import WorkerFor, WorkerProcess

@@ -16,9 +16,9 @@ from migrator.database.connection import AnyConnection, remove_database
 from migrator.database.documents import insert_message
 from migrator.database.rows import derived_key, free_key, rekey_message, rekey_session
 from migrator.staging import queries
-from migrator.limits import LIMITS, Limits
 from migrator.staging.connection import CACHE, as_uri, create_staged, staged_errors
 from migrator.staging.row_writer import RowWriter, insert_many
+from migrator.worker.limits import LIMITS, Limits
 from migrator.workspace import is_placeholder, placeholder
 
 

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from migrator.inventory.source_files import Source
-from migrator.limits import Limits
 from migrator.progress import OnProgress
 from migrator.staging.loader import Loader, LoadTask
 from migrator.staging.readback import CompareTask, Comparison, ReadBack
 from migrator.staging.results import LoadedPart, LoadedSource
 from migrator.staging.shard import Shard
 from migrator.worker.columns import ColumnList
+from migrator.worker.limits import Limits
 
 
 @dataclass(frozen=True)

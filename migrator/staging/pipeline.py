@@ -17,7 +17,6 @@ from migrator.database import queries
 from migrator.database.connection import remove_database
 from migrator.errors import MigrationFailed
 from migrator.files.copying import damaged_copy, sha256_of
-from migrator.limits import LIMITS, Limits
 from migrator.progress import Meter, ignore_progress
 from migrator.staging.connection import staged_errors
 from migrator.staging.database import Staging
@@ -27,6 +26,7 @@ from migrator.staging.partition import Part, divided
 from migrator.staging.readback import CompareTask, Comparison, Portion, ReadBack
 from migrator.staging.results import Found, LoadedPart, LoadedSource
 from migrator.worker.columns import ColumnList
+from migrator.worker.limits import LIMITS, Limits
 from migrator.worker.process import WorkerProcess
 from migrator.worker.sharing import PIECES, OrderedJobs, run_shared
 from migrator.workspace import placeholder

@@ -20,8 +20,8 @@ from migrator.documents.parsing import is_session, parse_session, text_or_bytes
 from migrator.errors import TornFileError
 from migrator.files.os_errors import os_errors
 from migrator.files.reading import SMALL, opened
-from migrator.staging import queries
 from migrator.progress import OnProgress
+from migrator.staging import queries
 from migrator.staging.connection import open_staged, staged_errors
 
 _ONE_VALUE = 128 << 20  # bytes of a document whose messages SQLite may put together: it has a limit of 1 GB

@@ -11,9 +11,9 @@ from typing import Self
 from migrator.database import schema
 from migrator.database.connection import remove_database
 from migrator.staging import queries
-from migrator.limits import Limits
 from migrator.staging.connection import create_staged, staged_errors
 from migrator.staging.row_writer import RowWriter
+from migrator.worker.limits import Limits
 
 _SHARED_TABLES = ("sessions", "session_runtime_mix", "instances", "chat_messages", "quarantine")
 

@@ -18,9 +18,9 @@ from importlib import import_module
 from queue import SimpleQueue
 from typing import Any, BinaryIO, Protocol, Self
 
-from migrator.limits import Limits
 from migrator.progress import OnProgress
 from migrator.worker.gc_pause import without_collector
+from migrator.worker.limits import Limits
 
 # The same modules from the same places (-P: and nothing from the folder that we happen to run in).
 _START = (

@@ -24,8 +24,8 @@ from migrator.quarantine.items import take_out
 from migrator.receipt.facts import receipt_of
 from migrator.receipt.page import write_page
 from migrator.verification.run import verify
-from migrator.worker import process as second_process
 from tests.support.scene import Scene, chat
+from tests.support.workers import IN_SMALL_PARTS
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="its files have no modes")
 
@@ -87,14 +87,6 @@ class Watch:
         return any(path.match(pattern) for path in self.seen)
 
 
-@pytest.fixture
-def by_two_processes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """In small parts, so that the second process has shards to fill."""
-    monkeypatch.setattr(second_process, "WORTH_A_SECOND_PROCESS", 0)
-    monkeypatch.setattr("migrator.staging.partition.SHARD", 3_000)
-    monkeypatch.setattr(second_process, "processors", lambda: 2)
-
-
 @pytest.mark.usefixtures("any_umask")
 def test_backups_staging_and_lock_are_private_while_a_migration_runs(scene):
     watch = Watch(scene.root)
@@ -105,8 +97,8 @@ def test_backups_staging_and_lock_are_private_while_a_migration_runs(scene):
         assert watch.saw(pattern), pattern
 
 
-@pytest.mark.usefixtures("any_umask", "by_two_processes")
-def test_the_parts_that_a_second_process_fills_are_private(scene):
+@pytest.mark.usefixtures("any_umask")
+def test_the_parts_that_a_worker_fills_are_private(scene):
     watch, ended = Watch(scene.root), threading.Event()
 
     def looking() -> None:
@@ -116,7 +108,7 @@ def test_the_parts_that_a_second_process_fills_are_private(scene):
     thread = threading.Thread(target=looking)
     thread.start()
     try:
-        run_migration(resolve_data_dir(scene.root))
+        run_migration(resolve_data_dir(scene.root), limits=IN_SMALL_PARTS)
     finally:
         ended.set()
         thread.join()

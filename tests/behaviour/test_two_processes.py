@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +24,7 @@ from migrator.documents.exact_json import MAX_DEPTH
 from migrator.errors import MigrationFailed, StorageIOError
 from migrator.files.os_errors import os_errors
 from migrator.migration.run import run_migration
-from migrator.progress import Meter, ignore_progress
-from migrator.staging import partition as division
+from migrator.progress import Meter, OnProgress, ignore_progress
 from migrator.staging import pipeline, readback
 from migrator.staging.database import Staging
 from migrator.staging.jobs import LoadJob
@@ -33,33 +32,36 @@ from migrator.staging.loader import Loader
 from migrator.staging.readback import Portion
 from migrator.staging.row_writer import RowWriter
 from migrator.worker import gc_pause as collector
-from migrator.worker import process as second_process
+from migrator.worker.limits import LIMITS, Limits
+from migrator.worker.process import Job, WorkerProcess
 from tests.support.scene import CHECKOUT, Scene, app_json, chat, copy_fixture, hash_of
 from tests.support.strategies import files, instance, message, session
+from tests.support.workers import IN_SMALL_PARTS, NoWorker, SlowWorker
 
 A, B, C = "/home/dev/a", "/home/dev/b", "/home/dev/c"
 
 
 @contextmanager
-def by_two_processes() -> Iterator[None]:
-    """Whatever the size, in small parts."""
+def with_every_care() -> Iterator[Limits]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(second_process, "WORTH_A_SECOND_PROCESS", 0)
-        patch.setattr(division, "SHARD", 3_000)
-        patch.setattr(second_process, "processors", lambda: 2)
-        yield
+        patch.setattr(as_written, "extent", lambda _: None)
+        yield LIMITS
 
 
 @contextmanager
-def with_every_care() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(as_written, "extent", lambda _: None)
-        yield
+def by_two_processes() -> Iterator[Limits]:
+    """Whatever the size, in small parts."""
+    yield IN_SMALL_PARTS
 
 
-def outcome(scene: Scene, *, salvage: bool = False) -> dict[str, Any]:
+WAYS = (with_every_care, by_two_processes)
+
+
+def outcome(
+    scene: Scene, *, salvage: bool = False, limits: Limits = IN_SMALL_PARTS, worker: type[WorkerProcess] | None = None
+) -> dict[str, Any]:
     """Everything that a migration leaves, but for what depends on the time and the place."""
-    report = run_migration(resolve_data_dir(scene.root), salvage=salvage).to_json()
+    report = run_migration(resolve_data_dir(scene.root), salvage=salvage, limits=limits, worker=worker).to_json()
     workspaces = scene.query("SELECT workspace_hash, workspace_path FROM workspaces ORDER BY workspace_hash")
     quarantine = "SELECT source_id, workspace_hash, position, reason, raw, problems FROM quarantine ORDER BY 1, 3"
     ledger = (
@@ -81,12 +83,12 @@ def outcome(scene: Scene, *, salvage: bool = False) -> dict[str, Any]:
 def both(contents: dict[str, bytes], folder: Path, *, salvage: bool = False) -> dict[str, Any]:
     """The outcome for workspace files with these contents, proven to be the same in every way of working."""
     found = []
-    for number, way in enumerate((with_every_care, by_two_processes)):
+    for number, way in enumerate(WAYS):
         scene = Scene(folder / str(number))
         for workspace, content in contents.items():
             scene.write_bytes(workspace, content)
-        with way():
-            found.append(outcome(scene, salvage=salvage))
+        with way() as limits:
+            found.append(outcome(scene, salvage=salvage, limits=limits))
     assert found[0] == found[1]
     assert found[0]["broken"] == [("ok",)]
     return found[0]
@@ -99,10 +101,10 @@ def many(prefix: str, count: int) -> list[Any]:
 @pytest.mark.parametrize("salvage", [False, True])
 def test_the_shipped_fixture(salvage: bool, tmp_path: Path) -> None:
     found = []
-    for number, way in enumerate((with_every_care, by_two_processes)):
+    for number, way in enumerate(WAYS):
         scene = copy_fixture(tmp_path / str(number))
-        with way():
-            found.append(outcome(scene, salvage=salvage))
+        with way() as limits:
+            found.append(outcome(scene, salvage=salvage, limits=limits))
     assert found[0] == found[1]
 
 
@@ -112,15 +114,18 @@ def test_one_large_file_is_divided_and_keeps_its_order(tmp_path: Path) -> None:
     assert ids == [f"s-{number}" for number in range(60)]
 
 
-def test_what_the_app_writes_is_loaded_once_however_it_is_divided(
-    scene: Scene, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """What does not read back would be loaded again: it would only be slow."""
+@pytest.fixture
+def loaded_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pipeline.Pipeline, "_load_again", lambda *_: pytest.fail("it was loaded again"))
+
+
+@pytest.mark.usefixtures("loaded_once")
+def test_what_the_app_writes_is_loaded_once_however_it_is_divided(scene: Scene) -> None:
+    """What does not read back would be loaded again: it would only be slow."""
     for workspace, count in ((A, 60), (B, 3), (C, 90)):
         scene.write(workspace, many(workspace, count))
-    with by_two_processes():
-        assert run_migration(resolve_data_dir(scene.root)).totals.sessions == 153
+    report = run_migration(resolve_data_dir(scene.root), limits=IN_SMALL_PARTS)
+    assert report.totals.sessions == 153
 
 
 def test_ids_that_repeat_across_the_parts(tmp_path: Path) -> None:
@@ -199,91 +204,90 @@ def test_any_files(contents, tmp_path_factory: pytest.TempPathFactory) -> None:
 
 
 @pytest.fixture
-def divided(scene: Scene) -> Iterator[Scene]:
+def divided(scene: Scene) -> Scene:
     """A file of many parts, to be migrated by two processes."""
     scene.write(A, many("s", 60))
-    with by_two_processes():
-        yield scene
+    return scene
 
 
-def require_all(scene: Scene) -> None:
-    assert outcome(scene)["report"][2]["sessions"] == 60
+def require_all(scene: Scene, worker: type[WorkerProcess]) -> None:
+    assert outcome(scene, worker=worker)["report"][2]["sessions"] == 60
     assert scene.query("SELECT count(*) FROM sessions") == [(60,)]
     assert not list(scene.root.glob("*staging*"))
 
 
-def test_the_second_process_is_really_asked(divided: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = second_process.SecondProcess.result
+def test_the_worker_is_really_asked(divided: Scene) -> None:
     answers: list[Any] = []
 
-    def asking(self: Any, *ticket: Any) -> Any:
-        answers.append(real(self, *ticket))
-        return answers[-1]
+    class Asked(WorkerProcess):
+        def result(self, *arguments: Any) -> Any:
+            answers.append(super().result(*arguments))
+            return answers[-1]
 
-    monkeypatch.setattr(second_process.SecondProcess, "result", asking)
-    require_all(divided)
+    require_all(divided, Asked)
     assert len(answers) > 2
     assert None not in answers
 
 
-def test_without_a_second_process_it_goes_as_well(divided: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(second_process, "command", lambda: None)
-    require_all(divided)
+def test_without_a_worker_it_goes_as_well(divided: Scene) -> None:
+    require_all(divided, NoWorker)
 
 
 @pytest.mark.parametrize("program", [["/nonexistent/python"], [sys.executable, "-c", "raise SystemExit(3)"]])
-def test_one_that_can_not_start_is_done_without(
-    program: list[str], divided: Scene, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(second_process, "command", lambda: program)
-    require_all(divided)
+def test_one_that_can_not_start_is_done_without(program: list[str], divided: Scene) -> None:
+    class Unstartable(WorkerProcess):
+        @classmethod
+        def command(cls) -> list[str] | None:
+            return program
+
+    require_all(divided, Unstartable)
 
 
-@pytest.mark.parametrize("method", ["give", "result"])
+@pytest.mark.parametrize("method", ["submit", "result"])
 @pytest.mark.parametrize("times", range(1, 5))  # it has two jobs of each kind, however slow it is
-def test_one_that_dies_is_done_without(
-    method: str, times: int, divided: Scene, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_one_that_dies_is_done_without(method: str, times: int, divided: Scene) -> None:
     """It dies at some job of loading or of comparing, given or asked for, and whatever it had to say is lost."""
-    real = getattr(second_process.SecondProcess, method)
     asked: list[None] = []
 
-    def dying(self: Any, *arguments: Any) -> Any:
-        asked.append(None)
-        if len(asked) == times:
-            self._process.kill()
-            self._process.wait()
-            list(iter(self._messages.get, ("gone", None)))
-            self._messages.put(("gone", None))
-        return real(self, *arguments)
+    class Dying(WorkerProcess):
+        def _die_in_time(self) -> None:
+            asked.append(None)
+            if len(asked) == times:
+                self._process.kill()
+                self._process.wait()
+                list(iter(self._messages.get, ("gone", None)))
+                self._messages.put(("gone", None))
 
-    monkeypatch.setattr(second_process.SecondProcess, method, dying)
-    require_all(divided)
+        def submit(self, job: Job) -> int:
+            if method == "submit":
+                self._die_in_time()
+            return super().submit(job)
+
+        def result(self, *arguments: Any) -> Any:
+            if method == "result":
+                self._die_in_time()
+            return super().result(*arguments)
+
+    require_all(divided, Dying)
     assert len(asked) >= times
-
-
-def never_done(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the second process seem to take long for everything."""
-    monkeypatch.setattr(second_process.SecondProcess, "is_done", lambda *_: False)
 
 
 def shards_filled_here(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     real = LoadJob.run
     filled: list[Path] = []
 
-    def running(self: Any, seen: second_process.Seen) -> Any:
+    def running(self: Any, on_progress: OnProgress) -> Any:
         filled.append(self.shard)
-        return real(self, seen)
+        return real(self, on_progress)
 
     monkeypatch.setattr(LoadJob, "run", running)
     return filled
 
 
+@pytest.mark.usefixtures("loaded_once")
 def test_one_that_is_slow_is_helped_with_its_shards(divided: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-    never_done(monkeypatch)
     filled = shards_filled_here(monkeypatch)
-    monkeypatch.setattr(pipeline.Pipeline, "_load_again", lambda *_: pytest.fail("it was loaded again"))
-    require_all(divided)
+    require_all(divided, SlowWorker)
     assert len(filled) > 1
     assert filled == sorted(filled, key=lambda path: int(path.name.rpartition("shard")[2]), reverse=True)
     assert [document["id"] for document in divided.documents(hash_of(A))] == [f"s-{number}" for number in range(60)]
@@ -293,7 +297,6 @@ def test_one_that_is_slow_is_helped_with_its_shards(divided: Scene, monkeypatch:
 def test_a_shard_that_can_not_be_filled_here_fails_the_run(
     error: type[BaseException] | BaseException, divided: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    never_done(monkeypatch)
     real = RowWriter.flush
 
     def failing(self: Any) -> None:
@@ -305,14 +308,13 @@ def test_a_shard_that_can_not_be_filled_here_fails_the_run(
     monkeypatch.setattr(RowWriter, "flush", failing)
     expected = KeyboardInterrupt if error is KeyboardInterrupt else StorageIOError
     with pytest.raises(expected):
-        run_migration(resolve_data_dir(divided.root))
+        run_migration(resolve_data_dir(divided.root), limits=IN_SMALL_PARTS, worker=SlowWorker)
     assert set(os.listdir(divided.root)) <= {"sessions", "backups", "migrator.lock"}
 
 
 def test_a_shard_whose_filling_fails_is_not_written_and_that_is_what_is_told(
     divided: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    never_done(monkeypatch)
     load, flush = Loader.load_as_written, RowWriter.flush
     flushed: list[Path] = []
 
@@ -328,38 +330,39 @@ def test_a_shard_whose_filling_fails_is_not_written_and_that_is_what_is_told(
     monkeypatch.setattr(Loader, "load_as_written", interrupted)
     monkeypatch.setattr(RowWriter, "flush", noting)
     with pytest.raises(KeyboardInterrupt):
-        run_migration(resolve_data_dir(divided.root))
+        run_migration(resolve_data_dir(divided.root), limits=IN_SMALL_PARTS, worker=SlowWorker)
     assert [path for path in flushed if "shard" in path.name] == []
 
 
 def test_within_a_frozen_program_that_is_not_ours_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "frozen", True, raising=False)
-    assert second_process.command() is None
+    assert WorkerProcess.command() is None
 
 
 def test_within_a_program_that_embeds_python_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "executable", "/opt/editor/editor")
-    assert second_process.command() is None
+    assert WorkerProcess.command() is None
 
 
 class Endless:
     """A job that never ends by itself."""
 
-    def run(self, seen: second_process.Seen) -> None:
+    def run(self, on_progress: OnProgress) -> None:
         while True:
             time.sleep(1)
 
 
 @pytest.mark.parametrize("busy", [False, True])
-def test_the_second_process_ends_when_the_first_is_gone(busy: bool, tmp_path: Path) -> None:
+def test_the_worker_ends_when_the_first_process_is_gone(busy: bool, tmp_path: Path) -> None:
     script = (
         "import os, sys, time\n"
-        "from migrator.worker import process as s\n"
+        "from migrator.worker.process import worker_if_worthwhile\n"
         "from tests.behaviour.test_two_processes import Endless\n"
-        "s.processors = lambda: 2\n"
-        "with s.second_process(wanted=True) as second:\n"
-        f"    {busy} and second.give(Endless())\n"
-        "    print(second._process.pid, flush=True)\n"
+        "from tests.support.workers import SHARED\n"
+        "with worker_if_worthwhile(SHARED) as worker_for:\n"
+        "    worker = worker_for(0, 0)\n"
+        f"    {busy} and worker.submit(Endless())\n"
+        "    print(worker._process.pid, flush=True)\n"
         "    sys.stdin.read(1)\n"
         "    os.kill(os.getpid(), 9)\n"
     )
@@ -399,7 +402,7 @@ def test_what_is_stored_otherwise_than_it_was_read_is_found_and_loaded_again(
         real(self, loaded, document, index, size)
 
     monkeypatch.setattr(Loader, "_add", spoiling)
-    assert outcome(scene)["report"][0] == "completed"
+    assert outcome(scene, limits=LIMITS)["report"][0] == "completed"
     assert spoilt == [3]
     assert "something else" not in scene.tasks(A)
 
@@ -477,8 +480,8 @@ def test_of_small_files_side_by_side_none_is_published_that_is_kept_otherwise(
     for workspace, prefix in ((A, "s"), (B, "t"), (C, "u")):
         scene.write_bytes(workspace, b"".join(app_format(many(prefix, 3))))
     spoil_what_is_loaded(spoil, monkeypatch)
-    with by_two_processes() if two else nullcontext(), pytest.raises(MigrationFailed, match="does not read back as"):
-        run_migration(resolve_data_dir(scene.root))
+    with pytest.raises(MigrationFailed, match="does not read back as"):
+        run_migration(resolve_data_dir(scene.root), limits=IN_SMALL_PARTS if two else LIMITS)
     assert not scene.database.exists()
 
 
@@ -536,8 +539,7 @@ def test_a_folder_whose_name_is_not_text_is_worked_on_by_two_processes(tmp_path:
             scene.write(workspace, [chat(f"{workspace}-{number}") for number in range(9)])
     except OSError:
         pytest.skip("this file system takes only text for names")
-    with by_two_processes():
-        assert run_migration(resolve_data_dir(scene.root)).totals.sessions == 27
+    assert run_migration(resolve_data_dir(scene.root), limits=IN_SMALL_PARTS).totals.sessions == 27
     assert len(scene.documents(hash_of(C))) == 9
 
 

@@ -7,6 +7,7 @@ import math
 import shutil
 from collections.abc import Iterator
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -20,10 +21,10 @@ from migrator.files import reading
 from migrator.files.os_errors import os_errors
 from migrator.migration.run import run_migration
 from migrator.progress import Progress
-from migrator.worker import process as second_process
 from tests.support.command_line import Migrator
 from tests.support.scene import Document, Scene, app_json, chat, hash_of, spelled
 from tests.support.strategies import instance, session
+from tests.support.workers import SHARED, FakeWorker
 
 WORKSPACE = "/srv/build/telemetry-agent"
 
@@ -283,21 +284,24 @@ def test_what_a_file_proved_before_it_could_not_be_read_any_more_leads_to_the_ol
     assert scene.tasks(older) == ["from long ago", "Weave"]
 
 
-def test_a_large_older_file_has_the_help_of_a_second_process(
-    scene: Scene, older: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_large_older_file_has_the_help_of_a_worker(scene: Scene, older: Path) -> None:
     """Whether it is worth while shows when the copy of a small file has led to a large one."""
-    asked: list[tuple[int, int]] = []
-
-    def asking(size: int, files: int) -> bool:
-        asked.append((size, files))
-        return False
-
     own = scene.write(older, [chat("s-9", workspace=str(older))])
-    monkeypatch.setattr(second_process, "is_worth_it", asking)
-    run_migration(resolve_data_dir(scene.root))
     sizes = own.stat().st_size, (older / ".ait42" / "sessions.json").stat().st_size
-    assert asked[-2:] == [(sizes[0], 1), (sum(sizes), 2)]
+    limits = replace(SHARED, worker_size=sum(sizes) + 2 * SHARED.file_cost)
+    worker = FakeWorker()
+    run_migration(resolve_data_dir(scene.root), limits=limits, worker=worker.kind())
+    assert "CompareJob" in [type(job).__name__ for job in worker.submitted]
+    assert "CopyJob" not in [type(job).__name__ for job in worker.submitted]
+
+
+def test_one_byte_less_has_no_help(scene: Scene, older: Path) -> None:
+    own = scene.write(older, [chat("s-9", workspace=str(older))])
+    sizes = own.stat().st_size, (older / ".ait42" / "sessions.json").stat().st_size
+    limits = replace(SHARED, worker_size=sum(sizes) + 2 * SHARED.file_cost + 1)
+    worker = FakeWorker()
+    run_migration(resolve_data_dir(scene.root), limits=limits, worker=worker.kind())
+    assert not worker.submitted
 
 
 def test_what_is_known_is_reported_beside_what_a_new_file_leads_to(

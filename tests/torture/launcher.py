@@ -193,22 +193,20 @@ def _be_the_process(job: Job, out: Path, err: Path) -> None:
 
 
 def _prepare(job: Job) -> None:
-    from migrator.worker import process as second_process
+    from migrator.worker.limits import LIMITS
+    from migrator.worker.process import WorkerProcess
 
     if job.two:
-        second_process.WORTH_A_SECOND_PROCESS = 0
-        second_process.processors = lambda: 2
+        vars(LIMITS).update(worker_size=0, processors=2)  # of this process alone, whatever it calls
     if job.patch:
         importlib.import_module("tests.torture.programs").__dict__[job.patch]()
     if job.watched and job.log:
         if job.in_second:
             watched = json.dumps([job.watched, job.log, job.fault.record() if job.fault else None])
-            start = second_process.command()
+            start = WorkerProcess.command()
             assert start is not None
-            second_process.command = lambda: [
-                *start[:-1],
-                f"import sys; sys.path.insert(0, {str(CHECKOUT)!r}); " + SECOND.format(watched) + start[-1],
-            ]
+            watching = f"import sys; sys.path.insert(0, {str(CHECKOUT)!r}); {SECOND.format(watched)}{start[-1]}"
+            WorkerProcess.command = lambda: [*start[:-1], watching]  # type: ignore[method-assign]
         else:
             Watch(Path(job.watched), Path(job.log), job.fault).install()
 

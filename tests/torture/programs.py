@@ -12,10 +12,10 @@ from typing import Any, Self
 
 from migrator import open_storage
 from migrator.database import connection
-from migrator.staging import partition as division
 from migrator.storage import timestamps
 from migrator.storage.protocol import SessionStorage
-from migrator.worker.process import SecondProcess
+from migrator.worker.limits import LIMITS
+from migrator.worker.process import WorkerProcess
 from tests.support.scene import app_json, hash_of
 from tests.support.scene import chat as chat_session
 from tests.support.strategies import message
@@ -55,8 +55,8 @@ def as_nobody() -> None:
 
 def the_second_process_is_slow() -> None:
     """It never seems to be done, so that the first one fills shards itself; there are several of them."""
-    division.SHARD = 300
-    SecondProcess.is_done = lambda *_: False  # type: ignore[method-assign]
+    vars(LIMITS).update(shard=300)
+    WorkerProcess.done = lambda *_: False  # type: ignore[method-assign]
 
 
 def plenty_of_space() -> None:

@@ -1,16 +1,17 @@
 """Going back by two processes is going back by one: the second only reads what the first would."""
 
-import sqlite3
-import sys
+from dataclasses import replace
 
 import pytest
 
-from migrator import rollback
-from migrator.export import unchanged
-from migrator.export.rollback import RollbackReport
-from migrator.worker import process as second_process
+from migrator.data_dir import resolve_data_dir
+from migrator.export.rollback import RollbackReport, run_rollback
+from migrator.export.unchanged import DigestJob
+from migrator.worker.limits import LIMITS, Limits
+from migrator.worker.process import worker_if_worthwhile
 from tests.support.command_line import Migrator
 from tests.support.scene import Scene, chat
+from tests.support.workers import SHARED, FakeWorker
 
 WORKSPACES = [f"/home/dev/w{number}" for number in range(4)]
 
@@ -23,26 +24,6 @@ def migrated(scene: Scene, migrator: Migrator) -> Scene:
     return scene
 
 
-@pytest.fixture
-def two_processes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(second_process, "WORTH_A_SECOND_PROCESS", 0)
-    monkeypatch.setattr(second_process, "processors", lambda: 2)
-
-
-@pytest.fixture
-def read_here(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """The numbers of the sources that this process has read."""
-    numbers: list[int] = []
-    real = unchanged.read_digests
-
-    def noting(connection: sqlite3.Connection, source_id: int) -> unchanged.Read | None:
-        numbers.append(source_id)
-        return real(connection, source_id)
-
-    monkeypatch.setattr(unchanged, "read_digests", noting)
-    return numbers
-
-
 def how_restored(report: RollbackReport) -> list[str]:
     return [file.restored for file in report.workspaces]
 
@@ -51,33 +32,42 @@ def files_of(scene: Scene) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in sorted((scene.root / "sessions").iterdir())}
 
 
-@pytest.mark.usefixtures("two_processes")
-def test_the_second_half_is_read_by_the_second_process(migrated: Scene, read_here: list[int]) -> None:
-    before = files_of(migrated)
-    assert how_restored(rollback(migrated.root)) == ["bytes"] * 4
-    assert read_here == [1, 2]
+def rolled_back(scene: Scene, worker: FakeWorker, limits: Limits = SHARED) -> RollbackReport:
+    with worker_if_worthwhile(limits, kind=worker.kind()) as worker_for:
+        return run_rollback(resolve_data_dir(scene.root), worker_for=worker_for)
+
+
+def read_by(worker: FakeWorker) -> list[int]:
+    """The numbers of the sources that it was to read."""
+    [job] = [job for job in worker.submitted if isinstance(job, DigestJob)]
+    return [*job.source_ids]
+
+
+def test_the_second_half_is_read_by_the_worker(migrated: Scene) -> None:
+    before, worker = files_of(migrated), FakeWorker()
+    assert how_restored(rolled_back(migrated, worker)) == ["bytes"] * 4
+    assert read_by(worker) == [3, 4]
     assert files_of(migrated) == before
 
 
-@pytest.mark.usefixtures("two_processes")
 @pytest.mark.parametrize("number", range(4))
 def test_a_change_is_seen_whoever_reads_it(migrated: Scene, number: int) -> None:
     session = f"{WORKSPACES[number]}-1"
     migrated.change("UPDATE sessions SET task = 'another' WHERE id = ?", session)
-    report = rollback(migrated.root)
+    with worker_if_worthwhile(SHARED) as worker_for:
+        report = run_rollback(resolve_data_dir(migrated.root), worker_for=worker_for)
     assert [file.path for file in report.workspaces if file.restored == "export"] == [WORKSPACES[number]]
     assert b'"task": "another"' in migrated.file_of(WORKSPACES[number]).read_bytes()
 
 
-@pytest.mark.usefixtures("two_processes")
-def test_what_a_second_process_that_dies_should_have_read_is_read_here(
-    migrated: Scene, read_here: list[int], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(second_process, "command", lambda: [sys.executable, "-c", "pass"])
-    assert how_restored(rollback(migrated.root)) == ["bytes"] * 4
-    assert read_here == [1, 2, 3, 4]
+def test_what_a_worker_that_dies_should_have_read_is_read_here(migrated: Scene) -> None:
+    before, worker = files_of(migrated), FakeWorker(dies_at=1)
+    assert how_restored(rolled_back(migrated, worker)) == ["bytes"] * 4
+    assert read_by(worker) == [3, 4]
+    assert files_of(migrated) == before
 
 
-def test_little_is_read_by_one_process(migrated: Scene, read_here: list[int]) -> None:
-    assert how_restored(rollback(migrated.root)) == ["bytes"] * 4
-    assert read_here == [1, 2, 3, 4]
+def test_little_is_read_by_one_process(migrated: Scene) -> None:
+    worker = FakeWorker()
+    assert how_restored(rolled_back(migrated, worker, replace(LIMITS, processors=2))) == ["bytes"] * 4
+    assert not worker.submitted

@@ -11,7 +11,10 @@ from migrator.inventory.source_files import Source
 from migrator.staging import partition as division
 from migrator.staging.partition import Part, divided
 from migrator.staging.results import LoadedSource
+from migrator.worker.limits import LIMITS
 from tests.support.scene import app_json, chat
+
+SHARD = LIMITS.shard
 
 
 def part(number: int, size: int, path: str = "") -> Part:
@@ -20,25 +23,25 @@ def part(number: int, size: int, path: str = "") -> Part:
     return Part(loaded, size, None)
 
 
-@given(sizes=st.lists(st.integers(0, division.SHARD // division._PIECE), max_size=60))
+@given(sizes=st.lists(st.integers(0, SHARD // division._PIECE), max_size=60))
 def test_small_files_go_to_both_in_their_order(sizes: list[int]) -> None:
     parts = [part(number, size) for number, size in enumerate(sizes)]
-    mine, shards = divided(parts, str)
+    mine, shards = divided(parts, str, SHARD)
     assert [*mine, *(each for shard in shards for each in shard)] == parts
     assert all(shards)
     largest = max(sizes, default=0)
     own = sum(each.size for each in mine)
     assert abs(own - division._OWN_SHARE * sum(sizes)) <= largest
     for shard in shards:
-        assert sum(each.size for each in shard[:-1]) < division.SHARD
+        assert sum(each.size for each in shard[:-1]) < SHARD
 
 
 def test_the_shards_get_smaller_so_that_nobody_waits_for_the_last() -> None:
-    _, shards = divided([part(number, 1 << 20) for number in range(400)], str)
+    _, shards = divided([part(number, 1 << 20) for number in range(400)], str, SHARD)
     sizes = [sum(each.size for each in shard) for shard in shards]
-    assert sizes[0] == division.SHARD
+    assert sizes[0] == SHARD
     assert sizes == sorted(sizes, reverse=True)
-    assert sizes[-1] <= division.SHARD // 8
+    assert sizes[-1] <= SHARD // 8
 
 
 def large_file(folder: Path, sessions: int) -> Part:
@@ -48,12 +51,9 @@ def large_file(folder: Path, sessions: int) -> Part:
 
 
 @pytest.mark.parametrize("sessions", [40, 200])
-def test_a_large_file_is_cut_between_its_sessions(
-    sessions: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(division, "SHARD", 8_000)
+def test_a_large_file_is_cut_between_its_sessions(sessions: int, tmp_path: Path) -> None:
     whole = large_file(tmp_path, sessions)
-    mine, shards = divided([whole, part(2, 10)], str)
+    mine, shards = divided([whole, part(2, 10)], str, 8_000)
     assert all(len({each.loaded.source_id for each in shard}) == len(shard) for shard in shards)
     assert max(each.size for each in mine) < 2 * 8_000 // division._PIECE + whole.size // sessions
     extents = [each.within for where in (mine, *shards) for each in where if each.loaded.source_id == 1]
@@ -65,17 +65,15 @@ def test_a_large_file_is_cut_between_its_sessions(
     assert found == expected
 
 
-def test_a_large_session_stays_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(division, "SHARD", 800)
+def test_a_large_session_stays_whole(tmp_path: Path) -> None:
     whole = large_file(tmp_path, 1)
-    assert whole.size > 3 * division.SHARD // division._PIECE
-    mine, shards = divided([whole], str)
+    assert whole.size > 3 * 800 // division._PIECE
+    mine, shards = divided([whole], str, 800)
     assert [*mine, *(each for shard in shards for each in shard)] == [whole]
 
 
-def test_one_that_is_not_as_the_app_writes_it_stays_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(division, "SHARD", 800)
+def test_one_that_is_not_as_the_app_writes_it_stays_whole(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_bytes(b"[" + b" " * 5_000 + b"]")
-    mine, shards = divided([part(1, 5_002, str(path))], str)
+    mine, shards = divided([part(1, 5_002, str(path))], str, 800)
     assert [each.within for where in (mine, *shards) for each in where] == [None]

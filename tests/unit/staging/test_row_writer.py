@@ -1,19 +1,17 @@
 """What becomes of the rows of sources that are loaded one after the other, some of them taken back."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from migrator.database.quarantine import quarantine_row
 from migrator.database.rows import to_rows
 from migrator.documents.parsing import Rejected
-from migrator.staging import row_writer
 from migrator.staging.database import Staging
+from migrator.worker.limits import Limits
 from tests.support.strategies import instance, message, session
 
 
@@ -29,17 +27,10 @@ sources = st.lists(
 )
 
 
-@pytest.fixture(scope="module", autouse=True)
-def small_batches() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(row_writer, "BATCH_BYTES", 6000)
-        yield
-
-
 @given(loaded=sources)
 def test_what_was_taken_back_is_not_there_and_all_else_is_once(loaded: list[tuple[list[Item], bool]]) -> None:
     """Each source is some items, and whether it is taken back in the end; a batch is full after a few of them."""
-    with TemporaryDirectory() as folder, Staging(Path(folder, "staging.db")) as staging:
+    with TemporaryDirectory() as folder, Staging(Path(folder, "staging.db"), Limits(batch=6000)) as staging:
         sessions: list[str] = []
         quarantined: list[str] = []
         for number, (items, taken_back) in enumerate(loaded, 1):

@@ -6,7 +6,7 @@ from typing import NamedTuple
 from hypothesis import given
 from hypothesis import strategies as st
 
-from migrator.worker.columns import AsColumns
+from migrator.worker.columns import ColumnList
 
 
 class Inner(NamedTuple):
@@ -27,9 +27,9 @@ def outer() -> st.SearchStrategy[Outer]:
 
 @given(rows=st.lists(st.none() | outer(), max_size=8) | st.lists(outer(), max_size=8) | st.lists(st.integers()))
 def test_it_comes_back_as_it_was(rows: list[object]) -> None:
-    found = pickle.loads(pickle.dumps(AsColumns(rows)))
+    found = pickle.loads(pickle.dumps(ColumnList(rows)))
     assert found == rows
-    assert type(found) is AsColumns
+    assert type(found) is ColumnList
     assert [*map(type, found)] == [*map(type, rows)]
     for before, after in zip(rows, found, strict=True):
         if isinstance(before, Outer):
@@ -37,6 +37,6 @@ def test_it_comes_back_as_it_was(rows: list[object]) -> None:
 
 
 def test_no_row_is_pickled_by_itself() -> None:
-    rows = AsColumns(Outer(f"file {number}", Inner([number], whole=True), None) for number in range(1000))
+    rows = ColumnList(Outer(f"file {number}", Inner([number], whole=True), None) for number in range(1000))
     assert len(pickle.dumps(rows)) < len(pickle.dumps([tuple(row) for row in rows]))
     assert pickle.dumps(rows).count(b"Inner") == 1

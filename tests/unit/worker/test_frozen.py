@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 
 from migrator.staging.jobs import LoadJob
-from migrator.worker import process as second_process
+from migrator.worker.process import WorkerProcess, freeze_support, worker_if_worthwhile
 from tests.behaviour.test_two_processes import is_running
 from tests.support.command_line import Outcome
 from tests.support.scene import CHECKOUT, Scene, chat
+from tests.support.workers import SHARED
 
 FROZEN = "import runpy, sys; sys.frozen = True; runpy.run_module('migrator.frozen', run_name='__main__')"
 
@@ -31,12 +32,12 @@ def sidecar(*arguments: str | Path) -> Outcome:
 
 @pytest.fixture
 def frozen(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """How this process, as if it were such a program, would start the second one."""
+    """How this process, as if it were such a program, would start its worker."""
     monkeypatch.setattr(sys, "frozen", True, raising=False)
     monkeypatch.setattr(sys, "argv", ["migrator", "migrate"])
-    monkeypatch.setattr(second_process._Frozen, "supported", False)
-    assert not second_process.freeze_support()
-    start = second_process.command()
+    monkeypatch.setattr(WorkerProcess, "is_frozen_start_supported", False)
+    assert not freeze_support()
+    start = WorkerProcess.command()
     assert start
     return start
 
@@ -46,20 +47,23 @@ def test_it_is_the_command_line(scene: Scene) -> None:
     assert sidecar("--data-dir", scene.root, "migrate", "--json").json["totals"]["sessions"] == 1
 
 
-def test_the_second_process_is_the_program_itself(frozen: list[str]) -> None:
+def test_the_worker_is_the_program_itself(frozen: list[str]) -> None:
     assert frozen[0] == sys.executable
 
 
-def test_the_program_does_the_jobs_of_a_second_process(
+def test_the_program_does_the_jobs_of_a_worker(
     frozen: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(second_process, "command", lambda: [sys.executable, "-c", FROZEN, *frozen[1:]])
-    monkeypatch.setattr(second_process, "processors", lambda: 2)
+    class Program(WorkerProcess):
+        @classmethod
+        def command(cls) -> list[str] | None:
+            return [sys.executable, "-c", FROZEN, *frozen[1:]]
+
     monkeypatch.chdir(CHECKOUT)
-    with second_process.second_process(wanted=True) as second:
-        assert second
-        ticket = second.give(LoadJob(tmp_path / "shard.db", []))
-        assert second.result(ticket) == []
+    with worker_if_worthwhile(SHARED, kind=Program) as worker_for:
+        worker = worker_for(0, 0)
+        assert worker
+        assert worker.result(worker.submit(LoadJob(tmp_path / "shard.db", [], SHARED))) == []
     assert (tmp_path / "shard.db").exists()
 
 

@@ -1,12 +1,13 @@
-"""Jobs shared with a second process: each is done once, in whatever order, and its result stands where it belongs."""
+"""Jobs shared with a worker: each is done once, in whatever order, and its result stands where it belongs."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
 
-from migrator.worker.process import Seen
-from migrator.worker.sharing import InOrder, share
+from migrator.progress import OnProgress
+from migrator.worker.sharing import OrderedJobs, run_shared
+from tests.support.workers import FakeWorker
 
 
 class Told:
@@ -16,38 +17,29 @@ class Told:
         self.number = number
         self.done_here = 0
 
-    def run(self, seen: Seen) -> str:
+    def run(self, on_progress: OnProgress) -> str:
         self.done_here += 1
-        seen(f"file {self.number}", 10)
+        on_progress(f"file {self.number}", 10, 1)
         return f"here {self.number}"
 
 
-class Second:
-    """Stands in for a second process: it has done a job when ``ready`` says so, or when somebody waits for it."""
+class Second(FakeWorker):
+    """Says that it was it that did a job; ``ready`` goes by the job's number."""
 
     def __init__(self, ready: Callable[[int], bool], dies_at: int | None = None) -> None:
-        self.given: list[int] = []
-        self.waited_for: list[int] = []
-        self._ready = ready
-        self._dies_at = dies_at
+        super().__init__(lambda job: ready(job.number), dies_at)
 
-    def give(self, job: Told) -> int:
-        self.given.append(job.number)
-        return len(self.given)
+    def do(self, job: Told, on_progress: OnProgress) -> str:
+        on_progress(f"file {job.number}", 10, 1)
+        return f"there {job.number}"
 
-    def is_done(self, ticket: int, _seen: Any) -> bool:
-        return self._is_dead(ticket) or self._ready(self.given[ticket - 1])
+    @property
+    def given(self) -> list[int]:
+        return [job.number for job in self.submitted]
 
-    def result(self, ticket: int, seen: Any) -> str | None:
-        if self._is_dead(ticket):
-            return None
-        if not self._ready(self.given[ticket - 1]):
-            self.waited_for.append(self.given[ticket - 1])
-        seen(f"file {self.given[ticket - 1]}", 10, 1)
-        return f"there {self.given[ticket - 1]}"
-
-    def _is_dead(self, ticket: int) -> bool:
-        return self._dies_at is not None and ticket >= self._dies_at
+    @property
+    def waited_for(self) -> list[int]:
+        return [job.number for job in self.awaited]
 
 
 def jobs(count: int) -> list[Told]:
@@ -57,7 +49,7 @@ def jobs(count: int) -> list[Told]:
 def in_order(todo: Sequence[Told], second: Second | None) -> tuple[list[Any], list[str]]:
     """The results, and the files that were seen."""
     seen: list[str] = []
-    work: Any = InOrder(len(todo), todo.__getitem__, second, lambda name, _size, _sessions: seen.append(name))  # type: ignore[arg-type]
+    work = OrderedJobs(len(todo), todo.__getitem__, second, lambda name, _size, _sessions: seen.append(name))
     return list(work.results()), seen
 
 
@@ -100,17 +92,17 @@ def test_where_it_need_not_wait_it_takes_none():
 
 def test_the_second_process_never_has_more_than_it_can_go_on_with():
     second = Second(lambda _: False)
-    work: Any = InOrder(6, jobs(6).__getitem__, second, lambda *_: None)  # type: ignore[arg-type]
+    work = OrderedJobs(6, jobs(6).__getitem__, second, lambda *_: None)
     for _ in range(3):
-        work.feed()
+        work.submit_more()
     assert second.given == [0, 1]
 
 
 def test_it_is_fed_while_this_process_does_something_else():
     second = Second(lambda _: True)
-    work: Any = InOrder(6, jobs(6).__getitem__, second, lambda *_: None)  # type: ignore[arg-type]
+    work = OrderedJobs(6, jobs(6).__getitem__, second, lambda *_: None)
     for _ in range(2):
-        work.feed()
+        work.submit_more()
     assert second.given == [*range(6)]
 
 
@@ -138,5 +130,5 @@ def test_without_a_second_process_nothing_is_done():
 @pytest.mark.parametrize("count", [0, 1, 2, 7])
 def test_shared_from_both_ends_every_job_has_a_result(count, ready, dies_at):
     todo = jobs(count)
-    second: Any = Second(ready, dies_at)
-    assert numbers(share(todo, second, lambda *_: None)) == [*range(count)]
+    second = Second(ready, dies_at)
+    assert numbers(run_shared(todo, second, lambda *_: None)) == [*range(count)]
