@@ -12,7 +12,7 @@ import pytest
 
 from migrator.backups import create
 from migrator.backups.catalog import verify_backup
-from migrator.backups.copy_files import CopyJob, CopyTask
+from migrator.backups.copy_files import CopyJob, CopyTask, ReadBackJob
 from migrator.backups.manifest import read_manifest
 from migrator.data_dir import resolve_data_dir
 from migrator.errors import MigrationFailed, StorageIOError
