@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from migrator.authority import point_at_sqlite, read_flag, require_no_other_truth, require_truth, state_of
@@ -50,19 +51,10 @@ def run_migration(
     """
     require_no_other_truth(data_dir)
     named = [os.fspath(workspace) for workspace in workspaces]
-
-    def run_in(place: DataDir) -> Run:
-        return Run(
-            place,
-            strict=strict,
-            salvage=salvage,
-            named=named,
-            search_index=search_index,
-            listener=listener,
-            limits=limits,
-            worker=worker,
-        )
-
+    run_in = partial(
+        Run, strict=strict, salvage=salvage, named=named, search_index=search_index, listener=listener, limits=limits,
+        worker=worker,
+    )  # fmt: skip
     if not dry_run:
         found = run_in(data_dir).found_nothing()
         if found is not None:
