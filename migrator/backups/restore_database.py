@@ -53,7 +53,7 @@ def keep_aside(path: Path) -> Path:
     for kept in sorted(path.parent.glob(f"{glob.escape(path.name)}.{_ASIDE}-*")):
         if kept.is_file() and copying.sha256_of(kept) == copying.sha256_of(path):
             return kept
-    return copying.keep_beside(path, f"{_ASIDE}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}")
+    return copying.keep_copy(path, path, f"{_ASIDE}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}")
 
 
 class DatabaseRestore:
@@ -198,7 +198,7 @@ class DatabaseRestore:
             for suffix in ("-wal", "-journal"):
                 beside = path.with_name(path.name + suffix)
                 if beside.exists():
-                    copying.keep_beside_as(beside, kept.with_name(kept.name + suffix), "kept")
+                    copying.keep_copy(beside, kept.with_name(kept.name + suffix), "kept")
             remove_database(path)
             self.publish()
         return kept

@@ -2,14 +2,62 @@
 
 from __future__ import annotations
 
+import sqlite3
+from collections.abc import Sequence
 from contextlib import closing
+from typing import Any
 
 from migrator.data_dir import DataDir
+from migrator.database import queries
 from migrator.database.connection import opened, transaction
-from migrator.export.workspace_files import WriteBack
+from migrator.export.rollback_notes import RollbackNotes
+from migrator.export.session_file import PreparedFile
+from migrator.export.workspace_files import WorkspaceFiles, is_workspace_file
+from migrator.files import copying
+from migrator.inventory.ledger import LedgerEntry
 from migrator.migration.run import Run
 from migrator.progress import Listener, ignore_progress
 from migrator.storage.hybrid.journal import Journal
+
+
+class HybridFiles(WorkspaceFiles):
+    """The JSON files of hybrid mode: a workspace's own alone, with all its sessions, also those of other files.
+
+    Nothing else is written: what is in quarantine would keep the JSON store from reading a file.
+    """
+
+    all_sessions = True
+
+    def __init__(
+        self,
+        data_dir: DataDir,
+        connection: sqlite3.Connection,
+        listener: Listener,
+        notes: RollbackNotes,
+        journal: Journal,
+    ) -> None:
+        super().__init__(data_dir, connection, listener, notes)
+        self.journal = journal
+        self.known = journal.known_files()
+
+    def prepare(self) -> list[PreparedFile]:
+        prepared = [*self.prepare_files()]
+        self.journal.know({f.report.hash: copying.sha256_of(f.written or f.target) for f in prepared if f.report})
+        return prepared
+
+    def restorable(self, entries: Sequence[LedgerEntry]) -> list[LedgerEntry]:
+        return [entry for entry in super().restorable(entries) if is_workspace_file(entry)]
+
+    def served(self, entries: Sequence[LedgerEntry]) -> set[str | None]:
+        """A file that failed is what its workspace is served from, as long as SQLite is the authority."""
+        return {entry.workspace_hash for entry in entries if is_workspace_file(entry)}
+
+    def has_more(self, file_hash: str) -> bool:
+        others = self.connection.execute(queries.FROM_OTHER_FILES, (file_hash,)).fetchone()
+        return super().has_more(file_hash) or others is not None
+
+    def quarantine_of(self, entry: LedgerEntry) -> tuple[list[Any], bool]:
+        return [], entry.quarantined == 0
 
 
 def merge_files(data_dir: DataDir, listener: Listener = ignore_progress) -> tuple[str, ...]:
@@ -27,10 +75,9 @@ def write_mirrors(data_dir: DataDir, listener: Listener = ignore_progress) -> li
 
     :returns: warnings
     """
-    path = data_dir.database
+    path, notes = data_dir.database, RollbackNotes()
     journal = Journal(data_dir.hybrid_journal)
     with closing(journal), opened(path) as connection, transaction(connection, path, "write the JSON files"):
-        write_back = WriteBack(data_dir, connection, listener, install=True, trial=journal)
-        write_back.run()
+        HybridFiles(data_dir, connection, listener, notes, journal).run()
     taken_up = Run(data_dir, strict=False, salvage=False, named=(), listener=listener, in_trial=True).run()
-    return [*write_back.warnings, *taken_up.errors]
+    return [*notes.warnings, *taken_up.errors]

@@ -19,8 +19,9 @@ from migrator.database import queries
 from migrator.database.connection import opened, transaction
 from migrator.database.errors import sqlite_errors
 from migrator.errors import ConnectionFailed, MigratorError, RollbackFailed
-from migrator.export.install import RestoredFile
-from migrator.export.workspace_files import WriteBack
+from migrator.export.rollback_notes import RollbackNotes
+from migrator.export.session_file import RestoredFile
+from migrator.export.workspace_files import WorkspaceFiles
 from migrator.locking import exclusive
 from migrator.migration.dry_run import scratch_data_dir
 from migrator.migration.run import Run
@@ -63,7 +64,6 @@ def run_rollback(
     """Bring every session back into the JSON files and make them the authority.
 
     :param worker_for: whom to ask for a worker, if it is not to be one of its own
-
     :raises MigrationLocked: another migrator is at work
     :raises RollbackFailed: it did not work; SQLite still is the authority, unchanged, and whole
     """
@@ -102,8 +102,7 @@ class _Rollback:
         self.listener = listener
         self.worker_for = worker_for
         self.install = install
-        self.warnings: list[str] = []
-        self.problems: list[str] = []
+        self.notes = RollbackNotes()
         self.started = time.perf_counter()
 
     def run(self) -> RollbackReport:
@@ -122,25 +121,27 @@ class _Rollback:
         """Merge what the files have to say, write them all, and only then give the database its new status."""
         path = self.data_dir.database
         merged = Run(self.data_dir, strict=False, salvage=False, named=(), listener=self.listener).run()
-        self.warnings += merged.errors
-        self.problems += merged.errors
+        self.notes.add_problems(*merged.errors)
         with opened(path) as connection:
             upgrade(connection, path, self.data_dir.backups)
             with sqlite_errors("roll back", path):
                 connection.execute("PRAGMA synchronous = FULL")
             with transaction(connection, path, "roll back"):
-                write_back = WriteBack(
-                    self.data_dir, connection, self.listener, install=self.install, worker_for=self.worker_for
+                files = WorkspaceFiles(
+                    self.data_dir,
+                    connection,
+                    self.listener,
+                    self.notes,
+                    install=self.install,
+                    worker_for=self.worker_for,
                 )
-                files = write_back.run()
-                self.warnings += write_back.warnings
-                self.problems += write_back.problems
+                restored = files.run()
                 if self.install:
                     # What an app writes to SQLite from now on is told from what is in the files by this.
                     connection.execute(queries.FORGET_ROLLED_BACK)
-                    connection.executemany(queries.RECORD_ROLLED_BACK, write_back.written)
+                    connection.executemany(queries.RECORD_ROLLED_BACK, files.written)
                     connection.execute(queries.SET_STATUS, ("rolled_back",))
-        return files
+        return restored
 
     def report(self, status: str, files: list[RestoredFile], backup: str | None) -> RollbackReport:
         return RollbackReport(
@@ -148,7 +149,7 @@ class _Rollback:
             workspaces=tuple(files),
             database=os.fspath(self.data_dir.database),
             backup_path=backup,
-            warnings=tuple(self.warnings),
-            problems=tuple(self.problems),
+            warnings=tuple(self.notes.warnings),
+            problems=tuple(self.notes.problems),
             duration_ms=round((time.perf_counter() - self.started) * 1000),
         )

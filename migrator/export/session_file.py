@@ -1,9 +1,11 @@
-"""Sessions of SQLite as one JSON file in the app's format, read back before it counts."""
+"""One JSON file that goes back: sessions of SQLite in the app's format, read back before it takes its place."""
 
 from __future__ import annotations
 
+import os
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,7 +16,7 @@ from migrator.database.invalid import UNREADABLE, InvalidStoredSession, read_eac
 from migrator.documents.document import SequenceDigest, app_element, array_of
 from migrator.documents.parsing import valid_documents
 from migrator.errors import RollbackFailed
-from migrator.files import durable
+from migrator.files import copying, durable
 
 
 class Choice(NamedTuple):
@@ -57,6 +59,67 @@ class SessionFile(NamedTuple):
     path: Path
     sessions: list[tuple[str, bytes]]
     spoilt: list[InvalidStoredSession]
+
+
+@dataclass(frozen=True)
+class RestoredFile:
+    """One JSON file as the rollback leaves it.
+
+    :ivar hash: the workspace's; for the shared file, that of its placeholder
+    :ivar restored: ``bytes``: the file as it was migrated; ``export``: written from SQLite
+    :ivar quarantined: how many of its elements are no sessions, or went beside it
+    :ivar kept_beside: where a file went that SQLite has not all of, and that this one replaced
+    """
+
+    hash: str
+    path: str
+    restored: str
+    file: str
+    sessions: int
+    quarantined: int
+    kept_beside: str | None = None
+
+
+class SideFile(NamedTuple):
+    """What goes into a file of its own next to a session file, since nobody could read that with it.
+
+    :ivar written: where it waits
+    :ivar mark: what its name has after that of the session file
+    """
+
+    written: Path
+    mark: str
+
+
+@dataclass(frozen=True)
+class PreparedFile:
+    """A file that is ready to take its place.
+
+    :ivar written: where it waits; None where what is in its place is right as it is
+    :ivar report: None where there is no such file, and only something to go next to it
+    :ivar replaceable: the SHA-256 of each file that SQLite has all of, so that it may be replaced
+    """
+
+    target: Path
+    written: Path | None
+    report: RestoredFile | None
+    replaceable: frozenset[str | None] = frozenset()
+    side_files: tuple[SideFile, ...] = ()
+
+
+def require_free(target: Path, replaceable: Container[str | None]) -> None:
+    """Refuse to write where something is that no file may replace.
+
+    :param replaceable: the SHA-256 of each file that SQLite has all of
+    :raises RollbackFailed: it is a folder or a device, or a link to somebody else's file
+    """
+    if os.path.lexists(target) and not target.is_file():
+        raise RollbackFailed(f"{target} is in the way: it is no file.", hint="Move it away and run the command again.")
+    if os.path.islink(target) and copying.sha256_of(target) not in replaceable:
+        raise RollbackFailed(
+            f"{target} is a link to {os.readlink(target)}, which was never migrated: nothing is written there.",
+            hint="Move the link away and run the command again.",
+        )
 
 
 def write_sessions(

@@ -1,72 +1,64 @@
-"""Every workspace as JSON files again: prepared and read back in a scratch folder, then put in place.
-
-Used to go back, and to bring the JSON files up to date before both stores are run side by side.
-"""
+"""Every workspace as JSON files again: prepared and read back in a scratch folder, then put in place."""
 
 from __future__ import annotations
 
 import json
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import count, groupby, islice
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from itertools import count, groupby
 from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
 from migrator.data_dir import DataDir
 from migrator.database import queries
-from migrator.database.invalid import InvalidStoredSession, orphaned_rows
+from migrator.database.invalid import orphaned_rows
 from migrator.documents.document import array_of
 from migrator.errors import MigratorError, RollbackFailed
-from migrator.export.install import Aside, PreparedFile, RestoredFile, put_in_place, require_free
-from migrator.export.session_file import Choice, write_sessions
+from migrator.export.rollback_notes import RollbackNotes, first_few
+from migrator.export.session_file import Choice, PreparedFile, RestoredFile, SideFile, require_free, write_sessions
 from migrator.export.unchanged import Unchanged
 from migrator.files import copying, durable
 from migrator.inventory.ledger import LedgerEntry, read_ledger
 from migrator.inventory.source_files import place_of_source, workspace_file_name
 from migrator.progress import Listener, Progress
-from migrator.storage.hybrid.journal import Journal
 from migrator.text import counted
 from migrator.worker.process import WorkerFor
 from migrator.workspace import HASH_PATTERN, hash_of_text, placeholder
 
-_SHOWN = 3  # of the sessions that a message is about
 _Quarantined = tuple[int, str | bytes, str]
 
 
-class WriteBack:
+class WorkspaceFiles:
     """The JSON files of one moment: within a transaction that keeps other writers out.
 
     :param install: whether the files are to take their places; a rehearsal only prepares them
-    :param trial: the journal, for running both stores: then a workspace's own file alone is written, with all its
-        sessions, those of other files as well, and nothing else: what is in quarantine would keep the JSON store from
-        reading it
-    :ivar warnings: what is worth knowing, each with what to do if anything
-    :ivar problems: those of them that need the user
+    :ivar known: the SHA-256 of further files that SQLite has all of, by workspace
     :ivar written: key and digest of each session that is in the files
     """
+
+    all_sessions = False
+    """Whether a workspace's own file gets its sessions from other files as well."""
 
     def __init__(
         self,
         data_dir: DataDir,
         connection: sqlite3.Connection,
         listener: Listener,
+        notes: RollbackNotes,
         *,
-        install: bool,
-        trial: Journal | None = None,
+        install: bool = True,
         worker_for: WorkerFor | None = None,
     ) -> None:
         self.data_dir = data_dir
         self.connection = connection
         self.listener = listener
+        self.notes = notes
         self.install = install
-        self.mirror = trial is not None
-        self.trial = trial
         self.worker_for = worker_for
-        self.known = {} if trial is None else trial.known_files()
-        self.warnings: list[str] = []
-        self.problems: list[str] = []
+        self.known: Mapping[str, str] = {}
         self.written: list[tuple[str, bytes]] = []
         self._spoilt = 0
         self._quarantined = 0
@@ -83,22 +75,31 @@ class WriteBack:
         self.require_reachable()
         try:
             durable.make_private_folder(self.scratch)
-            prepared = [*self.prepare()]
-            if not self.mirror:
-                prepared += [*self.prepare_homeless(), *self.prepare_orphans()]
-                self.require_all_written()
-            if self.trial is not None:
-                self.trial.know({f.report.hash: copying.sha256_of(f.written or f.target) for f in prepared if f.report})
+            prepared = self.prepare()
             if self.install:
                 prepared = [self.put_in_place(file) for file in prepared]
         finally:
             durable.remove_folder(self.scratch)
         return [file.report for file in prepared if file.report is not None]
 
+    def prepare(self) -> list[PreparedFile]:
+        """Every file that must be there afterwards, written and read back, none of them in its place yet."""
+        prepared = [*self.prepare_files(), *self.prepare_unowned_quarantine(), *self.prepare_orphans()]
+        self.require_all_written()
+        return prepared
+
     def put_in_place(self, file: PreparedFile) -> PreparedFile:
-        file, notes = put_in_place(file)
-        self.warnings += notes
-        return file
+        durable.make_private_folder(file.target.parent)
+        for side in file.side_files:
+            self.notes.side_file(file.target, side.mark, copying.keep_copy(side.written, file.target, side.mark))
+        if file.written is None or file.report is None:
+            return file
+        kept = None
+        if os.path.lexists(file.target) and copying.sha256_of(file.target) not in file.replaceable:
+            kept = os.fspath(copying.keep_copy(file.target, file.target, "before-rollback"))
+            self.notes.kept_copy(file.target, kept)
+        durable.move_over(file.written, file.target)
+        return replace(file, report=replace(file.report, kept_beside=kept))
 
     def require_reachable(self) -> None:
         """Refuse to leave sessions behind that belong to no workspace."""
@@ -106,7 +107,7 @@ class WriteBack:
         if lost:
             raise RollbackFailed(
                 f"{self.data_dir.database} holds {counted(len(lost), 'session')} of no workspace, which no JSON file "
-                f"could hold: {_first(key for key, _ in lost)}.",
+                f"could hold: {first_few(key for key, _ in lost)}.",
                 hint="'migrator verify' names each.",
             )
 
@@ -118,7 +119,7 @@ class WriteBack:
             missing = (key for (key,) in self.connection.execute(queries.SESSION_KEYS) if key not in keys)
             raise RollbackFailed(
                 f"{self.data_dir.database} holds {counted(stored, 'session')}, and the files would have {len(keys)} "
-                f"of them; among the missing: {_first(missing)}.",
+                f"of them; among the missing: {first_few(missing)}.",
                 hint="'migrator verify' tells what is wrong with the database. Nothing was changed.",
             )
         held = self.connection.execute(queries.QUARANTINE_COUNT).fetchone()[0]
@@ -130,65 +131,62 @@ class WriteBack:
                 hint="'migrator verify' tells what is wrong with the database. Nothing was changed.",
             )
         if conflicts:
-            self.tell(
-                f"What stays in the database's quarantine: {counted(conflicts, 'conflicting version')} of sessions. "
-                "'migrator quarantine list' tells more."
-            )
+            self.notes.conflicts_stay(conflicts)
 
-    def tell(self, problem: str) -> None:
-        self.problems.append(problem)
-        self.warnings.append(problem)
-
-    def prepare(self) -> Iterator[PreparedFile]:
-        """Every file that must be there afterwards, written and read back, none of them in its place yet."""
-        entries = read_ledger(self.connection).values()
-        ledger = [e for e in entries if e.status != "failed" and (self.is_workspace_file(e) or not self.mirror)]
+    def prepare_files(self) -> Iterator[PreparedFile]:
+        """The files that were migrated, and those of workspaces that have got sessions since."""
+        every = list(read_ledger(self.connection).values())
+        ledger = self.restorable(every)
         workspaces = {row[1]: row for row in self.connection.execute(queries.ALL_WORKSPACES).fetchall()}
         total, done = sum(entry.size for entry in ledger), 0
         with Unchanged.told(self.connection, self.data_dir.database, ledger, self.worker_for) as unchanged:
             for entry in ledger:
                 own = workspaces.get(entry.workspace_hash or "")
-                more = own is not None and self.is_workspace_file(entry) and self.has_more(own[1])
+                more = own is not None and is_workspace_file(entry) and self.has_more(own[1])
                 yield self.prepare_source(entry, own, unchanged, more=more)
                 done += entry.size
                 self.listener(Progress("restore", entry.source, done, total))
-        # A file that failed is what its workspace is served from, as long as SQLite is the authority.
-        written = {e.workspace_hash for e in (entries if self.mirror else ledger) if self.is_workspace_file(e)}
+        served = self.served(every)
         for workspace_id, file_hash, path in workspaces.values():
-            if file_hash not in written and self.has_more(file_hash):
+            if file_hash not in served and self.has_more(file_hash):
                 target = self.data_dir.sessions / workspace_file_name(file_hash)
-                yield self.prepare_export(
-                    target, Choice(None, workspace_id, self.mirror), [], file_hash, path, sha256=None
-                )
+                choice = Choice(None, workspace_id, self.all_sessions)
+                yield self.prepare_export(target, choice, [], file_hash, path, sha256=None)
 
-    @staticmethod
-    def is_workspace_file(entry: LedgerEntry) -> bool:
-        return entry.source == f"sessions/{entry.workspace_hash}.json"
+    def restorable(self, entries: Sequence[LedgerEntry]) -> list[LedgerEntry]:
+        """The sources that SQLite has the sessions of."""
+        return [entry for entry in entries if entry.status != "failed"]
+
+    def served(self, entries: Sequence[LedgerEntry]) -> set[str | None]:
+        """The workspaces that need no file from SQLite alone."""
+        return {entry.workspace_hash for entry in self.restorable(entries) if is_workspace_file(entry)}
 
     def has_more(self, file_hash: str) -> bool:
         """Whether the workspace has sessions for its own file that did not come from there."""
-        if self.connection.execute(queries.BORN_IN_SQLITE, (file_hash,)).fetchone() is not None:
-            return True
-        return self.mirror and self.connection.execute(queries.FROM_OTHER_FILES, (file_hash,)).fetchone() is not None
+        return self.connection.execute(queries.BORN_IN_SQLITE, (file_hash,)).fetchone() is not None
+
+    def quarantine_of(self, entry: LedgerEntry) -> tuple[list[_Quarantined], bool]:
+        """What of a source's quarantine goes into its file, and whether the bytes that were migrated may be the file.
+
+        Where items are gone and no session is there instead, those bytes are what still has them.
+        """
+        rows = self.connection.execute(queries.RESTORABLE_QUARANTINE, (entry.id,)).fetchall()
+        return rows, len(rows) <= entry.quarantined
 
     def prepare_source(self, entry: LedgerEntry, own: Any, unchanged: Unchanged, *, more: bool) -> PreparedFile:
         target = place_of_source(self.data_dir, entry.source)
         file_hash = entry.workspace_hash or hash_of_text(placeholder(entry.source))
         path = own[2] if own else placeholder(entry.workspace_hash or entry.source)
-        quarantined: list[_Quarantined] = []
-        if not self.mirror:
-            quarantined = self.connection.execute(queries.RESTORABLE_QUARANTINE, (entry.id,)).fetchall()
-            self._quarantined += len(quarantined)
-        # Where items are gone and no session is there instead, the file is what still has them.
-        whole = entry.quarantined == 0 if self.mirror else len(quarantined) <= entry.quarantined
-        sessions = unchanged.sessions(entry) if whole and not more else None
+        quarantined, may_be_bytes = self.quarantine_of(entry)
+        self._quarantined += len(quarantined)
+        sessions = unchanged.sessions(entry) if may_be_bytes and not more else None
         written = None if sessions is None else self.original(entry, target)
         if sessions is None or written is None:
-            choice = Choice(entry.id, own[0] if more else None, self.mirror)
+            choice = Choice(entry.id, own[0] if more else None, self.all_sessions)
             return self.prepare_export(target, choice, quarantined, file_hash, path, sha256=entry.sha256)
         self.written += sessions
         report = RestoredFile(file_hash, path, "bytes", os.fspath(target), len(sessions), entry.quarantined)
-        self.tell_of_what_is_broken(report, entry.quarantined)
+        self.note_invalid_elements(report, entry.quarantined)
         if written == target:
             return PreparedFile(target, None, report)
         replaceable = frozenset({entry.sha256, self.known.get(file_hash)})
@@ -206,9 +204,7 @@ class WriteBack:
                 return written
         except MigratorError:
             pass  # what follows says so
-        self.warnings.append(
-            f"The backup copy {copy} is missing or damaged: {entry.source} was written from SQLite instead."
-        )
+        self.notes.damaged_copy(copy, entry.source)
         return None
 
     def prepare_export(
@@ -221,39 +217,31 @@ class WriteBack:
         *,
         sha256: str | None,
     ) -> PreparedFile:
-        """Write a file from SQLite, with what is in quarantine, or beside it where nobody could read the file with it.
+        """Write a file from SQLite, with what is in quarantine, or next to it where nobody could read the file with it.
 
         :param sha256: of the file that the sessions came from
         """
         replaceable = frozenset({sha256, self.known.get(file_hash)})
         require_free(target, replaceable)
-        asides, broken = [], []
+        side_files, broken = [], []
         for position, raw, reason in quarantined:
             if reason == "torn":
-                what = f"The torn end that was salvaged from {target}"
-                asides.append(self.prepare_aside([_raw(raw)], "torn-tail", what))
+                side_files.append(self.prepare_side_file([_raw(raw)], "torn-tail"))
             else:
                 broken.append((position, _raw(raw)))
         written = write_sessions(self.connection, choice, broken, self.next_file)
         if written.spoilt:
-            asides.append(self.set_spoilt_aside(target, written.spoilt))
+            self._spoilt += len(written.spoilt)
+            self.notes.invalid_sessions(target, written.spoilt)
+            raws = [session.raw for session in written.spoilt]
+            side_files.append(self.prepare_side_file(array_of(raws), "not-sessions"))
         self.written += written.sessions
         report = RestoredFile(file_hash, path, "export", os.fspath(target), len(written.sessions), len(quarantined))
-        self.tell_of_what_is_broken(report, len(broken))
-        return PreparedFile(target, written.path, report, replaceable, tuple(asides))
+        self.note_invalid_elements(report, len(broken))
+        return PreparedFile(target, written.path, report, replaceable, tuple(side_files))
 
-    def set_spoilt_aside(self, target: Path, spoilt: list[InvalidStoredSession]) -> Aside:
-        """No file may hold what the app would refuse to read it with."""
-        self._spoilt += len(spoilt)
-        self.tell(
-            f"Beside {target} goes what is no valid session any more, {counted(len(spoilt), 'element')}: "
-            f"{_first(map(str, spoilt))}. 'migrator migrate' would put that into quarantine."
-        )
-        raws = [session.raw for session in spoilt]
-        return self.prepare_aside(array_of(raws), "not-sessions", f"What SQLite has of them, in place of {target},")
-
-    def prepare_homeless(self) -> Iterator[PreparedFile]:
-        """What is in quarantine and came from no file goes beside that of its workspace."""
+    def prepare_unowned_quarantine(self) -> Iterator[PreparedFile]:
+        """What is in quarantine and came from no file goes next to that of its workspace."""
         rows = self.connection.execute(queries.HOMELESS_QUARANTINE).fetchall()
         for file_hash, items in groupby(rows, itemgetter(0)):
             texts = [_raw(raw) for _, raw in items]
@@ -261,46 +249,37 @@ class WriteBack:
             target = self.data_dir.shared_sessions
             if file_hash and HASH_PATTERN.fullmatch(file_hash):
                 target = self.data_dir.sessions / workspace_file_name(file_hash)
-            how_many = counted(len(texts), "item")
-            self.tell(f"Beside {target} goes what is in quarantine and came from no file: {how_many}.")
-            aside = self.prepare_aside(array_of(texts), "quarantined", "What was in quarantine and came from no file")
-            yield PreparedFile(target, None, None, asides=(aside,))
+            self.notes.unowned_quarantine(target, len(texts))
+            side_file = self.prepare_side_file(array_of(texts), "quarantined")
+            yield PreparedFile(target, None, None, side_files=(side_file,))
 
     def prepare_orphans(self) -> Iterator[PreparedFile]:
-        """Messages and the like whose session is gone go beside, too: no file of sessions could hold them."""
+        """Messages and the like whose session is gone go into a file of their own: none of sessions could hold them."""
         orphans = orphaned_rows(self.connection)
         if orphans:
             target = self.data_dir.shared_sessions
-            count = sum(map(len, orphans.values()))
-            tables = ", ".join(orphans)
-            self.tell(f"Beside {target} goes what belongs to no session: {counted(count, 'row')} of {tables}.")
-            aside = self.prepare_aside(
-                [json.dumps(orphans, indent=2).encode()], "orphans", "What belongs to no session"
-            )
-            yield PreparedFile(target, None, None, asides=(aside,))
+            self.notes.orphaned_rows(target, orphans)
+            side_file = self.prepare_side_file([json.dumps(orphans, indent=2).encode()], "orphans")
+            yield PreparedFile(target, None, None, side_files=(side_file,))
 
-    def tell_of_what_is_broken(self, report: RestoredFile, broken: int) -> None:
+    def note_invalid_elements(self, report: RestoredFile, elements: int) -> None:
         is_read = report.file == os.fspath(self.data_dir.sessions / f"{report.hash}.json")  # older files are not
-        if broken and is_read and not self.mirror:
-            self.tell(
-                f"{report.file} holds what is no valid session, {counted(broken, 'element')}: until that is mended or "
-                "taken out, the JSON store can't read the file."
-            )
+        if elements and is_read:
+            self.notes.unreadable_file(report, elements)
 
-    def prepare_aside(self, chunks: Iterable[bytes], mark: str, what: str) -> Aside:
+    def prepare_side_file(self, chunks: Iterable[bytes], mark: str) -> SideFile:
         written = self.next_file()
         durable.write_new(written, chunks)
-        return Aside(written, mark, what)
+        return SideFile(written, mark)
 
     def next_file(self) -> Path:
         return self.scratch / f"{next(self._numbers)}.json"
 
 
+def is_workspace_file(entry: LedgerEntry) -> bool:
+    """Whether a source is what the app reads a workspace from."""
+    return entry.source == f"sessions/{entry.workspace_hash}.json"
+
+
 def _raw(raw: str | bytes) -> bytes:
     return raw.encode() if isinstance(raw, str) else raw
-
-
-def _first(names: Iterable[str]) -> str:
-    """The first few, for a message."""
-    shown = list(islice(names, _SHOWN + 1))
-    return "; ".join(shown[:_SHOWN]) + (" …" if len(shown) > _SHOWN else "")

@@ -48,13 +48,8 @@ def publish_copy(source: Path, target: Path) -> bool:
     return True
 
 
-def keep_beside(path: Path, mark: str) -> Path:
-    """Give a file a second name beside its own, with ``mark`` and, if need be, a number; returns the name."""
-    return keep_beside_as(path, path, mark)
-
-
-def keep_beside_as(source: Path, path: Path, mark: str) -> Path:
-    """The same for another file's contents: ``source`` gets a name that begins with that of ``path``.
+def keep_copy(source: Path, path: Path, mark: str) -> Path:
+    """Give a file's contents a second name: that of ``path`` with ``mark`` and, if need be, a number.
 
     Whoever tries again finds the name that the first attempt gave.
     """
