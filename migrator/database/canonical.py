@@ -16,7 +16,7 @@ from migrator.database.columns import SESSION_COLUMNS
 from migrator.database.connection import AnyConnection
 from migrator.database.documents import StoredDocument, merged, read_source
 from migrator.database.rows import Row
-from migrator.documents.document import SequenceDigest, canonical, canonical_of_plain
+from migrator.documents.document import SequenceDigest
 
 _NO_MESSAGES = b'"chatHistory": []'  # no text of a user's can hold it: there the quotation marks would be escaped
 
@@ -31,11 +31,6 @@ class CanonicalDocument(NamedTuple):
     stored: StoredDocument
     text: bytes
     whole: bool
-
-
-def canonical_bytes(stored: StoredDocument) -> bytes:
-    """The canonical form of a document that was read."""
-    return canonical_of_plain(stored.document) if stored.plain else canonical(stored.document)
 
 
 def canonical_range(connection: AnyConnection, source_id: int, begin: int, end: int) -> Iterator[CanonicalDocument]:
@@ -60,7 +55,7 @@ def _read(
 
     runtimes, instances = connection.execute(others.runtimes, values), connection.execute(others.instances, values)
     for stored in merged(without_chats(), runtimes, instances, ()):
-        text, chat = canonical_bytes(stored), chats.popleft()
+        text, chat = stored.canonical_bytes(), chats.popleft()
         if chat is None:
             yield CanonicalDocument(stored, text, whole=True)
         else:
@@ -104,7 +99,7 @@ def source_digest(connection: sqlite3.Connection, source_id: int, seen: Callable
     """
     digest = SequenceDigest()
     for stored in read_source(connection, source_id):
-        text = canonical_bytes(stored)
+        text = stored.canonical_bytes()
         digest.add(text)
         if seen:
             seen(len(text))

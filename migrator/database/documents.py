@@ -32,7 +32,7 @@ from migrator.database.rows import (
     status_column,
     to_rows,
 )
-from migrator.documents.document import ChatMessage, WorktreeSession, document_digest
+from migrator.documents.document import ChatMessage, WorktreeSession, canonical_bytes, digest
 from migrator.errors import UnreadableSession
 from migrator.workspace import is_placeholder, placeholder
 
@@ -52,6 +52,14 @@ class StoredDocument(NamedTuple):
     source_id: int | None
     workspace_id: int
     plain: bool
+
+    def canonical_bytes(self) -> bytes:
+        """The canonical form of the document."""
+        return canonical_bytes(self.document, plain=self.plain)
+
+    def digest(self) -> bytes:
+        """The digest of the document."""
+        return digest(self.canonical_bytes())
 
 
 def read_document(connection: AnyConnection, key: str) -> StoredDocument | None:
@@ -322,9 +330,9 @@ def replace_all(
     Only what differs is written, so that the rest keeps its keys and the file that it came from. Documents of one id
     are told apart by which of them they are, first, second and so on.
     """
-    present: defaultdict[str, deque[tuple[str, str]]] = defaultdict(deque)
+    present: defaultdict[str, deque[tuple[str, bytes]]] = defaultdict(deque)
     for stored in read_workspace(connection, workspace_id):
-        present[stored.document["id"]].append((stored.key, document_digest(stored.document)))
+        present[stored.document["id"]].append((stored.key, stored.digest()))
     kept = [present[document["id"]].popleft() if present[document["id"]] else None for document in documents]
     for leftovers in present.values():
         for key, _ in leftovers:
@@ -334,8 +342,8 @@ def replace_all(
         if found is None:
             key = insert_behind(connection, document, workspace_id=workspace_id, workspace_hash=workspace_hash)
         else:
-            key, digest = found
-            if document_digest(document) != digest:
+            key, known = found
+            if digest(canonical_bytes(document)) != known:
                 replace_document(connection, key, document)
         wanted.append(key)
     if wanted != [key for (key,) in connection.execute(queries.KEYS_OF_WORKSPACE, (workspace_id,))]:

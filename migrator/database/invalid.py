@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from migrator.database import queries
-from migrator.database.canonical import canonical_bytes
 from migrator.database.columns import (
     INSTANCE_COLUMNS,
     MESSAGE_COLUMNS,
@@ -19,7 +18,6 @@ from migrator.database.columns import (
     SESSION_COLUMNS,
 )
 from migrator.database.documents import StoredDocument, read_document
-from migrator.documents.document import canonical
 from migrator.documents.validation import is_valid, problems
 from migrator.errors import Problem, UnreadableSession
 
@@ -50,7 +48,7 @@ def read_carefully(connection: sqlite3.Connection, key: str) -> StoredDocument |
         stored = read_document(connection, key)
         if stored is None or is_valid(stored.document):
             return stored
-        text, found = canonical(stored.document), problems(stored.document)
+        text, found = stored.canonical_bytes(), problems(stored.document)
     except UNREADABLE as error:
         reraise_unless_data_error(error)
         reason = error.reason if isinstance(error, UnreadableSession) else str(error)
@@ -92,7 +90,7 @@ def reraise_unless_data_error(error: Exception) -> None:
 
 def text_of(found: StoredDocument | InvalidStoredSession) -> bytes:
     """What there is of a session, to be kept or compared."""
-    return canonical_bytes(found) if isinstance(found, StoredDocument) else found.raw
+    return found.canonical_bytes() if isinstance(found, StoredDocument) else found.raw
 
 
 def _rows(connection: sqlite3.Connection, key: str) -> bytes:

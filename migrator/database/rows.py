@@ -26,11 +26,10 @@ from collections.abc import Callable, Iterable, Sequence
 from operator import itemgetter
 from typing import Any, NamedTuple, cast
 
-import orjson
-
 from migrator.database.columns import SUMMARY_MEMBERS, MessageRow, SessionRow
 from migrator.documents.document import INSTANCE_MEMBERS, MESSAGE_MEMBERS, SESSION_MEMBERS, WorktreeSession
-from migrator.documents.exact_json import MAX_DEPTH, read_exactly, to_json
+from migrator.documents.exact_json import MAX_DEPTH, to_json
+from migrator.documents.parsing import parse_element
 
 INTEGER_MAX = (1 << 63) - 1
 INSTANCE_STAND_IN = 1 << 32
@@ -233,15 +232,8 @@ def document_id(key: str, rescued_data: str | None) -> str:
 
 
 def _parse(rescued_data: str) -> dict[str, Any]:
-    raw = rescued_data.encode()
-    try:
-        value = orjson.loads(raw)
-        if to_json(value).encode() == raw:
-            return cast(dict[str, Any], value)
-    except orjson.JSONDecodeError:
-        pass
-    # A number that orjson can't hold exactly. What is rescued lies a level deeper than in the document.
-    return cast(dict[str, Any], read_exactly(raw, max_depth=MAX_DEPTH + 1))
+    # What is rescued lies a level deeper than in the document.
+    return cast(dict[str, Any], parse_element(rescued_data.encode(), max_depth=MAX_DEPTH + 1).value)
 
 
 def _restore(members: dict[str, Any], rescued: dict[str, Any], names: dict[str, str]) -> None:

@@ -1,9 +1,8 @@
-r"""A workspace file that is as the app writes it, taken apart into its sessions without parsing any of them.
+r"""The app's exact format of a workspace file: writing it, and splitting it into its sessions without parsing any.
 
 The app's pretty printer puts ``\n  },\n  {`` between two sessions and, because a line feed inside of a string is always
-escaped, nowhere inside of one. That a file is as the app writes it is a guess, which whoever parses the pieces proves:
-no proper prefix of a JSON object is a JSON object. What the guess does not hold for is read by
-:mod:`migrator.documents.array_reader`.
+escaped, nowhere inside of one. That a file is in this format is a guess, which parsing the pieces proves: no proper
+prefix of a JSON object is a JSON object. Where the guess fails, :mod:`migrator.documents.array_reader` scans.
 """
 
 from __future__ import annotations
@@ -11,9 +10,9 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Iterator
-from typing import BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
-from migrator.documents.array_reader import Element
+from migrator.documents.document import WorktreeSession, normal_form, pretty_element
 
 CHUNK = 1 << 20
 FARTHEST = 1 << 26  # bytes in which to look for the end of a session
@@ -24,18 +23,33 @@ _CLOSED = b"\n]"
 _START = _HEAD + b"{"
 _END = _SESSION_END + _CLOSED
 _CUT = _SESSION_END + _SEPARATOR + b"{"
-_BLANK = b" \t\r\n"
+BLANK = b" \t\r\n"
 _CUT_PATTERN = re.compile(re.escape(_CUT))  # a third faster than bytes.find
 _BEHIND = len(_SESSION_END)  # of the cut, what still belongs to the session before it
 _AHEAD = len(_SESSION_END + _SEPARATOR)  # of the cut, what precedes the session behind it
-BETWEEN = len(_SEPARATOR)  # bytes between two sessions
+SEPARATOR_SIZE = len(_SEPARATOR)  # bytes between two sessions
 _SMALL = 1 << 12
 _WINDOW = 1 << 17  # bytes in which most files have a cut
 _TAIL = 1 << 10
 
 
-class Extent(NamedTuple):
-    """Where the sessions of a file are.
+class Element(NamedTuple):
+    """One element of the array.
+
+    :ivar position: its place in the array, from 0
+    :ivar offset: its first byte, counted from the start of the file
+    :ivar raw: its bytes, without the space around them
+    :ivar value: what orjson reads in them, or None where it can't or was not asked (no valid element is null)
+    """
+
+    position: int
+    offset: int
+    raw: bytes
+    value: Any = None
+
+
+class ByteRange(NamedTuple):
+    """A range of bytes, which begins and ends with a session.
 
     :ivar start: the first byte of the first one
     :ivar end: the byte behind the last one
@@ -45,7 +59,27 @@ class Extent(NamedTuple):
     end: int
 
 
-def extent(file: BinaryIO) -> Extent | None:
+def app_bytes(document: WorktreeSession) -> bytes:
+    """One document as the app writes it between the brackets of a workspace file."""
+    return pretty_element(normal_form(document))
+
+
+def app_file(documents: Iterable[WorktreeSession]) -> Iterator[bytes]:
+    """A workspace file as the app writes it, in pieces: byte for byte what serde's pretty printer gives."""
+    return array_of(map(app_bytes, documents))
+
+
+def array_of(elements: Iterable[bytes]) -> Iterator[bytes]:
+    """A workspace file made of elements that are written already, in pieces."""
+    opening = _HEAD
+    for element in elements:
+        yield opening
+        yield element
+        opening = _SEPARATOR
+    yield b"[]" if opening == _HEAD else _CLOSED
+
+
+def find_sessions(file: BinaryIO) -> ByteRange | None:
     """Where the sessions of a file are if it begins and ends as the app writes it; None for any other, or without one.
 
     :param file: unbuffered
@@ -58,31 +92,49 @@ def extent(file: BinaryIO) -> Extent | None:
     else:
         file.seek(size - _TAIL)
         tail = file.read(_TAIL)
-    written = tail.rstrip(_BLANK)
+    written = tail.rstrip(BLANK)
     if not head.startswith(_START) or not written.endswith(_END):
         return None
-    return Extent(len(_HEAD), size - (len(tail) - len(written)) - len(_CLOSED))
+    return ByteRange(len(_HEAD), size - (len(tail) - len(written)) - len(_CLOSED))
 
 
-def elements_of(content: bytes) -> list[Element] | None:
-    """What :func:`elements` finds in a whole file that is in memory; None where it begins or ends otherwise."""
-    written = content.rstrip(_BLANK)
-    if not written.startswith(_START) or not written.endswith(_END):
-        return None
-    offset = len(_HEAD)
-    parts = written[offset : -len(_CLOSED)].split(_CUT)
-    last = len(parts) - 1
-    found = []
-    for position, part in enumerate(parts):
-        # The cut that is lost between two sessions holds the end of the one and the beginning of the other.
-        raw = (b"{" if position else b"") + part + (_SESSION_END if position < last else b"")
-        found.append(Element(position, offset, raw, None))
-        offset += len(raw) + BETWEEN
-    return found
+def split(file: BinaryIO, within: ByteRange, *, chunk: int | None = None) -> Iterator[Element]:
+    """The sessions of a range in order, unparsed; their positions count from the first.
+
+    Where the end of one is not found within :data:`FARTHEST`, a last element is given out that parses as nothing.
+
+    :param file: unbuffered, for it is read in large pieces
+    """
+    file.seek(within.start)
+    size = chunk or CHUNK
+    left = within.end - within.start
+    position, offset = 0, within.start
+    buffer, begin, searched = b"", 0, 0
+    while True:
+        found = _CUT_PATTERN.search(buffer, searched)
+        if found is not None:
+            end = found.start()
+            yield Element(position, offset, buffer[begin : end + _BEHIND])
+            position += 1
+            offset += end + _AHEAD - begin
+            begin = searched = end + _AHEAD
+            continue
+        rest = buffer[begin:]
+        if len(rest) > FARTHEST:  # not to be held in memory for a guess
+            yield Element(position, offset, rest[:1])
+            return
+        # The window grows by its own size, so that a long session costs linear time.
+        more = file.read(min(left, max(size, len(rest))))
+        if not more:
+            break
+        left -= len(more)
+        searched = max(0, len(rest) - len(_CUT) + 1)
+        buffer, begin = rest + more, 0
+    yield Element(position, offset, buffer[begin:])
 
 
-def cut(file: BinaryIO, within: Extent, size: int) -> list[Extent]:
-    """The extent in pieces of about ``size`` bytes, or of one session where that is larger.
+def partition(file: BinaryIO, within: ByteRange, size: int) -> list[ByteRange]:
+    """The range in pieces of about ``size`` bytes, or of one session where that is larger.
 
     :param file: unbuffered
     """
@@ -91,9 +143,9 @@ def cut(file: BinaryIO, within: Extent, size: int) -> list[Extent]:
         found = _cut_behind(file, start + size, within.end)
         if found is None:
             break
-        pieces.append(Extent(start, found + _BEHIND))
+        pieces.append(ByteRange(start, found + _BEHIND))
         start = found + _AHEAD
-    return [*pieces, Extent(start, within.end)]
+    return [*pieces, ByteRange(start, within.end)]
 
 
 def _cut_behind(file: BinaryIO, start: int, end: int) -> int | None:
@@ -110,40 +162,8 @@ def _cut_behind(file: BinaryIO, start: int, end: int) -> int | None:
     return None
 
 
-def elements(file: BinaryIO, within: Extent) -> Iterator[Element]:
-    """The sessions of an extent in order, unparsed: their ``value`` is None, their positions count from the first.
-
-    :param file: unbuffered, for it is read in large pieces
-    """
-    file.seek(within.start)
-    left = within.end - within.start
-    position, offset = 0, within.start
-    buffer, begin, searched = b"", 0, 0
-    while True:
-        found = _CUT_PATTERN.search(buffer, searched)
-        if found is not None:
-            cut = found.start()
-            yield Element(position, offset, buffer[begin : cut + _BEHIND], None)
-            position += 1
-            offset += cut + _AHEAD - begin
-            begin = searched = cut + _AHEAD
-            continue
-        rest = buffer[begin:]
-        if len(rest) > FARTHEST:  # not to be held in memory for a guess
-            yield Element(position, offset, rest[:1], None)  # which parses as nothing
-            return
-        # The window grows by its own size, so that a long session costs linear time.
-        chunk = file.read(min(left, max(CHUNK, len(rest))))
-        if not chunk:
-            break
-        left -= len(chunk)
-        searched = max(0, len(rest) - len(_CUT) + 1)
-        buffer, begin = rest + chunk, 0
-    yield Element(position, offset, buffer[begin:], None)
-
-
-def known_elements(file: BinaryIO, first: int, offset: int, sizes: Iterable[int]) -> Iterator[Element]:
-    """Some of them again, of which it is known where they are.
+def split_again(file: BinaryIO, first: int, offset: int, sizes: Iterable[int]) -> Iterator[Element]:
+    """Consecutive sessions whose sizes are known, with no search for their ends.
 
     :param first: the position of the first one
     :param offset: its first byte
@@ -151,6 +171,6 @@ def known_elements(file: BinaryIO, first: int, offset: int, sizes: Iterable[int]
     """
     file.seek(offset)
     for position, size in enumerate(sizes, first):
-        yield Element(position, offset, file.read(size), None)
-        file.seek(BETWEEN, os.SEEK_CUR)
-        offset += size + BETWEEN
+        yield Element(position, offset, file.read(size))
+        file.seek(SEPARATOR_SIZE, os.SEEK_CUR)
+        offset += size + SEPARATOR_SIZE

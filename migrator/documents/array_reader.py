@@ -1,27 +1,24 @@
 r"""A JSON array as a stream: the bytes of each element, in bounded memory, whatever the file's size.
 
-Two ways lead to the same result. The app's pretty printer puts ``\n  },\n  {`` between two sessions and, because a
-line feed inside of a string is always escaped, nowhere inside of one: cutting there and parsing the piece proves the
-cut, since no proper prefix of a JSON object is a JSON object. Whatever does not parse goes to a scanner that only
-follows strings and brackets, so that it finds the end of an element however broken its inside, and however deep.
+As long as a file is as the app writes it, it is split by :mod:`migrator.documents.app_format`. What does not parse then
+goes to a scanner that only follows strings and brackets, so that it finds the end of an element however broken its
+inside, and however deep.
 """
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
-from typing import Any, BinaryIO, NamedTuple
+from typing import BinaryIO
 
-import orjson
-
+from migrator.documents import app_format
+from migrator.documents.app_format import ByteRange, Element
+from migrator.documents.exact_json import parse_fast
 from migrator.errors import SourceFileError, TornFileError
 
-CHUNK = 1 << 20
-FARTHEST = 1 << 26  # bytes in which to look for the end of a session by a guess
-_BOM = b"\xef\xbb\xbf"
-_PRETTY_START = b'{\n    "'
-_PRETTY_CUT = b"\n  },\n  {"
-_PRETTY_END = b"\n  }\n]"
+BOM = b"\xef\xbb\xbf"
+_APP_START = b'{\n    "'
 _SPACE = re.compile(rb"[ \t\r\n]*+")
 _SCALAR = re.compile(rb"[^\s,\]\[{}\":]*+")
 # Strings whole, brackets one by one; a lone quote is a string whose end is not in the buffer.
@@ -30,34 +27,12 @@ _TOKEN = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|[\[{]|[\]}]|"', re.DOTALL)
 _BLANK = re.compile(r"[\s\x85\u200e\u200f]*\Z")
 
 
-class Element(NamedTuple):
-    """One element of the array.
-
-    :ivar position: its place in the array, from 0
-    :ivar offset: its first byte, counted from the start of the file
-    :ivar raw: its bytes, without the space around them
-    :ivar value: what orjson reads in them, or None where it can't (no valid element is null)
-    """
-
-    position: int
-    offset: int
-    raw: bytes
-    value: Any
-
-
-def quickly_parsed(raw: bytes) -> Any:
-    """What orjson reads in the bytes, or None where it can't; it may have lost something without a word."""
-    try:
-        return orjson.loads(raw)
-    except orjson.JSONDecodeError:
-        return None
-
-
-def read_array(file: BinaryIO, *, chunk: int = CHUNK) -> Iterator[Element]:
+def read_array(file: BinaryIO, *, chunk: int = app_format.CHUNK) -> Iterator[Element]:
     """The elements of the array in ``file``, in order.
 
     An empty or blank file has none; a UTF-8 byte order mark is skipped.
 
+    :param file: best without a buffer, for it is read in large pieces
     :raises SourceFileError: the text is no JSON array
     :raises TornFileError: it is one up to some point, and then ends or goes wrong
     """
@@ -70,12 +45,23 @@ class _Reader:
     def __init__(self, file: BinaryIO, chunk: int) -> None:
         self.file = file
         self.chunk = chunk
+        within = app_format.find_sessions(file)
+        self.end = within.end if within else file.seek(0, os.SEEK_END)  # of the last session, as far as that shows
+        self.unsplit = 0  # the offset before which splitting has failed already
+        self.go_to(0)
+
+    def go_to(self, offset: int) -> None:
+        """Read from a byte of the file on."""
+        self.file.seek(offset)
         self.buffer = b""
         self.position = 0
-        self.start = 0  # where in the file the buffer begins
+        self.start = offset  # where in the file the buffer begins
         self.ended = False
-        self.guessing = True  # that the file is as the app writes it
-        self.refused = 0  # the cut, counted from the start of the file, before which a guess has failed already
+
+    @property
+    def offset(self) -> int:
+        """The next byte to give out, counted from the start of the file."""
+        return self.start + self.position
 
     def more(self) -> bool:
         """Read on; the window grows by its own size, so that long elements cost linear time."""
@@ -111,9 +97,13 @@ class _Reader:
         while following != b"]":
             if following == b"":
                 raise self._torn(index, "the end of the file where a session belongs")
-            element = self._element(index)
-            yield element
-            index += 1
+            first = index
+            for element in self._split(first):
+                yield element
+                index += 1
+            if index == first:
+                yield self._scan(index)
+                index += 1
             following = self.peek()
             if following == b",":
                 self.position += 1
@@ -131,8 +121,8 @@ class _Reader:
         """Whether the file holds nothing but white space; moves behind a byte order mark."""
         while len(self.buffer) < 4 and self.more():
             pass
-        if self.buffer.startswith(_BOM):
-            self.position = len(_BOM)
+        if self.buffer.startswith(BOM):
+            self.position = len(BOM)
         if self.buffer and not self.buffer.strip(b"\0"):
             raise SourceFileError(
                 "it begins with NUL bytes, as a power cut leaves them, not with '['.",
@@ -147,50 +137,39 @@ class _Reader:
             return True
         if self.buffer[self.position] < 0x80 and self.buffer[self.position] not in b"\x0b\x0c\x1c\x1d\x1e\x1f":
             return False
-        while len(self.buffer) - self.position < CHUNK and self.more():
+        while len(self.buffer) - self.position < app_format.CHUNK and self.more():
             pass
         text = self.buffer[self.position :].decode("utf-8", "replace")
         return self.ended and _BLANK.match(text) is not None
 
-    def _element(self, index: int) -> Element:
-        pretty = self._pretty_end()
-        if pretty is not None:
-            raw = self.buffer[self.position : pretty]
-            value = quickly_parsed(raw)
-            if value is not None:
-                return self._take(index, raw, value)
-            self.refused = self.start + pretty  # once for each cut: else a file could make it quadratic
-        end = self._scanned_end(index)
-        raw = self.buffer[self.position : end]
-        return self._take(index, raw, quickly_parsed(raw))
+    def _split(self, first: int) -> Iterator[Element]:
+        """The elements from here on for as long as the file is as the app writes it.
 
-    def _take(self, index: int, raw: bytes, value: Any) -> Element:
-        element = Element(index, self.start + self.position, raw, value)
+        After a failure a whole chunk is scanned before the next attempt: else a file could make it quadratic.
+        """
+        while len(self.buffer) - self.position < len(_APP_START) and self.more():
+            pass
+        end = self.offset
+        if end < self.unsplit or not self.buffer.startswith(_APP_START, self.position):
+            return
+        for position, offset, piece, _ in app_format.split(self.file, ByteRange(end, self.end), chunk=self.chunk):
+            value = parse_fast(piece)
+            if value is None:
+                given_up = len(piece) == 1
+                self.unsplit = self.end if given_up else offset + max(len(piece), self.chunk)
+                break
+            raw = piece.rstrip(app_format.BLANK)  # of a torn file, that may end in space
+            end = offset + len(raw)
+            yield Element(first + position, offset, raw, value)
+        self.go_to(end)
+        self.peek()
+
+    def _scan(self, index: int) -> Element:
+        end = self._scanned_end(index)  # which moves the window
+        raw = self.buffer[self.position : end]
+        element = Element(index, self.offset, raw, parse_fast(raw))
         self.position += len(raw)
         return element
-
-    def _pretty_end(self) -> int | None:
-        """Where the element ends if the file is as the app writes it; a guess that parsing has to confirm."""
-        while len(self.buffer) - self.position < len(_PRETTY_START) and self.more():
-            pass
-        guessing = self.guessing and self.start + self.position >= self.refused
-        if not guessing or not self.buffer.startswith(_PRETTY_START, self.position):
-            return None  # without reading to the end of the file for a cut that is not there
-        searched = self.position
-        while True:
-            cut = self.buffer.find(_PRETTY_CUT, searched)
-            if cut >= 0:
-                return cut + 4
-            if self.ended:
-                self.guessing = False
-                last = self.buffer.rfind(_PRETTY_END, self.position)
-                return last + 4 if last >= 0 else None
-            behind = len(self.buffer) - self.position
-            if behind > FARTHEST:
-                self.guessing = False  # whatever it is, it shall not be held in memory for a guess
-                return None
-            self.more()
-            searched = self.position + max(0, behind - len(_PRETTY_CUT))
 
     def _scanned_end(self, index: int) -> int:
         """Where the element ends, by its strings and brackets alone."""
@@ -241,12 +220,11 @@ class _Reader:
         )
 
     def _torn(self, whole: int, what: str) -> TornFileError:
-        offset = self.start + self.position
         sessions = "1 whole session precedes" if whole == 1 else f"{whole} whole sessions precede"
         return TornFileError(
-            f"it is torn: {what}, at byte {offset}; {sessions} it.",
+            f"it is torn: {what}, at byte {self.offset}; {sessions} it.",
             whole=whole,
-            offset=offset,
+            offset=self.offset,
             found=what,
             hint="'migrator migrate --salvage' takes what is whole and keeps the rest in quarantine.",
         )

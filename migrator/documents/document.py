@@ -1,4 +1,4 @@
-"""Session documents: their shape, reading them without loss, and the app's exact way of writing them.
+"""Session documents: their shape, their normal form, their canonical form, and the digest of that.
 
 The shape is that of the app's ``session_history.rs`` and ``worktree.ts``; the writing is that of Rust's
 ``serde_json::to_string_pretty`` over those structs.
@@ -7,12 +7,11 @@ The shape is that of the app's ``session_history.rs`` and ``worktree.ts``; the w
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
-from typing import Any, NamedTuple, TypedDict, cast
+from typing import Any, TypedDict, cast
 
 import orjson
 
-from migrator.documents.exact_json import MAX_DEPTH, encode, nested_deeper, read_exactly
+from migrator.documents.exact_json import encode
 
 
 class ChatMessage(TypedDict, total=False):
@@ -74,41 +73,8 @@ INSTANCE_MEMBERS = tuple(WorktreeInstance.__annotations__)
 MESSAGE_MEMBERS = tuple(ChatMessage.__annotations__)
 
 
-class Reading(NamedTuple):
-    """A JSON value read without loss.
-
-    :ivar value: the value; integers of any size; a fraction that no double holds is a Decimal
-    :ivar canonical: its canonical form, where reading it has shown that already (the app wrote it, and nothing else)
-    """
-
-    value: Any
-    canonical: bytes | None
-
-
-def read_element(raw: bytes, parsed: Any) -> Reading:
-    """Make sure that ``parsed`` (what orjson read in ``raw``, or None) says all that ``raw`` says.
-
-    orjson drops the first of two members of one name and turns integers past 64 bits into doubles, without a word. A
-    value that writes back to the very same bytes lost nothing; any other is read again by the exact reader.
-
-    :raises Unreadable: no JSON, members repeated, lone surrogates, nested deeper than :data:`MAX_DEPTH`
-    """
-    if parsed is not None:
-        try:
-            if _pretty_element(parsed) == raw:
-                if is_normal(parsed):
-                    return Reading(parsed, canonical=raw)
-                if not nested_deeper(parsed, MAX_DEPTH):
-                    return Reading(parsed, canonical=None)
-            elif orjson.dumps(parsed) == raw and not nested_deeper(parsed, MAX_DEPTH):
-                return Reading(parsed, canonical=None)
-        except (TypeError, RecursionError):
-            pass  # nested too deep for the writer: the exact reader says so properly
-    return Reading(read_exactly(raw), canonical=None)
-
-
 def normal_form(document: WorktreeSession) -> WorktreeSession:
-    """The same document as the app's struct would hold it.
+    """A document as the app's struct would hold it.
 
     Known members stand first, in struct order, an absent one as None; unknown ones follow in their own order.
     """
@@ -127,32 +93,16 @@ def _ordered(members: Any, names: tuple[str, ...]) -> dict[str, Any]:
     return {**dict.fromkeys(names), **members}
 
 
-def app_format(documents: Iterable[WorktreeSession]) -> Iterator[bytes]:
-    """A workspace file as the app writes it, in pieces: byte for byte what serde's pretty printer gives."""
-    return array_of(map(app_element, documents))
-
-
-def app_element(document: WorktreeSession) -> bytes:
-    """One document as the app writes it between the brackets of a workspace file."""
-    return _pretty_element(normal_form(document))
-
-
-def array_of(elements: Iterable[bytes]) -> Iterator[bytes]:
-    """A workspace file made of elements that are written already, in pieces."""
-    opening = b"[\n  "
-    for element in elements:
-        yield opening
-        yield element
-        opening = b",\n  "
-    yield b"[]" if opening == b"[\n  " else b"\n]"
-
-
-def canonical(document: WorktreeSession) -> bytes:
-    """The one spelling of a document: two documents are the same exactly when these bytes are.
+def canonical_bytes(document: WorktreeSession, *, plain: bool = False) -> bytes:
+    """The canonical form of a document: two documents are the same exactly when these bytes are.
 
     It is the text that the app would write for it inside of a workspace file, where unknown members stand sorted by
     name, those inside of them too. An absent optional member and ``null`` are the same.
+
+    :param plain: the document is in normal form and has no unknown members, see :func:`is_normal`
     """
+    if plain:
+        return pretty_element(document)
     normal = normal_form(document)
     if len(normal) > len(SESSION_MEMBERS):
         normal = cast(WorktreeSession, _sorted_unknown(normal, SESSION_MEMBERS))
@@ -162,12 +112,7 @@ def canonical(document: WorktreeSession) -> bytes:
     if any(len(message) > len(MESSAGE_MEMBERS) for message in normal["chatHistory"]):
         messages: Any = [_sorted_unknown(message, MESSAGE_MEMBERS) for message in normal["chatHistory"]]
         normal = cast(WorktreeSession, {**normal, "chatHistory": messages})
-    return _pretty_element(normal)
-
-
-def canonical_of_plain(document: WorktreeSession) -> bytes:
-    """The same for a document that is in normal form and has no unknown members: see :func:`is_normal`."""
-    return _pretty_element(document)
+    return pretty_element(normal)
 
 
 def _sorted_unknown(members: Any, known: tuple[str, ...]) -> dict[str, Any]:
@@ -199,13 +144,18 @@ def _all_have(values: Any, members: tuple[str, ...]) -> bool:
     return type(values) is list and all(type(value) is dict and tuple(value) == members for value in values)
 
 
-def _pretty_element(value: Any) -> bytes:
+def pretty_element(value: Any) -> bytes:
     """The value pretty-printed as an element of an array, so indented by one step, without the array around it."""
     return encode([value], orjson.OPT_INDENT_2)[4:-2]
 
 
+def digest(text: bytes) -> bytes:
+    """The digest of a document: the SHA-256 of its canonical form, which is ``text``."""
+    return hashlib.sha256(text).digest()
+
+
 class SequenceDigest:
-    """A digest of documents in order: SHA-256 over the SHA-256 of each one's canonical form.
+    """A digest of documents in order: SHA-256 over the digest of each one.
 
     A document that is changed, lost, doubled or moved changes it.
     """
@@ -213,20 +163,15 @@ class SequenceDigest:
     def __init__(self) -> None:
         self._sequence = hashlib.sha256()
 
-    def add(self, canonical_bytes: bytes) -> bytes:
-        """Take a further document up; returns its own digest."""
-        digest = hashlib.sha256(canonical_bytes).digest()
-        self.add_digest(digest)
-        return digest
+    def add(self, text: bytes) -> bytes:
+        """Append a document, given by its canonical form; returns its own digest."""
+        own = digest(text)
+        self.add_digest(own)
+        return own
 
-    def add_digest(self, digest: bytes) -> None:
-        """The same for one of which only the digest is known."""
-        self._sequence.update(digest)
+    def add_digest(self, own: bytes) -> None:
+        """Append a document of which only the digest is known."""
+        self._sequence.update(own)
 
     def hexdigest(self) -> str:
         return self._sequence.hexdigest()
-
-
-def document_digest(document: WorktreeSession) -> str:
-    """The SHA-256 of a document's canonical form, in hex."""
-    return hashlib.sha256(canonical(document)).hexdigest()

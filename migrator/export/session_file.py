@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from migrator.database import queries
-from migrator.database.canonical import canonical_bytes
 from migrator.database.documents import StoredDocument, read_source, read_workspace
 from migrator.database.invalid import UNREADABLE, InvalidStoredSession, read_each_carefully, reraise_unless_data_error
-from migrator.documents.document import SequenceDigest, app_element, array_of
-from migrator.documents.parsing import valid_documents
+from migrator.documents.app_format import app_bytes, array_of
+from migrator.documents.document import SequenceDigest
+from migrator.documents.parsing import parse_file
 from migrator.errors import RollbackFailed
 from migrator.files import copying, durable
 
@@ -165,12 +165,13 @@ def _write(sessions: Iterable[StoredDocument], broken: list[tuple[int, bytes]], 
 
     def noted() -> Iterator[StoredDocument]:
         for stored in sessions:
-            written.append((stored.key, expected.add(canonical_bytes(stored))))
+            written.append((stored.key, expected.add(stored.canonical_bytes())))
             yield stored
 
     durable.write_new(path, array_of(_woven(noted(), broken)))
-    for _, _, text in valid_documents(path):
-        found.add(text)
+    for _, session in parse_file(path):
+        if session:
+            found.add(session.canonical_bytes())
     return SessionFile(path, written, []) if found.hexdigest() == expected.hexdigest() else None
 
 
@@ -183,6 +184,6 @@ def _woven(sessions: Iterable[StoredDocument], broken: list[tuple[int, bytes]]) 
     for stored in sessions:
         while waiting and (stored.position is None or waiting[0][0] <= stored.position):
             yield waiting.pop(0)[1]
-        yield app_element(stored.document)
+        yield app_bytes(stored.document)
     for _, raw in waiting:
         yield raw

@@ -15,7 +15,7 @@ from migrator.database import queries
 from migrator.database.connection import opened
 from migrator.database.documents import read_workspace
 from migrator.database.errors import sqlite_errors
-from migrator.documents.document import app_format
+from migrator.documents.app_format import app_file
 from migrator.errors import StorageIOError, WorkspaceNotFound
 from migrator.files import durable
 from migrator.files.output import NewFiles, new_files
@@ -146,6 +146,6 @@ def _write(
             count += 1
             yield stored.document
 
-    sha256 = files.add(name, app_format(documents()))
+    sha256 = files.add(name, app_file(documents()))
     held = connection.execute(queries.QUARANTINE_COUNT_OF_WORKSPACE, (file_hash,)).fetchone()[0]
     return ExportedWorkspace(file_hash, path, "export", os.fspath(files.folder / name), count, held, sha256)

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from migrator.database.canonical import canonical_bytes
 from migrator.database.connection import opened
 from migrator.database.documents import read_source
 from migrator.database.invalid import UNREADABLE, reraise_unless_data_error
@@ -27,7 +26,7 @@ def read_digests(connection: sqlite3.Connection, source_id: int) -> Read | None:
     """What a source's sessions are now; None where one of them can't be read."""
     digest = SequenceDigest()
     try:
-        sessions = [(stored.key, digest.add(canonical_bytes(stored))) for stored in read_source(connection, source_id)]
+        sessions = [(stored.key, digest.add(stored.canonical_bytes())) for stored in read_source(connection, source_id)]
     except UNREADABLE as error:
         reraise_unless_data_error(error)
         return None

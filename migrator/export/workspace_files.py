@@ -15,7 +15,7 @@ from typing import Any
 from migrator.data_dir import DataDir
 from migrator.database import queries
 from migrator.database.invalid import orphaned_rows
-from migrator.documents.document import array_of
+from migrator.documents.app_format import array_of
 from migrator.errors import MigratorError, RollbackFailed
 from migrator.export.rollback_notes import RollbackNotes, first_few
 from migrator.export.session_file import Choice, PreparedFile, RestoredFile, SideFile, require_free, write_sessions

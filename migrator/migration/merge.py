@@ -21,7 +21,6 @@ deletes the last one; it was interrupted), or torn and salvaged, or holds the se
 
 from __future__ import annotations
 
-import hashlib
 import sqlite3
 from collections import Counter, defaultdict
 from collections.abc import Iterator
@@ -42,8 +41,7 @@ from migrator.database.documents import (
     read_source,
 )
 from migrator.database.quarantine import quarantine_row
-from migrator.documents.document import canonical
-from migrator.documents.parsing import Rejected, rejected_texts, valid_documents
+from migrator.documents.parsing import Rejected, parse_file, text_or_bytes
 from migrator.errors import Problem, TransactionError
 from migrator.migration.matching import Broken, Identity, Placed, Version, by_contents, by_order, ids_in, own_id
 from migrator.staging.results import LoadedSource
@@ -123,8 +121,9 @@ class Merge:
         return [identity for identity in gone if identity[0] not in broken]
 
     def _placed_in_base(self) -> Iterator[Placed]:
-        for place, document, spelled in () if self._base is None else valid_documents(self._base):
-            yield Placed(place, document["id"], Version(hashlib.sha256(spelled).digest()))
+        for element, session in () if self._base is None else parse_file(self._base):
+            if session:
+                yield Placed(element.position, session.value["id"], Version(session.digest()))
 
     def _born_in_sqlite(self, identity: Identity, their: Version | None) -> Version | None:
         """A session of that id which the app made in SQLite: it is not of this file, and still the same session."""
@@ -191,7 +190,7 @@ class Merge:
         if base is not None and self._base is not None:
             started_from = _find(self._base, identity)
         problem = Problem("", "a change in the file and another one in SQLite", "a change on one side only")
-        rejected = Rejected("conflict", canonical(staged.document), [problem])
+        rejected = Rejected("conflict", staged.canonical_bytes(), [problem])
         position = next_position(self._main, workspace_id, workspace_hash)
         row = quarantine_row(self._source_id, workspace_hash, position, rejected, base=started_from)
         self._main.execute(queries.INSERT_QUARANTINE, row)
@@ -222,7 +221,7 @@ class Merge:
 
         What was broken in the base already and has left the quarantine was put right in SQLite: that stays so.
         """
-        before = Counter(() if self._base is None else rejected_texts(self._base))
+        before = Counter(() if self._base is None else _rejected_texts(self._base))
         left: dict[str | bytes, list[tuple[int, str]]] = defaultdict(list)
         for row_id, raw, reason in self._main.execute(queries.QUARANTINE_OF_SOURCE, (self._source_id,)):
             if reason != "conflict":
@@ -265,7 +264,7 @@ def _placed(documents: Iterator[StoredDocument]) -> Iterator[Placed]:
 
 
 def _version(stored: StoredDocument) -> Version:
-    return Version(hashlib.sha256(canonical(stored.document)).digest(), stored.key)
+    return Version(stored.digest(), stored.key)
 
 
 def _digest(version: Version | None) -> bytes | None:
@@ -273,5 +272,11 @@ def _digest(version: Version | None) -> bytes | None:
 
 
 def _find(path: Path, identity: Identity) -> bytes | None:
-    found = (spelled for _, document, spelled in valid_documents(path) if document["id"] == identity[0])
-    return next(islice(found, identity[1], None), None)
+    sessions = (session for _, session in parse_file(path) if session and session.value["id"] == identity[0])
+    found = next(islice(sessions, identity[1], None), None)
+    return None if found is None else found.canonical_bytes()
+
+
+def _rejected_texts(path: Path) -> Iterator[str | bytes]:
+    """What is no valid session in a file, a torn end included, as the quarantine would hold it."""
+    return (text_or_bytes(element.raw) for element, session in parse_file(path) if session is None)

@@ -8,14 +8,12 @@ wins: it was the truth. So does what was deleted in SQLite: the files still have
 
 from __future__ import annotations
 
-import hashlib
 import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from migrator.database import queries
-from migrator.database.canonical import canonical_bytes
 from migrator.database.documents import (
     StoredDocument,
     ensure_workspace,
@@ -26,9 +24,8 @@ from migrator.database.documents import (
 )
 from migrator.database.invalid import InvalidStoredSession, read_carefully, text_of
 from migrator.database.quarantine import quarantine_row
-from migrator.documents.array_reader import Element, quickly_parsed
-from migrator.documents.document import Reading, canonical
-from migrator.documents.parsing import Rejected, parse_session
+from migrator.documents.document import digest
+from migrator.documents.parsing import Reading, Rejected, parse_session
 from migrator.errors import Problem, TransactionError
 from migrator.search import index as search_index
 from migrator.text import counted
@@ -89,7 +86,7 @@ def late_sessions(
     """Each session that is not what the rollback wrote: with its digest then, its workspace's hash and its path."""
     for key, base, workspace_hash, path in connection.execute(queries.SESSIONS_AFTER_ROLLBACK).fetchall():
         session = read_carefully(connection, key)
-        if session is not None and hashlib.sha256(text_of(session)).digest() != base:
+        if session is not None and digest(text_of(session)) != base:
             yield session, base, workspace_hash, path
 
 
@@ -129,7 +126,7 @@ class SetAside:
         for late in self._late:
             row = self._connection.execute(queries.QUARANTINED_TEXTS, (late.row_id,)).fetchone()
             raw = row[0].encode()
-            parsed = parse_session(Element(0, 0, raw, quickly_parsed(raw)))
+            parsed = parse_session(raw)
             if isinstance(parsed, Rejected):
                 self._connection.execute(queries.CALL_QUARANTINED, (parsed.reason, late.row_id))
                 held += 1
@@ -148,8 +145,8 @@ class SetAside:
         workspace_id = ensure_workspace(self._connection, workspace_hash, late.path)
         named = keys_of(self._connection, workspace_id, document["id"])
         stored = [read_document(self._connection, key) for key in named]
-        keys = {_digest(found): found.key for found in stored if found is not None}
-        ours = hashlib.sha256(parsed.canonical or canonical(document)).digest()
+        keys = {found.digest(): found.key for found in stored if found is not None}
+        ours = parsed.digest()
         if ours in keys:
             return "known"
         if late.base is not None and late.base in keys:
@@ -160,13 +157,9 @@ class SetAside:
         else:
             return "held"
         written = read_document(self._connection, key)
-        if written is None or _digest(written) != ours:
+        if written is None or written.digest() != ours:
             raise TransactionError(
                 f"The session {document['id']!r}, written to SQLite after the rollback, does not read back as it was.",
                 hint="Nothing was changed. Please report this as a bug, with the output of 'migrator doctor'.",
             )
         return "taken"
-
-
-def _digest(stored: StoredDocument) -> bytes:
-    return hashlib.sha256(canonical_bytes(stored)).digest()

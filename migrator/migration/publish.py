@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,7 +16,6 @@ from migrator.database.columns import MessageRow, SessionRow
 from migrator.database.connection import opened, transaction
 from migrator.database.documents import ensure_workspace, next_position, read_document
 from migrator.database.errors import sqlite_errors
-from migrator.documents.document import canonical
 from migrator.errors import MigrationFailed
 from migrator.files import copying, durable
 from migrator.inventory import ledger
@@ -195,7 +193,7 @@ class _Publisher:
             staged.close()
         for key, expected in result.expected.items():
             stored = read_document(self._main, key)
-            if stored is None or hashlib.sha256(canonical(stored.document)).digest() != expected:
+            if stored is None or stored.digest() != expected:
                 raise self._differs(loaded)
         return result
 

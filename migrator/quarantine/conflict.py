@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import sqlite3
 from typing import cast
 
@@ -10,9 +9,9 @@ from migrator.data_dir import DataDir
 from migrator.database import queries
 from migrator.database.documents import StoredDocument, find_workspace, keys_of, read_document
 from migrator.database.quarantine import ConflictPlace
-from migrator.documents.document import WorktreeSession, canonical, read_element
+from migrator.documents.document import WorktreeSession, canonical_bytes, digest
 from migrator.documents.exact_json import Unreadable
-from migrator.documents.parsing import valid_documents
+from migrator.documents.parsing import parse_element, parse_file
 from migrator.errors import MigratorError, QuarantineError
 from migrator.migration.matching import Identity, Placed, Version, by_contents, by_order
 
@@ -61,7 +60,7 @@ def read_conflict(item: ConflictPlace, raw: bytes) -> WorktreeSession:
     :raises QuarantineError: somebody has changed it in the database
     """
     try:
-        value = read_element(raw, None).value
+        value = parse_element(raw).value
     except Unreadable as error:
         raise QuarantineError(f"Number {item.number} in quarantine was changed: {error.reason}.") from None
     if not isinstance(value, dict) or not isinstance(value.get("id"), str):
@@ -78,19 +77,18 @@ def _versions_in_file(
         return {}
     try:
         return by_order(
-            Placed(place, session_id, Version(hashlib.sha256(spelled).digest()))
-            for place, document, spelled in valid_documents(data_dir.recorded(row[0]))
-            if document["id"] == session_id
+            Placed(element.position, session_id, Version(session.digest()))
+            for element, session in parse_file(data_dir.recorded(row[0]))
+            if session and session.value["id"] == session_id
         )
     except MigratorError:
         return {}  # the copy is gone
 
 
 def _number_of(theirs: WorktreeSession, in_file: dict[Identity, Version]) -> int | None:
-    wanted = hashlib.sha256(canonical(theirs)).digest()
+    wanted = digest(canonical_bytes(theirs))
     return next((number for (_, number), version in in_file.items() if version.digest == wanted), None)
 
 
 def _placed(stored: StoredDocument) -> Placed:
-    digest = hashlib.sha256(canonical(stored.document)).digest()
-    return Placed(stored.position, stored.document["id"], Version(digest, stored.key))
+    return Placed(stored.position, stored.document["id"], Version(stored.digest(), stored.key))

@@ -22,8 +22,8 @@ from migrator.database import schema
 from migrator.database.connection import opened
 from migrator.database.errors import sqlite_errors
 from migrator.database.quarantine import QuarantinedItem, _unknown, item_of, items_of, texts_of
-from migrator.documents.document import app_element
-from migrator.documents.exact_json import Unreadable, read_exactly
+from migrator.documents.app_format import app_bytes
+from migrator.documents.exact_json import Unreadable, parse_exactly
 from migrator.errors import QuarantineError
 from migrator.export.to_folder import export_is_there
 from migrator.files import durable
@@ -171,7 +171,7 @@ def _shown(connection: sqlite3.Connection, data_dir: DataDir, item: QuarantinedI
             found = version_in_sqlite(connection, data_dir, item.place, raw)
         except QuarantineError:
             found = None
-        stored = None if found is None else app_element(found.document)
+        stored = None if found is None else app_bytes(found.document)
     return ShownItem(item, raw, base, stored)
 
 
@@ -185,7 +185,7 @@ def _is_text(raw: bytes) -> bool:
 
 def _is_json(raw: bytes) -> bool:
     try:
-        read_exactly(raw)
+        parse_exactly(raw)
     except Unreadable:
         try:
             json.loads(raw, parse_constant=_refuse)

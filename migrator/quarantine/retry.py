@@ -23,8 +23,9 @@ from migrator.database.documents import (
     read_document,
 )
 from migrator.database.quarantine import QuarantinedItem, item_of, items_of, texts_of
-from migrator.documents.array_reader import Element, quickly_parsed, read_array
-from migrator.documents.document import WorktreeSession, app_element, canonical
+from migrator.documents.app_format import app_bytes
+from migrator.documents.array_reader import BOM, read_array
+from migrator.documents.document import WorktreeSession, canonical_bytes
 from migrator.documents.parsing import Rejected, parse_session
 from migrator.errors import (
     MigratorError,
@@ -46,7 +47,6 @@ Take = Literal["theirs", "ours", "both"]
 Result = Literal["restored", "replaced", "dropped", "still_invalid", "needs_edit", "needs_choice"]
 
 _SHARED = "sessions.json"
-_BOM = b"\xef\xbb\xbf"
 
 
 @dataclass(frozen=True)
@@ -180,7 +180,7 @@ class _Retry:
         elif item.reason == "conflict":
             return self.decide(item, raw) if self.take else RetriedItem(item.id, "needs_choice")
         else:
-            parsed = _parse(Element(0, 0, raw, quickly_parsed(raw)))
+            parsed = _parse(raw)
         documents = [document for document in parsed if not isinstance(document, Problem)]
         if len(documents) < len(parsed):
             problems = tuple(problem for problem in parsed if isinstance(problem, Problem))
@@ -213,7 +213,7 @@ class _Retry:
         ours = version_in_sqlite(self.connection, self.data_dir, item.place, raw)
         versions = {"theirs.json": raw} if edited else {}
         if ours is not None:
-            versions["ours.json"] = app_element(ours.document)
+            versions["ours.json"] = app_bytes(ours.document)
         kept = keep_versions(self.data_dir.backups, f"quarantine-{item.id}", versions) if versions else None
         if ours is None:
             restored = self.restore(item, documents)
@@ -247,7 +247,7 @@ class _Retry:
             source_id=source_id,
         )
         stored: StoredDocument | None = read_document(self.connection, key)
-        if stored is None or canonical(stored.document) != canonical(document):
+        if stored is None or stored.canonical_bytes() != canonical_bytes(document):
             raise TransactionError(
                 f"Number {item.id} does not read back from {self.data_dir.database} as it was inserted.",
                 hint="Nothing was changed. Please report this as a bug, with the output of 'migrator doctor'.",
@@ -270,14 +270,14 @@ def _read_edited(path: Path) -> list[WorktreeSession] | list[Problem]:
     """The sessions in a file that holds one, or an array of them; or every problem with them."""
     with os_errors("read", path):
         content = path.read_bytes()
-    text = content.removeprefix(_BOM).strip()
+    text = content.removeprefix(BOM).strip()
     if not text.startswith(b"["):
-        return _parse(Element(0, 0, text, quickly_parsed(text)))
+        return _parse(text)
     documents: list[WorktreeSession] = []
     problems: list[Problem] = []
     try:
         for element in read_array(io.BytesIO(text)):
-            for found in _parse(element):
+            for found in _parse(element.raw):
                 if isinstance(found, Problem):
                     problems.append(found._replace(pointer=f"/{element.position}{found.pointer}"))
                 else:
@@ -292,6 +292,6 @@ def _read_edited(path: Path) -> list[WorktreeSession] | list[Problem]:
     return problems or documents
 
 
-def _parse(element: Element) -> list[WorktreeSession] | list[Problem]:
-    parsed = parse_session(element)
+def _parse(raw: bytes) -> list[WorktreeSession] | list[Problem]:
+    parsed = parse_session(raw)
     return parsed.problems if isinstance(parsed, Rejected) else [parsed.value]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from io import BytesIO
 from itertools import chain
 from typing import Any, NamedTuple
 
@@ -10,12 +11,12 @@ from msgspec.structs import astuple
 
 from migrator.database.quarantine import quarantine_row
 from migrator.database.rows import derived_key, to_rows
-from migrator.documents import app_format as as_written
-from migrator.documents.app_format import Extent
-from migrator.documents.array_reader import Element, quickly_parsed, read_array
-from migrator.documents.document import SESSION_MEMBERS, Reading, WorktreeSession
-from migrator.documents.exact_json import MAX_DEPTH, nested_deeper
-from migrator.documents.parsing import Rejected, parse_session
+from migrator.documents import app_format
+from migrator.documents.app_format import ByteRange, Element
+from migrator.documents.array_reader import read_array
+from migrator.documents.document import SESSION_MEMBERS, WorktreeSession
+from migrator.documents.exact_json import MAX_DEPTH, nested_deeper, parse_fast
+from migrator.documents.parsing import Reading, Rejected, parse_session
 from migrator.documents.structs import Session, decode_session
 from migrator.documents.validation import fits_schema
 from migrator.errors import SourceFileError, TornFileError
@@ -46,7 +47,7 @@ class LoadTask(NamedTuple):
     source_id: int
     copy: str
     sha256: str
-    within: Extent | None
+    within: ByteRange | None
 
 
 class Loader:
@@ -82,7 +83,7 @@ class Loader:
         try:
             with os_errors("read", copy), open(copy, "rb", buffering=0) as file:
                 for element in read_array(file):
-                    self._take(loaded, parse_session(element), element.position, len(element.raw))
+                    self._take(loaded, parse_session(element.raw, element.value), element.position, len(element.raw))
                     self._on_progress(loaded.source.name, len(element.raw), 1)
         except SourceFileError as error:
             if self._salvage and isinstance(error, TornFileError):
@@ -105,16 +106,12 @@ class Loader:
         self._rows.begin_source()
         with os_errors("read", task.copy):
             content = small(task.copy) if task.within is None else None
-        if content is not None:
-            if new_sha256(content).hexdigest() != task.sha256:
-                raise damaged_copy(task.copy)
-            elements = as_written.elements_of(content)
-            sizes = self._load_elements(loaded, elements) if elements else None
-            return Found(elements[0].offset, sizes, proven=True) if elements and sizes else None
-        with os_errors("read", task.copy), opened(task.copy) as file:
-            within = task.within or as_written.extent(file)
-            sizes = self._load_elements(loaded, as_written.elements(file, within)) if within else None
-            return Found(within.start, sizes, proven=False) if within and sizes else None
+        if content is not None and new_sha256(content).hexdigest() != task.sha256:
+            raise damaged_copy(task.copy)
+        with os_errors("read", task.copy), opened(task.copy) if content is None else BytesIO(content) as file:
+            within = task.within or app_format.find_sessions(file)
+            sizes = self._load_elements(loaded, app_format.split(file, within)) if within else None
+            return Found(within.start, sizes, proven=content is not None) if within and sizes else None
 
     def _load_elements(self, loaded: LoadedSource, elements: Iterable[Element]) -> list[int] | None:
         """The size of each one; None, and nothing is loaded, where one is no JSON object."""
@@ -125,7 +122,7 @@ class Loader:
             index, size = behind + element.position, len(element.raw)
             session = decode_session(element.raw)
             if session is None or not self._add_session(loaded, session, index, size):
-                document = quickly_parsed(element.raw)
+                document = parse_fast(element.raw)
                 if type(document) is not dict:
                     self._rows.forget_source()
                     loaded.forget()
@@ -133,7 +130,7 @@ class Loader:
                 if fits_schema(document) and not nested_deeper(document, MAX_DEPTH):
                     self._add(loaded, document, index, size)
                 else:
-                    self._take(loaded, parse_session(element._replace(value=document)), index, size)
+                    self._take(loaded, parse_session(element.raw, document), index, size)
             sizes.append(size)
             self._on_progress(loaded.source.name, size, 1)
         return sizes

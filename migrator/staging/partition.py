@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
-from migrator.documents import app_format as as_written
-from migrator.documents.app_format import Extent
+from migrator.documents import app_format
+from migrator.documents.app_format import ByteRange
 from migrator.files.os_errors import os_errors
 from migrator.staging.results import LoadedSource
 
@@ -26,7 +26,7 @@ class Part(NamedTuple):
 
     loaded: LoadedSource
     size: int
-    within: Extent | None
+    within: ByteRange | None
 
 
 def divided(parts: Sequence[Part], path_of: Callable[[str], str], shard: int) -> tuple[list[Part], list[list[Part]]]:
@@ -63,7 +63,7 @@ def _append(parts: list[Part], part: Part) -> None:
     if last is None or last.within is None or within is None or last.loaded is not part.loaded:
         parts.append(part)
     else:
-        parts[-1] = Part(part.loaded, last.size + part.size, Extent(last.within.start, within.end))
+        parts[-1] = Part(part.loaded, last.size + part.size, ByteRange(last.within.start, within.end))
 
 
 def _cut_up(parts: Sequence[Part], path_of: Callable[[str], str], size: int) -> Iterator[Part]:
@@ -73,8 +73,8 @@ def _cut_up(parts: Sequence[Part], path_of: Callable[[str], str], size: int) -> 
             continue
         copy = path_of(part.loaded.source.name)
         with os_errors("read", copy), open(copy, "rb", buffering=0) as file:
-            whole = as_written.extent(file)
-            pieces = as_written.cut(file, whole, size) if whole else []
+            whole = app_format.find_sessions(file)
+            pieces = app_format.partition(file, whole, size) if whole else []
         if len(pieces) < 2:
             yield part
         else:

@@ -10,13 +10,14 @@ from operator import attrgetter
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
-from migrator.database.canonical import CanonicalDocument, canonical_bytes, canonical_files, canonical_range
+from migrator.database.canonical import CanonicalDocument, canonical_files, canonical_range
 from migrator.database.connection import AnyConnection
 from migrator.database.documents import StoredDocument, read_document, read_range, read_source
-from migrator.documents import app_format as as_written
-from migrator.documents.array_reader import Element, quickly_parsed, read_array
-from migrator.documents.document import Reading, array_of, canonical
-from migrator.documents.parsing import is_session, parse_session, text_or_bytes
+from migrator.documents import app_format
+from migrator.documents.app_format import Element, array_of
+from migrator.documents.array_reader import read_array
+from migrator.documents.document import digest
+from migrator.documents.parsing import text_or_bytes, valid_session
 from migrator.errors import TornFileError
 from migrator.files.os_errors import os_errors
 from migrator.files.reading import SMALL, opened
@@ -70,7 +71,7 @@ class Portion(NamedTuple):
                 sizes = self.sizes[begin:end]
                 yield Portion(number, offset, sizes, whole=self.whole and len(sizes) == len(self.sizes))
                 number += len(sizes)
-                offset += taken + len(sizes) * as_written.BETWEEN
+                offset += taken + len(sizes) * app_format.SEPARATOR_SIZE
                 begin, taken = end, 0
 
 
@@ -155,7 +156,7 @@ class Comparison:
             return self._by_bytes(task, iter(documents))
         for text in texts:
             self._on_progress(task.name, len(text), 1)
-        return ReadBack(b"".join(hashlib.sha256(text).digest() for text in texts))
+        return ReadBack(b"".join(digest(text) for text in texts))
 
     def _errors(self) -> AbstractContextManager[None]:
         return staged_errors("read sessions back", self._path)
@@ -167,7 +168,7 @@ class Comparison:
         for element in elements:
             text = None if following is None else self._same(task, following, element)
             if text is not None:
-                digests += hashlib.sha256(text).digest()
+                digests += digest(text)
                 following = next(stored, None)
             elif not self._is_quarantined(task, element, held):
                 found = "differs" if following else "is missing"
@@ -187,9 +188,8 @@ class Comparison:
         if not found.whole:
             [again] = _spelled([read_document(self._connection, stored.key) or stored])
             return self._same(task, again, element)
-        parsed = parse_session(_with_value(element))
-        same = isinstance(parsed, Reading) and (parsed.canonical or canonical(parsed.value)) == text
-        return text if same else None
+        session = valid_session(element)
+        return text if session and session.canonical_bytes() == text else None
 
     @staticmethod
     def _is_quarantined(task: CompareTask, element: Element, held: _Quarantine) -> bool:
@@ -197,7 +197,7 @@ class Comparison:
         found = held.at(task.first + element.position)
         if found is None or found[0] != text_or_bytes(element.raw):
             return False
-        return found[1] == "torn" or not is_session(_with_value(element))
+        return found[1] == "torn" or valid_session(element) is None
 
 
 class _Quarantine:
@@ -224,7 +224,7 @@ class _Quarantine:
 
 
 def _spelled(documents: Iterable[StoredDocument]) -> Iterator[CanonicalDocument]:
-    return (CanonicalDocument(stored, canonical_bytes(stored), whole=True) for stored in documents)
+    return (CanonicalDocument(stored, stored.canonical_bytes(), whole=True) for stored in documents)
 
 
 def _side_by_side(tasks: Sequence[CompareTask]) -> Iterator[list[CompareTask]]:
@@ -250,11 +250,7 @@ def _is_small(task: CompareTask) -> bool:
 
 
 def _known(file: BinaryIO, portion: Portion | None) -> Iterator[Element]:
-    return as_written.known_elements(file, *portion[:3]) if portion else iter(())
-
-
-def _with_value(element: Element) -> Element:
-    return element if element.value is not None else element._replace(value=quickly_parsed(element.raw))
+    return app_format.split_again(file, *portion[:3]) if portion else iter(())
 
 
 def _with_tail(file: BinaryIO) -> Iterator[Element]:
@@ -263,4 +259,4 @@ def _with_tail(file: BinaryIO) -> Iterator[Element]:
         yield from read_array(file)
     except TornFileError as torn:
         file.seek(torn.offset)
-        yield Element(torn.whole, torn.offset, file.read(), None)
+        yield Element(torn.whole, torn.offset, file.read())

@@ -7,10 +7,10 @@ import os
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-import orjson
-
-from migrator.documents.document import ChatMessage, WorktreeSession, app_element, read_element
+from migrator.documents.app_format import app_bytes
+from migrator.documents.document import ChatMessage, WorktreeSession
 from migrator.documents.exact_json import Unreadable, to_json
+from migrator.documents.parsing import parse_element
 from migrator.documents.validation import require_message, require_session, shown
 from migrator.errors import InstanceNotFound, SessionAlreadyExists, SessionNotFound, ValidationError, WorkspaceNotFound
 from migrator.workspace import HASH_PATTERN, UNKNOWN_PREFIX, hash_of_text, hashed_path
@@ -110,7 +110,7 @@ def as_stored(session: WorktreeSession) -> WorktreeSession:
     :raises ValidationError: it is no valid session, or holds a number that can't be read back
     """
     require_session(session)
-    found: WorktreeSession = _read_back(app_element(session))
+    found: WorktreeSession = _read_back(app_bytes(session))
     return found
 
 
@@ -126,11 +126,7 @@ def message_as_stored(message: ChatMessage) -> ChatMessage:
 
 def _read_back(raw: bytes) -> Any:
     try:
-        parsed = orjson.loads(raw)
-    except orjson.JSONDecodeError:  # a number beyond every double
-        parsed = None
-    try:
-        return read_element(raw, parsed).value
+        return parse_element(raw).value
     except Unreadable as error:
         raise ValidationError(f"This can't be kept: it holds {error.reason}.") from error
 

@@ -13,18 +13,11 @@ from functools import partial
 from pathlib import Path
 
 from migrator.data_dir import DataDir
-from migrator.documents.array_reader import Element, read_array
-from migrator.documents.document import (
-    ChatMessage,
-    WorktreeInstance,
-    WorktreeSession,
-    app_format,
-    normal_form,
-    read_element,
-)
-from migrator.documents.exact_json import Unreadable
-from migrator.documents.validation import is_valid, problems
-from migrator.errors import ConnectionFailed, Problem, SourceFileError, StorageIOError, ValidationError
+from migrator.documents.app_format import Element, app_file
+from migrator.documents.array_reader import read_array
+from migrator.documents.document import ChatMessage, WorktreeInstance, WorktreeSession, normal_form
+from migrator.documents.parsing import Reading, parse_session
+from migrator.errors import ConnectionFailed, SourceFileError, StorageIOError, ValidationError
 from migrator.files import durable
 from migrator.files.os_errors import os_errors
 from migrator.storage import timestamps
@@ -173,7 +166,7 @@ class JsonStorage(MirrorableStorage):
         found: list[WorktreeSession] | None,  # noqa: ARG002 - what the file holds now, for those who ask
         documents: list[WorktreeSession],
     ) -> None:
-        durable.replace(self._target(workspace), app_format(documents))
+        durable.replace(self._target(workspace), app_file(documents))
 
     def _read_last(self, workspace: WorkspaceRef) -> list[WorktreeSession] | None:
         """The documents of a file that is about to be written anew."""
@@ -216,7 +209,7 @@ class JsonStorage(MirrorableStorage):
         with os_errors("read", path):
             try:
                 with open(path, "rb", buffering=0) as file:
-                    return [_document(element, path) for element in read_array(file)]
+                    return [_session(element, path) for element in read_array(file)]
             except FileNotFoundError:
                 return None
             except SourceFileError as error:
@@ -230,16 +223,12 @@ class JsonStorage(MirrorableStorage):
             raise ConnectionFailed("This store is closed.", hint="Open it again.")
 
 
-def _document(element: Element, path: Path) -> WorktreeSession:
-    try:
-        document: WorktreeSession = read_element(element.raw, element.value).value
-    except Unreadable as error:
-        reasons = [Problem(error.pointer, error.reason, "JSON that can be kept")]
-    else:
-        if is_valid(document):
-            return document
-        reasons = problems(document)
-    reasons = [reason._replace(pointer=f"/{element.position}{reason.pointer}") for reason in reasons]
+def _session(element: Element, path: Path) -> WorktreeSession:
+    parsed = parse_session(element.raw, element.value)
+    if isinstance(parsed, Reading):
+        session: WorktreeSession = parsed.value
+        return session
+    reasons = [reason._replace(pointer=f"/{element.position}{reason.pointer}") for reason in parsed.problems]
     raise ValidationError(
         f"{path}, the session at index {element.position}, is not a valid one: {'; '.join(map(str, reasons[:5]))}.",
         reasons,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import sqlite3
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -13,11 +12,10 @@ from pathlib import Path
 from migrator.authority import read_flag
 from migrator.data_dir import DataDir
 from migrator.database import queries
-from migrator.database.canonical import canonical_bytes
 from migrator.database.documents import read_source
 from migrator.database.invalid import UNREADABLE, reraise_unless_data_error
 from migrator.documents.document import SequenceDigest
-from migrator.documents.parsing import valid_documents
+from migrator.documents.parsing import parse_file
 from migrator.errors import MigratorError
 from migrator.files import copying, durable
 from migrator.inventory.ledger import LedgerEntry
@@ -72,7 +70,7 @@ class SourceCheck:
         """How SQLite's sessions of the source stand to those that were migrated, of which there may be a copy."""
         try:
             stored = read_source(self._connection, entry.id)
-            now = [(session.document["id"], hashlib.sha256(canonical_bytes(session)).digest()) for session in stored]
+            now = [(session.document["id"], session.digest()) for session in stored]
         except UNREADABLE as error:
             reraise_unless_data_error(error)
             self._findings.append(broken("unreadable source", source=entry.source))
@@ -83,7 +81,7 @@ class SourceCheck:
         if copy is None:
             self._findings.append(note("changed source", source=entry.source, differences=""))
             return "changed", {}
-        before = [(document["id"], hashlib.sha256(text).digest()) for _, document, text in valid_documents(copy)]
+        before = [(session.value["id"], session.digest()) for _, session in parse_file(copy) if session]
         if _digest(before) != entry.digest:
             self._findings.append(broken("ledger digest", source=entry.source, copy=copy))
         if before == now:

@@ -19,7 +19,8 @@ from hypothesis import strategies as st
 
 from migrator.data_dir import resolve_data_dir
 from migrator.documents import app_format as as_written
-from migrator.documents.document import SequenceDigest, app_format, canonical
+from migrator.documents.app_format import app_file
+from migrator.documents.document import SequenceDigest, canonical_bytes
 from migrator.documents.exact_json import MAX_DEPTH
 from migrator.errors import MigrationFailed, StorageIOError
 from migrator.files.os_errors import os_errors
@@ -44,7 +45,7 @@ A, B, C = "/home/dev/a", "/home/dev/b", "/home/dev/c"
 @contextmanager
 def with_every_care() -> Iterator[Limits]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(as_written, "extent", lambda _: None)
+        patch.setattr(as_written, "find_sessions", lambda _: None)
         yield LIMITS
 
 
@@ -183,9 +184,7 @@ SPELLINGS = {
 @pytest.mark.parametrize("name", SPELLINGS)
 def test_what_the_app_does_not_write(name: str, tmp_path: Path) -> None:
     old, new = SPELLINGS[name]
-    text = b"".join(
-        app_format([*many("s", 20), session(id="odd", task="Build it", winnerId=7), *many("t", 20)])
-    ).decode()
+    text = b"".join(app_file([*many("s", 20), session(id="odd", task="Build it", winnerId=7), *many("t", 20)])).decode()
     assert old in text
     both({A: text.replace(old, new).encode(), B: app_json(many("u", 3))}, tmp_path)
 
@@ -200,7 +199,7 @@ def test_a_torn_file_beside_whole_ones(salvage: bool, cut_off: int, tmp_path: Pa
 @given(contents=st.lists(files(), min_size=1, max_size=3))
 def test_any_files(contents, tmp_path_factory: pytest.TempPathFactory) -> None:
     folder = tmp_path_factory.mktemp("any")
-    both({w: b"".join(app_format(c)) for w, c in zip((A, B, C), contents, strict=False)}, folder)
+    both({w: b"".join(app_file(c)) for w, c in zip((A, B, C), contents, strict=False)}, folder)
 
 
 @pytest.fixture
@@ -478,7 +477,7 @@ def test_of_small_files_side_by_side_none_is_published_that_is_kept_otherwise(
     two: bool, spoil: str, scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for workspace, prefix in ((A, "s"), (B, "t"), (C, "u")):
-        scene.write_bytes(workspace, b"".join(app_format(many(prefix, 3))))
+        scene.write_bytes(workspace, b"".join(app_file(many(prefix, 3))))
     spoil_what_is_loaded(spoil, monkeypatch)
     with pytest.raises(MigrationFailed, match="does not read back as"):
         run_migration(resolve_data_dir(scene.root), limits=IN_SMALL_PARTS if two else LIMITS)
@@ -489,7 +488,7 @@ def test_small_files_as_the_app_writes_them_are_compared_without_being_read_agai
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for workspace, prefix in ((A, "s"), (B, "t"), (C, "u")):
-        scene.write_bytes(workspace, b"".join(app_format(many(prefix, 3))))
+        scene.write_bytes(workspace, b"".join(app_file(many(prefix, 3))))
     monkeypatch.setattr(readback, "opened", lambda path: pytest.fail(f"{path} was read"))
     report = run_migration(resolve_data_dir(scene.root))
     assert (report.status, report.totals.sessions) == ("completed", 9)
@@ -497,7 +496,7 @@ def test_small_files_as_the_app_writes_them_are_compared_without_being_read_agai
         digest = SequenceDigest()
         stored: list[Any] = scene.documents(name)
         for document in stored:
-            digest.add(canonical(document))
+            digest.add(canonical_bytes(document))
         assert found == digest.hexdigest()
 
 
@@ -547,12 +546,12 @@ def test_a_folder_whose_name_is_not_text_is_worked_on_by_two_processes(tmp_path:
 def test_a_portion_that_is_cut_has_the_same_elements(size: int, scene: Scene) -> None:
     """One cut in the wrong place would only be slow: what does not read back is loaded again."""
     with scene.write(A, many("s", 12)).open("rb", buffering=0) as file:
-        extent = as_written.extent(file)
+        extent = as_written.find_sessions(file)
         assert extent
-        sizes = [len(element.raw) for element in as_written.elements(file, extent)]
+        sizes = [len(element.raw) for element in as_written.split(file, extent)]
         whole = Portion(0, extent.start, sizes, whole=True)
         cut = list(whole.cut(size))
-        assert [element for portion in cut for element in as_written.known_elements(file, *portion[:3])] == list(
-            as_written.known_elements(file, *whole[:3])
+        assert [element for portion in cut for element in as_written.split_again(file, *portion[:3])] == list(
+            as_written.split_again(file, *whole[:3])
         )
     assert [portion.whole for portion in cut] == ([True] if size > sum(sizes) else [False] * len(cut))

@@ -28,9 +28,11 @@ import msgspec
 from migrator.data_dir import resolve_data_dir
 from migrator.database.rows import from_rows, to_rows
 from migrator.documents import app_format as as_written
-from migrator.documents.array_reader import Element, quickly_parsed, read_array
-from migrator.documents.document import canonical, normal_form, read_element
-from migrator.documents.parsing import Rejected, parse_session
+from migrator.documents.app_format import Element
+from migrator.documents.array_reader import read_array
+from migrator.documents.document import canonical_bytes, normal_form
+from migrator.documents.exact_json import parse_fast
+from migrator.documents.parsing import Rejected, parse_element, parse_session
 from migrator.documents.structs import decode_session
 from migrator.errors import SourceFileError, TornFileError
 from migrator.migration.run import run_migration
@@ -282,16 +284,16 @@ def check(data: bytes, chunk: int) -> str:
 @lru_cache(1 << 14)
 def kind_of(raw: bytes) -> str:
     """What an element is, its own promises being checked; most stand in many inputs."""
-    parsed = parse_session(Element(0, 0, raw, quickly_parsed(raw)))
+    parsed = parse_session(raw)
     if isinstance(parsed, Rejected):
         require(parsed.raw == raw and parsed.problems, "what is refused is kept as it is, with reasons")
         first = parsed.problems[0]
         return f"{parsed.reason} {''.join(c for c in first.pointer if not c.isdigit())[:40]} {first.expected[:20]}"
     document = parsed.value
-    spelled = parsed.canonical or canonical(document)
-    require(spelled == canonical(document), "bytes that are said to be canonical are")
-    read_again = read_element(spelled, quickly_parsed(spelled)).value
-    require(canonical(read_again) == spelled, "the canonical form reads as itself")
+    spelled = parsed.canonical_bytes()
+    require(spelled == canonical_bytes(document), "bytes that are said to be canonical are")
+    read_again = parse_element(spelled).value
+    require(canonical_bytes(read_again) == spelled, "the canonical form reads as itself")
     rows = to_rows(document, key=document["id"] or "spare")
     made = from_rows(rows.session, [name for _, name in rows.runtimes], rows.instances, rows.messages)
     require(same(made, normal_form(document)), "the rows of a document make the document")
@@ -307,20 +309,21 @@ def kind_of(raw: bytes) -> str:
 def check_guess(data: bytes, careful: Outcome) -> str:
     """That a file is as the app writes it, once believed, gives what the careful reader gives."""
     file: Any = io.BytesIO(data)
-    within = as_written.extent(file)
+    within = as_written.find_sessions(file)
     if within is None:
         return "other"
-    elements = list(as_written.elements(file, within))
-    require(as_written.elements_of(data) == elements, "in memory it is taken apart in the same way")
-    if not all(decode_session(e.raw) or type(quickly_parsed(e.raw)) is dict for e in elements):
+    elements = list(as_written.split(file, within))
+    pieces = list(as_written.split(file, within, chunk=7))
+    require(pieces == elements, "read in small pieces it is taken apart in the same way")
+    if not all(decode_session(e.raw) or type(parse_fast(e.raw)) is dict for e in elements):
         return "refused"
     require(careful.end == "whole", "what is taken for whole is whole")
     require(places(elements) == places(careful.elements), "cutting without parsing finds the same elements")
     sizes = [len(element.raw) for element in elements]
-    known = list(as_written.known_elements(file, 0, within.start, sizes))
+    known = list(as_written.split_again(file, 0, within.start, sizes))
     require(places(known) == places(elements), "known elements are found again")
     for piece in (1, 700):
-        parts = [e.raw for part in as_written.cut(file, within, piece) for e in as_written.elements(file, part)]
+        parts = [e.raw for part in as_written.partition(file, within, piece) for e in as_written.split(file, part)]
         require(parts == [element.raw for element in elements], "in parts it is the same")
     return "as written"
 
@@ -339,7 +342,7 @@ def check_against_python(data: bytes, found: Outcome, kinds: Sequence[str]) -> N
     require(found.end == "whole" and len(found.elements) == len(value), "what is an array to Python is one")
     for element, kind, other in zip(found.elements, kinds, value, strict=True):
         if kind.startswith("session"):
-            document = read_element(element.raw, element.value).value
+            document = parse_element(element.raw, element.value).value
             require(_comparable(document) == _comparable(other), "a session says what it says to Python")
 
 
@@ -446,7 +449,7 @@ def smallest(data: bytes, fails: Callable[[bytes], bool]) -> bytes:
 
 @contextmanager
 def without_guessing() -> Iterator[None]:
-    with mock.patch.object(as_written, "extent", return_value=None):
+    with mock.patch.object(as_written, "find_sessions", return_value=None):
         yield
 
 

@@ -55,7 +55,7 @@ class Difference:
 
     :ivar operation: what was asked
     :ivar session_id: of the first document that differs
-    :ivar primary_digest: the ``document_digest`` in the first store, or None where it has no such document
+    :ivar primary_digest: the digest in the first store, in hex, or None where it has no such document
     :ivar secondary_digest: likewise in the second
     """
 

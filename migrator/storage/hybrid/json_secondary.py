@@ -6,7 +6,8 @@ import hashlib
 from pathlib import Path
 
 from migrator.data_dir import DataDir
-from migrator.documents.document import WorktreeSession, app_format, document_digest
+from migrator.documents.app_format import app_file
+from migrator.documents.document import WorktreeSession, canonical_bytes
 from migrator.errors import StaleStoreError, StorageIOError, ValidationError
 from migrator.files import copying, durable
 from migrator.storage.arguments import WorkspaceRef
@@ -51,11 +52,11 @@ class MirrorFiles(JsonStorage):
         :raises StaleStoreError: the file is not as it was written last, and these documents are not what it holds
         """
         is_known = found is None or self._is_known(workspace)
-        if not is_known and [*map(document_digest, found or ())] != [*map(document_digest, documents)]:
+        if not is_known and [*map(canonical_bytes, found or ())] != [*map(canonical_bytes, documents)]:
             raise StaleStoreError(
                 f"Another program has changed {self._path(workspace)}; what it wrote is not in the first store.",
                 hint="'migrator migrate' takes it up. Nothing of it was changed.",
             )
         digest = hashlib.sha256()
-        durable.replace(self._target(workspace), copying.hashed(app_format(documents), digest))
+        durable.replace(self._target(workspace), copying.hashed(app_file(documents), digest))
         self._journal.know({workspace.hash: digest.hexdigest()})

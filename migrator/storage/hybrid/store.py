@@ -15,7 +15,7 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import TypeVar
 
-from migrator.documents.document import ChatMessage, WorktreeSession, document_digest
+from migrator.documents.document import ChatMessage, WorktreeSession, canonical_bytes, digest
 from migrator.errors import (
     InstanceNotFound,
     MigratorError,
@@ -282,8 +282,8 @@ def _difference(
 ) -> tuple[str, tuple[str | None, str | None]] | None:
     """The id of the first document that is not the same in both, and its two digests."""
     for our, their in zip_longest(ours, theirs):
-        our_digest = None if our is None else document_digest(our)
-        their_digest = None if their is None else document_digest(their)
+        our_digest = None if our is None else digest(canonical_bytes(our)).hex()
+        their_digest = None if their is None else digest(canonical_bytes(their)).hex()
         if our_digest != their_digest:
             return (their if our is None else our)["id"], (our_digest, their_digest)
     return None

@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from migrator.database import schema
-from migrator.database.canonical import CanonicalDocument, canonical_bytes, canonical_files, canonical_range
+from migrator.database.canonical import CanonicalDocument, canonical_files, canonical_range
 from migrator.database.connection import connect
 from migrator.database.documents import insert_document, read_document
-from migrator.documents.document import canonical
+from migrator.documents.document import canonical_bytes
 from migrator.errors import ConnectionFailed, TransactionError
 from migrator.staging.connection import create_staged, open_staged, staged_errors
 from tests.support.strategies import documents, message, session, texts
@@ -37,7 +37,7 @@ def read_as_text(stored: Sequence[Any]) -> list[tuple[CanonicalDocument, bytes]]
         for found in by_range:
             whole = read_document(database, found.stored.key)
             assert whole is not None
-            pairs.append((found, canonical_bytes(whole)))
+            pairs.append((found, whole.canonical_bytes()))
         return pairs
 
 
@@ -47,7 +47,7 @@ def test_what_sqlite_spells_is_the_canonical_form_or_known_to_be_incomplete(stor
     known = {"id", "role", "content", "timestamp", "instanceId"}
     for (found, expected), document in zip(read_as_text(stored), stored, strict=True):
         chat = document["chatHistory"]
-        assert expected == canonical(document)
+        assert expected == canonical_bytes(document)
         if all(message.keys() <= known and "\0" not in document["id"] + message["id"] for message in chat):
             assert found.text == expected
         elif found.text != expected:

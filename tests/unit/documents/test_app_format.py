@@ -8,10 +8,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from migrator.documents import app_format as as_written
-from migrator.documents.app_format import Extent, cut, elements, elements_of, extent, known_elements
+from migrator.documents import app_format
+from migrator.documents.app_format import (
+    ByteRange,
+    Element,
+    app_file,
+    array_of,
+    find_sessions,
+    partition,
+    split,
+    split_again,
+)
 from migrator.documents.array_reader import read_array
-from migrator.documents.document import app_format, array_of
 from tests.support.scene import app_json
 from tests.support.strategies import documents
 
@@ -27,19 +35,25 @@ def file(tmp_path: Path) -> Path:
     return path
 
 
-def extent_of(path: Path) -> Extent | None:
+def extent_of(path: Path) -> ByteRange | None:
     with path.open("rb", buffering=0) as opened:
-        return extent(opened)
+        return find_sessions(opened)
 
 
-def pieces_of(path: Path, within: Extent, size: int) -> list[Extent]:
+def pieces_of(path: Path, within: ByteRange, size: int) -> list[ByteRange]:
     with path.open("rb", buffering=0) as opened:
-        return cut(opened, within, size)
+        return partition(opened, within, size)
 
 
-def raws(path: Path, within: Extent) -> list[bytes]:
+def raws(path: Path, within: ByteRange) -> list[bytes]:
     with path.open("rb", buffering=0) as opened:
-        return [element.raw for element in elements(opened, within)]
+        return [element.raw for element in split(opened, within)]
+
+
+def in_memory(content: bytes) -> list[Element] | None:
+    with io.BytesIO(content) as file:
+        within = find_sessions(file)
+        return [*split(file, within)] if within else None
 
 
 def parsed_raws(content: bytes) -> list[bytes]:
@@ -56,7 +70,7 @@ def test_the_elements_are_those_that_the_parser_finds(file: Path) -> None:
 def test_however_small_the_pieces_are_that_it_is_read_in(
     chunk: int, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(as_written, "CHUNK", chunk)
+    monkeypatch.setattr(app_format, "CHUNK", chunk)
     within = extent_of(file)
     assert within is not None
     assert raws(file, within) == parsed_raws(file.read_bytes())
@@ -65,7 +79,7 @@ def test_however_small_the_pieces_are_that_it_is_read_in(
 @pytest.mark.parametrize("chunk", [1, 13, 1 << 20])
 @pytest.mark.parametrize("size", [1, 50, 100, 700, 10_000])
 def test_cut_in_pieces_it_is_the_same(size: int, chunk: int, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(as_written, "CHUNK", chunk)
+    monkeypatch.setattr(app_format, "CHUNK", chunk)
     within = extent_of(file)
     assert within is not None
     pieces = pieces_of(file, within, size)
@@ -75,15 +89,15 @@ def test_cut_in_pieces_it_is_the_same(size: int, chunk: int, file: Path, monkeyp
 
 def test_in_memory_they_are_the_same(file: Path) -> None:
     with file.open("rb", buffering=0) as opened:
-        within = extent(opened)
+        within = find_sessions(opened)
         assert within is not None
-        assert elements_of(file.read_bytes()) == [*elements(opened, within)]
+        assert in_memory(file.read_bytes()) == [*split(opened, within)]
 
 
 @given(st.lists(documents(), min_size=1, max_size=4))
 def test_what_the_app_writes_is_taken_apart_and_put_together_again(written: list[Any]) -> None:
-    content = b"".join(app_format(written))
-    found = elements_of(content)
+    content = b"".join(app_file(written))
+    found = in_memory(content)
     assert found is not None
     assert b"".join(array_of(element.raw for element in found)) == content
     assert all(content[element.offset :].startswith(element.raw) for element in found)
@@ -94,9 +108,9 @@ def test_what_is_known_is_read_again_without_a_search(file: Path) -> None:
     assert within is not None
     first, *_, second, _ = pieces_of(file, within, 300)
     with file.open("rb", buffering=0) as opened:
-        found = list(elements(opened, second))
+        found = list(split(opened, second))
         assert [element.position for element in found] == list(range(len(found)))
-        again = known_elements(opened, 7, second.start, [len(element.raw) for element in found])
+        again = split_again(opened, 7, second.start, [len(element.raw) for element in found])
         assert [(e.position - 7, e.offset, e.raw) for e in again] == [(e.position, e.offset, e.raw) for e in found]
     assert first.start == within.start
 
@@ -120,7 +134,7 @@ def test_what_begins_or_ends_otherwise_is_left_to_the_parser(content: bytes, tmp
     path = tmp_path / "file.json"
     path.write_bytes(content)
     assert extent_of(path) is None
-    assert elements_of(content) is None
+    assert in_memory(content) is None
 
 
 @pytest.mark.parametrize("space", [b"", b"\n", b"\r\n", b" \t\n\n", b" " * 1000])
@@ -135,7 +149,7 @@ def test_white_space_behind_the_end_does_not_matter(space: bytes, tmp_path: Path
 @given(written=st.lists(documents(), min_size=1, max_size=4))
 def test_whatever_the_app_writes(written, tmp_path_factory: pytest.TempPathFactory) -> None:
     path = tmp_path_factory.mktemp("file") / "file.json"
-    content = b"".join(app_format(written))
+    content = b"".join(app_file(written))
     path.write_bytes(content)
     within = extent_of(path)
     assert within is not None

@@ -3,15 +3,15 @@
 import io
 import json
 import tracemalloc
-from collections.abc import Iterator
-from typing import Any, BinaryIO, cast
+from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from migrator.documents.array_reader import Element, read_array
-from migrator.documents.document import app_format
+from migrator.documents.app_format import Element, app_file
+from migrator.documents.array_reader import read_array
 from migrator.errors import SourceFileError, TornFileError
 from tests.support.strategies import AWKWARD_TEXTS, documents, instance, message, session
 
@@ -58,7 +58,7 @@ def test_the_elements_are_those_of_any_json_reader_however_the_array_is_written(
 
 @given(st.lists(documents(unknown=None), min_size=1, max_size=3))
 def test_a_file_that_the_app_wrote_gives_the_same_elements_at_every_chunk_size(sessions):
-    data = b"".join(app_format(sessions))
+    data = b"".join(app_file(sessions))
     whole = elements(data)
     assert [element.value for element in whole] == json.loads(data)
     assert all(data[element.offset :].startswith(element.raw) for element in whole)
@@ -76,7 +76,7 @@ def test_whatever_the_bytes_are_only_the_two_errors_of_a_file_come_out(noise, ch
 
 
 SMALL = b"".join(
-    app_format([session(task='a "quoted" } ] \\'), session(instances=[instance()]), session(chatHistory=[message()])])
+    app_file([session(task='a "quoted" } ] \\'), session(instances=[instance()]), session(chatHistory=[message()])])
 )
 MINIFIED = json.dumps(json.loads(SMALL), separators=(",", ":")).encode()
 
@@ -223,50 +223,29 @@ def test_what_looks_like_the_delimiter_of_the_app_cuts_nothing_apart(text, chunk
     assert [element.value for element in elements(text.encode(), chunk)] == json.loads(text)
 
 
-class Generated(io.RawIOBase):
-    """A file that is made up while it is read, so that only the reader's memory counts."""
-
-    def __init__(self, pieces: Iterator[bytes]) -> None:
-        self._pieces = pieces
-        self._rest = b""
-
-    def read(self, size: int = -1) -> bytes:
-        parts, length = [self._rest], len(self._rest)
-        while length < size:
-            piece = next(self._pieces, None)
-            if piece is None:
-                break
-            parts.append(piece)
-            length += len(piece)
-        data = b"".join(parts)
-        self._rest = data[size:]
-        return data[:size]
-
-
-def generated(count: int, *, minified: bool) -> BinaryIO:
+def write_sessions(path: Path, count: int, *, minified: bool) -> None:
     document = session(chatHistory=[message(content="x" * 8000)] * 4)
-    one = json.dumps([document], separators=(",", ":")).encode() if minified else b"".join(app_format([document]))
+    one = json.dumps([document], separators=(",", ":")).encode() if minified else b"".join(app_file([document]))
     element = one[1:-1] if minified else one[2:-2]
-
-    def pieces() -> Iterator[bytes]:
-        yield b"[" if minified else b"[\n"
-        yield element
+    with path.open("wb") as file:
+        file.write(b"[" if minified else b"[\n")
+        file.write(element)
         for _ in range(count - 1):
-            yield (b"," if minified else b",\n") + element
-        yield b"]" if minified else b"\n]"
-
-    return cast(BinaryIO, Generated(pieces()))
+            file.write((b"," if minified else b",\n") + element)
+        file.write(b"]" if minified else b"\n]")
 
 
 @pytest.mark.parametrize("minified", [False, True])
-def test_memory_stays_bounded_however_long_the_file(minified):
-    file = generated(930, minified=minified)  # 30 MB
+def test_memory_stays_bounded_however_long_the_file(minified, tmp_path):
+    path = tmp_path / "file.json"
+    write_sessions(path, 930, minified=minified)  # 30 MB
     tracemalloc.start()
     try:
         count = size = 0
-        for element in read_array(file):
-            count += 1
-            size += len(element.raw)
+        with path.open("rb", buffering=0) as file:
+            for element in read_array(file):
+                count += 1
+                size += len(element.raw)
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()

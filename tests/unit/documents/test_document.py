@@ -10,18 +10,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from migrator.documents.app_format import app_bytes, app_file
 from migrator.documents.document import (
     INSTANCE_MEMBERS,
     MESSAGE_MEMBERS,
     SESSION_MEMBERS,
     SequenceDigest,
-    app_format,
-    canonical,
-    document_digest,
+    canonical_bytes,
+    digest,
     normal_form,
-    read_element,
 )
-from migrator.documents.exact_json import MAX_DEPTH, Unreadable, read_exactly, to_json
+from migrator.documents.exact_json import MAX_DEPTH, Unreadable, parse_exactly, to_json
+from migrator.documents.parsing import parse_element
 from tests.support.strategies import documents, files, instance, json_values, message, same, session
 
 _ESCAPES = {'"': '\\"', "\\": "\\\\", "\b": "\\b", "\t": "\\t", "\n": "\\n", "\f": "\\f", "\r": "\\r"}
@@ -107,16 +107,12 @@ def as_struct(document: dict[str, Any]) -> dict[str, Any]:
 
 def written(document: Any) -> bytes:
     """The bytes of one document as an element of a workspace file."""
-    return b"".join(app_format([document]))[len(b"[\n  ") : -len(b"\n]")]
+    return b"".join(app_file([document]))[len(b"[\n  ") : -len(b"\n]")]
 
 
 def read(raw: bytes) -> Any:
     """An element as the loader reads it."""
-    try:
-        parsed = orjson.loads(raw)
-    except orjson.JSONDecodeError:
-        parsed = None
-    return read_element(raw, parsed).value
+    return parse_element(raw).value
 
 
 def test_the_members_stand_in_the_order_of_the_apps_structs():
@@ -128,7 +124,7 @@ def test_the_members_stand_in_the_order_of_the_apps_structs():
 @given(st.lists(documents(json_values(with_fractions=False)), max_size=3))
 def test_app_format_is_what_serdes_pretty_printer_gives(sessions):
     expected = serde_pretty([as_struct(document) for document in sessions])
-    assert b"".join(app_format(sessions)) == expected.encode()
+    assert b"".join(app_file(sessions)) == expected.encode()
 
 
 def test_app_format_leaves_slashes_delete_and_non_ascii_as_they_are_and_escapes_controls_in_lower_case_hex():
@@ -137,7 +133,7 @@ def test_app_format_leaves_slashes_delete_and_non_ascii_as_they_are_and_escapes_
 
 
 def test_app_format_of_no_sessions_is_an_empty_array():
-    assert b"".join(app_format([])) == b"[]"
+    assert b"".join(app_file([])) == b"[]"
 
 
 @given(files())
@@ -149,18 +145,14 @@ def test_what_app_format_wrote_reads_back_exactly(sessions):
 @given(documents(unknown=None))
 def test_a_document_that_the_app_wrote_is_its_own_canonical_form(document):
     raw = written(document)
-    assert read_element(raw, orjson.loads(raw)).canonical == raw == canonical(document)
+    assert parse_element(raw, orjson.loads(raw)).canonical == raw == canonical_bytes(document)
 
 
 @given(documents())
 def test_a_canonical_form_found_while_reading_is_the_canonical_form(document):
     raw = written(document)
-    try:
-        parsed = orjson.loads(raw)
-    except orjson.JSONDecodeError:
-        parsed = None
-    value, found = read_element(raw, parsed)
-    assert found in (None, canonical(value))
+    value, found = parse_element(raw)
+    assert found in (None, canonical_bytes(value))
 
 
 @given(json_values())
@@ -249,14 +241,15 @@ def test_absent_and_null_members_and_the_order_of_unknown_ones_do_not_change_the
 
     turned = rearranged(document)
     sparse: Any = {name: value for name, value in turned.items() if value is not None or name not in SESSION_MEMBERS}
-    assert canonical(sparse) == canonical(document)
-    assert document_digest(sparse) == document_digest(document) == hashlib.sha256(canonical(document)).hexdigest()
+    assert canonical_bytes(sparse) == canonical_bytes(document)
+    found = parse_element(app_bytes(sparse))
+    assert found.digest() == digest(canonical_bytes(document)) == hashlib.sha256(canonical_bytes(document)).digest()
 
 
 @given(documents())
 def test_the_canonical_form_says_all_that_the_document_says(document):
-    again = read_exactly(canonical(document))
-    assert canonical(again) == canonical(document)
+    again = parse_exactly(canonical_bytes(document))
+    assert canonical_bytes(again) == canonical_bytes(document)
     normal: Any = normal_form(document)
     assert all(same(again[name], normal[name]) for name in SESSION_MEMBERS if name not in ("instances", "chatHistory"))
 
@@ -274,11 +267,11 @@ def test_values_that_python_takes_for_equal_differ_in_the_canonical_form(place):
         return session(x={"y": [value]})
 
     values = [1, 1.0, True, "1", [1], {"1": 1}, None, 0, 0.0, -0.0, False, "", [], {}, 2**64, float(2**64)]
-    assert len({canonical(around(value)) for value in values}) == len(values)
+    assert len({canonical_bytes(around(value)) for value in values}) == len(values)
 
 
 def test_an_unknown_member_that_is_null_is_not_the_same_as_an_absent_one():
-    assert canonical(session(evaluation=None)) != canonical(session())
+    assert canonical_bytes(session(evaluation=None)) != canonical_bytes(session())
 
 
 @pytest.mark.parametrize("member", ["instances", "chatHistory", "runtimeMix"])
@@ -289,18 +282,18 @@ def test_the_order_of_a_list_is_part_of_the_canonical_form(member):
         "runtimeMix": ["claude", "codex"],
     }
     pair = pairs[member]
-    assert canonical(session(**{member: pair})) != canonical(session(**{member: pair[::-1]}))
+    assert canonical_bytes(session(**{member: pair})) != canonical_bytes(session(**{member: pair[::-1]}))
 
 
 def test_an_empty_runtime_mix_is_not_the_same_as_none():
-    assert canonical(session(runtimeMix=[])) != canonical(session(runtimeMix=None))
+    assert canonical_bytes(session(runtimeMix=[])) != canonical_bytes(session(runtimeMix=None))
 
 
 def test_normal_form_leaves_the_document_that_it_was_given_alone():
     document = session(zzz=1, instances=[instance()])
     copy = json.loads(json.dumps(document))
     normal_form(document)
-    canonical(document)
+    canonical_bytes(document)
     assert same(document, copy)
 
 

@@ -4,11 +4,12 @@
 """
 
 import random
+from typing import Any
 
-import orjson
 import pytest
 
-from migrator.documents.document import Reading
+from migrator.documents.exact_json import parse_fast
+from migrator.documents.parsing import Reading
 from tests.support import fuzzing
 from tests.support.fuzzing import EVOLVED, Mutator, cases, failure, failures, migration_failures, seeds, smallest
 
@@ -47,15 +48,18 @@ def test_most_inputs_are_new():
 
 
 def test_a_reader_that_believes_the_fast_parser_is_found_out(monkeypatch):
+    def believing(raw: bytes, value: Any = None) -> Reading:
+        return Reading(value or parse_fast(raw) or {}, None)
+
     fuzzing.kind_of.cache_clear()
-    monkeypatch.setattr(fuzzing, "read_element", lambda raw, parsed: Reading(orjson.loads(raw), None))
-    monkeypatch.setattr("migrator.documents.parsing.read_element", lambda raw, parsed: Reading(parsed or {}, None))
+    monkeypatch.setattr(fuzzing, "parse_element", believing)
+    monkeypatch.setattr("migrator.documents.parsing.parse_element", believing)
     assert any(failure(data, chunk) for _, data, chunk in cases(SEED, 0, 500))
     fuzzing.kind_of.cache_clear()
 
 
 def test_looking_in_the_wrong_place_is_found_out(monkeypatch):
-    monkeypatch.setattr("migrator.documents.app_format.BETWEEN", 5)
+    monkeypatch.setattr("migrator.documents.app_format.SEPARATOR_SIZE", 5)
     assert any(failure(data, chunk) for _, data, chunk in cases(SEED, 0, 500))
 
 

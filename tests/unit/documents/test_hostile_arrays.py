@@ -12,7 +12,7 @@ import pytest
 from migrator.data_dir import resolve_data_dir
 from migrator.documents import app_format as as_written
 from migrator.documents import array_reader as json_array
-from migrator.documents.app_format import extent
+from migrator.documents.app_format import find_sessions
 from migrator.documents.array_reader import read_array
 from migrator.documents.validation import problems
 from migrator.migration.run import run_migration
@@ -24,6 +24,17 @@ SMALL = b'{\n    "a":1}'  # begins like a session of the app's
 END = b"\n  }\n]"
 
 
+class Watched(io.BytesIO):
+    """A file that knows how far it was read."""
+
+    farthest = 0
+
+    def read(self, size: int | None = -1) -> bytes:
+        data = super().read(size)
+        self.farthest = max(self.farthest, self.tell())
+        return data
+
+
 @pytest.fixture
 def scene(tmp_path: Path) -> Scene:
     return Scene(tmp_path)
@@ -32,7 +43,7 @@ def scene(tmp_path: Path) -> Scene:
 def test_a_guess_that_failed_is_not_made_again_before_the_same_cut(monkeypatch):
     """Thousands of small elements, and one place that looks like the end of a session behind all of them."""
     parsed = []
-    monkeypatch.setattr(json_array, "quickly_parsed", lambda raw: parsed.append(len(raw)))
+    monkeypatch.setattr(json_array, "parse_fast", lambda raw: parsed.append(len(raw)))
     data = b"[\n  " + b",".join([SMALL] * 3_000) + b',{\n    "b": 1\n  },\n  {\n    "a": 1\n  }\n]'
     assert sum(1 for _ in read_array(io.BytesIO(data))) == 3_002
     assert sum(parsed) < 4 * len(data)
@@ -48,24 +59,25 @@ def test_a_guess_is_made_again_behind_a_session_that_is_broken(monkeypatch):
     original = json_array._Reader._scanned_end
     monkeypatch.setattr(json_array._Reader, "_scanned_end", scanned)
     data = app_json([chat("a"), chat("b"), chat("c")]).replace(b'"id": "b"', b'"id": bad', 1)
-    assert len(list(read_array(io.BytesIO(data)))) == 3
+    assert len(list(read_array(io.BytesIO(data), chunk=64))) == 3
     assert seen == [1]
 
 
 def test_no_more_than_so_much_is_held_in_memory_for_a_guess(monkeypatch):
-    monkeypatch.setattr(json_array, "FARTHEST", 1 << 12)
+    monkeypatch.setattr(as_written, "FARTHEST", 1 << 12)
     data = b"[\n  " + b",".join([SMALL] * 3_000) + END
-    reader = json_array._Reader(io.BytesIO(data), 64)
-    largest = 0
-    for number, _ in enumerate(reader.elements()):
-        largest = max(largest, len(reader.buffer))
+    file = Watched(data)
+    reader = json_array._Reader(file, 64)
+    file.farthest = largest = 0
+    for number, element in enumerate(reader.elements()):
+        largest = max(largest, len(reader.buffer), file.farthest - element.offset)
         if number == 2_000:
             break
     assert largest < 4 << 12
 
 
 def test_a_session_that_is_larger_than_a_guess_may_be_is_read_all_the_same(monkeypatch):
-    monkeypatch.setattr(json_array, "FARTHEST", 1 << 10)
+    monkeypatch.setattr(as_written, "FARTHEST", 1 << 10)
     documents = [chat("a"), chat("large", text="x" * 20_000), chat("b")]
     data = app_json(documents)
     assert [element.value for element in read_array(io.BytesIO(data), chunk=100)] == documents
@@ -82,9 +94,9 @@ def test_an_extent_without_an_end_in_sight_is_given_up_and_not_taken_for_whole(m
     path = tmp_path / "file.json"
     path.write_bytes(data)
     with path.open("rb", buffering=0) as file:
-        within = extent(file)
+        within = find_sessions(file)
         assert within is not None
-        raws = [element.raw for element in as_written.elements(file, within)]
+        raws = [element.raw for element in as_written.split(file, within)]
     whole = [element.raw for element in read_array(io.BytesIO(data))]
     assert raws in (whole, [b"{"])
 
@@ -92,7 +104,6 @@ def test_an_extent_without_an_end_in_sight_is_given_up_and_not_taken_for_whole(m
 def test_a_file_of_a_single_session_beyond_all_bounds_is_migrated(scene, monkeypatch):
     monkeypatch.setattr(as_written, "FARTHEST", 1 << 10)
     monkeypatch.setattr(as_written, "CHUNK", 1 << 9)
-    monkeypatch.setattr(json_array, "FARTHEST", 1 << 10)
     scene.write("/home/dev/engine", [chat("large", text="x" * 20_000), chat("small")])
     assert run_migration(resolve_data_dir(scene.root)).totals.sessions == 2
 
@@ -101,7 +112,7 @@ def test_a_file_of_nothing_but_bad_sessions_is_read_back_in_one_go(scene, monkey
     """Each looked up by itself, with no index to find it by, they would cost the square of their number."""
     looked_up = []
 
-    class Watched(readback._Quarantine):
+    class Asked(readback._Quarantine):
         def __init__(self, connection: Any, source_id: int) -> None:
             def execute(statement: str, *values: Any) -> Any:
                 looked_up.append(statement)
@@ -109,7 +120,7 @@ def test_a_file_of_nothing_but_bad_sessions_is_read_back_in_one_go(scene, monkey
 
             super().__init__(SimpleNamespace(execute=execute), source_id)
 
-    monkeypatch.setattr(readback, "_Quarantine", Watched)
+    monkeypatch.setattr(readback, "_Quarantine", Asked)
     scene.write_bytes("/home/dev/engine", b"[" + b",".join([b"{}", b"1"] * 200) + b"]")
     assert run_migration(resolve_data_dir(scene.root)).totals.quarantined == 400
     assert looked_up == [queries.QUARANTINED_FROM]

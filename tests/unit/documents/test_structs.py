@@ -7,7 +7,8 @@ import msgspec
 import pytest
 from hypothesis import given
 
-from migrator.documents.document import INSTANCE_MEMBERS, MESSAGE_MEMBERS, SESSION_MEMBERS, app_element, normal_form
+from migrator.documents.app_format import app_bytes
+from migrator.documents.document import INSTANCE_MEMBERS, MESSAGE_MEMBERS, SESSION_MEMBERS, normal_form
 from migrator.documents.exact_json import to_json
 from migrator.documents.structs import Instance, Message, Session, decode_session
 from migrator.documents.validation import is_valid
@@ -23,14 +24,14 @@ def test_a_struct_has_the_members_in_the_order_of_the_document(struct: Any, memb
 
 @given(document=documents())
 def test_a_document_that_is_accepted_is_the_same(document):
-    decoded = decode_session(app_element(document))
+    decoded = decode_session(app_bytes(document))
     if decoded is not None:
         assert same(msgspec.to_builtins(decoded), normal_form(document))
 
 
 @given(document=documents(unknown=None))
 def test_every_document_without_unknown_members_is_accepted(document):
-    assert decode_session(app_element(document)) is not None
+    assert decode_session(app_bytes(document)) is not None
 
 
 @given(spoilt=invalid_documents())
@@ -60,7 +61,7 @@ def test_a_duration_has_64_bits(duration: int, accepted: bool) -> None:
 
 def test_an_unknown_or_an_absent_member_is_for_others() -> None:
     for odd in (session(more=1), session(instances=[instance(more=1)]), session(chatHistory=[message(more=1)])):
-        assert decode_session(app_element(odd)) is None
+        assert decode_session(app_bytes(odd)) is None
     absent = normal_form(session())
     del absent["model"]
     assert decode_session(json.dumps(absent).encode()) is None

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from hypothesis import given
 
-from migrator.documents.document import app_format
-from migrator.documents.exact_json import MAX_DEPTH, read_exactly
+from migrator.documents.app_format import app_file
+from migrator.documents.exact_json import MAX_DEPTH, parse_exactly
 from migrator.documents.validation import is_valid, problems, require_message, require_session, shown
 from migrator.errors import Problem, ValidationError
 from tests.support.strategies import (
@@ -256,8 +256,8 @@ def test_a_document_may_be_nested_exactly_as_deep_as_one_in_a_file(inside):
     levels = MAX_DEPTH - 1 - isinstance(inside, list)
     document = session(x=nested(levels, inside=inside))
     require_session(document)
-    raw = b"".join(app_format([document]))[2:-2]
-    assert same(read_exactly(raw)["x"], document["x"])
+    raw = b"".join(app_file([document]))[2:-2]
+    assert same(parse_exactly(raw)["x"], document["x"])
     assert refused(session(x=nested(levels + 1, inside=inside)))[0].found == "more levels"
 
 

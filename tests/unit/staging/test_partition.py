@@ -58,10 +58,10 @@ def test_a_large_file_is_cut_between_its_sessions(sessions: int, tmp_path: Path)
     assert max(each.size for each in mine) < 2 * 8_000 // division._PIECE + whole.size // sessions
     extents = [each.within for where in (mine, *shards) for each in where if each.loaded.source_id == 1]
     with Path(whole.loaded.source.name).open("rb", buffering=0) as file:
-        extent = as_written.extent(file)
+        extent = as_written.find_sessions(file)
         assert extent is not None
-        expected = [element.raw for element in as_written.elements(file, extent)]
-        found = [element.raw for within in extents if within for element in as_written.elements(file, within)]
+        expected = [element.raw for element in as_written.split(file, extent)]
+        found = [element.raw for within in extents if within for element in as_written.split(file, within)]
     assert found == expected
 
 

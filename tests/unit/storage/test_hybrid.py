@@ -10,7 +10,7 @@ from contextlib import closing
 
 import pytest
 
-from migrator.documents.document import document_digest
+from migrator.documents.document import canonical_bytes, digest
 from migrator.errors import ConnectionFailed, SessionNotFound, StorageIOError, TransactionError
 from migrator.storage.hybrid.journal import HybridStats, read_stats
 from migrator.storage.hybrid.locks import Backoff
@@ -172,7 +172,8 @@ def test_an_error_of_the_first_store_is_raised_and_nothing_reaches_the_second(tr
 def test_reads_are_compared_and_a_difference_is_recorded_with_both_digests_and_repaired(trial):
     trial.store.create_session(W, session())
     trial.secondary.append_chat_message(W, "session-1", message())
-    digests = [document_digest(part.get_session(W, "session-1")) for part in (trial.primary, trial.secondary)]
+    versions = [part.get_session(W, "session-1") for part in (trial.primary, trial.secondary)]
+    digests = [digest(canonical_bytes(version)).hex() for version in versions]
     assert trial.store.get_session(W, "session-1")["chatHistory"] == []
     [difference] = trial.store.differences()
     assert difference.operation == "get_session"

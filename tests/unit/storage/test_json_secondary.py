@@ -2,7 +2,7 @@
 
 import pytest
 
-from migrator.documents.document import app_format
+from migrator.documents.app_format import app_file
 from migrator.errors import StaleStoreError
 from migrator.storage.hybrid.json_secondary import MirrorFiles
 from migrator.workspace import workspace_hash
@@ -44,7 +44,7 @@ def test_what_somebody_else_wrote_it_refuses_to_write_over(files, path, began):
     if began:
         files.create_session(W, session())
     path.parent.mkdir(exist_ok=True)
-    theirs = b"".join(app_format([session(id="theirs", instances=[instance()])]))
+    theirs = b"".join(app_file([session(id="theirs", instances=[instance()])]))
     path.write_bytes(theirs)
     for write in (
         lambda: files.create_session(W, session(id="ours")),
