@@ -1,4 +1,8 @@
-"""What a database says of itself: which store is the authority, and how far the migration came."""
+"""Which store is authoritative: what the database says of itself, what storage.json says, and what disagrees.
+
+SQLite is the authoritative store exactly while ``migration_metadata`` says ``completed``; storage.json only tells the
+app what to run on, and is written afterwards. Everybody else asks here.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +17,7 @@ from migrator.data_dir import DEFAULT_DATABASE, LARGEST_FLAG, DataDir, place_in,
 from migrator.database import queries
 from migrator.database.connection import opened
 from migrator.database.errors import sqlite_errors
-from migrator.database.schema import LEDGER_VERSION, require_known
+from migrator.database.schema import INDEX_VERSION, LEDGER_VERSION, RUNS_VERSION, require_known
 from migrator.errors import StaleStoreError
 from migrator.files import durable
 from migrator.files.reading import contents
@@ -36,16 +40,32 @@ class State(NamedTuple):
 
     @property
     def authority(self) -> Authority:
-        """The store that holds the truth: SQLite exactly when a migration into it completed."""
+        """The authoritative store: SQLite exactly when a migration into it completed."""
         return "sqlite" if self.status == "completed" else "json"
+
+    @property
+    def has_ledger(self) -> bool:
+        """Whether the tables are new enough to have the ledger, the quarantine and what else losslessness needs."""
+        return self.schema_version >= LEDGER_VERSION
+
+    @property
+    def has_runs(self) -> bool:
+        """Whether the tables are new enough to have the records of runs."""
+        return self.schema_version >= RUNS_VERSION
+
+    @property
+    def has_index_state(self) -> bool:
+        """Whether the tables are new enough to say how far the index for full-text search is."""
+        return self.schema_version >= INDEX_VERSION
 
 
 NO_DATABASE = State(schema_version=0, status=None, backup=None, migrated_at=None)
 
 
 def read_state(connection: sqlite3.Connection, path: Path | str) -> State:
-    """
-    :raises SchemaError: the database is newer than this program
+    """What the database says of itself.
+
+    :raises SchemaError: it is newer than this program
     """
     version = require_known(connection, path)
     with sqlite_errors("read the state of the migration", path):
@@ -68,8 +88,6 @@ def state_of(path: Path) -> State:
 
 
 Backend = Literal["json", "sqlite", "hybrid"]
-
-
 BACKENDS: tuple[Backend, ...] = get_args(Backend)
 
 
@@ -84,10 +102,10 @@ def write_flag(places: DataDir, backend: Backend) -> None:
 
     Whoever opens the data directory without a word about the database finds it there: see ``resolve_data_dir``.
 
-    :raises StaleStoreError: it points at another database, which holds the truth
+    :raises StaleStoreError: it points at another database, which is the authoritative store
     """
     path = places.flag
-    require_no_other_truth(places)
+    require_same_database(places)
     elsewhere = places.database != path.parent / DEFAULT_DATABASE
     database = place_in(path.parent, places.database) if elsewhere else None
     known = _content(path)
@@ -100,8 +118,8 @@ def write_flag(places: DataDir, backend: Backend) -> None:
     durable.replace(path, [json.dumps(content, indent=2).encode() + b"\n"])
 
 
-def require_no_other_truth(places: DataDir) -> None:
-    """Refuse to work with a database while another one holds the truth of the data directory.
+def require_same_database(places: DataDir) -> None:
+    """Refuse to work with a database while another one is the authoritative store of the data directory.
 
     :raises StaleStoreError: the one that storage.json names, or the one in the usual place, does
     """
@@ -116,32 +134,24 @@ def require_no_other_truth(places: DataDir) -> None:
         )
 
 
-def require_truth(places: DataDir, state: State) -> None:
+def require_database(places: DataDir, state: State) -> None:
     """Refuse to work with files that are old, where the database that they were migrated to is gone.
 
-    :raises StaleStoreError: storage.json says that SQLite holds the truth, and it is not there
+    :raises StaleStoreError: storage.json says that SQLite is authoritative, and it is not there
     """
-    lost = lost_truth(places, state)
-    if lost is not None:
-        raise StaleStoreError(lost, hint=WHERE_TRUTH_IS_LOST)
+    missing = missing_database(places, state)
+    if missing is not None:
+        raise missing
 
 
-WHERE_TRUTH_IS_LOST = (
-    "Put it back, or restore a copy of it: 'migrator backups list' shows what there is. If it is lost for good, "
-    "'migrator backend json' makes the JSON files the truth, as old as they are. Nothing was changed."
-)
-
-
-def lost_truth(places: DataDir, state: State) -> str | None:
-    """That the database is gone which storage.json says holds the truth; None where nothing is amiss.
+def missing_database(places: DataDir, state: State) -> StaleStoreError | None:
+    """The error that the database is gone which is the authoritative store by storage.json; None where all is well.
 
     The flag is written after the database: it never points at one that has not been migrated to.
 
     :param state: of the database
     """
-    if read_flag(places.flag) not in ("sqlite", "hybrid"):
-        return None
-    if state.schema_version >= LEDGER_VERSION:
+    if read_flag(places.flag) not in ("sqlite", "hybrid") or state.has_ledger:
         return None
     if places.database.exists():
         gone = "what lies there now never was migrated to"
@@ -149,7 +159,11 @@ def lost_truth(places: DataDir, state: State) -> str | None:
         gone = "there is only a link to nothing"
     else:
         gone = "it is not there"
-    return f"SQLite holds the truth, as {places.flag} says, but {places.database} is gone: {gone}."
+    return StaleStoreError(
+        f"SQLite holds the truth, as {places.flag} says, but {places.database} is gone: {gone}.",
+        hint="Put it back, or restore a copy of it: 'migrator backups list' shows what there is. If it is lost for "
+        "good, 'migrator backend json' makes the JSON files the truth, as old as they are. Nothing was changed.",
+    )
 
 
 def _content(path: Path) -> dict[str, Any]:
@@ -160,13 +174,20 @@ def _content(path: Path) -> dict[str, Any]:
     return content if isinstance(content, dict) else {}
 
 
+def is_hybrid(data_dir: DataDir) -> bool:
+    """Whether the app runs on both stores."""
+    return read_flag(data_dir.flag) == "hybrid"
+
+
 def point_at_sqlite(data_dir: DataDir) -> None:
-    """Have the app run on SQLite; a trial of both stores goes on as one."""
-    if read_flag(data_dir.flag) != "hybrid":
+    """Have the app run on SQLite; in hybrid mode it goes on running on both stores."""
+    if not is_hybrid(data_dir):
         write_flag(data_dir, "sqlite")
 
 
-_AUTHORITY_OF: dict[Backend, Authority] = {"json": "json", "sqlite": "sqlite", "hybrid": "sqlite"}
+def authority_of(backend: Backend) -> Authority:
+    """The store that is authoritative while the app runs on a backend."""
+    return "json" if backend == "json" else "sqlite"
 
 
 def effective_backend(data_dir: DataDir, authority: Authority) -> Backend:
@@ -175,7 +196,40 @@ def effective_backend(data_dir: DataDir, authority: Authority) -> Backend:
     A flag that disagrees is a flip that was interrupted: the database's own record is right.
     """
     flag = read_flag(data_dir.flag)
-    return flag if flag is not None and _AUTHORITY_OF[flag] == authority else authority
+    return flag if flag is not None and authority_of(flag) == authority else authority
+
+
+class Standing(NamedTuple):
+    """Which store is authoritative, and what the app runs on.
+
+    :ivar missing: the error that the database which is authoritative is gone, or None
+    """
+
+    authority: Authority
+    backend: Backend
+    missing: StaleStoreError | None
+
+
+def standing_of(data_dir: DataDir, state: State) -> Standing:
+    """How things stand with this state of the database: while it is missing, the old files are not authoritative."""
+    missing = missing_database(data_dir, state)
+    if missing is not None:
+        return Standing("sqlite", read_flag(data_dir.flag) or "sqlite", missing)
+    return Standing(state.authority, effective_backend(data_dir, state.authority), None)
+
+
+def wrong_flag(data_dir: DataDir, state: State) -> Backend | None:
+    """What storage.json should say where it says something else; None where it is right.
+
+    Without a migration none is needed.
+    """
+    if missing_database(data_dir, state) is not None:
+        return None  # to point it at the JSON files is for the user to decide
+    expected = effective_backend(data_dir, state.authority)
+    found = read_flag(data_dir.flag)
+    if found == expected or (state.authority == "json" and not os.path.lexists(data_dir.flag)):
+        return None
+    return expected
 
 
 def mark(data_dir: DataDir, before: State, status: str) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from migrator.authority import read_state, require_truth, state_of
+from migrator.authority import read_state, require_database, state_of
 from migrator.backups.database_copy import changing, upgrade
 from migrator.data_dir import DataDir
 from migrator.database import queries, schema
@@ -42,7 +42,7 @@ def apply_steps(data_dir: DataDir) -> SchemaChange:
     path = data_dir.database
     with exclusive(data_dir):
         # This refuses one from the future, too, before anything opens it for writing.
-        require_truth(data_dir, state_of(path))
+        require_database(data_dir, state_of(path))
         with opened(path, create=True) as connection:
             applied, backup = upgrade(connection, path, data_dir.backups)
             return SchemaChange(str(path), schema.version(connection), tuple(applied), _text(backup))
@@ -71,10 +71,11 @@ def _require_nothing_to_lose(connection: sqlite3.Connection, path: Path, found: 
     :raises SchemaError: the step holds what is nowhere else, with the way out
     """
     with sqlite_errors("look for what would be lost", path):
-        authority = read_state(connection, path).authority
-        conflicts = found >= schema.LEDGER_VERSION and connection.execute(queries.CONFLICT_COUNT).fetchone()[0]
+        state = read_state(connection, path)
+        conflicts = state.has_ledger and connection.execute(queries.CONFLICT_COUNT).fetchone()[0]
         dropped = [*map(int, connection.execute(queries.TABLE_COUNTS).fetchone())] if found == 1 else []
-    if authority == "sqlite":  # even without a session: the ledger knows which files failed and are served as they are
+    # Even without a session: the ledger knows which files failed and are served as they are.
+    if state.authority == "sqlite":
         raise SchemaError(
             f"Undoing schema step {found} would lose data: {path} is the authority.",
             hint="Run 'migrator rollback' first: then the JSON files hold everything. Nothing was changed.",

@@ -5,13 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from migrator.authority import (
-    WHERE_TRUTH_IS_LOST,
     Backend,
-    effective_backend,
-    lost_truth,
+    missing_database,
     read_flag,
     read_state,
-    require_truth,
+    require_database,
+    standing_of,
     state_of,
     write_flag,
 )
@@ -59,12 +58,9 @@ def show_backend(data_dir: DataDir) -> BackendReport:
     """What the app runs on. Changes nothing."""
     state = state_of(data_dir.database)
     flag, trial = read_flag(data_dir.flag), read_stats(data_dir.hybrid_journal)
-    lost = lost_truth(data_dir, state)
-    if lost is not None and flag is not None:  # as the status says it: the old files are not the truth
-        problems = (f"{lost} {WHERE_TRUTH_IS_LOST}",)
-        return BackendReport(flag, flag, "sqlite", flag, trial, notes=problems, problems=problems)
-    backend = effective_backend(data_dir, state.authority)
-    return BackendReport(backend, backend, state.authority, flag, trial)
+    authority, backend, missing = standing_of(data_dir, state)
+    problems = () if missing is None else (str(missing),)
+    return BackendReport(backend, backend, authority, flag, trial, notes=problems, problems=problems)
 
 
 def switch_backend(data_dir: DataDir, target: Backend, listener: Listener = ignore_progress) -> BackendReport:
@@ -78,9 +74,9 @@ def switch_backend(data_dir: DataDir, target: Backend, listener: Listener = igno
     :raises MigratorError: the migration or the rollback failed; the app runs on what it ran on before
     """
     state = state_of(data_dir.database)
-    lost = lost_truth(data_dir, state)
+    lost = missing_database(data_dir, state)
     if target != "json":
-        require_truth(data_dir, state)
+        require_database(data_dir, state)
     before = show_backend(data_dir)
     notes: list[str] = []
     problems: list[str] = []
@@ -90,7 +86,7 @@ def switch_backend(data_dir: DataDir, target: Backend, listener: Listener = igno
                 pass
         return before
     if target == "json" and lost is not None:
-        notes.append(f"{lost} The JSON files are the truth now, as old as they are.")
+        notes.append(f"{lost.message} The JSON files are the truth now, as old as they are.")
         with exclusive(data_dir):
             write_flag(data_dir, "json")
     elif target == "json":

@@ -8,7 +8,7 @@ from pathlib import Path
 from migrator.authority import read_state
 from migrator.backups.catalog import backup_folders, backup_of, look_at
 from migrator.data_dir import INCOMPLETE, DataDir
-from migrator.database import queries, schema
+from migrator.database import queries
 from migrator.database.connection import opened
 from migrator.database.errors import sqlite_errors
 from migrator.errors import UsageError
@@ -87,7 +87,7 @@ def _needed(data_dir: DataDir) -> dict[str, str]:
         return {}
     with opened(path, read_only=True) as connection, sqlite_errors("read the ledger", path):
         state = read_state(connection, path)
-        known = state.schema_version >= schema.LEDGER_VERSION
+        known = state.has_ledger
         rows = connection.execute(queries.BACKUPS_IN_USE).fetchall() if known else []
     needed: dict[str, str] = {}
     if state.backup:

@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from migrator.authority import State, require_truth, state_of
+from migrator.authority import State, require_database, state_of
 from migrator.backups.catalog import find_backup, verify_backup
 from migrator.backups.manifest import BackupKind, ListedFile, read_manifest
 from migrator.backups.restore_database import FLAG_HINT, DatabaseRestore, RestoredCopy, keep_aside
@@ -77,7 +77,7 @@ def _restore_files(
     data_dir: DataDir, folder: Path, files: tuple[ListedFile, ...], *, overwrite: bool
 ) -> list[RestoredCopy]:
     state = _authority(data_dir)
-    require_truth(data_dir, state)
+    require_database(data_dir, state)
     if state.authority == "sqlite":
         raise BackupError(
             "SQLite holds the truth; what is put into the JSON files now would not be seen, or be merged as a change.",

@@ -16,10 +16,10 @@ from migrator.authority import (
     NO_DATABASE,
     Authority,
     State,
-    lost_truth,
+    missing_database,
     read_flag,
     read_state,
-    require_no_other_truth,
+    require_same_database,
     state_of,
     write_flag,
 )
@@ -72,7 +72,7 @@ class DatabaseRestore:
         :raises SchemaError: the copy, or what it would take the place of, is newer than this program
         """
         path = self.data_dir.database
-        require_no_other_truth(self.data_dir)
+        require_same_database(self.data_dir)
         self.require_its_own()
         if os.path.lexists(path) and (path.is_symlink() or not path.is_file()):
             raise BackupError(
@@ -148,7 +148,7 @@ class DatabaseRestore:
             return
         if path.exists():
             raise BackupError(f"{path} differs from the backup: it holds newer work.", hint=FLAG_HINT)
-        if becomes.authority == "sqlite" and lost_truth(self.data_dir, NO_DATABASE) is None:
+        if becomes.authority == "sqlite" and missing_database(self.data_dir, NO_DATABASE) is None:
             raise BackupError(
                 "Without a database the JSON files hold the truth; restoring this one would make it SQLite again.",
                 hint="--overwrite-newer-work does it; 'migrator migrate' then takes up what the files hold beyond it.",

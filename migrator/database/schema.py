@@ -26,13 +26,10 @@ if TYPE_CHECKING:
     from sqlite_utils import Database, Migrations
 
 STEP_SET = "migrator"
-# The step that brought the ledger, the quarantine and whatever else losslessness needs.
-LEDGER_VERSION = 2
-# The step that brought the records of runs.
-RUNS_VERSION = 3
+# The steps that brought the ledger, the quarantine and what else losslessness needs; the records of runs; how far the
+# index for full-text search is. ``authority.State`` says whether a database has them.
+LEDGER_VERSION, RUNS_VERSION, INDEX_VERSION = 2, 3, 5
 _DIGITS = re.compile(r"\d+")
-# The step that records how far the index for full-text search is.
-INDEX_VERSION = 5
 _COMMENT = re.compile(r"--[^\n]*")
 
 
@@ -90,12 +87,17 @@ def split_statements(script: str) -> list[str]:
     return [statement for statement, text in bare if text and not text.upper().startswith("PRAGMA")]
 
 
+def has_table(connection: AnyConnection, name: str) -> bool:
+    """Whether there is a table of this name."""
+    return connection.execute(queries.TABLE_EXISTS, (name,)).fetchone() is not None
+
+
 def version(connection: sqlite3.Connection) -> int:
     """The number of the last step applied; 0 for a database with no tables of ours.
 
     A database that the desktop app made has the tables of step 1 and no record of ours.
     """
-    if not connection.execute(queries.TABLE_EXISTS, ("migration_metadata",)).fetchone():
+    if not has_table(connection, "migration_metadata"):
         return 0
     row = connection.execute(queries.SCHEMA_VERSION).fetchone()
     return int(row[0]) if row else 1
@@ -267,7 +269,7 @@ def status(connection: sqlite3.Connection, path: Path | str) -> list[StepState]:
     """Every step that this version knows, with the time at which it was applied."""
     with sqlite_errors("read the schema steps", path):
         applied: dict[str, str] = {}
-        if connection.execute(queries.TABLE_EXISTS, ("_sqlite_migrations",)).fetchone():
+        if has_table(connection, "_sqlite_migrations"):
             applied = dict(connection.execute(queries.APPLIED_STEPS, (STEP_SET,)).fetchall())
     return [StepState(step.name, applied.get(step.name)) for step in steps()]
 
@@ -304,7 +306,7 @@ def revert(connection: sqlite3.Connection, path: Path | str, require: Callable[[
                 require(found)
                 for statement in step.reverse_statements():
                     connection.execute(statement)
-                if connection.execute(queries.TABLE_EXISTS, ("_sqlite_migrations",)).fetchone():
+                if has_table(connection, "_sqlite_migrations"):
                     connection.execute(queries.FORGET_STEP, (STEP_SET, step.name))
                 connection.execute("COMMIT")
             except BaseException:

@@ -7,7 +7,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import suppress
 
-from migrator.authority import State, lost_truth, state_of
+from migrator.authority import State, missing_database, state_of, wrong_flag
 from migrator.backups.catalog import list_backups
 from migrator.data_dir import DataDir
 from migrator.database import schema
@@ -17,7 +17,7 @@ from migrator.files.lock_owners import described
 from migrator.inventory.plan import make_plan
 from migrator.inventory.status import StatusReport, status_of
 from migrator.text import counted, size
-from migrator.verification.data_dir_check import find_problems, wrong_flag
+from migrator.verification.data_dir_check import find_problems
 from migrator.verification.findings import REPAIR, Finding, Level, command, move_aside_command
 
 _PATIENCE = 1.0  # seconds: an app that writes lets go of the database long before
@@ -33,7 +33,7 @@ def database(data_dir: DataDir) -> Iterator[Finding]:
     except ConnectionFailed as error:
         yield _unusable(data_dir, error)
         return
-    if lost_truth(data_dir, state) is not None:
+    if missing_database(data_dir, state) is not None:
         yield _gone(data_dir)
         return
     if not path.exists():
@@ -121,7 +121,7 @@ def _users(data_dir: DataDir) -> Iterator[Finding]:
 def around(data_dir: DataDir) -> Iterator[Finding]:
     """What points at the database, and what lies beside it."""
     state = _state_or_none(data_dir)
-    if state is not None and lost_truth(data_dir, state) is None and wrong_flag(data_dir, state) is None:
+    if state is not None and missing_database(data_dir, state) is None and wrong_flag(data_dir, state) is None:
         yield Finding("ok", "flag", "storage.json agrees with the authority, or there is none and none is needed.")
     yield from find_problems(data_dir, state)
 
@@ -176,7 +176,7 @@ def _looks_whole(copy: os.PathLike[str], size: int) -> bool:
 def work(data_dir: DataDir) -> Iterator[Finding]:
     """What is left to do, and what waits for a decision."""
     state = _state_or_none(data_dir)
-    if state is None or lost_truth(data_dir, state) is not None:
+    if state is None or missing_database(data_dir, state) is not None:
         return
     status = status_of(data_dir)
     for warning in status.warnings:

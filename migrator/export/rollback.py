@@ -12,7 +12,7 @@ import os
 import time
 from dataclasses import dataclass, replace
 
-from migrator.authority import require_no_other_truth, require_truth, state_of, write_flag
+from migrator.authority import require_database, require_same_database, state_of, write_flag
 from migrator.backups.database_copy import upgrade
 from migrator.data_dir import DataDir
 from migrator.database import queries
@@ -67,10 +67,10 @@ def run_rollback(
     :raises MigrationLocked: another migrator is at work
     :raises RollbackFailed: it did not work; SQLite still is the authority, unchanged, and whole
     """
-    require_no_other_truth(data_dir)
+    require_same_database(data_dir)
     with exclusive(data_dir, keep=not dry_run):
         try:
-            require_truth(data_dir, state_of(data_dir.database))  # one that is newer than us is an error of its own
+            require_database(data_dir, state_of(data_dir.database))  # one that is newer than us is an error of its own
         except ConnectionFailed as error:
             places = f"The backups lie in {data_dir.backups}; 'migrator backups list' lists them."
             raise RollbackFailed(f"The rollback failed: {error}", hint=places) from error

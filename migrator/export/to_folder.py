@@ -69,9 +69,9 @@ def export(data_dir: DataDir, target: Path, workspaces: Sequence[str | os.PathLi
     :raises StorageIOError: a file of that name exists, or can't be written
     """
     with opened(data_dir.database, read_only=True) as connection, sqlite_errors("read sessions", data_dir.database):
-        read_state(connection, data_dir.database)
+        state = read_state(connection, data_dir.database)
         connection.execute("BEGIN")  # all files show one state
-        failed = _failed(connection, workspaces)
+        failed = _failed(connection, workspaces) if state.has_ledger else set()
         chosen = [
             # What would be an empty file in the place of a full one is none.
             row
@@ -125,8 +125,6 @@ def _chosen(
 
 def _failed(connection: sqlite3.Connection, workspaces: Sequence[str | os.PathLike[str]]) -> set[str]:
     """The hashes of those whose own file failed to migrate."""
-    if not connection.execute(queries.TABLE_EXISTS, ("migration_ledger",)).fetchone():
-        return set()
     failed = {name for (name,) in connection.execute(queries.FAILED_WORKSPACES)}
     return failed & set().union(*map(_wanted, workspaces)) if workspaces else failed
 

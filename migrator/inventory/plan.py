@@ -6,9 +6,9 @@ import os
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from migrator.authority import NO_DATABASE, State, lost_truth, read_flag, read_state
+from migrator.authority import NO_DATABASE, State, is_hybrid, missing_database, read_state
 from migrator.data_dir import DataDir
-from migrator.database import queries, schema
+from migrator.database import queries
 from migrator.database.connection import opened
 from migrator.database.errors import sqlite_errors
 from migrator.inventory.ledger import LedgerEntry, Work, find_work, read_ledger
@@ -75,7 +75,7 @@ def _read_database(
         return NO_DATABASE, {}, {}, {}, None
     with opened(path, read_only=True) as connection, sqlite_errors("read the state of the migration", path):
         state = read_state(connection, path)
-        if state.schema_version < schema.LEDGER_VERSION:
+        if not state.has_ledger:
             return state, {}, {}, {}, None
         stored = {file_hash: name for _, file_hash, name in connection.execute(queries.ALL_WORKSPACES)}
         if state.authority != "sqlite":
@@ -86,7 +86,7 @@ def _read_database(
             for entry in ledger.values()
             if entry.workspace_hash is None
         }
-        indexed = state.schema_version >= schema.INDEX_VERSION
+        indexed = state.has_index_state
         row = connection.execute(queries.INDEX_STATE).fetchone() if indexed else None
         return state, ledger, shares, stored, row[0] if row else None
 
@@ -128,6 +128,6 @@ def has_work(data_dir: DataDir) -> bool:
 
 def needs_migration(data_dir: DataDir, plan: Plan) -> bool:
     """The same, by what was found."""
-    if plan.state.status == "rolled_back" or read_flag(data_dir.flag) == "hybrid":
+    if plan.state.status == "rolled_back" or is_hybrid(data_dir):
         return False
-    return bool(plan.work.pending) and lost_truth(data_dir, plan.state) is None
+    return bool(plan.work.pending) and missing_database(data_dir, plan.state) is None

@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from migrator.authority import WHERE_TRUTH_IS_LOST, effective_backend, lost_truth, read_flag, state_of
+from migrator.authority import missing_database, standing_of, state_of
 from migrator.data_dir import DataDir
-from migrator.database import queries, schema
+from migrator.database import queries
 from migrator.database.connection import opened
 from migrator.database.errors import sqlite_errors
 from migrator.inventory.plan import Plan, make_plan, needs_migration
@@ -82,15 +82,14 @@ def status_of(data_dir: DataDir) -> StatusReport:
             # What was migrated before the file went bad is served from SQLite all the same.
             state = "failed" if entry.status == "failed" else known.state
             states[file_hash] = replace(known, state=state, error=entry.error)
-    backend = effective_backend(data_dir, found.state.authority)
-    lost = lost_truth(data_dir, found.state)
+    authority, backend, missing = standing_of(data_dir, found.state)
     # While both stores run, the files that were migrated are written by ourselves.
     pending = [s for s in found.work.pending if backend != "hybrid" or s.name not in found.ledger]
     for source in pending:
         _mark(states, found, source)
     return StatusReport(
-        authority=found.state.authority if lost is None else "sqlite",
-        backend=backend if lost is None else read_flag(data_dir.flag) or backend,
+        authority=authority,
+        backend=backend,
         migration_status=found.state.status,
         schema_version=found.state.schema_version,
         migrated_at=found.state.migrated_at,
@@ -102,16 +101,16 @@ def status_of(data_dir: DataDir) -> StatusReport:
         workspaces=tuple(states.values()),
         changed_files=tuple(source.name for source in pending),
         warnings=tuple(found.warnings),
-        lost=None if lost is None else f"{lost} {WHERE_TRUTH_IS_LOST}",
+        lost=None if missing is None else str(missing),
     )
 
 
 def note_of_loss(data_dir: DataDir) -> str | None:
     """What to tell along with sessions of the JSON files while the database is gone that holds the truth."""
-    lost = lost_truth(data_dir, state_of(data_dir.database))
-    return (
-        None if lost is None else f"{lost} Shown are the JSON files, as old as they are. 'migrator status' tells more."
-    )
+    missing = missing_database(data_dir, state_of(data_dir.database))
+    if missing is None:
+        return None
+    return f"{missing.message} Shown are the JSON files, as old as they are. 'migrator status' tells more."
 
 
 def workspace_names(data_dir: DataDir) -> list[str]:
@@ -135,7 +134,7 @@ def _mark(states: dict[str, WorkspaceState], found: Plan, source: Source) -> Non
 
 
 def _counts(database: Path, found: Plan) -> tuple[list[Any], int]:
-    if found.state.schema_version < schema.LEDGER_VERSION:
+    if not found.state.has_ledger:
         return [], 0
     with opened(database, read_only=True) as connection, sqlite_errors("count", database):
         rows = connection.execute(queries.COUNTS_OF_WORKSPACES).fetchall()

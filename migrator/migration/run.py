@@ -8,7 +8,14 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from migrator.authority import point_at_sqlite, read_flag, require_no_other_truth, require_truth, state_of
+from migrator.authority import (
+    is_hybrid,
+    point_at_sqlite,
+    read_flag,
+    require_database,
+    require_same_database,
+    state_of,
+)
 from migrator.data_dir import DataDir
 from migrator.inventory.ledger import remember_times
 from migrator.inventory.plan import Plan, make_plan
@@ -49,7 +56,7 @@ def run_migration(
     :raises StaleStoreError: the database that holds the truth is another one, or gone
     :raises MigratorError: the run failed, and nothing was changed
     """
-    require_no_other_truth(data_dir)
+    require_same_database(data_dir)
     named = [os.fspath(workspace) for workspace in workspaces]
     run_in = partial(
         Run, strict=strict, salvage=salvage, named=named, search_index=search_index, listener=listener, limits=limits,
@@ -65,7 +72,7 @@ def run_migration(
             from migrator.migration.search_index import index_after  # a look that finds nothing to do comes not so far
 
             return index_after(report, data_dir, listener, wanted=search_index)
-        require_truth(data_dir, state_of(data_dir.database))
+        require_database(data_dir, state_of(data_dir.database))
         from migrator.migration.dry_run import scratch_data_dir  # nothing that this takes is for a real run
 
         with scratch_data_dir(data_dir) as scratch:
@@ -95,7 +102,7 @@ class Run:
         self.named = named
         self.search_index = search_index
         self.listener = listener
-        self.in_trial = in_trial or read_flag(data_dir.flag) == "hybrid"
+        self.in_trial = in_trial or is_hybrid(data_dir)
         self.limits = limits
         self.worker = worker
         self.worker_for: WorkerFor = lambda _size, _files: None
@@ -131,7 +138,7 @@ class Run:
 
     def make_plan(self) -> Plan:
         found = make_plan(self.data_dir, named=self.named, salvage=self.salvage)
-        require_truth(self.data_dir, found.state)
+        require_database(self.data_dir, found.state)
         return found
 
     def mend_trial(self, found: Plan) -> bool:
@@ -146,7 +153,7 @@ class Run:
             return None
         with self.stage("discover"):
             found = make_plan(self.data_dir, named=self.named, salvage=self.salvage)
-            require_truth(self.data_dir, found.state)
+            require_database(self.data_dir, found.state)
         busy = found.work.pending or found.work.moved or in_sight(self.data_dir) or found.unnamed
         if self.search_index and found.index_state in ("pending", "building"):
             return None

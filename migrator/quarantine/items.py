@@ -18,7 +18,6 @@ from typing import Any
 
 from migrator.authority import read_state
 from migrator.data_dir import DataDir
-from migrator.database import schema
 from migrator.database.connection import opened
 from migrator.database.errors import sqlite_errors
 from migrator.database.quarantine import QuarantinedItem, _unknown, item_of, items_of, texts_of
@@ -159,7 +158,7 @@ def _reading(data_dir: DataDir) -> Iterator[sqlite3.Connection | None]:
     path = data_dir.database
     with opened(path, read_only=True) as connection, sqlite_errors("read the quarantine", path):
         connection.execute("BEGIN")
-        known = read_state(connection, path).schema_version >= schema.LEDGER_VERSION
+        known = read_state(connection, path).has_ledger
         yield connection if known else None
 
 

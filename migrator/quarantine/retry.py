@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from migrator.authority import read_flag, read_state, state_of
+from migrator.authority import is_hybrid, read_state, state_of
 from migrator.backups.manifest import keep_versions
 from migrator.data_dir import DataDir
-from migrator.database import queries, schema
+from migrator.database import queries
 from migrator.database.connection import opened, transaction
 from migrator.database.documents import (
     StoredDocument,
@@ -110,11 +110,11 @@ def retry(
     path = data_dir.database
     with exclusive(data_dir):
         state_of(path)  # refuses one from the future before anything opens it for writing
-        in_trial = read_flag(data_dir.flag) == "hybrid"
+        in_trial = is_hybrid(data_dir)
         # What others wrote into the files of a trial comes first: afterwards the files are written anew.
         warnings = [*merge_files(data_dir)] if in_trial else []
         with opened(path) as connection:
-            if take != "ours" or schema.version(connection) < schema.LEDGER_VERSION:
+            if take != "ours" or not read_state(connection, path).has_ledger:
                 _require_authority(connection, path)
             with transaction(connection, path, "take sessions out of quarantine"):
                 chosen = items_of(connection) if every else [item_of(connection, n) for n in dict.fromkeys(numbers)]

@@ -18,7 +18,7 @@ from migrator._version import __version__
 from migrator.authority import State, effective_backend, read_state
 from migrator.backups.catalog import list_backups
 from migrator.data_dir import DataDir
-from migrator.database import queries, schema
+from migrator.database import queries
 from migrator.database.columns import RUN_COLUMNS
 from migrator.database.connection import no_database, opened, snapshot
 from migrator.diagnostics.doctor import examine
@@ -164,7 +164,7 @@ def receipt_of(data_dir: DataDir) -> Receipt:
         raise no_database(path)
     with opened(path, read_only=True) as connection, snapshot(connection, path, "gather the receipt"):
         state = read_state(connection, path)
-        known = state.schema_version >= schema.LEDGER_VERSION
+        known = state.has_ledger
         gathering = _Gathering(connection, data_dir, state) if known else None
         if gathering is None or gathering.empty:
             raise MigrationFailed(
@@ -186,7 +186,7 @@ class _Gathering:
         self._paths = {h: path for _, h, path in connection.execute(queries.ALL_WORKSPACES)}
         self._sessions = dict(connection.execute(queries.SESSIONS_BY_WORKSPACE).fetchall())
         self._held = dict(connection.execute(queries.QUARANTINE_BY_WORKSPACE).fetchall())
-        self._recorded = state.schema_version >= schema.RUNS_VERSION
+        self._recorded = state.has_runs
         self._shares: dict[int, list[Share]] = {}
         if self._recorded:
             for source_id, *share in connection.execute(queries.SHARES):

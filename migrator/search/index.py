@@ -52,7 +52,7 @@ _KINDS = (
 
 def index_state(connection: sqlite3.Connection) -> str | None:
     """``pending``, ``building``, ``complete`` or ``left_out``; None for a database from before there was an index."""
-    if not connection.execute(queries.TABLE_EXISTS, ("search_index",)).fetchone():
+    if not schema.has_table(connection, "search_index"):
         return None
     row = connection.execute(queries.INDEX_STATE).fetchone()
     return str(row[0]) if row else None

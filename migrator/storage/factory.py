@@ -6,14 +6,14 @@ import os
 from typing import TYPE_CHECKING
 
 from migrator.authority import (
-    _AUTHORITY_OF,
     BACKENDS,
-    WHERE_TRUTH_IS_LOST,
     Authority,
     Backend,
+    authority_of,
     effective_backend,
-    lost_truth,
+    missing_database,
     read_flag,
+    read_state,
     state_of,
     write_flag,
 )
@@ -54,9 +54,9 @@ def open_storage(
     places = data_dir if isinstance(data_dir, DataDir) else resolve_data_dir(data_dir, database)
     state = state_of(places.database)
     authority = state.authority
-    lost = lost_truth(places, state)
+    lost = missing_database(places, state)
     if lost is not None and not read_only:
-        raise StaleStoreError(lost, hint=WHERE_TRUTH_IS_LOST)
+        raise lost
     agreed = effective_backend(places, authority)
     wanted = _named(backend)
     if wanted is None:
@@ -70,7 +70,7 @@ def open_storage(
     if read_only:
         from migrator.storage.wrappers import ReadOnly
 
-        return ReadOnly(store, lost or refusal or "it was opened for reading only.")
+        return ReadOnly(store, (lost and lost.message) or refusal or "it was opened for reading only.")
     return store
 
 
@@ -80,7 +80,7 @@ def is_served_by_sqlite(places: DataDir) -> bool:
     :raises ConnectionFailed: it can't be opened
     """
     wanted = _named(None) or effective_backend(places, state_of(places.database).authority)
-    return _AUTHORITY_OF[wanted] == "sqlite" and places.database.exists()
+    return authority_of(wanted) == "sqlite" and places.database.exists()
 
 
 def _named(backend: str | None) -> Backend | None:
@@ -106,7 +106,7 @@ def _put_flag_right(places: DataDir, agreed: Backend) -> None:
 
 def _refusal(wanted: Backend, authority: Authority, agreed: Backend) -> str | None:
     """Why a backend may not be written to, and the way out; None if it may."""
-    if _AUTHORITY_OF[wanted] != authority:
+    if authority_of(wanted) != authority:
         truth = {"json": "the JSON files", "sqlite": "SQLite"}[authority]
         return (
             f"The backend {wanted!r} was asked for, but {truth} hold{'' if authority == 'json' else 's'} the truth; "
@@ -148,7 +148,7 @@ def failed_workspaces(places: DataDir) -> frozenset[str]:
     if not places.database.exists():
         return frozenset()
     with opened(places.database, read_only=True) as connection, sqlite_errors("read the ledger", places.database):
-        if not connection.execute(queries.TABLE_EXISTS, ("migration_ledger",)).fetchone():
+        if not read_state(connection, places.database).has_ledger:
             return frozenset()
         return frozenset(name for (name,) in connection.execute(queries.FAILED_WORKSPACES))
 

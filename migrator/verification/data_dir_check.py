@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from migrator.authority import Backend, State, effective_backend, lost_truth, read_flag
+from migrator.authority import State, wrong_flag
 from migrator.backups.catalog import backup_folders, names_in
 from migrator.backups.manifest import MANIFEST, NAME, SUMS, read_manifest
 from migrator.data_dir import BESIDE_DATABASE, INCOMPLETE, DataDir
@@ -76,20 +76,6 @@ def unknown_entries(data_dir: DataDir) -> list[Path]:
         for path in found
         if not path.name.startswith(INCOMPLETE) and not (NAME.fullmatch(path.name) and path.is_dir())
     ]
-
-
-def wrong_flag(data_dir: DataDir, state: State) -> Backend | None:
-    """What storage.json should say where it says something else; None where it is right.
-
-    Without a migration none is needed.
-    """
-    if lost_truth(data_dir, state) is not None:
-        return None  # to point it at the JSON files is for the user to decide
-    expected = effective_backend(data_dir, state.authority)
-    found = read_flag(data_dir.flag)
-    if found == expected or (state.authority == "json" and not os.path.lexists(data_dir.flag)):
-        return None
-    return expected
 
 
 def loose_permissions(data_dir: DataDir) -> list[Path]:

@@ -10,11 +10,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from migrator.authority import NO_DATABASE, State, read_state, write_flag
+from migrator.authority import NO_DATABASE, State, read_state, write_flag, wrong_flag
 from migrator.backups.catalog import backup_of, names_in
 from migrator.backups.manifest import MANIFEST, SUMS, is_inside, read_manifest, write_listing
 from migrator.data_dir import DataDir
-from migrator.database import queries, schema
+from migrator.database import queries
 from migrator.database.connection import opened, transaction
 from migrator.database.errors import sqlite_errors
 from migrator.errors import BackupError, ConnectionFailed, MigratorError, TransactionError
@@ -24,7 +24,7 @@ from migrator.inventory.ledger import LedgerEntry, read_ledger
 from migrator.locking import exclusive
 from migrator.progress import Listener, ignore_progress
 from migrator.search.build import repair_index
-from migrator.verification.data_dir_check import loose_permissions, wrong_flag
+from migrator.verification.data_dir_check import loose_permissions
 from migrator.verification.run import VerifyReport, integrity_problems, is_damage, verify
 from migrator.verification.source_check import looks_unchanged
 
@@ -83,7 +83,7 @@ def _recorded(path: Path) -> tuple[State, list[LedgerEntry]]:
         return NO_DATABASE, []
     with opened(path, read_only=True) as connection, sqlite_errors("read the ledger", path):
         state = read_state(connection, path)
-        known = state.schema_version >= schema.LEDGER_VERSION
+        known = state.has_ledger
         return state, list(read_ledger(connection).values()) if known else []
 
 

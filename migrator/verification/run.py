@@ -7,7 +7,7 @@ from collections.abc import Container, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
-from migrator.authority import NO_DATABASE, WHERE_TRUTH_IS_LOST, State, lost_truth, read_state
+from migrator.authority import NO_DATABASE, State, missing_database, read_state
 from migrator.data_dir import DataDir
 from migrator.database import queries, schema
 from migrator.database.connection import opened
@@ -62,7 +62,7 @@ def verify(data_dir: DataDir, listener: Listener = ignore_progress) -> VerifyRep
     """
     path = data_dir.database
     if not durable.exists(path):
-        lost = messages(missing_database(data_dir, NO_DATABASE), "problem")
+        lost = messages(_missing_database(data_dir, NO_DATABASE), "problem")
         if lost:
             return VerifyReport("broken", str(path), 0, (), 0, lost, ())
         around = [*as_notes(find_problems(data_dir, NO_DATABASE)), *find_unlisted_files(data_dir)]
@@ -102,9 +102,9 @@ class _Verification:
             self.findings += as_notes(find_problems(self.data_dir, state))
         with self.continuing("the backups"):
             self.findings += find_unlisted_files(self.data_dir)
-        self.findings += missing_database(self.data_dir, state)
+        self.findings += _missing_database(self.data_dir, state)
         self.findings += integrity_problems(self.connection)
-        if state.schema_version < schema.LEDGER_VERSION:
+        if not state.has_ledger:
             return self.report("nothing_to_verify", state, [], 0)
         with self.continuing("the schema"):
             changed = sorted(schema.differences(self.connection, state.schema_version))
@@ -203,10 +203,10 @@ class _Verification:
             self.findings.append(note("search index"))
 
 
-def missing_database(data_dir: DataDir, state: State) -> list[Finding]:
+def _missing_database(data_dir: DataDir, state: State) -> list[Finding]:
     """Whether the database that storage.json points at is gone."""
-    lost = lost_truth(data_dir, state)
-    return [] if lost is None else [broken("missing database", lost=lost, hint=WHERE_TRUTH_IS_LOST)]
+    missing = missing_database(data_dir, state)
+    return [] if missing is None else [broken("missing database", lost=missing.message, hint=missing.hint)]
 
 
 def messages(findings: Iterable[Finding], level: Level) -> tuple[str, ...]:

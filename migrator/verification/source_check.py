@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from migrator.authority import read_flag
+from migrator.authority import is_hybrid
 from migrator.data_dir import DataDir
 from migrator.database import queries
 from migrator.database.documents import read_source
@@ -55,7 +55,7 @@ class SourceCheck:
         self._data_dir = data_dir
         self._connection = connection
         self._findings = findings
-        self._in_trial = read_flag(data_dir.flag) == "hybrid"
+        self._in_trial = is_hybrid(data_dir)
 
     def check(self, entry: LedgerEntry) -> VerifiedSource:
         backup = self._backup(entry)

@@ -14,8 +14,7 @@ from pathlib import Path
 
 from migrator.database.connection import connect, opened, snapshot, transaction
 from migrator.database.pool import ConnectionPool
-from migrator.database.queries import TABLE_EXISTS
-from migrator.database.schema import split_statements
+from migrator.database.schema import has_table, split_statements
 from migrator.resources import schemas
 from migrator.storage import timestamps
 from migrator.storage.arguments import WorkspaceRef
@@ -86,7 +85,7 @@ def read_known_files(path: Path) -> dict[str, str]:
     if not path.exists():
         return {}
     with opened(path, read_only=True) as connection, snapshot(connection, path, "read the trial's journal"):
-        if not connection.execute(TABLE_EXISTS, ("known_files",)).fetchone():
+        if not has_table(connection, "known_files"):
             return {}
         return _known(connection)
 
@@ -96,7 +95,7 @@ def _known(connection: sqlite3.Connection) -> dict[str, str]:
 
 
 def _stats(connection: sqlite3.Connection) -> HybridStats | None:
-    if not connection.execute(TABLE_EXISTS, ("trial_counts",)).fetchone():
+    if not has_table(connection, "trial_counts"):
         return None
     return HybridStats(*connection.execute(queries.JOURNAL_STATS).fetchone())
 
