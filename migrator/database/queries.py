@@ -168,11 +168,10 @@ KEYS_BY_DOCUMENT_ID = """
     WHERE +s.workspace_id = ?1 AND s.id > ?3 AND s.id < ?4 AND s.rescued_data IS NOT NULL
 """
 
-# Loading.
+# Writing documents: single rows, as the stores and the merge write them, and many at once, as they are loaded.
 
 SESSION_KEY_TAKEN = "SELECT 1 FROM sessions WHERE id = ?"
 MESSAGE_KEY_TAKEN = "SELECT 1 FROM chat_messages WHERE id = ?"
-# Single rows, as the stores and the merge write them, and many at once, as they are loaded.
 
 
 @cache
@@ -254,13 +253,8 @@ FROM_OTHER_FILES = """
 EMPTY_FOR_ANOTHER_RUN = (
     "UPDATE main.quarantine SET source_id = NULL WHERE reason = 'conflict'",
     "DELETE FROM main.quarantine WHERE reason <> 'conflict'",
-    "DELETE FROM main.chat_messages",
-    "DELETE FROM main.instances",
-    "DELETE FROM main.session_runtime_mix",
-    "DELETE FROM main.sessions",
-    "DELETE FROM main.workspaces",
-    "DELETE FROM main.migration_shares",
-    "DELETE FROM main.migration_ledger",
+    *(f"DELETE FROM main.{table}" for table in ("chat_messages", "instances", "session_runtime_mix", "sessions")),
+    *(f"DELETE FROM main.{table}" for table in ("workspaces", "migration_shares", "migration_ledger")),
     "DELETE FROM main.rolled_back_sessions",
 )
 
@@ -332,15 +326,10 @@ UNREACHABLE_SESSIONS = """
     SELECT id, workspace_id FROM sessions WHERE workspace_id NOT IN (SELECT id FROM workspaces) ORDER BY rowid
 """
 # Rows that name a file which the ledger does not know: the foreign keys would have made these NULL.
-DISOWN_STRAYS = (
-    """
-    UPDATE sessions SET source_id = NULL
-    WHERE source_id NOT IN (SELECT id FROM migration_ledger WHERE status <> 'failed')
-    """,
-    """
-    UPDATE quarantine SET source_id = NULL
-    WHERE source_id NOT IN (SELECT id FROM migration_ledger WHERE status <> 'failed')
-    """,
+DISOWN_STRAYS = tuple(
+    f"UPDATE {table} SET source_id = NULL "
+    "WHERE source_id NOT IN (SELECT id FROM migration_ledger WHERE status <> 'failed')"
+    for table in ("sessions", "quarantine")
 )
 HOMELESS_QUARANTINE = """
     SELECT workspace_hash, raw FROM quarantine WHERE source_id IS NULL AND reason <> 'conflict'

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from datetime import UTC, datetime
 from functools import cache
@@ -17,13 +17,13 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from migrator._version import __version__
 from migrator.database import queries
-from migrator.database.connection import AnyConnection
+from migrator.database.connection import AnyConnection, transaction
 from migrator.database.errors import sqlite_errors
 from migrator.errors import SchemaError
 from migrator.resources import schemas
 
 if TYPE_CHECKING:
-    from sqlite_utils import Database, Migrations
+    from sqlite_utils import Database
 
 STEP_SET = "migrator"
 # The steps that brought the ledger, the quarantine and what else losslessness needs; the records of runs; how far the
@@ -121,44 +121,83 @@ def require_known(connection: sqlite3.Connection, path: Path | str) -> int:
     return found
 
 
+def status(connection: sqlite3.Connection, path: Path | str) -> list[StepState]:
+    """Every step that this version knows, with the time at which it was applied."""
+    with sqlite_errors("read the schema steps", path):
+        times = applied(connection)
+    return [StepState(step.name, times.get(step.name)) for step in steps()]
+
+
+def applied(connection: sqlite3.Connection) -> dict[str, str]:
+    """The steps on record, by name, with the times at which they were applied. Read-only."""
+    if not has_table(connection, "_sqlite_migrations"):
+        return {}
+    return dict(connection.execute(queries.APPLIED_STEPS, (STEP_SET,)).fetchall())
+
+
+def pending(connection: sqlite3.Connection) -> list[SchemaStep]:
+    """The steps that are not on record, in order. Read-only."""
+    recorded = applied(connection)
+    return [step for step in steps() if step.name not in recorded]
+
+
 def apply(connection: sqlite3.Connection, path: Path | str) -> list[str]:
     """Apply every step that is not applied yet, each in one transaction with its record.
+
+    The desktop app makes the tables of step 1 by itself: steps that the tables have and nobody recorded are recorded.
 
     :returns: the names of the steps applied
     :raises SchemaError: the database has other tables, or newer ones
     """
     before = require_known(connection, path)
     with sqlite_errors("apply a schema step", path):
-        recorded = {state.name for state in status(connection, path) if state.applied_at}
-        if {step.name for step in steps()} <= recorded:
+        missing = pending(connection)
+        if not missing:
             _require_latest(before, path)
             return []
-        from sqlite_utils import Database  # takes a tenth of a second to load: only who changes tables pays for it
-
-        unrecorded = [step for step in steps() if step.number <= before and step.name not in recorded]
+        unrecorded = [step for step in missing if step.number <= before]
         if unrecorded or before == 0:
             _require_ours(connection, before, path)
-        database = Database(connection, recursive_triggers=False, execute_plugins=False)
         if unrecorded:
-            _adopt(database, unrecorded)
-        migrations = _migrations()
-        pending = [step.name for step in migrations.pending(database)]
-        migrations.apply(database)
-        if pending:
+            with transaction(connection, path, "record the schema steps"):
+                _record(connection, unrecorded)
+        names = [step.name for step in missing if step not in unrecorded]
+        if names:
+            _apply_pending(connection)
             _sign(connection)
-    return pending
+    return names
+
+
+def _apply_pending(connection: sqlite3.Connection) -> None:
+    from sqlite_utils import Database, Migrations  # a tenth of a second to load: only who changes tables pays for it
+
+    migrations = Migrations(STEP_SET)
+    for step in steps():
+
+        def run(database: Database, step: SchemaStep = step) -> None:
+            for statement in step.statements():
+                database.execute(statement)
+
+        migrations(name=step.name)(run)
+    migrations.apply(Database(connection, recursive_triggers=False, execute_plugins=False))
 
 
 def create(connection: sqlite3.Connection) -> None:
     """Make everything in a database that holds nothing, as :func:`apply` would, in a twentieth of the time."""
-    now = str(datetime.now(UTC))
     connection.execute("BEGIN")
     _make(connection)
-    connection.execute(queries.CREATE_STEP_RECORD)
-    connection.execute(queries.CREATE_STEP_RECORD_INDEX)
-    connection.executemany(queries.RECORD_STEP, [(STEP_SET, step.name, now) for step in steps()])
+    _record(connection, steps())
     connection.execute("COMMIT")
     _sign(connection)
+
+
+def _record(connection: sqlite3.Connection, made: Sequence[SchemaStep]) -> None:
+    """Put steps on record, as sqlite-utils does."""
+    if not has_table(connection, "_sqlite_migrations"):
+        connection.execute(queries.CREATE_STEP_RECORD)
+        connection.execute(queries.CREATE_STEP_RECORD_INDEX)
+    now = str(datetime.now(UTC))
+    connection.executemany(queries.RECORD_STEP, [(STEP_SET, step.name, now) for step in made])
 
 
 def _make(connection: sqlite3.Connection, number: int | None = None) -> None:
@@ -185,20 +224,6 @@ def newer_writer(connection: sqlite3.Connection) -> str | None:
     number = int(connection.execute("PRAGMA user_version").fetchone()[0])
     newer = number > _number_of(__version__)
     return f"{number // 1_000_000}.{number // 1_000 % 1_000}.{number % 1_000}" if newer else None
-
-
-def _migrations() -> Migrations:
-    from sqlite_utils import Migrations
-
-    migrations = Migrations(STEP_SET)
-    for step in steps():
-
-        def run(database: Database, step: SchemaStep = step) -> None:
-            for statement in step.statements():
-                database.execute(statement)
-
-        migrations(name=step.name)(run)
-    return migrations
 
 
 def _require_latest(found: int, path: Path | str) -> None:
@@ -232,17 +257,6 @@ def _require_ours(connection: sqlite3.Connection, found: int, path: Path | str) 
         )
 
 
-def _adopt(database: Database, unrecorded: list[SchemaStep]) -> None:
-    """Record the steps that the tables have and nobody recorded: the desktop app makes those of step 1 by itself."""
-    from sqlite_utils import Migrations
-
-    with database.atomic():
-        known = Migrations(STEP_SET)
-        for step in unrecorded:
-            known(name=step.name)(lambda _: None)
-        known.apply(database)
-
-
 def differences(connection: sqlite3.Connection, number: int) -> set[str]:
     """The names of our tables, indexes and views that differ from what the steps up to ``number`` make.
 
@@ -263,15 +277,6 @@ def fresh(number: int | None = None) -> sqlite3.Connection:
 def _objects(connection: sqlite3.Connection) -> dict[str, str]:
     rows = connection.execute(queries.SCHEMA_OBJECTS).fetchall()
     return {name: " ".join(_COMMENT.sub("", sql).split()) for name, sql in rows}
-
-
-def status(connection: sqlite3.Connection, path: Path | str) -> list[StepState]:
-    """Every step that this version knows, with the time at which it was applied."""
-    with sqlite_errors("read the schema steps", path):
-        applied: dict[str, str] = {}
-        if has_table(connection, "_sqlite_migrations"):
-            applied = dict(connection.execute(queries.APPLIED_STEPS, (STEP_SET,)).fetchall())
-    return [StepState(step.name, applied.get(step.name)) for step in steps()]
 
 
 def set_indexes_aside(connection: AnyConnection) -> list[str]:
@@ -301,18 +306,12 @@ def revert(connection: sqlite3.Connection, path: Path | str, require: Callable[[
         # A table with rows is dropped child by child; the steps keep their order right by themselves.
         connection.execute("PRAGMA foreign_keys = OFF")
         try:
-            connection.execute("BEGIN IMMEDIATE")
-            try:
+            with transaction(connection, path, "undo a schema step"):
                 require(found)
                 for statement in step.reverse_statements():
                     connection.execute(statement)
                 if has_table(connection, "_sqlite_migrations"):
                     connection.execute(queries.FORGET_STEP, (STEP_SET, step.name))
-                connection.execute("COMMIT")
-            except BaseException:
-                if connection.in_transaction:
-                    connection.execute("ROLLBACK")
-                raise
         finally:
             connection.execute("PRAGMA foreign_keys = ON")
     return step.name

@@ -11,11 +11,12 @@ from collections.abc import Collection, Iterable, Iterator
 from itertools import islice
 from typing import NamedTuple
 
+from migrator.database.columns import SUMMARY_MEMBERS
 from migrator.search.excerpts import Matcher
 from migrator.search.index import MESSAGES, OUTPUTS
 from migrator.search.lookup import Hits, Listing, StoredSession, StoredText, TextIndex
 from migrator.search.query import SearchQuery
-from migrator.search.results import MOST_EXCERPTS, SUMMARY_MEMBERS, FoundSession, FoundText, message_place, output_place
+from migrator.search.results import MOST_EXCERPTS, FoundSession, FoundText, message_place, output_place
 from migrator.storage.filtering import Filtering
 from migrator.storage.protocol import SessionFilters
 

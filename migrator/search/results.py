@@ -6,12 +6,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from migrator.database.columns import SUMMARY_MEMBERS
 from migrator.report import Report
 from migrator.search.excerpts import Excerpt
 from migrator.storage.filtering import Filtering
 
 MOST_EXCERPTS = 3  # of one session
-SUMMARY_MEMBERS = ("id", "type", "task", "status", "createdAt", "updatedAt", "totalDuration", "totalFilesChanged")
 
 
 @dataclass(frozen=True)
