@@ -45,7 +45,7 @@ def exclusive(data_dir: DataDir, *, keep: bool = True) -> Iterator[list[Path]]:
             hint="Check that you may write in that folder. Nothing was changed.",
         ) from error
     try:
-        dead = leftovers(data_dir) if keep else rehearsals(data_dir)
+        dead = leftovers(data_dir) if keep else dry_runs(data_dir)
         for path in dead:
             remove_leftover(path)
         yield dead
@@ -72,7 +72,7 @@ def lock_holder(data_dir: DataDir) -> str | None:
         return None  # we may not even open it; whoever takes it for real says so
 
 
-REHEARSAL = ".rehearsal-"  # where a dry run does everything
+DRY_RUN = ".rehearsal-"  # where a dry run does everything
 
 
 # The app's own process writes into sessions/ without our lock; nothing takes it this long (seconds).
@@ -86,7 +86,7 @@ def leftovers(data_dir: DataDir) -> list[Path]:
     """
     found = data_dir.under_construction()
     for folder, patterns in (
-        (data_dir.root, (durable.LEFTOVERS, f"{REHEARSAL}*", f"{PREPARED}*")),
+        (data_dir.root, (durable.LEFTOVERS, f"{DRY_RUN}*", f"{PREPARED}*")),
         (data_dir.backups, (f"{INCOMPLETE}*",)),
     ):
         for pattern in patterns:
@@ -96,9 +96,9 @@ def leftovers(data_dir: DataDir) -> list[Path]:
     return found
 
 
-def in_sight(data_dir: DataDir) -> bool:
+def has_stale_files(data_dir: DataDir) -> bool:
     """Whether killed runs left anything beside the database or the flag: a look that costs next to nothing."""
-    begin = (f"{data_dir.staging.name}", REHEARSAL, PREPARED)
+    begin = (f"{data_dir.staging.name}", DRY_RUN, PREPARED)
     return any(
         name.startswith(begin) or (name.startswith(".") and name.endswith(durable.BESIDE))
         for folder in {data_dir.staging.parent, data_dir.root}
@@ -107,9 +107,9 @@ def in_sight(data_dir: DataDir) -> bool:
     )
 
 
-def rehearsals(data_dir: DataDir) -> list[Path]:
+def dry_runs(data_dir: DataDir) -> list[Path]:
     """What dry runs left that were killed."""
-    return sorted(data_dir.root.glob(f"{REHEARSAL}*"))
+    return sorted(data_dir.root.glob(f"{DRY_RUN}*"))
 
 
 def remove_leftover(path: Path) -> None:

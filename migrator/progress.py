@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import NamedTuple
 
 
@@ -38,7 +37,7 @@ def ignore_progress(_: Progress) -> None:
 _STEP = 1 << 18  # bytes between two events of one file; a listener need not be fast
 
 
-class Meter:
+class ProgressMeter:
     """The progress of one phase.
 
     :param total: bytes of the phase
@@ -76,22 +75,25 @@ class Meter:
         self._listener(Progress(self._phase, source, done, self._total, self._sessions))
 
 
-class Stopwatch:
-    """Starts when it is made."""
+class StageTimer:
+    """Measures the stages of a run, one after the other; it starts when it is made."""
 
     def __init__(self) -> None:
         self._started = time.perf_counter()
         self._stages: dict[str, float] = {}
         self._running: tuple[str, float] | None = None
 
-    @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
-        """Count the time of the block to a stage, beside what it has already; not within another stage."""
-        started = time.perf_counter()
-        self._running = name, started
-        yield
-        self._running = None
-        self._stages[name] = self._stages.get(name, 0.0) + (time.perf_counter() - started)
+    def begin(self, name: str) -> None:
+        """Begin a stage, or go on with an earlier one; the stage before it ends."""
+        self.end()
+        self._running = name, time.perf_counter()
+
+    def end(self) -> None:
+        """End the running stage, if there is one."""
+        if self._running is not None:
+            name, started = self._running
+            self._stages[name] = self._stages.get(name, 0.0) + (time.perf_counter() - started)
+            self._running = None
 
     @property
     def stages(self) -> dict[str, int]:

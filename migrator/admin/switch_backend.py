@@ -21,8 +21,8 @@ from migrator.database.connection import opened, transaction
 from migrator.errors import StaleStoreError
 from migrator.export.hybrid_files import merge_files, write_mirrors
 from migrator.export.rollback import run_rollback
-from migrator.locking import exclusive, in_sight
-from migrator.migration.post_rollback import LateWrites, empty_after_rollback
+from migrator.locking import exclusive, has_stale_files
+from migrator.migration.post_rollback import PostRollbackChanges, empty_after_rollback
 from migrator.migration.run import run_migration
 from migrator.progress import Listener, ignore_progress
 from migrator.report import Report
@@ -81,7 +81,7 @@ def switch_backend(data_dir: DataDir, target: Backend, listener: Listener = igno
     notes: list[str] = []
     problems: list[str] = []
     if target == before.backend and before.flag in (target, None):
-        if in_sight(data_dir):
+        if has_stale_files(data_dir):
             with exclusive(data_dir):  # which clears away what a switch left that was killed
                 pass
         return before
@@ -128,7 +128,7 @@ def _migrate(data_dir: DataDir, listener: Listener) -> list[str]:
     return [*report.errors]
 
 
-def _start_empty(data_dir: DataDir) -> LateWrites:
+def _start_empty(data_dir: DataDir) -> PostRollbackChanges:
     """An empty store; what was written to an old one after a rollback is brought in."""
     path = data_dir.database
     with opened(path, create=True) as connection:
@@ -137,10 +137,10 @@ def _start_empty(data_dir: DataDir) -> LateWrites:
             changing(connection, path, data_dir.backups) as back_up,
             transaction(connection, path, "make an empty store"),
         ):
-            late = LateWrites()
+            late = PostRollbackChanges()
             if read_state(connection, path).status == "rolled_back":  # what it holds, somebody deleted in the files
                 back_up("rolled-back")
-                late = empty_after_rollback(connection).bring_in()
+                late = empty_after_rollback(connection).reapply()
             connection.execute(queries.SET_COMPLETED, (None,))
         return late
 

@@ -15,7 +15,7 @@ from migrator.errors import MigratorError, StorageIOError
 from migrator.files import copying, durable
 from migrator.inventory.source_files import Source
 from migrator.inventory.workspace_paths import Proof
-from migrator.progress import Meter, OnProgress
+from migrator.progress import OnProgress, ProgressMeter
 from migrator.worker.columns import ColumnList
 from migrator.worker.limits import Limits
 from migrator.worker.process import WorkerProcess
@@ -102,7 +102,7 @@ def copy_all(
     sources: Sequence[Source],
     paths: Container[str],
     worker: WorkerProcess | None,
-    meter: Meter,
+    meter: ProgressMeter,
     limits: Limits,
 ) -> tuple[list[BackedUpFile | str], dict[str, str]]:
     """Copy the sources into a backup's folder, where nothing is yet; nothing is synced.
@@ -134,7 +134,7 @@ def copy_all(
     return copied, proven
 
 
-def _by_threads(working: str, tasks: Iterable[CopyTask], meter: Meter) -> list[CopyResult]:
+def _by_threads(working: str, tasks: Iterable[CopyTask], meter: ProgressMeter) -> list[CopyResult]:
     results = []
     with ThreadPoolExecutor(_COPIED_AT_ONCE) as pool:
         for task, result in zip(tasks, pool.map(partial(_copy, working), tasks), strict=True):

@@ -24,7 +24,7 @@ from migrator.data_dir import DataDir
 from migrator.errors import BackupError
 from migrator.files import copying, durable
 from migrator.inventory.source_files import Source
-from migrator.progress import Meter
+from migrator.progress import ProgressMeter
 from migrator.worker.limits import LIMITS, Limits
 from migrator.worker.process import WorkerProcess
 
@@ -85,7 +85,7 @@ class BackupWriter:
         """Note that somebody has read all of the copy of a source, and that it was what was copied."""
         self._verified.add(name)
 
-    def copy(self, sources: Sequence[Source], paths: Container[str], meter: Meter) -> dict[str, str]:
+    def copy(self, sources: Sequence[Source], paths: Container[str], meter: ProgressMeter) -> dict[str, str]:
         """Copy every readable source.
 
         :param paths: the hashes of the workspaces whose paths are known

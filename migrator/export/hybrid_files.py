@@ -15,6 +15,7 @@ from migrator.export.session_file import PreparedFile
 from migrator.export.workspace_files import WorkspaceFiles, is_workspace_file
 from migrator.files import copying
 from migrator.inventory.ledger import LedgerEntry
+from migrator.migration.options import Options
 from migrator.migration.run import Run
 from migrator.progress import Listener, ignore_progress
 from migrator.storage.hybrid.journal import Journal
@@ -65,7 +66,7 @@ def merge_files(data_dir: DataDir, listener: Listener = ignore_progress) -> tupl
 
     :returns: what needs the user
     """
-    return Run(data_dir, strict=False, salvage=False, named=(), listener=listener).run().errors
+    return Run(data_dir, Options(listener=listener)).run().errors
 
 
 def write_mirrors(data_dir: DataDir, listener: Listener = ignore_progress) -> list[str]:
@@ -79,5 +80,5 @@ def write_mirrors(data_dir: DataDir, listener: Listener = ignore_progress) -> li
     journal = Journal(data_dir.hybrid_journal)
     with closing(journal), opened(path) as connection, transaction(connection, path, "write the JSON files"):
         HybridFiles(data_dir, connection, listener, notes, journal).run()
-    taken_up = Run(data_dir, strict=False, salvage=False, named=(), listener=listener, in_trial=True).run()
+    taken_up = Run(data_dir, Options(listener=listener, hybrid=True)).run()
     return [*notes.warnings, *taken_up.errors]

@@ -24,6 +24,7 @@ from migrator.export.session_file import RestoredFile
 from migrator.export.workspace_files import WorkspaceFiles
 from migrator.locking import exclusive
 from migrator.migration.dry_run import scratch_data_dir
+from migrator.migration.options import Options
 from migrator.migration.run import Run
 from migrator.progress import Listener, ignore_progress
 from migrator.report import Report
@@ -120,7 +121,7 @@ class _Rollback:
     def restore(self) -> list[RestoredFile]:
         """Merge what the files have to say, write them all, and only then give the database its new status."""
         path = self.data_dir.database
-        merged = Run(self.data_dir, strict=False, salvage=False, named=(), listener=self.listener).run()
+        merged = Run(self.data_dir, Options(listener=self.listener)).run()
         self.notes.add_problems(*merged.errors)
         with opened(path) as connection:
             upgrade(connection, path, self.data_dir.backups)

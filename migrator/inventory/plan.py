@@ -40,6 +40,11 @@ class Plan(NamedTuple):
     work: Work
     index_state: str | None
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether neither files nor workspaces leave anything to do."""
+        return not (self.work.pending or self.work.moved or self.unnamed)
+
 
 def make_plan(
     data_dir: DataDir,

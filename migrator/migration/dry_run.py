@@ -13,7 +13,7 @@ from migrator.authority import read_flag, write_flag
 from migrator.data_dir import DEFAULT_DATABASE, DataDir, ScratchDataDir
 from migrator.database.connection import copy_database, opened
 from migrator.files.os_errors import os_errors
-from migrator.locking import REHEARSAL
+from migrator.locking import DRY_RUN
 
 
 @contextmanager
@@ -21,7 +21,7 @@ def scratch_data_dir(data_dir: DataDir) -> Iterator[DataDir]:
     """A scratch data directory with copies of the database and the flag, for the length of the block."""
     beside = data_dir.root if os.access(data_dir.root, os.W_OK) else None
     with os_errors("make a scratch folder in", beside or tempfile.gettempdir()):
-        folder = Path(tempfile.mkdtemp(prefix=REHEARSAL, dir=beside))
+        folder = Path(tempfile.mkdtemp(prefix=DRY_RUN, dir=beside))
     try:
         with os_errors("make private", folder):
             os.chmod(folder, 0o700)  # whatever the umask left of it

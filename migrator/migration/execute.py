@@ -1,14 +1,11 @@
-"""What a look has found, taken up.
-
-check space → back up → load → verify → record → publish → flip the flag → report
-"""
+"""One plan, executed: check space → back up → load → verify → record → publish → write the flag → report."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain
 from typing import NamedTuple
 
@@ -21,7 +18,7 @@ from migrator.files import durable
 from migrator.inventory import ledger
 from migrator.inventory.plan import Plan, own_sources, with_proven_paths
 from migrator.inventory.source_files import Source
-from migrator.migration import run_record
+from migrator.migration.options import MergePolicy, Options
 from migrator.migration.publish import Publication, Published, publish_into, publish_new
 from migrator.migration.report import (
     MigrationReport,
@@ -32,13 +29,12 @@ from migrator.migration.report import (
     totals_of,
     workspace_reports,
 )
-from migrator.migration.run_record import RunFacts, record_in_staging
-from migrator.progress import Listener, Meter, OnProgress, Stopwatch
+from migrator.migration.run_record import RunFacts, entries_of, record_in_staging
+from migrator.progress import OnProgress, ProgressMeter, StageTimer
 from migrator.staging.database import Staging
 from migrator.staging.pipeline import Pipeline
 from migrator.staging.results import LoadedSource
-from migrator.worker.limits import Limits
-from migrator.worker.process import WorkerFor, WorkerProcess, stopped_on_failure
+from migrator.worker.process import WorkerFor, WorkerProcess
 from migrator.worker.sharing import run_shared
 
 
@@ -49,182 +45,174 @@ class Staged(NamedTuple):
     """
 
     loaded: list[LoadedSource]
-    saved: Backup
+    backup: Backup
     entries: dict[str, ledger.LedgerEntry]
+    facts: RunFacts
 
 
-@dataclass(frozen=True)
-class TakeUp:
-    """How it is done.
+@dataclass
+class Execution:
+    """One plan while it is executed.
 
-    :ivar strict: publish nothing if anything is bad
-    :ivar salvage: take what is whole of torn files
-    :ivar in_trial: both stores are in use, and the files are kept up beside SQLite
-    :ivar worker_for: whom to ask for the worker
+    :ivar worker_for: gives the worker process for so many bytes in so many files, or None where it is not worth it
+    :ivar worker: the worker process, if there is one
+    :ivar begun: a database of the app's own says that a migration is in progress
     """
 
     data_dir: DataDir
-    strict: bool
-    salvage: bool
-    in_trial: bool
-    listener: Listener
-    stopwatch: Stopwatch
+    options: Options
+    policy: MergePolicy
+    timer: StageTimer
     worker_for: WorkerFor
-    limits: Limits
+    worker: WorkerProcess | None = field(default=None, init=False)
+    begun: bool = field(default=False, init=False)
 
-    def run(self, found: Plan) -> MigrationReport:
-        """Take up what is pending of what was found."""
-        require_space(self.data_dir, found.work.pending)
-        worker = self.worker_if_worthwhile(found.work.pending)
+    def run(self, plan: Plan) -> MigrationReport:
+        """Do what the plan says, all of it or nothing.
+
+        :raises MigratorError: nothing was published, and what was made is removed
+        """
+        require_space(self.data_dir, plan.work.pending)
         try:
-            with new_backup(self.data_dir, worker, self.limits) as saving:
-                with stopped_on_failure(worker):
-                    found = self.back_up(found, saving)
-                worker = self.worker_if_worthwhile(found.work.pending)  # older files may be what makes it worth while
-                with stopped_on_failure(worker):
-                    mark(self.data_dir, found.state, "in_progress")
-                    try:
-                        staged = self.load_and_verify(found.work.pending, found.paths, saving, worker)
-                        problems = [message for source in staged.loaded for message in messages_of(source)]
-                        if self.strict and problems:
-                            raise MigrationFailed(
-                                "--strict: " + " ".join(problems),
-                                hint="Nothing was published. Mend them, or run without --strict.",
-                            )
-                        with self.stopwatch.stage("publish"):
-                            published = self.publish(staged)
-                    except BaseException:
-                        with suppress(MigratorError):  # what went wrong first is what the user has to hear of
-                            mark(self.data_dir, found.state, "failed")
-                        raise
+            with new_backup(self.data_dir, self.worker_if_worthwhile(plan), self.options.limits) as backup:
+                try:
+                    plan = self.back_up(plan, backup)
+                    self.worker_if_worthwhile(plan)  # older files may be what makes it worth while
+                    mark(self.data_dir, plan.state, "in_progress")
+                    self.begun = True
+                    staged = self.stage(plan, backup)
+                    problems = self.problems_of(staged)
+                    published = self.publish(staged)
+                except BaseException:
+                    self.give_up(plan)
+                    raise
         finally:
-            self.remove_staging()
+            for path in self.data_dir.under_construction():
+                durable.remove(path)
         point_at_sqlite(self.data_dir)
-        return self.report(found, staged, published, problems, worker)
+        return self.report(plan, staged, published, problems)
 
-    def worker_if_worthwhile(self, sources: Sequence[Source]) -> WorkerProcess | None:
-        return self.worker_for(sum(source.size for source in sources), len(sources))
+    def worker_if_worthwhile(self, plan: Plan) -> WorkerProcess | None:
+        sources = plan.work.pending
+        self.worker = self.worker_for(sum(source.size for source in sources), len(sources))
+        return self.worker
 
-    def back_up(self, found: Plan, saving: BackupWriter) -> Plan:
-        """Copy what is to be taken up, and with it what older builds left in the workspaces that the copies show."""
-        meter = Meter(self.listener, "backup", 0)
-        own = own_sources(found.work.pending)
-        with self.stopwatch.stage("backup"):
-            proven = saving.copy(own, found.paths, meter)
-        with self.stopwatch.stage("discover"):
-            found = with_proven_paths(found, proven, salvage=self.salvage)
-            older = [source for source in found.work.pending if source.kind == "older"]
-            if older:
-                require_space(self.data_dir, found.work.pending, copied={source.name for source in own})
-        with self.stopwatch.stage("backup"):
-            saving.copy(older, found.paths, meter)
-        return found
+    def give_up(self, plan: Plan) -> None:
+        """End the worker before anything is cleared away that it may still be writing, and record the failure."""
+        if self.worker is not None:
+            self.worker.stop()
+        if self.begun:
+            with suppress(MigratorError):  # what went wrong first is what the user has to hear of
+                mark(self.data_dir, plan.state, "failed")
 
-    def remove_staging(self) -> None:
-        for path in self.data_dir.under_construction():
-            durable.remove(path)
+    def back_up(self, plan: Plan, backup: BackupWriter) -> Plan:
+        """Copy what is to be migrated, and with it what older builds left in the workspaces that the copies show."""
+        meter = ProgressMeter(self.options.listener, "backup", 0)
+        own = own_sources(plan.work.pending)
+        self.timer.begin("backup")
+        proven = backup.copy(own, plan.paths, meter)
+        self.timer.begin("discover")
+        plan = with_proven_paths(plan, proven, salvage=self.options.salvage)
+        older = [source for source in plan.work.pending if source.kind == "older"]
+        if older:
+            require_space(self.data_dir, plan.work.pending, copied={source.name for source in own})
+        self.timer.begin("backup")
+        backup.copy(older, plan.paths, meter)
+        self.timer.end()
+        return plan
 
-    def load_and_verify(
-        self, sources: Sequence[Source], paths: dict[str, str], saving: BackupWriter, worker: WorkerProcess | None
-    ) -> Staged:
-        """Everything that can be taken up in the staging database, read back and recorded there."""
-        results = [
-            LoadedSource(source, source_id=number, error=saving.unreadable.get(source.name))
-            for number, source in enumerate(sources, 1)
+    def stage(self, plan: Plan, backup: BackupWriter) -> Staged:
+        """Load everything pending into the staging database, read it back, and record it there."""
+        loaded = [
+            LoadedSource(source, source_id=number, error=backup.unreadable.get(source.name))
+            for number, source in enumerate(plan.work.pending, 1)
         ]
-        total = saving.size
-        with Staging(self.data_dir.staging, self.limits) as staging:
-            saving.start_sync()  # to make a file while very many are synced takes long
+        path, total = self.data_dir.staging, backup.size
+        with Staging(path, self.options.limits) as staging:
+            backup.start_sync()  # to make a file while very many are synced takes long
             pipeline = Pipeline(
                 staging,
                 self.data_dir.shard,
-                saving,
-                paths,
-                worker,
-                self.limits,
-                salvage=self.salvage,
+                backup,
+                plan.paths,
+                self.worker,
+                self.options.limits,
+                salvage=self.options.salvage,
             )
-            with self.stopwatch.stage("load"):
-                meter = Meter(self.listener, "load", total)
-                pipeline.load(results, meter)
+            self.timer.begin("load")
+            meter = ProgressMeter(self.options.listener, "load", total)
+            pipeline.load(loaded, meter)
+            meter.complete()
+            self.timer.begin("index")
+            backup.start_verify()
+            pipeline.finish()
+            self.timer.begin("verify")
+            with durable.syncing_ahead(path):
+                meter = ProgressMeter(self.options.listener, "verify", total)
+                pipeline.compare(loaded, meter)
                 meter.complete()
-            with self.stopwatch.stage("index"):
-                saving.start_verify()
-                pipeline.finish()
-            with self.stopwatch.stage("verify"), durable.syncing_ahead(self.data_dir.staging):
-                meter = Meter(self.listener, "verify", total)
-                pipeline.compare(results, meter)
-                meter.complete()
-            with self.stopwatch.stage("backup"):
-                saved = saving.finish()
+            self.timer.begin("backup")
+            saved = backup.finish()
             if not self.data_dir.database.exists():
-                with self.stopwatch.stage("publish"):  # so that the record tells how long it took
-                    durable.sync_file(self.data_dir.staging)
-            with self.stopwatch.stage("record"):
-                entries = run_record.entries_of(results, saved)
-                record_in_staging(staging, results, [*entries.values()], self.facts(results, saved))
-        return Staged(results, saved, entries)
+                self.timer.begin("publish")  # so that the record tells how long it took
+                durable.sync_file(path)
+            self.timer.begin("record")
+            entries = entries_of(loaded, saved)
+            folder = None if saved.folder is None else durable.as_text(saved.folder)
+            facts = RunFacts(self.timer, len(loaded), saved.size, folder)
+            record_in_staging(staging, loaded, [*entries.values()], facts)
+            self.timer.end()
+        return Staged(loaded, saved, entries, facts)
 
-    def facts(self, loaded: Sequence[LoadedSource], saved: Backup) -> RunFacts:
-        folder = None if saved.folder is None else durable.as_text(saved.folder)
-        return RunFacts(self.stopwatch, len(loaded), saved.size, folder)
+    def problems_of(self, staged: Staged) -> list[str]:
+        """What the user should read about the files.
+
+        :raises MigrationFailed: there is something, and it was not to be published then
+        """
+        problems = [message for source in staged.loaded for message in messages_of(source)]
+        if self.options.strict and problems:
+            raise MigrationFailed(
+                "--strict: " + " ".join(problems), hint="Nothing was published. Mend them, or run without --strict."
+            )
+        return problems
 
     def publish(self, staged: Staged) -> Published:
-        publication = Publication(
-            staging=self.data_dir.staging,
-            database=self.data_dir.database,
-            loaded=staged.loaded,
-            entries=staged.entries,
-            facts=self.facts(staged.loaded, staged.saved),
-            backups=self.data_dir.backups,
-            data_dir=self.data_dir,
-            in_trial=self.in_trial,
-            written=self.files_we_wrote(),
-        )
-        if publish_new(publication):
-            return Published()
-        meter = Meter(self.listener, "publish", staged.saved.size)
-        published = publish_into(publication, meter.add)
-        meter.complete()
+        """Give the staging database its name, or bring what it holds into the database that is there."""
+        publication = Publication(self.data_dir, staged.loaded, staged.entries, staged.facts, self.policy)
+        self.timer.begin("publish")
+        published = Published()
+        if not publish_new(publication):
+            meter = ProgressMeter(self.options.listener, "publish", staged.backup.size)
+            published = publish_into(publication, meter.add)
+            meter.complete()
+        self.timer.end()
         return published
 
-    def files_we_wrote(self) -> dict[str, str]:
-        if not self.in_trial:
-            return {}
-        from migrator.migration.hybrid_sync import files_we_wrote  # only a trial pays for loading the stores
-
-        return files_we_wrote(self.data_dir)
-
-    def report(
-        self,
-        found: Plan,
-        staged: Staged,
-        published: Published,
-        problems: list[str],
-        worker: WorkerProcess | None,
-    ) -> MigrationReport:
+    def report(self, plan: Plan, staged: Staged, published: Published, problems: list[str]) -> MigrationReport:
         changed = [
             f"{place} changed while it was migrated; run 'migrator migrate' again to take that up."
             for place in changed_meanwhile(
-                [source.source for source in staged.loaded if not source.error], worker, self.limits.check_files
+                [found.source for found in staged.loaded if not found.error],
+                self.worker,
+                self.options.limits.check_files,
             )
         ]
         merged = published.merged
-        parts = [part for source in found.work.known for part in known_reports(found, source)]
-        for source in staged.loaded:
-            parts += workspace_reports(source, merged.get(source.source.name), found.paths)
-        conflicts = conflict_messages(merged) + published.late.errors()
+        parts = [part for source in plan.work.known for part in known_reports(plan, source)]
+        for found in staged.loaded:
+            parts += workspace_reports(found, merged.get(found.source.name), plan.paths)
+        conflicts = conflict_messages(merged) + published.changes.errors()
         workspaces = by_workspace(parts)
         return MigrationReport(
             status="completed_with_problems" if problems or conflicts else "completed",
             database=os.fspath(self.data_dir.database),
             workspaces=workspaces,
-            totals=totals_of(workspaces, staged.saved.size),
-            backup_path=None if staged.saved.folder is None else os.fspath(staged.saved.folder),
-            duration_ms=self.stopwatch.elapsed,
+            totals=totals_of(workspaces, staged.facts.size),
+            backup_path=None if staged.backup.folder is None else os.fspath(staged.backup.folder),
+            duration_ms=self.timer.elapsed,
             errors=tuple(problems + conflicts),
-            warnings=(*found.warnings, *published.late.warnings(), *changed),
-            stages=self.stopwatch.stages,
+            warnings=(*plan.warnings, *published.changes.warnings(), *changed),
+            stages=self.timer.stages,
         )
 
 

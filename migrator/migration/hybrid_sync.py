@@ -1,7 +1,8 @@
-"""A trial of both stores while a migration goes on: which files are as we wrote them, and what they still lack."""
+"""Hybrid mode around a run: the files are brought in step with SQLite before and after it."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
 
 from migrator.authority import state_of
@@ -10,43 +11,55 @@ from migrator.errors import StorageIOError
 from migrator.files import copying
 from migrator.inventory.plan import Plan
 from migrator.inventory.source_files import Source
+from migrator.migration.options import MergePolicy
+from migrator.migration.report import MigrationReport
 from migrator.storage.hybrid.journal import Journal, read_known_files, read_stats
 from migrator.storage.hybrid.json_secondary import MirrorFiles
 from migrator.storage.hybrid.store import HybridStorage
 from migrator.storage.sqlite import SqliteStorage
 
 
-def files_we_wrote(data_dir: DataDir) -> dict[str, str]:
-    """The SHA-256 of each workspace file as a trial knows it, by the workspace's hash: there is no news in it.
-
-    :raises ConnectionFailed: the trial's journal can't be read
-    """
-    return read_known_files(data_dir.hybrid_journal)
+def merge_policy(data_dir: DataDir) -> MergePolicy:
+    """How files are merged that repeat what SQLite has: one that is as it was written from there has no news."""
+    return MergePolicy(mirrored=True, written=lambda: read_known_files(data_dir.hybrid_journal))
 
 
-def mend_trial(data_dir: DataDir, found: Plan) -> bool:
-    """Let the trial know the files that SQLite has taken up, and write into them what they still lack.
+def run_in_step(
+    data_dir: DataDir, make_plan: Callable[[], Plan], execute: Callable[[Plan], MigrationReport]
+) -> MigrationReport:
+    """Execute a plan between two looks at what the files lack: that is no change which somebody made in them."""
+    plan = make_plan()
+    if sync_files(data_dir, plan):
+        plan = make_plan()
+    report = execute(plan)
+    if plan.work.pending and sync_files(data_dir, make_plan()):
+        execute(make_plan())  # others had written to these files, so that they had to be merged first
+    return report
+
+
+def sync_files(data_dir: DataDir, plan: Plan) -> bool:
+    """Record the files that SQLite has merged, and write into them what they still lack.
 
     What still can't be written, or is not known, stays recorded as pending.
 
     :returns: whether files were written
-    :raises ConnectionFailed: the database or the trial's journal can't be opened
+    :raises ConnectionFailed: the database or the journal can't be opened
     """
     if isinstance(data_dir, ScratchDataDir) or state_of(data_dir.database).authority != "sqlite":
         return False  # a dry run changes no file
-    _know_taken_up(data_dir, found)
-    trial = read_stats(data_dir.hybrid_journal)
-    if trial is None or not trial.pending_repairs:
+    _know_merged(data_dir, plan)
+    stats = read_stats(data_dir.hybrid_journal)
+    if stats is None or not stats.pending_repairs:
         return False
     sqlite = SqliteStorage(data_dir.database, backups=data_dir.backups)
     files = MirrorFiles(data_dir, data_dir.hybrid_journal)
     with HybridStorage(sqlite, files, data_dir.hybrid_journal) as both:
-        both.repair(besides=_changed_by_others(data_dir, found))
-        return both.stats().pending_repairs < trial.pending_repairs
+        both.repair(besides=_changed_by_others(data_dir, plan))
+        return both.stats().pending_repairs < stats.pending_repairs
 
 
 def _changed_by_others(data_dir: DataDir, found: Plan) -> set[str]:
-    """The hashes of the workspaces whose files hold what SQLite has not taken up."""
+    """The hashes of the workspaces whose files hold what SQLite has not merged."""
     known = read_known_files(data_dir.hybrid_journal)
     return {
         source.workspace_hash
@@ -56,22 +69,22 @@ def _changed_by_others(data_dir: DataDir, found: Plan) -> set[str]:
 
 
 def _is(source: Source, sha256: str | None) -> bool:
-    with suppress(StorageIOError):  # whoever takes it up says why it can't be read
+    with suppress(StorageIOError):  # whoever merges it says why it can't be read
         return copying.sha256_of(source.place) == sha256
     return False
 
 
-def _know_taken_up(data_dir: DataDir, found: Plan) -> None:
+def _know_merged(data_dir: DataDir, found: Plan) -> None:
     known = read_known_files(data_dir.hybrid_journal)
-    taken_up = {}
+    merged = {}
     for source in found.work.known:
         entry = found.ledger[source.name]
         file_hash, sha256 = source.workspace_hash, entry.sha256
         if source.kind == "workspace" and file_hash and sha256 and not entry.error and known.get(file_hash) != sha256:
-            taken_up[file_hash] = sha256
-    if taken_up:
+            merged[file_hash] = sha256
+    if merged:
         journal = Journal(data_dir.hybrid_journal)
         try:
-            journal.know(taken_up)
+            journal.know(merged)
         finally:
             journal.close()

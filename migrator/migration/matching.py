@@ -26,7 +26,7 @@ class Version(NamedTuple):
     key: str = ""
 
 
-class Placed(NamedTuple):
+class Positioned(NamedTuple):
     """A session where it stands among the elements of its file; None for one that the app made in SQLite."""
 
     position: int | None
@@ -34,14 +34,14 @@ class Placed(NamedTuple):
     version: Version
 
 
-class Broken(NamedTuple):
+class Unparsable(NamedTuple):
     """Something where it stands in a file, and that is no session; of which id, None where it does not say."""
 
     position: int
     session_id: str | None
 
 
-def by_order(found: Iterable[Placed]) -> dict[Identity, Version]:
+def number_sessions(found: Iterable[Positioned]) -> dict[Identity, Version]:
     """The sessions of the first version of a file: those of one id are told apart by their order."""
     seen: defaultdict[str, int] = defaultdict(int)
     versions = {}
@@ -51,8 +51,8 @@ def by_order(found: Iterable[Placed]) -> dict[Identity, Version]:
     return versions
 
 
-def by_contents(
-    before: Mapping[Identity, Version], found: Sequence[Placed], broken: Sequence[Broken] = ()
+def match_sessions(
+    before: Mapping[Identity, Version], found: Sequence[Positioned], broken: Sequence[Unparsable] = ()
 ) -> dict[Identity, Version]:
     """The sessions of a further version, each with the identity that it has in the one before; in the order found.
 
@@ -74,7 +74,7 @@ def by_contents(
 
 
 def _numbers(
-    known: dict[int, bytes], found: list[tuple[int, Placed]], broken: Sequence[Broken]
+    known: dict[int, bytes], found: list[tuple[int, Positioned]], broken: Sequence[Unparsable]
 ) -> Iterable[tuple[int, int]]:
     """The number of each of the sessions of one id."""
     of_contents: defaultdict[bytes, deque[int]] = defaultdict(deque)

@@ -34,7 +34,7 @@ _CHANGED_TWICE = Problem("", "a change in SQLite after a rollback and another on
 
 
 @dataclass(frozen=True)
-class LateWrites:
+class PostRollbackChanges:
     """What was found of sessions written to SQLite after a rollback.
 
     :ivar taken: how many were brought in
@@ -71,7 +71,7 @@ class LateWrites:
         return [held]
 
 
-class _Late(NamedTuple):
+class _Change(NamedTuple):
     """A session that was set aside: its row in quarantine, and what it was when the rollback wrote it."""
 
     row_id: int
@@ -80,7 +80,7 @@ class _Late(NamedTuple):
     path: str | None
 
 
-def late_sessions(
+def changed_sessions(
     connection: sqlite3.Connection,
 ) -> Iterator[tuple[StoredDocument | InvalidStoredSession, bytes | None, str | None, str | None]]:
     """Each session that is not what the rollback wrote: with its digest then, its workspace's hash and its path."""
@@ -90,69 +90,69 @@ def late_sessions(
             yield session, base, workspace_hash, path
 
 
-def empty_after_rollback(connection: sqlite3.Connection) -> SetAside:
-    """Empty the tables for what the files hold, within the caller's transaction, which goes on with ``bring_in``.
+def empty_after_rollback(connection: sqlite3.Connection) -> ChangesAfterRollback:
+    """Empty the tables for what the files hold, within the caller's transaction, which goes on with ``reapply``.
 
     :returns: what was not as the rollback wrote it
     """
-    late = SetAside(connection)
+    changes = ChangesAfterRollback(connection)
     search_index.start_over(connection)
     for statement in queries.EMPTY_FOR_ANOTHER_RUN:
         connection.execute(statement)
-    return late
+    return changes
 
 
-class SetAside:
+class ChangesAfterRollback:
     """Every session that is not what the rollback wrote, copied to quarantine, where it outlives the emptying."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
-        self._late: list[_Late] = []
+        self._changes: list[_Change] = []
         self._recorded = bool(connection.execute(queries.HAS_ROLLED_BACK).fetchone()[0])
-        for session, base, workspace_hash, path in late_sessions(connection):
+        for session, base, workspace_hash, path in changed_sessions(connection):
             problems = session.problems if isinstance(session, InvalidStoredSession) else [_CHANGED_TWICE]
             rejected = Rejected("conflict", text_of(session), problems)
             row = quarantine_row(None, workspace_hash, session.position or 0, rejected)
             row_id = self._connection.execute(queries.INSERT_QUARANTINE, row).lastrowid
-            self._late.append(_Late(row_id or 0, base, workspace_hash, path))
+            self._changes.append(_Change(row_id or 0, base, workspace_hash, path))
         self._deleted = self._connection.execute(queries.DELETED_AFTER_ROLLBACK).fetchone()[0]
 
-    def bring_in(self) -> LateWrites:
+    def reapply(self) -> PostRollbackChanges:
         """Now that the files' sessions are there: take those out of quarantine that nothing speaks against.
 
         :raises TransactionError: one does not read back as it was
         """
         taken = held = 0
-        for late in self._late:
-            row = self._connection.execute(queries.QUARANTINED_TEXTS, (late.row_id,)).fetchone()
+        for change in self._changes:
+            row = self._connection.execute(queries.QUARANTINED_TEXTS, (change.row_id,)).fetchone()
             raw = row[0].encode()
             parsed = parse_session(raw)
             if isinstance(parsed, Rejected):
-                self._connection.execute(queries.CALL_QUARANTINED, (parsed.reason, late.row_id))
+                self._connection.execute(queries.CALL_QUARANTINED, (parsed.reason, change.row_id))
                 held += 1
-            elif late.workspace_hash is None:
+            elif change.workspace_hash is None:
                 held += 1
             else:
-                done = self._settle(late, late.workspace_hash, parsed)
+                done = self._settle(change, change.workspace_hash, parsed)
                 taken += done == "taken"
                 held += done == "held"
                 if done != "held":
-                    self._connection.execute(queries.DELETE_QUARANTINE, (late.row_id,))
-        return LateWrites(taken, held, self._deleted)
+                    self._connection.execute(queries.DELETE_QUARANTINE, (change.row_id,))
+        return PostRollbackChanges(taken, held, self._deleted)
 
-    def _settle(self, late: _Late, workspace_hash: str, parsed: Reading) -> str:
+    def _settle(self, change: _Change, workspace_hash: str, parsed: Reading) -> str:
         document = parsed.value
-        workspace_id = ensure_workspace(self._connection, workspace_hash, late.path)
+        workspace_id = ensure_workspace(self._connection, workspace_hash, change.path)
         named = keys_of(self._connection, workspace_id, document["id"])
         stored = [read_document(self._connection, key) for key in named]
         keys = {found.digest(): found.key for found in stored if found is not None}
         ours = parsed.digest()
         if ours in keys:
             return "known"
-        if late.base is not None and late.base in keys:
-            key = keys[late.base]
+        if change.base is not None and change.base in keys:
+            key = keys[change.base]
             replace_document(self._connection, key, document)
-        elif late.base is None and not keys and self._recorded:  # else a file may have held it, and deleted it since
+        elif change.base is None and not keys and self._recorded:  # else a file may have held it, and deleted it since
             key = insert_behind(self._connection, document, workspace_id=workspace_id, workspace_hash=workspace_hash)
         else:
             return "held"

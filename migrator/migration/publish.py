@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 from migrator.authority import read_state
@@ -20,8 +22,9 @@ from migrator.errors import MigrationFailed
 from migrator.files import copying, durable
 from migrator.inventory import ledger
 from migrator.migration.merge import Merge, MergeResult
-from migrator.migration.post_rollback import LateWrites, empty_after_rollback
-from migrator.migration.run_record import RunFacts, Share, record_run, shares_of, untold
+from migrator.migration.options import MergePolicy
+from migrator.migration.post_rollback import ChangesAfterRollback, PostRollbackChanges, empty_after_rollback
+from migrator.migration.run_record import RunFacts, record_run, share_rows, shares_of
 from migrator.search import index as search_index
 from migrator.staging import queries as staging_queries
 from migrator.staging.database import rekey_attached_message, rekey_attached_session
@@ -30,25 +33,29 @@ from migrator.staging.results import LoadedSource
 
 @dataclass(frozen=True)
 class Publication:
-    """What is to be published.
+    """What is to be published: a staging database, closed and verified.
 
-    :ivar staging: the staging database, closed and verified
     :ivar entries: the ledger's row for each source, by its name
     :ivar facts: what the run knows of itself
-    :ivar backups: the folder of all backups
-    :ivar in_trial: both stores run, so that a workspace's own file has the sessions of its other files as well
-    :ivar written: the SHA-256 of workspace files as we wrote them for the trial, by the workspace's hash
     """
 
-    staging: Path
-    database: Path
+    data_dir: DataDir
     loaded: Sequence[LoadedSource]
     entries: dict[str, ledger.LedgerEntry]
     facts: RunFacts
-    backups: Path
-    data_dir: DataDir
-    in_trial: bool
-    written: Mapping[str, str]
+    policy: MergePolicy
+
+
+@dataclass(frozen=True)
+class Published:
+    """What was found in the database that the sources were published into.
+
+    :ivar merged: what was merged, by the source's name
+    :ivar changes: what had been written there after a rollback
+    """
+
+    merged: dict[str, MergeResult] = field(default_factory=dict)
+    changes: PostRollbackChanges = field(default_factory=PostRollbackChanges)
 
 
 def publish_new(publication: Publication) -> bool:
@@ -57,22 +64,10 @@ def publish_new(publication: Publication) -> bool:
     The log of a database that is gone would be played into the new one: SQLite itself must make the file then, which
     throws such a log away.
     """
-    database = publication.database
+    database = publication.data_dir.database
     if any(database.with_name(database.name + suffix).exists() for suffix in ("-wal", "-journal")):
         return False
-    return durable.publish_new(publication.staging, publication.database)
-
-
-@dataclass(frozen=True)
-class Published:
-    """What was found in the database that the sources were published into.
-
-    :ivar merged: what was merged, by the source's name
-    :ivar late: what had been written there after a rollback
-    """
-
-    merged: dict[str, MergeResult] = field(default_factory=dict)
-    late: LateWrites = field(default_factory=LateWrites)
+    return durable.publish_new(publication.data_dir.staging, database)
 
 
 def publish_into(publication: Publication, seen: Callable[[str, int], None]) -> Published:
@@ -83,70 +78,95 @@ def publish_into(publication: Publication, seen: Callable[[str, int], None]) -> 
 
     :raises MigrationFailed: something does not read back as it should; nothing was changed
     """
-    path = publication.database
+    data_dir = publication.data_dir
+    path, backups = data_dir.database, data_dir.backups
     with opened(path, create=True) as connection:
-        upgrade(connection, path, publication.backups)
+        upgrade(connection, path, backups)
         with sqlite_errors("attach the staging database", path):
             connection.execute("PRAGMA synchronous = FULL")  # what the flag will point at must survive a power cut
-            connection.execute(staging_queries.ATTACH, (publication.staging.absolute().as_uri(), "staging"))
+            connection.execute(staging_queries.ATTACH, (_uri(data_dir.staging), "staging"))
         with (
-            changing(connection, path, publication.backups) as back_up,
+            changing(connection, path, backups) as back_up,
             transaction(connection, path, "publish the migrated sessions"),
         ):
+            changes = None
             if read_state(connection, path).status == "rolled_back":
                 back_up("rolled-back")  # while nobody else can write
-            published = _Publisher(connection, publication, seen).run()
+                # The files hold everything then; what the database holds is old, or was written unseen.
+                changes = empty_after_rollback(connection)
+            published = _Publisher(connection, publication, seen).run(changes)
         with sqlite_errors("detach the staging database", path):
             connection.execute(staging_queries.DETACH, ("staging",))
         return published
 
 
 class _Publisher:
+    """One transaction: record every source, merge those that are known, insert the new ones, record the run."""
+
     def __init__(self, main: sqlite3.Connection, publication: Publication, seen: Callable[[str, int], None]) -> None:
         self._main = main
         self._publication = publication
+        self._policy = publication.policy
         self._seen = seen
         self._known = ledger.read_ledger(main)
+        self._ids: dict[str, int] = {}
+        self._merged: dict[str, MergeResult] = {}
 
-    def run(self) -> Published:
-        if read_state(self._main, self._publication.database).status != "rolled_back":
-            return Published(self._bring_in_sources())
-        # The files hold everything then, and what the database holds is old, or was written when nobody would read it.
-        late = empty_after_rollback(self._main)
-        self._known = {}
-        return Published(self._bring_in_sources(), late.bring_in())
-
-    def _bring_in_sources(self) -> dict[str, MergeResult]:
-        merged: dict[str, MergeResult] = {}
+    def run(self, changes: ChangesAfterRollback | None) -> Published:
+        """
+        :param changes: what had been written to the database after a rollback
+        """
+        if changes is not None:
+            self._known = {}
         search_index.reopen(self._main)
         self._main.execute(queries.SET_STATUS, ("in_progress",))
-        new: list[tuple[LoadedSource, int]] = []
-        found: list[tuple[LoadedSource, Share]] = []
+        self._record_sources()
+        self._insert(self._merge_known())
+        self._record_run()
+        return Published(self._merged) if changes is None else Published(self._merged, changes.reapply())
+
+    def _record_sources(self) -> None:
         for loaded in self._publication.loaded:
+            entry = self._publication.entries[loaded.source.name]
             if loaded.error and self._is_recorded(loaded):
-                ledger.record_failure(self._main, self._publication.entries[loaded.source.name])
-                found += [(loaded, share) for share in shares_of(loaded)]
+                ledger.record_failure(self._main, entry)
                 continue
-            source_id = ledger.record(self._main, self._publication.entries[loaded.source.name])
+            self._ids[entry.source] = ledger.record(self._main, entry)
             for workspace_hash, counts in loaded.counts.items():
                 ensure_workspace(self._main, workspace_hash, counts.path)
-            if not loaded.error and self._is_known(loaded):
-                merged[loaded.source.name] = self._merge(loaded, source_id)
-            elif not loaded.error:
-                new.append((loaded, source_id))
-            shares = shares_of(loaded, merged.get(loaded.source.name))
-            self._main.execute(queries.FORGET_SHARES, (source_id,))
-            self._main.executemany(queries.RECORD_SHARE, untold(loaded, source_id, shares))
-            found += [(loaded, share) for share in shares]
-        # Merging reads the staging database on a connection of its own: nothing may be written there before.
+
+    def _merge_known(self) -> list[LoadedSource]:
+        """Merge the sources that the database knows; returns the others, which are new to it."""
+        new: list[LoadedSource] = []
+        # Merging reads the staging database on a connection of its own: nothing may be written there before its end.
+        with closing(sqlite3.connect(f"{_uri(self._publication.data_dir.staging)}?mode=ro", uri=True)) as staged:
+            for loaded in self._publication.loaded:
+                if loaded.error:
+                    continue
+                if self._is_known(loaded):
+                    self._merged[loaded.source.name] = self._merge(loaded, staged)
+                else:
+                    new.append(loaded)
+        return new
+
+    def _insert(self, new: Sequence[LoadedSource]) -> None:
         self._main.execute(staging_queries.DEFER_FOREIGN_KEYS)
-        for loaded, _ in new:
+        for loaded in new:
             self._free_taken_keys(loaded)
-        for loaded, source_id in new:
-            self._copy(loaded, source_id)
+        for loaded in new:
+            self._copy(loaded, self._ids[loaded.source.name])
+
+    def _record_run(self) -> None:
+        found = []
+        for loaded in self._publication.loaded:
+            shares = shares_of(loaded, self._merged.get(loaded.source.name))
+            found += [(loaded, share) for share in shares]
+            source_id = self._ids.get(loaded.source.name)
+            if source_id is not None:
+                self._main.execute(queries.FORGET_SHARES, (source_id,))
+                self._main.executemany(queries.RECORD_SHARE, share_rows(loaded, source_id, shares))
         record_run(self._main, self._publication.facts, found)
         self._main.execute(queries.SET_COMPLETED, (self._publication.facts.backup,))
-        return merged
 
     def _is_recorded(self, loaded: LoadedSource) -> bool:
         """Whether the source was migrated before."""
@@ -155,10 +175,8 @@ class _Publisher:
 
     def _is_known(self, loaded: LoadedSource) -> bool:
         """Whether the database holds sessions that the source's are versions of, or may be."""
-        if self._is_recorded(loaded):
+        if self._is_recorded(loaded) or (self._policy.mirrored and loaded.source.kind == "workspace"):
             return True
-        if self._publication.in_trial and loaded.source.kind == "workspace":
-            return True  # we made the file, of what the database has
         return any(self._main.execute(queries.BORN_IN_SQLITE, (name,)).fetchone() for name in loaded.counts)
 
     def _free_taken_keys(self, loaded: LoadedSource) -> None:
@@ -183,14 +201,9 @@ class _Publisher:
         if found != loaded.digest:
             raise self._differs(loaded)
 
-    def _merge(self, loaded: LoadedSource, source_id: int) -> MergeResult:
-        staged = sqlite3.connect(f"{self._publication.staging.absolute().as_uri()}?mode=ro", uri=True)
-        try:
-            result = Merge(
-                self._main, staged, loaded, source_id, self._base(loaded), in_trial=self._publication.in_trial
-            ).run()
-        finally:
-            staged.close()
+    def _merge(self, loaded: LoadedSource, staged: sqlite3.Connection) -> MergeResult:
+        merge = Merge(self._main, staged, loaded, self._ids[loaded.source.name], self._base(loaded), self._policy)
+        result = merge.run()
         for key, expected in result.expected.items():
             stored = read_document(self._main, key)
             if stored is None or stored.digest() != expected:
@@ -202,30 +215,33 @@ class _Publisher:
 
         :raises MigrationFailed: it is gone or damaged, so that nobody can tell who changed what
         """
-        if self._is_as_we_wrote_it(loaded):
-            return self._publication.data_dir.recorded(str(self._publication.entries[loaded.source.name].backup))
-        entry = self._known.get(loaded.source.name)
-        if entry is None or entry.status == "failed" or entry.backup is None:
+        data_dir, entry = self._publication.data_dir, self._publication.entries[loaded.source.name]
+        if loaded.source.kind == "workspace" and entry.sha256 == self._written.get(entry.workspace_hash or ""):
+            return data_dir.recorded(str(entry.backup))  # all that is in the file came from SQLite: it has no news
+        known = self._known.get(loaded.source.name)
+        if known is None or known.status == "failed" or known.backup is None:
             return None
-        copy = self._publication.data_dir.recorded(entry.backup)
-        if not copy.is_file() or copying.sha256_of(copy) != entry.sha256:
+        copy = data_dir.recorded(known.backup)
+        if not copy.is_file() or copying.sha256_of(copy) != known.sha256:
             raise MigrationFailed(
                 f"{loaded.source.name} changed since it was migrated, and the backup copy {copy}, "
                 "which would tell what changed, is missing or damaged.",
-                hint=f"Put the copy back in its place, or, if it is lost, move {entry.source} aside: "
+                hint=f"Put the copy back in its place, or, if it is lost, move {known.source} aside: "
                 "SQLite keeps all that it has. Then run the command again. Nothing was changed.",
             )
         return copy
 
-    def _is_as_we_wrote_it(self, loaded: LoadedSource) -> bool:
-        """Whether all that is in the file came from SQLite: there is no news in it, whatever SQLite has now."""
-        source = loaded.source
-        written = self._publication.written.get(source.workspace_hash or "")
-        return source.kind == "workspace" and self._publication.entries[source.name].sha256 == written
+    @cached_property
+    def _written(self) -> Mapping[str, str]:
+        return self._policy.written()
 
     def _differs(self, loaded: LoadedSource) -> MigrationFailed:
         return MigrationFailed(
-            f"The sessions of {loaded.source.name} do not read back from {self._publication.database} "
+            f"The sessions of {loaded.source.name} do not read back from {self._publication.data_dir.database} "
             "as they were staged.",
             hint="Nothing was changed. Please report this as a bug, with the output of 'migrator doctor'.",
         )
+
+
+def _uri(path: Path) -> str:
+    return path.absolute().as_uri()

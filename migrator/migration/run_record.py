@@ -18,7 +18,7 @@ from migrator.database import queries
 from migrator.database.columns import LEDGER_COLUMNS
 from migrator.database.connection import AnyConnection
 from migrator.inventory.ledger import LedgerEntry
-from migrator.progress import Stopwatch
+from migrator.progress import StageTimer
 from migrator.staging.connection import staged_errors
 from migrator.staging.row_writer import insert_many
 from migrator.workspace import hash_of_text, placeholder
@@ -58,7 +58,7 @@ class RunFacts:
     :ivar backup: the folder with the copies; None where nothing could be copied
     """
 
-    stopwatch: Stopwatch
+    timer: StageTimer
     files: int
     size: int
     backup: str | None
@@ -90,7 +90,7 @@ def shares_of(loaded: LoadedSource, merged: MergeResult | None = None) -> list[S
     return shares
 
 
-def untold(loaded: LoadedSource, source_id: int, shares: Sequence[Share]) -> list[tuple[int | str, ...]]:
+def share_rows(loaded: LoadedSource, source_id: int, shares: Sequence[Share]) -> list[tuple[int | str, ...]]:
     """Rows for ``RECORD_SHARE``: none where the ledger's row tells all that the source brought.
 
     :param source_id: the ledger's number of the source
@@ -120,8 +120,8 @@ def record_run(connection: AnyConnection, facts: RunFacts, found: Sequence[tuple
             facts.size,
             connection.execute(queries.DATABASE_BYTES).fetchone()[0],
             *sums,
-            facts.stopwatch.elapsed,
-            json.dumps(facts.stopwatch.stages),
+            facts.timer.elapsed,
+            json.dumps(facts.timer.stages),
             facts.backup,
         ),
     )
@@ -132,7 +132,7 @@ def record_in_staging(
 ) -> None:
     """Write the files' rows of the ledger, and the run's own row; the staging database is complete then."""
     found = [(loaded, shares_of(loaded)) for loaded in results]
-    shares = [row for loaded, each in found for row in untold(loaded, loaded.source_id, each)]
+    shares = [row for loaded, each in found for row in share_rows(loaded, loaded.source_id, each)]
     connection = staging.connection
     with staged_errors("write the ledger", staging.path):
         connection.execute("BEGIN")

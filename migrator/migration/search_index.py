@@ -10,16 +10,13 @@ from migrator.database.connection import opened
 from migrator.database.errors import sqlite_errors
 from migrator.errors import MigratorError
 from migrator.migration.report import MigrationReport
-from migrator.progress import Listener, Stopwatch
-from migrator.search.build import PHASE, _finish
+from migrator.progress import Listener, StageTimer
+from migrator.search.build import PHASE, finish
 from migrator.search.index import index_state
 
 
 def index_after(report: MigrationReport, data_dir: DataDir, listener: Listener, *, wanted: bool) -> MigrationReport:
-    """Finish the index when a run is done and the lock is still held. What goes wrong is a warning: the run is done.
-
-    :param wanted: False leaves out an index that is not there yet, for later runs as well
-    """
+    """Finish the index when a run is done and the lock is still held. What goes wrong is a warning: the run is done."""
     path = data_dir.database
     if not path.exists():
         return report
@@ -28,20 +25,21 @@ def index_after(report: MigrationReport, data_dir: DataDir, listener: Listener, 
         with sqlite_errors("read the state of the search index", path):
             if read_state(connection, path).authority != "sqlite" or index_state(connection) is None:
                 return report
-        stopwatch = Stopwatch()
-        with stopwatch.stage(PHASE):
-            try:
-                _finish(connection, data_dir, listener, wanted=wanted)
-            except MigratorError as error:
-                warnings.append(
-                    f"The search index is not finished: {error} Everything else is done. "
-                    "'migrator search-index build' goes on with it."
-                )
+        timer = StageTimer()
+        timer.begin(PHASE)
+        try:
+            finish(connection, data_dir, listener, wanted=wanted)
+        except MigratorError as error:
+            warnings.append(
+                f"The search index is not finished: {error} Everything else is done. "
+                "'migrator search-index build' goes on with it."
+            )
+        timer.end()
         with sqlite_errors("read the state of the search index", path):
             state = index_state(connection)
     return replace(
         report,
         search_index=state,
         warnings=(*report.warnings, *warnings),
-        stages={**report.stages, **stopwatch.stages},
+        stages={**report.stages, **timer.stages},
     )

@@ -13,7 +13,7 @@ from migrator.documents.document import WorktreeSession, canonical_bytes, digest
 from migrator.documents.exact_json import Unreadable
 from migrator.documents.parsing import parse_element, parse_file
 from migrator.errors import MigratorError, QuarantineError
-from migrator.migration.matching import Identity, Placed, Version, by_contents, by_order
+from migrator.migration.matching import Identity, Positioned, Version, match_sessions, number_sessions
 
 
 def version_in_sqlite(
@@ -37,7 +37,7 @@ def version_in_sqlite(
         in_file = _versions_in_file(connection, data_dir, item.source_id, theirs["id"])
         number = _number_of(theirs, in_file)
         if number is not None and len(candidates) <= len(in_file):
-            ours = by_contents(in_file, [_placed(found) for found in candidates]).get((theirs["id"], number))
+            ours = match_sessions(in_file, [_placed(found) for found in candidates]).get((theirs["id"], number))
             if ours is not None:
                 return next(found for found in candidates if found.key == ours.key)
             return born[0] if born and number == 0 else None
@@ -76,8 +76,8 @@ def _versions_in_file(
     if row is None or row[0] is None:
         return {}
     try:
-        return by_order(
-            Placed(element.position, session_id, Version(session.digest()))
+        return number_sessions(
+            Positioned(element.position, session_id, Version(session.digest()))
             for element, session in parse_file(data_dir.recorded(row[0]))
             if session and session.value["id"] == session_id
         )
@@ -90,5 +90,5 @@ def _number_of(theirs: WorktreeSession, in_file: dict[Identity, Version]) -> int
     return next((number for (_, number), version in in_file.items() if version.digest == wanted), None)
 
 
-def _placed(stored: StoredDocument) -> Placed:
-    return Placed(stored.position, stored.document["id"], Version(stored.digest(), stored.key))
+def _placed(stored: StoredDocument) -> Positioned:
+    return Positioned(stored.position, stored.document["id"], Version(stored.digest(), stored.key))

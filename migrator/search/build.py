@@ -17,7 +17,7 @@ from migrator.database.connection import opened, transaction
 from migrator.database.errors import sqlite_errors
 from migrator.errors import ConnectionFailed, StaleStoreError, StorageIOError
 from migrator.locking import exclusive
-from migrator.progress import Listener, Meter, ignore_progress
+from migrator.progress import Listener, ProgressMeter, ignore_progress
 from migrator.report import Report
 from migrator.search import queries as search_queries
 from migrator.search.index import UNFINISHED, build, bytes_to_do, forget, index_differences, index_state, leave_out
@@ -48,7 +48,11 @@ class IndexReport(Report):
     differing: tuple[str, ...]
 
 
-def _finish(connection: sqlite3.Connection, data_dir: DataDir, listener: Listener, *, wanted: bool) -> None:
+def finish(connection: sqlite3.Connection, data_dir: DataDir, listener: Listener, *, wanted: bool) -> None:
+    """Build what the index still lacks, where one is wanted or was begun.
+
+    :param wanted: False leaves out an index that is not there yet, for later runs as well
+    """
     path = data_dir.database
     with sqlite_errors("look at the search index", path):
         unfinished = index_state(connection) in UNFINISHED
@@ -71,7 +75,7 @@ def _build(connection: sqlite3.Connection, data_dir: DataDir, listener: Listener
             f"It may need {size(total)}, and {path.parent} has {size(free)} free.",
             hint="Free some space.",
         )
-    meter = Meter(listener, PHASE, total)
+    meter = ProgressMeter(listener, PHASE, total)
     if total:
         meter.begin(path.name)
     build(connection, path, lambda done: meter.add(path.name, done, 0))

@@ -17,7 +17,7 @@ from migrator.database import queries
 from migrator.database.connection import remove_database
 from migrator.errors import MigrationFailed
 from migrator.files.copying import damaged_copy, sha256_of
-from migrator.progress import Meter, ignore_progress
+from migrator.progress import ProgressMeter, ignore_progress
 from migrator.staging.connection import staged_errors
 from migrator.staging.database import Staging
 from migrator.staging.jobs import CompareJob, LoadJob
@@ -74,7 +74,7 @@ class Pipeline:
         self._salvage = salvage
         self._tasks: list[CompareTask] = []
 
-    def load(self, sources: Sequence[LoadedSource], meter: Meter) -> None:
+    def load(self, sources: Sequence[LoadedSource], meter: ProgressMeter) -> None:
         """Load the sources; what is wrong with one as a whole is in its ``error`` then."""
         loader = self._loader(meter)
         readable = [loaded for loaded in sources if not loaded.error]
@@ -87,17 +87,17 @@ class Pipeline:
                 self._load_with_care(loaded, loader, meter)
             behind = max(behind, loaded.first + loaded.elements)
 
-    def _loader(self, meter: Meter) -> Loader:
+    def _loader(self, meter: ProgressMeter) -> Loader:
         return Loader(self._staging.rows, self._staging.workspace_id, self._paths, meter.add, salvage=self._salvage)
 
-    def _load_with_care(self, loaded: LoadedSource, loader: Loader, meter: Meter) -> None:
+    def _load_with_care(self, loaded: LoadedSource, loader: Loader, meter: ProgressMeter) -> None:
         meter.begin(loaded.source.name)
         copy = self._copies.path_of(loaded.source.name)
         loader.load(loaded, copy)
         if not loaded.error:
             self._tasks.append(self._to_compare(loaded, copy))
 
-    def _load_as_written(self, sources: Sequence[LoadedSource], loader: Loader, meter: Meter) -> None:
+    def _load_as_written(self, sources: Sequence[LoadedSource], loader: Loader, meter: ProgressMeter) -> None:
         """Load the files that are as the app writes them, and leave those that turn out to be otherwise."""
         for loaded in sources:
             self._staging.workspace_id(*self._workspace(loaded))  # numbered in the order of the sources
@@ -195,7 +195,7 @@ class Pipeline:
         """Build the indexes."""
         self._staging.finish()
 
-    def compare(self, sources: Sequence[LoadedSource], meter: Meter) -> None:
+    def compare(self, sources: Sequence[LoadedSource], meter: ProgressMeter) -> None:
         """Read every document back, and compare it with its file; the digest of each source is known then.
 
         :raises MigrationFailed: one differs; says which
@@ -210,7 +210,7 @@ class Pipeline:
                 self._settle(loaded, found[loaded.source_id])
         self._require_no_more(sources)
 
-    def _compare(self, meter: Meter) -> list[ReadBack]:
+    def _compare(self, meter: ProgressMeter) -> list[ReadBack]:
         """What each task has shown; large ones may be several by then."""
         if self._worker is None:
             return self._compare_here(self._tasks, meter)
@@ -219,7 +219,7 @@ class Pipeline:
         jobs = [CompareJob(self._staging.path, ColumnList(piece)) for piece in pieces]
         return [*chain.from_iterable(run_shared(jobs, self._worker, meter.add))]
 
-    def _compare_here(self, tasks: Sequence[CompareTask], meter: Meter) -> list[ReadBack]:
+    def _compare_here(self, tasks: Sequence[CompareTask], meter: ProgressMeter) -> list[ReadBack]:
         with closing(Comparison(self._staging.path, meter.add)) as comparison:
             return list(comparison.run(tasks))
 
@@ -242,7 +242,7 @@ class Pipeline:
         """
         :raises MigrationFailed: the copy is not what was copied any more
         """
-        meter = Meter(ignore_progress, "load", 0)
+        meter = ProgressMeter(ignore_progress, "load", 0)
         with staged_errors("load sessions again", self._staging.path):
             self._staging.connection.execute("BEGIN")
             self._staging.drop_source(loaded.source_id)

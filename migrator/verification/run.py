@@ -18,7 +18,7 @@ from migrator.documents.validation import is_valid
 from migrator.errors import ConnectionFailed, MigratorError, StorageIOError
 from migrator.files import durable
 from migrator.inventory.ledger import LedgerEntry, read_ledger
-from migrator.migration.post_rollback import late_sessions
+from migrator.migration.post_rollback import changed_sessions
 from migrator.progress import Listener, Progress, ignore_progress
 from migrator.report import Report
 from migrator.search.index import index_problems, index_state
@@ -185,7 +185,7 @@ class _Verification:
                     self.findings.append(broken("invalid session", workspace=path, session=found))
 
     def count_late_writes(self) -> None:
-        late = sum(1 for _ in late_sessions(self.connection))
+        late = sum(1 for _ in changed_sessions(self.connection))
         if late:
             self.findings.append(note("after rollback", sessions=counted(late, "session")))
 

@@ -22,7 +22,7 @@ from migrator.errors import StorageIOError
 from migrator.files import durable
 from migrator.files.os_errors import os_errors
 from migrator.locking import exclusive
-from migrator.migration.execute import TakeUp
+from migrator.migration.execute import Execution
 from tests.support.command_line import Migrator
 from tests.support.scene import Scene, chat, hash_of, parsed
 
@@ -99,13 +99,13 @@ def test_the_copy_of_the_database_has_nothing_else_in_its_folder(rolled_back, ru
 
 
 def test_copies_that_an_earlier_backup_has_are_gone_before_anything_is_published(rolled_back, run, monkeypatch):
-    publish, found = TakeUp.publish, []
+    publish, found = Execution.publish, []
 
     def looked_at(self, staged):
         found.extend((rolled_back.root / "backups").glob(".incomplete-*"))
         return publish(self, staged)
 
-    monkeypatch.setattr(TakeUp, "publish", looked_at)
+    monkeypatch.setattr(Execution, "publish", looked_at)
     assert run("migrate", "--progress", "none").code == 0
     assert len([path for path in (rolled_back.root / "backups").iterdir() if "database" not in path.name]) == 1
     assert found == []

@@ -25,7 +25,7 @@ from migrator.documents.exact_json import MAX_DEPTH
 from migrator.errors import MigrationFailed, StorageIOError
 from migrator.files.os_errors import os_errors
 from migrator.migration.run import run_migration
-from migrator.progress import Meter, OnProgress, ignore_progress
+from migrator.progress import OnProgress, ProgressMeter, ignore_progress
 from migrator.staging import pipeline, readback
 from migrator.staging.database import Staging
 from migrator.staging.jobs import LoadJob
@@ -447,7 +447,7 @@ def spoil_what_is_loaded(spoil: str, monkeypatch: pytest.MonkeyPatch) -> None:
         real(self)
 
     monkeypatch.setattr(Staging, "finish", finish)
-    nowhere = Meter(ignore_progress, "load", 0)
+    nowhere = ProgressMeter(ignore_progress, "load", 0)
     monkeypatch.setattr(
         pipeline.Pipeline,
         "_load_again",
