@@ -175,7 +175,7 @@ def _content(path: Path) -> dict[str, Any]:
 
 
 def is_hybrid(data_dir: DataDir) -> bool:
-    """Whether the app runs on both stores."""
+    """Whether the app runs in hybrid mode: SQLite answers, and the JSON files are kept equal by dual write."""
     return read_flag(data_dir.flag) == "hybrid"
 
 

@@ -16,8 +16,8 @@ from migrator.authority import (
     NO_DATABASE,
     Authority,
     State,
+    effective_backend,
     missing_database,
-    read_flag,
     read_state,
     require_same_database,
     state_of,
@@ -94,9 +94,7 @@ class DatabaseRestore:
 
     def let_the_flag_say(self, authority: Authority) -> None:
         """Also where the database is in place: a restore may have been killed between the two."""
-        flag = read_flag(self.data_dir.flag)
-        if flag != authority and (authority == "json" or flag != "hybrid"):
-            write_flag(self.data_dir, authority)
+        write_flag(self.data_dir, effective_backend(self.data_dir, authority))
 
     def require_its_own(self) -> None:
         """

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
-from typing import Any
+from typing import Any, TypeVar
 
+from migrator.authority import is_hybrid
 from migrator.data_dir import DataDir
 from migrator.database import queries
 from migrator.database.connection import opened, transaction
+from migrator.errors import MigratorError
 from migrator.export.rollback_notes import RollbackNotes
 from migrator.export.session_file import PreparedFile
 from migrator.export.workspace_files import WorkspaceFiles, is_workspace_file
@@ -19,6 +21,8 @@ from migrator.migration.options import Options
 from migrator.migration.run import Run
 from migrator.progress import Listener, ignore_progress
 from migrator.storage.hybrid.journal import Journal
+
+_T = TypeVar("_T")
 
 
 class HybridFiles(WorkspaceFiles):
@@ -82,3 +86,25 @@ def write_mirrors(data_dir: DataDir, listener: Listener = ignore_progress) -> li
         HybridFiles(data_dir, connection, listener, notes, journal).run()
     taken_up = Run(data_dir, Options(listener=listener, hybrid=True)).run()
     return [*notes.warnings, *taken_up.errors]
+
+
+def with_files_kept_equal(
+    data_dir: DataDir, change: Callable[[], _T], has_changed: Callable[[_T], bool]
+) -> tuple[_T, list[str]]:
+    """Change SQLite; in hybrid mode, after what others wrote into the files, and the files are written anew after it.
+
+    The caller holds the lock.
+
+    :param has_changed: whether what the change returned means that a file has to be written
+    :returns: what the change returned, and warnings
+    """
+    if not is_hybrid(data_dir):
+        return change(), []
+    warnings = [*merge_files(data_dir)]
+    result = change()
+    if has_changed(result):
+        try:
+            warnings += write_mirrors(data_dir)
+        except MigratorError as error:
+            warnings.append(f"SQLite has it, but the JSON files could not be brought up to date: {error}")
+    return result, warnings

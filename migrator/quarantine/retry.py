@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from migrator.authority import is_hybrid, read_state, state_of
+from migrator.authority import read_state, state_of
 from migrator.backups.manifest import keep_versions
 from migrator.data_dir import DataDir
 from migrator.database import queries
@@ -28,7 +28,6 @@ from migrator.documents.array_reader import BOM, read_array
 from migrator.documents.document import WorktreeSession, canonical_bytes
 from migrator.documents.parsing import Rejected, parse_session
 from migrator.errors import (
-    MigratorError,
     Problem,
     SourceFileError,
     StaleStoreError,
@@ -36,7 +35,7 @@ from migrator.errors import (
     TransactionError,
     UsageError,
 )
-from migrator.export.hybrid_files import merge_files, write_mirrors
+from migrator.export.hybrid_files import with_files_kept_equal
 from migrator.files.os_errors import os_errors
 from migrator.locking import exclusive
 from migrator.quarantine.conflict import read_conflict, version_in_sqlite
@@ -107,34 +106,36 @@ def retry(
     if edited is not None and (len(numbers) != 1 or take is not None):
         raise UsageError("--edited goes with exactly one number, and without --take.")
     corrected = None if edited is None else _read_edited(edited)
-    path = data_dir.database
     with exclusive(data_dir):
-        state_of(path)  # refuses one from the future before anything opens it for writing
-        in_trial = is_hybrid(data_dir)
-        # What others wrote into the files of a trial comes first: afterwards the files are written anew.
-        warnings = [*merge_files(data_dir)] if in_trial else []
-        with opened(path) as connection:
-            if take != "ours" or not read_state(connection, path).has_ledger:
-                _require_authority(connection, path)
-            with transaction(connection, path, "take sessions out of quarantine"):
-                chosen = items_of(connection) if every else [item_of(connection, n) for n in dict.fromkeys(numbers)]
-                if take is not None and not every:
-                    _require_conflicts(chosen)
-                if read_state(connection, path).authority == "json":  # to drop a version changes no session
-                    chosen = [item for item in chosen if item.reason == "conflict"]
-                attempt = _Retry(connection, data_dir, corrected, take)
-                items = tuple(attempt.item(item) for item in chosen)
-        if in_trial and any(item.sessions for item in items):
-            warnings += _bring_trial_up_to_date(data_dir)
+        state_of(data_dir.database)  # refuses one from the future before anything opens it for writing
+
+        def attempt() -> tuple[RetriedItem, ...]:
+            return _attempt(data_dir, numbers, corrected, take, every=every)
+
+        items, warnings = with_files_kept_equal(data_dir, attempt, lambda items: any(item.sessions for item in items))
         return RetryReport(items, tuple(warnings))
 
 
-def _bring_trial_up_to_date(data_dir: DataDir) -> list[str]:
-    """While both stores run, the JSON files get what SQLite got; returns warnings."""
-    try:
-        return write_mirrors(data_dir)
-    except MigratorError as error:
-        return [f"SQLite has it, but the JSON files could not be brought up to date: {error}"]
+def _attempt(
+    data_dir: DataDir,
+    numbers: Sequence[int],
+    corrected: list[WorktreeSession] | list[Problem] | None,
+    take: Take | None,
+    *,
+    every: bool,
+) -> tuple[RetriedItem, ...]:
+    path = data_dir.database
+    with opened(path) as connection:
+        if take != "ours" or not read_state(connection, path).has_ledger:
+            _require_authority(connection, path)
+        with transaction(connection, path, "take sessions out of quarantine"):
+            chosen = items_of(connection) if every else [item_of(connection, n) for n in dict.fromkeys(numbers)]
+            if take is not None and not every:
+                _require_conflicts(chosen)
+            if read_state(connection, path).authority == "json":  # to drop a version changes no session
+                chosen = [item for item in chosen if item.reason == "conflict"]
+            retry = _Retry(connection, data_dir, corrected, take)
+            return tuple(retry.item(item) for item in chosen)
 
 
 def _require_authority(connection: sqlite3.Connection, path: Path) -> None:

@@ -55,7 +55,7 @@ class SourceCheck:
         self._data_dir = data_dir
         self._connection = connection
         self._findings = findings
-        self._in_trial = is_hybrid(data_dir)
+        self._is_hybrid = is_hybrid(data_dir)
 
     def check(self, entry: LedgerEntry) -> VerifiedSource:
         backup = self._backup(entry)
@@ -134,7 +134,7 @@ class SourceCheck:
         except MigratorError as error:
             self._findings.append(Finding("note", "changed file", str(error)))
             return "changed"
-        if not same and not self._in_trial:  # while both stores run, we write it ourselves
+        if not same and not self._is_hybrid:  # while both stores run, we write it ourselves
             self._findings.append(note("changed file", source=entry.source, outlook=_what_now(entry, path)))
         return "unchanged" if same else "changed"
 
