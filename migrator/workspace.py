@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Container, Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator, Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from migrator.files.copying import new_sha256
@@ -83,6 +84,19 @@ def placeholder(name: str) -> str:
 def is_placeholder(path: str) -> bool:
     """Whether a workspace path is only a stand-in for an unknown one."""
     return path.startswith(UNKNOWN_PREFIX)
+
+
+def workspace_of_source(
+    source: str, file_hash: str | None = None, paths: Mapping[str, str] = MappingProxyType({})
+) -> tuple[str, str]:
+    """The hash and the path of the workspace that a source file stands for, of several workspaces or not.
+
+    :param source: what the ledger calls the file
+    :param file_hash: the hash in its name; None for a file of several workspaces
+    :param paths: workspace hash to workspace path, as far as known
+    """
+    known = file_hash or hash_of_text(placeholder(source))
+    return known, paths.get(known) or placeholder(file_hash or source)
 
 
 def prove_path(file_hash: str, worktree_paths: Iterable[str], tried: set[str] | None = None) -> str | None:
@@ -162,5 +176,4 @@ def workspace_shown(document: WorktreeSession, source: str, paths: Container[str
             candidates = hashes_of(path)
             known = [(h, spelling) for h, spelling in candidates if h in paths]
             return (known or candidates)[0]
-    unplaced = placeholder(source)
-    return hash_of_text(unplaced), unplaced
+    return workspace_of_source(source)

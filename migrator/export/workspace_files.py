@@ -26,7 +26,7 @@ from migrator.inventory.source_files import place_of_source, workspace_file_name
 from migrator.progress import Listener, Progress
 from migrator.text import counted
 from migrator.worker.process import WorkerFor
-from migrator.workspace import HASH_PATTERN, hash_of_text, placeholder
+from migrator.workspace import HASH_PATTERN, workspace_of_source
 
 _Quarantined = tuple[int, str | bytes, str]
 
@@ -175,8 +175,8 @@ class WorkspaceFiles:
 
     def prepare_source(self, entry: LedgerEntry, own: Any, unchanged: Unchanged, *, more: bool) -> PreparedFile:
         target = place_of_source(self.data_dir, entry.source)
-        file_hash = entry.workspace_hash or hash_of_text(placeholder(entry.source))
-        path = own[2] if own else placeholder(entry.workspace_hash or entry.source)
+        file_hash, unknown = workspace_of_source(entry.source, entry.workspace_hash)
+        path = own[2] if own else unknown
         quarantined, may_be_bytes = self.quarantine_of(entry)
         self._quarantined += len(quarantined)
         sessions = unchanged.sessions(entry) if may_be_bytes and not more else None

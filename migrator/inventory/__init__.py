@@ -1,1 +1,10 @@
-"""."""
+"""What there is before a run, and what it leaves to do.
+
+- :mod:`~migrator.inventory.source_files`: which files hold sessions, and what the ledger calls them
+- :mod:`~migrator.inventory.workspace_paths`: workspace paths that the user or a file gives
+- :mod:`~migrator.inventory.ledger`: what was done for each file, and so what is left to do
+- :mod:`~migrator.inventory.plan`: all of it together
+- :mod:`~migrator.inventory.status`: the same, as users see it
+
+The rule: looking changes nothing, and a file is read only where its size and time of change leave a doubt.
+"""

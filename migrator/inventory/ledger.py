@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import Literal, NamedTuple
 
 from migrator.data_dir import DataDir
 from migrator.database import queries
@@ -14,8 +14,7 @@ from migrator.errors import StorageIOError
 from migrator.files import copying
 from migrator.inventory.source_files import Source
 
-if TYPE_CHECKING:
-    pass
+Todo = Literal["pending", "known", "moved"]
 
 
 class LedgerEntry(NamedTuple):
@@ -62,27 +61,44 @@ class Work(NamedTuple):
     moved: list[Source]
 
 
-def find_work(sources: Iterable[Source], ledger: dict[str, LedgerEntry], *, salvage: bool = False) -> Work:
-    """Compare the files with the ledger; a file is hashed only where a glance leaves a doubt.
+def classify(source: Source, entry: LedgerEntry | None, *, salvage: bool = False) -> Todo:
+    """What there is to do for a file; it is hashed only where its size, mtime and inode leave a doubt.
 
-    :param salvage: take up files that failed once again
+    ================================================= =======
+    the ledger has no row of it                       pending
+    it failed, and shall be salvaged now              pending
+    its place can't be examined, for the known reason known
+    its place can't be examined, for another reason   pending
+    it was never read                                 pending
+    it has the size, mtime and inode of the row       known
+    it failed after it had been migrated              pending
+    it has the contents of the row                    moved
+    it has other contents                             pending
+    ================================================= =======
+
+    :param entry: the row that the ledger has of it
+    :param salvage: process files that failed once again
     """
+    if entry is None or (salvage and entry.error):
+        return "pending"
+    if source.error is not None:
+        return "known" if entry.error == source.error else "pending"
+    if entry.sha256 is None:
+        return "pending"
+    if entry.looks_like(source):
+        return "known"
+    failed_later = entry.error is not None and entry.status != "failed"
+    return "moved" if not failed_later and _same_contents(source, entry) else "pending"
+
+
+def find_work(sources: Iterable[Source], ledger: dict[str, LedgerEntry], *, salvage: bool = False) -> Work:
+    """Compare the files with the ledger, as :func:`classify` does."""
     work = Work([], [], [])
     for source in sources:
-        entry = ledger.get(source.name)
-        if entry is None or (salvage and entry.error):
-            work.pending.append(source)
-        elif source.error is not None:
-            (work.known if entry.error == source.error else work.pending).append(source)
-        elif entry.sha256 is None:
-            work.pending.append(source)
-        elif entry.looks_like(source):
-            work.known.append(source)
-        elif (entry.status == "failed" or not entry.error) and _same_contents(source, entry):
-            work.known.append(source)
+        found = classify(source, ledger.get(source.name), salvage=salvage)
+        (work.pending if found == "pending" else work.known).append(source)
+        if found == "moved":
             work.moved.append(source)
-        else:
-            work.pending.append(source)
     return work
 
 

@@ -20,7 +20,7 @@ Share = tuple[str, str, int, int, int]
 
 
 class Plan(NamedTuple):
-    """What was found.
+    """What there is, and what it leaves to do.
 
     :ivar sources: all of them, in the order in which they are taken up
     :ivar ledger: by the source's name; empty unless SQLite holds the truth
@@ -91,15 +91,14 @@ def _read_database(
             for entry in ledger.values()
             if entry.workspace_hash is None
         }
-        indexed = state.has_index_state
-        row = connection.execute(queries.INDEX_STATE).fetchone() if indexed else None
+        row = connection.execute(queries.INDEX_STATE).fetchone() if state.has_index_state else None
         return state, ledger, shares, stored, row[0] if row else None
 
 
 def with_proven_paths(plan: Plan, proven: dict[str, str], *, salvage: bool = False) -> Plan:
-    """The same, with workspace paths that were unknown before, and what older builds left there.
+    """The plan with workspace paths that were unknown before, and what older builds left there.
 
-    Whose such a file is, is told anew, with all of the paths: a link and what it points to may both be known.
+    Whose such a file is, is decided anew, with all of the paths: a link and what it points to may both be known.
 
     :param proven: workspace hash to workspace path
     """
@@ -123,16 +122,16 @@ def own_sources(sources: Iterable[Source]) -> list[Source]:
 
 
 def has_work(data_dir: DataDir) -> bool:
-    """Whether ``migrate`` has to be run: a file is new or changed.
-
-    Not after a rollback, when the user has chosen JSON; nor while both stores run, when we write the files ourselves;
-    nor where the database is gone that held the truth, so that the files are old.
-    """
+    """Whether ``migrate`` has to be run, see :func:`needs_migration`."""
     return needs_migration(data_dir, make_plan(data_dir))
 
 
 def needs_migration(data_dir: DataDir, plan: Plan) -> bool:
-    """The same, by what was found."""
+    """Whether ``migrate`` has to be run: a file is new or changed.
+
+    Not after a rollback, when the user has chosen JSON; nor in hybrid mode, when we write the files ourselves; nor
+    where the authoritative database is gone, so that the files are old.
+    """
     if plan.state.status == "rolled_back" or is_hybrid(data_dir):
         return False
     return bool(plan.work.pending) and missing_database(data_dir, plan.state) is None

@@ -11,18 +11,15 @@ from typing import Literal, NamedTuple
 from migrator.data_dir import DataDir
 from migrator.errors import StorageIOError
 from migrator.files.os_errors import os_errors
-from migrator.workspace import (
-    HASH_PATTERN,
-    is_placeholder,
-    workspace_hash,
-)
+from migrator.workspace import HASH_PATTERN, is_placeholder, workspace_hash
 
 Kind = Literal["workspace", "shared", "older"]
 
 _WE = os.geteuid() if hasattr(os, "geteuid") else None  # of what is ours the mode tells, with no more questions asked
 _EFFECTIVE_IDS = os.access in os.supports_effective_ids
-_OLDER_FOLDER = os.path.join(os.sep, ".ait42")
-_OLDER = os.path.join(_OLDER_FOLDER, "sessions.json")
+_OLDER_PARTS = (".ait42", "sessions.json")
+_OLDER_FOLDER = os.path.join(os.sep, _OLDER_PARTS[0])
+_OLDER = os.path.join(os.sep, *_OLDER_PARTS)
 
 
 class Source(NamedTuple):
@@ -70,23 +67,26 @@ def names_of_files(data_dir: DataDir) -> int:
 
 
 def with_older_files(own: Sequence[Source], paths: dict[str, str]) -> list[Source]:
-    """The same, and in front of the shared one those that older builds left in the workspaces with these paths."""
-    # A link and what it points to may both be known: the file belongs to the workspace that the app opens there.
-    candidates = [
-        (workspace_hash(path) != file_hash, file_hash, older)
-        for file_hash, path in paths.items()
-        if not is_placeholder(path) and _may_have_older(path) and os.path.lexists(older := f"{path}{_OLDER}")
-    ]
+    """The app's own files and, in front of the shared one, those that older builds left in the workspaces.
+
+    :param own: the app's own
+    :param paths: workspace hash to workspace path
+    """
+    candidates = []
+    for file_hash, path in paths.items():
+        if not is_placeholder(path) and _may_have_older(path) and os.path.lexists(f"{path}{_OLDER}"):
+            # A link and what it points to may both be known: the file is of the workspace that the app opens there.
+            candidates.append((workspace_hash(path) != file_hash, file_hash, f"{path}{_OLDER}"))
     if not candidates:
         return [*own]
     seen = {os.path.realpath(source.place) for source in own}
-    found = []
-    for _, file_hash, older in sorted(candidates):
-        if os.path.realpath(older) not in seen:
-            seen.add(os.path.realpath(older))
-            found.append(_source(older, older, "older", file_hash))
+    older = []
+    for _, file_hash, path in sorted(candidates):
+        if os.path.realpath(path) not in seen:
+            seen.add(os.path.realpath(path))
+            older.append(_source(path, path, "older", file_hash))
     workspaces = [source for source in own if source.kind == "workspace"]
-    return [*workspaces, *found, *own[len(workspaces) :]]
+    return [*workspaces, *older, *own[len(workspaces) :]]
 
 
 def _may_have_older(path: str) -> bool:
@@ -141,9 +141,6 @@ def _source(name: str, path: str, kind: Kind, file_hash: str | None) -> Source:
     return Source(name, path, kind, file_hash, found.st_size, found.st_mtime_ns, found.st_ino, error)
 
 
-_OLDER_RECORDED = (".ait42", "sessions.json")
-
-
 def workspace_file_name(file_hash: str) -> str:
     """``<hash>.json``.
 
@@ -166,7 +163,7 @@ def place_of_source(data_dir: DataDir, name: str) -> Path:
     if name == data_dir.shared_sessions.name or (folder == "sessions" and _is_plain(file)):
         return data_dir.root / name
     place = Path(name) if "\0" not in name else Path()
-    if place.is_absolute() and place.parts[-2:] == _OLDER_RECORDED and os.path.normpath(name) == name:
+    if place.is_absolute() and place.parts[-2:] == _OLDER_PARTS and os.path.normpath(name) == name:
         return place
     raise StorageIOError(
         f"The ledger names a file {name!r}, which is none of the app's; nothing is written there.",

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from migrator.authority import missing_database, standing_of, state_of
 from migrator.data_dir import DataDir
@@ -14,7 +14,7 @@ from migrator.database.errors import sqlite_errors
 from migrator.inventory.plan import Plan, make_plan, needs_migration
 from migrator.inventory.source_files import Source
 from migrator.report import Report
-from migrator.workspace import hash_of_text, placeholder, workspace_hash
+from migrator.workspace import placeholder, workspace_hash, workspace_of_source
 
 
 @dataclass(frozen=True)
@@ -68,39 +68,26 @@ def status_of(data_dir: DataDir) -> StatusReport:
 
     :raises MigratorError: the database or the folder can't be read
     """
-    found = make_plan(data_dir)
-    rows, quarantined = _counts(data_dir.database, found)
-    states = {
-        file_hash: WorkspaceState(file_hash, path, "migrated", sessions, instances, messages, held)
-        for file_hash, path, sessions, instances, messages, held in rows
-    }
-    for entry in found.ledger.values():
-        if entry.error:
-            file_hash = entry.workspace_hash or hash_of_text(placeholder(entry.source))
-            path = found.paths.get(file_hash) or placeholder(entry.workspace_hash or entry.source)
-            known = states.get(file_hash, WorkspaceState(file_hash, path, "failed"))
-            # What was migrated before the file went bad is served from SQLite all the same.
-            state = "failed" if entry.status == "failed" else known.state
-            states[file_hash] = replace(known, state=state, error=entry.error)
-    authority, backend, missing = standing_of(data_dir, found.state)
-    # While both stores run, the files that were migrated are written by ourselves.
-    pending = [s for s in found.work.pending if backend != "hybrid" or s.name not in found.ledger]
-    for source in pending:
-        _mark(states, found, source)
+    plan = make_plan(data_dir)
+    states, quarantined = _states_from_database(data_dir.database, plan)
+    authority, backend, missing = standing_of(data_dir, plan.state)
+    # In hybrid mode the files that were migrated are written by ourselves.
+    pending = [s for s in plan.work.pending if backend != "hybrid" or s.name not in plan.ledger]
+    states = _with_pending(_with_errors(states, plan), plan, pending)
     return StatusReport(
         authority=authority,
         backend=backend,
-        migration_status=found.state.status,
-        schema_version=found.state.schema_version,
-        migrated_at=found.state.migrated_at,
+        migration_status=plan.state.status,
+        schema_version=plan.state.schema_version,
+        migrated_at=plan.state.migrated_at,
         database=str(data_dir.database),
         database_bytes=data_dir.database.stat().st_size if data_dir.database.exists() else 0,
-        backup_path=found.state.backup,
+        backup_path=plan.state.backup,
         quarantined=quarantined,
-        needs_migration=needs_migration(data_dir, found),
+        needs_migration=needs_migration(data_dir, plan),
         workspaces=tuple(states.values()),
         changed_files=tuple(source.name for source in pending),
-        warnings=tuple(found.warnings),
+        warnings=tuple(plan.warnings),
         lost=None if missing is None else str(missing),
     )
 
@@ -123,19 +110,40 @@ def _addressable(file_hash: str, path: str) -> str:
     return path if workspace_hash(path) == file_hash else placeholder(file_hash)
 
 
-def _mark(states: dict[str, WorkspaceState], found: Plan, source: Source) -> None:
-    """Say of a pending source's workspace that ``migrate`` would take it up."""
-    file_hash = source.workspace_hash or hash_of_text(placeholder(source.name))
-    path = found.paths.get(file_hash) or placeholder(source.workspace_hash or source.name)
-    known = states.get(file_hash)
-    state = "changed" if known is not None and source.name in found.ledger else "new"
-    known = known or WorkspaceState(file_hash, path, state)
-    states[file_hash] = replace(known, state=state, changed=(*known.changed, source.name))
-
-
-def _counts(database: Path, found: Plan) -> tuple[list[Any], int]:
-    if not found.state.has_ledger:
-        return [], 0
+def _states_from_database(database: Path, plan: Plan) -> tuple[dict[str, WorkspaceState], int]:
+    """The workspaces that the database has, by their hashes, and how many items are in quarantine."""
+    if not plan.state.has_ledger:
+        return {}, 0
     with opened(database, read_only=True) as connection, sqlite_errors("count", database):
-        rows = connection.execute(queries.COUNTS_OF_WORKSPACES).fetchall()
-        return rows, int(connection.execute(queries.QUARANTINE_COUNT).fetchone()[0])
+        states = {
+            file_hash: WorkspaceState(file_hash, path, "migrated", sessions, instances, messages, held)
+            for file_hash, path, sessions, instances, messages, held in connection.execute(queries.COUNTS_OF_WORKSPACES)
+        }
+        return states, int(connection.execute(queries.QUARANTINE_COUNT).fetchone()[0])
+
+
+def _with_errors(states: dict[str, WorkspaceState], plan: Plan) -> dict[str, WorkspaceState]:
+    """The states with those of files that could not be migrated."""
+    states = dict(states)
+    for entry in plan.ledger.values():
+        if entry.error:
+            file_hash, path = workspace_of_source(entry.source, entry.workspace_hash, plan.paths)
+            known = states.get(file_hash, WorkspaceState(file_hash, path, "failed"))
+            # What was migrated before the file went bad is served from SQLite all the same.
+            state = "failed" if entry.status == "failed" else known.state
+            states[file_hash] = replace(known, state=state, error=entry.error)
+    return states
+
+
+def _with_pending(
+    states: dict[str, WorkspaceState], plan: Plan, pending: Sequence[Source]
+) -> dict[str, WorkspaceState]:
+    """The states with those of files that ``migrate`` would process."""
+    states = dict(states)
+    for source in pending:
+        file_hash, path = workspace_of_source(source.name, source.workspace_hash, plan.paths)
+        known = states.get(file_hash)
+        state = "changed" if known is not None and source.name in plan.ledger else "new"
+        known = known or WorkspaceState(file_hash, path, state)
+        states[file_hash] = replace(known, state=state, changed=(*known.changed, source.name))
+    return states

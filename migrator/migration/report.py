@@ -9,7 +9,7 @@ from migrator.inventory.plan import Plan
 from migrator.inventory.source_files import Source
 from migrator.report import Report
 from migrator.text import counted
-from migrator.workspace import hash_of_text, placeholder
+from migrator.workspace import workspace_of_source
 
 if TYPE_CHECKING:
     from migrator.migration.merge import MergeResult
@@ -120,8 +120,7 @@ def totals_of(workspaces: tuple[WorkspaceReport, ...], size: int) -> Totals:
 def known_reports(found: Plan, source: Source) -> list[WorkspaceReport]:
     """What the ledger says of a source that was not taken up, a report for each of its workspaces."""
     entry = found.ledger[source.name]
-    file_hash = entry.workspace_hash or hash_of_text(placeholder(entry.source))
-    path = found.paths.get(file_hash) or placeholder(entry.workspace_hash or entry.source)
+    file_hash, path = workspace_of_source(entry.source, entry.workspace_hash, found.paths)
     shares = [(file_hash, path, entry.sessions, entry.instances, entry.messages)]
     if entry.workspace_hash is None and entry.sessions:
         shares = found.shares[entry.source]
@@ -172,8 +171,7 @@ def workspace_reports(loaded: LoadedSource, merged: MergeResult | None, paths: d
     """
     source = loaded.source
     if loaded.error or not loaded.counts:
-        file_hash = source.workspace_hash or hash_of_text(placeholder(source.name))
-        path = paths.get(file_hash) or placeholder(source.workspace_hash or source.name)
+        file_hash, path = workspace_of_source(source.name, source.workspace_hash, paths)
         return [
             WorkspaceReport(
                 file_hash, path, "failed" if loaded.error else "migrated", error=loaded.error, sources=(source.name,)

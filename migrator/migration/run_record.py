@@ -21,7 +21,7 @@ from migrator.inventory.ledger import LedgerEntry
 from migrator.progress import StageTimer
 from migrator.staging.connection import staged_errors
 from migrator.staging.row_writer import insert_many
-from migrator.workspace import hash_of_text, placeholder
+from migrator.workspace import workspace_of_source
 
 if TYPE_CHECKING:
     from migrator.backups.create import Backup
@@ -71,7 +71,7 @@ def shares_of(loaded: LoadedSource, merged: MergeResult | None = None) -> list[S
     """
     if loaded.error:
         source = loaded.source
-        return [Share(source.workspace_hash or hash_of_text(placeholder(source.name)), failed=loaded.unread)]
+        return [Share(workspace_of_source(source.name, source.workspace_hash)[0], failed=loaded.unread)]
     shares = []
     for workspace_hash, counts in loaded.counts.items():
         conflicts = 0 if merged is None else merged.conflicts[workspace_hash]

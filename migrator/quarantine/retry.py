@@ -40,7 +40,7 @@ from migrator.files.os_errors import os_errors
 from migrator.locking import exclusive
 from migrator.quarantine.conflict import read_conflict, version_in_sqlite
 from migrator.report import Report
-from migrator.workspace import hash_of_text, placeholder, workspace_shown
+from migrator.workspace import workspace_of_source, workspace_shown
 
 Take = Literal["theirs", "ours", "both"]
 Result = Literal["restored", "replaced", "dropped", "still_invalid", "needs_edit", "needs_choice"]
@@ -260,8 +260,7 @@ class _Retry:
             return workspace_shown(document, _SHARED, self.paths)
         if item.workspace_hash is not None:
             return item.workspace_hash, item.workspace_path
-        unplaced = placeholder(item.source or "quarantine")
-        return hash_of_text(unplaced), unplaced
+        return workspace_of_source(item.source or "quarantine")
 
     def remove(self, item: QuarantinedItem) -> None:
         self.connection.execute(queries.DELETE_QUARANTINE, (item.id,))

@@ -27,7 +27,7 @@ from migrator.inventory.ledger import LedgerEntry, read_ledger
 from migrator.migration.run_record import Share
 from migrator.receipt.periods import Period, periods_of
 from migrator.report import Report
-from migrator.workspace import hash_of_text, placeholder
+from migrator.workspace import placeholder, workspace_of_source
 
 GO_BACK = ("migrator rollback --dry-run", "migrator rollback")
 
@@ -234,7 +234,7 @@ class _Gathering:
         recorded = self._shares.get(entry.id)
         if recorded is not None:
             return recorded
-        own = entry.workspace_hash or hash_of_text(placeholder(entry.source))
+        own, _ = workspace_of_source(entry.source, entry.workspace_hash)
         if entry.workspace_hash is None and entry.sessions:
             counted = self._connection.execute(queries.COUNTS_OF_SOURCE, (entry.id,)).fetchall()
             split = [Share(row[0], migrated=row[2], instances=row[3], messages=row[4]) for row in counted]

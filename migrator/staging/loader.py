@@ -27,7 +27,7 @@ from migrator.inventory.source_files import Source
 from migrator.progress import OnProgress
 from migrator.staging.results import EXAMPLES, Counts, Found, LoadedSource
 from migrator.staging.row_writer import RowWriter, plain_instance_rows, plain_messages, plain_of_values
-from migrator.workspace import hash_of_text, placeholder, workspace_shown
+from migrator.workspace import placeholder, workspace_of_source, workspace_shown
 
 
 class LoadTask(NamedTuple):
@@ -202,9 +202,8 @@ class Loader:
     def _quarantine(self, loaded: LoadedSource, rejected: Rejected, index: int) -> None:
         workspace_hash = loaded.source.workspace_hash
         if workspace_hash is None:
-            unplaced = placeholder(loaded.source.name)
-            workspace_hash = hash_of_text(unplaced)
-            self._counts(loaded, workspace_hash, unplaced)
+            workspace_hash, path = workspace_of_source(loaded.source.name)
+            self._counts(loaded, workspace_hash, path)
         loaded.counts[workspace_hash].quarantined += 1
         loaded.elements += 1
         if len(loaded.rejected) < EXAMPLES:
