@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from migrator.data_dir import INCOMPLETE, PREPARED, DataDir
 from migrator.errors import MigrationFailed, MigrationLocked
 from migrator.files import durable
-from migrator.files.lock_owners import described, locks_on
+from migrator.files.locks import described, locked, locks_on
 
 
 @contextmanager
@@ -24,52 +24,40 @@ def exclusive(data_dir: DataDir, *, keep: bool = True) -> Iterator[list[Path]]:
         left only that of dry runs goes
     :raises MigrationLocked: there is another one
     """
-    from filelock import FileLock, Timeout  # nobody else pays for its loading
-
-    existed = data_dir.root.exists()
-    if not existed:
+    if not data_dir.root.exists():
         yield []  # no data directory: nothing to migrate, nothing to protect
         return
-    found = data_dir.lock.exists()
-    lock = FileLock(data_dir.lock, timeout=0, mode=0o600)
-    try:
-        lock.acquire()
-    except Timeout:
-        raise MigrationLocked(
-            f"Another migrator is at work in {data_dir.root} (it holds {data_dir.lock.name}).",
-            hint="Wait until it is done; 'migrator status' tells how far things are.",
-        ) from None
-    except OSError as error:
-        raise MigrationFailed(
-            f"Cannot make the lock file {data_dir.lock}: {error.strerror or error}.",
-            hint="Check that you may write in that folder. Nothing was changed.",
-        ) from error
-    try:
+    with ExitStack() as stack:
+        try:
+            is_held = stack.enter_context(locked(data_dir.lock, temporary=not keep and not data_dir.lock.exists()))
+        except OSError as error:
+            raise MigrationFailed(
+                f"Cannot make the lock file {data_dir.lock}: {error.strerror or error}.",
+                hint="Check that you may write in that folder. Nothing was changed.",
+            ) from error
+        if not is_held:
+            raise MigrationLocked(
+                f"Another migrator is at work in {data_dir.root} (it holds {data_dir.lock.name}).",
+                hint="Wait until it is done; 'migrator status' tells how far things are.",
+            )
         dead = leftovers(data_dir) if keep else dry_runs(data_dir)
         for path in dead:
             remove_leftover(path)
         yield dead
-    finally:
-        if not keep and not found:
-            durable.remove(data_dir.lock)
-        lock.release()
 
 
 def lock_holder(data_dir: DataDir) -> str | None:
     """Who holds the lock now, in words; None where nobody does. For a moment, nobody else can take it."""
-    from filelock import FileLock, Timeout
-
     if not data_dir.lock.exists():
         return None
-    lock = FileLock(data_dir.lock, timeout=0, mode=0o600)
     try:
-        with lock:
-            return None
-    except Timeout:
-        found = [lock.process for lock in locks_on(data_dir.lock) if lock.kind == "FLOCK" and lock.process]
-        return described(found[0]) if found else "another process"
+        with locked(data_dir.lock) as is_free:
+            if is_free:
+                return None
     except OSError:
         return None  # we may not even open it; whoever takes it for real says so
+    found = [lock.process for lock in locks_on(data_dir.lock) if lock.kind == "FLOCK" and lock.process]
+    return described(found[0]) if found else "another process"
 
 
 DRY_RUN = ".rehearsal-"  # where a dry run does everything

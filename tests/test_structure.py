@@ -183,10 +183,7 @@ CHANGES_ELSEWHERE = {
     "migrator.cli.output": {"os.open"},  # the null device
     "migrator.files.durable": {"chmod"},  # takes rights away
     "migrator.migration.dry_run": {"os.chmod", "tempfile.mkdtemp", "shutil.rmtree"},  # what a dry run throws away
-    "migrator.locking": {"filelock.FileLock"},  # an empty file
-    "migrator.files.output": {"filelock.FileLock"},  # the same
-    "migrator.storage.json_files": {"filelock.FileLock"},
-    "migrator.storage.hybrid.locks": {"filelock.FileLock"},
+    "migrator.files.locks": {"filelock.FileLock"},  # an empty file
     "migrator.worker.process": {"os.fdopen"},  # pipes
     "migrator.search.excerpts": {"sqlite3.connect"},  # in memory
     "migrator.database.schema": {"sqlite3.connect"},  # the same

@@ -13,7 +13,7 @@ from migrator.data_dir import DataDir
 from migrator.database import schema
 from migrator.diagnostics.database_users import locks_of
 from migrator.errors import ConnectionFailed, MigratorError
-from migrator.files.lock_owners import described
+from migrator.files.locks import described
 from migrator.inventory.plan import make_plan
 from migrator.inventory.status import StatusReport, status_of
 from migrator.text import counted, size

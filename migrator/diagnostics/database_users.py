@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from migrator.database.errors import sqlite_errors
-from migrator.files import lock_owners
+from migrator.files import locks
 
 # The bytes that SQLite locks in the file, and in its -shm where it keeps a log (https://www.sqlite.org/fileformat.html
 # and walformat.html).
@@ -37,7 +37,7 @@ def locks_of(path: Path, *, patience: float) -> DatabaseLocks:
     :raises ConnectionFailed: it can't be opened
     """
     locked = _stays_locked(path, patience)
-    return DatabaseLocks(locked, tuple(_writers(path)) if locked else (), tuple(lock_owners.openers(path)))
+    return DatabaseLocks(locked, tuple(_writers(path)) if locked else (), tuple(locks.openers(path)))
 
 
 def _stays_locked(path: Path, patience: float) -> bool:
@@ -58,6 +58,6 @@ def _stays_locked(path: Path, patience: float) -> bool:
 
 def _writers(path: Path) -> list[int]:
     beside = path.with_name(path.name + "-shm")
-    found = [lock for lock in lock_owners.locks_on(path) if lock.covers(_PENDING) or lock.covers(_RESERVED)]
-    found += [lock for lock in lock_owners.locks_on(beside) if lock.covers(_WAL_WRITE)]
+    found = [lock for lock in locks.locks_on(path) if lock.covers(_PENDING) or lock.covers(_RESERVED)]
+    found += [lock for lock in locks.locks_on(beside) if lock.covers(_WAL_WRITE)]
     return sorted({lock.process for lock in found if lock.writing and lock.process is not None})

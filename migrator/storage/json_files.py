@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from migrator.documents.document import ChatMessage, WorktreeInstance, WorktreeS
 from migrator.documents.parsing import Reading, parse_session
 from migrator.errors import ConnectionFailed, SourceFileError, StorageIOError, ValidationError
 from migrator.files import durable
+from migrator.files.locks import locked
 from migrator.files.os_errors import os_errors
 from migrator.storage import timestamps
 from migrator.storage.arguments import (
@@ -40,7 +41,6 @@ from migrator.storage.filtering import Filtering
 from migrator.storage.protocol import MirrorableStorage, SessionFilters
 
 LOCK_TIMEOUT = 3.0  # seconds
-_POLL = 0.01  # seconds between two attempts: a change takes a few milliseconds
 
 
 class JsonStorage(MirrorableStorage):
@@ -180,24 +180,18 @@ class JsonStorage(MirrorableStorage):
 
     @contextmanager
     def _locked(self, workspace: WorkspaceRef) -> Iterator[None]:
-        from filelock import FileLock, Timeout  # only who writes pays for its loading
-
         self._require_open()
         path = self._data_dir.locks / f"{workspace.hash}.lock"
         durable.make_private_folder(path.parent)
-        lock = FileLock(path, timeout=self._lock_timeout, mode=0o600, poll_interval=_POLL)
-        with os_errors("lock", path):
-            try:
-                lock.acquire()
-            except Timeout:
+        with ExitStack() as stack:
+            with os_errors("lock", path):
+                is_held = stack.enter_context(locked(path, self._lock_timeout))
+            if not is_held:
                 raise ConnectionFailed(
                     f"Another program has been changing {self._path(workspace)} for {self._lock_timeout:g} seconds.",
                     hint="Nothing was changed: try again in a moment, or close the other program.",
-                ) from None
-        try:
+                )
             yield
-        finally:
-            lock.release()
 
     def _path(self, workspace: WorkspaceRef) -> Path:
         return self._data_dir.sessions / f"{workspace.hash}.json"

@@ -52,7 +52,7 @@ def points_of(play: Play) -> list[Seen]:
 
 def never_reached(points: Iterable[Seen]) -> set[str]:
     """The functions of the file layer that change something, by its text, and that no point is of."""
-    tree = ast.parse((Path(PACKAGE) / "durable.py").read_text(encoding="utf-8"))
+    tree = ast.parse((Path(PACKAGE) / "files" / "durable.py").read_text(encoding="utf-8"))
     writing = {
         function.name
         for function in tree.body

@@ -274,12 +274,13 @@ def kind_of(name: str) -> str:
 def _asked_by(frame: FrameType | None) -> str:
     """The innermost function of the program, and the one outside of its file layer, that asked for a step."""
     callers: list[str] = []
+    layer = ("files.durable", "files.copying", "database.connection", "staging.connection")
     while frame is not None and len(callers) < 2:
         file = frame.f_code.co_filename
         if file.startswith(PACKAGE):
             module = file[len(PACKAGE) :].removesuffix(".py").replace(os.sep, ".")
             caller = f"{module}.{frame.f_code.co_qualname if sys.version_info >= (3, 11) else frame.f_code.co_name}"
-            if not callers or not module.startswith(("durable", "copies", "database.connection", "database.staged")):
+            if not callers or not module.startswith(layer):
                 callers.append(caller)
         frame = frame.f_back
     return " < ".join(callers)

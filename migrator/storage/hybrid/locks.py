@@ -5,10 +5,11 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from migrator.files import durable
+from migrator.files.locks import locked
 
 
 class WriteLocks:
@@ -22,8 +23,6 @@ class WriteLocks:
     @contextmanager
     def hold(self, name: str, timeout: float) -> Iterator[bool]:
         """Whether the caller holds the lock of that name, after waiting so many seconds for it."""
-        from filelock import FileLock  # only hybrid mode pays for its loading
-
         with self._guard:
             lock = self._locks.setdefault(name, threading.Lock())
         if not lock.acquire(timeout=timeout):
@@ -31,16 +30,12 @@ class WriteLocks:
             return
         try:
             durable.make_private_folder(self._folder)
-            file_lock = FileLock(self._folder / f"{name}.hybrid.lock", timeout=timeout, mode=0o600, poll_interval=0.01)
-            try:
-                file_lock.acquire()
-            except OSError:  # a timeout is one
-                yield False
-                return
-            try:
-                yield True
-            finally:
-                file_lock.release()
+            with ExitStack() as stack:
+                try:
+                    is_held = stack.enter_context(locked(self._folder / f"{name}.hybrid.lock", timeout))
+                except OSError:
+                    is_held = False
+                yield is_held
         finally:
             lock.release()
 

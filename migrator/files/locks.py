@@ -1,16 +1,47 @@
-"""Which processes have a file open or locked, where the system tells (Linux, through ``/proc``)."""
+"""Locks of files: taking one, and which processes have one or have a file open, where the system tells (Linux)."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
+from migrator.errors import StorageIOError
+from migrator.files import durable
+
 PROC = Path("/proc")
+_POLL = 0.01  # seconds between two attempts: what needs a lock and waits for it takes a few milliseconds
 
 
-class FileLock(NamedTuple):
+@contextmanager
+def locked(path: Path, timeout: float = 0, *, temporary: bool = False) -> Iterator[bool]:
+    """Hold the lock of a file within the block; it ends with the process, however that ends.
+
+    :param timeout: seconds to wait for another process
+    :param temporary: remove the file afterwards
+    :returns: False where another one still has it
+    :raises OSError: the file can't be made
+    """
+    from filelock import FileLock, Timeout  # takes long to load, and an idle start needs none
+
+    lock = FileLock(path, timeout=timeout, mode=0o600, poll_interval=_POLL)
+    try:
+        lock.acquire()
+    except Timeout:
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        if temporary:
+            with suppress(StorageIOError):  # where an open file can't be removed, letting go of the lock removes it
+                durable.remove(path)
+        lock.release()
+
+
+class HeldLock(NamedTuple):
     """One lock on a file.
 
     :ivar kind: ``FLOCK``, of a whole file, or ``POSIX``, of bytes
@@ -28,7 +59,7 @@ class FileLock(NamedTuple):
         return self.first <= byte and (self.last is None or byte <= self.last)
 
 
-def locks_on(path: Path) -> list[FileLock]:
+def locks_on(path: Path) -> list[HeldLock]:
     """The locks that anybody has on a file."""
     try:
         found = path.stat()
@@ -44,7 +75,7 @@ def locks_on(path: Path) -> list[FileLock]:
             continue
         process = int(fields[4])
         last = None if fields[7] == "EOF" else int(fields[7])
-        lock = FileLock(fields[1], fields[3] == "WRITE", process if process > 0 else None, int(fields[6]), last)
+        lock = HeldLock(fields[1], fields[3] == "WRITE", process if process > 0 else None, int(fields[6]), last)
         locks.append((fields[5].startswith(device), lock))
     on_device = [lock for same, lock in locks if same]
     return on_device or [lock for _, lock in locks]
