@@ -150,7 +150,7 @@ def _copy(working: str, task: CopyTask) -> CopyResult:
     target = f"{working}{os.sep}{task.file}"  # of tens of thousands, a path object for each would be felt
     proof = Proof(task.unnamed) if task.unnamed is not None else None
     try:
-        size, sha256 = copying.copy_new(task.place, target, sync=False, look_at=proof.look_at if proof else None)
+        size, sha256 = copying.copy_new(task.place, target, sync=False, on_chunk=proof.look_at if proof else None)
         return size, sha256, proof.path if proof else None, None
     except StorageIOError as error:
         if _readable(task.place):

@@ -21,6 +21,7 @@ from migrator.data_dir import INCOMPLETE
 from migrator.errors import BackupError
 from migrator.files import durable
 from migrator.files.durable import make_private
+from migrator.files.output import scratch
 from migrator.files.reading import contents
 from migrator.text import pretty
 
@@ -37,12 +38,9 @@ def stamp() -> str:
 def working_folder(backups: Path) -> Iterator[Path]:
     """A private folder to fill, which nobody else fills; removed in the end, unless it got a name."""
     working = backups / f"{INCOMPLETE}{stamp()}-{os.getpid()}-{os.urandom(4).hex()}"
-    try:
-        durable.make_private_folder(working)
+    with scratch(working):
         make_private(backups)
         yield working
-    finally:
-        durable.remove_folder(working)
 
 
 def write_listing(folder: Path, manifest: dict[str, object], files: Iterable[dict[str, Any]]) -> None:

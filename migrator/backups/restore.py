@@ -14,6 +14,7 @@ from migrator.backups.restore_database import FLAG_HINT, DatabaseRestore, Restor
 from migrator.data_dir import DataDir
 from migrator.errors import BackupError, ConnectionFailed, MigratorError
 from migrator.files import copying, durable
+from migrator.files.output import Replacements, scratch
 from migrator.locking import exclusive
 from migrator.report import Report
 from migrator.workspace import hashes_of
@@ -141,38 +142,41 @@ def _put_back(data_dir: DataDir, folder: Path, planned: list[_Planned], *, overw
     :raises BackupError: the app has changed a file since it was looked at
     :raises MigratorError: something else failed; says which files are in their places already
     """
-    scratch = data_dir.prepared
+
+    def keep(target: Path) -> Path:
+        if not overwrite:
+            raise _written_meanwhile(target)
+        return keep_aside(target)
+
+    def put_back(plan: _Planned) -> RestoredCopy:
+        target, sha256 = plan.target, plan.listed.sha256
+        if target not in prepared:
+            if _differs(target, plan.listed):
+                raise _written_meanwhile(target)
+            return RestoredCopy(os.fspath(target), "unchanged")
+        kept = files.place(prepared[target], target, {sha256}, keep)
+        return RestoredCopy(os.fspath(target), "restored", None if kept is None else os.fspath(kept))
+
+    files = Replacements(data_dir.prepared)
     prepared: dict[Path, Path] = {}
     done: list[RestoredCopy] = []
     try:
-        durable.make_private_folder(scratch)
-        for target, listed in ((plan.target, plan.listed) for plan in planned if not plan.same):
-            durable.make_private_folder(target.parent)
-            written = scratch / str(len(prepared))
-            durable.write_new(written, copying.proven_chunks(folder / listed.file, listed.sha256))
-            prepared[target] = written
-        done.extend(_take_place(plan, prepared.get(plan.target), overwrite=overwrite) for plan in planned)
+        with scratch(files.folder):
+            for target, listed in ((plan.target, plan.listed) for plan in planned if not plan.same):
+                durable.make_private_folder(target.parent)
+                prepared[target] = files.write(copying.checked_chunks(folder / listed.file, listed.sha256))
+            done.extend(put_back(plan) for plan in planned)
     except MigratorError as error:
         placed = [file.file for file in done if file.status == "restored"]
         if not placed:
             raise
         hint = f"These are restored already: {', '.join(placed)}. Restore again to go on with the others."
         raise BackupError(str(error), hint=hint) from error
-    finally:
-        durable.remove_folder(scratch)
     return done
 
 
-def _take_place(plan: _Planned, prepared: Path | None, *, overwrite: bool) -> RestoredCopy:
-    target = plan.target
-    differs = _differs(target, plan.listed)
-    if differs and (prepared is None or not overwrite):
-        raise BackupError(f"{target} was written by another program just now.", hint="Close it and restore again.")
-    if prepared is None:
-        return RestoredCopy(os.fspath(target), "unchanged")
-    kept = keep_aside(target) if differs else None
-    durable.move_over(prepared, target)
-    return RestoredCopy(os.fspath(target), "restored", None if kept is None else os.fspath(kept))
+def _written_meanwhile(target: Path) -> BackupError:
+    return BackupError(f"{target} was written by another program just now.", hint="Close it and restore again.")
 
 
 def _differs(target: Path, listed: ListedFile) -> bool:

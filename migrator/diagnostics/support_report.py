@@ -26,7 +26,7 @@ from migrator.database.errors import sqlite_errors
 from migrator.database.quarantine import QuarantinedItem
 from migrator.diagnostics.doctor import DoctorReport
 from migrator.diagnostics.redaction import COMMANDS, Redaction, cause_of, place_of
-from migrator.errors import MigratorError, StorageIOError
+from migrator.errors import MigratorError
 from migrator.files.output import write_new_file
 from migrator.inventory.ledger import LedgerEntry
 from migrator.inventory.plan import make_plan
@@ -55,11 +55,7 @@ def write_support_report(data_dir: DataDir, examined: DoctorReport, target: Path
     :raises StorageIOError: the file exists, or can't be written
     """
     content = pretty(support_report(data_dir, examined)).encode()
-    write_new_file(target, [content, b"\n"], _is_there)
-
-
-def _is_there(path: Path) -> StorageIOError:
-    return StorageIOError(f"{path} exists already; a report overwrites nothing.", hint="Name a new file.")
+    write_new_file(target, [content, b"\n"], "a report")
 
 
 def support_report(data_dir: DataDir, examined: DoctorReport) -> Facts:

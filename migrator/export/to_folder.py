@@ -16,7 +16,7 @@ from migrator.database.connection import opened
 from migrator.database.documents import read_workspace
 from migrator.database.errors import sqlite_errors
 from migrator.documents.app_format import app_file
-from migrator.errors import StorageIOError, WorkspaceNotFound
+from migrator.errors import WorkspaceNotFound
 from migrator.files import durable
 from migrator.files.output import NewFiles, new_files
 from migrator.inventory.source_files import workspace_file_name
@@ -80,7 +80,7 @@ def export(data_dir: DataDir, target: Path, workspaces: Sequence[str | os.PathLi
         ]
         names = [workspace_file_name(row[1]) for row in chosen]
         durable.make_private_folder(target)
-        with new_files(target, "export", export_is_there) as files:
+        with new_files(target, "export") as files:
             files.require_free(*names)
             written = [_write(connection, files, *row) for row in chosen]
     notes = [
@@ -89,13 +89,6 @@ def export(data_dir: DataDir, target: Path, workspaces: Sequence[str | os.PathLi
         for name in sorted(failed)
     ]
     return ExportReport(tuple(written), os.fspath(target), tuple(notes))
-
-
-def export_is_there(path: Path) -> StorageIOError:
-    """What to tell where an export would take the place of a file."""
-    return StorageIOError(
-        f"{path} exists already; an export overwrites nothing.", hint="Name an empty folder with --to."
-    )
 
 
 def _wanted(workspace: str | os.PathLike[str]) -> set[str]:

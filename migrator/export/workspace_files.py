@@ -7,7 +7,7 @@ import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from itertools import count, groupby
+from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from migrator.export.rollback_notes import RollbackNotes, first_few
 from migrator.export.session_file import Choice, PreparedFile, RestoredFile, SideFile, require_free, write_sessions
 from migrator.export.unchanged import Unchanged
 from migrator.files import copying, durable
+from migrator.files.output import Replacements, scratch
 from migrator.inventory.ledger import LedgerEntry, read_ledger
 from migrator.inventory.source_files import place_of_source, workspace_file_name
 from migrator.progress import Listener, Progress
@@ -62,8 +63,7 @@ class WorkspaceFiles:
         self.written: list[tuple[str, bytes]] = []
         self._spoilt = 0
         self._quarantined = 0
-        self.scratch = data_dir.prepared
-        self._numbers = count()
+        self.files = Replacements(data_dir.prepared)
 
     def run(self) -> list[RestoredFile]:
         """Prepare every file, then put every file in its place.
@@ -73,13 +73,10 @@ class WorkspaceFiles:
         for statement in queries.DISOWN_STRAYS:  # what a lost row of the ledger leaves is as if born in SQLite
             self.connection.execute(statement)
         self.require_reachable()
-        try:
-            durable.make_private_folder(self.scratch)
+        with scratch(self.files.folder):
             prepared = self.prepare()
             if self.install:
                 prepared = [self.put_in_place(file) for file in prepared]
-        finally:
-            durable.remove_folder(self.scratch)
         return [file.report for file in prepared if file.report is not None]
 
     def prepare(self) -> list[PreparedFile]:
@@ -94,12 +91,14 @@ class WorkspaceFiles:
             self.notes.side_file(file.target, side.mark, copying.keep_copy(side.written, file.target, side.mark))
         if file.written is None or file.report is None:
             return file
-        kept = None
-        if os.path.lexists(file.target) and copying.sha256_of(file.target) not in file.replaceable:
-            kept = os.fspath(copying.keep_copy(file.target, file.target, "before-rollback"))
-            self.notes.kept_copy(file.target, kept)
-        durable.move_over(file.written, file.target)
-        return replace(file, report=replace(file.report, kept_beside=kept))
+        kept = self.files.place(file.written, file.target, file.replaceable, self.keep_copy)
+        return replace(file, report=replace(file.report, kept_beside=kept and os.fspath(kept)))
+
+    def keep_copy(self, target: Path) -> Path:
+        """Give a file that SQLite has not all of another name."""
+        kept = copying.keep_copy(target, target, "before-rollback")
+        self.notes.kept_copy(target, os.fspath(kept))
+        return kept
 
     def require_reachable(self) -> None:
         """Refuse to leave sessions behind that belong to no workspace."""
@@ -199,7 +198,7 @@ class WorkspaceFiles:
             return target
         copy = self.data_dir.recorded(entry.backup or "")
         try:
-            written = self.next_file()
+            written = self.files.next_path()
             if entry.backup and copying.copy_new(copy, written)[1] == entry.sha256:
                 return written
         except MigratorError:
@@ -229,7 +228,7 @@ class WorkspaceFiles:
                 side_files.append(self.prepare_side_file([_raw(raw)], "torn-tail"))
             else:
                 broken.append((position, _raw(raw)))
-        written = write_sessions(self.connection, choice, broken, self.next_file)
+        written = write_sessions(self.connection, choice, broken, self.files.next_path)
         if written.spoilt:
             self._spoilt += len(written.spoilt)
             self.notes.invalid_sessions(target, written.spoilt)
@@ -268,12 +267,7 @@ class WorkspaceFiles:
             self.notes.unreadable_file(report, elements)
 
     def prepare_side_file(self, chunks: Iterable[bytes], mark: str) -> SideFile:
-        written = self.next_file()
-        durable.write_new(written, chunks)
-        return SideFile(written, mark)
-
-    def next_file(self) -> Path:
-        return self.scratch / f"{next(self._numbers)}.json"
+        return SideFile(self.files.write(chunks), mark)
 
 
 def is_workspace_file(entry: LedgerEntry) -> bool:

@@ -3,37 +3,37 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from migrator.errors import MigrationFailed, StorageIOError
 from migrator.files import durable
-from migrator.files.reading import Place, read_chunks, shown
+from migrator.files.reading import Place, read_chunks, tee
 
 if TYPE_CHECKING:
     import hashlib
 
 
 def copy_new(
-    source: Place, target: Place, *, sync: bool = True, look_at: Callable[[bytes], None] | None = None
+    source: Place, target: Place, *, sync: bool = True, on_chunk: Callable[[bytes], None] | None = None
 ) -> tuple[int, str]:
     """Copy to a file that does not exist yet and sync it.
 
     :param sync: False leaves the syncing to :func:`durable.sync_files`, which is faster for many
-    :param look_at: is shown what is copied, piece by piece
+    :param on_chunk: is given what is copied, chunk by chunk
     :returns: how many bytes were read, and their SHA-256 in hex
     """
     digest = new_sha256()
-    with read_chunks(source) as pieces:
-        chunks = pieces if look_at is None else shown(pieces, look_at)
-        size = durable.write_new(target, hashed(chunks, digest), sync=sync)
+    with read_chunks(source) as read:
+        chunks = read if on_chunk is None else tee(read, on_chunk)
+        size = durable.write_new(target, tee(chunks, digest.update), sync=sync)
     return size, digest.hexdigest()
 
 
 def publish_copy(source: Path, target: Path) -> bool:
     """A second name for a file, or a copy where there are no hard links; False when the name is taken."""
-    named = durable.second_name(source, target)
+    named = durable.link_new(source, target)
     if named is None:
         try:
             copy_new(source, target)
@@ -54,9 +54,9 @@ def keep_copy(source: Path, path: Path, mark: str) -> Path:
     Whoever tries again finds the name that the first attempt gave.
     """
     for number in itertools.count():
-        aside = path.with_name(f"{path.name}.{mark}{f'-{number}' if number else ''}")
-        if publish_copy(source, aside) or (aside.is_file() and sha256_of(aside) == sha256_of(source)):
-            return aside
+        kept = path.with_name(f"{path.name}.{mark}{f'-{number}' if number else ''}")
+        if publish_copy(source, kept) or (kept.is_file() and sha256_of(kept) == sha256_of(source)):
+            return kept
     raise AssertionError("there is always another number")
 
 
@@ -76,14 +76,14 @@ def sha256_of(path: Place) -> str:
     return digest.hexdigest()
 
 
-def proven_chunks(path: Path, sha256: str) -> Iterator[bytes]:
+def checked_chunks(path: Path, sha256: str) -> Iterator[bytes]:
     """The bytes of a file, to be written elsewhere; gives up in the end if they are not those of the SHA-256.
 
     :raises StorageIOError: they are not, or can't be read; whoever writes them must not keep what was written
     """
     digest = new_sha256()
     with read_chunks(path) as chunks:
-        yield from hashed(chunks, digest)
+        yield from tee(chunks, digest.update)
     if digest.hexdigest() != sha256:
         raise StorageIOError(f"{path} changed while it was read.", hint="Run the command again.")
 
@@ -94,8 +94,3 @@ def damaged_copy(copy: Place) -> MigrationFailed:
         f"The backup copy {copy} does not read back as what was written.",
         hint="The disk may be failing. Nothing was changed.",
     )
-
-
-def hashed(chunks: Iterable[bytes], digest: hashlib._Hash) -> Iterator[bytes]:
-    """The same chunks, each added to the digest as it passes."""
-    return shown(chunks, digest.update)

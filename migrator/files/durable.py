@@ -106,7 +106,7 @@ def write_new(path: Place, chunks: Iterable[bytes], *, sync: bool = True) -> int
 
 
 def _gathered(chunks: Iterable[bytes]) -> Iterator[bytes | bytearray]:
-    """The same bytes, small chunks together: each call of the operating system takes its time."""
+    """The bytes of the chunks, small ones together: each call of the operating system takes its time."""
     waiting = bytearray()
     for chunk in chunks:
         if waiting and len(waiting) + len(chunk) > _AT_ONCE:
@@ -129,24 +129,14 @@ def _write(descriptor: int, data: bytes | bytearray) -> None:
 
 def replace(path: Path, chunks: Iterable[bytes]) -> None:
     """Give the file new contents, all at once: at every instant it holds the old or the new, whole."""
-    beside = write_beside(path, chunks)
+    beside = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}{BESIDE}")
     try:
+        write_new(beside, chunks)
         with os_errors("replace", path):
             os.replace(beside, path)
     finally:
         remove(beside)
     sync_folder(path.parent)
-
-
-def write_beside(path: Path, chunks: Iterable[bytes]) -> Path:
-    """Write and sync what is to take the place of a file, beside it; returns where. Nothing is left if that fails."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}{BESIDE}")
-    try:
-        write_new(beside, chunks)
-    except BaseException:
-        remove(beside)
-        raise
-    return beside
 
 
 @contextmanager
@@ -222,7 +212,7 @@ def publish_new(source: Path, target: Path) -> bool:
     """
     with os_errors("sync", source), open(source, "rb+") as file:
         os.fsync(file.fileno())
-    named = second_name(source, target)
+    named = link_new(source, target)
     if named is None:
         with os_errors("rename to", target):
             os.rename(source, target)
@@ -233,7 +223,7 @@ def publish_new(source: Path, target: Path) -> bool:
     return True
 
 
-def second_name(source: Path, target: Path) -> bool | None:
+def link_new(source: Path, target: Path) -> bool | None:
     """Give a file a second name, which is the caller's to sync with its folder.
 
     :returns: False where something has that name already, None where the file system has no hard links; then nothing

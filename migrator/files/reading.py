@@ -123,8 +123,8 @@ def _pieces(descriptor: int, path: Place) -> Iterator[bytes]:
             yield chunk
 
 
-def shown(chunks: Iterable[bytes], look_at: Callable[[bytes], object]) -> Iterator[bytes]:
-    """The same chunks, each shown to somebody as it passes."""
+def tee(chunks: Iterable[bytes], on_chunk: Callable[[bytes], object]) -> Iterator[bytes]:
+    """Pass chunks on, each given to ``on_chunk`` first, such as the ``update`` of a digest."""
     for chunk in chunks:
-        look_at(chunk)
+        on_chunk(chunk)
         yield chunk

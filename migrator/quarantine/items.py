@@ -24,7 +24,6 @@ from migrator.database.quarantine import QuarantinedItem, _unknown, item_of, ite
 from migrator.documents.app_format import app_bytes
 from migrator.documents.exact_json import Unreadable, parse_exactly
 from migrator.errors import QuarantineError
-from migrator.export.to_folder import export_is_there
 from migrator.files import durable
 from migrator.files.output import NewFiles, new_files
 from migrator.quarantine.conflict import version_in_sqlite
@@ -128,7 +127,7 @@ def take_out(data_dir: DataDir, target: Path) -> TakenOutReport:
     written = []
     with _reading(data_dir) as connection:
         durable.make_private_folder(target)
-        with new_files(target, "quarantine", export_is_there) as files:
+        with new_files(target, "quarantine") as files:
             if connection is not None:
                 written = [_take_out(_shown(connection, data_dir, item), files) for item in items_of(connection)]
     return TakenOutReport(os.fspath(target), tuple(written))

@@ -10,7 +10,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from migrator.errors import StorageIOError
 from migrator.files.output import write_new_file
 from migrator.receipt.facts import Receipt
 from migrator.resources import require_extra
@@ -29,11 +28,7 @@ def write_page(receipt: Receipt, target: Path, located: Callable[[str], str] = s
     :raises StorageIOError: the file exists, or can't be written
     """
     content = page_of(receipt, located)
-    write_new_file(target, [content.encode()], _is_there)
-
-
-def _is_there(path: Path) -> StorageIOError:
-    return StorageIOError(f"{path} exists already; a receipt overwrites nothing.", hint="Name a new file.")
+    write_new_file(target, [content.encode()], "a receipt")
 
 
 def page_of(receipt: Receipt, located: Callable[[str], str] = str) -> str:

@@ -132,7 +132,7 @@ def _copy_again(data_dir: DataDir, entry: LedgerEntry) -> bool:
         return False
     try:
         durable.make_private_folder(copy.parent)
-        durable.replace(copy, copying.proven_chunks(source, entry.sha256))
+        durable.replace(copy, copying.checked_chunks(source, entry.sha256))
     except MigratorError:
         return False  # something is in the way, or the file changes just now; verify goes on telling
     return True

@@ -10,6 +10,7 @@ from migrator.documents.app_format import app_file
 from migrator.documents.document import WorktreeSession, canonical_bytes
 from migrator.errors import StaleStoreError, StorageIOError, ValidationError
 from migrator.files import copying, durable
+from migrator.files.reading import tee
 from migrator.storage.arguments import WorkspaceRef
 from migrator.storage.hybrid.journal import Journal
 from migrator.storage.json_files import LOCK_TIMEOUT, JsonStorage
@@ -58,5 +59,5 @@ class MirrorFiles(JsonStorage):
                 hint="'migrator migrate' takes it up. Nothing of it was changed.",
             )
         digest = hashlib.sha256()
-        durable.replace(self._target(workspace), copying.hashed(app_file(documents), digest))
+        durable.replace(self._target(workspace), tee(app_file(documents), digest.update))
         self._journal.know({workspace.hash: digest.hexdigest()})

@@ -179,7 +179,7 @@ def test_what_somebody_else_just_put_there_stays_where_there_are_no_hard_links(t
         (tmp_path / "target").symlink_to("nowhere")
     else:
         (tmp_path / "target").write_bytes(b"theirs")
-        monkeypatch.setattr(durable, "second_name", lambda *_: None)  # it came a moment after it was looked for
+        monkeypatch.setattr(durable, "link_new", lambda *_: None)  # it came a moment after it was looked for
     assert not copying.publish_copy(tmp_path / "source", tmp_path / "target")
     assert names(tmp_path) == ["source", "target"]
     assert link or (tmp_path / "target").read_bytes() == b"theirs"

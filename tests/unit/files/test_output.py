@@ -13,10 +13,6 @@ from migrator.errors import StorageIOError
 from migrator.files.output import new_files, write_new_file
 
 
-def is_there(path: Path) -> StorageIOError:
-    return StorageIOError(f"{path} exists already; an export overwrites nothing.")
-
-
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     folder = tmp_path / "out"
@@ -25,7 +21,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def give_out(folder: Path, **contents: bytes) -> None:
-    with new_files(folder, "export", is_there) as files:
+    with new_files(folder, "export") as files:
         for name, content in contents.items():
             files.add(name, [content])
 
@@ -58,7 +54,7 @@ def test_after_an_error_nothing_is_there(folder: Path) -> None:
         raise ValueError("the source broke")
 
     def give_out_broken() -> None:
-        with new_files(folder, "export", is_there) as files:
+        with new_files(folder, "export") as files:
             files.add("a", [b"1"])
             files.add("b", broken())
 
@@ -71,7 +67,7 @@ def test_a_name_that_is_taken_at_the_last_moment_is_left_to_whoever_took_it_and_
     folder: Path,
 ) -> None:
     def give_out_meanwhile() -> None:
-        with new_files(folder, "export", is_there) as files:
+        with new_files(folder, "export") as files:
             files.add("a", [b"1"])
             files.add("b", [b"2"])
             (folder / "b").write_bytes(b"somebody's")
@@ -110,5 +106,5 @@ def test_two_at_once_do_not_get_into_each_others_way(folder: Path) -> None:
 
 def test_a_single_file_goes_only_into_a_folder_that_is_there(tmp_path: Path) -> None:
     with pytest.raises(StorageIOError, match=r"Cannot create .*page\.html: No such file or directory"):
-        write_new_file(tmp_path / "nowhere" / "page.html", [b"page"], is_there)
+        write_new_file(tmp_path / "nowhere" / "page.html", [b"page"], "a page")
     assert list(tmp_path.iterdir()) == []
