@@ -92,7 +92,7 @@ class WorkspaceFiles:
         if file.written is None or file.report is None:
             return file
         kept = self.files.place(file.written, file.target, file.replaceable, self.keep_copy)
-        return replace(file, report=replace(file.report, kept_beside=kept and os.fspath(kept)))
+        return replace(file, report=replace(file.report, kept_beside=None if kept is None else os.fspath(kept)))
 
     def keep_copy(self, target: Path) -> Path:
         """Give a file that SQLite has not all of another name."""
