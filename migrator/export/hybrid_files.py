@@ -47,7 +47,9 @@ class HybridFiles(WorkspaceFiles):
 
     def prepare(self) -> list[PreparedFile]:
         prepared = [*self.prepare_files()]
-        self.journal.know({f.report.hash: copying.sha256_of(f.written or f.target) for f in prepared if f.report})
+        self.journal.record_known(
+            {f.report.hash: copying.sha256_of(f.written or f.target) for f in prepared if f.report}
+        )
         return prepared
 
     def restorable(self, entries: Sequence[LedgerEntry]) -> list[LedgerEntry]:

@@ -85,6 +85,6 @@ def _know_merged(data_dir: DataDir, found: Plan) -> None:
     if merged:
         journal = Journal(data_dir.hybrid_journal)
         try:
-            journal.know(merged)
+            journal.record_known(merged)
         finally:
             journal.close()

@@ -7,10 +7,11 @@ must leave no torn record, and counts are asked for without reading everything t
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import astuple, dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from migrator.database.connection import connect, opened, snapshot, transaction
 from migrator.database.pool import ConnectionPool
@@ -22,7 +23,10 @@ from migrator.storage.hybrid import queries
 from migrator.text import counted
 from migrator.workspace import placeholder
 
-_ACQUIRE_TIMEOUT = 3.0
+_T = TypeVar("_T")
+
+_ACQUIRE_TIMEOUT = 3.0  # seconds
+_READING = "read the trial's journal"  # what the reader was at, for messages
 
 
 @dataclass(frozen=True)
@@ -71,10 +75,7 @@ def read_stats(path: Path) -> HybridStats | None:
 
     :raises ConnectionFailed: it can't be read
     """
-    if not path.exists():
-        return None
-    with opened(path, read_only=True) as connection, snapshot(connection, path, "read the trial's journal"):
-        return _stats(connection)
+    return _read(path, "trial_counts", _stats, None)
 
 
 def read_known_files(path: Path) -> dict[str, str]:
@@ -82,21 +83,21 @@ def read_known_files(path: Path) -> dict[str, str]:
 
     :raises ConnectionFailed: the journal at ``path`` can't be read
     """
+    return _read(path, "known_files", _known_files, {})
+
+
+def _read(path: Path, table: str, read: Callable[[sqlite3.Connection], _T], nothing: _T) -> _T:
     if not path.exists():
-        return {}
-    with opened(path, read_only=True) as connection, snapshot(connection, path, "read the trial's journal"):
-        if not has_table(connection, "known_files"):
-            return {}
-        return _known(connection)
+        return nothing
+    with opened(path, read_only=True) as connection, snapshot(connection, path, _READING):
+        return read(connection) if has_table(connection, table) else nothing
 
 
-def _known(connection: sqlite3.Connection) -> dict[str, str]:
+def _known_files(connection: sqlite3.Connection) -> dict[str, str]:
     return dict(connection.execute(queries.JOURNAL_ALL_KNOWN).fetchall())
 
 
-def _stats(connection: sqlite3.Connection) -> HybridStats | None:
-    if not has_table(connection, "trial_counts"):
-        return None
+def _stats(connection: sqlite3.Connection) -> HybridStats:
     return HybridStats(*connection.execute(queries.JOURNAL_STATS).fetchone())
 
 
@@ -131,38 +132,38 @@ class Journal:
 
     @contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection]:
-        with self._pool.connection() as connection, snapshot(connection, self._path, "read the trial's journal"):
+        with self._pool.connection() as connection, snapshot(connection, self._path, _READING):
             yield connection
 
-    def intend(self, workspace: WorkspaceRef) -> int:
+    def record_intent(self, workspace: WorkspaceRef) -> int:
         """Record that the workspace is about to be written; returns the record's number."""
         with self._changing("record what is to be written") as connection:
             return _pend(connection, workspace, None)
 
-    def withdraw(self, intent: int) -> None:
+    def discard_intent(self, intent: int) -> None:
         """Nothing was written."""
         with self._changing("take back a record") as connection:
             connection.execute(queries.JOURNAL_FORGET, (intent,))
 
-    def written(self, intent: int, comparisons: int) -> None:
+    def record_write(self, intent: int, comparisons: int) -> None:
         """Both stores have it."""
         with self._changing("record a write") as connection:
             connection.execute(queries.JOURNAL_FORGET, (intent,))
             connection.execute(queries.JOURNAL_COUNT, (1, 0, comparisons, 0))
 
-    def failed(self, intent: int, error: str) -> None:
+    def record_failure(self, intent: int, error: str) -> None:
         """The first store has it, the second does not."""
         with self._changing("record a failed write") as connection:
             connection.execute(queries.JOURNAL_FAILED, (error, intent))
             connection.execute(queries.JOURNAL_COUNT, (1, 1, 0, 0))
 
-    def unreadable(self, workspace: WorkspaceRef, error: str) -> None:
+    def record_unreadable(self, workspace: WorkspaceRef, error: str) -> None:
         """The second store could not be read."""
         with self._changing("record a failed comparison") as connection:
             _pend(connection, workspace, error)
             connection.execute(queries.JOURNAL_COUNT, (0, 1, 0, 0))
 
-    def differ(
+    def record_difference(
         self, workspace: WorkspaceRef, operation: str, session_id: str, digests: tuple[str | None, str | None]
     ) -> None:
         """The stores answered differently: to be repaired as well."""
@@ -172,28 +173,28 @@ class Journal:
             connection.execute(queries.JOURNAL_DIFFER, values)
             connection.execute(queries.JOURNAL_COUNT, (0, 0, 0, 1))
 
-    def compared(self, comparisons: int) -> None:
+    def count_comparisons(self, comparisons: int) -> None:
         """So many comparisons were made."""
         with self._changing("count comparisons") as connection:
             connection.execute(queries.JOURNAL_COUNT, (0, 0, comparisons, 0))
 
-    def newest(self, workspace: WorkspaceRef) -> int | None:
+    def newest_intent(self, workspace: WorkspaceRef) -> int | None:
         """The number of the workspace's newest record, or None where nothing is pending."""
         with self._reading() as connection:
             newest: int | None = connection.execute(queries.JOURNAL_NEWEST, (workspace.hash,)).fetchone()[0]
             return newest
 
-    def pending(self) -> list[WorkspaceRef]:
+    def pending_repairs(self) -> list[WorkspaceRef]:
         """The workspaces that are to be repaired, the longest-waiting first."""
         with self._reading() as connection:
             return [WorkspaceRef(*row) for row in connection.execute(queries.JOURNAL_PENDING)]
 
-    def repaired(self, workspace: WorkspaceRef, newest: int) -> None:
+    def record_repair(self, workspace: WorkspaceRef, newest: int) -> None:
         """The second store has all that was recorded of the workspace up to a record."""
         with self._changing("record a repair") as connection:
             connection.execute(queries.JOURNAL_REPAIRED, (workspace.hash, newest))
 
-    def know(self, files: Mapping[str, str]) -> None:
+    def record_known(self, files: Mapping[str, str]) -> None:
         """The first store has all that is in these workspace files.
 
         :param files: the SHA-256 of each, by the workspace's hash
@@ -201,7 +202,7 @@ class Journal:
         with self._changing("record what a file holds") as connection:
             connection.executemany(queries.JOURNAL_KNOW, files.items())
 
-    def knows(self, workspace_hash: str, sha256: str) -> bool:
+    def is_known(self, workspace_hash: str, sha256: str) -> bool:
         """Whether the first store has all that is in the workspace's file of that SHA-256."""
         with self._reading() as connection:
             row = connection.execute(queries.JOURNAL_KNOWN, (workspace_hash,)).fetchone()
@@ -210,7 +211,7 @@ class Journal:
     def known_files(self) -> dict[str, str]:
         """The SHA-256 of each workspace file that the first store has all of, by the workspace's hash."""
         with self._reading() as connection:
-            return _known(connection)
+            return _known_files(connection)
 
     def differences(self) -> list[Difference]:
         """Every difference found, in order."""
@@ -220,7 +221,7 @@ class Journal:
     def stats(self) -> HybridStats:
         """The counts since the journal was made, all processes together."""
         with self._reading() as connection:
-            return HybridStats(*connection.execute(queries.JOURNAL_STATS).fetchone())
+            return _stats(connection)
 
     def close(self) -> None:
         """Let go of the database."""

@@ -44,7 +44,7 @@ class MirrorFiles(JsonStorage):
             raise
 
     def _is_known(self, workspace: WorkspaceRef) -> bool:
-        return self._journal.knows(workspace.hash, copying.sha256_of(self._path(workspace)))
+        return self._journal.is_known(workspace.hash, copying.sha256_of(self._path(workspace)))
 
     def _replace(
         self, workspace: WorkspaceRef, found: list[WorktreeSession] | None, documents: list[WorktreeSession]
@@ -60,4 +60,4 @@ class MirrorFiles(JsonStorage):
             )
         digest = hashlib.sha256()
         durable.replace(self._target(workspace), tee(app_file(documents), digest.update))
-        self._journal.know({workspace.hash: digest.hexdigest()})
+        self._journal.record_known({workspace.hash: digest.hexdigest()})

@@ -13,7 +13,7 @@ from collections.abc import Callable, Container, Iterator
 from contextlib import contextmanager
 from itertools import zip_longest
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from migrator.documents.document import ChatMessage, WorktreeSession, canonical_bytes, digest
 from migrator.errors import (
@@ -34,13 +34,31 @@ from migrator.workspace import placeholder
 
 _LOG = logging.getLogger("migrator")
 _T = TypeVar("_T")
-_Read = Callable[[MirrorableStorage], list[WorktreeSession]]
 
 _ABSENT = (WorkspaceNotFound, SessionNotFound)
 # After these the first store is surely as it was; after any other error nobody knows.
 _REFUSALS = (ValidationError, SessionAlreadyExists, InstanceNotFound, StaleStoreError, *_ABSENT)
 _LOCK_TIMEOUT = 3.0  # seconds
 _UNCOUNTED = 100  # comparisons, at most, that a crash takes from the count
+
+
+class _ShadowRead(NamedTuple):
+    """A read that is made of both stores.
+
+    :ivar session_id: of the session asked for, where it is one
+    """
+
+    workspace: WorkspaceRef
+    operation: str
+    read: Callable[[MirrorableStorage], list[WorktreeSession]]
+    session_id: str | None = None
+
+    def answer(self, store: MirrorableStorage) -> list[WorktreeSession]:
+        """What a store says; nothing where it says that there is none."""
+        try:
+            return self.read(store)
+        except _ABSENT:
+            return []
 
 
 class HybridStorage(SessionStorage):
@@ -111,19 +129,24 @@ class HybridStorage(SessionStorage):
 
     def get_session(self, workspace_path: str, session_id: str) -> WorktreeSession:
         workspace = workspace_ref(workspace_path)
-        return self._read(
+        read = _ShadowRead(
             workspace, "get_session", lambda store: [store.get_session(workspace_path, session_id)], session_id
-        )[0]
+        )
+        return self._read(read)[0]
 
     def get_all_sessions(self, workspace_path: str) -> list[WorktreeSession]:
         workspace = workspace_ref_or_none(workspace_path)
         if workspace is None:
             return []
-        return self._read(workspace, "get_all_sessions", lambda store: store.get_all_sessions(workspace_path))
+        return self._read(
+            _ShadowRead(workspace, "get_all_sessions", lambda store: store.get_all_sessions(workspace_path))
+        )
 
     def search_sessions(self, workspace_path: str, filters: SessionFilters) -> list[WorktreeSession]:
         workspace = workspace_ref(workspace_path)
-        return self._read(workspace, "search_sessions", lambda store: store.search_sessions(workspace_path, filters))
+        return self._read(
+            _ShadowRead(workspace, "search_sessions", lambda store: store.search_sessions(workspace_path, filters))
+        )
 
     def stats(self) -> HybridStats:
         """The counts since the journal was made, earlier and other processes included."""
@@ -139,7 +162,7 @@ class HybridStorage(SessionStorage):
 
         :param besides: the hashes of those to leave as they are
         """
-        due = [workspace for workspace in self._journal.pending() if workspace.hash not in besides]
+        due = [workspace for workspace in self._journal.pending_repairs() if workspace.hash not in besides]
         return sum(not self._repair(workspace, _LOCK_TIMEOUT) for workspace in due)
 
     def close(self) -> None:
@@ -160,13 +183,13 @@ class HybridStorage(SessionStorage):
         workspace = workspace_ref(workspace_path)
         with self._locks.hold(workspace.hash, _LOCK_TIMEOUT) as locked:
             # Behind what is pending, or beside another writer, the second store would get it in the wrong order.
-            in_order = locked and self._journal.newest(workspace) is None
-            intent = self._journal.intend(workspace)
+            in_order = locked and self._journal.newest_intent(workspace) is None
+            intent = self._journal.record_intent(workspace)
             try:
                 result = operate(self._primary)
             except _REFUSALS:
                 with _logged("take back a record"):
-                    self._journal.withdraw(intent)
+                    self._journal.discard_intent(intent)
                 raise
             with _logged("record what became of a write"):
                 self._mirror(workspace, intent, mirror or operate, in_order=in_order)
@@ -177,50 +200,39 @@ class HybridStorage(SessionStorage):
         self, workspace: WorkspaceRef, intent: int, mirror: Callable[[MirrorableStorage], object], *, in_order: bool
     ) -> None:
         if not in_order:
-            self._journal.failed(intent, "the workspace waits for repair")
+            self._journal.record_failure(intent, "the workspace waits for repair")
             return
         try:
             mirror(self._secondary)
         except Exception as error:  # noqa: BLE001 - whatever it is, the caller's write was made
-            self._journal.failed(intent, str(error))
+            self._journal.record_failure(intent, str(error))
             self._backoff.failed(workspace.hash)
             _LOG.warning("The second store did not take a write: %r", str(error))
         else:
-            self._journal.written(intent, self._take_uncounted())
+            self._journal.record_write(intent, self._take_uncounted())
 
-    def _read(
-        self, workspace: WorkspaceRef, operation: str, read: _Read, session_id: str | None = None
-    ) -> list[WorktreeSession]:
-        self._repair_one(workspace)
+    def _read(self, shadow: _ShadowRead) -> list[WorktreeSession]:
+        self._repair_one(shadow.workspace)
         try:
-            documents = read(self._primary)
+            documents = shadow.read(self._primary)
         except _ABSENT:
             with _logged("compare the stores"):
-                self._compare(workspace, operation, read, [], session_id)
+                self._compare(shadow, [])
             raise
         with _logged("compare the stores"):
-            self._compare(workspace, operation, read, documents, session_id)
+            self._compare(shadow, documents)
         return documents
 
-    def _compare(
-        self, workspace: WorkspaceRef, operation: str, read: _Read, found: list[WorktreeSession], session_id: str | None
-    ) -> None:
+    def _compare(self, shadow: _ShadowRead, found: list[WorktreeSession]) -> None:
         """Make a read of the second store as well; what is pending is known to differ."""
-        if self._backoff.is_waiting(workspace.hash) or self._journal.newest(workspace) is not None:
+        workspace = shadow.workspace
+        if self._backoff.is_waiting(workspace.hash) or self._journal.newest_intent(workspace) is not None:
             return
         try:
-            difference = _difference(found, _answer(read, self._secondary))
-            if difference is not None:
-                # Somebody may have written between the two reads: once more, while nobody can.
-                with self._locks.hold(workspace.hash, _LOCK_TIMEOUT) as locked:
-                    if not locked or self._journal.newest(workspace) is not None:
-                        return
-                    difference = _difference(_answer(read, self._primary), _answer(read, self._secondary))
-                    if difference is not None:
-                        self._journal.differ(workspace, operation, session_id or difference[0], difference[1])
-                        _LOG.warning("The stores differ in the session %r.", session_id or difference[0])
+            if _difference(found, shadow.answer(self._secondary)) is not None and not self._compare_locked(shadow):
+                return
         except Exception as error:  # noqa: BLE001 - the first store has answered
-            self._journal.unreadable(workspace, str(error))
+            self._journal.record_unreadable(workspace, str(error))
             self._backoff.failed(workspace.hash)
             _LOG.warning("The second store could not be read: %r", str(error))
             return
@@ -228,6 +240,21 @@ class HybridStorage(SessionStorage):
             self._uncounted += 1
         if self._uncounted >= _UNCOUNTED:
             self._count_comparisons()
+
+    def _compare_locked(self, shadow: _ShadowRead) -> bool:
+        """Compare once more while nobody can write: somebody may have written between the two reads.
+
+        :returns: whether that could be done
+        """
+        with self._locks.hold(shadow.workspace.hash, _LOCK_TIMEOUT) as locked:
+            if not locked or self._journal.newest_intent(shadow.workspace) is not None:
+                return False
+            difference = _difference(shadow.answer(self._primary), shadow.answer(self._secondary))
+            if difference is not None:
+                session_id = shadow.session_id or difference[0]
+                self._journal.record_difference(shadow.workspace, shadow.operation, session_id, difference[1])
+                _LOG.warning("The stores differ in the session %r.", session_id)
+            return True
 
     def _take_uncounted(self) -> int:
         with self._counting:
@@ -237,12 +264,12 @@ class HybridStorage(SessionStorage):
     def _count_comparisons(self) -> None:
         taken = self._take_uncounted()
         if taken:
-            self._journal.compared(taken)
+            self._journal.count_comparisons(taken)
 
     def _repair_one(self, workspace: WorkspaceRef) -> None:
         """Repair this workspace if it is pending, else another one: one, so that nobody waits for all of them."""
         with _logged("repair the second store"):
-            due = [waiting for waiting in self._journal.pending() if not self._backoff.is_waiting(waiting.hash)]
+            due = [waiting for waiting in self._journal.pending_repairs() if not self._backoff.is_waiting(waiting.hash)]
             if due:
                 due.sort(key=lambda waiting: waiting.hash != workspace.hash)
                 self._repair(due[0], 0)
@@ -251,7 +278,7 @@ class HybridStorage(SessionStorage):
         """Make a workspace of the second store equal to the first's; False where that failed, or another writes it."""
         workspace_path = workspace.path or placeholder(workspace.hash)
         with self._locks.hold(workspace.hash, timeout) as locked:
-            newest = self._journal.newest(workspace) if locked else None
+            newest = self._journal.newest_intent(workspace) if locked else None
             if newest is None:
                 return locked
             try:
@@ -265,16 +292,9 @@ class HybridStorage(SessionStorage):
                 self._backoff.failed(workspace.hash)
                 _LOG.warning("The second store could not be repaired: %r", str(error))
                 return False
-            self._journal.repaired(workspace, newest)
+            self._journal.record_repair(workspace, newest)
             self._backoff.succeeded(workspace.hash)
             return True
-
-
-def _answer(read: _Read, store: MirrorableStorage) -> list[WorktreeSession]:
-    try:
-        return read(store)
-    except _ABSENT:
-        return []
 
 
 def _difference(
