@@ -16,7 +16,7 @@ def plain(text: str) -> str:
 
 
 def block(text: str, indent: str = "") -> str:
-    """The same for a text of several lines, each of them indented; tabs stay as they are."""
+    """A text of several lines, each as :func:`plain` makes it and indented; tabs stay as they are."""
     return "\n".join(
         indent + "\t".join(plain(cell) for cell in line.split("\t")) for line in text.replace("\r\n", "\n").split("\n")
     )
@@ -42,6 +42,11 @@ def size(count: float) -> str:
             return f"{count:,.0f} {unit}" if unit == "bytes" else f"{count:,.1f} {unit}"
         count /= 1000
     return f"{count:,.1f} TB"
+
+
+def speed(count: int, milliseconds: int) -> str:
+    """How fast so many bytes were done."""
+    return f"{size(count * 1000 / milliseconds)}/s" if milliseconds else ""
 
 
 def duration(milliseconds: int) -> str:

@@ -8,11 +8,15 @@ from __future__ import annotations
 import re
 import sqlite3
 from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import chain
 
 from migrator.browse import queries as browse_queries
+from migrator.data_dir import DataDir
 from migrator.database import canonical, queries, schema
 from migrator.database.columns import INSTANCE_COLUMNS
+from migrator.database.connection import opened
+from migrator.report import Report
 from migrator.resources import schemas
 from migrator.search import queries as search_queries
 from migrator.search.index import create_tables
@@ -96,6 +100,28 @@ def fresh_with_staging() -> sqlite3.Connection:
     for statement in (search_queries.CREATE_EXCERPTS, *search_queries.CREATE_INDEX_COPY):
         connection.execute(statement)
     return connection
+
+
+@dataclass(frozen=True)
+class QueryCheck(Report):
+    """How many statements were prepared, and what is wrong with them or with the database's tables."""
+
+    statements: int
+    problems: tuple[str, ...]
+
+    @property
+    def exit_code(self) -> int:
+        return 1 if self.problems else 0
+
+
+def check_queries(data_dir: DataDir) -> QueryCheck:
+    """Prepare every statement, and compare the tables of the database, where there is one, with a fresh schema."""
+    found, path = problems(), data_dir.database
+    if path.exists():
+        with opened(path, read_only=True) as connection:
+            version = schema.require_known(connection, path)
+            found += [f"{path}: {name} differs" for name in sorted(schema.differences(connection, version))]
+    return QueryCheck(sum(1 for _ in named_statements()), tuple(found))
 
 
 def problems() -> list[str]:

@@ -33,6 +33,26 @@ class SchemaChange(Report):
     backup: str | None
 
 
+@dataclass(frozen=True)
+class SchemaStatus(Report):
+    """Every step that this version knows, and when the database got it."""
+
+    database: str
+    schema_version: int
+    steps: tuple[schema.StepState, ...]
+
+
+def schema_status(data_dir: DataDir) -> SchemaStatus:
+    """Which steps the database has. Changes nothing.
+
+    :raises SchemaError: it has newer ones than this version knows
+    """
+    path = data_dir.database
+    with opened(path, read_only=True) as connection:
+        version = schema.require_known(connection, path)
+        return SchemaStatus(str(path), version, tuple(schema.status(connection, path)))
+
+
 def apply_steps(data_dir: DataDir) -> SchemaChange:
     """Apply the steps that the database lacks, making it if there is none.
 

@@ -11,42 +11,39 @@ from typing import Any
 import click
 
 from migrator._version import __version__
-from migrator.cli.output import complain, located, print_failure, remember_place, say
+from migrator.cli.output import (
+    echo,
+    log_to_standard_error,
+    print_error,
+    print_failure,
+    set_location,
+    with_location,
+)
 from migrator.cli.signals import exit_code
+from migrator.cli.suggestions import close_names, with_suggestion
 from migrator.data_dir import DATA_DIR_VARIABLE, DATABASE_VARIABLE, resolve_data_dir
 from migrator.errors import MigratorError
 
 _LOG_LEVEL = "warning"
 
-# Each command is loaded when it is asked for: a start with nothing to do should cost next to nothing.
-_COMMANDS = {
-    "migrate": "migrator.cli.commands.migrate",
-    "status": "migrator.cli.commands.inspect",
-    "report": "migrator.cli.commands.report",
-    "browse": "migrator.cli.commands.browse",
-    "verify": "migrator.cli.commands.inspect",
-    "export": "migrator.cli.commands.inspect",
-    "rollback": "migrator.cli.commands.rollback",
-    "backend": "migrator.cli.commands.backend",
-    "sessions": "migrator.cli.commands.sessions",
-    "quarantine": "migrator.cli.commands.quarantine",
-    "backups": "migrator.cli.commands.backups",
-    "search-index": "migrator.cli.commands.search_index",
-    "schema": "migrator.cli.commands.schema",
-    "doctor": "migrator.cli.commands.doctor",
-    "completion": "migrator.cli.commands.completion",
-}
+# Each has a module of its own in migrator/cli/commands/.
+_COMMANDS = (
+    "migrate", "status", "report", "browse", "verify", "export", "rollback", "backend", "sessions", "quarantine",
+    "backups", "search-index", "schema", "doctor", "completion",
+)  # fmt: skip
 
 
 class _LazyGroup(click.Group):
+    """Loads a command's module when it is asked for: a start with nothing to do should cost next to nothing."""
+
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
         return list(_COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - the same
-        place = _COMMANDS.get(cmd_name)
-        if place is None:
+        if cmd_name not in _COMMANDS:
             return None
-        command: click.Command = getattr(import_module(place), f"{cmd_name.replace('-', '_')}_command")
+        name = cmd_name.replace("-", "_")
+        command: click.Command = getattr(import_module(f"migrator.cli.commands.{name}"), f"{name}_command")
         return command
 
     def resolve_command(
@@ -55,8 +52,6 @@ class _LazyGroup(click.Group):
         try:
             return super().resolve_command(ctx, args)
         except click.UsageError as error:
-            from migrator.cli.suggestions import close_names  # only a mistake pays for loading it
-
             close = close_names(args[0], self, ctx)
             if close:  # click looks among the commands that are loaded, which none are
                 names = " or ".join(map(repr, close))
@@ -66,7 +61,7 @@ class _LazyGroup(click.Group):
 
 def _show_version(ctx: click.Context, _: click.Parameter, value: bool) -> None:
     if value:
-        say(f"migrator {__version__} (SQLite {sqlite3.sqlite_version})")
+        echo(f"migrator {__version__} (SQLite {sqlite3.sqlite_version})")
         ctx.exit()
 
 
@@ -106,10 +101,8 @@ def cli(ctx: click.Context, data_dir: str | None, database: str | None, log_leve
     migrator verify        compare everything with where it came from
     """
     if log_level != _LOG_LEVEL:  # warnings reach standard error without any help
-        from migrator.cli.log import log_to_standard_error  # a start with nothing to do needs none
-
         log_to_standard_error(log_level)
-    remember_place(data_dir, database)
+    set_location(data_dir, database)
     ctx.obj = lambda: resolve_data_dir(data_dir, database)
 
 
@@ -118,7 +111,7 @@ def run(arguments: Sequence[str]) -> int:
 
     With ``--json``, a failure is one object on standard output as well: ``status``, ``errors`` and ``exit_code``.
     """
-    remember_place()
+    set_location()
     try:
         result: Any = cli.main(args=list(arguments), prog_name="migrator", standalone_mode=False)
     except click.exceptions.Exit as leaving:
@@ -126,12 +119,10 @@ def run(arguments: Sequence[str]) -> int:
     except BaseException as raised:  # noqa: BLE001 - the one boundary; what is not ours goes on from there
         error = raised
         if isinstance(raised, click.UsageError):
-            from migrator.cli.suggestions import with_what_was_meant  # only a mistake pays for loading it
-
-            error = with_what_was_meant(raised, arguments, cli)
+            error = with_suggestion(raised, arguments, cli)
         code = _report(error)
         if "--json" in arguments and isinstance(error, (MigratorError, click.ClickException)):
-            text = error.format_message() if isinstance(error, click.ClickException) else located(str(error))
+            text = error.format_message() if isinstance(error, click.ClickException) else with_location(str(error))
             print_failure(text, code)
         return code
     return result if isinstance(result, int) else 0
@@ -141,25 +132,27 @@ def _report(error: BaseException) -> int:
     """Say what went wrong in one message; returns the exit code for it."""
     match error:
         case click.ClickException():
-            shown = io.StringIO()
-            error.show(shown)  # it quotes what was typed
-            say(shown.getvalue().rstrip("\n"), error=True)
+            text = io.StringIO()
+            error.show(text)  # it quotes what was typed
+            echo(text.getvalue().rstrip("\n"), error=True)
             return error.exit_code
         case MigratorError():
-            complain(str(error))
+            print_error(str(error))
             return error.exit_code
         case KeyboardInterrupt() | click.Abort():
-            complain("Interrupted. Nothing is half-done; run the command again to go on.")
+            print_error("Interrupted. Nothing is half-done; run the command again to go on.")
             return exit_code(error)
         case MemoryError():
-            complain("There is not enough memory for this. Close other programs and try again. Nothing was published.")
+            print_error(
+                "There is not enough memory for this. Close other programs and try again. Nothing was published."
+            )
             return 1
         case Exception():
-            complain(
+            print_error(
                 f"This is a bug in migrator ({type(error).__name__}: {error}). Nothing was published. "
                 "Please report it, with what '--log-level debug' adds."
             )
-            import logging
+            import logging  # a start with nothing to do needs none
 
             logging.getLogger("migrator").debug("The bug, in full:", exc_info=error)
             return 1

@@ -7,7 +7,7 @@ import os
 import re
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
 from contextvars import ContextVar
 from io import StringIO
@@ -15,106 +15,83 @@ from typing import Any
 
 import click
 
-from migrator.text import block, counted, plain, size
-
-# The last four are from elsewhere.
-__all__ = [
-    "complain", "located", "paged", "print_failure", "print_json", "print_report", "quoted",
-    "remember_place", "say", "told", "waiting", "block", "counted", "plain", "size",
-]  # fmt: skip
+from migrator.text import block, plain, pretty
 
 _MANY = 1000
 PATIENCE = 1.0  # seconds
 # Our texts name commands in quotes, a finding's command stands alone.
 _COMMAND = re.compile(r"(?:(?<=')|^)migrator (?=[a-z])")
 # The members of reports that hold texts of ours.
-_TOLD = frozenset(
+_OUR_TEXTS = frozenset(
     {"broken", "command", "error", "errors", "go_back", "message", "notes", "problems", "repaired", "warnings"}
 )
-_NESTED = (dict, list, tuple)
-_PLACE: ContextVar[str] = ContextVar("place", default="")
+# The options of this call that say where it works: every command that it prints shall work there, too.
+_LOCATION: ContextVar[str] = ContextVar("location", default="")
 
 
-def remember_place(data_dir: str | None = None, database: str | None = None) -> None:
-    """Where this call of the program works, if its options say: every command that it prints shall work there, too."""
+def set_location(data_dir: str | None = None, database: str | None = None) -> None:
+    """Remember where this call of the program works, as far as its options say."""
     given = (("--data-dir", data_dir), ("--database", database))
-    _PLACE.set("".join(f"{option} {quoted(value)} " for option, value in given if value))
+    _LOCATION.set("".join(f"{option} {shell_quote(value)} " for option, value in given if value))
 
 
-def quoted(word: str) -> str:
+def shell_quote(word: str) -> str:
     """As a shell takes it for one word; in double quotes where that does, for single ones are around the command."""
     if re.fullmatch(r"[\w@%+=:,./-]+", word):
         return word
     if not re.search(r'["$`\\!]', word):
         return f'"{word}"'
-    import shlex  # seldom needed
-
-    return shlex.quote(word)
+    return "'" + word.replace("'", "'\"'\"'") + "'"
 
 
-def located(text: str) -> str:
-    """A text of ours, with the place of this call in every command that it names."""
-    place = _PLACE.get()
-    return _COMMAND.sub(lambda command: command[0] + place, text) if place else text
+def with_location(text: str) -> str:
+    """A text of ours, with the location of this call in every command that it names."""
+    location = _LOCATION.get()
+    return _COMMAND.sub(lambda command: command[0] + location, text) if location else text
 
 
-def told(text: str) -> str:
+def printable(text: str) -> str:
     """A text of ours for a terminal."""
-    return plain(located(text))
+    return plain(with_location(text))
 
 
-def print_report(report: dict[str, Any]) -> None:
-    """A report as exactly one object on standard output, its texts as :func:`located` makes them."""
-    text = _as_json(report)
-    # One that names no command is nearly all: of tens of thousands of workspaces, a look at each would be felt.
-    if _PLACE.get() and "migrator " in text:
-        text = _as_json(located_report(report))
+def print_json(value: dict[str, Any], *, stored: bool = False) -> None:
+    """Print exactly one object on standard output, its texts as :func:`with_location` makes them.
+
+    :param stored: what it holds is as somebody wrote it, and printed as it stands
+    """
+    text = _as_json(value)
+    if not stored and "migrator " in text:  # one that names no command is nearly all, and may be long
+        text = _as_json(locate_commands(value))
     _write(text)
 
 
 def print_failure(message: str, exit_code: int) -> None:
-    """A failure as exactly one object on standard output, the message as it stands."""
-    print_json({"status": "failed", "errors": [message], "exit_code": exit_code})
+    """Print a failure as one object on standard output, the message as it stands."""
+    print_json({"status": "failed", "errors": [message], "exit_code": exit_code}, stored=True)
 
 
-def located_report(report: dict[str, Any]) -> dict[str, Any]:
-    """A report, its texts as :func:`located` makes them."""
-    if not _PLACE.get():
-        return report
-    located_one: dict[str, Any] = _located(report, told_here=False)
-    return located_one
+def locate_commands(value: Any, *, ours: bool = False) -> Any:
+    """A report, its texts as :func:`with_location` makes them.
 
-
-def _located(value: Any, *, told_here: bool) -> Any:
-    if isinstance(value, str):
-        return located(value) if told_here else value
+    :param ours: the value itself is a text of ours, or holds such
+    """
+    if not _LOCATION.get():
+        return value
     if isinstance(value, dict):
-        return {
-            name: _located(member, told_here=name in _TOLD) if name in _TOLD or isinstance(member, _NESTED) else member
-            for name, member in value.items()
-        }
+        return {name: locate_commands(member, ours=name in _OUR_TEXTS) for name, member in value.items()}
     if isinstance(value, (list, tuple)):
-        return [
-            _located(member, told_here=told_here) if told_here or isinstance(member, _NESTED) else member
-            for member in value
-        ]
-    return value
-
-
-def print_json(value: dict[str, Any]) -> None:
-    """Exactly one object on standard output."""
-    _write(_as_json(value))
+        return [locate_commands(member, ours=ours) for member in value]
+    return with_location(value) if ours and isinstance(value, str) else value
 
 
 def _as_json(value: dict[str, Any]) -> str:
     if len(value.get("workspaces", ())) < _MANY:
         return json.dumps(value, indent=2)  # in ASCII, control characters escaped
-    from migrator.text import pretty  # a start with nothing to do shall cost next to nothing
-
     return pretty(value)
 
 
-def say(text: str = "", *, error: bool = False) -> None:
+def echo(text: str = "", *, error: bool = False) -> None:
     """Text for people, on standard output or standard error: every line that this program writes goes through here.
 
     Whatever it is made of, nothing in it drives the terminal. A part that was stored somewhere goes through
@@ -133,13 +110,27 @@ def _write(text: str, *, newline: bool = True, error: bool = False) -> None:
         os.close(nowhere)
 
 
+class _ErrorStream:
+    """Standard error for the library's log: nothing in its messages, or in their tracebacks, drives the terminal."""
+
+    def write(self, text: str) -> None:
+        _write(block(text), newline=False, error=True)
+
+
+def log_to_standard_error(level: str) -> None:
+    """Show messages of the library that are at least as grave as a level, by its name."""
+    import logging  # a start with nothing to do needs none
+
+    logging.basicConfig(level=level.upper(), format="%(levelname)s: %(message)s", stream=_ErrorStream())
+
+
 @contextmanager
-def waiting(what: str) -> Iterator[None]:
+def notice_when_slow(what: str) -> Iterator[None]:
     """Say on a terminal, after a while, what it is that takes so long. Nothing else may be printed within."""
     if not sys.stderr.isatty():
         yield
         return
-    timer = threading.Timer(PATIENCE, say, (what,), {"error": True})
+    timer = threading.Timer(PATIENCE, echo, (what,), {"error": True})
     timer.daemon = True
     timer.start()
     try:
@@ -149,7 +140,7 @@ def waiting(what: str) -> Iterator[None]:
 
 
 @contextmanager
-def paged() -> Iterator[bool]:
+def pager() -> Iterator[bool]:
     """What is printed within goes through the user's pager ($PAGER) where a terminal can't show it all at once.
 
     Yields whether a terminal shows it; anywhere else it is printed as it comes.
@@ -157,12 +148,12 @@ def paged() -> Iterator[bool]:
     if not sys.stdout.isatty():
         yield False
         return
-    shown = StringIO()
+    printed = StringIO()
     try:
-        with redirect_stdout(shown):
+        with redirect_stdout(printed):
             yield True
     finally:
-        text = shown.getvalue()
+        text = printed.getvalue()
         from shutil import get_terminal_size  # which brings all ways to pack files along
 
         if text.count("\n") >= get_terminal_size().lines:
@@ -171,6 +162,19 @@ def paged() -> Iterator[bool]:
             _write(text, newline=False)
 
 
-def complain(message: str) -> None:
+def print_error(message: str) -> None:
     """One message on standard error."""
-    say(f"migrator: {told(message)}", error=True)
+    echo(f"migrator: {printable(message)}", error=True)
+
+
+def print_notes(notes: Iterable[str]) -> None:
+    """What is worth knowing besides the result, on standard error; of JSON events the last one has it already."""
+    if click.get_current_context().params.get("progress") != "jsonl":
+        for note in notes:
+            echo(f"Note: {printable(note)}", error=True)
+
+
+def print_columns(rows: Iterable[Sequence[str]]) -> None:
+    """One line for each row, columns parted by tabs."""
+    for row in rows:
+        echo("\t".join(plain(" ".join(cell.split("\t"))) for cell in row))

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from time import monotonic
 from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeVar
 
 import click
 
-from migrator.cli.output import counted, located, located_report, plain, print_failure, say, size
+from migrator.cli.output import echo, locate_commands, print_error, print_failure, print_json, with_location
+from migrator.data_dir import DataDir
 from migrator.errors import MigratorError
 from migrator.progress import Listener, Progress, ignore_progress
+from migrator.report import Report
+from migrator.text import counted, plain
 
 if TYPE_CHECKING:
     import rich.progress
 
-Report = TypeVar("Report")
+ReportT = TypeVar("ReportT", bound=Report)
 _VERBS = {
     "backup": "Backing up",
     "load": "Loading",
@@ -28,14 +31,12 @@ _VERBS = {
     "restore": "Restoring",
 }
 
-_FILES_TOLD = 50  # each with a line of its own, in a log
-
-
-_ROOM_FOR_SPEED = 80
+_FILES_WITH_A_LINE = 50  # in a log
+_WIDTH_FOR_SPEED = 80
 
 
 @contextmanager
-def showing(style: str) -> Iterator[Listener]:
+def progress_listener(style: str) -> Iterator[Listener]:
     """A listener that shows progress on standard error.
 
     :param style: ``bar``, ``jsonl``, ``none``, or ``auto``: a bar on a terminal, else a line a file, or a second where
@@ -51,58 +52,73 @@ def showing(style: str) -> Iterator[Listener]:
 
 
 def _jsonl(event: Progress) -> None:
-    say(json.dumps({"event": "progress"} | event._asdict()), error=True)
+    echo(json.dumps({"event": "progress"} | event._asdict()), error=True)
 
 
-class Ended(NamedTuple):
-    """How a command ended, in short."""
+class Outcome(NamedTuple):
+    """How a command ended, in short.
+
+    :ivar more: what the last JSON event tells besides
+    """
 
     exit_code: int
     errors: Sequence[str] = ()
     warnings: Sequence[str] = ()
     nothing_to_do: bool = False
+    more: Mapping[str, Any] = {}
 
-    @property
-    def status(self) -> str:
+    def to_json(self, command: str) -> dict[str, Any]:
+        """The last of the JSON events."""
+        status = {0: "completed", 3: "completed_with_problems"}.get(self.exit_code, "failed")
         if self.nothing_to_do and self.exit_code == 0:
-            return "nothing_to_do"
-        return {0: "completed", 3: "completed_with_problems"}.get(self.exit_code, "failed")
+            status = "nothing_to_do"
+        event = {"event": "finished", "command": command, "exit_code": self.exit_code, "status": status}
+        return {**event, "errors": self.errors, "warnings": self.warnings, **self.more}
 
 
-def finished(command: str, ended: Ended, **more: Any) -> None:
-    """The last of the JSON events: how a command ended, in short."""
-    members = {"status": ended.status, "errors": ended.errors, "warnings": ended.warnings, **more}
-    event = {"event": "finished", "command": command, "exit_code": ended.exit_code, **members}
-    say(json.dumps(located_report(event)), error=True)
-
-
-def reported(
-    command: str,
+def run_with_progress(
+    resolve: Callable[[], DataDir],
     style: str,
-    work: Callable[[Listener], Report],
-    ended: Callable[[Report], Ended],
-    *,
-    as_json: bool,
-) -> Report:
+    work: Callable[[DataDir, Listener], ReportT],
+    outcome: Callable[[ReportT], Outcome],
+    failed: Callable[[MigratorError, DataDir | None], ReportT] | None = None,
+) -> ReportT:
     """Do a command's work and show its progress; the last JSON event tells how it ended, a failure included.
 
-    :param style: as in :func:`showing`
-    :param as_json: a failure is one object on standard output as well
-    :raises click.exceptions.Exit: it failed, and the event has told of it
+    :param resolve: finds the data directory, or fails, too
+    :param style: as in :func:`progress_listener`
+    :param failed: the report of a failure, where that has more members than every command's
+    :raises click.exceptions.Exit: it failed, and that has been told of
     """
+    context = click.get_current_context()
+    command = context.command_path.partition(" ")[2]
+    as_json = context.params["as_json"]
+    data_dir = None
     try:
-        with showing(style) as listener:
-            report = work(listener)
+        data_dir = resolve()
+        with progress_listener(style) as listener:
+            report = work(data_dir, listener)
     except MigratorError as error:
-        if style != "jsonl":
-            raise
-        finished(command, Ended(error.exit_code, [str(error)]))
-        if as_json:
-            print_failure(located(str(error)), error.exit_code)
+        if style != "jsonl" and not (as_json and failed):
+            raise  # the one boundary tells of it
+        text, report_of_failure = str(error), failed(error, data_dir) if failed else None
+        if style == "jsonl":
+            ended = outcome(report_of_failure) if report_of_failure else Outcome(error.exit_code, [text])
+            _print_event(ended._replace(exit_code=error.exit_code).to_json(command))
+        else:
+            print_error(text)
+        if as_json and report_of_failure:
+            print_json(report_of_failure.to_json())
+        elif as_json:
+            print_failure(with_location(text), error.exit_code)
         raise click.exceptions.Exit(error.exit_code) from error
     if style == "jsonl":
-        finished(command, ended(report))
+        _print_event(outcome(report).to_json(command))
     return report
+
+
+def _print_event(event: dict[str, Any]) -> None:
+    echo(json.dumps(locate_commands(event)), error=True)
 
 
 def _lines() -> Listener:
@@ -110,22 +126,22 @@ def _lines() -> Listener:
 
     Where there are very many files, a line a second after the first ones.
     """
-    told: set[str] = set()
+    shown: set[str] = set()
     latest = 0.0
 
     def show(event: Progress) -> None:
         nonlocal latest
-        if event.phase == "load" and event.workspace and event.workspace not in told:
-            told.add(event.workspace)
-            if len(told) <= _FILES_TOLD:
-                say(f"Loading {plain(event.workspace)}", error=True)
+        if event.phase == "load" and event.workspace and event.workspace not in shown:
+            shown.add(event.workspace)
+            if len(shown) <= _FILES_WITH_A_LINE:
+                echo(f"Loading {plain(event.workspace)}", error=True)
             elif monotonic() >= latest + 1:
                 latest = monotonic()
                 share = event.done / event.total if event.total else 1
-                say(f"Loading {plain(event.workspace)} ({share:.0%} done)", error=True)
-        elif event.phase == "search_index" and event.phase not in told:
-            told.add(event.phase)
-            say("Building the search index; everything else is done, and the app may start.", error=True)
+                echo(f"Loading {plain(event.workspace)} ({share:.0%} done)", error=True)
+        elif event.phase == "search_index" and event.phase not in shown:
+            shown.add(event.phase)
+            echo("Building the search index; everything else is done, and the app may start.", error=True)
 
     return show
 
@@ -134,28 +150,20 @@ class _Bar:
     """One bar for each phase: bytes, sessions, speed, time left."""
 
     def __init__(self) -> None:
+        from rich import progress as bars
         from rich.console import Console  # a terminal alone pays for its loading
-        from rich.progress import (
-            BarColumn,
-            DownloadColumn,
-            TextColumn,
-            TimeRemainingColumn,
-            TransferSpeedColumn,
-        )
-        from rich.progress import (
-            Progress as RichProgress,
-        )
         from rich.table import Column
 
         console = Console(stderr=True)
-        speed = (TransferSpeedColumn(table_column=Column(no_wrap=True)),) if console.width >= _ROOM_FOR_SPEED else ()
-        self._bars = RichProgress(
-            TextColumn("{task.description:<11}", table_column=Column(no_wrap=True)),
-            BarColumn(bar_width=None),
-            DownloadColumn(table_column=Column(no_wrap=True)),
-            TextColumn("{task.fields[sessions]}", table_column=Column(no_wrap=True)),
+        column = Column(no_wrap=True)
+        speed = (bars.TransferSpeedColumn(table_column=column),) if console.width >= _WIDTH_FOR_SPEED else ()
+        self._bars = bars.Progress(
+            bars.TextColumn("{task.description:<11}", table_column=column),
+            bars.BarColumn(bar_width=None),
+            bars.DownloadColumn(table_column=column),
+            bars.TextColumn("{task.fields[sessions]}", table_column=column),
             *speed,
-            TimeRemainingColumn(compact=True, table_column=Column(no_wrap=True)),
+            bars.TimeRemainingColumn(compact=True, table_column=column),
             console=console,
         )
         self._tasks: dict[str, rich.progress.TaskID] = {}
@@ -175,8 +183,3 @@ class _Bar:
             self._tasks[event.phase] = self._bars.add_task(verb, total=event.total, sessions="")
         sessions = counted(event.sessions, "session") if event.sessions else ""
         self._bars.update(self._tasks[event.phase], completed=event.done, total=event.total, sessions=sessions)
-
-
-def speed(count: int, milliseconds: int) -> str:
-    """How fast so many bytes were done."""
-    return f"{size(count * 1000 / milliseconds)}/s" if milliseconds else ""

@@ -6,12 +6,12 @@ from collections.abc import Iterator, Sequence
 
 import click
 
-from migrator.cli.output import quoted
+from migrator.cli.output import shell_quote
 
 COMMON_OPTIONS = ("--data-dir", "--database", "--log-level")
 
 
-def with_what_was_meant(error: click.UsageError, arguments: Sequence[str], program: click.Group) -> click.UsageError:
+def with_suggestion(error: click.UsageError, arguments: Sequence[str], program: click.Group) -> click.UsageError:
     """The error, with the line as it should have been where an option merely stands in the wrong place.
 
     :param arguments: what was typed behind the name of the program
@@ -70,4 +70,4 @@ def _is_flag_of(name: str, words: Sequence[str], program: click.Group) -> bool:
 
 
 def _typed(words: Sequence[str]) -> str:
-    return " ".join(["migrator", *map(quoted, words)])
+    return " ".join(["migrator", *map(shell_quote, words)])

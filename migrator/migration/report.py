@@ -12,6 +12,8 @@ from migrator.text import counted
 from migrator.workspace import workspace_of_source
 
 if TYPE_CHECKING:
+    from migrator.data_dir import DataDir
+    from migrator.errors import MigratorError
     from migrator.migration.merge import MergeResult
     from migrator.staging.results import LoadedSource
 
@@ -89,6 +91,14 @@ class MigrationReport(Report):
     stages: dict[str, int] = field(default_factory=dict)
     dry_run: bool = False
     search_index: str | None = None
+
+    @classmethod
+    def failed(cls, error: MigratorError, data_dir: DataDir | None) -> MigrationReport:
+        """The report of a run that published nothing.
+
+        :param data_dir: None where it could not even be told
+        """
+        return cls("failed", str(data_dir.database) if data_dir else "", errors=(str(error),))
 
     @property
     def exit_code(self) -> int:

@@ -31,7 +31,7 @@ from migrator.report import Report
 
 
 @dataclass(frozen=True)
-class ShownItem:
+class ShownItem(Report):
     """One item with everything that is known of it.
 
     :ivar raw: its bytes, as they stood in the file; of a conflict, the file's version

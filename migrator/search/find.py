@@ -9,7 +9,6 @@ from itertools import islice
 
 from migrator.data_dir import DataDir
 from migrator.database.connection import opened, snapshot
-from migrator.errors import SourceFileError, StorageIOError, ValidationError
 from migrator.inventory.status import note_of_loss, workspace_names
 from migrator.search.excerpts import Matcher
 from migrator.search.index import index_differences, index_state
@@ -20,13 +19,14 @@ from migrator.search.results import (
     FoundSession,
     FoundText,
     SearchReport,
-    arranged,
-    cut,
+    paginate,
+    sort_results,
     summary_of,
     texts_of,
 )
+from migrator.search.sessions import read_workspaces
 from migrator.storage.arguments import workspace_ref
-from migrator.storage.factory import failed_workspaces, is_served_by_sqlite, open_storage
+from migrator.storage.factory import failed_workspaces, is_served_by_sqlite
 from migrator.storage.filtering import Filtering
 from migrator.storage.protocol import SessionFilters
 from migrator.workspace import placeholder
@@ -60,10 +60,10 @@ def search_texts(
         failed = failed_workspaces(data_dir)
         one = workspace_ref(workspace) if workspace else None
         names = [placeholder(name) for name in failed if one is None or name == one.hash]
-    scanned = list(scan(data_dir, names, query, filters, notes, alone=workspace is not None)) if names else []
+    scanned = list(_scan(data_dir, names, query, filters, notes, alone=workspace is not None)) if names else []
     if scanned:
-        found = arranged([*found, *scanned], Filtering(filters), sorted_by=filters.sort_by is not None)
-    shown, more = cut(found, filters.offset, filters.limit)
+        found = sort_results([*found, *scanned], Filtering(filters), sorted_by=filters.sort_by is not None)
+    shown, more = paginate(found, filters.offset, filters.limit)
     return SearchReport(shown, more, method, tuple(notes))
 
 
@@ -83,7 +83,7 @@ def _ask_index(
         return None
     path = data_dir.database
     with opened(path, read_only=True) as connection, snapshot(connection, path, "search"):
-        problem = _why_not(connection)
+        problem = _index_unusable(connection)
         if problem is not None:
             notes.append(problem)
             return None
@@ -97,7 +97,7 @@ def _ask_index(
         return list(islice(found, most))
 
 
-def _why_not(connection: sqlite3.Connection) -> str | None:
+def _index_unusable(connection: sqlite3.Connection) -> str | None:
     """Why the index can't be asked, and what to do about it; None where it can."""
     state = index_state(connection)
     if state == "building":
@@ -109,7 +109,7 @@ def _why_not(connection: sqlite3.Connection) -> str | None:
     return None
 
 
-def scan(
+def _scan(
     data_dir: DataDir,
     names: Iterable[str],
     query: SearchQuery,
@@ -124,22 +124,14 @@ def scan(
     :param alone: what is wrong with the workspace is an error, not a note
     """
     wanted = replace(filters, sort_by=None, descending=False, limit=None, offset=0)
-    with open_storage(data_dir, read_only=True) as store, Matcher(query) as matcher:
-        for name in names:
-            try:
-                sessions = store.search_sessions(name, wanted)
-            except (StorageIOError, SourceFileError, ValidationError) as error:
-                if alone:
-                    raise
-                notes.append(f"Left out {name}: {error}")  # one file that can't be read hides none of the others
-                continue
+    with Matcher(query) as matcher:
+        for name, sessions in read_workspaces(data_dir, names, wanted, notes.append, alone=alone):
             for session in sessions:
                 texts = texts_of(session)
+                excerpts = matcher.excerpts([text for _, _, text in texts], most=MOST_EXCERPTS)
                 matched = [
                     FoundText.of(kind, place, excerpt)
-                    for (kind, place, _), excerpt in zip(
-                        texts, matcher.excerpts([text for _, _, text in texts], most=MOST_EXCERPTS), strict=True
-                    )
+                    for (kind, place, _), excerpt in zip(texts, excerpts, strict=True)
                     if excerpt is not None
                 ]
                 if matched:

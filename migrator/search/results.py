@@ -104,7 +104,7 @@ def output_place(number: int, agent: str) -> str:
     return f"instance {number}, {agent}" if agent else f"instance {number}"
 
 
-def arranged(found: Iterable[FoundSession], filtering: Filtering, *, sorted_by: bool) -> list[FoundSession]:
+def sort_results(found: Iterable[FoundSession], filtering: Filtering, *, sorted_by: bool) -> list[FoundSession]:
     """The sessions in the order of the filters, or else the best first; nothing is cut off.
 
     :param sorted_by: the filters name an order
@@ -116,7 +116,7 @@ def arranged(found: Iterable[FoundSession], filtering: Filtering, *, sorted_by: 
     return [document["found"] for document in filtering.sort(members)]
 
 
-def cut(found: Sequence[FoundSession], offset: int, limit: int | None) -> tuple[tuple[FoundSession, ...], bool]:
+def paginate(found: Sequence[FoundSession], offset: int, limit: int | None) -> tuple[tuple[FoundSession, ...], bool]:
     """As many as were asked for, and whether there are more."""
     end = len(found) if limit is None else offset + limit
     return tuple(found[offset:end]), len(found) > end

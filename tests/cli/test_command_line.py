@@ -510,7 +510,7 @@ def test_a_bug_is_called_one_and_shown_in_full_on_demand(
     def broken(*_: object, **__: object) -> None:
         raise ZeroDivisionError("oops")
 
-    monkeypatch.setattr("migrator.migration.run.run_migration", broken)
+    monkeypatch.setattr("migrator.cli.commands.migrate.run_migration", broken)
     assert app.run(["--data-dir", str(scene.root), "migrate"]) == 1
     err = capsys.readouterr().err
     assert "This is a bug in migrator (ZeroDivisionError: oops)" in err

@@ -17,7 +17,7 @@ import click
 import pytest
 
 from migrator.cli import app
-from migrator.cli.output import block, plain
+from migrator.text import block, plain
 from tests.support.command_line import Migrator, Outcome
 from tests.support.scene import CHECKOUT, Scene, app_json, chat
 from tests.support.strategies import instance, message
@@ -248,7 +248,7 @@ def test_a_traceback_asked_for_drives_nothing(scene, capfd, monkeypatch):
 
     root = logging.getLogger()
     monkeypatch.setattr(root, "handlers", [])
-    monkeypatch.setattr("migrator.migration.run.run_migration", broken)
+    monkeypatch.setattr("migrator.cli.commands.migrate.run_migration", broken)
     assert app.run(["--data-dir", str(scene.root), "--log-level", "debug", "migrate"]) == 1
     err = capfd.readouterr().err
     assert "Traceback" in err

@@ -13,7 +13,7 @@ import jsonschema
 import pytest
 
 from migrator.cli import progress
-from migrator.cli.progress import showing
+from migrator.cli.progress import progress_listener
 from migrator.data_dir import resolve_data_dir
 from migrator.locking import exclusive
 from migrator.progress import Progress
@@ -205,7 +205,7 @@ def test_of_very_many_files_a_log_names_one_a_second(
 ) -> None:
     clock = itertools.count(1000.0, 0.25)  # each look at it takes a quarter of a second, and a line takes two
     monkeypatch.setattr(progress, "monotonic", lambda: next(clock))
-    with showing("auto") as listener:
+    with progress_listener("auto") as listener:
         for number in range(1, 201):
             listener(Progress("load", f"sessions/{number:016}.json", number, 200, number))
     lines = capsys.readouterr().err.splitlines()
@@ -225,7 +225,7 @@ def test_none_is_none(command: str, scene: Scene, migrator: Migrator) -> None:
 def test_a_bar_shows_bytes_sessions_and_speed(monkeypatch: pytest.MonkeyPatch) -> None:
     screen = io.StringIO()
     monkeypatch.setattr(sys, "stderr", screen)
-    with showing("bar") as show:
+    with progress_listener("bar") as show:
         for done in (0, 50_000, 100_000):
             show(Progress("load", "a", done, 100_000, done // 1000))
         show(Progress("verify", "a", 100_000, 100_000, 100))

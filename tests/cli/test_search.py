@@ -72,7 +72,7 @@ def test_a_search_that_takes_long_says_so_on_a_terminal(
         sleep(0.2)
         return SearchReport((), more=False, method="scan")
 
-    monkeypatch.setattr("migrator.search.find.search_texts", slow)
+    monkeypatch.setattr("migrator.cli.commands.sessions.search_texts", slow)
     monkeypatch.setattr("migrator.cli.output.PATIENCE", 0.01)
     for on_terminal in (False, True):
         monkeypatch.setattr("sys.stderr.isatty", lambda: on_terminal)  # noqa: B023 - used before it changes

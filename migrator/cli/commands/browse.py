@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import click
 
-from migrator.cli.output import plain, print_json, say
-from migrator.data_dir import DataDir
+from migrator.browse import serve
+from migrator.cli.options import Resolve
+from migrator.cli.output import echo, print_json
+from migrator.text import plain
 
 
 @click.command("browse", short_help="Look at the database in a browser.")
@@ -17,7 +17,7 @@ from migrator.data_dir import DataDir
 @click.option("--open", "open_it", is_flag=True, help="Open it in the browser, too.")
 @click.option("--json", "as_json", is_flag=True, help="Print the address as one JSON object.")
 @click.pass_obj
-def browse_command(resolve: Callable[[], DataDir], port: int, open_it: bool, as_json: bool) -> int:
+def browse_command(resolve: Resolve, port: int, open_it: bool, as_json: bool) -> int:
     """Serve the database to a browser of this machine, read-only, until you press Ctrl-C. The app may go on working.
 
     Sessions, their agents and their chats are shown as pages, with queries to begin with. The address has a key in it:
@@ -28,18 +28,16 @@ def browse_command(resolve: Callable[[], DataDir], port: int, open_it: bool, as_
     \b
     migrator browse --open                   serve it, and open it in the browser
     """
-    from migrator.browse.serve import serve
-
     data_dir = resolve()
 
     def ready(address: str) -> None:
         if as_json:
             print_json({"address": address, "database": str(data_dir.database)})
         else:
-            say(f"{plain(str(data_dir.database))} is at {address}")
-            say("Press Ctrl-C to end.", error=True)
+            echo(f"{plain(str(data_dir.database))} is at {address}")
+            echo("Press Ctrl-C to end.", error=True)
         if open_it:
             click.launch(address)
 
-    serve(data_dir, port, ready)
+    serve.serve(data_dir, port, ready)
     return 0

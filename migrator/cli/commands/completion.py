@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import click
+from click.shell_completion import get_completion_class
 
-from migrator.cli.output import say
+from migrator.cli.output import echo
 
 _SHELLS = ("bash", "zsh", "fish")
 
@@ -22,12 +23,10 @@ def completion_command(ctx: click.Context, shell: str) -> int:
 
     It takes effect in the next shell that you open. Needs bash 4.4 or newer, zsh or fish.
     """
-    from click.shell_completion import get_completion_class
-
     found = get_completion_class(shell)
     if found is None:
         raise click.UsageError(f"This version of click can't complete for {shell}.")
     # Not source(): of bash that would start one to ask for its version, and warn where it is none or an old one.
     completion = found(ctx.find_root().command, {}, "migrator", "_MIGRATOR_COMPLETE")
-    say(completion.source_template % completion.source_vars())
+    echo(completion.source_template % completion.source_vars())
     return 0

@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import click
 
-from migrator.cli.output import plain, print_report, say, told
-from migrator.data_dir import DataDir
+from migrator.cli.options import Resolve, WithFile, prints_report
+from migrator.cli.output import echo, printable
+from migrator.diagnostics.doctor import examine, summary
+from migrator.diagnostics.support_report import write_support_report
+from migrator.text import plain
+
+
+def _print(examined: WithFile) -> None:
+    for finding in examined.report.findings:
+        echo(f"{finding.level:<8} {finding.subject}: {printable(finding.message)}")
+        if finding.command and finding.level != "ok":
+            echo(f"         run: {printable(finding.command)}")
+    echo(summary(examined.report))
+    if examined.path is not None:
+        echo(f"The report is in {plain(str(examined.path))}; look into it before you pass it on.")
 
 
 @click.command("doctor", short_help="Look for everything that could be wrong.")
@@ -19,9 +31,8 @@ from migrator.data_dir import DataDir
     type=click.Path(path_type=Path),
     help="Also write a report for whoever helps you: counts, states and versions, with hashes for every name.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print it as one JSON object.")
-@click.pass_obj
-def doctor_command(resolve: Callable[[], DataDir], target: Path | None, as_json: bool) -> int:
+@prints_report(_print)
+def doctor_command(resolve: Resolve, target: Path | None) -> WithFile:
     """Look at the machine and the data directory, and tell what mends each problem.
 
     Changes nothing. Exit code 3 if something needs you.
@@ -32,22 +43,8 @@ def doctor_command(resolve: Callable[[], DataDir], target: Path | None, as_json:
     migrator doctor                          look, and tell
     migrator doctor --report report.zip      for whoever helps
     """
-    from migrator.diagnostics.doctor import examine, summary
-
     data_dir = resolve()
     report = examine(data_dir)
     if target is not None:
-        from migrator.diagnostics.support_report import write_support_report
-
         write_support_report(data_dir, report, target)
-    if as_json:
-        print_report(report.to_json() | ({"report": str(target)} if target else {}))
-        return report.exit_code
-    for finding in report.findings:
-        say(f"{finding.level:<8} {finding.subject}: {told(finding.message)}")
-        if finding.command and finding.level != "ok":
-            say(f"         run: {told(finding.command)}")
-    say(summary(report))
-    if target is not None:
-        say(f"The report is in {plain(str(target))}; look into it before you pass it on.")
-    return report.exit_code
+    return WithFile(report, "report", target)

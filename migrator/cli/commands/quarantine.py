@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import click
 
-from migrator.cli.output import block, counted, paged, plain, print_json, print_report, say, size, told
-from migrator.data_dir import DataDir
-
-if TYPE_CHECKING:
-    from migrator.database.quarantine import QuarantinedItem
-    from migrator.quarantine.items import ShownItem
-    from migrator.quarantine.retry import RetriedItem, Take
-
-Resolve = Callable[[], DataDir]
+from migrator.cli.options import Resolve, prints_report
+from migrator.cli.output import echo, pager, print_notes, printable
+from migrator.database.quarantine import QuarantinedItem
+from migrator.quarantine.items import ShownItem, TakenOutReport, list_quarantine, show_quarantined, take_out
+from migrator.quarantine.retry import RetriedItem, RetryReport, Take, retry
+from migrator.report import Report
+from migrator.text import block, counted, plain, size
 
 _NUMBER = click.IntRange(min=1)
+
+
+@dataclass(frozen=True)
+class _Listed(Report):
+    items: tuple[QuarantinedItem, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        return {"items": [item.to_json() for item in self.items]}
 
 
 @click.group("quarantine", short_help="What is no valid session, and conflicts: see it, put it right.")
@@ -33,76 +39,55 @@ def quarantine_command() -> None:
     """
 
 
+@pager()
+def _print_listed(report: _Listed) -> None:
+    for item in report.items:
+        echo(f"{item.id:>5}  {plain(item.reason):<10}  {_origin(item)}")
+        if item.problems:
+            more = len(item.problems) - 1
+            echo(f"       {plain(str(item.problems[0]))}{f' (and {more} more)' if more else ''}")
+    if report.items:
+        held, first = counted(len(report.items), "item"), report.items[0].id
+        echo(printable(f"{held} in quarantine. 'migrator quarantine show {first}' shows the first in full."))
+    else:
+        echo("Nothing is in quarantine.")
+
+
 @quarantine_command.command("list")
-@click.option("--json", "as_json", is_flag=True, help="Print it as one JSON object.")
-@click.pass_obj
-def list_command(resolve: Resolve, as_json: bool) -> int:
+@prints_report(_print_listed, stored=True)
+def list_command(resolve: Resolve) -> _Listed:
     """List what is in quarantine: where it is from, and the first thing that is wrong with it.
 
     \b
     migrator quarantine list
     """
-    from migrator.quarantine.items import list_quarantine
-
-    items = list_quarantine(resolve())
-    if as_json:
-        print_json({"items": [item.to_json() for item in items]})
-        return 0
-    with paged():
-        for item in items:
-            say(f"{item.id:>5}  {plain(item.reason):<10}  {_place(item)}")
-            if item.problems:
-                more = len(item.problems) - 1
-                say(f"       {plain(str(item.problems[0]))}{f' (and {more} more)' if more else ''}")
-        if items:
-            held, first = counted(len(items), "item"), items[0].id
-            say(told(f"{held} in quarantine. 'migrator quarantine show {first}' shows the first in full."))
-        else:
-            say("Nothing is in quarantine.")
-    return 0
+    return _Listed(tuple(list_quarantine(resolve())))
 
 
-def _place(item: QuarantinedItem) -> str:
+def _origin(item: QuarantinedItem) -> str:
     source = plain(item.source) if item.source else "no file any more"
     workspace = plain(item.workspace_path or item.workspace_hash or "no workspace")
     return f"{source}, position {item.position}, {size(item.size)}, {workspace}"
 
 
-@quarantine_command.command("show")
-@click.argument("number", metavar="ID", type=_NUMBER)
-@click.option("--json", "as_json", is_flag=True, help="Print it as one JSON object, the text unchanged.")
-@click.pass_obj
-def show_command(resolve: Resolve, number: int, as_json: bool) -> int:
-    """Show one item: every problem with the place in it, and the whole text; of a conflict, every version.
-
-    \b
-    migrator quarantine show 3
-    migrator quarantine show 3 --json        with the text unchanged
-    """
-    from migrator.quarantine.items import show_quarantined
-
-    shown = show_quarantined(resolve(), number)
-    if as_json:
-        print_json(shown.to_json())
-    else:
-        with paged():
-            _print_item(shown)
-    return 0
-
-
+@pager()
 def _print_item(shown: ShownItem) -> None:
     item = shown.item
-    say(f"{item.id}: {plain(item.reason)}, from {_place(item)}, since {plain(item.created_at)}")
+    echo(f"{item.id}: {plain(item.reason)}, from {_origin(item)}, since {plain(item.created_at)}")
     for problem in item.problems:
-        say(f"  - {plain(str(problem))}")
+        echo(f"  - {plain(str(problem))}")
     if not shown.is_text:
         export = "'migrator quarantine export --to quarantined' has them."
-        say(told(f"It is not UTF-8: each byte that can't be read is shown as \ufffd; {export}"))
+        echo(printable(f"It is not UTF-8: each byte that can't be read is shown as \ufffd; {export}"))
     if item.reason != "conflict":
-        say(block(shown.text))
+        echo(block(shown.text))
         name = shown.file_name
         correct = f"'migrator quarantine retry {item.id} --edited quarantined/{name}'"
-        say(told(f"To correct it: 'migrator quarantine export --to quarantined', edit {name} there, then {correct}."))
+        echo(
+            printable(
+                f"To correct it: 'migrator quarantine export --to quarantined', edit {name} there, then {correct}."
+            )
+        )
         return
     for title, version in (
         ("The version that both started from", shown.base),
@@ -110,12 +95,33 @@ def _print_item(shown: ShownItem) -> None:
         ("The file's version, in quarantine", shown.raw),
     ):
         text = "(there is none, or it can't be told)" if version is None else version.decode("utf-8", "replace")
-        say(f"{title}:\n{block(text)}")
-    say("From SQLite's version to the file's:")
+        echo(f"{title}:\n{block(text)}")
+    echo("From SQLite's version to the file's:")
     for line in shown.difference():
-        say(block(line))
+        echo(block(line))
     decide = f"'migrator quarantine retry {item.id} --take theirs'"
-    say(told(f"Decide with {decide}, which is the file's version, or with 'ours' or 'both' instead."))
+    echo(printable(f"Decide with {decide}, which is the file's version, or with 'ours' or 'both' instead."))
+
+
+@quarantine_command.command("show")
+@click.argument("number", metavar="ID", type=_NUMBER)
+@prints_report(_print_item, "Print it as one JSON object, the text unchanged.", stored=True)
+def show_command(resolve: Resolve, number: int) -> ShownItem:
+    """Show one item: every problem with the place in it, and the whole text; of a conflict, every version.
+
+    \b
+    migrator quarantine show 3
+    migrator quarantine show 3 --json        with the text unchanged
+    """
+    return show_quarantined(resolve(), number)
+
+
+def _print_retry(report: RetryReport) -> None:
+    for item in report.items:
+        _print_retried(item)
+    print_notes(report.warnings)
+    if not report.items:
+        echo("Nothing is in quarantine.")
 
 
 @quarantine_command.command("retry")
@@ -132,11 +138,10 @@ def _print_item(shown: ShownItem) -> None:
     type=click.Choice(["theirs", "ours", "both"]),
     help="Of a conflict: the file's version, SQLite's, or both as two sessions.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print what became of each as one JSON object.")
-@click.pass_obj
+@prints_report(_print_retry, "Print what became of each as one JSON object.")
 def retry_command(
-    resolve: Resolve, numbers: tuple[int, ...], every: bool, edited: Path | None, take: Take | None, as_json: bool
-) -> int:
+    resolve: Resolve, numbers: tuple[int, ...], every: bool, edited: Path | None, take: Take | None
+) -> RetryReport:
     """Validate again, and put what is valid now back to its old place among the sessions.
 
     A version of a conflict that has to go is kept in a folder under backups/. Exit code 3 if anything stays.
@@ -146,19 +151,7 @@ def retry_command(
     migrator quarantine retry 3 --edited corrected.json
     migrator quarantine retry 4 --take both  a conflict, as two sessions
     """
-    from migrator.quarantine.retry import retry
-
-    report = retry(resolve(), numbers, every=every, edited=edited, take=take)
-    if as_json:
-        print_report(report.to_json())
-        return report.exit_code
-    for item in report.items:
-        _print_retried(item)
-    for warning in report.warnings:
-        say(f"Note: {told(warning)}", error=True)
-    if not report.items:
-        say("Nothing is in quarantine.")
-    return report.exit_code
+    return retry(resolve(), numbers, every=every, edited=edited, take=take)
 
 
 def _print_retried(item: RetriedItem) -> None:
@@ -170,30 +163,26 @@ def _print_retried(item: RetriedItem) -> None:
         "needs_edit": "a torn end is no session: write what it should be into a file, and name that with --edited.",
         "needs_choice": "both sides changed it: say --take theirs, ours or both, or name a file with --edited.",
     }[item.result]
-    say(f"{item.id}: {result}")
+    echo(f"{item.id}: {result}")
     for problem in item.problems:
-        say(f"  - {plain(str(problem))}")
+        echo(f"  - {plain(str(problem))}")
     if item.kept:
-        say(f"  What had to go is kept in {plain(item.kept)}")
+        echo(f"  What had to go is kept in {plain(item.kept)}")
+
+
+def _print_exported(report: TakenOutReport) -> None:
+    for item in report.items:
+        echo(plain(item.file))
+    echo(f"Wrote {counted(len(report.items), 'item')} into {plain(report.directory)}.")
 
 
 @quarantine_command.command("export")
 @click.option("--to", "target", metavar="DIR", required=True, type=click.Path(path_type=Path), help="Where to.")
-@click.option("--json", "as_json", is_flag=True, help="Print what was written as one JSON object.")
-@click.pass_obj
-def export_command(resolve: Resolve, target: Path, as_json: bool) -> int:
+@prints_report(_print_exported, "Print what was written as one JSON object.", stored=True)
+def export_command(resolve: Resolve, target: Path) -> TakenOutReport:
     """Write each item into DIR as it is: ID.json, or ID.txt for what is no JSON. Nothing in DIR is overwritten.
 
     \b
     migrator quarantine export --to ~/quarantined
     """
-    from migrator.quarantine.items import take_out
-
-    report = take_out(resolve(), target)
-    if as_json:
-        print_json(report.to_json())
-        return 0
-    for item in report.items:
-        say(plain(item.file))
-    say(f"Wrote {counted(len(report.items), 'item')} into {plain(report.directory)}.")
-    return 0
+    return take_out(resolve(), target)

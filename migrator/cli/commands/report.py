@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
-from migrator.cli.output import counted, located, plain, print_report, say, size, told
-from migrator.data_dir import DataDir
-from migrator.text import duration
+from migrator.cli.options import Resolve, WithFile, prints_report
+from migrator.cli.output import echo, printable, with_location
+from migrator.receipt.facts import Receipt, RunAccount, receipt_of
+from migrator.receipt.page import write_page
+from migrator.text import counted, duration, plain, size
 
-if TYPE_CHECKING:
-    from migrator.receipt.facts import Receipt, RunAccount
+_MOST = 30  # workspaces, and runs, that are listed
 
-_SHOWN = 30
+
+def _print(written: WithFile) -> None:
+    if written.path is not None:
+        echo(f"The receipt is in {plain(str(written.path))}; open it in a browser.")
+    else:
+        _print_receipt(written.report)
 
 
 @click.command("report", short_help="Get a receipt: what was found, what became of it, how to go back.")
@@ -26,9 +30,8 @@ _SHOWN = 30
     type=click.Path(path_type=Path),
     help="Write it as one page with plots, to look at in a browser, to print or to keep.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print it as one JSON object.")
-@click.pass_obj
-def report_command(resolve: Callable[[], DataDir], target: Path | None, as_json: bool) -> int:
+@prints_report(_print)
+def report_command(resolve: Resolve, target: Path | None) -> WithFile:
     """Show the receipt of all that was migrated so far: for each workspace and in total what was found, and that it is
     what was migrated, merged, quarantined and failed; sizes before and after; how long each stage took; the backup and
     how to go back; what needs you, with the command that does it.
@@ -39,59 +42,49 @@ def report_command(resolve: Callable[[], DataDir], target: Path | None, as_json:
     migrator report                       read it here
     migrator report --html receipt.html   see it in a browser
     """
-    from migrator.receipt.facts import receipt_of
-
     receipt = receipt_of(resolve())
     if target is not None:
-        from migrator.receipt.page import write_page
-
-        write_page(receipt, target, located)
-    if as_json:
-        print_report(receipt.to_json() | ({"html": str(target)} if target else {}))
-    elif target is not None:
-        say(f"The receipt is in {plain(str(target))}; open it in a browser.")
-    else:
-        _print_receipt(receipt)
-    return 0
+        write_page(receipt, target, with_location)
+    return WithFile(receipt, "html", target)
 
 
 def _print_receipt(receipt: Receipt) -> None:
     totals = receipt.totals
-    say(f"Receipt for {plain(receipt.data_dir)}, {receipt.made_at}")
-    say(
+    echo(f"Receipt for {plain(receipt.data_dir)}, {receipt.made_at}")
+    echo(
         f"Found {counted(totals.found, 'session')} = {totals.migrated:,} migrated + {totals.merged:,} merged + "
         f"{totals.quarantined:,} quarantined + {totals.failed:,} failed."
     )
-    say(
+    echo(
         f"In {counted(totals.files, 'file')}, {totals.failed_files:,} of them failed; with "
         f"{counted(totals.instances, 'instance')} and {counted(totals.messages, 'message')}."
     )
-    say(
+    echo(
         f"JSON files {size(totals.json_bytes)}, database {size(totals.database_bytes)}, "
         f"backups {size(totals.backup_bytes)}."
     )
-    say("    found migrated   merged quarantined   failed  workspace")
-    for account in receipt.workspaces[:_SHOWN]:
-        say(
+    echo("    found migrated   merged quarantined   failed  workspace")
+    for account in receipt.workspaces[:_MOST]:
+        echo(
             f"{account.found:>9,}{account.migrated:>9,}{account.merged:>9,}{account.quarantined:>12,}"
             f"{account.failed:>9,}  {plain(account.path)}"
         )
-    if len(receipt.workspaces) > _SHOWN:
-        say(f"  … and {len(receipt.workspaces) - _SHOWN} more; --json or --html tell of them, too.")
+    if len(receipt.workspaces) > _MOST:
+        echo(f"  … and {len(receipt.workspaces) - _MOST} more; --json or --html tell of them, too.")
     if not receipt.recorded:
-        say("It was migrated before runs left a record: how long it took is not known.")
-    for run in receipt.runs[-_SHOWN:]:
+        echo("It was migrated before runs left a record: how long it took is not known.")
+    for run in receipt.runs[-_MOST:]:
         _print_run(run)
     truth = {"sqlite": "SQLite", "json": "the JSON files"}[receipt.authority]
-    say(f"The truth is in {truth}; the app runs on {receipt.backend}.")
+    echo(f"The truth is in {truth}; the app runs on {receipt.backend}.")
     if receipt.backup:
-        say(f"Backup: {plain(receipt.backup)}" + ("" if receipt.backup_exists else " (it is gone)"))
+        echo(f"Backup: {plain(receipt.backup)}" + ("" if receipt.backup_exists else " (it is gone)"))
     if receipt.go_back:
-        say(f"To go back: {', then '.join(map(told, receipt.go_back))}")
+        echo(f"To go back: {', then '.join(map(printable, receipt.go_back))}")
     for need in receipt.needs:
-        say(f"Needs you: {told(need.message)}" + (f" Run: {told(need.command)}" if need.command else ""))
+        echo(f"Needs you: {printable(need.message)}" + (f" Run: {printable(need.command)}" if need.command else ""))
 
 
 def _print_run(run: RunAccount) -> None:
     stages = ", ".join(f"{plain(name)} {duration(took)}" for name, took in run.stages.items())
-    say(f"Run of {plain(run.ended_at)}: {counted(run.found, 'session')}, {duration(run.duration_ms)} ({stages})")
+    echo(f"Run of {plain(run.ended_at)}: {counted(run.found, 'session')}, {duration(run.duration_ms)} ({stages})")

@@ -1,0 +1,38 @@
+"""``migrator export``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from migrator.cli.options import Resolve, prints_report
+from migrator.cli.output import echo, print_notes
+from migrator.export.to_folder import ExportReport, export
+from migrator.text import counted, plain
+
+
+def _print(report: ExportReport) -> None:
+    for workspace in report.workspaces:
+        held = f" ({workspace.quarantined} in quarantine left out)" if workspace.quarantined else ""
+        echo(f"{plain(workspace.file)}: {counted(workspace.sessions, 'session')} of {plain(workspace.path)}{held}")
+    print_notes(report.notes)
+    echo(f"Exported {counted(len(report.workspaces), 'workspace')} to {plain(report.directory)}.")
+
+
+@click.command("export", short_help="Write sessions from SQLite into JSON files.")
+@click.option("--to", "target", metavar="DIR", required=True, type=click.Path(path_type=Path), help="Where to.")
+@click.option(
+    "--workspace", "workspaces", metavar="PATH", multiple=True, help="Only this workspace, by path or hash. Repeatable."
+)
+@prints_report(_print, "Print what was written as one JSON object.")
+def export_command(resolve: Resolve, target: Path, workspaces: tuple[str, ...]) -> ExportReport:
+    """Write each workspace's sessions into DIR as the app's own <hash>.json. Nothing in DIR is overwritten.
+
+    A file that could not be migrated is left out, and told of; exit code 3 then.
+
+    \b
+    migrator export --to ~/sessions          every workspace
+    migrator export --to ~/shop --workspace ~/my/shop
+    """
+    return export(resolve(), target, workspaces)

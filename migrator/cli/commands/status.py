@@ -1,0 +1,66 @@
+"""``migrator status``."""
+
+from __future__ import annotations
+
+import click
+
+from migrator.cli.options import Resolve, prints_report
+from migrator.cli.output import echo, pager, print_notes, printable
+from migrator.inventory.status import StatusReport, WorkspaceState, status_of
+from migrator.text import counted, plain, size
+
+
+@pager()
+def _print(report: StatusReport) -> None:
+    print_notes(report.warnings)
+    if report.lost is not None:
+        echo(printable(report.lost))
+        echo("The JSON files are as old as the migration:")
+    else:
+        _print_authority(report)
+    if report.backup_path:
+        echo(f"Backup:   {plain(report.backup_path)}")
+    for workspace in report.workspaces:
+        held = f", {workspace.quarantined} in quarantine" if workspace.quarantined else ""
+        echo(f"  {workspace.state:<9} {plain(workspace.hash)}  {plain(workspace.path)}{_contents(workspace)}{held}")
+        if workspace.error:
+            echo(f"            {printable(workspace.error)}")
+    if report.quarantined:
+        echo(printable(f"In quarantine: {counted(report.quarantined, 'item')}; 'migrator quarantine list' tells why."))
+    if report.needs_migration:
+        echo(printable(f"{counted(len(report.changed_files), 'file')} to take up: run 'migrator migrate'."))
+
+
+def _contents(workspace: WorkspaceState) -> str:
+    if workspace.state in ("new", "failed") and not workspace.sessions:
+        return ""  # the database has none of what is in the file, which nobody has counted
+    held = (
+        counted(workspace.sessions, "session"),
+        counted(workspace.instances, "instance"),
+        counted(workspace.messages, "message"),
+    )
+    return f": {', '.join(held)}"
+
+
+def _print_authority(report: StatusReport) -> None:
+    truth = {"sqlite": "SQLite", "json": "the JSON files"}[report.authority]
+    echo(f"The truth is in {truth}; the app runs on {report.backend}.")
+    if report.migration_status is None:
+        echo("There is no database yet.")
+    else:
+        echo(
+            f"Database: {plain(report.database)} ({size(report.database_bytes)}, schema version "
+            f"{report.schema_version}, migration {plain(report.migration_status)})"
+        )
+
+
+@click.command("status", short_help="See how things stand.")
+@prints_report(_print)
+def status_command(resolve: Resolve) -> StatusReport:
+    """Show which store holds the truth, what the app runs on, and each workspace. Changes nothing.
+
+    \b
+    migrator status                          who holds the truth, and each workspace
+    migrator status --json                   the same for a program
+    """
+    return status_of(resolve())

@@ -1,0 +1,73 @@
+"""Options that several commands have, each declared once, and what becomes of the report that a command returns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import wraps
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from migrator.cli.output import print_json
+from migrator.data_dir import DataDir
+from migrator.report import Report
+
+ReportT = TypeVar("ReportT", bound=Report)
+Function = TypeVar("Function", bound=Callable[..., Any])
+# What commands get first: reads where the data directory is, which may fail.
+Resolve = Callable[[], DataDir]
+
+
+def progress_option(text: str = "How to show progress.") -> Callable[[Function], Function]:
+    """The option ``--progress``."""
+    styles = click.Choice(["auto", "bar", "jsonl", "none"])
+    return click.option("--progress", type=styles, default="auto", show_default=True, help=text)
+
+
+def prints_report(
+    show: Callable[[ReportT], None], text: str = "Print it as one JSON object.", *, stored: bool = False
+) -> Callable[[Callable[..., ReportT]], Callable[..., int]]:
+    """Give a command the option ``--json``, print the report that it returns, and end with the report's exit code.
+
+    :param show: prints the report for people
+    :param text: the option's help
+    :param stored: the report holds what was stored, which is printed as it stands
+    """
+
+    def decorate(command: Callable[..., ReportT]) -> Callable[..., int]:
+        @click.option("--json", "as_json", is_flag=True, help=text)
+        @wraps(command)
+        def run(*, as_json: bool, **options: Any) -> int:
+            report = command(click.get_current_context().obj, **options)
+            if as_json:
+                print_json(report.to_json(), stored=stored)
+            else:
+                show(report)
+            return report.exit_code
+
+        return run
+
+    return decorate
+
+
+@dataclass(frozen=True)
+class WithFile(Report):
+    """A report that a file holds as well.
+
+    :ivar member: what JSON names the file by
+    :ivar path: None where none was asked for
+    """
+
+    report: Any
+    member: str
+    path: Path | None
+
+    @property
+    def exit_code(self) -> int:
+        return int(self.report.exit_code)
+
+    def to_json(self) -> dict[str, Any]:
+        members: dict[str, Any] = self.report.to_json()
+        return members | ({self.member: str(self.path)} if self.path else {})

@@ -1,0 +1,119 @@
+"""Sessions as people ask for them: of one workspace or of all, by the beginning of an id, from the authoritative store.
+
+One file that can't be read hides none of the others; where only one workspace was asked for, it is an error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+from migrator.data_dir import DataDir
+from migrator.documents.document import WorktreeSession
+from migrator.errors import (
+    SessionNotFound,
+    SourceFileError,
+    StorageIOError,
+    UsageError,
+    ValidationError,
+    WorkspaceNotFound,
+)
+from migrator.inventory.status import note_of_loss, workspace_names
+from migrator.report import Report
+from migrator.storage.factory import open_storage
+from migrator.storage.protocol import SessionFilters
+
+_LISTED_MEMBERS = ("id", "type", "task", "status", "createdAt", "updatedAt", "completedAt", "model", "totalDuration")
+Notice = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class StoredSessions(Report):
+    """Whole sessions, each with its workspace."""
+
+    sessions: tuple[tuple[str, WorktreeSession], ...]
+
+    def to_json(self) -> dict[str, Any]:
+        return {"sessions": [{"workspace": path, "session": session} for path, session in self.sessions]}
+
+
+class SessionList(StoredSessions):
+    """Sessions of which JSON shows no more than a list does."""
+
+    def to_json(self) -> dict[str, Any]:
+        return {"sessions": [{"workspace": path, **_summary(session)} for path, session in self.sessions]}
+
+
+def _summary(session: WorktreeSession) -> dict[str, Any]:
+    summary: dict[str, Any] = {name: session.get(name) for name in _LISTED_MEMBERS}
+    return summary | {"instances": len(session["instances"]), "messages": len(session["chatHistory"])}
+
+
+def list_sessions(
+    data_dir: DataDir, workspace: str | None, filters: SessionFilters, limit: int | None, notice: Notice
+) -> SessionList:
+    """The sessions that the filters let through, workspace by workspace.
+
+    :param workspace: look at this one alone; None for all
+    :param limit: of all workspaces together
+    :param notice: called with what is worth knowing, such as a workspace that can't be read
+    """
+    return SessionList(tuple(islice(_all_sessions(data_dir, workspace, filters, notice), limit)))
+
+
+def find_session(data_dir: DataDir, beginning: str, workspace: str | None, notice: Notice) -> StoredSessions:
+    """The session of an id, or the only one whose id begins so; more of them where workspaces have the same id.
+
+    :raises SessionNotFound: there is none
+    :raises UsageError: ids of several begin so
+    """
+    every = _all_sessions(data_dir, workspace, SessionFilters(), notice)
+    similar = [(path, session) for path, session in every if session["id"].startswith(beginning)]
+    found = [(path, session) for path, session in similar if session["id"] == beginning] or similar
+    names = sorted({session["id"] for _, session in found})
+    if not names:
+        where = f"in {workspace}" if workspace else "in any workspace"
+        raise SessionNotFound(
+            f"There is no session {beginning!r} {where}.", hint="'migrator sessions list' lists them."
+        )
+    if len(names) > 1:
+        raise UsageError(
+            f"{beginning!r} may be {', '.join(names[:5])}{', …' if len(names) > 5 else ''}.", hint="Type more."
+        )
+    return StoredSessions(tuple(found))
+
+
+def _all_sessions(
+    data_dir: DataDir, workspace: str | None, filters: SessionFilters, notice: Notice
+) -> Iterator[tuple[str, WorktreeSession]]:
+    loss = note_of_loss(data_dir)
+    if loss is not None:
+        notice(loss)
+    names = [workspace] if workspace else workspace_names(data_dir)
+    for path, sessions in read_workspaces(data_dir, names, filters, notice, alone=workspace is not None):
+        yield from ((path, session) for session in sessions)
+
+
+def read_workspaces(
+    data_dir: DataDir, names: Iterable[str], filters: SessionFilters, notice: Notice, *, alone: bool
+) -> Iterator[tuple[str, list[WorktreeSession]]]:
+    """The sessions of each workspace that can be read.
+
+    :param alone: what is wrong with the workspace is an error, not a notice
+    """
+    with open_storage(data_dir, read_only=True) as store:
+        for name in names:
+            try:
+                sessions = store.search_sessions(name, filters)
+            except WorkspaceNotFound:
+                if alone:
+                    raise
+                continue
+            except (StorageIOError, SourceFileError, ValidationError) as error:
+                if alone:
+                    raise
+                notice(f"Left out {name}: {error}")
+                continue
+            yield name, sessions
