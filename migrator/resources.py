@@ -24,7 +24,8 @@ EXTRAS = {"report": ("jinja2", "pygal"), "browse": ("datasette", "uvicorn")}
 
 
 def require_extra(extra: str, purpose: str) -> None:
-    """
+    """Refuse what needs packages that are installed only when somebody asks for them.
+
     :param purpose: what can't be done without it
     :raises NotInstalled: a package of the extra is not there
     """

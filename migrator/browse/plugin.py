@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable
+import re
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
 from datasette import Response, hookimpl
@@ -11,7 +12,6 @@ from datasette.utils import tilde_encode, urlsafe_components
 from markupsafe import Markup, escape
 
 from migrator.browse import queries as sql
-from migrator.browse import text as shown
 from migrator.browse.site import DATABASE
 from migrator.text import block
 
@@ -24,13 +24,18 @@ _LINKS = {
     "workspace_id": "workspaces",
     "source_id": "migration_ledger",
 }
+# What a terminal takes for a command: a colour, a place, a title. It is shown small, for it is not what was said.
+_CONTROL = re.compile(r"(\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\^_])|\x9b[0-?]*[ -/]*[@-~])")
+_GLIMPSE = 600
+_LABEL = 90
+LONGEST = 1_000_000
 
 
 @hookimpl
 def prepare_jinja2_environment(env: Any) -> None:
     """Every text that a template shows: nothing in it turns its direction or drives a terminal that it is copied to."""
     env.finalize = _harmless
-    env.filters |= {"whole": _whole, "line": lambda value: shown.line(str(value)), "row_link": _row_link}
+    env.filters |= {"whole": _value, "line": lambda value: line(str(value)), "row_link": _row_link}
 
 
 def _harmless(value: Any) -> Any:
@@ -50,7 +55,7 @@ def render_cell(row: Any, value: Any, column: str, table: str | None) -> Markup 
         return _link(target, value["value"], value["label"]) if target else None
     if target and value is not None and table != target:
         return _link(target, value, value)
-    return shown.glimpse(value) if isinstance(value, str) and value else None
+    return glimpse(value) if isinstance(value, str) and value else None
 
 
 @hookimpl
@@ -77,9 +82,9 @@ def extra_template_vars(
             values |= {
                 "heading": (await rows(sql.SESSION_HEADING))[0],
                 "agents": agents,
-                "outputs": shown.together((agent["output"] for agent in agents), _MOST_CHARACTERS),
+                "outputs": together((agent["output"] for agent in agents), _MOST_CHARACTERS),
                 "messages": messages,
-                "contents": shown.together((message["content"] for message in messages), _MOST_CHARACTERS),
+                "contents": together((message["content"] for message in messages), _MOST_CHARACTERS),
                 "most_messages": _MOST_MESSAGES,
             }
         return values
@@ -93,25 +98,25 @@ def handle_exception(datasette: Any, exception: Exception) -> Callable[[], Await
 
     async def page() -> Any:
         status = getattr(exception, "status", 500)
-        told = str(getattr(exception, "message", exception)) or type(exception).__name__
+        message = str(getattr(exception, "message", exception)) or type(exception).__name__
         if status >= 500:  # nobody's fault but the program's
             logging.getLogger("migrator").debug("A page failed:", exc_info=exception)
-        shown_there = {"ok": False, "error": told, "status": status, "title": None}
-        text = await datasette.render_template("error.html", shown_there)
+        members = {"ok": False, "error": message, "status": status, "title": None}
+        text = await datasette.render_template("error.html", members)
         return Response.html(text, status=status)
 
     return page
 
 
-def _whole(value: Any, column: str = "") -> Any:
+def _value(value: Any, column: str = "") -> Any:
     """A value as the page of its row shows it."""
     if value is None or value == "":
         return Markup('<span class="none">none</span>')
     if column in _LINKS:
         return _link(_LINKS[column], value, value)
     if isinstance(value, bytes):
-        return shown.whole(value.decode(errors="backslashreplace"))
-    return shown.whole(value) if isinstance(value, str) else f"{value:,}" if isinstance(value, int) else str(value)
+        return whole(value.decode(errors="backslashreplace"))
+    return whole(value) if isinstance(value, str) else f"{value:,}" if isinstance(value, int) else str(value)
 
 
 def _row_link(key: Any, table: str, label: Any) -> Markup:
@@ -120,4 +125,42 @@ def _row_link(key: Any, table: str, label: Any) -> Markup:
 
 def _link(table: str, key: Any, label: Any) -> Markup:
     address = f"/{DATABASE}/{table}/{tilde_encode(str(key))}"
-    return Markup('<a href="{}" dir="auto">{}</a>').format(address, shown.line(str(label)) or escape("(empty)"))
+    return Markup('<a href="{}" dir="auto">{}</a>').format(address, line(str(label)) or escape("(empty)"))
+
+
+def line(text: str) -> Markup:
+    """The beginning of a text, in one line."""
+    first = " ".join(text[: 4 * _LABEL].split())
+    return escape(block(first if len(first) <= _LABEL else first[: _LABEL - 1] + "…"))
+
+
+def glimpse(text: str) -> Markup:
+    """What a cell of a table shows of a text."""
+    if len(text) <= _LABEL and text.isprintable():
+        return escape(text)
+    return _pre(text[:_GLIMPSE], len(text) - _GLIMPSE)
+
+
+def whole(text: str, most: int = LONGEST) -> Markup:
+    """A text as a page of its own shows it: up to so many characters."""
+    return _pre(text[:most], len(text) - most)
+
+
+def together(texts: Iterable[str | None], most: int) -> list[Markup]:
+    """Several texts on one page: whole, until that would make a page that no browser shows; then glimpses."""
+    made = []
+    for text in (text or "" for text in texts):
+        made.append(whole(text, max(_GLIMPSE, min(LONGEST, most))))
+        most -= len(text)
+    return made
+
+
+def _pre(text: str, left: int) -> Markup:
+    pieces = _CONTROL.split(text)  # every second one is what was split at
+    kind = "stored terminal" if len(pieces) > 1 else "stored"
+    parts = [
+        Markup('<span class="control">{}</span>').format(block(piece)) if number % 2 else escape(block(piece))
+        for number, piece in enumerate(pieces)
+    ]
+    more = Markup('<span class="more">… {} more characters</span>').format(f"{left:,}") if left > 0 else Markup()
+    return Markup('<pre class="{}" dir="auto">{}{}</pre>').format(kind, Markup().join(parts), more)

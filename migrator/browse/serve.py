@@ -18,7 +18,7 @@ from migrator.resources import require_extra
 _HERE = Path(__file__).parent
 
 
-def serve(data_dir: DataDir, port: int, ready: Callable[[str], None]) -> None:
+def serve_database(data_dir: DataDir, port: int, ready: Callable[[str], None]) -> None:
     """Serve the pages until the process is interrupted or told to end. Nothing can be written through them.
 
     :param port: 0 takes one that is free
@@ -35,7 +35,7 @@ def serve(data_dir: DataDir, port: int, ready: Callable[[str], None]) -> None:
     with _listening(port) as listener:
         import uvicorn  # installed only with the extra
 
-        from migrator.browse.gate import Gate
+        from migrator.browse.auth import Gate
         from migrator.browse.site import LANDING
 
         gate = Gate(_application(path), listener.getsockname()[1], LANDING)

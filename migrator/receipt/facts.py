@@ -10,7 +10,8 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 
@@ -25,11 +26,26 @@ from migrator.diagnostics.doctor import examine
 from migrator.errors import MigrationFailed
 from migrator.inventory.ledger import LedgerEntry, read_ledger
 from migrator.migration.run_record import Share
-from migrator.receipt.periods import Period, periods_of
 from migrator.report import Report
 from migrator.workspace import placeholder, workspace_of_source
 
 GO_BACK = ("migrator rollback --dry-run", "migrator rollback")
+_MOST_PERIODS = 36  # periods that are still told apart in a plot
+_PERIOD_LENGTHS = (10, 7, 4)  # of RFC 3339: up to the day, the month, the year
+UNDATED = "undated"
+
+
+@dataclass(frozen=True)
+class Period:
+    """How many sessions of one type and status were made in a day, a month or a year.
+
+    :ivar start: ``2025-01-13``, ``2025-01`` or ``2025``; ``undated`` where the app wrote no date
+    """
+
+    start: str
+    type: str
+    status: str
+    sessions: int
 
 
 @dataclass(frozen=True)
@@ -91,7 +107,7 @@ class RunAccount(Sums):
 
 
 @dataclass(frozen=True)
-class Totals(Sums):
+class ReceiptTotals(Sums):
     """The sums over all workspaces, and the sizes.
 
     :ivar json_bytes: of all files, those of several workspaces included
@@ -142,7 +158,7 @@ class Receipt(Report):
     authority: str
     backend: str
     recorded: bool
-    totals: Totals
+    totals: ReceiptTotals
     workspaces: tuple[WorkspaceAccount, ...]
     runs: tuple[RunAccount, ...]
     sessions_over_time: tuple[Period, ...]
@@ -263,10 +279,10 @@ class _Gathering:
             values["found"] = sum(values[name] for name in ("migrated", "merged", "quarantined", "failed"))
             yield RunAccount(**values)
 
-    def _totals(self, workspaces: tuple[WorkspaceAccount, ...]) -> Totals:
+    def _totals(self, workspaces: tuple[WorkspaceAccount, ...]) -> ReceiptTotals:
         names = [field.name for field in fields(Sums)]
         database = self._data_dir.database
-        return Totals(
+        return ReceiptTotals(
             **{name: sum(getattr(account, name) for account in workspaces) for name in names},
             workspaces=len(workspaces),
             files=len(self._ledger),
@@ -288,3 +304,22 @@ class _Gathering:
 def _sums(shares: list[Share]) -> dict[str, int]:
     names = [field.name for field in fields(Sums)]
     return {name: sum(getattr(share, name) for share in shares) for name in names}
+
+
+def periods_of(days: Iterable[tuple[str, str, str, int]]) -> tuple[Period, ...]:
+    """Join days to periods, the longest that are needed.
+
+    :param days: the day, type, status and number of sessions
+    """
+    rows = [(day if _is_date(day) else UNDATED, kind, status, count) for day, kind, status, count in days]
+    length = next(
+        (size for size in _PERIOD_LENGTHS if len({row[0][:size] for row in rows}) <= _MOST_PERIODS), _PERIOD_LENGTHS[-1]
+    )
+    joined: Counter[tuple[str, str, str]] = Counter()
+    for day, kind, status, count in rows:
+        joined[day if day == UNDATED else day[:length], kind, status] += count
+    return tuple(Period(*key, count) for key, count in sorted(joined.items()))
+
+
+def _is_date(day: str) -> bool:
+    return len(day) == 10 and day[4] == day[7] == "-" and (day[:4] + day[5:7] + day[8:]).isdecimal() and day.isascii()

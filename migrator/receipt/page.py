@@ -1,7 +1,7 @@
 """The receipt as one page: no script, nothing from elsewhere, to look at, to print, to keep.
 
-Every text goes through one gate (``_shown``): what could drive a terminal or turn the direction of text is spelled out,
-and Jinja escapes the rest. The page's own policy forbids scripts and connections, should anything slip through.
+Every text goes through one gate (``_for_people``): what could drive a terminal or turn the direction of text is spelled
+out, and Jinja escapes the rest. The page's own policy forbids scripts and connections, should anything slip through.
 """
 
 from __future__ import annotations
@@ -20,21 +20,21 @@ MOST_RUNS = 50
 MOST_NEEDS = 50
 
 
-def write_page(receipt: Receipt, target: Path, located: Callable[[str], str] = str) -> None:
+def write_page(receipt: Receipt, target: Path, with_location: Callable[[str], str] = str) -> None:
     """Write the page as a new file, readable by its owner alone: it names workspaces.
 
-    :param located: puts into a command, or a text that names one, where it works
+    :param with_location: puts into a command, or a text that names one, where it works
     :raises NotInstalled: the extra ``report`` is not there
     :raises StorageIOError: the file exists, or can't be written
     """
-    content = page_of(receipt, located)
+    content = page_of(receipt, with_location)
     write_new_file(target, [content.encode()], "a receipt")
 
 
-def page_of(receipt: Receipt, located: Callable[[str], str] = str) -> str:
+def page_of(receipt: Receipt, with_location: Callable[[str], str] = str) -> str:
     """The page, as HTML.
 
-    :param located: as in :func:`write_page`
+    :param with_location: as in :func:`write_page`
     :raises NotInstalled: the extra ``report`` is not there
     """
     require_extra("report", "A receipt as a page")
@@ -43,12 +43,12 @@ def page_of(receipt: Receipt, located: Callable[[str], str] = str) -> str:
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
-        finalize=_shown,
+        finalize=_for_people,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"size": size, "duration": duration, "moment": _moment, "located": located}
+    environment.filters |= {"size": size, "duration": duration, "moment": _moment, "with_location": with_location}
     return environment.get_template("page.html.jinja").render(
         receipt=receipt,
         totals=receipt.totals,
@@ -59,7 +59,7 @@ def page_of(receipt: Receipt, located: Callable[[str], str] = str) -> str:
     )
 
 
-def _shown(value: Any) -> Any:
+def _for_people(value: Any) -> Any:
     if isinstance(value, bool) or value is None:
         raise TypeError("nothing that a person reads")
     if isinstance(value, int):

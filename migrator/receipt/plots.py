@@ -18,8 +18,7 @@ from pygal.style import Style
 from migrator.text import duration, plain, size
 
 if TYPE_CHECKING:
-    from migrator.receipt.facts import Receipt, RunAccount
-    from migrator.receipt.periods import Period
+    from migrator.receipt.facts import Period, Receipt, RunAccount
 
 TYPES = ("competition", "ensemble", "debate")
 STATUSES = ("completed", "running", "paused", "failed")
@@ -108,8 +107,8 @@ def sizes(receipt: Receipt) -> Plot:
     chart.x_labels = list(bars)
     chart.add("size", list(bars.values()))
     name = "Size of the JSON files, the database and the backups"
-    told = ", ".join(f"{label} {size(count)}" for label, count in bars.items())
-    return Plot(name, "single", _svg(chart, name, told, ["size"]))
+    description = ", ".join(f"{label} {size(count)}" for label, count in bars.items())
+    return Plot(name, "single", _svg(chart, name, description, ["size"]))
 
 
 def _chart(kind: Callable[..., Any], **settings: Any) -> Any:
@@ -126,8 +125,8 @@ def _horizontal(bars: int, *, formatter: Callable[[float], str]) -> Any:
 
 def _short(text: str) -> str:
     """The end of a long text, where paths differ."""
-    shown = plain(text).replace("\n", "\\n")
-    return shown if len(shown) <= _LABEL else "…" + shown[1 - _LABEL :]
+    label = plain(text).replace("\n", "\\n")
+    return label if len(label) <= _LABEL else "…" + label[1 - _LABEL :]
 
 
 def _svg(chart: Any, name: str, description: str, series: Sequence[str]) -> Markup:
@@ -161,12 +160,12 @@ def _name_bars(series: ET.Element, title: str) -> None:
     for bars in series:
         for bar in list(bars):
             bars.remove(bar)
-            told = {each.get("class"): each.text or "" for each in bar if each.tag == "desc"}
+            described = {each.get("class"): each.text or "" for each in bar if each.tag == "desc"}
             shape = next(each for each in bar if each.tag == "rect")
             if not float(shape.get("width", 0)) or not float(shape.get("height", 0)):
                 continue
             kept = ET.SubElement(bars, "rect", {key: shape.get(key, "0") for key in ("x", "y", "width", "height")})
-            ET.SubElement(kept, "title").text = f"{told.get('x_label', '')}, {title}: {told.get('value', '')}"
+            ET.SubElement(kept, "title").text = f"{described.get('x_label', '')}, {title}: {described.get('value', '')}"
             _round(kept)
 
 

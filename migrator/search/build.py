@@ -8,7 +8,6 @@ from __future__ import annotations
 import shutil
 import sqlite3
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from migrator.authority import read_state
 from migrator.backups.database_copy import upgrade
@@ -20,11 +19,17 @@ from migrator.locking import exclusive
 from migrator.progress import Listener, ProgressMeter, ignore_progress
 from migrator.report import Report
 from migrator.search import queries as search_queries
-from migrator.search.index import UNFINISHED, build, bytes_to_do, forget, index_differences, index_state, leave_out
+from migrator.search.index import (
+    UNFINISHED,
+    build,
+    bytes_to_do,
+    forget,
+    index_differences,
+    index_problems,
+    index_state,
+    leave_out,
+)
 from migrator.text import size
-
-if TYPE_CHECKING:
-    pass
 
 PHASE = "search_index"
 _SPARE = 50_000_000  # bytes that are left free
@@ -142,8 +147,6 @@ def repair_index(data_dir: DataDir) -> bool:
 
     The lock has to be held.
     """
-    from migrator.search.index import index_problems  # only a repair looks so deep
-
     path = data_dir.database
     try:
         with opened(data_dir.database, read_only=True) as connection:  # a mere look leaves the file as it is

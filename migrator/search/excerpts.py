@@ -33,12 +33,13 @@ class Excerpt:
     marks: tuple[tuple[int, int], ...]
 
 
-FOUND = Excerpt("", ())
+NO_EXCERPT = Excerpt("", ())
 
 
 def require_full_text(connection: sqlite3.Connection) -> None:
-    """
-    :raises ConnectionFailed: the SQLite that Python was built with can't search texts
+    """Refuse an SQLite that can't search texts.
+
+    :raises ConnectionFailed: the one that Python was built with can't
     """
     if not connection.execute(search_queries.HAS_FTS5).fetchone()[0]:
         raise ConnectionFailed(
@@ -73,7 +74,7 @@ class Matcher:
     def excerpts(self, texts: Sequence[str], *, most: int | None = None) -> list[Excerpt | None]:
         """An excerpt of each text that has all the terms, None for each other one.
 
-        :param most: of how many texts excerpts are wanted; of the others that have the terms it is FOUND
+        :param most: of how many texts excerpts are wanted; of the others that have the terms it is NO_EXCERPT
         """
         found: list[Excerpt | None] = [None] * len(texts)
         snippets: dict[int, str] = {}
@@ -92,7 +93,7 @@ class Matcher:
             self._memory.execute("ROLLBACK")
         for count, number in enumerate(sorted(snippets.keys() | unspaced.keys())):
             if most is not None and count >= most:
-                found[number] = FOUND
+                found[number] = NO_EXCERPT
             elif number in unspaced:
                 found[number] = self._in_unspaced(unspaced[number])
             else:

@@ -20,9 +20,9 @@ from migrator.search.results import (
     FoundText,
     SearchReport,
     paginate,
+    searchable_texts,
     sort_results,
     summary_of,
-    texts_of,
 )
 from migrator.search.sessions import read_workspaces
 from migrator.storage.arguments import workspace_ref
@@ -127,7 +127,7 @@ def _scan(
     with Matcher(query) as matcher:
         for name, sessions in read_workspaces(data_dir, names, wanted, notes.append, alone=alone):
             for session in sessions:
-                texts = texts_of(session)
+                texts = searchable_texts(session)
                 excerpts = matcher.excerpts([text for _, _, text in texts], most=MOST_EXCERPTS)
                 matched = [
                     FoundText.of(kind, place, excerpt)

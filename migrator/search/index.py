@@ -31,7 +31,7 @@ _ROWS = 500
 UNFINISHED = ("pending", "building")
 
 
-class _Kind(NamedTuple):
+class _TextKind(NamedTuple):
     """One kind of texts.
 
     :ivar next_rows: rowid and bytes of the rows behind a rowid
@@ -43,10 +43,10 @@ class _Kind(NamedTuple):
     reach: str
 
 
-_KINDS = (
-    _Kind(search_queries.NEXT_TASKS, search_queries.PUT_TASKS, search_queries.REACH_TASKS),
-    _Kind(search_queries.NEXT_MESSAGES, search_queries.PUT_MESSAGES, search_queries.REACH_MESSAGES),
-    _Kind(search_queries.NEXT_OUTPUTS, search_queries.PUT_OUTPUTS, search_queries.REACH_OUTPUTS),
+_TEXT_KINDS = (
+    _TextKind(search_queries.NEXT_TASKS, search_queries.PUT_TASKS, search_queries.REACH_TASKS),
+    _TextKind(search_queries.NEXT_MESSAGES, search_queries.PUT_MESSAGES, search_queries.REACH_MESSAGES),
+    _TextKind(search_queries.NEXT_OUTPUTS, search_queries.PUT_OUTPUTS, search_queries.REACH_OUTPUTS),
 )
 
 
@@ -56,11 +56,6 @@ def index_state(connection: sqlite3.Connection) -> str | None:
         return None
     row = connection.execute(queries.INDEX_STATE).fetchone()
     return str(row[0]) if row else None
-
-
-def is_whole(connection: sqlite3.Connection) -> bool:
-    """Whether the index is complete and everything that keeps it true is there, as it was made."""
-    return index_state(connection) == "complete" and not index_differences(connection)
 
 
 def index_differences(connection: sqlite3.Connection) -> list[str]:
@@ -118,7 +113,7 @@ def _is_complete(connection: sqlite3.Connection, path: Path, advance: Callable[[
     until = time.monotonic() + _SECONDS
     with transaction(connection, path, "fill the search index"):
         reached = list(connection.execute(search_queries.INDEX_REACHED).fetchone())
-        for number, kind in enumerate(_KINDS):
+        for number, kind in enumerate(_TEXT_KINDS):
             while (portion := _portion(connection, kind, reached[number])) is not None:
                 last, size = portion
                 connection.execute(kind.put, (reached[number], last))
@@ -132,7 +127,7 @@ def _is_complete(connection: sqlite3.Connection, path: Path, advance: Callable[[
     return True
 
 
-def _portion(connection: sqlite3.Connection, kind: _Kind, behind: int) -> tuple[int, int] | None:
+def _portion(connection: sqlite3.Connection, kind: _TextKind, behind: int) -> tuple[int, int] | None:
     """The last rowid, and the bytes, of the next rows that make up a portion; None where there are no more."""
     last, total = None, 0
     for row_id, size in connection.execute(kind.next_rows, (behind, _ROWS)):

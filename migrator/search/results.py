@@ -79,7 +79,7 @@ def summary_of(document: Mapping[str, Any]) -> dict[str, Any]:
     return {name: document.get(name) for name in SUMMARY_MEMBERS}
 
 
-def texts_of(document: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+def searchable_texts(document: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     """Kind, place and text of everything that is searched of a session, in the order in which it is shown."""
     texts = [("task", "", document["task"])]
     texts += [

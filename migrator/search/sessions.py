@@ -30,7 +30,7 @@ Notice = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class StoredSessions(Report):
+class SessionDocuments(Report):
     """Whole sessions, each with its workspace."""
 
     sessions: tuple[tuple[str, WorktreeSession], ...]
@@ -39,7 +39,7 @@ class StoredSessions(Report):
         return {"sessions": [{"workspace": path, "session": session} for path, session in self.sessions]}
 
 
-class SessionList(StoredSessions):
+class SessionList(SessionDocuments):
     """Sessions of which JSON shows no more than a list does."""
 
     def to_json(self) -> dict[str, Any]:
@@ -63,7 +63,7 @@ def list_sessions(
     return SessionList(tuple(islice(_all_sessions(data_dir, workspace, filters, notice), limit)))
 
 
-def find_session(data_dir: DataDir, beginning: str, workspace: str | None, notice: Notice) -> StoredSessions:
+def find_session(data_dir: DataDir, beginning: str, workspace: str | None, notice: Notice) -> SessionDocuments:
     """The session of an id, or the only one whose id begins so; more of them where workspaces have the same id.
 
     :raises SessionNotFound: there is none
@@ -82,7 +82,7 @@ def find_session(data_dir: DataDir, beginning: str, workspace: str | None, notic
         raise UsageError(
             f"{beginning!r} may be {', '.join(names[:5])}{', …' if len(names) > 5 else ''}.", hint="Type more."
         )
-    return StoredSessions(tuple(found))
+    return SessionDocuments(tuple(found))
 
 
 def _all_sessions(

@@ -77,7 +77,7 @@ def test_the_page_lists_every_command() -> None:
 
 
 def test_the_page_lists_what_each_command_prints(call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(serve, "serve", lambda _place, _port, ready: ready("http://127.0.0.1:1/"))
+    monkeypatch.setattr(serve, "serve_database", lambda _place, _port, ready: ready("http://127.0.0.1:1/"))
     told = {"migrate": call("migrate")}
     session = call("sessions list", "--limit", "1")["sessions"][0]["id"]
     (backup,) = [each["name"] for each in call("backups list")["backups"]]

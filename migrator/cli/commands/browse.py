@@ -39,5 +39,5 @@ def browse_command(resolve: Resolve, port: int, open_it: bool, as_json: bool) ->
         if open_it:
             click.launch(address)
 
-    serve.serve(data_dir, port, ready)
+    serve.serve_database(data_dir, port, ready)
     return 0

@@ -14,7 +14,7 @@ from migrator.cli.output import echo, notice_when_slow, pager, print_columns, pr
 from migrator.documents.document import WorktreeSession
 from migrator.search.find import search_texts
 from migrator.search.results import FoundSession, FoundText, SearchReport
-from migrator.search.sessions import SessionList, StoredSessions, find_session, list_sessions
+from migrator.search.sessions import SessionDocuments, SessionList, find_session, list_sessions
 from migrator.storage.protocol import SessionFilters
 from migrator.text import block, counted, plain
 
@@ -110,7 +110,7 @@ def list_command(resolve: Resolve, workspace: str | None, limit: int | None) -> 
 
 
 @pager()
-def _print_whole(report: StoredSessions) -> None:
+def _print_whole(report: SessionDocuments) -> None:
     for path, session in report.sessions:
         _print_session(path, session)
 
@@ -136,7 +136,7 @@ def _print_session(path: str, session: WorktreeSession) -> None:
 @click.argument("session_id", metavar="ID")
 @_WORKSPACE
 @prints_report(_print_whole, stored=True)
-def show_command(resolve: Resolve, session_id: str, workspace: str | None) -> StoredSessions:
+def show_command(resolve: Resolve, session_id: str, workspace: str | None) -> SessionDocuments:
     """Show one session with its instances and its chat. ID may be cut short as long as it names one session alone.
 
     \b

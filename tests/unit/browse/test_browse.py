@@ -13,7 +13,7 @@ from urllib.parse import quote
 import pytest
 
 from migrator import resources as extras
-from migrator.browse import text as shown
+from migrator.browse import plugin
 from migrator.database.connection import connect_untouching
 from tests.support.browser import Browser, program
 from tests.support.command_line import Migrator
@@ -266,7 +266,7 @@ def test_a_query_that_makes_no_sense_is_a_page_that_says_so(visitor: Visitor) ->
 
 
 def test_what_drives_a_terminal_is_shown_small_beside_the_text() -> None:
-    made = str(shown.whole("\x1b[1mbold\x1b[0m"))
+    made = str(plugin.whole("\x1b[1mbold\x1b[0m"))
     assert made == (
         '<pre class="stored terminal" dir="auto"><span class="control">\\x1b[1m</span>bold'
         '<span class="control">\\x1b[0m</span></pre>'
@@ -274,20 +274,20 @@ def test_what_drives_a_terminal_is_shown_small_beside_the_text() -> None:
 
 
 def test_many_long_texts_on_one_page_are_shown_as_glimpses_when_it_is_full() -> None:
-    first, second, third = map(str, shown.together(["a" * 3000, None, "b" * 3000], 3000))
+    first, second, third = map(str, plugin.together(["a" * 3000, None, "b" * 3000], 3000))
     assert "a" * 3000 in first
     assert "more characters" not in first + second
     assert "b" * 600 + '<span class="more">… 2,400 more characters' in third
 
 
 def test_a_label_is_one_short_line() -> None:
-    made = str(shown.line("first\nsecond  third " + "x" * 500))
+    made = str(plugin.line("first\nsecond  third " + "x" * 500))
     assert made.startswith("first second third xxx")
     assert len(made) == 90
 
 
 def test_harm_is_spelled_out() -> None:
-    texts = Texts(str(shown.whole(HARM)))
+    texts = Texts(str(plugin.whole(HARM)))
     assert texts.shown == AS_TEXT
 
 

@@ -23,7 +23,6 @@ from migrator.search.index import (
     index_differences,
     index_problems,
     index_state,
-    is_whole,
     reopen,
 )
 from migrator.search.query import UNSPACED_RANGES, is_unspaced, searched_text
@@ -43,6 +42,10 @@ def database(path: Path) -> Iterator[sqlite3.Connection]:
     with closing(connect(path, create=True)) as connection:
         schema.apply(connection, path)
         yield connection
+
+
+def is_whole(connection: sqlite3.Connection) -> bool:
+    return index_state(connection) == "complete" and not index_differences(connection)
 
 
 def app_says(connection: sqlite3.Connection, number: int, text: str = "hi") -> None:
@@ -127,7 +130,7 @@ def test_whatever_the_app_does_while_it_is_built_or_after_the_index_has_what_the
                     connection.execute("UPDATE instances SET output = NULL WHERE id = ?", (session,))
                 case "build a little":
                     for kind, column in zip(
-                        search_index._KINDS, ("tasks_to", "messages_to", "outputs_to"), strict=True
+                        search_index._TEXT_KINDS, ("tasks_to", "messages_to", "outputs_to"), strict=True
                     ):
                         [(reached,)] = connection.execute(f"SELECT {column} FROM search_index")
                         connection.execute(kind.put, (reached, max(reached, session)))
