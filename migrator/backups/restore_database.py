@@ -7,7 +7,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,7 +26,7 @@ from migrator.authority import (
 from migrator.backups.database_copy import back_up_database
 from migrator.backups.manifest import ListedFile
 from migrator.data_dir import DataDir
-from migrator.database.connection import BUSY_TIMEOUT, opened, remove_database
+from migrator.database.connection import BUSY_TIMEOUT, connect_untouching, opened, remove_database
 from migrator.database.errors import sqlite_errors
 from migrator.errors import BackupError, ConnectionFailed
 from migrator.files import copying, durable
@@ -126,12 +126,8 @@ class DatabaseRestore:
 
         :raises SchemaError: it is newer than this program
         """
-        with sqlite_errors("read the copy", self.copy):
-            connection = sqlite3.connect(f"{self.copy.absolute().as_uri()}?mode=ro&immutable=1", uri=True)
-            try:
-                return read_state(connection, self.copy)
-            finally:
-                connection.close()
+        with sqlite_errors("read the copy", self.copy), closing(connect_untouching(self.copy, still=True)) as copy:
+            return read_state(copy, self.copy)
 
     def is_same(self) -> bool:
         path = self.data_dir.database
@@ -180,13 +176,10 @@ class DatabaseRestore:
 
         with sqlite_errors("restore what is", path):
             connection.execute("PRAGMA synchronous = FULL")
-            source = sqlite3.connect(f"{self.copy.absolute().as_uri()}?mode=ro&immutable=1", uri=True)
-            try:
+            with closing(connect_untouching(self.copy, still=True)) as source:
                 if _page_size(source) != _page_size(connection):
                     connection.execute("PRAGMA journal_mode = DELETE")  # with a log, a database keeps its page size
                 source.backup(connection, progress=give_up)
-            finally:
-                source.close()
 
     def put_instead(self) -> Path:
         """Where what is there is no database any more, it moves aside with all that belongs to it."""

@@ -170,16 +170,16 @@ def _set_journal(connection: sqlite3.Connection, mode: str, timeout: float) -> N
             return
 
 
-def connect_untouching(path: Path) -> sqlite3.Connection:
+def connect_untouching(path: Path, *, still: bool = False) -> sqlite3.Connection:
     """Open a database so that nothing whatever can be written through it, for any thread to use.
 
-    Where its folder may not be written to and there is no log, nobody is at work there: then without locks, which would
-    need files of their own.
+    :param still: nobody is at work there: then without locks, which would need files of their own; so too where its
+        folder may not be written to and there is no log
     """
-    still = not os.access(path.parent, os.W_OK) and not path.with_name(path.name + "-wal").exists()
+    still = still or (not os.access(path.parent, os.W_OK) and not path.with_name(path.name + "-wal").exists())
     with sqlite_errors("open anything", path):
         return sqlite3.connect(
-            f"{path.absolute().as_uri()}?{'immutable=1' if still else 'mode=ro'}",
+            f"{path.absolute().as_uri()}?mode=ro{'&immutable=1' if still else ''}",
             uri=True,
             timeout=BUSY_TIMEOUT,
             check_same_thread=False,
@@ -193,12 +193,8 @@ def copy_database(connection: sqlite3.Connection, path: Path, target: Path) -> N
     :raises StorageIOError: the target exists, or can't be made
     """
     durable.write_new(target, ())
-    with sqlite_errors("copy", path):
-        copy = sqlite3.connect(target)
-        try:
-            connection.backup(copy)
-        finally:
-            copy.close()
+    with sqlite_errors("copy", path), closing(sqlite3.connect(target)) as copy:
+        connection.backup(copy)
 
 
 def remove_database(path: Path) -> None:

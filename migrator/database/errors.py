@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from os import PathLike
 
 from migrator.errors import ConnectionFailed, TransactionError
@@ -30,31 +31,22 @@ def sqlite_errors(action: str, path: str | PathLike[str]) -> AbstractContextMana
     return database_errors(sqlite3.Error, "sqlite_errorcode", action, path)
 
 
-class database_errors:  # noqa: N801 - read as a function
-    """The same for any binding of SQLite.
+@contextmanager
+def database_errors(kind: type[Exception], code: str, action: str, path: str | PathLike[str]) -> Iterator[None]:
+    """Translate the exceptions of any binding of SQLite within the block.
 
     :param kind: the base of its exceptions
     :param code: their attribute that has SQLite's result code
+    :param action: what is being done, for the message: ``Cannot <action> in the database …``
     """
-
-    __slots__ = ("_action", "_code", "_kind", "_path")
-
-    def __init__(self, kind: type[Exception], code: str, action: str, path: str | PathLike[str]) -> None:
-        self._kind = kind
-        self._code = code
-        self._action = action
-        self._path = path
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, self._kind):
-            primary = getattr(error, self._code, 0) & 0xFF
-            message = f"Cannot {self._action} in the database {self._path}: {error}."
-            if primary in _UNUSABLE:
-                raise ConnectionFailed(message, hint=_UNUSABLE[primary]) from error
-            raise TransactionError(message, hint="Nothing of it was kept.") from error
-        if isinstance(error, UnicodeDecodeError):  # the binding can't even decode the message that SQLite has for it
-            message = f"Cannot {self._action} in the database {self._path}: it holds text that is no UTF-8."
-            raise ConnectionFailed(message, hint=_UNUSABLE[sqlite3.SQLITE_CORRUPT]) from error
+    try:
+        yield
+    except UnicodeDecodeError as error:  # the binding can't even decode the message that SQLite has for it
+        message = f"Cannot {action} in the database {path}: it holds text that is no UTF-8."
+        raise ConnectionFailed(message, hint=_UNUSABLE[sqlite3.SQLITE_CORRUPT]) from error
+    except kind as error:
+        primary = getattr(error, code, 0) & 0xFF
+        message = f"Cannot {action} in the database {path}: {error}."
+        if primary in _UNUSABLE:
+            raise ConnectionFailed(message, hint=_UNUSABLE[primary]) from error
+        raise TransactionError(message, hint="Nothing of it was kept.") from error

@@ -76,10 +76,8 @@ def _unknown(number: int) -> QuarantineError:
 
 
 def _item(row: Sequence[Any]) -> QuarantinedItem:
-    number, source_id, source, workspace_hash, path, position, reason, problems, created_at, size = row
-    return QuarantinedItem(
-        number, source_id, source, workspace_hash, path, position, reason, _problems(problems), created_at, size
-    )
+    members = dict(zip(QuarantinedItem.__annotations__, row, strict=True))
+    return QuarantinedItem(**members | {"problems": _problems(members["problems"])})
 
 
 def _problems(text: str) -> tuple[Problem, ...]:

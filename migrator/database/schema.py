@@ -158,19 +158,21 @@ def apply(connection: sqlite3.Connection, path: Path | str) -> list[str]:
         unrecorded = [step for step in missing if step.number <= before]
         if unrecorded or before == 0:
             _require_ours(connection, before, path)
-        if unrecorded:
-            with transaction(connection, path, "record the schema steps"):
-                _record(connection, unrecorded)
+        _apply_pending(connection, unrecorded)
         names = [step.name for step in missing if step not in unrecorded]
         if names:
-            _apply_pending(connection)
             _sign(connection)
     return names
 
 
-def _apply_pending(connection: sqlite3.Connection) -> None:
+def _apply_pending(connection: sqlite3.Connection, unrecorded: list[SchemaStep]) -> None:
+    """Put on record what is there already, then apply the rest; within a transaction where one is open."""
     from sqlite_utils import Database, Migrations  # a tenth of a second to load: only who changes tables pays for it
 
+    database = Database(connection, recursive_triggers=False, execute_plugins=False)
+    if unrecorded:
+        with database.atomic():
+            _record(connection, unrecorded)
     migrations = Migrations(STEP_SET)
     for step in steps():
 
@@ -179,7 +181,7 @@ def _apply_pending(connection: sqlite3.Connection) -> None:
                 database.execute(statement)
 
         migrations(name=step.name)(run)
-    migrations.apply(Database(connection, recursive_triggers=False, execute_plugins=False))
+    migrations.apply(database)
 
 
 def create(connection: sqlite3.Connection) -> None:

@@ -15,7 +15,7 @@ from migrator.data_dir import DataDir
 from migrator.database import queries
 from migrator.database.canonical import source_digest
 from migrator.database.columns import MessageRow, SessionRow
-from migrator.database.connection import opened, transaction
+from migrator.database.connection import connect_untouching, opened, transaction
 from migrator.database.documents import ensure_workspace, next_position, read_document
 from migrator.database.errors import sqlite_errors
 from migrator.errors import MigrationFailed
@@ -139,7 +139,7 @@ class _Publisher:
         """Merge the sources that the database knows; returns the others, which are new to it."""
         new: list[LoadedSource] = []
         # Merging reads the staging database on a connection of its own: nothing may be written there before its end.
-        with closing(sqlite3.connect(f"{_uri(self._publication.data_dir.staging)}?mode=ro", uri=True)) as staged:
+        with closing(connect_untouching(self._publication.data_dir.staging)) as staged:
             for loaded in self._publication.loaded:
                 if loaded.error:
                     continue
