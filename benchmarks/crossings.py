@@ -9,7 +9,6 @@ belong to the function that they are written in.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 import tempfile
@@ -18,39 +17,11 @@ from pathlib import Path
 from types import CodeType, FrameType
 
 import migrator
-from migrator.workspace import workspace_hash
+from benchmarks.corpus import Shape, write_corpus
 
 PACKAGE = Path(migrator.__file__).parent
 ERROR_TRANSLATION = {"files/os_errors.py", "database/errors.py"}
-WORKSPACE = "/home/dev/engine"
-INSTANCE = {
-    "worktreeId": "w1",
-    "worktreePath": f"{WORKSPACE}/.worktrees/w1",
-    "branch": "ait42/w1",
-    "agentName": "alpha",
-    "instanceId": 1,
-    "status": "completed",
-    "tmuxSessionId": "t1",
-    "output": "done",
-}
-
-
-def session(number: int) -> dict[str, object]:
-    """One session, with one instance and two messages."""
-    time = "2026-01-05T10:00:00Z"
-    messages = [
-        {"id": f"m{number}-{place}", "role": role, "content": "Go on.", "timestamp": time}
-        for place, role in enumerate(("user", "assistant"))
-    ]
-    told = {"id": f"s{number}", "type": "competition", "task": "Write a parser", "status": "completed"}
-    return {**told, "createdAt": time, "updatedAt": time, "instances": [INSTANCE], "chatHistory": messages}
-
-
-def scene(root: Path) -> None:
-    """One file of three sessions, as the app writes it."""
-    (root / "sessions").mkdir()
-    file = root / "sessions" / f"{workspace_hash(WORKSPACE)}.json"
-    file.write_text(json.dumps([*map(session, range(3))], indent=2), encoding="utf-8")
+SHAPE = Shape(files=1, sessions=3, instances=6, messages=6, varied=False, capture_every=0)
 
 
 class Crossings:
@@ -98,7 +69,7 @@ def count() -> Counter[tuple[str, str]]:
     crossings = Crossings()
     for profiler in (None, crossings):
         with tempfile.TemporaryDirectory() as folder:
-            scene(Path(folder))
+            write_corpus(SHAPE, Path(folder))
             sys.setprofile(profiler)
             try:
                 report = migrator.migrate(folder, search_index=False)

@@ -76,17 +76,22 @@ class ProgressMeter:
 
 
 class StageTimer:
-    """Measures the stages of a run, one after the other; it starts when it is made."""
+    """Measures the stages of a run, one after the other; it starts when it is made.
 
-    def __init__(self) -> None:
+    :param listener: told about the progress of each stage
+    """
+
+    def __init__(self, listener: Listener = ignore_progress) -> None:
+        self._listener = listener
         self._started = time.perf_counter()
         self._stages: dict[str, float] = {}
         self._running: tuple[str, float] | None = None
 
-    def begin(self, name: str) -> None:
-        """Begin a stage, or go on with an earlier one; the stage before it ends."""
+    def begin(self, name: str, size: int = 0) -> ProgressMeter:
+        """Begin a stage of so many bytes, or go on with an earlier one; the stage before it ends."""
         self.end()
         self._running = name, time.perf_counter()
+        return ProgressMeter(self._listener, name, size)
 
     def end(self) -> None:
         """End the running stage, if there is one."""

@@ -30,7 +30,7 @@ from migrator.migration.report import (
     workspace_reports,
 )
 from migrator.migration.run_record import RunFacts, entries_of, record_in_staging
-from migrator.progress import OnProgress, ProgressMeter, StageTimer
+from migrator.progress import OnProgress, StageTimer
 from migrator.staging.database import Staging
 from migrator.staging.pipeline import Pipeline
 from migrator.staging.results import LoadedSource
@@ -107,18 +107,17 @@ class Execution:
 
     def back_up(self, plan: Plan, backup: BackupWriter) -> Plan:
         """Copy what is to be migrated, and with it what older builds left in the workspaces that the copies show."""
-        meter = ProgressMeter(self.options.listener, "backup", 0)
         own = own_sources(plan.work.pending)
-        self.timer.begin("backup")
+        meter = self.timer.begin("backup")
         proven = backup.copy(own, plan.paths, meter)
-        self.timer.begin("discover")
-        plan = with_proven_paths(plan, proven, salvage=self.options.salvage)
+        if proven:
+            self.timer.begin("discover")
+            plan = with_proven_paths(plan, proven, salvage=self.options.salvage)
+            self.timer.begin("backup")
         older = [source for source in plan.work.pending if source.kind == "older"]
         if older:
             require_space(self.data_dir, plan.work.pending, copied={source.name for source in own})
-        self.timer.begin("backup")
-        backup.copy(older, plan.paths, meter)
-        self.timer.end()
+            backup.copy(older, plan.paths, meter)
         return plan
 
     def stage(self, plan: Plan, backup: BackupWriter) -> Staged:
@@ -139,16 +138,14 @@ class Execution:
                 self.options.limits,
                 salvage=self.options.salvage,
             )
-            self.timer.begin("load")
-            meter = ProgressMeter(self.options.listener, "load", total)
+            meter = self.timer.begin("load", total)
             pipeline.load(loaded, meter)
             meter.complete()
             self.timer.begin("index")
             backup.start_verify()
             pipeline.finish()
-            self.timer.begin("verify")
+            meter = self.timer.begin("verify", total)
             with durable.syncing_ahead(path):
-                meter = ProgressMeter(self.options.listener, "verify", total)
                 pipeline.compare(loaded, meter)
                 meter.complete()
             self.timer.begin("backup")
@@ -161,7 +158,6 @@ class Execution:
             folder = None if saved.folder is None else durable.as_text(saved.folder)
             facts = RunFacts(self.timer, len(loaded), saved.size, folder)
             record_in_staging(staging, loaded, [*entries.values()], facts)
-            self.timer.end()
         return Staged(loaded, saved, entries, facts)
 
     def problems_of(self, staged: Staged) -> list[str]:
@@ -179,10 +175,9 @@ class Execution:
     def publish(self, staged: Staged) -> Published:
         """Give the staging database its name, or bring what it holds into the database that is there."""
         publication = Publication(self.data_dir, staged.loaded, staged.entries, staged.facts, self.policy)
-        self.timer.begin("publish")
+        meter = self.timer.begin("publish", staged.facts.size)
         published = Published()
         if not publish_new(publication):
-            meter = ProgressMeter(self.options.listener, "publish", staged.backup.size)
             published = publish_into(publication, meter.add)
             meter.complete()
         self.timer.end()

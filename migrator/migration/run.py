@@ -87,7 +87,7 @@ class Run:
     def __init__(self, data_dir: DataDir, options: Options) -> None:
         self.data_dir = data_dir
         self.options = options
-        self.timer = StageTimer()
+        self.timer = StageTimer(options.listener)
         self.hybrid = options.hybrid or is_hybrid(data_dir)
         self.policy = MergePolicy()
 
@@ -114,7 +114,6 @@ class Run:
         self.timer.begin("discover")
         plan = make_plan(self.data_dir, named=self.options.named, salvage=self.options.salvage)
         require_database(self.data_dir, plan.state)
-        self.timer.end()
         return plan
 
     def execute(self, plan: Plan) -> MigrationReport:
