@@ -77,12 +77,12 @@ def verbatim(path: str) -> str:
 
 
 def placeholder(name: str) -> str:
-    """What stands for a workspace path that nobody could tell, e.g. ``unknown:0a1b2c3d4e5f6071``."""
+    """What stands for an unknown workspace path, e.g. ``unknown:0a1b2c3d4e5f6071``."""
     return UNKNOWN_PREFIX + name
 
 
 def is_placeholder(path: str) -> bool:
-    """Whether a workspace path is only a stand-in for an unknown one."""
+    """Whether a workspace path stands for an unknown one."""
     return path.startswith(UNKNOWN_PREFIX)
 
 

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from migrator.errors import MigratorError, StorageIOError
 from migrator.files import copying, durable
 from migrator.inventory.source_files import Source
-from migrator.inventory.workspace_paths import Proof
+from migrator.inventory.workspace_paths import PathEvidence
 from migrator.progress import OnProgress, ProgressMeter
 from migrator.worker.columns import ColumnList
 from migrator.worker.limits import Limits
@@ -148,9 +148,9 @@ def _copy(working: str, task: CopyTask) -> CopyResult:
     :raises StorageIOError: it is the copy, not the source, that makes trouble
     """
     target = f"{working}{os.sep}{task.file}"  # of tens of thousands, a path object for each would be felt
-    proof = Proof(task.unnamed) if task.unnamed is not None else None
+    proof = PathEvidence(task.unnamed) if task.unnamed is not None else None
     try:
-        size, sha256 = copying.copy_new(task.place, target, sync=False, on_chunk=proof.look_at if proof else None)
+        size, sha256 = copying.copy_new(task.place, target, sync=False, on_chunk=proof.feed if proof else None)
         return size, sha256, proof.path if proof else None, None
     except StorageIOError as error:
         if _readable(task.place):

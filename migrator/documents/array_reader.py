@@ -18,6 +18,7 @@ from migrator.documents.exact_json import parse_fast
 from migrator.errors import SourceFileError, TornFileError
 
 BOM = b"\xef\xbb\xbf"
+_SCANNED = 32  # what part of a chunk: scanning that takes as long as reading a chunk once more
 _APP_START = b'{\n    "'
 _SPACE = re.compile(rb"[ \t\r\n]*+")
 _SCALAR = re.compile(rb"[^\s,\]\[{}\":]*+")
@@ -145,7 +146,7 @@ class _Reader:
     def _split(self, first: int) -> Iterator[Element]:
         """The elements from here on for as long as the file is as the app writes it.
 
-        After a failure a whole chunk is scanned before the next attempt: else a file could make it quadratic.
+        After a failure a part of a chunk is scanned before the next attempt: else a file could make it quadratic.
         """
         while len(self.buffer) - self.position < len(_APP_START) and self.more():
             pass
@@ -156,7 +157,7 @@ class _Reader:
             value = parse_fast(piece)
             if value is None:
                 given_up = len(piece) == 1
-                self.unsplit = self.end if given_up else offset + max(len(piece), self.chunk)
+                self.unsplit = self.end if given_up else offset + max(len(piece), self.chunk // _SCANNED)
                 break
             raw = piece.rstrip(app_format.BLANK)  # of a torn file, that may end in space
             end = offset + len(raw)

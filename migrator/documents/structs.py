@@ -1,9 +1,8 @@
 """The app's structs, as msgspec decodes them: what has exactly their members, valid, in one step from bytes to values.
 
 Anything else, valid or not, is left to :mod:`migrator.documents.validation`, whose JSON Schema is the contract: a
-property test holds this to accepting nothing that it refuses. Numbers are looked at by their value: that ``7.0`` is not
-how the app
-writes 7 shows when the session is read back and compared with its bytes.
+property test holds this to accepting nothing that it refuses. Numbers are judged by their value: that ``7.0`` is not
+how the app writes 7 shows when the session is read back and compared with its bytes.
 """
 
 from __future__ import annotations

@@ -73,7 +73,7 @@ def is_valid(document: Any) -> bool:
 
 
 def fits_schema(document: Any) -> bool:
-    """The same but for 1.0, which JSON Schema by itself takes for an integer."""
+    """The verdict of JSON Schema by itself, which takes 1.0 for an integer."""
     return _fast()(document)
 
 
@@ -95,7 +95,7 @@ def problems(document: Any) -> list[Problem]:
     An array of a million empty objects has six million: listed, they would take a hundred times its memory.
     """
     if not isinstance(document, dict):
-        return [Problem("", shown(document), "object")]  # of which a file may hold a million, without a long look
+        return [Problem("", abbreviated(document), "object")]  # of which a file may hold a million, without a long look
     found = list(islice(_reference().iter_errors(document), _MOST_PROBLEMS + 1))
     errors = sorted(found[:_MOST_PROBLEMS], key=lambda error: _place(document, error.absolute_path))
     listed = [_explain(error) for error in errors]
@@ -133,10 +133,10 @@ def _explain(error: Any) -> Problem:
             expected = f"a number of {error.validator_value} or less"
         case _:
             expected = error.message
-    return Problem(pointer, shown(error.instance), expected)
+    return Problem(pointer, abbreviated(error.instance), expected)
 
 
-def shown(value: Any) -> str:
+def abbreviated(value: Any) -> str:
     """A value for a message: short, and with nothing in it that could drive a terminal."""
     if isinstance(value, dict):
         return f"an object with {len(value)} members"
@@ -161,7 +161,7 @@ def require_session(document: Any) -> None:
 
 
 def require_message(message: Any) -> None:
-    """The same for one chat message.
+    """Refuse what is no valid chat message, or could not be written as JSON and read back.
 
     :raises ValidationError: with every problem, the pointers starting at the message
     """

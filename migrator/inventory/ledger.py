@@ -108,7 +108,7 @@ def _same_contents(source: Source, entry: LedgerEntry) -> bool:
     try:
         return copying.sha256_of(source.path) == entry.sha256
     except StorageIOError:
-        return False  # whoever takes it up says why it can't be read
+        return False  # loading it says why it can't be read
 
 
 def record(connection: sqlite3.Connection, entry: LedgerEntry) -> int:

@@ -117,7 +117,7 @@ def with_proven_paths(plan: Plan, proven: dict[str, str], *, salvage: bool = Fal
 
 
 def own_sources(sources: Iterable[Source]) -> list[Source]:
-    """Those that are the app's own, not left by older builds in the workspaces."""
+    """The sources that are the app's own, not left by older builds in the workspaces."""
     return [source for source in sources if source.kind != "older"]
 
 

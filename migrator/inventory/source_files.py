@@ -1,4 +1,4 @@
-"""Which files hold sessions, whose they are, and the workspace paths that somebody told."""
+"""Which files hold sessions, whose they are, and what the ledger calls them."""
 
 from __future__ import annotations
 
@@ -58,8 +58,8 @@ def own_files(data_dir: DataDir) -> list[Source]:
     return [*_workspace_files(data_dir), *([shared] if shared is not None else [])]
 
 
-def names_of_files(data_dir: DataDir) -> int:
-    """How many workspace files there are by their names alone, at a glance; 0 where the folder can't be listed."""
+def count_file_names(data_dir: DataDir) -> int:
+    """How many workspace files there are by their names alone; 0 where the folder can't be listed."""
     try:
         return sum(name.endswith(".json") for name in os.listdir(data_dir.sessions))
     except OSError:

@@ -1,4 +1,7 @@
-"""The workspace path that a file proves: the one above its worktrees that hashes to the file's name."""
+"""Workspace paths: those that the user gave, and those that a file proves.
+
+A path is proven where it lies above a worktree of the file and hashes to the file's name.
+"""
 
 from __future__ import annotations
 
@@ -17,8 +20,8 @@ _WORKTREE_PATH = re.compile(rb'"worktreePath"\s*+:\s*+("[^"\\]*+(?:\\.[^"\\]*+)*
 _OVERLAP = 1 << 16  # longer than any path, so that none is cut in two
 
 
-class Proof:
-    """Looks for the proof in a file that goes by in pieces; the file need not even be whole.
+class PathEvidence:
+    """Looks for the proof in a file that is read in pieces; the file need not even be whole.
 
     :ivar path: None as long as nothing has proven it
     """
@@ -30,7 +33,7 @@ class Proof:
         self._tried: set[str] = set()
         self._rest = b""
 
-    def look_at(self, chunk: bytes) -> None:
+    def feed(self, chunk: bytes) -> None:
         """Take the next piece of the file."""
         if self.path is None:
             window = self._rest + chunk
@@ -59,7 +62,7 @@ _LARGEST_MAPPING = 1 << 26  # bytes
 
 
 def known_paths(data_dir: DataDir, named: Iterable[str | os.PathLike[str]]) -> tuple[dict[str, str], list[str]]:
-    """Workspace paths that somebody told: ``workspace_mapping.json``, overruled by ``named``.
+    """Workspace paths that the user gave: ``workspace_mapping.json``, overruled by ``named``.
 
     A mapping is believed only where the path hashes to the name that it is given for.
 
@@ -108,7 +111,7 @@ def _hashes_to(path: str, file_hash: str) -> bool:
 
 
 def name_workspaces(data_dir: DataDir, unnamed: Mapping[str, str]) -> None:
-    """Fill in the paths that somebody told since the workspaces were migrated.
+    """Fill in the paths that became known since the workspaces were migrated.
 
     :param unnamed: workspace hash to workspace path
     """

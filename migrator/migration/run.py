@@ -18,7 +18,7 @@ from migrator.authority import (
 from migrator.data_dir import DataDir
 from migrator.inventory.ledger import remember_times
 from migrator.inventory.plan import Plan, make_plan
-from migrator.inventory.source_files import names_of_files
+from migrator.inventory.source_files import count_file_names
 from migrator.inventory.workspace_paths import name_workspaces
 from migrator.locking import exclusive, has_stale_files
 from migrator.migration.options import MergePolicy, Options
@@ -101,7 +101,7 @@ class Run:
             without_collector(),
         ):
             if not self.data_dir.database.exists():  # then all of the files are new
-                self.worker_for(0, names_of_files(self.data_dir))  # looking at very many takes as long as its start
+                self.worker_for(0, count_file_names(self.data_dir))  # looking at very many takes as long as its start
             if not self.hybrid:
                 return self.execute(self.make_plan())
             from migrator.migration.hybrid_sync import merge_policy, run_in_step  # loads the stores

@@ -11,7 +11,7 @@ from migrator.documents.app_format import app_bytes
 from migrator.documents.document import ChatMessage, WorktreeSession
 from migrator.documents.exact_json import Unreadable, to_json
 from migrator.documents.parsing import parse_element
-from migrator.documents.validation import require_message, require_session, shown
+from migrator.documents.validation import abbreviated, require_message, require_session
 from migrator.errors import InstanceNotFound, SessionAlreadyExists, SessionNotFound, ValidationError, WorkspaceNotFound
 from migrator.workspace import HASH_PATTERN, UNKNOWN_PREFIX, hash_of_text, hashed_path
 
@@ -65,7 +65,9 @@ def workspace_of_session(workspace_path: Any, session_id: Any) -> WorkspaceRef:
 
 
 def _shown(value: Any) -> str:
-    return shown(value) if value is None or isinstance(value, (bool, int, float, str)) else f"a {type(value).__name__}"
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return abbreviated(value)
+    return f"a {type(value).__name__}"
 
 
 def require_text(value: Any, what: str) -> None:
@@ -133,22 +135,22 @@ def _read_back(raw: bytes) -> Any:
 
 def workspace_not_found(workspace: WorkspaceRef) -> WorkspaceNotFound:
     """The store has never seen the workspace."""
-    named = shown(workspace.path) if workspace.path else f"of the hash {workspace.hash}"
+    named = abbreviated(workspace.path) if workspace.path else f"of the hash {workspace.hash}"
     return WorkspaceNotFound(f"No workspace {named} is known.", hint="It has had no sessions yet.")
 
 
 def session_not_found(session_id: str) -> SessionNotFound:
     """The workspace has no session of that id."""
-    return SessionNotFound(f"The workspace has no session {shown(session_id)}.")
+    return SessionNotFound(f"The workspace has no session {abbreviated(session_id)}.")
 
 
 def session_exists(session_id: str) -> SessionAlreadyExists:
     """The workspace has a session of that id already."""
     return SessionAlreadyExists(
-        f"The workspace has a session {shown(session_id)} already.", hint="Update it, or take another id."
+        f"The workspace has a session {abbreviated(session_id)} already.", hint="Update it, or take another id."
     )
 
 
 def instance_not_found(session_id: str, instance_id: int) -> InstanceNotFound:
     """The session has no instance of that number."""
-    return InstanceNotFound(f"The session {shown(session_id)} has no instance {instance_id}.")
+    return InstanceNotFound(f"The session {abbreviated(session_id)} has no instance {instance_id}.")

@@ -9,7 +9,7 @@ from hypothesis import given
 
 from migrator.documents.app_format import app_file
 from migrator.documents.exact_json import MAX_DEPTH, parse_exactly
-from migrator.documents.validation import is_valid, problems, require_message, require_session, shown
+from migrator.documents.validation import abbreviated, is_valid, problems, require_message, require_session
 from migrator.errors import Problem, ValidationError
 from tests.support.strategies import (
     U32_MAX,
@@ -208,7 +208,7 @@ def test_what_was_found_is_shortened():
 
 @given(json_values())
 def test_any_value_can_be_shown_in_one_short_line(value):
-    text = shown(value)
+    text = abbreviated(value)
     assert len(text) <= 64
     assert text.isprintable()
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from migrator import workspace
 from migrator.inventory import workspace_paths as proving
-from migrator.inventory.workspace_paths import Proof
+from migrator.inventory.workspace_paths import PathEvidence
 from tests.support.scene import app_json, chat, hash_of
 
 WORKSPACE = '/home/dev/Prüf\\stein "1"'
@@ -17,9 +17,9 @@ CONTENT = app_json([chat(f"s-{place}", workspace=place) for place in ("/elsewher
 
 
 def proof(pieces: list[bytes], of: str = WORKSPACE) -> str | None:
-    found = Proof(hash_of(of))
+    found = PathEvidence(hash_of(of))
     for piece in pieces:
-        found.look_at(piece)
+        found.feed(piece)
     return found.path
 
 
@@ -30,11 +30,11 @@ def test_it_is_found_wherever_the_file_is_cut(cuts):
 
 
 def test_byte_by_byte_it_is_found_as_soon_as_it_has_gone_by():
-    found = Proof(hash_of(WORKSPACE))
+    found = PathEvidence(hash_of(WORKSPACE))
     end = CONTENT.index(b'"', CONTENT.index(json.dumps(WORKSPACE, ensure_ascii=False).encode()[1:-1]))
     for number in range(len(CONTENT)):
         assert found.path is None or number > end
-        found.look_at(CONTENT[number : number + 1])
+        found.feed(CONTENT[number : number + 1])
     assert found.path == WORKSPACE
 
 
@@ -44,10 +44,10 @@ def test_what_no_worktree_lies_in_is_not_proven():
 
 
 def test_nothing_is_looked_for_any_more_once_it_is_proven(monkeypatch: pytest.MonkeyPatch):
-    found = Proof(hash_of(WORKSPACE))
-    found.look_at(CONTENT)
+    found = PathEvidence(hash_of(WORKSPACE))
+    found.feed(CONTENT)
     monkeypatch.setattr(proving, "prove_path", lambda *_: pytest.fail("it was looked for"))
-    found.look_at(CONTENT)
+    found.feed(CONTENT)
     assert found.path == WORKSPACE
 
 
