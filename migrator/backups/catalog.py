@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from migrator.backups.manifest import (
-    _LARGEST_LISTING,
+    LARGEST_LISTING,
     MANIFEST,
     NAME,
     SUMS,
@@ -129,7 +129,7 @@ def verify_backups(data_dir: DataDir, names: Sequence[str] = ()) -> list[Verifie
 
 
 def verify_backup(folder: Path) -> VerifiedBackup:
-    """The same for one folder."""
+    """Hash every file of one backup, and compare it with its manifest and SHA256SUMS."""
     try:
         manifest = read_manifest(folder)
     except BackupError as error:
@@ -164,7 +164,7 @@ def _check(folder: Path, listed: ListedFile) -> tuple[int, str | None]:
 
 def _sums_problems(folder: Path, expected: dict[str, str]) -> list[str]:
     try:
-        lines = contents(folder / SUMS, _LARGEST_LISTING).decode("utf-8", "surrogateescape").splitlines()
+        lines = contents(folder / SUMS, LARGEST_LISTING).decode("utf-8", "surrogateescape").splitlines()
     except OSError as error:
         return [f"{SUMS} can't be read: {error.strerror}"]
     found = {line[66:]: line[:64] for line in lines}

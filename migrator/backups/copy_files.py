@@ -77,7 +77,7 @@ class CopyJob:
         return results
 
     def run_again(self, on_progress: OnProgress) -> list[CopyResult]:
-        """The same, where one that did not come to its end may have copied some."""
+        """Copy all of them where a run that did not come to its end may have copied some."""
         for task in self.tasks:
             durable.remove(Path(self.working, task.file))
         return self.run(on_progress)
@@ -95,6 +95,14 @@ class ReadBackJob:
         del on_progress  # it is done beside something else that shows progress
         paths = ((f"{self.working}{os.sep}{file}", sha256) for file, sha256 in self.files)
         return next((path for path, sha256 in paths if copying.sha256_of(path) != sha256), "")
+
+    def require_whole(self) -> None:
+        """
+        :raises MigrationFailed: a file does not read back as what was written
+        """
+        damaged = self.run(lambda _name, _size, _sessions: None)
+        if damaged:
+            raise copying.damaged_copy(damaged)
 
 
 def copy_all(
@@ -170,11 +178,5 @@ def _readable(path: str) -> bool:
 
 def _task(source: Source, paths: Container[str]) -> CopyTask:
     unnamed = source.workspace_hash if source.workspace_hash not in paths else None
-    return CopyTask(source.name, source.place, _place(source), source.size, unnamed)
-
-
-def _place(source: Source) -> str:
-    """Where a source's copy goes within the backup."""
-    if source.kind == "older":
-        return f"workspaces/{source.workspace_hash}/sessions.json"
-    return source.name
+    file = f"workspaces/{source.workspace_hash}/sessions.json" if source.kind == "older" else source.name
+    return CopyTask(source.name, source.place, file, source.size, unnamed)

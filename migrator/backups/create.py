@@ -15,14 +15,13 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 from migrator.backups.catalog import verify_backup
 from migrator.backups.copy_files import BackedUpFile, ReadBackJob, copy_all
 from migrator.backups.manifest import give_name, read_manifest, stamp, working_folder, write_listing
 from migrator.data_dir import DataDir
 from migrator.errors import BackupError
-from migrator.files import copying, durable
+from migrator.files import durable
 from migrator.inventory.source_files import Source
 from migrator.progress import ProgressMeter
 from migrator.worker.limits import LIMITS, Limits
@@ -61,9 +60,9 @@ class BackupWriter:
         self._worker = worker
         self._limits = limits
         self._now = stamp()
-        self._syncing: Future[Path | None] | None = None
-        self._reading_back: Future[int | None] | None = None
-        self._prover = ThreadPoolExecutor(1, thread_name_prefix="backup")
+        self._syncing: Future[Path | None]  # since start_sync
+        self._verifying: Future[int | None]  # since start_verify
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="backup")
         self._verified: set[str] = set()
         self.copies: dict[str, BackedUpFile] = {}
         self.unreadable: dict[str, str] = {}
@@ -104,16 +103,11 @@ class BackupWriter:
 
     def start_sync(self) -> None:
         """Begin to sync the copies: there will be no more of them."""
-        self._syncing = self._prover.submit(self._sync)
+        self._syncing = self._pool.submit(self._sync)
 
-    def start_verify(self) -> Future[int | None]:
-        """Begin to list the copies and to read back those that nobody has, beside what needs one processor alone.
-
-        :returns: in the future, the id of the job if it is the worker that reads
-        """
-        if self._reading_back is None:
-            self._reading_back = self._prover.submit(self._read_back)
-        return self._reading_back
+    def start_verify(self) -> None:
+        """Begin to list the copies and to read back those that nobody has, beside what needs one processor alone."""
+        self._verifying = self._pool.submit(self._verify)
 
     def finish(self) -> Backup:
         """Wait until the copies are proven, and give the backup its name.
@@ -121,8 +115,10 @@ class BackupWriter:
         :raises StorageIOError: the backup can't be written
         :raises MigrationFailed: a copy does not read back as what was copied
         """
-        self._await_read_back(self.start_verify().result())
-        earlier = self._await_sync()
+        job_id = self._verifying.result()
+        if job_id is not None and self._worker is not None and self._worker.result(job_id) != "":
+            self._read_back_job().require_whole()  # the worker is gone, or has found something: look again, here
+        earlier = self._syncing.result()
         if not self.copies:
             return Backup(None, {}, self.unreadable)
         if earlier is not None:
@@ -133,7 +129,7 @@ class BackupWriter:
 
     def stop(self) -> None:
         """Wait for what is under way."""
-        self._prover.shutdown(cancel_futures=True)
+        self._pool.shutdown(cancel_futures=True)
 
     @cached_property
     def _fingerprint(self) -> str:
@@ -151,32 +147,43 @@ class BackupWriter:
                 durable.sync_folder(self._working / folder)
         return earlier
 
-    def _await_sync(self) -> Path | None:
-        if self._syncing is None:
-            raise AssertionError("the copies were not to be synced yet")
-        return self._syncing.result()
-
     def _earlier(self) -> Path | None:
+        """An earlier backup of exactly these files, if there is one and it is still whole."""
         backups = self._data_dir.backups
         if not any(backups.glob("[0-9]*")):  # not even a fingerprint is needed then
             return None
-        return _same(backups, self._fingerprint, self.copies)
+        expected = {copy.file: copy.sha256 for copy in self.copies.values()}
+        for folder in sorted(backups.glob(f"[0-9]*-{self._fingerprint[:8]}*")):
+            with suppress(BackupError):
+                listed = {file.file: file.sha256 for file in read_manifest(folder).files}
+                if listed == expected and not verify_backup(folder).damage:
+                    return folder
+        return None
 
-    def _read_back(self) -> int | None:
-        if self._await_sync() is not None:
+    def _verify(self) -> int | None:
+        """List the copies and read them back; where the worker does that, the id of its job."""
+        if self._syncing.result() is not None:
             return None
         job, job_id = self._read_back_job(), None
         if self._worker is not None and self._limits.are_many_small([copy.size for copy in self._unverified()]):
             job_id = self._worker.submit(job)
-        self._list()
+        if self.copies:
+            self._list()
         if job_id is None:
-            _require_all(job)
+            job.require_whole()
         return job_id
 
     def _list(self) -> None:
-        if not self.copies:
-            return
-        files = _listed(self.copies)
+        files = [
+            {
+                "source": copy.source.name,
+                "file": copy.file,
+                "size": copy.size,
+                "sha256": copy.sha256,
+                "mtime_ns": copy.source.mtime_ns,
+            }
+            for copy in self.copies.values()
+        ]
         manifest = {
             "format": 1,
             "created_at": self._now,
@@ -193,21 +200,6 @@ class BackupWriter:
     def _unverified(self) -> list[BackedUpFile]:
         return [copy for name, copy in self.copies.items() if name not in self._verified]
 
-    def _await_read_back(self, job_id: int | None) -> None:
-        if job_id is None or self._worker is None:
-            return
-        if self._worker.result(job_id) != "":  # it is gone, or has found something: look again, here
-            _require_all(self._read_back_job())
-
-
-def _require_all(job: ReadBackJob) -> None:
-    """
-    :raises MigrationFailed: a file does not read back as what was written
-    """
-    damaged = job.run(lambda _name, _size, _sessions: None)
-    if damaged:
-        raise copying.damaged_copy(damaged)
-
 
 @contextmanager
 def new_backup(
@@ -223,27 +215,3 @@ def new_backup(
             yield backup
         finally:
             backup.stop()
-
-
-def _same(backups: Path, fingerprint: str, copies: dict[str, BackedUpFile]) -> Path | None:
-    """An earlier backup of exactly these files, if there is one and it is still whole."""
-    expected = {copy.file: copy.sha256 for copy in copies.values()}
-    for folder in sorted(backups.glob(f"[0-9]*-{fingerprint[:8]}*")):
-        with suppress(BackupError):
-            listed = {file.file: file.sha256 for file in read_manifest(folder).files}
-            if listed == expected and not verify_backup(folder).damage:
-                return folder
-    return None
-
-
-def _listed(copies: dict[str, BackedUpFile]) -> list[dict[str, Any]]:
-    return [
-        {
-            "source": copy.source.name,
-            "file": copy.file,
-            "size": copy.size,
-            "sha256": copy.sha256,
-            "mtime_ns": copy.source.mtime_ns,
-        }
-        for copy in copies.values()
-    ]

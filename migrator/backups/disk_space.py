@@ -50,7 +50,7 @@ def space_needed(data_dir: DataDir, sources: Sequence[Source], copied: Container
     growth = 3 if data_dir.database.exists() else 1.3
     needs: dict[int, tuple[Path, float]] = {}
     for place, needed in ((data_dir.backups, float(to_copy)), (data_dir.database.parent, growth * size)):
-        folder = _existing(place)
+        folder = next(path for path in (place, *place.parents) if path.exists())
         with os_errors("look at", folder):
             device = os.stat(folder).st_dev
         needs[device] = (folder, needs.get(device, (folder, 0.0))[1] + needed)
@@ -59,9 +59,3 @@ def space_needed(data_dir: DataDir, sources: Sequence[Source], copied: Container
         with os_errors("ask for the free space of", folder):
             spaces.append(Space(folder, needed, shutil.disk_usage(folder).free))
     return spaces
-
-
-def _existing(path: Path) -> Path:
-    while not path.exists():
-        path = path.parent
-    return path

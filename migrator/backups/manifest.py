@@ -27,6 +27,11 @@ from migrator.text import pretty
 
 SUMS = "SHA256SUMS"
 MANIFEST = "manifest.json"
+NAME = re.compile(r"\d{8}T\d{6}Z-[^/\\]+")
+LARGEST_LISTING = 1 << 28  # bytes; of a million files
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+
+BackupKind = Literal["files", "database", "versions"]
 
 
 def stamp() -> str:
@@ -77,18 +82,6 @@ def keep_versions(backups: Path, why: str, versions: dict[str, bytes]) -> Path:
         return give_name(working, backups, f"{now}-{why}")
 
 
-BackupKind = Literal["files", "database", "versions"]
-
-
-NAME = re.compile(r"\d{8}T\d{6}Z-[^/\\]+")
-
-
-_LARGEST_LISTING = 1 << 28  # bytes; of a million files
-
-
-_SHA256 = re.compile(r"[0-9a-f]{64}")
-
-
 @dataclass(frozen=True)
 class ListedFile:
     """One file as a manifest lists it.
@@ -120,7 +113,7 @@ def read_manifest(folder: Path) -> Manifest:
     path = folder / MANIFEST
     try:
         # Unlike the fast reader, this one takes paths that are no text.
-        content = json.loads(contents(path, _LARGEST_LISTING))
+        content = json.loads(contents(path, LARGEST_LISTING))
     except FileNotFoundError:
         raise BackupError(f"The backup {folder} has no {MANIFEST}.", hint=_by_hand(folder)) from None
     except OSError as error:
