@@ -1,4 +1,14 @@
-"""The command line: parse, call, print, exit. What it does is decided elsewhere."""
+"""The command line: parse, call, print, exit.
+
+- ``app``: the group of commands, and the one boundary that turns errors into messages and exit codes
+- ``commands/``: one module a command, loaded when the command is asked for
+- ``options``: what several commands have; prints the report that a command returns, ``--json`` included
+- ``output``: everything that is written goes through it
+- ``progress``: a bar, lines or JSON events, and how a command ended
+- ``signals``: being asked to end
+
+The rule: it decides nothing. What a command does is one call of the library.
+"""
 
 from __future__ import annotations
 

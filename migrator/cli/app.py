@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from importlib import import_module
 from typing import Any
 
@@ -17,14 +17,15 @@ from migrator.cli.output import (
     print_error,
     print_failure,
     set_location,
+    shell_quote,
     with_location,
 )
 from migrator.cli.signals import exit_code
-from migrator.cli.suggestions import close_names, with_suggestion
 from migrator.data_dir import DATA_DIR_VARIABLE, DATABASE_VARIABLE, resolve_data_dir
 from migrator.errors import MigratorError
 
 _LOG_LEVEL = "warning"
+_COMMON_OPTIONS = ("--data-dir", "--database", "--log-level")
 
 # Each has a module of its own in migrator/cli/commands/.
 _COMMANDS = (
@@ -52,7 +53,7 @@ class _LazyGroup(click.Group):
         try:
             return super().resolve_command(ctx, args)
         except click.UsageError as error:
-            close = close_names(args[0], self, ctx)
+            close = _close_names(args[0], self, ctx)
             if close:  # click looks among the commands that are loaded, which none are
                 names = " or ".join(map(repr, close))
                 raise click.UsageError(f"{error.message} Did you mean {names}?", ctx) from error
@@ -119,7 +120,7 @@ def run(arguments: Sequence[str]) -> int:
     except BaseException as raised:  # noqa: BLE001 - the one boundary; what is not ours goes on from there
         error = raised
         if isinstance(raised, click.UsageError):
-            error = with_suggestion(raised, arguments, cli)
+            error = _with_suggestion(raised, arguments, cli)
         code = _report(error)
         if "--json" in arguments and isinstance(error, (MigratorError, click.ClickException)):
             text = error.format_message() if isinstance(error, click.ClickException) else with_location(str(error))
@@ -157,3 +158,65 @@ def _report(error: BaseException) -> int:
             logging.getLogger("migrator").debug("The bug, in full:", exc_info=error)
             return 1
     raise error
+
+
+def _with_suggestion(error: click.UsageError, arguments: Sequence[str], program: click.Group) -> click.UsageError:
+    """The error, with the line as it should have been where an option merely stands in the wrong place.
+
+    :param arguments: what was typed behind the name of the program
+    """
+    if not isinstance(error, click.NoSuchOption) or error.ctx is None:
+        return error
+    name = error.option_name
+    common, rest = _parted(arguments)
+    if name in _COMMON_OPTIONS:
+        where, line = "before", [*common, *rest]
+    elif _is_flag_of(name, rest, program) and "--" not in rest:
+        where, line = "behind", [*common, *(word for word in rest if word != name), name]
+    else:
+        return error
+    return click.UsageError(f"{error.message} It stands {where} the command:\n  {_typed(line)}", error.ctx)
+
+
+def _close_names(name: str, program: click.Group, ctx: click.Context) -> list[str]:
+    """The commands that somebody may have meant who typed this one, as they are typed."""
+    from difflib import get_close_matches  # only a mistake pays for loading it
+
+    inner = [f"{group} {name}" for group, command in _groups(program, ctx) if command.get_command(ctx, name)]
+    return inner or get_close_matches(name, program.list_commands(ctx), n=1)
+
+
+def _groups(program: click.Group, ctx: click.Context) -> Iterator[tuple[str, click.Group]]:
+    for name in program.list_commands(ctx):
+        command = program.get_command(ctx, name)
+        if isinstance(command, click.Group):
+            yield name, command
+
+
+def _parted(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The options that stand before every command, each with its value, and everything else."""
+    common: list[str] = []
+    rest: list[str] = []
+    words = iter(arguments)
+    for word in words:
+        if word == "--":
+            rest += [word, *words]
+        elif word in _COMMON_OPTIONS:
+            common += [word, next(words, "VALUE")]
+        else:
+            (common if word.partition("=")[0] in _COMMON_OPTIONS else rest).append(word)
+    return common, rest
+
+
+def _is_flag_of(name: str, words: Sequence[str], program: click.Group) -> bool:
+    """Whether the command that the words name has such an option, which takes no value."""
+    command: click.Command | None = program
+    for word in words:
+        if isinstance(command, click.Group) and not word.startswith("-"):
+            command = command.get_command(click.Context(command), word)
+    options = [] if command is None or isinstance(command, click.Group) else command.params
+    return any(name in option.opts for option in options if isinstance(option, click.Option) and option.is_flag)
+
+
+def _typed(words: Sequence[str]) -> str:
+    return " ".join(["migrator", *map(shell_quote, words)])
