@@ -36,11 +36,12 @@ _WIDTH_FOR_SPEED = 80
 
 
 @contextmanager
-def progress_listener(style: str) -> Iterator[Listener]:
+def progress_listener(style: str, clock: Callable[[], float] = monotonic) -> Iterator[Listener]:
     """A listener that shows progress on standard error.
 
     :param style: ``bar``, ``jsonl``, ``none``, or ``auto``: a bar on a terminal, else a line a file, or a second where
         there are very many
+    :param clock: gives seconds
     """
     if style == "auto":
         style = "bar" if sys.stderr.isatty() else "lines"
@@ -48,7 +49,7 @@ def progress_listener(style: str) -> Iterator[Listener]:
         with _Bar() as bar:
             yield bar.show
     else:
-        yield {"jsonl": _jsonl, "lines": _lines(), "none": ignore_progress}[style]
+        yield {"jsonl": _jsonl, "lines": _lines(clock), "none": ignore_progress}[style]
 
 
 def _jsonl(event: Progress) -> None:
@@ -121,7 +122,7 @@ def _print_event(event: dict[str, Any]) -> None:
     echo(json.dumps(locate_commands(event)), error=True)
 
 
-def _lines() -> Listener:
+def _lines(clock: Callable[[], float]) -> Listener:
     """One line for each file, when its sessions are loaded; and one when the app may start.
 
     Where there are very many files, a line a second after the first ones.
@@ -135,8 +136,8 @@ def _lines() -> Listener:
             shown.add(event.workspace)
             if len(shown) <= _FILES_WITH_A_LINE:
                 echo(f"Loading {plain(event.workspace)}", error=True)
-            elif monotonic() >= latest + 1:
-                latest = monotonic()
+            elif clock() >= latest + 1:
+                latest = clock()
                 share = event.done / event.total if event.total else 1
                 echo(f"Loading {plain(event.workspace)} ({share:.0%} done)", error=True)
         elif event.phase == "search_index" and event.phase not in shown:

@@ -24,11 +24,24 @@ from migrator.search.query import is_unspaced, searched_text
 
 TASKS, MESSAGES, OUTPUTS = 0, 1 << 40, 1 << 41  # what is added to the rowids of sessions, chat_messages, instances
 # One transaction, after which others get a turn: SQLite looks again for a lock every tenth of a second.
-_SECONDS, _PAUSE = 0.7, 0.11
-_PORTION = 250_000  # bytes of text, between two looks at the clock
+_PAUSE = 0.11  # seconds
 _ROWS = 500
 
 UNFINISHED = ("pending", "building")
+
+
+class Pace(NamedTuple):
+    """How much is indexed at once.
+
+    :ivar seconds: of one transaction
+    :ivar portion: bytes of text, between two looks at the clock
+    """
+
+    seconds: float = 0.7
+    portion: int = 250_000
+
+
+PACE = Pace()
 
 
 class _TextKind(NamedTuple):
@@ -86,7 +99,7 @@ def create_tables(connection: sqlite3.Connection) -> None:
         connection.execute(statement)
 
 
-def build(connection: sqlite3.Connection, path: Path, advance: Callable[[int], None]) -> None:
+def build(connection: sqlite3.Connection, path: Path, advance: Callable[[int], None], pace: Pace = PACE) -> None:
     """Build the index, or go on with it, until it is complete.
 
     :param advance: told of so many bytes of text that are done
@@ -104,17 +117,17 @@ def build(connection: sqlite3.Connection, path: Path, advance: Callable[[int], N
             _drop(connection)
             create_tables(connection)
             connection.execute(search_queries.BEGIN_INDEX)
-    while not _is_complete(connection, path, advance):
+    while not _is_complete(connection, path, advance, pace):
         time.sleep(_PAUSE)
 
 
-def _is_complete(connection: sqlite3.Connection, path: Path, advance: Callable[[int], None]) -> bool:
+def _is_complete(connection: sqlite3.Connection, path: Path, advance: Callable[[int], None], pace: Pace) -> bool:
     """One transaction's work; whether nothing is left."""
-    until = time.monotonic() + _SECONDS
+    until = time.monotonic() + pace.seconds
     with transaction(connection, path, "fill the search index"):
         reached = list(connection.execute(search_queries.INDEX_REACHED).fetchone())
         for number, kind in enumerate(_TEXT_KINDS):
-            while (portion := _portion(connection, kind, reached[number])) is not None:
+            while (portion := _portion(connection, kind, reached[number], pace.portion)) is not None:
                 last, size = portion
                 connection.execute(kind.put, (reached[number], last))
                 reached[number] = last
@@ -127,13 +140,13 @@ def _is_complete(connection: sqlite3.Connection, path: Path, advance: Callable[[
     return True
 
 
-def _portion(connection: sqlite3.Connection, kind: _TextKind, behind: int) -> tuple[int, int] | None:
+def _portion(connection: sqlite3.Connection, kind: _TextKind, behind: int, most: int) -> tuple[int, int] | None:
     """The last rowid, and the bytes, of the next rows that make up a portion; None where there are no more."""
     last, total = None, 0
     for row_id, size in connection.execute(kind.next_rows, (behind, _ROWS)):
         last = row_id
         total += size
-        if total >= _PORTION:
+        if total >= most:
             break
     return None if last is None else (last, total)
 

@@ -12,7 +12,6 @@ import sys
 import jsonschema
 import pytest
 
-from migrator.cli import progress
 from migrator.cli.progress import progress_listener
 from migrator.data_dir import resolve_data_dir
 from migrator.locking import exclusive
@@ -200,12 +199,9 @@ def test_a_log_names_no_file_where_there_is_none_to_load(scene: Scene, migrator:
     assert [line for line in err.splitlines() if line.strip() == "Loading"] == []
 
 
-def test_of_very_many_files_a_log_names_one_a_second(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_of_very_many_files_a_log_names_one_a_second(capsys: pytest.CaptureFixture[str]) -> None:
     clock = itertools.count(1000.0, 0.25)  # each look at it takes a quarter of a second, and a line takes two
-    monkeypatch.setattr(progress, "monotonic", lambda: next(clock))
-    with progress_listener("auto") as listener:
+    with progress_listener("auto", clock=lambda: next(clock)) as listener:
         for number in range(1, 201):
             listener(Progress("load", f"sessions/{number:016}.json", number, 200, number))
     lines = capsys.readouterr().err.splitlines()

@@ -6,15 +6,14 @@ import sqlite3
 import sys
 from collections.abc import Iterator
 from contextlib import closing
-from importlib import util
 from pathlib import Path
 from urllib.parse import quote
 
 import pytest
 
-from migrator import resources as extras
 from migrator.browse import plugin
 from migrator.database.connection import connect_untouching
+from migrator.resources import EXTRAS
 from tests.support.browser import Browser, program
 from tests.support.command_line import Migrator
 from tests.support.pages import Texts, Visitor, browsing
@@ -84,7 +83,7 @@ def test_without_a_database_it_says_how_to_get_one(scene: Scene, migrator: Migra
 def test_without_the_extra_it_says_what_to_install(
     scene: Scene, migrator: Migrator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(extras, "find_spec", lambda name: None if name == "datasette" else util.find_spec(name))
+    monkeypatch.setitem(sys.modules, "datasette", None)  # which is not there then
     outcome = migrator("--data-dir", scene.root, "browse")
     assert outcome.code == 1
     assert "not installed with migrator alone: datasette" in outcome.err
@@ -94,7 +93,8 @@ def test_without_the_extra_it_says_what_to_install(
 def test_the_program_of_a_single_file_says_where_it_can_be_had(
     scene: Scene, migrator: Migrator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(extras, "find_spec", lambda _: None)
+    for package in EXTRAS["browse"]:
+        monkeypatch.setitem(sys.modules, package, None)
     monkeypatch.setattr(sys, "frozen", True, raising=False)
     outcome = migrator("--data-dir", scene.root, "browse")
     assert outcome.code == 1

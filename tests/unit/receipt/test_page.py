@@ -4,17 +4,16 @@ import re
 import sys
 from dataclasses import replace
 from html.parser import HTMLParser
-from importlib import util
 from pathlib import Path
 
 import pytest
 
-from migrator import resources as extras
 from migrator.data_dir import resolve_data_dir
 from migrator.errors import NotInstalled
 from migrator.receipt import page
 from migrator.receipt.facts import Receipt, receipt_of
 from migrator.receipt.page import MOST_WORKSPACES, page_of
+from migrator.resources import EXTRAS
 from tests.support.command_line import Migrator
 from tests.support.hostile import AS_TEXT, CONTROLS, make_hostile
 from tests.support.scene import Scene, copy_fixture
@@ -87,7 +86,7 @@ def test_page_and_json_at_once_name_the_page(receipt: Receipt, tmp_path: Path, m
 def test_without_the_extra_it_says_what_to_install(
     receipt: Receipt, tmp_path: Path, migrator: Migrator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(extras, "find_spec", lambda name: None if name == "pygal" else util.find_spec(name))
+    monkeypatch.setitem(sys.modules, "pygal", None)  # which is not there then
     outcome = migrator("--data-dir", receipt.data_dir, "report", "--html", tmp_path / "receipt.html")
     assert outcome.code == 1
     assert "not installed with migrator alone: pygal" in outcome.err
@@ -98,7 +97,8 @@ def test_without_the_extra_it_says_what_to_install(
 def test_without_the_extra_text_and_json_work_all_the_same(
     receipt: Receipt, migrator: Migrator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(extras, "find_spec", lambda _: None)
+    for package in EXTRAS["report"]:
+        monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(NotInstalled):
         page_of(receipt)
     assert migrator("--data-dir", receipt.data_dir, "report").code == 0

@@ -17,6 +17,7 @@ from migrator.database import schema
 from migrator.database.connection import connect, transaction
 from migrator.search import index as search_index
 from migrator.search.index import (
+    Pace,
     build,
     create_tables,
     forget,
@@ -147,11 +148,8 @@ def test_whatever_the_app_does_while_it_is_built_or_after_the_index_has_what_the
         assert index_problems(connection, path) == []
 
 
-def test_an_interrupted_build_goes_on_where_it_stopped(
-    database: sqlite3.Connection, path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(search_index, "_SECONDS", 0)
-    monkeypatch.setattr(search_index, "_PORTION", 1)
+def test_an_interrupted_build_goes_on_where_it_stopped(database: sqlite3.Connection, path: Path) -> None:
+    pace = Pace(seconds=0, portion=1)
     for number in range(5):
         app_says(database, number)
 
@@ -166,20 +164,17 @@ def test_an_interrupted_build_goes_on_where_it_stopped(
             raise Stopped
 
     with pytest.raises(Stopped):
-        build(database, path, stop)
+        build(database, path, stop, pace)
     assert index_state(database) == "building"
     assert index_problems(database, path) == []
     app_says(database, 9)
     told.clear()
-    build(database, path, told.append)
+    build(database, path, told.append, pace)
     assert len(told) == 6 * 3 - 3  # all but the three that were committed
     assert index_problems(database, path) == []
 
 
-def test_the_app_writes_while_the_index_is_built(
-    path: Path, database: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(search_index, "_SECONDS", 0.05)
+def test_the_app_writes_while_the_index_is_built(path: Path, database: sqlite3.Connection) -> None:
     with transaction(database, path, "fill"):
         for number in range(2000):
             app_says(database, number, random.Random(number).choice(TEXTS))
@@ -200,7 +195,7 @@ def test_the_app_writes_while_the_index_is_built(
     writer = threading.Thread(target=write)
     writer.start()
     try:
-        built(database, path)
+        build(database, path, lambda _: None, Pace(seconds=0.05))
     finally:
         done.set()
         writer.join()
