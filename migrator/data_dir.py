@@ -157,7 +157,7 @@ def resolve_data_dir(
 def recorded_database(root: Path) -> Path:
     """Where the database is that storage.json speaks of, else where it is by default.
 
-    Without it, one forgotten option would make the old JSON files look like the truth.
+    Without it, one forgotten option would make the old JSON files look authoritative.
     """
     try:
         content = json.loads(contents(root / FLAG, LARGEST_FLAG))

@@ -15,7 +15,7 @@
     ├── QuarantineError              1  there is no such item in quarantine, or it can't be taken out like that
     ├── SourceFileError              3  one workspace file is no array of sessions; the others are unaffected
     │   └── TornFileError            3  … because it ends, or breaks, in the middle
-    ├── StaleStoreError              1  the store asked for is not the one that holds the truth
+    ├── StaleStoreError              1  the store asked for is not the authoritative one
     ├── ValidationError              1  a document that is no session, with every reason
     ├── WorkspaceNotFound            1
     ├── SessionNotFound              1
@@ -129,7 +129,7 @@ class TornFileError(SourceFileError):
 
 
 class StaleStoreError(MigratorError):
-    """The store that was asked for does not hold the truth; writing to it would fork history."""
+    """The store that was asked for is not the authoritative one; writing to it would fork history."""
 
 
 class Problem(NamedTuple):

@@ -57,7 +57,7 @@ def apply_steps(data_dir: DataDir) -> SchemaChange:
     """Apply the steps that the database lacks, making it if there is none.
 
     :raises SchemaError: the database has other tables than the steps make, or newer ones
-    :raises StaleStoreError: it is gone, and holds the truth: with an empty one in its place, that would be forgotten
+    :raises StaleStoreError: it is gone, and is authoritative: with an empty one in its place, that would be forgotten
     """
     path = data_dir.database
     with exclusive(data_dir):
@@ -107,7 +107,7 @@ def _require_nothing_to_lose(connection: sqlite3.Connection, path: Path, found: 
             hint="'migrator quarantine export --to quarantined' writes them into files; 'migrator quarantine retry "
             "--all --take ours' drops them here, and keeps them in the backups. Nothing was changed.",
         )
-    if any(dropped):  # nobody can tell any more what of it an app wrote here while the files were the truth
+    if any(dropped):  # nobody can tell any more what of it an app wrote here while the files were authoritative
         sessions, instances, messages = dropped
         raise SchemaError(
             f"Undoing schema step 1 would drop {counted(sessions, 'session')}, {counted(instances, 'instance')} and "

@@ -69,8 +69,8 @@ def switch_backend(data_dir: DataDir, target: Backend, listener: Listener = igno
     To ``sqlite``: a migration, where SQLite is not the authority yet. To ``hybrid``: the same, and the JSON files
     written from SQLite. To ``json``: a rollback.
 
-    :raises StaleStoreError: files stayed behind that keep the switch from being whole, or the database is gone that
-        holds the truth
+    :raises StaleStoreError: files stayed behind that keep the switch from being whole, or the authoritative
+        database is gone
     :raises MigratorError: the migration or the rollback failed; the app runs on what it ran on before
     """
     state = state_of(data_dir.database)

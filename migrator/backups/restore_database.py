@@ -68,7 +68,7 @@ class DatabaseRestore:
     def restore(self) -> RestoredCopy:
         """
         :raises BackupError: it is not of this database, or would take the place of newer work
-        :raises StaleStoreError: another database holds the truth
+        :raises StaleStoreError: another database is the authoritative store
         :raises SchemaError: the copy, or what it would take the place of, is newer than this program
         """
         path = self.data_dir.database

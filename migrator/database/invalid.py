@@ -60,7 +60,7 @@ def read_carefully(connection: sqlite3.Connection, key: str) -> StoredDocument |
 def read_each_carefully(
     connection: sqlite3.Connection, statement: str, number: int
 ) -> Iterator[StoredDocument | InvalidStoredSession]:
-    """The same for each session whose key the statement finds for a number: slower than reading them all at once."""
+    """What each session makes whose key the statement finds for a number: slower than reading them all at once."""
     for (key,) in connection.execute(statement, (number,)).fetchall():
         found = read_carefully(connection, key)
         if found is not None:

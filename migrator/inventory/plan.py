@@ -23,11 +23,11 @@ class Plan(NamedTuple):
     """What there is, and what it leaves to do.
 
     :ivar sources: all of them, in the order in which they are taken up
-    :ivar ledger: by the source's name; empty unless SQLite holds the truth
+    :ivar ledger: by the source's name; empty unless SQLite is authoritative
     :ivar shares: hash, path and counts of each workspace that a file of several brought sessions for, by its name
     :ivar paths: workspace hash to workspace path, as far as known
     :ivar unnamed: those of them that the database has only a placeholder for
-    :ivar index_state: how far the index for full-text search is, where SQLite holds the truth
+    :ivar index_state: how far the index for full-text search is, where SQLite is authoritative
     """
 
     state: State

@@ -40,10 +40,10 @@ class WorkspaceState:
 class StatusReport(Report):
     """How things stand.
 
-    :ivar authority: the store that holds the truth, ``json`` or ``sqlite``
+    :ivar authority: the authoritative store, ``json`` or ``sqlite``
     :ivar backend: what the app runs on: storage.json, or the authority where there is none
     :ivar migration_status: as in ``migration_metadata``; None where there is no database
-    :ivar lost: that the database is gone which holds the truth, and what to do; None where nothing is amiss
+    :ivar lost: that the database is gone which is authoritative, and what to do; None where nothing is amiss
     :ivar needs_migration: whether ``migrate`` has to be run, as :func:`needs_migration` says
     """
 
@@ -93,7 +93,7 @@ def status_of(data_dir: DataDir) -> StatusReport:
 
 
 def note_of_loss(data_dir: DataDir) -> str | None:
-    """What to tell along with sessions of the JSON files while the database is gone that holds the truth."""
+    """What to tell along with sessions of the JSON files while the authoritative database is gone."""
     missing = missing_database(data_dir, state_of(data_dir.database))
     if missing is None:
         return None

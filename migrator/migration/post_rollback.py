@@ -1,9 +1,9 @@
-"""What was written to SQLite after a rollback, when the JSON files were the truth: found, and brought in or set aside.
+"""What was written to SQLite after a rollback, while the JSON files were authoritative: brought in, or set aside.
 
 An app that held the database open through the rollback may have written there with SQL of its own. A rollback records
 what went into the files, session by session, so that the next run can tell what is not as it was. A session that
 changed in SQLite alone is brought in; one that is another one in its file now as well goes to quarantine, and the file
-wins: it was the truth. So does what was deleted in SQLite: the files still have it.
+wins: it was authoritative. So does what was deleted in SQLite: the files still have it.
 """
 
 from __future__ import annotations

@@ -138,7 +138,7 @@ class Need:
 class Receipt(Report):
     """Everything that a receipt tells.
 
-    :ivar authority: the store that holds the truth now, ``json`` or ``sqlite``
+    :ivar authority: the authoritative store, ``json`` or ``sqlite``
     :ivar backend: what the app runs on
     :ivar recorded: whether any run left its record; without one, no times are known
     :ivar runs: oldest first

@@ -1,6 +1,6 @@
 """The index for full-text search, from outside: built after a migration or on demand, dropped, looked at.
 
-It is built when the database is the truth already, in short transactions, so that the app can be at work meanwhile.
+It is built when the database is authoritative already, in short transactions, so that the app can be at work meanwhile.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ def build_index(data_dir: DataDir, listener: Listener = ignore_progress) -> Inde
     """Build the index, or go on with it; a database from before there was one gets the schema steps that it lacks.
 
     :raises MigrationLocked: another migrator is at work
-    :raises StaleStoreError: the JSON files hold the truth
+    :raises StaleStoreError: the JSON files are authoritative
     :raises MigratorError: it can't be built; what is built so far stays
     """
     with exclusive(data_dir), opened(data_dir.database) as connection:

@@ -1,4 +1,4 @@
-"""Finding what was said: the words of tasks, messages and outputs, in every workspace, wherever the truth is."""
+"""Finding what was said: the words of tasks, messages and outputs, in every workspace, in the authoritative store."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Opening the store that holds the truth: the argument, the environment, the flag, and above all the authority."""
+"""Opening the authoritative store: the argument, the environment, the flag, and above all the authority."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def open_storage(
     cache_size: int | None = None,
     mmap_size: int | None = None,
 ) -> SessionStorage:
-    """Open the store that the app runs on: ``backend``, else ``$STORAGE_BACKEND``, else storage.json, else the truth.
+    """Open the store that the app runs on: ``backend``, ``$STORAGE_BACKEND``, storage.json, or the authoritative one.
 
     The authority is what ``migration_metadata`` says; a storage.json that disagrees with it is put right. A workspace
     whose file failed to migrate is served from its JSON file.
@@ -101,7 +101,7 @@ def _put_flag_right(places: DataDir, agreed: Backend) -> None:
         try:
             write_flag(places, agreed)
         except StorageIOError:
-            return  # it is a hint for people; who may not write it reads the truth all the same
+            return  # it is a hint for people; who may not write it reads the right store all the same
 
 
 def _refusal(wanted: Backend, authority: Authority, agreed: Backend) -> str | None:

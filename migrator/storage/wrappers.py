@@ -81,7 +81,7 @@ class FallbackStorage(ForwardingStorage):
 
 
 class ReadOnly(ForwardingStorage):
-    """A store that may be read and not written, because it is not, or may not be, the truth.
+    """A store that may be read and not written, because it is not, or may not be, authoritative.
 
     :param refusal: why, and the way out
     """

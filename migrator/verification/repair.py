@@ -99,7 +99,7 @@ def _repair_indexes(path: Path) -> list[str]:
         found = [_INDEX_ONLY.fullmatch(problem.message) for problem in integrity_problems(connection)]
     names = sorted({match[1] for match in found if match})
     if not names or None in found:
-        return []  # where tables are broken too, an index may be what still knows the truth
+        return []  # where tables are broken too, an index may be what is still right
     try:
         with opened(path) as connection, transaction(connection, path, "build the indexes again"):
             for name in names:

@@ -1,4 +1,4 @@
-"""``migrator sessions``: looking at sessions, from whichever store holds the truth."""
+"""``migrator sessions``: looking at sessions, in the authoritative store."""
 
 from __future__ import annotations
 

@@ -64,7 +64,7 @@ class _ShadowRead(NamedTuple):
 class HybridStorage(SessionStorage):
     """Two stores behind the SessionStorage protocol: see there for what it promises.
 
-    :param primary: the store that answers, and that holds the truth
+    :param primary: the store that answers, and that is authoritative
     :param journal_path: where the journal is, or will be made
     :param backoff: for how long a second store that failed is left alone
     :raises ConnectionFailed: the journal can't be opened. Neither is a write made that can't be recorded
