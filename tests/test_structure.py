@@ -229,7 +229,7 @@ def test_the_checks_of_this_file_see_what_they_look_for():
     assert "migrator.backups.create" in imports("migrator.migration.run_record")  # for the type checker
     assert {"os.replace", "os.fsync", "os.link", "os.rename"} <= set(calls("migrator.files.durable"))
     assert {"os.open", "os.mkdir", "shutil.rmtree", "unlink", "open"} <= changes("migrator.files.durable")
-    assert "migrator.staging.jobs" in imports("migrator.migration.run")  # in a string
+    assert "migrator.staging.shard" in imports("migrator.migration.run")  # in a string
     assert package_of("migrator.files.durable") == "files"
     assert package_of("migrator") == "migrator"
 

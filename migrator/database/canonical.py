@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from migrator.database import queries
 from migrator.database.columns import SESSION_COLUMNS
 from migrator.database.connection import AnyConnection
-from migrator.database.documents import StoredDocument, merged, read_source
+from migrator.database.documents import StoredDocument, merged, read_document, read_source
 from migrator.database.rows import Row
 from migrator.documents.document import SequenceDigest
 
@@ -41,6 +41,12 @@ def canonical_range(connection: AnyConnection, source_id: int, begin: int, end: 
 def canonical_files(connection: AnyConnection, first: int, last: int) -> Iterator[CanonicalDocument]:
     """The documents of several source files, of consecutive numbers, as text."""
     return _read(connection, SESSIONS_OF_FILES, queries.DOCUMENTS_OF_FILES, (first, last))
+
+
+def read_whole(connection: AnyConnection, found: CanonicalDocument) -> CanonicalDocument:
+    """One that is not whole, with its messages."""
+    stored = read_document(connection, found.stored.key) or found.stored
+    return CanonicalDocument(stored, stored.canonical_bytes(), whole=True)
 
 
 def _read(

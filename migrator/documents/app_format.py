@@ -98,15 +98,19 @@ def find_sessions(file: BinaryIO) -> ByteRange | None:
     return ByteRange(len(_HEAD), size - (len(tail) - len(written)) - len(_CLOSED))
 
 
-def split(file: BinaryIO, within: ByteRange, *, chunk: int | None = None) -> Iterator[Element]:
+def split(
+    file: BinaryIO, within: ByteRange, *, chunk: int | None = None, farthest: int | None = None
+) -> Iterator[Element]:
     """The sessions of a range in order, unparsed; their positions count from the first.
 
     Where the end of one is not found within :data:`FARTHEST`, a last element is given out that parses as nothing.
 
     :param file: unbuffered, for it is read in large pieces
+    :param chunk: their size in bytes, if it is not to be :data:`CHUNK`
+    :param farthest: in place of :data:`FARTHEST`
     """
     file.seek(within.start)
-    size = chunk or CHUNK
+    size, most = chunk or CHUNK, farthest or FARTHEST
     left = within.end - within.start
     position, offset = 0, within.start
     buffer, begin, searched = b"", 0, 0
@@ -120,7 +124,7 @@ def split(file: BinaryIO, within: ByteRange, *, chunk: int | None = None) -> Ite
             begin = searched = end + _AHEAD
             continue
         rest = buffer[begin:]
-        if len(rest) > FARTHEST:  # not to be held in memory for a guess
+        if len(rest) > most:  # not to be held in memory for a guess
             yield Element(position, offset, rest[:1])
             return
         # The window grows by its own size, so that a long session costs linear time.

@@ -12,7 +12,7 @@ from migrator.documents.app_format import Element
 from migrator.documents.array_reader import read_array
 from migrator.documents.document import canonical_bytes, digest, is_normal, pretty_element
 from migrator.documents.exact_json import MAX_DEPTH, Unreadable, nested_deeper, parse_exactly, parse_fast
-from migrator.documents.validation import is_valid, problems
+from migrator.documents.validation import fits_schema, is_valid, problems
 from migrator.errors import Problem, TornFileError
 from migrator.files.os_errors import os_errors
 
@@ -81,6 +81,15 @@ def parse_session(raw: bytes, value: Any = None) -> Reading | Rejected:
     if is_valid(reading.value):
         return reading
     return Rejected("invalid", raw, problems(reading.value))
+
+
+def parse_trusted(raw: bytes) -> tuple[Any, bool]:
+    """What orjson reads in an element, and whether that is a valid session; what orjson lost, if anything, is lost.
+
+    The caller has to read the session back and to compare it with these bytes.
+    """
+    value = parse_fast(raw)
+    return value, fits_schema(value) and not nested_deeper(value, MAX_DEPTH)
 
 
 def valid_session(element: Element) -> Reading | None:

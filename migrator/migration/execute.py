@@ -31,7 +31,7 @@ from migrator.migration.report import (
 )
 from migrator.migration.run_record import RunFacts, entries_of, record_in_staging
 from migrator.progress import OnProgress, StageTimer
-from migrator.staging.database import Staging
+from migrator.staging.database import StagingDatabase
 from migrator.staging.pipeline import Pipeline
 from migrator.staging.results import LoadedSource
 from migrator.worker.process import WorkerFor, WorkerProcess
@@ -122,17 +122,13 @@ class Execution:
 
     def stage(self, plan: Plan, backup: BackupWriter) -> Staged:
         """Load everything pending into the staging database, read it back, and record it there."""
-        loaded = [
-            LoadedSource(source, source_id=number, error=backup.unreadable.get(source.name))
-            for number, source in enumerate(plan.work.pending, 1)
-        ]
+        loaded = [_to_load(source, number, backup) for number, source in enumerate(plan.work.pending, 1)]
         path, total = self.data_dir.staging, backup.size
-        with Staging(path, self.options.limits) as staging:
+        with StagingDatabase(path, self.options.limits) as staging:
             backup.start_sync()  # to make a file while very many are synced takes long
             pipeline = Pipeline(
                 staging,
                 self.data_dir.shard,
-                backup,
                 plan.paths,
                 self.worker,
                 self.options.limits,
@@ -142,6 +138,9 @@ class Execution:
             pipeline.load(loaded, meter)
             meter.complete()
             self.timer.begin("index")
+            for source in loaded:
+                if source.verified:
+                    backup.mark_verified(source.source.name)
             backup.start_verify()
             pipeline.finish()
             meter = self.timer.begin("verify", total)
@@ -209,6 +208,13 @@ class Execution:
             warnings=(*plan.warnings, *published.changes.warnings(), *changed),
             stages=self.timer.stages,
         )
+
+
+def _to_load(source: Source, number: int, backup: BackupWriter) -> LoadedSource:
+    error = backup.unreadable.get(source.name)
+    if error:
+        return LoadedSource(source, number, error=error)
+    return LoadedSource(source, number, backup.path_of(source.name), backup.sha256_of(source.name))
 
 
 @dataclass(frozen=True)

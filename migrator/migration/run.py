@@ -95,9 +95,9 @@ class Run:
         """Execute the plan; in hybrid mode the files are brought in step with SQLite before and after."""
         from migrator.worker.process import WorkerProcess, worker_if_worthwhile  # loaded where there may be work
 
-        kind = self.options.worker or WorkerProcess
+        kind, preload = self.options.worker or WorkerProcess, ["migrator.staging.shard", "migrator.staging.readback"]
         with (
-            worker_if_worthwhile(self.options.limits, ["migrator.staging.jobs"], kind) as self.worker_for,
+            worker_if_worthwhile(self.options.limits, preload, kind) as self.worker_for,
             without_collector(),
         ):
             if not self.data_dir.database.exists():  # then all of the files are new

@@ -26,7 +26,7 @@ from migrator.workspace import workspace_of_source
 if TYPE_CHECKING:
     from migrator.backups.create import Backup
     from migrator.migration.merge import MergeResult
-    from migrator.staging.database import Staging
+    from migrator.staging.database import StagingDatabase
     from migrator.staging.results import LoadedSource
 
 
@@ -71,7 +71,7 @@ def shares_of(loaded: LoadedSource, merged: MergeResult | None = None) -> list[S
     """
     if loaded.error:
         source = loaded.source
-        return [Share(workspace_of_source(source.name, source.workspace_hash)[0], failed=loaded.unread)]
+        return [Share(workspace_of_source(source.name, source.workspace_hash)[0], failed=loaded.unread_sessions)]
     shares = []
     for workspace_hash, counts in loaded.counts.items():
         conflicts = 0 if merged is None else merged.conflicts[workspace_hash]
@@ -128,7 +128,7 @@ def record_run(connection: AnyConnection, facts: RunFacts, found: Sequence[tuple
 
 
 def record_in_staging(
-    staging: Staging, results: Sequence[LoadedSource], entries: Sequence[LedgerEntry], facts: RunFacts
+    staging: StagingDatabase, results: Sequence[LoadedSource], entries: Sequence[LedgerEntry], facts: RunFacts
 ) -> None:
     """Write the files' rows of the ledger, and the run's own row; the staging database is complete then."""
     found = [(loaded, shares_of(loaded)) for loaded in results]

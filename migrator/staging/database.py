@@ -22,7 +22,7 @@ from migrator.worker.limits import LIMITS, Limits
 from migrator.workspace import is_placeholder, placeholder
 
 
-class Staging:
+class StagingDatabase:
     """A staging database that is open for loading; a context manager that closes it.
 
     :ivar rows: takes what is loaded
@@ -54,7 +54,7 @@ class Staging:
             self._workspaces[workspace_hash] = (number, path)
         return number
 
-    def take_over(self, shard: Path, continued: int, behind: int) -> None:
+    def merge_in(self, shard: Path, continued: int, behind: int) -> None:
         """Take the rows of a :class:`Shard`, behind the ones that are here.
 
         :param continued: a source of which the shard has not the first part

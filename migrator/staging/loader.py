@@ -15,23 +15,22 @@ from migrator.documents import app_format
 from migrator.documents.app_format import ByteRange, Element
 from migrator.documents.array_reader import read_array
 from migrator.documents.document import SESSION_MEMBERS, WorktreeSession
-from migrator.documents.exact_json import MAX_DEPTH, nested_deeper, parse_fast
-from migrator.documents.parsing import Reading, Rejected, parse_session
+from migrator.documents.parsing import Reading, Rejected, parse_session, parse_trusted
 from migrator.documents.structs import Session, decode_session
-from migrator.documents.validation import fits_schema
 from migrator.errors import SourceFileError, TornFileError
 from migrator.files.copying import damaged_copy, new_sha256
 from migrator.files.os_errors import os_errors
 from migrator.files.reading import opened, small
 from migrator.inventory.source_files import Source
 from migrator.progress import OnProgress
-from migrator.staging.results import EXAMPLES, Counts, Found, LoadedSource
+from migrator.staging.results import EXAMPLES, Counts, LoadedRange, LoadedSource
 from migrator.staging.row_writer import RowWriter, plain_instance_rows, plain_messages, plain_of_values
+from migrator.worker.limits import LIMITS, Limits
 from migrator.workspace import placeholder, workspace_of_source, workspace_shown
 
 
 class LoadTask(NamedTuple):
-    """A source to load, or an extent of it. There may be tens of thousands, which are sent to another process.
+    """A source to load, or a range of it. There may be tens of thousands, which are sent to another process.
 
     :ivar workspace_path: as far as known
     :ivar workspace_id: the row id that its workspace will have
@@ -66,6 +65,7 @@ class Loader:
         workspace_id: Callable[[str, str], int],
         paths: dict[str, str],
         on_progress: OnProgress,
+        limits: Limits = LIMITS,
         *,
         salvage: bool = False,
     ) -> None:
@@ -74,9 +74,11 @@ class Loader:
         self._paths = paths
         self._salvage = salvage
         self._on_progress = on_progress
+        self._limits = limits
 
-    def load(self, loaded: LoadedSource, copy: str) -> None:
-        """Load the copy of a source file, whatever it is like."""
+    def load_carefully(self, loaded: LoadedSource) -> None:
+        """Load a source file's copy, whatever it is like."""
+        copy = loaded.copy
         self._rows.begin_source()
         self._count_own_workspace(loaded)
         loaded.blank = _is_blank(copy)
@@ -90,12 +92,12 @@ class Loader:
                 self._keep_tail(loaded, copy, error)
                 return
             self._rows.forget_source()
-            loaded.unread = loaded.elements
-            loaded.forget()
+            loaded.unread_sessions = loaded.elements
+            loaded.reset()
             loaded.error = str(error)
 
-    def load_as_written(self, loaded: LoadedSource, task: LoadTask) -> Found | None:
-        """Load a source file's copy, or an extent of it, on the guess that the file is as the app writes it.
+    def load_fast(self, loaded: LoadedSource, within: ByteRange | None) -> LoadedRange | None:
+        """Load a source file's copy, or a range of it, on the guess that the file is app-formatted.
 
         orjson drops the first of two members of one name, and more, without a word: whoever reads the sessions back
         and compares them with the file has to expect that.
@@ -103,31 +105,35 @@ class Loader:
         :returns: where its elements are; None, and nothing is loaded, where the file is otherwise
         :raises MigrationFailed: the copy is not what was copied, as far as that shows
         """
+        copy = loaded.copy
         self._rows.begin_source()
-        with os_errors("read", task.copy):
-            content = small(task.copy) if task.within is None else None
-        if content is not None and new_sha256(content).hexdigest() != task.sha256:
-            raise damaged_copy(task.copy)
-        with os_errors("read", task.copy), opened(task.copy) if content is None else BytesIO(content) as file:
-            within = task.within or app_format.find_sessions(file)
-            sizes = self._load_elements(loaded, app_format.split(file, within)) if within else None
-            return Found(within.start, sizes, proven=content is not None) if within and sizes else None
+        with os_errors("read", copy):
+            content = small(copy) if within is None else None
+        if content is not None and new_sha256(content).hexdigest() != loaded.sha256:
+            raise damaged_copy(copy)
+        with os_errors("read", copy), opened(copy) if content is None else BytesIO(content) as file:
+            within = within or app_format.find_sessions(file)
+            if within is None:
+                return None
+            chunk, farthest = self._limits.chunk, self._limits.farthest
+            sizes = self._load_elements(loaded, app_format.split(file, within, chunk=chunk, farthest=farthest))
+            return LoadedRange(within.start, sizes, verified=content is not None) if sizes else None
 
     def _load_elements(self, loaded: LoadedSource, elements: Iterable[Element]) -> list[int] | None:
-        """The size of each one; None, and nothing is loaded, where one is no JSON object."""
+        """The size of each one; None, and nothing is loaded, where one is not a JSON object."""
         self._count_own_workspace(loaded)
-        loaded.as_written = True
-        behind, sizes = loaded.elements, []
+        loaded.app_formatted = True
+        preceding, sizes = loaded.elements, []
         for element in elements:
-            index, size = behind + element.position, len(element.raw)
+            index, size = preceding + element.position, len(element.raw)
             session = decode_session(element.raw)
             if session is None or not self._add_session(loaded, session, index, size):
-                document = parse_fast(element.raw)
+                document, is_valid = parse_trusted(element.raw)
                 if type(document) is not dict:
                     self._rows.forget_source()
-                    loaded.forget()
+                    loaded.reset()
                     return None
-                if fits_schema(document) and not nested_deeper(document, MAX_DEPTH):
+                if is_valid:
                     self._add(loaded, document, index, size)
                 else:
                     self._take(loaded, parse_session(element.raw, document), index, size)
@@ -145,11 +151,9 @@ class Loader:
         document["instances"] = document["chatHistory"] = []
         workspace_hash = loaded.source.workspace_hash or ""
         counts = loaded.counts[workspace_hash]
-        rows = to_rows(
-            document, workspace_id=counts.workspace_id, position=loaded.first + index, source_id=loaded.source_id
-        )
-        spare_key = derived_key(session.id, workspace_hash, index)
-        self._rows.add(rows._replace(instances=instances), messages, size, spare_key)
+        position = loaded.first_position + index
+        rows = to_rows(document, workspace_id=counts.workspace_id, position=position, source_id=loaded.source_id)
+        self._rows.add(rows._replace(instances=instances), messages, size, (workspace_hash, index))
         counts.sessions += 1
         counts.instances += len(instances)
         counts.messages += len(messages)
@@ -170,17 +174,16 @@ class Loader:
     def _add(self, loaded: LoadedSource, document: Any, index: int, size: int) -> None:
         workspace_hash, path = self._workspace(loaded.source, document)
         counts = self._counts(loaded, workspace_hash, path)
-        spare_key = derived_key(document["id"], workspace_hash, index)
         messages = plain_messages(document["chatHistory"])
         rows = to_rows(
             document,
-            key=document["id"] or spare_key,
+            key=document["id"] or derived_key("", workspace_hash, index),
             workspace_id=counts.workspace_id,
-            position=loaded.first + index,
+            position=loaded.first_position + index,
             source_id=loaded.source_id,
             with_messages=messages is None,
         )
-        self._rows.add(rows, messages, size, spare_key)
+        self._rows.add(rows, messages, size, (workspace_hash, index))
         counts.sessions += 1
         counts.instances += len(rows.instances)
         counts.messages += len(document["chatHistory"])
@@ -208,7 +211,7 @@ class Loader:
         loaded.elements += 1
         if len(loaded.rejected) < EXAMPLES:
             loaded.rejected.append((index, "; ".join(map(str, rejected.problems[:3]))))
-        row = quarantine_row(loaded.source_id, workspace_hash, loaded.first + index, rejected)
+        row = quarantine_row(loaded.source_id, workspace_hash, loaded.first_position + index, rejected)
         self._rows.quarantine(row, len(rejected.raw) + len(row.problems))
 
     def _keep_tail(self, loaded: LoadedSource, copy: str, torn: TornFileError) -> None:

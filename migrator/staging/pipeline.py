@@ -7,11 +7,9 @@ otherwise, or does not read back, is loaded with care, by this process.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import closing
 from functools import cache
 from itertools import chain
 from pathlib import Path
-from typing import Protocol
 
 from migrator.database import queries
 from migrator.database.connection import remove_database
@@ -19,30 +17,17 @@ from migrator.errors import MigrationFailed
 from migrator.files.copying import damaged_copy, sha256_of
 from migrator.progress import ProgressMeter, ignore_progress
 from migrator.staging.connection import staged_errors
-from migrator.staging.database import Staging
-from migrator.staging.jobs import CompareJob, LoadJob
+from migrator.staging.database import StagingDatabase
 from migrator.staging.loader import Loader, LoadTask
-from migrator.staging.partition import Part, divided
-from migrator.staging.readback import CompareTask, Comparison, Portion, ReadBack
-from migrator.staging.results import Found, LoadedPart, LoadedSource
+from migrator.staging.partition import WorkItem, divide
+from migrator.staging.readback import CompareJob, CompareTask, ElementRange, ReadBack
+from migrator.staging.results import LoadedPart, LoadedRange, LoadedSource
+from migrator.staging.shard import LoadJob
 from migrator.worker.columns import ColumnList
 from migrator.worker.limits import LIMITS, Limits
 from migrator.worker.process import WorkerProcess
 from migrator.worker.sharing import PIECES, OrderedJobs, run_shared
 from migrator.workspace import placeholder
-
-
-class BackupFiles(Protocol):
-    """Where the copies of the sources are, and what is in them."""
-
-    def path_of(self, name: str) -> str:
-        """The path of a source's copy."""
-
-    def sha256_of(self, name: str) -> str:
-        """What it holds, in hex."""
-
-    def mark_verified(self, name: str) -> None:
-        """Note that all of it was read, and was what was copied."""
 
 
 class Pipeline:
@@ -56,9 +41,8 @@ class Pipeline:
 
     def __init__(
         self,
-        staging: Staging,
+        staging: StagingDatabase,
         shards: Callable[[int], Path],
-        copies: BackupFiles,
         paths: dict[str, str],
         worker: WorkerProcess | None,
         limits: Limits = LIMITS,
@@ -67,7 +51,6 @@ class Pipeline:
     ) -> None:
         self._staging = staging
         self._shards = shards
-        self._copies = copies
         self._paths = paths
         self._worker = worker
         self._limits = limits
@@ -78,48 +61,48 @@ class Pipeline:
         """Load the sources; what is wrong with one as a whole is in its ``error`` then."""
         loader = self._loader(meter)
         readable = [loaded for loaded in sources if not loaded.error]
-        self._load_as_written([loaded for loaded in readable if loaded.source.kind == "workspace"], loader, meter)
-        behind = 0
+        self._load_app_formatted([loaded for loaded in readable if loaded.source.kind == "workspace"], loader, meter)
+        following = 0
         for loaded in readable:
             if loaded.source.kind != "workspace":
-                loaded.first = behind  # a workspace's own file comes first; what others bring stands behind it
-            if not loaded.as_written:
-                self._load_with_care(loaded, loader, meter)
-            behind = max(behind, loaded.first + loaded.elements)
+                loaded.first_position = following  # after the sessions of the workspace's own file
+            if not loaded.app_formatted:
+                self._load_carefully(loaded, loader, meter)
+            following = max(following, loaded.first_position + loaded.elements)
 
     def _loader(self, meter: ProgressMeter) -> Loader:
-        return Loader(self._staging.rows, self._staging.workspace_id, self._paths, meter.add, salvage=self._salvage)
+        rows, workspace_id = self._staging.rows, self._staging.workspace_id
+        return Loader(rows, workspace_id, self._paths, meter.add, self._limits, salvage=self._salvage)
 
-    def _load_with_care(self, loaded: LoadedSource, loader: Loader, meter: ProgressMeter) -> None:
+    def _load_carefully(self, loaded: LoadedSource, loader: Loader, meter: ProgressMeter) -> None:
         meter.begin(loaded.source.name)
-        copy = self._copies.path_of(loaded.source.name)
-        loader.load(loaded, copy)
+        loader.load_carefully(loaded)
         if not loaded.error:
-            self._tasks.append(self._to_compare(loaded, copy))
+            self._tasks.append(_to_compare(loaded))
 
-    def _load_as_written(self, sources: Sequence[LoadedSource], loader: Loader, meter: ProgressMeter) -> None:
+    def _load_app_formatted(self, sources: Sequence[LoadedSource], loader: Loader, meter: ProgressMeter) -> None:
         """Load the files that are as the app writes them, and leave those that turn out to be otherwise."""
         for loaded in sources:
             self._staging.workspace_id(*self._workspace(loaded))  # numbered in the order of the sources
-        mine, shards = self._divided([Part(loaded, loaded.source.size, None) for loaded in sources])
+        mine, shards = self._divided([WorkItem(loaded, loaded.source.size, None) for loaded in sources])
 
         @cache  # the worker waits until the first one is made
         def job(number: int) -> LoadJob:
-            return LoadJob(self._shards(number), ColumnList(self._task(part) for part in shards[number]), self._limits)
+            return LoadJob(self._shards(number), ColumnList(map(self._task, shards[number])), self._limits)
 
-        helped = OrderedJobs(len(shards), job, self._worker, meter.add)
-        otherwise = self._load_here(mine, loader, helped.submit_more)
-        for number, (shard, results) in enumerate(zip(shards, helped.results(), strict=True)):
+        jobs = OrderedJobs(len(shards), job, self._worker, meter.add)
+        otherwise = self._load_here(mine, loader, jobs.submit_more if shards else None)
+        for number, (shard, results) in enumerate(zip(shards, jobs.results(), strict=True)):
             if results is None:  # there is no worker any more
                 otherwise |= self._load_here(shard, loader)
             else:
-                otherwise |= self._take_over(job(number), shard, results)
+                otherwise |= self._merge_in(job(number), shard, results)
             remove_database(self._shards(number))
         begun = {task.source_id for task in self._tasks}
         for source_id, loaded in otherwise.items():
             if source_id in begun:
                 self._staging.drop_source(source_id)
-            loaded.forget()
+            loaded.reset()
         self._tasks = [task for task in self._tasks if task.source_id not in otherwise]
 
     def _workspace(self, loaded: LoadedSource) -> tuple[str, str]:
@@ -127,69 +110,64 @@ class Pipeline:
         workspace_hash = loaded.source.workspace_hash or ""
         return workspace_hash, self._paths.get(workspace_hash) or placeholder(workspace_hash)
 
-    def _task(self, part: Part) -> LoadTask:
-        """What there is to do for a part, by whichever process."""
-        loaded, name = part.loaded, part.loaded.source.name
+    def _task(self, item: WorkItem) -> LoadTask:
+        """What the worker has to know of a part."""
+        loaded = item.loaded
         workspace_hash, path = self._workspace(loaded)
         number = self._staging.workspace_id(workspace_hash, path)
-        copy, sha256 = self._copies.path_of(name), self._copies.sha256_of(name)
-        return LoadTask(name, workspace_hash, path, number, loaded.source_id, copy, sha256, part.within)
+        name, copy, sha256 = loaded.source.name, loaded.copy, loaded.sha256
+        return LoadTask(name, workspace_hash, path, number, loaded.source_id, copy, sha256, item.within)
 
-    def _divided(self, parts: Sequence[Part]) -> tuple[Sequence[Part], list[list[Part]]]:
-        if self._worker is None or not self._limits.is_worth_a_worker(sum(part.size for part in parts), len(parts)):
-            return parts, []
-        return divided(parts, self._copies.path_of, self._limits.shard)
+    def _divided(self, items: Sequence[WorkItem]) -> tuple[Sequence[WorkItem], list[list[WorkItem]]]:
+        size = sum(item.size for item in items)
+        if self._worker is None or not self._limits.is_worth_a_worker(size, len(items)):
+            return items, []
+        return divide(items, self._limits.shard)
 
     def _load_here(
-        self, parts: Sequence[Part], loader: Loader, meanwhile: Callable[[], None] = lambda: None
+        self, items: Sequence[WorkItem], loader: Loader, meanwhile: Callable[[], None] | None = None
     ) -> dict[int, LoadedSource]:
-        """Load parts in this process; returns the sources that are not as the app writes them, by number.
+        """Load files or parts in this process; returns the sources that are not app-formatted, by number.
 
-        :param meanwhile: called between two parts
+        :param meanwhile: called between two of them
         """
         otherwise: dict[int, LoadedSource] = {}
-        for part in parts:
-            loaded = part.loaded
+        for loaded, _, within in items:
             if loaded.source_id in otherwise:
                 continue
-            task, behind = self._task(part), loaded.elements
-            found = loader.load_as_written(loaded, task)
-            meanwhile()
+            preceding = loaded.elements
+            found = loader.load_fast(loaded, within)
+            if meanwhile:
+                meanwhile()
             if found is None:
                 otherwise[loaded.source_id] = loaded
             else:
-                self._note(loaded, task, behind, found)
+                self._note(loaded, preceding, found, whole=within is None)
         return otherwise
 
-    def _take_over(
-        self, job: LoadJob, shard: Sequence[Part], results: Sequence[LoadedPart | None]
+    def _merge_in(
+        self, job: LoadJob, shard: Sequence[WorkItem], results: Sequence[LoadedPart | None]
     ) -> dict[int, LoadedSource]:
         """Take what was loaded into a shard; returns the sources of which that could not be done, by number."""
         first = shard[0].loaded  # the others begin in this shard
-        self._staging.take_over(job.shard, first.source_id, first.elements)
+        self._staging.merge_in(job.shard, first.source_id, first.elements)
         otherwise: dict[int, LoadedSource] = {}
-        for (loaded, *_), task, part in zip(shard, job.tasks, results, strict=True):
+        for (loaded, _, within), task, part in zip(shard, job.tasks, results, strict=True):
             if part is None:
                 otherwise[loaded.source_id] = loaded
             else:
-                self._note(loaded, task, loaded.elements, part.found)
-                loaded.join(part, task.workspace_path, task.workspace_id)
+                self._note(loaded, loaded.elements, part.found, whole=within is None)
+                loaded.add_part(part, task.workspace_path, task.workspace_id)
         return otherwise
 
-    def _note(self, loaded: LoadedSource, task: LoadTask, behind: int, found: Found) -> None:
-        """Note what is to be compared, and what is proven.
+    def _note(self, loaded: LoadedSource, preceding: int, found: LoadedRange, *, whole: bool) -> None:
+        """Note what is to be compared, and what is verified.
 
-        :param behind: how many elements of the source precede these
+        :param preceding: how many elements of the source there are before these
         """
-        portion = Portion(behind, found.start, found.sizes, task.within is None)
-        self._tasks.append(CompareTask(task.name, task.source_id, loaded.first, task.copy, task.sha256, portion))
-        if found.proven:
-            self._copies.mark_verified(task.name)
-
-    def _to_compare(self, loaded: LoadedSource, copy: str) -> CompareTask:
-        """All of a source that was loaded with care."""
-        name = loaded.source.name
-        return CompareTask(name, loaded.source_id, loaded.first, copy, self._copies.sha256_of(name), None)
+        within = ElementRange(preceding, found.start, found.sizes, whole)
+        self._tasks.append(_to_compare(loaded, within))
+        loaded.verified |= found.verified
 
     def finish(self) -> None:
         """Build the indexes."""
@@ -214,21 +192,20 @@ class Pipeline:
         """What each task has shown; large ones may be several by then."""
         if self._worker is None:
             return self._compare_here(self._tasks, meter)
-        pieces = [*_portions_to_share(self._tasks)]
+        pieces = [*_shared_tasks(self._tasks)]
         self._tasks = [*chain.from_iterable(pieces)]
         jobs = [CompareJob(self._staging.path, ColumnList(piece)) for piece in pieces]
         return [*chain.from_iterable(run_shared(jobs, self._worker, meter.add))]
 
     def _compare_here(self, tasks: Sequence[CompareTask], meter: ProgressMeter) -> list[ReadBack]:
-        with closing(Comparison(self._staging.path, meter.add)) as comparison:
-            return list(comparison.run(tasks))
+        return CompareJob(self._staging.path, tasks).run(meter.add)
 
     def _settle(self, loaded: LoadedSource, found: ReadBack) -> None:
         """Note a source's digest; one that does not read back is loaded with care, for orjson may have lost something.
 
         :raises MigrationFailed: it does not read back even then
         """
-        if found.difference and loaded.as_written:
+        if found.difference and loaded.app_formatted:
             found = self._load_again(loaded)
         if found.difference:
             raise MigrationFailed(
@@ -246,14 +223,13 @@ class Pipeline:
         with staged_errors("load sessions again", self._staging.path):
             self._staging.connection.execute("BEGIN")
             self._staging.drop_source(loaded.source_id)
-            loaded.forget()
-            copy = self._copies.path_of(loaded.source.name)
-            self._loader(meter).load(loaded, copy)
+            loaded.reset()
+            self._loader(meter).load_carefully(loaded)
             self._staging.rows.flush()
             self._staging.connection.execute("COMMIT")
-        found = ReadBack(b"") if loaded.error else self._compare_here([self._to_compare(loaded, copy)], meter)[0]
-        if sha256_of(copy) != self._copies.sha256_of(loaded.source.name):  # it was proven by what was loaded first
-            raise damaged_copy(copy)
+        found = ReadBack(b"") if loaded.error else self._compare_here([_to_compare(loaded)], meter)[0]
+        if sha256_of(loaded.copy) != loaded.sha256:  # it was verified by what was loaded first
+            raise damaged_copy(loaded.copy)
         return found
 
     def _require_no_more(self, sources: Iterable[LoadedSource]) -> None:
@@ -273,13 +249,18 @@ class Pipeline:
             )
 
 
+def _to_compare(loaded: LoadedSource, within: ElementRange | None = None) -> CompareTask:
+    """Elements of a source to be read back, or all of one that was loaded carefully."""
+    return CompareTask(loaded.source.name, loaded.source_id, loaded.first_position, loaded.copy, loaded.sha256, within)
+
+
 def _size(task: CompareTask) -> int:
     """Bytes; files as a whole, which are loaded with care, are small, or few."""
-    return sum(task.portion.sizes) if task.portion else 0
+    return sum(task.within.sizes) if task.within else 0
 
 
-def _portions_to_share(tasks: Sequence[CompareTask]) -> Iterator[list[CompareTask]]:
-    """The tasks in portions to share, large ones cut."""
+def _shared_tasks(tasks: Sequence[CompareTask]) -> Iterator[list[CompareTask]]:
+    """The tasks in pieces to share, large ones cut."""
     sizes = [*map(_size, tasks)]
     enough = sum(sizes) // PIECES
     piece: list[CompareTask] = []
@@ -297,6 +278,6 @@ def _portions_to_share(tasks: Sequence[CompareTask]) -> Iterator[list[CompareTas
 
 def _cut(task: CompareTask, size: int, at_most: int) -> Iterable[tuple[CompareTask, int]]:
     """The task, of so many bytes, in parts that are not much larger than ``at_most``, each with its size."""
-    if task.portion is None or size <= at_most:
+    if task.within is None or size <= at_most:
         return ((task, size),)
-    return ((task._replace(portion=portion), sum(portion.sizes)) for portion in task.portion.cut(at_most))
+    return ((task._replace(within=part), sum(part.sizes)) for part in task.within.cut(at_most))

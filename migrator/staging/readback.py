@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, closing
+from dataclasses import dataclass
 from itertools import groupby
 from operator import attrgetter
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
-from migrator.database.canonical import CanonicalDocument, canonical_files, canonical_range
+from migrator.database.canonical import CanonicalDocument, canonical_files, canonical_range, read_whole
 from migrator.database.connection import AnyConnection
-from migrator.database.documents import StoredDocument, read_document, read_range, read_source
+from migrator.database.documents import StoredDocument, read_range, read_source
 from migrator.documents import app_format
 from migrator.documents.app_format import Element, array_of
 from migrator.documents.array_reader import read_array
@@ -24,6 +25,7 @@ from migrator.files.reading import SMALL, opened
 from migrator.progress import OnProgress
 from migrator.staging import queries
 from migrator.staging.connection import open_staged, staged_errors
+from migrator.worker.columns import ColumnList
 
 _ONE_VALUE = 128 << 20  # bytes of a document whose messages SQLite may put together: it has a limit of 1 GB
 
@@ -38,16 +40,16 @@ class ReadBack(NamedTuple):
     digests: bytes
     difference: str | None = None
 
-    def joined(self, behind: ReadBack) -> ReadBack:
-        """What this part and the one behind it have shown."""
-        return ReadBack(self.digests + behind.digests, self.difference or behind.difference)
+    def joined(self, following: ReadBack) -> ReadBack:
+        """What this part and the one after it have shown."""
+        return ReadBack(self.digests + following.digests, self.difference or following.difference)
 
     def digest(self) -> str:
         """That of the whole source."""
         return hashlib.sha256(self.digests).hexdigest()
 
 
-class Portion(NamedTuple):
+class ElementRange(NamedTuple):
     """Some elements of a file, one behind the other.
 
     :ivar number: the first one's index in the file
@@ -61,15 +63,15 @@ class Portion(NamedTuple):
     sizes: Sequence[int]
     whole: bool
 
-    def cut(self, size: int) -> Iterator[Portion]:
-        """The same elements in portions of about so many bytes, or of one element where that is larger."""
+    def cut(self, size: int) -> Iterator[ElementRange]:
+        """The same elements in ranges of about so many bytes, or of one element where that is larger."""
         number, offset = self.number, self.offset
         begin = taken = 0
         for end, one in enumerate(self.sizes, 1):
             taken += one
             if taken >= size or end == len(self.sizes):
                 sizes = self.sizes[begin:end]
-                yield Portion(number, offset, sizes, whole=self.whole and len(sizes) == len(self.sizes))
+                yield ElementRange(number, offset, sizes, whole=self.whole and len(sizes) == len(self.sizes))
                 number += len(sizes)
                 offset += taken + len(sizes) * app_format.SEPARATOR_SIZE
                 begin, taken = end, 0
@@ -81,7 +83,7 @@ class CompareTask(NamedTuple):
     :ivar first: the position that the file's first element has in the database
     :ivar copy: the path of its copy
     :ivar sha256: of all that was copied, in hex
-    :ivar portion: which part, of one that was loaded as the app writes it; None for a file as a whole
+    :ivar within: which part, of an app-formatted one; None for a file as a whole
     """
 
     name: str
@@ -89,10 +91,10 @@ class CompareTask(NamedTuple):
     first: int
     copy: str
     sha256: str
-    portion: Portion | None
+    within: ElementRange | None
 
 
-class Comparison:
+class StagingVerifier:
     """Compares what a staging database holds with the files that it came from.
 
     :param path: of the database, which is finished
@@ -109,27 +111,27 @@ class Comparison:
 
     def run(self, tasks: Sequence[CompareTask]) -> Iterator[ReadBack]:
         """What each of the tasks shows, in their order."""
-        for several in _side_by_side(tasks):
+        for several in _group_consecutive(tasks):
             if len(several) > 1:
-                yield from self._files(several)
+                yield from self._verify_files(several)
                 continue
             [task] = several
             with self._errors(), os_errors("read", task.copy), opened(task.copy) as file:
-                yield self._compare(task, *self._alone(task, file))
+                yield self._compare(task, *self._verify_one(task, file))
 
-    def _alone(self, task: CompareTask, file: BinaryIO) -> tuple[Iterator[Element], Iterator[CanonicalDocument]]:
-        """The elements of a portion, or of a whole file as far as it is whole, and what is stored of them."""
-        if task.portion is None:
-            return _with_tail(file), _spelled(read_source(self._connection, task.source_id))
-        begin = task.first + task.portion.number
-        end = begin + len(task.portion.sizes)
-        if max(task.portion.sizes, default=0) > _ONE_VALUE:
-            stored = _spelled(read_range(self._connection, task.source_id, begin, end))
+    def _verify_one(self, task: CompareTask, file: BinaryIO) -> tuple[Iterator[Element], Iterator[CanonicalDocument]]:
+        """The elements of a range, or of a whole file as far as it is whole, and what is stored of them."""
+        if task.within is None:
+            return _with_tail(file), _canonical(read_source(self._connection, task.source_id))
+        begin = task.first + task.within.number
+        end = begin + len(task.within.sizes)
+        if max(task.within.sizes, default=0) > _ONE_VALUE:
+            stored = _canonical(read_range(self._connection, task.source_id, begin, end))
         else:
             stored = canonical_range(self._connection, task.source_id, begin, end)
-        return _known(file, task.portion), stored
+        return _known(file, task.within), stored
 
-    def _files(self, tasks: Sequence[CompareTask]) -> Iterator[ReadBack]:
+    def _verify_files(self, tasks: Sequence[CompareTask]) -> Iterator[ReadBack]:
         """Files of consecutive numbers: reading each by itself would cost tens of thousands of them too much."""
         everything = canonical_files(self._connection, tasks[0].source_id, tasks[-1].source_id)
         sources = groupby(everything, attrgetter("stored.source_id"))
@@ -144,7 +146,7 @@ class Comparison:
 
     def _by_bytes(self, task: CompareTask, stored: Iterator[CanonicalDocument]) -> ReadBack:
         with os_errors("read", task.copy), opened(task.copy) as file:
-            return self._compare(task, _known(file, task.portion), stored)
+            return self._compare(task, _known(file, task.within), stored)
 
     def _by_sha256(self, task: CompareTask, stored: Iterator[CanonicalDocument]) -> ReadBack:
         """A small file, which need not be read where what is stored, put together, has its SHA-256."""
@@ -156,7 +158,7 @@ class Comparison:
             return self._by_bytes(task, iter(documents))
         for text in texts:
             self._on_progress(task.name, len(text), 1)
-        return ReadBack(b"".join(digest(text) for text in texts))
+        return ReadBack(b"".join(map(digest, texts)))
 
     def _errors(self) -> AbstractContextManager[None]:
         return staged_errors("read sessions back", self._path)
@@ -186,8 +188,7 @@ class Comparison:
         if text == element.raw:
             return text
         if not found.whole:
-            [again] = _spelled([read_document(self._connection, stored.key) or stored])
-            return self._same(task, again, element)
+            return self._same(task, read_whole(self._connection, found), element)
         session = valid_session(element)
         return text if session and session.canonical_bytes() == text else None
 
@@ -223,11 +224,11 @@ class _Quarantine:
         return row
 
 
-def _spelled(documents: Iterable[StoredDocument]) -> Iterator[CanonicalDocument]:
+def _canonical(documents: Iterable[StoredDocument]) -> Iterator[CanonicalDocument]:
     return (CanonicalDocument(stored, stored.canonical_bytes(), whole=True) for stored in documents)
 
 
-def _side_by_side(tasks: Sequence[CompareTask]) -> Iterator[list[CompareTask]]:
+def _group_consecutive(tasks: Sequence[CompareTask]) -> Iterator[list[CompareTask]]:
     """The tasks, those together that are files as the app writes them, whole, and of consecutive numbers."""
     together: list[CompareTask] = []
     following = 0
@@ -242,15 +243,15 @@ def _side_by_side(tasks: Sequence[CompareTask]) -> Iterator[list[CompareTask]]:
 
 
 def _is_whole(task: CompareTask) -> bool:
-    return task.portion is not None and task.portion.whole and sum(task.portion.sizes) <= _ONE_VALUE
+    return task.within is not None and task.within.whole and sum(task.within.sizes) <= _ONE_VALUE
 
 
 def _is_small(task: CompareTask) -> bool:
-    return task.portion is not None and sum(task.portion.sizes) <= SMALL
+    return task.within is not None and sum(task.within.sizes) <= SMALL
 
 
-def _known(file: BinaryIO, portion: Portion | None) -> Iterator[Element]:
-    return app_format.split_again(file, *portion[:3]) if portion else iter(())
+def _known(file: BinaryIO, within: ElementRange | None) -> Iterator[Element]:
+    return app_format.split_again(file, *within[:3]) if within else iter(())
 
 
 def _with_tail(file: BinaryIO) -> Iterator[Element]:
@@ -260,3 +261,16 @@ def _with_tail(file: BinaryIO) -> Iterator[Element]:
     except TornFileError as torn:
         file.seek(torn.offset)
         yield Element(torn.whole, torn.offset, file.read())
+
+
+@dataclass(frozen=True)
+class CompareJob:
+    """What is to be read back from a staging database that is finished, by whichever process."""
+
+    staging: Path
+    tasks: Sequence[CompareTask]
+
+    def run(self, on_progress: OnProgress) -> list[ReadBack]:
+        """What each task has shown."""
+        with closing(StagingVerifier(self.staging, on_progress)) as verifier:
+            return ColumnList(verifier.run(self.tasks))

@@ -33,17 +33,17 @@ class Counts:
         self.quarantined += quarantined
 
 
-class Found(NamedTuple):
+class LoadedRange(NamedTuple):
     """Where elements of a file were that is as the app writes it.
 
     :ivar start: the first byte of the first one
     :ivar sizes: of each one, in bytes
-    :ivar proven: all of the copy was read, and is what was copied
+    :ivar verified: all of the copy was read, and is what was copied
     """
 
     start: int
     sizes: list[int]
-    proven: bool
+    verified: bool
 
 
 class LoadedPart(NamedTuple):
@@ -56,33 +56,39 @@ class LoadedPart(NamedTuple):
     elements: int
     counts: tuple[int, int, int, int]
     rejected: list[tuple[int, str]]
-    found: Found
+    found: LoadedRange
 
 
 @dataclass
 class LoadedSource:
     """What became of one file in the staging database.
 
-    :ivar first: the position that the file's first element has among the sessions of its workspace
+    :ivar copy: the path of its copy, which is what is loaded
+    :ivar sha256: what the copy must have, in hex
+    :ivar verified: all of the copy was read, and is what was copied
+    :ivar first_position: that of the file's first element among the sessions of its workspace
     :ivar elements: how many there are, valid or not
-    :ivar as_written: it was loaded on the guess that it is as the app writes it
+    :ivar app_formatted: it was loaded on the guess that it is as the app writes it
     :ivar counts: by workspace hash
     :ivar digest: of its valid documents in file order, as they were read back
     :ivar blank: the file holds nothing at all, not even an empty array
     :ivar error: why the whole file failed; then nothing of it is in the staging database
-    :ivar unread: of a file that failed: the sessions that precede what is wrong with it
+    :ivar unread_sessions: of a file that failed: the sessions that precede what is wrong with it
     :ivar rejected: the first few quarantined elements: index, and what is wrong
     """
 
     source: Source
     source_id: int = 0
-    first: int = 0
+    copy: str = ""
+    sha256: str = ""
+    verified: bool = False
+    first_position: int = 0
     elements: int = 0
-    as_written: bool = False
+    app_formatted: bool = False
     counts: dict[str, Counts] = field(default_factory=dict)
     digest: str = ""
     error: str | None = None
-    unread: int = 0
+    unread_sessions: int = 0
     salvaged: bool = False
     blank: bool = False
     rejected: list[tuple[int, str]] = field(default_factory=list)
@@ -100,12 +106,12 @@ class LoadedSource:
     def quarantined(self) -> int:
         return sum(counts.quarantined for counts in self.counts.values())
 
-    def join(self, part: LoadedPart, path: str, workspace_id: int) -> None:
+    def add_part(self, part: LoadedPart, path: str, workspace_id: int) -> None:
         """Count in the next part of the file, which was loaded by itself.
 
         :param path: of its workspace
         """
-        self.as_written = True
+        self.app_formatted = True
         self.rejected += [(self.elements + index, shown) for index, shown in part.rejected]
         del self.rejected[EXAMPLES:]
         self.elements += part.elements
@@ -114,8 +120,8 @@ class LoadedSource:
             self.counts[name] = Counts(path, workspace_id)
         self.counts[name].add(*part.counts)
 
-    def forget(self) -> None:
+    def reset(self) -> None:
         """Nothing of it is loaded any more."""
-        self.elements, self.as_written = 0, False
+        self.elements, self.app_formatted = 0, False
         self.counts.clear()
         self.rejected.clear()

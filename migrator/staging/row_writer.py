@@ -17,7 +17,7 @@ from migrator.database.columns import (
 )
 from migrator.database.documents import insert_message
 from migrator.database.queries import SESSION_KEY_TAKEN, insert, insert_messages_or_ignore
-from migrator.database.rows import DocumentRows, Row, free_key, message_rows, rekey_document
+from migrator.database.rows import DocumentRows, Row, derived_key, free_key, message_rows, rekey_document
 from migrator.documents.document import MESSAGE_MEMBERS
 from migrator.staging import queries
 from migrator.staging.connection import StagedConnection, staged_errors
@@ -81,11 +81,11 @@ def plain_message_rows(key: str, messages: PlainMessages, first: int, end: int) 
 
 
 class _Waiting(NamedTuple):
-    """The rows of a document that wait in memory, and the key that it takes where its own is taken."""
+    """The rows of a document that wait in memory; what another key is made of where its own is taken."""
 
     rows: DocumentRows
     messages: PlainMessages | None
-    spare_key: str
+    place: tuple[str, int]
 
 
 class RowWriter:
@@ -120,13 +120,13 @@ class RowWriter:
                 for statement, rowid in zip(queries.FORGET_AFTER, self._mark, strict=True):
                     self._connection.execute(statement, (rowid,))
 
-    def add(self, rows: DocumentRows, messages: PlainMessages | None, size: int, spare_key: str) -> None:
+    def add(self, rows: DocumentRows, messages: PlainMessages | None, size: int, place: tuple[str, int]) -> None:
         """Take the rows of one document, which was ``size`` bytes of JSON.
 
         :param messages: its ``plain_messages``; None where ``rows`` has them
-        :param spare_key: the session's primary key where its own is taken
+        :param place: the workspace's hash and the index in the file, to make a key of where its own is taken
         """
-        self._documents.append(_Waiting(rows, messages, spare_key))
+        self._documents.append(_Waiting(rows, messages, place))
         self._grow(size + _OVERHEAD)
 
     def quarantine(self, row: Row, size: int) -> None:
@@ -173,9 +173,11 @@ class RowWriter:
             return bool(found)
 
         for document in documents:
-            own = document.rows.session.id
-            key = free_key(own, document.spare_key, is_taken)
-            free.append(document if key == own else document._replace(rows=rekey_document(document.rows, key)))
+            key = document.rows.session.id
+            if is_taken(key):
+                key = free_key("", derived_key(key, *document.place), is_taken)
+                document = document._replace(rows=rekey_document(document.rows, key))
+            free.append(document)
             taken.add(key)
         return free
 

@@ -19,6 +19,8 @@ class Limits:
     :ivar copy_files: files to copy in one job
     :ivar check_files: files to look at in one job
     :ivar shard: bytes of files with which a shard is full
+    :ivar chunk: bytes of an app-formatted file that are read at once
+    :ivar farthest: bytes in which to look for the end of a session by a guess
     :ivar batch: bytes of documents that wait in memory to be inserted together
     """
 
@@ -30,6 +32,8 @@ class Limits:
     copy_files: int = 250
     check_files: int = 1000
     shard: int = 32 << 20
+    chunk: int = 1 << 20
+    farthest: int = 1 << 26
     batch: int = 4 << 20
 
     def is_worth_a_worker(self, size: int, files: int = 0) -> bool:

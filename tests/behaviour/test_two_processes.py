@@ -27,11 +27,11 @@ from migrator.files.os_errors import os_errors
 from migrator.migration.run import run_migration
 from migrator.progress import OnProgress, ProgressMeter, ignore_progress
 from migrator.staging import pipeline, readback
-from migrator.staging.database import Staging
-from migrator.staging.jobs import LoadJob
+from migrator.staging.database import StagingDatabase
 from migrator.staging.loader import Loader
-from migrator.staging.readback import Portion
+from migrator.staging.readback import ElementRange
 from migrator.staging.row_writer import RowWriter
+from migrator.staging.shard import LoadJob
 from migrator.worker import gc_pause as collector
 from migrator.worker.limits import LIMITS, Limits
 from migrator.worker.process import Job, WorkerProcess
@@ -314,7 +314,7 @@ def test_a_shard_that_can_not_be_filled_here_fails_the_run(
 def test_a_shard_whose_filling_fails_is_not_written_and_that_is_what_is_told(
     divided: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    load, flush = Loader.load_as_written, RowWriter.flush
+    load, flush = Loader.load_fast, RowWriter.flush
     flushed: list[Path] = []
 
     def interrupted(self: Any, *arguments: Any) -> Any:
@@ -326,7 +326,7 @@ def test_a_shard_whose_filling_fails_is_not_written_and_that_is_what_is_told(
         flushed.append(self._path)
         flush(self)
 
-    monkeypatch.setattr(Loader, "load_as_written", interrupted)
+    monkeypatch.setattr(Loader, "load_fast", interrupted)
     monkeypatch.setattr(RowWriter, "flush", noting)
     with pytest.raises(KeyboardInterrupt):
         run_migration(resolve_data_dir(divided.root), limits=IN_SMALL_PARTS, worker=SlowWorker)
@@ -395,7 +395,7 @@ def test_what_is_stored_otherwise_than_it_was_read_is_found_and_loaded_again(
     real, spoilt = Loader._add, []
 
     def spoiling(self: Any, loaded: Any, document: Any, index: int, size: int) -> None:
-        if loaded.as_written and index == 3:
+        if loaded.app_formatted and index == 3:
             spoilt.append(index)
             document = document | {"task": "something else"}
         real(self, loaded, document, index, size)
@@ -437,7 +437,7 @@ def test_a_database_that_keeps_things_otherwise_is_never_published(
 
 def spoil_what_is_loaded(spoil: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """By this statement, before it is read back; and loading it again helps nothing."""
-    real = Staging.finish
+    real = StagingDatabase.finish
 
     def finish(self: Any) -> None:
         self.rows.flush()
@@ -446,14 +446,12 @@ def spoil_what_is_loaded(spoil: str, monkeypatch: pytest.MonkeyPatch) -> None:
         self.connection.execute("BEGIN")
         real(self)
 
-    monkeypatch.setattr(Staging, "finish", finish)
+    monkeypatch.setattr(StagingDatabase, "finish", finish)
     nowhere = ProgressMeter(ignore_progress, "load", 0)
     monkeypatch.setattr(
         pipeline.Pipeline,
         "_load_again",
-        lambda self, loaded: self._compare_here(
-            [self._to_compare(loaded, self._copies.path_of(loaded.source.name))], nowhere
-        )[0],
+        lambda self, loaded: self._compare_here([pipeline._to_compare(loaded)], nowhere)[0],
     )
 
 
@@ -549,7 +547,7 @@ def test_a_portion_that_is_cut_has_the_same_elements(size: int, scene: Scene) ->
         extent = as_written.find_sessions(file)
         assert extent
         sizes = [len(element.raw) for element in as_written.split(file, extent)]
-        whole = Portion(0, extent.start, sizes, whole=True)
+        whole = ElementRange(0, extent.start, sizes, whole=True)
         cut = list(whole.cut(size))
         assert [element for portion in cut for element in as_written.split_again(file, *portion[:3])] == list(
             as_written.split_again(file, *whole[:3])

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from migrator.documents import app_format as as_written
 from migrator.inventory.source_files import Source
 from migrator.staging import partition as division
-from migrator.staging.partition import Part, divided
+from migrator.staging.partition import WorkItem, divide
 from migrator.staging.results import LoadedSource
 from migrator.worker.limits import LIMITS
 from tests.support.scene import app_json, chat
@@ -17,16 +17,16 @@ from tests.support.scene import app_json, chat
 SHARD = LIMITS.shard
 
 
-def part(number: int, size: int, path: str = "") -> Part:
+def part(number: int, size: int, path: str = "") -> WorkItem:
     """Of a source that is called what its copy's path is."""
-    loaded = LoadedSource(Source(path or f"file {number}", path, "workspace", "h", size), number)
-    return Part(loaded, size, None)
+    loaded = LoadedSource(Source(path or f"file {number}", path, "workspace", "h", size), number, path)
+    return WorkItem(loaded, size, None)
 
 
 @given(sizes=st.lists(st.integers(0, SHARD // division._PIECE), max_size=60))
 def test_small_files_go_to_both_in_their_order(sizes: list[int]) -> None:
     parts = [part(number, size) for number, size in enumerate(sizes)]
-    mine, shards = divided(parts, str, SHARD)
+    mine, shards = divide(parts, SHARD)
     assert [*mine, *(each for shard in shards for each in shard)] == parts
     assert all(shards)
     largest = max(sizes, default=0)
@@ -37,14 +37,14 @@ def test_small_files_go_to_both_in_their_order(sizes: list[int]) -> None:
 
 
 def test_the_shards_get_smaller_so_that_nobody_waits_for_the_last() -> None:
-    _, shards = divided([part(number, 1 << 20) for number in range(400)], str, SHARD)
+    _, shards = divide([part(number, 1 << 20) for number in range(400)], SHARD)
     sizes = [sum(each.size for each in shard) for shard in shards]
     assert sizes[0] == SHARD
     assert sizes == sorted(sizes, reverse=True)
     assert sizes[-1] <= SHARD // 8
 
 
-def large_file(folder: Path, sessions: int) -> Part:
+def large_file(folder: Path, sessions: int) -> WorkItem:
     path = folder / "file"
     path.write_bytes(app_json([chat(f"s-{number}") for number in range(sessions)]))
     return part(1, path.stat().st_size, str(path))
@@ -53,7 +53,7 @@ def large_file(folder: Path, sessions: int) -> Part:
 @pytest.mark.parametrize("sessions", [40, 200])
 def test_a_large_file_is_cut_between_its_sessions(sessions: int, tmp_path: Path) -> None:
     whole = large_file(tmp_path, sessions)
-    mine, shards = divided([whole, part(2, 10)], str, 8_000)
+    mine, shards = divide([whole, part(2, 10)], 8_000)
     assert all(len({each.loaded.source_id for each in shard}) == len(shard) for shard in shards)
     assert max(each.size for each in mine) < 2 * 8_000 // division._PIECE + whole.size // sessions
     extents = [each.within for where in (mine, *shards) for each in where if each.loaded.source_id == 1]
@@ -68,12 +68,12 @@ def test_a_large_file_is_cut_between_its_sessions(sessions: int, tmp_path: Path)
 def test_a_large_session_stays_whole(tmp_path: Path) -> None:
     whole = large_file(tmp_path, 1)
     assert whole.size > 3 * 800 // division._PIECE
-    mine, shards = divided([whole], str, 800)
+    mine, shards = divide([whole], 800)
     assert [*mine, *(each for shard in shards for each in shard)] == [whole]
 
 
 def test_one_that_is_not_as_the_app_writes_it_stays_whole(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_bytes(b"[" + b" " * 5_000 + b"]")
-    mine, shards = divided([part(1, 5_002, str(path))], str, 800)
+    mine, shards = divide([part(1, 5_002, str(path))], 800)
     assert [each.within for where in (mine, *shards) for each in where] == [None]

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from migrator.database.quarantine import quarantine_row
 from migrator.database.rows import to_rows
 from migrator.documents.parsing import Rejected
-from migrator.staging.database import Staging
+from migrator.staging.database import StagingDatabase
 from migrator.worker.limits import Limits
 from tests.support.strategies import instance, message, session
 
@@ -30,7 +30,7 @@ sources = st.lists(
 @given(loaded=sources)
 def test_what_was_taken_back_is_not_there_and_all_else_is_once(loaded: list[tuple[list[Item], bool]]) -> None:
     """Each source is some items, and whether it is taken back in the end; a batch is full after a few of them."""
-    with TemporaryDirectory() as folder, Staging(Path(folder, "staging.db"), Limits(batch=6000)) as staging:
+    with TemporaryDirectory() as folder, StagingDatabase(Path(folder, "staging.db"), Limits(batch=6000)) as staging:
         sessions: list[str] = []
         quarantined: list[str] = []
         for number, (items, taken_back) in enumerate(loaded, 1):
@@ -42,7 +42,7 @@ def test_what_was_taken_back_is_not_there_and_all_else_is_once(loaded: list[tupl
                         id=name, instances=[instance()], chatHistory=[message(id=name)], runtimeMix=["claude"]
                     )
                     rows = to_rows(document, workspace_id=1, position=position, source_id=number)
-                    staging.rows.add(rows, None, item.size, "spare")
+                    staging.rows.add(rows, None, item.size, ("h", position))
                 else:
                     row = quarantine_row(number, "h", position, Rejected("invalid", name.encode(), []))
                     staging.rows.quarantine(row, item.size)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from migrator.staging.jobs import LoadJob
+from migrator.staging.shard import LoadJob
 from migrator.worker.process import WorkerProcess, freeze_support, worker_if_worthwhile
 from tests.behaviour.test_two_processes import is_running
 from tests.support.command_line import Outcome
