@@ -174,10 +174,11 @@ class RowWriter:
 
         for document in documents:
             key = document.rows.session.id
-            if is_taken(key):
+            if not is_taken(key):
+                free.append(document)
+            else:
                 key = free_key("", derived_key(key, *document.place), is_taken)
-                document = document._replace(rows=rekey_document(document.rows, key))
-            free.append(document)
+                free.append(document._replace(rows=rekey_document(document.rows, key)))
             taken.add(key)
         return free
 
