@@ -8,7 +8,6 @@ prefix of a JSON object is a JSON object. Where the guess fails, :mod:`migrator.
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterable, Iterator
 from typing import Any, BinaryIO, NamedTuple
 
@@ -24,7 +23,6 @@ _START = _HEAD + b"{"
 _END = _SESSION_END + _CLOSED
 _CUT = _SESSION_END + _SEPARATOR + b"{"
 BLANK = b" \t\r\n"
-_CUT_PATTERN = re.compile(re.escape(_CUT))  # a third faster than bytes.find
 _BEHIND = len(_SESSION_END)  # of the cut, what still belongs to the session before it
 _AHEAD = len(_SESSION_END + _SEPARATOR)  # of the cut, what precedes the session behind it
 SEPARATOR_SIZE = len(_SEPARATOR)  # bytes between two sessions
@@ -115,9 +113,8 @@ def split(
     position, offset = 0, within.start
     buffer, begin, searched = b"", 0, 0
     while True:
-        found = _CUT_PATTERN.search(buffer, searched)
-        if found is not None:
-            end = found.start()
+        end = buffer.find(_CUT, searched)
+        if end >= 0:
             yield Element(position, offset, buffer[begin : end + _BEHIND])
             position += 1
             offset += end + _AHEAD - begin

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
 from os import PathLike
 
 from migrator.errors import StorageIOError
@@ -21,20 +23,11 @@ _OS_HINTS = {
 }
 
 
-class os_errors:  # noqa: N801 - read as a function
+@contextmanager
+def os_errors(action: str, path: str | PathLike[str]) -> Iterator[None]:
     """Translate an OSError within the block to StorageIOError: ``action`` is a verb such as ``read``."""
-
-    __slots__ = ("_action", "_path")
-
-    def __init__(self, action: str, path: str | PathLike[str]) -> None:
-        self._action = action
-        self._path = path
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, OSError):
-            reason = error.strerror or str(error)
-            message = f"Cannot {self._action} {self._path}: {reason}."
-            raise StorageIOError(message, hint=_OS_HINTS.get(error.errno or 0)) from error
+    try:
+        yield
+    except OSError as error:
+        message = f"Cannot {action} {path}: {error.strerror or error}."
+        raise StorageIOError(message, hint=_OS_HINTS.get(error.errno or 0)) from error

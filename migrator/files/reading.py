@@ -94,9 +94,9 @@ def _begun(path: Place) -> tuple[bytes | None, int]:
     """
     descriptor = os.open(path, READ)
     try:
-        content = _at_once(descriptor)
-        if content is None:
-            size_of_file(descriptor)
+        size = size_of_file(descriptor)
+        content = os.read(descriptor, size + 1) if 0 < size <= SMALL else b""
+        if not content or len(content) != size:  # it has another size by now
             os.lseek(descriptor, 0, os.SEEK_SET)
             return None, descriptor
     except BaseException:
@@ -104,17 +104,6 @@ def _begun(path: Place) -> tuple[bytes | None, int]:
         raise
     os.close(descriptor)
     return content, _CLOSED
-
-
-def _at_once(descriptor: int) -> bytes | None:
-    """All of a small file; None for others, for an empty one, and where it has another size by now, or is no file."""
-    try:
-        size = os.lseek(descriptor, 0, os.SEEK_END)  # what Python makes of fstat takes longer than reading a small file
-        os.lseek(descriptor, 0, os.SEEK_SET)
-    except OSError:
-        return None
-    content = os.read(descriptor, size + 1) if 0 < size <= SMALL else b""
-    return content if content and len(content) == size else None
 
 
 def _pieces(descriptor: int, path: Place) -> Iterator[bytes]:
