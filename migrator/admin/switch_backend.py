@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 from migrator.authority import (
     Backend,
@@ -78,40 +80,65 @@ def switch_backend(data_dir: DataDir, target: Backend, listener: Listener = igno
     if target != "json":
         require_database(data_dir, state)
     before = show_backend(data_dir)
-    notes: list[str] = []
-    problems: list[str] = []
     if target == before.backend and before.flag in (target, None):
         if has_stale_files(data_dir):
             with exclusive(data_dir):  # which clears away what a switch left that was killed
                 pass
         return before
-    if target == "json" and lost is not None:
-        notes.append(f"{lost.message} The JSON files are the truth now, as old as they are.")
-        with exclusive(data_dir):
-            write_flag(data_dir, "json")
-    elif target == "json":
-        report = run_rollback(data_dir, listener=listener)
-        notes += report.warnings
-        problems += report.problems
-        write_flag(data_dir, "json")
+    if target == "sqlite":
+        told = _to_sqlite(data_dir, before, listener)
+    elif target == "hybrid":
+        told = _to_hybrid(data_dir, before, listener)
     else:
-        if before.authority == "json":
-            problems += _migrate(data_dir, listener)
-        elif before.backend == "hybrid":
-            # The files are what later changes in them start from: what both stores wrote is no news afterwards.
-            problems += run_migration(data_dir, listener=listener).errors
-        notes += problems
-        with exclusive(data_dir):
-            if target == "hybrid":
-                problems += merge_files(data_dir, listener)
-                notes += write_mirrors(data_dir, listener)
-            elif before.backend == "hybrid":
-                notes.append(trial_verdict(before.trial))
-            write_flag(data_dir, target)
+        told = _to_json(data_dir, listener) if lost is None else _accept_loss(data_dir, lost.message)
     after = show_backend(data_dir)
-    return BackendReport(
-        after.backend, before.backend, after.authority, after.flag, after.trial, tuple(notes), tuple(problems)
-    )
+    return replace(after, before=before.backend, notes=tuple(told.notes), problems=tuple(told.problems))
+
+
+class _Told(NamedTuple):
+    """What a switch has to say, as the report has it."""
+
+    notes: Sequence[str]
+    problems: Sequence[str]
+
+
+def _to_json(data_dir: DataDir, listener: Listener) -> _Told:
+    report = run_rollback(data_dir, listener=listener)
+    write_flag(data_dir, "json")
+    return _Told(report.warnings, report.problems)
+
+
+def _accept_loss(data_dir: DataDir, lost: str) -> _Told:
+    """Go on with the JSON files where the database is gone."""
+    with exclusive(data_dir):
+        write_flag(data_dir, "json")
+    return _Told([f"{lost} The JSON files are the truth now, as old as they are."], ())
+
+
+def _to_sqlite(data_dir: DataDir, before: BackendReport, listener: Listener) -> _Told:
+    problems = _bring_up_to_date(data_dir, before, listener)
+    with exclusive(data_dir):
+        write_flag(data_dir, "sqlite")
+    return _Told([*problems, *([trial_verdict(before.trial)] if before.backend == "hybrid" else [])], problems)
+
+
+def _to_hybrid(data_dir: DataDir, before: BackendReport, listener: Listener) -> _Told:
+    problems = _bring_up_to_date(data_dir, before, listener)
+    with exclusive(data_dir):
+        merged = merge_files(data_dir, listener)
+        notes = write_mirrors(data_dir, listener)
+        write_flag(data_dir, "hybrid")
+    return _Told([*problems, *notes], [*problems, *merged])
+
+
+def _bring_up_to_date(data_dir: DataDir, before: BackendReport, listener: Listener) -> Sequence[str]:
+    """Let SQLite have everything; returns what needs the user."""
+    if before.authority == "json":
+        return _migrate(data_dir, listener)
+    if before.backend == "hybrid":
+        # The files are what later changes in them start from: what both stores wrote is no news afterwards.
+        return run_migration(data_dir, listener=listener).errors
+    return ()
 
 
 def _migrate(data_dir: DataDir, listener: Listener) -> list[str]:

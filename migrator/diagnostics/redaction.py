@@ -69,6 +69,7 @@ COMMANDS = (
     "df -h",
     "python3 -c",
 )
+PACKAGES = ("apsw", "click", "filelock", "jsonschema", "jsonschema-rs", "msgspec", "orjson", "rich", "sqlite-utils")
 _SUBJECTS = (
     "versions|SQLite|packages|data directory|file system|lock|database|schema|flag|leftovers|backups|permissions|"
     "workspace paths|failed files|quarantine|pending work|space|trial of both stores|database locks|owner|merge base|"
@@ -79,38 +80,37 @@ _VERSION = r"[0-9][0-9A-Za-z.+]{0,30}"
 _MEMBERS = "|".join(sorted({*SESSION_MEMBERS, *INSTANCE_MEMBERS, *MESSAGE_MEMBERS}))
 
 # What may stand under a member as it is.
-_KNOWN = {
-    name: re.compile(pattern)
-    for name, pattern in {
-        "about": r"[A-Z][A-Za-z ,.:-]+",
-        "made_at|updated_at": _TIME,
-        "migrator": _VERSION,
-        "python": _VERSION,
-        "sqlite": _VERSION,
-        "apsw|click|filelock|jsonschema|jsonschema-rs|msgspec|orjson|rich|sqlite-utils": _VERSION,
-        "implementation": "CPython|PyPy|GraalVM",
-        "system": "Linux|Darwin|Windows|FreeBSD",
-        "machine": r"[a-zA-Z0-9_]{2,12}",
-        "encoding": r"[a-z0-9-]{2,12}",
-        "level": "ok|note|problem",
-        "subject": _SUBJECTS,
-        "command": "|".join(COMMANDS),
-        "mode": "0o[0-7]{1,4}",
-        "network": "[a-z0-9.]{2,15}",
-        "backend|authority": "json|sqlite|hybrid",
-        "migration_status": "pending|in_progress|completed|failed|rolled_back",
-        "status": "migrated|merged|failed|rolled_back",
-        "state": "new|changed|migrated|failed|unknown|damaged",
-        "kind": "workspace|shared|older|files|database|versions",
-        "reason": "invalid|unreadable|torn|conflict",
-        "where": _MEMBERS,
-        "type": r"[A-Z][A-Za-z]{2,40}",
-        "cause": "|".join(sorted(set(_CAUSES.values()))),
-        "errno": "E[A-Z0-9]{2,12}",
-        "journal_mode": "delete|truncate|persist|memory|wal|off",
-    }.items()
-    for name in name.split("|")
+_PATTERNS = {
+    "about": r"[A-Z][A-Za-z ,.:-]+",
+    "made_at": _TIME,
+    "updated_at": _TIME,
+    "migrator": _VERSION,
+    "python": _VERSION,
+    "sqlite": _VERSION,
+    **dict.fromkeys(PACKAGES, _VERSION),
+    "implementation": "CPython|PyPy|GraalVM",
+    "system": "Linux|Darwin|Windows|FreeBSD",
+    "machine": r"[a-zA-Z0-9_]{2,12}",
+    "encoding": r"[a-z0-9-]{2,12}",
+    "level": "ok|note|problem",
+    "subject": _SUBJECTS,
+    "command": "|".join(COMMANDS),
+    "mode": "0o[0-7]{1,4}",
+    "network": "[a-z0-9.]{2,15}",
+    "backend": "json|sqlite|hybrid",
+    "authority": "json|sqlite|hybrid",
+    "migration_status": "pending|in_progress|completed|failed|rolled_back",
+    "status": "migrated|merged|failed|rolled_back",
+    "state": "new|changed|migrated|failed|unknown|damaged",
+    "kind": "workspace|shared|older|files|database|versions",
+    "reason": "invalid|unreadable|torn|conflict",
+    "where": _MEMBERS,
+    "type": r"[A-Z][A-Za-z]{2,40}",
+    "cause": "|".join(sorted(set(_CAUSES.values()))),
+    "errno": "E[A-Z0-9]{2,12}",
+    "journal_mode": "delete|truncate|persist|memory|wal|off",
 }
+_KNOWN = {member: re.compile(pattern) for member, pattern in _PATTERNS.items()}
 _LISTS = {"instances", "chatHistory", "runtimeMix"}
 _INDEX = re.compile(r"[0-9]{1,7}")
 

@@ -25,7 +25,7 @@ from migrator.database.connection import network_file_system, opened
 from migrator.database.errors import sqlite_errors
 from migrator.database.quarantine import QuarantinedItem
 from migrator.diagnostics.doctor import DoctorReport
-from migrator.diagnostics.redaction import COMMANDS, Redaction, cause_of, place_of
+from migrator.diagnostics.redaction import COMMANDS, PACKAGES, Redaction, cause_of, place_of
 from migrator.errors import MigratorError
 from migrator.files.output import write_new_file
 from migrator.inventory.ledger import LedgerEntry
@@ -43,7 +43,6 @@ _ABOUT = (
     "What migrator found, for whoever helps. Nothing that you or your programs wrote is in it: no text, path or name. "
     "What begins with a number sign stands for one, the same everywhere in this report."
 )
-_PACKAGES = ("apsw", "click", "filelock", "jsonschema", "jsonschema-rs", "msgspec", "orjson", "rich", "sqlite-utils")
 _ITEMS = 200  # of a kind; what is amiss shows in fewer
 
 Facts = dict[str, Any]
@@ -106,7 +105,7 @@ def _told(error: BaseException) -> Facts:
 
 
 def _machine() -> Facts:
-    versions = {name: _version_of(name) for name in _PACKAGES}
+    versions = {name: _version_of(name) for name in PACKAGES}
     return {
         "migrator": __version__,
         "python": platform.python_version(),

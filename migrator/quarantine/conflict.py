@@ -16,7 +16,7 @@ from migrator.errors import MigratorError, QuarantineError
 from migrator.migration.matching import Identity, Positioned, Version, match_sessions, number_sessions
 
 
-def version_in_sqlite(
+def find_conflicting_session(
     connection: sqlite3.Connection, data_dir: DataDir, item: ConflictPlace, raw: bytes
 ) -> StoredDocument | None:
     """The session in SQLite that a conflict is with; None where SQLite has deleted it.
@@ -26,28 +26,43 @@ def version_in_sqlite(
     :raises QuarantineError: several have the id, and which of them it is can't be told any more
     """
     theirs = read_conflict(item, raw)
+    session_id = theirs["id"]
     workspace = find_workspace(connection, item.workspace_hash or "")
     if workspace is None:
         return None
-    stored = [read_document(connection, key) for key in keys_of(connection, workspace[0], theirs["id"])]
+    stored = [read_document(connection, key) for key in keys_of(connection, workspace[0], session_id)]
     candidates = [found for found in stored if found is not None]
-    if item.source_id is not None:
-        born = [found for found in candidates if found.source_id is None]
-        candidates = [found for found in candidates if found.source_id == item.source_id]
-        in_file = _versions_in_file(connection, data_dir, item.source_id, theirs["id"])
-        number = _number_of(theirs, in_file)
-        if number is not None and len(candidates) <= len(in_file):
-            ours = match_sessions(in_file, [_placed(found) for found in candidates]).get((theirs["id"], number))
-            if ours is not None:
-                return next(found for found in candidates if found.key == ours.key)
-            return born[0] if born and number == 0 else None
-        if number is not None:  # it is none of those that are as the file has them
-            as_in_file = {version.digest for version in in_file.values()}
-            candidates = [found for found in candidates if _placed(found).version.digest not in as_in_file]
-        candidates = candidates or born[:1]
+    if item.source_id is None:
+        return _only_one(item, session_id, candidates)
+    created = next((found for found in candidates if found.source_id is None), None)  # in SQLite
+    candidates = [found for found in candidates if found.source_id == item.source_id]
+    in_file = _versions_in_file(connection, data_dir, item.source_id, session_id)
+    number = _number_of(theirs, in_file)
+    if number is not None and len(candidates) <= len(in_file):
+        return _match_by_backup(candidates, in_file, (session_id, number)) or (created if number == 0 else None)
+    if number is not None:
+        candidates = _match_by_digest(candidates, in_file)
+    return _only_one(item, session_id, candidates) or created
+
+
+def _match_by_backup(
+    candidates: list[StoredDocument], in_file: dict[Identity, Version], identity: Identity
+) -> StoredDocument | None:
+    """The session that the merge pairs with one of the file that was migrated."""
+    ours = match_sessions(in_file, [_placed(found) for found in candidates]).get(identity)
+    return None if ours is None else next(found for found in candidates if found.key == ours.key)
+
+
+def _match_by_digest(candidates: list[StoredDocument], in_file: dict[Identity, Version]) -> list[StoredDocument]:
+    """The sessions that are not as the file has them: the conflict is with none of the others."""
+    as_in_file = {version.digest for version in in_file.values()}
+    return [found for found in candidates if _placed(found).version.digest not in as_in_file]
+
+
+def _only_one(item: ConflictPlace, session_id: str, candidates: list[StoredDocument]) -> StoredDocument | None:
     if len(candidates) > 1:
         raise QuarantineError(
-            f"Number {item.number} is a version of the session {theirs['id']!r}, which SQLite has {len(candidates)} "
+            f"Number {item.number} is a version of the session {session_id!r}, which SQLite has {len(candidates)} "
             "times; which of them it belongs to can't be told any more.",
             hint="'--take both' adds it as a further one.",
         )

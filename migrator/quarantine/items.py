@@ -26,7 +26,7 @@ from migrator.documents.exact_json import Unreadable, parse_exactly
 from migrator.errors import QuarantineError
 from migrator.files import durable
 from migrator.files.output import NewFiles, new_files
-from migrator.quarantine.conflict import version_in_sqlite
+from migrator.quarantine.conflict import find_conflicting_session
 from migrator.report import Report
 
 
@@ -166,7 +166,7 @@ def _shown(connection: sqlite3.Connection, data_dir: DataDir, item: QuarantinedI
     stored = None
     if item.reason == "conflict":
         try:
-            found = version_in_sqlite(connection, data_dir, item.place, raw)
+            found = find_conflicting_session(connection, data_dir, item.place, raw)
         except QuarantineError:
             found = None
         stored = None if found is None else app_bytes(found.document)

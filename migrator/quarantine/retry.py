@@ -7,6 +7,7 @@ import io
 import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -38,7 +39,7 @@ from migrator.errors import (
 from migrator.export.hybrid_files import with_files_kept_equal
 from migrator.files.os_errors import os_errors
 from migrator.locking import exclusive
-from migrator.quarantine.conflict import read_conflict, version_in_sqlite
+from migrator.quarantine.conflict import find_conflicting_session, read_conflict
 from migrator.report import Report
 from migrator.workspace import workspace_of_source, workspace_shown
 
@@ -101,41 +102,53 @@ def retry(
     :raises StaleStoreError: SQLite is not the authority, and this would change a session there
     :raises StorageIOError: the edited file can't be read
     """
+    _check_arguments(numbers, every=every, edited=edited, take=take)
+    corrected = None if edited is None else _read_edited(edited)
+    apply = partial(_apply, data_dir, None if every else numbers, corrected, take)
+    with exclusive(data_dir):
+        state_of(data_dir.database)  # refuses one from the future before anything opens it for writing
+        items, warnings = with_files_kept_equal(data_dir, apply, lambda items: any(item.sessions for item in items))
+    return RetryReport(items, tuple(warnings))
+
+
+def _check_arguments(numbers: Sequence[int], *, every: bool, edited: Path | None, take: Take | None) -> None:
     if bool(numbers) == every:
         raise UsageError("Say which items to retry: their numbers, or --all.")
     if edited is not None and (len(numbers) != 1 or take is not None):
         raise UsageError("--edited goes with exactly one number, and without --take.")
-    corrected = None if edited is None else _read_edited(edited)
-    with exclusive(data_dir):
-        state_of(data_dir.database)  # refuses one from the future before anything opens it for writing
-
-        def attempt() -> tuple[RetriedItem, ...]:
-            return _attempt(data_dir, numbers, corrected, take, every=every)
-
-        items, warnings = with_files_kept_equal(data_dir, attempt, lambda items: any(item.sessions for item in items))
-        return RetryReport(items, tuple(warnings))
 
 
-def _attempt(
+def _apply(
     data_dir: DataDir,
-    numbers: Sequence[int],
+    numbers: Sequence[int] | None,
     corrected: list[WorktreeSession] | list[Problem] | None,
     take: Take | None,
-    *,
-    every: bool,
 ) -> tuple[RetriedItem, ...]:
     path = data_dir.database
     with opened(path) as connection:
         if take != "ours" or not read_state(connection, path).has_ledger:
             _require_authority(connection, path)
         with transaction(connection, path, "take sessions out of quarantine"):
-            chosen = items_of(connection) if every else [item_of(connection, n) for n in dict.fromkeys(numbers)]
-            if take is not None and not every:
-                _require_conflicts(chosen)
-            if read_state(connection, path).authority == "json":  # to drop a version changes no session
-                chosen = [item for item in chosen if item.reason == "conflict"]
-            retry = _Retry(connection, data_dir, corrected, take)
-            return tuple(retry.item(item) for item in chosen)
+            chosen = _select_items(connection, path, numbers, take)
+            attempt = _Retry(connection, data_dir, corrected, take)
+            return tuple(attempt.item(item) for item in chosen)
+
+
+def _select_items(
+    connection: sqlite3.Connection, path: Path, numbers: Sequence[int] | None, take: Take | None
+) -> list[QuarantinedItem]:
+    """
+    :param numbers: None for all
+    """
+    if numbers is None:
+        chosen = items_of(connection)
+    else:
+        chosen = [item_of(connection, number) for number in dict.fromkeys(numbers)]
+        if take is not None:
+            _require_conflicts(chosen)
+    if read_state(connection, path).authority == "json":  # to drop a version changes no session
+        return [item for item in chosen if item.reason == "conflict"]
+    return chosen
 
 
 def _require_authority(connection: sqlite3.Connection, path: Path) -> None:
@@ -211,7 +224,7 @@ class _Retry:
         self, item: QuarantinedItem, raw: bytes, documents: Sequence[WorktreeSession], *, edited: bool
     ) -> RetriedItem:
         """Put the documents in the place of SQLite's version of a conflict; a version that has to go is kept."""
-        ours = version_in_sqlite(self.connection, self.data_dir, item.place, raw)
+        ours = find_conflicting_session(self.connection, self.data_dir, item.place, raw)
         versions = {"theirs.json": raw} if edited else {}
         if ours is not None:
             versions["ours.json"] = app_bytes(ours.document)
