@@ -16,9 +16,10 @@ from migrator.errors import ConnectionFailed, MigratorError
 from migrator.files.locks import described
 from migrator.inventory.plan import make_plan
 from migrator.inventory.status import StatusReport, status_of
+from migrator.storage.hybrid.journal import read_stats
 from migrator.text import counted, size
 from migrator.verification.data_dir_check import find_problems
-from migrator.verification.findings import REPAIR, Finding, Level, command, move_aside_command
+from migrator.verification.findings import REPAIR, Finding, Level, command, move_aside_command, ok, problem
 
 _PATIENCE = 1.0  # seconds: an app that writes lets go of the database long before
 
@@ -37,13 +38,11 @@ def database(data_dir: DataDir) -> Iterator[Finding]:
         yield _gone(data_dir)
         return
     if not path.exists():
-        yield Finding("ok", subject, f"There is none at {path} yet; the JSON files hold the truth.")
+        yield ok(subject, f"There is none at {path} yet; the JSON files hold the truth.")
         return
     truth = "SQLite holds" if state.authority == "sqlite" else "the JSON files hold"
     known = schema.latest_version()
-    yield Finding(
-        "ok", subject, f"{path}: schema version {state.schema_version}, migration {state.status}; {truth} the truth."
-    )
+    yield ok(subject, f"{path}: schema version {state.schema_version}, migration {state.status}; {truth} the truth.")
     if 0 < state.schema_version < known:
         level: Level = "problem" if state.authority == "sqlite" else "note"
         behind = f"Version {state.schema_version}; this migrator works with {known}."
@@ -60,11 +59,11 @@ def _gone(data_dir: DataDir) -> Finding:
     )
     if path.is_symlink():
         where = f"{message}. It is a link to {os.readlink(path)}: perhaps a disk is not mounted."
-        return Finding("problem", "database", where, command("ls", "-l", path))
+        return problem("database", where, command("ls", "-l", path))
     copy = _newest_copy(data_dir)
     if copy is None:
-        return Finding("problem", "database", f"{message}.", command("ls", "-l", path.parent))
-    return Finding("problem", "database", f"{message}, or take the newest copy, {copy}.", _restore(data_dir, copy))
+        return problem("database", f"{message}.", command("ls", "-l", path.parent))
+    return problem("database", f"{message}, or take the newest copy, {copy}.", _restore(data_dir, copy))
 
 
 def _restore(data_dir: DataDir, name: str) -> str:
@@ -89,15 +88,15 @@ def _unusable(data_dir: DataDir, error: ConnectionFailed) -> Finding:
         writers = locks_of(path, patience=0).writers
         if writers:
             text = f"{text} It is {' and '.join(map(described, writers))}."
-            return Finding("problem", "database", text, command("ps", "-p", ",".join(map(str, writers))))
-        return Finding("problem", "database", text, command("lsof", path))
+            return problem("database", text, command("ps", "-p", ",".join(map(str, writers))))
+        return problem("database", text, command("lsof", path))
     copy = _newest_copy(data_dir)
     if copy is not None:
-        return Finding("problem", "database", f"{text} {copy} is the newest copy of it.", _restore(data_dir, copy))
+        return problem("database", f"{text} {copy} is the newest copy of it.", _restore(data_dir, copy))
     if isinstance(error.__cause__, sqlite3.Error) and error.__cause__.sqlite_errorcode == sqlite3.SQLITE_NOTADB:
         message = f"{text} There is no copy of it in {data_dir.backups}."
-        return Finding("problem", "database", message, move_aside_command(path))
-    return Finding("problem", "database", text, "migrator verify")
+        return problem("database", message, move_aside_command(path))
+    return problem("database", text, "migrator verify")
 
 
 def _users(data_dir: DataDir) -> Iterator[Finding]:
@@ -108,21 +107,19 @@ def _users(data_dir: DataDir) -> Iterator[Finding]:
     used = locks_of(path, patience=_PATIENCE)
     if not used.writing:
         by = f" It is open in {' and '.join(map(described, used.open_in))}." if used.open_in else ""
-        yield Finding("ok", "database locks", f"Nobody keeps it from being written.{by}")
+        yield ok("database locks", f"Nobody keeps it from being written.{by}")
         return
     suspects = used.writers or used.open_in
     who = " and ".join(map(described, suspects)) or "Another program"
     process = command("ps", "-p", ",".join(map(str, suspects))) if suspects else command("lsof", path)
-    yield Finding(
-        "problem", "database locks", f"{who} keeps {path} locked: nothing can be written. Close that program.", process
-    )
+    yield problem("database locks", f"{who} keeps {path} locked: nothing can be written. Close that program.", process)
 
 
 def around(data_dir: DataDir) -> Iterator[Finding]:
     """What points at the database, and what lies beside it."""
     state = _state_or_none(data_dir)
     if state is not None and missing_database(data_dir, state) is None and wrong_flag(data_dir, state) is None:
-        yield Finding("ok", "flag", "storage.json agrees with the authority, or there is none and none is needed.")
+        yield ok("flag", "storage.json agrees with the authority, or there is none and none is needed.")
     yield from find_problems(data_dir, state)
 
 
@@ -139,10 +136,10 @@ def backups(data_dir: DataDir) -> Iterator[Finding]:
     for backup in listed:
         if backup.state == "damaged":
             more = f"migrator backups verify {command(backup.name)}"
-            yield Finding("problem", "backups", f"{backup.name}: {backup.error}", more)
+            yield problem("backups", f"{backup.name}: {backup.error}", more)
     if listed:
         held = f"{counted(len(listed), 'backup')}, {size(sum(backup.bytes for backup in listed))}."
-        yield Finding("ok", "backups", held, "migrator backups list")
+        yield ok("backups", held, "migrator backups list")
     for _, finding in _missing_bases(data_dir):
         yield finding
 
@@ -160,10 +157,10 @@ def _missing_bases(data_dir: DataDir) -> Iterator[tuple[str, Finding]]:
         message = f"The copy {copy}, which changes in {entry.source} are compared with, is missing or cut short"
         file = data_dir.recorded(entry.source)
         if entry.source not in changed and file.exists():
-            yield entry.source, Finding("problem", "merge base", f"{message}. The file is still the same.", REPAIR)
+            yield entry.source, problem("merge base", f"{message}. The file is still the same.", REPAIR)
         elif entry.source in changed:
             message += ", and the file has changed: put the copy back, or move the file away; SQLite keeps what it has."
-            yield entry.source, Finding("problem", "merge base", message, move_aside_command(file))
+            yield entry.source, problem("merge base", message, move_aside_command(file))
 
 
 def _looks_whole(copy: os.PathLike[str], size: int) -> bool:
@@ -187,17 +184,17 @@ def work(data_dir: DataDir) -> Iterator[Finding]:
         if workspace.error:
             torn = "--salvage" in workspace.error
             mend = "migrator migrate --salvage" if torn else "migrator status"
-            yield Finding("problem", "failed files", f"{workspace.path}: {workspace.error}", mend)
+            yield problem("failed files", f"{workspace.path}: {workspace.error}", mend)
     if status.quarantined:
         held = "1 item waits" if status.quarantined == 1 else f"{status.quarantined} items wait"
-        yield Finding("problem", "quarantine", f"{held} for a decision.", "migrator quarantine list")
+        yield problem("quarantine", f"{held} for a decision.", "migrator quarantine list")
     else:
-        yield Finding("ok", "quarantine", "Nothing is in it.")
+        yield ok("quarantine", "Nothing is in it.")
 
 
 def _stuck(count: int) -> Finding:
     files = "1 file is" if count == 1 else f"{count} files are"
-    return Finding("problem", "pending work", f"{files} changed and can't be merged: see 'merge base'.")
+    return problem("pending work", f"{files} changed and can't be merged: see 'merge base'.")
 
 
 def _pending(status: StatusReport) -> Finding:
@@ -206,26 +203,24 @@ def _pending(status: StatusReport) -> Finding:
     if count and status.backend == "hybrid":
         return Finding("note", "pending work", f"{files} new or changed: while both stores run, the files follow.")
     if status.needs_migration:
-        return Finding("problem", "pending work", f"{files} new or changed.", "migrator migrate")
+        return problem("pending work", f"{files} new or changed.", "migrator migrate")
     if count:
         return Finding(
             "note", "pending work", "After a rollback the app runs on the JSON files again.", "migrator migrate"
         )
-    return Finding("ok", "pending work", "Every file is known and unchanged.")
+    return ok("pending work", "Every file is known and unchanged.")
 
 
 def trial(data_dir: DataDir) -> Iterator[Finding]:
     """What running both stores has shown."""
     if not data_dir.hybrid_journal.exists():
         return
-    from migrator.storage.hybrid.journal import read_stats  # only a trial of both stores pays for its loading
-
     journal = data_dir.hybrid_journal
     try:
         found = read_stats(journal)
     except ConnectionFailed as error:
         message = f"What the trial of both stores recorded can't be read: {error.message} SQLite has all sessions."
-        yield Finding("problem", "trial of both stores", message, move_aside_command(journal))
+        yield problem("trial of both stores", message, move_aside_command(journal))
         return
     if found is None:
         return

@@ -11,7 +11,7 @@ from migrator.diagnostics import data as history
 from migrator.diagnostics import machine
 from migrator.errors import MigratorError
 from migrator.report import Report
-from migrator.verification.findings import Finding
+from migrator.verification.findings import Finding, problem
 
 _CHECKS = (
     machine.programs,
@@ -56,10 +56,10 @@ def _guarded(check: Callable[[DataDir], Iterator[Finding]], data_dir: DataDir) -
     try:
         yield from check(data_dir)
     except MigratorError as error:
-        yield Finding("problem", subject, str(error))
+        yield problem(subject, str(error))
     except OSError as error:
         where = f" {error.filename}" if error.filename else ""
-        yield Finding("problem", subject, f"It can't be looked at:{where}: {error.strerror or error}.")
+        yield problem(subject, f"It can't be looked at:{where}: {error.strerror or error}.")
 
 
 def summary(report: DoctorReport) -> str:

@@ -22,37 +22,33 @@ from migrator.errors import MigratorError
 from migrator.inventory.plan import make_plan
 from migrator.locking import lock_holder
 from migrator.text import size
-from migrator.verification.findings import Finding, command, fix_permissions_command, move_aside_command
+from migrator.verification.findings import Finding, command, fix_permissions_command, move_aside_command, ok, problem
 
 _PACKAGE = re.compile(r"[A-Za-z0-9._-]+")
 
 
 def programs(_: DataDir) -> Iterator[Finding]:
     """Python, SQLite and the packages."""
-    yield Finding(
-        "ok", "versions", f"migrator {__version__}, Python {platform.python_version()} on {platform.platform()}."
-    )
+    yield ok("versions", f"migrator {__version__}, Python {platform.python_version()} on {platform.platform()}.")
     needed = ".".join(map(str, MINIMUM_SQLITE[:2]))
     if sqlite3.sqlite_version_info < MINIMUM_SQLITE:
-        yield Finding(
-            "problem",
+        yield problem(
             "SQLite",
             f"Python has SQLite {sqlite3.sqlite_version}, {needed} is needed: install migrator with a newer Python. "
             "This tells what one has.",
             command("python3", "-c", "import sqlite3; print(sqlite3.sqlite_version)"),
         )
     else:
-        yield Finding("ok", "SQLite", f"{sqlite3.sqlite_version}; {needed} is needed.")
+        yield ok("SQLite", f"{sqlite3.sqlite_version}; {needed} is needed.")
     found, missing = _packages()
     if missing:
-        yield Finding(
-            "problem",
+        yield problem(
             "packages",
             f"These are not installed: {', '.join(missing)}.",
             command(sys.executable, "-m", "pip", "install", *missing),
         )
     if found:
-        yield Finding("ok", "packages", ", ".join(found) + ".")
+        yield ok("packages", ", ".join(found) + ".")
 
 
 def _packages() -> tuple[list[str], list[str]]:
@@ -84,36 +80,30 @@ def folder(data_dir: DataDir) -> Iterator[Finding]:
         )
         return
     if not root.is_dir():
-        yield Finding(
-            "problem", subject, f"{root} is no folder. Name the right one with --data-dir.", command("ls", "-ld", root)
-        )
+        yield problem(subject, f"{root} is no folder. Name the right one with --data-dir.", command("ls", "-ld", root))
         return
     found = root.stat()
     if not os.access(root, os.R_OK | os.W_OK | os.X_OK):
-        yield Finding("problem", subject, f"You may not read and write {root}.", fix_permissions_command(root))
+        yield problem(subject, f"You may not read and write {root}.", fix_permissions_command(root))
     elif os.name != "nt" and found.st_uid != os.getuid():
         yield _of_another_user(subject, root, found.st_uid)
     elif os.name != "nt" and stat.S_IMODE(found.st_mode) & 0o077:
         yield Finding("note", subject, f"Others than you may look into {root}.", command("chmod", "700", root))
     else:
-        yield Finding("ok", subject, f"{root} is yours.")
+        yield ok(subject, f"{root} is yours.")
 
 
 def _of_another_user(subject: str, path: Path, owner: int) -> Finding:
     you = os.getuid()
     if you == 0:
-        return Finding(
-            "problem",
+        return problem(
             subject,
             f"{path} belongs to user {owner}, and you are root: what you make here, that user may not change. "
             "Run migrator as that user.",
             command("ls", "-ld", path),
         )
-    return Finding(
-        "problem",
-        subject,
-        f"{path} belongs to user {owner}, you are {you}.",
-        command("sudo", "chown", "-R", str(you), path),
+    return problem(
+        subject, f"{path} belongs to user {owner}, you are {you}.", command("sudo", "chown", "-R", str(you), path)
     )
 
 
@@ -125,17 +115,17 @@ def places(data_dir: DataDir) -> Iterator[Finding]:
         except OSError:
             if path.is_symlink() and path != data_dir.database:  # which is told of with what it holds
                 message = f"{path} is a link to nothing: perhaps a disk is not mounted."
-                yield Finding("problem", "in the way", message, command("ls", "-l", path))
+                yield problem("in the way", message, command("ls", "-l", path))
             continue  # it is not there, or what it lies in is told of already
         if stat.S_ISDIR(found.st_mode) != bool(needed & os.X_OK):
             kind = "folder" if needed & os.X_OK else "file"
             message = f"{path} is no {kind}, and in the way of the one that belongs there."
-            yield Finding("problem", "in the way", message, move_aside_command(path))
+            yield problem("in the way", message, move_aside_command(path))
         elif os.name != "nt" and found.st_uid not in (os.getuid(), data_dir.root.stat().st_uid):
             yield _of_another_user("owner", path, found.st_uid)
         elif not os.access(path, needed):
             verb = "read and write" if needed & os.W_OK else "read"
-            yield Finding("problem", "permissions", f"You may not {verb} {path}.", fix_permissions_command(path))
+            yield problem("permissions", f"You may not {verb} {path}.", fix_permissions_command(path))
 
 
 def _used(data_dir: DataDir) -> Iterator[tuple[Path, int]]:
@@ -159,7 +149,7 @@ def file_system(data_dir: DataDir) -> Iterator[Finding]:
     """Where the database lies."""
     kind = network_file_system(data_dir.database)
     if kind is None:
-        yield Finding("ok", "file system", "No network file system, as far as can be told: SQLite uses its fast log.")
+        yield ok("file system", "No network file system, as far as can be told: SQLite uses its fast log.")
         return
     yield Finding(
         "note",
@@ -174,15 +164,15 @@ def lock(data_dir: DataDir) -> Iterator[Finding]:
     path = data_dir.lock
     if path.exists() and not path.is_file():
         message = f"{path} is no file, so that no migrator can lock it."
-        yield Finding("problem", "lock", message, move_aside_command(path))
+        yield problem("lock", message, move_aside_command(path))
         return
     if path.exists() and not os.access(path, os.R_OK | os.W_OK):
         message = f"You may not open {path}, without which no migrator works."
-        yield Finding("problem", "lock", message, fix_permissions_command(path))
+        yield problem("lock", message, fix_permissions_command(path))
         return
     holder = lock_holder(data_dir)
     if holder is None:
-        yield Finding("ok", "lock", "No migrator is at work.")
+        yield ok("lock", "No migrator is at work.")
     else:
         yield Finding("note", "lock", f"A migrator is at work: {holder} holds {path}.", "migrator status")
 
@@ -196,10 +186,10 @@ def space(data_dir: DataDir) -> Iterator[Finding]:
     for disk in space_needed(data_dir, make_plan(data_dir).work.pending):
         needed, free = size(disk.needed), size(disk.free)
         if disk.free >= disk.needed:
-            yield Finding("ok", "space", f"{free} are free in {disk.folder}; a migration now needs about {needed}.")
+            yield ok("space", f"{free} are free in {disk.folder}; a migration now needs about {needed}.")
             continue
         message = f"A migration needs about {needed} in {disk.folder}; {free} are free."
-        yield Finding("problem", "space", message, _that_frees_space(data_dir, disk.folder))
+        yield problem("space", message, _that_frees_space(data_dir, disk.folder))
 
 
 def _that_frees_space(data_dir: DataDir, folder: Path) -> str:

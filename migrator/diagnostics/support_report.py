@@ -35,6 +35,7 @@ from migrator.inventory.status import status_of
 from migrator.locking import leftovers
 from migrator.quarantine.items import list_quarantine
 from migrator.storage.factory import BACKEND_VARIABLE
+from migrator.storage.hybrid.journal import read_stats
 from migrator.text import pretty
 from migrator.verification.data_dir_check import loose_permissions, unknown_entries
 from migrator.verification.findings import Finding
@@ -43,6 +44,7 @@ _ABOUT = (
     "What migrator found, for whoever helps. Nothing that you or your programs wrote is in it: no text, path or name. "
     "What begins with a number sign stands for one, the same everywhere in this report."
 )
+_COUNTS = ("sessions", "instances", "messages", "quarantined")
 _ITEMS = 200  # of a kind; what is amiss shows in fewer
 
 Facts = dict[str, Any]
@@ -167,23 +169,11 @@ def _database(data_dir: DataDir) -> Facts | None:
 def _workspaces(data_dir: DataDir) -> Facts:
     status = status_of(data_dir)
     return {
-        "authority": status.authority,
-        "backend": status.backend,
-        "migration_status": status.migration_status,
-        "needs_migration": status.needs_migration,
+        **_members(status, "authority", "backend", "migration_status", "needs_migration"),
         "warnings": len(status.warnings),
         "count": len(status.workspaces),
         "first": [
-            {
-                "name": workspace.hash,
-                "path": workspace.path,
-                "state": workspace.state,
-                "sessions": workspace.sessions,
-                "instances": workspace.instances,
-                "messages": workspace.messages,
-                "quarantined": workspace.quarantined,
-                "cause": workspace.error and (cause_of(workspace.error) or workspace.error),
-            }
+            {"name": workspace.hash, **_members(workspace, "path", "state", *_COUNTS), "cause": _cause(workspace.error)}
             for workspace in status.workspaces[:_ITEMS]
         ],
     }
@@ -207,27 +197,22 @@ def _files(data_dir: DataDir) -> Facts:
 
 
 def _source(source: Source) -> Facts:
-    told = source.error and (cause_of(source.error) or source.error)
-    return {"name": source.name, "kind": source.kind, "bytes": source.size, "cause": told}
+    return {"name": source.name, "kind": source.kind, "bytes": source.size, "cause": _cause(source.error)}
+
+
+def _members(value: object, *names: str) -> Facts:
+    return {name: getattr(value, name) for name in names}
+
+
+def _cause(error: str | None) -> str | None:
+    return error and (cause_of(error) or error)
 
 
 def _entry(entry: LedgerEntry | None) -> Facts:
     if entry is None:
         return {"ledger": None}
-    return {
-        "ledger": {
-            "name": entry.source,
-            "status": entry.status,
-            "bytes": entry.size,
-            "sessions": entry.sessions,
-            "instances": entry.instances,
-            "messages": entry.messages,
-            "quarantined": entry.quarantined,
-            "backup": entry.backup,
-            "cause": entry.error and (cause_of(entry.error) or entry.error),
-            "updated_at": entry.updated_at,
-        }
-    }
+    members = _members(entry, "status", *_COUNTS, "backup", "updated_at")
+    return {"ledger": {"name": entry.source, "bytes": entry.size, **members, "cause": _cause(entry.error)}}
 
 
 def _quarantine(data_dir: DataDir) -> Facts | None:
@@ -253,11 +238,7 @@ def _item(item: QuarantinedItem) -> Facts:
 def _backups(data_dir: DataDir) -> list[Facts]:
     return [
         {
-            "name": backup.name,
-            "kind": backup.kind,
-            "files": backup.files,
-            "bytes": backup.bytes,
-            "state": backup.state,
+            **_members(backup, "name", "kind", "files", "bytes", "state"),
             "cause": backup.error and cause_of(backup.error),
         }
         for backup in list_backups(data_dir)[-_ITEMS:]
@@ -275,7 +256,5 @@ def _surroundings(data_dir: DataDir) -> Facts:
 def _trial(data_dir: DataDir) -> Facts | None:
     if not data_dir.hybrid_journal.exists():
         return None
-    from migrator.storage.hybrid.journal import read_stats  # only a trial of both stores pays for its loading
-
     trial = read_stats(data_dir.hybrid_journal)
     return None if trial is None else asdict(trial)

@@ -14,7 +14,7 @@ from migrator.errors import BackupError
 from migrator.files.durable import is_open_to_others
 from migrator.files.os_errors import os_errors
 from migrator.locking import leftovers, lock_holder
-from migrator.verification.findings import REPAIR, Finding
+from migrator.verification.findings import REPAIR, Finding, problem
 
 
 def find_problems(data_dir: DataDir, state: State | None) -> Iterator[Finding]:
@@ -25,14 +25,14 @@ def find_problems(data_dir: DataDir, state: State | None) -> Iterator[Finding]:
     backend = None if state is None else wrong_flag(data_dir, state)
     if backend is not None:
         message = f"{data_dir.flag} does not say {backend!r}, which is the authority."
-        yield Finding("problem", "flag", message, REPAIR)
+        yield problem("flag", message, REPAIR)
     if lock_holder(data_dir) is None:
         for path in leftovers(data_dir):
-            yield Finding("problem", "leftovers", f"{path} was left by a run that died.", REPAIR)
+            yield problem("leftovers", f"{path} was left by a run that died.", REPAIR)
     for path in unknown_entries(data_dir):
         yield Finding("note", "backups", f"{path} is no backup; nothing uses it.")
     for path in loose_permissions(data_dir):
-        yield Finding("problem", "permissions", f"Others than you may use {path}.", REPAIR)
+        yield problem("permissions", f"Others than you may use {path}.", REPAIR)
 
 
 def as_notes(findings: Iterable[Finding]) -> Iterator[Finding]:
@@ -58,7 +58,7 @@ def find_unlisted_files(data_dir: DataDir) -> Iterator[Finding]:
         try:
             listed = {os.path.normpath(file.file) for file in read_manifest(folder).files}
         except BackupError as error:
-            yield Finding("problem", "backups", str(error))
+            yield problem("backups", str(error))
             continue
         for name in names_in(folder):
             if name not in listed | {SUMS, MANIFEST}:

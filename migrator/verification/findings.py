@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -55,9 +56,13 @@ class Finding:
     command: str | None = None
 
 
+ok = partial(Finding, "ok")
+problem = partial(Finding, "problem")
+
+
 def broken(subject: str, **facts: Any) -> Finding:
     """Something broken, in the sentence that verify has for it."""
-    return Finding("problem", subject, _BROKEN[subject].format(**facts))
+    return problem(subject, _BROKEN[subject].format(**facts))
 
 
 def note(subject: str, **facts: Any) -> Finding:

@@ -24,7 +24,7 @@ from migrator.report import Report
 from migrator.search.index import index_problems, index_state
 from migrator.text import counted
 from migrator.verification.data_dir_check import as_notes, find_problems, find_unlisted_files
-from migrator.verification.findings import Finding, Level, broken, note
+from migrator.verification.findings import Finding, Level, broken, note, problem
 from migrator.verification.source_check import SourceCheck, VerifiedSource
 
 # For whoever verifies already: the message for anybody else is to do that.
@@ -139,7 +139,7 @@ class _Verification:
                 yield
         except MigratorError as error:
             way_out = WAY_OUT_OF_DAMAGE if is_damage(error) else error.hint if isinstance(error, StorageIOError) else ""
-            self.findings.append(Finding("problem", what, f"{error.message} {way_out or ''}".rstrip()))
+            self.findings.append(problem(what, f"{error.message} {way_out or ''}".rstrip()))
 
     def check_sources(self, ledger: dict[str, LedgerEntry]) -> list[VerifiedSource]:
         check = SourceCheck(self.data_dir, self.connection, self.findings)
@@ -198,7 +198,7 @@ class _Verification:
     def check_search_index(self) -> None:
         """The index must have exactly the words that the texts have."""
         found = index_problems(self.connection, self.path)
-        self.findings += [Finding("problem", "search index", text) for text in found]
+        self.findings += [problem("search index", text) for text in found]
         if index_state(self.connection) == "building":
             self.findings.append(note("search index"))
 
@@ -220,7 +220,7 @@ def integrity_problems(connection: sqlite3.Connection) -> list[Finding]:
     if ended and not found:
         found, _ = _checked(connection, "quick_check")  # it does not compare indexes, and gets further
     texts = [text for text in found if text != "ok"] + ended + _orphans(connection)
-    return [Finding("problem", "pages", text) for text in texts]
+    return [problem("pages", text) for text in texts]
 
 
 def is_damage(error: MigratorError) -> bool:

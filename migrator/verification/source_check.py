@@ -21,7 +21,7 @@ from migrator.files import copying, durable
 from migrator.inventory.ledger import LedgerEntry
 from migrator.inventory.source_files import place_of_source
 from migrator.text import counted
-from migrator.verification.findings import Finding, broken, note
+from migrator.verification.findings import Finding, broken, note, problem
 
 _SHOWN = 3  # ids in a message; the report has them all
 _Session = tuple[str, bytes]  # id and digest
@@ -114,7 +114,7 @@ class SourceCheck:
                 return "missing"
             whole = copying.sha256_of(copy) == entry.sha256
         except MigratorError as error:
-            self._findings.append(Finding("problem", "damaged copy", str(error)))
+            self._findings.append(problem("damaged copy", str(error)))
             return "damaged"
         if not whole:
             self._findings.append(broken("damaged copy", source=entry.source, copy=copy))
@@ -124,7 +124,7 @@ class SourceCheck:
         try:
             path = place_of_source(self._data_dir, entry.source)
         except MigratorError as error:
-            self._findings.append(Finding("problem", "missing file", str(error)))
+            self._findings.append(problem("missing file", str(error)))
             return "missing"
         try:
             if not durable.exists(path):
