@@ -141,26 +141,13 @@ def partition(file: BinaryIO, within: ByteRange, size: int) -> list[ByteRange]:
     """
     pieces, start = [], within.start
     while within.end - start > size + size // 2:
-        found = _cut_behind(file, start + size, within.end)
-        if found is None:
+        behind = next(split(file, ByteRange(start + size, within.end), chunk=_WINDOW))
+        end = behind.offset + len(behind.raw)
+        if end == within.end or len(behind.raw) == 1:  # there is no further cut, or none was found
             break
-        pieces.append(ByteRange(start, found + _BEHIND))
-        start = found + _AHEAD
+        pieces.append(ByteRange(start, end))
+        start = end + SEPARATOR_SIZE
     return [*pieces, ByteRange(start, within.end)]
-
-
-def _cut_behind(file: BinaryIO, start: int, end: int) -> int | None:
-    """The first place between two sessions from a byte on."""
-    file.seek(start)
-    window = b""
-    while chunk := file.read(min(_WINDOW, end - start - len(window))):
-        window += chunk
-        found = window.find(_CUT)
-        if found >= 0:
-            return start + found
-        start += max(0, len(window) - len(_CUT) + 1)
-        window = window[max(0, len(window) - len(_CUT) + 1) :]
-    return None
 
 
 def split_again(file: BinaryIO, first: int, offset: int, sizes: Iterable[int]) -> Iterator[Element]:

@@ -81,7 +81,7 @@ class _Reader:
     def peek(self) -> bytes:
         """The next byte that is no space, or b"" at the end."""
         while True:
-            self.position = _skip_space(self.buffer, self.position)
+            self.position = _match_end(_SPACE, self.buffer, self.position)
             if self.position < len(self.buffer):
                 return self.buffer[self.position : self.position + 1]
             if not self.more():
@@ -229,10 +229,6 @@ class _Reader:
             found=what,
             hint="'migrator migrate --salvage' takes what is whole and keeps the rest in quarantine.",
         )
-
-
-def _skip_space(buffer: bytes, position: int) -> int:
-    return _match_end(_SPACE, buffer, position)
 
 
 def _match_end(pattern: re.Pattern[bytes], buffer: bytes, position: int) -> int:

@@ -71,6 +71,7 @@ class WorktreeSession(TypedDict, total=False):
 SESSION_MEMBERS = tuple(WorktreeSession.__annotations__)
 INSTANCE_MEMBERS = tuple(WorktreeInstance.__annotations__)
 MESSAGE_MEMBERS = tuple(ChatMessage.__annotations__)
+_INNER_MEMBERS = (("instances", INSTANCE_MEMBERS), ("chatHistory", MESSAGE_MEMBERS))
 
 
 def normal_form(document: WorktreeSession) -> WorktreeSession:
@@ -78,12 +79,10 @@ def normal_form(document: WorktreeSession) -> WorktreeSession:
 
     Known members stand first, in struct order, an absent one as None; unknown ones follow in their own order.
     """
-    instances, messages = document["instances"], document["chatHistory"]
     ordered = _ordered(document, SESSION_MEMBERS)
-    if not all(tuple(instance) == INSTANCE_MEMBERS for instance in instances):
-        ordered = {**ordered, "instances": [_ordered(instance, INSTANCE_MEMBERS) for instance in instances]}
-    if not all(tuple(message) == MESSAGE_MEMBERS for message in messages):
-        ordered = {**ordered, "chatHistory": [_ordered(message, MESSAGE_MEMBERS) for message in messages]}
+    for name, known in _INNER_MEMBERS:
+        if not _all_have(ordered[name], known):
+            ordered = {**ordered, name: [_ordered(each, known) for each in ordered[name]]}
     return cast(WorktreeSession, ordered)
 
 
@@ -103,15 +102,12 @@ def canonical_bytes(document: WorktreeSession, *, plain: bool = False) -> bytes:
     """
     if plain:
         return pretty_element(document)
-    normal = normal_form(document)
+    normal: Any = normal_form(document)
     if len(normal) > len(SESSION_MEMBERS):
-        normal = cast(WorktreeSession, _sorted_unknown(normal, SESSION_MEMBERS))
-    if any(len(instance) > len(INSTANCE_MEMBERS) for instance in normal["instances"]):
-        instances: Any = [_sorted_unknown(instance, INSTANCE_MEMBERS) for instance in normal["instances"]]
-        normal = cast(WorktreeSession, {**normal, "instances": instances})
-    if any(len(message) > len(MESSAGE_MEMBERS) for message in normal["chatHistory"]):
-        messages: Any = [_sorted_unknown(message, MESSAGE_MEMBERS) for message in normal["chatHistory"]]
-        normal = cast(WorktreeSession, {**normal, "chatHistory": messages})
+        normal = _sorted_unknown(normal, SESSION_MEMBERS)
+    for name, known in _INNER_MEMBERS:
+        if any(len(each) > len(known) for each in normal[name]):
+            normal = {**normal, name: [_sorted_unknown(each, known) for each in normal[name]]}
     return pretty_element(normal)
 
 
@@ -135,8 +131,7 @@ def is_normal(value: Any) -> bool:
     return (
         type(value) is dict
         and tuple(value) == SESSION_MEMBERS
-        and _all_have(value["instances"], INSTANCE_MEMBERS)
-        and _all_have(value["chatHistory"], MESSAGE_MEMBERS)
+        and all(_all_have(value[name], known) for name, known in _INNER_MEMBERS)
     )
 
 

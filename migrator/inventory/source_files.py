@@ -160,7 +160,9 @@ def place_of_source(data_dir: DataDir, name: str) -> Path:
     :raises StorageIOError: it is none of the app's
     """
     folder, _, file = name.rpartition("/")
-    if name == data_dir.shared_sessions.name or (folder == "sessions" and _is_plain(file)):
+    if name == data_dir.shared_sessions.name or (
+        folder == "sessions" and file.endswith(".json") and not set(file) & {"\\", "\0"}
+    ):
         return data_dir.root / name
     place = Path(name) if "\0" not in name else Path()
     if place.is_absolute() and place.parts[-2:] == _OLDER_PARTS and os.path.normpath(name) == name:
@@ -169,7 +171,3 @@ def place_of_source(data_dir: DataDir, name: str) -> Path:
         f"The ledger names a file {name!r}, which is none of the app's; nothing is written there.",
         hint="Somebody changed the table 'migration_ledger' by hand: put the column 'source' right.",
     )
-
-
-def _is_plain(file: str) -> bool:
-    return file.endswith(".json") and not set(file) & {"/", "\\", "\0"}
