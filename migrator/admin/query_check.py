@@ -65,7 +65,7 @@ def named_statements() -> Iterator[tuple[str, str]]:
 def fresh_with_staging() -> sqlite3.Connection:
     """A database in memory with the whole schema, others attached as ``staging`` and ``shard``.
 
-    The record of steps, and the tables of a trial's journal, a database of its own elsewhere, are there as well.
+    The record of steps, and the tables of hybrid mode's journal, a database of its own elsewhere, are there as well.
     """
     connection = schema.fresh()
     for statement in schema.split_statements((schemas() / "sql" / "hybrid_journal.sql").read_text(encoding="utf-8")):

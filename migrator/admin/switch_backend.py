@@ -38,7 +38,7 @@ class BackendReport(Report):
     :ivar backend: what it runs on now
     :ivar before: what it ran on; the same where nothing was switched
     :ivar flag: what storage.json says; None where there is none
-    :ivar trial: what a trial of both stores recorded, if there was one
+    :ivar trial: what hybrid mode recorded, if it was ever used
     :ivar notes: what was done, or is worth knowing
     :ivar problems: what of it needs the user: sessions in quarantine, files that failed, conflicts
     """
@@ -119,7 +119,7 @@ def _to_sqlite(data_dir: DataDir, before: BackendReport, listener: Listener) -> 
     problems = _bring_up_to_date(data_dir, before, listener)
     with exclusive(data_dir):
         write_flag(data_dir, "sqlite")
-    return _Told([*problems, *([trial_verdict(before.trial)] if before.backend == "hybrid" else [])], problems)
+    return _Told([*problems, *([hybrid_verdict(before.trial)] if before.backend == "hybrid" else [])], problems)
 
 
 def _to_hybrid(data_dir: DataDir, before: BackendReport, listener: Listener) -> _Told:
@@ -172,8 +172,8 @@ def _start_empty(data_dir: DataDir) -> PostRollbackChanges:
         return late
 
 
-def trial_verdict(trial: HybridStats | None) -> str:
-    """Whether a trial of both stores gives reason for doubt."""
+def hybrid_verdict(trial: HybridStats | None) -> str:
+    """Whether hybrid mode gave reason for doubt."""
     if trial is None or not trial.comparisons:
         return "The trial compared nothing: no session was read while both stores ran."
     clean = not trial.differences and not trial.failures and not trial.pending_repairs

@@ -76,7 +76,7 @@ class Filtering:
         return arranged
 
     def arrange(self, documents: Sequence[Document]) -> list[Document]:
-        """The same, cut as the filters say."""
+        """The documents sorted, and cut as the filters say."""
         filters = self._filters
         end = None if filters.limit is None else filters.offset + filters.limit
         return self.sort(documents)[filters.offset : end]

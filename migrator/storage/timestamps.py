@@ -43,8 +43,12 @@ def instant_of(moment: datetime) -> Instant:
 
 
 def now() -> str:
-    """This instant in UTC, as chrono's ``to_rfc3339`` writes it: no fraction, or three digits of it, or six."""
-    moment = datetime.now(UTC)
+    """This instant, in UTC."""
+    return rfc3339(datetime.now(UTC))
+
+
+def rfc3339(moment: datetime) -> str:
+    """A datetime as chrono's ``to_rfc3339`` writes it: no fraction, or three digits of it, or six."""
     if moment.microsecond == 0:
         return moment.isoformat(timespec="seconds")
     return moment.isoformat(timespec="microseconds" if moment.microsecond % 1000 else "milliseconds")

@@ -1,4 +1,4 @@
-"""A trial of both stores, as the migration sees it: what we write into the files is no news, what others write is."""
+"""Hybrid mode, as the migration sees it: what we write into the files is no news, what others write is."""
 
 import json
 
@@ -13,7 +13,7 @@ ENGINE = "/home/dev/engine"
 
 
 @pytest.fixture
-def trial(scene: Scene, migrator: Migrator) -> Scene:
+def hybrid(scene: Scene, migrator: Migrator) -> Scene:
     """Both stores run, with the sessions a and b of one workspace."""
     scene.write(ENGINE, [chat("a"), chat("b")])
     migrator("--data-dir", scene.root, "migrate")
@@ -43,7 +43,7 @@ def set_task(scene: Scene, session_id: str, task: str) -> None:
     scene.write(ENGINE, [one | {"task": task} if one["id"] == session_id else one for one in in_file(scene)])
 
 
-def test_what_is_in_quarantine_stays_there_when_a_trial_ends(scene: Scene, migrator: Migrator) -> None:
+def test_what_is_in_quarantine_stays_there_when_hybrid_mode_ends(scene: Scene, migrator: Migrator) -> None:
     scene.write(ENGINE, [chat("a") | {"status": 5}, chat("a")])
     migrator("--data-dir", scene.root, "migrate")
     begin(scene, migrator)
@@ -51,7 +51,7 @@ def test_what_is_in_quarantine_stays_there_when_a_trial_ends(scene: Scene, migra
     assert scene.query("SELECT reason FROM quarantine") == [("invalid",)]
 
 
-def test_what_is_in_quarantine_stays_there_when_a_session_of_its_id_is_made_in_a_trial(
+def test_what_is_in_quarantine_stays_there_when_a_session_of_its_id_is_made_in_hybrid_mode(
     scene: Scene, migrator: Migrator
 ) -> None:
     scene.write(ENGINE, [chat("a") | {"status": 5}])
@@ -72,7 +72,7 @@ def in_conflict(scene: Scene, migrator: Migrator) -> None:
     assert merge(scene, migrator).code == 3
 
 
-def test_the_version_that_somebody_chose_in_a_trial_stays_chosen(scene: Scene, migrator: Migrator) -> None:
+def test_the_version_that_somebody_chose_in_hybrid_mode_stays_chosen(scene: Scene, migrator: Migrator) -> None:
     in_conflict(scene, migrator)
     begin(scene, migrator)
     assert tasks_in_file(scene) == ["in SQLite"]
@@ -83,7 +83,7 @@ def test_the_version_that_somebody_chose_in_a_trial_stays_chosen(scene: Scene, m
     assert json.loads(kept.read_bytes())["task"] == "in SQLite"
 
 
-def test_what_an_old_build_wrote_in_a_trial_survives_a_retry(scene: Scene, migrator: Migrator) -> None:
+def test_what_an_old_build_wrote_in_hybrid_mode_survives_a_retry(scene: Scene, migrator: Migrator) -> None:
     in_conflict(scene, migrator)
     begin(scene, migrator)
     scene.write(ENGINE, [*in_file(scene), chat("new", task="by an old build")])
@@ -92,48 +92,50 @@ def test_what_an_old_build_wrote_in_a_trial_survives_a_retry(scene: Scene, migra
     assert [path.name for path in scene.root.glob("sessions/*")] == [scene.file_of(ENGINE).name]
 
 
-def test_a_repair_does_not_overwrite_what_an_old_build_wrote(trial: Scene, migrator: Migrator) -> None:
-    whole = trial.file_of(ENGINE).read_bytes()
-    trial.write_bytes(ENGINE, whole[:-40])  # an old build is writing
-    with open_storage(trial.root) as both:
+def test_a_repair_does_not_overwrite_what_an_old_build_wrote(hybrid: Scene, migrator: Migrator) -> None:
+    whole = hybrid.file_of(ENGINE).read_bytes()
+    hybrid.write_bytes(ENGINE, whole[:-40])  # an old build is writing
+    with open_storage(hybrid.root) as both:
         both.create_session(ENGINE, session(id="ours", task="by the store"))
-    trial.write(ENGINE, [chat("a"), chat("b"), chat("theirs", task="by an old build")])
-    with open_storage(trial.root) as both:
+    hybrid.write(ENGINE, [chat("a"), chat("b"), chat("theirs", task="by an old build")])
+    with open_storage(hybrid.root) as both:
         both.get_all_sessions(ENGINE)
-    assert merge(trial, migrator).code == 0
-    assert sorted(trial.tasks(ENGINE)) == ["Weave", "Weave", "by an old build", "by the store"]
-    assert tasks_in_file(trial) == trial.tasks(ENGINE)
-    assert migrator("--data-dir", trial.root, "backend", "--json").json["trial"]["pending_repairs"] == 0
+    assert merge(hybrid, migrator).code == 0
+    assert sorted(hybrid.tasks(ENGINE)) == ["Weave", "Weave", "by an old build", "by the store"]
+    assert tasks_in_file(hybrid) == hybrid.tasks(ENGINE)
+    assert migrator("--data-dir", hybrid.root, "backend", "--json").json["trial"]["pending_repairs"] == 0
 
 
-def test_reading_does_not_make_away_with_what_an_old_build_wrote(trial: Scene, migrator: Migrator) -> None:
-    set_task(trial, "a", "by an old build")
-    with open_storage(trial.root) as both:
+def test_reading_does_not_make_away_with_what_an_old_build_wrote(hybrid: Scene, migrator: Migrator) -> None:
+    set_task(hybrid, "a", "by an old build")
+    with open_storage(hybrid.root) as both:
         for _ in range(3):  # finds a difference, and would repair it
             both.get_all_sessions(ENGINE)
-    merge(trial, migrator)
-    assert trial.tasks(ENGINE) == ["by an old build", "Weave"]
+    merge(hybrid, migrator)
+    assert hybrid.tasks(ENGINE) == ["by an old build", "Weave"]
 
 
-def test_writing_does_not_make_away_with_what_an_old_build_wrote(trial: Scene, migrator: Migrator) -> None:
-    set_task(trial, "a", "by an old build")
-    with open_storage(trial.root) as both:
+def test_writing_does_not_make_away_with_what_an_old_build_wrote(hybrid: Scene, migrator: Migrator) -> None:
+    set_task(hybrid, "a", "by an old build")
+    with open_storage(hybrid.root) as both:
         for number in range(3):
             both.append_chat_message(ENGINE, "b", message(id=f"m-{number}"))
-    assert merge(trial, migrator).code == 0
-    assert trial.tasks(ENGINE) == tasks_in_file(trial) == ["by an old build", "Weave"]
-    assert len(in_file(trial)[1]["chatHistory"]) == 4
+    assert merge(hybrid, migrator).code == 0
+    assert hybrid.tasks(ENGINE) == tasks_in_file(hybrid) == ["by an old build", "Weave"]
+    assert len(in_file(hybrid)[1]["chatHistory"]) == 4
 
 
-def test_a_version_that_only_the_trial_wrote_into_the_file_is_no_change_of_it(trial: Scene, migrator: Migrator) -> None:
-    with open_storage(trial.root) as both:
+def test_a_version_that_only_the_store_wrote_into_the_file_is_no_change_of_it(
+    hybrid: Scene, migrator: Migrator
+) -> None:
+    with open_storage(hybrid.root) as both:
         both.update_session(ENGINE, session(id="a", task="by the store"))
-    trial.change("UPDATE sessions SET task = 'by SQL' WHERE id = 'a'")
-    assert merge(trial, migrator).code == 0
-    assert trial.tasks(ENGINE) == ["by SQL", "Weave"]
+    hybrid.change("UPDATE sessions SET task = 'by SQL' WHERE id = 'a'")
+    assert merge(hybrid, migrator).code == 0
+    assert hybrid.tasks(ENGINE) == ["by SQL", "Weave"]
 
 
-def test_what_an_old_build_changes_in_a_trial_is_compared_with_what_the_trial_began_with(
+def test_what_an_old_build_changes_in_hybrid_mode_is_compared_with_what_it_began_with(
     scene: Scene, migrator: Migrator
 ) -> None:
     scene.write(ENGINE, [chat("a"), chat("b")])
@@ -148,18 +150,18 @@ def test_what_an_old_build_changes_in_a_trial_is_compared_with_what_the_trial_be
     assert scene.tasks(ENGINE) == ["by an old build"]
 
 
-def test_a_file_that_is_damaged_in_a_trial_is_salvaged_and_then_written_anew(trial: Scene, migrator: Migrator) -> None:
+def test_a_file_damaged_in_hybrid_mode_is_salvaged_and_then_written_anew(hybrid: Scene, migrator: Migrator) -> None:
     content = app_json([chat("new"), chat("a"), chat("b")])
-    trial.write_bytes(ENGINE, content[:-40])
-    assert migrator("--data-dir", trial.root, "migrate", "--salvage").code == 3
-    with open_storage(trial.root) as both:
+    hybrid.write_bytes(ENGINE, content[:-40])
+    assert migrator("--data-dir", hybrid.root, "migrate", "--salvage").code == 3
+    with open_storage(hybrid.root) as both:
         both.append_chat_message(ENGINE, "a", message())
-    merge(trial, migrator)
-    assert [one["id"] for one in in_file(trial)] == ["a", "b", "new"]
-    assert trial.query("SELECT reason FROM quarantine") == [("torn",)]
+    merge(hybrid, migrator)
+    assert [one["id"] for one in in_file(hybrid)] == ["a", "b", "new"]
+    assert hybrid.query("SELECT reason FROM quarantine") == [("torn",)]
 
 
-def test_a_trial_leaves_the_older_files_alone(scene: Scene, migrator: Migrator) -> None:
+def test_hybrid_mode_leaves_the_older_files_alone(scene: Scene, migrator: Migrator) -> None:
     shared = scene.root / "sessions.json"
     shared.write_bytes(app_json([chat("a"), chat("b") | {"status": 5}]))
     migrator("--data-dir", scene.root, "migrate")
@@ -171,7 +173,7 @@ def test_a_trial_leaves_the_older_files_alone(scene: Scene, migrator: Migrator) 
     assert shared.read_bytes() == before
 
 
-def test_what_a_trial_wrote_of_the_shared_file_is_not_taken_for_new_when_an_old_build_changes_the_workspaces_own(
+def test_what_hybrid_mode_wrote_of_the_shared_file_is_not_taken_for_new_when_an_old_build_changes_the_workspaces_own(
     scene: Scene, migrator: Migrator
 ) -> None:
     (scene.root / "sessions.json").write_bytes(app_json([chat("shared")]))

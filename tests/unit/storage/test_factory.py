@@ -4,13 +4,11 @@ import json
 import sqlite3
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from migrator import (
     ConnectionFailed,
-    MigratorError,
     SessionStorage,
     StaleStoreError,
     StorageIOError,
@@ -381,7 +379,7 @@ def test_both_stores_answer_alike_for_a_workspace_with_several_files(
     assert (trial["comparisons"], trial["differences"], trial["failures"]) == (1, 0, 0)
 
 
-def test_a_trial_of_both_doubles_no_session_of_another_file(scattered: tuple[Scene, str], migrator: Migrator) -> None:
+def test_hybrid_mode_doubles_no_session_of_another_file(scattered: tuple[Scene, str], migrator: Migrator) -> None:
     scene, workspace = scattered
     migrator("--data-dir", scene.root, "backend", "hybrid")
     with open_storage(scene.root) as store:
@@ -400,7 +398,7 @@ def test_a_trial_of_both_doubles_no_session_of_another_file(scattered: tuple[Sce
     assert json.loads(files[0].read_bytes())[0]["chatHistory"][-1]["id"] == "msg-in-trial"
 
 
-def test_a_file_that_failed_to_migrate_is_left_alone_by_a_trial(torn: Scene, migrator: Migrator) -> None:
+def test_a_file_that_failed_to_migrate_is_left_alone_by_hybrid_mode(torn: Scene, migrator: Migrator) -> None:
     content = torn.file_of("/home/eve/torn").read_bytes()
     with closing(sqlite3.connect(torn.database)) as app, app:
         app_inserts(app, "/home/eve/torn", "s-sql", "born in SQLite", "msg-sql")
@@ -408,52 +406,53 @@ def test_a_file_that_failed_to_migrate_is_left_alone_by_a_trial(torn: Scene, mig
     assert torn.file_of("/home/eve/torn").read_bytes() == content
 
 
-# The trial of both stores.
+# Hybrid mode.
 
 
-def trial_over(scene: Scene, migrator: Migrator) -> str:
-    """What is said of the trial when it ends."""
+def end_hybrid_mode(scene: Scene, migrator: Migrator) -> str:
+    """What is said when it ends."""
     outcome = migrator("--data-dir", scene.root, "backend", "sqlite", "--json")
     assert outcome.code == 0
     assert "trial" not in outcome.err  # it is said once
     return " ".join(outcome.json["notes"])
 
 
-def test_a_trial_without_a_difference_is_called_clean(migrated: Scene, migrator: Migrator) -> None:
+def test_hybrid_mode_without_a_difference_is_called_clean(migrated: Scene, migrator: Migrator) -> None:
     migrator("--data-dir", migrated.root, "backend", "hybrid")
     with open_storage(migrated.root) as store:
         create(store, "s-new", "new")
         assert len(tasks(store)) == 3
-    assert "The trial was clean: 1 write, 0 failures, 0 pending repairs, 1 comparison, 0 differences" in trial_over(
-        migrated, migrator
+    assert (
+        "The trial was clean: 1 write, 0 failures, 0 pending repairs, 1 comparison, 0 differences"
+        in end_hybrid_mode(migrated, migrator)
     )
 
 
-def test_a_trial_that_read_nothing_proves_nothing(migrated: Scene, migrator: Migrator) -> None:
+def test_hybrid_mode_that_read_nothing_proves_nothing(migrated: Scene, migrator: Migrator) -> None:
     migrator("--data-dir", migrated.root, "backend", "hybrid")
-    assert "The trial compared nothing" in trial_over(migrated, migrator)
+    assert "The trial compared nothing" in end_hybrid_mode(migrated, migrator)
 
 
-def test_a_trial_with_a_difference_is_not_clean(migrated: Scene, migrator: Migrator) -> None:
+def test_hybrid_mode_with_a_difference_is_not_clean(migrated: Scene, migrator: Migrator) -> None:
     migrator("--data-dir", migrated.root, "backend", "hybrid")
     migrated.write(ENGINE, [chat("s-1", task="somebody else's"), chat("s-2", task="two")])
     with open_storage(migrated.root) as store:
         assert tasks(store) == ["one", "two"]
-    assert "The trial was not clean" in trial_over(migrated, migrator)
+    assert "The trial was not clean" in end_hybrid_mode(migrated, migrator)
 
 
-def test_what_is_in_quarantine_keeps_no_trial_from_being_clean(scene: Scene, migrator: Migrator) -> None:
+def test_what_is_in_quarantine_does_not_keep_hybrid_mode_from_being_clean(scene: Scene, migrator: Migrator) -> None:
     scene.write(ENGINE, [chat("s-1", task="one"), 7, chat("s-2", task="two")])
     migrator("--data-dir", scene.root, "migrate")
     migrator("--data-dir", scene.root, "backend", "hybrid")
     with open_storage(scene.root) as store:
         create(store, "s-new", "new")
         assert tasks(store) == ["one", "two", "new"]
-    assert "The trial was clean" in trial_over(scene, migrator)
+    assert "The trial was clean" in end_hybrid_mode(scene, migrator)
 
 
 @pytest.mark.parametrize("through", [[], ["sqlite"]], ids=["at once", "through SQLite"])
-def test_what_is_in_quarantine_outlives_a_trial_and_is_back_at_its_place_after_it(
+def test_what_is_in_quarantine_outlives_hybrid_mode_and_is_back_at_its_place_after_it(
     through: list[str], scene: Scene, migrator: Migrator
 ) -> None:
     scene.write(ENGINE, [chat("s-1", task="one"), 7, chat("s-2", task="two")])
@@ -484,16 +483,19 @@ def test_what_both_stores_wrote_is_no_conflict_when_sqlite_changes_it_later(
     assert migrated.tasks(ENGINE) == ["one", "two"]
 
 
-def test_what_the_files_lacked_at_the_end_of_a_trial_is_repaired_before_going_back(
-    migrated: Scene, migrator: Migrator, monkeypatch: pytest.MonkeyPatch
+def test_what_the_files_lacked_at_the_end_of_hybrid_mode_is_repaired_before_going_back(
+    migrated: Scene, migrator: Migrator, tmp_path: Path
 ) -> None:
     migrator("--data-dir", migrated.root, "backend", "hybrid")
+    file = migrated.file_of(ENGINE)
     with open_storage(migrated.root) as store:
         create(store, "s-new", "new")
-        with monkeypatch.context() as patch:
-            patch.setattr(JsonStorage, "_changing", refuse)
-            store.delete_session(ENGINE, "s-new")
-            store.append_chat_message(ENGINE, "s-1", message(id="msg-sqlite"))
+        kept = file.rename(tmp_path / "kept")
+        file.mkdir()  # so that nobody can read or write it
+        store.delete_session(ENGINE, "s-new")
+        store.append_chat_message(ENGINE, "s-1", message(id="msg-sqlite"))
+    file.rmdir()
+    kept.rename(file)
     assert len(json.loads(migrated.file_of(ENGINE).read_bytes())) == 3
     assert migrator("--data-dir", migrated.root, "rollback").code == 0
     found = json.loads(migrated.file_of(ENGINE).read_bytes())
@@ -501,11 +503,7 @@ def test_what_the_files_lacked_at_the_end_of_a_trial_is_repaired_before_going_ba
     assert migrated.conflicts() == []
 
 
-def refuse(*_: Any, **__: Any) -> Any:
-    raise MigratorError("The disk is gone.")
-
-
-def test_what_an_old_build_wrote_during_a_trial_is_not_lost(migrated: Scene, migrator: Migrator) -> None:
+def test_what_an_old_build_wrote_in_hybrid_mode_is_not_lost(migrated: Scene, migrator: Migrator) -> None:
     migrator("--data-dir", migrated.root, "backend", "hybrid")
     documents = json.loads(migrated.file_of(ENGINE).read_bytes())
     migrated.write(ENGINE, [*documents, chat("s-old-build", task="by an old build")])
@@ -514,7 +512,7 @@ def test_what_an_old_build_wrote_during_a_trial_is_not_lost(migrated: Scene, mig
     assert found == ["one", "two", "by an old build"]
 
 
-def test_sessions_that_the_app_inserted_by_sql_are_in_the_files_of_a_trial(migrated: Scene, migrator: Migrator) -> None:
+def test_sessions_that_the_app_inserted_are_in_the_files_of_hybrid_mode(migrated: Scene, migrator: Migrator) -> None:
     with closing(sqlite3.connect(migrated.database)) as app, app:
         app_inserts(app, "/home/eve/new", "s-sql", "born in SQLite", "msg-sql")
     migrator("--data-dir", migrated.root, "backend", "hybrid")

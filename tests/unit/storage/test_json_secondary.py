@@ -1,4 +1,4 @@
-"""The files of a trial: what somebody else wrote into one is never written over."""
+"""The JSON files in hybrid mode: what somebody else wrote into one is never written over."""
 
 import pytest
 
@@ -31,7 +31,7 @@ def test_what_it_wrote_itself_it_writes_over(files):
     assert files.get_all_sessions(W) == []
 
 
-def test_another_process_of_the_trial_may_write_over_it_too(files, folder):
+def test_another_process_of_hybrid_mode_may_write_over_it_too(files, folder):
     files.create_session(W, session())
     with MirrorFiles(data_dir(folder), folder / "hybrid.db") as others:
         others.append_chat_message(W, "session-1", message())

@@ -171,7 +171,7 @@ def test_writing_sets_when_the_workspace_was_last_accessed_and_reading_does_not(
 
 
 @pytest.fixture
-def statements(store, monkeypatch):
+def statements(store):
     """The statements that the store ran since the list was last cleared."""
     seen: list[str] = []
     with store._pool.connection() as connection:
