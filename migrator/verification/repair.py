@@ -83,8 +83,7 @@ def _recorded(path: Path) -> tuple[State, list[LedgerEntry]]:
         return NO_DATABASE, []
     with opened(path, read_only=True) as connection, sqlite_errors("read the ledger", path):
         state = read_state(connection, path)
-        known = state.has_ledger
-        return state, list(read_ledger(connection).values()) if known else []
+        return state, list(read_ledger(connection).values()) if state.has_ledger else []
 
 
 def _is_empty(path: Path) -> bool:
@@ -140,11 +139,8 @@ def _copy_again(data_dir: DataDir, entry: LedgerEntry) -> bool:
 
 def _repair_times(data_dir: DataDir, entries: Iterable[LedgerEntry]) -> list[str]:
     """A run compares contents where size, time of change or inode differ: let it do so where the contents do."""
-    misleading = []
-    for entry in entries:
-        place = data_dir.recorded(entry.source)
-        if entry.sha256 is not None and looks_unchanged(entry, place) and not _has(place, entry.sha256):
-            misleading.append(entry)
+    placed = ((entry, data_dir.recorded(entry.source)) for entry in entries if entry.sha256 is not None)
+    misleading = [e for e, place in placed if looks_unchanged(e, place) and not _has(place, str(e.sha256))]
     if misleading:
         path = data_dir.database
         with opened(path) as connection, transaction(connection, path, "write the ledger"):
@@ -189,20 +185,13 @@ def _list_again(data_dir: DataDir, folder: Path, entries: list[LedgerEntry]) -> 
 
 
 def _listed(data_dir: DataDir, folder: Path, entry: LedgerEntry) -> dict[str, Any]:
-    copy = data_dir.recorded(str(entry.backup))
-    file = Path(copy).relative_to(folder).as_posix()
-    return {
-        "source": entry.source,
-        "file": file,
-        "size": entry.size,
-        "sha256": entry.sha256,
-        "mtime_ns": entry.mtime_ns,
-    }
+    file = data_dir.recorded(str(entry.backup)).relative_to(folder).as_posix()
+    members = {"size": entry.size, "sha256": entry.sha256, "mtime_ns": entry.mtime_ns}
+    return {"source": entry.source, "file": file, **members}
 
 
 def _repair_flag(data_dir: DataDir, state: State) -> list[str]:
     backend = wrong_flag(data_dir, state)
-    if backend is None:
-        return []
-    write_flag(data_dir, backend)
-    return [f"{data_dir.flag.name} says {backend!r} now, which is the authority"]
+    if backend is not None:
+        write_flag(data_dir, backend)
+    return [] if backend is None else [f"{data_dir.flag.name} says {backend!r} now, which is the authority"]
