@@ -96,19 +96,15 @@ def find_sessions(file: BinaryIO) -> ByteRange | None:
     return ByteRange(len(_HEAD), size - (len(tail) - len(written)) - len(_CLOSED))
 
 
-def split(
-    file: BinaryIO, within: ByteRange, *, chunk: int | None = None, farthest: int | None = None
-) -> Iterator[Element]:
+def split(file: BinaryIO, within: ByteRange, *, chunk: int = CHUNK, farthest: int = FARTHEST) -> Iterator[Element]:
     """The sessions of a range in order, unparsed; their positions count from the first.
 
-    Where the end of one is not found within :data:`FARTHEST`, a last element is given out that parses as nothing.
+    Where the end of one is not found within ``farthest`` bytes, a last element is given out that parses as nothing.
 
     :param file: unbuffered, for it is read in large pieces
-    :param chunk: their size in bytes, if it is not to be :data:`CHUNK`
-    :param farthest: in place of :data:`FARTHEST`
+    :param chunk: their size in bytes
     """
     file.seek(within.start)
-    size, most = chunk or CHUNK, farthest or FARTHEST
     left = within.end - within.start
     position, offset = 0, within.start
     buffer, begin, searched = b"", 0, 0
@@ -121,11 +117,11 @@ def split(
             begin = searched = end + _AHEAD
             continue
         rest = buffer[begin:]
-        if len(rest) > most:  # not to be held in memory for a guess
+        if len(rest) > farthest:  # not to be held in memory for a guess
             yield Element(position, offset, rest[:1])
             return
         # The window grows by its own size, so that a long session costs linear time.
-        more = file.read(min(left, max(size, len(rest))))
+        more = file.read(min(left, max(chunk, len(rest))))
         if not more:
             break
         left -= len(more)

@@ -28,24 +28,28 @@ _TOKEN = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|[\[{]|[\]}]|"', re.DOTALL)
 _BLANK = re.compile(r"[\s\x85\u200e\u200f]*\Z")
 
 
-def read_array(file: BinaryIO, *, chunk: int = app_format.CHUNK) -> Iterator[Element]:
+def read_array(
+    file: BinaryIO, *, chunk: int = app_format.CHUNK, farthest: int = app_format.FARTHEST
+) -> Iterator[Element]:
     """The elements of the array in ``file``, in order.
 
     An empty or blank file has none; a UTF-8 byte order mark is skipped.
 
     :param file: best without a buffer, for it is read in large pieces
+    :param farthest: bytes in which to look for the end of an app-formatted session
     :raises SourceFileError: the text is no JSON array
     :raises TornFileError: it is one up to some point, and then ends or goes wrong
     """
-    return _Reader(file, chunk).elements()
+    return _Reader(file, chunk, farthest).elements()
 
 
 class _Reader:
     """A window on the file: ``buffer[position:]`` is what was read and not yet given out."""
 
-    def __init__(self, file: BinaryIO, chunk: int) -> None:
+    def __init__(self, file: BinaryIO, chunk: int, farthest: int) -> None:
         self.file = file
         self.chunk = chunk
+        self.farthest = farthest
         within = app_format.find_sessions(file)
         self.end = within.end if within else file.seek(0, os.SEEK_END)  # of the last session, as far as that shows
         self.unsplit = 0  # the offset before which splitting has failed already
@@ -153,7 +157,9 @@ class _Reader:
         end = self.offset
         if end < self.unsplit or not self.buffer.startswith(_APP_START, self.position):
             return
-        for position, offset, piece, _ in app_format.split(self.file, ByteRange(end, self.end), chunk=self.chunk):
+        rest = ByteRange(end, self.end)
+        pieces = app_format.split(self.file, rest, chunk=self.chunk, farthest=self.farthest)
+        for position, offset, piece, _ in pieces:
             value = parse_fast(piece)
             if value is None:
                 given_up = len(piece) == 1

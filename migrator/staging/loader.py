@@ -84,7 +84,7 @@ class Loader:
         loaded.blank = _is_blank(copy)
         try:
             with os_errors("read", copy), open(copy, "rb", buffering=0) as file:
-                for element in read_array(file):
+                for element in read_array(file, farthest=self._limits.farthest):
                     self._take(loaded, parse_session(element.raw, element.value), element.position, len(element.raw))
                     self._on_progress(loaded.source.name, len(element.raw), 1)
         except SourceFileError as error:

@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from migrator.documents import app_format
 from migrator.documents.app_format import (
     ByteRange,
     Element,
@@ -45,9 +44,9 @@ def pieces_of(path: Path, within: ByteRange, size: int) -> list[ByteRange]:
         return partition(opened, within, size)
 
 
-def raws(path: Path, within: ByteRange) -> list[bytes]:
+def raws(path: Path, within: ByteRange, chunk: int = 1 << 20) -> list[bytes]:
     with path.open("rb", buffering=0) as opened:
-        return [element.raw for element in split(opened, within)]
+        return [element.raw for element in split(opened, within, chunk=chunk)]
 
 
 def in_memory(content: bytes) -> list[Element] | None:
@@ -67,24 +66,20 @@ def test_the_elements_are_those_that_the_parser_finds(file: Path) -> None:
 
 
 @pytest.mark.parametrize("chunk", [1, 2, 7, 64, 1000])
-def test_however_small_the_pieces_are_that_it_is_read_in(
-    chunk: int, file: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(app_format, "CHUNK", chunk)
+def test_however_small_the_pieces_are_that_it_is_read_in(chunk: int, file: Path) -> None:
     within = extent_of(file)
     assert within is not None
-    assert raws(file, within) == parsed_raws(file.read_bytes())
+    assert raws(file, within, chunk) == parsed_raws(file.read_bytes())
 
 
 @pytest.mark.parametrize("chunk", [1, 13, 1 << 20])
 @pytest.mark.parametrize("size", [1, 50, 100, 700, 10_000])
-def test_cut_in_pieces_it_is_the_same(size: int, chunk: int, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(app_format, "CHUNK", chunk)
+def test_cut_in_pieces_it_is_the_same(size: int, chunk: int, file: Path) -> None:
     within = extent_of(file)
     assert within is not None
     pieces = pieces_of(file, within, size)
-    assert [raw for piece in pieces for raw in raws(file, piece)] == raws(file, within)
-    assert all(raws(file, piece) for piece in pieces)
+    assert [raw for piece in pieces for raw in raws(file, piece, chunk)] == raws(file, within, chunk)
+    assert all(raws(file, piece, chunk) for piece in pieces)
 
 
 def test_in_memory_they_are_the_same(file: Path) -> None:

@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 
 from migrator.data_dir import resolve_data_dir
-from migrator.documents import app_format as as_written
 from migrator.documents import array_reader as json_array
-from migrator.documents.app_format import find_sessions
+from migrator.documents.app_format import find_sessions, split
 from migrator.documents.array_reader import read_array
 from migrator.documents.validation import problems
 from migrator.migration.run import run_migration
 from migrator.staging import queries, readback
+from migrator.worker.limits import Limits
 from tests.behaviour.test_memory import LIMIT, migrate_measured
 from tests.support.scene import Scene, app_json, chat
 
@@ -63,11 +63,10 @@ def test_a_guess_is_made_again_behind_a_session_that_is_broken(monkeypatch):
     assert seen == [1]
 
 
-def test_no_more_than_so_much_is_held_in_memory_for_a_guess(monkeypatch):
-    monkeypatch.setattr(as_written, "FARTHEST", 1 << 12)
+def test_no_more_than_so_much_is_held_in_memory_for_a_guess():
     data = b"[\n  " + b",".join([SMALL] * 3_000) + END
     file = Watched(data)
-    reader = json_array._Reader(file, 64)
+    reader = json_array._Reader(file, 64, 1 << 12)
     file.farthest = largest = 0
     for number, element in enumerate(reader.elements()):
         largest = max(largest, len(reader.buffer), file.farthest - element.offset)
@@ -76,36 +75,33 @@ def test_no_more_than_so_much_is_held_in_memory_for_a_guess(monkeypatch):
     assert largest < 4 << 12
 
 
-def test_a_session_that_is_larger_than_a_guess_may_be_is_read_all_the_same(monkeypatch):
-    monkeypatch.setattr(as_written, "FARTHEST", 1 << 10)
+def test_a_session_that_is_larger_than_a_guess_may_be_is_read_all_the_same():
     documents = [chat("a"), chat("large", text="x" * 20_000), chat("b")]
     data = app_json(documents)
-    assert [element.value for element in read_array(io.BytesIO(data), chunk=100)] == documents
+    found = read_array(io.BytesIO(data), chunk=100, farthest=1 << 10)
+    assert [element.value for element in found] == documents
 
 
 @pytest.mark.parametrize("cut", range(len(b"\n  },\n  {")))
-def test_an_extent_without_an_end_in_sight_is_given_up_and_not_taken_for_whole(monkeypatch, tmp_path, cut):
+def test_an_extent_without_an_end_in_sight_is_given_up_and_not_taken_for_whole(tmp_path, cut):
     """Wherever the window happens to end: also where what is in it is a session, and more follows."""
     first = chat("a", text="x" * 3_000)
     data = app_json([first, chat("b")])
     behind = data.index(b"\n  },\n  {") + cut - len(b"[\n  ")
-    monkeypatch.setattr(as_written, "CHUNK", behind)
-    monkeypatch.setattr(as_written, "FARTHEST", behind - 1)
     path = tmp_path / "file.json"
     path.write_bytes(data)
     with path.open("rb", buffering=0) as file:
         within = find_sessions(file)
         assert within is not None
-        raws = [element.raw for element in as_written.split(file, within)]
+        raws = [element.raw for element in split(file, within, chunk=behind, farthest=behind - 1)]
     whole = [element.raw for element in read_array(io.BytesIO(data))]
     assert raws in (whole, [b"{"])
 
 
-def test_a_file_of_a_single_session_beyond_all_bounds_is_migrated(scene, monkeypatch):
-    monkeypatch.setattr(as_written, "FARTHEST", 1 << 10)
-    monkeypatch.setattr(as_written, "CHUNK", 1 << 9)
+def test_a_file_of_a_single_session_beyond_all_bounds_is_migrated(scene):
     scene.write("/home/dev/engine", [chat("large", text="x" * 20_000), chat("small")])
-    assert run_migration(resolve_data_dir(scene.root)).totals.sessions == 2
+    report = run_migration(resolve_data_dir(scene.root), limits=Limits(chunk=1 << 9, farthest=1 << 10))
+    assert report.totals.sessions == 2
 
 
 def test_a_file_of_nothing_but_bad_sessions_is_read_back_in_one_go(scene, monkeypatch):
