@@ -18,7 +18,6 @@ from migrator.backups.manifest import (
     SUMS,
     BackupKind,
     ListedFile,
-    Manifest,
     read_manifest,
 )
 from migrator.data_dir import DataDir
@@ -103,20 +102,19 @@ def look_at(folder: Path) -> ListedBackup:
     except BackupError as error:
         return ListedBackup(folder.name, None, None, 0, 0, "damaged", error.message)
     size = 0
+    problem: str | None = None
     for listed in manifest.files:
         try:
             found = os.lstat(folder / listed.file).st_size
         except OSError:
-            return _at_a_glance(folder, manifest, size, f"{listed.file} is missing")
+            problem = f"{listed.file} is missing"
+            break
         if listed.size is not None and found != listed.size:
-            return _at_a_glance(folder, manifest, size, f"{listed.file} has {found} bytes, not {listed.size}")
+            problem = f"{listed.file} has {found} bytes, not {listed.size}"
+            break
         size += found
-    return _at_a_glance(folder, manifest, size, None)
-
-
-def _at_a_glance(folder: Path, manifest: Manifest, size: int, error: str | None) -> ListedBackup:
-    state = "damaged" if error else "unknown"
-    return ListedBackup(folder.name, manifest.created_at, manifest.kind, len(manifest.files), size, state, error)
+    state = "damaged" if problem else "unknown"
+    return ListedBackup(folder.name, manifest.created_at, manifest.kind, len(manifest.files), size, state, problem)
 
 
 def verify_backups(data_dir: DataDir, names: Sequence[str] = ()) -> list[VerifiedBackup]:

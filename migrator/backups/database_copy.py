@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from migrator.authority import read_state
-from migrator.backups.manifest import MANIFEST, give_name, stamp, working_folder, write_listing
+from migrator.backups.manifest import give_name, read_manifest, stamp, working_folder, write_listing
 from migrator.data_dir import place_in
 from migrator.database import queries, schema
 from migrator.database.connection import copy_database, opened, transaction
@@ -105,10 +104,10 @@ def _back_up(connection: sqlite3.Connection, path: Path, backups: Path, why: str
 
 def _same(backups: Path, name: str, digest: str) -> Path | None:
     """An earlier copy of exactly this, if there is one and it is still whole."""
-    for manifest in sorted(backups.glob(f"[0-9]*-database-*/{MANIFEST}")):
-        copy = manifest.with_name(name)
-        with suppress(OSError, ValueError, MigratorError):
-            content = json.loads(manifest.read_bytes())
-            if isinstance(content, dict) and content.get("sha256") == digest and copying.sha256_of(copy) == digest:
+    for folder in sorted(backups.glob("[0-9]*-database-*")):
+        copy = folder / name
+        with suppress(MigratorError):
+            listed = {file.sha256 for file in read_manifest(folder).files}
+            if digest in listed and copying.sha256_of(copy) == digest:
                 return copy
     return None

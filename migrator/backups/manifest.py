@@ -57,12 +57,10 @@ def write_listing(folder: Path, manifest: dict[str, object], files: Iterable[dic
 
 def give_name(working: Path, backups: Path, name: str) -> Path:
     """Give a finished backup its name, with a number behind it if need be."""
-    for number in itertools.count():
-        final = backups / f"{name}{f'-{number}' if number else ''}"
-        if not final.exists():
-            durable.rename_folder(working, final)
-            return final
-    raise AssertionError("there is always another number")
+    names = (backups / f"{name}{f'-{number}' if number else ''}" for number in itertools.count())
+    final = next(path for path in names if not path.exists())
+    durable.rename_folder(working, final)
+    return final
 
 
 def keep_versions(backups: Path, why: str, versions: dict[str, bytes]) -> Path:

@@ -79,7 +79,8 @@ class DatabaseRestore:
                 f"{path} is in the way: it is a link or a folder.", hint="Move it away. Nothing was changed."
             )
         becomes = self.state()
-        self.require_not_newer()
+        with suppress(ConnectionFailed):  # a restore is what a destroyed one waits for
+            state_of(path)  # one that is newer than this program may hold newer work that nobody here could tell
         if path.exists() and self.is_same():
             self.let_the_flag_say(becomes.authority)
             return RestoredCopy(os.fspath(path), "unchanged")
@@ -112,14 +113,6 @@ class DatabaseRestore:
                 f"The backup is of {place}, which is not there any more, and not of {path}.",
                 hint=f"The copy is whole: {self.copy}. Nothing was changed.",
             )
-
-    def require_not_newer(self) -> None:
-        """One that is newer than this program knows may hold what nobody here could tell is newer work.
-
-        :raises SchemaError: it is there
-        """
-        with suppress(ConnectionFailed):  # a restore is what a destroyed one waits for
-            state_of(self.data_dir.database)
 
     def state(self) -> State:
         """What the copy says of itself; it is opened without a trace.
