@@ -239,7 +239,8 @@ def snapshot(connection: sqlite3.Connection, path: Path | str, action: str) -> I
 
 
 def require_sqlite() -> None:
-    """
+    """Refuse to work with an old SQLite.
+
     :raises ConnectionFailed: the SQLite that Python was built with is older than the tables need
     """
     if sqlite3.sqlite_version_info < MINIMUM_SQLITE:

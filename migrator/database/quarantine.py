@@ -58,18 +58,18 @@ def items_of(connection: sqlite3.Connection) -> list[QuarantinedItem]:
 
 
 def item_of(connection: sqlite3.Connection, number: int) -> QuarantinedItem:
+    """The item of a number.
+
+    :raises QuarantineError: there is none
     """
-    :raises QuarantineError: there is none of that number
-    """
-    row = None
-    if number < 1 << 63:
-        row = connection.execute(queries.QUARANTINED_ITEM, (number,)).fetchone()
+    row = connection.execute(queries.QUARANTINED_ITEM, (number,)).fetchone() if number < 1 << 63 else None
     if row is None:
-        raise _unknown(number)
+        raise unknown_item(number)
     return _item(row)
 
 
-def _unknown(number: int) -> QuarantineError:
+def unknown_item(number: int) -> QuarantineError:
+    """The error where an item is asked for that is not there."""
     return QuarantineError(
         f"There is nothing in quarantine with the number {number}.", hint="'migrator quarantine list' shows what is."
     )
@@ -81,7 +81,7 @@ def _item(row: Sequence[Any]) -> QuarantinedItem:
 
 
 def _problems(text: str) -> tuple[Problem, ...]:
-    """The problems as they were recorded; a record that somebody spoilt is shown as it is."""
+    """The problems as they were recorded; an invalid record is shown as it is."""
     try:
         return tuple(Problem(str(p["pointer"]), str(p["found"]), str(p["expected"])) for p in orjson.loads(text))
     except (ValueError, TypeError, KeyError):

@@ -229,7 +229,8 @@ def newer_writer(connection: sqlite3.Connection) -> str | None:
 
 
 def _require_latest(found: int, path: Path | str) -> None:
-    """
+    """Refuse tables that are not what the record of steps says.
+
     :raises SchemaError: the row of ``migration_metadata`` is gone, or its number is not that of the steps on record
     """
     if found != latest_version():
@@ -240,7 +241,8 @@ def _require_latest(found: int, path: Path | str) -> None:
 
 
 def _require_ours(connection: sqlite3.Connection, found: int, path: Path | str) -> None:
-    """
+    """Refuse tables that are not ours.
+
     :raises SchemaError: the tables differ from what the steps make
     """
     if found == 0:

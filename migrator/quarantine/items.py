@@ -20,7 +20,7 @@ from migrator.authority import read_state
 from migrator.data_dir import DataDir
 from migrator.database.connection import opened
 from migrator.database.errors import sqlite_errors
-from migrator.database.quarantine import QuarantinedItem, _unknown, item_of, items_of, texts_of
+from migrator.database.quarantine import QuarantinedItem, item_of, items_of, texts_of, unknown_item
 from migrator.documents.app_format import app_bytes
 from migrator.documents.exact_json import Unreadable, parse_exactly
 from migrator.errors import QuarantineError
@@ -112,7 +112,7 @@ def show_quarantined(data_dir: DataDir, number: int) -> ShownItem:
     """
     with _reading(data_dir) as connection:
         if connection is None:
-            raise _unknown(number)
+            raise unknown_item(number)
         return _shown(connection, data_dir, item_of(connection, number))
 
 

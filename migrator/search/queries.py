@@ -39,17 +39,28 @@ BYTES_TO_INDEX = """
             WHERE id > (SELECT outputs_to FROM search_index))
 """
 
-_NEXT = "SELECT rowid, coalesce(length(CAST({text} AS BLOB)), 0) FROM {table} WHERE rowid > ? ORDER BY rowid LIMIT ?"
-NEXT_TASKS = _NEXT.format(text="task", table="sessions")
-NEXT_MESSAGES = _NEXT.format(text="content", table="chat_messages")
-NEXT_OUTPUTS = _NEXT.format(text="output", table="instances")
-_PUT = """
-    INSERT INTO search_change (id, text, gone)
-    SELECT {base} + rowid, {text}, 0 FROM {table} WHERE rowid > ? AND rowid <= ? AND {text} IS NOT NULL ORDER BY rowid
-"""
-PUT_TASKS = _PUT.format(base="0", text="task", table="sessions")
-PUT_MESSAGES = _PUT.format(base="(1 << 40)", text="content", table="chat_messages")
-PUT_OUTPUTS = _PUT.format(base="(1 << 41)", text="output", table="instances")
+
+def _next(text: str, table: str) -> str:
+    """The sizes of the texts that come next."""
+    return (
+        f"SELECT rowid, coalesce(length(CAST({text} AS BLOB)), 0) FROM {table} WHERE rowid > ? ORDER BY rowid LIMIT ?"
+    )
+
+
+def _put(base: str, text: str, table: str) -> str:
+    """Put the texts of a range of rows into the index."""
+    return f"""
+        INSERT INTO search_change (id, text, gone) SELECT {base} + rowid, {text}, 0 FROM {table}
+        WHERE rowid > ? AND rowid <= ? AND {text} IS NOT NULL ORDER BY rowid
+    """
+
+
+NEXT_TASKS = _next("task", "sessions")
+NEXT_MESSAGES = _next("content", "chat_messages")
+NEXT_OUTPUTS = _next("output", "instances")
+PUT_TASKS = _put("0", "task", "sessions")
+PUT_MESSAGES = _put("(1 << 40)", "content", "chat_messages")
+PUT_OUTPUTS = _put("(1 << 41)", "output", "instances")
 REACH_TASKS = "UPDATE search_index SET tasks_to = ?"
 REACH_MESSAGES = "UPDATE search_index SET messages_to = ?"
 REACH_OUTPUTS = "UPDATE search_index SET outputs_to = ?"
