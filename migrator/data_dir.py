@@ -81,7 +81,7 @@ class DataDir(NamedTuple):
         return self.database.with_name(self.database.name + ".staging")
 
     def shard(self, number: int) -> Path:
-        """A part of the new database that is filled by itself, mostly by a second process."""
+        """A part of the new database that is filled by itself, mostly by the worker."""
         return self.staging.with_name(f"{self.staging.name}-shard{number}")
 
     def under_construction(self) -> list[Path]:

@@ -1,4 +1,4 @@
-"""The program of the single file: the same commands; it can start itself as the second process, and ends when told.
+"""The program of the single file: the same commands; it can start itself as the worker, and ends when told.
 
 Such a file is two processes: a launcher that unpacks what is in it, and its child, which does the work.
 """
