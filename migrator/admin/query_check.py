@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain
 
@@ -105,12 +105,18 @@ def check_queries(data_dir: DataDir) -> QueryCheck:
     return QueryCheck(sum(1 for _ in named_statements()), tuple(found))
 
 
-def problems() -> list[str]:
-    """Every statement that can't be prepared, and every one of a hot path that scans a whole table."""
-    connection = fresh_with_staging()
+def problems(
+    statements: Iterable[tuple[str, str]] | None = None, connection: sqlite3.Connection | None = None
+) -> list[str]:
+    """Every statement that can't be prepared, and every one of a hot path that scans a whole table.
+
+    :param statements: None for all of migrator's
+    :param connection: to the tables that they work on, closed afterwards; None for a fresh schema
+    """
+    connection = connection or fresh_with_staging()
     found = []
     try:
-        for name, statement in named_statements():
+        for name, statement in statements or named_statements():
             try:
                 plan = _explain(connection, statement)
             except sqlite3.Error as error:

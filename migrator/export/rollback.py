@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 
 from migrator.authority import require_database, require_same_database, state_of, write_flag
@@ -46,7 +48,7 @@ class RollbackReport(Report):
     backup_path: str | None
     warnings: tuple[str, ...]
     problems: tuple[str, ...]
-    duration_ms: int
+    duration_ms: int = 0
     dry_run: bool = False
 
     @property
@@ -61,9 +63,11 @@ def run_rollback(
     dry_run: bool = False,
     listener: Listener = ignore_progress,
     worker_for: WorkerFor | None = None,
+    clock: Callable[[], float] = time.perf_counter,
 ) -> RollbackReport:
     """Bring every session back into the JSON files and make them the authority.
 
+    :param clock: tells the time, in seconds
     :param worker_for: whom to ask for a worker, if it is not to be one of its own
     :raises MigrationLocked: another migrator is at work
     :raises RollbackFailed: it did not work; SQLite still is the authority, unchanged, and whole
@@ -73,16 +77,16 @@ def run_rollback(
         try:
             require_database(data_dir, state_of(data_dir.database))  # one that is newer than us is an error of its own
         except ConnectionFailed as error:
-            places = f"The backups lie in {data_dir.backups}; 'migrator backups list' lists them."
-            raise RollbackFailed(f"The rollback failed: {error}", hint=places) from error
+            backups = f"The backups lie in {data_dir.backups}; 'migrator backups list' lists them."
+            raise RollbackFailed(f"The rollback failed: {error}", hint=backups) from error
+        started = clock()
         try:
-            if dry_run:
-                with scratch_data_dir(data_dir) as scratch:
-                    rehearsed = _Rollback(scratch, listener, worker_for, install=False).run()
-                return replace(rehearsed, dry_run=True, database=os.fspath(data_dir.database))
-            return _Rollback(data_dir, listener, worker_for, install=True).run()
+            with scratch_data_dir(data_dir) if dry_run else nullcontext(data_dir) as places:
+                report = _Rollback(places, listener, worker_for, install=not dry_run).run()
         except MigratorError as error:
             raise RollbackFailed(f"The rollback failed: {error}", hint=_how_things_stand(data_dir)) from error
+        duration = round((clock() - started) * 1000)
+        return replace(report, dry_run=dry_run, database=os.fspath(data_dir.database), duration_ms=duration)
 
 
 def _how_things_stand(data_dir: DataDir) -> str:
@@ -104,7 +108,6 @@ class _Rollback:
         self.worker_for = worker_for
         self.install = install
         self.notes = RollbackNotes()
-        self.started = time.perf_counter()
 
     def run(self) -> RollbackReport:
         path = self.data_dir.database
@@ -128,14 +131,8 @@ class _Rollback:
             with sqlite_errors("roll back", path):
                 connection.execute("PRAGMA synchronous = FULL")
             with transaction(connection, path, "roll back"):
-                files = WorkspaceFiles(
-                    self.data_dir,
-                    connection,
-                    self.listener,
-                    self.notes,
-                    install=self.install,
-                    worker_for=self.worker_for,
-                )
+                args = (self.data_dir, connection, self.listener, self.notes)
+                files = WorkspaceFiles(*args, install=self.install, worker_for=self.worker_for)
                 restored = files.run()
                 if self.install:
                     # What an app writes to SQLite from now on is told from what is in the files by this.
@@ -152,5 +149,4 @@ class _Rollback:
             backup_path=backup,
             warnings=tuple(self.notes.warnings),
             problems=tuple(self.notes.problems),
-            duration_ms=round((time.perf_counter() - self.started) * 1000),
         )

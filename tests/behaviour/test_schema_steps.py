@@ -262,25 +262,18 @@ def test_a_misspelt_statement_among_several_of_one_name_is_told_apart(
     assert outcome.json["problems"] == ["DELETE_CHILDREN[1]: no such column: sesion_id"]
 
 
-def test_a_hot_path_that_reads_a_whole_table_fails_the_check(
-    scene: Scene, migrator: Migrator, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(queries, "MESSAGES_OF_SESSION", "SELECT * FROM chat_messages m WHERE +m.session_id = ?")
-    outcome = migrator("--data-dir", scene.root, "schema", "check", "--json")
-    assert outcome.code == 1
-    assert outcome.json["problems"] == ["MESSAGES_OF_SESSION: SCAN m"]
+def test_a_hot_path_that_reads_a_whole_table_fails_the_check() -> None:
+    scan = "SELECT * FROM chat_messages m WHERE +m.session_id = ?"
+    found = query_check.problems([("MESSAGES_OF_SESSION", scan)])
+    assert found == ["MESSAGES_OF_SESSION: SCAN m"]
+    assert query_check.QueryCheck(1, tuple(found)).exit_code == 1
 
 
-def test_a_hot_path_without_its_index_fails_the_check(monkeypatch: pytest.MonkeyPatch) -> None:
-    real = query_check.fresh_with_staging
-
-    def without_the_index() -> sqlite3.Connection:
-        connection = real()
-        connection.execute("DROP INDEX idx_chat_messages_session_position")
-        return connection
-
-    monkeypatch.setattr(query_check, "fresh_with_staging", without_the_index)
-    assert any(problem.startswith("MESSAGES_OF_SESSION: SCAN m") for problem in query_check.problems())
+def test_a_hot_path_without_its_index_fails_the_check() -> None:
+    without_the_index = query_check.fresh_with_staging()
+    without_the_index.execute("DROP INDEX idx_chat_messages_session_position")
+    found = query_check.problems(connection=without_the_index)
+    assert any(problem.startswith("MESSAGES_OF_SESSION: SCAN m") for problem in found)
 
 
 def test_every_hot_path_is_the_name_of_a_statement() -> None:
