@@ -40,28 +40,11 @@ if TYPE_CHECKING:
     from migrator.verification.run import VerifyReport
     from migrator.worker.process import freeze_support
 
+# Where each is; all others are errors.
 _PLACES = {
     "migrator.api": ("migrate", "needs_migration", "rollback", "verify"),
     "migrator.data_dir": ("DataDir", "resolve_data_dir"),
     "migrator.documents.document": ("ChatMessage", "WorktreeInstance", "WorktreeSession"),
-    "migrator.errors": (
-        "ConnectionFailed",
-        "InstanceNotFound",
-        "MigrationFailed",
-        "MigrationLocked",
-        "MigratorError",
-        "RollbackFailed",
-        "SchemaError",
-        "SessionAlreadyExists",
-        "SessionNotFound",
-        "StaleStoreError",
-        "StorageIOError",
-        "TransactionError",
-        "UnreadableSession",
-        "UsageError",
-        "ValidationError",
-        "WorkspaceNotFound",
-    ),
     "migrator.progress": ("Progress",),
     "migrator.migration.report": ("MigrationReport",),
     "migrator.export.rollback": ("RollbackReport",),
@@ -111,6 +94,6 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name in _PLACE_OF:
-        return getattr(import_module(_PLACE_OF[name]), name)
+    if name in __all__:
+        return getattr(import_module(_PLACE_OF.get(name, "migrator.errors")), name)
     raise AttributeError(f"module 'migrator' has no attribute {name!r}")

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from time import monotonic
-from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import click
 
@@ -17,9 +17,6 @@ from migrator.errors import MigratorError
 from migrator.progress import Listener, Progress, ignore_progress
 from migrator.report import Report
 from migrator.text import counted, plain
-
-if TYPE_CHECKING:
-    import rich.progress
 
 ReportT = TypeVar("ReportT", bound=Report)
 _VERBS = {
@@ -46,8 +43,8 @@ def progress_listener(style: str, clock: Callable[[], float] = monotonic) -> Ite
     if style == "auto":
         style = "bar" if sys.stderr.isatty() else "lines"
     if style == "bar":
-        with _Bar() as bar:
-            yield bar.show
+        with _bar() as show:
+            yield show
     else:
         yield {"jsonl": _jsonl, "lines": _lines(clock), "none": ignore_progress}[style]
 
@@ -147,40 +144,35 @@ def _lines(clock: Callable[[], float]) -> Listener:
     return show
 
 
-class _Bar:
+@contextmanager
+def _bar() -> Iterator[Listener]:
     """One bar for each phase: bytes, sessions, speed, time left."""
+    from rich import progress as rich  # a terminal alone pays for its loading
+    from rich.console import Console
+    from rich.table import Column
 
-    def __init__(self) -> None:
-        from rich import progress as bars
-        from rich.console import Console  # a terminal alone pays for its loading
-        from rich.table import Column
+    console = Console(stderr=True)
+    column = Column(no_wrap=True)
+    speed = (rich.TransferSpeedColumn(table_column=column),) if console.width >= _WIDTH_FOR_SPEED else ()
+    bars = rich.Progress(
+        rich.TextColumn("{task.description:<11}", table_column=column),
+        rich.BarColumn(bar_width=None),
+        rich.DownloadColumn(table_column=column),
+        rich.TextColumn("{task.fields[sessions]}", table_column=column),
+        *speed,
+        rich.TimeRemainingColumn(compact=True, table_column=column),
+        console=console,
+    )
+    tasks: dict[str, rich.TaskID] = {}
 
-        console = Console(stderr=True)
-        column = Column(no_wrap=True)
-        speed = (bars.TransferSpeedColumn(table_column=column),) if console.width >= _WIDTH_FOR_SPEED else ()
-        self._bars = bars.Progress(
-            bars.TextColumn("{task.description:<11}", table_column=column),
-            bars.BarColumn(bar_width=None),
-            bars.DownloadColumn(table_column=column),
-            bars.TextColumn("{task.fields[sessions]}", table_column=column),
-            *speed,
-            bars.TimeRemainingColumn(compact=True, table_column=column),
-            console=console,
-        )
-        self._tasks: dict[str, rich.progress.TaskID] = {}
-
-    def __enter__(self) -> Self:
-        self._bars.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._bars.stop()
-
-    def show(self, event: Progress) -> None:
-        if event.phase not in self._tasks:
-            for task in self._tasks.values():
-                self._bars.update(task, completed=self._bars.tasks[task].total)
+    def show(event: Progress) -> None:
+        if event.phase not in tasks:
+            for task in tasks.values():
+                bars.update(task, completed=bars.tasks[task].total)
             verb = _VERBS.get(event.phase, event.phase)
-            self._tasks[event.phase] = self._bars.add_task(verb, total=event.total, sessions="")
+            tasks[event.phase] = bars.add_task(verb, total=event.total, sessions="")
         sessions = counted(event.sessions, "session") if event.sessions else ""
-        self._bars.update(self._tasks[event.phase], completed=event.done, total=event.total, sessions=sessions)
+        bars.update(tasks[event.phase], completed=event.done, total=event.total, sessions=sessions)
+
+    with bars:
+        yield show

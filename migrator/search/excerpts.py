@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
-from dataclasses import dataclass
-from types import TracebackType
-from typing import Self
+from contextlib import AbstractContextManager
+from typing import NamedTuple
 
 from migrator.errors import ConnectionFailed
 from migrator.search import queries as search_queries
@@ -21,8 +20,7 @@ _HARMLESS = str.maketrans({_OPEN: "\ufffd", _CLOSE: "\ufffd"})
 _BEFORE, _WIDTH = 60, 200  # characters of an excerpt before the first place, and at most
 
 
-@dataclass(frozen=True)
-class Excerpt:
+class Excerpt(NamedTuple):
     """A part of a text.
 
     :ivar text: in one line: white space of any length is one space; … where the text goes on
@@ -48,7 +46,7 @@ def require_full_text(connection: sqlite3.Connection) -> None:
         )
 
 
-class Matcher:
+class Matcher(AbstractContextManager["Matcher"]):
     """Finds in any texts what a query looks for. A context manager; for one thread.
 
     :raises ConnectionFailed: the SQLite that Python was built with can't search texts
@@ -63,12 +61,7 @@ class Matcher:
         require_full_text(self._memory)
         self._memory.execute(search_queries.CREATE_EXCERPTS)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._memory.close()
 
     def excerpts(self, texts: Sequence[str], *, most: int | None = None) -> list[Excerpt | None]:
@@ -121,8 +114,7 @@ class Matcher:
             while at >= 0:
                 marked[at - begin : at - begin + len(term)] = [True] * len(term)
                 at = folded.find(term, at + 1, end)
-        window = ("…" if begin else "") + text[begin:end] + ("…" if end < len(text) else "")
-        return _in_one_line(window, [False] * bool(begin) + marked)
+        return _window(text, begin, end, marked)
 
 
 def _unmarked(snippet: str) -> tuple[str, list[bool]]:
@@ -143,25 +135,30 @@ def _clipped(text: str, marked: list[bool]) -> Excerpt:
         return _in_one_line(text, marked)
     begin = max(0, marked.index(True) - _BEFORE) if True in marked else 0
     end = begin + _WIDTH
+    return _window(text, begin, end, marked[begin:end])
+
+
+def _window(text: str, begin: int, end: int, marked: list[bool]) -> Excerpt:
+    """A part of a text, of whose characters some are marked."""
     window = ("…" if begin else "") + text[begin:end] + ("…" if end < len(text) else "")
-    return _in_one_line(window, [False] * bool(begin) + marked[begin:end])
+    return _in_one_line(window, [False] * bool(begin) + marked)
 
 
 def _in_one_line(text: str, marked: list[bool]) -> Excerpt:
     """White space of any length becomes one space; of marks, begin and end are told."""
-    shown: list[str] = []
+    line: list[str] = []
     marks: list[tuple[int, int]] = []
     marked = marked + [False] * (len(text) - len(marked))
     for character, inside in zip(text, marked, strict=False):
         if character.isspace():
-            if not shown or shown[-1] == " ":
+            if not line or line[-1] == " ":
                 continue
             character = " "  # noqa: PLW2901 - what is shown for it
-        at = len(shown)
-        shown.append(character)
+        at = len(line)
+        line.append(character)
         if inside:
             if marks and marks[-1][1] == at:
                 marks[-1] = (marks[-1][0], at + 1)
             else:
                 marks.append((at, at + 1))
-    return Excerpt("".join(shown).rstrip(" "), tuple(marks))
+    return Excerpt("".join(line).rstrip(" "), tuple(marks))

@@ -63,8 +63,8 @@ def search_texts(
     scanned = list(_scan(data_dir, names, query, filters, notes, alone=workspace is not None)) if names else []
     if scanned:
         found = sort_results([*found, *scanned], Filtering(filters), sorted_by=filters.sort_by is not None)
-    shown, more = paginate(found, filters.offset, filters.limit)
-    return SearchReport(shown, more, method, tuple(notes))
+    page, more = paginate(found, filters.offset, filters.limit)
+    return SearchReport(page, more, method, tuple(notes))
 
 
 def _ask_index(
@@ -130,7 +130,7 @@ def _scan(
                 texts = searchable_texts(session)
                 excerpts = matcher.excerpts([text for _, _, text in texts], most=MOST_EXCERPTS)
                 matched = [
-                    FoundText.of(kind, place, excerpt)
+                    FoundText(kind, place, *excerpt)
                     for (kind, place, _), excerpt in zip(texts, excerpts, strict=True)
                     if excerpt is not None
                 ]

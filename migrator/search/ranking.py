@@ -119,7 +119,7 @@ def _looked_at(index: TextIndex, matcher: Matcher, candidate: _Candidate) -> Fou
     having = sorted(((text, excerpt) for text, excerpt in excerpts if excerpt is not None), key=lambda pair: pair[0].id)
     if not having:
         return None
-    shown = tuple(FoundText.of(*_place(text), excerpt) for text, excerpt in having[:MOST_EXCERPTS])
+    shown = tuple(FoundText(*_place(text), *excerpt) for text, excerpt in having[:MOST_EXCERPTS])
     session = candidate.session
     summary = {name: session.summary[name] for name in SUMMARY_MEMBERS}
     return FoundSession(session.workspace, summary, len(having) + max(0, len(sure) - MOST_EXCERPTS), shown)

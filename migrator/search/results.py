@@ -8,7 +8,6 @@ from typing import Any
 
 from migrator.database.columns import SUMMARY_MEMBERS
 from migrator.report import Report
-from migrator.search.excerpts import Excerpt
 from migrator.storage.filtering import Filtering
 
 MOST_EXCERPTS = 3  # of one session
@@ -28,10 +27,6 @@ class FoundText:
     place: str
     text: str
     marks: tuple[tuple[int, int], ...]
-
-    @classmethod
-    def of(cls, kind: str, place: str, excerpt: Excerpt) -> FoundText:
-        return cls(kind, place, excerpt.text, excerpt.marks)
 
 
 @dataclass(frozen=True)
