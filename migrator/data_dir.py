@@ -63,7 +63,7 @@ class DataDir(NamedTuple):
 
     @property
     def hybrid_journal(self) -> Path:
-        """What a trial of both stores records: writes, failures, comparisons, differences."""
+        """What hybrid mode records: writes, failures, comparisons, differences."""
         return self.root / "hybrid.db"
 
     @property

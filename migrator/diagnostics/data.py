@@ -211,8 +211,8 @@ def _pending(status: StatusReport) -> Finding:
     return ok("pending work", "Every file is known and unchanged.")
 
 
-def trial(data_dir: DataDir) -> Iterator[Finding]:
-    """What running both stores has shown."""
+def hybrid_mode(data_dir: DataDir) -> Iterator[Finding]:
+    """What hybrid mode recorded."""
     if not data_dir.hybrid_journal.exists():
         return
     journal = data_dir.hybrid_journal

@@ -24,7 +24,7 @@ _CHECKS = (
     history.backups,
     history.work,
     machine.space,
-    history.trial,
+    history.hybrid_mode,
 )
 
 

@@ -7,4 +7,7 @@
 - :mod:`~migrator.inventory.status`: the same, as users see it
 
 The rule: looking changes nothing, and a file is read only where its size and time of change leave a doubt.
+
+The plan and the status ask for hybrid mode: there the stores themselves write the files, so that a file which the
+ledger knows is not pending work, and a migration is never needed.
 """

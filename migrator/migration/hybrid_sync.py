@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import closing, suppress
 
 from migrator.authority import state_of
 from migrator.data_dir import DataDir, ScratchDataDir
@@ -83,8 +83,5 @@ def _know_merged(data_dir: DataDir, found: Plan) -> None:
         if source.kind == "workspace" and file_hash and sha256 and not entry.error and known.get(file_hash) != sha256:
             merged[file_hash] = sha256
     if merged:
-        journal = Journal(data_dir.hybrid_journal)
-        try:
+        with closing(Journal(data_dir.hybrid_journal)) as journal:
             journal.record_known(merged)
-        finally:
-            journal.close()
