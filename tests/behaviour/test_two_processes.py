@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from migrator.data_dir import resolve_data_dir
-from migrator.documents import app_format as as_written
+from migrator.documents import app_format
 from migrator.documents.app_format import app_file
 from migrator.documents.document import SequenceDigest, canonical_bytes
 from migrator.documents.exact_json import MAX_DEPTH
@@ -45,7 +45,7 @@ A, B, C = "/home/dev/a", "/home/dev/b", "/home/dev/c"
 @contextmanager
 def with_every_care() -> Iterator[Limits]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(as_written, "find_sessions", lambda _: None)
+        patch.setattr(app_format, "find_sessions", lambda _: None)
         yield LIMITS
 
 
@@ -544,12 +544,12 @@ def test_a_folder_whose_name_is_not_text_is_worked_on_by_two_processes(tmp_path:
 def test_a_portion_that_is_cut_has_the_same_elements(size: int, scene: Scene) -> None:
     """One cut in the wrong place would only be slow: what does not read back is loaded again."""
     with scene.write(A, many("s", 12)).open("rb", buffering=0) as file:
-        extent = as_written.find_sessions(file)
+        extent = app_format.find_sessions(file)
         assert extent
-        sizes = [len(element.raw) for element in as_written.split(file, extent)]
+        sizes = [len(element.raw) for element in app_format.split(file, extent)]
         whole = ElementRange(0, extent.start, sizes, whole=True)
         cut = list(whole.cut(size))
-        assert [element for portion in cut for element in as_written.split_again(file, *portion[:3])] == list(
-            as_written.split_again(file, *whole[:3])
+        assert [element for portion in cut for element in app_format.split_again(file, *portion[:3])] == list(
+            app_format.split_again(file, *whole[:3])
         )
     assert [portion.whole for portion in cut] == ([True] if size > sum(sizes) else [False] * len(cut))

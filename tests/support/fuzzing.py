@@ -27,7 +27,7 @@ import msgspec
 
 from migrator.data_dir import resolve_data_dir
 from migrator.database.rows import from_rows, to_rows
-from migrator.documents import app_format as as_written
+from migrator.documents import app_format
 from migrator.documents.app_format import Element
 from migrator.documents.array_reader import read_array
 from migrator.documents.document import canonical_bytes, normal_form
@@ -309,21 +309,21 @@ def kind_of(raw: bytes) -> str:
 def check_guess(data: bytes, careful: Outcome) -> str:
     """That a file is as the app writes it, once believed, gives what the careful reader gives."""
     file: Any = io.BytesIO(data)
-    within = as_written.find_sessions(file)
+    within = app_format.find_sessions(file)
     if within is None:
         return "other"
-    elements = list(as_written.split(file, within))
-    pieces = list(as_written.split(file, within, chunk=7))
+    elements = list(app_format.split(file, within))
+    pieces = list(app_format.split(file, within, chunk=7))
     require(pieces == elements, "read in small pieces it is taken apart in the same way")
     if not all(decode_session(e.raw) or type(parse_fast(e.raw)) is dict for e in elements):
         return "refused"
     require(careful.end == "whole", "what is taken for whole is whole")
     require(places(elements) == places(careful.elements), "cutting without parsing finds the same elements")
     sizes = [len(element.raw) for element in elements]
-    known = list(as_written.split_again(file, 0, within.start, sizes))
+    known = list(app_format.split_again(file, 0, within.start, sizes))
     require(places(known) == places(elements), "known elements are found again")
     for piece in (1, 700):
-        parts = [e.raw for part in as_written.partition(file, within, piece) for e in as_written.split(file, part)]
+        parts = [e.raw for part in app_format.partition(file, within, piece) for e in app_format.split(file, part)]
         require(parts == [element.raw for element in elements], "in parts it is the same")
     return "as written"
 
@@ -449,7 +449,7 @@ def smallest(data: bytes, fails: Callable[[bytes], bool]) -> bytes:
 
 @contextmanager
 def without_guessing() -> Iterator[None]:
-    with mock.patch.object(as_written, "find_sessions", return_value=None):
+    with mock.patch.object(app_format, "find_sessions", return_value=None):
         yield
 
 

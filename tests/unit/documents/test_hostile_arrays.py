@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from migrator.data_dir import resolve_data_dir
-from migrator.documents import array_reader as json_array
+from migrator.documents import array_reader
 from migrator.documents.app_format import find_sessions, split
 from migrator.documents.array_reader import read_array
 from migrator.documents.validation import problems
@@ -43,7 +43,7 @@ def scene(tmp_path: Path) -> Scene:
 def test_a_guess_that_failed_is_not_made_again_before_the_same_cut(monkeypatch):
     """Thousands of small elements, and one place that looks like the end of a session behind all of them."""
     parsed = []
-    monkeypatch.setattr(json_array, "parse_fast", lambda raw: parsed.append(len(raw)))
+    monkeypatch.setattr(array_reader, "parse_fast", lambda raw: parsed.append(len(raw)))
     data = b"[\n  " + b",".join([SMALL] * 3_000) + b',{\n    "b": 1\n  },\n  {\n    "a": 1\n  }\n]'
     assert sum(1 for _ in read_array(io.BytesIO(data))) == 3_002
     assert sum(parsed) < 4 * len(data)
@@ -56,8 +56,8 @@ def test_a_guess_is_made_again_behind_a_session_that_is_broken(monkeypatch):
         seen.append(index)
         return original(reader, index)
 
-    original = json_array._Reader._scanned_end
-    monkeypatch.setattr(json_array._Reader, "_scanned_end", scanned)
+    original = array_reader._Reader._scanned_end
+    monkeypatch.setattr(array_reader._Reader, "_scanned_end", scanned)
     data = app_json([chat("a"), chat("b"), chat("c")]).replace(b'"id": "b"', b'"id": bad', 1)
     assert len(list(read_array(io.BytesIO(data), chunk=64))) == 3
     assert seen == [1]
@@ -66,7 +66,7 @@ def test_a_guess_is_made_again_behind_a_session_that_is_broken(monkeypatch):
 def test_no_more_than_so_much_is_held_in_memory_for_a_guess():
     data = b"[\n  " + b",".join([SMALL] * 3_000) + END
     file = Watched(data)
-    reader = json_array._Reader(file, 64, 1 << 12)
+    reader = array_reader._Reader(file, 64, 1 << 12)
     file.farthest = largest = 0
     for number, element in enumerate(reader.elements()):
         largest = max(largest, len(reader.buffer), file.farthest - element.offset)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from migrator.documents import app_format as as_written
+from migrator.documents import app_format
 from migrator.inventory.source_files import Source
 from migrator.staging import partition as division
 from migrator.staging.partition import WorkItem, divide
@@ -58,10 +58,10 @@ def test_a_large_file_is_cut_between_its_sessions(sessions: int, tmp_path: Path)
     assert max(each.size for each in mine) < 2 * 8_000 // division._PIECE + whole.size // sessions
     extents = [each.within for where in (mine, *shards) for each in where if each.loaded.source_id == 1]
     with Path(whole.loaded.source.name).open("rb", buffering=0) as file:
-        extent = as_written.find_sessions(file)
+        extent = app_format.find_sessions(file)
         assert extent is not None
-        expected = [element.raw for element in as_written.split(file, extent)]
-        found = [element.raw for within in extents if within for element in as_written.split(file, within)]
+        expected = [element.raw for element in app_format.split(file, extent)]
+        found = [element.raw for within in extents if within for element in app_format.split(file, within)]
     assert found == expected
 
 
