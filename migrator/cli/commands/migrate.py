@@ -109,8 +109,8 @@ def _outcome(report: MigrationReport) -> Outcome:
 )
 @click.option("--no-search-index", is_flag=True, help="Leave out what makes 'migrator sessions search' fast.")
 @progress_option("A bar on a terminal, else a line a file, or a second where there are very many.")
-@prints_report(_print, "Print the report as one JSON object.")
 @without_collector()
+@prints_report(_print, "Print the report as one JSON object.")
 def migrate_command(resolve: Resolve, no_search_index: bool, progress: str, **options: Any) -> MigrationReport:
     """Move every session of the data directory into its SQLite database.
 
