@@ -32,7 +32,7 @@ from migrator.database.rows import (
     status_column,
     to_rows,
 )
-from migrator.documents.document import ChatMessage, WorktreeSession, canonical_bytes, digest
+from migrator.documents.document import ChatMessage, SequenceDigest, WorktreeSession, canonical_bytes, digest
 from migrator.errors import UnreadableSession
 from migrator.workspace import is_placeholder, placeholder
 
@@ -91,6 +91,11 @@ def read_range(connection: AnyConnection, source_id: int, begin: int, end: int) 
     return _read(connection, queries.DOCUMENTS_OF_RANGE, (source_id, begin, end))
 
 
+def read_files(connection: AnyConnection, first: int, last: int) -> Iterator[StoredDocument]:
+    """The documents of several source files, of consecutive numbers, in the order of the files."""
+    return _read(connection, queries.DOCUMENTS_OF_FILES, (first, last))
+
+
 def read_chosen(connection: AnyConnection, row_ids: Iterable[int]) -> Iterator[StoredDocument]:
     """The documents whose session rows have these ids, in the order of the ids."""
     return _read(connection, queries.CHOSEN_DOCUMENTS, (json.dumps(list(row_ids)),))
@@ -99,14 +104,9 @@ def read_chosen(connection: AnyConnection, row_ids: Iterable[int]) -> Iterator[S
 def _read(
     connection: AnyConnection, statements: queries.DocumentStatements, values: Sequence[Any]
 ) -> Iterator[StoredDocument]:
-    return merged(*(connection.execute(statement, values) for statement in statements))
-
-
-def merged(
-    sessions: Iterable[Row], runtimes: Iterable[Row], instances: Iterable[Row], messages: Iterable[Row]
-) -> Iterator[StoredDocument]:
     """Four sorted streams, walked side by side: each session with the children that belong to it."""
-    runtimes_of, instances_of, messages_of = _Groups(runtimes, 0), _Groups(instances, 0), _Groups(messages, 1)
+    sessions, *children = (connection.execute(statement, values) for statement in statements)
+    runtimes_of, instances_of, messages_of = map(_Groups, children, (0, 0, 1))
     width = len(SESSION_COLUMNS)
     for row in sessions:
         row_id = row[width]
@@ -349,3 +349,17 @@ def replace_all(
     if wanted != [key for (key,) in connection.execute(queries.KEYS_OF_WORKSPACE, (workspace_id,))]:
         for position, key in enumerate(wanted):
             connection.execute(queries.MOVE_SESSION, (position, key))
+
+
+def source_digest(connection: sqlite3.Connection, source_id: int, seen: Callable[[int], None] | None = None) -> str:
+    """The digest of a source's documents as the database holds them now.
+
+    :param seen: called with the size of each document's canonical form, in bytes
+    """
+    digest = SequenceDigest()
+    for stored in read_source(connection, source_id):
+        text = stored.canonical_bytes()
+        digest.add(text)
+        if seen:
+            seen(len(text))
+    return digest.hexdigest()

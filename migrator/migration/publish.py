@@ -13,10 +13,9 @@ from migrator.authority import read_state
 from migrator.backups.database_copy import changing, upgrade
 from migrator.data_dir import DataDir
 from migrator.database import queries
-from migrator.database.canonical import source_digest
 from migrator.database.columns import MessageRow, SessionRow
 from migrator.database.connection import connect_untouching, opened, transaction
-from migrator.database.documents import ensure_workspace, next_position, read_document
+from migrator.database.documents import ensure_workspace, next_position, read_document, source_digest
 from migrator.database.errors import sqlite_errors
 from migrator.errors import MigrationFailed
 from migrator.files import copying, durable

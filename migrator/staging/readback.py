@@ -11,9 +11,8 @@ from operator import attrgetter
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
-from migrator.database.canonical import CanonicalDocument, canonical_files, canonical_range, read_whole
 from migrator.database.connection import AnyConnection
-from migrator.database.documents import StoredDocument, read_range, read_source
+from migrator.database.documents import StoredDocument, read_files, read_range, read_source
 from migrator.documents import app_format
 from migrator.documents.app_format import Element, array_of
 from migrator.documents.array_reader import read_array
@@ -26,8 +25,6 @@ from migrator.progress import OnProgress
 from migrator.staging import queries
 from migrator.staging.connection import open_staged, staged_errors
 from migrator.worker.columns import ColumnList
-
-_ONE_VALUE = 128 << 20  # bytes of a document whose messages SQLite may put together: it has a limit of 1 GB
 
 
 class ReadBack(NamedTuple):
@@ -119,40 +116,36 @@ class StagingVerifier:
             with self._errors(), os_errors("read", task.copy), opened(task.copy) as file:
                 yield self._compare(task, *self._verify_one(task, file))
 
-    def _verify_one(self, task: CompareTask, file: BinaryIO) -> tuple[Iterator[Element], Iterator[CanonicalDocument]]:
+    def _verify_one(self, task: CompareTask, file: BinaryIO) -> tuple[Iterator[Element], Iterator[StoredDocument]]:
         """The elements of a range, or of a whole file as far as it is whole, and what is stored of them."""
         if task.within is None:
-            return _with_tail(file), _canonical(read_source(self._connection, task.source_id))
+            return _with_tail(file), read_source(self._connection, task.source_id)
         begin = task.first + task.within.number
-        end = begin + len(task.within.sizes)
-        if max(task.within.sizes, default=0) > _ONE_VALUE:
-            stored = _canonical(read_range(self._connection, task.source_id, begin, end))
-        else:
-            stored = canonical_range(self._connection, task.source_id, begin, end)
+        stored = read_range(self._connection, task.source_id, begin, begin + len(task.within.sizes))
         return _known(file, task.within), stored
 
     def _verify_files(self, tasks: Sequence[CompareTask]) -> Iterator[ReadBack]:
         """Files of consecutive numbers: reading each by itself would cost tens of thousands of them too much."""
-        everything = canonical_files(self._connection, tasks[0].source_id, tasks[-1].source_id)
-        sources = groupby(everything, attrgetter("stored.source_id"))
+        everything = read_files(self._connection, tasks[0].source_id, tasks[-1].source_id)
+        sources = groupby(everything, attrgetter("source_id"))
         source = None
         for task in tasks:
             with self._errors():
                 source = source or next(sources, None)
-                stored: Iterator[CanonicalDocument] = iter(())
+                stored: Iterator[StoredDocument] = iter(())
                 if source is not None and source[0] == task.source_id:
                     stored, source = source[1], None
                 yield self._by_sha256(task, stored) if _is_small(task) else self._by_bytes(task, stored)
 
-    def _by_bytes(self, task: CompareTask, stored: Iterator[CanonicalDocument]) -> ReadBack:
+    def _by_bytes(self, task: CompareTask, stored: Iterator[StoredDocument]) -> ReadBack:
         with os_errors("read", task.copy), opened(task.copy) as file:
             return self._compare(task, _known(file, task.within), stored)
 
-    def _by_sha256(self, task: CompareTask, stored: Iterator[CanonicalDocument]) -> ReadBack:
+    def _by_sha256(self, task: CompareTask, stored: Iterator[StoredDocument]) -> ReadBack:
         """A small file, which need not be read where what is stored, put together, has its SHA-256."""
         documents = [*stored]
-        texts = [document.text for document in documents]
-        positions = [document.stored.position for document in documents]
+        texts = [document.canonical_bytes() for document in documents]
+        positions = [document.position for document in documents]
         whole = hashlib.sha256(b"".join(array_of(texts))).hexdigest()
         if whole != task.sha256 or positions != [*range(task.first, task.first + len(texts))]:
             return self._by_bytes(task, iter(documents))
@@ -163,7 +156,7 @@ class StagingVerifier:
     def _errors(self) -> AbstractContextManager[None]:
         return staged_errors("read sessions back", self._path)
 
-    def _compare(self, task: CompareTask, elements: Iterable[Element], stored: Iterator[CanonicalDocument]) -> ReadBack:
+    def _compare(self, task: CompareTask, elements: Iterable[Element], stored: Iterator[StoredDocument]) -> ReadBack:
         digests = bytearray()
         held = _Quarantine(self._connection, task.source_id)
         following = next(stored, None)
@@ -177,18 +170,16 @@ class StagingVerifier:
                 return ReadBack(bytes(digests), f"the session at index {element.position} {found}")
             self._on_progress(task.name, len(element.raw), 1)
         if following is not None:
-            return ReadBack(bytes(digests), f"a session too many, at position {following.stored.position}")
+            return ReadBack(bytes(digests), f"a session too many, at position {following.position}")
         return ReadBack(bytes(digests))
 
-    def _same(self, task: CompareTask, found: CanonicalDocument, element: Element) -> bytes | None:
+    def _same(self, task: CompareTask, stored: StoredDocument, element: Element) -> bytes | None:
         """The canonical form of a document that is what the element is; None for one that is not."""
-        stored, text = found.stored, found.text
         if stored.position != task.first + element.position:
             return None
+        text = stored.canonical_bytes()
         if text == element.raw:
             return text
-        if not found.whole:
-            return self._same(task, read_whole(self._connection, found), element)
         session = valid_session(element)
         return text if session and session.canonical_bytes() == text else None
 
@@ -224,10 +215,6 @@ class _Quarantine:
         return row
 
 
-def _canonical(documents: Iterable[StoredDocument]) -> Iterator[CanonicalDocument]:
-    return (CanonicalDocument(stored, stored.canonical_bytes(), whole=True) for stored in documents)
-
-
 def _group_consecutive(tasks: Sequence[CompareTask]) -> Iterator[list[CompareTask]]:
     """The tasks, those together that are files as the app writes them, whole, and of consecutive numbers."""
     together: list[CompareTask] = []
@@ -243,7 +230,7 @@ def _group_consecutive(tasks: Sequence[CompareTask]) -> Iterator[list[CompareTas
 
 
 def _is_whole(task: CompareTask) -> bool:
-    return task.within is not None and task.within.whole and sum(task.within.sizes) <= _ONE_VALUE
+    return task.within is not None and task.within.whole
 
 
 def _is_small(task: CompareTask) -> bool:

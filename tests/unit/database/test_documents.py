@@ -1,0 +1,48 @@
+"""Documents are read from the rows of a file, or of several, as the app would write them."""
+
+from collections.abc import Sequence
+from contextlib import closing
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from migrator.database import schema
+from migrator.database.documents import insert_document, read_document, read_files, read_range, read_source
+from migrator.documents.document import canonical_bytes
+from tests.support.strategies import documents, message, session, texts
+
+SOURCE, HASH = 1, "aaaaaaaaaaaaaaaa"
+# Every character that JSON writes in another way, and neighbours of those.
+DELICATE = "".join(map(chr, range(0x21))) + "\"\\/'\x7f\x80\u2028\u2029\ufeff\uffff\U0001f600"
+
+
+def read_back(stored: Sequence[Any]) -> list[bytes]:
+    """The canonical form of each document as it is read, in whatever way."""
+    with closing(schema.fresh()) as database:
+        database.execute("INSERT INTO workspaces (id, workspace_path, workspace_hash) VALUES (1, '/w', ?)", (HASH,))
+        for position, document in enumerate(stored):
+            insert_document(
+                database, document, workspace_id=1, workspace_hash=HASH, position=position, source_id=SOURCE
+            )
+        found = list(read_range(database, SOURCE, 0, len(stored)))
+        assert list(read_files(database, SOURCE, SOURCE)) == found == list(read_source(database, SOURCE))
+        assert [read_document(database, one.key) for one in found] == found
+        return [one.canonical_bytes() for one in found]
+
+
+@given(st.lists(documents(), max_size=4))
+def test_what_is_read_is_the_canonical_form_of_what_was_written(stored: list[Any]) -> None:
+    assert read_back(stored) == [canonical_bytes(document) for document in stored]
+
+
+@given(texts())
+def test_any_text_comes_back(text: str) -> None:
+    document = session(chatHistory=[message(id="a", content=DELICATE + text), message(id="b", content=text + DELICATE)])
+    assert read_back([document]) == [canonical_bytes(document)]
+
+
+def test_ids_that_were_taken_and_contents_that_were_empty_come_back() -> None:
+    chat = [message(id="a", content=""), message(id="a", content="x"), message(id="", content="y")]
+    stored = [session(id="one", chatHistory=chat), session(id="two", chatHistory=chat), session(chatHistory=[])]
+    assert read_back(stored) == [canonical_bytes(document) for document in stored]
