@@ -155,13 +155,15 @@ def syncing_ahead(path: Path) -> Iterator[None]:
         syncing.join()
 
 
-def sync_files(folder: Path, names: Sequence[str]) -> None:
+def sync_files(folder: Path, names: Sequence[str], many: int = _MANY_FILES) -> None:
     """Make the contents of many files of one folder, or in folders of it, survive a power cut.
 
     Several at once, which file systems commit together; or, where there are very many, all that the file system has:
     a hundred times faster than one by one, at the price of waiting for what other programs have written, too.
+
+    :param many: files from which on that is done
     """
-    if len(names) >= _MANY_FILES and _sync_file_system(folder):
+    if len(names) >= many and _sync_file_system(folder):
         return
     if len(names) < 2:
         for name in names:

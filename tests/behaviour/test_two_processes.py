@@ -5,11 +5,12 @@ import gc
 import json
 import logging
 import os
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from migrator.data_dir import resolve_data_dir
+from migrator.database.rows import to_rows
 from migrator.documents import app_format
 from migrator.documents.app_format import app_file
 from migrator.documents.document import SequenceDigest, canonical_bytes
@@ -31,7 +33,7 @@ from migrator.staging.database import StagingDatabase
 from migrator.staging.loader import Loader
 from migrator.staging.readback import ElementRange
 from migrator.staging.row_writer import RowWriter
-from migrator.staging.shard import LoadJob
+from migrator.staging.shard import LoadJob, Shard
 from migrator.worker import gc_pause as collector
 from migrator.worker.limits import LIMITS, Limits
 from migrator.worker.process import Job, WorkerProcess
@@ -311,26 +313,18 @@ def test_a_shard_that_can_not_be_filled_here_fails_the_run(
     assert set(os.listdir(divided.root)) <= {"sessions", "backups", "migrator.lock"}
 
 
-def test_a_shard_whose_filling_fails_is_not_written_and_that_is_what_is_told(
-    divided: Scene, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    load, flush = Loader.load_fast, RowWriter.flush
-    flushed: list[Path] = []
+def test_a_shard_whose_filling_fails_is_not_written_and_that_is_what_is_told(tmp_path: Path) -> None:
+    def fill(path: Path, error: type[BaseException] | None) -> list[Any]:
+        with nullcontext() if error is None else pytest.raises(error), Shard(path, LIMITS) as shard:
+            shard.rows.begin_source()
+            shard.rows.add(to_rows(session(id="s")), None, 1, ("h", 0))
+            if error is not None:
+                raise error
+        with closing(sqlite3.connect(path)) as connection:
+            return connection.execute("SELECT count(*) FROM sessions").fetchall()
 
-    def interrupted(self: Any, *arguments: Any) -> Any:
-        if "shard" in self._rows._path.name:
-            raise KeyboardInterrupt
-        return load(self, *arguments)
-
-    def noting(self: Any) -> None:
-        flushed.append(self._path)
-        flush(self)
-
-    monkeypatch.setattr(Loader, "load_fast", interrupted)
-    monkeypatch.setattr(RowWriter, "flush", noting)
-    with pytest.raises(KeyboardInterrupt):
-        run_migration(resolve_data_dir(divided.root), limits=IN_SMALL_PARTS, worker=SlowWorker)
-    assert [path for path in flushed if "shard" in path.name] == []
+    assert fill(tmp_path / "whole", None) == [(1,)]
+    assert fill(tmp_path / "failed", KeyboardInterrupt) == [(0,)]
 
 
 def test_within_a_frozen_program_that_is_not_ours_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -352,14 +352,13 @@ def test_very_many_files_are_synced_with_their_file_system_or_one_by_one(tmp_pat
         synced.append(path)
         return there
 
-    monkeypatch.setattr(durable, "_MANY_FILES", 3)
     monkeypatch.setattr(durable, "_sync_file_system", sync_file_system)
     monkeypatch.setattr(durable, "sync_file", synced.append)
-    durable.sync_files(tmp_path, files)
+    durable.sync_files(tmp_path, files, 3)
     assert synced[0] == tmp_path
     assert sorted(synced[1:]) == ([] if there else sorted(tmp_path / name for name in files))
     synced.clear()
-    durable.sync_files(tmp_path, files[:2])
+    durable.sync_files(tmp_path, files[:2], 3)
     assert sorted(synced) == [tmp_path / "a", tmp_path / "inner/b"]
 
 

@@ -34,7 +34,6 @@ def sidecar(*arguments: str | Path) -> Outcome:
 def frozen(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """How this process, as if it were such a program, would start its worker."""
     monkeypatch.setattr(sys, "frozen", True, raising=False)
-    monkeypatch.setattr(sys, "argv", ["migrator", "migrate"])
     monkeypatch.setattr(WorkerProcess, "is_frozen_start_supported", False)
     assert not freeze_support()
     start = WorkerProcess.command()
