@@ -16,7 +16,6 @@ from migrator.files import copying, durable
 from migrator.inventory.source_files import Source
 from migrator.inventory.workspace_paths import PathEvidence
 from migrator.progress import OnProgress, ProgressMeter
-from migrator.worker.columns import ColumnList
 from migrator.worker.limits import Limits
 from migrator.worker.process import WorkerProcess
 from migrator.worker.sharing import run_shared
@@ -127,7 +126,7 @@ def copy_all(
     if limits.are_many_small([source.size for source in sources]):
         together = limits.copy_files
         jobs = [
-            CopyJob(os.fspath(working), ColumnList(tasks[start : start + together]))
+            CopyJob(os.fspath(working), tasks[start : start + together])
             for start in range(0, len(tasks), together)
         ]
         results = [*chain.from_iterable(run_shared(jobs, worker, meter.add, CopyJob.run_again))]

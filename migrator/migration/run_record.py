@@ -159,23 +159,23 @@ def entries_of(loaded: Iterable[LoadedSource], saved: Backup) -> dict[str, Ledge
             instances += count.instances
             messages += count.messages
             quarantined += count.quarantined
-        entries[source.name] = LedgerEntry(  # by name it would take three times as long
-            found.source_id,
-            source.name,
-            source.workspace_hash,
-            "failed" if found.error else "migrated",
-            source.size,
-            source.mtime_ns,
-            source.inode,
-            copy.sha256 if copy else None,
-            sessions,
-            instances,
-            messages,
-            quarantined,
-            None if found.error else found.digest,
-            f"{folder}{copy.file}" if copy else None,
-            found.error,
-            now,
-            now,
+        entries[source.name] = LedgerEntry(
+            id=found.source_id,
+            source=source.name,
+            workspace_hash=source.workspace_hash,
+            status="failed" if found.error else "migrated",
+            size=source.size,
+            mtime_ns=source.mtime_ns,
+            inode=source.inode,
+            sha256=copy.sha256 if copy else None,
+            sessions=sessions,
+            instances=instances,
+            messages=messages,
+            quarantined=quarantined,
+            digest=None if found.error else found.digest,
+            backup=f"{folder}{copy.file}" if copy else None,
+            error=found.error,
+            created_at=now,
+            updated_at=now,
         )
     return entries

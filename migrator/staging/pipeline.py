@@ -23,7 +23,6 @@ from migrator.staging.partition import WorkItem, divide
 from migrator.staging.readback import CompareJob, CompareTask, ElementRange, ReadBack
 from migrator.staging.results import LoadedPart, LoadedRange, LoadedSource
 from migrator.staging.shard import LoadJob
-from migrator.worker.columns import ColumnList
 from migrator.worker.limits import LIMITS, Limits
 from migrator.worker.process import WorkerProcess
 from migrator.worker.sharing import PIECES, OrderedJobs, run_shared
@@ -88,7 +87,7 @@ class Pipeline:
 
         @cache  # the worker waits until the first one is made
         def job(number: int) -> LoadJob:
-            return LoadJob(self._shards(number), ColumnList(map(self._task, shards[number])), self._limits)
+            return LoadJob(self._shards(number), [*map(self._task, shards[number])], self._limits)
 
         jobs = OrderedJobs(len(shards), job, self._worker, meter.add)
         otherwise = self._load_here(mine, loader, jobs.submit_more if shards else None)
@@ -194,7 +193,7 @@ class Pipeline:
             return self._compare_here(self._tasks, meter)
         pieces = [*_shared_tasks(self._tasks)]
         self._tasks = [*chain.from_iterable(pieces)]
-        jobs = [CompareJob(self._staging.path, ColumnList(piece)) for piece in pieces]
+        jobs = [CompareJob(self._staging.path, piece) for piece in pieces]
         return [*chain.from_iterable(run_shared(jobs, self._worker, meter.add))]
 
     def _compare_here(self, tasks: Sequence[CompareTask], meter: ProgressMeter) -> list[ReadBack]:

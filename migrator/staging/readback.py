@@ -24,7 +24,6 @@ from migrator.files.reading import SMALL, opened
 from migrator.progress import OnProgress
 from migrator.staging import queries
 from migrator.staging.connection import open_staged, staged_errors
-from migrator.worker.columns import ColumnList
 
 
 class ReadBack(NamedTuple):
@@ -260,4 +259,4 @@ class CompareJob:
     def run(self, on_progress: OnProgress) -> list[ReadBack]:
         """What each task has shown."""
         with closing(StagingVerifier(self.staging, on_progress)) as verifier:
-            return ColumnList(verifier.run(self.tasks))
+            return [*verifier.run(self.tasks)]

@@ -19,7 +19,6 @@ from migrator.staging.connection import create_staged, staged_errors
 from migrator.staging.loader import Loader, LoadTask
 from migrator.staging.results import LoadedPart, LoadedSource
 from migrator.staging.row_writer import RowWriter
-from migrator.worker.columns import ColumnList
 from migrator.worker.limits import Limits
 
 _SHARED_TABLES = ("sessions", "session_runtime_mix", "instances", "chat_messages", "quarantine")
@@ -79,7 +78,7 @@ class LoadJob:
         paths = {task.workspace_hash: task.workspace_path for task in self.tasks}
         with Shard(self.shard, self.limits) as shard:
             loader = Loader(shard.rows, lambda name, _: ids[name], paths, on_progress, self.limits)
-            return ColumnList(_loaded(loader, task) for task in self.tasks)
+            return [_loaded(loader, task) for task in self.tasks]
 
 
 def _loaded(loader: Loader, task: LoadTask) -> LoadedPart | None:
