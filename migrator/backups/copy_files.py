@@ -126,8 +126,7 @@ def copy_all(
     if limits.are_many_small([source.size for source in sources]):
         together = limits.copy_files
         jobs = [
-            CopyJob(os.fspath(working), tasks[start : start + together])
-            for start in range(0, len(tasks), together)
+            CopyJob(os.fspath(working), tasks[start : start + together]) for start in range(0, len(tasks), together)
         ]
         results = [*chain.from_iterable(run_shared(jobs, worker, meter.add, CopyJob.run_again))]
     else:

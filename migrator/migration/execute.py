@@ -7,15 +7,13 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import chain
-from typing import NamedTuple
 
 from migrator.authority import mark, point_at_sqlite
-from migrator.backups.create import Backup, BackupWriter, new_backup
+from migrator.backups.create import BackupWriter, new_backup
 from migrator.backups.disk_space import require_space
 from migrator.data_dir import DataDir
 from migrator.errors import MigrationFailed, MigratorError
 from migrator.files import durable
-from migrator.inventory import ledger
 from migrator.inventory.plan import Plan, own_sources, with_proven_paths
 from migrator.inventory.source_files import Source
 from migrator.migration.options import MergePolicy, Options
@@ -36,18 +34,6 @@ from migrator.staging.pipeline import Pipeline
 from migrator.staging.results import LoadedSource
 from migrator.worker.process import WorkerFor, WorkerProcess
 from migrator.worker.sharing import run_shared
-
-
-class Staged(NamedTuple):
-    """What is in the staging database, verified.
-
-    :ivar entries: the ledger's row for each source, by its name
-    """
-
-    loaded: list[LoadedSource]
-    backup: Backup
-    entries: dict[str, ledger.LedgerEntry]
-    facts: RunFacts
 
 
 @dataclass
@@ -120,7 +106,7 @@ class Execution:
             backup.copy(older, plan.paths, meter)
         return plan
 
-    def stage(self, plan: Plan, backup: BackupWriter) -> Staged:
+    def stage(self, plan: Plan, backup: BackupWriter) -> Publication:
         """Load everything pending into the staging database, read it back, and record it there."""
         loaded = [_to_load(source, number, backup) for number, source in enumerate(plan.work.pending, 1)]
         path, total = self.data_dir.staging, backup.size
@@ -157,9 +143,9 @@ class Execution:
             folder = None if saved.folder is None else durable.as_text(saved.folder)
             facts = RunFacts(self.timer, len(loaded), saved.size, folder)
             record_in_staging(staging, loaded, [*entries.values()], facts)
-        return Staged(loaded, saved, entries, facts)
+        return Publication(self.data_dir, self.policy, loaded, saved.folder, entries, facts)
 
-    def problems_of(self, staged: Staged) -> list[str]:
+    def problems_of(self, staged: Publication) -> list[str]:
         """What the user should read about the files.
 
         :raises MigrationFailed: there is something, and it was not to be published then
@@ -171,18 +157,17 @@ class Execution:
             )
         return problems
 
-    def publish(self, staged: Staged) -> Published:
+    def publish(self, staged: Publication) -> Published:
         """Give the staging database its name, or bring what it holds into the database that is there."""
-        publication = Publication(self.data_dir, staged.loaded, staged.entries, staged.facts, self.policy)
         meter = self.timer.begin("publish", staged.facts.size)
         published = Published()
-        if not publish_new(publication):
-            published = publish_into(publication, meter.add)
+        if not publish_new(staged):
+            published = publish_into(staged, meter.add)
             meter.complete()
         self.timer.end()
         return published
 
-    def report(self, plan: Plan, staged: Staged, published: Published, problems: list[str]) -> MigrationReport:
+    def report(self, plan: Plan, staged: Publication, published: Published, problems: list[str]) -> MigrationReport:
         changed = [
             f"{place} changed while it was migrated; run 'migrator migrate' again to take that up."
             for place in changed_meanwhile(
@@ -202,7 +187,7 @@ class Execution:
             database=os.fspath(self.data_dir.database),
             workspaces=workspaces,
             totals=totals_of(workspaces, staged.facts.size),
-            backup_path=None if staged.backup.folder is None else os.fspath(staged.backup.folder),
+            backup_path=None if staged.backup is None else os.fspath(staged.backup),
             duration_ms=self.timer.elapsed,
             errors=tuple(problems + conflicts),
             warnings=(*plan.warnings, *published.changes.warnings(), *changed),

@@ -34,15 +34,17 @@ from migrator.staging.results import LoadedSource
 class Publication:
     """What is to be published: a staging database, closed and verified.
 
+    :ivar backup: the folder with the copies
     :ivar entries: the ledger's row for each source, by its name
     :ivar facts: what the run knows of itself
     """
 
     data_dir: DataDir
+    policy: MergePolicy
     loaded: Sequence[LoadedSource]
+    backup: Path | None
     entries: dict[str, ledger.LedgerEntry]
     facts: RunFacts
-    policy: MergePolicy
 
 
 @dataclass(frozen=True)
