@@ -11,15 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from migrator.backups.manifest import (
-    LARGEST_LISTING,
-    MANIFEST,
-    NAME,
-    SUMS,
-    BackupKind,
-    ListedFile,
-    read_manifest,
-)
+from migrator.backups.manifest import LARGEST_LISTING, MANIFEST, NAME, SUMS, BackupKind, ListedFile, read_manifest
 from migrator.data_dir import DataDir
 from migrator.errors import BackupError, MigratorError
 from migrator.files import copying
@@ -139,7 +131,12 @@ def verify_backup(folder: Path) -> VerifiedBackup:
         size += found
         if problem:
             problems.append(problem)
-    problems += _sums_problems(folder, {listed.file: listed.sha256 for listed in manifest.files})
+    try:
+        lines = contents(folder / SUMS, LARGEST_LISTING).decode("utf-8", "surrogateescape").splitlines()
+        if {line[66:]: line[:64] for line in lines} != {listed.file: listed.sha256 for listed in manifest.files}:
+            problems.append(f"{SUMS} and {MANIFEST} do not say the same")
+    except OSError as error:
+        problems.append(f"{SUMS} can't be read: {error.strerror}")
     known = {os.path.normpath(listed.file) for listed in manifest.files} | {SUMS, MANIFEST}
     problems += [f"{name}{_TOO_MUCH}" for name in names_in(folder) if name not in known]
     return VerifiedBackup(folder.name, "damaged" if problems else "whole", len(manifest.files), size, tuple(problems))
@@ -158,15 +155,6 @@ def _check(folder: Path, listed: ListedFile) -> tuple[int, str | None]:
     except (MigratorError, OSError) as error:
         return 0, str(error)
     return size, None if same else f"{listed.file} is damaged: its SHA-256 is not the recorded one"
-
-
-def _sums_problems(folder: Path, expected: dict[str, str]) -> list[str]:
-    try:
-        lines = contents(folder / SUMS, LARGEST_LISTING).decode("utf-8", "surrogateescape").splitlines()
-    except OSError as error:
-        return [f"{SUMS} can't be read: {error.strerror}"]
-    found = {line[66:]: line[:64] for line in lines}
-    return [] if found == expected else [f"{SUMS} and {MANIFEST} do not say the same"]
 
 
 def names_in(folder: Path) -> Iterator[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Container, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -56,19 +56,13 @@ CopyResult = tuple[int, str, str | None, str | None]
 
 @dataclass(frozen=True)
 class CopyJob:
-    """Sources to be copied to where nothing is yet.
-
-    :ivar working: the backup's folder
-    """
+    """Sources to be copied into a backup's folder, where nothing is yet."""
 
     working: str
     tasks: Sequence[CopyTask]
 
     def run(self, on_progress: OnProgress) -> list[CopyResult]:
-        """What each has come to.
-
-        :raises StorageIOError: it is the copies, not the sources, that make trouble
-        """
+        """What each has come to; raises StorageIOError where it is the copies that make trouble."""
         results = []
         for task in self.tasks:
             results.append(_copy(self.working, task))
@@ -90,15 +84,13 @@ class ReadBackJob:
     files: Sequence[tuple[str, str]]
 
     def run(self, on_progress: OnProgress) -> str:
-        """The path of the first one that is otherwise, or nothing."""
-        del on_progress  # it is done beside something else that shows progress
+        """The path of the first one that is otherwise, or nothing; beside it, something else shows progress."""
+        del on_progress
         paths = ((f"{self.working}{os.sep}{file}", sha256) for file, sha256 in self.files)
         return next((path for path, sha256 in paths if copying.sha256_of(path) != sha256), "")
 
     def require_whole(self) -> None:
-        """
-        :raises MigrationFailed: a file does not read back as what was written
-        """
+        """Raise MigrationFailed where a file does not read back as what was written."""
         damaged = self.run(lambda _name, _size, _sessions: None)
         if damaged:
             raise copying.damaged_copy(damaged)
@@ -119,7 +111,12 @@ def copy_all(
         their hashes
     :raises StorageIOError: it is the copies, not the sources, that make trouble
     """
-    tasks = [_task(source, paths) for source in sources]
+    tasks = []
+    for source in sources:
+        workspace = source.workspace_hash
+        file = f"workspaces/{workspace}/sessions.json" if source.kind == "older" else source.name
+        unnamed = None if workspace in paths else workspace
+        tasks.append(CopyTask(source.name, source.place, file, source.size, unnamed))
     for folder in {os.path.dirname(task.file) for task in tasks}:
         durable.make_private_folder(working / folder)
     meter.expect(sum(source.size for source in sources))
@@ -130,7 +127,11 @@ def copy_all(
         ]
         results = [*chain.from_iterable(run_shared(jobs, worker, meter.add, CopyJob.run_again))]
     else:
-        results = _by_threads(os.fspath(working), tasks, meter)
+        results = []
+        with ThreadPoolExecutor(_COPIED_AT_ONCE) as pool:
+            for task, result in zip(tasks, pool.map(partial(_copy, os.fspath(working)), tasks), strict=True):
+                results.append(result)
+                meter.add(task.name, task.size, sessions=0)
     copied: list[BackedUpFile | str] = []
     proven = {}
     for source, task, (size, sha256, path, error) in zip(sources, tasks, results, strict=True):
@@ -140,19 +141,8 @@ def copy_all(
     return copied, proven
 
 
-def _by_threads(working: str, tasks: Iterable[CopyTask], meter: ProgressMeter) -> list[CopyResult]:
-    results = []
-    with ThreadPoolExecutor(_COPIED_AT_ONCE) as pool:
-        for task, result in zip(tasks, pool.map(partial(_copy, working), tasks), strict=True):
-            results.append(result)
-            meter.add(task.name, task.size, sessions=0)
-    return results
-
-
 def _copy(working: str, task: CopyTask) -> CopyResult:
-    """
-    :raises StorageIOError: it is the copy, not the source, that makes trouble
-    """
+    """Copy one source; raises StorageIOError where it is the copy, not the source, that makes trouble."""
     target = f"{working}{os.sep}{task.file}"  # of tens of thousands, a path object for each would be felt
     proof = PathEvidence(task.unnamed) if task.unnamed is not None else None
     try:
@@ -172,9 +162,3 @@ def _readable(path: str) -> bool:
     except MigratorError:
         return False
     return True
-
-
-def _task(source: Source, paths: Container[str]) -> CopyTask:
-    unnamed = source.workspace_hash if source.workspace_hash not in paths else None
-    file = f"workspaces/{source.workspace_hash}/sessions.json" if source.kind == "older" else source.name
-    return CopyTask(source.name, source.place, file, source.size, unnamed)

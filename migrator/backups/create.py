@@ -1,8 +1,6 @@
 """Plain copies of the source files, taken before anything else happens, and proven before anything counts.
 
-A backup is a folder that people can read without any tool: the files, ``SHA256SUMS`` as ``sha256sum -c`` reads it, and
-``manifest.json``. It gets its name only when it is whole; one that lacks it is a dead run's. Two backups of the same
-files have the same id, so that a retry does not fill the disk.
+Two backups of the same files have the same id, so that a retry does not fill the disk.
 """
 
 from __future__ import annotations
@@ -11,7 +9,7 @@ import hashlib
 import os
 from collections.abc import Container, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -41,20 +39,15 @@ class Backup:
     copies: dict[str, BackedUpFile]
     unreadable: dict[str, str]
 
-    @property
-    def size(self) -> int:
-        """Bytes of all copies."""
-        return sum(copy.size for copy in self.copies.values())
-
 
 class BackupWriter:
     """A backup that is being taken: the copies can be read while they are synced, listed and read back.
 
-    :param worker: does a part, if it is there
+    :ivar unreadable: the sources that could not be copied, with the reason, by name
     """
 
     def __init__(self, data_dir: DataDir, working: Path, worker: WorkerProcess | None, limits: Limits) -> None:
-        self._data_dir = data_dir
+        self._root, self._backups = data_dir.root, working.parent
         self._working = working
         self._prefix = os.path.join(working, "")  # of tens of thousands of paths
         self._worker = worker
@@ -63,7 +56,7 @@ class BackupWriter:
         self._syncing: Future[Path | None]  # since start_sync
         self._verifying: Future[int | None]  # since start_verify
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="backup")
-        self._verified: set[str] = set()
+        self._unverified: list[BackedUpFile]  # since start_verify
         self.copies: dict[str, BackedUpFile] = {}
         self.unreadable: dict[str, str] = {}
 
@@ -72,17 +65,10 @@ class BackupWriter:
         """Bytes of all copies."""
         return sum(copy.size for copy in self.copies.values())
 
-    def path_of(self, name: str) -> str:
-        """Where the copy of a source is, until :meth:`finish`."""
-        return self._prefix + self.copies[name].file
-
-    def sha256_of(self, name: str) -> str:
-        """What the copy of a source holds, in hex."""
-        return self.copies[name].sha256
-
-    def mark_verified(self, name: str) -> None:
-        """Note that somebody has read all of the copy of a source, and that it was what was copied."""
-        self._verified.add(name)
+    def copy_of(self, name: str) -> tuple[str, str]:
+        """Where the copy of a source is, until :meth:`finish`; and what it holds, as a SHA-256 in hex."""
+        copy = self.copies[name]
+        return self._prefix + copy.file, copy.sha256
 
     def copy(self, sources: Sequence[Source], paths: Container[str], meter: ProgressMeter) -> dict[str, str]:
         """Copy every readable source.
@@ -105,8 +91,12 @@ class BackupWriter:
         """Begin to sync the copies: there will be no more of them."""
         self._syncing = self._pool.submit(self._sync)
 
-    def start_verify(self) -> None:
-        """Begin to list the copies and to read back those that nobody has, beside what needs one processor alone."""
+    def start_verify(self, verified: Container[str]) -> None:
+        """Begin to list the copies and to read back those that nobody has, beside what needs one processor alone.
+
+        :param verified: the sources whose copies somebody has read as a whole, and found to be what was copied
+        """
+        self._unverified = [copy for name, copy in self.copies.items() if name not in verified]
         self._verifying = self._pool.submit(self._verify)
 
     def finish(self) -> Backup:
@@ -125,9 +115,9 @@ class BackupWriter:
             durable.remove_folder(self._working)  # the publishing may need the space
             return Backup(earlier, self.copies, self.unreadable)
         name = f"{self._now}-{self._fingerprint[:8]}"
-        return Backup(give_name(self._working, self._data_dir.backups, name), self.copies, self.unreadable)
+        return Backup(give_name(self._working, self._backups, name), self.copies, self.unreadable)
 
-    def stop(self) -> None:
+    def close(self) -> None:
         """Wait for what is under way."""
         self._pool.shutdown(cancel_futures=True)
 
@@ -149,11 +139,10 @@ class BackupWriter:
 
     def _earlier(self) -> Path | None:
         """An earlier backup of exactly these files, if there is one and it is still whole."""
-        backups = self._data_dir.backups
-        if not any(backups.glob("[0-9]*")):  # not even a fingerprint is needed then
+        if not any(self._backups.glob("[0-9]*")):  # not even a fingerprint is needed then
             return None
         expected = {copy.file: copy.sha256 for copy in self.copies.values()}
-        for folder in sorted(backups.glob(f"[0-9]*-{self._fingerprint[:8]}*")):
+        for folder in sorted(self._backups.glob(f"[0-9]*-{self._fingerprint[:8]}*")):
             with suppress(BackupError):
                 listed = {file.file: file.sha256 for file in read_manifest(folder).files}
                 if listed == expected and not verify_backup(folder).damage:
@@ -165,15 +154,8 @@ class BackupWriter:
         if self._syncing.result() is not None:
             return None
         job, job_id = self._read_back_job(), None
-        if self._worker is not None and self._limits.are_many_small([copy.size for copy in self._unverified()]):
+        if self._worker is not None and self._limits.are_many_small([copy.size for copy in self._unverified]):
             job_id = self._worker.submit(job)
-        if self.copies:
-            self._list()
-        if job_id is None:
-            job.require_whole()
-        return job_id
-
-    def _list(self) -> None:
         files = [
             {
                 "source": copy.source.name,
@@ -184,34 +166,30 @@ class BackupWriter:
             }
             for copy in self.copies.values()
         ]
-        manifest = {
-            "format": 1,
-            "created_at": self._now,
-            "data_dir": os.fspath(self._data_dir.root),
-            "fingerprint": self._fingerprint,
-            "files": files,
-            "unreadable": self.unreadable,
-        }
-        write_listing(self._working, manifest, files)
+        if files:
+            manifest = {
+                "format": 1,
+                "created_at": self._now,
+                "data_dir": os.fspath(self._root),
+                "fingerprint": self._fingerprint,
+                "files": files,
+                "unreadable": self.unreadable,
+            }
+            write_listing(self._working, manifest, files)
+        if job_id is None:
+            job.require_whole()
+        return job_id
 
     def _read_back_job(self) -> ReadBackJob:
-        return ReadBackJob(os.fspath(self._working), [(copy.file, copy.sha256) for copy in self._unverified()])
-
-    def _unverified(self) -> list[BackedUpFile]:
-        return [copy for name, copy in self.copies.items() if name not in self._verified]
+        return ReadBackJob(os.fspath(self._working), [(copy.file, copy.sha256) for copy in self._unverified])
 
 
 @contextmanager
 def new_backup(
     data_dir: DataDir, worker: WorkerProcess | None = None, limits: Limits = LIMITS
 ) -> Iterator[BackupWriter]:
-    """A backup to be taken within the block; what has no name at its end is removed.
-
-    :param worker: does a part, if it is there
-    """
+    """A backup to be taken within the block, with the worker's help; what has no name at its end is removed."""
     with working_folder(data_dir.backups) as working:
         backup = BackupWriter(data_dir, working, worker, limits)
-        try:
+        with closing(backup):
             yield backup
-        finally:
-            backup.stop()

@@ -30,16 +30,13 @@ def upgrade(connection: sqlite3.Connection, path: Path | str, backups: Path) -> 
         changing(connection, path, backups) as back_up,
         transaction(connection, path, "apply the schema steps"),  # one process alone does it
     ):
-        copy = back_up("before-apply") if _holds_sessions_and_lacks_steps(connection, path) else None
+        copy = None
+        if 0 < schema.require_known(connection, path) < schema.latest_version():
+            with sqlite_errors("look for sessions", path):
+                has_sessions = connection.execute(queries.HAS_SESSIONS).fetchone()[0]
+            if has_sessions:  # somebody would miss it
+                copy = back_up("before-apply")
         return schema.apply(connection, path), copy
-
-
-def _holds_sessions_and_lacks_steps(connection: sqlite3.Connection, path: Path | str) -> bool:
-    """Whether the steps to come will change a database that somebody would miss."""
-    if not 0 < schema.require_known(connection, path) < schema.latest_version():
-        return False
-    with sqlite_errors("look for sessions", path):
-        return bool(connection.execute(queries.HAS_SESSIONS).fetchone()[0])
 
 
 @contextmanager
@@ -86,9 +83,11 @@ def _back_up(connection: sqlite3.Connection, path: Path, backups: Path, why: str
         copy = working / path.name
         copy_database(connection, path, copy)
         digest = copying.sha256_of(copy)
-        earlier = _same(backups, path.name, digest)
-        if earlier is not None:
-            return earlier, False
+        for folder in sorted(backups.glob("[0-9]*-database-*")):  # an earlier copy of just this, if it is whole still
+            with suppress(MigratorError):
+                listed = {file.sha256 for file in read_manifest(folder).files}
+                if digest in listed and copying.sha256_of(folder / path.name) == digest:
+                    return folder / path.name, False
         durable.sync_file(copy)
         now = stamp()
         manifest: dict[str, object] = {
@@ -100,14 +99,3 @@ def _back_up(connection: sqlite3.Connection, path: Path, backups: Path, why: str
         }
         write_listing(working, manifest, [{"file": copy.name, "sha256": digest}])
         return give_name(working, backups, f"{now}-database-{why}") / copy.name, True
-
-
-def _same(backups: Path, name: str, digest: str) -> Path | None:
-    """An earlier copy of exactly this, if there is one and it is still whole."""
-    for folder in sorted(backups.glob("[0-9]*-database-*")):
-        copy = folder / name
-        with suppress(MigratorError):
-            listed = {file.sha256 for file in read_manifest(folder).files}
-            if digest in listed and copying.sha256_of(copy) == digest:
-                return copy
-    return None

@@ -105,19 +105,21 @@ class Manifest:
 
 
 def read_manifest(folder: Path) -> Manifest:
-    """
+    """What a backup's ``manifest.json`` says.
+
     :raises BackupError: there is none, it is half-written, or from a newer migrator
     """
     path = folder / MANIFEST
+    by_hand = f"What is in {folder} are plain copies: 'sha256sum -c {SUMS}' in there tells which of them are whole."
     try:
         # Unlike the fast reader, this one takes paths that are no text.
         content = json.loads(contents(path, LARGEST_LISTING))
     except FileNotFoundError:
-        raise BackupError(f"The backup {folder} has no {MANIFEST}.", hint=_by_hand(folder)) from None
+        raise BackupError(f"The backup {folder} has no {MANIFEST}.", hint=by_hand) from None
     except OSError as error:
-        raise BackupError(f"Cannot read {path}: {error.strerror}.", hint=_by_hand(folder)) from error
+        raise BackupError(f"Cannot read {path}: {error.strerror}.", hint=by_hand) from error
     except (ValueError, RecursionError) as error:
-        raise BackupError(f"{path} is half-written or damaged: {error}.", hint=_by_hand(folder)) from None
+        raise BackupError(f"{path} is half-written or damaged: {error}.", hint=by_hand) from None
     if isinstance(content, dict) and isinstance(content.get("format"), int) and content["format"] > 1:
         raise BackupError(
             f"{path} was written by a newer migrator (format {content['format']}).", hint="Use that version."
@@ -125,11 +127,7 @@ def read_manifest(folder: Path) -> Manifest:
     try:
         return _manifest(content)
     except (KeyError, TypeError, ValueError) as error:
-        raise BackupError(f"{path} is damaged: {error}.", hint=_by_hand(folder)) from None
-
-
-def _by_hand(folder: Path) -> str:
-    return f"What is in {folder} are plain copies: 'sha256sum -c {SUMS}' in there tells which of them are whole."
+        raise BackupError(f"{path} is damaged: {error}.", hint=by_hand) from None
 
 
 def _manifest(content: Any) -> Manifest:

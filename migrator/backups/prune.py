@@ -41,8 +41,10 @@ def prune_backups(data_dir: DataDir, keep: int, *, dry_run: bool = False) -> Pru
         return what_to_prune(data_dir, keep)
     with exclusive(data_dir):
         planned = what_to_prune(data_dir, keep)
-        for name in planned.removed:
-            _remove(data_dir.backups / name)
+        for folder in (data_dir.backups / name for name in planned.removed):
+            dead = folder.with_name(f"{INCOMPLETE}{folder.name}")
+            durable.rename_folder(folder, dead)  # first the name: what an interruption leaves looks like no backup
+            durable.remove_folder(dead)
     return replace(planned, dry_run=False)
 
 
@@ -73,13 +75,6 @@ def what_to_prune(data_dir: DataDir, keep: int) -> PruneReport:
     return PruneReport(tuple(removed), kept, size, dry_run=True)
 
 
-def _remove(folder: Path) -> None:
-    """First the name, so that what is left if something interrupts looks like no backup."""
-    dead = folder.with_name(f"{INCOMPLETE}{folder.name}")
-    durable.rename_folder(folder, dead)
-    durable.remove_folder(dead)
-
-
 def _needed(data_dir: DataDir) -> dict[str, str]:
     """The backups that the database refers to, each with the reason."""
     path = data_dir.database
@@ -87,8 +82,7 @@ def _needed(data_dir: DataDir) -> dict[str, str]:
         return {}
     with opened(path, read_only=True) as connection, sqlite_errors("read the ledger", path):
         state = read_state(connection, path)
-        known = state.has_ledger
-        rows = connection.execute(queries.BACKUPS_IN_USE).fetchall() if known else []
+        rows = connection.execute(queries.BACKUPS_IN_USE).fetchall() if state.has_ledger else []
     needed: dict[str, str] = {}
     if state.backup:
         needed[Path(state.backup).name] = "the last migration's, as the database has it"

@@ -6,8 +6,9 @@ import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
-from migrator.authority import State, require_database, state_of
+from migrator.authority import require_database, state_of
 from migrator.backups.catalog import find_backup, verify_backup
 from migrator.backups.manifest import BackupKind, ListedFile, read_manifest
 from migrator.backups.restore_database import FLAG_HINT, DatabaseRestore, RestoredCopy, keep_aside
@@ -62,29 +63,37 @@ def restore_backup(data_dir: DataDir, name: str, *, overwrite_newer_work: bool =
         return RestoreReport(folder.name, manifest.kind, tuple(restored))
 
 
-@dataclass(frozen=True)
-class _Planned:
+class _Planned(NamedTuple):
     listed: ListedFile
     target: Path
     differs: bool
-
-    @property
-    def same(self) -> bool:
-        """Whether the file is there and has the copy's contents."""
-        return not self.differs and self.target.exists()
 
 
 def _restore_files(
     data_dir: DataDir, folder: Path, files: tuple[ListedFile, ...], *, overwrite: bool
 ) -> list[RestoredCopy]:
-    state = _authority(data_dir)
+    try:
+        state = state_of(data_dir.database)
+    except ConnectionFailed as error:
+        raise BackupError(
+            f"Which store holds the truth can't be told: {error.message}",
+            hint=f"Move {data_dir.database} away, and the JSON files hold it. Nothing was changed.",
+        ) from error
     require_database(data_dir, state)
     if state.authority == "sqlite":
         raise BackupError(
             "SQLite holds the truth; what is put into the JSON files now would not be seen, or be merged as a change.",
             hint="'migrator rollback' goes back to the JSON files with everything. Nothing was changed.",
         )
-    planned = [_plan(data_dir, listed) for listed in files]
+    planned = []
+    for listed in files:
+        target = _target(data_dir, listed)
+        if os.path.lexists(target) and (target.is_symlink() or not target.is_file()):
+            raise BackupError(
+                f"{target} is in the way: it is a link or a folder, not a file.",
+                hint="Move it away and restore again. Nothing was changed.",
+            )
+        planned.append(_Planned(listed, target, _differs(target, listed)))
     newer = [plan.target for plan in planned if plan.differs]
     if newer and not overwrite:
         more = f" and {len(newer) - 1} more" if len(newer) > 1 else ""
@@ -92,31 +101,8 @@ def _restore_files(
     return _put_back(data_dir, folder, planned, overwrite=overwrite)
 
 
-def _authority(data_dir: DataDir) -> State:
-    try:
-        return state_of(data_dir.database)
-    except ConnectionFailed as error:
-        raise BackupError(
-            f"Which store holds the truth can't be told: {error.message}",
-            hint=f"Move {data_dir.database} away, and the JSON files hold it. Nothing was changed.",
-        ) from error
-
-
-def _plan(data_dir: DataDir, listed: ListedFile) -> _Planned:
-    """Where a copy belongs.
-
-    :raises BackupError: nowhere that a backup of ours would say
-    """
-    target = _target(data_dir, listed)
-    if os.path.lexists(target) and (target.is_symlink() or not target.is_file()):
-        raise BackupError(
-            f"{target} is in the way: it is a link or a folder, not a file.",
-            hint="Move it away and restore again. Nothing was changed.",
-        )
-    return _Planned(listed, target, _differs(target, listed))
-
-
 def _target(data_dir: DataDir, listed: ListedFile) -> Path:
+    """Where a copy belongs; raises BackupError where that is nowhere that a backup of ours would say."""
     source = listed.source or ""
     older = _OLDER_FILE.fullmatch(listed.file)
     if older and os.path.isabs(source):
@@ -148,24 +134,24 @@ def _put_back(data_dir: DataDir, folder: Path, planned: list[_Planned], *, overw
             raise _written_meanwhile(target)
         return keep_aside(target)
 
-    def put_back(plan: _Planned) -> RestoredCopy:
-        target, sha256 = plan.target, plan.listed.sha256
-        if target not in prepared:
-            if _differs(target, plan.listed):
-                raise _written_meanwhile(target)
-            return RestoredCopy(os.fspath(target), "unchanged")
-        kept = files.place(prepared[target], target, {sha256}, keep)
-        return RestoredCopy(os.fspath(target), "restored", None if kept is None else os.fspath(kept))
-
     files = Replacements(data_dir.prepared)
     prepared: dict[Path, Path] = {}
     done: list[RestoredCopy] = []
     try:
         with scratch(files.folder):
-            for target, listed in ((plan.target, plan.listed) for plan in planned if not plan.same):
-                durable.make_private_folder(target.parent)
-                prepared[target] = files.write(copying.checked_chunks(folder / listed.file, listed.sha256))
-            done.extend(put_back(plan) for plan in planned)
+            for listed, target, differs in planned:
+                if differs or not target.exists():
+                    durable.make_private_folder(target.parent)
+                    prepared[target] = files.write(copying.checked_chunks(folder / listed.file, listed.sha256))
+            for listed, target, _ in planned:
+                name = os.fspath(target)
+                if target in prepared:
+                    kept = files.place(prepared[target], target, {listed.sha256}, keep)
+                    done.append(RestoredCopy(name, "restored", None if kept is None else os.fspath(kept)))
+                elif _differs(target, listed):
+                    raise _written_meanwhile(target)
+                else:
+                    done.append(RestoredCopy(name, "unchanged"))
     except MigratorError as error:
         placed = [file.file for file in done if file.status == "restored"]
         if not placed:

@@ -14,7 +14,6 @@ from pathlib import Path
 
 from migrator.authority import (
     NO_DATABASE,
-    Authority,
     State,
     effective_backend,
     missing_database,
@@ -66,7 +65,8 @@ class DatabaseRestore:
         self.overwrite = overwrite
 
     def restore(self) -> RestoredCopy:
-        """
+        """Put the copy in its place, and keep what it takes the place of.
+
         :raises BackupError: it is not of this database, or would take the place of newer work
         :raises StaleStoreError: another database is the authoritative store
         :raises SchemaError: the copy, or what it would take the place of, is newer than this program
@@ -81,26 +81,20 @@ class DatabaseRestore:
         becomes = self.state()
         with suppress(ConnectionFailed):  # a restore is what a destroyed one waits for
             state_of(path)  # one that is newer than this program may hold newer work that nobody here could tell
-        if path.exists() and self.is_same():
-            self.let_the_flag_say(becomes.authority)
-            return RestoredCopy(os.fspath(path), "unchanged")
-        self.require_consent(becomes)
-        kept = None
-        if path.exists():
-            kept = self.take_place()
-        else:
-            self.put_new()
-        self.let_the_flag_say(becomes.authority)
-        return RestoredCopy(os.fspath(path), "restored", None if kept is None else os.fspath(kept))
-
-    def let_the_flag_say(self, authority: Authority) -> None:
-        """Also where the database is in place: a restore may have been killed between the two."""
-        write_flag(self.data_dir, effective_backend(self.data_dir, authority))
+        status, kept = "unchanged", None
+        if not self.is_same():
+            self.require_consent(becomes)
+            status = "restored"
+            if path.exists():
+                kept = self.take_place()
+            else:
+                self.put_new()
+        # Also where the database is in place already: a restore may have been killed between the two.
+        write_flag(self.data_dir, effective_backend(self.data_dir, becomes.authority))
+        return RestoredCopy(os.fspath(path), status, None if kept is None else os.fspath(kept))
 
     def require_its_own(self) -> None:
-        """
-        :raises BackupError: the copy is of another database
-        """
+        """Raise BackupError where the copy is of another database."""
         place, path = self.data_dir.recorded(self.listed.source or ""), self.data_dir.database
         if os.path.realpath(place) == os.path.realpath(path):
             return
@@ -115,17 +109,14 @@ class DatabaseRestore:
             )
 
     def state(self) -> State:
-        """What the copy says of itself; it is opened without a trace.
-
-        :raises SchemaError: it is newer than this program
-        """
+        """What the copy says of itself, which is opened without a trace; SchemaError where it is newer than we are."""
         with sqlite_errors("read the copy", self.copy), closing(connect_untouching(self.copy, still=True)) as copy:
             return read_state(copy, self.copy)
 
     def is_same(self) -> bool:
         path = self.data_dir.database
         log = path.with_name(path.name + "-wal")
-        if log.exists() and log.stat().st_size:
+        if not path.exists() or (log.exists() and log.stat().st_size):
             return False
         return copying.sha256_of(path) == self.listed.sha256
 
@@ -155,10 +146,7 @@ class DatabaseRestore:
             raise
 
     def overwrite_through(self, connection: sqlite3.Connection) -> None:
-        """Through SQLite itself: other programs may have the file open.
-
-        :raises ConnectionFailed: one of them keeps it locked
-        """
+        """Through SQLite itself: others may have the file open; ConnectionFailed where one keeps it locked."""
         path, started = self.data_dir.database, time.monotonic()
 
         def give_up(status: int, *_: int) -> None:
@@ -170,7 +158,8 @@ class DatabaseRestore:
         with sqlite_errors("restore what is", path):
             connection.execute("PRAGMA synchronous = FULL")
             with closing(connect_untouching(self.copy, still=True)) as source:
-                if _page_size(source) != _page_size(connection):
+                its, ours = (database.execute("PRAGMA page_size").fetchone() for database in (source, connection))
+                if its != ours:
                     connection.execute("PRAGMA journal_mode = DELETE")  # with a log, a database keeps its page size
                 source.backup(connection, progress=give_up)
 
@@ -183,7 +172,6 @@ class DatabaseRestore:
                 beside = path.with_name(path.name + suffix)
                 if beside.exists():
                     copying.keep_copy(beside, kept.with_name(kept.name + suffix), "kept")
-            remove_database(path)
             self.publish()
         return kept
 
@@ -195,15 +183,11 @@ class DatabaseRestore:
             log = path.with_name(path.name + "-wal")
             if log.exists():  # SQLite would replay the log of a database that is gone into this one
                 keep_aside(log)
-            remove_database(path)
             self.publish()
 
     @contextmanager
     def staged(self) -> Iterator[None]:
-        """A second copy, beside the place that it is to take; it does not outlast the block.
-
-        :raises BackupError: the copy changed since it was checked
-        """
+        """A second copy, beside the place that it is to take, as it was checked; it does not outlast the block."""
         remove_database(self.data_dir.staging)
         try:
             if copying.copy_new(self.copy, self.data_dir.staging)[1] != self.listed.sha256:
@@ -213,16 +197,10 @@ class DatabaseRestore:
             remove_database(self.data_dir.staging)
 
     def publish(self) -> None:
-        """
-        :raises BackupError: another program made a database meanwhile
-        """
+        """Give it the place of what is left of the old one; BackupError where a program made a database meanwhile."""
+        remove_database(self.data_dir.database)
         if not durable.publish_new(self.data_dir.staging, self.data_dir.database):
             raise BackupError(f"{self.data_dir.database} was made by another program meanwhile.", hint="Restore again.")
-
-
-def _page_size(connection: sqlite3.Connection) -> int:
-    size: int = connection.execute("PRAGMA page_size").fetchone()[0]
-    return size
 
 
 def _is_damage(cause: BaseException | None) -> bool:

@@ -124,10 +124,7 @@ class Execution:
             pipeline.load(loaded, meter)
             meter.complete()
             self.timer.begin("index")
-            for source in loaded:
-                if source.verified:
-                    backup.mark_verified(source.source.name)
-            backup.start_verify()
+            backup.start_verify({source.source.name for source in loaded if source.verified})
             pipeline.finish()
             meter = self.timer.begin("verify", total)
             with durable.syncing_ahead(path):
@@ -141,7 +138,7 @@ class Execution:
             self.timer.begin("record")
             entries = entries_of(loaded, saved)
             folder = None if saved.folder is None else durable.as_text(saved.folder)
-            facts = RunFacts(self.timer, len(loaded), saved.size, folder)
+            facts = RunFacts(self.timer, len(loaded), total, folder)
             record_in_staging(staging, loaded, [*entries.values()], facts)
         return Publication(self.data_dir, self.policy, loaded, saved.folder, entries, facts)
 
@@ -199,7 +196,7 @@ def _to_load(source: Source, number: int, backup: BackupWriter) -> LoadedSource:
     error = backup.unreadable.get(source.name)
     if error:
         return LoadedSource(source, number, error=error)
-    return LoadedSource(source, number, backup.path_of(source.name), backup.sha256_of(source.name))
+    return LoadedSource(source, number, *backup.copy_of(source.name))
 
 
 @dataclass(frozen=True)
