@@ -100,16 +100,11 @@ class StageTimer:
             self._stages[name] = self._stages.get(name, 0.0) + (time.perf_counter() - started)
             self._running = None
 
-    @property
-    def stages(self) -> dict[str, int]:
-        """Milliseconds by stage, in the order in which they ended first; the one that is running counts so far."""
+    def read(self) -> tuple[int, dict[str, int]]:
+        """Milliseconds since the start, and by stage in the order in which they ended first; the running one counts."""
+        now = time.perf_counter()
         seconds = dict(self._stages)
         if self._running is not None:
             name, started = self._running
-            seconds[name] = seconds.get(name, 0.0) + (time.perf_counter() - started)
-        return {name: round(value * 1000) for name, value in seconds.items()}
-
-    @property
-    def elapsed(self) -> int:
-        """Milliseconds since the start."""
-        return round((time.perf_counter() - self._started) * 1000)
+            seconds[name] = seconds.get(name, 0.0) + (now - started)
+        return round((now - self._started) * 1000), {name: round(value * 1000) for name, value in seconds.items()}

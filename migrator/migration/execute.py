@@ -63,7 +63,6 @@ class Execution:
             with new_backup(self.data_dir, self.worker_if_worthwhile(plan), self.options.limits) as backup:
                 try:
                     plan = self.back_up(plan, backup)
-                    self.worker_if_worthwhile(plan)  # older files may be what makes it worth while
                     mark(self.data_dir, plan.state, "in_progress")
                     self.begun = True
                     staged = self.stage(plan, backup)
@@ -96,13 +95,11 @@ class Execution:
         own = own_sources(plan.work.pending)
         meter = self.timer.begin("backup")
         proven = backup.copy(own, plan.paths, meter)
-        if proven:
-            self.timer.begin("discover")
-            plan = with_proven_paths(plan, proven, salvage=self.options.salvage)
-            self.timer.begin("backup")
+        plan = with_proven_paths(plan, proven, salvage=self.options.salvage)
         older = [source for source in plan.work.pending if source.kind == "older"]
         if older:
             require_space(self.data_dir, plan.work.pending, copied={source.name for source in own})
+            self.worker_if_worthwhile(plan)  # they may be what makes it worth while
             backup.copy(older, plan.paths, meter)
         return plan
 
@@ -179,16 +176,17 @@ class Execution:
             parts += workspace_reports(found, merged.get(found.source.name), plan.paths)
         conflicts = conflict_messages(merged) + published.changes.errors()
         workspaces = by_workspace(parts)
+        elapsed, stages = self.timer.read()
         return MigrationReport(
             status="completed_with_problems" if problems or conflicts else "completed",
             database=os.fspath(self.data_dir.database),
             workspaces=workspaces,
             totals=totals_of(workspaces, staged.facts.size),
             backup_path=None if staged.backup is None else os.fspath(staged.backup),
-            duration_ms=self.timer.elapsed,
+            duration_ms=elapsed,
             errors=tuple(problems + conflicts),
             warnings=(*plan.warnings, *published.changes.warnings(), *changed),
-            stages=self.timer.stages,
+            stages=stages,
         )
 
 

@@ -65,10 +65,11 @@ def run_migration(
     if idle is not None:
         return idle
     with exclusive(data_dir):
-        report = Run(data_dir, options).run()
+        run = Run(data_dir, options)
+        report = run.run()
         from migrator.migration.search_index import index_after  # a look that finds nothing to do comes not so far
 
-        return index_after(report, data_dir, listener, wanted=search_index)
+        return index_after(report, data_dir, options, run.timer)
 
 
 def _dry_run(data_dir: DataDir, options: Options) -> MigrationReport:
@@ -145,14 +146,15 @@ class Run:
             name_workspaces(self.data_dir, plan.unnamed)
             point_at_sqlite(self.data_dir)
         workspaces = by_workspace([part for source in plan.work.known for part in known_reports(plan, source)])
+        elapsed, stages = self.timer.read()
         return MigrationReport(
             status="nothing_to_do",
             database=os.fspath(self.data_dir.database),
             workspaces=workspaces,
             totals=totals_of(workspaces, sum(source.size for source in plan.work.known)),
             backup_path=plan.state.backup,
-            duration_ms=self.timer.elapsed,
+            duration_ms=elapsed,
             warnings=tuple(plan.warnings),
-            stages=self.timer.stages,
+            stages=stages,
             search_index=plan.index_state,
         )

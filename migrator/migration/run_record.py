@@ -110,6 +110,7 @@ def record_run(connection: AnyConnection, facts: RunFacts, found: Sequence[tuple
     failed = {loaded.source.name for loaded, _ in found if loaded.error}
     columns = zip(*(share for _, share in found), strict=True)
     sums = [sum(column) for column in [*columns][1:]] or [0] * (len(Share._fields) - 1)
+    elapsed, stages = facts.timer.read()
     connection.execute(
         queries.RECORD_RUN,
         (
@@ -120,8 +121,8 @@ def record_run(connection: AnyConnection, facts: RunFacts, found: Sequence[tuple
             facts.size,
             connection.execute(queries.DATABASE_BYTES).fetchone()[0],
             *sums,
-            facts.timer.elapsed,
-            json.dumps(facts.timer.stages),
+            elapsed,
+            json.dumps(stages),
             facts.backup,
         ),
     )

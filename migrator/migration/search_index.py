@@ -9,13 +9,14 @@ from migrator.data_dir import DataDir
 from migrator.database.connection import opened
 from migrator.database.errors import sqlite_errors
 from migrator.errors import MigratorError
+from migrator.migration.options import Options
 from migrator.migration.report import MigrationReport
-from migrator.progress import Listener, StageTimer
+from migrator.progress import StageTimer
 from migrator.search.build import PHASE, finish
-from migrator.search.index import index_state
+from migrator.search.index import UNFINISHED, index_state
 
 
-def index_after(report: MigrationReport, data_dir: DataDir, listener: Listener, *, wanted: bool) -> MigrationReport:
+def index_after(report: MigrationReport, data_dir: DataDir, options: Options, timer: StageTimer) -> MigrationReport:
     """Finish the index when a run is done and the lock is still held. What goes wrong is a warning: the run is done."""
     path = data_dir.database
     if not path.exists():
@@ -23,23 +24,19 @@ def index_after(report: MigrationReport, data_dir: DataDir, listener: Listener, 
     warnings = []
     with opened(path) as connection:
         with sqlite_errors("read the state of the search index", path):
-            if read_state(connection, path).authority != "sqlite" or index_state(connection) is None:
-                return report
-        timer = StageTimer()
+            state = index_state(connection) if read_state(connection, path).authority == "sqlite" else None
+        if state is None:
+            return report
         timer.begin(PHASE)
-        try:
-            finish(connection, data_dir, listener, wanted=wanted)
-        except MigratorError as error:
-            warnings.append(
-                f"The search index is not finished: {error} Everything else is done. "
-                "'migrator search-index build' goes on with it."
-            )
-        timer.end()
-        with sqlite_errors("read the state of the search index", path):
-            state = index_state(connection)
-    return replace(
-        report,
-        search_index=state,
-        warnings=(*report.warnings, *warnings),
-        stages={**report.stages, **timer.stages},
-    )
+        if state in UNFINISHED:
+            try:
+                state = finish(connection, data_dir, options.listener, wanted=options.search_index)
+            except MigratorError as error:
+                warnings.append(
+                    f"The search index is not finished: {error} Everything else is done. "
+                    "'migrator search-index build' goes on with it."
+                )
+                with sqlite_errors("read the state of the search index", path):
+                    state = index_state(connection)
+    stages = timer.read()[1]
+    return replace(report, search_index=state, warnings=(*report.warnings, *warnings), stages=stages)

@@ -20,7 +20,6 @@ from migrator.progress import Listener, ProgressMeter, ignore_progress
 from migrator.report import Report
 from migrator.search import queries as search_queries
 from migrator.search.index import (
-    UNFINISHED,
     build,
     bytes_to_do,
     forget,
@@ -53,21 +52,19 @@ class IndexReport(Report):
     differing: tuple[str, ...]
 
 
-def finish(connection: sqlite3.Connection, data_dir: DataDir, listener: Listener, *, wanted: bool) -> None:
-    """Build what the index still lacks, where one is wanted or was begun.
+def finish(connection: sqlite3.Connection, data_dir: DataDir, listener: Listener, *, wanted: bool) -> str | None:
+    """Build what an unfinished index lacks; returns its state then.
 
     :param wanted: False leaves out an index that is not there yet, for later runs as well
     """
     path = data_dir.database
-    with sqlite_errors("look at the search index", path):
-        unfinished = index_state(connection) in UNFINISHED
-    if not unfinished:
-        return
     if wanted:
         _build(connection, data_dir, listener)
     else:
         with transaction(connection, path, "leave out the search index"):
             leave_out(connection)
+    with sqlite_errors("look at the search index", path):
+        return index_state(connection)
 
 
 def _build(connection: sqlite3.Connection, data_dir: DataDir, listener: Listener) -> None:
