@@ -14,8 +14,21 @@ from migrator.database import schema
 from migrator.storage.sqlite import SqliteStorage
 from tests.support.command_line import alone, migrator, scene
 from tests.support.stores import STORES, Opened, prepared
+from tests.support.surroundings import become_another_user, break_migrate, fill_disk, frozen_program
 
-__all__ = ["alone", "database", "folder", "migrator", "opened", "scene", "template"]
+__all__ = [
+    "alone",
+    "database",
+    "folder",
+    "migrator",
+    "opened",
+    "scene",
+    "template",
+    "become_another_user",
+    "break_migrate",
+    "fill_disk",
+    "frozen_program",
+]
 
 # Shared machines stall now and then: a deadline would only make tests flaky.
 settings.register_profile("default", max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -12,7 +12,6 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -158,20 +157,20 @@ def test_a_workspace_file_that_can_not_be_read_is_given_back(scene, run, follow,
 
 
 @needs_modes
-def test_a_data_directory_of_somebody_else_is_told_with_what_makes_it_yours(migrated, run, monkeypatch):
-    monkeypatch.setattr("os.getuid", lambda: 12345)
+def test_a_data_directory_of_somebody_else_is_told_with_what_makes_it_yours(migrated, run, become_another_user):
+    become_another_user()
     message, command = problems(run)["data directory"]
     assert "you are 12345" in message
     assert shlex.split(command) == ["sudo", "chown", "-R", "12345", str(migrated.root)]
 
 
 @needs_root
-def test_a_file_that_root_left_behind_is_told(migrated, run, monkeypatch):
+def test_a_file_that_root_left_behind_is_told(migrated, run, become_another_user):
     os.chown(migrated.root, 12345, -1)
     for path in migrated.root.rglob("*"):
         os.chown(path, 12345, -1)
     os.chown(migrated.database, 54321, -1)
-    monkeypatch.setattr("os.getuid", lambda: 12345)
+    become_another_user()
     found = problems(run)
     assert set(found) == {"owner"}
     assert "belongs to user 54321" in found["owner"][0]
@@ -355,19 +354,19 @@ def test_a_package_that_is_missing_is_told_with_the_command_that_installs_it(mig
     assert shlex.split(command) == [sys.executable, "-m", "pip", "install", "no-such-package>=2,<3"]
 
 
-def test_where_there_is_too_little_space_what_frees_some_is_told(scene, run, follow, monkeypatch):
+def test_where_there_is_too_little_space_what_frees_some_is_told(scene, run, follow, fill_disk):
     scene.write(ENGINE, [chat("a")])
-    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(total=100, used=100, free=0))
+    fill_disk()
     assert follow(problems(run)["space"][1]).out.startswith("Filesystem")
 
 
-def test_where_there_is_too_little_space_old_backups_are_told(migrated, run, follow, monkeypatch):
+def test_where_there_is_too_little_space_old_backups_are_told(migrated, run, follow, fill_disk):
     for number in range(3):
         migrated.change("UPDATE sessions SET task = ?", str(number))
         assert run("rollback").code == 0
         assert run("migrate").code == 0
     migrated.write(ENGINE, [chat("b")])
-    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(total=100, used=100, free=0))
+    fill_disk()
     _, command = problems(run)["space"]
     assert follow(command).code == 0
     assert len(list((migrated.root / "backups").iterdir())) < 7

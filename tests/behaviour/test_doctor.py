@@ -9,7 +9,6 @@ import stat
 import time
 from contextlib import closing
 from pathlib import Path
-from types import SimpleNamespace
 from typing import cast
 
 import pytest
@@ -147,9 +146,9 @@ def test_a_damaged_backup_is_told_with_the_command_that_looks_closer(migrated, r
     assert problems(run("doctor", "--json")) == {"backups": f"migrator backups verify {name}"}
 
 
-def test_too_little_space_is_told_in_numbers(scene, run, monkeypatch):
+def test_too_little_space_is_told_in_numbers(scene, run, fill_disk):
     scene.write(ENGINE, [chat("a")])
-    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(total=100, used=100, free=0))
+    fill_disk()
     assert "space" in problems(run("doctor", "--json"))
     assert "0 bytes are free" in run("doctor").out
 

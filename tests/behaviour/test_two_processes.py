@@ -327,8 +327,7 @@ def test_a_shard_whose_filling_fails_is_not_written_and_that_is_what_is_told(tmp
     assert fill(tmp_path / "failed", KeyboardInterrupt) == [(0,)]
 
 
-def test_within_a_frozen_program_that_is_not_ours_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "frozen", True, raising=False)
+def test_within_a_frozen_program_that_is_not_ours_there_is_none(frozen_program: None) -> None:
     assert WorkerProcess.command() is None
 
 

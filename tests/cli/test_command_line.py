@@ -7,6 +7,7 @@ import shlex
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -505,12 +506,9 @@ def test_output_that_the_terminal_can_not_encode_is_no_error(scene: Scene) -> No
 
 
 def test_a_bug_is_called_one_and_shown_in_full_on_demand(
-    scene: Scene, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    scene: Scene, capsys: pytest.CaptureFixture[str], break_migrate: Callable[[str], None]
 ) -> None:
-    def broken(*_: object, **__: object) -> None:
-        raise ZeroDivisionError("oops")
-
-    monkeypatch.setattr("migrator.cli.commands.migrate.run_migration", broken)
+    break_migrate("oops")
     assert app.run(["--data-dir", str(scene.root), "migrate"]) == 1
     err = capsys.readouterr().err
     assert "This is a bug in migrator (ZeroDivisionError: oops)" in err

@@ -242,13 +242,10 @@ def test_a_terminal_is_sent_no_sequence_that_was_stored(planted, tmp_path):
     assert not re.search("^FORGED", sent.replace("\r", "\n"), re.MULTILINE)
 
 
-def test_a_traceback_asked_for_drives_nothing(scene, capfd, monkeypatch):
-    def broken(*_: object, **__: object) -> None:
-        raise ZeroDivisionError(HOSTILE)
-
+def test_a_traceback_asked_for_drives_nothing(scene, capfd, monkeypatch, break_migrate):
     root = logging.getLogger()
     monkeypatch.setattr(root, "handlers", [])
-    monkeypatch.setattr("migrator.cli.commands.migrate.run_migration", broken)
+    break_migrate(HOSTILE)
     assert app.run(["--data-dir", str(scene.root), "--log-level", "debug", "migrate"]) == 1
     err = capfd.readouterr().err
     assert "Traceback" in err

@@ -12,7 +12,6 @@ import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -40,7 +39,7 @@ class Place:
     scene: Scene
     database: Path
     migrator: Migrator
-    monkeypatch: pytest.MonkeyPatch
+    fill_disk: Callable[[], None]
 
     @property
     def options(self) -> list[str]:
@@ -59,12 +58,12 @@ class Place:
 
 
 @pytest.fixture
-def place(tmp_path: Path, migrator: Migrator, monkeypatch: pytest.MonkeyPatch) -> Place:
+def place(tmp_path: Path, migrator: Migrator, monkeypatch: pytest.MonkeyPatch, fill_disk: Callable[[], None]) -> Place:
     root, database = tmp_path / "my history", tmp_path / "of databases" / "sessions.db"
     root.mkdir(mode=0o700)
     database.parent.mkdir(mode=0o700)
     monkeypatch.chdir(tmp_path)
-    return Place(Scene(root), database, migrator, monkeypatch)
+    return Place(Scene(root), database, migrator, fill_disk)
 
 
 Situation = Callable[[Place], Outcome]
@@ -398,7 +397,7 @@ def there_is_no_space_left(place: Place) -> Outcome:
         place.run("rollback")
         place.migrate()
     place.scene.write(ENGINE, [chat("b")])
-    place.monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(total=100, used=100, free=0))
+    place.fill_disk()
     return place.run("doctor")
 
 

@@ -91,11 +91,10 @@ def test_without_the_extra_it_says_what_to_install(
 
 
 def test_the_program_of_a_single_file_says_where_it_can_be_had(
-    scene: Scene, migrator: Migrator, monkeypatch: pytest.MonkeyPatch
+    scene: Scene, migrator: Migrator, monkeypatch: pytest.MonkeyPatch, frozen_program: None
 ) -> None:
     for package in EXTRAS["browse"]:
         monkeypatch.setitem(sys.modules, package, None)
-    monkeypatch.setattr(sys, "frozen", True, raising=False)
     outcome = migrator("--data-dir", scene.root, "browse")
     assert outcome.code == 1
     assert "this program of a single file leaves out: datasette" in outcome.err

@@ -31,9 +31,8 @@ def sidecar(*arguments: str | Path) -> Outcome:
 
 
 @pytest.fixture
-def frozen(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+def frozen(monkeypatch: pytest.MonkeyPatch, frozen_program: None) -> list[str]:
     """How this process, as if it were such a program, would start its worker."""
-    monkeypatch.setattr(sys, "frozen", True, raising=False)
     monkeypatch.setattr(WorkerProcess, "is_frozen_start_supported", False)
     assert not freeze_support()
     start = WorkerProcess.command()
