@@ -5,13 +5,17 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from migrator.data_dir import INCOMPLETE, PREPARED, DataDir
 from migrator.errors import MigrationFailed, MigrationLocked
 from migrator.files import durable
 from migrator.files.locks import described, locked, locks_on
+
+DRY_RUN = ".rehearsal-"  # where a dry run does everything
+# The app's own process writes into sessions/ without our lock; nothing takes it this long (seconds).
+_OLD = 3600
 
 
 @contextmanager
@@ -27,20 +31,21 @@ def exclusive(data_dir: DataDir, *, keep: bool = True) -> Iterator[list[Path]]:
     if not data_dir.root.exists():
         yield []  # no data directory: nothing to migrate, nothing to protect
         return
+    lock = data_dir.lock
     with ExitStack() as stack:
         try:
-            is_held = stack.enter_context(locked(data_dir.lock, temporary=not keep and not data_dir.lock.exists()))
+            is_held = stack.enter_context(locked(lock, temporary=not keep and not lock.exists()))
         except OSError as error:
             raise MigrationFailed(
-                f"Cannot make the lock file {data_dir.lock}: {error.strerror or error}.",
+                f"Cannot make the lock file {lock}: {error.strerror or error}.",
                 hint="Check that you may write in that folder. Nothing was changed.",
             ) from error
         if not is_held:
             raise MigrationLocked(
-                f"Another migrator is at work in {data_dir.root} (it holds {data_dir.lock.name}).",
+                f"Another migrator is at work in {data_dir.root} (it holds {lock.name}).",
                 hint="Wait until it is done; 'migrator status' tells how far things are.",
             )
-        dead = leftovers(data_dir) if keep else dry_runs(data_dir)
+        dead = leftovers(data_dir) if keep else sorted(data_dir.root.glob(f"{DRY_RUN}*"))
         for path in dead:
             remove_leftover(path)
         yield dead
@@ -60,44 +65,32 @@ def lock_holder(data_dir: DataDir) -> str | None:
     return described(found[0]) if found else "another process"
 
 
-DRY_RUN = ".rehearsal-"  # where a dry run does everything
-
-
-# The app's own process writes into sessions/ without our lock; nothing takes it this long (seconds).
-_OLD = 3600
-
-
 def leftovers(data_dir: DataDir) -> list[Path]:
     """What killed runs left; ours alone, and dead only while nobody holds the lock.
 
     Half-written files in ``sessions/`` count when they are old: the app may be about to rename a new one.
     """
     found = data_dir.under_construction()
-    for folder, patterns in (
-        (data_dir.root, (durable.LEFTOVERS, f"{DRY_RUN}*", f"{PREPARED}*")),
-        (data_dir.backups, (f"{INCOMPLETE}*",)),
-    ):
-        for pattern in patterns:
-            found += sorted(folder.glob(pattern)) if folder.is_dir() else []
-    if data_dir.sessions.is_dir():
-        found += [path for path in sorted(data_dir.sessions.glob(durable.LEFTOVERS)) if _is_old(path)]
+    for pattern in (durable.LEFTOVERS, f"{DRY_RUN}*", f"{PREPARED}*"):
+        found += sorted(data_dir.root.glob(pattern))
+    found += sorted(data_dir.backups.glob(f"{INCOMPLETE}*"))
+    for path in sorted(data_dir.sessions.glob(durable.LEFTOVERS)):
+        with suppress(OSError):
+            if time.time() - path.lstat().st_mtime > _OLD:
+                found.append(path)
     return found
 
 
 def has_stale_files(data_dir: DataDir) -> bool:
     """Whether killed runs left anything beside the database or the flag: a look that costs next to nothing."""
-    begin = (f"{data_dir.staging.name}", DRY_RUN, PREPARED)
+    staging = data_dir.staging
+    begin = (staging.name, DRY_RUN, PREPARED)
     return any(
         name.startswith(begin) or (name.startswith(".") and name.endswith(durable.BESIDE))
-        for folder in {data_dir.staging.parent, data_dir.root}
+        for folder in {staging.parent, data_dir.root}
         if folder.is_dir()
         for name in os.listdir(folder)
     )
-
-
-def dry_runs(data_dir: DataDir) -> list[Path]:
-    """What dry runs left that were killed."""
-    return sorted(data_dir.root.glob(f"{DRY_RUN}*"))
 
 
 def remove_leftover(path: Path) -> None:
@@ -106,10 +99,3 @@ def remove_leftover(path: Path) -> None:
         durable.remove_folder(path)
     else:
         durable.remove(path)
-
-
-def _is_old(path: Path) -> bool:
-    try:
-        return time.time() - path.lstat().st_mtime > _OLD
-    except OSError:
-        return False

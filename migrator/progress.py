@@ -54,25 +54,22 @@ class ProgressMeter:
 
     def begin(self, source: str) -> None:
         """A file is at work."""
-        self._tell(source)
+        self._source, self._told = source, self._done
+        if self._listener is ignore_progress:
+            return
+        done = min(self._done, self._total)  # what is read back need not be as long as the files are
+        self._listener(Progress(self._phase, source, done, self._total, self._sessions))
 
     def add(self, source: str, size: int, sessions: int = 1) -> None:
         """One more session of a file is done, or several, of so many bytes."""
         self._done += size
         self._sessions += sessions
         if source != self._source or self._done - self._told >= _STEP:
-            self._tell(source)
+            self.begin(source)
 
     def complete(self) -> None:
         """Say that the phase is done."""
         self._listener(Progress(self._phase, self._source or "", self._total, self._total, self._sessions))
-
-    def _tell(self, source: str) -> None:
-        self._source, self._told = source, self._done
-        if self._listener is ignore_progress:
-            return
-        done = min(self._done, self._total)  # what is read back need not be as long as the files are
-        self._listener(Progress(self._phase, source, done, self._total, self._sessions))
 
 
 class StageTimer:

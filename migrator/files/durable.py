@@ -53,28 +53,25 @@ def sync_folder(path: Place) -> None:
     if os.name == "nt":
         return  # Windows can't open a folder for fsync; NTFS journals its names
     with os_errors("sync the folder", path):
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        _sync(path, os.O_RDONLY)
 
 
 def sync_file(path: Place) -> None:
     """Make a file's contents survive a power cut."""
     with os_errors("sync", path):
-        descriptor = os.open(path, os.O_RDWR | _BINARY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        _sync(path, os.O_RDWR | _BINARY)
+
+
+def _sync(path: Place, flags: int) -> None:
+    descriptor = os.open(path, flags)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _create(path: Place) -> int:
-    """The descriptor of a new file, 0600, open for writing.
-
-    :raises StorageIOError: it exists already, or can't be made
-    """
+    """The descriptor of a new file, 0600, open for writing."""
     with os_errors("create", path):
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _BINARY, 0o600)
         try:
@@ -97,7 +94,9 @@ def write_new(path: Place, chunks: Iterable[bytes], *, sync: bool = True) -> int
         try:
             for chunk in _gathered(chunks):
                 size += len(chunk)
-                _write(descriptor, chunk)
+                written = os.write(descriptor, chunk)
+                while written < len(chunk):  # a system call may take less at a time
+                    written += os.write(descriptor, memoryview(chunk)[written:])
             if sync:
                 os.fsync(descriptor)
         finally:
@@ -118,13 +117,6 @@ def _gathered(chunks: Iterable[bytes]) -> Iterator[bytes | bytearray]:
             waiting += chunk
     if waiting:
         yield waiting
-
-
-def _write(descriptor: int, data: bytes | bytearray) -> None:
-    """Write all of it: a system call may take less at a time."""
-    written = os.write(descriptor, data)
-    while written < len(data):
-        written += os.write(descriptor, memoryview(data)[written:])
 
 
 def replace(path: Path, chunks: Iterable[bytes]) -> None:
@@ -165,9 +157,8 @@ def sync_files(folder: Path, names: Sequence[str], many: int = _MANY_FILES) -> N
     """
     if len(names) >= many and _sync_file_system(folder):
         return
-    if len(names) < 2:
-        for name in names:
-            sync_file(folder / name)
+    if len(names) == 1:
+        sync_file(folder / names[0])
         return
     from concurrent.futures import ThreadPoolExecutor  # only who has many files pays for its loading
 

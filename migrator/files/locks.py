@@ -84,18 +84,11 @@ def locks_on(path: Path) -> list[HeldLock]:
 def openers(path: Path) -> list[int]:
     """The processes that have a file open, as far as this user may look, without our own."""
     try:
-        found = path.stat()
+        found, names = path.stat(), os.listdir(PROC)
     except OSError:
         return []
-    return [process for process in _processes() if process != os.getpid() and _has_open(process, found)]
-
-
-def _processes() -> Iterator[int]:
-    try:
-        names = os.listdir(PROC)
-    except OSError:
-        return
-    yield from sorted(int(name) for name in names if name.isdecimal())
+    processes = sorted(int(name) for name in names if name.isdecimal())
+    return [process for process in processes if process != os.getpid() and _has_open(process, found)]
 
 
 def _has_open(process: int, found: os.stat_result) -> bool:
@@ -105,12 +98,9 @@ def _has_open(process: int, found: os.stat_result) -> bool:
     except OSError:
         return False  # somebody else's, or gone
     for descriptor in descriptors:
-        try:
-            opened = os.stat(folder / descriptor)
-        except OSError:
-            continue
-        if (opened.st_dev, opened.st_ino) == (found.st_dev, found.st_ino):
-            return True
+        with suppress(OSError):
+            if os.path.samestat(os.stat(folder / descriptor), found):
+                return True
     return False
 
 

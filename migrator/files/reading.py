@@ -6,6 +6,7 @@ import errno
 import os
 import stat
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from io import BytesIO
 from typing import BinaryIO
 
@@ -63,28 +64,16 @@ def opened(path: Place) -> BinaryIO:
     return os.fdopen(descriptor, "rb", buffering=0) if content is None else BytesIO(content)
 
 
-class read_chunks:  # noqa: N801 - read as a function
+@contextmanager
+def read_chunks(path: Place) -> Iterator[Iterator[bytes]]:
     """The bytes of a file in pieces, for the length of the block.
-
-    A class because there may be tens of thousands of small files, and a generator for each would be felt.
 
     :raises StorageIOError: it can't be read; also while the pieces are taken
     """
-
-    __slots__ = ("_descriptor", "_path")
-
-    def __init__(self, path: Place) -> None:
-        self._path = path
-        self._descriptor = _CLOSED
-
-    def __enter__(self) -> Iterator[bytes]:
-        with os_errors("read", self._path):
-            content, self._descriptor = _begun(self._path)
-        return _pieces(self._descriptor, self._path) if content is None else iter((content,))
-
-    def __exit__(self, *_: object) -> None:
-        if self._descriptor != _CLOSED:
-            os.close(self._descriptor)
+    with os_errors("read", path):
+        file = opened(path)
+    with file:
+        yield _pieces(file, path)
 
 
 def _begun(path: Place) -> tuple[bytes | None, int]:
@@ -106,9 +95,9 @@ def _begun(path: Place) -> tuple[bytes | None, int]:
     return content, _CLOSED
 
 
-def _pieces(descriptor: int, path: Place) -> Iterator[bytes]:
+def _pieces(file: BinaryIO, path: Place) -> Iterator[bytes]:
     with os_errors("read", path):
-        while chunk := os.read(descriptor, CHUNK):
+        while chunk := file.read(CHUNK):
             yield chunk
 
 
