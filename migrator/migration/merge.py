@@ -126,18 +126,6 @@ class MergeBase:
         return iter(()) if self.path is None else parse_file(self.path)
 
 
-@dataclass(frozen=True)
-class InvalidElements:
-    """What in a file is no valid session, compared with what the quarantine has of it.
-
-    :ivar new: rows of the staging database
-    :ivar gone: those that only the quarantine has: row id, text and reason
-    """
-
-    new: list[QuarantineRow]
-    gone: list[tuple[int, str | bytes, str]]
-
-
 class Merge:
     """Merges one loaded source into a database, within the caller's transaction.
 
@@ -165,18 +153,21 @@ class Merge:
 
     def run(self) -> MergeResult:
         base = self._base.versions()
-        invalid = self._compare_invalid()
-        unparsable = [Unparsable(row.position, own_id(row.raw)) for row in invalid.new]
+        invalid, gone = self._compare_invalid()
+        unparsable = [Unparsable(row.position, own_id(row.raw)) for row in invalid]
         theirs = match_sessions(base, _positioned(read_source(self._staged, self._loaded.source_id)), unparsable)
         ours = match_sessions(theirs | base, _positioned(read_source(self._main, self._source_id)))
-        for identity in [*theirs, *self._deleted(base, theirs, invalid.new)]:
+        for identity in [*theirs, *self._deleted(base, theirs, invalid)]:
             their = theirs.get(identity)
             our = ours.get(identity) or self._created_in_sqlite(identity, their)
             if our is not None or their is None or not self._repeats(identity, their):
                 self._resolve(identity, base.get(identity), our, their)
-        self._quarantine_invalid(invalid.new)
+        for row in invalid:
+            workspace_hash = row.workspace_hash or ""  # of all that is loaded it is known
+            position = next_position(self._main, ensure_workspace(self._main, workspace_hash, None), workspace_hash)
+            self._main.execute(queries.INSERT_QUARANTINE, row._replace(source_id=self._source_id, position=position))
         if not self._policy.mirrored:  # such files leave out what is invalid, and repeat what stands in its place
-            self._drop_fixed(invalid.gone, Counter(name for name, _ in theirs if (name, 0) not in base))
+            self._drop_fixed(gone, Counter(name for name, _ in theirs if (name, 0) not in base))
         return self.result
 
     def _deleted(
@@ -256,12 +247,6 @@ class Merge:
         self._main.execute(queries.INSERT_QUARANTINE, row)
         self.result.conflicts[workspace_hash] += 1
 
-    def _quarantine_invalid(self, rows: Iterable[QuarantineRow]) -> None:
-        for row in rows:
-            workspace_hash = row.workspace_hash or ""  # of all that is loaded it is known
-            position = next_position(self._main, ensure_workspace(self._main, workspace_hash, None), workspace_hash)
-            self._main.execute(queries.INSERT_QUARANTINE, row._replace(source_id=self._source_id, position=position))
-
     def _drop_fixed(self, gone: list[tuple[int, str | bytes, str]], new_ids: Counter[str]) -> None:
         """Take out of quarantine what has become a valid session of the file; what is merely gone from there stays.
 
@@ -276,8 +261,11 @@ class Merge:
             if len(row_ids) <= new_ids[name]:  # else nobody knows which of them was fixed
                 self._main.executemany(queries.DELETE_QUARANTINE, [(row_id,) for row_id in row_ids])
 
-    def _compare_invalid(self) -> InvalidElements:
-        """What was invalid in the base already and has left the quarantine was put right in SQLite: that stays so."""
+    def _compare_invalid(self) -> tuple[list[QuarantineRow], list[tuple[int, str | bytes, str]]]:
+        """What is invalid in the file and new, as staged; and what only the quarantine has: row id, text and reason.
+
+        What was invalid in the base already and has left the quarantine was put right in SQLite: that stays so.
+        """
         before = self._base.invalid_texts()
         left: dict[str | bytes, list[tuple[int, str]]] = defaultdict(list)
         for row_id, raw, reason in self._main.execute(queries.QUARANTINE_OF_SOURCE, (self._source_id,)):
@@ -297,8 +285,7 @@ class Merge:
                 before[row.raw] -= 1
             else:
                 new.append(row)
-        gone = [(row_id, raw, reason) for raw, rows in left.items() for row_id, reason in rows]
-        return InvalidElements(new, gone)
+        return new, [(row_id, raw, reason) for raw, rows in left.items() for row_id, reason in rows]
 
     def _workspace_of(self, staged: StoredDocument) -> tuple[int, str]:
         """The row id and the hash that a staged document's workspace has in the database."""

@@ -45,13 +45,8 @@ def run_migration(
 ) -> MigrationReport:
     """Bring every session of the data directory into SQLite, or those that are new or changed since the last time.
 
-    :param dry_run: do everything for real, in a scratch folder that is removed again
-    :param strict: publish nothing if anything is bad
-    :param salvage: take what is whole of torn files
-    :param workspaces: paths of workspaces, where they can't be told from the files
-    :param search_index: build the index for full-text search when all else is done, and the app may start
-    :param listener: told about progress
-    :param worker: another kind of worker process than the real one, for tests
+    The parameters are those of ``migrate``, and of :class:`Options`.
+
     :raises MigrationLocked: another migrator is at work here
     :raises StaleStoreError: the authoritative database is another one, or gone
     :raises MigratorError: the run failed, and nothing was changed

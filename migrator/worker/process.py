@@ -223,17 +223,6 @@ def worker_if_worthwhile(
             worker.stop()
 
 
-@contextmanager
-def stopped_on_failure(worker: WorkerProcess | None) -> Iterator[None]:
-    """Where the block fails, the worker is stopped before what it may still be writing is cleared away."""
-    try:
-        yield
-    except BaseException:
-        if worker is not None:
-            worker.stop()
-        raise
-
-
 def _send(stream: BinaryIO | Any, value: Any) -> None:
     pickle.dump(value, stream)
     stream.flush()
