@@ -7,12 +7,17 @@ import unicodedata
 from contextlib import suppress
 from typing import Any
 
+_HARMFUL = ("Cc", "Cf", "Cs", "Zl", "Zp")
+
 
 def plain(text: str) -> str:
     """A text in one line, with everything that could drive a terminal, or turn its direction, spelled out."""
     if text.isprintable():
         return text
-    return "".join(character if _harmless(character) else _spelled(character) for character in text)
+    return "".join(
+        character.encode("unicode_escape").decode() if unicodedata.category(character) in _HARMFUL else character
+        for character in text
+    )
 
 
 def block(text: str, indent: str = "") -> str:
@@ -20,14 +25,6 @@ def block(text: str, indent: str = "") -> str:
     return "\n".join(
         indent + "\t".join(plain(cell) for cell in line.split("\t")) for line in text.replace("\r\n", "\n").split("\n")
     )
-
-
-def _harmless(character: str) -> bool:
-    return unicodedata.category(character) not in ("Cc", "Cf", "Cs", "Zl", "Zp")
-
-
-def _spelled(character: str) -> str:
-    return character.encode("unicode_escape").decode()
 
 
 def counted(number: int, noun: str) -> str:

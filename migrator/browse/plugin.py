@@ -19,11 +19,7 @@ _MOST_AGENTS = 500
 _MOST_MESSAGES = 2000
 _MOST_CHARACTERS = 5_000_000
 # Columns that refer to another table's row.
-_LINKS = {
-    "session_id": "sessions",
-    "workspace_id": "workspaces",
-    "source_id": "migration_ledger",
-}
+_LINKS = {"session_id": "sessions", "workspace_id": "workspaces", "source_id": "migration_ledger"}
 # What a terminal takes for a command: a colour, a place, a title. It is shown small, for it is not what was said.
 _CONTROL = re.compile(r"(\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\^_])|\x9b[0-?]*[ -/]*[@-~])")
 _GLIMPSE = 600
@@ -35,7 +31,7 @@ LONGEST = 1_000_000
 def prepare_jinja2_environment(env: Any) -> None:
     """Every text that a template shows: nothing in it turns its direction or drives a terminal that it is copied to."""
     env.finalize = _harmless
-    env.filters |= {"whole": _value, "line": lambda value: line(str(value)), "row_link": _row_link}
+    env.filters |= {"whole": _value, "line": lambda value: line(str(value)), "row_link": _link}
 
 
 def _harmless(value: Any) -> Any:
@@ -49,12 +45,12 @@ def render_cell(row: Any, value: Any, column: str, table: str | None) -> Markup 
     """One cell of a table: a link to what it refers to, or a glimpse of a text."""
     key = {"sessions": "id", None: "session"}.get(table)
     if column == "task" and key in row.keys():  # noqa: SIM118 - a row of sqlite3
-        return _link("sessions", row[key], value)
+        return _link(row[key], "sessions", value)
     target = _LINKS.get(column)
     if isinstance(value, dict):  # a reference that Datasette has looked up
-        return _link(target, value["value"], value["label"]) if target else None
+        return _link(value["value"], target, value["label"]) if target else None
     if target and value is not None and table != target:
-        return _link(target, value, value)
+        return _link(value, target, value)
     return glimpse(value) if isinstance(value, str) and value else None
 
 
@@ -113,17 +109,13 @@ def _value(value: Any, column: str = "") -> Any:
     if value is None or value == "":
         return Markup('<span class="none">none</span>')
     if column in _LINKS:
-        return _link(_LINKS[column], value, value)
+        return _link(value, _LINKS[column], value)
     if isinstance(value, bytes):
         return whole(value.decode(errors="backslashreplace"))
     return whole(value) if isinstance(value, str) else f"{value:,}" if isinstance(value, int) else str(value)
 
 
-def _row_link(key: Any, table: str, label: Any) -> Markup:
-    return _link(table, key, label)
-
-
-def _link(table: str, key: Any, label: Any) -> Markup:
+def _link(key: Any, table: str, label: Any) -> Markup:
     address = f"/{DATABASE}/{table}/{tilde_encode(str(key))}"
     return Markup('<a href="{}" dir="auto">{}</a>').format(address, line(str(label)) or escape("(empty)"))
 

@@ -32,7 +32,13 @@ def serve_database(data_dir: DataDir, port: int, ready: Callable[[str], None]) -
     if not path.exists():
         raise no_database(path)
     state_of(path)  # refuses what is no database, or from the future
-    with _listening(port) as listener:
+    try:
+        listener = socket.create_server(("127.0.0.1", port))
+    except (OSError, OverflowError) as error:
+        raise UsageError(
+            f"Nothing can be served at port {port}: {error}.", hint="Name another one with --port, or none."
+        ) from error
+    with listener:
         import uvicorn  # installed only with the extra
 
         from migrator.browse.auth import Gate
@@ -43,15 +49,6 @@ def serve_database(data_dir: DataDir, port: int, ready: Callable[[str], None]) -
         ready(gate.address)
         with suppress(KeyboardInterrupt):  # the usual way to end it
             server.run(sockets=[listener])
-
-
-def _listening(port: int) -> socket.socket:
-    try:
-        return socket.create_server(("127.0.0.1", port))
-    except (OSError, OverflowError) as error:
-        raise UsageError(
-            f"Nothing can be served at port {port}: {error}.", hint="Name another one with --port, or none."
-        ) from error
 
 
 def _application(path: Path) -> Any:

@@ -48,10 +48,7 @@ _TABLES: dict[str, dict[str, Any]] = {
         "description": "The agents of the sessions, each in its own worktree. The page of each one shows its output.",
         "label_column": "agent_name",
         "facets": ["status", "runtime_label", "agent_name"],
-        "columns": {
-            "instance_id": "its number in the session",
-            "output": "what its terminal showed",
-        },
+        "columns": {"instance_id": "its number in the session", "output": "what its terminal showed"},
     },
     "chat_messages": {
         "title": "Chat messages",
@@ -81,15 +78,12 @@ _TABLES: dict[str, dict[str, Any]] = {
         "description": "What each run of the migration found, and how long it took (milliseconds, by stage).",
         "sort_desc": "id",
     },
-    "migration_shares": {"hidden": True},
-    "rolled_back_sessions": {"hidden": True},
-    "migration_metadata": {"hidden": True},
-    "_sqlite_migrations": {"hidden": True},
-    "sqlite_sequence": {"hidden": True},
-    "sqlite_stat1": {"hidden": True},
-    "sqlite_stat4": {"hidden": True},
     "session_complete": {"title": "Sessions with counts"},
 }
+_HIDDEN = (
+    "migration_shares", "rolled_back_sessions", "migration_metadata", "_sqlite_migrations", "sqlite_sequence",
+    "sqlite_stat1", "sqlite_stat4",
+)  # fmt: skip
 _QUERIES = {
     "recent_sessions": (sql.RECENT_SESSIONS, "Recent sessions", "The hundred that changed last."),
     "workspaces_at_a_glance": (
@@ -118,7 +112,7 @@ def metadata() -> dict[str, Any]:
             DATABASE: {
                 "title": "Session history",
                 "description": "The history of AIT42 Editor. Begin with a query, or with the sessions.",
-                "tables": _TABLES,
+                "tables": _TABLES | {name: {"hidden": True} for name in _HIDDEN},
                 "queries": queries,
             }
         },

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from importlib import import_module
 from typing import Any
 
@@ -53,7 +53,14 @@ class _LazyGroup(click.Group):
         try:
             return super().resolve_command(ctx, args)
         except click.UsageError as error:
-            close = _close_names(args[0], self, ctx)
+            from difflib import get_close_matches  # only a mistake pays for loading it
+
+            groups = ((name, self.get_command(ctx, name)) for name in _COMMANDS)
+            close = [
+                f"{name} {args[0]}"
+                for name, group in groups
+                if isinstance(group, click.Group) and group.get_command(ctx, args[0])
+            ] or get_close_matches(args[0], _COMMANDS, n=1)
             if close:  # click looks among the commands that are loaded, which none are
                 names = " or ".join(map(repr, close))
                 raise click.UsageError(f"{error.message} Did you mean {names}?", ctx) from error
@@ -120,7 +127,7 @@ def run(arguments: Sequence[str]) -> int:
     except BaseException as raised:  # noqa: BLE001 - the one boundary; what is not ours goes on from there
         error = raised
         if isinstance(raised, click.UsageError):
-            error = _with_suggestion(raised, arguments, cli)
+            error = _with_suggestion(raised, arguments)
         code = _report(error)
         if "--json" in arguments and isinstance(error, (MigratorError, click.ClickException)):
             text = error.format_message() if isinstance(error, click.ClickException) else with_location(str(error))
@@ -160,37 +167,20 @@ def _report(error: BaseException) -> int:
     raise error
 
 
-def _with_suggestion(error: click.UsageError, arguments: Sequence[str], program: click.Group) -> click.UsageError:
-    """The error, with the line as it should have been where an option merely stands in the wrong place.
-
-    :param arguments: what was typed behind the name of the program
-    """
+def _with_suggestion(error: click.UsageError, arguments: Sequence[str]) -> click.UsageError:
+    """The error, with the line as it should have been where an option merely stands in the wrong place."""
     if not isinstance(error, click.NoSuchOption) or error.ctx is None:
         return error
     name = error.option_name
     common, rest = _parted(arguments)
     if name in _COMMON_OPTIONS:
         where, line = "before", [*common, *rest]
-    elif _is_flag_of(name, rest, program) and "--" not in rest:
+    elif _is_flag_of(name, rest) and "--" not in rest:
         where, line = "behind", [*common, *(word for word in rest if word != name), name]
     else:
         return error
-    return click.UsageError(f"{error.message} It stands {where} the command:\n  {_typed(line)}", error.ctx)
-
-
-def _close_names(name: str, program: click.Group, ctx: click.Context) -> list[str]:
-    """The commands that somebody may have meant who typed this one, as they are typed."""
-    from difflib import get_close_matches  # only a mistake pays for loading it
-
-    inner = [f"{group} {name}" for group, command in _groups(program, ctx) if command.get_command(ctx, name)]
-    return inner or get_close_matches(name, program.list_commands(ctx), n=1)
-
-
-def _groups(program: click.Group, ctx: click.Context) -> Iterator[tuple[str, click.Group]]:
-    for name in program.list_commands(ctx):
-        command = program.get_command(ctx, name)
-        if isinstance(command, click.Group):
-            yield name, command
+    typed = " ".join(["migrator", *map(shell_quote, line)])
+    return click.UsageError(f"{error.message} It stands {where} the command:\n  {typed}", error.ctx)
 
 
 def _parted(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -208,15 +198,11 @@ def _parted(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
     return common, rest
 
 
-def _is_flag_of(name: str, words: Sequence[str], program: click.Group) -> bool:
+def _is_flag_of(name: str, words: Sequence[str]) -> bool:
     """Whether the command that the words name has such an option, which takes no value."""
-    command: click.Command | None = program
+    command: click.Command | None = cli
     for word in words:
         if isinstance(command, click.Group) and not word.startswith("-"):
             command = command.get_command(click.Context(command), word)
     options = [] if command is None or isinstance(command, click.Group) else command.params
     return any(name in option.opts for option in options if isinstance(option, click.Option) and option.is_flag)
-
-
-def _typed(words: Sequence[str]) -> str:
-    return " ".join(["migrator", *map(shell_quote, words)])

@@ -174,6 +174,12 @@ def print_notes(notes: Iterable[str]) -> None:
             echo(f"Note: {printable(note)}", error=True)
 
 
+def print_authority(authority: str, backend: str) -> None:
+    """Which store is authoritative, and what the app runs on."""
+    truth = {"sqlite": "SQLite", "json": "the JSON files"}[authority]
+    echo(f"The truth is in {truth}; the app runs on {backend}.")
+
+
 def print_columns(rows: Iterable[Sequence[str]]) -> None:
     """One line for each row, columns parted by tabs."""
     for row in rows:

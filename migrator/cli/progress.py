@@ -77,13 +77,14 @@ class Outcome(NamedTuple):
 def run_with_progress(
     resolve: Callable[[], DataDir],
     style: str,
-    work: Callable[[DataDir, Listener], ReportT],
+    work: Callable[..., ReportT],
     outcome: Callable[[ReportT], Outcome],
     failed: Callable[[MigratorError, DataDir | None], ReportT] | None = None,
 ) -> ReportT:
     """Do a command's work and show its progress; the last JSON event tells how it ended, a failure included.
 
     :param resolve: finds the data directory, or fails, too
+    :param work: called with the data directory, and with the ``listener`` by name
     :param style: as in :func:`progress_listener`
     :param failed: the report of a failure, where that has more members than every command's
     :raises click.exceptions.Exit: it failed, and that has been told of
@@ -95,7 +96,7 @@ def run_with_progress(
     try:
         data_dir = resolve()
         with progress_listener(style) as listener:
-            report = work(data_dir, listener)
+            report = work(data_dir, listener=listener)
     except MigratorError as error:
         if style != "jsonl" and not (as_json and failed):
             raise  # the one boundary tells of it

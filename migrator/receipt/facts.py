@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sqlite3
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
+from typing import Any
 
 from migrator._version import __version__
 from migrator.authority import State, effective_backend, read_state
@@ -32,6 +34,7 @@ from migrator.workspace import placeholder, workspace_of_source
 GO_BACK = ("migrator rollback --dry-run", "migrator rollback")
 _MOST_PERIODS = 36  # periods that are still told apart in a plot
 _PERIOD_LENGTHS = (10, 7, 4)  # of RFC 3339: up to the day, the month, the year
+_DATE = re.compile("[0-9]{4}-[0-9]{2}-[0-9]{2}")
 UNDATED = "undated"
 
 
@@ -180,9 +183,8 @@ def receipt_of(data_dir: DataDir) -> Receipt:
         raise no_database(path)
     with opened(path, read_only=True) as connection, snapshot(connection, path, "gather the receipt"):
         state = read_state(connection, path)
-        known = state.has_ledger
-        gathering = _Gathering(connection, data_dir, state) if known else None
-        if gathering is None or gathering.empty:
+        gathering = _Gathering(connection, data_dir, state) if state.has_ledger else None
+        if gathering is None or not (gathering.ledger or gathering.runs):
             raise MigrationFailed(
                 f"Nothing was migrated into the database {path} so far, so that there is nothing to give a receipt "
                 "for.",
@@ -198,23 +200,20 @@ class _Gathering:
         self._connection = connection
         self._data_dir = data_dir
         self._state = state
-        self._ledger = list(read_ledger(connection).values())
+        self.ledger = list(read_ledger(connection).values())
         self._paths = {h: path for _, h, path in connection.execute(queries.ALL_WORKSPACES)}
         self._sessions = dict(connection.execute(queries.SESSIONS_BY_WORKSPACE).fetchall())
         self._held = dict(connection.execute(queries.QUARANTINE_BY_WORKSPACE).fetchall())
-        self._recorded = state.has_runs
         self._shares: dict[int, list[Share]] = {}
-        if self._recorded:
+        self.runs: tuple[RunAccount, ...] = ()
+        if state.has_runs:
+            self.runs = tuple(map(_run_account, connection.execute(queries.RUNS)))
             for source_id, *share in connection.execute(queries.SHARES):
                 self._shares.setdefault(source_id, []).append(Share(*share))
 
-    @property
-    def empty(self) -> bool:
-        """Whether no file was ever taken up."""
-        return not self._ledger and not any(self._runs())
-
     def receipt(self) -> Receipt:
-        state, workspaces, runs = self._state, self._workspaces(), tuple(self._runs())
+        state, workspaces = self._state, self._workspaces()
+        problems = [finding for finding in examine(self._data_dir).findings if finding.level == "problem"]
         backend = effective_backend(self._data_dir, state.authority)
         return Receipt(
             made_at=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -226,21 +225,21 @@ class _Gathering:
             migrated_at=state.migrated_at,
             authority=state.authority,
             backend=backend,
-            recorded=bool(runs),
+            recorded=bool(self.runs),
             totals=self._totals(workspaces),
             workspaces=workspaces,
-            runs=runs,
+            runs=self.runs,
             sessions_over_time=periods_of(self._connection.execute(queries.SESSIONS_BY_DAY).fetchall()),
             backup=state.backup,
             backup_exists=bool(state.backup) and os.path.isdir(state.backup or ""),
             go_back=GO_BACK if state.authority == "sqlite" else (),
-            needs=tuple(self._needs()),
+            needs=tuple(Need(problem.message, problem.command) for problem in problems),
         )
 
     def _workspaces(self) -> tuple[WorkspaceAccount, ...]:
         shares: dict[str, list[Share]] = {file_hash: [] for file_hash in self._paths}
         entries: dict[str, list[LedgerEntry]] = {}
-        for entry in self._ledger:
+        for entry in self.ledger:
             for share in self._shares_of(entry):
                 shares.setdefault(share.workspace_hash, []).append(share)
                 entries.setdefault(share.workspace_hash, []).append(entry)
@@ -270,40 +269,30 @@ class _Gathering:
             errors=tuple(entry.error for entry in entries if entry.error),
         )
 
-    def _runs(self) -> Iterator[RunAccount]:
-        if not self._recorded:
-            return
-        for row in self._connection.execute(queries.RUNS):
-            values = dict(zip(RUN_COLUMNS, row, strict=True))
-            values["stages"] = json.loads(values["stages"])
-            values["found"] = sum(values[name] for name in ("migrated", "merged", "quarantined", "failed"))
-            yield RunAccount(**values)
-
     def _totals(self, workspaces: tuple[WorkspaceAccount, ...]) -> ReceiptTotals:
-        names = [field.name for field in fields(Sums)]
-        database = self._data_dir.database
         return ReceiptTotals(
-            **{name: sum(getattr(account, name) for account in workspaces) for name in names},
+            **_sums(workspaces),
             workspaces=len(workspaces),
-            files=len(self._ledger),
-            failed_files=sum(1 for entry in self._ledger if entry.error),
-            json_bytes=sum(entry.size for entry in self._ledger),
-            shared_bytes=sum(entry.size for entry in self._ledger if entry.workspace_hash is None),
-            database_bytes=database.stat().st_size,
+            files=len(self.ledger),
+            failed_files=sum(1 for entry in self.ledger if entry.error),
+            json_bytes=sum(entry.size for entry in self.ledger),
+            shared_bytes=sum(entry.size for entry in self.ledger if entry.workspace_hash is None),
+            database_bytes=self._data_dir.database.stat().st_size,
             backup_bytes=sum(backup.bytes for backup in list_backups(self._data_dir)),
             sessions_now=sum(self._sessions.values()),
             in_quarantine_now=sum(self._held.values()),
         )
 
-    def _needs(self) -> Iterator[Need]:
-        for finding in examine(self._data_dir).findings:
-            if finding.level == "problem":
-                yield Need(finding.message, finding.command)
+
+def _run_account(row: tuple[Any, ...]) -> RunAccount:
+    values = dict(zip(RUN_COLUMNS, row, strict=True))
+    values["stages"] = json.loads(values["stages"])
+    values["found"] = sum(values[name] for name in ("migrated", "merged", "quarantined", "failed"))
+    return RunAccount(**values)
 
 
-def _sums(shares: list[Share]) -> dict[str, int]:
-    names = [field.name for field in fields(Sums)]
-    return {name: sum(getattr(share, name) for share in shares) for name in names}
+def _sums(parts: Collection[Share | Sums]) -> dict[str, int]:
+    return {field.name: sum(getattr(part, field.name) for part in parts) for field in fields(Sums)}
 
 
 def periods_of(days: Iterable[tuple[str, str, str, int]]) -> tuple[Period, ...]:
@@ -311,7 +300,7 @@ def periods_of(days: Iterable[tuple[str, str, str, int]]) -> tuple[Period, ...]:
 
     :param days: the day, type, status and number of sessions
     """
-    rows = [(day if _is_date(day) else UNDATED, kind, status, count) for day, kind, status, count in days]
+    rows = [(day if _DATE.fullmatch(day) else UNDATED, kind, status, count) for day, kind, status, count in days]
     length = next(
         (size for size in _PERIOD_LENGTHS if len({row[0][:size] for row in rows}) <= _MOST_PERIODS), _PERIOD_LENGTHS[-1]
     )
@@ -319,7 +308,3 @@ def periods_of(days: Iterable[tuple[str, str, str, int]]) -> tuple[Period, ...]:
     for day, kind, status, count in rows:
         joined[day if day == UNDATED else day[:length], kind, status] += count
     return tuple(Period(*key, count) for key, count in sorted(joined.items()))
-
-
-def _is_date(day: str) -> bool:
-    return len(day) == 10 and day[4] == day[7] == "-" and (day[:4] + day[5:7] + day[8:]).isdecimal() and day.isascii()

@@ -48,11 +48,14 @@ def page_of(receipt: Receipt, with_location: Callable[[str], str] = str) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    # What needs somebody comes first, then what is large.
+    workspaces = sorted(receipt.workspaces, key=lambda one: (-one.found, one.path))
+    workspaces.sort(key=lambda one: not (one.errors or one.in_quarantine_now))
     environment.filters |= {"size": size, "duration": duration, "moment": _moment, "with_location": with_location}
     return environment.get_template("page.html.jinja").render(
         receipt=receipt,
         totals=receipt.totals,
-        workspaces=sorted(receipt.workspaces, key=_urgency)[:MOST_WORKSPACES],
+        workspaces=workspaces[:MOST_WORKSPACES],
         runs=receipt.runs[::-1][:MOST_RUNS],
         needs=receipt.needs[:MOST_NEEDS],
         **_plots(receipt),
@@ -72,24 +75,22 @@ def _moment(text: str) -> str:
     return f"{text[:10]} {text[11:16]} UTC" if len(text) in (19, 25) else text
 
 
-def _urgency(account: Any) -> tuple[int, int, str]:
-    """What needs somebody comes first, then what is large."""
-    return (not (account.errors or account.in_quarantine_now), -account.found, account.path)
-
-
 def _plots(receipt: Receipt) -> dict[str, Any]:
     from migrator.receipt import plots  # installed only with the extra
 
     periods = receipt.sessions_over_time
+    by_time = []
+    if periods:
+        by_time = [plots.over_time(periods, "type", plots.TYPES), plots.over_time(periods, "status", plots.STATUSES)]
+    table: dict[str, dict[str, int]] = {}
+    for period in periods:
+        row = table.setdefault(period.start, {})
+        for value in (f"type {period.type}", f"status {period.status}", "all"):
+            row[value] = row.get(value, 0) + period.sessions
     longest = max(receipt.runs, key=lambda run: run.bytes, default=None)
     return {
-        "by_time": [
-            plots.over_time(periods, "type", plots.TYPES),
-            plots.over_time(periods, "status", plots.STATUSES),
-        ]
-        if periods
-        else [],
-        "periods": _table_of(receipt),
+        "by_time": by_time,
+        "periods": table,
         "types": plots.TYPES,
         "statuses": plots.STATUSES,
         "largest": plots.largest_workspaces(receipt) if receipt.totals.found else None,
@@ -98,13 +99,3 @@ def _plots(receipt: Receipt) -> dict[str, Any]:
         "stage_names": plots.STAGES,
         "sizes": plots.sizes(receipt),
     }
-
-
-def _table_of(receipt: Receipt) -> dict[str, dict[str, int]]:
-    """Sessions by period, then by type and by status, as the plots show them."""
-    table: dict[str, dict[str, int]] = {}
-    for period in receipt.sessions_over_time:
-        row = table.setdefault(period.start, {})
-        for value in (f"type {period.type}", f"status {period.status}", "all"):
-            row[value] = row.get(value, 0) + period.sessions
-    return table

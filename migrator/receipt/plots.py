@@ -51,7 +51,7 @@ class Plot:
     name: str
     kind: str
     svg: Markup
-    legend: tuple[str, ...] = ()
+    legend: tuple[str, ...]
 
 
 def over_time(periods: Sequence[Period], member: str, values: Sequence[str]) -> Plot:
@@ -70,10 +70,8 @@ def over_time(periods: Sequence[Period], member: str, values: Sequence[str]) -> 
             if getattr(period, member) == value:
                 sums[period.start] += period.sessions
         chart.add(value, list(sums.values()))
-    name = f"Sessions over time, by {member}"
-    return Plot(
-        name, f"by-{member}", _svg(chart, name, f"{len(starts)} bars, stacked by {member}", values), tuple(values)
-    )
+    description = f"{len(starts)} bars, stacked by {member}"
+    return _plot(chart, f"Sessions over time, by {member}", f"by-{member}", description, values)
 
 
 def largest_workspaces(receipt: Receipt) -> Plot:
@@ -84,7 +82,7 @@ def largest_workspaces(receipt: Receipt) -> Plot:
     for outcome in OUTCOMES:
         chart.add(outcome, [getattr(account, outcome) for account in reversed(largest)])
     name = "The largest workspaces, by what became of their sessions"
-    return Plot(name, "by-outcome", _svg(chart, name, f"{len(largest)} bars, stacked by outcome", OUTCOMES), OUTCOMES)
+    return _plot(chart, name, "by-outcome", f"{len(largest)} bars, stacked by outcome", OUTCOMES)
 
 
 def stage_times(run: RunAccount) -> Plot:
@@ -93,10 +91,8 @@ def stage_times(run: RunAccount) -> Plot:
     chart = _horizontal(len(stages), formatter=lambda value: duration(round(value)))
     chart.x_labels = [STAGES.get(name, _short(name)) for name, _ in stages]
     chart.add("time", [took for _, took in stages])
-    name = "Time of each stage"
-    return Plot(
-        name, "single", _svg(chart, name, f"{len(stages)} bars, {duration(run.duration_ms)} together", ["time"])
-    )
+    description = f"{len(stages)} bars, {duration(run.duration_ms)} together"
+    return _plot(chart, "Time of each stage", "single", description, ["time"])
 
 
 def sizes(receipt: Receipt) -> Plot:
@@ -108,7 +104,7 @@ def sizes(receipt: Receipt) -> Plot:
     chart.add("size", list(bars.values()))
     name = "Size of the JSON files, the database and the backups"
     description = ", ".join(f"{label} {size(count)}" for label, count in bars.items())
-    return Plot(name, "single", _svg(chart, name, description, ["size"]))
+    return _plot(chart, name, "single", description, ["size"])
 
 
 def _chart(kind: Callable[..., Any], **settings: Any) -> Any:
@@ -129,7 +125,7 @@ def _short(text: str) -> str:
     return label if len(label) <= _LABEL else "…" + label[1 - _LABEL :]
 
 
-def _svg(chart: Any, name: str, description: str, series: Sequence[str]) -> Markup:
+def _plot(chart: Any, name: str, kind: str, description: str, series: Sequence[str]) -> Plot:
     """The chart without what only pygal's script and style sheet make use of."""
     tree = chart.render_tree()
     image = ET.Element("svg", {"viewBox": tree.get("viewBox"), "role": "img", "aria-label": name})
@@ -138,7 +134,8 @@ def _svg(chart: Any, name: str, description: str, series: Sequence[str]) -> Mark
     graph = next(element for element in tree if element.tag == "g")
     _tidy(graph, series)
     image.append(graph)
-    return Markup(ET.tostring(image, encoding="unicode"))  # noqa: S704 - ElementTree has escaped it
+    svg = Markup(ET.tostring(image, encoding="unicode"))  # noqa: S704 - ElementTree has escaped it
+    return Plot(name, kind, svg, tuple(series) if len(series) > 1 else ())
 
 
 def _tidy(group: ET.Element, series: Sequence[str]) -> None:

@@ -2,7 +2,7 @@
 
 - ``query``: what was typed, as terms; what of a text is searched
 - ``index``, ``build``: the tables of the index, filled in short transactions; building and dropping it as operations
-- ``lookup``, ``ranking``: which texts the index knows, and which sessions come first
+- ``lookup``: a search through the index, and which sessions come first
 - ``excerpts``: the text around what was found
 - ``find``, ``results``: a search in whichever store is authoritative, and what it finds
 - ``sessions``: lists of sessions, and one by the beginning of its id

@@ -19,15 +19,7 @@ from migrator.locking import exclusive
 from migrator.progress import Listener, ProgressMeter, ignore_progress
 from migrator.report import Report
 from migrator.search import queries as search_queries
-from migrator.search.index import (
-    build,
-    bytes_to_do,
-    forget,
-    index_differences,
-    index_problems,
-    index_state,
-    leave_out,
-)
+from migrator.search.index import build, bytes_to_do, forget, index_differences, index_problems, index_state
 from migrator.text import size
 
 PHASE = "search_index"
@@ -62,7 +54,7 @@ def finish(connection: sqlite3.Connection, data_dir: DataDir, listener: Listener
         _build(connection, data_dir, listener)
     else:
         with transaction(connection, path, "leave out the search index"):
-            leave_out(connection)
+            connection.execute(search_queries.LEAVE_INDEX_OUT)
     with sqlite_errors("look at the search index", path):
         return index_state(connection)
 
@@ -74,8 +66,7 @@ def _build(connection: sqlite3.Connection, data_dir: DataDir, listener: Listener
     free = shutil.disk_usage(path.parent).free
     if free < total + _SPARE:
         raise StorageIOError(
-            f"It may need {size(total)}, and {path.parent} has {size(free)} free.",
-            hint="Free some space.",
+            f"It may need {size(total)}, and {path.parent} has {size(free)} free.", hint="Free some space."
         )
     meter = ProgressMeter(listener, PHASE, total)
     if total:
@@ -128,13 +119,10 @@ def _report(connection: sqlite3.Connection, data_dir: DataDir) -> IndexReport:
     path = data_dir.database
     with sqlite_errors("look at the search index", path):
         state = index_state(connection)
-        there = state in ("building", "complete")
+        differing = index_differences(connection) if state in ("building", "complete") else []
         size = 0
-        differing: list[str] = []
-        if there:
-            differing = index_differences(connection)
-            if not differing:
-                size = connection.execute(search_queries.INDEX_BYTES).fetchone()[0]
+        if state in ("building", "complete") and not differing:
+            size = connection.execute(search_queries.INDEX_BYTES).fetchone()[0]
         left = 0 if state is None or state == "complete" else bytes_to_do(connection)
         return IndexReport(str(path), state, size, left, tuple(differing))
 
@@ -146,10 +134,10 @@ def repair_index(data_dir: DataDir) -> bool:
     """
     path = data_dir.database
     try:
-        with opened(data_dir.database, read_only=True) as connection:  # a mere look leaves the file as it is
+        with opened(path, read_only=True) as connection:  # a mere look leaves the file as it is
             if not index_problems(connection, path):
                 return False
-        with opened(data_dir.database) as connection:
+        with opened(path) as connection:
             with transaction(connection, path, "drop the search index"):
                 forget(connection, "pending")
             build(connection, path, lambda _: None)

@@ -75,7 +75,8 @@ class Matcher(AbstractContextManager["Matcher"]):
         spaced = []
         for number, text in enumerate(map(searched_text, texts)):
             if is_unspaced(text):
-                if self._is_in_unspaced(text):
+                folded = fold(text)
+                if self._terms and all(term in folded for term in self._terms):
                     unspaced[number] = text
             elif self._words is not None and self._is_possible(text):
                 spaced.append((number, text.translate(_HARMLESS)))
@@ -90,7 +91,7 @@ class Matcher(AbstractContextManager["Matcher"]):
             elif number in unspaced:
                 found[number] = self._in_unspaced(unspaced[number])
             else:
-                found[number] = _clipped(*_unmarked(snippets[number]))
+                found[number] = _from_snippet(snippets[number])
         return found
 
     def _is_possible(self, text: str) -> bool:
@@ -99,10 +100,6 @@ class Matcher(AbstractContextManager["Matcher"]):
             return True
         lowered = text.lower()
         return all(word in lowered for word in self._needed)
-
-    def _is_in_unspaced(self, text: str) -> bool:
-        folded = fold(text)
-        return bool(self._terms) and all(term in folded for term in self._terms)
 
     def _in_unspaced(self, text: str) -> Excerpt:
         folded = fold(text)
@@ -117,20 +114,16 @@ class Matcher(AbstractContextManager["Matcher"]):
         return _window(text, begin, end, marked)
 
 
-def _unmarked(snippet: str) -> tuple[str, list[bool]]:
-    """The text of FTS5's snippet, and which of its characters are marked."""
-    text, marked, inside = [], [], False
+def _from_snippet(snippet: str) -> Excerpt:
+    """FTS5's snippet is so many words, and words can be long: at most so many characters, around the first mark."""
+    characters, marked, inside = [], [], False
     for character in snippet:
         if character in (_OPEN, _CLOSE):
             inside = character == _OPEN
         else:
-            text.append(character)
+            characters.append(character)
             marked.append(inside)
-    return "".join(text), marked
-
-
-def _clipped(text: str, marked: list[bool]) -> Excerpt:
-    """A snippet is so many words, and words can be long: at most so many characters, around the first mark."""
+    text = "".join(characters)
     if len(text) <= 2 * _WIDTH:
         return _in_one_line(text, marked)
     begin = max(0, marked.index(True) - _BEFORE) if True in marked else 0

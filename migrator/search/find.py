@@ -8,21 +8,20 @@ from dataclasses import replace
 from itertools import islice
 
 from migrator.data_dir import DataDir
+from migrator.database.columns import SUMMARY_MEMBERS
 from migrator.database.connection import opened, snapshot
 from migrator.inventory.status import note_of_loss, workspace_names
 from migrator.search.excerpts import Matcher
 from migrator.search.index import index_differences, index_state
+from migrator.search.lookup import search_with_index
 from migrator.search.query import SearchQuery, parse_query
-from migrator.search.ranking import search_with_index
 from migrator.search.results import (
     MOST_EXCERPTS,
     FoundSession,
     FoundText,
     SearchReport,
-    paginate,
     searchable_texts,
-    sort_results,
-    summary_of,
+    sort_by_filters,
 )
 from migrator.search.sessions import read_workspaces
 from migrator.storage.arguments import workspace_ref
@@ -45,26 +44,25 @@ def search_texts(
     filters = filters or SessionFilters()
     query = parse_query(words)
     if not query.terms:
-        notes = ["There is nothing to look for: words have letters or digits."]
-        return SearchReport(sessions=(), more=False, method="scan", notes=tuple(notes))
-    note = note_of_loss(data_dir)
-    notes = [] if note is None else [note]
-    most = None if filters.limit is None else filters.offset + filters.limit + 1
-    found = _ask_index(data_dir, query, filters, workspace, notes, most)
-    method = "scan" if found is None else "index"
-    if found is None:
+        note = "There is nothing to look for: words have letters or digits."
+        return SearchReport(sessions=(), more=False, method="scan", notes=(note,))
+    loss = note_of_loss(data_dir)
+    notes = [] if loss is None else [loss]
+    end = None if filters.limit is None else filters.offset + filters.limit
+    indexed = _ask_index(data_dir, query, filters, workspace, notes, None if end is None else end + 1)
+    if indexed is None:
         names = [workspace] if workspace else workspace_names(data_dir)
-        found = []
-    else:
-        # What could not be migrated is in no index.
-        failed = failed_workspaces(data_dir)
+    else:  # what could not be migrated is in no index
         one = workspace_ref(workspace) if workspace else None
-        names = [placeholder(name) for name in failed if one is None or name == one.hash]
+        names = [placeholder(name) for name in failed_workspaces(data_dir) if one is None or name == one.hash]
+    found = indexed or []
     scanned = list(_scan(data_dir, names, query, filters, notes, alone=workspace is not None)) if names else []
     if scanned:
-        found = sort_results([*found, *scanned], Filtering(filters), sorted_by=filters.sort_by is not None)
-    page, more = paginate(found, filters.offset, filters.limit)
-    return SearchReport(page, more, method, tuple(notes))
+        found = sorted([*found, *scanned], key=lambda one: one.rank, reverse=True)
+        if filters.sort_by is not None:
+            found = sort_by_filters(((one.session, one) for one in found), Filtering(filters))
+    page, more = tuple(found[filters.offset : end]), end is not None and len(found) > end
+    return SearchReport(page, more, "scan" if indexed is None else "index", tuple(notes))
 
 
 def _ask_index(
@@ -135,4 +133,5 @@ def _scan(
                     if excerpt is not None
                 ]
                 if matched:
-                    yield FoundSession(name, summary_of(session), len(matched), tuple(matched[:MOST_EXCERPTS]))
+                    summary = {member: session.get(member) for member in SUMMARY_MEMBERS}
+                    yield FoundSession(name, summary, len(matched), tuple(matched[:MOST_EXCERPTS]))

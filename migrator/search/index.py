@@ -27,8 +27,6 @@ TASKS, MESSAGES, OUTPUTS = 0, 1 << 40, 1 << 41  # what is added to the rowids of
 _PAUSE = 0.11  # seconds
 _ROWS = 500
 
-UNFINISHED = ("pending", "building")
-
 
 class Pace(NamedTuple):
     """How much is indexed at once.
@@ -42,25 +40,6 @@ class Pace(NamedTuple):
 
 
 PACE = Pace()
-
-
-class _TextKind(NamedTuple):
-    """One kind of texts.
-
-    :ivar next_rows: rowid and bytes of the rows behind a rowid
-    :ivar put: indexes the rows behind ?1 up to ?2
-    """
-
-    next_rows: str
-    put: str
-    reach: str
-
-
-_TEXT_KINDS = (
-    _TextKind(search_queries.NEXT_TASKS, search_queries.PUT_TASKS, search_queries.REACH_TASKS),
-    _TextKind(search_queries.NEXT_MESSAGES, search_queries.PUT_MESSAGES, search_queries.REACH_MESSAGES),
-    _TextKind(search_queries.NEXT_OUTPUTS, search_queries.PUT_OUTPUTS, search_queries.REACH_OUTPUTS),
-)
 
 
 def index_state(connection: sqlite3.Connection) -> str | None:
@@ -125,26 +104,27 @@ def _is_complete(connection: sqlite3.Connection, path: Path, advance: Callable[[
     """One transaction's work; whether nothing is left."""
     until = time.monotonic() + pace.seconds
     with transaction(connection, path, "fill the search index"):
-        reached = list(connection.execute(search_queries.INDEX_REACHED).fetchone())
-        for number, kind in enumerate(_TEXT_KINDS):
-            while (portion := _portion(connection, kind, reached[number], pace.portion)) is not None:
+        reached = connection.execute(search_queries.INDEX_REACHED).fetchone()
+        kinds = (search_queries.NEXT_ROWS, search_queries.PUT_ROWS, search_queries.REACH_ROWS)
+        for first, next_rows, put, reach in zip(reached, *kinds, strict=True):
+            behind = first
+            while (portion := _portion(connection, next_rows, behind, pace.portion)) is not None:
                 last, size = portion
-                connection.execute(kind.put, (reached[number], last))
-                reached[number] = last
+                connection.execute(put, (behind, last))
+                behind = last
                 advance(size)
                 if time.monotonic() >= until:
-                    connection.execute(kind.reach, (last,))
+                    connection.execute(reach, (behind,))
                     return False
-            connection.execute(kind.reach, (reached[number],))
+            connection.execute(reach, (behind,))
         connection.execute(search_queries.COMPLETE_INDEX)
     return True
 
 
-def _portion(connection: sqlite3.Connection, kind: _TextKind, behind: int, most: int) -> tuple[int, int] | None:
+def _portion(connection: sqlite3.Connection, next_rows: str, behind: int, most: int) -> tuple[int, int] | None:
     """The last rowid, and the bytes, of the next rows that make up a portion; None where there are no more."""
     last, total = None, 0
-    for row_id, size in connection.execute(kind.next_rows, (behind, _ROWS)):
-        last = row_id
+    for last, size in connection.execute(next_rows, (behind, _ROWS)):  # noqa: B007 - where it ended
         total += size
         if total >= most:
             break
@@ -153,8 +133,7 @@ def _portion(connection: sqlite3.Connection, kind: _TextKind, behind: int, most:
 
 def bytes_to_do(connection: sqlite3.Connection) -> int:
     """How many bytes of text are not in the index yet."""
-    row = connection.execute(search_queries.BYTES_TO_INDEX).fetchone()
-    return int(row[0])
+    return int(connection.execute(search_queries.BYTES_TO_INDEX).fetchone()[0])
 
 
 def reopen(connection: sqlite3.Connection) -> None:
@@ -177,11 +156,6 @@ def forget(connection: sqlite3.Connection, state: str) -> None:
     if index_state(connection) not in (None, state):
         _drop(connection)
         connection.execute(search_queries.SET_INDEX_STATE, (state,))
-
-
-def leave_out(connection: sqlite3.Connection) -> None:
-    """Record that nobody wants an index that is not there yet."""
-    connection.execute(search_queries.LEAVE_INDEX_OUT)
 
 
 def _drop(connection: sqlite3.Connection) -> None:

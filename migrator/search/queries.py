@@ -55,15 +55,14 @@ def _put(base: str, text: str, table: str) -> str:
     """
 
 
-NEXT_TASKS = _next("task", "sessions")
-NEXT_MESSAGES = _next("content", "chat_messages")
-NEXT_OUTPUTS = _next("output", "instances")
-PUT_TASKS = _put("0", "task", "sessions")
-PUT_MESSAGES = _put("(1 << 40)", "content", "chat_messages")
-PUT_OUTPUTS = _put("(1 << 41)", "output", "instances")
-REACH_TASKS = "UPDATE search_index SET tasks_to = ?"
-REACH_MESSAGES = "UPDATE search_index SET messages_to = ?"
-REACH_OUTPUTS = "UPDATE search_index SET outputs_to = ?"
+# Of tasks, messages and outputs.
+NEXT_ROWS = (_next("task", "sessions"), _next("content", "chat_messages"), _next("output", "instances"))
+PUT_ROWS = (
+    _put("0", "task", "sessions"),
+    _put("(1 << 40)", "content", "chat_messages"),
+    _put("(1 << 41)", "output", "instances"),
+)
+REACH_ROWS = tuple(f"UPDATE search_index SET {column} = ?" for column in ("tasks_to", "messages_to", "outputs_to"))
 
 # Checking it: a copy among the temporary tables, beside what every text says should be in it.
 _SHOULD_BE = """
@@ -121,9 +120,11 @@ SHORT_HITS = "SELECT doc FROM search_grams_terms WHERE term >= ? AND term <= ? L
 IS_BROAD = "SELECT 1 FROM search_words_terms WHERE term >= ?1 AND term <= ?2 LIMIT 1 OFFSET ?3"
 
 _THESE = "IN (SELECT value FROM json_each(?))"
-SESSIONS_OF_TASKS = f"SELECT rowid, id FROM sessions WHERE rowid {_THESE}"
-SESSIONS_OF_MESSAGES = f"SELECT rowid, session_id FROM chat_messages WHERE rowid {_THESE}"
-SESSIONS_OF_OUTPUTS = f"SELECT id, session_id FROM instances WHERE id {_THESE}"
+SESSIONS_OF_TEXTS = {
+    "task": f"SELECT rowid, id FROM sessions WHERE rowid {_THESE}",
+    "message": f"SELECT rowid, session_id FROM chat_messages WHERE rowid {_THESE}",
+    "output": f"SELECT id, session_id FROM instances WHERE id {_THESE}",
+}
 MESSAGES_IN_SESSION = "SELECT rowid FROM chat_messages WHERE session_id = ? ORDER BY rowid"
 OUTPUTS_IN_SESSION = "SELECT id FROM instances WHERE session_id = ? ORDER BY id"
 AGENTS_IN_SESSION = "SELECT agent_name FROM instances WHERE session_id = ?"
@@ -136,11 +137,11 @@ INFO_OF_SESSIONS = f"{_INFO} WHERE s.id {_THESE}"
 NEWEST_SESSIONS = f"{_INFO} ORDER BY s.updated_at DESC"
 NEWEST_OF_WORKSPACE = f"{_INFO} WHERE w.workspace_hash = ? ORDER BY s.updated_at DESC"
 
-TASK_TEXTS = f"SELECT rowid, '', '', task FROM sessions WHERE rowid {_THESE}"
-MESSAGE_TEXTS = f"SELECT rowid, role, timestamp, content FROM chat_messages WHERE rowid {_THESE} ORDER BY rowid"
-OUTPUT_TEXTS = f"""
-    SELECT i.id, {OWN_NUMBER}, i.agent_name, i.output FROM instances i WHERE i.id {_THESE} ORDER BY i.id
-"""
+TEXTS = {
+    "task": f"SELECT rowid, '', '', task FROM sessions WHERE rowid {_THESE}",
+    "message": f"SELECT rowid, role, timestamp, content FROM chat_messages WHERE rowid {_THESE} ORDER BY rowid",
+    "output": f"SELECT i.id, {OWN_NUMBER}, i.agent_name, i.output FROM instances i WHERE i.id {_THESE} ORDER BY i.id",
+}
 INDEX_BYTES = """
     SELECT (SELECT coalesce(sum(length(block)), 0) FROM search_words_data)
          + (SELECT coalesce(sum(length(block)), 0) FROM search_grams_data)

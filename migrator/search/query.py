@@ -40,11 +40,6 @@ class Term:
         """The text as it is compared with an unspaced text."""
         return fold(self.text)
 
-    @property
-    def unspaced(self) -> bool:
-        """It can occur in unspaced texts only."""
-        return is_unspaced(self.text)
-
 
 @dataclass(frozen=True)
 class SearchQuery:
@@ -55,7 +50,7 @@ class SearchQuery:
     @property
     def word_match(self) -> str | None:
         """The query for an FTS5 table of spaced texts; None where none of them can hold all the terms."""
-        if not self.terms or any(term.unspaced for term in self.terms):
+        if not self.terms or any(is_unspaced(term.text) for term in self.terms):
             return None
         return " AND ".join(f'"{term.text}"{" *" if term.prefix else ""}' for term in self.terms)
 
@@ -85,7 +80,8 @@ def parse_query(text: str) -> SearchQuery:
         prefix = bool(star) or (word.endswith("*") and _has_word(word))
         bare = " ".join(phrase.split()) if not word else word.rstrip("*") if prefix else word
         if _has_word(bare):
-            terms.append(Term(_encodable(bare), prefix))
+            # Half a surrogate pair, from bytes of the command line that are no UTF-8, occurs in no text.
+            terms.append(Term(bare.encode("utf-8", "replace").decode(), prefix))
     return SearchQuery(tuple(dict.fromkeys(terms)))
 
 
@@ -124,8 +120,3 @@ def words_of(text: str) -> list[str]:
 def _has_word(text: str) -> bool:
     """Whether FTS5's unicode61 tokenizer finds a word in it: a letter or a digit of any script."""
     return any(unicodedata.category(character)[0] in "LN" for character in text)
-
-
-def _encodable(text: str) -> str:
-    """Half a surrogate pair, from bytes of the command line that are no UTF-8, occurs in no text."""
-    return text.encode("utf-8", "replace").decode()

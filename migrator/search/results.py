@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
-from migrator.database.columns import SUMMARY_MEMBERS
 from migrator.report import Report
 from migrator.storage.filtering import Filtering
 
+Found = TypeVar("Found")
 MOST_EXCERPTS = 3  # of one session
 
 
@@ -69,11 +69,6 @@ class SearchReport(Report):
     notes: tuple[str, ...] = ()
 
 
-def summary_of(document: Mapping[str, Any]) -> dict[str, Any]:
-    """The members of a session that a list shows."""
-    return {name: document.get(name) for name in SUMMARY_MEMBERS}
-
-
 def searchable_texts(document: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     """Kind, place and text of everything that is searched of a session, in the order in which it is shown."""
     texts = [("task", "", document["task"])]
@@ -99,19 +94,6 @@ def output_place(number: int, agent: str) -> str:
     return f"instance {number}, {agent}" if agent else f"instance {number}"
 
 
-def sort_results(found: Iterable[FoundSession], filtering: Filtering, *, sorted_by: bool) -> list[FoundSession]:
-    """The sessions in the order of the filters, or else the best first; nothing is cut off.
-
-    :param sorted_by: the filters name an order
-    """
-    ranked = sorted(found, key=lambda one: one.rank, reverse=True)
-    if not sorted_by:
-        return ranked
-    members = [{**one.session, "found": one} for one in ranked]
-    return [document["found"] for document in filtering.sort(members)]
-
-
-def paginate(found: Sequence[FoundSession], offset: int, limit: int | None) -> tuple[tuple[FoundSession, ...], bool]:
-    """As many as were asked for, and whether there are more."""
-    end = len(found) if limit is None else offset + limit
-    return tuple(found[offset:end]), len(found) > end
+def sort_by_filters(found: Iterable[tuple[Mapping[str, Any], Found]], filtering: Filtering) -> list[Found]:
+    """What belongs to each of these summaries, in the order that the filters name."""
+    return [each["found"] for each in filtering.sort([{**summary, "found": one} for summary, one in found])]

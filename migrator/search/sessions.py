@@ -43,12 +43,12 @@ class SessionList(SessionDocuments):
     """Sessions of which JSON shows no more than a list does."""
 
     def to_json(self) -> dict[str, Any]:
-        return {"sessions": [{"workspace": path, **_summary(session)} for path, session in self.sessions]}
-
-
-def _summary(session: WorktreeSession) -> dict[str, Any]:
-    summary: dict[str, Any] = {name: session.get(name) for name in _LISTED_MEMBERS}
-    return summary | {"instances": len(session["instances"]), "messages": len(session["chatHistory"])}
+        listed = []
+        for path, session in self.sessions:
+            members = {name: session.get(name) for name in _LISTED_MEMBERS}
+            counts = {"instances": len(session["instances"]), "messages": len(session["chatHistory"])}
+            listed.append({"workspace": path, **members, **counts})
+        return {"sessions": listed}
 
 
 def list_sessions(
@@ -107,13 +107,10 @@ def read_workspaces(
         for name in names:
             try:
                 sessions = store.search_sessions(name, filters)
-            except WorkspaceNotFound:
+            except (WorkspaceNotFound, StorageIOError, SourceFileError, ValidationError) as error:
                 if alone:
                     raise
-                continue
-            except (StorageIOError, SourceFileError, ValidationError) as error:
-                if alone:
-                    raise
-                notice(f"Left out {name}: {error}")
+                if not isinstance(error, WorkspaceNotFound):
+                    notice(f"Left out {name}: {error}")
                 continue
             yield name, sessions

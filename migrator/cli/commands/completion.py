@@ -7,11 +7,9 @@ from click.shell_completion import get_completion_class
 
 from migrator.cli.output import echo
 
-_SHELLS = ("bash", "zsh", "fish")
-
 
 @click.command("completion", short_help="Let your shell complete commands and options.")
-@click.argument("shell", type=click.Choice(_SHELLS))
+@click.argument("shell", type=click.Choice(("bash", "zsh", "fish")))
 @click.pass_context
 def completion_command(ctx: click.Context, shell: str) -> int:
     """Print what makes a shell complete the commands and options of migrator with the Tab key.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import click
@@ -9,10 +10,8 @@ import click
 from migrator.cli.options import Resolve, prints_report, progress_option
 from migrator.cli.output import echo, print_notes, printable
 from migrator.cli.progress import Outcome, run_with_progress
-from migrator.data_dir import DataDir
 from migrator.migration.report import MigrationReport
 from migrator.migration.run import run_migration
-from migrator.progress import Listener
 from migrator.text import counted, plain, size, speed
 from migrator.worker.gc_pause import without_collector
 
@@ -22,28 +21,14 @@ _MOST_WORKSPACES = 30  # that are listed
 def _print(report: MigrationReport) -> None:
     print_notes(report.warnings)
     if report.status == "nothing_to_do":
-        _print_nothing_to_do(report)
+        if report.totals.workspaces:
+            echo(f"Nothing to do: {counted(report.totals.workspaces, 'workspace')} known and unchanged.")
+        else:
+            echo("Nothing to do: no session files found.")
+        for workspace in report.workspaces:
+            if workspace.error:
+                echo(f"Still JSON: {plain(workspace.path)}: {printable(workspace.error)}")
         return
-    _print_sums(report)
-    _print_workspaces(report)
-    _print_problems(report)
-    if not report.dry_run:
-        echo(f"Database: {plain(report.database)}")
-        if report.backup_path:
-            echo(f"Backup:   {plain(report.backup_path)}")
-
-
-def _print_nothing_to_do(report: MigrationReport) -> None:
-    if report.totals.workspaces:
-        echo(f"Nothing to do: {counted(report.totals.workspaces, 'workspace')} known and unchanged.")
-    else:
-        echo("Nothing to do: no session files found.")
-    for workspace in report.workspaces:
-        if workspace.error:
-            echo(f"Still JSON: {plain(workspace.path)}: {printable(workspace.error)}")
-
-
-def _print_sums(report: MigrationReport) -> None:
     migrated = [workspace for workspace in report.workspaces if workspace.status in ("migrated", "merged")]
     sessions, instances, messages = (
         counted(sum(getattr(workspace, f"{noun}s") for workspace in migrated), noun)
@@ -55,6 +40,12 @@ def _print_sums(report: MigrationReport) -> None:
         f"{verb} {sessions} ({instances}, {messages}) of {workspaces}, {size(count)} in {took / 1000:.1f} s "
         f"({speed(count, took)}), each read back and compared."
     )
+    _print_workspaces(report)
+    _print_problems(report)
+    if not report.dry_run:
+        echo(f"Database: {plain(report.database)}")
+        if report.backup_path:
+            echo(f"Backup:   {plain(report.backup_path)}")
 
 
 def _print_problems(report: MigrationReport) -> None:
@@ -125,8 +116,5 @@ def migrate_command(resolve: Resolve, no_search_index: bool, progress: str, **op
     migrator migrate --workspace ~/my/repo   tell a workspace that it can't find out
     migrator --data-dir /tmp/.ait42 migrate  another data directory
     """
-
-    def work(data_dir: DataDir, listener: Listener) -> MigrationReport:
-        return run_migration(data_dir, search_index=not no_search_index, listener=listener, **options)
-
+    work = partial(run_migration, search_index=not no_search_index, **options)
     return run_with_progress(resolve, progress, work, _outcome, MigrationReport.failed)

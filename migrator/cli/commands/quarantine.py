@@ -12,7 +12,7 @@ from migrator.cli.options import Resolve, prints_report
 from migrator.cli.output import echo, pager, print_notes, printable
 from migrator.database.quarantine import QuarantinedItem
 from migrator.quarantine.items import ShownItem, TakenOutReport, list_quarantine, show_quarantined, take_out
-from migrator.quarantine.retry import RetriedItem, RetryReport, Take, retry
+from migrator.quarantine.retry import RetryReport, Take, retry
 from migrator.report import Report
 from migrator.text import block, counted, plain, size
 
@@ -83,11 +83,8 @@ def _print_item(shown: ShownItem) -> None:
         echo(block(shown.text))
         name = shown.file_name
         correct = f"'migrator quarantine retry {item.id} --edited quarantined/{name}'"
-        echo(
-            printable(
-                f"To correct it: 'migrator quarantine export --to quarantined', edit {name} there, then {correct}."
-            )
-        )
+        export = "'migrator quarantine export --to quarantined'"
+        echo(printable(f"To correct it: {export}, edit {name} there, then {correct}."))
         return
     for title, version in (
         ("The version that both started from", shown.base),
@@ -118,7 +115,19 @@ def show_command(resolve: Resolve, number: int) -> ShownItem:
 
 def _print_retry(report: RetryReport) -> None:
     for item in report.items:
-        _print_retried(item)
+        result = {
+            "restored": f"put back to its place as {counted(len(item.sessions), 'session')}.",
+            "replaced": "put in the place of SQLite's version.",
+            "dropped": "dropped; SQLite's version stays.",
+            "still_invalid": "still no valid session; nothing was changed. A corrected file is named with --edited:",
+            "needs_edit": "a torn end is no session: write what it should be into a file, and name that with --edited.",
+            "needs_choice": "both sides changed it: say --take theirs, ours or both, or name a file with --edited.",
+        }[item.result]
+        echo(f"{item.id}: {result}")
+        for problem in item.problems:
+            echo(f"  - {plain(str(problem))}")
+        if item.kept:
+            echo(f"  What had to go is kept in {plain(item.kept)}")
     print_notes(report.warnings)
     if not report.items:
         echo("Nothing is in quarantine.")
@@ -152,22 +161,6 @@ def retry_command(
     migrator quarantine retry 4 --take both  a conflict, as two sessions
     """
     return retry(resolve(), numbers, every=every, edited=edited, take=take)
-
-
-def _print_retried(item: RetriedItem) -> None:
-    result = {
-        "restored": f"put back to its place as {counted(len(item.sessions), 'session')}.",
-        "replaced": "put in the place of SQLite's version.",
-        "dropped": "dropped; SQLite's version stays.",
-        "still_invalid": "still no valid session; nothing was changed. A corrected file is named with --edited:",
-        "needs_edit": "a torn end is no session: write what it should be into a file, and name that with --edited.",
-        "needs_choice": "both sides changed it: say --take theirs, ours or both, or name a file with --edited.",
-    }[item.result]
-    echo(f"{item.id}: {result}")
-    for problem in item.problems:
-        echo(f"  - {plain(str(problem))}")
-    if item.kept:
-        echo(f"  What had to go is kept in {plain(item.kept)}")
 
 
 def _print_exported(report: TakenOutReport) -> None:

@@ -7,8 +7,8 @@ from pathlib import Path
 import click
 
 from migrator.cli.options import Resolve, WithFile, prints_report
-from migrator.cli.output import echo, printable, with_location
-from migrator.receipt.facts import Receipt, RunAccount, receipt_of
+from migrator.cli.output import echo, print_authority, printable, with_location
+from migrator.receipt.facts import Receipt, receipt_of
 from migrator.receipt.page import write_page
 from migrator.text import counted, duration, plain, size
 
@@ -74,17 +74,12 @@ def _print_receipt(receipt: Receipt) -> None:
     if not receipt.recorded:
         echo("It was migrated before runs left a record: how long it took is not known.")
     for run in receipt.runs[-_MOST:]:
-        _print_run(run)
-    truth = {"sqlite": "SQLite", "json": "the JSON files"}[receipt.authority]
-    echo(f"The truth is in {truth}; the app runs on {receipt.backend}.")
+        stages = ", ".join(f"{plain(name)} {duration(took)}" for name, took in run.stages.items())
+        echo(f"Run of {plain(run.ended_at)}: {counted(run.found, 'session')}, {duration(run.duration_ms)} ({stages})")
+    print_authority(receipt.authority, receipt.backend)
     if receipt.backup:
         echo(f"Backup: {plain(receipt.backup)}" + ("" if receipt.backup_exists else " (it is gone)"))
     if receipt.go_back:
         echo(f"To go back: {', then '.join(map(printable, receipt.go_back))}")
     for need in receipt.needs:
         echo(f"Needs you: {printable(need.message)}" + (f" Run: {printable(need.command)}" if need.command else ""))
-
-
-def _print_run(run: RunAccount) -> None:
-    stages = ", ".join(f"{plain(name)} {duration(took)}" for name, took in run.stages.items())
-    echo(f"Run of {plain(run.ended_at)}: {counted(run.found, 'session')}, {duration(run.duration_ms)} ({stages})")

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import click
 
 from migrator.cli.options import Resolve, prints_report, progress_option
 from migrator.cli.output import echo, print_notes
 from migrator.cli.progress import Outcome, run_with_progress
-from migrator.data_dir import DataDir
 from migrator.export.rollback import RollbackReport, run_rollback
-from migrator.progress import Listener
 from migrator.text import counted, plain
 
 
@@ -44,8 +44,4 @@ def rollback_command(resolve: Resolve, dry_run: bool, progress: str) -> Rollback
     migrator rollback --dry-run              see what would happen
     migrator rollback                        do it
     """
-
-    def work(data_dir: DataDir, listener: Listener) -> RollbackReport:
-        return run_rollback(data_dir, dry_run=dry_run, listener=listener)
-
-    return run_with_progress(resolve, progress, work, _outcome)
+    return run_with_progress(resolve, progress, partial(run_rollback, dry_run=dry_run), _outcome)

@@ -11,9 +11,8 @@ import click
 
 from migrator.cli.options import Resolve, prints_report
 from migrator.cli.output import echo, notice_when_slow, pager, print_columns, print_error, print_notes
-from migrator.documents.document import WorktreeSession
 from migrator.search.find import search_texts
-from migrator.search.results import FoundSession, FoundText, SearchReport
+from migrator.search.results import FoundText, SearchReport
 from migrator.search.sessions import SessionDocuments, SessionList, find_session, list_sessions
 from migrator.storage.protocol import SessionFilters
 from migrator.text import block, counted, plain
@@ -112,24 +111,20 @@ def list_command(resolve: Resolve, workspace: str | None, limit: int | None) -> 
 @pager()
 def _print_whole(report: SessionDocuments) -> None:
     for path, session in report.sessions:
-        _print_session(path, session)
-
-
-def _print_session(path: str, session: WorktreeSession) -> None:
-    echo(f"{plain(session['id'])}  {plain(session['type'])}, {plain(session['status'])}")
-    echo(f"workspace  {plain(path)}")
-    echo(f"created    {plain(session['createdAt'])}")
-    echo(f"updated    {plain(session['updatedAt'])}")
-    echo(f"task       {block(session['task'], _INDENT).removeprefix(_INDENT)}")
-    for instance in session["instances"]:
-        echo(
-            f"  instance {instance['instanceId']}: {plain(instance['agentName'])}, {plain(instance['status'])}, "
-            f"{plain(instance['worktreePath'])}"
-        )
-    for message in session["chatHistory"]:
-        echo(f"\n[{plain(message['timestamp'])}] {plain(message['role'])}:")
-        echo(block(message["content"], "  "))
-    echo()
+        echo(f"{plain(session['id'])}  {plain(session['type'])}, {plain(session['status'])}")
+        echo(f"workspace  {plain(path)}")
+        echo(f"created    {plain(session['createdAt'])}")
+        echo(f"updated    {plain(session['updatedAt'])}")
+        echo(f"task       {block(session['task'], _INDENT).removeprefix(_INDENT)}")
+        for instance in session["instances"]:
+            echo(
+                f"  instance {instance['instanceId']}: {plain(instance['agentName'])}, {plain(instance['status'])}, "
+                f"{plain(instance['worktreePath'])}"
+            )
+        for message in session["chatHistory"]:
+            echo(f"\n[{plain(message['timestamp'])}] {plain(message['role'])}:")
+            echo(block(message["content"], "  "))
+        echo()
 
 
 @sessions_command.command("show")
@@ -151,20 +146,17 @@ def _print_search(report: SearchReport | SessionList) -> None:
     if isinstance(report, SessionList):
         _print_list(report)
         return
+    rows = [
+        (found.session["id"], found.workspace, text.kind, text.place, text.text)
+        for found in report.sessions
+        for text in found.excerpts
+    ]
     with pager() as on_terminal:
         if on_terminal:
             _print_excerpts(report)
         else:
-            print_columns(_lines(report))
+            print_columns((("ID", "WORKSPACE", "KIND", "PLACE", "TEXT"), *rows))
     print_notes(report.notes)
-
-
-def _lines(report: SearchReport) -> Iterator[Sequence[str]]:
-    """One line for each excerpt."""
-    yield "ID", "WORKSPACE", "KIND", "PLACE", "TEXT"
-    for found in report.sessions:
-        for text in found.excerpts:
-            yield found.session["id"], found.workspace, text.kind, text.place, text.text
 
 
 def _print_excerpts(report: SearchReport) -> None:
@@ -174,7 +166,9 @@ def _print_excerpts(report: SearchReport) -> None:
 
     console = Console(width=shutil.get_terminal_size().columns, force_terminal=True, highlight=False)
     for found in report.sessions:
-        console.print(Text.assemble(*_heading(found)))
+        session = found.session
+        facts = plain(", ".join((session["type"], session["status"], session["createdAt"][:10])))
+        console.print(Text.assemble((plain(session["id"]), "bold"), f"  {facts}  {plain(found.workspace)}"))
         for text in found.excerpts:
             console.print(Padding(Text.assemble(*_excerpt(text)), (0, 0, 0, 4)))
         more = found.texts - len(found.excerpts)
@@ -186,13 +180,6 @@ def _print_excerpts(report: SearchReport) -> None:
     else:
         sessions = counted(len(report.sessions), "session")
         console.print(f"{sessions}, and more: --limit shows them." if report.more else sessions)
-
-
-def _heading(found: FoundSession) -> Iterator[tuple[str, str]]:
-    session = found.session
-    yield plain(session["id"]), "bold"
-    facts = (session["type"], session["status"], session["createdAt"][:10])
-    yield f"  {plain(', '.join(facts))}  {plain(found.workspace)}", ""
 
 
 def _excerpt(text: FoundText) -> Iterator[tuple[str, str]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from migrator.cli.options import Resolve, prints_report
-from migrator.cli.output import echo, pager, print_notes, printable
+from migrator.cli.output import echo, pager, print_authority, print_notes, printable
 from migrator.inventory.status import StatusReport, WorkspaceState, status_of
 from migrator.text import counted, plain, size
 
@@ -17,7 +17,14 @@ def _print(report: StatusReport) -> None:
         echo(printable(report.lost))
         echo("The JSON files are as old as the migration:")
     else:
-        _print_authority(report)
+        print_authority(report.authority, report.backend)
+        if report.migration_status is None:
+            echo("There is no database yet.")
+        else:
+            echo(
+                f"Database: {plain(report.database)} ({size(report.database_bytes)}, schema version "
+                f"{report.schema_version}, migration {plain(report.migration_status)})"
+            )
     if report.backup_path:
         echo(f"Backup:   {plain(report.backup_path)}")
     for workspace in report.workspaces:
@@ -34,24 +41,8 @@ def _print(report: StatusReport) -> None:
 def _contents(workspace: WorkspaceState) -> str:
     if workspace.state in ("new", "failed") and not workspace.sessions:
         return ""  # the database has none of what is in the file, which nobody has counted
-    held = (
-        counted(workspace.sessions, "session"),
-        counted(workspace.instances, "instance"),
-        counted(workspace.messages, "message"),
-    )
-    return f": {', '.join(held)}"
-
-
-def _print_authority(report: StatusReport) -> None:
-    truth = {"sqlite": "SQLite", "json": "the JSON files"}[report.authority]
-    echo(f"The truth is in {truth}; the app runs on {report.backend}.")
-    if report.migration_status is None:
-        echo("There is no database yet.")
-    else:
-        echo(
-            f"Database: {plain(report.database)} ({size(report.database_bytes)}, schema version "
-            f"{report.schema_version}, migration {plain(report.migration_status)})"
-        )
+    held = ", ".join(counted(getattr(workspace, f"{noun}s"), noun) for noun in ("session", "instance", "message"))
+    return f": {held}"
 
 
 @click.command("status", short_help="See how things stand.")

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from migrator.database import schema
 from migrator.database.connection import connect, transaction
-from migrator.search import index as search_index
+from migrator.search import queries as search_queries
 from migrator.search.index import (
     Pace,
     build,
@@ -130,12 +130,12 @@ def test_whatever_the_app_does_while_it_is_built_or_after_the_index_has_what_the
                 case "drop output":
                     connection.execute("UPDATE instances SET output = NULL WHERE id = ?", (session,))
                 case "build a little":
-                    for kind, column in zip(
-                        search_index._TEXT_KINDS, ("tasks_to", "messages_to", "outputs_to"), strict=True
+                    [every] = connection.execute(search_queries.INDEX_REACHED).fetchall()
+                    for reached, put, reach in zip(
+                        every, search_queries.PUT_ROWS, search_queries.REACH_ROWS, strict=True
                     ):
-                        [(reached,)] = connection.execute(f"SELECT {column} FROM search_index")
-                        connection.execute(kind.put, (reached, max(reached, session)))
-                        connection.execute(kind.reach, (max(reached, session),))
+                        connection.execute(put, (reached, max(reached, session)))
+                        connection.execute(reach, (max(reached, session),))
                 case "finish":
                     built(connection, path)
                 case "reopen":
