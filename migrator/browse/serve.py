@@ -57,7 +57,7 @@ def _application(path: Path) -> Any:
     from datasette.plugins import pm
 
     from migrator.browse import plugin
-    from migrator.browse.site import ASSETS, DATABASE, SETTINGS, metadata
+    from migrator.browse.site import ASSETS, DATABASE, METADATA, SETTINGS
 
     class Untouched(Database):  # type: ignore[misc] # Datasette has no types
         """The database, opened by us: whatever its path is, and never for writing."""
@@ -77,7 +77,7 @@ def _application(path: Path) -> Any:
         pm.unregister(name="datasette.handle_exception")  # the plugin's own prints nothing
     datasette = Datasette(
         [],
-        metadata=metadata(),
+        metadata=METADATA,
         settings=SETTINGS,
         template_dir=str(_HERE / "templates"),
         static_mounts=[(ASSETS, str(_HERE / ASSETS))],

@@ -98,22 +98,20 @@ _QUERIES = {
 }
 
 
-def metadata() -> dict[str, Any]:
-    """Datasette's metadata."""
-    queries = {
-        name: {"sql": statement.strip(), "title": title, "description": description, "hide_sql": True}
-        for name, (statement, title, description) in _QUERIES.items()
-    }
-    return {
-        "title": "Session history",
-        "description": "Read-only. What is changed in the app meanwhile shows when a page is loaded again.",
-        "extra_css_urls": [f"/{ASSETS}/browse.css"],
-        "databases": {
-            DATABASE: {
-                "title": "Session history",
-                "description": "The history of AIT42 Editor. Begin with a query, or with the sessions.",
-                "tables": _TABLES | {name: {"hidden": True} for name in _HIDDEN},
-                "queries": queries,
-            }
-        },
-    }
+# Datasette's metadata.
+METADATA = {
+    "title": "Session history",
+    "description": "Read-only. What is changed in the app meanwhile shows when a page is loaded again.",
+    "extra_css_urls": [f"/{ASSETS}/browse.css"],
+    "databases": {
+        DATABASE: {
+            "title": "Session history",
+            "description": "The history of AIT42 Editor. Begin with a query, or with the sessions.",
+            "tables": _TABLES | {name: {"hidden": True} for name in _HIDDEN},
+            "queries": {
+                name: {"sql": statement.strip(), "title": title, "description": description, "hide_sql": True}
+                for name, (statement, title, description) in _QUERIES.items()
+            },
+        }
+    },
+}

@@ -54,9 +54,9 @@ def _jsonl(event: Progress) -> None:
 
 
 class Outcome(NamedTuple):
-    """How a command ended, in short.
+    """How a command ended, in short: what the last of the JSON events tells.
 
-    :ivar more: what the last JSON event tells besides
+    :ivar more: further members of it
     """
 
     exit_code: int
@@ -64,14 +64,6 @@ class Outcome(NamedTuple):
     warnings: Sequence[str] = ()
     nothing_to_do: bool = False
     more: Mapping[str, Any] = {}
-
-    def to_json(self, command: str) -> dict[str, Any]:
-        """The last of the JSON events."""
-        status = {0: "completed", 3: "completed_with_problems"}.get(self.exit_code, "failed")
-        if self.nothing_to_do and self.exit_code == 0:
-            status = "nothing_to_do"
-        event = {"event": "finished", "command": command, "exit_code": self.exit_code, "status": status}
-        return {**event, "errors": self.errors, "warnings": self.warnings, **self.more}
 
 
 def run_with_progress(
@@ -89,9 +81,7 @@ def run_with_progress(
     :param failed: the report of a failure, where that has more members than every command's
     :raises click.exceptions.Exit: it failed, and that has been told of
     """
-    context = click.get_current_context()
-    command = context.command_path.partition(" ")[2]
-    as_json = context.params["as_json"]
+    as_json = click.get_current_context().params["as_json"]
     data_dir = None
     try:
         data_dir = resolve()
@@ -103,7 +93,7 @@ def run_with_progress(
         text, report_of_failure = str(error), failed(error, data_dir) if failed else None
         if style == "jsonl":
             ended = outcome(report_of_failure) if report_of_failure else Outcome(error.exit_code, [text])
-            _print_event(ended._replace(exit_code=error.exit_code).to_json(command))
+            _print_outcome(ended._replace(exit_code=error.exit_code))
         else:
             print_error(text)
         if as_json and report_of_failure:
@@ -112,11 +102,18 @@ def run_with_progress(
             print_failure(with_location(text), error.exit_code)
         raise click.exceptions.Exit(error.exit_code) from error
     if style == "jsonl":
-        _print_event(outcome(report).to_json(command))
+        _print_outcome(outcome(report))
     return report
 
 
-def _print_event(event: dict[str, Any]) -> None:
+def _print_outcome(outcome: Outcome) -> None:
+    command = click.get_current_context().command_path.partition(" ")[2]
+    exit_code, errors, warnings, nothing_to_do, more = outcome
+    status = {0: "completed", 3: "completed_with_problems"}.get(exit_code, "failed")
+    if nothing_to_do and exit_code == 0:
+        status = "nothing_to_do"
+    event = {"event": "finished", "command": command, "exit_code": exit_code, "status": status}
+    event |= {"errors": errors, "warnings": warnings, **more}
     echo(json.dumps(locate_commands(event)), error=True)
 
 
