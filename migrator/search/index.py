@@ -26,6 +26,7 @@ TASKS, MESSAGES, OUTPUTS = 0, 1 << 40, 1 << 41  # what is added to the rowids of
 # One transaction, after which others get a turn: SQLite looks again for a lock every tenth of a second.
 _PAUSE = 0.11  # seconds
 _ROWS = 500
+UNFINISHED = ("pending", "building")
 
 
 class Pace(NamedTuple):
