@@ -13,14 +13,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args
 
-from migrator.data_dir import DEFAULT_DATABASE, LARGEST_FLAG, DataDir, place_in, recorded_database
+from migrator.data_dir import DEFAULT_DATABASE, DataDir, place_in, recorded_database
 from migrator.database import queries
 from migrator.database.connection import opened
 from migrator.database.errors import sqlite_errors
 from migrator.database.schema import INDEX_VERSION, LEDGER_VERSION, RUNS_VERSION, require_known
 from migrator.errors import StaleStoreError
 from migrator.files import durable
-from migrator.files.reading import contents
 
 Authority = Literal["json", "sqlite"]
 
@@ -91,39 +90,41 @@ Backend = Literal["json", "sqlite", "hybrid"]
 BACKENDS: tuple[Backend, ...] = get_args(Backend)
 
 
-def read_flag(path: Path) -> Backend | None:
-    """The backend that the file names; None where there is no file, or none that makes sense."""
-    named = _content(path).get("backend")
+def read_flag(data_dir: DataDir) -> Backend | None:
+    """The backend that storage.json names; None where there is no such file, or one that makes no sense."""
+    named = data_dir.flag_content().get("backend")
     return named if named in BACKENDS else None
 
 
-def write_flag(places: DataDir, backend: Backend) -> None:
+def write_flag(places: DataDir, backend: Backend, content: dict[str, Any] | None = None) -> None:
     """Point the app at a backend, and at a database that is not in the data directory; nothing where it does already.
 
     Whoever opens the data directory without a word about the database finds it there: see ``resolve_data_dir``.
 
+    :param content: what storage.json holds now, where that is known
     :raises StaleStoreError: it points at another database, which is the authoritative store
     """
     path = places.flag
-    require_same_database(places)
+    known = places.flag_content() if content is None else content
+    require_same_database(places, known)
     elsewhere = places.database != path.parent / DEFAULT_DATABASE
     database = place_in(path.parent, places.database) if elsewhere else None
-    known = _content(path)
     if known.get("backend") == backend and known.get("database") == database:
         return
-    content = {"backend": backend, "changed_at": datetime.now(UTC).isoformat(timespec="seconds")}
+    changed = {"backend": backend, "changed_at": datetime.now(UTC).isoformat(timespec="seconds")}
     if database is not None:
-        content["database"] = database
+        changed["database"] = database
     durable.make_private_folder(path.parent)
-    durable.replace(path, [json.dumps(content, indent=2).encode() + b"\n"])
+    durable.replace(path, [json.dumps(changed, indent=2).encode() + b"\n"])
 
 
-def require_same_database(places: DataDir) -> None:
+def require_same_database(places: DataDir, content: dict[str, Any] | None = None) -> None:
     """Refuse to work with a database while another one is the authoritative store of the data directory.
 
+    :param content: what storage.json holds, where that is known
     :raises StaleStoreError: the one that storage.json names, or the one in the usual place, does
     """
-    recorded = recorded_database(places.flag.parent)
+    recorded = recorded_database(places.flag.parent, content)
     if recorded == places.database or os.path.realpath(recorded) == os.path.realpath(places.database):
         return
     if state_of(recorded).authority == "sqlite":
@@ -151,7 +152,7 @@ def missing_database(places: DataDir, state: State) -> StaleStoreError | None:
 
     :param state: of the database
     """
-    if read_flag(places.flag) not in ("sqlite", "hybrid") or state.has_ledger:
+    if state.has_ledger or read_flag(places) not in ("sqlite", "hybrid"):
         return None
     if places.database.exists():
         gone = "what lies there now never was migrated to"
@@ -166,23 +167,16 @@ def missing_database(places: DataDir, state: State) -> StaleStoreError | None:
     )
 
 
-def _content(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(contents(path, LARGEST_FLAG))
-    except (OSError, ValueError, RecursionError):
-        return {}
-    return content if isinstance(content, dict) else {}
-
-
 def is_hybrid(data_dir: DataDir) -> bool:
     """Whether the app runs in hybrid mode: SQLite answers, and the JSON files are kept equal by dual write."""
-    return read_flag(data_dir.flag) == "hybrid"
+    return read_flag(data_dir) == "hybrid"
 
 
 def point_at_sqlite(data_dir: DataDir) -> None:
     """Have the app run on SQLite; in hybrid mode it goes on running on both stores."""
-    if not is_hybrid(data_dir):
-        write_flag(data_dir, "sqlite")
+    content = data_dir.flag_content()
+    if content.get("backend") != "hybrid":
+        write_flag(data_dir, "sqlite", content)
 
 
 def authority_of(backend: Backend) -> Authority:
@@ -195,7 +189,7 @@ def effective_backend(data_dir: DataDir, authority: Authority) -> Backend:
 
     A flag that disagrees is a flip that was interrupted: the database's own record is right.
     """
-    flag = read_flag(data_dir.flag)
+    flag = read_flag(data_dir)
     return flag if flag is not None and authority_of(flag) == authority else authority
 
 
@@ -214,7 +208,7 @@ def standing_of(data_dir: DataDir, state: State) -> Standing:
     """How things stand with this state of the database: while it is missing, the old files are not authoritative."""
     missing = missing_database(data_dir, state)
     if missing is not None:
-        return Standing("sqlite", read_flag(data_dir.flag) or "sqlite", missing)
+        return Standing("sqlite", read_flag(data_dir) or "sqlite", missing)
     return Standing(state.authority, effective_backend(data_dir, state.authority), None)
 
 
@@ -226,7 +220,7 @@ def wrong_flag(data_dir: DataDir, state: State) -> Backend | None:
     if missing_database(data_dir, state) is not None:
         return None  # to point it at the JSON files is for the user to decide
     expected = effective_backend(data_dir, state.authority)
-    found = read_flag(data_dir.flag)
+    found = read_flag(data_dir)
     if found == expected or (state.authority == "json" and not os.path.lexists(data_dir.flag)):
         return None
     return expected

@@ -6,7 +6,7 @@ import glob
 import json
 import os
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import unquote
 
 from migrator.errors import UsageError
@@ -16,7 +16,7 @@ DATA_DIR_VARIABLE = "AIT42_DATA_DIR"
 DATABASE_VARIABLE = "DATABASE_URL"
 DEFAULT_DATABASE = "sessions.db"
 FLAG = "storage.json"
-LARGEST_FLAG = 1 << 20  # bytes
+_LARGEST_FLAG = 1 << 20  # bytes
 PREPARED = ".rollback-"  # the folder of files that are to take their places
 INCOMPLETE = ".incomplete-"  # the folder of a backup until it is whole
 BESIDE_DATABASE = ("", "-wal", "-shm", "-journal")  # what SQLite puts beside a database, itself included
@@ -60,6 +60,10 @@ class DataDir(NamedTuple):
     def flag(self) -> Path:
         """storage.json: which backend the app runs on."""
         return self.root / FLAG
+
+    def flag_content(self) -> dict[str, Any]:
+        """The members of storage.json; none where there is no such file, or one that makes no sense."""
+        return _flag_content(self.flag)
 
     @property
     def hybrid_journal(self) -> Path:
@@ -154,17 +158,23 @@ def resolve_data_dir(
     return DataDir(root=root, database=database_path(place) if place else recorded_database(root))
 
 
-def recorded_database(root: Path) -> Path:
-    """Where the database is that storage.json speaks of, else where it is by default.
+def recorded_database(folder: Path, content: dict[str, Any] | None = None) -> Path:
+    """Where the database is that storage.json in a folder speaks of, else where it is by default.
 
     Without it, one forgotten option would make the old JSON files look authoritative.
+
+    :param content: what storage.json holds, where that is known
     """
+    place = (_flag_content(folder / FLAG) if content is None else content).get("database")
+    return folder / (place if isinstance(place, str) and place else DEFAULT_DATABASE)
+
+
+def _flag_content(path: Path) -> dict[str, Any]:
     try:
-        content = json.loads(contents(root / FLAG, LARGEST_FLAG))
+        content = json.loads(contents(path, _LARGEST_FLAG))
     except (OSError, ValueError, RecursionError):
-        content = None
-    place = content.get("database") if isinstance(content, dict) else None
-    return root / (place if isinstance(place, str) and place else DEFAULT_DATABASE)
+        return {}
+    return content if isinstance(content, dict) else {}
 
 
 def place_in(root: Path, path: Path) -> str:

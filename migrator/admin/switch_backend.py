@@ -59,7 +59,7 @@ class BackendReport(Report):
 def show_backend(data_dir: DataDir) -> BackendReport:
     """What the app runs on. Changes nothing."""
     state = state_of(data_dir.database)
-    flag, trial = read_flag(data_dir.flag), read_stats(data_dir.hybrid_journal)
+    flag, trial = read_flag(data_dir), read_stats(data_dir.hybrid_journal)
     authority, backend, missing = standing_of(data_dir, state)
     problems = () if missing is None else (str(missing),)
     return BackendReport(backend, backend, authority, flag, trial, notes=problems, problems=problems)

@@ -28,20 +28,10 @@ _NETWORK_FILE_SYSTEMS = frozenset(
 )  # fmt: skip
 
 
-class Rows(Protocol):
-    """What a statement has found, as sqlite3 and APSW give it."""
-
-    def __iter__(self) -> Iterator[Any]: ...
-
-    def fetchone(self) -> Any: ...
-
-    def fetchall(self) -> list[Any]: ...
-
-
 class AnyConnection(Protocol):
     """What sqlite3's connections and APSW's have in common."""
 
-    def execute(self, statement: str, values: Sequence[Any] = ..., /) -> Rows: ...
+    def execute(self, statement: str, values: Sequence[Any] = ..., /) -> Any: ...
 
     def executemany(self, statement: str, rows: Iterable[Sequence[Any]], /) -> object: ...
 
@@ -113,10 +103,7 @@ def opened(
 
 
 def _prepare_file(path: Path, *, create: bool, read_only: bool) -> None:
-    """Make an empty file where there is none; what is going to be written to becomes private.
-
-    :raises ConnectionFailed: there is none, and none is wanted
-    """
+    """Make an empty file where there is none; what is going to be written to becomes private."""
     if not path.exists():
         if not create:
             raise no_database(path)
@@ -145,23 +132,18 @@ def _configure(
 
 
 def _set_durability(connection: sqlite3.Connection, path: Path, timeout: float, *, read_only: bool) -> None:
-    """WAL and NORMAL, or DELETE and FULL where the file system does not allow WAL."""
+    """WAL and NORMAL, or DELETE and FULL where the file system does not allow WAL.
+
+    A database that has the journal mode already is not touched. Of several processes that change the mode of a new one
+    at once, SQLite refuses all but one without asking the busy handler, since they would wait for each other: they wait
+    here.
+    """
     on_network = network_file_system(path) is not None
     connection.execute(f"PRAGMA synchronous = {'FULL' if on_network else 'NORMAL'}")
-    if not read_only:
-        _set_journal(connection, "DELETE" if on_network else "WAL", timeout)
-
-
-def _set_journal(connection: sqlite3.Connection, mode: str, timeout: float) -> None:
-    """Set the journal mode; a database that has it already is not touched.
-
-    Of several processes that change the mode of a new database at once, SQLite refuses all but one without asking the
-    busy handler, since they would wait for each other: they wait here.
-    """
     until = time.monotonic() + timeout
-    while True:
+    while not read_only:
         try:
-            connection.execute(f"PRAGMA journal_mode = {mode}")
+            connection.execute(f"PRAGMA journal_mode = {'DELETE' if on_network else 'WAL'}")
         except sqlite3.OperationalError as error:
             if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() >= until:
                 raise

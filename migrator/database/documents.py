@@ -25,9 +25,9 @@ from migrator.database.rows import (
     derived_keys,
     document_id,
     free_key,
-    from_read_rows,
+    from_rows,
     message_rows,
-    rekey_message,
+    rekey,
     session_summary,
     status_column,
     to_rows,
@@ -132,7 +132,7 @@ class _Groups:
 def _stored(row: Row, runtimes: Iterable[str], instances: list[Row], messages: list[Row]) -> StoredDocument:
     session = SessionRow._make(row)
     try:
-        document, plain = from_read_rows(session, runtimes, instances, messages)
+        document, plain = from_rows(session, runtimes, instances, messages)
     except (ValueError, KeyError, TypeError, AttributeError) as error:  # rescued data that is not of our making
         raise UnreadableSession(session.id, error) from error
     return StoredDocument(document, session.id, session.position, session.source_id, session.workspace_id, plain)
@@ -155,7 +155,7 @@ def read_summaries(
     :param with_agents: with ``instances``, of which each has its ``agentName`` alone
     """
     columns = sorted({status_column(status) for status in statuses}) if statuses is not None else None
-    bound = (workspace_id, _json_or_none(columns), _json_or_none(types))
+    bound = (workspace_id, *(None if names is None else json.dumps([*names]) for names in (columns, types)))
     summaries = []
     for row in connection.execute(queries.SUMMARIES, bound):
         try:
@@ -173,26 +173,18 @@ def read_summaries(
     return summaries
 
 
-def _json_or_none(values: Collection[str] | None) -> str | None:
-    return None if values is None else json.dumps(list(values))
-
-
 def keys_of(connection: sqlite3.Connection, workspace_id: int, session_id: str) -> list[str]:
     """The primary keys of the sessions that have this id in their documents, in file order."""
-    found = connection.execute(queries.KEYS_BY_DOCUMENT_ID, (workspace_id, session_id, *derived_keys(session_id)))
-    rows = [
-        (position is None, position, row_id, key)
-        for key, position, row_id, rescued_data in found
-        if _document_id(key, rescued_data) == session_id
-    ]
+    rows = []
+    values = (workspace_id, session_id, *derived_keys(session_id))
+    for key, position, row_id, rescued_data in connection.execute(queries.KEYS_BY_DOCUMENT_ID, values):
+        try:
+            own_id = document_id(key, None if rescued_data is None else rescued_data.decode())
+        except (ValueError, KeyError, TypeError, AttributeError):  # not of our making: reading the session says so
+            own_id = key
+        if own_id == session_id:
+            rows.append((position is None, position, row_id, key))
     return [key for *_, key in sorted(rows)]
-
-
-def _document_id(key: str, rescued_data: bytes | None) -> str:
-    try:
-        return document_id(key, None if rescued_data is None else rescued_data.decode())
-    except (ValueError, KeyError, TypeError, AttributeError):  # not of our making: reading the session will say so
-        return key
 
 
 def find_workspace(connection: AnyConnection, workspace_hash: str) -> tuple[int, str] | None:
@@ -241,10 +233,9 @@ def insert_document(
     if key is None:
         spare = derived_key(document["id"], workspace_hash, position or 0)
         key = free_key(document["id"], spare, _is_taken(connection, queries.SESSION_KEY_TAKEN))
-    insert_rows(
-        connection,
-        to_rows(document, key=key, workspace_id=workspace_id, position=position, source_id=source_id),
-    )
+    rows = to_rows(document, key=key, workspace_id=workspace_id, position=position, source_id=source_id)
+    connection.execute(queries.INSERT_SESSION, rows.session)
+    _insert_children(connection, rows)
     return key
 
 
@@ -263,12 +254,6 @@ def _is_taken(connection: AnyConnection, statement: str) -> Callable[[str], bool
     return lambda key: connection.execute(statement, (key,)).fetchone() is not None
 
 
-def insert_rows(connection: sqlite3.Connection, rows: DocumentRows) -> None:
-    """Insert the rows of one document, messages under other keys where theirs are taken."""
-    connection.execute(queries.INSERT_SESSION, rows.session)
-    _insert_children(connection, rows)
-
-
 def replace_document(connection: sqlite3.Connection, key: str, document: WorktreeSession) -> None:
     """Put a valid document in the place of the one whose session row has this primary key."""
     rows = to_rows(document, key=key)
@@ -280,7 +265,7 @@ def replace_document(connection: sqlite3.Connection, key: str, document: Worktre
 
 
 def _insert_children(connection: sqlite3.Connection, rows: DocumentRows) -> None:
-    """Insert all rows of a document but the session's, which has no children yet."""
+    """Insert all rows of a document but the session's, messages under other keys where theirs are taken."""
     connection.executemany(queries.INSERT_RUNTIME, rows.runtimes)
     connection.executemany(queries.INSERT_INSTANCE, rows.instances)
     statement = queries.insert_messages_or_ignore(1)
@@ -314,7 +299,7 @@ def _with_free_key(connection: AnyConnection, row: MessageRow) -> MessageRow:
     """The row itself if its key is free, else under a key derived from its place."""
     spare = derived_key(row.id, row.session_id, row.position or 0)
     key = free_key(row.id, spare, _is_taken(connection, queries.MESSAGE_KEY_TAKEN))
-    return row if key == row.id else rekey_message(row, key)
+    return row if key == row.id else rekey(row, key)
 
 
 def delete_document(connection: sqlite3.Connection, key: str) -> None:
@@ -351,7 +336,7 @@ def replace_all(
             connection.execute(queries.MOVE_SESSION, (position, key))
 
 
-def source_digest(connection: sqlite3.Connection, source_id: int, seen: Callable[[int], None] | None = None) -> str:
+def source_digest(connection: sqlite3.Connection, source_id: int, seen: Callable[[int], None]) -> str:
     """The digest of a source's documents as the database holds them now.
 
     :param seen: called with the size of each document's canonical form, in bytes
@@ -360,6 +345,5 @@ def source_digest(connection: sqlite3.Connection, source_id: int, seen: Callable
     for stored in read_source(connection, source_id):
         text = stored.canonical_bytes()
         digest.add(text)
-        if seen:
-            seen(len(text))
+        seen(len(text))
     return digest.hexdigest()

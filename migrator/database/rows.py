@@ -24,7 +24,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from operator import itemgetter
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple, TypeVar, cast
 
 from migrator.database.columns import SUMMARY_MEMBERS, MessageRow, SessionRow
 from migrator.documents.document import INSTANCE_MEMBERS, MESSAGE_MEMBERS, SESSION_MEMBERS, WorktreeSession
@@ -47,6 +47,7 @@ _SESSION_RESCUED = {
 }
 
 Row = tuple[Any, ...]
+_KeyedRow = TypeVar("_KeyedRow", SessionRow, MessageRow)
 
 
 class DocumentRows(NamedTuple):
@@ -93,6 +94,7 @@ def to_rows(
     :param with_messages: False leaves the messages out, for a caller that has their :func:`plain_messages`
     """
     key = document["id"] if key is None else key
+    duration = document.get("totalDuration")
     columns: dict[str, Any] = {}
     mix = document.get("runtimeMix")
     distinct = list(dict.fromkeys(mix or ()))
@@ -111,7 +113,7 @@ def to_rows(
         document.get("timeoutSeconds"),
         document.get("preserveWorktrees"),
         document.get("winnerId"),
-        _fit(columns, "total_duration", document.get("totalDuration"), _duration(document.get("totalDuration"))),
+        _fit(columns, "total_duration", duration, duration if duration is None else min(duration, INTEGER_MAX)),
         document.get("totalFilesChanged"),
         document.get("totalLinesAdded"),
         document.get("totalLinesDeleted"),
@@ -122,7 +124,7 @@ def to_rows(
     return DocumentRows(
         session,
         [(key, runtime) for runtime in distinct],
-        instance_rows(key, document["instances"]),
+        _instance_rows(key, document["instances"]),
         message_rows(key, document["chatHistory"]) if with_messages else [],
     )
 
@@ -138,10 +140,6 @@ def status_column(status: str) -> str:
     return status if status in _STATUSES else "running"
 
 
-def _duration(duration: int | None) -> int | None:
-    return duration if duration is None or duration <= INTEGER_MAX else INTEGER_MAX
-
-
 def _rescued(columns: dict[str, Any], members: Any, known: tuple[str, ...]) -> str | None:
     rescued: dict[str, Any] = {"columns": columns} if columns else {}
     if len(members) > len(known) or not members.keys() <= set(known):
@@ -151,8 +149,7 @@ def _rescued(columns: dict[str, Any], members: Any, known: tuple[str, ...]) -> s
     return to_json(rescued) if rescued else None
 
 
-def instance_rows(key: str, instances: Sequence[Any]) -> list[Row]:
-    """The rows of a session's instances; ``key`` is the session's."""
+def _instance_rows(key: str, instances: Sequence[Any]) -> list[Row]:
     rows: list[Row] = []
     taken: set[int] = set()
     for position, instance in enumerate(instances):
@@ -169,58 +166,45 @@ def instance_rows(key: str, instances: Sequence[Any]) -> list[Row]:
 def message_rows(key: str, messages: Iterable[Any], first_position: int = 0) -> list[MessageRow]:
     """The rows of a session's messages; ``key`` is the session's.
 
-    Ids that are taken by another session are found when the rows are inserted: see :func:`rekey_message`.
+    Ids that are taken by another session are found when the rows are inserted: see :func:`rekey`.
     """
     rows: list[MessageRow] = []
     taken: set[str] = set()
     for position, message in enumerate(messages, first_position):
-        rows.append(_message_row(key, message, position, taken))
-        taken.add(rows[-1].id)
+        columns: dict[str, Any] = {}
+        wanted = message["id"]
+        own = _fit(columns, "id", wanted, free_key(wanted, derived_key(wanted, key, position), taken.__contains__))
+        taken.add(own)
+        row = MessageRow(
+            own,
+            key,
+            message["role"],
+            _fit(columns, "content", message["content"], message["content"] or BLANK),
+            message["timestamp"],
+            message.get("instanceId"),
+            position,
+            _rescued(columns, message, MESSAGE_MEMBERS),
+        )
+        rows.append(row)
     return rows
 
 
-def _message_row(key: str, message: Any, position: int, taken: set[str]) -> MessageRow:
-    columns: dict[str, Any] = {}
-    wanted = message["id"]
-    return MessageRow(
-        _fit(columns, "id", wanted, free_key(wanted, derived_key(wanted, key, position), taken.__contains__)),
-        key,
-        message["role"],
-        _fit(columns, "content", message["content"], message["content"] or BLANK),
-        message["timestamp"],
-        message.get("instanceId"),
-        position,
-        _rescued(columns, message, MESSAGE_MEMBERS),
-    )
-
-
-def rekey_message(row: MessageRow, key: str) -> MessageRow:
-    """A message's row under another primary key, its own id rescued."""
-    return row._replace(id=key, rescued_data=_with_column(row.rescued_data, "id", row.id, key))
-
-
-def rekey_session(row: SessionRow, key: str) -> SessionRow:
-    """A session's row under another primary key, its own id rescued."""
-    return row._replace(id=key, rescued_data=_with_column(row.rescued_data, "id", row.id, key))
+def rekey(row: _KeyedRow, key: str) -> _KeyedRow:
+    """A session's or a message's row under another primary key, its own id rescued."""
+    rescued = _parse(row.rescued_data) if row.rescued_data else {}
+    columns = rescued.setdefault("columns", {})
+    columns["id"] = [key, columns["id"][1] if "id" in columns else row.id]
+    return row._replace(id=key, rescued_data=to_json(rescued))
 
 
 def rekey_document(rows: DocumentRows, key: str) -> DocumentRows:
     """The rows of a document with another primary key for the session, its own id rescued."""
     return DocumentRows(
-        rekey_session(rows.session, key),
+        rekey(rows.session, key),
         [(key, runtime) for _, runtime in rows.runtimes],
         [(key, *values) for _, *values in rows.instances],
         [row._replace(session_id=key) for row in rows.messages],
     )
-
-
-def _with_column(rescued_data: str | None, column: str, original: Any, stand_in: Any) -> str:
-    rescued = _parse(rescued_data) if rescued_data else {}
-    columns = rescued.setdefault("columns", {})
-    if column in columns:
-        original = columns[column][1]
-    columns[column] = [stand_in, original]
-    return to_json(rescued)
 
 
 def document_id(key: str, rescued_data: str | None) -> str:
@@ -236,20 +220,12 @@ def _parse(rescued_data: str) -> dict[str, Any]:
     return cast(dict[str, Any], parse_element(rescued_data.encode(), max_depth=MAX_DEPTH + 1).value)
 
 
-def _restore(members: dict[str, Any], rescued: dict[str, Any], names: dict[str, str]) -> None:
-    """Put what was rescued in the place of what stands in for it.
-
-    :param names: the members that the columns are of
-    """
+def _lay_over(members: dict[str, Any], rescued: dict[str, Any], names: dict[str, str]) -> None:
+    """Put back all that was rescued; ``names`` has the members that the columns are of."""
     for column, (stand_in, original) in rescued.get("columns", {}).items():
         member = names[column]
         if member in members and members[member] == stand_in:
             members[member] = original
-
-
-def _lay_over(members: dict[str, Any], rescued: dict[str, Any], names: dict[str, str]) -> None:
-    """Put back all that was rescued, unknown members included."""
-    _restore(members, rescued, names)
     members.update(rescued.get("members", {}))
 
 
@@ -261,34 +237,19 @@ def session_summary(row: Row) -> dict[str, Any]:
     *values, rescued_data = row[: len(SUMMARY_MEMBERS) + 1]
     summary: dict[str, Any] = dict(zip(SUMMARY_MEMBERS, values, strict=True))
     if rescued_data is not None:
-        _restore(summary, _parse(rescued_data), _SESSION_RESCUED)
+        _lay_over(summary, _parse(rescued_data) | {"members": {}}, _SESSION_RESCUED)
     return summary
 
 
 def from_rows(
     session: SessionRow, runtimes: Iterable[str], instances: Sequence[Row], messages: Sequence[Row]
-) -> WorktreeSession:
-    """The document of the rows: every known member, in struct order, then the unknown ones.
-
-    The rows are in the order in which documents hold them.
-
-    :param runtimes: the names alone
-    :param instances: in the order of INSTANCE_COLUMNS; their session and position don't matter
-    :param messages: in the order of MESSAGE_COLUMNS, likewise
-    """
-    return from_read_rows(session, runtimes, as_read(instances), as_read(messages))[0]
-
-
-def as_read(rows: Iterable[Row]) -> list[Row]:
-    """Rows of instances or messages, as they are written, without the position: as they are read."""
-    return [(*row[:-2], row[-1]) for row in rows]
-
-
-def from_read_rows(
-    session: SessionRow, runtimes: Iterable[str], instances: Sequence[Row], messages: Sequence[Row]
 ) -> tuple[WorktreeSession, bool]:
     """The document of rows as they are read, and whether it has its known members, as they are, and no others.
 
+    Every known member comes first, in struct order, then the unknown ones. The rows are in the order in which documents
+    hold them.
+
+    :param runtimes: the names alone
     :param instances: in the order of READ_INSTANCE_COLUMNS; their session does not matter
     :param messages: in the order of READ_MESSAGE_COLUMNS, likewise
     """

@@ -48,10 +48,6 @@ class SchemaStep(NamedTuple):
         """The statements that apply it, one by one."""
         return split_statements(self.up.read_text(encoding="utf-8"))
 
-    def reverse_statements(self) -> list[str]:
-        """The statements that undo it."""
-        return split_statements(self.down.read_text(encoding="utf-8"))
-
 
 class StepState(NamedTuple):
     """A step, and when it was applied (RFC 3339), or None."""
@@ -110,9 +106,11 @@ def require_known(connection: sqlite3.Connection, path: Path | str) -> int:
     """
     with sqlite_errors("read the schema version", path):
         found = version(connection)
-        writer = newer_writer(connection) if found > latest_version() else None
+        writer = int(connection.execute("PRAGMA user_version").fetchone()[0]) if found > latest_version() else 0
     if found > latest_version():
-        needed = f"migrator {writer} or newer" if writer else "the version of migrator that came with the newer app"
+        needed = "the version of migrator that came with the newer app"
+        if writer > _number_of(__version__):
+            needed = f"migrator {writer // 1_000_000}.{writer // 1_000 % 1_000}.{writer % 1_000} or newer"
         raise SchemaError(
             f"The database {path} has schema version {found}; this migrator, {__version__}, knows versions up to "
             f"{latest_version()}.",
@@ -135,12 +133,6 @@ def applied(connection: sqlite3.Connection) -> dict[str, str]:
     return dict(connection.execute(queries.APPLIED_STEPS, (STEP_SET,)).fetchall())
 
 
-def pending(connection: sqlite3.Connection) -> list[SchemaStep]:
-    """The steps that are not on record, in order. Read-only."""
-    recorded = applied(connection)
-    return [step for step in steps() if step.name not in recorded]
-
-
 def apply(connection: sqlite3.Connection, path: Path | str) -> list[str]:
     """Apply every step that is not applied yet, each in one transaction with its record.
 
@@ -151,9 +143,15 @@ def apply(connection: sqlite3.Connection, path: Path | str) -> list[str]:
     """
     before = require_known(connection, path)
     with sqlite_errors("apply a schema step", path):
-        missing = pending(connection)
+        recorded = applied(connection)
+        missing = [step for step in steps() if step.name not in recorded]
         if not missing:
-            _require_latest(before, path)
+            if before != latest_version():  # the row of migration_metadata is gone, or another one
+                raise SchemaError(
+                    f"The database {path} has a record of every schema step, but says it has schema version {before}.",
+                    hint="Nothing was touched. Move it away, or restore it from a backup, and run 'migrator migrate' "
+                    "again.",
+                )
             return []
         unrecorded = [step for step in missing if step.number <= before]
         if unrecorded or before == 0:
@@ -221,30 +219,8 @@ def _number_of(program_version: str) -> int:
     return major * 1_000_000 + minor * 1_000 + patch
 
 
-def newer_writer(connection: sqlite3.Connection) -> str | None:
-    """The version of migrator that made the tables what they are, as the database's header has it, if it is newer."""
-    number = int(connection.execute("PRAGMA user_version").fetchone()[0])
-    newer = number > _number_of(__version__)
-    return f"{number // 1_000_000}.{number // 1_000 % 1_000}.{number % 1_000}" if newer else None
-
-
-def _require_latest(found: int, path: Path | str) -> None:
-    """Refuse tables that are not what the record of steps says.
-
-    :raises SchemaError: the row of ``migration_metadata`` is gone, or its number is not that of the steps on record
-    """
-    if found != latest_version():
-        raise SchemaError(
-            f"The database {path} has a record of every schema step, but says it has schema version {found}.",
-            hint="Nothing was touched. Move it away, or restore it from a backup, and run 'migrator migrate' again.",
-        )
-
-
 def _require_ours(connection: sqlite3.Connection, found: int, path: Path | str) -> None:
-    """Refuse tables that are not ours.
-
-    :raises SchemaError: the tables differ from what the steps make
-    """
+    """Refuse tables that differ from what the steps make."""
     if found == 0:
         with closing(fresh()) as model:
             foreign = sorted(_objects(model).keys() & _objects(connection).keys())
@@ -312,7 +288,7 @@ def revert(connection: sqlite3.Connection, path: Path | str, require: Callable[[
         try:
             with transaction(connection, path, "undo a schema step"):
                 require(found)
-                for statement in step.reverse_statements():
+                for statement in split_statements(step.down.read_text(encoding="utf-8")):
                     connection.execute(statement)
                 if has_table(connection, "_sqlite_migrations"):
                     connection.execute(queries.FORGET_STEP, (STEP_SET, step.name))

@@ -137,7 +137,7 @@ def _folder(data_dir: DataDir) -> Facts:
         "free_bytes": shutil.disk_usage(data_dir.root).free,
         "network": network_file_system(data_dir.root / "any"),
         "mapping": data_dir.workspace_mapping.exists(),
-        "backend": read_flag(data_dir.flag),
+        "backend": read_flag(data_dir),
     }
 
 

@@ -26,7 +26,7 @@ def scratch_data_dir(data_dir: DataDir) -> Iterator[DataDir]:
         with os_errors("make private", folder):
             os.chmod(folder, 0o700)  # whatever the umask left of it
         scratch = ScratchDataDir(root=data_dir.root, database=folder / DEFAULT_DATABASE)
-        flag = read_flag(data_dir.flag)
+        flag = read_flag(data_dir)
         if flag is not None:
             write_flag(scratch, flag)
         if data_dir.database.exists():

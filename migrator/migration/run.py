@@ -129,7 +129,7 @@ class Run:
             return None
         if self.options.search_index and plan.index_state in ("pending", "building"):
             return None
-        if plan.state.authority == "sqlite" and read_flag(self.data_dir.flag) != "sqlite":
+        if plan.state.authority == "sqlite" and read_flag(self.data_dir) != "sqlite":
             return None
         return self.nothing_to_do(plan)
 

@@ -14,7 +14,7 @@ from migrator.database import schema
 from migrator.database.columns import WORKSPACE_COLUMNS, MessageRow, SessionRow
 from migrator.database.connection import AnyConnection, remove_database
 from migrator.database.documents import insert_message
-from migrator.database.rows import derived_key, free_key, rekey_message, rekey_session
+from migrator.database.rows import derived_key, free_key, rekey
 from migrator.staging import queries
 from migrator.staging.connection import CACHE, as_uri, create_staged, staged_errors
 from migrator.staging.row_writer import RowWriter, insert_many
@@ -123,7 +123,7 @@ def rekey_attached_session(connection: AnyConnection, schema: str, row: SessionR
     taken = queries.key_taken(schema, "sessions")
     spare = derived_key(row.id, workspace_hash, row.position or 0)
     key = free_key(row.id, spare, lambda key: connection.execute(taken, (key,)).fetchone())
-    bound = (key, rekey_session(row, key).rescued_data, row.id)
+    bound = (key, rekey(row, key).rescued_data, row.id)
     for statement in queries.rekey_session(schema):
         connection.execute(statement, bound)
 
@@ -133,4 +133,4 @@ def rekey_attached_message(connection: AnyConnection, schema: str, row: MessageR
     taken = queries.key_taken(schema, "chat_messages")
     spare = derived_key(row.id, row.session_id, row.position or 0)
     key = free_key(row.id, spare, lambda key: connection.execute(taken, (key,)).fetchone())
-    connection.execute(queries.rekey_message(schema), (key, rekey_message(row, key).rescued_data, row.id))
+    connection.execute(queries.rekey_message(schema), (key, rekey(row, key).rescued_data, row.id))

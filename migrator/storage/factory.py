@@ -96,7 +96,7 @@ def _named(backend: str | None) -> Backend | None:
 
 def _put_flag_right(places: DataDir, agreed: Backend) -> None:
     """Finish a flip that was interrupted; where there is no flag at all, none is needed."""
-    flag = read_flag(places.flag)
+    flag = read_flag(places)
     if (flag is not None or places.flag.exists()) and flag != agreed:
         try:
             write_flag(places, agreed)

@@ -189,7 +189,7 @@ def test_a_listing_that_is_a_pipe_is_damage(migrated, name):
 
 def test_a_flag_nested_without_end_is_no_flag(scene):
     scene.root.joinpath("storage.json").write_bytes(b'{"a":' * 50_000)
-    assert read_flag(scene.root / "storage.json") is None
+    assert read_flag(resolve_data_dir(scene.root)) is None
 
 
 def test_a_small_file_is_read_and_a_large_one_is_not(tmp_path, scene):

@@ -26,7 +26,7 @@ from unittest import mock
 import msgspec
 
 from migrator.data_dir import resolve_data_dir
-from migrator.database.rows import from_rows, to_rows
+from migrator.database.rows import to_rows
 from migrator.documents import app_format
 from migrator.documents.app_format import Element
 from migrator.documents.array_reader import read_array
@@ -37,7 +37,7 @@ from migrator.documents.structs import decode_session
 from migrator.errors import SourceFileError, TornFileError
 from migrator.migration.run import run_migration
 from tests.support.scene import FIXTURES, Scene, app_json
-from tests.support.strategies import AWKWARD_TEXTS, same
+from tests.support.strategies import AWKWARD_TEXTS, of_rows, same
 
 LARGEST_SEED = 6_000  # bytes
 KEPT = 1_000  # inputs that showed something new, to go on from
@@ -295,8 +295,7 @@ def kind_of(raw: bytes) -> str:
     read_again = parse_element(spelled).value
     require(canonical_bytes(read_again) == spelled, "the canonical form reads as itself")
     rows = to_rows(document, key=document["id"] or "spare")
-    made = from_rows(rows.session, [name for _, name in rows.runtimes], rows.instances, rows.messages)
-    require(same(made, normal_form(document)), "the rows of a document make the document")
+    require(same(of_rows(rows)[0], normal_form(document)), "the rows of a document make the document")
     quick = decode_session(raw)
     if quick is None:
         return "session"

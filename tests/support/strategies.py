@@ -7,6 +7,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from migrator.database.rows import DocumentRows, from_rows
 from migrator.documents.document import INSTANCE_MEMBERS, MESSAGE_MEMBERS, SESSION_MEMBERS
 
 U32_MAX = (1 << 32) - 1
@@ -44,6 +45,12 @@ def same(left: Any, right: Any) -> bool:
     if isinstance(left, list):
         return len(left) == len(right) and all(map(same, left, right))
     return repr(left) == repr(right)
+
+
+def of_rows(rows: DocumentRows) -> tuple[Any, bool]:
+    """The document of rows as they are written, and whether it is plain: read, they come without their position."""
+    instances, messages = ([(*row[:-2], row[-1]) for row in part] for part in (rows.instances, rows.messages))
+    return from_rows(rows.session, [name for _, name in rows.runtimes], instances, messages)
 
 
 def texts() -> st.SearchStrategy[str]:

@@ -26,19 +26,15 @@ from migrator.database.documents import (
 from migrator.database.rows import (
     INSTANCE_STAND_IN,
     INTEGER_MAX,
-    as_read,
-    from_read_rows,
-    from_rows,
     message_rows,
-    rekey_message,
-    rekey_session,
+    rekey,
     session_summary,
     to_rows,
 )
 from migrator.documents.document import WorktreeSession, normal_form
 from migrator.documents.exact_json import MAX_DEPTH
 from migrator.staging.row_writer import plain_message_rows, plain_messages
-from tests.support.strategies import U64_MAX, documents, files, instance, message, same, session, session_ids
+from tests.support.strategies import U64_MAX, documents, files, instance, message, of_rows, same, session, session_ids
 
 HASHES = {1: "aaaaaaaaaaaaaaaa", 2: "bbbbbbbbbbbbbbbb"}
 
@@ -69,8 +65,7 @@ def value(database: sqlite3.Connection, sql: str) -> Any:
 
 @given(documents())
 def test_the_rows_of_a_document_make_the_document_again(document):
-    rows = to_rows(document)
-    again = from_rows(rows.session, [name for _, name in rows.runtimes], rows.instances, rows.messages)
+    again, _ = of_rows(to_rows(document))
     assert same(again, normal_form(document))
 
 
@@ -107,9 +102,7 @@ def test_a_summary_is_the_document_without_its_parts(document):
 @given(documents())
 def test_a_document_is_plain_when_its_rows_hold_all_of_it(document):
     rows = to_rows(document)
-    _, plain = from_read_rows(
-        rows.session, [name for _, name in rows.runtimes], as_read(rows.instances), as_read(rows.messages)
-    )
+    _, plain = of_rows(rows)
     assert plain == all(row[-1] is None for row in (*rows.instances, *rows.messages, rows.session[:18]))
 
 
@@ -124,11 +117,11 @@ def test_a_document_as_deep_as_can_be_with_a_number_of_any_size_comes_back(datab
 @given(documents(), st.text(min_size=1, max_size=5))
 def test_rows_under_other_keys_still_make_the_document_again(document, key):
     rows = to_rows(document)
-    rekeyed = rekey_session(rekey_session(rows.session, key + "'"), key)
-    chat = [rekey_message(row, f"{key}{place}") for place, row in enumerate(rows.messages)]
+    rekeyed = rekey(rekey(rows.session, key + "'"), key)
+    chat = [rekey(row, f"{key}{place}") for place, row in enumerate(rows.messages)]
     assert rekeyed[0] == key
     assert [row[0] for row in chat] == [f"{key}{place}" for place in range(len(chat))]
-    again = from_rows(rekeyed, [name for _, name in rows.runtimes], rows.instances, chat)
+    again, _ = of_rows(rows._replace(session=rekeyed, messages=chat))
     assert same(again, normal_form(document))
 
 
