@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from migrator.authority import (
@@ -60,8 +61,10 @@ def open_storage(
     agreed = effective_backend(places, authority)
     wanted = _named(backend)
     if wanted is None:
-        if not read_only:
-            _put_flag_right(places, agreed)
+        flag = None if read_only else read_flag(places)
+        if not read_only and flag != agreed and (flag is not None or places.flag.exists()):  # else none is needed
+            with suppress(StorageIOError):  # a hint for people; who may not write it reads the right store all the same
+                write_flag(places, agreed)
         wanted = agreed
     refusal = _refusal(wanted, authority, agreed)
     if refusal is not None and not read_only:
@@ -92,16 +95,6 @@ def _named(backend: str | None) -> Backend | None:
             return known
     source = "The argument" if backend else f"${BACKEND_VARIABLE}"
     raise UsageError(f"{source} names a backend {chosen!r}.", hint=f"There are {', '.join(BACKENDS)}.")
-
-
-def _put_flag_right(places: DataDir, agreed: Backend) -> None:
-    """Finish a flip that was interrupted; where there is no flag at all, none is needed."""
-    flag = read_flag(places)
-    if (flag is not None or places.flag.exists()) and flag != agreed:
-        try:
-            write_flag(places, agreed)
-        except StorageIOError:
-            return  # it is a hint for people; who may not write it reads the right store all the same
 
 
 def _refusal(wanted: Backend, authority: Authority, agreed: Backend) -> str | None:
@@ -139,7 +132,10 @@ def _open(places: DataDir, backend: Backend, *, cache_size: int | None, mmap_siz
     if failed:
         from migrator.storage.wrappers import FallbackStorage
 
-        return FallbackStorage(store, JsonStorage(places), lambda name: name in failed and _still_failed(places, name))
+        # A later run may have taken the file up; only workspaces that failed once are asked about again.
+        return FallbackStorage(
+            store, JsonStorage(places), lambda name: name in failed and name in failed_workspaces(places)
+        )
     return store
 
 
@@ -151,8 +147,3 @@ def failed_workspaces(places: DataDir) -> frozenset[str]:
         if not read_state(connection, places.database).has_ledger:
             return frozenset()
         return frozenset(name for (name,) in connection.execute(queries.FAILED_WORKSPACES))
-
-
-def _still_failed(places: DataDir, workspace: str) -> bool:
-    """A later run may have taken the file up; only workspaces that failed once are asked about again."""
-    return workspace in failed_workspaces(places)

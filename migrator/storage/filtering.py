@@ -39,7 +39,12 @@ class Filtering:
             (self.statuses is None or document["status"] in self.statuses)
             and (self.types is None or document["type"] in self.types)
             and self._in_time(document)
-            and (self.text is None or self._has_text(document, self.text))
+            and (
+                self.text is None
+                or self.text in document["task"].casefold()
+                or self.text in document["id"].casefold()
+                or any(self.text in instance["agentName"].casefold() for instance in document["instances"])
+            )
         )
 
     def _in_time(self, document: Mapping[str, Any]) -> bool:
@@ -52,23 +57,16 @@ class Filtering:
             and (self._to is None or created <= self._to)
         )
 
-    @staticmethod
-    def _has_text(document: Mapping[str, Any], text: str) -> bool:
-        return (
-            text in document["task"].casefold()
-            or text in document["id"].casefold()
-            or any(text in instance["agentName"].casefold() for instance in document["instances"])
-        )
-
     def sort(self, documents: Sequence[Document]) -> list[Document]:
         """The documents, given in file order, sorted as the filters say."""
         filters = self._filters
         if filters.sort_by is None:
-            arranged = list(documents)
-            if filters.descending:
-                arranged.reverse()
-            return arranged
-        keyed = [(_sort_value(document, filters.sort_by), document) for document in documents]
+            return [*reversed(documents)] if filters.descending else [*documents]
+        by = filters.sort_by
+        keyed: list[tuple[Any, Document]] = [
+            (document.get(_SORTED_BY[by]) if by in _SORTED_BY else instant(document[by]), document)
+            for document in documents
+        ]
         having = [pair for pair in keyed if pair[0] is not None]
         having.sort(key=lambda pair: pair[0], reverse=filters.descending)  # reverse keeps ties in their order
         arranged = [document for _, document in having]
@@ -88,10 +86,3 @@ class Filtering:
 
 def _bound(value: str | datetime | None) -> Instant | None:
     return instant_of(value) if isinstance(value, datetime) else instant(value) if value is not None else None
-
-
-def _sort_value(document: Mapping[str, Any], sort_by: str) -> Any:
-    """The value to sort by, or None where the document has none."""
-    if sort_by in _SORTED_BY:
-        return document.get(_SORTED_BY[sort_by])
-    return instant(document[sort_by])

@@ -7,9 +7,8 @@ of it is overwritten.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
-from functools import partial
 from pathlib import Path
 
 from migrator.data_dir import DataDir
@@ -21,22 +20,8 @@ from migrator.errors import ConnectionFailed, SourceFileError, StorageIOError, V
 from migrator.files import durable
 from migrator.files.locks import locked
 from migrator.files.os_errors import os_errors
-from migrator.storage import timestamps
-from migrator.storage.arguments import (
-    WorkspaceRef,
-    as_stored,
-    instance_not_found,
-    message_as_stored,
-    require_status,
-    require_text,
-    session_exists,
-    session_not_found,
-    valid_sessions,
-    workspace_not_found,
-    workspace_of_session,
-    workspace_ref,
-    workspace_ref_or_none,
-)
+from migrator.storage import arguments, timestamps
+from migrator.storage.arguments import WorkspaceRef
 from migrator.storage.filtering import Filtering
 from migrator.storage.protocol import MirrorableStorage, SessionFilters
 
@@ -55,35 +40,35 @@ class JsonStorage(MirrorableStorage):
         self._closed = False
 
     def create_session(self, workspace_path: str, session: WorktreeSession) -> WorktreeSession:
-        workspace = workspace_ref(workspace_path)
-        stored = as_stored(session)
+        workspace = arguments.workspace_ref(workspace_path)
+        stored = arguments.as_stored(session)
         with self._changing(workspace, create=True) as documents:
             if any(document["id"] == stored["id"] for document in documents):
-                raise session_exists(stored["id"])
+                raise arguments.session_exists(stored["id"])
             documents.append(stored)
         return stored
 
     def update_session(self, workspace_path: str, session: WorktreeSession) -> WorktreeSession:
-        workspace = workspace_ref(workspace_path)
-        stored = as_stored(session)
+        workspace = arguments.workspace_ref(workspace_path)
+        stored = arguments.as_stored(session)
         with self._changing(workspace) as documents:
             documents[_first(documents, stored["id"])] = stored
         return stored
 
     def get_session(self, workspace_path: str, session_id: str) -> WorktreeSession:
-        workspace = workspace_of_session(workspace_path, session_id)
+        workspace = arguments.workspace_of_session(workspace_path, session_id)
         documents = self._read(workspace)
         if documents is None:
-            raise workspace_not_found(workspace)
+            raise arguments.workspace_not_found(workspace)
         return normal_form(documents[_first(documents, session_id)])
 
     def get_all_sessions(self, workspace_path: str) -> list[WorktreeSession]:
-        workspace = workspace_ref_or_none(workspace_path)
+        workspace = arguments.workspace_ref_or_none(workspace_path)
         documents = self._read(workspace) if workspace else None
         return [normal_form(document) for document in documents or ()]
 
     def delete_session(self, workspace_path: str, session_id: str) -> None:
-        workspace = workspace_of_session(workspace_path, session_id)
+        workspace = arguments.workspace_of_session(workspace_path, session_id)
         with self._changing(workspace) as documents:
             _first(documents, session_id)
             documents[:] = [document for document in documents if document["id"] != session_id]
@@ -91,9 +76,11 @@ class JsonStorage(MirrorableStorage):
     def add_chat_message(
         self, workspace_path: str, session_id: str, message: ChatMessage, *, updated_at: str | None = None
     ) -> WorktreeSession:
-        workspace = workspace_of_session(workspace_path, session_id)
-        stored = message_as_stored(message)
-        return self._edit(workspace, session_id, updated_at, partial(_append_message, message=stored))
+        workspace = arguments.workspace_of_session(workspace_path, session_id)
+        stored = arguments.message_as_stored(message)
+        with self._editing(workspace, session_id, updated_at) as document:
+            document["chatHistory"] = [*document["chatHistory"], stored]
+        return normal_form(document)
 
     def append_chat_message(
         self, workspace_path: str, session_id: str, message: ChatMessage, *, updated_at: str | None = None
@@ -103,11 +90,16 @@ class JsonStorage(MirrorableStorage):
     def update_instance_status(
         self, workspace_path: str, session_id: str, instance_id: int, status: str, *, updated_at: str | None = None
     ) -> WorktreeSession:
-        workspace = workspace_of_session(workspace_path, session_id)
-        require_status(instance_id, status)
-        return self._edit(
-            workspace, session_id, updated_at, partial(_set_status, instance_id=instance_id, status=status)
-        )
+        workspace = arguments.workspace_of_session(workspace_path, session_id)
+        arguments.require_status(instance_id, status)
+        with self._editing(workspace, session_id, updated_at) as document:
+            instances = document["instances"]
+            index = next((at for at, each in enumerate(instances) if each["instanceId"] == instance_id), None)
+            if index is None:
+                raise arguments.instance_not_found(session_id, instance_id)
+            changed: WorktreeInstance = {**instances[index], "status": status}
+            document["instances"] = [*instances[:index], changed, *instances[index + 1 :]]
+        return normal_form(document)
 
     def set_instance_status(
         self, workspace_path: str, session_id: str, instance_id: int, status: str, *, updated_at: str | None = None
@@ -115,34 +107,29 @@ class JsonStorage(MirrorableStorage):
         self.update_instance_status(workspace_path, session_id, instance_id, status, updated_at=updated_at)
 
     def search_sessions(self, workspace_path: str, filters: SessionFilters | None = None) -> list[WorktreeSession]:
-        documents = self._read(workspace_ref(workspace_path))
+        documents = self._read(arguments.workspace_ref(workspace_path))
         return [normal_form(document) for document in Filtering(filters).apply(documents or ())]
 
     def replace_workspace(self, workspace_path: str, documents: Iterable[WorktreeSession]) -> None:
-        workspace = workspace_ref(workspace_path)
-        replacements = valid_sessions(documents)
+        workspace = arguments.workspace_ref(workspace_path)
+        replacements = arguments.valid_sessions(documents)
         with self._changing(workspace, create=True, anew=True) as present:
             present[:] = replacements
 
     def close(self) -> None:
         self._closed = True
 
-    def _edit(
-        self,
-        workspace: WorkspaceRef,
-        session_id: str,
-        updated_at: str | None,
-        change: Callable[[WorktreeSession], None],
-    ) -> WorktreeSession:
+    @contextmanager
+    def _editing(self, workspace: WorkspaceRef, session_id: str, updated_at: str | None) -> Iterator[WorktreeSession]:
+        """The first session of that id, to be changed within the block."""
         if updated_at is not None:
-            require_text(updated_at, "A timestamp")
+            arguments.require_text(updated_at, "A timestamp")
         with self._changing(workspace) as documents:
             index = _first(documents, session_id)
             document: WorktreeSession = {**normal_form(documents[index])}  # the one that was found stays as it was
-            change(document)
+            yield document
             document["updatedAt"] = updated_at or timestamps.now()
-            documents[index] = document = normal_form(document)
-        return document
+            documents[index] = normal_form(document)
 
     @contextmanager
     def _changing(
@@ -155,7 +142,7 @@ class JsonStorage(MirrorableStorage):
         with self._locked(workspace):
             found = self._read_last(workspace) if anew else self._read(workspace)
             if found is None and not create:
-                raise workspace_not_found(workspace)
+                raise arguments.workspace_not_found(workspace)
             documents = [*found] if found else []
             yield documents
             self._replace(workspace, found, documents)
@@ -235,18 +222,4 @@ def _first(documents: list[WorktreeSession], session_id: str) -> int:
     for index, document in enumerate(documents):
         if document["id"] == session_id:
             return index
-    raise session_not_found(session_id)
-
-
-def _append_message(document: WorktreeSession, *, message: ChatMessage) -> None:
-    document["chatHistory"] = [*document["chatHistory"], message]
-
-
-def _set_status(document: WorktreeSession, *, instance_id: int, status: str) -> None:
-    instances = document["instances"]
-    for index, instance in enumerate(instances):
-        if instance["instanceId"] == instance_id:
-            changed: WorktreeInstance = {**instance, "status": status}
-            document["instances"] = [*instances[:index], changed, *instances[index + 1 :]]
-            return
-    raise instance_not_found(document["id"], instance_id)
+    raise arguments.session_not_found(session_id)

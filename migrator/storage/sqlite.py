@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TypeVar
 
 from migrator.backups.database_copy import upgrade
 from migrator.database import queries, schema
@@ -29,31 +28,14 @@ from migrator.database.documents import (
 from migrator.database.pool import ConnectionPool
 from migrator.documents.document import ChatMessage, WorktreeSession
 from migrator.errors import MigratorError, StaleStoreError
-from migrator.storage import timestamps
-from migrator.storage.arguments import (
-    WorkspaceRef,
-    as_stored,
-    instance_not_found,
-    message_as_stored,
-    require_status,
-    require_text,
-    session_exists,
-    session_not_found,
-    valid_sessions,
-    workspace_not_found,
-    workspace_of_session,
-    workspace_ref,
-    workspace_ref_or_none,
-)
+from migrator.storage import arguments, timestamps
+from migrator.storage.arguments import WorkspaceRef
 from migrator.storage.filtering import Filtering
 from migrator.storage.protocol import MirrorableStorage, SessionFilters
 from migrator.workspace import is_placeholder
 
 POOL_SIZE = 5
 ACQUIRE_TIMEOUT = 3.0  # seconds
-_T = TypeVar("_T")
-_Answer = Callable[[sqlite3.Connection, str], _T]  # what a change of the session of a key returns
-
 CACHE_SIZE = -20_000  # KiB: 20 MB, which hold most workspaces whole
 
 
@@ -112,30 +94,30 @@ class SqliteStorage(MirrorableStorage):
         return connection
 
     def create_session(self, workspace_path: str, session: WorktreeSession) -> WorktreeSession:
-        workspace = workspace_ref(workspace_path)
-        stored = as_stored(session)
+        workspace = arguments.workspace_ref(workspace_path)
+        stored = arguments.as_stored(session)
         with self._writing(workspace, "create a session", create=True) as (connection, workspace_id):
             if keys_of(connection, workspace_id, stored["id"]):
-                raise session_exists(stored["id"])
+                raise arguments.session_exists(stored["id"])
             insert_behind(connection, stored, workspace_id=workspace_id, workspace_hash=workspace.hash)
         return stored
 
     def update_session(self, workspace_path: str, session: WorktreeSession) -> WorktreeSession:
-        workspace = workspace_ref(workspace_path)
-        stored = as_stored(session)
+        workspace = arguments.workspace_ref(workspace_path)
+        stored = arguments.as_stored(session)
         with self._writing(workspace, "update a session") as (connection, workspace_id):
-            replace_document(connection, _key(connection, workspace_id, stored["id"]), stored)
+            replace_document(connection, _keys(connection, workspace_id, stored["id"])[0], stored)
         return stored
 
     def get_session(self, workspace_path: str, session_id: str) -> WorktreeSession:
-        workspace = workspace_of_session(workspace_path, session_id)
+        workspace = arguments.workspace_of_session(workspace_path, session_id)
         with self._reading(workspace, "read a session") as (connection, workspace_id):
             if workspace_id is None:
-                raise workspace_not_found(workspace)
-            return _document(connection, _key(connection, workspace_id, session_id))
+                raise arguments.workspace_not_found(workspace)
+            return _document(connection, _keys(connection, workspace_id, session_id)[0])
 
     def get_all_sessions(self, workspace_path: str) -> list[WorktreeSession]:
-        workspace = workspace_ref_or_none(workspace_path)
+        workspace = arguments.workspace_ref_or_none(workspace_path)
         if workspace is None:
             return []
         with self._reading(workspace, "read sessions") as (connection, workspace_id):
@@ -144,63 +126,60 @@ class SqliteStorage(MirrorableStorage):
             return [stored.document for stored in read_workspace(connection, workspace_id)]
 
     def delete_session(self, workspace_path: str, session_id: str) -> None:
-        workspace = workspace_of_session(workspace_path, session_id)
+        workspace = arguments.workspace_of_session(workspace_path, session_id)
         with self._writing(workspace, "delete a session") as (connection, workspace_id):
-            keys = keys_of(connection, workspace_id, session_id)
-            if not keys:
-                raise session_not_found(session_id)
-            for key in keys:
+            for key in _keys(connection, workspace_id, session_id):
                 delete_document(connection, key)
 
     def add_chat_message(
         self, workspace_path: str, session_id: str, message: ChatMessage, *, updated_at: str | None = None
     ) -> WorktreeSession:
-        return self._add_message(workspace_path, session_id, message, updated_at, _document)
+        with self._adding(workspace_path, session_id, message, updated_at) as (connection, key):
+            return _document(connection, key)
 
     def append_chat_message(
         self, workspace_path: str, session_id: str, message: ChatMessage, *, updated_at: str | None = None
     ) -> None:
-        self._add_message(workspace_path, session_id, message, updated_at, _nothing)
+        with self._adding(workspace_path, session_id, message, updated_at):
+            pass  # and no session is read
 
-    def _add_message(
-        self, workspace_path: str, session_id: str, message: ChatMessage, updated_at: str | None, answer: _Answer[_T]
-    ) -> _T:
-        workspace = workspace_of_session(workspace_path, session_id)
-        stored = message_as_stored(message)
+    @contextmanager
+    def _adding(
+        self, workspace_path: str, session_id: str, message: ChatMessage, updated_at: str | None
+    ) -> Iterator[tuple[sqlite3.Connection, str]]:
+        workspace = arguments.workspace_of_session(workspace_path, session_id)
+        stored = arguments.message_as_stored(message)
         with self._editing(workspace, session_id, updated_at, "add a chat message") as (connection, key):
             append_message(connection, key, stored)
-            return answer(connection, key)
+            yield connection, key
 
     def update_instance_status(
         self, workspace_path: str, session_id: str, instance_id: int, status: str, *, updated_at: str | None = None
     ) -> WorktreeSession:
-        return self._set_status(workspace_path, session_id, instance_id, status, updated_at, _document)
+        with self._setting(workspace_path, session_id, instance_id, status, updated_at) as (connection, key):
+            return _document(connection, key)
 
     def set_instance_status(
         self, workspace_path: str, session_id: str, instance_id: int, status: str, *, updated_at: str | None = None
     ) -> None:
-        self._set_status(workspace_path, session_id, instance_id, status, updated_at, _nothing)
+        with self._setting(workspace_path, session_id, instance_id, status, updated_at):
+            pass  # and no session is read
 
-    def _set_status(
-        self,
-        workspace_path: str,
-        session_id: str,
-        instance_id: int,
-        status: str,
-        updated_at: str | None,
-        answer: _Answer[_T],
-    ) -> _T:
-        workspace = workspace_of_session(workspace_path, session_id)
-        require_status(instance_id, status)
+    @contextmanager
+    def _setting(
+        self, workspace_path: str, session_id: str, instance_id: int, status: str, updated_at: str | None
+    ) -> Iterator[tuple[sqlite3.Connection, str]]:
+        workspace = arguments.workspace_of_session(workspace_path, session_id)
+        arguments.require_status(instance_id, status)
         with self._editing(workspace, session_id, updated_at, "set an instance's status") as (connection, key):
             row_id = find_instance(connection, key, instance_id)
             if row_id is None:
-                raise instance_not_found(session_id, instance_id)
+                raise arguments.instance_not_found(session_id, instance_id)
             connection.execute(queries.SET_INSTANCE_STATUS, (status, row_id))
-            return answer(connection, key)
+            yield connection, key
 
     def search_sessions(self, workspace_path: str, filters: SessionFilters | None = None) -> list[WorktreeSession]:
-        workspace = workspace_ref(workspace_path)
+        workspace = arguments.workspace_ref(workspace_path)
         filtering = Filtering(filters)
         with self._reading(workspace, "search sessions") as (connection, workspace_id):
             if workspace_id is None:
@@ -218,8 +197,8 @@ class SqliteStorage(MirrorableStorage):
         return [found[summary["key"]] for summary in chosen]
 
     def replace_workspace(self, workspace_path: str, documents: Iterable[WorktreeSession]) -> None:
-        workspace = workspace_ref(workspace_path)
-        replacements = valid_sessions(documents)
+        workspace = arguments.workspace_ref(workspace_path)
+        replacements = arguments.valid_sessions(documents)
         with self._writing(workspace, "replace a workspace", create=True) as (connection, workspace_id):
             replace_all(connection, replacements, workspace_id=workspace_id, workspace_hash=workspace.hash)
 
@@ -234,16 +213,9 @@ class SqliteStorage(MirrorableStorage):
                 found = find_workspace(connection, workspace.hash)
                 yield connection, found[0] if found else None
             if found and workspace.path and is_placeholder(found[1]) and workspace.hash not in self._unnameable:
-                self._name(connection, workspace)
-
-    def _name(self, connection: sqlite3.Connection, workspace: WorkspaceRef) -> None:
-        """Fill in the path of a workspace that was known by its hash alone; a reader need not succeed in that."""
-        self._unnameable.add(workspace.hash)
-        try:
-            with transaction(connection, self._path, "name a workspace"):
-                ensure_workspace(connection, workspace.hash, workspace.path)
-        except MigratorError:
-            return
+                self._unnameable.add(workspace.hash)  # a reader need not succeed in filling in the path
+                with suppress(MigratorError), transaction(connection, self._path, "name a workspace"):
+                    ensure_workspace(connection, workspace.hash, workspace.path)
 
     @contextmanager
     def _writing(
@@ -251,9 +223,13 @@ class SqliteStorage(MirrorableStorage):
     ) -> Iterator[tuple[sqlite3.Connection, int]]:
         """A connection in a write transaction, and the workspace's row id."""
         with self._pool.connection() as connection, transaction(connection, self._path, action):
-            _require_truth(connection, action)
+            if connection.execute(queries.STATUS).fetchone() == ("rolled_back",):  # what is written, nobody would read
+                raise StaleStoreError(
+                    f"Cannot {action}: a rollback has made the JSON files the truth since this store was opened.",
+                    hint="Open the store again: 'open_storage' finds the right one.",
+                )
             if not create and find_workspace(connection, workspace.hash) is None:
-                raise workspace_not_found(workspace)
+                raise arguments.workspace_not_found(workspace)
             workspace_id = ensure_workspace(connection, workspace.hash, workspace.path)
             yield connection, workspace_id
             connection.execute(queries.TOUCH_WORKSPACE, (workspace_id,))
@@ -264,32 +240,19 @@ class SqliteStorage(MirrorableStorage):
     ) -> Iterator[tuple[sqlite3.Connection, str]]:
         """A write transaction that changes one session, and the session's key."""
         if updated_at is not None:
-            require_text(updated_at, "A timestamp")
+            arguments.require_text(updated_at, "A timestamp")
         with self._writing(workspace, action) as (connection, workspace_id):
-            key = _key(connection, workspace_id, session_id)
+            key = _keys(connection, workspace_id, session_id)[0]
             connection.execute(queries.SET_UPDATED_AT, (updated_at or timestamps.now(), key))
             yield connection, key
 
 
-def _require_truth(connection: sqlite3.Connection, action: str) -> None:
-    """Refuse to write what nobody would read: somebody may have gone back to the files since this store was opened."""
-    if connection.execute(queries.STATUS).fetchone() == ("rolled_back",):
-        raise StaleStoreError(
-            f"Cannot {action}: a rollback has made the JSON files the truth since this store was opened.",
-            hint="Open the store again: 'open_storage' finds the right one.",
-        )
-
-
-def _key(connection: sqlite3.Connection, workspace_id: int, session_id: str) -> str:
-    """The primary key of the first session of that id."""
+def _keys(connection: sqlite3.Connection, workspace_id: int, session_id: str) -> list[str]:
+    """The primary keys of the sessions of that id, of which there is one at least."""
     keys = keys_of(connection, workspace_id, session_id)
     if not keys:
-        raise session_not_found(session_id)
-    return keys[0]
-
-
-def _nothing(_connection: sqlite3.Connection, _key: str) -> None:
-    """The answer of an operation that returns no session, and so reads none."""
+        raise arguments.session_not_found(session_id)
+    return keys
 
 
 def _document(connection: sqlite3.Connection, key: str) -> WorktreeSession:

@@ -7,11 +7,10 @@ must leave no torn record, and counts are asked for without reading everything t
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import astuple, dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any
 
 from migrator.database.connection import connect, opened, snapshot, transaction
 from migrator.database.pool import ConnectionPool
@@ -22,8 +21,6 @@ from migrator.storage.arguments import WorkspaceRef
 from migrator.storage.hybrid import queries
 from migrator.text import counted
 from migrator.workspace import placeholder
-
-_T = TypeVar("_T")
 
 _ACQUIRE_TIMEOUT = 3.0  # seconds
 _READING = "read the trial's journal"  # what the reader was at, for messages
@@ -75,7 +72,8 @@ def read_stats(path: Path) -> HybridStats | None:
 
     :raises ConnectionFailed: it can't be read
     """
-    return _read(path, "trial_counts", _stats, None)
+    rows = _read(path, "trial_counts", queries.JOURNAL_STATS)
+    return HybridStats(*rows[0]) if rows else None
 
 
 def read_known_files(path: Path) -> dict[str, str]:
@@ -83,22 +81,14 @@ def read_known_files(path: Path) -> dict[str, str]:
 
     :raises ConnectionFailed: the journal at ``path`` can't be read
     """
-    return _read(path, "known_files", _known_files, {})
+    return dict(_read(path, "known_files", queries.JOURNAL_ALL_KNOWN))
 
 
-def _read(path: Path, table: str, read: Callable[[sqlite3.Connection], _T], nothing: _T) -> _T:
+def _read(path: Path, table: str, statement: str) -> list[Any]:
     if not path.exists():
-        return nothing
+        return []
     with opened(path, read_only=True) as connection, snapshot(connection, path, _READING):
-        return read(connection) if has_table(connection, table) else nothing
-
-
-def _known_files(connection: sqlite3.Connection) -> dict[str, str]:
-    return dict(connection.execute(queries.JOURNAL_ALL_KNOWN).fetchall())
-
-
-def _stats(connection: sqlite3.Connection) -> HybridStats:
-    return HybridStats(*connection.execute(queries.JOURNAL_STATS).fetchone())
+        return connection.execute(statement).fetchall() if has_table(connection, table) else []
 
 
 class Journal:
@@ -110,8 +100,7 @@ class Journal:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._pool = ConnectionPool(self._connect, size=1, acquire_timeout=_ACQUIRE_TIMEOUT)
-        with self._changing("begin"):
-            pass
+        self._change("begin")
 
     def _connect(self) -> sqlite3.Connection:
         connection = connect(self._path, create=True, shared_between_threads=True)
@@ -125,112 +114,101 @@ class Journal:
             raise
         return connection
 
-    @contextmanager
-    def _changing(self, action: str) -> Iterator[sqlite3.Connection]:
+    def _change(self, action: str, *changes: tuple[str, tuple[Any, ...]]) -> int | None:
+        """Execute statements with their values in one transaction; returns the number of the row inserted last."""
+        row = None
         with self._pool.connection() as connection, transaction(connection, self._path, action):
-            yield connection
+            for statement, values in changes:
+                row = connection.execute(statement, values).lastrowid
+        return row
 
-    @contextmanager
-    def _reading(self) -> Iterator[sqlite3.Connection]:
+    def _select(self, statement: str, *values: str) -> list[Any]:
         with self._pool.connection() as connection, snapshot(connection, self._path, _READING):
-            yield connection
+            return connection.execute(statement, values).fetchall()
 
     def record_intent(self, workspace: WorkspaceRef) -> int:
         """Record that the workspace is about to be written; returns the record's number."""
-        with self._changing("record what is to be written") as connection:
-            return _pend(connection, workspace, None)
+        return self._change("record what is to be written", _pending(workspace, None)) or 0
 
     def discard_intent(self, intent: int) -> None:
         """Nothing was written."""
-        with self._changing("take back a record") as connection:
-            connection.execute(queries.JOURNAL_FORGET, (intent,))
+        self._change("take back a record", (queries.JOURNAL_FORGET, (intent,)))
 
     def record_write(self, intent: int, comparisons: int) -> None:
         """Both stores have it."""
-        with self._changing("record a write") as connection:
-            connection.execute(queries.JOURNAL_FORGET, (intent,))
-            connection.execute(queries.JOURNAL_COUNT, (1, 0, comparisons, 0))
+        self._change("record a write", (queries.JOURNAL_FORGET, (intent,)), _count(1, 0, comparisons, 0))
 
     def record_failure(self, intent: int, error: str) -> None:
         """The first store has it, the second does not."""
-        with self._changing("record a failed write") as connection:
-            connection.execute(queries.JOURNAL_FAILED, (error, intent))
-            connection.execute(queries.JOURNAL_COUNT, (1, 1, 0, 0))
+        self._change("record a failed write", (queries.JOURNAL_FAILED, (error, intent)), _count(1, 1, 0, 0))
 
     def record_unreadable(self, workspace: WorkspaceRef, error: str) -> None:
         """The second store could not be read."""
-        with self._changing("record a failed comparison") as connection:
-            _pend(connection, workspace, error)
-            connection.execute(queries.JOURNAL_COUNT, (0, 1, 0, 0))
+        self._change("record a failed comparison", _pending(workspace, error), _count(0, 1, 0, 0))
 
     def record_difference(
         self, workspace: WorkspaceRef, operation: str, session_id: str, digests: tuple[str | None, str | None]
     ) -> None:
         """The stores answered differently: to be repaired as well."""
-        with self._changing("record a difference") as connection:
-            _pend(connection, workspace, f"{operation} found a difference")
-            values = (*_named(workspace), operation, session_id, *digests, timestamps.now())
-            connection.execute(queries.JOURNAL_DIFFER, values)
-            connection.execute(queries.JOURNAL_COUNT, (0, 0, 0, 1))
+        self._change(
+            "record a difference",
+            _pending(workspace, f"{operation} found a difference"),
+            (queries.JOURNAL_DIFFER, (*_named(workspace), operation, session_id, *digests, timestamps.now())),
+            _count(0, 0, 0, 1),
+        )
 
     def count_comparisons(self, comparisons: int) -> None:
         """So many comparisons were made."""
-        with self._changing("count comparisons") as connection:
-            connection.execute(queries.JOURNAL_COUNT, (0, 0, comparisons, 0))
+        self._change("count comparisons", _count(0, 0, comparisons, 0))
 
     def newest_intent(self, workspace: WorkspaceRef) -> int | None:
         """The number of the workspace's newest record, or None where nothing is pending."""
-        with self._reading() as connection:
-            newest: int | None = connection.execute(queries.JOURNAL_NEWEST, (workspace.hash,)).fetchone()[0]
-            return newest
+        newest: int | None = self._select(queries.JOURNAL_NEWEST, workspace.hash)[0][0]
+        return newest
 
     def pending_repairs(self) -> list[WorkspaceRef]:
         """The workspaces that are to be repaired, the longest-waiting first."""
-        with self._reading() as connection:
-            return [WorkspaceRef(*row) for row in connection.execute(queries.JOURNAL_PENDING)]
+        return [WorkspaceRef(*row) for row in self._select(queries.JOURNAL_PENDING)]
 
     def record_repair(self, workspace: WorkspaceRef, newest: int) -> None:
         """The second store has all that was recorded of the workspace up to a record."""
-        with self._changing("record a repair") as connection:
-            connection.execute(queries.JOURNAL_REPAIRED, (workspace.hash, newest))
+        self._change("record a repair", (queries.JOURNAL_REPAIRED, (workspace.hash, newest)))
 
     def record_known(self, files: Mapping[str, str]) -> None:
         """The first store has all that is in these workspace files.
 
         :param files: the SHA-256 of each, by the workspace's hash
         """
-        with self._changing("record what a file holds") as connection:
-            connection.executemany(queries.JOURNAL_KNOW, files.items())
+        self._change("record what a file holds", *((queries.JOURNAL_KNOW, known) for known in files.items()))
 
     def is_known(self, workspace_hash: str, sha256: str) -> bool:
         """Whether the first store has all that is in the workspace's file of that SHA-256."""
-        with self._reading() as connection:
-            row = connection.execute(queries.JOURNAL_KNOWN, (workspace_hash,)).fetchone()
-            return row is not None and row[0] == sha256
+        return self._select(queries.JOURNAL_KNOWN, workspace_hash) == [(sha256,)]
 
     def known_files(self) -> dict[str, str]:
         """The SHA-256 of each workspace file that the first store has all of, by the workspace's hash."""
-        with self._reading() as connection:
-            return _known_files(connection)
+        return dict(self._select(queries.JOURNAL_ALL_KNOWN))
 
     def differences(self) -> list[Difference]:
         """Every difference found, in order."""
-        with self._reading() as connection:
-            return [Difference(*row) for row in connection.execute(queries.JOURNAL_DIFFERENCES)]
+        return [Difference(*row) for row in self._select(queries.JOURNAL_DIFFERENCES)]
 
     def stats(self) -> HybridStats:
         """The counts since the journal was made, all processes together."""
-        with self._reading() as connection:
-            return _stats(connection)
+        return HybridStats(*self._select(queries.JOURNAL_STATS)[0])
 
     def close(self) -> None:
         """Let go of the database."""
         self._pool.close()
 
 
-def _pend(connection: sqlite3.Connection, workspace: WorkspaceRef, error: str | None) -> int:
-    cursor = connection.execute(queries.JOURNAL_PEND, (*_named(workspace), timestamps.now(), error))
-    return int(cursor.lastrowid or 0)
+def _pending(workspace: WorkspaceRef, error: str | None) -> tuple[str, tuple[Any, ...]]:
+    return queries.JOURNAL_PEND, (*_named(workspace), timestamps.now(), error)
+
+
+def _count(*by: int) -> tuple[str, tuple[int, ...]]:
+    """Add to the writes, the failures, the comparisons and the differences."""
+    return queries.JOURNAL_COUNT, by
 
 
 def _named(workspace: WorkspaceRef) -> tuple[str, str]:

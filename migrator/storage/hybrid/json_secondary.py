@@ -49,9 +49,6 @@ class MirrorFiles(JsonStorage):
     def _replace(
         self, workspace: WorkspaceRef, found: list[WorktreeSession] | None, documents: list[WorktreeSession]
     ) -> None:
-        """
-        :raises StaleStoreError: the file is not as it was written last, and these documents are not what it holds
-        """
         is_known = found is None or self._is_known(workspace)
         if not is_known and [*map(canonical_bytes, found or ())] != [*map(canonical_bytes, documents)]:
             raise StaleStoreError(

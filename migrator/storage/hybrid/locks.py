@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from migrator.files import durable
@@ -31,21 +31,16 @@ class WriteLocks:
         try:
             durable.make_private_folder(self._folder)
             with ExitStack() as stack:
-                try:
+                is_held = False
+                with suppress(OSError):
                     is_held = stack.enter_context(locked(self._folder / f"{name}.hybrid.lock", timeout))
-                except OSError:
-                    is_held = False
                 yield is_held
         finally:
             lock.release()
 
 
 class Backoff:
-    """How long to leave a thing alone that failed: twice as long after each failure.
-
-    :param first: seconds
-    :param longest: seconds
-    """
+    """How many seconds to leave a thing alone that failed: twice as many after each failure."""
 
     def __init__(self, first: float = 1.0, longest: float = 60.0) -> None:
         self._first, self._longest = first, longest
