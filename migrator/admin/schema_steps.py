@@ -65,7 +65,8 @@ def apply_steps(data_dir: DataDir) -> SchemaChange:
         require_database(data_dir, state_of(path))
         with opened(path, create=True) as connection:
             applied, backup = upgrade(connection, path, data_dir.backups)
-            return SchemaChange(str(path), schema.version(connection), tuple(applied), _text(backup))
+            copy = None if backup is None else str(backup)
+            return SchemaChange(str(path), schema.version(connection), tuple(applied), copy)
 
 
 def revert_step(data_dir: DataDir) -> SchemaChange:
@@ -83,7 +84,8 @@ def revert_step(data_dir: DataDir) -> SchemaChange:
             with changing(connection, path, data_dir.backups) as back_up:
                 backup = back_up("before-revert") if found else None
                 undone = schema.revert(connection, path, require)
-            return SchemaChange(str(path), schema.version(connection), (undone,), _text(backup))
+            copy = None if backup is None else str(backup)
+            return SchemaChange(str(path), schema.version(connection), (undone,), copy)
 
 
 def _require_nothing_to_lose(connection: sqlite3.Connection, path: Path, found: int) -> None:
@@ -115,7 +117,3 @@ def _require_nothing_to_lose(connection: sqlite3.Connection, path: Path, found: 
             hint=f"If nothing of it is wanted any more, close the app and move {path} aside, with its -wal and -shm if "
             "there are any: that undoes all steps. Nothing was changed.",
         )
-
-
-def _text(path: Path | None) -> str | None:
-    return None if path is None else str(path)

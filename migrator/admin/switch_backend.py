@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
 
 from migrator.authority import (
     Backend,
@@ -85,74 +83,42 @@ def switch_backend(data_dir: DataDir, target: Backend, listener: Listener = igno
             with exclusive(data_dir):  # which clears away what a switch left that was killed
                 pass
         return before
-    if target == "sqlite":
-        told = _to_sqlite(data_dir, before, listener)
-    elif target == "hybrid":
-        told = _to_hybrid(data_dir, before, listener)
-    else:
-        told = _to_json(data_dir, listener) if lost is None else _accept_loss(data_dir, lost.message)
-    after = show_backend(data_dir)
-    return replace(after, before=before.backend, notes=tuple(told.notes), problems=tuple(told.problems))
-
-
-class _Told(NamedTuple):
-    """What a switch has to say, as the report has it."""
-
-    notes: Sequence[str]
-    problems: Sequence[str]
-
-
-def _to_json(data_dir: DataDir, listener: Listener) -> _Told:
-    report = run_rollback(data_dir, listener=listener)
-    write_flag(data_dir, "json")
-    return _Told(report.warnings, report.problems)
-
-
-def _accept_loss(data_dir: DataDir, lost: str) -> _Told:
-    """Go on with the JSON files where the database is gone."""
-    with exclusive(data_dir):
+    if lost is not None:  # the JSON files are what is left
+        with exclusive(data_dir):
+            write_flag(data_dir, "json")
+        notes, problems = [f"{lost.message} The JSON files are the truth now, as old as they are."], list[str]()
+    elif target == "json":
+        report = run_rollback(data_dir, listener=listener)
         write_flag(data_dir, "json")
-    return _Told([f"{lost} The JSON files are the truth now, as old as they are."], ())
+        notes, problems = [*report.warnings], [*report.problems]
+    else:
+        problems = _bring_up_to_date(data_dir, before, listener)
+        notes = [*problems]
+        if target == "sqlite" and before.backend == "hybrid":
+            notes.append(hybrid_verdict(before.trial))
+        with exclusive(data_dir):
+            if target == "hybrid":
+                problems += merge_files(data_dir, listener)
+                notes += write_mirrors(data_dir, listener)
+            write_flag(data_dir, target)
+    return replace(show_backend(data_dir), before=before.backend, notes=tuple(notes), problems=tuple(problems))
 
 
-def _to_sqlite(data_dir: DataDir, before: BackendReport, listener: Listener) -> _Told:
-    problems = _bring_up_to_date(data_dir, before, listener)
-    with exclusive(data_dir):
-        write_flag(data_dir, "sqlite")
-    return _Told([*problems, *([hybrid_verdict(before.trial)] if before.backend == "hybrid" else [])], problems)
-
-
-def _to_hybrid(data_dir: DataDir, before: BackendReport, listener: Listener) -> _Told:
-    problems = _bring_up_to_date(data_dir, before, listener)
-    with exclusive(data_dir):
-        merged = merge_files(data_dir, listener)
-        notes = write_mirrors(data_dir, listener)
-        write_flag(data_dir, "hybrid")
-    return _Told([*problems, *notes], [*problems, *merged])
-
-
-def _bring_up_to_date(data_dir: DataDir, before: BackendReport, listener: Listener) -> Sequence[str]:
+def _bring_up_to_date(data_dir: DataDir, before: BackendReport, listener: Listener) -> list[str]:
     """Let SQLite have everything; returns what needs the user."""
-    if before.authority == "json":
-        return _migrate(data_dir, listener)
-    if before.backend == "hybrid":
-        # The files are what later changes in them start from: what both stores wrote is no news afterwards.
-        return run_migration(data_dir, listener=listener).errors
-    return ()
-
-
-def _migrate(data_dir: DataDir, listener: Listener) -> list[str]:
-    """Make SQLite the authority: a migration, or an empty database where there is nothing to migrate."""
+    if before.authority != "json" and before.backend != "hybrid":
+        return []
+    # After hybrid mode the files are what later changes in them start from: what both stores wrote is no news then.
     report = run_migration(data_dir, listener=listener)
-    if state_of(data_dir.database).authority == "json":
+    problems = [*report.errors]
+    if before.authority == "json" and state_of(data_dir.database).authority == "json":
         if report.workspaces:
             raise StaleStoreError(
                 "The migration left the JSON files the authority.", hint="'migrator status' tells more."
             )
-        with exclusive(data_dir):
-            late = _start_empty(data_dir)
-        return [*report.errors, *late.errors()]
-    return [*report.errors]
+        with exclusive(data_dir):  # there was nothing to migrate
+            problems += _start_empty(data_dir).errors()
+    return problems
 
 
 def _start_empty(data_dir: DataDir) -> PostRollbackChanges:

@@ -60,24 +60,20 @@ def _gone(data_dir: DataDir) -> Finding:
     if path.is_symlink():
         where = f"{message}. It is a link to {os.readlink(path)}: perhaps a disk is not mounted."
         return problem("database", where, command("ls", "-l", path))
-    copy = _newest_copy(data_dir)
+    copy, restore = _newest_copy(data_dir)
     if copy is None:
         return problem("database", f"{message}.", command("ls", "-l", path.parent))
-    return problem("database", f"{message}, or take the newest copy, {copy}.", _restore(data_dir, copy))
+    return problem("database", f"{message}, or take the newest copy, {copy}.", restore)
 
 
-def _restore(data_dir: DataDir, name: str) -> str:
-    """What is in its place is kept beside."""
-    line = f"migrator backups restore {command(name)}"
-    return f"{line} --overwrite-newer-work" if data_dir.database.exists() else line
-
-
-def _newest_copy(data_dir: DataDir) -> str | None:
-    """The newest backup of the database that is not damaged at a glance."""
+def _newest_copy(data_dir: DataDir) -> tuple[str | None, str]:
+    """The newest backup of the database that is not damaged at a glance, and how to restore it."""
     with suppress(MigratorError, OSError):
         names = [found.name for found in list_backups(data_dir) if found.kind == "database" and not found.error]
-        return names[-1] if names else None
-    return None
+        if names:  # what is in its place is kept beside
+            kept = " --overwrite-newer-work" if data_dir.database.exists() else ""
+            return names[-1], f"migrator backups restore {command(names[-1])}{kept}"
+    return None, ""
 
 
 def _unusable(data_dir: DataDir, error: ConnectionFailed) -> Finding:
@@ -90,9 +86,9 @@ def _unusable(data_dir: DataDir, error: ConnectionFailed) -> Finding:
             text = f"{text} It is {' and '.join(map(described, writers))}."
             return problem("database", text, command("ps", "-p", ",".join(map(str, writers))))
         return problem("database", text, command("lsof", path))
-    copy = _newest_copy(data_dir)
+    copy, restore = _newest_copy(data_dir)
     if copy is not None:
-        return problem("database", f"{text} {copy} is the newest copy of it.", _restore(data_dir, copy))
+        return problem("database", f"{text} {copy} is the newest copy of it.", restore)
     if isinstance(error.__cause__, sqlite3.Error) and error.__cause__.sqlite_errorcode == sqlite3.SQLITE_NOTADB:
         message = f"{text} There is no copy of it in {data_dir.backups}."
         return problem("database", message, move_aside_command(path))
@@ -151,9 +147,12 @@ def _missing_bases(data_dir: DataDir) -> Iterator[tuple[str, Finding]]:
     found = make_plan(data_dir)
     changed = {source.name for source in found.work.pending}
     for entry in found.ledger.values():
-        copy = data_dir.recorded(entry.backup or "")
-        if entry.status == "failed" or not entry.backup or _looks_whole(copy, entry.size):
+        if entry.status == "failed" or not entry.backup:
             continue
+        copy = data_dir.recorded(entry.backup)
+        with suppress(OSError):
+            if copy.stat().st_size == entry.size:
+                continue
         message = f"The copy {copy}, which changes in {entry.source} are compared with, is missing or cut short"
         file = data_dir.recorded(entry.source)
         if entry.source not in changed and file.exists():
@@ -161,13 +160,6 @@ def _missing_bases(data_dir: DataDir) -> Iterator[tuple[str, Finding]]:
         elif entry.source in changed:
             message += ", and the file has changed: put the copy back, or move the file away; SQLite keeps what it has."
             yield entry.source, problem("merge base", message, move_aside_command(file))
-
-
-def _looks_whole(copy: os.PathLike[str], size: int) -> bool:
-    try:
-        return os.stat(copy).st_size == size
-    except OSError:
-        return False
 
 
 def work(data_dir: DataDir) -> Iterator[Finding]:
@@ -179,7 +171,7 @@ def work(data_dir: DataDir) -> Iterator[Finding]:
     for warning in status.warnings:
         yield Finding("note", "workspace paths", warning)
     stuck = {source for source, _ in _missing_bases(data_dir)} & set(status.changed_files)
-    yield _stuck(len(stuck)) if stuck else _pending(status)
+    yield _pending(status, len(stuck))
     for workspace in status.workspaces:
         if workspace.error:
             torn = "--salvage" in workspace.error
@@ -192,22 +184,18 @@ def work(data_dir: DataDir) -> Iterator[Finding]:
         yield ok("quarantine", "Nothing is in it.")
 
 
-def _stuck(count: int) -> Finding:
-    files = "1 file is" if count == 1 else f"{count} files are"
-    return problem("pending work", f"{files} changed and can't be merged: see 'merge base'.")
-
-
-def _pending(status: StatusReport) -> Finding:
+def _pending(status: StatusReport, stuck: int) -> Finding:
     count = len(status.changed_files)
-    files = "1 file is" if count == 1 else f"{count} files are"
+    files = "1 file is" if (stuck or count) == 1 else f"{stuck or count} files are"
+    if stuck:
+        return problem("pending work", f"{files} changed and can't be merged: see 'merge base'.")
     if count and status.backend == "hybrid":
         return Finding("note", "pending work", f"{files} new or changed: while both stores run, the files follow.")
     if status.needs_migration:
         return problem("pending work", f"{files} new or changed.", "migrator migrate")
     if count:
-        return Finding(
-            "note", "pending work", "After a rollback the app runs on the JSON files again.", "migrator migrate"
-        )
+        message = "After a rollback the app runs on the JSON files again."
+        return Finding("note", "pending work", message, "migrator migrate")
     return ok("pending work", "Every file is known and unchanged.")
 
 
@@ -224,6 +212,5 @@ def hybrid_mode(data_dir: DataDir) -> Iterator[Finding]:
         return
     if found is None:
         return
-    told = f"{found.summary()}."
     level: Level = "problem" if found.pending_repairs or found.differences else "ok"
-    yield Finding(level, "trial of both stores", told, "migrator backend")
+    yield Finding(level, "trial of both stores", f"{found.summary()}.", "migrator backend")

@@ -36,28 +36,22 @@ def locks_of(path: Path, *, patience: float) -> DatabaseLocks:
     :param patience: seconds to wait for whoever writes just now
     :raises ConnectionFailed: it can't be opened
     """
-    locked = _stays_locked(path, patience)
-    return DatabaseLocks(locked, tuple(_writers(path)) if locked else (), tuple(locks.openers(path)))
-
-
-def _stays_locked(path: Path, patience: float) -> bool:
-    """Whether the write lock can't be had; it is let go of at once."""
+    locked = False
     with sqlite_errors("look for locks", path):
         connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True, timeout=patience)
         with closing(connection):
             connection.isolation_level = None
             try:
                 connection.execute("BEGIN IMMEDIATE")
+                connection.execute("ROLLBACK")  # let go of it at once
             except sqlite3.OperationalError as error:
-                if error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-                    return True
-                raise
-            connection.execute("ROLLBACK")
-            return False
-
-
-def _writers(path: Path) -> list[int]:
-    beside = path.with_name(path.name + "-shm")
-    found = [lock for lock in locks.locks_on(path) if lock.covers(_PENDING) or lock.covers(_RESERVED)]
-    found += [lock for lock in locks.locks_on(beside) if lock.covers(_WAL_WRITE)]
-    return sorted({lock.process for lock in found if lock.writing and lock.process is not None})
+                locked = error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+                if not locked:
+                    raise
+    writers: list[locks.HeldLock] = []
+    if locked:
+        beside = path.with_name(path.name + "-shm")
+        writers = [lock for lock in locks.locks_on(path) if lock.covers(_PENDING) or lock.covers(_RESERVED)]
+        writers += [lock for lock in locks.locks_on(beside) if lock.covers(_WAL_WRITE)]
+    processes = sorted({lock.process for lock in writers if lock.writing and lock.process is not None})
+    return DatabaseLocks(locked, tuple(processes), tuple(locks.openers(path)))

@@ -10,6 +10,7 @@ import sqlite3
 import stat
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from migrator._version import __version__
@@ -32,21 +33,17 @@ def programs(_: DataDir) -> Iterator[Finding]:
     yield ok("versions", f"migrator {__version__}, Python {platform.python_version()} on {platform.platform()}.")
     needed = ".".join(map(str, MINIMUM_SQLITE[:2]))
     if sqlite3.sqlite_version_info < MINIMUM_SQLITE:
-        yield problem(
-            "SQLite",
+        message = (
             f"Python has SQLite {sqlite3.sqlite_version}, {needed} is needed: install migrator with a newer Python. "
-            "This tells what one has.",
-            command("python3", "-c", "import sqlite3; print(sqlite3.sqlite_version)"),
         )
+        message += "This tells what one has."
+        yield problem("SQLite", message, command("python3", "-c", "import sqlite3; print(sqlite3.sqlite_version)"))
     else:
         yield ok("SQLite", f"{sqlite3.sqlite_version}; {needed} is needed.")
     found, missing = _packages()
     if missing:
-        yield problem(
-            "packages",
-            f"These are not installed: {', '.join(missing)}.",
-            command(sys.executable, "-m", "pip", "install", *missing),
-        )
+        install = command(sys.executable, "-m", "pip", "install", *missing)
+        yield problem("packages", f"These are not installed: {', '.join(missing)}.", install)
     if found:
         yield ok("packages", ", ".join(found) + ".")
 
@@ -73,11 +70,8 @@ def folder(data_dir: DataDir) -> Iterator[Finding]:
     """The data directory, and who may use it and what is in it."""
     subject, root = "data directory", data_dir.root
     if not os.path.lexists(root):
-        yield Finding(
-            "note",
-            subject,
-            f"{root} does not exist: the app has not run for this user, or keeps its data elsewhere (--data-dir).",
-        )
+        message = "does not exist: the app has not run for this user, or keeps its data elsewhere (--data-dir)."
+        yield Finding("note", subject, f"{root} {message}")
         return
     if not root.is_dir():
         yield problem(subject, f"{root} is no folder. Name the right one with --data-dir.", command("ls", "-ld", root))
@@ -95,16 +89,11 @@ def folder(data_dir: DataDir) -> Iterator[Finding]:
 
 def _of_another_user(subject: str, path: Path, owner: int) -> Finding:
     you = os.getuid()
-    if you == 0:
-        return problem(
-            subject,
-            f"{path} belongs to user {owner}, and you are root: what you make here, that user may not change. "
-            "Run migrator as that user.",
-            command("ls", "-ld", path),
-        )
-    return problem(
-        subject, f"{path} belongs to user {owner}, you are {you}.", command("sudo", "chown", "-R", str(you), path)
-    )
+    message = f"{path} belongs to user {owner}, you are {you}."
+    if you != 0:
+        return problem(subject, message, command("sudo", "chown", "-R", str(you), path))
+    message = f"{path} belongs to user {owner}, and you are root: what you make here, that user may not change. "
+    return problem(subject, f"{message}Run migrator as that user.", command("ls", "-ld", path))
 
 
 def places(data_dir: DataDir) -> Iterator[Finding]:
@@ -151,12 +140,11 @@ def file_system(data_dir: DataDir) -> Iterator[Finding]:
     if kind is None:
         yield ok("file system", "No network file system, as far as can be told: SQLite uses its fast log.")
         return
-    yield Finding(
-        "note",
-        "file system",
+    message = (
         f"{data_dir.database} is on a network file system ({kind}): SQLite works there with its old journal, which is "
-        "slower, and is safe only while one machine at a time uses it. --database can place it on a local disk.",
+        "slower, and is safe only while one machine at a time uses it. --database can place it on a local disk."
     )
+    yield Finding("note", "file system", message)
 
 
 def lock(data_dir: DataDir) -> Iterator[Finding]:
@@ -189,12 +177,7 @@ def space(data_dir: DataDir) -> Iterator[Finding]:
             yield ok("space", f"{free} are free in {disk.folder}; a migration now needs about {needed}.")
             continue
         message = f"A migration needs about {needed} in {disk.folder}; {free} are free."
-        yield problem("space", message, _that_frees_space(data_dir, disk.folder))
-
-
-def _that_frees_space(data_dir: DataDir, folder: Path) -> str:
-    try:
-        removable = what_to_prune(data_dir, 1).removed
-    except MigratorError:
-        removable = ()
-    return "migrator backups prune --keep 1" if removable else command("df", "-h", folder)
+        more = command("df", "-h", disk.folder)
+        with suppress(MigratorError):
+            more = "migrator backups prune --keep 1" if what_to_prune(data_dir, 1).removed else more
+        yield problem("space", message, more)

@@ -45,30 +45,11 @@ _CAUSES = {
 }
 # Of a command line, no more than this: what follows names something.
 COMMANDS = (
-    "migrator verify --repair",
-    "migrator status",
-    "migrator migrate",
-    "migrator backend",
-    "migrator quarantine list",
-    "migrator backups list",
-    "migrator backups verify",
-    "migrator backups restore",
-    "migrator backups prune",
-    "migrator verify",
-    "migrator schema apply",
-    "ls -ld",
-    "ls -l",
-    "chmod 700",
-    "chmod u+rwx",
-    "chmod u+rw",
-    "sudo chown",
-    "icacls",
-    "mv",
-    "ps -p",
-    "lsof",
-    "df -h",
-    "python3 -c",
-)
+    "migrator verify --repair", "migrator status", "migrator migrate", "migrator backend", "migrator quarantine list",
+    "migrator backups list", "migrator backups verify", "migrator backups restore", "migrator backups prune",
+    "migrator verify", "migrator schema apply", "ls -ld", "ls -l", "chmod 700", "chmod u+rwx", "chmod u+rw",
+    "sudo chown", "icacls", "mv", "ps -p", "lsof", "df -h", "python3 -c",
+)  # fmt: skip
 PACKAGES = ("apsw", "click", "filelock", "jsonschema", "jsonschema-rs", "msgspec", "orjson", "rich", "sqlite-utils")
 _SUBJECTS = (
     "versions|SQLite|packages|data directory|file system|lock|database|schema|flag|leftovers|backups|permissions|"

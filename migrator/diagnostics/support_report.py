@@ -23,14 +23,12 @@ from migrator.data_dir import BESIDE_DATABASE, DATA_DIR_VARIABLE, DATABASE_VARIA
 from migrator.database import queries, schema
 from migrator.database.connection import network_file_system, opened
 from migrator.database.errors import sqlite_errors
-from migrator.database.quarantine import QuarantinedItem
 from migrator.diagnostics.doctor import DoctorReport
 from migrator.diagnostics.redaction import COMMANDS, PACKAGES, Redaction, cause_of, place_of
 from migrator.errors import MigratorError
 from migrator.files.output import write_new_file
 from migrator.inventory.ledger import LedgerEntry
 from migrator.inventory.plan import make_plan
-from migrator.inventory.source_files import Source
 from migrator.inventory.status import status_of
 from migrator.locking import leftovers
 from migrator.quarantine.items import list_quarantine
@@ -78,7 +76,10 @@ def support_report(data_dir: DataDir, examined: DoctorReport) -> Facts:
         "trial": _trial,
     }
     for name, look in sections.items():
-        facts[name] = _guarded(look, data_dir)
+        try:
+            facts[name] = look(data_dir)
+        except (MigratorError, OSError) as error:
+            facts[name] = {"error": _told(error)}
     redacted: Facts = Redaction().redacted(facts)
     return redacted
 
@@ -86,13 +87,6 @@ def support_report(data_dir: DataDir, examined: DoctorReport) -> Facts:
 def _command(finding: Finding) -> str | None:
     command = finding.command if finding.level != "ok" else None
     return command and next((known for known in COMMANDS if command.startswith(known)), command)
-
-
-def _guarded(look: Callable[[DataDir], Any], data_dir: DataDir) -> Any:
-    try:
-        return look(data_dir)
-    except (MigratorError, OSError) as error:
-        return {"error": _told(error)}
 
 
 def _told(error: BaseException) -> Facts:
@@ -190,14 +184,16 @@ def _files(data_dir: DataDir) -> Facts:
         "pending": len(found.work.pending),
         "gone": [_entry(entry) for entry in gone[:_ITEMS]],
         "first": [
-            _source(source) | {"pending": source.name in work} | _entry(found.ledger.get(source.name))
+            {
+                **_members(source, "name", "kind"),
+                "bytes": source.size,
+                "cause": _cause(source.error),
+                "pending": source.name in work,
+                **_entry(found.ledger.get(source.name)),
+            }
             for source in sources[:_ITEMS]
         ],
     }
-
-
-def _source(source: Source) -> Facts:
-    return {"name": source.name, "kind": source.kind, "bytes": source.size, "cause": _cause(source.error)}
 
 
 def _members(value: object, *names: str) -> Facts:
@@ -219,20 +215,20 @@ def _quarantine(data_dir: DataDir) -> Facts | None:
     if not data_dir.database.exists():
         return None
     items = list_quarantine(data_dir)
-    return {"count": len(items), "first": [_item(item) for item in items[:_ITEMS]]}
-
-
-def _item(item: QuarantinedItem) -> Facts:
-    return {
-        "reason": item.reason,
-        "bytes": item.size,
-        "file": item.source,
-        "workspace": item.workspace_hash,
-        "problem_count": len(item.problems),
-        "problems": [
-            {"where": place_of(problem.pointer), "cause": cause_of(problem.found)} for problem in item.problems[:10]
-        ],
-    }
+    first = [
+        {
+            "reason": item.reason,
+            "bytes": item.size,
+            "file": item.source,
+            "workspace": item.workspace_hash,
+            "problem_count": len(item.problems),
+            "problems": [
+                {"where": place_of(problem.pointer), "cause": cause_of(problem.found)} for problem in item.problems[:10]
+            ],
+        }
+        for item in items[:_ITEMS]
+    ]
+    return {"count": len(items), "first": first}
 
 
 def _backups(data_dir: DataDir) -> list[Facts]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable, Sequence
 from contextlib import closing
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from migrator.authority import is_hybrid
@@ -25,6 +25,7 @@ from migrator.storage.hybrid.journal import Journal
 _T = TypeVar("_T")
 
 
+@dataclass(kw_only=True)
 class HybridFiles(WorkspaceFiles):
     """The JSON files of hybrid mode: a workspace's own alone, with all its sessions, also those of other files.
 
@@ -32,18 +33,7 @@ class HybridFiles(WorkspaceFiles):
     """
 
     all_sessions = True
-
-    def __init__(
-        self,
-        data_dir: DataDir,
-        connection: sqlite3.Connection,
-        listener: Listener,
-        notes: RollbackNotes,
-        journal: Journal,
-    ) -> None:
-        super().__init__(data_dir, connection, listener, notes)
-        self.journal = journal
-        self.known = journal.known_files()
+    journal: Journal
 
     def prepare(self) -> list[PreparedFile]:
         prepared = [*self.prepare_files()]
@@ -85,7 +75,11 @@ def write_mirrors(data_dir: DataDir, listener: Listener = ignore_progress) -> li
     path, notes = data_dir.database, RollbackNotes()
     journal = Journal(data_dir.hybrid_journal)
     with closing(journal), opened(path) as connection, transaction(connection, path, "write the JSON files"):
-        HybridFiles(data_dir, connection, listener, notes, journal).run()
+        known = journal.known_files()
+        files = HybridFiles(
+            data_dir=data_dir, connection=connection, listener=listener, notes=notes, journal=journal, known=known
+        )
+        files.run()
     taken_up = Run(data_dir, Options(listener=listener, hybrid=True)).run()
     return [*notes.warnings, *taken_up.errors]
 

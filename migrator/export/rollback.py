@@ -82,7 +82,7 @@ def run_rollback(
         started = clock()
         try:
             with scratch_data_dir(data_dir) if dry_run else nullcontext(data_dir) as places:
-                report = _Rollback(places, listener, worker_for, install=not dry_run).run()
+                report = _roll_back(places, listener, worker_for, install=not dry_run)
         except MigratorError as error:
             raise RollbackFailed(f"The rollback failed: {error}", hint=_how_things_stand(data_dir)) from error
         duration = round((clock() - started) * 1000)
@@ -101,52 +101,39 @@ def _how_things_stand(data_dir: DataDir) -> str:
     return stands + (f" The backup lies in {state.backup}." if state.backup else "")
 
 
-class _Rollback:
-    def __init__(self, data_dir: DataDir, listener: Listener, worker_for: WorkerFor | None, *, install: bool) -> None:
-        self.data_dir = data_dir
-        self.listener = listener
-        self.worker_for = worker_for
-        self.install = install
-        self.notes = RollbackNotes()
-
-    def run(self) -> RollbackReport:
-        path = self.data_dir.database
-        state = state_of(path)
-        if state.status != "completed":
-            if state.status == "rolled_back" and self.install:
-                write_flag(self.data_dir, "json")  # where the last step of an earlier rollback is missing
-            return self.report("nothing_to_do", [], state.backup)
-        files = self.restore()
-        if self.install:
-            write_flag(self.data_dir, "json")
-        return self.report("rolled_back", files, state_of(path).backup)
-
-    def restore(self) -> list[RestoredFile]:
-        """Merge what the files have to say, write them all, and only then give the database its new status."""
-        path = self.data_dir.database
-        merged = Run(self.data_dir, Options(listener=self.listener)).run()
-        self.notes.add_problems(*merged.errors)
+def _roll_back(data_dir: DataDir, listener: Listener, worker_for: WorkerFor | None, *, install: bool) -> RollbackReport:
+    """Merge what the files have to say, write them all, and only then give the database its new status."""
+    path, notes = data_dir.database, RollbackNotes()
+    restored: list[RestoredFile] = []
+    status = state_of(path).status
+    if status == "completed":
+        notes.add_problems(*Run(data_dir, Options(listener=listener)).run().errors)
         with opened(path) as connection:
-            upgrade(connection, path, self.data_dir.backups)
+            upgrade(connection, path, data_dir.backups)
             with sqlite_errors("roll back", path):
                 connection.execute("PRAGMA synchronous = FULL")
             with transaction(connection, path, "roll back"):
-                args = (self.data_dir, connection, self.listener, self.notes)
-                files = WorkspaceFiles(*args, install=self.install, worker_for=self.worker_for)
+                files = WorkspaceFiles(
+                    data_dir=data_dir,
+                    connection=connection,
+                    listener=listener,
+                    notes=notes,
+                    install=install,
+                    worker_for=worker_for,
+                )
                 restored = files.run()
-                if self.install:
+                if install:
                     # What an app writes to SQLite from now on is told from what is in the files by this.
                     connection.execute(queries.FORGET_ROLLED_BACK)
                     connection.executemany(queries.RECORD_ROLLED_BACK, files.written)
                     connection.execute(queries.SET_STATUS, ("rolled_back",))
-        return restored
-
-    def report(self, status: str, files: list[RestoredFile], backup: str | None) -> RollbackReport:
-        return RollbackReport(
-            status=status,
-            workspaces=tuple(files),
-            database=os.fspath(self.data_dir.database),
-            backup_path=backup,
-            warnings=tuple(self.notes.warnings),
-            problems=tuple(self.notes.problems),
-        )
+    if install and status in ("completed", "rolled_back"):  # also where the last step of an earlier rollback is missing
+        write_flag(data_dir, "json")
+    return RollbackReport(
+        status="rolled_back" if status == "completed" else "nothing_to_do",
+        workspaces=tuple(restored),
+        database=os.fspath(path),
+        backup_path=state_of(path).backup,
+        warnings=tuple(notes.warnings),
+        problems=tuple(notes.problems),
+    )

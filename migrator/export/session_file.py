@@ -39,7 +39,7 @@ class Choice(NamedTuple):
         return (stored for stored in everything if self._has(stored.source_id))
 
     def read_carefully(self, connection: sqlite3.Connection) -> Iterator[StoredDocument | InvalidStoredSession]:
-        """The same, one by one, valid or not."""
+        """Each of the sessions, valid or not, in order."""
         if self.workspace_id is None:
             return read_each_carefully(connection, queries.KEYS_OF_SOURCE, self.source_id or 0)
         everything = read_each_carefully(connection, queries.KEYS_OF_WORKSPACE, self.workspace_id)
@@ -133,29 +133,26 @@ def write_sessions(
     """
     try:
         written = _write(choice.read(connection), broken, next_path())
+        if written is not None:
+            return written
     except UNREADABLE as error:
         reraise_unless_data_error(error)
-        written = None
-    if written is not None:
-        return written
     spoilt: list[InvalidStoredSession] = []
+
+    def valid_ones() -> Iterator[StoredDocument]:
+        for session in choice.read_carefully(connection):
+            if isinstance(session, InvalidStoredSession):
+                spoilt.append(session)
+            else:
+                yield session
+
     path = next_path()
-    written = _write(_valid_ones(choice.read_carefully(connection), spoilt), broken, path)
+    written = _write(valid_ones(), broken, path)
     if written is None:
         raise RollbackFailed(
             f"What was written to {path} does not read back as what SQLite holds.", hint="Please report this as a bug."
         )
     return written._replace(spoilt=spoilt)
-
-
-def _valid_ones(
-    sessions: Iterable[StoredDocument | InvalidStoredSession], spoilt: list[InvalidStoredSession]
-) -> Iterator[StoredDocument]:
-    for session in sessions:
-        if isinstance(session, InvalidStoredSession):
-            spoilt.append(session)
-        else:
-            yield session
 
 
 def _write(sessions: Iterable[StoredDocument], broken: list[tuple[int, bytes]], path: Path) -> SessionFile | None:

@@ -71,12 +71,15 @@ def export(data_dir: DataDir, target: Path, workspaces: Sequence[str | os.PathLi
     with opened(data_dir.database, read_only=True) as connection, sqlite_errors("read sessions", data_dir.database):
         state = read_state(connection, data_dir.database)
         connection.execute("BEGIN")  # all files show one state
-        failed = _failed(connection, workspaces) if state.has_ledger else set()
+        # The hashes of those whose own file failed to migrate.
+        failed = {name for (name,) in connection.execute(queries.FAILED_WORKSPACES)} if state.has_ledger else set()
+        if workspaces:
+            failed &= set().union(*map(_wanted, workspaces))
         chosen = [
             # What would be an empty file in the place of a full one is none.
             row
             for row in _chosen(connection, workspaces, failed)
-            if row[1] not in failed or _has_sessions(connection, row[0])
+            if row[1] not in failed or next(read_workspace(connection, row[0]), None) is not None
         ]
         names = [workspace_file_name(row[1]) for row in chosen]
         durable.make_private_folder(target)
@@ -114,16 +117,6 @@ def _chosen(
             )
         chosen += [row for row in found if row not in chosen]
     return chosen
-
-
-def _failed(connection: sqlite3.Connection, workspaces: Sequence[str | os.PathLike[str]]) -> set[str]:
-    """The hashes of those whose own file failed to migrate."""
-    failed = {name for (name,) in connection.execute(queries.FAILED_WORKSPACES)}
-    return failed & set().union(*map(_wanted, workspaces)) if workspaces else failed
-
-
-def _has_sessions(connection: sqlite3.Connection, workspace_id: int) -> bool:
-    return next(read_workspace(connection, workspace_id), None) is not None
 
 
 def _write(

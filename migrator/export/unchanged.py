@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
-from typing import Self
 
 from migrator.database.connection import opened
 from migrator.database.documents import read_source
@@ -16,10 +16,12 @@ from migrator.documents.document import SequenceDigest
 from migrator.inventory.ledger import LedgerEntry
 from migrator.progress import OnProgress
 from migrator.worker.limits import LIMITS
-from migrator.worker.process import WorkerFor, WorkerProcess, worker_if_worthwhile
+from migrator.worker.process import WorkerFor, worker_if_worthwhile
 
-Read = tuple[str, list[tuple[str, bytes]]]
-"""The digest of a source, and key and digest of each of its sessions."""
+Sessions = list[tuple[str, bytes]]
+"""Key and digest of each."""
+Read = tuple[str, Sessions]
+"""The digest of a source, and its sessions."""
 
 
 def read_digests(connection: sqlite3.Connection, source_id: int) -> Read | None:
@@ -47,59 +49,35 @@ class DigestJob:
             return [read_digests(connection, source_id) for source_id in self.source_ids]
 
 
-class Unchanged:
-    """Tells of sources, asked for in their order, whether they are as they were migrated.
+@contextmanager
+def sessions_if_unchanged(
+    connection: sqlite3.Connection,
+    database: Path,
+    entries: Sequence[LedgerEntry],
+    worker_for: WorkerFor | None = None,
+) -> Iterator[Callable[[LedgerEntry], Sessions | None]]:
+    """A function to call with each of the sources, in their order; where there is enough to do, a worker helps.
+
+    It returns key and digest of each of the source's sessions; None where they are not those that were migrated.
 
     :param connection: in a transaction that keeps writers out and has changed nothing of them
     """
+    with worker_if_worthwhile(LIMITS) as one_of_its_own:
+        sizes = [entry.size for entry in entries]
+        worker = (worker_for or one_of_its_own)(sum(sizes), 0)
+        middles = (end - size // 2 for size, end in zip(sizes, accumulate(sizes), strict=True))
+        half = sum(middle < sum(sizes) // 2 for middle in middles)
+        given = [entry.id for entry in entries[half:]] if worker else []
+        job_id = worker.submit(DigestJob(database, given)) if worker else 0
+        awaited, results = set(given), dict[int, Read | None]()
 
-    def __init__(
-        self,
-        connection: sqlite3.Connection,
-        database: Path,
-        entries: Sequence[LedgerEntry],
-        worker: WorkerProcess | None,
-    ) -> None:
-        self._connection = connection
-        self._worker = worker
-        self._given = [entry.id for entry in entries[_half_of([entry.size for entry in entries]) :]] if worker else []
-        self._results: dict[int, Read | None] = {}
-        self._job_id = worker.submit(DigestJob(database, self._given)) if worker is not None else 0
+        def sessions(entry: LedgerEntry) -> Sessions | None:
+            if worker and entry.id in awaited:
+                read_there = worker.result(job_id)
+                if read_there is not None:  # where it failed, its part is read here
+                    results.update(zip(given, read_there, strict=True))
+                awaited.clear()
+            read = results.pop(entry.id) if entry.id in results else read_digests(connection, entry.id)
+            return read[1] if read is not None and read[0] == entry.digest else None
 
-    @classmethod
-    @contextmanager
-    def told(
-        cls,
-        connection: sqlite3.Connection,
-        database: Path,
-        entries: Sequence[LedgerEntry],
-        worker_for: WorkerFor | None = None,
-    ) -> Iterator[Self]:
-        """One with the help of a worker, where there is enough to do."""
-        with worker_if_worthwhile(LIMITS) as one_of_its_own:
-            worker = (worker_for or one_of_its_own)(sum(entry.size for entry in entries), 0)
-            yield cls(connection, database, entries, worker)
-
-    def sessions(self, entry: LedgerEntry) -> list[tuple[str, bytes]] | None:
-        """Key and digest of each of a source's sessions; None where they are not those that were migrated."""
-        if entry.id in self._given:
-            self._take_results()
-        read = self._results.pop(entry.id) if entry.id in self._results else read_digests(self._connection, entry.id)
-        return read[1] if read is not None and read[0] == entry.digest else None
-
-    def _take_results(self) -> None:
-        """Wait for the worker; where it failed, its part is read here."""
-        if self._worker is not None:
-            results = self._worker.result(self._job_id)
-            if results is not None:
-                self._results = dict(zip(self._given, results, strict=True))
-        self._given = []
-
-
-def _half_of(sizes: Sequence[int]) -> int:
-    """How many of the first ones are about half of all."""
-    half, number = sum(sizes) // 2, 0
-    while number < len(sizes) and half > sizes[number] // 2:
-        half -= sizes[number]
-        number += 1
-    return number
+        yield sessions

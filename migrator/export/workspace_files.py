@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from migrator.data_dir import DataDir
 from migrator.database import queries
@@ -19,7 +19,7 @@ from migrator.documents.app_format import array_of
 from migrator.errors import MigratorError, RollbackFailed
 from migrator.export.rollback_notes import RollbackNotes, first_few
 from migrator.export.session_file import Choice, PreparedFile, RestoredFile, SideFile, require_free, write_sessions
-from migrator.export.unchanged import Unchanged
+from migrator.export.unchanged import Sessions, sessions_if_unchanged
 from migrator.files import copying, durable
 from migrator.files.output import Replacements, scratch
 from migrator.inventory.ledger import LedgerEntry, read_ledger
@@ -32,38 +32,30 @@ from migrator.workspace import HASH_PATTERN, workspace_of_source
 _Quarantined = tuple[int, str | bytes, str]
 
 
+@dataclass(kw_only=True)
 class WorkspaceFiles:
     """The JSON files of one moment: within a transaction that keeps other writers out.
 
-    :param install: whether the files are to take their places; a rehearsal only prepares them
+    :ivar install: whether the files are to take their places; a rehearsal only prepares them
     :ivar known: the SHA-256 of further files that SQLite has all of, by workspace
     :ivar written: key and digest of each session that is in the files
     """
 
-    all_sessions = False
+    data_dir: DataDir
+    connection: sqlite3.Connection
+    listener: Listener
+    notes: RollbackNotes
+    install: bool = True
+    worker_for: WorkerFor | None = None
+    known: Mapping[str, str] = field(default_factory=dict)
+    written: list[tuple[str, bytes]] = field(default_factory=list)
+
+    all_sessions: ClassVar = False
     """Whether a workspace's own file gets its sessions from other files as well."""
 
-    def __init__(
-        self,
-        data_dir: DataDir,
-        connection: sqlite3.Connection,
-        listener: Listener,
-        notes: RollbackNotes,
-        *,
-        install: bool = True,
-        worker_for: WorkerFor | None = None,
-    ) -> None:
-        self.data_dir = data_dir
-        self.connection = connection
-        self.listener = listener
-        self.notes = notes
-        self.install = install
-        self.worker_for = worker_for
-        self.known: Mapping[str, str] = {}
-        self.written: list[tuple[str, bytes]] = []
-        self._spoilt = 0
-        self._quarantined = 0
-        self.files = Replacements(data_dir.prepared)
+    def __post_init__(self) -> None:
+        self.files = Replacements(self.data_dir.prepared)
+        self._spoilt = self._quarantined = 0
 
     def run(self) -> list[RestoredFile]:
         """Prepare every file, then put every file in its place.
@@ -72,7 +64,13 @@ class WorkspaceFiles:
         """
         for statement in queries.DISOWN_STRAYS:  # what a lost row of the ledger leaves is as if born in SQLite
             self.connection.execute(statement)
-        self.require_reachable()
+        lost = self.connection.execute(queries.UNREACHABLE_SESSIONS).fetchall()
+        if lost:
+            raise RollbackFailed(
+                f"{self.data_dir.database} holds {counted(len(lost), 'session')} of no workspace, which no JSON file "
+                f"could hold: {first_few(key for key, _ in lost)}.",
+                hint="'migrator verify' names each.",
+            )
         with scratch(self.files.folder):
             prepared = self.prepare()
             if self.install:
@@ -81,7 +79,7 @@ class WorkspaceFiles:
 
     def prepare(self) -> list[PreparedFile]:
         """Every file that must be there afterwards, written and read back, none of them in its place yet."""
-        prepared = [*self.prepare_files(), *self.prepare_unowned_quarantine(), *self.prepare_orphans()]
+        prepared = [*self.prepare_files(), *self.prepare_unowned()]
         self.require_all_written()
         return prepared
 
@@ -99,16 +97,6 @@ class WorkspaceFiles:
         kept = copying.keep_copy(target, target, "before-rollback")
         self.notes.kept_copy(target, os.fspath(kept))
         return kept
-
-    def require_reachable(self) -> None:
-        """Refuse to leave sessions behind that belong to no workspace."""
-        lost = self.connection.execute(queries.UNREACHABLE_SESSIONS).fetchall()
-        if lost:
-            raise RollbackFailed(
-                f"{self.data_dir.database} holds {counted(len(lost), 'session')} of no workspace, which no JSON file "
-                f"could hold: {first_few(key for key, _ in lost)}.",
-                hint="'migrator verify' names each.",
-            )
 
     def require_all_written(self) -> None:
         """Nothing takes its place before every session and every item of the quarantine is accounted for."""
@@ -138,11 +126,13 @@ class WorkspaceFiles:
         ledger = self.restorable(every)
         workspaces = {row[1]: row for row in self.connection.execute(queries.ALL_WORKSPACES).fetchall()}
         total, done = sum(entry.size for entry in ledger), 0
-        with Unchanged.told(self.connection, self.data_dir.database, ledger, self.worker_for) as unchanged:
+        with sessions_if_unchanged(
+            self.connection, self.data_dir.database, ledger, self.worker_for
+        ) as unchanged_sessions:
             for entry in ledger:
                 own = workspaces.get(entry.workspace_hash or "")
                 more = own is not None and is_workspace_file(entry) and self.has_more(own[1])
-                yield self.prepare_source(entry, own, unchanged, more=more)
+                yield self.prepare_source(entry, own, unchanged_sessions, more=more)
                 done += entry.size
                 self.listener(Progress("restore", entry.source, done, total))
         served = self.served(every)
@@ -172,13 +162,15 @@ class WorkspaceFiles:
         rows = self.connection.execute(queries.RESTORABLE_QUARANTINE, (entry.id,)).fetchall()
         return rows, len(rows) <= entry.quarantined
 
-    def prepare_source(self, entry: LedgerEntry, own: Any, unchanged: Unchanged, *, more: bool) -> PreparedFile:
+    def prepare_source(
+        self, entry: LedgerEntry, own: Any, unchanged_sessions: Callable[[LedgerEntry], Sessions | None], *, more: bool
+    ) -> PreparedFile:
         target = place_of_source(self.data_dir, entry.source)
         file_hash, unknown = workspace_of_source(entry.source, entry.workspace_hash)
         path = own[2] if own else unknown
         quarantined, may_be_bytes = self.quarantine_of(entry)
         self._quarantined += len(quarantined)
-        sessions = unchanged.sessions(entry) if may_be_bytes and not more else None
+        sessions = unchanged_sessions(entry) if may_be_bytes and not more else None
         written = None if sessions is None else self.original(entry, target)
         if sessions is None or written is None:
             choice = Choice(entry.id, own[0] if more else None, self.all_sessions)
@@ -239,8 +231,8 @@ class WorkspaceFiles:
         self.note_invalid_elements(report, len(broken))
         return PreparedFile(target, written.path, report, replaceable, tuple(side_files))
 
-    def prepare_unowned_quarantine(self) -> Iterator[PreparedFile]:
-        """What is in quarantine and came from no file goes next to that of its workspace."""
+    def prepare_unowned(self) -> Iterator[PreparedFile]:
+        """What came from no file goes next to one: what is in quarantine, and messages whose session is gone."""
         rows = self.connection.execute(queries.HOMELESS_QUARANTINE).fetchall()
         for file_hash, items in groupby(rows, itemgetter(0)):
             texts = [_raw(raw) for _, raw in items]
@@ -251,9 +243,6 @@ class WorkspaceFiles:
             self.notes.unowned_quarantine(target, len(texts))
             side_file = self.prepare_side_file(array_of(texts), "quarantined")
             yield PreparedFile(target, None, None, side_files=(side_file,))
-
-    def prepare_orphans(self) -> Iterator[PreparedFile]:
-        """Messages and the like whose session is gone go into a file of their own: none of sessions could hold them."""
         orphans = orphaned_rows(self.connection)
         if orphans:
             target = self.data_dir.shared_sessions

@@ -1,12 +1,12 @@
 """What there is before a run, and what it leaves to do.
 
-- :mod:`~migrator.inventory.source_files`: which files hold sessions, and what the ledger calls them
-- :mod:`~migrator.inventory.workspace_paths`: workspace paths that the user or a file gives
-- :mod:`~migrator.inventory.ledger`: what was done for each file, and so what is left to do
-- :mod:`~migrator.inventory.plan`: all of it together
-- :mod:`~migrator.inventory.status`: the same, as users see it
+source_files     which files hold sessions, and what the ledger calls them
+workspace_paths  workspace paths that the user or a file gives
+ledger           what was done for each file, and so what is left to do
+plan             all of it together
+status           the plan as users see it
 
-The rule: looking changes nothing, and a file is read only where its size and time of change leave a doubt.
+Its rule: looking changes nothing, and a file is read only where its size and time of change leave a doubt.
 
 The plan and the status ask for hybrid mode: there the stores themselves write the files, so that a file which the
 ledger knows is not pending work, and a migration is never needed.

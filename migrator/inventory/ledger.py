@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from typing import Literal, NamedTuple
 
 from migrator.data_dir import DataDir
@@ -88,7 +89,11 @@ def classify(source: Source, entry: LedgerEntry | None, *, salvage: bool = False
     if entry.looks_like(source):
         return "known"
     failed_later = entry.error is not None and entry.status != "failed"
-    return "moved" if not failed_later and _same_contents(source, entry) else "pending"
+    if not failed_later and source.size == entry.size:
+        with suppress(StorageIOError):  # loading it says why it can't be read
+            if copying.sha256_of(source.path) == entry.sha256:
+                return "moved"
+    return "pending"
 
 
 def find_work(sources: Iterable[Source], ledger: dict[str, LedgerEntry], *, salvage: bool = False) -> Work:
@@ -100,15 +105,6 @@ def find_work(sources: Iterable[Source], ledger: dict[str, LedgerEntry], *, salv
         if found == "moved":
             work.moved.append(source)
     return work
-
-
-def _same_contents(source: Source, entry: LedgerEntry) -> bool:
-    if source.size != entry.size:
-        return False
-    try:
-        return copying.sha256_of(source.path) == entry.sha256
-    except StorageIOError:
-        return False  # loading it says why it can't be read
 
 
 def record(connection: sqlite3.Connection, entry: LedgerEntry) -> int:

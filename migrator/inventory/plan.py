@@ -46,12 +46,7 @@ class Plan(NamedTuple):
         return not (self.work.pending or self.work.moved or self.unnamed)
 
 
-def make_plan(
-    data_dir: DataDir,
-    *,
-    named: Iterable[str | os.PathLike[str]] = (),
-    salvage: bool = False,
-) -> Plan:
+def make_plan(data_dir: DataDir, *, named: Iterable[str | os.PathLike[str]] = (), salvage: bool = False) -> Plan:
     """Look at the database and at the files.
 
     :param named: workspace paths that the user told

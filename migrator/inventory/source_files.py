@@ -54,8 +54,10 @@ def own_files(data_dir: DataDir) -> list[Source]:
     """
     if os.path.lexists(data_dir.root) and not os.path.isdir(data_dir.root):
         raise StorageIOError(f"{data_dir.root} is no folder.", hint="Name the app's data directory with --data-dir.")
-    shared = _shared_file(data_dir)
-    return [*_workspace_files(data_dir), *([shared] if shared is not None else [])]
+    found, shared = [*_workspace_files(data_dir)], data_dir.shared_sessions
+    if os.path.lexists(shared):
+        found.append(_source("sessions.json", os.fspath(shared), "shared", None))
+    return found
 
 
 def count_file_names(data_dir: DataDir) -> int:
@@ -117,12 +119,6 @@ def _workspace_files(data_dir: DataDir) -> Iterator[Source]:
                 error="its name is not a workspace's hash (16 hexadecimal digits). "
                 "Move it out of sessions/, or give it the name of its workspace's hash.",
             )
-
-
-def _shared_file(data_dir: DataDir) -> Source | None:
-    if not os.path.lexists(data_dir.shared_sessions):
-        return None
-    return _source("sessions.json", os.fspath(data_dir.shared_sessions), "shared", None)
 
 
 def _source(name: str, path: str, kind: Kind, file_hash: str | None) -> Source:

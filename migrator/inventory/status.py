@@ -70,10 +70,11 @@ def status_of(data_dir: DataDir) -> StatusReport:
     """
     plan = make_plan(data_dir)
     states, quarantined = _states_from_database(data_dir.database, plan)
+    _add_failed(states, plan)
     authority, backend, missing = standing_of(data_dir, plan.state)
     # In hybrid mode the files that were migrated are written by ourselves.
     pending = [s for s in plan.work.pending if backend != "hybrid" or s.name not in plan.ledger]
-    states = _with_pending(_with_errors(states, plan), plan, pending)
+    _add_pending(states, plan, pending)
     return StatusReport(
         authority=authority,
         backend=backend,
@@ -102,12 +103,11 @@ def note_of_loss(data_dir: DataDir) -> str | None:
 
 def workspace_names(data_dir: DataDir) -> list[str]:
     """Every workspace that a store can be asked about: its path, or ``unknown:<hash>``."""
-    return [_addressable(state.hash, state.path) for state in status_of(data_dir).workspaces]
-
-
-def _addressable(file_hash: str, path: str) -> str:
-    """What leads to the workspace: its path hashes differently where a link has moved since."""
-    return path if workspace_hash(path) == file_hash else placeholder(file_hash)
+    return [
+        # A path hashes differently where a link has moved since.
+        state.path if workspace_hash(state.path) == state.hash else placeholder(state.hash)
+        for state in status_of(data_dir).workspaces
+    ]
 
 
 def _states_from_database(database: Path, plan: Plan) -> tuple[dict[str, WorkspaceState], int]:
@@ -122,9 +122,8 @@ def _states_from_database(database: Path, plan: Plan) -> tuple[dict[str, Workspa
         return states, int(connection.execute(queries.QUARANTINE_COUNT).fetchone()[0])
 
 
-def _with_errors(states: dict[str, WorkspaceState], plan: Plan) -> dict[str, WorkspaceState]:
-    """The states with those of files that could not be migrated."""
-    states = dict(states)
+def _add_failed(states: dict[str, WorkspaceState], plan: Plan) -> None:
+    """Add the files that could not be migrated."""
     for entry in plan.ledger.values():
         if entry.error:
             file_hash, path = workspace_of_source(entry.source, entry.workspace_hash, plan.paths)
@@ -132,18 +131,13 @@ def _with_errors(states: dict[str, WorkspaceState], plan: Plan) -> dict[str, Wor
             # What was migrated before the file went bad is served from SQLite all the same.
             state = "failed" if entry.status == "failed" else known.state
             states[file_hash] = replace(known, state=state, error=entry.error)
-    return states
 
 
-def _with_pending(
-    states: dict[str, WorkspaceState], plan: Plan, pending: Sequence[Source]
-) -> dict[str, WorkspaceState]:
-    """The states with those of files that ``migrate`` would process."""
-    states = dict(states)
+def _add_pending(states: dict[str, WorkspaceState], plan: Plan, pending: Sequence[Source]) -> None:
+    """Add the files that ``migrate`` would process."""
     for source in pending:
         file_hash, path = workspace_of_source(source.name, source.workspace_hash, plan.paths)
         known = states.get(file_hash)
         state = "changed" if known is not None and source.name in plan.ledger else "new"
         known = known or WorkspaceState(file_hash, path, state)
         states[file_hash] = replace(known, state=state, changed=(*known.changed, source.name))
-    return states

@@ -9,6 +9,7 @@ import json
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from migrator.data_dir import DataDir
@@ -18,6 +19,7 @@ from migrator.workspace import HASH_PATTERN, hashes_of, prove_path, workspace_ha
 
 _WORKTREE_PATH = re.compile(rb'"worktreePath"\s*+:\s*+("[^"\\]*+(?:\\.[^"\\]*+)*+")')
 _OVERLAP = 1 << 16  # longer than any path, so that none is cut in two
+_LARGEST_MAPPING = 1 << 26  # bytes
 
 
 class PathEvidence:
@@ -45,20 +47,10 @@ class PathEvidence:
         for found in _WORKTREE_PATH.finditer(window):
             if found[1] not in self._seen:
                 self._seen.add(found[1])
-                text = _text(found[1])
-                if text:
-                    yield text
-
-
-def _text(literal: bytes) -> str | None:
-    try:
-        text = json.loads(literal) if b"\\" in literal else literal[1:-1].decode()
-    except ValueError:
-        return None
-    return text if isinstance(text, str) else None
-
-
-_LARGEST_MAPPING = 1 << 26  # bytes
+                with suppress(ValueError):
+                    text = json.loads(found[1]) if b"\\" in found[1] else found[1][1:-1].decode()
+                    if text:
+                        yield text
 
 
 def known_paths(data_dir: DataDir, named: Iterable[str | os.PathLike[str]]) -> tuple[dict[str, str], list[str]]:

@@ -37,26 +37,22 @@ def find_conflicting_session(
     created = next((found for found in candidates if found.source_id is None), None)  # in SQLite
     candidates = [found for found in candidates if found.source_id == item.source_id]
     in_file = _versions_in_file(connection, data_dir, item.source_id, session_id)
-    number = _number_of(theirs, in_file)
-    if number is not None and len(candidates) <= len(in_file):
-        return _match_by_backup(candidates, in_file, (session_id, number)) or (created if number == 0 else None)
-    if number is not None:
-        candidates = _match_by_digest(candidates, in_file)
-    return _only_one(item, session_id, candidates) or created
-
-
-def _match_by_backup(
-    candidates: list[StoredDocument], in_file: dict[Identity, Version], identity: Identity
-) -> StoredDocument | None:
-    """The session that the merge pairs with one of the file that was migrated."""
-    ours = match_sessions(in_file, [_placed(found) for found in candidates]).get(identity)
-    return None if ours is None else next(found for found in candidates if found.key == ours.key)
-
-
-def _match_by_digest(candidates: list[StoredDocument], in_file: dict[Identity, Version]) -> list[StoredDocument]:
-    """The sessions that are not as the file has them: the conflict is with none of the others."""
+    wanted = digest(canonical_bytes(theirs))
+    identity = next((identity for identity, version in in_file.items() if version.digest == wanted), None)
+    if identity is None:
+        return _only_one(item, session_id, candidates) or created
+    placed = {
+        found.key: Positioned(found.position, session_id, Version(found.digest(), found.key)) for found in candidates
+    }
+    if len(candidates) <= len(in_file):
+        ours = match_sessions(in_file, [*placed.values()]).get(identity)
+        if ours is None:
+            return created if identity[1] == 0 else None
+        return next(found for found in candidates if found.key == ours.key)
+    # With none of those that are as the file has them.
     as_in_file = {version.digest for version in in_file.values()}
-    return [found for found in candidates if _placed(found).version.digest not in as_in_file]
+    candidates = [found for found in candidates if placed[found.key].version.digest not in as_in_file]
+    return _only_one(item, session_id, candidates) or created
 
 
 def _only_one(item: ConflictPlace, session_id: str, candidates: list[StoredDocument]) -> StoredDocument | None:
@@ -98,12 +94,3 @@ def _versions_in_file(
         )
     except MigratorError:
         return {}  # the copy is gone
-
-
-def _number_of(theirs: WorktreeSession, in_file: dict[Identity, Version]) -> int | None:
-    wanted = digest(canonical_bytes(theirs))
-    return next((number for (_, number), version in in_file.items() if version.digest == wanted), None)
-
-
-def _placed(stored: StoredDocument) -> Positioned:
-    return Positioned(stored.position, stored.document["id"], Version(stored.digest(), stored.key))

@@ -47,7 +47,11 @@ class ShownItem(Report):
     @property
     def is_text(self) -> bool:
         """Whether the bytes are UTF-8; where not, ``text`` shows the others replaced."""
-        return _is_text(self.raw)
+        try:
+            self.raw.decode("utf-8")
+        except UnicodeDecodeError:
+            return False
+        return True
 
     @property
     def text(self) -> str:
@@ -171,14 +175,6 @@ def _shown(connection: sqlite3.Connection, data_dir: DataDir, item: QuarantinedI
             found = None
         stored = None if found is None else app_bytes(found.document)
     return ShownItem(item, raw, base, stored)
-
-
-def _is_text(raw: bytes) -> bool:
-    try:
-        raw.decode("utf-8")
-    except UnicodeDecodeError:
-        return False
-    return True
 
 
 def _is_json(raw: bytes) -> bool:

@@ -28,14 +28,7 @@ from migrator.documents.app_format import app_bytes
 from migrator.documents.array_reader import BOM, read_array
 from migrator.documents.document import WorktreeSession, canonical_bytes
 from migrator.documents.parsing import Rejected, parse_session
-from migrator.errors import (
-    Problem,
-    SourceFileError,
-    StaleStoreError,
-    TornFileError,
-    TransactionError,
-    UsageError,
-)
+from migrator.errors import Problem, SourceFileError, StaleStoreError, TornFileError, TransactionError, UsageError
 from migrator.export.hybrid_files import with_files_kept_equal
 from migrator.files.os_errors import os_errors
 from migrator.locking import exclusive
@@ -102,7 +95,10 @@ def retry(
     :raises StaleStoreError: SQLite is not the authority, and this would change a session there
     :raises StorageIOError: the edited file can't be read
     """
-    _check_arguments(numbers, every=every, edited=edited, take=take)
+    if bool(numbers) == every:
+        raise UsageError("Say which items to retry: their numbers, or --all.")
+    if edited is not None and (len(numbers) != 1 or take is not None):
+        raise UsageError("--edited goes with exactly one number, and without --take.")
     corrected = None if edited is None else _read_edited(edited)
     apply = partial(_apply, data_dir, None if every else numbers, corrected, take)
     with exclusive(data_dir):
@@ -111,79 +107,52 @@ def retry(
     return RetryReport(items, tuple(warnings))
 
 
-def _check_arguments(numbers: Sequence[int], *, every: bool, edited: Path | None, take: Take | None) -> None:
-    if bool(numbers) == every:
-        raise UsageError("Say which items to retry: their numbers, or --all.")
-    if edited is not None and (len(numbers) != 1 or take is not None):
-        raise UsageError("--edited goes with exactly one number, and without --take.")
-
-
 def _apply(
     data_dir: DataDir,
     numbers: Sequence[int] | None,
     corrected: list[WorktreeSession] | list[Problem] | None,
     take: Take | None,
 ) -> tuple[RetriedItem, ...]:
-    path = data_dir.database
-    with opened(path) as connection:
-        if take != "ours" or not read_state(connection, path).has_ledger:
-            _require_authority(connection, path)
-        with transaction(connection, path, "take sessions out of quarantine"):
-            chosen = _select_items(connection, path, numbers, take)
-            attempt = _Retry(connection, data_dir, corrected, take)
-            return tuple(attempt.item(item) for item in chosen)
-
-
-def _select_items(
-    connection: sqlite3.Connection, path: Path, numbers: Sequence[int] | None, take: Take | None
-) -> list[QuarantinedItem]:
     """
     :param numbers: None for all
     """
-    if numbers is None:
-        chosen = items_of(connection)
-    else:
-        chosen = [item_of(connection, number) for number in dict.fromkeys(numbers)]
-        if take is not None:
-            _require_conflicts(chosen)
-    if read_state(connection, path).authority == "json":  # to drop a version changes no session
-        return [item for item in chosen if item.reason == "conflict"]
-    return chosen
-
-
-def _require_authority(connection: sqlite3.Connection, path: Path) -> None:
-    if read_state(connection, path).authority != "sqlite":
-        raise StaleStoreError(
-            "The JSON files hold the truth, not SQLite: what is put into SQLite now would not be seen.",
-            hint="Mend the session in its JSON file ('migrator quarantine list' tells what is wrong with it), then run "
-            "'migrator migrate'. The version of a conflict can be dropped: '--take ours'.",
-        )
-
-
-def _require_conflicts(items: Sequence[QuarantinedItem]) -> None:
-    for item in items:
-        if item.reason != "conflict":
-            raise UsageError(
-                f"--take is for conflicts; number {item.id} is {item.reason}.",
-                hint="Correct it in a file and name that with --edited.",
+    path = data_dir.database
+    with opened(path) as connection:
+        state = read_state(connection, path)
+        if state.authority != "sqlite" and (take != "ours" or not state.has_ledger):
+            raise StaleStoreError(
+                "The JSON files hold the truth, not SQLite: what is put into SQLite now would not be seen.",
+                hint="Mend the session in its JSON file ('migrator quarantine list' tells what is wrong with it), then "
+                "run 'migrator migrate'. The version of a conflict can be dropped: '--take ours'.",
             )
+        with transaction(connection, path, "take sessions out of quarantine"):
+            if numbers is None:
+                chosen = items_of(connection)
+            else:
+                chosen = [item_of(connection, number) for number in dict.fromkeys(numbers)]
+            for item in chosen:
+                if item.reason != "conflict" and take is not None and numbers is not None:
+                    raise UsageError(
+                        f"--take is for conflicts; number {item.id} is {item.reason}.",
+                        hint="Correct it in a file and name that with --edited.",
+                    )
+            attempt = _Retry(connection, data_dir, corrected, take)
+            # Where JSON is the authority: to drop a version of a conflict changes no session.
+            from_files = state.authority == "json"
+            return tuple(attempt.item(item) for item in chosen if not from_files or item.reason == "conflict")
 
 
+@dataclass
 class _Retry:
     """Takes items out within the caller's transaction."""
 
-    def __init__(
-        self,
-        connection: sqlite3.Connection,
-        data_dir: DataDir,
-        corrected: list[WorktreeSession] | list[Problem] | None,
-        take: Take | None,
-    ) -> None:
-        self.connection = connection
-        self.data_dir = data_dir
-        self.corrected = corrected
-        self.take = take
-        self.paths = {file_hash for _, file_hash, _ in connection.execute(queries.ALL_WORKSPACES)}
+    connection: sqlite3.Connection
+    data_dir: DataDir
+    corrected: list[WorktreeSession] | list[Problem] | None
+    take: Take | None
+
+    def __post_init__(self) -> None:
+        self.paths = {file_hash for _, file_hash, _ in self.connection.execute(queries.ALL_WORKSPACES)}
 
     def item(self, item: QuarantinedItem) -> RetriedItem:
         raw, _ = texts_of(self.connection, item.id)

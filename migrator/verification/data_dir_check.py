@@ -37,19 +37,12 @@ def find_problems(data_dir: DataDir, state: State | None) -> Iterator[Finding]:
 
 def as_notes(findings: Iterable[Finding]) -> Iterator[Finding]:
     """The findings as verify lists them, with what fixes each; of what others may use the first stands for all."""
-    loose = []
-    for finding in findings:
-        if finding.subject == "permissions":
-            loose.append(finding)
-        else:
-            yield _as_note(finding)
-    if loose:
-        yield _as_note(loose[0], f" and {len(loose) - 1} more" if len(loose) > 1 else "")
-
-
-def _as_note(finding: Finding, more: str = "") -> Finding:
-    fixed = f"; '{finding.command}' puts it right." if finding.command else "."
-    return Finding("note", finding.subject, finding.message.removesuffix(".") + more + fixed)
+    every = [*findings]
+    loose = [finding for finding in every if finding.subject == "permissions"]
+    for finding in [finding for finding in every if finding.subject != "permissions"] + loose[:1]:
+        more = f" and {len(loose) - 1} more" if finding in loose[:1] and len(loose) > 1 else ""
+        fixed = f"; '{finding.command}' puts it right." if finding.command else "."
+        yield Finding("note", finding.subject, finding.message.removesuffix(".") + more + fixed)
 
 
 def find_unlisted_files(data_dir: DataDir) -> Iterator[Finding]:
@@ -70,26 +63,17 @@ def unknown_entries(data_dir: DataDir) -> list[Path]:
     if not data_dir.backups.is_dir():
         return []
     with os_errors("list", data_dir.backups):
-        found = sorted(data_dir.backups.iterdir())
-    return [
-        path
-        for path in found
-        if not path.name.startswith(INCOMPLETE) and not (NAME.fullmatch(path.name) and path.is_dir())
-    ]
+        found = sorted(path for path in data_dir.backups.iterdir() if not path.name.startswith(INCOMPLETE))
+        return [path for path in found if not (NAME.fullmatch(path.name) and path.is_dir())]
 
 
 def loose_permissions(data_dir: DataDir) -> list[Path]:
     """The files and folders of ours that anybody but their owner may use."""
-    return [path for path in _ours(data_dir) if is_open_to_others(path)]
-
-
-def _ours(data_dir: DataDir) -> Iterator[Path]:
-    database = data_dir.database
-    for suffix in BESIDE_DATABASE:
-        yield database.with_name(database.name + suffix)
-        yield data_dir.hybrid_journal.with_name(data_dir.hybrid_journal.name + suffix)
-    yield from (data_dir.flag, data_dir.lock)
+    ours = [data_dir.flag, data_dir.lock]
+    for database in (data_dir.database, data_dir.hybrid_journal):
+        ours += [database.with_name(database.name + suffix) for suffix in BESIDE_DATABASE]
     for folder in (data_dir.backups, data_dir.locks):
-        yield folder
+        ours.append(folder)
         for parent, folders, files in os.walk(folder):
-            yield from (Path(parent, name) for name in folders + files)
+            ours += [Path(parent, name) for name in folders + files]
+    return [path for path in ours if is_open_to_others(path)]

@@ -33,17 +33,7 @@ _INDEX_ONLY = re.compile(r"(?:row \d+ missing from|wrong # of entries in|non-uni
 
 
 def repair_and_verify(data_dir: DataDir, listener: Listener = ignore_progress) -> VerifyReport:
-    """Put right what can be, then check everything: the report tells both.
-
-    :raises MigrationLocked: another migrator is at work
-    :raises MigratorError: the database can't be opened at all
-    """
-    repaired = repair(data_dir)
-    return replace(verify(data_dir, listener), repaired=tuple(repaired))
-
-
-def repair(data_dir: DataDir) -> list[str]:
-    """Put right what can be put right safely, each thing told; verify afterwards tells what is left.
+    """Put right what can be put right safely, then check everything: the report tells both.
 
     - leftovers of dead runs go;
     - files of ours that others may use become private;
@@ -54,8 +44,13 @@ def repair(data_dir: DataDir) -> list[str]:
     - a storage.json that disagrees with the authority is written anew.
 
     :raises MigrationLocked: another migrator is at work
-    :raises MigratorError: the database can't be opened
+    :raises MigratorError: the database can't be opened at all
     """
+    repaired = tuple(_repair(data_dir))
+    return replace(verify(data_dir, listener), repaired=repaired)
+
+
+def _repair(data_dir: DataDir) -> list[str]:
     with exclusive(data_dir) as removed:
         done = [f"removed {path}, which a dead run had left" for path in removed]
         done += [
@@ -65,22 +60,25 @@ def repair(data_dir: DataDir) -> list[str]:
         ]
         try:
             done += _repair_indexes(data_dir.database)
-            if not _is_empty(data_dir.database) and repair_index(data_dir):
-                done.append("built the search index again")
-            state, entries = _recorded(data_dir.database)
+            state, entries = NO_DATABASE, list[LedgerEntry]()
+            if not _is_empty(data_dir.database):
+                if repair_index(data_dir):
+                    done.append("built the search index again")
+                state, entries = _recorded(data_dir.database)
         except ConnectionFailed as error:
             if not is_damage(error):
                 raise  # else verify tells, and what needs no database can be put right nevertheless
         else:
             done += _repair_copies(data_dir, entries)
             done += _repair_times(data_dir, entries)
-            done += _repair_flag(data_dir, state)
+            backend = wrong_flag(data_dir, state)
+            if backend is not None:
+                write_flag(data_dir, backend)
+                done.append(f"{data_dir.flag.name} says {backend!r} now, which is the authority")
     return done
 
 
 def _recorded(path: Path) -> tuple[State, list[LedgerEntry]]:
-    if _is_empty(path):
-        return NO_DATABASE, []
     with opened(path, read_only=True) as connection, sqlite_errors("read the ledger", path):
         state = read_state(connection, path)
         return state, list(read_ledger(connection).values()) if state.has_ledger else []
@@ -167,7 +165,11 @@ def _list_again(data_dir: DataDir, folder: Path, entries: list[LedgerEntry]) -> 
             return False
     if not os.path.isdir(folder):
         return False
-    files = [_listed(data_dir, folder, entry) for entry in entries]
+    files: list[dict[str, Any]] = []
+    for entry in entries:
+        file = data_dir.recorded(str(entry.backup)).relative_to(folder).as_posix()
+        members = {"size": entry.size, "sha256": entry.sha256, "mtime_ns": entry.mtime_ns}
+        files.append({"source": entry.source, "file": file, **members})
     known = {file["file"] for file in files}
     present = {Path(name).as_posix() for name in names_in(folder)} - {MANIFEST, SUMS}
     if present != known or not all(is_inside(str(f["file"])) and _has(folder / f["file"], f["sha256"]) for f in files):
@@ -182,16 +184,3 @@ def _list_again(data_dir: DataDir, folder: Path, entries: list[LedgerEntry]) -> 
     }
     write_listing(folder, manifest, files)
     return True
-
-
-def _listed(data_dir: DataDir, folder: Path, entry: LedgerEntry) -> dict[str, Any]:
-    file = data_dir.recorded(str(entry.backup)).relative_to(folder).as_posix()
-    members = {"size": entry.size, "sha256": entry.sha256, "mtime_ns": entry.mtime_ns}
-    return {"source": entry.source, "file": file, **members}
-
-
-def _repair_flag(data_dir: DataDir, state: State) -> list[str]:
-    backend = wrong_flag(data_dir, state)
-    if backend is not None:
-        write_flag(data_dir, backend)
-    return [] if backend is None else [f"{data_dir.flag.name} says {backend!r} now, which is the authority"]

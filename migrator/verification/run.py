@@ -68,19 +68,13 @@ def verify(data_dir: DataDir, listener: Listener = ignore_progress) -> VerifyRep
         around = [*as_notes(find_problems(data_dir, NO_DATABASE)), *find_unlisted_files(data_dir)]
         notes = messages([note("no database"), *around], "note")
         return VerifyReport("nothing_to_verify", str(path), 0, (), 0, (), notes)
-    with _naming_the_way_out(), opened(path, read_only=True) as connection:
-        with sqlite_errors("verify", path):
-            connection.execute("BEGIN")  # one state throughout, whoever writes meanwhile
-        return _Verification(data_dir, connection, listener).run()
-
-
-@contextmanager
-def _naming_the_way_out() -> Iterator[None]:
-    """Of a database that can't even be opened: whoever verifies it knows that it is damaged."""
     try:
-        yield
+        with opened(path, read_only=True) as connection:
+            with sqlite_errors("verify", path):
+                connection.execute("BEGIN")  # one state throughout, whoever writes meanwhile
+            return _Verification(data_dir, connection, listener).run()
     except ConnectionFailed as error:
-        if not is_damage(error):
+        if not is_damage(error):  # whoever verifies what can't even be opened knows that
             raise
         raise ConnectionFailed(error.message, hint=WAY_OUT_OF_DAMAGE) from error.__cause__
 
@@ -116,14 +110,7 @@ class _Verification:
             sources = self.check_sources(ledger)
             proven = {ledger[source.source].id for source in sources if source.database == "unchanged"}
         sessions = self.read_the_rest(proven)
-        if state.status == "rolled_back" and not behind:  # before that nothing was recorded to tell it by
-            with self.continuing("what was written after the rollback"):
-                self.count_late_writes()
-        with self.continuing("the view session_complete"):
-            self.check_view()
-        if not behind:
-            with self.continuing("the search index"):
-                self.check_search_index()
+        self.check_derived(state, behind=behind)
         return self.report("clean", state, sources, sessions)
 
     def report(self, outcome: str, state: State, sources: list[VerifiedSource], sessions: int) -> VerifyReport:
@@ -184,23 +171,22 @@ class _Verification:
                 if isinstance(found, InvalidStoredSession):
                     self.findings.append(broken("invalid session", workspace=path, session=found))
 
-    def count_late_writes(self) -> None:
-        late = sum(1 for _ in changed_sessions(self.connection))
-        if late:
-            self.findings.append(note("after rollback", sessions=counted(late, "session")))
-
-    def check_view(self) -> None:
-        """The view that the app's lists are made of must count what is there."""
-        viewed = self.connection.execute(queries.VIEW_COUNTS).fetchone()
-        if viewed != self.connection.execute(queries.TABLE_COUNTS).fetchone():
-            self.findings.append(broken("view"))
-
-    def check_search_index(self) -> None:
-        """The index must have exactly the words that the texts have."""
-        found = index_problems(self.connection, self.path)
-        self.findings += [problem("search index", text) for text in found]
-        if index_state(self.connection) == "building":
-            self.findings.append(note("search index"))
+    def check_derived(self, state: State, *, behind: bool) -> None:
+        """What is made from the sessions: the record of a rollback, the view of the app's lists, the search index."""
+        if state.status == "rolled_back" and not behind:  # before that nothing was recorded to tell it by
+            with self.continuing("what was written after the rollback"):
+                late = sum(1 for _ in changed_sessions(self.connection))
+                self.findings += [note("after rollback", sessions=counted(late, "session"))] if late else []
+        with self.continuing("the view session_complete"):
+            viewed = self.connection.execute(queries.VIEW_COUNTS).fetchone()
+            if viewed != self.connection.execute(queries.TABLE_COUNTS).fetchone():
+                self.findings.append(broken("view"))
+        if not behind:
+            with self.continuing("the search index"):
+                found = index_problems(self.connection, self.path)
+                self.findings += [problem("search index", text) for text in found]
+                if index_state(self.connection) == "building":
+                    self.findings.append(note("search index"))
 
 
 def _missing_database(data_dir: DataDir, state: State) -> list[Finding]:
@@ -219,16 +205,19 @@ def integrity_problems(connection: sqlite3.Connection) -> list[Finding]:
     found, ended = _checked(connection, "integrity_check")
     if ended and not found:
         found, _ = _checked(connection, "quick_check")  # it does not compare indexes, and gets further
-    texts = [text for text in found if text != "ok"] + ended + _orphans(connection)
+    texts = [text for text in found if text != "ok"] + ended
+    try:
+        for table, rowid, parent, _ in connection.execute("PRAGMA foreign_key_check").fetchall():
+            texts.append(f"{table} row {rowid} refers to a missing row of {parent}")
+    except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
+        texts.append(f"what belongs to what can't be checked: {error}")
     return [problem("pages", text) for text in texts]
 
 
 def is_damage(error: MigratorError) -> bool:
     """Whether an error is that pages of the database are damaged."""
-    cause = error.__cause__
-    if isinstance(cause, UnicodeDecodeError):
-        return True
-    return getattr(cause, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_CORRUPT
+    code = getattr(error.__cause__, "sqlite_errorcode", 0) & 0xFF
+    return code == sqlite3.SQLITE_CORRUPT or isinstance(error.__cause__, UnicodeDecodeError)
 
 
 def _checked(connection: sqlite3.Connection, pragma: str) -> tuple[list[str], list[str]]:
@@ -240,11 +229,3 @@ def _checked(connection: sqlite3.Connection, pragma: str) -> tuple[list[str], li
     except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
         return found, [f"SQLite's own check of the pages ended early: {error}. {WAY_OUT_OF_DAMAGE}"]
     return found, []
-
-
-def _orphans(connection: sqlite3.Connection) -> list[str]:
-    try:
-        rows = connection.execute("PRAGMA foreign_key_check").fetchall()
-    except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
-        return [f"what belongs to what can't be checked: {error}"]
-    return [f"{table} row {rowid} refers to a missing row of {parent}" for table, rowid, parent, _ in rows]

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections import Counter
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 
 from migrator.authority import is_hybrid
@@ -24,7 +22,8 @@ from migrator.text import counted
 from migrator.verification.findings import Finding, broken, note, problem
 
 _SHOWN = 3  # ids in a message; the report has them all
-_Session = tuple[str, bytes]  # id and digest
+_Sessions = list[tuple[str, bytes]]
+"""Id and digest of each."""
 
 
 @dataclass(frozen=True)
@@ -112,13 +111,12 @@ class SourceCheck:
             if not durable.exists(copy):
                 self._findings.append(broken("missing copy", source=entry.source, copy=copy))
                 return "missing"
-            whole = copying.sha256_of(copy) == entry.sha256
+            if copying.sha256_of(copy) == entry.sha256:
+                return "whole"
+            self._findings.append(broken("damaged copy", source=entry.source, copy=copy))
         except MigratorError as error:
             self._findings.append(problem("damaged copy", str(error)))
-            return "damaged"
-        if not whole:
-            self._findings.append(broken("damaged copy", source=entry.source, copy=copy))
-        return "whole" if whole else "damaged"
+        return "damaged"
 
     def _file(self, entry: LedgerEntry) -> str:
         try:
@@ -134,20 +132,15 @@ class SourceCheck:
         except MigratorError as error:
             self._findings.append(Finding("note", "changed file", str(error)))
             return "changed"
-        if not same and not self._is_hybrid:  # while both stores run, we write it ourselves
-            self._findings.append(note("changed file", source=entry.source, outlook=_what_now(entry, path)))
-        return "unchanged" if same else "changed"
-
-
-def _what_now(entry: LedgerEntry, path: Path) -> str:
-    if entry.error:
-        return entry.error
-    if looks_unchanged(entry, path):
-        return (
-            "its size, inode and time of change are the same, so that a run would not look closer; after "
-            "'migrator verify --repair', 'migrator migrate' merges it."
-        )
-    return "'migrator migrate' merges it."
+        if same:
+            return "unchanged"
+        if not self._is_hybrid:  # while both stores run, we write it ourselves
+            outlook = "'migrator migrate' merges it."
+            if looks_unchanged(entry, path):
+                outlook = "its size, inode and time of change are the same, so that a run would not look closer; after "
+                outlook += "'migrator verify --repair', 'migrator migrate' merges it."
+            self._findings.append(note("changed file", source=entry.source, outlook=entry.error or outlook))
+        return "changed"
 
 
 def looks_unchanged(entry: LedgerEntry, path: Path) -> bool:
@@ -159,16 +152,16 @@ def looks_unchanged(entry: LedgerEntry, path: Path) -> bool:
     return (found.st_size, found.st_mtime_ns, found.st_ino) == (entry.size, entry.mtime_ns, entry.inode)
 
 
-def _digest(sessions: Iterable[_Session]) -> str:
+def _digest(sessions: _Sessions) -> str:
     digest = SequenceDigest()
     for _, own in sessions:
         digest.add_digest(own)
     return digest.hexdigest()
 
 
-def _differences(before: Iterable[_Session], now: Iterable[_Session]) -> dict[str, list[str]]:
+def _differences(before: _Sessions, now: _Sessions) -> dict[str, list[str]]:
     """The ids of the sessions that differ, each as often as it does; doubled ones are told apart by their order."""
-    old, new = dict(_numbered(before)), dict(_numbered(now))
+    old, new = _numbered(before), _numbered(now)
     return {
         "added": [name for name, number in new if (name, number) not in old],
         "changed": [key[0] for key in new if key in old and old[key] != new[key]],
@@ -176,17 +169,19 @@ def _differences(before: Iterable[_Session], now: Iterable[_Session]) -> dict[st
     }
 
 
-def _told(differences: dict[str, list[str]]) -> str:
-    found = [f"{len(ids)} {what}: {_some(ids)}" for what, ids in differences.items() if ids]
-    return "; ".join(found) or "in their order"
-
-
-def _some(ids: list[str]) -> str:
-    return ", ".join(islice(map(repr, ids), _SHOWN)) + (", …" if len(ids) > _SHOWN else "")
-
-
-def _numbered(sessions: Iterable[_Session]) -> Iterator[tuple[tuple[str, int], bytes]]:
+def _numbered(sessions: _Sessions) -> dict[tuple[str, int], bytes]:
     seen: Counter[str] = Counter()
+    numbered = {}
     for session_id, digest in sessions:
-        yield (session_id, seen[session_id]), digest
+        numbered[session_id, seen[session_id]] = digest
         seen[session_id] += 1
+    return numbered
+
+
+def _told(differences: dict[str, list[str]]) -> str:
+    found = [
+        f"{len(ids)} {what}: {', '.join(map(repr, ids[:_SHOWN]))}{', …' if len(ids) > _SHOWN else ''}"
+        for what, ids in differences.items()
+        if ids
+    ]
+    return "; ".join(found) or "in their order"
