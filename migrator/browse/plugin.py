@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+import sqlite3
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
@@ -15,6 +16,9 @@ from migrator.browse import queries as sql
 from migrator.browse.site import DATABASE
 from migrator.text import block
 
+# Importing datasette makes sqlite3 print a traceback for every SQL function that raises, in the whole process. Ours
+# raise where stored text is no UTF-8; SQLite hands that on as an error of the statement.
+sqlite3.enable_callback_tracebacks(False)
 _MOST_AGENTS = 500
 _MOST_MESSAGES = 2000
 _MOST_CHARACTERS = 5_000_000
