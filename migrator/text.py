@@ -41,11 +41,6 @@ def size(count: float) -> str:
     return f"{count:,.1f} TB"
 
 
-def speed(count: int, milliseconds: int) -> str:
-    """How fast so many bytes were done."""
-    return f"{size(count * 1000 / milliseconds)}/s" if milliseconds else ""
-
-
 def duration(milliseconds: int) -> str:
     """A time for people: 250 ms, 12.3 s, 2 min 5 s."""
     if milliseconds < 1000:

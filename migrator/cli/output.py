@@ -7,9 +7,10 @@ import os
 import re
 import sys
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
 from contextvars import ContextVar
+from functools import partial
 from io import StringIO
 from typing import Any
 
@@ -60,9 +61,11 @@ def print_json(value: dict[str, Any], *, stored: bool = False) -> None:
 
     :param stored: what it holds is as somebody wrote it, and printed as it stands
     """
-    text = _as_json(value)
+    few = len(value.get("workspaces", ())) < _MANY
+    written: Callable[[Any], str] = partial(json.dumps, indent=2) if few else pretty  # both in ASCII
+    text = written(value)
     if not stored and "migrator " in text:  # one that names no command is nearly all, and may be long
-        text = _as_json(locate_commands(value))
+        text = written(locate_commands(value))
     _write(text)
 
 
@@ -83,12 +86,6 @@ def locate_commands(value: Any, *, ours: bool = False) -> Any:
     if isinstance(value, (list, tuple)):
         return [locate_commands(member, ours=ours) for member in value]
     return with_location(value) if ours and isinstance(value, str) else value
-
-
-def _as_json(value: dict[str, Any]) -> str:
-    if len(value.get("workspaces", ())) < _MANY:
-        return json.dumps(value, indent=2)  # in ASCII, control characters escaped
-    return pretty(value)
 
 
 def echo(text: str = "", *, error: bool = False) -> None:

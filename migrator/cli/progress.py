@@ -118,10 +118,7 @@ def _print_outcome(outcome: Outcome) -> None:
 
 
 def _lines(clock: Callable[[], float]) -> Listener:
-    """One line for each file, when its sessions are loaded; and one when the app may start.
-
-    Where there are very many files, a line a second after the first ones.
-    """
+    """One line for each file, of very many one a second after the first ones; and one when the app may start."""
     shown: set[str] = set()
     latest = 0.0
 

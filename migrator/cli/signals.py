@@ -5,9 +5,6 @@ from __future__ import annotations
 import signal
 from types import FrameType
 
-INTERRUPTED = 130
-TERMINATED = 143
-
 
 class Terminated(KeyboardInterrupt):
     """SIGTERM has come."""
@@ -24,4 +21,4 @@ def _end(_: int, __: FrameType | None) -> None:
 
 def exit_code(error: BaseException) -> int:
     """The exit code for an interrupt, or for what click has made of one."""
-    return TERMINATED if isinstance(error.__cause__ or error, Terminated) else INTERRUPTED
+    return 143 if isinstance(error.__cause__ or error, Terminated) else 130  # 128, and the number of the signal

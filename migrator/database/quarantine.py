@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
@@ -15,10 +15,11 @@ from migrator.database.columns import QuarantineRow
 from migrator.documents.exact_json import to_json
 from migrator.documents.parsing import Rejected, text_or_bytes
 from migrator.errors import Problem, QuarantineError
+from migrator.report import Report
 
 
 @dataclass(frozen=True)
-class QuarantinedItem:
+class QuarantinedItem(Report):
     """One row of the quarantine, without its text.
 
     :ivar source: the file that it came from, as the ledger calls it; None where a rollback has forgotten that
@@ -47,7 +48,7 @@ class QuarantinedItem:
     def to_json(self) -> dict[str, Any]:
         """What ``list`` tells: the first problem, and how many there are."""
         first = self.problems[0]._asdict() if self.problems else None
-        told = asdict(self) | {"problem": first, "problem_count": len(self.problems)}
+        told = super().to_json() | {"problem": first, "problem_count": len(self.problems)}
         del told["problems"], told["source_id"]
         return told
 

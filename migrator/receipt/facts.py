@@ -243,7 +243,22 @@ class _Gathering:
             for share in self._shares_of(entry):
                 shares.setdefault(share.workspace_hash, []).append(share)
                 entries.setdefault(share.workspace_hash, []).append(entry)
-        return tuple(self._account(each, shares[each], entries.get(each, [])) for each in shares)
+        accounts = []
+        for file_hash, own in shares.items():
+            sources = entries.get(file_hash, [])
+            shown = next((entry.workspace_hash or entry.source for entry in sources), file_hash)
+            account = WorkspaceAccount(
+                **_sums(own),
+                hash=file_hash,
+                path=self._paths.get(file_hash) or placeholder(shown),
+                json_bytes=sum(entry.size for entry in sources if entry.workspace_hash),
+                sessions_now=self._sessions.get(file_hash, 0),
+                in_quarantine_now=self._held.get(file_hash, 0),
+                files=tuple(entry.source for entry in sources),
+                errors=tuple(entry.error for entry in sources if entry.error),
+            )
+            accounts.append(account)
+        return tuple(accounts)
 
     def _shares_of(self, entry: LedgerEntry) -> list[Share]:
         recorded = self._shares.get(entry.id)
@@ -255,19 +270,6 @@ class _Gathering:
             split = [Share(row[0], migrated=row[2], instances=row[3], messages=row[4]) for row in counted]
             return [*split, Share(own, quarantined=entry.quarantined)] if entry.quarantined else split
         return [Share(own, entry.sessions, 0, entry.quarantined, 0, entry.instances, entry.messages)]
-
-    def _account(self, file_hash: str, shares: list[Share], entries: list[LedgerEntry]) -> WorkspaceAccount:
-        shown = next((entry.workspace_hash or entry.source for entry in entries), file_hash)
-        return WorkspaceAccount(
-            **_sums(shares),
-            hash=file_hash,
-            path=self._paths.get(file_hash) or placeholder(shown),
-            json_bytes=sum(entry.size for entry in entries if entry.workspace_hash),
-            sessions_now=self._sessions.get(file_hash, 0),
-            in_quarantine_now=self._held.get(file_hash, 0),
-            files=tuple(entry.source for entry in entries),
-            errors=tuple(entry.error for entry in entries if entry.error),
-        )
 
     def _totals(self, workspaces: tuple[WorkspaceAccount, ...]) -> ReceiptTotals:
         return ReceiptTotals(

@@ -78,8 +78,11 @@ class Matcher(AbstractContextManager["Matcher"]):
                 folded = fold(text)
                 if self._terms and all(term in folded for term in self._terms):
                     unspaced[number] = text
-            elif self._words is not None and self._is_possible(text):
-                spaced.append((number, text.translate(_HARMLESS)))
+            elif self._words is not None:
+                lowered = text.lower()
+                # Of most texts it can be told without FTS5 that they don't have it.
+                if not text.isascii() or all(word in lowered for word in self._needed):
+                    spaced.append((number, text.translate(_HARMLESS)))
         if spaced:
             self._memory.execute("BEGIN")
             self._memory.executemany(search_queries.INSERT_EXCERPT, spaced)
@@ -93,13 +96,6 @@ class Matcher(AbstractContextManager["Matcher"]):
             else:
                 found[number] = _from_snippet(snippets[number])
         return found
-
-    def _is_possible(self, text: str) -> bool:
-        """Whether FTS5 has to be asked: most texts can be told from a distance."""
-        if not text.isascii():
-            return True
-        lowered = text.lower()
-        return all(word in lowered for word in self._needed)
 
     def _in_unspaced(self, text: str) -> Excerpt:
         folded = fold(text)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from itertools import islice
@@ -73,37 +72,23 @@ def _ask_index(
     notes: list[str],
     most: int | None,
 ) -> list[FoundSession] | None:
-    """What the index knows of, at most so many; None where there is no index to be trusted.
-
-    :param notes: takes why there is none, and how to get it
-    """
+    """What the index knows of, at most so many; None where there is none to be trusted, and why into the notes."""
     if not is_served_by_sqlite(data_dir):
         return None
     path = data_dir.database
     with opened(path, read_only=True) as connection, snapshot(connection, path, "search"):
-        problem = _index_unusable(connection)
-        if problem is not None:
-            notes.append(problem)
-            return None
-        found = search_with_index(
-            connection,
-            query,
-            filters,
-            workspace_hash=workspace_ref(workspace).hash if workspace else None,
-            elsewhere=failed_workspaces(data_dir),
-        )
-        return list(islice(found, most))
-
-
-def _index_unusable(connection: sqlite3.Connection) -> str | None:
-    """Why the index can't be asked, and what to do about it; None where it can."""
-    state = index_state(connection)
-    if state == "building":
-        return "The search index is not finished, so every text was read: 'migrator search-index build' goes on."
-    if state != "complete":
-        return "There is no search index, so every text was read: 'migrator search-index build' makes one."
-    if index_differences(connection):
-        return "The search index is damaged, so every text was read: 'migrator verify --repair' makes it again."
+        state = index_state(connection)
+        if state == "complete" and not index_differences(connection):
+            own = workspace_ref(workspace).hash if workspace else None
+            elsewhere = failed_workspaces(data_dir)
+            found = search_with_index(connection, query, filters, workspace_hash=own, elsewhere=elsewhere)
+            return list(islice(found, most))
+    if state == "complete":
+        notes.append("The search index is damaged, so every text was read: 'migrator verify --repair' makes it again.")
+    elif state == "building":
+        notes.append("The search index is not finished, so every text was read: 'migrator search-index build' goes on.")
+    else:
+        notes.append("There is no search index, so every text was read: 'migrator search-index build' makes one.")
     return None
 
 
@@ -118,7 +103,6 @@ def _scan(
 ) -> Iterator[FoundSession]:
     """Read every text of the workspaces, in whichever store they are.
 
-    :param notes: takes what could not be read
     :param alone: what is wrong with the workspace is an error, not a note
     """
     wanted = replace(filters, sort_by=None, descending=False, limit=None, offset=0)

@@ -96,7 +96,7 @@ def build(connection: sqlite3.Connection, path: Path, advance: Callable[[int], N
         if state != "building":
             _drop(connection)
             create_tables(connection)
-            connection.execute(search_queries.BEGIN_INDEX)
+            connection.execute(search_queries.SET_INDEX_STATE, ("building",))
     while not _is_complete(connection, path, advance, pace):
         time.sleep(_PAUSE)
 
@@ -185,7 +185,7 @@ def index_problems(connection: sqlite3.Connection, path: Path) -> list[str]:
         for statement in (*search_queries.CREATE_INDEX_COPY, *search_queries.COPY_INDEX):
             connection.execute(statement)
         try:
-            for name, check in zip(search_queries.INDEX_TABLES, search_queries.CHECK_INDEX, strict=True):
+            for name, check in search_queries.CHECK_INDEX.items():
                 try:
                     connection.execute(check)
                 except sqlite3.DatabaseError as error:

@@ -18,7 +18,7 @@ from migrator.database.rows import session_summary
 from migrator.search import queries as search_queries
 from migrator.search.excerpts import Matcher
 from migrator.search.index import MESSAGES, OUTPUTS, TASKS
-from migrator.search.query import SearchQuery, Term, words_of
+from migrator.search.query import GRAM, SearchQuery, Term, words_of
 from migrator.search.results import MOST_EXCERPTS, FoundSession, FoundText, message_place, output_place, sort_by_filters
 from migrator.storage.filtering import Filtering
 from migrator.storage.protocol import SessionFilters
@@ -85,13 +85,13 @@ class _TextIndex:
         self._broad = narrow != query
         self._words = narrow.word_match if self._spaced else None
         self._grams = query.gram_match
-        self._short = query.short_terms
+        self._short = [term.folded for term in query.terms if len(term.folded) < GRAM]  # as beginnings of grams
 
     def _is_broad(self, term: Term) -> bool:
         """Whether words that begin so occur in very many places."""
-        words = words_of(term.text)
-        bound = (words[-1], words[-1] + _LAST, _BROAD)
-        return bool(words) and bool(self._connection.execute(search_queries.IS_BROAD, bound).fetchone())
+        last = words_of(term.text)[-1]
+        bound = (last, last + _LAST, _BROAD)
+        return bool(self._connection.execute(search_queries.IS_BROAD, bound).fetchone())
 
     def listed(self, most: int) -> _Hits | None:
         """Every text that may have what is looked for, None where they are more than ``most``."""

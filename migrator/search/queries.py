@@ -18,7 +18,6 @@ INDEX_REACHED = "SELECT tasks_to, messages_to, outputs_to FROM search_index"
 INDEX_OBJECTS = r"SELECT name, sql FROM sqlite_master WHERE name LIKE 'search\_%' ESCAPE '\' AND sql IS NOT NULL"
 SET_INDEX_STATE = "UPDATE search_index SET state = ?, tasks_to = 0, messages_to = 0, outputs_to = 0"
 LEAVE_INDEX_OUT = "UPDATE search_index SET state = 'left_out' WHERE state = 'pending'"
-BEGIN_INDEX = "UPDATE search_index SET state = 'building', tasks_to = 0, messages_to = 0, outputs_to = 0"
 _EVERY = (1 << 63) - 1
 COMPLETE_INDEX = f"""
     UPDATE search_index SET state = 'complete', tasks_to = {_EVERY}, messages_to = {_EVERY}, outputs_to = {_EVERY}
@@ -90,7 +89,6 @@ CREATE_INDEX_COPY = (
     )
     """,
 )
-INDEX_TABLES = ("search_words", "search_grams")
 COPY_INDEX = tuple(
     statement
     for kind in ("words", "grams")
@@ -100,10 +98,10 @@ COPY_INDEX = tuple(
         f"INSERT INTO temp.copied_{kind}_{part} SELECT * FROM main.search_{kind}_{part}",
     )
 )
-# One for each of INDEX_TABLES.
-CHECK_INDEX = tuple(
-    f"INSERT INTO temp.copied_{kind} (copied_{kind}, rank) VALUES ('integrity-check', 1)" for kind in ("words", "grams")
-)
+CHECK_INDEX = {
+    f"search_{kind}": f"INSERT INTO temp.copied_{kind} (copied_{kind}, rank) VALUES ('integrity-check', 1)"
+    for kind in ("words", "grams")
+}
 DROP_INDEX_COPY = (
     "DROP TABLE IF EXISTS temp.copied_words",
     "DROP TABLE IF EXISTS temp.copied_grams",

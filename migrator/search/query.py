@@ -21,7 +21,7 @@ _UNSPACED = re.compile(f"[{UNSPACED_RANGES}]")
 _TERM = re.compile(r'"([^"]*)(?:"(\*)?|$)|([^\s"]+)')
 _PARAMETERS = "0123456789;?"  # of an escape sequence, between what begins and what ends it
 _LONGEST = 1_000_000  # characters of a text that are searched
-_GRAM = 3  # characters: what FTS5's trigram tokenizer makes of a text
+GRAM = 3  # characters: what FTS5's trigram tokenizer makes of a text
 
 
 @dataclass(frozen=True)
@@ -61,13 +61,8 @@ class SearchQuery:
         None where every term is too short to have one.
         """
         texts = [term.folded for term in self.terms]
-        grams = dict.fromkeys(text[at : at + _GRAM] for text in texts for at in range(len(text) - _GRAM + 1))
+        grams = dict.fromkeys(text[at : at + GRAM] for text in texts for at in range(len(text) - GRAM + 1))
         return " AND ".join('"' + gram.replace('"', '""') + '"' for gram in grams) or None
-
-    @property
-    def short_terms(self) -> list[str]:
-        """The terms that are too short for :attr:`gram_match`, as beginnings of grams."""
-        return [term.folded for term in self.terms if len(term.folded) < _GRAM]
 
 
 def parse_query(text: str) -> SearchQuery:

@@ -12,7 +12,7 @@ from migrator.cli.output import echo, print_notes, printable
 from migrator.cli.progress import Outcome, run_with_progress
 from migrator.migration.report import MigrationReport
 from migrator.migration.run import run_migration
-from migrator.text import counted, plain, size, speed
+from migrator.text import counted, plain, size
 from migrator.worker.gc_pause import without_collector
 
 _MOST_WORKSPACES = 30  # that are listed
@@ -36,9 +36,10 @@ def _print(report: MigrationReport) -> None:
     )
     verb, workspaces = "Would migrate" if report.dry_run else "Migrated", counted(len(migrated), "workspace")
     count, took = report.totals.bytes, report.duration_ms
+    speed = f"{size(count * 1000 / took)}/s" if took else ""
     echo(
         f"{verb} {sessions} ({instances}, {messages}) of {workspaces}, {size(count)} in {took / 1000:.1f} s "
-        f"({speed(count, took)}), each read back and compared."
+        f"({speed}), each read back and compared."
     )
     _print_workspaces(report)
     _print_problems(report)

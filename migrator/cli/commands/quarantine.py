@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -22,9 +21,6 @@ _NUMBER = click.IntRange(min=1)
 @dataclass(frozen=True)
 class _Listed(Report):
     items: tuple[QuarantinedItem, ...]
-
-    def to_json(self) -> dict[str, Any]:
-        return {"items": [item.to_json() for item in self.items]}
 
 
 @click.group("quarantine", short_help="What is no valid session, and conflicts: see it, put it right.")

@@ -18,37 +18,8 @@ _MOST = 30  # workspaces, and runs, that are listed
 def _print(written: WithFile) -> None:
     if written.path is not None:
         echo(f"The receipt is in {plain(str(written.path))}; open it in a browser.")
-    else:
-        _print_receipt(written.report)
-
-
-@click.command("report", short_help="Get a receipt: what was found, what became of it, how to go back.")
-@click.option(
-    "--html",
-    "target",
-    metavar="FILE",
-    type=click.Path(path_type=Path),
-    help="Write it as one page with plots, to look at in a browser, to print or to keep.",
-)
-@prints_report(_print)
-def report_command(resolve: Resolve, target: Path | None) -> WithFile:
-    """Show the receipt of all that was migrated so far: for each workspace and in total what was found, and that it is
-    what was migrated, merged, quarantined and failed; sizes before and after; how long each stage took; the backup and
-    how to go back; what needs you, with the command that does it.
-
-    It is made from what each run recorded in the database, and changes nothing.
-
-    \b
-    migrator report                       read it here
-    migrator report --html receipt.html   see it in a browser
-    """
-    receipt = receipt_of(resolve())
-    if target is not None:
-        write_page(receipt, target, with_location)
-    return WithFile(receipt, "html", target)
-
-
-def _print_receipt(receipt: Receipt) -> None:
+        return
+    receipt: Receipt = written.report
     totals = receipt.totals
     echo(f"Receipt for {plain(receipt.data_dir)}, {receipt.made_at}")
     echo(
@@ -83,3 +54,29 @@ def _print_receipt(receipt: Receipt) -> None:
         echo(f"To go back: {', then '.join(map(printable, receipt.go_back))}")
     for need in receipt.needs:
         echo(f"Needs you: {printable(need.message)}" + (f" Run: {printable(need.command)}" if need.command else ""))
+
+
+@click.command("report", short_help="Get a receipt: what was found, what became of it, how to go back.")
+@click.option(
+    "--html",
+    "target",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="Write it as one page with plots, to look at in a browser, to print or to keep.",
+)
+@prints_report(_print)
+def report_command(resolve: Resolve, target: Path | None) -> WithFile:
+    """Show the receipt of all that was migrated so far: for each workspace and in total what was found, and that it is
+    what was migrated, merged, quarantined and failed; sizes before and after; how long each stage took; the backup and
+    how to go back; what needs you, with the command that does it.
+
+    It is made from what each run recorded in the database, and changes nothing.
+
+    \b
+    migrator report                       read it here
+    migrator report --html receipt.html   see it in a browser
+    """
+    receipt = receipt_of(resolve())
+    if target is not None:
+        write_page(receipt, target, with_location)
+    return WithFile(receipt, "html", target)

@@ -22,7 +22,6 @@ _SORT_KEYS = click.Choice(["createdAt", "updatedAt", "duration", "filesChanged"]
 _MOST_FOUND = 20
 _INDENT = " " * 11
 
-_NUMBERS = ("INST", "MSGS")
 _SHARES = {"WORKSPACE": 2, "TASK": 3}
 # What is left out where a terminal has fewer columns, so that ids and tasks can be read.
 _NEEDED_WIDTH = {"INST": 120, "MSGS": 120, "WORKSPACE": 120, "CREATED": 90, "TYPE": 70}
@@ -83,7 +82,7 @@ def _print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
             column,
             overflow="ellipsis",
             no_wrap=True,
-            justify="right" if column in _NUMBERS else "left",
+            justify="right" if column in ("INST", "MSGS") else "left",
             # What is short is shown whole; the rest of the width is shared.
             min_width=None if column in _SHARES else widest,
             max_width=widest if column == "ID" else None,
