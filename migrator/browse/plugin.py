@@ -18,7 +18,7 @@ from migrator.text import block
 
 # Importing datasette makes sqlite3 print a traceback for every SQL function that raises, in the whole process. Ours
 # raise where stored text is no UTF-8; SQLite hands that on as an error of the statement.
-sqlite3.enable_callback_tracebacks(False)
+sqlite3.enable_callback_tracebacks(False)  # noqa: FBT003 - as sqlite3 takes it
 _MOST_AGENTS = 500
 _MOST_MESSAGES = 2000
 _MOST_CHARACTERS = 5_000_000
