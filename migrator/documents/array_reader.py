@@ -43,6 +43,12 @@ def read_array(
     return _Reader(file, chunk, farthest).elements()
 
 
+def torn_tail(file: BinaryIO, torn: TornFileError) -> Element:
+    """What is behind the whole elements of a torn file, as one more."""
+    file.seek(torn.offset)
+    return Element(torn.whole, torn.offset, file.read())
+
+
 class _Reader:
     """A window on the file: ``buffer[position:]`` is what was read and not yet given out."""
 

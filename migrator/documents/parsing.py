@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from migrator.documents.app_format import Element
-from migrator.documents.array_reader import read_array
+from migrator.documents.array_reader import read_array, torn_tail
 from migrator.documents.document import canonical_bytes, digest, is_normal, pretty_element
 from migrator.documents.exact_json import MAX_DEPTH, Unreadable, nested_deeper, parse_exactly, parse_fast
 from migrator.documents.validation import fits_schema, is_valid, problems
@@ -108,8 +108,7 @@ def parse_file(path: Path) -> Iterator[tuple[Element, Reading | None]]:
             for element in read_array(file):
                 yield element, valid_session(element)
         except TornFileError as torn:
-            file.seek(torn.offset)
-            yield Element(torn.whole, torn.offset, file.read()), None
+            yield torn_tail(file, torn), None
 
 
 def text_or_bytes(raw: bytes) -> str | bytes:

@@ -122,7 +122,7 @@ class Execution:
             meter.complete()
             self.timer.begin("index")
             backup.start_verify({source.source.name for source in loaded if source.verified})
-            pipeline.finish()
+            staging.finish()
             meter = self.timer.begin("verify", total)
             with durable.syncing_ahead(path):
                 pipeline.compare(loaded, meter)

@@ -5,9 +5,7 @@ It has the schema of the real one and is published as a whole, or thrown away as
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 from migrator.database import schema
@@ -41,9 +39,7 @@ class StagingDatabase:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.connection.close()
 
     def workspace_id(self, workspace_hash: str, path: str) -> int:
@@ -55,7 +51,7 @@ class StagingDatabase:
         return number
 
     def merge_in(self, shard: Path, continued: int, behind: int) -> None:
-        """Take the rows of a :class:`Shard`, behind the ones that are here.
+        """Take the rows of a shard, behind the ones that are here.
 
         :param continued: a source of which the shard has not the first part
         :param behind: how many elements of it precede
@@ -66,7 +62,10 @@ class StagingDatabase:
             connection.execute("COMMIT")
             connection.execute(queries.ATTACH, (as_uri(shard), "shard"))
             connection.execute("BEGIN")
-            self._free_session_keys()
+            taken: list[Any] = connection.execute(queries.SHARD_TAKEN_SESSIONS).fetchall()
+            names = {number: name for name, (number, _) in self._workspaces.items()} if taken else {}
+            for session in map(SessionRow._make, taken):  # their key is taken here
+                rekey_attached_session(connection, "shard", session, names[session.workspace_id])
             for statement in queries.MERGE_IN_PLACED:
                 connection.execute(statement, (continued, behind))
             for statement in queries.MERGE_IN:
@@ -74,19 +73,11 @@ class StagingDatabase:
             [(count,)] = connection.execute(queries.SHARD_MESSAGE_COUNT)
             connection.execute(queries.MERGE_IN_MESSAGES)
             if connection.changes() < count:
-                for row in connection.execute(queries.SHARD_TAKEN_MESSAGES).fetchall():
-                    insert_message(connection, MessageRow._make(row))
+                for message in map(MessageRow._make, connection.execute(queries.SHARD_TAKEN_MESSAGES).fetchall()):
+                    insert_message(connection, message)
             connection.execute("COMMIT")
             connection.execute(queries.DETACH, ("shard",))
             connection.execute("BEGIN")
-
-    def _free_session_keys(self) -> None:
-        """Give sessions of the shard whose key is taken here another one."""
-        taken: list[Any] = self.connection.execute(queries.SHARD_TAKEN_SESSIONS).fetchall()
-        names = {number: name for name, (number, _) in self._workspaces.items()} if taken else {}
-        for row in taken:
-            session = SessionRow._make(row)
-            rekey_attached_session(self.connection, "shard", session, names[session.workspace_id])
 
     def drop_source(self, source_id: int) -> None:
         """Take back everything of a source, wherever it is."""
@@ -98,8 +89,14 @@ class StagingDatabase:
     def finish(self) -> None:
         """Write the rest, build the indexes, gather the statistics that the query planner wants."""
         self.rows.flush()
+        claimed: set[str] = set()
+        rows: list[tuple[int, str, str]] = []
+        for workspace_hash, (number, path) in self._workspaces.items():
+            # Two hashes may claim one path (a link and what it points to); the second keeps a placeholder.
+            rows.append((number, placeholder(workspace_hash) if path in claimed else path, workspace_hash))
+            claimed.add(path)
         with staged_errors("build the indexes", self.path):
-            insert_many(self.connection, "workspaces", WORKSPACE_COLUMNS, [*self._workspace_rows()])
+            insert_many(self.connection, "workspaces", WORKSPACE_COLUMNS, rows)
             # Sorting is given to threads where it does not fit into the cache: the fastest cache is a small one.
             self.connection.execute("PRAGMA threads = 2")
             self.connection.execute("PRAGMA cache_size = -2000")
@@ -109,13 +106,6 @@ class StagingDatabase:
             self.connection.execute(f"PRAGMA cache_size = {CACHE}")
             self.connection.execute("PRAGMA analysis_limit = 1000")
             self.connection.execute("ANALYZE")
-
-    def _workspace_rows(self) -> Iterator[tuple[int, str, str]]:
-        """Two hashes may claim one path (a link and what it points to); the second keeps a placeholder."""
-        claimed: set[str] = set()
-        for workspace_hash, (number, path) in self._workspaces.items():
-            yield number, placeholder(workspace_hash) if path in claimed else path, workspace_hash
-            claimed.add(path)
 
 
 def rekey_attached_session(connection: AnyConnection, schema: str, row: SessionRow, workspace_hash: str) -> None:

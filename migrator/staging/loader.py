@@ -13,15 +13,14 @@ from migrator.database.quarantine import quarantine_row
 from migrator.database.rows import derived_key, to_rows
 from migrator.documents import app_format
 from migrator.documents.app_format import ByteRange, Element
-from migrator.documents.array_reader import read_array
-from migrator.documents.document import SESSION_MEMBERS, WorktreeSession
+from migrator.documents.array_reader import read_array, torn_tail
+from migrator.documents.document import SESSION_MEMBERS
 from migrator.documents.parsing import Reading, Rejected, parse_session, parse_trusted
 from migrator.documents.structs import Session, decode_session
 from migrator.errors import SourceFileError, TornFileError
 from migrator.files.copying import damaged_copy, new_sha256
 from migrator.files.os_errors import os_errors
 from migrator.files.reading import opened, small
-from migrator.inventory.source_files import Source
 from migrator.progress import OnProgress
 from migrator.staging.results import EXAMPLES, Counts, LoadedRange, LoadedSource
 from migrator.staging.row_writer import RowWriter, plain_instance_rows, plain_messages, plain_of_values
@@ -80,8 +79,10 @@ class Loader:
         """Load a source file's copy, whatever it is like."""
         copy = loaded.copy
         self._rows.begin_source()
-        self._count_own_workspace(loaded)
-        loaded.blank = _is_blank(copy)
+        if loaded.source.workspace_hash is not None:  # a file of no sessions makes its workspace known all the same
+            self._counts(loaded, loaded.source.workspace_hash)
+        with os_errors("read", copy), open(copy, "rb") as file:
+            loaded.blank = all(b"[" not in chunk for chunk in iter(lambda: file.read(1 << 20), b""))
         try:
             with os_errors("read", copy), open(copy, "rb", buffering=0) as file:
                 for element in read_array(file, farthest=self._limits.farthest):
@@ -89,7 +90,10 @@ class Loader:
                     self._on_progress(loaded.source.name, len(element.raw), 1)
         except SourceFileError as error:
             if self._salvage and isinstance(error, TornFileError):
-                self._keep_tail(loaded, copy, error)
+                with os_errors("read", copy), open(copy, "rb") as file:
+                    tail = torn_tail(file, error)
+                loaded.salvaged = True
+                self._quarantine(loaded, Rejected("torn", tail.raw, [error.as_problem()]), tail.position)
                 return
             self._rows.forget_source()
             loaded.unread_sessions = loaded.elements
@@ -121,7 +125,7 @@ class Loader:
 
     def _load_elements(self, loaded: LoadedSource, elements: Iterable[Element]) -> list[int] | None:
         """The size of each one; None, and nothing is loaded, where one is not a JSON object."""
-        self._count_own_workspace(loaded)
+        self._counts(loaded, loaded.source.workspace_hash or "")
         loaded.app_formatted = True
         preceding, sizes = loaded.elements, []
         for element in elements:
@@ -166,13 +170,10 @@ class Loader:
         else:
             self._add(loaded, parsed.value, index, size)
 
-    def _count_own_workspace(self, loaded: LoadedSource) -> None:
-        """A file of no sessions makes its workspace known all the same."""
-        if loaded.source.workspace_hash is not None:
-            self._counts(loaded, loaded.source.workspace_hash)
-
     def _add(self, loaded: LoadedSource, document: Any, index: int, size: int) -> None:
-        workspace_hash, path = self._workspace(loaded.source, document)
+        workspace_hash, path = loaded.source.workspace_hash, None
+        if workspace_hash is None:  # what the worktrees show
+            workspace_hash, path = workspace_shown(document, loaded.source.name, self._paths)
         counts = self._counts(loaded, workspace_hash, path)
         messages = plain_messages(document["chatHistory"])
         rows = to_rows(
@@ -196,12 +197,6 @@ class Loader:
             counts = loaded.counts[workspace_hash] = Counts(path, self._workspace_id(workspace_hash, path))
         return counts
 
-    def _workspace(self, source: Source, document: WorktreeSession) -> tuple[str, str | None]:
-        """The workspace that a document belongs to: its file's, or what its worktrees show."""
-        if source.workspace_hash is not None:
-            return source.workspace_hash, None
-        return workspace_shown(document, source.name, self._paths)
-
     def _quarantine(self, loaded: LoadedSource, rejected: Rejected, index: int) -> None:
         workspace_hash = loaded.source.workspace_hash
         if workspace_hash is None:
@@ -213,15 +208,3 @@ class Loader:
             loaded.rejected.append((index, "; ".join(map(str, rejected.problems[:3]))))
         row = quarantine_row(loaded.source_id, workspace_hash, loaded.first_position + index, rejected)
         self._rows.quarantine(row, len(rejected.raw) + len(row.problems))
-
-    def _keep_tail(self, loaded: LoadedSource, copy: str, torn: TornFileError) -> None:
-        with os_errors("read", copy), open(copy, "rb") as file:
-            file.seek(torn.offset)
-            tail = file.read()
-        loaded.salvaged = True
-        self._quarantine(loaded, Rejected("torn", tail, [torn.as_problem()]), torn.whole)
-
-
-def _is_blank(copy: str) -> bool:
-    with os_errors("read", copy), open(copy, "rb") as file:
-        return all(b"[" not in chunk for chunk in iter(lambda: file.read(1 << 20), b""))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache
+from hashlib import sha256
 from itertools import chain
 from pathlib import Path
 
@@ -66,24 +67,25 @@ class Pipeline:
             if loaded.source.kind != "workspace":
                 loaded.first_position = following  # after the sessions of the workspace's own file
             if not loaded.app_formatted:
-                self._load_carefully(loaded, loader, meter)
+                meter.begin(loaded.source.name)
+                loader.load_carefully(loaded)
+                if not loaded.error:
+                    self._tasks.append(_to_compare(loaded))
             following = max(following, loaded.first_position + loaded.elements)
 
     def _loader(self, meter: ProgressMeter) -> Loader:
         rows, workspace_id = self._staging.rows, self._staging.workspace_id
         return Loader(rows, workspace_id, self._paths, meter.add, self._limits, salvage=self._salvage)
 
-    def _load_carefully(self, loaded: LoadedSource, loader: Loader, meter: ProgressMeter) -> None:
-        meter.begin(loaded.source.name)
-        loader.load_carefully(loaded)
-        if not loaded.error:
-            self._tasks.append(_to_compare(loaded))
-
     def _load_app_formatted(self, sources: Sequence[LoadedSource], loader: Loader, meter: ProgressMeter) -> None:
         """Load the files that are as the app writes them, and leave those that turn out to be otherwise."""
         for loaded in sources:
             self._staging.workspace_id(*self._workspace(loaded))  # numbered in the order of the sources
-        mine, shards = self._divided([WorkItem(loaded, loaded.source.size, None) for loaded in sources])
+        items = [WorkItem(loaded, loaded.source.size, None) for loaded in sources]
+        mine = items
+        shards: list[list[WorkItem]] = []
+        if self._worker and self._limits.is_worth_a_worker(sum(item.size for item in items), len(items)):
+            mine, shards = divide(items, self._limits.shard)
 
         @cache  # the worker waits until the first one is made
         def job(number: int) -> LoadJob:
@@ -95,7 +97,7 @@ class Pipeline:
             if results is None:  # there is no worker any more
                 otherwise |= self._load_here(shard, loader)
             else:
-                otherwise |= self._merge_in(job(number), shard, results)
+                otherwise |= self._merge_in(self._shards(number), shard, results)
             remove_database(self._shards(number))
         begun = {task.source_id for task in self._tasks}
         for source_id, loaded in otherwise.items():
@@ -116,12 +118,6 @@ class Pipeline:
         number = self._staging.workspace_id(workspace_hash, path)
         name, copy, sha256 = loaded.source.name, loaded.copy, loaded.sha256
         return LoadTask(name, workspace_hash, path, number, loaded.source_id, copy, sha256, item.within)
-
-    def _divided(self, items: Sequence[WorkItem]) -> tuple[Sequence[WorkItem], list[list[WorkItem]]]:
-        size = sum(item.size for item in items)
-        if self._worker is None or not self._limits.is_worth_a_worker(size, len(items)):
-            return items, []
-        return divide(items, self._limits.shard)
 
     def _load_here(
         self, items: Sequence[WorkItem], loader: Loader, meanwhile: Callable[[], None] | None = None
@@ -145,40 +141,39 @@ class Pipeline:
         return otherwise
 
     def _merge_in(
-        self, job: LoadJob, shard: Sequence[WorkItem], results: Sequence[LoadedPart | None]
+        self, path: Path, shard: Sequence[WorkItem], results: Sequence[LoadedPart | None]
     ) -> dict[int, LoadedSource]:
         """Take what was loaded into a shard; returns the sources of which that could not be done, by number."""
         first = shard[0].loaded  # the others begin in this shard
-        self._staging.merge_in(job.shard, first.source_id, first.elements)
+        self._staging.merge_in(path, first.source_id, first.elements)
         otherwise: dict[int, LoadedSource] = {}
-        for (loaded, _, within), task, part in zip(shard, job.tasks, results, strict=True):
+        for (loaded, _, within), part in zip(shard, results, strict=True):
             if part is None:
                 otherwise[loaded.source_id] = loaded
             else:
                 self._note(loaded, loaded.elements, part.found, whole=within is None)
-                loaded.add_part(part, task.workspace_path, task.workspace_id)
+                loaded.add_part(part)
         return otherwise
 
     def _note(self, loaded: LoadedSource, preceding: int, found: LoadedRange, *, whole: bool) -> None:
-        """Note what is to be compared, and what is verified.
-
-        :param preceding: how many elements of the source there are before these
-        """
+        """Note what is to be compared, behind so many elements of the source, and what is verified."""
         within = ElementRange(preceding, found.start, found.sizes, whole)
         self._tasks.append(_to_compare(loaded, within))
         loaded.verified |= found.verified
-
-    def finish(self) -> None:
-        """Build the indexes."""
-        self._staging.finish()
 
     def compare(self, sources: Sequence[LoadedSource], meter: ProgressMeter) -> None:
         """Read every document back, and compare it with its file; the digest of each source is known then.
 
         :raises MigrationFailed: one differs; says which
         """
+        if self._worker is None:
+            results = self._compare_here(self._tasks, meter)
+        else:
+            pieces = [*_shared_tasks(self._tasks)]
+            self._tasks = [*chain.from_iterable(pieces)]
+            jobs = [CompareJob(self._staging.path, piece) for piece in pieces]
+            results = [*chain.from_iterable(run_shared(jobs, self._worker, meter.add))]
         found: dict[int, ReadBack] = {}
-        results = self._compare(meter)
         for task, result in zip(self._tasks, results, strict=True):
             before = found.get(task.source_id)
             found[task.source_id] = before.joined(result) if before else result
@@ -186,15 +181,6 @@ class Pipeline:
             if not loaded.error:
                 self._settle(loaded, found[loaded.source_id])
         self._require_no_more(sources)
-
-    def _compare(self, meter: ProgressMeter) -> list[ReadBack]:
-        """What each task has shown; large ones may be several by then."""
-        if self._worker is None:
-            return self._compare_here(self._tasks, meter)
-        pieces = [*_shared_tasks(self._tasks)]
-        self._tasks = [*chain.from_iterable(pieces)]
-        jobs = [CompareJob(self._staging.path, piece) for piece in pieces]
-        return [*chain.from_iterable(run_shared(jobs, self._worker, meter.add))]
 
     def _compare_here(self, tasks: Sequence[CompareTask], meter: ProgressMeter) -> list[ReadBack]:
         return CompareJob(self._staging.path, tasks).run(meter.add)
@@ -212,12 +198,10 @@ class Pipeline:
                 f"holds: {found.difference}.",
                 hint="Nothing was changed. Please report this as a bug, with the output of 'migrator doctor'.",
             )
-        loaded.digest = found.digest()
+        loaded.digest = sha256(found.digests).hexdigest()
 
     def _load_again(self, loaded: LoadedSource) -> ReadBack:
-        """
-        :raises MigrationFailed: the copy is not what was copied any more
-        """
+        """Load a source with care; raises MigrationFailed where the copy is not what was copied any more."""
         meter = ProgressMeter(ignore_progress, "load", 0)
         with staged_errors("load sessions again", self._staging.path):
             self._staging.connection.execute("BEGIN")
@@ -232,10 +216,7 @@ class Pipeline:
         return found
 
     def _require_no_more(self, sources: Iterable[LoadedSource]) -> None:
-        """Every session was read back with all of its own; make sure that nothing is there that belongs to none.
-
-        :raises MigrationFailed: there is
-        """
+        """Every session was read back with all of its own; raise MigrationFailed where anything belongs to none."""
         counts = [counts for loaded in sources for counts in loaded.counts.values()]
         expected = (sum(count.instances for count in counts), sum(count.messages for count in counts))
         with staged_errors("count the rows", self._staging.path):
@@ -253,30 +234,20 @@ def _to_compare(loaded: LoadedSource, within: ElementRange | None = None) -> Com
     return CompareTask(loaded.source.name, loaded.source_id, loaded.first_position, loaded.copy, loaded.sha256, within)
 
 
-def _size(task: CompareTask) -> int:
-    """Bytes; files as a whole, which are loaded with care, are small, or few."""
-    return sum(task.within.sizes) if task.within else 0
-
-
 def _shared_tasks(tasks: Sequence[CompareTask]) -> Iterator[list[CompareTask]]:
     """The tasks in pieces to share, large ones cut."""
-    sizes = [*map(_size, tasks)]
-    enough = sum(sizes) // PIECES
+    enough = sum(task.size for task in tasks) // PIECES
     piece: list[CompareTask] = []
     room = enough
-    for task, size in zip(tasks, sizes, strict=True):
-        for part, taken in _cut(task, size, enough):
+    for task in tasks:
+        parts = [task]
+        if task.within and task.size > enough:
+            parts = [task._replace(within=within) for within in task.within.cut(enough)]
+        for part in parts:
             piece.append(part)
-            room -= taken
+            room -= part.size
             if room <= 0:
                 yield piece
                 piece, room = [], enough
     if piece:
         yield piece
-
-
-def _cut(task: CompareTask, size: int, at_most: int) -> Iterable[tuple[CompareTask, int]]:
-    """The task, of so many bytes, in parts that are not much larger than ``at_most``, each with its size."""
-    if task.within is None or size <= at_most:
-        return ((task, size),)
-    return ((task._replace(within=part), sum(part.sizes)) for part in task.within.cut(at_most))

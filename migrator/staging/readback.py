@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, closing
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import groupby
 from operator import attrgetter
@@ -15,7 +15,7 @@ from migrator.database.connection import AnyConnection
 from migrator.database.documents import StoredDocument, read_files, read_range, read_source
 from migrator.documents import app_format
 from migrator.documents.app_format import Element, array_of
-from migrator.documents.array_reader import read_array
+from migrator.documents.array_reader import read_array, torn_tail
 from migrator.documents.document import digest
 from migrator.documents.parsing import text_or_bytes, valid_session
 from migrator.errors import TornFileError
@@ -23,13 +23,13 @@ from migrator.files.os_errors import os_errors
 from migrator.files.reading import SMALL, opened
 from migrator.progress import OnProgress
 from migrator.staging import queries
-from migrator.staging.connection import open_staged, staged_errors
+from migrator.staging.connection import StagedConnection, open_staged, staged_errors
 
 
 class ReadBack(NamedTuple):
     """What reading a source back, or a part of it, has shown.
 
-    :ivar digests: the SHA-256 of each document's canonical form, one behind the other
+    :ivar digests: the SHA-256 of each document's canonical form, one behind the other; theirs is the source's
     :ivar difference: where the database and the file first disagree, for a message; None where they don't
     """
 
@@ -39,10 +39,6 @@ class ReadBack(NamedTuple):
     def joined(self, following: ReadBack) -> ReadBack:
         """What this part and the one after it have shown."""
         return ReadBack(self.digests + following.digests, self.difference or following.difference)
-
-    def digest(self) -> str:
-        """That of the whole source."""
-        return hashlib.sha256(self.digests).hexdigest()
 
 
 class ElementRange(NamedTuple):
@@ -89,21 +85,19 @@ class CompareTask(NamedTuple):
     sha256: str
     within: ElementRange | None
 
+    @property
+    def size(self) -> int:
+        """Bytes; of a file as a whole, which was loaded with care, none: those are small, or few."""
+        return sum(self.within.sizes) if self.within else 0
+
 
 class StagingVerifier:
-    """Compares what a staging database holds with the files that it came from.
+    """Compares what a staging database, which is finished, holds with the files that it came from."""
 
-    :param path: of the database, which is finished
-    :param on_progress: called after each element
-    """
-
-    def __init__(self, path: Path, on_progress: OnProgress) -> None:
-        self._connection = open_staged(path)
+    def __init__(self, connection: StagedConnection, path: Path, on_progress: OnProgress) -> None:
+        self._connection = connection
         self._path = path
         self._on_progress = on_progress
-
-    def close(self) -> None:
-        self._connection.close()
 
     def run(self, tasks: Sequence[CompareTask]) -> Iterator[ReadBack]:
         """What each of the tasks shows, in their order."""
@@ -112,16 +106,13 @@ class StagingVerifier:
                 yield from self._verify_files(several)
                 continue
             [task] = several
-            with self._errors(), os_errors("read", task.copy), opened(task.copy) as file:
-                yield self._compare(task, *self._verify_one(task, file))
-
-    def _verify_one(self, task: CompareTask, file: BinaryIO) -> tuple[Iterator[Element], Iterator[StoredDocument]]:
-        """The elements of a range, or of a whole file as far as it is whole, and what is stored of them."""
-        if task.within is None:
-            return _with_tail(file), read_source(self._connection, task.source_id)
-        begin = task.first + task.within.number
-        stored = read_range(self._connection, task.source_id, begin, begin + len(task.within.sizes))
-        return _known(file, task.within), stored
+            with staged_errors("read sessions back", self._path):
+                if task.within is None:
+                    stored = read_source(self._connection, task.source_id)
+                else:
+                    begin = task.first + task.within.number
+                    stored = read_range(self._connection, task.source_id, begin, begin + len(task.within.sizes))
+                yield self._by_bytes(task, stored)
 
     def _verify_files(self, tasks: Sequence[CompareTask]) -> Iterator[ReadBack]:
         """Files of consecutive numbers: reading each by itself would cost tens of thousands of them too much."""
@@ -129,16 +120,17 @@ class StagingVerifier:
         sources = groupby(everything, attrgetter("source_id"))
         source = None
         for task in tasks:
-            with self._errors():
+            with staged_errors("read sessions back", self._path):
                 source = source or next(sources, None)
                 stored: Iterator[StoredDocument] = iter(())
                 if source is not None and source[0] == task.source_id:
                     stored, source = source[1], None
-                yield self._by_sha256(task, stored) if _is_small(task) else self._by_bytes(task, stored)
+                yield self._by_sha256(task, stored) if task.size <= SMALL else self._by_bytes(task, stored)
 
     def _by_bytes(self, task: CompareTask, stored: Iterator[StoredDocument]) -> ReadBack:
         with os_errors("read", task.copy), opened(task.copy) as file:
-            return self._compare(task, _known(file, task.within), stored)
+            elements = app_format.split_again(file, *task.within[:3]) if task.within else _with_tail(file)
+            return self._compare(task, elements, stored)
 
     def _by_sha256(self, task: CompareTask, stored: Iterator[StoredDocument]) -> ReadBack:
         """A small file, which need not be read where what is stored, put together, has its SHA-256."""
@@ -151,9 +143,6 @@ class StagingVerifier:
         for text in texts:
             self._on_progress(task.name, len(text), 1)
         return ReadBack(b"".join(map(digest, texts)))
-
-    def _errors(self) -> AbstractContextManager[None]:
-        return staged_errors("read sessions back", self._path)
 
     def _compare(self, task: CompareTask, elements: Iterable[Element], stored: Iterator[StoredDocument]) -> ReadBack:
         digests = bytearray()
@@ -177,10 +166,11 @@ class StagingVerifier:
         if stored.position != task.first + element.position:
             return None
         text = stored.canonical_bytes()
-        if text == element.raw:
-            return text
-        session = valid_session(element)
-        return text if session and session.canonical_bytes() == text else None
+        if text != element.raw:
+            session = valid_session(element)
+            if session is None or session.canonical_bytes() != text:
+                return None
+        return text
 
     @staticmethod
     def _is_quarantined(task: CompareTask, element: Element, held: _Quarantine) -> bool:
@@ -232,21 +222,12 @@ def _is_whole(task: CompareTask) -> bool:
     return task.within is not None and task.within.whole
 
 
-def _is_small(task: CompareTask) -> bool:
-    return task.within is not None and sum(task.within.sizes) <= SMALL
-
-
-def _known(file: BinaryIO, within: ElementRange | None) -> Iterator[Element]:
-    return app_format.split_again(file, *within[:3]) if within else iter(())
-
-
 def _with_tail(file: BinaryIO) -> Iterator[Element]:
     """The elements of an array, and what is behind them where it is torn, as one more."""
     try:
         yield from read_array(file)
     except TornFileError as torn:
-        file.seek(torn.offset)
-        yield Element(torn.whole, torn.offset, file.read())
+        yield torn_tail(file, torn)
 
 
 @dataclass(frozen=True)
@@ -258,5 +239,5 @@ class CompareJob:
 
     def run(self, on_progress: OnProgress) -> list[ReadBack]:
         """What each task has shown."""
-        with closing(StagingVerifier(self.staging, on_progress)) as verifier:
-            return [*verifier.run(self.tasks)]
+        with closing(open_staged(self.staging)) as connection:
+            return [*StagingVerifier(connection, self.staging, on_progress).run(self.tasks)]

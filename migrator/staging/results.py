@@ -21,16 +21,12 @@ class Counts:
     messages: int = 0
     quarantined: int = 0
 
-    def numbers(self) -> tuple[int, int, int, int]:
-        """What there is to send to another process."""
-        return self.sessions, self.instances, self.messages, self.quarantined
-
-    def add(self, sessions: int, instances: int, messages: int, quarantined: int) -> None:
+    def add(self, other: Counts) -> None:
         """Count in what another part of the file brought."""
-        self.sessions += sessions
-        self.instances += instances
-        self.messages += messages
-        self.quarantined += quarantined
+        self.sessions += other.sessions
+        self.instances += other.instances
+        self.messages += other.messages
+        self.quarantined += other.quarantined
 
 
 class LoadedRange(NamedTuple):
@@ -49,12 +45,12 @@ class LoadedRange(NamedTuple):
 class LoadedPart(NamedTuple):
     """What became of some elements of a file that is as the app writes it.
 
-    :ivar counts: of sessions, instances, messages and what is in quarantine
+    :ivar counts: of its workspace
     :ivar rejected: as in :class:`LoadedSource`, the indexes counting from the first of these elements
     """
 
     elements: int
-    counts: tuple[int, int, int, int]
+    counts: Counts
     rejected: list[tuple[int, str]]
     found: LoadedRange
 
@@ -106,19 +102,17 @@ class LoadedSource:
     def quarantined(self) -> int:
         return sum(counts.quarantined for counts in self.counts.values())
 
-    def add_part(self, part: LoadedPart, path: str, workspace_id: int) -> None:
-        """Count in the next part of the file, which was loaded by itself.
-
-        :param path: of its workspace
-        """
+    def add_part(self, part: LoadedPart) -> None:
+        """Count in the next part of the file, which was loaded by itself."""
         self.app_formatted = True
         self.rejected += [(self.elements + index, shown) for index, shown in part.rejected]
         del self.rejected[EXAMPLES:]
         self.elements += part.elements
         name = self.source.workspace_hash or ""
-        if name not in self.counts:
-            self.counts[name] = Counts(path, workspace_id)
-        self.counts[name].add(*part.counts)
+        if name in self.counts:
+            self.counts[name].add(part.counts)
+        else:
+            self.counts[name] = part.counts
 
     def reset(self) -> None:
         """Nothing of it is loaded any more."""

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import closing
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from migrator.database import schema
 from migrator.database.connection import remove_database
@@ -24,37 +22,23 @@ from migrator.worker.limits import Limits
 _SHARED_TABLES = ("sessions", "session_runtime_mix", "instances", "chat_messages", "quarantine")
 
 
-class Shard:
+@contextmanager
+def new_shard(path: Path, limits: Limits) -> Iterator[RowWriter]:
     """A part of a staging database in a file of its own, mostly the worker's: the tables that sessions go to.
 
-    A context manager, which writes the rest and closes the file.
-
-    :ivar rows: takes what is loaded
+    What takes the rows, within the block; then the rest is written and the file closed.
     """
-
-    def __init__(self, path: Path, limits: Limits) -> None:
-        remove_database(path)
-        self.path = path
-        self.connection = create_staged(path, tables=False)
+    remove_database(path)
+    with closing(create_staged(path, tables=False)) as connection:
         with staged_errors("prepare the load", path):
             for statement in _shared_tables():
-                self.connection.execute(statement)
-            self.connection.execute("BEGIN")
-        self.rows = RowWriter(self.connection, path, limits.batch)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        try:
-            if error is None:
-                self.rows.flush()
-                with staged_errors("load sessions", self.path):
-                    self.connection.execute("COMMIT")
-        finally:
-            self.connection.close()
+                connection.execute(statement)
+            connection.execute("BEGIN")
+        rows = RowWriter(connection, path, limits.batch)
+        yield rows
+        rows.flush()
+        with staged_errors("load sessions", path):
+            connection.execute("COMMIT")
 
 
 @cache
@@ -76,15 +60,12 @@ class LoadJob:
         """What became of each; None for one that is not app-formatted."""
         ids = {task.workspace_hash: task.workspace_id for task in self.tasks}
         paths = {task.workspace_hash: task.workspace_path for task in self.tasks}
-        with Shard(self.shard, self.limits) as shard:
-            loader = Loader(shard.rows, lambda name, _: ids[name], paths, on_progress, self.limits)
-            return [_loaded(loader, task) for task in self.tasks]
-
-
-def _loaded(loader: Loader, task: LoadTask) -> LoadedPart | None:
-    source = Source(task.name, task.copy, "workspace", task.workspace_hash)
-    loaded = LoadedSource(source, task.source_id, task.copy, task.sha256)
-    found = loader.load_fast(loaded, task.within)
-    if found is None:
-        return None
-    return LoadedPart(loaded.elements, loaded.counts[task.workspace_hash].numbers(), loaded.rejected, found)
+        parts: list[LoadedPart | None] = []
+        with new_shard(self.shard, self.limits) as rows:
+            loader = Loader(rows, lambda name, _: ids[name], paths, on_progress, self.limits)
+            for name, workspace_hash, _, _, source_id, copy, sha256, within in self.tasks:
+                loaded = LoadedSource(Source(name, copy, "workspace", workspace_hash), source_id, copy, sha256)
+                found = loader.load_fast(loaded, within)
+                part = found and LoadedPart(loaded.elements, loaded.counts[workspace_hash], loaded.rejected, found)
+                parts.append(part)
+        return parts

@@ -83,7 +83,11 @@ class WorkerProcess:
         self._submitted = self._finished = 0
         self._submitting = threading.Lock()  # threads submit, too
         self._results: dict[int, Any] = {}
-        _widen(process)
+        with suppress(ImportError, AttributeError, OSError):  # neither end should wait until the other finds time
+            import fcntl
+
+            for pipe in (process.stdin, process.stdout):
+                fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, _PIPE)  # type: ignore[arg-type]
         self._jobs.put((sys.path, preload))
         self._listener = threading.Thread(target=self._listen, daemon=True)
         self._listener.start()
@@ -118,20 +122,14 @@ class WorkerProcess:
         return [sys.executable, "-P", "-c", _START]
 
     def submit(self, job: Job) -> int:
-        """Let it do a job after the ones that it has already.
-
-        :returns: the job's id, for :meth:`result`
-        """
+        """Let it do a job after the ones that it has already; returns the job's id, for :meth:`result`."""
         with self._submitting:
             self._jobs.put(job)
             self._submitted += 1
             return self._submitted
 
     def result(self, job_id: int, on_progress: OnProgress = _ignore) -> Any:
-        """Wait for the end of a job.
-
-        :returns: what the job returned; None where it failed, in whatever way
-        """
+        """Wait for the end of a job; returns what the job returned, or None where it failed, in whatever way."""
         while job_id not in self._results and self._take(self._messages.get(), on_progress):
             pass
         return self._results.pop(job_id, None)
@@ -187,15 +185,6 @@ class WorkerProcess:
         self._messages.put(("gone", None))
 
 
-def _widen(process: subprocess.Popen[bytes]) -> None:
-    """Give the pipes room, where the system lets us: neither end should wait until the other one finds time."""
-    with suppress(ImportError, AttributeError, OSError):
-        import fcntl
-
-        for pipe in (process.stdin, process.stdout):
-            fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, _PIPE)  # type: ignore[arg-type]
-
-
 # Returns the worker, for so many bytes in so many files; None where it is not worth while or can't be had.
 WorkerFor = Callable[[int, int], WorkerProcess | None]
 
@@ -204,10 +193,7 @@ WorkerFor = Callable[[int, int], WorkerProcess | None]
 def worker_if_worthwhile(
     limits: Limits, preload: Sequence[str] = (), kind: type[WorkerProcess] = WorkerProcess
 ) -> Iterator[WorkerFor]:
-    """Ask it, within the block, for the worker: that is started when there is enough to do, and stopped in the end.
-
-    :param preload: modules that the worker loads at once
-    """
+    """Ask it, within the block, for the worker: that is started when there is enough to do, and stopped in the end."""
     worker: WorkerProcess | None = None
 
     def worker_for(size: int, files: int) -> WorkerProcess | None:
@@ -229,10 +215,7 @@ def _send(stream: BinaryIO | Any, value: Any) -> None:
 
 
 def serve(preload: Sequence[str] = ()) -> None:
-    """Be the worker: do the jobs that come in on standard input until that ends.
-
-    :param preload: modules to load while the other process is busy with other things
-    """
+    """Be the worker: load the modules, then do the jobs that come in on standard input until that ends."""
     import signal  # of the two processes, only this one has a use for it
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the other one decides what an interrupt means

@@ -1,4 +1,4 @@
-"""Jobs that two processes share: they take them from the two ends, until they meet."""
+"""Jobs that two processes share: the worker takes them from the front, this process from the back, until they meet."""
 
 from __future__ import annotations
 
@@ -21,37 +21,22 @@ def run_shared(
     on_progress: OnProgress,
     run_again: Callable[[AnyJob, OnProgress], Any] = lambda job, on_progress: job.run(on_progress),
 ) -> list[Any]:
-    """Do the jobs, none of which returns None: this process from the front, the worker from the back.
+    """Do the jobs, none of which returns None, by both processes; what one returns is in its place.
 
-    :param worker: if it is missing, or dies, this process does its part
+    :param worker: if it is missing, or dies, this process does its part; a single job is not worth asking it
     :param run_again: does a job that the worker may have begun
     :returns: what each has returned, in their order
     """
-
-    def take(number: int, job_id: int) -> None:
-        result = None if worker is None else worker.result(job_id, on_progress)
-        results[number] = run_again(jobs[number], on_progress) if result is None else result
-
-    results: list[Any] = [None] * len(jobs)
-    submitted: deque[tuple[int, int]] = deque()
-    front, back = 0, len(jobs)
-    while front < back:
-        while worker is not None and len(submitted) < _AHEAD and front + 1 < back:
-            back -= 1
-            submitted.append((back, worker.submit(jobs[back])))
-        results[front] = jobs[front].run(on_progress)
-        front += 1
-        while submitted and worker is not None and worker.done(submitted[0][1], on_progress):
-            take(*submitted.popleft())
-    for number, job_id in submitted:
-        take(number, job_id)
+    shared = OrderedJobs(len(jobs), jobs.__getitem__, worker if len(jobs) > 1 else None, on_progress)
+    results = [*shared.results()]
+    for number, job in enumerate(jobs):
+        if results[number] is None:
+            results[number] = job.run(on_progress) if worker is None else run_again(job, on_progress)
     return results
 
 
 class OrderedJobs:
-    """Jobs whose results are wanted in their order.
-
-    The worker does them from the front, this process from the back, where it would have to wait otherwise.
+    """Jobs whose results are wanted in their order: this process does some where it would have to wait otherwise.
 
     :param count: how many there are
     :param job: makes one of them, given its number, when it is about to be done

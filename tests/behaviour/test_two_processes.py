@@ -33,7 +33,7 @@ from migrator.staging.database import StagingDatabase
 from migrator.staging.loader import Loader
 from migrator.staging.readback import ElementRange
 from migrator.staging.row_writer import RowWriter
-from migrator.staging.shard import LoadJob, Shard
+from migrator.staging.shard import LoadJob, new_shard
 from migrator.worker import gc_pause as collector
 from migrator.worker.limits import LIMITS, Limits
 from migrator.worker.process import Job, WorkerProcess
@@ -315,9 +315,9 @@ def test_a_shard_that_can_not_be_filled_here_fails_the_run(
 
 def test_a_shard_whose_filling_fails_is_not_written_and_that_is_what_is_told(tmp_path: Path) -> None:
     def fill(path: Path, error: type[BaseException] | None) -> list[Any]:
-        with nullcontext() if error is None else pytest.raises(error), Shard(path, LIMITS) as shard:
-            shard.rows.begin_source()
-            shard.rows.add(to_rows(session(id="s")), None, 1, ("h", 0))
+        with nullcontext() if error is None else pytest.raises(error), new_shard(path, LIMITS) as rows:
+            rows.begin_source()
+            rows.add(to_rows(session(id="s")), None, 1, ("h", 0))
             if error is not None:
                 raise error
         with closing(sqlite3.connect(path)) as connection:
