@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from migrator.data_dir import DataDir, resolve_data_dir
-from migrator.inventory.plan import has_work  # who imports this asks it: the first call shall not pay for that
+from migrator.inventory import plan  # who imports this asks it: the first call shall not pay for that
 from migrator.progress import Listener, ignore_progress
 
 if TYPE_CHECKING:
@@ -102,7 +102,8 @@ def needs_migration(data_dir: PathLike | DataDir | None = None, *, database: Pat
     Never after a rollback, when the user has chosen JSON, nor while both stores run, when we write the files ourselves.
     Reads names, sizes and times, and a file's contents only where those leave a doubt.
     """
-    return has_work(_resolved(data_dir, database))
+    places = _resolved(data_dir, database)
+    return plan.needs_migration(places, plan.make_plan(places))
 
 
 def _resolved(data_dir: PathLike | DataDir | None, database: PathLike | None) -> DataDir:

@@ -89,9 +89,7 @@ def revert_step(data_dir: DataDir) -> SchemaChange:
 
 
 def _require_nothing_to_lose(connection: sqlite3.Connection, path: Path, found: int) -> None:
-    """
-    :raises SchemaError: the step holds what is nowhere else, with the way out
-    """
+    """Refuse to undo a step that holds what is nowhere else, with the way out."""
     with sqlite_errors("look for what would be lost", path):
         state = read_state(connection, path)
         conflicts = state.has_ledger and connection.execute(queries.CONFLICT_COUNT).fetchone()[0]

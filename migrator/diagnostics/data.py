@@ -201,14 +201,11 @@ def _pending(status: StatusReport, stuck: int) -> Finding:
 
 def hybrid_mode(data_dir: DataDir) -> Iterator[Finding]:
     """What hybrid mode recorded."""
-    if not data_dir.hybrid_journal.exists():
-        return
-    journal = data_dir.hybrid_journal
     try:
-        found = read_stats(journal)
+        found = read_stats(data_dir.hybrid_journal)
     except ConnectionFailed as error:
         message = f"What the trial of both stores recorded can't be read: {error.message} SQLite has all sessions."
-        yield problem("trial of both stores", message, move_aside_command(journal))
+        yield problem("trial of both stores", message, move_aside_command(data_dir.hybrid_journal))
         return
     if found is None:
         return

@@ -35,35 +35,27 @@ def programs(_: DataDir) -> Iterator[Finding]:
     if sqlite3.sqlite_version_info < MINIMUM_SQLITE:
         message = (
             f"Python has SQLite {sqlite3.sqlite_version}, {needed} is needed: install migrator with a newer Python. "
+            "This tells what one has."
         )
-        message += "This tells what one has."
         yield problem("SQLite", message, command("python3", "-c", "import sqlite3; print(sqlite3.sqlite_version)"))
     else:
         yield ok("SQLite", f"{sqlite3.sqlite_version}; {needed} is needed.")
-    found, missing = _packages()
+    found, missing = [], []
+    # Run from a checkout it has none; what is missing could not have been imported there.
+    with suppress(importlib.metadata.PackageNotFoundError):
+        for requirement in importlib.metadata.requires("migrator") or []:
+            name = _PACKAGE.match(requirement)
+            if name is None or "extra ==" in requirement:
+                continue
+            try:
+                found.append(f"{name[0]} {importlib.metadata.version(name[0])}")
+            except importlib.metadata.PackageNotFoundError:
+                missing.append(requirement.partition(";")[0].strip())
     if missing:
         install = command(sys.executable, "-m", "pip", "install", *missing)
         yield problem("packages", f"These are not installed: {', '.join(missing)}.", install)
     if found:
         yield ok("packages", ", ".join(found) + ".")
-
-
-def _packages() -> tuple[list[str], list[str]]:
-    """The packages that migrator needs: those that are there, with their versions; those that are not, as asked for."""
-    found, missing = [], []
-    try:
-        required = importlib.metadata.requires("migrator") or []
-    except importlib.metadata.PackageNotFoundError:
-        return [], []  # run from a checkout; what is missing could not have been imported
-    for requirement in required:
-        name = _PACKAGE.match(requirement)
-        if name is None or "extra ==" in requirement:
-            continue
-        try:
-            found.append(f"{name[0]} {importlib.metadata.version(name[0])}")
-        except importlib.metadata.PackageNotFoundError:
-            missing.append(requirement.partition(";")[0].strip())
-    return found, missing
 
 
 def folder(data_dir: DataDir) -> Iterator[Finding]:
@@ -151,15 +143,11 @@ def lock(data_dir: DataDir) -> Iterator[Finding]:
     """The lock of the migrators."""
     path = data_dir.lock
     if path.exists() and not path.is_file():
-        message = f"{path} is no file, so that no migrator can lock it."
-        yield problem("lock", message, move_aside_command(path))
-        return
-    if path.exists() and not os.access(path, os.R_OK | os.W_OK):
+        yield problem("lock", f"{path} is no file, so that no migrator can lock it.", move_aside_command(path))
+    elif path.exists() and not os.access(path, os.R_OK | os.W_OK):
         message = f"You may not open {path}, without which no migrator works."
         yield problem("lock", message, fix_permissions_command(path))
-        return
-    holder = lock_holder(data_dir)
-    if holder is None:
+    elif (holder := lock_holder(data_dir)) is None:
         yield ok("lock", "No migrator is at work.")
     else:
         yield Finding("note", "lock", f"A migrator is at work: {holder} holds {path}.", "migrator status")

@@ -250,7 +250,5 @@ def _surroundings(data_dir: DataDir) -> Facts:
 
 
 def _trial(data_dir: DataDir) -> Facts | None:
-    if not data_dir.hybrid_journal.exists():
-        return None
     trial = read_stats(data_dir.hybrid_journal)
     return None if trial is None else asdict(trial)

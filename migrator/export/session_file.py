@@ -18,6 +18,9 @@ from migrator.documents.parsing import parse_file
 from migrator.errors import RollbackFailed
 from migrator.files import copying, durable
 
+SideFile = tuple[Path, str]
+"""Where waits what goes next to a session file, since nobody could read that with it; and the mark in its name."""
+
 
 class Choice(NamedTuple):
     """The sessions of one file: those of a source; or, of a workspace, those that came from no other file.
@@ -78,17 +81,6 @@ class RestoredFile:
     sessions: int
     quarantined: int
     kept_beside: str | None = None
-
-
-class SideFile(NamedTuple):
-    """What goes into a file of its own next to a session file, since nobody could read that with it.
-
-    :ivar written: where it waits
-    :ivar mark: what its name has after that of the session file
-    """
-
-    written: Path
-    mark: str
 
 
 @dataclass(frozen=True)

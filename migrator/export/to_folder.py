@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -73,12 +73,14 @@ def export(data_dir: DataDir, target: Path, workspaces: Sequence[str | os.PathLi
         connection.execute("BEGIN")  # all files show one state
         # The hashes of those whose own file failed to migrate.
         failed = {name for (name,) in connection.execute(queries.FAILED_WORKSPACES)} if state.has_ledger else set()
-        if workspaces:
-            failed &= set().union(*map(_wanted, workspaces))
+        # What each may be named by: as it was given, by its path or its hash, and by the hash of that path.
+        wanted = {os.fspath(given): {os.fspath(given), workspace_hash(os.fspath(given))} for given in workspaces}
+        if wanted:
+            failed &= set().union(*wanted.values())
         chosen = [
             # What would be an empty file in the place of a full one is none.
             row
-            for row in _chosen(connection, workspaces, failed)
+            for row in _chosen(connection, wanted, failed)
             if row[1] not in failed or next(read_workspace(connection, row[0]), None) is not None
         ]
         names = [workspace_file_name(row[1]) for row in chosen]
@@ -94,26 +96,16 @@ def export(data_dir: DataDir, target: Path, workspaces: Sequence[str | os.PathLi
     return ExportReport(tuple(written), os.fspath(target), tuple(notes))
 
 
-def _wanted(workspace: str | os.PathLike[str]) -> set[str]:
-    """What a workspace may be named by: as it was given, by its path or its hash, and by the hash of that path."""
-    given = os.fspath(workspace)
-    return {given, workspace_hash(given)}
-
-
-def _chosen(
-    connection: sqlite3.Connection, workspaces: Sequence[str | os.PathLike[str]], failed: set[str]
-) -> list[Workspace]:
+def _chosen(connection: sqlite3.Connection, wanted: Mapping[str, set[str]], failed: set[str]) -> list[Workspace]:
     rows: list[Workspace] = connection.execute(queries.ALL_WORKSPACES).fetchall()
-    if not workspaces:
+    if not wanted:
         return rows
-    chosen = []
-    for workspace in workspaces:
-        wanted = _wanted(workspace)
-        found = [row for row in rows if row[1] in wanted or row[2] in wanted]
-        if not found and not wanted & failed:
+    chosen: list[Workspace] = []
+    for given, names in wanted.items():
+        found = [row for row in rows if row[1] in names or row[2] in names]
+        if not found and not names & failed:
             raise WorkspaceNotFound(
-                f"The database has no workspace {os.fspath(workspace)}.",
-                hint="'migrator status' lists the ones that it has.",
+                f"The database has no workspace {given}.", hint="'migrator status' lists the ones that it has."
             )
         chosen += [row for row in found if row not in chosen]
     return chosen

@@ -63,11 +63,13 @@ def sessions_if_unchanged(
     :param connection: in a transaction that keeps writers out and has changed nothing of them
     """
     with worker_if_worthwhile(LIMITS) as one_of_its_own:
-        sizes = [entry.size for entry in entries]
-        worker = (worker_for or one_of_its_own)(sum(sizes), 0)
-        middles = (end - size // 2 for size, end in zip(sizes, accumulate(sizes), strict=True))
-        half = sum(middle < sum(sizes) // 2 for middle in middles)
-        given = [entry.id for entry in entries[half:]] if worker else []
+        total = sum(entry.size for entry in entries)
+        worker = (worker_for or one_of_its_own)(total, 0)
+        ends = accumulate(entry.size for entry in entries)
+        second_half = [
+            entry.id for entry, end in zip(entries, ends, strict=True) if end - entry.size // 2 >= total // 2
+        ]
+        given = second_half if worker else []
         job_id = worker.submit(DigestJob(database, given)) if worker else 0
         awaited, results = set(given), dict[int, Read | None]()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 from operator import itemgetter
@@ -85,8 +85,8 @@ class WorkspaceFiles:
 
     def put_in_place(self, file: PreparedFile) -> PreparedFile:
         durable.make_private_folder(file.target.parent)
-        for side in file.side_files:
-            self.notes.side_file(file.target, side.mark, copying.keep_copy(side.written, file.target, side.mark))
+        for written, mark in file.side_files:
+            self.notes.side_file(file.target, mark, copying.keep_copy(written, file.target, mark))
         if file.written is None or file.report is None:
             return file
         kept = self.files.place(file.written, file.target, file.replaceable, self.keep_copy)
@@ -214,10 +214,10 @@ class WorkspaceFiles:
         """
         replaceable = frozenset({sha256, self.known.get(file_hash)})
         require_free(target, replaceable)
-        side_files, broken = [], []
+        side_files, broken = list[SideFile](), []
         for position, raw, reason in quarantined:
             if reason == "torn":
-                side_files.append(self.prepare_side_file([_raw(raw)], "torn-tail"))
+                side_files.append((self.files.write([_raw(raw)]), "torn-tail"))
             else:
                 broken.append((position, _raw(raw)))
         written = write_sessions(self.connection, choice, broken, self.files.next_path)
@@ -225,7 +225,7 @@ class WorkspaceFiles:
             self._spoilt += len(written.spoilt)
             self.notes.invalid_sessions(target, written.spoilt)
             raws = [session.raw for session in written.spoilt]
-            side_files.append(self.prepare_side_file(array_of(raws), "not-sessions"))
+            side_files.append((self.files.write(array_of(raws)), "not-sessions"))
         self.written += written.sessions
         report = RestoredFile(file_hash, path, "export", os.fspath(target), len(written.sessions), len(quarantined))
         self.note_invalid_elements(report, len(broken))
@@ -241,22 +241,19 @@ class WorkspaceFiles:
             if file_hash and HASH_PATTERN.fullmatch(file_hash):
                 target = self.data_dir.sessions / workspace_file_name(file_hash)
             self.notes.unowned_quarantine(target, len(texts))
-            side_file = self.prepare_side_file(array_of(texts), "quarantined")
-            yield PreparedFile(target, None, None, side_files=(side_file,))
+            side_file = self.files.write(array_of(texts))
+            yield PreparedFile(target, None, None, side_files=((side_file, "quarantined"),))
         orphans = orphaned_rows(self.connection)
         if orphans:
             target = self.data_dir.shared_sessions
             self.notes.orphaned_rows(target, orphans)
-            side_file = self.prepare_side_file([json.dumps(orphans, indent=2).encode()], "orphans")
-            yield PreparedFile(target, None, None, side_files=(side_file,))
+            side_file = self.files.write([json.dumps(orphans, indent=2).encode()])
+            yield PreparedFile(target, None, None, side_files=((side_file, "orphans"),))
 
     def note_invalid_elements(self, report: RestoredFile, elements: int) -> None:
         is_read = report.file == os.fspath(self.data_dir.sessions / f"{report.hash}.json")  # older files are not
         if elements and is_read:
             self.notes.unreadable_file(report, elements)
-
-    def prepare_side_file(self, chunks: Iterable[bytes], mark: str) -> SideFile:
-        return SideFile(self.files.write(chunks), mark)
 
 
 def is_workspace_file(entry: LedgerEntry) -> bool:

@@ -116,11 +116,6 @@ def own_sources(sources: Iterable[Source]) -> list[Source]:
     return [source for source in sources if source.kind != "older"]
 
 
-def has_work(data_dir: DataDir) -> bool:
-    """Whether ``migrate`` has to be run, see :func:`needs_migration`."""
-    return needs_migration(data_dir, make_plan(data_dir))
-
-
 def needs_migration(data_dir: DataDir, plan: Plan) -> bool:
     """Whether ``migrate`` has to be run: a file is new or changed.
 

@@ -69,12 +69,10 @@ def status_of(data_dir: DataDir) -> StatusReport:
     :raises MigratorError: the database or the folder can't be read
     """
     plan = make_plan(data_dir)
-    states, quarantined = _states_from_database(data_dir.database, plan)
-    _add_failed(states, plan)
     authority, backend, missing = standing_of(data_dir, plan.state)
     # In hybrid mode the files that were migrated are written by ourselves.
     pending = [s for s in plan.work.pending if backend != "hybrid" or s.name not in plan.ledger]
-    _add_pending(states, plan, pending)
+    states, quarantined = _workspace_states(data_dir.database, plan, pending)
     return StatusReport(
         authority=authority,
         backend=backend,
@@ -110,20 +108,14 @@ def workspace_names(data_dir: DataDir) -> list[str]:
     ]
 
 
-def _states_from_database(database: Path, plan: Plan) -> tuple[dict[str, WorkspaceState], int]:
-    """The workspaces that the database has, by their hashes, and how many items are in quarantine."""
-    if not plan.state.has_ledger:
-        return {}, 0
-    with opened(database, read_only=True) as connection, sqlite_errors("count", database):
-        states = {
-            file_hash: WorkspaceState(file_hash, path, "migrated", sessions, instances, messages, held)
-            for file_hash, path, sessions, instances, messages, held in connection.execute(queries.COUNTS_OF_WORKSPACES)
-        }
-        return states, int(connection.execute(queries.QUARANTINE_COUNT).fetchone()[0])
-
-
-def _add_failed(states: dict[str, WorkspaceState], plan: Plan) -> None:
-    """Add the files that could not be migrated."""
+def _workspace_states(database: Path, plan: Plan, pending: Sequence[Source]) -> tuple[dict[str, WorkspaceState], int]:
+    """The workspaces of the database, of failed files and of pending ones; how much is in quarantine."""
+    states, quarantined = dict[str, WorkspaceState](), 0
+    if plan.state.has_ledger:
+        with opened(database, read_only=True) as connection, sqlite_errors("count", database):
+            for file_hash, path, *counts in connection.execute(queries.COUNTS_OF_WORKSPACES):
+                states[file_hash] = WorkspaceState(file_hash, path, "migrated", *counts)
+            quarantined = int(connection.execute(queries.QUARANTINE_COUNT).fetchone()[0])
     for entry in plan.ledger.values():
         if entry.error:
             file_hash, path = workspace_of_source(entry.source, entry.workspace_hash, plan.paths)
@@ -131,13 +123,9 @@ def _add_failed(states: dict[str, WorkspaceState], plan: Plan) -> None:
             # What was migrated before the file went bad is served from SQLite all the same.
             state = "failed" if entry.status == "failed" else known.state
             states[file_hash] = replace(known, state=state, error=entry.error)
-
-
-def _add_pending(states: dict[str, WorkspaceState], plan: Plan, pending: Sequence[Source]) -> None:
-    """Add the files that ``migrate`` would process."""
     for source in pending:
         file_hash, path = workspace_of_source(source.name, source.workspace_hash, plan.paths)
-        known = states.get(file_hash)
-        state = "changed" if known is not None and source.name in plan.ledger else "new"
-        known = known or WorkspaceState(file_hash, path, state)
+        state = "changed" if file_hash in states and source.name in plan.ledger else "new"
+        known = states.get(file_hash, WorkspaceState(file_hash, path, state))
         states[file_hash] = replace(known, state=state, changed=(*known.changed, source.name))
+    return states, quarantined

@@ -47,11 +47,7 @@ class ShownItem(Report):
     @property
     def is_text(self) -> bool:
         """Whether the bytes are UTF-8; where not, ``text`` shows the others replaced."""
-        try:
-            self.raw.decode("utf-8")
-        except UnicodeDecodeError:
-            return False
-        return True
+        return self.text.encode() == self.raw
 
     @property
     def text(self) -> str:
@@ -66,7 +62,7 @@ class ShownItem(Report):
         """A unified diff from SQLite's version of a conflict to the file's, line by line."""
         if self.item.reason != "conflict":
             return []
-        ours = (self.stored or b"").decode("utf-8", "replace").split("\n") if self.stored else []
+        ours = self.stored.decode("utf-8", "replace").split("\n") if self.stored else []
         return list(difflib.unified_diff(ours, self.text.split("\n"), "in SQLite", "in the file", lineterm=""))
 
     def to_json(self) -> dict[str, Any]:

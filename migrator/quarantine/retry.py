@@ -16,13 +16,7 @@ from migrator.backups.manifest import keep_versions
 from migrator.data_dir import DataDir
 from migrator.database import queries
 from migrator.database.connection import opened, transaction
-from migrator.database.documents import (
-    StoredDocument,
-    delete_document,
-    ensure_workspace,
-    insert_document,
-    read_document,
-)
+from migrator.database.documents import delete_document, ensure_workspace, insert_document, read_document
 from migrator.database.quarantine import QuarantinedItem, item_of, items_of, texts_of
 from migrator.documents.app_format import app_bytes
 from migrator.documents.array_reader import BOM, read_array
@@ -113,9 +107,7 @@ def _apply(
     corrected: list[WorktreeSession] | list[Problem] | None,
     take: Take | None,
 ) -> tuple[RetriedItem, ...]:
-    """
-    :param numbers: None for all
-    """
+    """Try the items of these numbers; None stands for all."""
     path = data_dir.database
     with opened(path) as connection:
         state = read_state(connection, path)
@@ -215,9 +207,7 @@ class _Retry:
         source_id: int | None,
         workspace_id: int | None = None,
     ) -> None:
-        """
-        :raises TransactionError: it does not read back as it is
-        """
+        """Insert a document, and read it back."""
         workspace_hash, path = self.workspace(item, document)
         if workspace_id is None:
             workspace_id = ensure_workspace(self.connection, workspace_hash, path)
@@ -229,7 +219,7 @@ class _Retry:
             position=position,
             source_id=source_id,
         )
-        stored: StoredDocument | None = read_document(self.connection, key)
+        stored = read_document(self.connection, key)
         if stored is None or stored.canonical_bytes() != canonical_bytes(document):
             raise TransactionError(
                 f"Number {item.id} does not read back from {self.data_dir.database} as it was inserted.",

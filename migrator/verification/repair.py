@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from migrator.authority import NO_DATABASE, State, read_state, write_flag, wrong_flag
+from migrator.authority import NO_DATABASE, read_state, write_flag, wrong_flag
 from migrator.backups.catalog import backup_of, names_in
 from migrator.backups.manifest import MANIFEST, SUMS, is_inside, read_manifest, write_listing
 from migrator.data_dir import DataDir
@@ -51,20 +51,23 @@ def repair_and_verify(data_dir: DataDir, listener: Listener = ignore_progress) -
 
 
 def _repair(data_dir: DataDir) -> list[str]:
+    path = data_dir.database
     with exclusive(data_dir) as removed:
-        done = [f"removed {path}, which a dead run had left" for path in removed]
+        done = [f"removed {left}, which a dead run had left" for left in removed]
         done += [
-            f"made {path} private: only you may use it now"
-            for path in loose_permissions(data_dir)
-            if make_private(path)  # somebody else's stays; verify goes on telling
+            f"made {loose} private: only you may use it now"
+            for loose in loose_permissions(data_dir)
+            if make_private(loose)  # somebody else's stays; verify goes on telling
         ]
         try:
-            done += _repair_indexes(data_dir.database)
+            done += _repair_indexes(path)
             state, entries = NO_DATABASE, list[LedgerEntry]()
-            if not _is_empty(data_dir.database):
+            if not _is_empty(path):
                 if repair_index(data_dir):
                     done.append("built the search index again")
-                state, entries = _recorded(data_dir.database)
+                with opened(path, read_only=True) as connection, sqlite_errors("read the ledger", path):
+                    state = read_state(connection, path)
+                    entries = [*read_ledger(connection).values()] if state.has_ledger else []
         except ConnectionFailed as error:
             if not is_damage(error):
                 raise  # else verify tells, and what needs no database can be put right nevertheless
@@ -76,12 +79,6 @@ def _repair(data_dir: DataDir) -> list[str]:
                 write_flag(data_dir, backend)
                 done.append(f"{data_dir.flag.name} says {backend!r} now, which is the authority")
     return done
-
-
-def _recorded(path: Path) -> tuple[State, list[LedgerEntry]]:
-    with opened(path, read_only=True) as connection, sqlite_errors("read the ledger", path):
-        state = read_state(connection, path)
-        return state, list(read_ledger(connection).values()) if state.has_ledger else []
 
 
 def _is_empty(path: Path) -> bool:
