@@ -78,33 +78,18 @@ def read_workspace(connection: AnyConnection, workspace_id: int) -> Iterator[Sto
 
     Read within a transaction where somebody else may write: the four statements must see one state.
     """
-    return _read(connection, queries.DOCUMENTS_OF_WORKSPACE, (workspace_id,))
+    return read_documents(connection, queries.DOCUMENTS_OF_WORKSPACE, workspace_id)
 
 
 def read_source(connection: AnyConnection, source_id: int) -> Iterator[StoredDocument]:
     """Every document that came from one source file, in the order of that file, read as a workspace's are."""
-    return _read(connection, queries.DOCUMENTS_OF_SOURCE, (source_id,))
+    return read_documents(connection, queries.DOCUMENTS_OF_SOURCE, source_id)
 
 
-def read_range(connection: AnyConnection, source_id: int, begin: int, end: int) -> Iterator[StoredDocument]:
-    """The documents of a source file from the position ``begin`` to before ``end``."""
-    return _read(connection, queries.DOCUMENTS_OF_RANGE, (source_id, begin, end))
-
-
-def read_files(connection: AnyConnection, first: int, last: int) -> Iterator[StoredDocument]:
-    """The documents of several source files, of consecutive numbers, in the order of the files."""
-    return _read(connection, queries.DOCUMENTS_OF_FILES, (first, last))
-
-
-def read_chosen(connection: AnyConnection, row_ids: Iterable[int]) -> Iterator[StoredDocument]:
-    """The documents whose session rows have these ids, in the order of the ids."""
-    return _read(connection, queries.CHOSEN_DOCUMENTS, (json.dumps(list(row_ids)),))
-
-
-def _read(
-    connection: AnyConnection, statements: queries.DocumentStatements, values: Sequence[Any]
+def read_documents(
+    connection: AnyConnection, statements: queries.DocumentStatements, *values: Any
 ) -> Iterator[StoredDocument]:
-    """Four sorted streams, walked side by side: each session with the children that belong to it."""
+    """What statements find: four sorted streams, walked side by side, each session with the children that it has."""
     sessions, *children = (connection.execute(statement, values) for statement in statements)
     runtimes_of, instances_of, messages_of = map(_Groups, children, (0, 0, 1))
     width = len(SESSION_COLUMNS)

@@ -9,14 +9,7 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from migrator.database import queries
-from migrator.database.columns import (
-    INSTANCE_COLUMNS,
-    MESSAGE_COLUMNS,
-    READ_INSTANCE_COLUMNS,
-    READ_MESSAGE_COLUMNS,
-    RUNTIME_COLUMNS,
-    SESSION_COLUMNS,
-)
+from migrator.database.columns import READ_INSTANCE_COLUMNS, READ_MESSAGE_COLUMNS, SESSION_COLUMNS
 from migrator.database.documents import StoredDocument, read_document
 from migrator.documents.validation import is_valid, problems
 from migrator.errors import Problem, UnreadableSession
@@ -70,13 +63,10 @@ def read_each_carefully(
 def orphaned_rows(connection: sqlite3.Connection) -> dict[str, list[dict[str, Any]]]:
     """What belongs to sessions that are not there, by table: foreign keys forbid it, where they are on."""
     found = {}
-    for table, (columns, statement) in {
-        "session_runtime_mix": (RUNTIME_COLUMNS, queries.ORPHANED_RUNTIMES),
-        "instances": (INSTANCE_COLUMNS, queries.ORPHANED_INSTANCES),
-        "chat_messages": (MESSAGE_COLUMNS, queries.ORPHANED_MESSAGES),
-    }.items():
+    for table, columns in queries.CHILD_TABLES.items():
         with _any_text(connection):
-            rows = [dict(zip(columns, row, strict=True)) for row in connection.execute(statement)]
+            orphans = connection.execute(queries.ORPHANED[table])
+            rows = [dict(zip(columns, row, strict=True)) for row in orphans]
         if rows:
             found[table] = rows
     return found

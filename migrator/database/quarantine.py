@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from typing import Any
 
 import orjson
 
@@ -39,11 +39,6 @@ class QuarantinedItem(Report):
     problems: tuple[Problem, ...]
     created_at: str
     size: int
-
-    @property
-    def place(self) -> ConflictPlace:
-        """What tells which session of SQLite's a conflict is with."""
-        return ConflictPlace(self.id, self.source_id, self.workspace_hash)
 
     def to_json(self) -> dict[str, Any]:
         """What ``list`` tells: the first problem, and how many there are."""
@@ -78,15 +73,12 @@ def unknown_item(number: int) -> QuarantineError:
 
 def _item(row: Sequence[Any]) -> QuarantinedItem:
     members = dict(zip(QuarantinedItem.__annotations__, row, strict=True))
-    return QuarantinedItem(**members | {"problems": _problems(members["problems"])})
-
-
-def _problems(text: str) -> tuple[Problem, ...]:
-    """The problems as they were recorded; an invalid record is shown as it is."""
+    text = members["problems"]
     try:
-        return tuple(Problem(str(p["pointer"]), str(p["found"]), str(p["expected"])) for p in orjson.loads(text))
+        problems = tuple(Problem(str(p["pointer"]), str(p["found"]), str(p["expected"])) for p in orjson.loads(text))
     except (ValueError, TypeError, KeyError):
-        return (Problem("", text, "a list of problems"),)
+        problems = (Problem("", text, "a list of problems"),)  # an invalid record is shown as it is
+    return QuarantinedItem(**members | {"problems": problems})
 
 
 def texts_of(connection: sqlite3.Connection, number: int) -> tuple[bytes, bytes | None]:
@@ -117,11 +109,3 @@ def quarantine_row(
         to_json([problem._asdict() for problem in rejected.problems]),
         datetime.now(UTC).isoformat(timespec="seconds"),
     )
-
-
-class ConflictPlace(NamedTuple):
-    """Where a conflict came from: its number in quarantine, its file's in the ledger, and its workspace."""
-
-    number: int
-    source_id: int | None
-    workspace_hash: str | None

@@ -347,9 +347,8 @@ def _orphaned(table: str, columns: tuple[str, ...]) -> str:
     """
 
 
-ORPHANED_RUNTIMES = _orphaned("session_runtime_mix", RUNTIME_COLUMNS)
-ORPHANED_INSTANCES = _orphaned("instances", INSTANCE_COLUMNS)
-ORPHANED_MESSAGES = _orphaned("chat_messages", MESSAGE_COLUMNS)
+CHILD_TABLES = {"session_runtime_mix": RUNTIME_COLUMNS, "instances": INSTANCE_COLUMNS, "chat_messages": MESSAGE_COLUMNS}
+ORPHANED = {table: _orphaned(table, names) for table, names in CHILD_TABLES.items()}
 SESSION_KEYS = "SELECT id FROM sessions ORDER BY rowid"
 CONFLICT_COUNT = "SELECT count(*) FROM quarantine WHERE reason = 'conflict'"
 RESTORABLE_QUARANTINE = """

@@ -23,10 +23,7 @@ from migrator.resources import schemas
 if TYPE_CHECKING:
     from jsonschema.protocols import Validator
 
-_SESSION_NUMBERS = tuple(name for name in SESSION_MEMBERS if name.startswith("total")) + (
-    "timeoutSeconds",
-    "winnerId",
-)
+_SESSION_NUMBERS = ("timeoutSeconds", "winnerId", *(name for name in SESSION_MEMBERS if name.startswith("total")))
 _INSTANCE_NUMBERS = ("instanceId", "filesChanged", "linesAdded", "linesDeleted")
 _SHOWN = 60
 _MOST_PROBLEMS = 500

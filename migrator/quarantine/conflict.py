@@ -8,7 +8,7 @@ from typing import cast
 from migrator.data_dir import DataDir
 from migrator.database import queries
 from migrator.database.documents import StoredDocument, find_workspace, keys_of, read_document
-from migrator.database.quarantine import ConflictPlace
+from migrator.database.quarantine import QuarantinedItem
 from migrator.documents.document import WorktreeSession, canonical_bytes, digest
 from migrator.documents.exact_json import Unreadable
 from migrator.documents.parsing import parse_element, parse_file
@@ -17,7 +17,7 @@ from migrator.migration.matching import Identity, Positioned, Version, match_ses
 
 
 def find_conflicting_session(
-    connection: sqlite3.Connection, data_dir: DataDir, item: ConflictPlace, raw: bytes
+    connection: sqlite3.Connection, data_dir: DataDir, item: QuarantinedItem, raw: bytes
 ) -> StoredDocument | None:
     """The session in SQLite that a conflict is with; None where SQLite has deleted it.
 
@@ -55,17 +55,17 @@ def find_conflicting_session(
     return _only_one(item, session_id, candidates) or created
 
 
-def _only_one(item: ConflictPlace, session_id: str, candidates: list[StoredDocument]) -> StoredDocument | None:
+def _only_one(item: QuarantinedItem, session_id: str, candidates: list[StoredDocument]) -> StoredDocument | None:
     if len(candidates) > 1:
         raise QuarantineError(
-            f"Number {item.number} is a version of the session {session_id!r}, which SQLite has {len(candidates)} "
+            f"Number {item.id} is a version of the session {session_id!r}, which SQLite has {len(candidates)} "
             "times; which of them it belongs to can't be told any more.",
             hint="'--take both' adds it as a further one.",
         )
     return candidates[0] if candidates else None
 
 
-def read_conflict(item: ConflictPlace, raw: bytes) -> WorktreeSession:
+def read_conflict(item: QuarantinedItem, raw: bytes) -> WorktreeSession:
     """The document of a conflict: only valid ones come into conflict.
 
     :raises QuarantineError: somebody has changed it in the database
@@ -73,9 +73,9 @@ def read_conflict(item: ConflictPlace, raw: bytes) -> WorktreeSession:
     try:
         value = parse_element(raw).value
     except Unreadable as error:
-        raise QuarantineError(f"Number {item.number} in quarantine was changed: {error.reason}.") from None
+        raise QuarantineError(f"Number {item.id} in quarantine was changed: {error.reason}.") from None
     if not isinstance(value, dict) or not isinstance(value.get("id"), str):
-        raise QuarantineError(f"Number {item.number} in quarantine was changed: it is no session any more.")
+        raise QuarantineError(f"Number {item.id} in quarantine was changed: it is no session any more.")
     return cast(WorktreeSession, value)
 
 

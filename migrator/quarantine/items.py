@@ -166,7 +166,7 @@ def _shown(connection: sqlite3.Connection, data_dir: DataDir, item: QuarantinedI
     stored = None
     if item.reason == "conflict":
         try:
-            found = find_conflicting_session(connection, data_dir, item.place, raw)
+            found = find_conflicting_session(connection, data_dir, item, raw)
         except QuarantineError:
             found = None
         stored = None if found is None else app_bytes(found.document)

@@ -165,7 +165,7 @@ class _Retry:
         return self.restore(item, documents)
 
     def decide(self, item: QuarantinedItem, raw: bytes) -> RetriedItem:
-        theirs = read_conflict(item.place, raw)
+        theirs = read_conflict(item, raw)
         if self.take == "both":
             return self.restore(item, [theirs])
         if self.take == "theirs":
@@ -185,7 +185,7 @@ class _Retry:
         self, item: QuarantinedItem, raw: bytes, documents: Sequence[WorktreeSession], *, edited: bool
     ) -> RetriedItem:
         """Put the documents in the place of SQLite's version of a conflict; a version that has to go is kept."""
-        ours = find_conflicting_session(self.connection, self.data_dir, item.place, raw)
+        ours = find_conflicting_session(self.connection, self.data_dir, item, raw)
         versions = {"theirs.json": raw} if edited else {}
         if ours is not None:
             versions["ours.json"] = app_bytes(ours.document)

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from migrator.database.connection import AnyConnection
-from migrator.database.documents import StoredDocument, read_files, read_range, read_source
+from migrator.database.documents import StoredDocument, read_documents, read_source
+from migrator.database.queries import DOCUMENTS_OF_FILES, DOCUMENTS_OF_RANGE
 from migrator.documents import app_format
 from migrator.documents.app_format import Element, array_of
 from migrator.documents.array_reader import read_array, torn_tail
@@ -111,12 +112,14 @@ class StagingVerifier:
                     stored = read_source(self._connection, task.source_id)
                 else:
                     begin = task.first + task.within.number
-                    stored = read_range(self._connection, task.source_id, begin, begin + len(task.within.sizes))
+                    bounds = (task.source_id, begin, begin + len(task.within.sizes))
+                    stored = read_documents(self._connection, DOCUMENTS_OF_RANGE, *bounds)
                 yield self._by_bytes(task, stored)
 
     def _verify_files(self, tasks: Sequence[CompareTask]) -> Iterator[ReadBack]:
         """Files of consecutive numbers: reading each by itself would cost tens of thousands of them too much."""
-        everything = read_files(self._connection, tasks[0].source_id, tasks[-1].source_id)
+        bounds = (tasks[0].source_id, tasks[-1].source_id)
+        everything = read_documents(self._connection, DOCUMENTS_OF_FILES, *bounds)
         sources = groupby(everything, attrgetter("source_id"))
         source = None
         for task in tasks:

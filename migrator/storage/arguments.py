@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from migrator.documents.app_format import app_bytes
 from migrator.documents.document import ChatMessage, WorktreeSession
@@ -99,10 +99,9 @@ def valid_sessions(sessions: Iterable[WorktreeSession]) -> list[WorktreeSession]
 
     :raises ValidationError: one is no valid session
     """
-    found = []
-    for session in sessions:
+    found = [*sessions]
+    for session in found:
         require_session(session)
-        found.append(session)
     return found
 
 
@@ -112,8 +111,7 @@ def as_stored(session: WorktreeSession) -> WorktreeSession:
     :raises ValidationError: it is no valid session, or holds a number that can't be read back
     """
     require_session(session)
-    found: WorktreeSession = _read_back(app_bytes(session))
-    return found
+    return cast(WorktreeSession, _read_back(app_bytes(session)))
 
 
 def message_as_stored(message: ChatMessage) -> ChatMessage:
@@ -122,8 +120,7 @@ def message_as_stored(message: ChatMessage) -> ChatMessage:
     :raises ValidationError: it is no valid message, or holds a number that can't be read back
     """
     require_message(message)
-    found: ChatMessage = _read_back(to_json(message).encode())
-    return found
+    return cast(ChatMessage, _read_back(to_json(message).encode()))
 
 
 def _read_back(raw: bytes) -> Any:

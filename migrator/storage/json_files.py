@@ -139,7 +139,17 @@ class JsonStorage(MirrorableStorage):
 
         :param anew: whatever the file holds, none of it stays
         """
-        with self._locked(workspace):
+        self._require_open()
+        path = self._data_dir.locks / f"{workspace.hash}.lock"
+        durable.make_private_folder(path.parent)
+        with ExitStack() as stack:
+            with os_errors("lock", path):
+                is_held = stack.enter_context(locked(path, self._lock_timeout))
+            if not is_held:
+                raise ConnectionFailed(
+                    f"Another program has been changing {self._path(workspace)} for {self._lock_timeout:g} seconds.",
+                    hint="Nothing was changed: try again in a moment, or close the other program.",
+                )
             found = self._read_last(workspace) if anew else self._read(workspace)
             if found is None and not create:
                 raise arguments.workspace_not_found(workspace)
@@ -164,21 +174,6 @@ class JsonStorage(MirrorableStorage):
         target = Path(os.path.realpath(self._path(workspace)))  # a link stays one
         durable.make_private_folder(target.parent)
         return target
-
-    @contextmanager
-    def _locked(self, workspace: WorkspaceRef) -> Iterator[None]:
-        self._require_open()
-        path = self._data_dir.locks / f"{workspace.hash}.lock"
-        durable.make_private_folder(path.parent)
-        with ExitStack() as stack:
-            with os_errors("lock", path):
-                is_held = stack.enter_context(locked(path, self._lock_timeout))
-            if not is_held:
-                raise ConnectionFailed(
-                    f"Another program has been changing {self._path(workspace)} for {self._lock_timeout:g} seconds.",
-                    hint="Nothing was changed: try again in a moment, or close the other program.",
-                )
-            yield
 
     def _path(self, workspace: WorkspaceRef) -> Path:
         return self._data_dir.sessions / f"{workspace.hash}.json"

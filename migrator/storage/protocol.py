@@ -181,11 +181,7 @@ class SessionStorage(Protocol):
     def append_chat_message(self, workspace_path: str, session_id: str, message: ChatMessage) -> None:
         """Put a message behind the session's others, as :meth:`add_chat_message`, without returning the session.
 
-        SQLite: O(log m + log n).
-
-        :raises ValidationError: it is no valid message; says every reason
-        :raises WorkspaceNotFound: the store has never seen the workspace
-        :raises SessionNotFound: the workspace has no session of that id
+        The errors are the same. SQLite: O(log m + log n).
         """
         ...
 
@@ -207,11 +203,7 @@ class SessionStorage(Protocol):
     def set_instance_status(self, workspace_path: str, session_id: str, instance_id: int, status: str) -> None:
         """Set an instance's status, as :meth:`update_instance_status`, without returning the session.
 
-        SQLite: O(log m + log n).
-
-        :raises WorkspaceNotFound: the store has never seen the workspace
-        :raises SessionNotFound: the workspace has no session of that id
-        :raises InstanceNotFound: the session has no instance of that number
+        The errors are the same. SQLite: O(log m + log n).
         """
         ...
 
@@ -244,47 +236,32 @@ class SessionStorage(Protocol):
 class MirrorableStorage(SessionStorage, Protocol):
     """A store that can be one of two which are kept equal. What it has beyond the others is not for the app.
 
-    Both get the timestamp of a change from outside, so that they hold the same.
+    Both get the timestamp of a change from outside, so that they hold the same: ``updated_at`` is what to set, None
+    takes now, and ValidationError says that it is no text. All else is as SessionStorage has it.
     """
 
     def append_chat_message(
         self, workspace_path: str, session_id: str, message: ChatMessage, *, updated_at: str | None = None
     ) -> None:
-        """:meth:`SessionStorage.append_chat_message` at a given time: promises and errors are those.
-
-        :param updated_at: the timestamp to set; None takes now
-        :raises ValidationError: it is no text
-        """
+        """:meth:`SessionStorage.append_chat_message` at a given time."""
         ...
 
     def add_chat_message(
         self, workspace_path: str, session_id: str, message: ChatMessage, *, updated_at: str | None = None
     ) -> WorktreeSession:
-        """:meth:`SessionStorage.add_chat_message` at a given time: promises and errors are those.
-
-        :param updated_at: the timestamp to set; None takes now
-        :raises ValidationError: it is no text
-        """
+        """:meth:`SessionStorage.add_chat_message` at a given time."""
         ...
 
     def update_instance_status(
         self, workspace_path: str, session_id: str, instance_id: int, status: str, *, updated_at: str | None = None
     ) -> WorktreeSession:
-        """:meth:`SessionStorage.update_instance_status` at a given time: promises and errors are those.
-
-        :param updated_at: the timestamp to set; None takes now
-        :raises ValidationError: it is no text
-        """
+        """:meth:`SessionStorage.update_instance_status` at a given time."""
         ...
 
     def set_instance_status(
         self, workspace_path: str, session_id: str, instance_id: int, status: str, *, updated_at: str | None = None
     ) -> None:
-        """:meth:`SessionStorage.set_instance_status` at a given time: promises and errors are those.
-
-        :param updated_at: the timestamp to set; None takes now
-        :raises ValidationError: it is no text
-        """
+        """:meth:`SessionStorage.set_instance_status` at a given time."""
         ...
 
     def replace_workspace(self, workspace_path: str, documents: Iterable[WorktreeSession]) -> None:

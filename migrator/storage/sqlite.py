@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -18,8 +19,8 @@ from migrator.database.documents import (
     find_workspace,
     insert_behind,
     keys_of,
-    read_chosen,
     read_document,
+    read_documents,
     read_summaries,
     read_workspace,
     replace_all,
@@ -192,8 +193,9 @@ class SqliteStorage(MirrorableStorage):
                 with_agents=filtering.text is not None,
             )
             chosen = filtering.apply(summaries)
-            row_ids = [summary["row_id"] for summary in chosen]
-            found = {stored.key: stored.document for stored in read_chosen(connection, row_ids)}
+            row_ids = json.dumps([summary["row_id"] for summary in chosen])
+            stored = read_documents(connection, queries.CHOSEN_DOCUMENTS, row_ids)
+            found = {each.key: each.document for each in stored}
         return [found[summary["key"]] for summary in chosen]
 
     def replace_workspace(self, workspace_path: str, documents: Iterable[WorktreeSession]) -> None:

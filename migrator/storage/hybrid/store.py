@@ -42,6 +42,15 @@ _LOCK_TIMEOUT = 3.0  # seconds
 _UNCOUNTED = 100  # comparisons, at most, that a crash takes from the count
 
 
+@contextmanager
+def _logged(action: str) -> Iterator[None]:
+    """Whatever goes wrong within goes to the log: the first store's answer stands."""
+    try:
+        yield
+    except MigratorError as error:
+        _LOG.warning("The trial of both stores could not %s: %r", action, str(error))
+
+
 class _ShadowRead(NamedTuple):
     """A read that is made of both stores.
 
@@ -191,11 +200,11 @@ class HybridStorage(SessionStorage):
                 with _logged("take back a record"):
                     self._journal.discard_intent(intent)
                 raise
-            with _logged("record what became of a write"):
-                self._mirror(workspace, intent, mirror or operate, in_order=in_order)
+            self._mirror(workspace, intent, mirror or operate, in_order=in_order)
         self._repair_one(workspace)
         return result
 
+    @_logged("record what became of a write")
     def _mirror(
         self, workspace: WorkspaceRef, intent: int, mirror: Callable[[MirrorableStorage], object], *, in_order: bool
     ) -> None:
@@ -216,13 +225,12 @@ class HybridStorage(SessionStorage):
         try:
             documents = shadow.read(self._primary)
         except _ABSENT:
-            with _logged("compare the stores"):
-                self._compare(shadow, [])
+            self._compare(shadow, [])
             raise
-        with _logged("compare the stores"):
-            self._compare(shadow, documents)
+        self._compare(shadow, documents)
         return documents
 
+    @_logged("compare the stores")
     def _compare(self, shadow: _ShadowRead, found: list[WorktreeSession]) -> None:
         """Make a read of the second store as well; what is pending is known to differ."""
         workspace = shadow.workspace
@@ -242,10 +250,7 @@ class HybridStorage(SessionStorage):
             self._count_comparisons()
 
     def _compare_locked(self, shadow: _ShadowRead) -> bool:
-        """Compare once more while nobody can write: somebody may have written between the two reads.
-
-        :returns: whether that could be done
-        """
+        """Compare once more while nobody can write, as somebody may have in between; returns whether that could be."""
         with self._locks.hold(shadow.workspace.hash, _LOCK_TIMEOUT) as locked:
             if not locked or self._journal.newest_intent(shadow.workspace) is not None:
                 return False
@@ -266,13 +271,12 @@ class HybridStorage(SessionStorage):
         if taken:
             self._journal.count_comparisons(taken)
 
+    @_logged("repair the second store")
     def _repair_one(self, workspace: WorkspaceRef) -> None:
         """Repair this workspace if it is pending, else another one: one, so that nobody waits for all of them."""
-        with _logged("repair the second store"):
-            due = [waiting for waiting in self._journal.pending_repairs() if not self._backoff.is_waiting(waiting.hash)]
-            if due:
-                due.sort(key=lambda waiting: waiting.hash != workspace.hash)
-                self._repair(due[0], 0)
+        due = [waiting for waiting in self._journal.pending_repairs() if not self._backoff.is_waiting(waiting.hash)]
+        if due:
+            self._repair(min(due, key=lambda waiting: waiting.hash != workspace.hash), 0)
 
     def _repair(self, workspace: WorkspaceRef, timeout: float) -> bool:
         """Make a workspace of the second store equal to the first's; False where that failed, or another writes it."""
@@ -307,12 +311,3 @@ def _difference(
         if our_digest != their_digest:
             return (their if our is None else our)["id"], (our_digest, their_digest)
     return None
-
-
-@contextmanager
-def _logged(action: str) -> Iterator[None]:
-    """Whatever goes wrong within goes to the log: the first store's answer stands."""
-    try:
-        yield
-    except MigratorError as error:
-        _LOG.warning("The trial of both stores could not %s: %r", action, str(error))

@@ -7,8 +7,8 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from migrator.database import schema
-from migrator.database.documents import insert_document, read_document, read_files, read_range, read_source
+from migrator.database import queries, schema
+from migrator.database.documents import insert_document, read_document, read_documents, read_source
 from migrator.documents.document import canonical_bytes
 from tests.support.strategies import documents, message, session, texts
 
@@ -25,8 +25,9 @@ def read_back(stored: Sequence[Any]) -> list[bytes]:
             insert_document(
                 database, document, workspace_id=1, workspace_hash=HASH, position=position, source_id=SOURCE
             )
-        found = list(read_range(database, SOURCE, 0, len(stored)))
-        assert list(read_files(database, SOURCE, SOURCE)) == found == list(read_source(database, SOURCE))
+        found = list(read_documents(database, queries.DOCUMENTS_OF_RANGE, SOURCE, 0, len(stored)))
+        of_files = list(read_documents(database, queries.DOCUMENTS_OF_FILES, SOURCE, SOURCE))
+        assert of_files == found == list(read_source(database, SOURCE))
         assert [read_document(database, one.key) for one in found] == found
         return [one.canonical_bytes() for one in found]
 
