@@ -59,7 +59,6 @@ class Outcome(NamedTuple):
     :ivar more: further members of it
     """
 
-    exit_code: int
     errors: Sequence[str] = ()
     warnings: Sequence[str] = ()
     nothing_to_do: bool = False
@@ -92,8 +91,8 @@ def run_with_progress(
             raise  # the one boundary tells of it
         text, report_of_failure = str(error), failed(error, data_dir) if failed else None
         if style == "jsonl":
-            ended = outcome(report_of_failure) if report_of_failure else Outcome(error.exit_code, [text])
-            _print_outcome(ended._replace(exit_code=error.exit_code))
+            ended = outcome(report_of_failure) if report_of_failure else Outcome([text])
+            _print_outcome(ended, error.exit_code)
         else:
             print_error(text)
         if as_json and report_of_failure:
@@ -102,13 +101,13 @@ def run_with_progress(
             print_failure(with_location(text), error.exit_code)
         raise click.exceptions.Exit(error.exit_code) from error
     if style == "jsonl":
-        _print_outcome(outcome(report))
+        _print_outcome(outcome(report), report.exit_code)
     return report
 
 
-def _print_outcome(outcome: Outcome) -> None:
+def _print_outcome(outcome: Outcome, exit_code: int) -> None:
     command = click.get_current_context().command_path.partition(" ")[2]
-    exit_code, errors, warnings, nothing_to_do, more = outcome
+    errors, warnings, nothing_to_do, more = outcome
     status = {0: "completed", 3: "completed_with_problems"}.get(exit_code, "failed")
     if nothing_to_do and exit_code == 0:
         status = "nothing_to_do"

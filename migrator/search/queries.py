@@ -29,51 +29,42 @@ REOPEN_INDEX = """
         messages_to = (SELECT coalesce(max(rowid), 0) FROM chat_messages),
         outputs_to = (SELECT coalesce(max(id), 0) FROM instances)
 """
-BYTES_TO_INDEX = """
-    SELECT (SELECT coalesce(sum(length(CAST(task AS BLOB))), 0) FROM sessions
-            WHERE rowid > (SELECT tasks_to FROM search_index))
-         + (SELECT coalesce(sum(length(CAST(content AS BLOB))), 0) FROM chat_messages
-            WHERE rowid > (SELECT messages_to FROM search_index))
-         + (SELECT coalesce(sum(length(CAST(output AS BLOB))), 0) FROM instances
-            WHERE id > (SELECT outputs_to FROM search_index))
-"""
-
-
-def _next(text: str, table: str) -> str:
-    """The sizes of the texts that come next."""
-    return (
-        f"SELECT rowid, coalesce(length(CAST({text} AS BLOB)), 0) FROM {table} WHERE rowid > ? ORDER BY rowid LIMIT ?"
-    )
-
-
-def _put(base: str, text: str, table: str) -> str:
-    """Put the texts of a range of rows into the index."""
-    return f"""
-        INSERT INTO search_change (id, text, gone) SELECT {base} + rowid, {text}, 0 FROM {table}
-        WHERE rowid > ? AND rowid <= ? AND {text} IS NOT NULL ORDER BY rowid
-    """
-
-
-# Of tasks, messages and outputs.
-NEXT_ROWS = (_next("task", "sessions"), _next("content", "chat_messages"), _next("output", "instances"))
-PUT_ROWS = (
-    _put("0", "task", "sessions"),
-    _put("(1 << 40)", "content", "chat_messages"),
-    _put("(1 << 41)", "output", "instances"),
+# What is added to the rowids, what is searched, where it is, and how far the index is.
+_TEXTS = (
+    ("0", "task", "sessions", "tasks_to"),
+    ("(1 << 40)", "content", "chat_messages", "messages_to"),
+    ("(1 << 41)", "output", "instances", "outputs_to"),
 )
-REACH_ROWS = tuple(f"UPDATE search_index SET {column} = ?" for column in ("tasks_to", "messages_to", "outputs_to"))
+BYTES_TO_INDEX = "SELECT " + " + ".join(
+    f"""
+    (SELECT coalesce(sum(length(CAST({text} AS BLOB))), 0) FROM {table}
+     WHERE rowid > (SELECT {reached} FROM search_index))
+    """
+    for _, text, table, reached in _TEXTS
+)
+# The sizes of the texts that come next.
+NEXT_ROWS = tuple(
+    f"SELECT rowid, coalesce(length(CAST({text} AS BLOB)), 0) FROM {table} WHERE rowid > ? ORDER BY rowid LIMIT ?"
+    for _, text, table, _ in _TEXTS
+)
+# Put the texts of a range of rows into the index.
+PUT_ROWS = tuple(
+    f"""
+    INSERT INTO search_change (id, text, gone) SELECT {base} + rowid, {text}, 0 FROM {table}
+    WHERE rowid > ? AND rowid <= ? AND {text} IS NOT NULL ORDER BY rowid
+    """
+    for base, text, table, _ in _TEXTS
+)
+REACH_ROWS = tuple(f"UPDATE search_index SET {reached} = ?" for _, _, _, reached in _TEXTS)
 
 # Checking it: a copy among the temporary tables, beside what every text says should be in it.
-_SHOULD_BE = """
-    SELECT rowid AS id, searched_text(task) AS text FROM main.sessions
-    WHERE rowid <= (SELECT tasks_to FROM main.search_index)
-    UNION ALL
-    SELECT (1 << 40) + rowid, searched_text(content) FROM main.chat_messages
-    WHERE rowid <= (SELECT messages_to FROM main.search_index)
-    UNION ALL
-    SELECT (1 << 41) + id, searched_text(output) FROM main.instances
-    WHERE output IS NOT NULL AND id <= (SELECT outputs_to FROM main.search_index)
-"""
+_SHOULD_BE = " UNION ALL ".join(
+    f"""
+    SELECT {base} + rowid AS id, searched_text({text}) AS text FROM main.{table}
+    WHERE {text} IS NOT NULL AND rowid <= (SELECT {reached} FROM main.search_index)
+    """
+    for base, text, table, reached in _TEXTS
+)
 _OPTIONS = "content_rowid = 'id', columnsize = 0"
 CREATE_INDEX_COPY = (
     f"CREATE TEMP VIEW should_be_words AS SELECT id, text FROM ({_SHOULD_BE}) WHERE NOT is_unspaced(text)",

@@ -72,9 +72,9 @@ def parse_query(text: str) -> SearchQuery:
     """
     terms = []
     for phrase, star, word in _TERM.findall(text.replace("\0", " ")):
-        prefix = bool(star) or (word.endswith("*") and _has_word(word))
+        prefix = bool(star) or (word.endswith("*") and bool(words_of(word)))
         bare = " ".join(phrase.split()) if not word else word.rstrip("*") if prefix else word
-        if _has_word(bare):
+        if words_of(bare):
             # Half a surrogate pair, from bytes of the command line that are no UTF-8, occurs in no text.
             terms.append(Term(bare.encode("utf-8", "replace").decode(), prefix))
     return SearchQuery(tuple(dict.fromkeys(terms)))
@@ -110,8 +110,3 @@ def words_of(text: str) -> list[str]:
     """The words of a text, in lower case and without accents."""
     bare = "".join(c for c in unicodedata.normalize("NFD", text.lower()) if not unicodedata.combining(c))
     return "".join(c if unicodedata.category(c)[0] in "LN" else " " for c in bare).split()
-
-
-def _has_word(text: str) -> bool:
-    """Whether FTS5's unicode61 tokenizer finds a word in it: a letter or a digit of any script."""
-    return any(unicodedata.category(character)[0] in "LN" for character in text)

@@ -26,7 +26,7 @@ def _print(report: BackendReport) -> None:
 
 def _outcome(report: BackendReport) -> Outcome:
     notes = [note for note in report.notes if note not in report.problems]
-    return Outcome(report.exit_code, report.problems, notes, report.before == report.backend)
+    return Outcome(report.problems, notes, report.before == report.backend)
 
 
 @click.command("backend", short_help="Show or switch what the app runs on.")

@@ -85,7 +85,7 @@ def _print_workspaces(report: MigrationReport) -> None:
 def _outcome(report: MigrationReport) -> Outcome:
     more = {name: getattr(report, name) for name in ("database", "backup_path", "duration_ms", "dry_run")}
     more["totals"] = vars(report.totals)
-    return Outcome(report.exit_code, report.errors, report.warnings, report.status == "nothing_to_do", more)
+    return Outcome(report.errors, report.warnings, report.status == "nothing_to_do", more)
 
 
 @click.command("migrate", short_help="Move the session history into SQLite.")

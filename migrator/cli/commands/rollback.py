@@ -27,7 +27,7 @@ def _print(report: RollbackReport) -> None:
 
 def _outcome(report: RollbackReport) -> Outcome:
     notes = [warning for warning in report.warnings if warning not in report.problems]
-    return Outcome(report.exit_code, report.problems, notes, report.status == "nothing_to_do")
+    return Outcome(report.problems, notes, report.status == "nothing_to_do")
 
 
 @click.command("rollback", short_help="Bring everything back into the JSON files.")

@@ -60,7 +60,7 @@ def build(resolve: Resolve, progress: str) -> IndexReport:
     migrator search-index build
     migrator search-index build --progress jsonl
     """
-    return run_with_progress(resolve, progress, build_index, lambda _: Outcome(0))
+    return run_with_progress(resolve, progress, build_index, lambda _: Outcome())
 
 
 @search_index_command.command("drop")

@@ -6,7 +6,7 @@ import click
 
 from migrator.cli.options import Resolve, prints_report
 from migrator.cli.output import echo, pager, print_authority, print_notes, printable
-from migrator.inventory.status import StatusReport, WorkspaceState, status_of
+from migrator.inventory.status import StatusReport, status_of
 from migrator.text import counted, plain, size
 
 
@@ -28,21 +28,18 @@ def _print(report: StatusReport) -> None:
     if report.backup_path:
         echo(f"Backup:   {plain(report.backup_path)}")
     for workspace in report.workspaces:
+        nouns = ("session", "instance", "message")
+        contents = ": " + ", ".join(counted(getattr(workspace, f"{noun}s"), noun) for noun in nouns)
+        if workspace.state in ("new", "failed") and not workspace.sessions:
+            contents = ""  # the database has none of what is in the file, which nobody has counted
         held = f", {workspace.quarantined} in quarantine" if workspace.quarantined else ""
-        echo(f"  {workspace.state:<9} {plain(workspace.hash)}  {plain(workspace.path)}{_contents(workspace)}{held}")
+        echo(f"  {workspace.state:<9} {plain(workspace.hash)}  {plain(workspace.path)}{contents}{held}")
         if workspace.error:
             echo(f"            {printable(workspace.error)}")
     if report.quarantined:
         echo(printable(f"In quarantine: {counted(report.quarantined, 'item')}; 'migrator quarantine list' tells why."))
     if report.needs_migration:
         echo(printable(f"{counted(len(report.changed_files), 'file')} to take up: run 'migrator migrate'."))
-
-
-def _contents(workspace: WorkspaceState) -> str:
-    if workspace.state in ("new", "failed") and not workspace.sessions:
-        return ""  # the database has none of what is in the file, which nobody has counted
-    held = ", ".join(counted(getattr(workspace, f"{noun}s"), noun) for noun in ("session", "instance", "message"))
-    return f": {held}"
 
 
 @click.command("status", short_help="See how things stand.")

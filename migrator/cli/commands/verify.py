@@ -31,7 +31,7 @@ def _print(report: VerifyReport) -> None:
 
 def _outcome(report: VerifyReport) -> Outcome:
     notes = (*report.repaired, *report.notes)
-    return Outcome(report.exit_code, report.broken, notes, report.status == "nothing_to_verify")
+    return Outcome(report.broken, notes, report.status == "nothing_to_verify")
 
 
 @click.command("verify", short_help="Compare everything with where it came from.")
