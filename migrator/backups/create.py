@@ -10,9 +10,9 @@ import os
 from collections.abc import Container, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import NamedTuple
 
 from migrator.backups.catalog import verify_backup
 from migrator.backups.copy_files import BackedUpFile, ReadBackJob, copy_all
@@ -26,18 +26,15 @@ from migrator.worker.limits import LIMITS, Limits
 from migrator.worker.process import WorkerProcess
 
 
-@dataclass(frozen=True)
-class Backup:
+class Backup(NamedTuple):
     """A whole backup.
 
     :ivar folder: None where not one source could be copied
     :ivar copies: by the source's name
-    :ivar unreadable: the sources that could not be copied, with the reason, by name
     """
 
     folder: Path | None
     copies: dict[str, BackedUpFile]
-    unreadable: dict[str, str]
 
 
 class BackupWriter:
@@ -108,14 +105,12 @@ class BackupWriter:
         job_id = self._verifying.result()
         if job_id is not None and self._worker is not None and self._worker.result(job_id) != "":
             self._read_back_job().require_whole()  # the worker is gone, or has found something: look again, here
-        earlier = self._syncing.result()
-        if not self.copies:
-            return Backup(None, {}, self.unreadable)
-        if earlier is not None:
+        folder = self._syncing.result()
+        if folder is not None:
             durable.remove_folder(self._working)  # the publishing may need the space
-            return Backup(earlier, self.copies, self.unreadable)
-        name = f"{self._now}-{self._fingerprint[:8]}"
-        return Backup(give_name(self._working, self._backups, name), self.copies, self.unreadable)
+        elif self.copies:
+            folder = give_name(self._working, self._backups, f"{self._now}-{self._fingerprint[:8]}")
+        return Backup(folder, self.copies)
 
     def close(self) -> None:
         """Wait for what is under way."""

@@ -53,11 +53,11 @@ def keep_copy(source: Path, path: Path, mark: str) -> Path:
 
     Whoever tries again finds the name that the first attempt gave.
     """
-    for number in itertools.count():
-        kept = path.with_name(f"{path.name}.{mark}{f'-{number}' if number else ''}")
+    names = (f"{path.name}.{mark}{f'-{number}' if number else ''}" for number in itertools.count())
+    for kept in map(path.with_name, names):
         if publish_copy(source, kept) or (kept.is_file() and sha256_of(kept) == sha256_of(source)):
-            return kept
-    raise AssertionError("there is always another number")
+            break
+    return kept
 
 
 def new_sha256(data: bytes = b"") -> hashlib._Hash:

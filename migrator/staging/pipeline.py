@@ -175,8 +175,8 @@ class Pipeline:
             results = [*chain.from_iterable(run_shared(jobs, self._worker, meter.add))]
         found: dict[int, ReadBack] = {}
         for task, result in zip(self._tasks, results, strict=True):
-            before = found.get(task.source_id)
-            found[task.source_id] = before.joined(result) if before else result
+            before = found.get(task.source_id, ReadBack(b""))
+            found[task.source_id] = ReadBack(before.digests + result.digests, before.difference or result.difference)
         for loaded in sources:
             if not loaded.error:
                 self._settle(loaded, found[loaded.source_id])

@@ -37,10 +37,6 @@ class ReadBack(NamedTuple):
     digests: bytes
     difference: str | None = None
 
-    def joined(self, following: ReadBack) -> ReadBack:
-        """What this part and the one after it have shown."""
-        return ReadBack(self.digests + following.digests, self.difference or following.difference)
-
 
 class ElementRange(NamedTuple):
     """Some elements of a file, one behind the other.

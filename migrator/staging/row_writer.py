@@ -195,22 +195,18 @@ class RowWriter:
                 self._insert_ignored(portion, inserted)
 
     def _insert_plain_messages(self, key: str, messages: PlainMessages) -> None:
-        first = 0
-        for empty in messages.empty:
-            self._insert_run(key, messages, first, empty)
-            self._insert_messages(plain_message_rows(key, messages, empty, empty + 1))
-            first = empty + 1
-        self._insert_run(key, messages, first, len(messages))
-
-    def _insert_run(self, key: str, messages: PlainMessages, first: int, end: int) -> None:
-        """Insert messages that have a content."""
-        for start, count in _portions(end - first):
-            position = first + start
-            values = messages.between(position, position + count)
-            self._connection.execute(queries.insert_plain_messages(count), [key, position, *values])
-            inserted = self._connection.changes()
-            if inserted < count:
-                self._insert_ignored(plain_message_rows(key, messages, position, position + count), inserted)
+        first, total = 0, len(messages)
+        for end in (*messages.empty, total):  # before it, all have a content
+            for start, count in _portions(end - first):
+                position = first + start
+                values = messages.between(position, position + count)
+                self._connection.execute(queries.insert_plain_messages(count), [key, position, *values])
+                inserted = self._connection.changes()
+                if inserted < count:
+                    self._insert_ignored(plain_message_rows(key, messages, position, position + count), inserted)
+            if end < total:
+                self._insert_messages(plain_message_rows(key, messages, end, end + 1))
+            first = end + 1
 
     def _insert_ignored(self, rows: Sequence[MessageRow], inserted: int) -> None:
         last = self._last_rowids()[3] - inserted

@@ -37,7 +37,7 @@ def entry(source: Source) -> LedgerEntry:
 
 def row_for(source: Source, **more: Any) -> LedgerEntry:
     """A row as a run makes it for a source, with something else in it."""
-    row = entries_of([LoadedSource(source, source_id=1)], Backup(None, {}, {}))[source.name]
+    row = entries_of([LoadedSource(source, source_id=1)], Backup(None, {}))[source.name]
     return row._replace(**more)
 
 
@@ -144,7 +144,7 @@ def test_what_a_run_took_up_has_the_sums_of_its_workspaces_and_the_place_of_its_
         "failed": BackedUpFile(failed.source, "sessions/f.json", 2, "s2"),
         source.name: BackedUpFile(source, "sessions/x.json", 2, "s1"),
     }
-    saved = Backup(tmp_path / "backups" / "b", copies, {})
+    saved = Backup(tmp_path / "backups" / "b", copies)
     found = entries_of([loaded, failed, unread], saved)
     shown = ("status", "sha256", "sessions", "instances", "messages", "quarantined", "digest", "backup", "error")
     assert {name: tuple(getattr(row, member) for member in shown) for name, row in found.items()} == {
@@ -156,7 +156,7 @@ def test_what_a_run_took_up_has_the_sums_of_its_workspaces_and_the_place_of_its_
 
 def test_where_nothing_could_be_copied_no_row_names_a_copy(source, tmp_path):
     failed = LoadedSource(source, error="gone")
-    found = entries_of([failed], Backup(None, {}, {source.name: "gone"}))
+    found = entries_of([failed], Backup(None, {}))
     assert (found[source.name].backup, found[source.name].sha256) == (None, None)
 
 
