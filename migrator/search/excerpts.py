@@ -79,9 +79,9 @@ class Matcher(AbstractContextManager["Matcher"]):
                 if self._terms and all(term in folded for term in self._terms):
                     unspaced[number] = text
             elif self._words is not None:
-                lowered = text.lower()
-                # Of most texts it can be told without FTS5 that they don't have it.
-                if not text.isascii() or all(word in lowered for word in self._needed):
+                # Of most texts in ASCII it can be told without FTS5 that they don't have it.
+                lowered = text.lower() if text.isascii() else None
+                if lowered is None or all(word in lowered for word in self._needed):
                     spaced.append((number, text.translate(_HARMLESS)))
         if spaced:
             self._memory.execute("BEGIN")
