@@ -63,6 +63,7 @@ INSTANCE_COLUMNS = (
     "position", "rescued_data",
 )  # fmt: skip
 MESSAGE_COLUMNS = MessageRow._fields
+CHILD_TABLES = {"session_runtime_mix": RUNTIME_COLUMNS, "instances": INSTANCE_COLUMNS, "chat_messages": MESSAGE_COLUMNS}
 # What documents are read from: the position only orders the rows.
 READ_INSTANCE_COLUMNS = tuple(name for name in INSTANCE_COLUMNS if name != "position")
 READ_MESSAGE_COLUMNS = tuple(name for name in MESSAGE_COLUMNS if name != "position")

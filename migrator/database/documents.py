@@ -1,8 +1,4 @@
-"""Session documents in a database: reading one or a whole workspace, writing and deleting one.
-
-The app's store reads with these, and so does what verifies. A migration, which verifies a million messages, lets SQLite
-put them together instead (``canonical``): tests hold that the outcome is the same.
-"""
+"""Session documents in a database: reading one or a whole workspace, writing and deleting one."""
 
 from __future__ import annotations
 
@@ -10,7 +6,7 @@ import json
 import sqlite3
 from collections import defaultdict, deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from itertools import groupby
+from itertools import chain, groupby
 from operator import itemgetter
 from typing import Any, NamedTuple
 
@@ -131,9 +127,7 @@ def read_summaries(
     types: Collection[str] | None = None,
     with_agents: bool = False,
 ) -> list[dict[str, Any]]:
-    """What is searched of each session of a workspace, in file order, without its messages.
-
-    Besides, ``row_id`` and ``key`` say which row it is.
+    """What is searched of each session of a workspace, in file order; ``row_id`` and ``key`` say which row it is.
 
     :param statuses: leave out some sessions of other statuses, not all: the caller looks at the document's own
     :param types: leave out sessions of other types
@@ -197,8 +191,7 @@ def ensure_workspace(connection: AnyConnection, workspace_hash: str, path: str |
 
 def next_position(connection: sqlite3.Connection, workspace_id: int, workspace_hash: str) -> int:
     """The place behind everything that the workspace has."""
-    row = connection.execute(queries.NEXT_POSITION, (workspace_id, workspace_hash)).fetchone()
-    return int(row[0])
+    return int(connection.execute(queries.NEXT_POSITION, (workspace_id, workspace_hash)).fetchone()[0])
 
 
 def insert_document(
@@ -304,9 +297,8 @@ def replace_all(
     for stored in read_workspace(connection, workspace_id):
         present[stored.document["id"]].append((stored.key, stored.digest()))
     kept = [present[document["id"]].popleft() if present[document["id"]] else None for document in documents]
-    for leftovers in present.values():
-        for key, _ in leftovers:
-            delete_document(connection, key)
+    for key, _ in chain.from_iterable(present.values()):
+        delete_document(connection, key)
     wanted = []
     for document, found in zip(documents, kept, strict=True):
         if found is None:

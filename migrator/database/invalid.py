@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from migrator.database import queries
-from migrator.database.columns import READ_INSTANCE_COLUMNS, READ_MESSAGE_COLUMNS, SESSION_COLUMNS
+from migrator.database.columns import CHILD_TABLES, READ_INSTANCE_COLUMNS, READ_MESSAGE_COLUMNS, SESSION_COLUMNS
 from migrator.database.documents import StoredDocument, read_document
 from migrator.documents.validation import is_valid, problems
 from migrator.errors import Problem, UnreadableSession
@@ -63,10 +63,9 @@ def read_each_carefully(
 def orphaned_rows(connection: sqlite3.Connection) -> dict[str, list[dict[str, Any]]]:
     """What belongs to sessions that are not there, by table: foreign keys forbid it, where they are on."""
     found = {}
-    for table, columns in queries.CHILD_TABLES.items():
+    for table, columns in CHILD_TABLES.items():
         with _any_text(connection):
-            orphans = connection.execute(queries.ORPHANED[table])
-            rows = [dict(zip(columns, row, strict=True)) for row in orphans]
+            rows = _named(columns, connection.execute(queries.ORPHANED[table]))
         if rows:
             found[table] = rows
     return found
@@ -86,20 +85,18 @@ def text_of(found: StoredDocument | InvalidStoredSession) -> bytes:
 def _rows(connection: sqlite3.Connection, key: str) -> bytes:
     """Every row of a session as JSON, in ASCII; bytes that are no UTF-8 as lone surrogates (PEP 383)."""
     with _any_text(connection):
-        [session] = connection.execute(queries.SESSION_BY_KEY, (key,))
+        [session] = _named(SESSION_COLUMNS, connection.execute(queries.SESSION_BY_KEY, (key,)))
         rows = {
-            "session": dict(zip(SESSION_COLUMNS, session, strict=True)),
+            "session": session,
             "runtimes": [name for (name,) in connection.execute(queries.RUNTIMES_OF_SESSION, (key,))],
-            "instances": [
-                dict(zip(READ_INSTANCE_COLUMNS, row, strict=True))
-                for row in connection.execute(queries.INSTANCES_OF_SESSION, (key,))
-            ],
-            "messages": [
-                dict(zip(READ_MESSAGE_COLUMNS, row, strict=True))
-                for row in connection.execute(queries.MESSAGES_OF_SESSION, (key,))
-            ],
+            "instances": _named(READ_INSTANCE_COLUMNS, connection.execute(queries.INSTANCES_OF_SESSION, (key,))),
+            "messages": _named(READ_MESSAGE_COLUMNS, connection.execute(queries.MESSAGES_OF_SESSION, (key,))),
         }
     return json.dumps(rows, indent=2).encode()
+
+
+def _named(columns: tuple[str, ...], rows: sqlite3.Cursor) -> list[dict[str, Any]]:
+    return [dict(zip(columns, row, strict=True)) for row in rows]
 
 
 @contextmanager

@@ -92,11 +92,7 @@ def _bytes(value: Any) -> bytes:
 
 
 def quarantine_row(
-    source_id: int | None,
-    workspace_hash: str | None,
-    position: int,
-    rejected: Rejected,
-    base: bytes | None = None,
+    source_id: int | None, workspace_hash: str | None, position: int, rejected: Rejected, base: bytes | None = None
 ) -> QuarantineRow:
     """The row for what is no valid session, or the losing version of a conflict."""
     return QuarantineRow(

@@ -11,22 +11,10 @@ from __future__ import annotations
 from functools import cache
 from typing import NamedTuple
 
-from migrator.database.columns import (
-    INSTANCE_COLUMNS,
-    LEDGER_COLUMNS,
-    MESSAGE_COLUMNS,
-    QUARANTINE_COLUMNS,
-    READ_INSTANCE_COLUMNS,
-    READ_MESSAGE_COLUMNS,
-    RUN_COLUMNS,
-    RUNTIME_COLUMNS,
-    SESSION_COLUMNS,
-    SHARE_COLUMNS,
-    SUMMARY_COLUMNS,
-)
+from migrator.database import columns
 
 
-def columns(alias: str, names: tuple[str, ...]) -> str:
+def aliased(alias: str, names: tuple[str, ...]) -> str:
     """The columns of a table that goes by another name in the statement."""
     return ", ".join(f"{alias}.{name}" for name in names)
 
@@ -92,14 +80,14 @@ class DocumentStatements(NamedTuple):
     messages: str
 
 
-SESSION_BY_KEY = f"SELECT {columns('s', SESSION_COLUMNS)} FROM sessions s WHERE s.id = ?"
+SESSION_BY_KEY = f"SELECT {aliased('s', columns.SESSION_COLUMNS)} FROM sessions s WHERE s.id = ?"
 RUNTIMES_OF_SESSION = "SELECT r.runtime FROM session_runtime_mix r WHERE r.session_id = ? ORDER BY r.id"
 INSTANCES_OF_SESSION = f"""
-    SELECT {_read("i", READ_INSTANCE_COLUMNS, "NULL")} FROM instances i
+    SELECT {_read("i", columns.READ_INSTANCE_COLUMNS, "NULL")} FROM instances i
     WHERE i.session_id = ? ORDER BY i.position NULLS LAST, i.id
 """
 MESSAGES_OF_SESSION = f"""
-    SELECT {_read("m", READ_MESSAGE_COLUMNS, "NULL")} FROM chat_messages m
+    SELECT {_read("m", columns.READ_MESSAGE_COLUMNS, "NULL")} FROM chat_messages m
     WHERE m.session_id = ? ORDER BY m.position NULLS LAST, m.rowid
 """
 
@@ -110,18 +98,18 @@ def documents(where: str, order: str = ORDER) -> DocumentStatements:
     CROSS JOIN keeps SQLite from choosing the child as the outer loop, so that nothing needs sorting.
     """
     return DocumentStatements(
-        f"SELECT {columns('s', SESSION_COLUMNS)}, s.rowid FROM sessions s WHERE {where} ORDER BY {order}",
+        f"SELECT {aliased('s', columns.SESSION_COLUMNS)}, s.rowid FROM sessions s WHERE {where} ORDER BY {order}",
         f"""
         SELECT s.rowid, r.runtime FROM sessions s CROSS JOIN session_runtime_mix r ON r.session_id = s.id
         WHERE {where} ORDER BY {order}, r.id
         """,
         f"""
-        SELECT {_read("i", READ_INSTANCE_COLUMNS, "s.rowid")}
+        SELECT {_read("i", columns.READ_INSTANCE_COLUMNS, "s.rowid")}
         FROM sessions s CROSS JOIN instances i ON i.session_id = s.id
         WHERE {where} ORDER BY {order}, i.position NULLS LAST, i.id
         """,
         f"""
-        SELECT {_read("m", READ_MESSAGE_COLUMNS, "s.rowid")}
+        SELECT {_read("m", columns.READ_MESSAGE_COLUMNS, "s.rowid")}
         FROM sessions s CROSS JOIN chat_messages m ON m.session_id = s.id
         WHERE {where} ORDER BY {order}, m.position NULLS LAST, m.rowid
         """,
@@ -151,7 +139,7 @@ _NARROWED = """
     AND (?3 IS NULL OR s.type IN (SELECT value FROM json_each(?3)))
 """
 SUMMARIES = f"""
-    SELECT {columns("s", SUMMARY_COLUMNS)}, s.rowid FROM sessions s WHERE {_NARROWED} ORDER BY {ORDER}
+    SELECT {aliased("s", columns.SUMMARY_COLUMNS)}, s.rowid FROM sessions s WHERE {_NARROWED} ORDER BY {ORDER}
 """
 AGENTS_OF_SUMMARIES = f"""
     SELECT s.rowid, i.agent_name FROM sessions s CROSS JOIN instances i ON i.session_id = s.id WHERE {_NARROWED}
@@ -186,17 +174,18 @@ def insert(table: str, names: tuple[str, ...], rows: int = 1, how: str = "INSERT
 
 def insert_messages_or_ignore(rows: int) -> str:
     """One INSERT for so many messages; those whose key is taken are left out."""
-    return insert("chat_messages", MESSAGE_COLUMNS, rows, "INSERT OR IGNORE")
+    return insert("chat_messages", columns.MESSAGE_COLUMNS, rows, "INSERT OR IGNORE")
 
 
-INSERT_SESSION = insert("sessions", SESSION_COLUMNS)
-INSERT_RUNTIME = insert("session_runtime_mix", RUNTIME_COLUMNS)
-INSERT_INSTANCE = insert("instances", INSTANCE_COLUMNS)
-INSERT_MESSAGE = insert("chat_messages", MESSAGE_COLUMNS)
-INSERT_QUARANTINE = insert("quarantine", QUARANTINE_COLUMNS)
+INSERT_SESSION = insert("sessions", columns.SESSION_COLUMNS)
+INSERT_RUNTIME = insert("session_runtime_mix", columns.RUNTIME_COLUMNS)
+INSERT_INSTANCE = insert("instances", columns.INSTANCE_COLUMNS)
+INSERT_MESSAGE = insert("chat_messages", columns.MESSAGE_COLUMNS)
+INSERT_QUARANTINE = insert("quarantine", columns.QUARANTINE_COLUMNS)
 DELETE_SESSION = "DELETE FROM sessions WHERE id = ?"
 # A session that is replaced keeps its key, workspace, position and source.
-REPLACED_COLUMNS = [name for name in SESSION_COLUMNS if name not in ("id", "workspace_id", "position", "source_id")]
+_KEPT = ("id", "workspace_id", "position", "source_id")
+REPLACED_COLUMNS = [name for name in columns.SESSION_COLUMNS if name not in _KEPT]
 UPDATE_SESSION = f"UPDATE sessions SET {', '.join(f'{name} = ?' for name in REPLACED_COLUMNS)} WHERE id = ?"
 DELETE_MESSAGES = "DELETE FROM chat_messages WHERE session_id = ?"
 DELETE_CHILDREN = (
@@ -238,7 +227,7 @@ INSTANCE_BY_NUMBER = f"""
 """
 
 QUARANTINE_ROWS_OF_SOURCE = f"""
-    SELECT {", ".join(QUARANTINE_COLUMNS)} FROM quarantine WHERE source_id = ? ORDER BY position, id
+    SELECT {", ".join(columns.QUARANTINE_COLUMNS)} FROM quarantine WHERE source_id = ? ORDER BY position, id
 """
 QUARANTINE_OF_SOURCE = "SELECT id, raw, reason FROM quarantine WHERE source_id = ? ORDER BY position, id"
 BORN_IN_SQLITE = """
@@ -273,13 +262,13 @@ DELETED_AFTER_ROLLBACK = """
 CALL_QUARANTINED = "UPDATE quarantine SET reason = ? WHERE id = ?"
 
 # The ledger.
-LEDGER = f"SELECT id, {', '.join(LEDGER_COLUMNS)} FROM migration_ledger ORDER BY id"
+LEDGER = f"SELECT id, {', '.join(columns.LEDGER_COLUMNS)} FROM migration_ledger ORDER BY id"
 LEDGER_ID = "SELECT id FROM migration_ledger WHERE source = ?"
 _LEDGER_UPDATES = ", ".join(
-    f"{name} = excluded.{name}" for name in LEDGER_COLUMNS if name not in ("source", "created_at")
+    f"{name} = excluded.{name}" for name in columns.LEDGER_COLUMNS if name not in ("source", "created_at")
 )
 RECORD_SOURCE = f"""
-    {insert("migration_ledger", LEDGER_COLUMNS)}
+    {insert("migration_ledger", columns.LEDGER_COLUMNS)}
     ON CONFLICT (source) DO UPDATE SET {_LEDGER_UPDATES}
 """
 BACKUPS_IN_USE = "SELECT source, backup FROM migration_ledger WHERE backup IS NOT NULL ORDER BY id"
@@ -289,11 +278,11 @@ FAIL_KNOWN_SOURCE = """
 """
 # What a run brought.
 DATABASE_BYTES = "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size"
-RECORD_RUN = insert("migration_runs", RUN_COLUMNS)
-RECORD_SHARE = insert("migration_shares", SHARE_COLUMNS)
+RECORD_RUN = insert("migration_runs", columns.RUN_COLUMNS)
+RECORD_SHARE = insert("migration_shares", columns.SHARE_COLUMNS)
 FORGET_SHARES = "DELETE FROM migration_shares WHERE source_id = ?"
-RUNS = f"SELECT {', '.join(RUN_COLUMNS)} FROM migration_runs ORDER BY id"
-SHARES = f"SELECT {', '.join(SHARE_COLUMNS)} FROM migration_shares ORDER BY source_id, workspace_hash"
+RUNS = f"SELECT {', '.join(columns.RUN_COLUMNS)} FROM migration_runs ORDER BY id"
+SHARES = f"SELECT {', '.join(columns.SHARE_COLUMNS)} FROM migration_shares ORDER BY source_id, workspace_hash"
 SESSIONS_BY_WORKSPACE = """
     SELECT w.workspace_hash, count(*) FROM sessions s JOIN workspaces w ON w.id = s.workspace_id GROUP BY w.id
 """
@@ -335,20 +324,16 @@ HOMELESS_QUARANTINE = """
     SELECT workspace_hash, raw FROM quarantine WHERE source_id IS NULL AND reason <> 'conflict'
     ORDER BY workspace_hash, position, id
 """
-
-
-def _orphaned(table: str, columns: tuple[str, ...]) -> str:
-    """The keys are compared once each, along the index; few are missing, if any."""
-    return f"""
-        SELECT {", ".join(columns)} FROM {table} WHERE session_id IN (
+# The keys are compared once each, along the index; few are missing, if any.
+ORPHANED = {
+    table: f"""
+        SELECT {", ".join(names)} FROM {table} WHERE session_id IN (
             SELECT session_id FROM (SELECT DISTINCT session_id FROM {table})
             WHERE session_id NOT IN (SELECT id FROM sessions)
         ) ORDER BY rowid
     """
-
-
-CHILD_TABLES = {"session_runtime_mix": RUNTIME_COLUMNS, "instances": INSTANCE_COLUMNS, "chat_messages": MESSAGE_COLUMNS}
-ORPHANED = {table: _orphaned(table, names) for table, names in CHILD_TABLES.items()}
+    for table, names in columns.CHILD_TABLES.items()
+}
 SESSION_KEYS = "SELECT id FROM sessions ORDER BY rowid"
 CONFLICT_COUNT = "SELECT count(*) FROM quarantine WHERE reason = 'conflict'"
 RESTORABLE_QUARANTINE = """

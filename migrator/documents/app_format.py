@@ -47,11 +47,7 @@ class Element(NamedTuple):
 
 
 class ByteRange(NamedTuple):
-    """A range of bytes, which begins and ends with a session.
-
-    :ivar start: the first byte of the first one
-    :ivar end: the byte behind the last one
-    """
+    """The first byte of a session, and the one behind the last byte of the same or of another one."""
 
     start: int
     end: int

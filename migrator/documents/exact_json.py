@@ -17,9 +17,6 @@ import orjson
 # Where serde_json gives up; a session nested deeper can't be told from an attack, and goes to quarantine.
 MAX_DEPTH = 128
 
-_LARGEST = (1 << 64) - 1  # orjson writes integers from -2^63 to 2^64 - 1
-_SMALLEST = -(1 << 63)
-
 
 class Unreadable(ValueError):
     """Bytes that are no JSON value, or one that can't be kept exactly.
@@ -175,7 +172,7 @@ def _exact_number(value: Any) -> orjson.Fragment:
 
 def _with_fragments(value: Any) -> Any:
     """The value with the integers that orjson refuses spelled out; raises nothing of its own."""
-    if type(value) is int and not _SMALLEST <= value <= _LARGEST:
+    if type(value) is int and not -(1 << 63) <= value < 1 << 64:  # which orjson writes
         return orjson.Fragment(str(value).encode())
     if isinstance(value, dict):
         return {name: _with_fragments(member) for name, member in value.items()}

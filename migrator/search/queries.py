@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from migrator.database.columns import SUMMARY_COLUMNS
-from migrator.database.queries import OWN_NUMBER, columns
+from migrator.database.queries import OWN_NUMBER, aliased
 
 HAS_FTS5 = "SELECT EXISTS (SELECT 1 FROM pragma_module_list WHERE name = 'fts5')"
 
@@ -119,7 +119,7 @@ OUTPUTS_IN_SESSION = "SELECT id FROM instances WHERE session_id = ? ORDER BY id"
 AGENTS_IN_SESSION = "SELECT agent_name FROM instances WHERE session_id = ?"
 
 _INFO = f"""
-    SELECT {columns("s", SUMMARY_COLUMNS)}, s.rowid, w.workspace_path, w.workspace_hash
+    SELECT {aliased("s", SUMMARY_COLUMNS)}, s.rowid, w.workspace_path, w.workspace_hash
     FROM sessions s JOIN workspaces w ON w.id = s.workspace_id
 """
 INFO_OF_SESSIONS = f"{_INFO} WHERE s.id {_THESE}"

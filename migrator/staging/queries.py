@@ -16,7 +16,7 @@ from migrator.database.columns import (
     RUNTIME_COLUMNS,
     SESSION_COLUMNS,
 )
-from migrator.database.queries import columns
+from migrator.database.queries import aliased
 
 _CHILDREN = {
     "session_runtime_mix": RUNTIME_COLUMNS,
@@ -104,19 +104,19 @@ MERGE_IN = (_merge_in("session_runtime_mix", RUNTIME_COLUMNS), _merge_in("instan
 MERGE_IN_MESSAGES = _merge_in("chat_messages", MESSAGE_COLUMNS, "INSERT OR IGNORE")
 SHARD_MESSAGE_COUNT = "SELECT count(*) FROM shard.chat_messages"
 SHARD_TAKEN_MESSAGES = f"""
-    SELECT {columns("m", MESSAGE_COLUMNS)} FROM shard.chat_messages m JOIN main.chat_messages t ON t.id = m.id
+    SELECT {aliased("m", MESSAGE_COLUMNS)} FROM shard.chat_messages m JOIN main.chat_messages t ON t.id = m.id
     WHERE t.session_id <> m.session_id ORDER BY m.rowid
 """
 
 # Publishing into a database that exists.
 
 STAGED_TAKEN_SESSIONS = f"""
-    SELECT {columns("s", SESSION_COLUMNS)}, w.workspace_hash
+    SELECT {aliased("s", SESSION_COLUMNS)}, w.workspace_hash
     FROM staging.sessions s JOIN staging.workspaces w ON w.id = s.workspace_id
     WHERE s.source_id = ? AND s.id IN (SELECT id FROM main.sessions) ORDER BY s.rowid
 """
 STAGED_TAKEN_MESSAGES = f"""
-    SELECT {columns("m", MESSAGE_COLUMNS)}
+    SELECT {aliased("m", MESSAGE_COLUMNS)}
     FROM staging.sessions s CROSS JOIN staging.chat_messages m ON m.session_id = s.id
     WHERE s.source_id = ? AND m.id IN (SELECT id FROM main.chat_messages) ORDER BY m.rowid
 """
@@ -134,7 +134,7 @@ COPY_SESSIONS = f"""
 COPY_CHILDREN = tuple(
     f"""
     INSERT INTO main.{table} ({", ".join(names)})
-    SELECT {columns("c", names)} FROM staging.sessions s
+    SELECT {aliased("c", names)} FROM staging.sessions s
     CROSS JOIN staging.{table} c ON c.session_id = s.id WHERE s.source_id = ?1 ORDER BY s.rowid, c.rowid
     """
     for table, names in _CHILDREN.items()

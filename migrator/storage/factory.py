@@ -90,9 +90,8 @@ def _named(backend: str | None) -> Backend | None:
     chosen = backend or os.environ.get(BACKEND_VARIABLE)
     if not chosen:
         return None
-    for known in BACKENDS:
-        if chosen == known:
-            return known
+    if chosen in BACKENDS:
+        return chosen
     source = "The argument" if backend else f"${BACKEND_VARIABLE}"
     raise UsageError(f"{source} names a backend {chosen!r}.", hint=f"There are {', '.join(BACKENDS)}.")
 

@@ -79,9 +79,8 @@ class SessionFilters:
             raise _refused("sort_by", self.sort_by, "one of " + ", ".join(get_args(SortKey)))
         numbers: tuple[tuple[str, Any], ...] = (("limit", self.limit), ("offset", self.offset))
         for name, number in numbers:
-            if number is None and name == "limit":
-                continue
-            if not isinstance(number, int) or isinstance(number, bool) or number < 0:
+            fits = isinstance(number, int) and not isinstance(number, bool) and number >= 0
+            if not fits and (name, number) != ("limit", None):
                 raise _refused(name, number, "a number of 0 or more")
 
 

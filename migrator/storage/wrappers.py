@@ -88,11 +88,10 @@ class ReadOnly(ForwardingStorage):
 
     def __init__(self, store: SessionStorage, refusal: str) -> None:
         super().__init__(store)
-        self._store = store
         self._refusal = refusal
 
     def reader(self, workspace_path: str) -> SessionStorage:  # noqa: ARG002 - one store for all
-        return self._store
+        return self._stores[0]
 
     def writer(self, workspace_path: str) -> NoReturn:
         raise StaleStoreError(f"Cannot write to {workspace_path!r}: {self._refusal}")
