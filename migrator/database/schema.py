@@ -29,7 +29,6 @@ STEP_SET = "migrator"
 # The steps that brought the ledger, the quarantine and what else losslessness needs; the records of runs; how far the
 # index for full-text search is. ``authority.State`` says whether a database has them.
 LEDGER_VERSION, RUNS_VERSION, INDEX_VERSION = 2, 3, 5
-_DIGITS = re.compile(r"\d+")
 _COMMENT = re.compile(r"--[^\n]*")
 
 
@@ -215,7 +214,7 @@ def _sign(connection: sqlite3.Connection) -> None:
 
 def _number_of(program_version: str) -> int:
     """A version of migrator as a number that SQLite keeps in a database's header."""
-    major, minor, patch = ([int(digits) for digits in _DIGITS.findall(program_version)] + [0, 0, 0])[:3]
+    major, minor, patch = ([int(digits) for digits in re.findall(r"\d+", program_version)] + [0, 0, 0])[:3]
     return major * 1_000_000 + minor * 1_000 + patch
 
 

@@ -10,7 +10,6 @@ _RFC3339 = re.compile(
     r"(?:[Zz]|([+-])([01][0-9]|2[0-3]):([0-5][0-9]))"
 )
 _EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - what is subtracted from it has had its offset taken off
-_SECOND = timedelta(seconds=1)
 
 # Whole seconds since 1970, and the digits of the fraction without trailing zeros: tuples of these sort as instants do,
 # however many digits there are.
@@ -28,7 +27,7 @@ def instant(text: str) -> Instant | None:
         moment = datetime.fromisoformat(f"{date}T{clock}{'59' if seconds == '60' else seconds}")
     except ValueError:
         return None
-    whole = (moment - _EPOCH) // _SECOND + (seconds == "60")
+    whole = (moment - _EPOCH) // timedelta(seconds=1) + (seconds == "60")
     if sign:
         offset = int(hours) * 3600 + int(minutes) * 60
         whole += offset if sign == "-" else -offset
@@ -39,7 +38,7 @@ def instant_of(moment: datetime) -> Instant:
     """The instant of an aware datetime."""
     # Not by astimezone, which fails where an offset leads out of the years 1 to 9999.
     since = moment.replace(tzinfo=None) - _EPOCH - (moment.utcoffset() or timedelta())
-    return since // _SECOND, f"{since.microseconds:06}".rstrip("0")
+    return since // timedelta(seconds=1), f"{since.microseconds:06}".rstrip("0")
 
 
 def now() -> str:
