@@ -1,7 +1,5 @@
 """How far a run is, for whoever wants to show it."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable
 from typing import NamedTuple

@@ -16,19 +16,24 @@ class Report:
 
     def to_json(self) -> dict[str, Any]:
         """Its members, and those of what it holds, as JSON has them."""
-        return {field.name: _plain(getattr(self, field.name)) for field in fields(self)}  # type: ignore[arg-type]
+        return _members({field.name: getattr(self, field.name) for field in fields(self)})  # type: ignore[arg-type]
+
+
+# A report may hold tens of thousands of named tuples, nearly all of whose members are one of these.
+_SCALARS = frozenset((str, int, float, bool, type(None)))
 
 
 def _plain(value: Any) -> Any:
     if isinstance(value, Report):
         return value.to_json()
+    if isinstance(value, tuple | list):
+        if hasattr(value, "_asdict"):
+            return _members(value._asdict())
+        return type(value)(member if type(member) in _SCALARS else _plain(member) for member in value)
     if is_dataclass(value):
-        return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
-    if isinstance(value, tuple):
-        named = getattr(value, "_asdict", None)
-        return _plain(named()) if named else tuple(map(_plain, value))
-    if isinstance(value, list):
-        return list(map(_plain, value))
-    if isinstance(value, dict):
-        return {name: _plain(member) for name, member in value.items()}
-    return value
+        value = {field.name: getattr(value, field.name) for field in fields(value)}
+    return _members(value) if isinstance(value, dict) else value
+
+
+def _members(values: dict[Any, Any]) -> dict[Any, Any]:
+    return {name: value if type(value) in _SCALARS else _plain(value) for name, value in values.items()}

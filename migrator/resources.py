@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from functools import cache
-from importlib.util import find_spec
 from pathlib import Path
 
 from migrator.errors import NotInstalled
@@ -29,6 +28,8 @@ def require_extra(extra: str, purpose: str) -> None:
     :param purpose: what can't be done without it
     :raises NotInstalled: a package of the extra is not there
     """
+    from importlib.util import find_spec  # few commands need an extra
+
     missing = [name for name in EXTRAS[extra] if find_spec(name) is None]
     if missing and getattr(sys, "frozen", False):  # as PyInstaller marks a program of one file: pip can't add to it
         raise NotInstalled(

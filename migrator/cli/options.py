@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
 from typing import Any, TypeVar
@@ -52,7 +51,6 @@ def prints_report(
     return decorate
 
 
-@dataclass(frozen=True)
 class WithFile(Report):
     """A report that a file holds as well.
 
@@ -60,9 +58,8 @@ class WithFile(Report):
     :ivar path: None where none was asked for
     """
 
-    report: Any
-    member: str
-    path: Path | None
+    def __init__(self, report: Any, member: str, path: Path | None) -> None:
+        self.report, self.member, self.path = report, member, path
 
     @property
     def exit_code(self) -> int:

@@ -1,7 +1,5 @@
 """The columns of each table, in the order in which their values travel as tuples."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 

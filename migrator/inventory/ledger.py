@@ -1,7 +1,5 @@
 """The ledger: what was done for each source file, and so what is left to do."""
 
-from __future__ import annotations
-
 import sqlite3
 from collections.abc import Iterable, Sequence
 from contextlib import suppress

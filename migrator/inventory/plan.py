@@ -1,7 +1,5 @@
 """What there is, before anything is done: the database's state, its ledger, the files, and what they leave to do."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterable
 from typing import NamedTuple

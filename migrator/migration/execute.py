@@ -16,7 +16,8 @@ from migrator.errors import MigrationFailed, MigratorError
 from migrator.files import durable
 from migrator.inventory.plan import Plan, own_sources, with_proven_paths
 from migrator.inventory.source_files import Source
-from migrator.migration.options import MergePolicy, Options
+from migrator.migration.merge import MergePolicy
+from migrator.migration.options import Options
 from migrator.migration.publish import Publication, Published, publish_into, publish_new
 from migrator.migration.report import (
     MigrationReport,
@@ -32,6 +33,7 @@ from migrator.progress import OnProgress, StageTimer
 from migrator.staging.database import StagingDatabase
 from migrator.staging.pipeline import Pipeline
 from migrator.staging.results import LoadedSource
+from migrator.worker.limits import Limits
 from migrator.worker.process import WorkerFor, WorkerProcess
 from migrator.worker.sharing import run_shared
 
@@ -47,7 +49,8 @@ class Execution:
 
     data_dir: DataDir
     options: Options
-    policy: MergePolicy
+    policy: MergePolicy | None
+    limits: Limits
     timer: StageTimer
     worker_for: WorkerFor
     worker: WorkerProcess | None = field(default=None, init=False)
@@ -60,7 +63,7 @@ class Execution:
         """
         require_space(self.data_dir, plan.work.pending)
         try:
-            with new_backup(self.data_dir, self.worker_if_worthwhile(plan), self.options.limits) as backup:
+            with new_backup(self.data_dir, self.worker_if_worthwhile(plan), self.limits) as backup:
                 try:
                     plan = self.back_up(plan, backup)
                     mark(self.data_dir, plan.state, "in_progress")
@@ -107,14 +110,14 @@ class Execution:
         """Load everything pending into the staging database, read it back, and record it there."""
         loaded = [_to_load(source, number, backup) for number, source in enumerate(plan.work.pending, 1)]
         path, total = self.data_dir.staging, backup.size
-        with StagingDatabase(path, self.options.limits) as staging:
+        with StagingDatabase(path, self.limits) as staging:
             backup.start_sync()  # to make a file while very many are synced takes long
             pipeline = Pipeline(
                 staging,
                 self.data_dir.shard,
                 plan.paths,
                 self.worker,
-                self.options.limits,
+                self.limits,
                 salvage=self.options.salvage,
             )
             meter = self.timer.begin("load", total)
@@ -137,7 +140,7 @@ class Execution:
             folder = None if saved.folder is None else durable.as_text(saved.folder)
             facts = RunFacts(self.timer, len(loaded), total, folder)
             record_in_staging(staging, loaded, [*entries.values()], facts)
-        return Publication(self.data_dir, self.policy, loaded, saved.folder, entries, facts)
+        return Publication(self.data_dir, self.policy or MergePolicy(), loaded, saved.folder, entries, facts)
 
     def problems_of(self, staged: Publication) -> list[str]:
         """What the user should read about the files.
@@ -167,7 +170,7 @@ class Execution:
             for place in changed_meanwhile(
                 [found.source for found in staged.loaded if not found.error],
                 self.worker,
-                self.options.limits.check_files,
+                self.limits.check_files,
             )
         ]
         merged = published.merged

@@ -11,7 +11,7 @@ from migrator.errors import StorageIOError
 from migrator.files import copying
 from migrator.inventory.plan import Plan
 from migrator.inventory.source_files import Source
-from migrator.migration.options import MergePolicy
+from migrator.migration.merge import MergePolicy
 from migrator.migration.report import MigrationReport
 from migrator.storage.hybrid.journal import Journal, read_known_files, read_stats
 from migrator.storage.hybrid.json_secondary import MirrorFiles

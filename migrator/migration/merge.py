@@ -23,7 +23,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from itertools import islice
@@ -55,8 +55,20 @@ from migrator.migration.matching import (
     number_sessions,
     own_id,
 )
-from migrator.migration.options import MergePolicy
 from migrator.staging.results import LoadedSource
+
+
+@dataclass(frozen=True)
+class MergePolicy:
+    """What a workspace's own file may hold that is no news.
+
+    :ivar mirrored: the files repeat what SQLite has (hybrid mode): sessions from the workspace's other files as well,
+        and nothing of what is invalid
+    :ivar written: gives the SHA-256 of each workspace file as it was written from SQLite, by the workspace's hash
+    """
+
+    mirrored: bool = False
+    written: Callable[[], Mapping[str, str]] = dict
 
 
 class Action(Enum):

@@ -1,33 +1,16 @@
 """What a run is asked to do."""
 
-from __future__ import annotations
-
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
 from migrator.progress import Listener, ignore_progress
-from migrator.worker.limits import LIMITS, Limits
 
 if TYPE_CHECKING:
+    from migrator.worker.limits import Limits
     from migrator.worker.process import WorkerProcess
 
 
-@dataclass(frozen=True)
-class MergePolicy:
-    """What a workspace's own file may hold that is no news.
-
-    :ivar mirrored: the files repeat what SQLite has (hybrid mode): sessions from the workspace's other files as well,
-        and nothing of what is invalid
-    :ivar written: gives the SHA-256 of each workspace file as it was written from SQLite, by the workspace's hash
-    """
-
-    mirrored: bool = False
-    written: Callable[[], Mapping[str, str]] = dict
-
-
-@dataclass(frozen=True)
-class Options:
+class Options(NamedTuple):
     """How a run is done.
 
     :ivar strict: publish nothing if anything is bad
@@ -36,6 +19,7 @@ class Options:
     :ivar search_index: whether an index for full-text search is wanted
     :ivar listener: told about progress
     :ivar hybrid: keep the files in step with SQLite, also where storage.json does not say so yet
+    :ivar limits: None for the usual ones, which a run with nothing to do does not load
     :ivar worker: another kind of worker process than the real one, for tests
     """
 
@@ -45,5 +29,5 @@ class Options:
     search_index: bool = False
     listener: Listener = ignore_progress
     hybrid: bool = False
-    limits: Limits = LIMITS
-    worker: type[WorkerProcess] | None = None
+    limits: "Limits | None" = None
+    worker: "type[WorkerProcess] | None" = None

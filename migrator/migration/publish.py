@@ -20,8 +20,7 @@ from migrator.database.errors import sqlite_errors
 from migrator.errors import MigrationFailed
 from migrator.files import copying, durable
 from migrator.inventory import ledger
-from migrator.migration.merge import Merge, MergeResult
-from migrator.migration.options import MergePolicy
+from migrator.migration.merge import Merge, MergePolicy, MergeResult
 from migrator.migration.post_rollback import ChangesAfterRollback, PostRollbackChanges, empty_after_rollback
 from migrator.migration.run_record import RunFacts, record_run, share_rows, shares_of
 from migrator.search import index as search_index

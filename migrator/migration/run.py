@@ -21,13 +21,14 @@ from migrator.inventory.plan import Plan, make_plan
 from migrator.inventory.source_files import count_file_names
 from migrator.inventory.workspace_paths import name_workspaces
 from migrator.locking import exclusive, has_stale_files
-from migrator.migration.options import MergePolicy, Options
+from migrator.migration.options import Options
 from migrator.migration.report import MigrationReport, by_workspace, known_reports, totals_of
 from migrator.progress import Listener, StageTimer, ignore_progress
 from migrator.worker.gc_pause import without_collector
-from migrator.worker.limits import LIMITS, Limits
 
 if TYPE_CHECKING:
+    from migrator.migration.merge import MergePolicy
+    from migrator.worker.limits import Limits
     from migrator.worker.process import WorkerProcess
 
 
@@ -40,7 +41,7 @@ def run_migration(
     workspaces: Iterable[str | os.PathLike[str]] = (),
     search_index: bool = True,
     listener: Listener = ignore_progress,
-    limits: Limits = LIMITS,
+    limits: Limits | None = None,
     worker: type[WorkerProcess] | None = None,
 ) -> MigrationReport:
     """Bring every session of the data directory into SQLite, or those that are new or changed since the last time.
@@ -85,15 +86,17 @@ class Run:
         self.options = options
         self.timer = StageTimer(options.listener)
         self.hybrid = options.hybrid or is_hybrid(data_dir)
-        self.policy = MergePolicy()
+        self.policy: MergePolicy | None = None  # the usual one
 
     def run(self) -> MigrationReport:
         """Execute the plan; in hybrid mode the files are brought in step with SQLite before and after."""
-        from migrator.worker.process import WorkerProcess, worker_if_worthwhile  # loaded where there may be work
+        from migrator.worker.limits import LIMITS  # loaded where there may be work
+        from migrator.worker.process import WorkerProcess, worker_if_worthwhile
 
+        self.limits = self.options.limits or LIMITS
         kind, preload = self.options.worker or WorkerProcess, ["migrator.staging.shard", "migrator.staging.readback"]
         with (
-            worker_if_worthwhile(self.options.limits, preload, kind) as self.worker_for,
+            worker_if_worthwhile(self.limits, preload, kind) as self.worker_for,
             without_collector(),
         ):
             if not self.data_dir.database.exists():  # then all of the files are new
@@ -118,7 +121,7 @@ class Run:
             return self.nothing_to_do(plan)
         from migrator.migration.execute import Execution  # only a run with work to do pays for loading it
 
-        return Execution(self.data_dir, self.options, self.policy, self.timer, self.worker_for).run(plan)
+        return Execution(self.data_dir, self.options, self.policy, self.limits, self.timer, self.worker_for).run(plan)
 
     def idle_report(self) -> MigrationReport | None:
         """A report that there is nothing to do, where that takes no more than a look; None where it takes the lock."""
