@@ -8,6 +8,7 @@
 - ``queries``: the SQL statements that several packages use
 - ``rows``: one document as rows, and back
 - ``documents``: read, insert, replace and delete documents and workspaces
+- ``canonical``: stored documents in their canonical form, and their digest
 - ``invalid``: stored sessions that make no valid document
 - ``quarantine``: what could not be migrated, and why
 

@@ -85,9 +85,15 @@ def read_source(connection: AnyConnection, source_id: int) -> Iterator[StoredDoc
 def read_documents(
     connection: AnyConnection, statements: queries.DocumentStatements, *values: Any
 ) -> Iterator[StoredDocument]:
-    """What statements find: four sorted streams, walked side by side, each session with the children that it has."""
-    sessions, *children = (connection.execute(statement, values) for statement in statements)
-    runtimes_of, instances_of, messages_of = map(_Groups, children, (0, 0, 1))
+    """What statements find."""
+    return merged(*(connection.execute(statement, values) for statement in statements))
+
+
+def merged(
+    sessions: Iterable[Row], runtimes: Iterable[Row], instances: Iterable[Row], messages: Iterable[Row]
+) -> Iterator[StoredDocument]:
+    """Four sorted streams, walked side by side: each session with the children that it has."""
+    runtimes_of, instances_of, messages_of = _Groups(runtimes, 0), _Groups(instances, 0), _Groups(messages, 1)
     width = len(SESSION_COLUMNS)
     for row in sessions:
         row_id = row[width]

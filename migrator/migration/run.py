@@ -113,6 +113,7 @@ class Run:
         self.timer.begin("discover")
         plan = make_plan(self.data_dir, named=self.options.named, salvage=self.options.salvage)
         require_database(self.data_dir, plan.state)
+        self.timer.end()
         return plan
 
     def execute(self, plan: Plan) -> MigrationReport:

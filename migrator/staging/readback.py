@@ -11,9 +11,10 @@ from operator import attrgetter
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
+from migrator.database.canonical import CanonicalDocument, canonical_files, canonical_range, read_whole, whole
 from migrator.database.connection import AnyConnection
-from migrator.database.documents import StoredDocument, read_documents, read_source
-from migrator.database.queries import DOCUMENTS_OF_FILES, DOCUMENTS_OF_RANGE
+from migrator.database.documents import read_documents, read_source
+from migrator.database.queries import DOCUMENTS_OF_RANGE
 from migrator.documents import app_format
 from migrator.documents.app_format import Element, array_of
 from migrator.documents.array_reader import read_array, torn_tail
@@ -25,6 +26,8 @@ from migrator.files.reading import SMALL, opened
 from migrator.progress import OnProgress
 from migrator.staging import queries
 from migrator.staging.connection import StagedConnection, open_staged, staged_errors
+
+_ONE_VALUE = 128 << 20  # bytes of a document whose messages SQLite may put together: it has a limit of 1 GB
 
 
 class ReadBack(NamedTuple):
@@ -104,46 +107,48 @@ class StagingVerifier:
                 continue
             [task] = several
             with staged_errors("read sessions back", self._path):
-                if task.within is None:
-                    stored = read_source(self._connection, task.source_id)
-                else:
-                    begin = task.first + task.within.number
-                    bounds = (task.source_id, begin, begin + len(task.within.sizes))
-                    stored = read_documents(self._connection, DOCUMENTS_OF_RANGE, *bounds)
-                yield self._by_bytes(task, stored)
+                yield self._by_bytes(task, self._stored(task))
+
+    def _stored(self, task: CompareTask) -> Iterator[CanonicalDocument]:
+        if task.within is None:
+            return map(whole, read_source(self._connection, task.source_id))
+        begin = task.first + task.within.number
+        bounds = (task.source_id, begin, begin + len(task.within.sizes))
+        if max(task.within.sizes, default=0) > _ONE_VALUE:
+            return map(whole, read_documents(self._connection, DOCUMENTS_OF_RANGE, *bounds))
+        return canonical_range(self._connection, *bounds)
 
     def _verify_files(self, tasks: Sequence[CompareTask]) -> Iterator[ReadBack]:
         """Files of consecutive numbers: reading each by itself would cost tens of thousands of them too much."""
-        bounds = (tasks[0].source_id, tasks[-1].source_id)
-        everything = read_documents(self._connection, DOCUMENTS_OF_FILES, *bounds)
-        sources = groupby(everything, attrgetter("source_id"))
+        everything = canonical_files(self._connection, tasks[0].source_id, tasks[-1].source_id)
+        sources = groupby(everything, attrgetter("stored.source_id"))
         source = None
         for task in tasks:
             with staged_errors("read sessions back", self._path):
                 source = source or next(sources, None)
-                stored: Iterator[StoredDocument] = iter(())
+                stored: Iterator[CanonicalDocument] = iter(())
                 if source is not None and source[0] == task.source_id:
                     stored, source = source[1], None
                 yield self._by_sha256(task, stored) if task.size <= SMALL else self._by_bytes(task, stored)
 
-    def _by_bytes(self, task: CompareTask, stored: Iterator[StoredDocument]) -> ReadBack:
+    def _by_bytes(self, task: CompareTask, stored: Iterator[CanonicalDocument]) -> ReadBack:
         with os_errors("read", task.copy), opened(task.copy) as file:
             elements = app_format.split_again(file, *task.within[:3]) if task.within else _with_tail(file)
             return self._compare(task, elements, stored)
 
-    def _by_sha256(self, task: CompareTask, stored: Iterator[StoredDocument]) -> ReadBack:
+    def _by_sha256(self, task: CompareTask, stored: Iterator[CanonicalDocument]) -> ReadBack:
         """A small file, which need not be read where what is stored, put together, has its SHA-256."""
         documents = [*stored]
-        texts = [document.canonical_bytes() for document in documents]
-        positions = [document.position for document in documents]
-        whole = hashlib.sha256(b"".join(array_of(texts))).hexdigest()
-        if whole != task.sha256 or positions != [*range(task.first, task.first + len(texts))]:
+        texts = [document.text for document in documents]
+        positions = [document.stored.position for document in documents]
+        sha256 = hashlib.sha256(b"".join(array_of(texts))).hexdigest()
+        if sha256 != task.sha256 or positions != [*range(task.first, task.first + len(texts))]:
             return self._by_bytes(task, iter(documents))
         for text in texts:
             self._on_progress(task.name, len(text), 1)
         return ReadBack(b"".join(map(digest, texts)))
 
-    def _compare(self, task: CompareTask, elements: Iterable[Element], stored: Iterator[StoredDocument]) -> ReadBack:
+    def _compare(self, task: CompareTask, elements: Iterable[Element], stored: Iterator[CanonicalDocument]) -> ReadBack:
         digests = bytearray()
         held = _Quarantine(self._connection, task.source_id)
         following = next(stored, None)
@@ -157,19 +162,19 @@ class StagingVerifier:
                 return ReadBack(bytes(digests), f"the session at index {element.position} {found}")
             self._on_progress(task.name, len(element.raw), 1)
         if following is not None:
-            return ReadBack(bytes(digests), f"a session too many, at position {following.position}")
+            return ReadBack(bytes(digests), f"a session too many, at position {following.stored.position}")
         return ReadBack(bytes(digests))
 
-    def _same(self, task: CompareTask, stored: StoredDocument, element: Element) -> bytes | None:
+    def _same(self, task: CompareTask, found: CanonicalDocument, element: Element) -> bytes | None:
         """The canonical form of a document that is what the element is; None for one that is not."""
-        if stored.position != task.first + element.position:
+        if found.stored.position != task.first + element.position:
             return None
-        text = stored.canonical_bytes()
-        if text != element.raw:
+        if found.text != element.raw:
+            found = found if found.whole else read_whole(self._connection, found)
             session = valid_session(element)
-            if session is None or session.canonical_bytes() != text:
+            if session is None or session.canonical_bytes() != found.text:
                 return None
-        return text
+        return found.text
 
     @staticmethod
     def _is_quarantined(task: CompareTask, element: Element, held: _Quarantine) -> bool:
@@ -218,7 +223,7 @@ def _group_consecutive(tasks: Sequence[CompareTask]) -> Iterator[list[CompareTas
 
 
 def _is_whole(task: CompareTask) -> bool:
-    return task.within is not None and task.within.whole
+    return task.within is not None and task.within.whole and task.size <= _ONE_VALUE
 
 
 def _with_tail(file: BinaryIO) -> Iterator[Element]:
