@@ -169,8 +169,9 @@ class StagingVerifier:
         """The canonical form of a document that is what the element is; None for one that is not."""
         if found.stored.position != task.first + element.position:
             return None
+        if found.text != element.raw and not found.whole:
+            found = read_whole(self._connection, found)
         if found.text != element.raw:
-            found = found if found.whole else read_whole(self._connection, found)
             session = valid_session(element)
             if session is None or session.canonical_bytes() != found.text:
                 return None
