@@ -1,5 +1,6 @@
 """The program of the single file, without the file: `make sidecar-check` tries that."""
 
+import importlib
 import os
 import subprocess
 import sys
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+import migrator
 from migrator.staging.shard import LoadJob
 from migrator.worker.process import WorkerProcess, freeze_support, worker_if_worthwhile
 from tests.behaviour.test_two_processes import is_running
@@ -38,6 +40,11 @@ def frozen(monkeypatch: pytest.MonkeyPatch, frozen_program: None) -> list[str]:
     start = WorkerProcess.command()
     assert start
     return start
+
+
+def test_an_embedder_finds_it_at_both_of_its_places() -> None:
+    old = importlib.import_module("migrator.migration.second_process")
+    assert migrator.freeze_support is old.freeze_support is freeze_support
 
 
 def test_it_is_the_command_line(scene: Scene) -> None:
