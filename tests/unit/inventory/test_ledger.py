@@ -69,6 +69,11 @@ def test_one_that_looks_different_and_holds_something_else_is_pending(source, en
     assert work(source._replace(**{member: 1}), entry._replace(sha256="0" * 64)) == PENDING
 
 
+@pytest.mark.parametrize(("reason", "expected"), [("it is a pipe", KNOWN), ("it is gone", PENDING)])
+def test_one_that_can_not_be_examined_is_known_for_the_known_reason_alone(source, entry, reason, expected):
+    assert work(source._replace(error=reason), entry._replace(error="it is a pipe")) == expected
+
+
 def test_one_of_another_size_is_pending_and_not_hashed(source, entry):
     assert work(source._replace(size=3), entry) == PENDING  # its hash is the same: it would have moved
 
