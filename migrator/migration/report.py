@@ -43,7 +43,7 @@ class WorkspaceReport(NamedTuple):
     sources: tuple[str, ...] = ()
 
     def joined(self, other: WorkspaceReport) -> WorkspaceReport:
-        """The same workspace, with what another of its files brought."""
+        """This workspace, with what another of its files brought."""
         errors = [error for error in (self.error, other.error) if error]
         return self._replace(
             status=max(self.status, other.status, key=_SEVERITY.index),

@@ -56,7 +56,7 @@ class ElementRange(NamedTuple):
     whole: bool
 
     def cut(self, size: int) -> Iterator[ElementRange]:
-        """The same elements in ranges of about so many bytes, or of one element where that is larger."""
+        """These elements in ranges of about so many bytes, or of one element where that is larger."""
         number, offset = self.number, self.offset
         begin = taken = 0
         for end, one in enumerate(self.sizes, 1):
