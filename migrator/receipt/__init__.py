@@ -1,7 +1,8 @@
-"""The receipt of a migration: what was found, what became of it, and how to go back.
+"""The migration report ("receipt" in the code): what was found, what became of it, and how to go back.
 
-- ``facts``: what it tells, gathered from the database, its records and its surroundings
-- ``page``, ``plots``: the same as a page for a browser; these need the extra ``report``
+facts   gathers everything that the report says
+page    renders it as an HTML page (needs the extra ``report``)
+plots   draws the page's plots (needs the extra ``report``)
 
-The rule: it changes nothing, and every session that was found is in exactly one of its sums.
+Its rule: it changes nothing, and every session that was found is counted in exactly one of its sums.
 """

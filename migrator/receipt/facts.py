@@ -1,8 +1,8 @@
-"""What a receipt tells, gathered from the database, its records and its surroundings. Changes nothing.
+"""Gathers what a migration report says from the database and its data directory. Changes nothing.
 
-Of all sessions that were found each is migrated, merged, quarantined or failed. What became of a source is told by its
-shares where it has some, else by its row of the ledger; so a database that was migrated before there were records of
-runs has a receipt as well, without their times.
+Each session that was found is migrated, merged, quarantined or failed. The counts of a source come from its shares if
+it has some, otherwise from its row in the ledger. So a database that was migrated before runs were recorded has a
+report too, without times.
 """
 
 from __future__ import annotations
@@ -32,17 +32,17 @@ from migrator.report import Report
 from migrator.workspace import placeholder, workspace_of_source
 
 GO_BACK = ("migrator rollback --dry-run", "migrator rollback")
-_MOST_PERIODS = 36  # periods that are still told apart in a plot
-_PERIOD_LENGTHS = (10, 7, 4)  # of RFC 3339: up to the day, the month, the year
+_MOST_PERIODS = 36  # bars that a plot can show
+_PERIOD_LENGTHS = (10, 7, 4)  # characters of an RFC 3339 time: up to the day, the month, the year
 _DATE = re.compile("[0-9]{4}-[0-9]{2}-[0-9]{2}")
 UNDATED = "undated"
 
 
 @dataclass(frozen=True)
 class Period:
-    """How many sessions of one type and status were made in a day, a month or a year.
+    """How many sessions of one type and status were created in a day, a month or a year.
 
-    :ivar start: ``2025-01-13``, ``2025-01`` or ``2025``; ``undated`` where the app wrote no date
+    :ivar start: ``2025-01-13``, ``2025-01`` or ``2025``; ``undated`` if the app wrote no valid date
     """
 
     start: str
@@ -55,9 +55,9 @@ class Period:
 class Sums:
     """How many sessions were found, and what became of them: ``found`` is the sum of the next four.
 
-    :ivar quarantined: kept whole in quarantine: no valid session, or one that was changed on both sides
+    :ivar quarantined: kept unchanged in quarantine: invalid sessions, and sessions that were changed on both sides
     :ivar failed: in files that failed and stay where they are, as far as they could be counted
-    :ivar instances: of the migrated and merged sessions, as the messages
+    :ivar instances: instances of the migrated and merged sessions; ``messages`` likewise
     """
 
     found: int
@@ -73,10 +73,10 @@ class Sums:
 class WorkspaceAccount(Sums):
     """What became of one workspace.
 
-    :ivar json_bytes: of the files that are its alone
-    :ivar sessions_now: how many the database has now
-    :ivar in_quarantine_now: how many items wait for a decision
-    :ivar errors: why files of it failed, and what to do
+    :ivar json_bytes: size of the files that belong to this workspace alone
+    :ivar sessions_now: how many sessions the database has now
+    :ivar in_quarantine_now: how many quarantined items wait for a decision
+    :ivar errors: why its files failed, and what to do
     """
 
     hash: str
@@ -92,10 +92,10 @@ class WorkspaceAccount(Sums):
 class RunAccount(Sums):
     """One run that published something.
 
-    :ivar bytes: of the files that it took up
-    :ivar database_bytes: of the database then
-    :ivar duration_ms: until it was recorded, just before it counted
-    :ivar stages: milliseconds by stage, in the order of work
+    :ivar bytes: size of the files that it migrated
+    :ivar database_bytes: size of the database at that time
+    :ivar duration_ms: time until the run was recorded, just before it took effect
+    :ivar stages: milliseconds of each stage, in the order of work
     """
 
     ended_at: str
@@ -111,11 +111,11 @@ class RunAccount(Sums):
 
 @dataclass(frozen=True)
 class ReceiptTotals(Sums):
-    """The sums over all workspaces, and the sizes.
+    """The sums over all workspaces, and sizes.
 
-    :ivar json_bytes: of all files, those of several workspaces included
-    :ivar shared_bytes: of those
-    :ivar backup_bytes: of every backup there is
+    :ivar json_bytes: size of all files, including those shared by several workspaces
+    :ivar shared_bytes: size of the files shared by several workspaces
+    :ivar backup_bytes: size of all backups
     """
 
     workspaces: int
@@ -131,7 +131,7 @@ class ReceiptTotals(Sums):
 
 @dataclass(frozen=True)
 class Need:
-    """Something that waits for the user, and the command that does it or shows more."""
+    """A problem that needs attention, and the command that fixes it or shows more."""
 
     message: str
     command: str | None
@@ -139,16 +139,16 @@ class Need:
 
 @dataclass(frozen=True)
 class Receipt(Report):
-    """Everything that a receipt tells.
+    """Everything that a migration report says.
 
     :ivar authority: the authoritative store, ``json`` or ``sqlite``
-    :ivar backend: what the app runs on
-    :ivar recorded: whether any run left its record; without one, no times are known
+    :ivar backend: the backend that the app uses
+    :ivar recorded: whether any run was recorded; if not, no times are known
     :ivar runs: oldest first
-    :ivar sessions_over_time: what the database has now, by when the sessions were made
-    :ivar backup: the folder of the last one
-    :ivar backup_exists: whether it is there
-    :ivar go_back: the commands, in order
+    :ivar sessions_over_time: the sessions in the database now, by when they were created
+    :ivar backup: folder of the last backup
+    :ivar backup_exists: whether that folder exists
+    :ivar go_back: the commands to go back, in order
     """
 
     made_at: str
@@ -172,7 +172,7 @@ class Receipt(Report):
 
 
 def receipt_of(data_dir: DataDir) -> Receipt:
-    """Gather the receipt of everything that was migrated so far.
+    """Gather the report on everything that has been migrated so far.
 
     :raises ConnectionFailed: there is no database
     :raises MigrationFailed: nothing was ever migrated into it
@@ -181,20 +181,19 @@ def receipt_of(data_dir: DataDir) -> Receipt:
     path = data_dir.database
     if not path.exists():
         raise no_database(path)
-    with opened(path, read_only=True) as connection, snapshot(connection, path, "gather the receipt"):
+    with opened(path, read_only=True) as connection, snapshot(connection, path, "gather the migration report"):
         state = read_state(connection, path)
         gathering = _Gathering(connection, data_dir, state) if state.has_ledger else None
         if gathering is None or not (gathering.ledger or gathering.runs):
             raise MigrationFailed(
-                f"Nothing was migrated into the database {path} so far, so that there is nothing to give a receipt "
-                "for.",
+                f"Nothing has been migrated into {path} yet.",
                 hint="Run 'migrator migrate' first.",
             )
         return gathering.receipt()
 
 
 class _Gathering:
-    """One receipt in the making, within one snapshot of the database."""
+    """Gathers one report within one snapshot of the database."""
 
     def __init__(self, connection: sqlite3.Connection, data_dir: DataDir, state: State) -> None:
         self._connection = connection
@@ -298,9 +297,9 @@ def _sums(parts: Collection[Share | Sums]) -> dict[str, int]:
 
 
 def periods_of(days: Iterable[tuple[str, str, str, int]]) -> tuple[Period, ...]:
-    """Join days to periods, the longest that are needed.
+    """Group days into periods: the shortest that give few enough bars.
 
-    :param days: the day, type, status and number of sessions
+    :param days: day, type, status and number of sessions
     """
     rows = [(day if _DATE.fullmatch(day) else UNDATED, kind, status, count) for day, kind, status, count in days]
     length = next(

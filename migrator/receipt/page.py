@@ -1,7 +1,8 @@
-"""The receipt as one page: no script, nothing from elsewhere, to look at, to print, to keep.
+"""Renders the migration report as one HTML page without scripts or external resources.
 
-Every text goes through one gate (``_for_people``): what could drive a terminal or turn the direction of text is spelled
-out, and Jinja escapes the rest. The page's own policy forbids scripts and connections, should anything slip through.
+Every text passes through one function (``_display``): it spells out characters that control a terminal or change the
+direction of text, and Jinja escapes markup. As a second barrier, the page's own content security policy forbids
+scripts and connections.
 """
 
 from __future__ import annotations
@@ -13,45 +14,46 @@ from typing import Any
 from migrator.files.output import write_new_file
 from migrator.receipt.facts import Receipt
 from migrator.resources import require_extra
-from migrator.text import duration, plain, size
+from migrator.text import counted, duration, plain, size
 
-MOST_WORKSPACES = 300  # rows of the table; the receipt as JSON has them all
+MOST_WORKSPACES = 300  # rows in the table; the report as JSON has them all
 MOST_RUNS = 50
 MOST_NEEDS = 50
 
 
 def write_page(receipt: Receipt, target: Path, with_location: Callable[[str], str] = str) -> None:
-    """Write the page as a new file, readable by its owner alone: it names workspaces.
+    """Write the page to a new file that only its owner can read, since it names workspaces.
 
-    :param with_location: puts into a command, or a text that names one, where it works
-    :raises NotInstalled: the extra ``report`` is not there
-    :raises StorageIOError: the file exists, or can't be written
+    :param with_location: adds the data directory's options to a command, or to a text that quotes one
+    :raises NotInstalled: the extra ``report`` is not installed
+    :raises StorageIOError: the file exists already, or cannot be written
     """
     content = page_of(receipt, with_location)
-    write_new_file(target, [content.encode()], "a receipt")
+    write_new_file(target, [content.encode()], "a report")
 
 
 def page_of(receipt: Receipt, with_location: Callable[[str], str] = str) -> str:
-    """The page, as HTML.
+    """Return the page as HTML.
 
     :param with_location: as in :func:`write_page`
-    :raises NotInstalled: the extra ``report`` is not there
+    :raises NotInstalled: the extra ``report`` is not installed
     """
-    require_extra("report", "A receipt as a page")
+    require_extra("report", "The report as an HTML page")
     from jinja2 import Environment, FileSystemLoader, StrictUndefined  # installed only with the extra
 
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
-        finalize=_for_people,
+        finalize=_display,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    # What needs somebody comes first, then what is large.
+    # Workspaces that need attention come first, then the largest.
     workspaces = sorted(receipt.workspaces, key=lambda one: (-one.found, one.path))
     workspaces.sort(key=lambda one: not (one.errors or one.in_quarantine_now))
-    environment.filters |= {"size": size, "duration": duration, "moment": _moment, "with_location": with_location}
+    environment.filters |= {"counted": counted, "size": size, "duration": duration}
+    environment.filters |= {"moment": _moment, "with_location": with_location}
     return environment.get_template("page.html.jinja").render(
         receipt=receipt,
         totals=receipt.totals,
@@ -62,16 +64,17 @@ def page_of(receipt: Receipt, with_location: Callable[[str], str] = str) -> str:
     )
 
 
-def _for_people(value: Any) -> Any:
+def _display(value: Any) -> Any:
+    """Turn a value in the template into what the reader sees."""
     if isinstance(value, bool) or value is None:
-        raise TypeError("nothing that a person reads")
+        raise TypeError(f"{value!r} is not meant to be displayed")
     if isinstance(value, int):
         return f"{value:,}"
-    return plain(value) if type(value) is str else value  # what is safe already has a type of its own
+    return plain(value) if type(value) is str else value  # text that is escaped already has another type
 
 
 def _moment(text: str) -> str:
-    """A time of RFC 3339, or of SQLite, for people."""
+    """Format a time in RFC 3339 or SQLite's format for display."""
     return f"{text[:10]} {text[11:16]} UTC" if len(text) in (19, 25) else text
 
 

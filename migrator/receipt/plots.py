@@ -1,6 +1,6 @@
-"""The plots of a receipt, as SVG for a page that has the colours. pygal draws; what needs a script is left out.
+"""Draws the report's plots with pygal, as SVG whose colours come from the page; leaves out what needs a script.
 
-Each one is an image with a name and a description for those who don't see it; the page has a table beside it.
+Each plot has a name and a description for screen readers; the page shows the same numbers in a table.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ STAGES = {
     "publish": "publishing",
     "record": "recording",
 }
-LARGEST = 12  # workspaces that are plotted; the table has the others
+LARGEST = 12  # workspaces in the plot; the table has the others too
 
-_LABEL = 34  # characters of a label that are shown
-_ROW = 26  # pixels for each horizontal bar
+_LABEL = 34  # most characters of a label
+_ROW = 26  # pixels per horizontal bar
 _NUMBER = re.compile(r"-?\d+\.\d+")
 _SHAPES = ("d", "x", "y", "width", "height", "transform")
 
@@ -44,8 +44,8 @@ _SHAPES = ("d", "x", "y", "width", "height", "transform")
 class Plot:
     """One plot.
 
-    :ivar kind: the class that its colours are chosen by
-    :ivar legend: what the colours mean, in the order of ``color-0``, ``color-1`` …; empty where there is only one
+    :ivar kind: the CSS class that selects its colours
+    :ivar legend: what the colours ``color-0``, ``color-1`` … mean, in that order; empty if there is only one
     """
 
     name: str
@@ -55,7 +55,7 @@ class Plot:
 
 
 def over_time(periods: Sequence[Period], member: str, values: Sequence[str]) -> Plot:
-    """Sessions by when they were made.
+    """Plot the sessions by when they were created.
 
     :param member: ``type`` or ``status``
     """
@@ -75,7 +75,7 @@ def over_time(periods: Sequence[Period], member: str, values: Sequence[str]) -> 
 
 
 def largest_workspaces(receipt: Receipt) -> Plot:
-    """The workspaces with the most sessions, and what became of these."""
+    """Plot the workspaces with the most sessions, and what became of their sessions."""
     largest = sorted(receipt.workspaces, key=lambda account: account.found, reverse=True)[:LARGEST]
     chart = _horizontal(len(largest), formatter=lambda value: f"{value:,.0f}")
     chart.x_labels = [_short(account.path) for account in reversed(largest)]
@@ -86,17 +86,17 @@ def largest_workspaces(receipt: Receipt) -> Plot:
 
 
 def stage_times(run: RunAccount) -> Plot:
-    """How long each stage of a run took."""
+    """Plot how long each stage of a run took."""
     stages = list(reversed(run.stages.items()))
     chart = _horizontal(len(stages), formatter=lambda value: duration(round(value)))
     chart.x_labels = [STAGES.get(name, _short(name)) for name, _ in stages]
     chart.add("time", [took for _, took in stages])
-    description = f"{len(stages)} bars, {duration(run.duration_ms)} together"
+    description = f"{len(stages)} bars, {duration(run.duration_ms)} in total"
     return _plot(chart, "Time of each stage", "single", description, ["time"])
 
 
 def sizes(receipt: Receipt) -> Plot:
-    """The JSON files against the database that holds the same, and the backups."""
+    """Plot the sizes of the JSON files, the database and the backups."""
     totals = receipt.totals
     bars = {"backups": totals.backup_bytes, "database": totals.database_bytes, "JSON files": totals.json_bytes}
     chart = _horizontal(len(bars), formatter=size)
@@ -120,13 +120,13 @@ def _horizontal(bars: int, *, formatter: Callable[[float], str]) -> Any:
 
 
 def _short(text: str) -> str:
-    """The end of a long text, where paths differ."""
+    """Shorten a long text to its end, where paths differ."""
     label = plain(text).replace("\n", "\\n")
     return label if len(label) <= _LABEL else "…" + label[1 - _LABEL :]
 
 
 def _plot(chart: Any, name: str, kind: str, description: str, series: Sequence[str]) -> Plot:
-    """The chart without what only pygal's script and style sheet make use of."""
+    """Turn a chart into SVG without what only pygal's script and style sheet need."""
     tree = chart.render_tree()
     image = ET.Element("svg", {"viewBox": tree.get("viewBox"), "role": "img", "aria-label": name})
     ET.SubElement(image, "title").text = name
@@ -153,7 +153,7 @@ def _tidy(group: ET.Element, series: Sequence[str]) -> None:
 
 
 def _name_bars(series: ET.Element, title: str) -> None:
-    """Put in each bar's place one that says what it stands for, which a browser shows without a script."""
+    """Replace each bar with one that has a ``<title>``, which browsers show as a tooltip without a script."""
     for bars in series:
         for bar in list(bars):
             bars.remove(bar)

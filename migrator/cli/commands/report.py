@@ -1,4 +1,4 @@
-"""``migrator report``: the receipt."""
+"""``migrator report``."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ _MOST = 30  # workspaces, and runs, that are listed
 
 def _print(written: WithFile) -> None:
     if written.path is not None:
-        echo(f"The receipt is in {plain(str(written.path))}; open it in a browser.")
+        echo(f"Report written to {plain(str(written.path))}; open it in a browser.")
         return
     receipt: Receipt = written.report
     totals = receipt.totals
-    echo(f"Receipt for {plain(receipt.data_dir)}, {receipt.made_at}")
+    echo(f"Migration report for {plain(receipt.data_dir)}, {receipt.made_at}")
     echo(
         f"Found {counted(totals.found, 'session')} = {totals.migrated:,} migrated + {totals.merged:,} merged + "
         f"{totals.quarantined:,} quarantined + {totals.failed:,} failed."
@@ -41,40 +41,40 @@ def _print(written: WithFile) -> None:
             f"{account.failed:>9,}  {plain(account.path)}"
         )
     if len(receipt.workspaces) > _MOST:
-        echo(f"  … and {len(receipt.workspaces) - _MOST} more; --json or --html tell of them, too.")
+        echo(f"  … and {len(receipt.workspaces) - _MOST} more: see --html or --json.")
     if not receipt.recorded:
-        echo("It was migrated before runs left a record: how long it took is not known.")
+        echo("Migrated before runs were recorded, so it is not known how long the migration took.")
     for run in receipt.runs[-_MOST:]:
         stages = ", ".join(f"{plain(name)} {duration(took)}" for name, took in run.stages.items())
         echo(f"Run of {plain(run.ended_at)}: {counted(run.found, 'session')}, {duration(run.duration_ms)} ({stages})")
     print_authority(receipt.authority, receipt.backend)
     if receipt.backup:
-        echo(f"Backup: {plain(receipt.backup)}" + ("" if receipt.backup_exists else " (it is gone)"))
+        echo(f"Backup: {plain(receipt.backup)}" + ("" if receipt.backup_exists else " (missing)"))
     if receipt.go_back:
         echo(f"To go back: {', then '.join(map(printable, receipt.go_back))}")
     for need in receipt.needs:
-        echo(f"Needs you: {printable(need.message)}" + (f" Run: {printable(need.command)}" if need.command else ""))
+        echo(f"Action needed: {printable(need.message)}" + (f" Run: {printable(need.command)}" if need.command else ""))
 
 
-@click.command("report", short_help="Get a receipt: what was found, what became of it, how to go back.")
+@click.command("report", short_help="Show what was found, what became of it, and how to go back.")
 @click.option(
     "--html",
     "target",
     metavar="FILE",
     type=click.Path(path_type=Path),
-    help="Write it as one page with plots, to look at in a browser, to print or to keep.",
+    help="Write the report to FILE as one HTML page with plots.",
 )
 @prints_report(_print)
 def report_command(resolve: Resolve, target: Path | None) -> WithFile:
-    """Show the receipt of all that was migrated so far: for each workspace and in total what was found, and that it is
-    what was migrated, merged, quarantined and failed; sizes before and after; how long each stage took; the backup and
-    how to go back; what needs you, with the command that does it.
+    """Show a report on everything that has been migrated so far. Changes nothing.
 
-    It is made from what each run recorded in the database, and changes nothing.
+    It shows, for each workspace and in total, how many sessions were found, and how many of them were migrated, merged,
+    quarantined or failed; the sizes before and after; how long each stage took; where the backup is and how to go
+    back; and what needs your attention, with the command for it.
 
     \b
-    migrator report                       read it here
-    migrator report --html receipt.html   see it in a browser
+    migrator report                      print it here
+    migrator report --html report.html   write it as a web page
     """
     receipt = receipt_of(resolve())
     if target is not None:

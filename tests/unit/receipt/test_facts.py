@@ -1,4 +1,4 @@
-"""The receipt adds up, says what is known, and names the command for what needs somebody."""
+"""The migration report adds up, says what is known, and names a command for each problem that needs attention."""
 
 import json
 from contextlib import closing
@@ -96,7 +96,7 @@ def test_a_merge_replaces_what_its_file_brought_before(scene: Scene, migrator: M
     assert len(made["runs"]) == 2
 
 
-def test_a_database_without_records_has_a_receipt_all_the_same(fixture: Scene, migrator: Migrator) -> None:
+def test_a_database_without_recorded_runs_has_a_report_too(fixture: Scene, migrator: Migrator) -> None:
     before = receipt(fixture, migrator)
     to_version(fixture, migrator, schema.LEDGER_VERSION)
     made = receipt(fixture, migrator)
@@ -112,7 +112,7 @@ def test_a_database_without_records_has_a_receipt_all_the_same(fixture: Scene, m
 def test_a_database_without_records_says_so_to_people(fixture: Scene, migrator: Migrator) -> None:
     fixture.change("DELETE FROM migration_runs")
     outcome = migrator("--data-dir", fixture.root, "report")
-    assert "before runs left a record" in outcome.out
+    assert "before runs were recorded" in outcome.out
     assert "Run of" not in outcome.out
 
 
@@ -123,7 +123,7 @@ def test_without_a_database_it_says_how_to_get_one(scene: Scene, migrator: Migra
 
 
 @pytest.mark.parametrize("with_our_steps", [False, True])
-def test_a_database_that_nothing_was_migrated_into_has_nothing_to_give_a_receipt_for(
+def test_a_database_that_nothing_was_migrated_into_has_no_report(
     with_our_steps: bool, scene: Scene, migrator: Migrator
 ) -> None:
     scene.app_opens_it().close()
@@ -131,10 +131,10 @@ def test_a_database_that_nothing_was_migrated_into_has_nothing_to_give_a_receipt
         migrator("--data-dir", scene.root, "schema", "apply")
     outcome = migrator("--data-dir", scene.root, "report")
     assert outcome.code == 1
-    assert "Nothing was migrated into the database" in outcome.err
+    assert "Nothing has been migrated" in outcome.err
 
 
-def test_after_a_rollback_it_tells_what_was_migrated_and_that_json_holds_the_truth(
+def test_after_a_rollback_it_shows_what_was_migrated_and_that_json_is_authoritative(
     fixture: Scene, migrator: Migrator
 ) -> None:
     before = receipt(fixture, migrator)
@@ -144,28 +144,28 @@ def test_after_a_rollback_it_tells_what_was_migrated_and_that_json_holds_the_tru
     assert made["totals"]["migrated"] == before["totals"]["migrated"]
 
 
-def test_what_needs_somebody_has_the_command_that_does_it(fixture: Scene, migrator: Migrator) -> None:
+def test_what_needs_attention_has_the_command_for_it(fixture: Scene, migrator: Migrator) -> None:
     commands = [need["command"] for need in receipt(fixture, migrator)["needs"]]
     assert "migrator migrate --salvage" in commands
     assert "migrator quarantine list" in commands
 
 
-def test_where_nothing_needs_anybody_no_command_is_named(scene: Scene, migrator: Migrator) -> None:
+def test_without_problems_nothing_needs_attention(scene: Scene, migrator: Migrator) -> None:
     scene.root.chmod(0o700)
     scene.write(ENGINE, [chat("s-1")])
     migrator("--data-dir", scene.root, "migrate")
     assert receipt(scene, migrator)["needs"] == []
 
 
-def test_a_backup_that_is_gone_is_told(scene: Scene, migrator: Migrator) -> None:
+def test_a_missing_backup_is_reported(scene: Scene, migrator: Migrator) -> None:
     scene.write(ENGINE, [chat("s-1")])
     migrator("--data-dir", scene.root, "migrate")
     (scene.root / "backups").rename(scene.root / "elsewhere")
     assert not receipt(scene, migrator)["backup_exists"]
-    assert "(it is gone)" in migrator("--data-dir", scene.root, "report").out
+    assert "(missing)" in migrator("--data-dir", scene.root, "report").out
 
 
-def test_one_file_of_several_workspaces_is_told_for_each(scene: Scene, migrator: Migrator) -> None:
+def test_a_file_of_several_workspaces_is_counted_for_each(scene: Scene, migrator: Migrator) -> None:
     documents = [chat("s-1", workspace=ENGINE), chat("s-2", workspace=LOOM), chat("s-3", workspace=LOOM)]
     (scene.root / "sessions.json").write_bytes(app_json(documents))
     migrator("--data-dir", scene.root, "migrate")
@@ -173,7 +173,7 @@ def test_one_file_of_several_workspaces_is_told_for_each(scene: Scene, migrator:
     assert {w["hash"]: w["found"] for w in made["workspaces"]} == {hash_of(ENGINE): 1, hash_of(LOOM): 2}
 
 
-def test_making_a_receipt_changes_nothing(fixture: Scene, migrator: Migrator) -> None:
+def test_making_a_report_changes_nothing(fixture: Scene, migrator: Migrator) -> None:
     before = fixture.listing()
     receipt(fixture, migrator)
     assert fixture.listing() == before
@@ -201,7 +201,7 @@ def days(*starts: str) -> list[tuple[str, str, str, int]]:
     return [(start, "debate", "running", 1) for start in starts]
 
 
-def test_a_few_days_are_told_day_by_day() -> None:
+def test_a_few_days_are_shown_day_by_day() -> None:
     assert periods_of(days("2025-01-02", "2025-01-01")) == (
         Period("2025-01-01", "debate", "running", 1),
         Period("2025-01-02", "debate", "running", 1),
@@ -216,5 +216,5 @@ def test_many_days_are_joined_to_months_and_many_months_to_years() -> None:
 
 
 @pytest.mark.parametrize("day", ["", "yesterday", "2025-1-1", "20２5-01-01", "<script>a"])
-def test_what_is_no_date_is_told_as_undated(day: str) -> None:
+def test_an_invalid_date_counts_as_undated(day: str) -> None:
     assert periods_of(days(day)) == (Period(UNDATED, "debate", "running", 1),)

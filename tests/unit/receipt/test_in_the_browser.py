@@ -1,4 +1,4 @@
-"""The receipt in a real browser: nothing runs, nothing is fetched, and it fits light, dark, narrow and paper."""
+"""The report in a real browser: nothing runs, nothing is fetched, and it fits light, dark, narrow and paper."""
 
 import re
 from pathlib import Path
@@ -40,7 +40,7 @@ def fixture(scene: Scene, migrator: Migrator) -> Scene:
 
 
 def page(scene: Scene, target: Path, *, probe: bool = False) -> str:
-    """The address of the receipt; with the probe, and without the policy that would stop it."""
+    """The address of the page; with the probe, and without the policy that would stop it."""
     source = page_of(receipt_of(resolve_data_dir(scene.root)))
     if probe:
         source, found = POLICY.subn("", source)
@@ -61,7 +61,7 @@ def test_nothing_that_is_stored_runs_even_without_the_policy(
 ) -> None:
     dom = browser.dom(page(make_hostile(scene, migrator), tmp_path / "receipt.html", probe=True))
     assert noted(dom, "shown") == "5"  # the probe ran, so that others could have
-    assert "<title>Migration receipt</title>" in dom
+    assert "<title>Migration report</title>" in dom
 
 
 def test_the_policy_stops_what_would_run(fixture: Scene, browser: Browser, tmp_path: Path) -> None:

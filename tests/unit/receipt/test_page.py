@@ -1,4 +1,4 @@
-"""The receipt as a page: complete in itself, readable by everybody, and harmless whatever is stored."""
+"""The HTML report: self-contained, accessible, and harmless whatever is stored."""
 
 import re
 import sys
@@ -62,7 +62,7 @@ def hostile(scene: Scene, migrator: Migrator) -> str:
 def test_the_command_writes_a_private_file_and_says_where(receipt: Receipt, tmp_path: Path, migrator: Migrator) -> None:
     target = tmp_path / "receipt.html"
     outcome = migrator("--data-dir", receipt.data_dir, "report", "--html", target)
-    assert (outcome.code, outcome.out) == (0, f"The receipt is in {target}; open it in a browser.\n")
+    assert (outcome.code, outcome.out) == (0, f"Report written to {target}; open it in a browser.\n")
     assert target.stat().st_mode & 0o777 == 0o600
     assert target.read_text(encoding="utf-8").startswith("<!doctype html>")
 
@@ -117,7 +117,7 @@ def test_the_page_names_every_workspace(receipt: Receipt) -> None:
     assert [account.path for account in receipt.workspaces if account.path not in text] == []
 
 
-def test_the_page_tells_what_needs_somebody_and_how_to_go_back(receipt: Receipt) -> None:
+def test_the_page_shows_what_needs_attention_and_how_to_go_back(receipt: Receipt) -> None:
     text = Seen(page_of(receipt)).text
     for need in receipt.needs:
         assert need.message in text
@@ -178,15 +178,15 @@ def test_thousands_of_workspaces_still_make_a_small_page(receipt: Receipt) -> No
     many = tuple(replace(one, path=f"/home/dev/projects/workspace-{number:06}") for number in range(5000))
     source = page_of(replace(receipt, workspaces=many, totals=replace(receipt.totals, workspaces=5000)))
     assert len(source) < 300 * KILOBYTE
-    assert f"{5000 - MOST_WORKSPACES:,} smaller ones are not shown" in source
+    assert f"{5000 - MOST_WORKSPACES:,} smaller workspaces are not shown" in source
 
 
-def test_a_receipt_without_runs_and_sessions_is_a_page_too(receipt: Receipt) -> None:
+def test_a_report_without_runs_and_sessions_is_a_page_too(receipt: Receipt) -> None:
     nothing = replace(receipt.totals, found=0, migrated=0, quarantined=0, failed=0)
     source = page_of(
         replace(receipt, runs=(), sessions_over_time=(), workspaces=(), needs=(), totals=nothing, recorded=False)
     )
-    assert "before runs left a record" in source
+    assert "before runs were recorded" in source
     assert "Nothing." in source
 
 
