@@ -1,6 +1,7 @@
-"""Moves the session history of AIT42 Editor from its JSON files into SQLite, proves it, and can go back.
+"""Migrates AIT42 Editor's session history from its JSON files to SQLite, verifies every session, and can roll back.
 
-Everything here is loaded when it is first used, so that an application's start pays for ``needs_migration`` alone.
+Each public name is imported when it is first used, so that an application which calls only ``needs_migration`` at its
+start loads little else.
 """
 
 from __future__ import annotations
@@ -40,8 +41,8 @@ if TYPE_CHECKING:
     from migrator.verification.run import VerifyReport
     from migrator.worker.process import freeze_support
 
-# Where each is; all others are errors.
-_PLACES = {
+# The module of each public name. Those that are not listed are in migrator.errors.
+_MODULES = {
     "migrator.api": ("migrate", "needs_migration", "rollback", "verify"),
     "migrator.data_dir": ("DataDir", "resolve_data_dir"),
     "migrator.documents.document": ("ChatMessage", "WorktreeInstance", "WorktreeSession"),
@@ -53,7 +54,7 @@ _PLACES = {
     "migrator.storage.factory": ("open_storage",),
     "migrator.worker.process": ("freeze_support",),
 }
-_PLACE_OF = {name: place for place, names in _PLACES.items() for name in names}
+_MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
 
 __all__ = [
     "ChatMessage",
@@ -95,5 +96,5 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     if name in __all__:
-        return getattr(import_module(_PLACE_OF.get(name, "migrator.errors")), name)
+        return getattr(import_module(_MODULE_OF.get(name, "migrator.errors")), name)
     raise AttributeError(f"module 'migrator' has no attribute {name!r}")

@@ -1,4 +1,4 @@
-"""``python -m migrator``: the same program as the command ``migrator``."""
+"""Runs the command line: ``python -m migrator`` is the command ``migrator``."""
 
 from migrator.cli import main
 

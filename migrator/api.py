@@ -1,4 +1,4 @@
-"""The functions for programs that embed migrator; the command line calls the same ones."""
+"""The functions for programs that embed migrator. The command line calls them too."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from migrator.data_dir import DataDir, resolve_data_dir
-from migrator.inventory import plan  # who imports this asks it: the first call shall not pay for that
+from migrator.inventory import plan  # loaded here, not in the first call of needs_migration, which has to be fast
 from migrator.progress import Listener, ignore_progress
 
 if TYPE_CHECKING:
@@ -29,19 +29,19 @@ def migrate(
     search_index: bool = True,
     progress: Listener = ignore_progress,
 ) -> MigrationReport:
-    """Move every session of the data directory into its SQLite database, or what is new or changed since the last time.
+    """Migrate every session of the data directory to SQLite; after the first time, only what is new or has changed.
 
-    :param data_dir: the app's data directory; None takes ``$AIT42_DATA_DIR``, else ``~/.ait42``
-    :param database: a path or an ``sqlite:`` URL; None takes ``$DATABASE_URL``, else ``sessions.db`` there
-    :param dry_run: do everything but change anything
-    :param strict: publish nothing if anything is bad
-    :param salvage: take what is whole of torn files, the rest going to quarantine
-    :param workspaces: workspace paths to make known; each one's older ``.ait42/sessions.json`` is taken along
-    :param search_index: build the index for full-text search when all else is done: from the phase ``search_index`` on
+    :param data_dir: the app's data directory; None means ``$AIT42_DATA_DIR``, else ``~/.ait42``
+    :param database: a path or an ``sqlite:`` URL; None means ``$DATABASE_URL``, else ``sessions.db`` in the directory
+    :param dry_run: run the whole migration in a scratch directory and change nothing
+    :param strict: publish nothing if any file or session is invalid
+    :param salvage: migrate the complete sessions of truncated files and quarantine the rest
+    :param workspaces: paths of workspaces to include, each with its older ``.ait42/sessions.json`` if present
+    :param search_index: build the full-text search index after everything else; once the phase ``search_index`` begins,
         the store can be opened and used
-    :param progress: called with a :class:`Progress` now and then, in the calling thread
-    :raises MigrationLocked: another migrator is at work there
-    :raises MigratorError: it failed; the store that was the authority still is, unchanged
+    :param progress: called with a :class:`Progress` from time to time, in the calling thread
+    :raises MigrationLocked: another migrator is running there
+    :raises MigratorError: the migration failed; the store that was authoritative still is, unchanged
     """
     from migrator.migration.run import run_migration
 
@@ -63,12 +63,12 @@ def rollback(
     dry_run: bool = False,
     progress: Listener = ignore_progress,
 ) -> RollbackReport:
-    """Bring every session back into the JSON files and make them the authority, losing nothing.
+    """Write every session back to the JSON files and make them authoritative, without losing anything.
 
-    :raises MigrationLocked: another migrator is at work there
-    :raises RollbackFailed: it did not work; SQLite still is the authority, and whole
+    :raises MigrationLocked: another migrator is running there
+    :raises RollbackFailed: the rollback failed; SQLite is still authoritative, and intact
     """
-    from migrator.export.rollback import run_rollback  # each function loads what it needs, when it is called
+    from migrator.export.rollback import run_rollback  # each function imports what it needs when it is called
 
     return run_rollback(_resolved(data_dir, database), dry_run=dry_run, listener=progress)
 
@@ -80,11 +80,11 @@ def verify(
     repair: bool = False,
     progress: Listener = ignore_progress,
 ) -> VerifyReport:
-    """Check the database deeply, against itself, its backups and the files it came from.
+    """Check the database in depth: against itself, its backups and the files it came from.
 
-    :param repair: first put right what can be made again from what is proven to be right; otherwise nothing is changed
-    :returns: what is broken, item by item
-    :raises MigratorError: the database can't be opened at all
+    :param repair: first repair what can be rebuilt from verified data; without it, nothing is changed
+    :returns: every problem that was found
+    :raises MigratorError: the database cannot be opened at all
     """
     places = _resolved(data_dir, database)
     if repair:
@@ -97,10 +97,10 @@ def verify(
 
 
 def needs_migration(data_dir: PathLike | DataDir | None = None, *, database: PathLike | None = None) -> bool:
-    """Whether ``migrate`` has to be run: a file is new, or changed since it was migrated.
+    """Whether ``migrate`` has to be run: a file is new, or has changed since it was migrated.
 
-    Never after a rollback, when the user has chosen JSON, nor while both stores run, when we write the files ourselves.
-    Reads names, sizes and times, and a file's contents only where those leave a doubt.
+    False after a rollback, when the user has chosen JSON, and in hybrid mode, where migrator itself writes the files.
+    Looks at names, sizes and times of change, and reads a file only if those leave a doubt.
     """
     places = _resolved(data_dir, database)
     return plan.needs_migration(places, plan.make_plan(places))

@@ -1,4 +1,4 @@
-"""Doing everything for real without changing anything: a dry run is a run in a scratch folder."""
+"""A dry run: a real run in a scratch data directory, so that nothing of the user's is changed."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from migrator.locking import DRY_RUN
 
 @contextmanager
 def scratch_data_dir(data_dir: DataDir) -> Iterator[DataDir]:
-    """A scratch data directory with copies of the database and the flag, for the length of the block."""
-    beside = data_dir.root if os.access(data_dir.root, os.W_OK) else None
-    with os_errors("make a scratch folder in", beside or tempfile.gettempdir()):
-        folder = Path(tempfile.mkdtemp(prefix=DRY_RUN, dir=beside))
+    """A scratch data directory with copies of the database and storage.json; removed at the end of the block."""
+    parent = data_dir.root if os.access(data_dir.root, os.W_OK) else None
+    with os_errors("create a scratch folder in", parent or tempfile.gettempdir()):
+        folder = Path(tempfile.mkdtemp(prefix=DRY_RUN, dir=parent))
     try:
         with os_errors("make private", folder):
-            os.chmod(folder, 0o700)  # whatever the umask left of it
+            os.chmod(folder, 0o700)  # the umask may have removed some of these permissions
         scratch = ScratchDataDir(root=data_dir.root, database=folder / DEFAULT_DATABASE)
         flag = read_flag(data_dir)
         if flag is not None:

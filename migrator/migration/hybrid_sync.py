@@ -1,4 +1,4 @@
-"""Hybrid mode around a run: the files are brought in step with SQLite before and after it."""
+"""Hybrid mode around a run: writes to the JSON files what they lack of SQLite, before and after it."""
 
 from __future__ import annotations
 
@@ -20,34 +20,34 @@ from migrator.storage.sqlite import SqliteStorage
 
 
 def merge_policy(data_dir: DataDir) -> MergePolicy:
-    """How files are merged that repeat what SQLite has: one that is as it was written from there has no news."""
+    """How to merge files that mirror SQLite: a file that is still as SQLite wrote it has no changes to merge."""
     return MergePolicy(mirrored=True, written=lambda: read_known_files(data_dir.hybrid_journal))
 
 
 def run_in_step(
     data_dir: DataDir, make_plan: Callable[[], Plan], execute: Callable[[Plan], MigrationReport]
 ) -> MigrationReport:
-    """Execute a plan between two looks at what the files lack: that is no change which somebody made in them."""
+    """Execute a plan, syncing the files before and after, so that what they lack does not count as a change in them."""
     plan = make_plan()
     if sync_files(data_dir, plan):
         plan = make_plan()
     report = execute(plan)
     if plan.work.pending and sync_files(data_dir, make_plan()):
-        execute(make_plan())  # others had written to these files, so that they had to be merged first
+        execute(make_plan())  # another program had changed these files, so they had to be merged before the sync
     return report
 
 
 def sync_files(data_dir: DataDir, plan: Plan) -> bool:
-    """Record the files that SQLite has merged, and write into them what they still lack.
+    """Record the files that SQLite has merged, and write to the files what they still lack.
 
-    What still can't be written, or is not known, stays recorded as pending.
+    What cannot be written yet stays recorded as pending.
 
     :returns: whether files were written
-    :raises ConnectionFailed: the database or the journal can't be opened
+    :raises ConnectionFailed: the database or the journal cannot be opened
     """
     if isinstance(data_dir, ScratchDataDir) or state_of(data_dir.database).authority != "sqlite":
-        return False  # a dry run changes no file
-    _know_merged(data_dir, plan)
+        return False  # a dry run does not change files
+    _record_merged(data_dir, plan)
     stats = read_stats(data_dir.hybrid_journal)
     if stats is None or not stats.pending_repairs:
         return False
@@ -58,27 +58,30 @@ def sync_files(data_dir: DataDir, plan: Plan) -> bool:
         return both.stats().pending_repairs < stats.pending_repairs
 
 
-def _changed_by_others(data_dir: DataDir, found: Plan) -> set[str]:
-    """The hashes of the workspaces whose files hold what SQLite has not merged."""
+def _changed_by_others(data_dir: DataDir, plan: Plan) -> set[str]:
+    """The hashes of the workspaces whose files contain changes that SQLite has not merged."""
     known = read_known_files(data_dir.hybrid_journal)
     return {
         source.workspace_hash
-        for source in found.work.pending
-        if source.kind == "workspace" and source.workspace_hash and not _is(source, known.get(source.workspace_hash))
+        for source in plan.work.pending
+        if source.kind == "workspace"
+        and source.workspace_hash
+        and not _has_sha256(source, known.get(source.workspace_hash))
     }
 
 
-def _is(source: Source, sha256: str | None) -> bool:
-    with suppress(StorageIOError):  # whoever merges it says why it can't be read
+def _has_sha256(source: Source, sha256: str | None) -> bool:
+    with suppress(StorageIOError):  # the merge reports why it cannot be read
         return copying.sha256_of(source.place) == sha256
     return False
 
 
-def _know_merged(data_dir: DataDir, found: Plan) -> None:
+def _record_merged(data_dir: DataDir, plan: Plan) -> None:
+    """Record in the journal the hashes of the files that SQLite has merged."""
     known = read_known_files(data_dir.hybrid_journal)
     merged = {}
-    for source in found.work.known:
-        entry = found.ledger[source.name]
+    for source in plan.work.known:
+        entry = plan.ledger[source.name]
         file_hash, sha256 = source.workspace_hash, entry.sha256
         if source.kind == "workspace" and file_hash and sha256 and not entry.error and known.get(file_hash) != sha256:
             merged[file_hash] = sha256

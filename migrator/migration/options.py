@@ -11,16 +11,16 @@ if TYPE_CHECKING:
 
 
 class Options(NamedTuple):
-    """How a run is done.
+    """What a run is asked to do.
 
-    :ivar strict: publish nothing if anything is bad
-    :ivar salvage: take what is whole of torn files
-    :ivar named: paths of workspaces that the user named
-    :ivar search_index: whether an index for full-text search is wanted
-    :ivar listener: told about progress
-    :ivar hybrid: keep the files in step with SQLite, also where storage.json does not say so yet
-    :ivar limits: None for the usual ones, which a run with nothing to do does not load
-    :ivar worker: another kind of worker process than the real one, for tests
+    :ivar strict: publish nothing if any file or session is invalid
+    :ivar salvage: migrate the complete sessions of truncated files
+    :ivar named: workspace paths that the user gave
+    :ivar search_index: whether to build the full-text search index
+    :ivar listener: called with the progress
+    :ivar hybrid: keep the files equal to SQLite, even if storage.json does not name hybrid mode yet
+    :ivar limits: None means the default ones, which are loaded only if there is work to do
+    :ivar worker: replaces the class of the worker process in tests
     """
 
     strict: bool = False

@@ -1,4 +1,4 @@
-"""The search index of a run that is done."""
+"""Finishes the search index after a run."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from migrator.search.index import UNFINISHED, index_state
 
 
 def index_after(report: MigrationReport, data_dir: DataDir, options: Options, timer: StageTimer) -> MigrationReport:
-    """Finish the index when a run is done and the lock is still held. What goes wrong is a warning: the run is done."""
+    """Finish the index after a run, while the lock is still held; a failure is only a warning, as the run is done."""
     path = data_dir.database
     if not path.exists():
         return report
@@ -33,8 +33,8 @@ def index_after(report: MigrationReport, data_dir: DataDir, options: Options, ti
                 state = finish(connection, data_dir, options.listener, wanted=options.search_index)
             except MigratorError as error:
                 warnings.append(
-                    f"The search index is not finished: {error} Everything else is done. "
-                    "'migrator search-index build' goes on with it."
+                    f"The search index could not be finished: {error} Everything else is done; "
+                    "'migrator search-index build' continues with the index."
                 )
                 with sqlite_errors("read the state of the search index", path):
                     state = index_state(connection)

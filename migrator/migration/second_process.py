@@ -1,4 +1,4 @@
-"""Where ``freeze_support`` was until it became :func:`migrator.freeze_support`; goes with the next version."""
+"""The former place of :func:`migrator.freeze_support`; the next version removes it."""
 
 from migrator.worker.process import freeze_support
 
