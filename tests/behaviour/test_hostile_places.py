@@ -67,7 +67,7 @@ def migrated(scene: Scene) -> Scene:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_name_in_the_ledger_that_is_none_of_the_apps_is_refused(scene, name):
+def test_a_name_in_the_ledger_that_is_not_one_of_the_apps_files_is_refused(scene, name):
     with pytest.raises(StorageIOError, match="none of the app's"):
         place_of_source(resolve_data_dir(scene.root), name)
 
@@ -81,7 +81,7 @@ def test_the_apps_own_names_lead_to_their_places(scene, name):
 
 
 @pytest.mark.parametrize("name", ["../../x", "", "a" * 15, "A" * 16, "/etc/passwd", "a" * 16 + "/../x", "\0" * 16])
-def test_what_is_no_hash_names_no_file(name):
+def test_an_invalid_hash_has_no_file_name(name):
     with pytest.raises(StorageIOError, match="no hash"):
         workspace_file_name(name)
 
@@ -139,7 +139,7 @@ def test_a_folder_of_the_app_that_is_a_link_elsewhere_gets_nothing_restored(migr
 
 
 @pytest.mark.parametrize("path", ["../../../outside", "/etc", "\0", "", "x" * 5_000, "\ud800"])
-def test_a_mapping_to_a_path_that_is_not_proven_is_not_used(scene, path):
+def test_a_mapping_to_a_path_with_another_hash_is_ignored(scene, path):
     mapping = {hash_of(ENGINE): path}
     (scene.root / "workspace_mapping.json").write_text(json.dumps(mapping))
     report = run_migration(resolve_data_dir(scene.root))

@@ -72,7 +72,7 @@ def in_conflict(scene: Scene, migrator: Migrator) -> None:
     assert merge(scene, migrator).code == 3
 
 
-def test_the_version_that_somebody_chose_in_hybrid_mode_stays_chosen(scene: Scene, migrator: Migrator) -> None:
+def test_the_version_chosen_in_hybrid_mode_stays(scene: Scene, migrator: Migrator) -> None:
     in_conflict(scene, migrator)
     begin(scene, migrator)
     assert tasks_in_file(scene) == ["in SQLite"]
@@ -106,7 +106,7 @@ def test_a_repair_does_not_overwrite_what_an_old_build_wrote(hybrid: Scene, migr
     assert migrator("--data-dir", hybrid.root, "backend", "--json").json["trial"]["pending_repairs"] == 0
 
 
-def test_reading_does_not_make_away_with_what_an_old_build_wrote(hybrid: Scene, migrator: Migrator) -> None:
+def test_reading_does_not_overwrite_what_an_old_build_wrote(hybrid: Scene, migrator: Migrator) -> None:
     set_task(hybrid, "a", "by an old build")
     with open_storage(hybrid.root) as both:
         for _ in range(3):  # finds a difference, and would repair it
@@ -115,7 +115,7 @@ def test_reading_does_not_make_away_with_what_an_old_build_wrote(hybrid: Scene, 
     assert hybrid.tasks(ENGINE) == ["by an old build", "Weave"]
 
 
-def test_writing_does_not_make_away_with_what_an_old_build_wrote(hybrid: Scene, migrator: Migrator) -> None:
+def test_writing_does_not_overwrite_what_an_old_build_wrote(hybrid: Scene, migrator: Migrator) -> None:
     set_task(hybrid, "a", "by an old build")
     with open_storage(hybrid.root) as both:
         for number in range(3):
@@ -125,9 +125,7 @@ def test_writing_does_not_make_away_with_what_an_old_build_wrote(hybrid: Scene, 
     assert len(in_file(hybrid)[1]["chatHistory"]) == 4
 
 
-def test_a_version_that_only_the_store_wrote_into_the_file_is_no_change_of_it(
-    hybrid: Scene, migrator: Migrator
-) -> None:
+def test_a_version_that_only_the_store_wrote_to_the_file_is_not_a_change(hybrid: Scene, migrator: Migrator) -> None:
     with open_storage(hybrid.root) as both:
         both.update_session(ENGINE, session(id="a", task="by the store"))
     hybrid.change("UPDATE sessions SET task = 'by SQL' WHERE id = 'a'")
@@ -135,7 +133,7 @@ def test_a_version_that_only_the_store_wrote_into_the_file_is_no_change_of_it(
     assert hybrid.tasks(ENGINE) == ["by SQL", "Weave"]
 
 
-def test_what_an_old_build_changes_in_hybrid_mode_is_compared_with_what_it_began_with(
+def test_a_change_by_an_old_build_in_hybrid_mode_is_compared_with_the_version_it_started_from(
     scene: Scene, migrator: Migrator
 ) -> None:
     scene.write(ENGINE, [chat("a"), chat("b")])
@@ -150,7 +148,7 @@ def test_what_an_old_build_changes_in_hybrid_mode_is_compared_with_what_it_began
     assert scene.tasks(ENGINE) == ["by an old build"]
 
 
-def test_a_file_damaged_in_hybrid_mode_is_salvaged_and_then_written_anew(hybrid: Scene, migrator: Migrator) -> None:
+def test_a_file_damaged_in_hybrid_mode_is_salvaged_and_then_rewritten(hybrid: Scene, migrator: Migrator) -> None:
     content = app_json([chat("new"), chat("a"), chat("b")])
     hybrid.write_bytes(ENGINE, content[:-40])
     assert migrator("--data-dir", hybrid.root, "migrate", "--salvage").code == 3
@@ -161,7 +159,7 @@ def test_a_file_damaged_in_hybrid_mode_is_salvaged_and_then_written_anew(hybrid:
     assert hybrid.query("SELECT reason FROM quarantine") == [("torn",)]
 
 
-def test_hybrid_mode_leaves_the_older_files_alone(scene: Scene, migrator: Migrator) -> None:
+def test_hybrid_mode_does_not_write_older_files(scene: Scene, migrator: Migrator) -> None:
     shared = scene.root / "sessions.json"
     shared.write_bytes(app_json([chat("a"), chat("b") | {"status": 5}]))
     migrator("--data-dir", scene.root, "migrate")
@@ -173,7 +171,7 @@ def test_hybrid_mode_leaves_the_older_files_alone(scene: Scene, migrator: Migrat
     assert shared.read_bytes() == before
 
 
-def test_what_hybrid_mode_wrote_of_the_shared_file_is_not_taken_for_new_when_an_old_build_changes_the_workspaces_own(
+def test_sessions_of_the_shared_file_are_not_new_when_an_old_build_changes_the_workspaces_file_in_hybrid_mode(
     scene: Scene, migrator: Migrator
 ) -> None:
     (scene.root / "sessions.json").write_bytes(app_json([chat("shared")]))

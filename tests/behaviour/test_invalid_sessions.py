@@ -63,7 +63,7 @@ def tasks_in(file: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("spoil", SPOILT.values(), ids=SPOILT)
-def test_a_spoilt_session_goes_beside_the_file_and_the_others_into_it(
+def test_an_invalid_session_is_written_next_to_the_file_and_the_others_into_it(
     pair: Scene, migrator: Migrator, spoil: str
 ) -> None:
     pair.change(spoil)
@@ -75,20 +75,20 @@ def test_a_spoilt_session_goes_beside_the_file_and_the_others_into_it(
     assert any("'s-0'" in problem for problem in outcome.json["problems"])
 
 
-def test_what_is_wrong_with_a_spoilt_session_is_told(pair: Scene, migrator: Migrator) -> None:
+def test_the_problem_of_an_invalid_session_is_reported(pair: Scene, migrator: Migrator) -> None:
     pair.change(SPOILT["a negative duration"])
     outcome = go_back(pair, migrator, 3)
     assert any("/totalDuration: found -5" in problem for problem in outcome.json["problems"])
 
 
-def test_the_next_migration_finds_a_spoilt_session_again_in_quarantine(pair: Scene, migrator: Migrator) -> None:
+def test_the_next_migration_quarantines_an_invalid_session_again(pair: Scene, migrator: Migrator) -> None:
     pair.change(SPOILT["a negative duration"])
     go_back(pair, migrator, 3)
     assert migrator("--data-dir", pair.root, "migrate").code == 3
     assert pair.query("SELECT reason, json_extract(raw, '$.id') FROM quarantine") == [("invalid", "s-0")]
 
 
-def test_a_spoilt_session_that_was_born_in_sqlite_goes_beside_its_workspaces_file(
+def test_an_invalid_session_created_in_sqlite_is_written_next_to_its_workspaces_file(
     pair: Scene, migrator: Migrator
 ) -> None:
     pair.change("UPDATE sessions SET source_id = NULL, total_duration = -5 WHERE id = 's-1'")
@@ -110,7 +110,7 @@ def test_sessions_whose_file_the_ledger_does_not_know_go_to_their_workspaces_fil
     assert tasks_in(pair.file_of(ENGINE)) == ["changed", "second"]
 
 
-def test_nothing_takes_its_place_while_a_session_would_be_in_no_file(pair: Scene, migrator: Migrator) -> None:
+def test_no_file_is_replaced_while_a_session_would_be_in_no_file(pair: Scene, migrator: Migrator) -> None:
     before = pair.file_of(ENGINE).read_bytes()
     without_foreign_keys(pair, "UPDATE sessions SET workspace_id = 99 WHERE id = 's-0'")
     outcome = migrator("--data-dir", pair.root, "rollback")
@@ -119,7 +119,7 @@ def test_nothing_takes_its_place_while_a_session_would_be_in_no_file(pair: Scene
     assert (pair.file_of(ENGINE).read_bytes(), pair.status()) == (before, "completed")
 
 
-def test_an_item_of_the_quarantine_that_came_from_no_file_goes_beside_its_workspaces_file(
+def test_a_quarantined_item_without_a_file_is_written_next_to_its_workspaces_file(
     with_broken: Scene, migrator: Migrator
 ) -> None:
     with_broken.change("UPDATE quarantine SET source_id = NULL")
@@ -140,7 +140,7 @@ def test_the_file_still_has_what_was_deleted_from_quarantine(with_broken: Scene,
 
 
 @pytest.mark.parametrize("changed", [True, False])
-def test_a_file_that_the_json_store_cannot_read_is_told_of(
+def test_a_file_that_the_json_store_cannot_read_is_reported(
     with_broken: Scene, migrator: Migrator, changed: bool
 ) -> None:
     if changed:
@@ -150,7 +150,7 @@ def test_a_file_that_the_json_store_cannot_read_is_told_of(
     assert f"{with_broken.file_of(ENGINE)} holds what is no valid session, 1 element:" in problem
 
 
-def test_a_conflict_that_is_held_needs_the_user(pair: Scene, migrator: Migrator) -> None:
+def test_a_quarantined_conflict_needs_attention(pair: Scene, migrator: Migrator) -> None:
     pair.change("UPDATE sessions SET task = 'ours' WHERE id = 's-0'")
     pair.write(ENGINE, [chat("s-0", task="theirs"), chat("s-1", task="second")])
     assert migrator("--data-dir", pair.root, "migrate").code == 3
@@ -161,7 +161,7 @@ def test_a_conflict_that_is_held_needs_the_user(pair: Scene, migrator: Migrator)
 # Links.
 
 
-def test_what_a_file_was_replaced_by_a_link_to_is_not_overwritten(
+def test_the_target_of_a_link_that_replaced_a_file_is_not_overwritten(
     pair: Scene, migrator: Migrator, tmp_path: Path
 ) -> None:
     foreign, file = tmp_path / "foreign.txt", pair.file_of(ENGINE)
@@ -174,7 +174,7 @@ def test_what_a_file_was_replaced_by_a_link_to_is_not_overwritten(
     assert (foreign.read_bytes(), pair.status()) == (b"somebody else's", "completed")
 
 
-def test_a_link_to_what_was_migrated_stays_as_it_is(pair: Scene, migrator: Migrator, tmp_path: Path) -> None:
+def test_a_link_to_the_migrated_contents_is_kept(pair: Scene, migrator: Migrator, tmp_path: Path) -> None:
     elsewhere, file = tmp_path / "elsewhere.json", pair.file_of(ENGINE)
     file.rename(elsewhere)
     file.symlink_to(elsewhere)
@@ -183,7 +183,9 @@ def test_a_link_to_what_was_migrated_stays_as_it_is(pair: Scene, migrator: Migra
     assert tasks_in(elsewhere) == ["first", "second"]
 
 
-def test_a_rehearsal_tells_of_what_would_go_beside_and_changes_nothing(pair: Scene, migrator: Migrator) -> None:
+def test_a_dry_run_reports_what_would_be_written_next_to_the_file_and_changes_nothing(
+    pair: Scene, migrator: Migrator
+) -> None:
     pair.change(SPOILT["a negative duration"])
     before = pair.listing()
     outcome = migrator("--data-dir", pair.root, "rollback", "--dry-run", "--json")
@@ -192,14 +194,16 @@ def test_a_rehearsal_tells_of_what_would_go_beside_and_changes_nothing(pair: Sce
     assert pair.listing() == before
 
 
-def test_a_trial_leaves_a_spoilt_session_out_of_the_mirror(pair: Scene, migrator: Migrator) -> None:
+def test_hybrid_mode_leaves_an_invalid_session_out_of_the_files(pair: Scene, migrator: Migrator) -> None:
     pair.change(SPOILT["a negative duration"])
     migrator("--data-dir", pair.root, "backend", "hybrid")
     assert tasks_in(pair.file_of(ENGINE)) == ["second"]
     assert pair.query("SELECT count(*) FROM workspaces WHERE workspace_hash = ?", hash_of(ENGINE)) == [(1,)]
 
 
-def test_a_message_whose_session_is_gone_goes_beside_and_is_told(pair: Scene, migrator: Migrator) -> None:
+def test_a_message_without_its_session_is_written_next_to_the_file_and_reported(
+    pair: Scene, migrator: Migrator
+) -> None:
     without_foreign_keys(pair, "DELETE FROM sessions WHERE id = 's-1'")
     outcome = go_back(pair, migrator, 3)
     orphans = json.loads((pair.root / "sessions.json.orphans").read_bytes())
@@ -208,7 +212,7 @@ def test_a_message_whose_session_is_gone_goes_beside_and_is_told(pair: Scene, mi
 
 
 @pytest.mark.parametrize("command", [["export", "--to", "exported"], ["sessions", "show", "s-0"]])
-def test_a_command_that_reads_a_session_without_sense_names_it_with_a_way_out(
+def test_a_command_that_reads_an_invalid_session_names_it_and_says_what_to_do(
     pair: Scene, migrator: Migrator, command: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)

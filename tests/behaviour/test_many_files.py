@@ -96,18 +96,18 @@ def noting_jobs(done: list[str]) -> type[WorkerProcess]:
     return Noting
 
 
-def test_the_worker_takes_a_part_of_everything(files: Scene) -> None:
+def test_the_worker_does_a_part_of_every_kind_of_work(files: Scene) -> None:
     done: list[str] = []
     require_all(files, run(files, worker=noting_jobs(done)))
     assert {"CopyJob", "ReadBackJob", "LoadJob", "CompareJob", "LookJob"} == set(done)
 
 
-def test_one_by_one_it_is_the_same(files: Scene) -> None:
+def test_without_a_worker_the_result_is_the_same(files: Scene) -> None:
     require_all(files, run(files, worker=NoWorker))
 
 
 @pytest.mark.parametrize("kind", ["CopyJob", "LoadJob", "ReadBackJob", "CompareJob", "LookJob"])
-def test_one_that_dies_is_done_without(kind: str, files: Scene) -> None:
+def test_a_run_completes_without_a_worker_that_died(kind: str, files: Scene) -> None:
     """It dies as it is given the first job of a kind, whether or not it has begun with it."""
     given: list[str] = []
 
@@ -125,7 +125,7 @@ def test_one_that_dies_is_done_without(kind: str, files: Scene) -> None:
 
 
 @pytest.mark.parametrize("more", [0, 1])
-def test_of_very_many_new_files_it_is_asked_for_before_they_are_looked_at(more: int, files: Scene) -> None:
+def test_for_very_many_new_files_the_worker_starts_before_they_are_examined(more: int, files: Scene) -> None:
     started: list[Path] = []
 
     class Started(NoWorker):
@@ -149,14 +149,14 @@ def test_of_very_many_new_files_it_is_asked_for_before_they_are_looked_at(more: 
 
 
 @pytest.mark.parametrize("phase", ["backup", "load", "verify"])
-def test_every_file_is_named_whoever_has_it(phase: str, files: Scene) -> None:
+def test_progress_names_every_file(phase: str, files: Scene) -> None:
     events: list[Progress] = []
     run(files, events.append)
     names = {f"sessions/{name}" for name in os.listdir(files.root / "sessions")}
     assert {event.workspace for event in events if event.phase == phase} == names
 
 
-def test_what_is_copied_adds_up(files: Scene) -> None:
+def test_the_progress_of_copying_adds_up(files: Scene) -> None:
     events: list[Progress] = []
     report = run(files, events.append)
     copied = [event for event in events if event.phase == "backup"]
@@ -183,7 +183,7 @@ def test_a_file_that_can_not_be_read_fails_alone(number: int, files: Scene) -> N
 
 
 @pytest.mark.parametrize("second", [True, False])
-def test_files_that_change_meanwhile_are_told_and_taken_up_by_the_next_run(second: bool, files: Scene) -> None:
+def test_files_that_change_during_a_run_are_reported_and_migrated_by_the_next_one(second: bool, files: Scene) -> None:
     names = sorted((files.root / "sessions").iterdir())
     changed, gone = [names[0], names[FILES // 2], names[-1]], names[1]
 
@@ -256,7 +256,7 @@ def test_a_damaged_copy_of_a_large_file_fails_the_run(second: bool, shard: int, 
 
 
 @pytest.mark.parametrize("doubled", [True, False])
-def test_what_is_loaded_again_has_to_be_what_was_copied(doubled: bool, scene: Scene) -> None:
+def test_a_file_that_is_loaded_again_must_be_what_was_copied(doubled: bool, scene: Scene) -> None:
     """A file that does not read back as it stands is loaded again, from a copy that may be another one by then."""
     place = scene.write("/home/dev/w", [chat("s", workspace="/home/dev/w", task="first", text="whole")])
     if doubled:
@@ -272,7 +272,7 @@ def test_what_is_loaded_again_has_to_be_what_was_copied(doubled: bool, scene: Sc
     assert not scene.database.exists()
 
 
-def test_a_worker_that_can_not_be_started_is_done_without(files: Scene) -> None:
+def test_a_run_completes_if_the_worker_cannot_be_started(files: Scene) -> None:
     class Unstartable(WorkerProcess):
         @classmethod
         def command(cls) -> list[str] | None:
@@ -282,7 +282,7 @@ def test_a_worker_that_can_not_be_started_is_done_without(files: Scene) -> None:
 
 
 @pytest.mark.parametrize("phase", ["backup", "load", "verify"])
-def test_when_it_fails_the_worker_ends_before_anything_is_cleared_away(phase: str, files: Scene) -> None:
+def test_when_a_run_fails_the_worker_ends_before_files_are_removed(phase: str, files: Scene) -> None:
     stopped: list[set[str]] = []
 
     def there() -> set[str]:
@@ -305,7 +305,7 @@ def test_when_it_fails_the_worker_ends_before_anything_is_cleared_away(phase: st
     assert sorted(os.listdir(files.root / "backups")) == []
 
 
-def test_what_was_begun_is_copied_again(files: Scene, tmp_path: Path) -> None:
+def test_an_incomplete_copy_is_made_again(files: Scene, tmp_path: Path) -> None:
     sources = own_files(resolve_data_dir(files.root))
     (tmp_path / "sessions").mkdir()
     (tmp_path / sources[0].name).write_bytes(b"half")

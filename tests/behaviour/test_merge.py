@@ -50,7 +50,7 @@ def merge(scene: Scene, migrator: Migrator, documents: list[Any]) -> Outcome:
     return migrator("--data-dir", scene.root, "migrate", "--json")
 
 
-def test_what_the_file_did_not_change_stays_as_sqlite_has_it(migrated: Scene, migrator: Migrator) -> None:
+def test_what_the_file_did_not_change_keeps_sqlites_version(migrated: Scene, migrator: Migrator) -> None:
     edit(migrated, "a")
     delete(migrated, "b")
     outcome = merge(migrated, migrator, [work("a"), work("b"), work("c"), work("d")])
@@ -68,7 +68,7 @@ def test_a_conflict_says_what_it_is(migrated: Scene, migrator: Migrator) -> None
     assert problem["pointer"] == ""
 
 
-def test_the_same_change_on_both_sides_is_no_conflict(migrated: Scene, migrator: Migrator) -> None:
+def test_the_same_change_on_both_sides_is_not_a_conflict(migrated: Scene, migrator: Migrator) -> None:
     edit(migrated, "b", "the same")
     outcome = merge(migrated, migrator, [work("a"), work("b", "the same"), work("c")])
     assert outcome.code == 0
@@ -76,14 +76,14 @@ def test_the_same_change_on_both_sides_is_no_conflict(migrated: Scene, migrator:
     assert migrated.conflicts() == []
 
 
-def test_the_same_deletion_on_both_sides_is_no_conflict(migrated: Scene, migrator: Migrator) -> None:
+def test_the_same_deletion_on_both_sides_is_not_a_conflict(migrated: Scene, migrator: Migrator) -> None:
     delete(migrated, "b")
     outcome = merge(migrated, migrator, [work("a"), work("c")])
     assert outcome.code == 0
     assert stored(migrated) == [("a", "as migrated"), ("c", "as migrated")]
 
 
-def test_the_same_session_new_on_both_sides_is_one(migrated: Scene, migrator: Migrator) -> None:
+def test_the_same_new_session_on_both_sides_is_stored_once(migrated: Scene, migrator: Migrator) -> None:
     new = work("d")
     migrated.change(
         """
@@ -107,13 +107,13 @@ def test_a_session_deleted_in_the_file_is_deleted(migrated: Scene, migrator: Mig
     assert migrated.query("SELECT count(*) FROM chat_messages WHERE session_id = 'b'") == [(0,)]
 
 
-def test_a_session_new_in_the_file_comes_behind_the_rest(migrated: Scene, migrator: Migrator) -> None:
+def test_a_new_session_in_the_file_comes_last(migrated: Scene, migrator: Migrator) -> None:
     outcome = merge(migrated, migrator, [work("new"), work("a"), work("b"), work("c")])
     assert outcome.code == 0
     assert [session_id for session_id, _ in stored(migrated)] == ["a", "b", "c", "new"]
 
 
-def test_a_new_session_whose_id_another_workspace_has_gets_the_key_of_its_place(
+def test_a_new_session_with_the_id_of_another_workspaces_session_gets_a_derived_key(
     migrated: Scene, migrator: Migrator
 ) -> None:
     migrated.write("/home/bob/loom", [chat("d", workspace="/home/bob/loom")])
@@ -122,12 +122,12 @@ def test_a_new_session_whose_id_another_workspace_has_gets_the_key_of_its_place(
     assert migrated.query("SELECT id FROM sessions WHERE task = 'in the file'") == [(derived_key("d", HASH, 3),)]
 
 
-def test_what_is_broken_and_new_in_the_file_stands_behind_the_rest(migrated: Scene, migrator: Migrator) -> None:
+def test_a_new_invalid_element_comes_last(migrated: Scene, migrator: Migrator) -> None:
     merge(migrated, migrator, [{"id": "x", "type": "nonsense"}, work("a"), work("b"), work("c")])
     assert migrated.query("SELECT position FROM quarantine") == [(3,)]
 
 
-def test_a_session_changed_in_the_file_is_replaced_at_its_place(migrated: Scene, migrator: Migrator) -> None:
+def test_a_session_changed_in_the_file_is_replaced_at_the_same_position(migrated: Scene, migrator: Migrator) -> None:
     changed = work("b", "in the file")
     outcome = merge(migrated, migrator, [work("a"), changed, work("c")])
     assert outcome.code == 0
@@ -168,7 +168,7 @@ def test_a_conflict_keeps_the_version_that_both_sides_started_from(migrated: Sce
     assert spelled(json.loads(base)) == spelled(work("b"))
 
 
-def test_a_conflict_of_the_second_of_a_doubled_id_keeps_the_version_of_the_second(
+def test_a_conflict_of_the_second_session_of_an_id_keeps_the_base_of_the_second(
     scene: Scene, migrator: Migrator
 ) -> None:
     scene.write(WORKSPACE, [work("a", "one"), work("a", "two")])
@@ -179,7 +179,7 @@ def test_a_conflict_of_the_second_of_a_doubled_id_keeps_the_version_of_the_secon
     assert json.loads(base)["task"] == "two"
 
 
-def test_conflicts_stand_behind_everything_one_after_the_other(migrated: Scene, migrator: Migrator) -> None:
+def test_conflicts_come_last_in_their_order(migrated: Scene, migrator: Migrator) -> None:
     edit(migrated, "a")
     edit(migrated, "b")
     merge(migrated, migrator, [work("a", "in the file"), work("b", "in the file"), work("c")])
@@ -197,7 +197,7 @@ def test_a_session_deleted_in_sqlite_and_changed_in_the_file_goes_to_quarantine(
     assert [spelled(document) for document in migrated.conflicts()] == [spelled(theirs)]
 
 
-def test_a_conflict_is_told_once(migrated: Scene, migrator: Migrator) -> None:
+def test_a_conflict_is_reported_once(migrated: Scene, migrator: Migrator) -> None:
     edit(migrated, "b")
     documents = [work("a"), work("b", "in the file"), work("c")]
     merge(migrated, migrator, documents)
@@ -206,7 +206,7 @@ def test_a_conflict_is_told_once(migrated: Scene, migrator: Migrator) -> None:
     assert len(migrated.conflicts()) == 1
 
 
-def test_of_a_doubled_id_the_one_that_was_edited_is_replaced(scene: Scene, migrator: Migrator) -> None:
+def test_of_two_sessions_with_one_id_the_edited_one_is_replaced(scene: Scene, migrator: Migrator) -> None:
     first, second = work("twin", "first"), work("twin", "second")
     scene.write(WORKSPACE, [first, second, work("c")])
     migrator("--data-dir", scene.root, "migrate")
@@ -215,7 +215,7 @@ def test_of_a_doubled_id_the_one_that_was_edited_is_replaced(scene: Scene, migra
     assert stored(scene) == [("twin", "first"), ("twin", "second, edited"), ("c", "as migrated")]
 
 
-def test_of_a_doubled_id_the_one_that_only_sqlite_edited_stays(scene: Scene, migrator: Migrator) -> None:
+def test_of_two_sessions_with_one_id_the_one_edited_only_in_sqlite_stays(scene: Scene, migrator: Migrator) -> None:
     first, second = work("twin", "first"), work("twin", "second")
     scene.write(WORKSPACE, [first, second])
     migrator("--data-dir", scene.root, "migrate")
@@ -224,7 +224,7 @@ def test_of_a_doubled_id_the_one_that_only_sqlite_edited_stays(scene: Scene, mig
     assert stored(scene) == [("twin", "first, in the file"), ("twin", "second, in SQLite")]
 
 
-def test_a_session_that_is_invalid_now_keeps_its_version_in_sqlite(migrated: Scene, migrator: Migrator) -> None:
+def test_a_session_that_became_invalid_in_the_file_stays_in_sqlite(migrated: Scene, migrator: Migrator) -> None:
     broken = work("b") | {"chatHistory": 7}
     outcome = merge(migrated, migrator, [work("a"), broken, work("c")])
     assert outcome.code == 3
@@ -233,21 +233,21 @@ def test_a_session_that_is_invalid_now_keeps_its_version_in_sqlite(migrated: Sce
     assert json.loads(raw) == broken
 
 
-def test_where_nobody_can_tell_which_session_broke_none_counts_as_deleted(migrated: Scene, migrator: Migrator) -> None:
+def test_if_it_is_unclear_which_session_became_invalid_none_counts_as_deleted(
+    migrated: Scene, migrator: Migrator
+) -> None:
     merge(migrated, migrator, [work("a"), 7, work("c")])
     assert [session_id for session_id, _ in stored(migrated)] == ["a", "b", "c"]
 
 
-def test_an_element_that_was_broken_all_along_does_not_keep_others_from_being_deleted(
-    scene: Scene, migrator: Migrator
-) -> None:
+def test_an_element_that_was_always_invalid_does_not_prevent_deletions(scene: Scene, migrator: Migrator) -> None:
     scene.write(WORKSPACE, [work("a"), 7, work("b")])
     migrator("--data-dir", scene.root, "migrate")
     merge(scene, migrator, [work("a"), 7])
     assert [session_id for session_id, _ in stored(scene)] == ["a"]
 
 
-def test_a_broken_session_that_was_mended_leaves_the_quarantine(scene: Scene, migrator: Migrator) -> None:
+def test_an_invalid_session_that_was_fixed_leaves_quarantine(scene: Scene, migrator: Migrator) -> None:
     scene.write(WORKSPACE, [work("a"), work("b") | {"chatHistory": 7}])
     migrator("--data-dir", scene.root, "migrate")
     outcome = merge(scene, migrator, [work("a"), work("b")])
@@ -263,31 +263,33 @@ def twins(scene: Scene, migrator: Migrator) -> list[Document]:
     return documents
 
 
-def test_of_a_doubled_id_the_second_is_not_taken_for_the_first_one_that_broke(scene: Scene, migrator: Migrator) -> None:
+def test_the_second_session_of_an_id_is_not_mistaken_for_the_first_that_became_invalid(
+    scene: Scene, migrator: Migrator
+) -> None:
     first, second, c = twins(scene, migrator)
     assert merge(scene, migrator, [first | {"status": 5}, second, c]).code == 3
     assert stored(scene) == [("twin", "first"), ("twin", "second"), ("c", "as migrated")]
 
 
-def test_a_broken_twin_stands_for_the_one_at_its_place(scene: Scene, migrator: Migrator) -> None:
+def test_an_invalid_twin_counts_as_the_twin_at_its_position(scene: Scene, migrator: Migrator) -> None:
     first, second, c = twins(scene, migrator)
     merge(scene, migrator, [first | {"status": 5}, second | {"task": "second, edited"}, c])
     assert stored(scene) == [("twin", "first"), ("twin", "second, edited"), ("c", "as migrated")]
 
 
-def test_something_broken_without_an_id_may_be_what_became_of_a_twin(scene: Scene, migrator: Migrator) -> None:
+def test_an_invalid_element_without_an_id_may_be_a_twin(scene: Scene, migrator: Migrator) -> None:
     _, second, c = twins(scene, migrator)
     merge(scene, migrator, [7, second | {"task": "second, edited"}, c])
     assert stored(scene) == [("twin", "first"), ("twin", "second, edited"), ("c", "as migrated")]
 
 
-def test_a_broken_twin_at_the_second_place_stands_for_the_second(scene: Scene, migrator: Migrator) -> None:
+def test_an_invalid_twin_at_the_second_position_counts_as_the_second(scene: Scene, migrator: Migrator) -> None:
     first, second, c = twins(scene, migrator)
     merge(scene, migrator, [first | {"task": "first, edited"}, second | {"status": 5}, c])
     assert stored(scene) == [("twin", "first, edited"), ("twin", "second"), ("c", "as migrated")]
 
 
-def test_something_broken_that_was_put_right_in_sqlite_and_stands_twice_in_the_file_now_is_new_once(
+def test_an_invalid_element_fixed_in_sqlite_that_is_in_the_file_twice_now_is_new_once(
     scene: Scene, migrator: Migrator
 ) -> None:
     broken = {"id": "x", "type": "nonsense"}
@@ -298,13 +300,15 @@ def test_something_broken_that_was_put_right_in_sqlite_and_stands_twice_in_the_f
     assert scene.query("SELECT count(*) FROM quarantine") == [(1,)]
 
 
-def test_something_broken_of_another_id_is_not_what_became_of_a_twin(scene: Scene, migrator: Migrator) -> None:
+def test_an_invalid_element_of_another_id_does_not_count_as_a_twin(scene: Scene, migrator: Migrator) -> None:
     _, second, c = twins(scene, migrator)
     merge(scene, migrator, [c | {"status": 5}, second | {"task": "edited"}])
     assert scene.query("SELECT position, task FROM sessions ORDER BY position") == [(0, "edited"), (2, "as migrated")]
 
 
-def test_of_a_doubled_id_the_second_is_not_taken_for_the_first_in_a_torn_file(scene: Scene, migrator: Migrator) -> None:
+def test_the_second_session_of_an_id_is_not_mistaken_for_the_first_in_a_truncated_file(
+    scene: Scene, migrator: Migrator
+) -> None:
     _, second, c = twins(scene, migrator)
     content = app_json([second, c])
     scene.write_bytes(WORKSPACE, content[: content.rindex(b'"task"')])
@@ -312,7 +316,7 @@ def test_of_a_doubled_id_the_second_is_not_taken_for_the_first_in_a_torn_file(sc
     assert stored(scene) == [("twin", "first"), ("twin", "second"), ("c", "as migrated")]
 
 
-def test_a_twin_deleted_in_sqlite_and_the_other_changed_in_the_file_are_no_conflict(
+def test_a_twin_deleted_in_sqlite_and_the_other_changed_in_the_file_do_not_conflict(
     scene: Scene, migrator: Migrator
 ) -> None:
     first, second, c = twins(scene, migrator)
@@ -321,7 +325,7 @@ def test_a_twin_deleted_in_sqlite_and_the_other_changed_in_the_file_are_no_confl
     assert stored(scene) == [("twin", "second, edited"), ("c", "as migrated")]
 
 
-def test_something_broken_stays_in_quarantine_where_a_valid_session_of_its_id_stood_beside_it(
+def test_an_invalid_element_stays_in_quarantine_if_the_base_had_a_valid_session_of_its_id(
     scene: Scene, migrator: Migrator
 ) -> None:
     scene.write(WORKSPACE, [work("a") | {"status": 5}, work("a")])
@@ -330,7 +334,7 @@ def test_something_broken_stays_in_quarantine_where_a_valid_session_of_its_id_st
     assert scene.query("SELECT reason FROM quarantine") == [("invalid",)]
 
 
-def test_an_id_that_something_broken_only_mentions_does_not_take_it_out_of_quarantine(
+def test_an_id_that_an_invalid_element_only_mentions_does_not_release_it_from_quarantine(
     scene: Scene, migrator: Migrator
 ) -> None:
     scene.write(WORKSPACE, [work("a") | {"status": 5, "chatHistory": [{"id": "b"}]}])
@@ -339,14 +343,18 @@ def test_an_id_that_something_broken_only_mentions_does_not_take_it_out_of_quara
     assert scene.query("SELECT reason FROM quarantine") == [("invalid",)]
 
 
-def test_of_two_broken_sessions_of_one_id_neither_goes_where_one_was_mended(scene: Scene, migrator: Migrator) -> None:
+def test_of_two_invalid_sessions_of_one_id_both_stay_in_quarantine_when_one_was_fixed(
+    scene: Scene, migrator: Migrator
+) -> None:
     scene.write(WORKSPACE, [work("a", "first") | {"status": 5}, work("a", "second") | {"status": 5}])
     migrator("--data-dir", scene.root, "migrate")
     merge(scene, migrator, [work("a", "second")])
     assert scene.query("SELECT count(*) FROM quarantine") == [(2,)]
 
 
-def test_a_torn_end_stays_in_quarantine_when_one_of_its_sessions_comes_back(scene: Scene, migrator: Migrator) -> None:
+def test_a_truncated_end_stays_in_quarantine_when_one_of_its_sessions_comes_back(
+    scene: Scene, migrator: Migrator
+) -> None:
     content = app_json([work("a"), work("b"), work("c")])
     scene.write_bytes(WORKSPACE, content[: content.index(b'"b"') + 10] + content[content.rindex(b'"task"') :])
     migrator("--data-dir", scene.root, "migrate", "--salvage")
@@ -356,24 +364,24 @@ def test_a_torn_end_stays_in_quarantine_when_one_of_its_sessions_comes_back(scen
 
 
 @pytest.mark.parametrize("content", [b"", b" \n"], ids=["empty", "blank"])
-def test_a_file_that_was_cut_to_nothing_deletes_nothing(content: bytes, migrated: Scene, migrator: Migrator) -> None:
+def test_a_blank_file_deletes_nothing(content: bytes, migrated: Scene, migrator: Migrator) -> None:
     migrated.write_bytes(WORKSPACE, content)
     assert migrator("--data-dir", migrated.root, "migrate").code == 0
     assert [session_id for session_id, _ in stored(migrated)] == ["a", "b", "c"]
 
 
-def test_an_empty_array_deletes_all(migrated: Scene, migrator: Migrator) -> None:
+def test_an_empty_array_deletes_every_session(migrated: Scene, migrator: Migrator) -> None:
     merge(migrated, migrator, [])
     assert stored(migrated) == []
 
 
-def test_a_file_that_is_gone_deletes_nothing(migrated: Scene, migrator: Migrator) -> None:
+def test_a_missing_file_deletes_nothing(migrated: Scene, migrator: Migrator) -> None:
     migrated.file_of(WORKSPACE).unlink()
     assert migrator("--data-dir", migrated.root, "migrate").code == 0
     assert [session_id for session_id, _ in stored(migrated)] == ["a", "b", "c"]
 
 
-def test_a_file_torn_after_its_migration_deletes_nothing_when_it_is_salvaged(
+def test_a_file_truncated_after_its_migration_deletes_nothing_when_it_is_salvaged(
     migrated: Scene, migrator: Migrator
 ) -> None:
     content = app_json([work("a", "in the file"), work("b"), work("c")])
@@ -393,7 +401,7 @@ def folder(scene: Scene) -> None:
 
 
 @pytest.mark.parametrize("spoil", [torn, folder])
-def test_a_file_spoilt_after_its_migration_is_told_and_sqlite_keeps_everything(
+def test_a_file_damaged_after_its_migration_is_reported_and_sqlite_keeps_everything(
     spoil: Callable[[Scene], None], migrated: Scene, migrator: Migrator
 ) -> None:
     edit(migrated, "a")
@@ -407,7 +415,7 @@ def test_a_file_spoilt_after_its_migration_is_told_and_sqlite_keeps_everything(
     assert again.json["workspaces"][0]["error"] == outcome.json["workspaces"][0]["error"]
 
 
-def test_status_and_verify_tell_that_a_file_was_spoilt_after_its_migration(migrated: Scene, migrator: Migrator) -> None:
+def test_status_and_verify_report_a_file_damaged_after_its_migration(migrated: Scene, migrator: Migrator) -> None:
     torn(migrated)
     migrator("--data-dir", migrated.root, "migrate")
     [workspace] = migrator("--data-dir", migrated.root, "status", "--json").json["workspaces"]
@@ -419,7 +427,7 @@ def test_status_and_verify_tell_that_a_file_was_spoilt_after_its_migration(migra
 
 
 @pytest.mark.parametrize("spoil", [torn, folder])
-def test_a_file_spoilt_and_then_mended_is_merged_with_what_it_was_before(
+def test_a_damaged_file_that_is_fixed_is_merged_with_its_last_migrated_version(
     spoil: Callable[[Scene], None], migrated: Scene, migrator: Migrator
 ) -> None:
     edit(migrated, "a")
@@ -433,7 +441,7 @@ def test_a_file_spoilt_and_then_mended_is_merged_with_what_it_was_before(
     assert migrator("--data-dir", migrated.root, "verify").code == 0
 
 
-def test_a_file_spoilt_and_then_put_back_as_it_was_is_well_again(migrated: Scene, migrator: Migrator) -> None:
+def test_a_damaged_file_that_is_restored_has_no_error_any_more(migrated: Scene, migrator: Migrator) -> None:
     content = migrated.file_of(WORKSPACE).read_bytes()
     torn(migrated)
     migrator("--data-dir", migrated.root, "migrate")
@@ -473,7 +481,7 @@ def test_a_changed_file_is_merged_in_the_shared_file_too(scene: Scene, migrator:
     assert [scene.tasks(workspace) for workspace in ("/w", "/v", "/u")] == [["Weave"], ["in the file"], ["Weave"]]
 
 
-def test_a_session_with_all_its_parts_is_replaced(migrated: Scene, migrator: Migrator) -> None:
+def test_a_session_is_replaced_with_all_its_parts(migrated: Scene, migrator: Migrator) -> None:
     changed = work("b")
     changed["instances"][0]["output"] = "done"
     changed["chatHistory"].append({"id": "msg-a", "role": "user", "content": "more", "timestamp": "2025"})

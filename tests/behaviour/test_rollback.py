@@ -566,7 +566,7 @@ def steps_of(database: Path) -> list[tuple[Any, ...]]:
         return connection.execute("SELECT name FROM _sqlite_migrations").fetchall()
 
 
-def test_a_dry_run_reports_what_a_real_one_does(pair: Scene, migrator: Migrator) -> None:
+def test_a_dry_run_reports_what_a_real_run_reports(pair: Scene, migrator: Migrator) -> None:
     pair.change("UPDATE sessions SET task = 'changed' WHERE id = 's-1'")
     pair.write(LOOM, [chat("s-loom", workspace=LOOM, task="in the file")])
     rehearsed = migrator("--data-dir", pair.root, "rollback", "--dry-run", "--json").json

@@ -50,13 +50,13 @@ def test_a_file_that_failed_stays_reported(fixture: Scene, migrator: Migrator) -
     assert "it is torn" in migrator("--data-dir", fixture.root, "migrate").out
 
 
-def test_nothing_to_do_is_told_before_asking(fixture: Scene, migrator: Migrator) -> None:
+def test_needs_migration_is_false_after_a_migration(fixture: Scene, migrator: Migrator) -> None:
     assert needs_migration(fixture.root)
     migrator("--data-dir", fixture.root, "migrate")
     assert not needs_migration(fixture.root)
 
 
-def test_a_source_that_is_only_touched_is_not_taken_up(fixture: Scene, migrator: Migrator) -> None:
+def test_a_file_that_is_only_touched_is_not_migrated_again(fixture: Scene, migrator: Migrator) -> None:
     migrator("--data-dir", fixture.root, "migrate")
     for path in [*(fixture.root / "sessions").iterdir(), fixture.root / "sessions.json"]:
         os.utime(path, (1, 1))
@@ -65,7 +65,7 @@ def test_a_source_that_is_only_touched_is_not_taken_up(fixture: Scene, migrator:
     assert (outcome.code, outcome.json["status"]) == (0, "nothing_to_do")
 
 
-def test_sources_that_are_other_inodes_with_the_same_bytes_are_not_taken_up(fixture: Scene, migrator: Migrator) -> None:
+def test_files_with_new_inodes_and_the_same_bytes_are_not_migrated_again(fixture: Scene, migrator: Migrator) -> None:
     migrator("--data-dir", fixture.root, "migrate")
     folder = fixture.root / "sessions"
     shutil.copytree(folder, fixture.root / "restored")
@@ -74,7 +74,7 @@ def test_sources_that_are_other_inodes_with_the_same_bytes_are_not_taken_up(fixt
     assert migrator("--data-dir", fixture.root, "migrate", "--json").json["status"] == "nothing_to_do"
 
 
-def test_the_touched_times_are_remembered(scene: Scene, migrator: Migrator) -> None:
+def test_new_times_of_change_are_recorded(scene: Scene, migrator: Migrator) -> None:
     path = scene.write(WORKSPACE, [chat("s-1")])
     migrator("--data-dir", scene.root, "migrate")
     os.utime(path, (1, 1))
@@ -82,7 +82,7 @@ def test_the_touched_times_are_remembered(scene: Scene, migrator: Migrator) -> N
     assert scene.query("SELECT mtime_ns FROM migration_ledger") == [(1_000_000_000,)]
 
 
-def test_an_edit_that_keeps_the_size_is_seen(scene: Scene, migrator: Migrator) -> None:
+def test_an_edit_that_keeps_the_size_is_noticed(scene: Scene, migrator: Migrator) -> None:
     path = scene.write(WORKSPACE, [chat("s-1", task="one")])
     migrator("--data-dir", scene.root, "migrate")
     size = path.stat().st_size
@@ -92,7 +92,7 @@ def test_an_edit_that_keeps_the_size_is_seen(scene: Scene, migrator: Migrator) -
     assert scene.tasks(WORKSPACE) == ["two"]
 
 
-def test_a_new_file_is_taken_up_by_the_next_run(scene: Scene, migrator: Migrator) -> None:
+def test_the_next_run_migrates_a_new_file(scene: Scene, migrator: Migrator) -> None:
     scene.write(WORKSPACE, [chat("s-1")])
     migrator("--data-dir", scene.root, "migrate")
     scene.write("/home/bob/loom", [chat("s-2", workspace="/home/bob/loom", task="Spin")])
@@ -104,7 +104,7 @@ def test_a_new_file_is_taken_up_by_the_next_run(scene: Scene, migrator: Migrator
     assert scene.tasks("/home/bob/loom") == ["Spin"]
 
 
-def test_a_mended_file_is_taken_up_by_the_next_run(fixture: Scene, migrator: Migrator) -> None:
+def test_the_next_run_migrates_a_fixed_file(fixture: Scene, migrator: Migrator) -> None:
     path = fixture.root / "sessions" / f"{TORN}.json"
     migrator("--data-dir", fixture.root, "migrate")
     mended = [chat("s-mended", workspace="/Users/dev/code/ledger-sync")]
@@ -114,7 +114,7 @@ def test_a_mended_file_is_taken_up_by_the_next_run(fixture: Scene, migrator: Mig
     assert [spelled(document) for document in fixture.documents(TORN)] == [spelled(mended[0])]
 
 
-def test_salvage_takes_the_whole_sessions_and_quarantines_the_tail(fixture: Scene, migrator: Migrator) -> None:
+def test_salvage_migrates_the_complete_sessions_and_quarantines_the_tail(fixture: Scene, migrator: Migrator) -> None:
     promised = next(s for s in EXPECTED["data_dir"]["sources"] if s["hash"] == TORN)["whole_before_tear"]
     outcome = migrator("--data-dir", fixture.root, "migrate", "--salvage", "--json")
     found = next(workspace for workspace in outcome.json["workspaces"] if workspace["hash"] == TORN)
@@ -128,7 +128,7 @@ def test_salvage_takes_the_whole_sessions_and_quarantines_the_tail(fixture: Scen
     ]
 
 
-def test_what_was_salvaged_and_the_tail_are_together_all_the_bytes(fixture: Scene, migrator: Migrator) -> None:
+def test_the_salvaged_sessions_and_the_tail_have_every_byte_of_the_file(fixture: Scene, migrator: Migrator) -> None:
     migrator("--data-dir", fixture.root, "migrate", "--salvage")
     content = (FIXTURES / "data-dir" / "sessions" / f"{TORN}.json").read_bytes()
     [(position, raw)] = fixture.query("SELECT position, raw FROM quarantine WHERE reason = 'torn'")
@@ -138,14 +138,14 @@ def test_what_was_salvaged_and_the_tail_are_together_all_the_bytes(fixture: Scen
     assert [spelled(document) for document in fixture.documents(TORN)] == [spelled(document) for document in whole]
 
 
-def test_salvage_takes_up_a_file_that_failed_before(fixture: Scene, migrator: Migrator) -> None:
+def test_salvage_migrates_a_file_that_failed_before(fixture: Scene, migrator: Migrator) -> None:
     migrator("--data-dir", fixture.root, "migrate")
     migrator("--data-dir", fixture.root, "migrate", "--salvage")
     assert len(fixture.documents(TORN)) == 5
     assert migrator("--data-dir", fixture.root, "verify").code == 0
 
 
-def test_a_salvaged_file_that_is_mended_afterwards_is_merged(scene: Scene, migrator: Migrator) -> None:
+def test_a_salvaged_file_that_is_fixed_afterwards_is_merged(scene: Scene, migrator: Migrator) -> None:
     documents = [chat(f"s-{number}", task=f"task {number}") for number in range(3)]
     whole = app_json(documents)
     scene.write_bytes(WORKSPACE, whole[: whole.rindex(b'"task"')])
@@ -166,7 +166,7 @@ def test_a_salvaged_file_verifies_clean_after_a_change_in_sqlite(scene: Scene, m
     assert "1 changed" in outcome.out
 
 
-def test_strict_publishes_nothing_where_anything_is_bad(fixture: Scene, migrator: Migrator) -> None:
+def test_strict_publishes_nothing_if_there_is_a_problem(fixture: Scene, migrator: Migrator) -> None:
     outcome = migrator("--data-dir", fixture.root, "migrate", "--strict")
     assert outcome.code == 1
     assert TORN in outcome.err
@@ -175,7 +175,7 @@ def test_strict_publishes_nothing_where_anything_is_bad(fixture: Scene, migrator
     assert fixture.flag() is None
 
 
-def test_strict_leaves_a_database_as_it_is(scene: Scene, migrator: Migrator) -> None:
+def test_strict_does_not_change_an_existing_database(scene: Scene, migrator: Migrator) -> None:
     scene.write(WORKSPACE, [chat("s-1")])
     migrator("--data-dir", scene.root, "migrate")
     content = scene.database.read_bytes()
@@ -184,7 +184,7 @@ def test_strict_leaves_a_database_as_it_is(scene: Scene, migrator: Migrator) -> 
     assert scene.database.read_bytes() == content
 
 
-def test_strict_lets_what_is_good_pass(scene: Scene, migrator: Migrator) -> None:
+def test_strict_publishes_valid_files(scene: Scene, migrator: Migrator) -> None:
     scene.write(WORKSPACE, [chat("s-1")])
     assert migrator("--data-dir", scene.root, "migrate", "--strict").code == 0
     assert scene.tasks(WORKSPACE) == ["Weave"]
@@ -198,7 +198,7 @@ def test_a_dry_run_changes_nothing_at_all(fixture: Scene, migrator: Migrator) ->
     assert not (fixture.root / "migrator.lock").exists()
 
 
-def test_a_dry_run_reports_what_a_real_one_does(fixture: Scene, migrator: Migrator) -> None:
+def test_a_dry_run_reports_what_a_real_run_reports(fixture: Scene, migrator: Migrator) -> None:
     rehearsed = migrator("--data-dir", fixture.root, "migrate", "--dry-run", "--json").json
     real = migrator("--data-dir", fixture.root, "migrate", "--json").json
     assert rehearsed["dry_run"] is True
@@ -207,7 +207,7 @@ def test_a_dry_run_reports_what_a_real_one_does(fixture: Scene, migrator: Migrat
         assert rehearsed[name] == real[name]
 
 
-def test_a_dry_run_on_top_of_a_database_changes_nothing_either(scene: Scene, migrator: Migrator) -> None:
+def test_a_dry_run_with_an_existing_database_changes_nothing(scene: Scene, migrator: Migrator) -> None:
     scene.write(WORKSPACE, [chat("s-1")])
     migrator("--data-dir", scene.root, "migrate")
     scene.change("UPDATE sessions SET task = 'in SQLite'")
@@ -221,7 +221,7 @@ def test_a_dry_run_on_top_of_a_database_changes_nothing_either(scene: Scene, mig
         assert rehearsed.json[name] == real.json[name]
 
 
-def test_a_dry_run_beside_an_app_that_holds_the_database_changes_nothing(scene: Scene, migrator: Migrator) -> None:
+def test_a_dry_run_while_an_app_has_the_database_open_changes_nothing(scene: Scene, migrator: Migrator) -> None:
     app = scene.app_opens_it()
     try:
         scene.write(WORKSPACE, [chat("s-1")])
@@ -236,7 +236,7 @@ def test_a_dry_run_beside_an_app_that_holds_the_database_changes_nothing(scene: 
 
 
 @pytest.mark.parametrize("command", ["status", "verify", "schema status"])
-def test_looking_leaves_nothing_behind(command: str, scene: Scene, migrator: Migrator) -> None:
+def test_read_only_commands_leave_no_files(command: str, scene: Scene, migrator: Migrator) -> None:
     scene.write(WORKSPACE, [chat("s-1")])
     scene.app_opens_it().close()
     migrator("--data-dir", scene.root, "migrate")  # into a database that uses a write-ahead log
@@ -245,14 +245,14 @@ def test_looking_leaves_nothing_behind(command: str, scene: Scene, migrator: Mig
     assert scene.listing() == before
 
 
-def test_where_there_is_nothing_at_all_nothing_is_made(scene: Scene, migrator: Migrator) -> None:
+def test_without_a_data_directory_nothing_is_created(scene: Scene, migrator: Migrator) -> None:
     scene.root.rmdir()
     outcome = migrator("--data-dir", scene.root, "migrate", "--json")
     assert (outcome.code, outcome.json["status"]) == (0, "nothing_to_do")
     assert not scene.root.exists()
 
 
-def test_a_flip_that_was_interrupted_is_put_right_by_the_next_run(scene: Scene, migrator: Migrator) -> None:
+def test_the_next_run_completes_an_interrupted_switch_to_sqlite(scene: Scene, migrator: Migrator) -> None:
     scene.write(WORKSPACE, [chat("s-1")])
     migrator("--data-dir", scene.root, "migrate")
     (scene.root / "storage.json").unlink()
@@ -260,7 +260,7 @@ def test_a_flip_that_was_interrupted_is_put_right_by_the_next_run(scene: Scene, 
     assert scene.flag() == "sqlite"
 
 
-def test_a_trial_of_both_stores_goes_on(scene: Scene, migrator: Migrator) -> None:
+def test_hybrid_mode_stays_on_after_a_run(scene: Scene, migrator: Migrator) -> None:
     (scene.root / "storage.json").write_text('{"backend": "hybrid"}')
     scene.write(WORKSPACE, [chat("s-1")])
     migrator("--data-dir", scene.root, "migrate")
@@ -274,7 +274,7 @@ def test_a_retry_does_not_fill_the_disk_with_backups(scene: Scene, migrator: Mig
     assert len(os.listdir(scene.root / "backups")) == 1
 
 
-def test_a_backup_that_was_damaged_is_not_taken_for_whole(scene: Scene, migrator: Migrator) -> None:
+def test_a_damaged_backup_is_not_reported_as_complete(scene: Scene, migrator: Migrator) -> None:
     path = scene.write(WORKSPACE, [chat("s-1"), 7])
     migrator("--data-dir", scene.root, "migrate", "--strict")
     [copy] = (scene.root / "backups").glob("*/sessions/*.json")

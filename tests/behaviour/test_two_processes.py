@@ -246,7 +246,7 @@ def test_one_that_can_not_start_is_done_without(program: list[str], divided: Sce
 
 @pytest.mark.parametrize("method", ["submit", "result"])
 @pytest.mark.parametrize("times", range(1, 5))  # it has two jobs of each kind, however slow it is
-def test_one_that_dies_is_done_without(method: str, times: int, divided: Scene) -> None:
+def test_a_run_completes_without_a_worker_that_died(method: str, times: int, divided: Scene) -> None:
     """It dies at some job of loading or of comparing, given or asked for, and whatever it had to say is lost."""
     asked: list[None] = []
 

@@ -47,7 +47,7 @@ def paths(scene: Scene) -> dict[str, str]:
         "/srv/build/telemetry-agent",
     ],
 )
-def test_a_worktree_inside_of_it_proves_a_path(worktree: str, scene: Scene, migrator: Migrator) -> None:
+def test_a_worktree_inside_a_workspace_proves_its_path(worktree: str, scene: Scene, migrator: Migrator) -> None:
     scene.write(WORKSPACE, [session(instances=[instance(worktreePath=worktree)])])
     assert migrator("--data-dir", scene.root, "migrate").code == 0
     assert paths(scene) == {hash_of(WORKSPACE): WORKSPACE}
@@ -66,7 +66,7 @@ def test_the_root_can_be_a_workspace(scene: Scene, migrator: Migrator) -> None:
 
 
 @pytest.mark.parametrize("turned", [False, True], ids=["hash to path", "path to hash"])
-def test_a_mapping_tells_a_path_in_either_direction(turned: bool, scene: Scene, migrator: Migrator) -> None:
+def test_a_mapping_may_have_either_direction(turned: bool, scene: Scene, migrator: Migrator) -> None:
     mapping = {hash_of(WORKSPACE): WORKSPACE}
     if turned:
         mapping = {path: name for name, path in mapping.items()}
@@ -93,7 +93,7 @@ def test_of_two_workspaces_that_claim_one_path_one_keeps_a_placeholder(
     assert scene.query("SELECT count(*) FROM sessions") == [(2,)]
 
 
-def test_a_mapping_that_lies_is_not_believed(scene: Scene, migrator: Migrator) -> None:
+def test_a_false_mapping_is_ignored(scene: Scene, migrator: Migrator) -> None:
     (scene.root / "workspace_mapping.json").write_text(json.dumps({hash_of(WORKSPACE): "/home/somebody/else"}))
     scene.write(WORKSPACE, [nameless()])
     report = migrator("--data-dir", scene.root, "migrate", "--json").json
@@ -101,7 +101,7 @@ def test_a_mapping_that_lies_is_not_believed(scene: Scene, migrator: Migrator) -
     assert "'/home/somebody/else' is not the path that" in report["warnings"][0]
 
 
-def test_a_mapping_that_lies_does_not_hide_what_the_file_proves(scene: Scene, migrator: Migrator) -> None:
+def test_a_false_mapping_does_not_hide_what_the_file_proves(scene: Scene, migrator: Migrator) -> None:
     (scene.root / "workspace_mapping.json").write_text(json.dumps({hash_of(WORKSPACE): "/home/somebody/else"}))
     scene.write(WORKSPACE, [chat("s-1", workspace=WORKSPACE)])
     migrator("--data-dir", scene.root, "migrate")
@@ -123,7 +123,7 @@ def test_a_mapping_that_lies_does_not_hide_what_the_file_proves(scene: Scene, mi
     ],
     ids=["empty", "torn", "array", "null", "number", "deep", "no hash", "no path", "half a character"],
 )
-def test_a_mapping_that_makes_no_sense_is_told_and_passed_over(content: str, scene: Scene, migrator: Migrator) -> None:
+def test_an_invalid_mapping_is_reported_and_ignored(content: str, scene: Scene, migrator: Migrator) -> None:
     (scene.root / "workspace_mapping.json").write_text(content)
     scene.write(WORKSPACE, [chat("s-1", workspace=WORKSPACE)])
     outcome = migrator("--data-dir", scene.root, "migrate", "--json")
@@ -133,13 +133,13 @@ def test_a_mapping_that_makes_no_sense_is_told_and_passed_over(content: str, sce
     assert scene.tasks(WORKSPACE) == ["Weave"]
 
 
-def test_an_option_tells_a_path(scene: Scene, migrator: Migrator) -> None:
+def test_an_option_gives_a_path(scene: Scene, migrator: Migrator) -> None:
     scene.write(WORKSPACE, [nameless()])
     assert migrator("--data-dir", scene.root, "migrate", "--workspace", WORKSPACE).code == 0
     assert paths(scene) == {hash_of(WORKSPACE): WORKSPACE}
 
 
-def test_an_option_tells_a_path_by_any_spelling_of_a_folder_that_exists(
+def test_an_option_accepts_any_spelling_of_an_existing_path(
     scene: Scene, migrator: Migrator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real = tmp_path / "real"
@@ -185,14 +185,14 @@ def older(tmp_path: Path) -> Path:
     return workspace
 
 
-def test_the_older_file_of_a_named_workspace_is_taken_along(scene: Scene, migrator: Migrator, older: Path) -> None:
+def test_the_older_file_of_a_named_workspace_is_migrated(scene: Scene, migrator: Migrator, older: Path) -> None:
     outcome = migrator("--data-dir", scene.root, "migrate", "--workspace", older, "--json")
     assert outcome.code == 0
     assert outcome.json["workspaces"][0]["sources"] == [str(older / ".ait42" / "sessions.json")]
     assert scene.tasks(older) == ["from long ago", "Weave"]
 
 
-def test_the_older_file_of_a_proven_workspace_is_taken_along_behind_its_own(
+def test_the_older_file_of_a_proven_workspace_is_migrated_after_its_own(
     scene: Scene, migrator: Migrator, older: Path
 ) -> None:
     scene.write(
@@ -214,7 +214,7 @@ def test_an_older_file_that_only_the_copies_lead_to_is_counted(scene: Scene, old
 
 
 @pytest.mark.parametrize("missing", [0, 1])
-def test_an_older_file_needs_space_beside_what_is_copied_by_then(
+def test_an_older_file_needs_space_in_addition_to_what_is_already_copied(
     missing: int, scene: Scene, older: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     own = scene.write(older, [chat("s-9", workspace=str(older), text="x" * 20_000)]).stat().st_size
@@ -253,7 +253,9 @@ def test_an_older_file_behind_a_link_goes_to_the_workspace_that_its_own_file_pro
 
 
 @pytest.mark.parametrize("named", [0, 1])
-def test_older_files_are_taken_up_in_one_order_whatever_told_of_them(named: int, scene: Scene, tmp_path: Path) -> None:
+def test_older_files_are_migrated_in_the_same_order_however_they_were_found(
+    named: int, scene: Scene, tmp_path: Path
+) -> None:
     """The first one keeps its id in the table."""
     workspaces = sorted((tmp_path / name for name in ("a", "b")), key=hash_of)
     for workspace in workspaces:
@@ -265,7 +267,7 @@ def test_older_files_are_taken_up_in_one_order_whatever_told_of_them(named: int,
     assert scene.query("SELECT task FROM sessions WHERE id = 's-1'") == [(workspaces[0].name,)]
 
 
-def test_what_a_file_proved_before_it_could_not_be_read_any_more_leads_to_the_older_one(
+def test_a_path_proven_by_a_file_that_became_unreadable_leads_to_the_older_file(
     scene: Scene, older: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     own = scene.write(older, [chat("s-9", workspace=str(older))])
@@ -284,7 +286,7 @@ def test_what_a_file_proved_before_it_could_not_be_read_any_more_leads_to_the_ol
     assert scene.tasks(older) == ["from long ago", "Weave"]
 
 
-def test_a_large_older_file_has_the_help_of_a_worker(scene: Scene, older: Path) -> None:
+def test_a_large_older_file_starts_the_worker(scene: Scene, older: Path) -> None:
     """Whether it is worth while shows when the copy of a small file has led to a large one."""
     own = scene.write(older, [chat("s-9", workspace=str(older))])
     sizes = own.stat().st_size, (older / ".ait42" / "sessions.json").stat().st_size
@@ -295,7 +297,7 @@ def test_a_large_older_file_has_the_help_of_a_worker(scene: Scene, older: Path) 
     assert "CopyJob" not in [type(job).__name__ for job in worker.submitted]
 
 
-def test_one_byte_less_has_no_help(scene: Scene, older: Path) -> None:
+def test_one_byte_less_does_not_start_the_worker(scene: Scene, older: Path) -> None:
     own = scene.write(older, [chat("s-9", workspace=str(older))])
     sizes = own.stat().st_size, (older / ".ait42" / "sessions.json").stat().st_size
     limits = replace(SHARED, worker_size=sum(sizes) + 2 * SHARED.file_cost + 1)
@@ -304,7 +306,7 @@ def test_one_byte_less_has_no_help(scene: Scene, older: Path) -> None:
     assert not worker.submitted
 
 
-def test_what_is_known_is_reported_beside_what_a_new_file_leads_to(
+def test_known_files_are_reported_together_with_an_older_file_that_a_new_file_leads_to(
     scene: Scene, older: Path, migrator: Migrator
 ) -> None:
     scene.write("/home/dev/engine", [chat("s-5")])
@@ -322,7 +324,7 @@ def test_the_older_file_is_in_the_backup(scene: Scene, migrator: Migrator, older
     assert copy.read_bytes() == (older / ".ait42" / "sessions.json").read_bytes()
 
 
-def test_the_older_file_is_known_by_the_next_run(scene: Scene, migrator: Migrator, older: Path) -> None:
+def test_the_next_run_knows_the_older_file(scene: Scene, migrator: Migrator, older: Path) -> None:
     migrator("--data-dir", scene.root, "migrate", "--workspace", older)
     for options in ([], ["--workspace", older]):
         assert migrator("--data-dir", scene.root, "migrate", *options, "--json").json["status"] == "nothing_to_do"

@@ -63,7 +63,7 @@ def test_a_store_that_was_opened_before_a_rollback_refuses_to_write_after_it(
         assert [session["id"] for session in store.get_all_sessions(ENGINE)] == ["s-0"]
 
 
-def test_a_trial_that_was_refused_by_sqlite_leaves_nothing_to_repair(scene: Scene, migrator: Migrator) -> None:
+def test_a_write_that_sqlite_refused_in_hybrid_mode_leaves_nothing_to_repair(scene: Scene, migrator: Migrator) -> None:
     scene.write(ENGINE, [chat("s-0")])
     for command in (["migrate"], ["backend", "hybrid"]):
         assert migrator("--data-dir", scene.root, *command).code == 0
@@ -79,7 +79,7 @@ def test_a_trial_that_was_refused_by_sqlite_leaves_nothing_to_repair(scene: Scen
 # With SQL of the app's own.
 
 
-def test_a_session_born_in_sqlite_after_a_rollback_is_brought_in(
+def test_a_session_created_in_sqlite_after_a_rollback_is_applied(
     went_back: tuple[Scene, sqlite3.Connection], migrator: Migrator
 ) -> None:
     scene, app = went_back
@@ -89,7 +89,7 @@ def test_a_session_born_in_sqlite_after_a_rollback_is_brought_in(
     assert any("What was written to SQLite after the rollback, 1 session, was" in line for line in report["warnings"])
 
 
-def test_a_session_of_a_workspace_that_has_no_file_is_brought_in(
+def test_a_session_of_a_workspace_without_a_file_is_applied(
     went_back: tuple[Scene, sqlite3.Connection], migrator: Migrator
 ) -> None:
     scene, app = went_back
@@ -98,7 +98,7 @@ def test_a_session_of_a_workspace_that_has_no_file_is_brought_in(
     assert scene.tasks("/home/bob/loom") == ["late"]
 
 
-def test_a_session_that_changed_in_sqlite_alone_is_taken_from_there(
+def test_a_session_that_changed_only_in_sqlite_is_applied(
     went_back: tuple[Scene, sqlite3.Connection], migrator: Migrator
 ) -> None:
     scene, app = went_back
@@ -118,7 +118,7 @@ def test_a_message_alone_counts_as_a_change(went_back: tuple[Scene, sqlite3.Conn
     assert [one["content"] for one in scene.documents(hash_of(ENGINE))[0]["chatHistory"]] == ["hello", "late"]
 
 
-def test_of_a_session_that_changed_on_both_sides_the_files_version_stays_and_sqlites_goes_to_quarantine(
+def test_if_a_session_changed_on_both_sides_the_files_version_stays_and_sqlites_is_quarantined(
     went_back: tuple[Scene, sqlite3.Connection], migrator: Migrator
 ) -> None:
     scene, app = went_back
@@ -130,7 +130,9 @@ def test_of_a_session_that_changed_on_both_sides_the_files_version_stays_and_sql
     assert any("after the rollback" in line for line in report["errors"])
 
 
-def test_such_a_version_can_be_taken_after_all(went_back: tuple[Scene, sqlite3.Connection], migrator: Migrator) -> None:
+def test_the_quarantined_version_can_be_chosen_later(
+    went_back: tuple[Scene, sqlite3.Connection], migrator: Migrator
+) -> None:
     scene, app = went_back
     app.execute("UPDATE sessions SET task = 'late' WHERE id = 's-0'")
     write_to_file(scene, "first, in the file", "second")
@@ -139,7 +141,7 @@ def test_such_a_version_can_be_taken_after_all(went_back: tuple[Scene, sqlite3.C
     assert scene.tasks(ENGINE) == ["late", "second"]
 
 
-def test_a_session_that_changed_in_sqlite_and_is_gone_from_the_file_goes_to_quarantine(
+def test_a_session_changed_in_sqlite_and_deleted_in_the_file_is_quarantined(
     went_back: tuple[Scene, sqlite3.Connection], migrator: Migrator
 ) -> None:
     scene, app = went_back
@@ -149,7 +151,7 @@ def test_a_session_that_changed_in_sqlite_and_is_gone_from_the_file_goes_to_quar
     assert (scene.tasks(ENGINE), held(scene)) == (["first"], [("conflict", "late")])
 
 
-def test_what_the_file_says_as_well_is_no_conflict(
+def test_the_same_change_in_the_file_is_not_a_conflict(
     went_back: tuple[Scene, sqlite3.Connection], migrator: Migrator
 ) -> None:
     scene, app = went_back
@@ -159,7 +161,7 @@ def test_what_the_file_says_as_well_is_no_conflict(
     assert (scene.tasks(ENGINE), held(scene)) == (["both", "second"], [])
 
 
-def test_a_session_that_was_deleted_in_sqlite_stays_and_the_run_says_so(
+def test_a_session_that_was_deleted_in_sqlite_stays_and_is_reported(
     went_back: tuple[Scene, sqlite3.Connection], migrator: Migrator
 ) -> None:
     scene, app = went_back
@@ -178,7 +180,7 @@ def test_what_was_deleted_in_the_file_after_a_rollback_does_not_come_back(
     assert (scene.tasks(ENGINE), held(scene)) == (["first"], [])
 
 
-def test_it_does_not_come_back_either_where_the_step_was_undone_that_tells_what_the_rollback_wrote(
+def test_it_does_not_come_back_even_if_the_schema_step_that_records_rollbacks_was_undone(
     scene: Scene, migrator: Migrator
 ) -> None:
     scene.write(ENGINE, [chat("a"), chat("b")])
@@ -192,7 +194,7 @@ def test_it_does_not_come_back_either_where_the_step_was_undone_that_tells_what_
     assert [one["id"] for one in scene.conflicts()] == ["b"]
 
 
-def test_each_of_two_sessions_of_one_id_is_told_apart(scene: Scene, migrator: Migrator) -> None:
+def test_two_sessions_of_one_id_are_told_apart(scene: Scene, migrator: Migrator) -> None:
     scene.write(ENGINE, [chat("s-0", task="first"), chat("s-0", task="its twin")])
     migrate(scene, migrator)
     with closing(sqlite3.connect(scene.database, isolation_level=None)) as app:
@@ -211,7 +213,7 @@ def test_each_of_two_sessions_of_one_id_is_told_apart(scene: Scene, migrator: Mi
     ],
     ids=["no session any more", "rescued data of no sense", "no UTF-8"],
 )
-def test_what_is_no_session_after_the_rollback_is_kept_in_quarantine(
+def test_a_session_made_invalid_after_a_rollback_is_quarantined(
     went_back: tuple[Scene, sqlite3.Connection], migrator: Migrator, spoil: str, called: str
 ) -> None:
     scene, app = went_back
@@ -223,7 +225,7 @@ def test_what_is_no_session_after_the_rollback_is_kept_in_quarantine(
     assert json.loads(raw)
 
 
-def test_a_database_that_nobody_wrote_to_after_a_rollback_brings_nothing_in(
+def test_a_database_that_did_not_change_after_a_rollback_has_nothing_to_apply(
     went_back: tuple[Scene, sqlite3.Connection], migrator: Migrator
 ) -> None:
     scene, _ = went_back
@@ -231,7 +233,7 @@ def test_a_database_that_nobody_wrote_to_after_a_rollback_brings_nothing_in(
     assert (report["warnings"], scene.tasks(ENGINE)) == ([], ["first", "second"])
 
 
-def test_what_came_after_a_rollback_outlives_the_next_one(
+def test_a_change_after_a_rollback_survives_the_next_rollback(
     went_back: tuple[Scene, sqlite3.Connection], migrator: Migrator
 ) -> None:
     scene, app = went_back
@@ -242,7 +244,7 @@ def test_what_came_after_a_rollback_outlives_the_next_one(
 
 
 @pytest.mark.parametrize("backend", ["sqlite", "hybrid"])
-def test_what_came_after_a_rollback_is_found_where_no_file_is_left(
+def test_a_change_after_a_rollback_is_found_if_no_file_is_left(
     went_back: tuple[Scene, sqlite3.Connection], migrator: Migrator, backend: str
 ) -> None:
     scene, app = went_back
@@ -252,7 +254,7 @@ def test_what_came_after_a_rollback_is_found_where_no_file_is_left(
     assert scene.tasks(ENGINE) == ["late"]
 
 
-def test_verify_tells_of_what_was_written_after_a_rollback(
+def test_verify_reports_what_was_written_after_a_rollback(
     went_back: tuple[Scene, sqlite3.Connection], migrator: Migrator
 ) -> None:
     scene, app = went_back

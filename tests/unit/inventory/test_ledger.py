@@ -54,62 +54,62 @@ def test_a_file_that_is_not_in_the_ledger_is_pending(source):
     assert work(source, None) == PENDING
 
 
-def test_one_that_looks_the_same_is_known_and_not_hashed(source, entry):
+def test_a_file_that_looks_the_same_is_known_and_not_hashed(source, entry):
     source.path.unlink()  # one that can't be read is pending
     assert work(source, entry) == KNOWN
 
 
 @pytest.mark.parametrize("member", ["mtime_ns", "inode"])
-def test_one_that_looks_different_and_holds_the_same_has_moved(source, entry, member):
+def test_a_file_that_looks_different_with_the_same_contents_has_moved(source, entry, member):
     assert work(source._replace(**{member: 1}), entry) == MOVED
 
 
 @pytest.mark.parametrize("member", ["mtime_ns", "inode"])
-def test_one_that_looks_different_and_holds_something_else_is_pending(source, entry, member):
+def test_a_file_that_looks_different_with_other_contents_is_pending(source, entry, member):
     assert work(source._replace(**{member: 1}), entry._replace(sha256="0" * 64)) == PENDING
 
 
 @pytest.mark.parametrize(("reason", "expected"), [("it is a pipe", KNOWN), ("it is gone", PENDING)])
-def test_one_that_can_not_be_examined_is_known_for_the_known_reason_alone(source, entry, reason, expected):
+def test_a_file_that_cannot_be_examined_is_known_only_for_the_recorded_reason(source, entry, reason, expected):
     assert work(source._replace(error=reason), entry._replace(error="it is a pipe")) == expected
 
 
-def test_one_of_another_size_is_pending_and_not_hashed(source, entry):
+def test_a_file_of_another_size_is_pending_and_not_hashed(source, entry):
     assert work(source._replace(size=3), entry) == PENDING  # its hash is the same: it would have moved
 
 
-def test_one_that_can_not_be_read_is_pending(source, entry):
+def test_a_file_that_cannot_be_read_is_pending(source, entry):
     source.path.unlink()
     assert work(source._replace(mtime_ns=1), entry) == PENDING
 
 
-def test_one_that_was_never_read_is_pending_however_it_looks(source, entry):
+def test_a_file_that_was_never_read_is_pending_however_it_looks(source, entry):
     assert work(source, entry._replace(sha256=None)) == PENDING
 
 
-def test_one_that_failed_and_looks_the_same_is_known(source, entry):
+def test_a_failed_file_that_looks_the_same_is_known(source, entry):
     assert work(source, entry._replace(status="failed", error="torn")) == KNOWN
 
 
-def test_one_that_failed_is_pending_when_it_may_be_salvaged(source, entry):
+def test_a_failed_file_is_pending_if_the_run_salvages(source, entry):
     assert work(source, entry._replace(status="failed", error="torn"), salvage=True) == PENDING
 
 
-def test_one_that_did_not_fail_is_known_when_others_may_be_salvaged(source, entry):
+def test_a_file_that_did_not_fail_is_known_if_the_run_salvages(source, entry):
     assert work(source, entry, salvage=True) == KNOWN
 
 
-def test_one_that_failed_and_was_only_touched_has_moved(source, entry):
+def test_a_failed_file_that_was_only_touched_has_moved(source, entry):
     assert work(source._replace(mtime_ns=1), entry._replace(status="failed", error="torn")) == MOVED
 
 
-def test_one_that_was_migrated_and_failed_later_is_looked_at_again_once_touched(source, entry):
+def test_a_file_that_failed_after_its_migration_is_pending_once_touched(source, entry):
     """Its contents may be what was migrated: then it is the failure that is gone."""
     assert work(source._replace(mtime_ns=1), entry._replace(status="migrated", error="torn")) == PENDING
 
 
 @pytest.mark.parametrize(("known", "expected"), [("gone", KNOWN), ("torn", PENDING), (None, PENDING)])
-def test_one_that_can_not_be_looked_at_is_known_while_the_reason_is_the_same(source, entry, known, expected):
+def test_a_file_that_cannot_be_examined_is_known_while_the_reason_is_the_same(source, entry, known, expected):
     assert work(source._replace(error="gone"), entry._replace(error=known)) == expected
 
 
@@ -123,7 +123,7 @@ def test_a_row_has_the_columns_of_the_table_in_their_order(source):
     assert LedgerEntry._fields == ("id", *LEDGER_COLUMNS)
 
 
-def test_a_row_says_what_is_known_of_the_file_and_when_it_was_made(source):
+def test_a_row_has_what_is_known_of_the_file_and_the_time(source):
     row = row_for(source)
     now = datetime.now(UTC)
     for moment in (row.created_at, row.updated_at):
@@ -136,7 +136,7 @@ def test_a_row_says_what_is_known_of_the_file_and_when_it_was_made(source):
     )  # fmt: skip
 
 
-def test_what_a_run_took_up_has_the_sums_of_its_workspaces_and_the_place_of_its_copy(source, tmp_path):
+def test_a_processed_file_has_the_sums_of_its_workspaces_and_the_path_of_its_copy(source, tmp_path):
     loaded = LoadedSource(source, digest="d")
     loaded.counts = {name: Counts(name, number) for number, name in enumerate("ab")}
     for number, count in enumerate(loaded.counts.values(), 1):
@@ -159,7 +159,7 @@ def test_what_a_run_took_up_has_the_sums_of_its_workspaces_and_the_place_of_its_
     }
 
 
-def test_where_nothing_could_be_copied_no_row_names_a_copy(source, tmp_path):
+def test_if_nothing_could_be_copied_no_row_names_a_copy(source, tmp_path):
     failed = LoadedSource(source, error="gone")
     found = entries_of([failed], Backup(None, {}))
     assert (found[source.name].backup, found[source.name].sha256) == (None, None)
@@ -169,14 +169,14 @@ def row_of(database: sqlite3.Connection, source: Source) -> LedgerEntry:
     return read_ledger(database)[source.name]
 
 
-def test_a_row_that_is_written_is_read(database, source, entry):
+def test_a_recorded_row_can_be_read(database, source, entry):
     number = record(database, row_for(source, sha256=entry.sha256, digest="d", backup="backups/b/f"))
     assert row_of(database, source)._replace(created_at="", updated_at="") == entry._replace(
         id=number, created_at="", updated_at=""
     )
 
 
-def test_a_row_is_written_over_the_one_that_its_source_has_and_keeps_its_number_and_birth(database, source):
+def test_recording_a_source_again_keeps_the_number_and_the_time_of_creation(database, source):
     first = record(database, row_for(source, created_at="then", sessions=1))
     other = record(database, row_for(source._replace(name="other")))
     assert record(database, row_for(source, created_at="now", sessions=2)) == first != other
@@ -184,7 +184,7 @@ def test_a_row_is_written_over_the_one_that_its_source_has_and_keeps_its_number_
     assert (found.created_at, found.sessions) == ("then", 2)
 
 
-def test_a_failure_is_noted_beside_what_is_known(database, source):
+def test_a_recorded_failure_keeps_the_rest_of_the_row(database, source):
     record(database, row_for(source, sha256="s", sessions=7, digest="d"))
     record_failure(
         database, row_for(source._replace(size=9, mtime_ns=8, inode=6), sha256="t", error="torn", updated_at="u")
@@ -194,7 +194,7 @@ def test_a_failure_is_noted_beside_what_is_known(database, source):
     assert (found.status, found.sha256, found.sessions, found.digest) == ("migrated", "s", 7, "d")
 
 
-def test_one_that_could_not_be_read_is_looked_at_again_the_next_time(database, source):
+def test_a_file_that_could_not_be_read_is_examined_again_in_the_next_run(database, source):
     record(database, row_for(source, sha256="s"))
     record_failure(database, row_for(source, error="permission denied"))
     found = row_of(database, source)

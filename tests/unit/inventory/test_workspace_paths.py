@@ -24,12 +24,12 @@ def proof(pieces: list[bytes], of: str = WORKSPACE) -> str | None:
 
 
 @given(st.sets(st.integers(0, len(CONTENT)), max_size=40))
-def test_it_is_found_wherever_the_file_is_cut(cuts):
+def test_the_path_is_found_however_the_file_is_divided(cuts):
     places = [0, *sorted(cuts), len(CONTENT)]
     assert proof([CONTENT[a:b] for a, b in pairwise(places)]) == WORKSPACE
 
 
-def test_byte_by_byte_it_is_found_as_soon_as_it_has_gone_by():
+def test_byte_by_byte_the_path_is_found_as_soon_as_it_is_complete():
     found = PathEvidence(hash_of(WORKSPACE))
     end = CONTENT.index(b'"', CONTENT.index(json.dumps(WORKSPACE, ensure_ascii=False).encode()[1:-1]))
     for number in range(len(CONTENT)):
@@ -38,12 +38,12 @@ def test_byte_by_byte_it_is_found_as_soon_as_it_has_gone_by():
     assert found.path == WORKSPACE
 
 
-def test_what_no_worktree_lies_in_is_not_proven():
+def test_a_path_without_a_worktree_in_it_is_not_proven():
     assert proof([CONTENT], of="/home/dev/other") is None
     assert proof([b'"worktreePath": "', b"\xff", b'"worktreePath": 5', b'"worktreePath": ""']) is None
 
 
-def test_nothing_is_looked_for_any_more_once_it_is_proven(monkeypatch: pytest.MonkeyPatch):
+def test_nothing_is_searched_once_the_path_is_proven(monkeypatch: pytest.MonkeyPatch):
     found = PathEvidence(hash_of(WORKSPACE))
     found.feed(CONTENT)
     monkeypatch.setattr(proving, "prove_path", lambda *_: pytest.fail("it was looked for"))
@@ -51,7 +51,7 @@ def test_nothing_is_looked_for_any_more_once_it_is_proven(monkeypatch: pytest.Mo
     assert found.path == WORKSPACE
 
 
-def test_no_ancestor_is_tried_twice_however_many_pieces_name_it(monkeypatch: pytest.MonkeyPatch):
+def test_no_ancestor_is_tried_twice_however_many_chunks_name_it(monkeypatch: pytest.MonkeyPatch):
     tried: list[str] = []
     hash_of_text = workspace.hash_of_text
 

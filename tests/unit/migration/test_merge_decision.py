@@ -26,5 +26,5 @@ A, B, C = b"a", b"b", b"c"
         (None, A, B, Action.QUARANTINE),
     ],
 )
-def test_each_row_of_the_table_is_decided(base, ours, theirs, action):
+def test_each_row_of_the_table_has_its_decision(base, ours, theirs, action):
     assert decide(base, ours, theirs) is action

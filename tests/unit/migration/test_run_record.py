@@ -52,7 +52,7 @@ def test_a_run_records_where_the_backup_is(migrated: Scene) -> None:
     assert migrated.query("SELECT json_backup_path FROM migration_metadata") == [(backup,)]
 
 
-def test_where_the_ledger_tells_all_no_share_is_kept(migrated: Scene) -> None:
+def test_no_share_is_recorded_if_the_ledgers_row_has_all_of_it(migrated: Scene) -> None:
     assert shares(migrated) == []
 
 
@@ -62,7 +62,7 @@ def test_a_run_with_nothing_to_do_leaves_no_record(migrated: Scene, migrator: Mi
     assert runs(migrated, "*") == before
 
 
-def test_a_rehearsal_leaves_no_record(migrated: Scene, migrator: Migrator) -> None:
+def test_a_dry_run_leaves_no_record(migrated: Scene, migrator: Migrator) -> None:
     before = runs(migrated, "*")
     migrated.write(LOOM, [chat("s-3")])
     assert migrator("--data-dir", migrated.root, "migrate", "--dry-run").code == 0
@@ -95,7 +95,7 @@ def test_a_conflict_counts_for_its_own_workspace_alone(scene: Scene, migrator: M
     assert sorted(shares(scene)) == sorted([(hash_of(ENGINE), 0, 0, 1, 0), (hash_of(LOOM), 0, 1, 0, 0)])
 
 
-def test_the_sessions_before_a_tear_count_as_failed(scene: Scene, migrator: Migrator) -> None:
+def test_the_complete_sessions_of_a_truncated_file_count_as_failed(scene: Scene, migrator: Migrator) -> None:
     scene.write_bytes(ENGINE, app_json([chat("s-1"), chat("s-2"), chat("s-3")])[:-200])
     scene.write(LOOM, [chat("s-4")])
     assert migrator("--data-dir", scene.root, "migrate").code == 3
@@ -104,7 +104,7 @@ def test_the_sessions_before_a_tear_count_as_failed(scene: Scene, migrator: Migr
     assert shares(scene) == [(hash_of(ENGINE), 0, 0, 0, 2)]
 
 
-def test_a_torn_file_that_is_salvaged_no_longer_counts_as_failed(scene: Scene, migrator: Migrator) -> None:
+def test_a_truncated_file_that_is_salvaged_no_longer_counts_as_failed(scene: Scene, migrator: Migrator) -> None:
     scene.write_bytes(ENGINE, app_json([chat("s-1"), chat("s-2"), chat("s-3")])[:-200])
     migrator("--data-dir", scene.root, "migrate")
     migrator("--data-dir", scene.root, "migrate", "--salvage")
@@ -112,7 +112,7 @@ def test_a_torn_file_that_is_salvaged_no_longer_counts_as_failed(scene: Scene, m
     assert shares(scene) == []
 
 
-def test_a_migrated_file_that_fails_now_keeps_what_it_brought(migrated: Scene, migrator: Migrator) -> None:
+def test_a_migrated_file_that_fails_later_keeps_its_shares(migrated: Scene, migrator: Migrator) -> None:
     migrated.write(ENGINE, [chat("s-1"), 7, chat("s-2"), chat("s-3")])
     migrator("--data-dir", migrated.root, "migrate")
     migrated.write_bytes(ENGINE, b"no JSON")
@@ -157,7 +157,7 @@ def test_a_run_into_the_apps_database_is_recorded_there(apps: Scene, migrator: M
     assert "publish" in json.loads(str(stages))
 
 
-def test_after_a_rollback_the_runs_are_remembered_and_what_files_brought_is_recorded_anew(
+def test_after_a_rollback_the_runs_stay_recorded_and_the_shares_are_recorded_again(
     migrated: Scene, migrator: Migrator
 ) -> None:
     migrated.write(ENGINE, [chat("s-1"), chat("s-2"), chat("s-3")])
