@@ -24,39 +24,78 @@
     ├── NotInstalled                 1  an optional part of the program is not there
     └── UsageError                   2  an option or a setting that makes no sense
 
-A message says what happened, where and why; ``hint`` says what to do about it.
+A message says what happened, where and why; ``hint`` says what to do about it. ``code`` names the cause for programs,
+as ``noun.state``: it stays when the words change.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from functools import partial
+from typing import Any, NamedTuple, Self
 
 
 class MigratorError(Exception):
     """What every error of this package is: one message for people, and an exit code."""
 
     exit_code = 1
+    code = "program.failed"
 
-    def __init__(self, message: str, *, hint: str | None = None) -> None:
+    def __init__(self, message: str, *, code: str | None = None, hint: str | None = None) -> None:
         super().__init__(message)
         self.message = message
+        self.code = code or type(self).code
         self.hint = hint
 
     def __str__(self) -> str:
         return f"{self.message} {self.hint}" if self.hint else self.message
 
+    def as_message(self) -> Message:
+        """Return the error as a text for a report."""
+        return Message(self.message, code=self.code, hint=self.hint)
+
+
+class Message(str):  # noqa: SLOT000 - slots would keep it from being pickled
+    """A text about a problem, in a report: message and hint in one, with the code of its cause.
+
+    :ivar message: what happened, where and why
+    :ivar code: the cause, as of :class:`MigratorError`
+    :ivar hint: what to do about it
+    """
+
+    message: str
+    code: str
+    hint: str | None
+
+    def __new__(cls, message: str, *, code: str, hint: str | None = None) -> Self:
+        self = super().__new__(cls, f"{message} {hint}" if hint else message)
+        self.message, self.code, self.hint = message, code, hint
+        return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return partial(Message, self.message, code=self.code, hint=self.hint), ()
+
+    def to_json(self) -> dict[str, str | None]:
+        """Return what ``--json`` has of it among the ``problems``."""
+        return {"code": self.code, "message": self.message, "hint": self.hint}
+
 
 class ConnectionFailed(MigratorError):
     """The database can't be opened, is no database, or stays locked."""
+
+    code = "database.unavailable"
 
 
 class TransactionError(MigratorError):
     """A statement or a commit failed; the transaction was rolled back."""
 
+    code = "transaction.failed"
+
 
 class UnreadableSession(MigratorError):
     """The rows of a session make no document: somebody's SQL has changed what only migrator writes."""
+
+    code = "session.unreadable"
 
     def __init__(self, key: str, error: Exception) -> None:
         super().__init__(
@@ -73,37 +112,51 @@ class UnreadableSession(MigratorError):
 class SchemaError(MigratorError):
     """The tables in the database are not the ones that this version works with."""
 
+    code = "schema.unknown"
+
 
 class StorageIOError(MigratorError):
     """The operating system refused to read or write a file."""
 
+    code = "file.refused"
+
 
 class MigrationFailed(MigratorError):
     """A migration ended early. The store that was the authority still is, unchanged."""
+
+    code = "migration.failed"
 
 
 class MigrationLocked(MigrationFailed):
     """Another migrator is at work in the same data directory."""
 
     exit_code = 4
+    code = "migration.locked"
 
 
 class RollbackFailed(MigratorError):
     """A rollback ended early. SQLite still is the authority."""
 
+    code = "rollback.failed"
+
 
 class BackupError(MigratorError):
     """A backup is missing, damaged, or may not take the place of what is there."""
 
+    code = "backup.unusable"
+
 
 class QuarantineError(MigratorError):
     """There is no such item in quarantine, or it can't be taken out in the way asked for."""
+
+    code = "quarantine.refused"
 
 
 class SourceFileError(MigratorError):
     """A workspace file can't be read as an array of sessions. Its neighbours are unaffected."""
 
     exit_code = 3
+    code = "source.invalid"
 
 
 class TornFileError(SourceFileError):
@@ -114,10 +167,19 @@ class TornFileError(SourceFileError):
     :ivar found: what stands there, as a part of a sentence
     """
 
+    code = "source.truncated"
+
     def __init__(
-        self, message: str, *, whole: int, offset: int, found: str = "a tear", hint: str | None = None
+        self,
+        message: str,
+        *,
+        whole: int,
+        offset: int,
+        found: str = "a tear",
+        code: str | None = None,
+        hint: str | None = None,
     ) -> None:
-        super().__init__(message, hint=hint)
+        super().__init__(message, code=code, hint=hint)
         self.whole = whole
         self.offset = offset
         self.found = found
@@ -131,6 +193,8 @@ class TornFileError(SourceFileError):
 class StaleStoreError(MigratorError):
     """The store that was asked for is not the authoritative one; writing to it would fork history."""
 
+    code = "store.stale"
+
 
 class Problem(NamedTuple):
     """One reason why a document is not a session.
@@ -138,11 +202,13 @@ class Problem(NamedTuple):
     :ivar pointer: a JSON Pointer (RFC 6901) into the document; "" is the document itself
     :ivar found: what stands there, shortened and with control characters escaped
     :ivar expected: what should
+    :ivar code: the kind of problem, as of :class:`MigratorError`
     """
 
     pointer: str
     found: str
     expected: str
+    code: str = "document.invalid"
 
     def __str__(self) -> str:
         return f"{self.pointer or '(the session itself)'}: found {self.found}, expected {self.expected}"
@@ -154,35 +220,50 @@ class ValidationError(MigratorError):
     :ivar problems: every reason, in document order
     """
 
-    def __init__(self, message: str, problems: Sequence[Problem] = (), *, hint: str | None = None) -> None:
-        super().__init__(message, hint=hint)
+    code = "document.invalid"
+
+    def __init__(
+        self, message: str, problems: Sequence[Problem] = (), *, code: str | None = None, hint: str | None = None
+    ) -> None:
+        super().__init__(message, code=code, hint=hint)
         self.problems = tuple(problems)
 
 
 class WorkspaceNotFound(MigratorError):
     """No workspace of that path is known."""
 
+    code = "workspace.not_found"
+
 
 class SessionNotFound(MigratorError):
     """The workspace has no session of that id."""
+
+    code = "session.not_found"
 
 
 class SessionAlreadyExists(MigratorError):
     """The workspace has a session of that id already."""
 
+    code = "session.exists"
+
 
 class InstanceNotFound(MigratorError):
     """The session has no instance of that number."""
 
+    code = "instance.not_found"
+
 
 class NotInstalled(MigratorError):
     """A part of the program that is installed only when somebody asks for it is not there."""
+
+    code = "program.part_missing"
 
 
 class UsageError(MigratorError):
     """An option, argument or setting that makes no sense."""
 
     exit_code = 2
+    code = "option.invalid"
 
 
 # The two are classes because a generator for each of tens of thousands of files, several times, would be felt.

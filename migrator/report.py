@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import fields, is_dataclass
 from typing import Any
+
+from migrator.errors import Message
 
 
 class Report:
@@ -15,8 +18,14 @@ class Report:
         return 0
 
     def to_json(self) -> dict[str, Any]:
-        """Its members, and those of what it holds, as JSON has them."""
-        return _members({field.name: getattr(self, field.name) for field in fields(self)})  # type: ignore[arg-type]
+        """Return its members, and those of what it holds, as JSON has them; a report's errors also as ``problems``."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}  # type: ignore[arg-type]
+        return _members(values) | (problems_of(values["errors"]) if "errors" in values else {})
+
+
+def problems_of(errors: Iterable[str]) -> dict[str, Any]:
+    """Return the member ``problems`` that stands next to ``errors``: code, message and hint of each."""
+    return {"problems": [error.to_json() for error in errors if isinstance(error, Message)]}
 
 
 # A report may hold tens of thousands of named tuples, nearly all of whose members are one of these.
@@ -24,6 +33,8 @@ _SCALARS = frozenset((str, int, float, bool, type(None)))
 
 
 def _plain(value: Any) -> Any:
+    if isinstance(value, str):
+        return str(value)
     if isinstance(value, Report):
         return value.to_json()
     if isinstance(value, tuple | list):

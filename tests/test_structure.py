@@ -16,7 +16,8 @@ PACKAGE = Path(migrator.__file__).parent
 
 # From the ground up: a package, or a module beside the packages, imports only from rows above its own.
 ROWS = (
-    ("errors", "_version", "progress", "report", "text"),
+    ("errors", "_version", "progress", "text"),
+    ("report",),
     ("worker",),
     ("files", "resources"),
     ("data_dir", "documents"),

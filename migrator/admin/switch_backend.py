@@ -38,7 +38,7 @@ class BackendReport(Report):
     :ivar flag: what storage.json says; None where there is none
     :ivar trial: what hybrid mode recorded, if it was ever used
     :ivar notes: what was done, or is worth knowing
-    :ivar problems: what of it needs the user: sessions in quarantine, files that failed, conflicts
+    :ivar errors: what of it needs the user: sessions in quarantine, files that failed, conflicts
     """
 
     backend: Backend
@@ -47,11 +47,11 @@ class BackendReport(Report):
     flag: str | None
     trial: HybridStats | None
     notes: tuple[str, ...] = field(default=())
-    problems: tuple[str, ...] = field(default=())
+    errors: tuple[str, ...] = field(default=())
 
     @property
     def exit_code(self) -> int:
-        return 3 if self.problems else 0
+        return 3 if self.errors else 0
 
 
 def show_backend(data_dir: DataDir) -> BackendReport:
@@ -59,8 +59,8 @@ def show_backend(data_dir: DataDir) -> BackendReport:
     state = state_of(data_dir.database)
     flag, trial = read_flag(data_dir), read_stats(data_dir.hybrid_journal)
     authority, backend, missing = standing_of(data_dir, state)
-    problems = () if missing is None else (str(missing),)
-    return BackendReport(backend, backend, authority, flag, trial, notes=problems, problems=problems)
+    problems = () if missing is None else (missing.as_message(),)
+    return BackendReport(backend, backend, authority, flag, trial, notes=problems, errors=problems)
 
 
 def switch_backend(data_dir: DataDir, target: Backend, listener: Listener = ignore_progress) -> BackendReport:
@@ -90,7 +90,7 @@ def switch_backend(data_dir: DataDir, target: Backend, listener: Listener = igno
     elif target == "json":
         report = run_rollback(data_dir, listener=listener)
         write_flag(data_dir, "json")
-        notes, problems = [*report.warnings], [*report.problems]
+        notes, problems = [*report.warnings], [*report.errors]
     else:
         problems = _bring_up_to_date(data_dir, before, listener)
         notes = [*problems]
@@ -101,7 +101,7 @@ def switch_backend(data_dir: DataDir, target: Backend, listener: Listener = igno
                 problems += merge_files(data_dir, listener)
                 notes += write_mirrors(data_dir, listener)
             write_flag(data_dir, target)
-    return replace(show_backend(data_dir), before=before.backend, notes=tuple(notes), problems=tuple(problems))
+    return replace(show_backend(data_dir), before=before.backend, notes=tuple(notes), errors=tuple(problems))
 
 
 def _bring_up_to_date(data_dir: DataDir, before: BackendReport, listener: Listener) -> list[str]:

@@ -11,7 +11,7 @@ from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
-from migrator.errors import MigratorError, StorageIOError
+from migrator.errors import Message, MigratorError, StorageIOError
 from migrator.files import copying, durable
 from migrator.inventory.source_files import Source
 from migrator.inventory.workspace_paths import PathEvidence
@@ -51,7 +51,7 @@ class CopyTask(NamedTuple):
 
 
 # Size and SHA-256 of a copy, the path that it proves where that was unknown, and why there is no copy.
-CopyResult = tuple[int, str, str | None, str | None]
+CopyResult = tuple[int, str, str | None, Message | None]
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ def copy_all(
     worker: WorkerProcess | None,
     meter: ProgressMeter,
     limits: Limits,
-) -> tuple[list[BackedUpFile | str], dict[str, str]]:
+) -> tuple[list[BackedUpFile | Message], dict[str, str]]:
     """Copy the sources into a backup's folder, where nothing is yet; nothing is synced.
 
     :param paths: the hashes of the workspaces whose paths are known
@@ -132,7 +132,7 @@ def copy_all(
             for task, result in zip(tasks, pool.map(partial(_copy, os.fspath(working)), tasks), strict=True):
                 results.append(result)
                 meter.add(task.name, task.size, sessions=0)
-    copied: list[BackedUpFile | str] = []
+    copied: list[BackedUpFile | Message] = []
     proven = {}
     for source, task, (size, sha256, path, error) in zip(sources, tasks, results, strict=True):
         copied.append(error or BackedUpFile(source, task.file, size, sha256))
@@ -153,7 +153,7 @@ def _copy(working: str, task: CopyTask) -> CopyResult:
             raise
         if os.path.exists(target):
             durable.remove(Path(target))
-        return 0, "", proof.path if proof else None, str(error)
+        return 0, "", proof.path if proof else None, error.as_message()
 
 
 def _readable(path: str) -> bool:

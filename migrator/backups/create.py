@@ -18,7 +18,7 @@ from migrator.backups.catalog import verify_backup
 from migrator.backups.copy_files import BackedUpFile, ReadBackJob, copy_all
 from migrator.backups.manifest import give_name, read_manifest, stamp, working_folder, write_listing
 from migrator.data_dir import DataDir
-from migrator.errors import BackupError
+from migrator.errors import BackupError, Message
 from migrator.files import durable
 from migrator.inventory.source_files import Source
 from migrator.progress import ProgressMeter
@@ -55,7 +55,7 @@ class BackupWriter:
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="backup")
         self._unverified: list[BackedUpFile]  # since start_verify
         self.copies: dict[str, BackedUpFile] = {}
-        self.unreadable: dict[str, str] = {}
+        self.unreadable: dict[str, Message] = {}
 
     @property
     def size(self) -> int:

@@ -76,7 +76,7 @@ QUARANTINE_COLUMNS = QuarantineRow._fields
 WORKSPACE_COLUMNS = ("id", "workspace_path", "workspace_hash")
 LEDGER_COLUMNS = (
     "source", "workspace_hash", "status", "size", "mtime_ns", "inode", "sha256", "sessions", "instances", "messages",
-    "quarantined", "digest", "backup", "error", "created_at", "updated_at",
+    "quarantined", "digest", "backup", "error", "created_at", "updated_at", "error_code",
 )  # fmt: skip
 RUN_COLUMNS = (
     "ended_at", "program_version", "files", "failed_files", "bytes", "database_bytes", "migrated", "merged",

@@ -262,7 +262,8 @@ DELETED_AFTER_ROLLBACK = """
 CALL_QUARANTINED = "UPDATE quarantine SET reason = ? WHERE id = ?"
 
 # The ledger.
-LEDGER = f"SELECT id, {', '.join(columns.LEDGER_COLUMNS)} FROM migration_ledger ORDER BY id"
+# All columns, since a database that has not been upgraded yet lacks the last ones.
+LEDGER = "SELECT * FROM migration_ledger ORDER BY id"
 LEDGER_ID = "SELECT id FROM migration_ledger WHERE source = ?"
 _LEDGER_UPDATES = ", ".join(
     f"{name} = excluded.{name}" for name in columns.LEDGER_COLUMNS if name not in ("source", "created_at")
@@ -274,7 +275,8 @@ RECORD_SOURCE = f"""
 BACKUPS_IN_USE = "SELECT source, backup FROM migration_ledger WHERE backup IS NOT NULL ORDER BY id"
 # A file that was migrated once and fails now: what was migrated stays, and stays the base of the next merge.
 FAIL_KNOWN_SOURCE = """
-    UPDATE migration_ledger SET error = ?, mtime_ns = ?, inode = ?, size = ?, updated_at = ? WHERE source = ?
+    UPDATE migration_ledger SET error = ?, error_code = ?, mtime_ns = ?, inode = ?, size = ?, updated_at = ?
+    WHERE source = ?
 """
 # What a run brought.
 DATABASE_BYTES = "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size"

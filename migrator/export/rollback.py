@@ -39,7 +39,7 @@ class RollbackReport(Report):
 
     :ivar status: ``rolled_back`` or ``nothing_to_do``
     :ivar warnings: what is worth knowing, each with what to do if anything
-    :ivar problems: those of them that need the user, such as conflicts
+    :ivar errors: those of them that need the user, such as conflicts
     """
 
     status: str
@@ -47,14 +47,14 @@ class RollbackReport(Report):
     database: str
     backup_path: str | None
     warnings: tuple[str, ...]
-    problems: tuple[str, ...]
+    errors: tuple[str, ...]
     duration_ms: int = 0
     dry_run: bool = False
 
     @property
     def exit_code(self) -> int:
         """3 where something needs the user: conflicts, or files that were kept beside."""
-        return 3 if self.problems or any(file.kept_beside for file in self.workspaces) else 0
+        return 3 if self.errors or any(file.kept_beside for file in self.workspaces) else 0
 
 
 def run_rollback(
@@ -135,5 +135,5 @@ def _roll_back(data_dir: DataDir, listener: Listener, worker_for: WorkerFor | No
         database=os.fspath(path),
         backup_path=state_of(path).backup,
         warnings=tuple(notes.warnings),
-        problems=tuple(notes.problems),
+        errors=tuple(notes.problems),
     )

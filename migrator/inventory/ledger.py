@@ -9,7 +9,7 @@ from migrator.data_dir import DataDir
 from migrator.database import queries
 from migrator.database.connection import opened
 from migrator.database.errors import sqlite_errors
-from migrator.errors import StorageIOError
+from migrator.errors import Message, SourceFileError, StorageIOError
 from migrator.files import copying
 from migrator.inventory.source_files import Source
 
@@ -36,6 +36,12 @@ class LedgerEntry(NamedTuple):
     error: str | None
     created_at: str
     updated_at: str
+    error_code: str | None = None
+
+    @property
+    def failure(self) -> Message | None:
+        """Why the file failed, as a text with its code; an entry of before there were codes has a general one."""
+        return Message(self.error, code=self.error_code or SourceFileError.code) if self.error else None
 
     def looks_like(self, source: Source) -> bool:
         """Whether the file is, at a glance, the one that was recorded: same size, time of change and inode."""
@@ -44,7 +50,7 @@ class LedgerEntry(NamedTuple):
 
 def read_ledger(connection: sqlite3.Connection) -> dict[str, LedgerEntry]:
     """Every row, by the source's name."""
-    return {entry.source: entry for entry in map(LedgerEntry._make, connection.execute(queries.LEDGER))}
+    return {entry.source: entry for entry in (LedgerEntry(*row) for row in connection.execute(queries.LEDGER))}
 
 
 class Work(NamedTuple):
@@ -117,7 +123,9 @@ def record_failure(connection: sqlite3.Connection, entry: LedgerEntry) -> None:
     One that could not be read at all is looked at again the next time, whatever its size and time of change are then.
     """
     seen = (entry.mtime_ns, entry.inode) if entry.sha256 else (-1, -1)
-    connection.execute(queries.FAIL_KNOWN_SOURCE, (entry.error, *seen, entry.size, entry.updated_at, entry.source))
+    connection.execute(
+        queries.FAIL_KNOWN_SOURCE, (entry.error, entry.error_code, *seen, entry.size, entry.updated_at, entry.source)
+    )
 
 
 def remember_times(data_dir: DataDir, sources: Sequence[Source]) -> None:

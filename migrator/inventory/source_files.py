@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from migrator.data_dir import DataDir
-from migrator.errors import StorageIOError
+from migrator.errors import Message, StorageIOError
 from migrator.files.os_errors import os_errors
 from migrator.workspace import HASH_PATTERN, is_placeholder, workspace_hash
 
@@ -40,7 +40,7 @@ class Source(NamedTuple):
     size: int = 0
     mtime_ns: int = 0
     inode: int = 0
-    error: str | None = None
+    error: Message | None = None
 
     @property
     def path(self) -> Path:
@@ -116,8 +116,11 @@ def _workspace_files(data_dir: DataDir) -> Iterator[Source]:
                 place=os.path.join(folder, name),
                 kind="workspace",
                 workspace_hash=text.removesuffix(".json"),
-                error="its name is not a workspace's hash (16 hexadecimal digits). "
-                "Move it out of sessions/, or give it the name of its workspace's hash.",
+                error=Message(
+                    "its name is not a workspace's hash (16 hexadecimal digits).",
+                    code="source.name",
+                    hint="Move it out of sessions/, or give it the name of its workspace's hash.",
+                ),
             )
 
 
@@ -126,14 +129,16 @@ def _source(name: str, path: str, kind: Kind, file_hash: str | None) -> Source:
     try:
         found = os.stat(path)
     except FileNotFoundError:
-        gone = "it is a link to nothing. Restore what it points to, or remove the link."
-        return Source(name, path, kind, file_hash, error=gone)
+        hint = "Restore what it points to, or remove the link."
+        return Source(name, path, kind, file_hash, error=Message("a link to nothing.", code="source.link", hint=hint))
     except OSError as failure:
-        return Source(name, path, kind, file_hash, error=f"it can't be looked at: {failure.strerror}.")
+        error = Message(f"cannot be examined: {failure.strerror}.", code="source.unreadable")
+        return Source(name, path, kind, file_hash, error=error)
     if not stat.S_ISREG(found.st_mode):
-        error = "it is not a file but a folder or a device. Move it away."
+        error = Message("not a file but a folder or a device.", code="source.kind", hint="Move it away.")
     elif not (found.st_uid == _WE and found.st_mode & stat.S_IRUSR) and not os.access(path, os.R_OK):
-        error = "it can't be read: permission denied. Make it readable for you ('chmod u+r')."
+        hint = "Make it readable for you ('chmod u+r')."
+        error = Message("cannot be read: permission denied.", code="source.unreadable", hint=hint)
     return Source(name, path, kind, file_hash, found.st_size, found.st_mtime_ns, found.st_ino, error)
 
 

@@ -12,7 +12,7 @@ from migrator.authority import mark, point_at_sqlite
 from migrator.backups.create import BackupWriter, new_backup
 from migrator.backups.disk_space import require_space
 from migrator.data_dir import DataDir
-from migrator.errors import MigrationFailed, MigratorError
+from migrator.errors import Message, MigrationFailed, MigratorError
 from migrator.files import durable
 from migrator.inventory.plan import Plan, own_sources, with_proven_paths
 from migrator.inventory.source_files import Source
@@ -142,7 +142,7 @@ class Execution:
             record_in_staging(staging, loaded, [*entries.values()], facts)
         return Publication(self.data_dir, self.policy or MergePolicy(), loaded, saved.folder, entries, facts)
 
-    def problems_of(self, staged: Publication) -> list[str]:
+    def problems_of(self, staged: Publication) -> list[Message]:
         """What the user should read about the files.
 
         :raises MigrationFailed: there is something, and it was not to be published then
@@ -150,7 +150,9 @@ class Execution:
         problems = [message for source in staged.loaded for message in messages_of(source)]
         if self.options.strict and problems:
             raise MigrationFailed(
-                "--strict: " + " ".join(problems), hint="Nothing was published. Mend them, or run without --strict."
+                "--strict: " + " ".join(problems),
+                code="migration.strict",
+                hint="Nothing was published. Fix the problems, or run without --strict.",
             )
         return problems
 
@@ -164,7 +166,7 @@ class Execution:
         self.timer.end()
         return published
 
-    def report(self, plan: Plan, staged: Publication, published: Published, problems: list[str]) -> MigrationReport:
+    def report(self, plan: Plan, staged: Publication, published: Published, problems: list[Message]) -> MigrationReport:
         changed = [
             f"{place} changed while it was migrated; run 'migrator migrate' again to take that up."
             for place in changed_meanwhile(

@@ -26,7 +26,7 @@ from migrator.database.invalid import InvalidStoredSession, read_carefully, text
 from migrator.database.quarantine import quarantine_row
 from migrator.documents.document import digest
 from migrator.documents.parsing import Reading, Rejected, parse_session
-from migrator.errors import Problem, TransactionError
+from migrator.errors import Message, Problem, TransactionError
 from migrator.search import index as search_index
 from migrator.text import counted
 
@@ -59,16 +59,16 @@ class PostRollbackChanges:
             )
         return found
 
-    def errors(self) -> list[str]:
+    def errors(self) -> list[Message]:
         """What the user should read."""
         if not self.held:
             return []
+        verb, pronoun = ("was", "it") if self.held == 1 else ("were", "they")
         held = (
-            "Put into quarantine, for it was written to SQLite after the rollback, and the files, which were the "
-            f"truth, say otherwise, or it is not valid: {counted(self.held, 'session')}. The files' versions stay "
-            "('migrator quarantine list')."
+            f"{counted(self.held, 'session')} written to SQLite after the rollback {verb} quarantined: {pronoun} "
+            "conflict with the files, whose versions stay, or are invalid."
         )
-        return [held]
+        return [Message(held, code="session.conflict", hint="'migrator quarantine list' lists them.")]
 
 
 class _Change(NamedTuple):

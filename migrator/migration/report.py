@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
+from migrator.errors import Message
 from migrator.inventory.plan import Plan
 from migrator.inventory.source_files import Source
 from migrator.report import Report
@@ -39,21 +40,27 @@ class WorkspaceReport(NamedTuple):
     instances: int = 0
     messages: int = 0
     quarantined: int = 0
-    error: str | None = None
+    error: Message | None = None
     sources: tuple[str, ...] = ()
 
     def joined(self, other: WorkspaceReport) -> WorkspaceReport:
         """This workspace, with what another of its files brought."""
-        errors = [error for error in (self.error, other.error) if error]
         return self._replace(
             status=max(self.status, other.status, key=_SEVERITY.index),
             sessions=self.sessions + other.sessions,
             instances=self.instances + other.instances,
             messages=self.messages + other.messages,
             quarantined=self.quarantined + other.quarantined,
-            error=" ".join(errors) or None,
+            error=_joined(self.error, other.error),
             sources=self.sources + other.sources,
         )
+
+
+def _joined(first: Message | None, second: Message | None) -> Message | None:
+    """Two errors as one text, with the code of the first."""
+    if first is None or second is None:
+        return first or second
+    return Message(f"{first} {second}", code=first.code)
 
 
 @dataclass(frozen=True)
@@ -98,7 +105,7 @@ class MigrationReport(Report):
 
         :param data_dir: None where it could not even be told
         """
-        return cls("failed", str(data_dir.database) if data_dir else "", errors=(str(error),))
+        return cls("failed", str(data_dir.database) if data_dir else "", errors=(error.as_message(),))
 
     @property
     def exit_code(self) -> int:
@@ -145,30 +152,35 @@ def known_reports(found: Plan, source: Source) -> list[WorkspaceReport]:
             instances=share[3],
             messages=share[4],
             quarantined=entry.quarantined if share[0] == file_hash else 0,
-            error=entry.error,
+            error=entry.failure,
             sources=(entry.source,),
         )
         for share in shares
     ]
 
 
-def messages_of(loaded: LoadedSource) -> list[str]:
+def messages_of(loaded: LoadedSource) -> list[Message]:
     """What the user should read about one file."""
-    if loaded.error:
-        return [f"{loaded.source.path}: {loaded.error}"]
+    if error := loaded.error:
+        return [Message(f"{loaded.source.path}: {error.message}", code=error.code, hint=error.hint)]
     if not loaded.rejected:
         return []
     messages = list(loaded.examples)
     if loaded.quarantined > len(messages):
-        messages.append(f"{loaded.source.name}: {loaded.quarantined - len(messages)} more in quarantine.")
+        more = f"{loaded.source.name}: {loaded.quarantined - len(messages)} more in quarantine."
+        messages.append(Message(more, code="session.quarantined"))
     return messages
 
 
-def conflict_messages(merged: dict[str, MergeResult]) -> list[str]:
+def conflict_messages(merged: dict[str, MergeResult]) -> list[Message]:
     """What the user should read about sessions that were changed on both sides."""
     return [
-        f"{name}: {counted(result.conflicts.total(), 'session')} changed both in the file and in SQLite; SQLite's "
-        "version stays, the file's is in quarantine ('migrator quarantine list')."
+        Message(
+            f"{name}: {counted(result.conflicts.total(), 'session')} changed both in the file and in SQLite; SQLite's "
+            "version stays, the file's is in quarantine.",
+            code="session.conflict",
+            hint="'migrator quarantine list' lists it.",
+        )
         for name, result in merged.items()
         if result.conflicts
     ]

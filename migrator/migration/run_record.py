@@ -175,8 +175,9 @@ def entries_of(loaded: Iterable[LoadedSource], saved: Backup) -> dict[str, Ledge
             quarantined=quarantined,
             digest=None if found.error else found.digest,
             backup=f"{folder}{copy.file}" if copy else None,
-            error=found.error,
+            error=str(found.error) if found.error else None,
             created_at=now,
             updated_at=now,
+            error_code=found.error.code if found.error else None,
         )
     return entries

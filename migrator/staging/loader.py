@@ -98,7 +98,7 @@ class Loader:
             self._rows.forget_source()
             loaded.unread_sessions = loaded.elements
             loaded.reset()
-            loaded.error = str(error)
+            loaded.error = error.as_message()
 
     def load_fast(self, loaded: LoadedSource, within: ByteRange | None) -> LoadedRange | None:
         """Load a source file's copy, or a range of it, on the guess that the file is app-formatted.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from migrator.errors import Message
 from migrator.inventory.source_files import Source
 
 EXAMPLES = 20  # quarantined elements of a source that a report shows
@@ -83,16 +84,19 @@ class LoadedSource:
     app_formatted: bool = False
     counts: dict[str, Counts] = field(default_factory=dict)
     digest: str = ""
-    error: str | None = None
+    error: Message | None = None
     unread_sessions: int = 0
     salvaged: bool = False
     blank: bool = False
     rejected: list[tuple[int, str]] = field(default_factory=list)
 
     @property
-    def examples(self) -> list[str]:
+    def examples(self) -> list[Message]:
         """The first few quarantined elements, as messages."""
-        return [f"{self.source.name}, session at index {index}: {shown}." for index, shown in self.rejected]
+        return [
+            Message(f"{self.source.name}, session at index {index}: {shown}.", code="session.quarantined")
+            for index, shown in self.rejected
+        ]
 
     @property
     def sessions(self) -> int:

@@ -144,7 +144,7 @@ def link_to_a_device(path: Path) -> None:
 NO_FILES: list[tuple[Callable[[Path], None], str]] = [
     (directory, "not a file but a folder"),
     (dangling_link, "a link to nothing"),
-    (link_to_itself, "can't be looked at"),
+    (link_to_itself, "cannot be examined"),
     (pipe, "not a file but a folder or a device"),
     (link_to_a_device, "not a file but a folder or a device"),
 ]

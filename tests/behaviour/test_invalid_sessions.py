@@ -72,13 +72,13 @@ def test_an_invalid_session_is_written_next_to_the_file_and_the_others_into_it(
     assert tasks_in(file) == ["second"]
     [beside] = json.loads(file.with_name(f"{file.name}.not-sessions").read_bytes())
     assert "s-0" in json.dumps(beside)
-    assert any("'s-0'" in problem for problem in outcome.json["problems"])
+    assert any("'s-0'" in problem for problem in outcome.json["errors"])
 
 
 def test_the_problem_of_an_invalid_session_is_reported(pair: Scene, migrator: Migrator) -> None:
     pair.change(SPOILT["a negative duration"])
     outcome = go_back(pair, migrator, 3)
-    assert any("/totalDuration: found -5" in problem for problem in outcome.json["problems"])
+    assert any("/totalDuration: found -5" in problem for problem in outcome.json["errors"])
 
 
 def test_the_next_migration_quarantines_an_invalid_session_again(pair: Scene, migrator: Migrator) -> None:
@@ -146,7 +146,7 @@ def test_a_file_that_the_json_store_cannot_read_is_reported(
     if changed:
         with_broken.change("UPDATE sessions SET task = 'changed'")
     outcome = go_back(with_broken, migrator, 3)
-    [problem] = outcome.json["problems"]
+    [problem] = outcome.json["errors"]
     assert f"{with_broken.file_of(ENGINE)} holds what is no valid session, 1 element:" in problem
 
 
@@ -155,7 +155,7 @@ def test_a_quarantined_conflict_needs_attention(pair: Scene, migrator: Migrator)
     pair.write(ENGINE, [chat("s-0", task="theirs"), chat("s-1", task="second")])
     assert migrator("--data-dir", pair.root, "migrate").code == 3
     outcome = go_back(pair, migrator, 3)
-    assert any("1 conflicting version of sessions" in problem for problem in outcome.json["problems"])
+    assert any("1 conflicting version of sessions" in problem for problem in outcome.json["errors"])
 
 
 # Links.
@@ -190,7 +190,7 @@ def test_a_dry_run_reports_what_would_be_written_next_to_the_file_and_changes_no
     before = pair.listing()
     outcome = migrator("--data-dir", pair.root, "rollback", "--dry-run", "--json")
     assert outcome.code == 3
-    assert any("'s-0'" in problem for problem in outcome.json["problems"])
+    assert any("'s-0'" in problem for problem in outcome.json["errors"])
     assert pair.listing() == before
 
 
@@ -208,7 +208,7 @@ def test_a_message_without_its_session_is_written_next_to_the_file_and_reported(
     outcome = go_back(pair, migrator, 3)
     orphans = json.loads((pair.root / "sessions.json.orphans").read_bytes())
     assert [row["content"] for row in orphans["chat_messages"]] == ["hello"]
-    assert any("belongs to no session: " in problem for problem in outcome.json["problems"])
+    assert any("belongs to no session: " in problem for problem in outcome.json["errors"])
 
 
 @pytest.mark.parametrize("command", [["export", "--to", "exported"], ["sessions", "show", "s-0"]])

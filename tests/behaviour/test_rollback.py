@@ -60,7 +60,7 @@ def pair(scene: Scene, migrator: Migrator) -> Scene:
 def go_back(scene: Scene, migrator: Migrator) -> dict[str, Any]:
     """The report of a rollback that worked."""
     outcome = migrator("--data-dir", scene.root, "rollback", "--json")
-    needs_user = outcome.json["problems"] or any(file["kept_beside"] for file in outcome.json["workspaces"])
+    needs_user = outcome.json["errors"] or any(file["kept_beside"] for file in outcome.json["workspaces"])
     assert outcome.code == (3 if needs_user else 0), outcome.err
     report: dict[str, Any] = outcome.json
     return report
@@ -301,7 +301,7 @@ def test_both_versions_of_a_conflict_outlive_the_rollback(pair: Scene, migrator:
     assert tasks_in(pair.file_of(LOOM)) == ["in SQLite"]
     assert [conflict["task"] for conflict in pair.conflicts()] == ["in the file"]
     assert any("migrator quarantine list" in warning for warning in report["warnings"])
-    assert len(report["problems"]) == 2  # that it came to be, and that it stays; the exit code is 3: see go_back
+    assert len(report["errors"]) == 2  # that it came to be, and that it stays; the exit code is 3: see go_back
 
 
 # Backups that are damaged or gone.
@@ -375,8 +375,8 @@ def test_a_file_that_was_spoilt_after_the_migration_is_kept_beside(
     assert kept.name == f"{path.name}.before-rollback"
     assert kept.read_bytes() == spoilt
     assert any(str(kept) in warning for warning in report["warnings"])
-    assert report["problems"]
-    assert set(report["problems"]) < set(report["warnings"])
+    assert report["errors"]
+    assert set(report["errors"]) < set(report["warnings"])
 
 
 def test_a_file_that_failed_to_migrate_is_kept_beside_what_the_app_made_of_its_workspace(

@@ -176,7 +176,7 @@ class ThereAndBack(RuleBasedStateMachine):
     @rule()
     def back(self) -> None:
         report = rollback(self.data_dir)
-        assert report.exit_code == (3 if report.problems or any(f.kept_beside for f in report.workspaces) else 0)
+        assert report.exit_code == (3 if report.errors or any(f.kept_beside for f in report.workspaces) else 0)
         if report.status == "rolled_back":
             self.unmerged.clear()
             self.settled = True

@@ -25,8 +25,8 @@ def _print(report: BackendReport) -> None:
 
 
 def _outcome(report: BackendReport) -> Outcome:
-    notes = [note for note in report.notes if note not in report.problems]
-    return Outcome(report.problems, notes, report.before == report.backend)
+    notes = [note for note in report.notes if note not in report.errors]
+    return Outcome(report.errors, notes, report.before == report.backend)
 
 
 @click.command("backend", short_help="Show or switch what the app runs on.")

@@ -26,8 +26,8 @@ def _print(report: RollbackReport) -> None:
 
 
 def _outcome(report: RollbackReport) -> Outcome:
-    notes = [warning for warning in report.warnings if warning not in report.problems]
-    return Outcome(report.problems, notes, report.status == "nothing_to_do")
+    notes = [warning for warning in report.warnings if warning not in report.errors]
+    return Outcome(report.errors, notes, report.status == "nothing_to_do")
 
 
 @click.command("rollback", short_help="Bring everything back into the JSON files.")

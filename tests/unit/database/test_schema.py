@@ -143,7 +143,8 @@ def test_a_new_database_can_be_made_in_one_go_and_is_the_same(connection, path):
 def test_what_one_sqlite_indexed_and_another_finds_damaged_goes_with_its_index(path):
     with closing(connect(path, create=True)) as connection:
         schema.apply(connection, path)
-        schema.revert(connection, path)
+        while schema.version(connection) > 6:
+            schema.revert(connection, path)
         assert "idx_sessions_rescued_id" in {name for _, name in objects(connection)}
         connection.execute("INSERT INTO workspaces (workspace_path, workspace_hash) VALUES ('/w', 'h')")
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")

@@ -116,7 +116,7 @@ def test_the_instance_of_a_message_is_nothing_but_a_u32(value):
 @pytest.mark.parametrize("name", list(session()))
 def test_a_required_member_of_a_session_is_neither_absent_nor_null(name):
     without = {other: value for other, value in session().items() if other != name}
-    assert only_problem(without) == (f"/{name}", "nothing", "this member, which every one has")
+    assert only_problem(without)[:3] == (f"/{name}", "nothing", "this member, which every one has")
     assert places_of_problems(session(**{name: None})) == {f"/{name}"}
 
 
@@ -167,12 +167,16 @@ def test_a_value_that_is_no_object_has_one_problem_with_the_session_itself(value
 
 
 def test_a_problem_says_where_what_and_what_instead():
-    assert only_problem(session(winnerId=-1)) == ("/winnerId", "-1", "a number of 0 or more")
-    assert only_problem(session(winnerId=U32_MAX + 1)) == ("/winnerId", "4294967296", "a number of 4294967295 or less")
-    assert only_problem(session(winnerId="1")) == ("/winnerId", '"1"', "integer or null")
-    assert only_problem(session(id=[1, 2])) == ("/id", "an array of 2", "string")
-    assert only_problem(session(task={"a": 1})) == ("/task", "an object with 1 members", "string")
-    assert only_problem(session(type="x")) == ("/type", '"x"', "one of competition, ensemble, debate")
+    assert only_problem(session(winnerId=-1))[:3] == ("/winnerId", "-1", "a number of 0 or more")
+    assert only_problem(session(winnerId=U32_MAX + 1))[:3] == (
+        "/winnerId",
+        "4294967296",
+        "a number of 4294967295 or less",
+    )
+    assert only_problem(session(winnerId="1"))[:3] == ("/winnerId", '"1"', "integer or null")
+    assert only_problem(session(id=[1, 2]))[:3] == ("/id", "an array of 2", "string")
+    assert only_problem(session(task={"a": 1}))[:3] == ("/task", "an object with 1 members", "string")
+    assert only_problem(session(type="x"))[:3] == ("/type", '"x"', "one of competition, ensemble, debate")
     assert only_problem(session(status="x")).expected == (
         "one of running, completed, failed, paused, round_1, round_2, …"
     )
@@ -237,7 +241,8 @@ def test_what_json_can_not_say_is_refused_where_it_stands(value, found):
 
 @pytest.mark.parametrize("name", [1, None, b"a", ("a",)])
 def test_a_name_that_is_no_text_is_refused(name):
-    assert refused(session(x={name: 1})) == (("/x", f"a member named {name!r}", "texts for names"),)
+    [problem] = refused(session(x={name: 1}))
+    assert problem[:3] == ("/x", f"a member named {name!r}", "texts for names")
 
 
 def test_a_name_with_half_of_a_surrogate_pair_is_refused():

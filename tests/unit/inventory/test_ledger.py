@@ -11,6 +11,7 @@ import pytest
 from migrator.backups.copy_files import BackedUpFile
 from migrator.backups.create import Backup
 from migrator.database.columns import LEDGER_COLUMNS
+from migrator.errors import Message
 from migrator.inventory.ledger import LedgerEntry, find_work, read_ledger, record, record_failure
 from migrator.inventory.source_files import Source
 from migrator.migration.run_record import entries_of
@@ -18,6 +19,9 @@ from migrator.staging.results import Counts, LoadedSource
 
 CONTENT = b"[]"
 HASH = "00000000000000aa"
+
+TORN = Message("torn", code="source.truncated")
+GONE = Message("gone", code="source.unreadable")
 
 
 @pytest.fixture
@@ -88,11 +92,11 @@ def test_a_file_that_was_never_read_is_pending_however_it_looks(source, entry):
 
 
 def test_a_failed_file_that_looks_the_same_is_known(source, entry):
-    assert work(source, entry._replace(status="failed", error="torn")) == KNOWN
+    assert work(source, entry._replace(status="failed", error=TORN)) == KNOWN
 
 
 def test_a_failed_file_is_pending_if_the_run_salvages(source, entry):
-    assert work(source, entry._replace(status="failed", error="torn"), salvage=True) == PENDING
+    assert work(source, entry._replace(status="failed", error=TORN), salvage=True) == PENDING
 
 
 def test_a_file_that_did_not_fail_is_known_if_the_run_salvages(source, entry):
@@ -100,17 +104,23 @@ def test_a_file_that_did_not_fail_is_known_if_the_run_salvages(source, entry):
 
 
 def test_a_failed_file_that_was_only_touched_has_moved(source, entry):
-    assert work(source._replace(mtime_ns=1), entry._replace(status="failed", error="torn")) == MOVED
+    assert work(source._replace(mtime_ns=1), entry._replace(status="failed", error=TORN)) == MOVED
 
 
 def test_a_file_that_failed_after_its_migration_is_pending_once_touched(source, entry):
     """Its contents may be what was migrated: then it is the failure that is gone."""
-    assert work(source._replace(mtime_ns=1), entry._replace(status="migrated", error="torn")) == PENDING
+    assert (
+        work(
+            source._replace(mtime_ns=1),
+            entry._replace(status="migrated", error=TORN),
+        )
+        == PENDING
+    )
 
 
 @pytest.mark.parametrize(("known", "expected"), [("gone", KNOWN), ("torn", PENDING), (None, PENDING)])
 def test_a_file_that_cannot_be_examined_is_known_while_the_reason_is_the_same(source, entry, known, expected):
-    assert work(source._replace(error="gone"), entry._replace(error=known)) == expected
+    assert work(source._replace(error=GONE), entry._replace(error=known)) == expected
 
 
 def test_several_files_keep_their_order(source, entry):
@@ -143,24 +153,24 @@ def test_a_processed_file_has_the_sums_of_its_workspaces_and_the_path_of_its_cop
         count.sessions, count.instances, count.messages, count.quarantined = (
             number * factor for factor in (1, 10, 100, 1000)
         )
-    failed = LoadedSource(source._replace(name="failed"), digest="d", error="torn")
-    unread = LoadedSource(source._replace(name="unread"), digest="d", error="gone")
+    failed = LoadedSource(source._replace(name="failed"), digest="d", error=TORN)
+    unread = LoadedSource(source._replace(name="unread"), digest="d", error=GONE)
     copies = {
         "failed": BackedUpFile(failed.source, "sessions/f.json", 2, "s2"),
         source.name: BackedUpFile(source, "sessions/x.json", 2, "s1"),
     }
     saved = Backup(tmp_path / "backups" / "b", copies)
     found = entries_of([loaded, failed, unread], saved)
-    shown = ("status", "sha256", "sessions", "instances", "messages", "quarantined", "digest", "backup", "error")
+    shown = ("status", "sha256", "sessions", "instances", "messages", "quarantined", "digest", "backup", "error_code")
     assert {name: tuple(getattr(row, member) for member in shown) for name, row in found.items()} == {
         source.name: ("migrated", "s1", 3, 30, 300, 3000, "d", "backups/b/sessions/x.json", None),
-        "failed": ("failed", "s2", 0, 0, 0, 0, None, "backups/b/sessions/f.json", "torn"),
-        "unread": ("failed", None, 0, 0, 0, 0, None, None, "gone"),
+        "failed": ("failed", "s2", 0, 0, 0, 0, None, "backups/b/sessions/f.json", "source.truncated"),
+        "unread": ("failed", None, 0, 0, 0, 0, None, None, "source.unreadable"),
     }
 
 
 def test_if_nothing_could_be_copied_no_row_names_a_copy(source, tmp_path):
-    failed = LoadedSource(source, error="gone")
+    failed = LoadedSource(source, error=GONE)
     found = entries_of([failed], Backup(None, {}))
     assert (found[source.name].backup, found[source.name].sha256) == (None, None)
 
@@ -187,7 +197,7 @@ def test_recording_a_source_again_keeps_the_number_and_the_time_of_creation(data
 def test_a_recorded_failure_keeps_the_rest_of_the_row(database, source):
     record(database, row_for(source, sha256="s", sessions=7, digest="d"))
     record_failure(
-        database, row_for(source._replace(size=9, mtime_ns=8, inode=6), sha256="t", error="torn", updated_at="u")
+        database, row_for(source._replace(size=9, mtime_ns=8, inode=6), sha256="t", error=TORN, updated_at="u")
     )
     found = row_of(database, source)
     assert (found.error, found.size, found.mtime_ns, found.inode, found.updated_at) == ("torn", 9, 8, 6, "u")

@@ -630,8 +630,8 @@ def test_where_the_truth_is_gone_no_program_is_told_to_run_on_the_old_files(
     lose(migrated, "moved")
     told = migrator("--data-dir", migrated.root, "backend", "--json").json
     assert (told["backend"], told["authority"]) == (backend, "sqlite")
-    assert all("is gone" in problem for problem in told["problems"])
-    assert len(told["problems"]) == 1
+    assert all("is gone" in problem for problem in told["errors"])
+    assert len(told["errors"]) == 1
 
 
 def test_a_database_that_comes_back_is_the_truth_as_before(migrated: Scene) -> None:
