@@ -168,8 +168,21 @@ def missing_database(places: DataDir, state: State) -> StaleStoreError | None:
 
 
 def is_hybrid(data_dir: DataDir) -> bool:
-    """Whether the app runs in hybrid mode: SQLite answers, and the JSON files are kept equal by dual write."""
-    return read_flag(data_dir) == "hybrid"
+    """Whether the app runs in hybrid mode: SQLite answers, and the JSON files are kept equal by dual write.
+
+    Storage.json alone proves nothing: a rollback that is killed leaves it as it was.
+
+    :raises ConnectionFailed: the database can't be opened
+    :raises SchemaError: it is newer than this program
+    """
+    return read_flag(data_dir) == "hybrid" and state_of(data_dir.database).authority == "sqlite"
+
+
+def correct_flag(data_dir: DataDir) -> None:
+    """Finish what a killed run left: storage.json names a backend whose store is not authoritative any more."""
+    backend = wrong_flag(data_dir, state_of(data_dir.database))
+    if backend is not None:
+        write_flag(data_dir, backend)
 
 
 def point_at_sqlite(data_dir: DataDir) -> None:

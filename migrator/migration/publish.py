@@ -116,8 +116,8 @@ class _Publisher:
         """
         :param changes: what had been written to the database after a rollback
         """
-        if changes is not None:
-            self._known = {}
+        if changes is not None:  # the tables are empty: nothing is known, and no file repeats what they hold
+            self._known, self._policy = {}, MergePolicy()
         search_index.reopen(self._main)
         self._main.execute(queries.SET_STATUS, ("in_progress",))
         self._record_sources()

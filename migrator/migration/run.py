@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from migrator.authority import (
+    correct_flag,
     is_hybrid,
     point_at_sqlite,
     read_flag,
@@ -61,6 +62,7 @@ def run_migration(
     if idle is not None:
         return idle
     with exclusive(data_dir):
+        correct_flag(data_dir)
         run = Run(data_dir, options)
         report = run.run()
         from migrator.migration.search_index import index_after  # a look that finds nothing to do comes not so far
