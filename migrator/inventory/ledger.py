@@ -37,6 +37,7 @@ class LedgerEntry(NamedTuple):
     created_at: str
     updated_at: str
     error_code: str | None = None
+    bases: str | None = None
 
     @property
     def failure(self) -> Message | None:
