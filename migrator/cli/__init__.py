@@ -1,13 +1,13 @@
 """The command line: parse, call, print, exit.
 
-- ``app``: the group of commands, and the one boundary that turns errors into messages and exit codes
-- ``commands/``: one module a command, loaded when the command is asked for
-- ``options``: what several commands have; prints the report that a command returns, ``--json`` included
-- ``output``: everything that is written goes through it
+- ``app``: the group of commands, and the one place that turns errors into messages and exit codes
+- ``commands/``: one module per command, loaded when the command is used
+- ``options``: options that several commands share; prints the report that a command returns, with ``--json`` too
+- ``output``: everything that the program writes goes through it
 - ``progress``: a bar, lines or JSON events, and how a command ended
-- ``signals``: being asked to end
+- ``signals``: ends the program cleanly on SIGTERM
 
-The rule: it decides nothing. What a command does is one call of the library.
+The rule: this package makes no decisions. Each command is one call to the library.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from migrator.cli import signals
 
 
 def main() -> None:
-    """The program ``migrator``."""
+    """Run the program ``migrator`` and exit with its code."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # a path may hold what the terminal can't show
+            stream.reconfigure(errors="backslashreplace")  # the terminal may be unable to show a path
     try:
-        signals.end_cleanly_when_asked_to()
+        signals.end_cleanly_on_sigterm()
         from migrator.cli.app import run
 
         code = run(sys.argv[1:])
-    except KeyboardInterrupt as error:  # before anything was done
+    except KeyboardInterrupt as error:  # before anything has started
         code = signals.exit_code(error)
-    gc.freeze()  # nobody needs to look for cycles in what goes away as a whole
+    gc.freeze()  # the process ends: searching its objects for cycles would only take time
     sys.exit(code)

@@ -1,4 +1,4 @@
-"""The group of commands, and the one boundary that turns errors into messages and exit codes."""
+"""The group of commands, and the one place that turns errors into messages and exit codes."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from migrator.errors import MigratorError
 _LOG_LEVEL = "warning"
 _COMMON_OPTIONS = ("--data-dir", "--database", "--log-level")
 
-# Each has a module of its own in migrator/cli/commands/.
+# Each has its own module in migrator/cli/commands/.
 _COMMANDS = (
     "migrate", "status", "report", "browse", "verify", "export", "rollback", "backend", "sessions", "quarantine",
     "backups", "search-index", "schema", "doctor", "completion",
@@ -35,12 +35,12 @@ _COMMANDS = (
 
 
 class _LazyGroup(click.Group):
-    """Loads a command's module when it is asked for: a start with nothing to do should cost next to nothing."""
+    """A group that loads a command's module only when it is used, so that a start with nothing to do is fast."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
         return list(_COMMANDS)
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - the same
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's signature
         if cmd_name not in _COMMANDS:
             return None
         name = cmd_name.replace("-", "_")
@@ -53,7 +53,7 @@ class _LazyGroup(click.Group):
         try:
             return super().resolve_command(ctx, args)
         except click.UsageError as error:
-            from difflib import get_close_matches  # only a mistake pays for loading it
+            from difflib import get_close_matches  # loaded only after a mistake
 
             groups = ((name, self.get_command(ctx, name)) for name in _COMMANDS)
             close = [
@@ -61,7 +61,7 @@ class _LazyGroup(click.Group):
                 for name, group in groups
                 if isinstance(group, click.Group) and group.get_command(ctx, args[0])
             ] or get_close_matches(args[0], _COMMANDS, n=1)
-            if close:  # click looks among the commands that are loaded, which none are
+            if close:  # click itself suggests only commands that are loaded, and none are
                 names = " or ".join(map(repr, close))
                 raise click.UsageError(f"{error.message} Did you mean {names}?", ctx) from error
             raise
@@ -76,55 +76,60 @@ def _show_version(ctx: click.Context, _: click.Parameter, value: bool) -> None:
 @click.group(
     cls=_LazyGroup,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog="Exit codes: 0 done, or nothing to do; 1 failed, nothing changed; 2 wrong usage; "
-    "3 done, and something needs you; 4 another migrator is at work.",
+    epilog="Exit codes: 0 done, or nothing to do; 1 failed, or a check found problems; 2 wrong usage; "
+    "3 done, but some items need attention; 4 another migrator is running.",
 )
 @click.option(
     "--data-dir",
     metavar="DIR",
-    help=f"The app's data directory.  [default: ${DATA_DIR_VARIABLE}, else ~/.ait42]",
+    help=f"The app's data directory.  [default: ${DATA_DIR_VARIABLE}, or ~/.ait42]",
 )
 @click.option(
     "--database",
     metavar="PATH",
-    help=f"The SQLite database, as a path or an sqlite: URL.  [default: ${DATABASE_VARIABLE}, else DIR/sessions.db]",
+    help=f"The SQLite database: a path or an sqlite: URL.  [default: ${DATABASE_VARIABLE}, or DIR/sessions.db]",
 )
 @click.option(
     "--log-level",
     type=click.Choice(["debug", "info", "warning", "error"], case_sensitive=False),
     default=_LOG_LEVEL,
     show_default=True,
-    help="How much to tell on standard error.",
+    help="Log level for standard error.",
 )
 @click.option(
-    "--version", is_flag=True, is_eager=True, expose_value=False, callback=_show_version, help="Show versions."
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_show_version,
+    help="Show the versions of migrator and SQLite.",
 )
 @click.pass_context
 def cli(ctx: click.Context, data_dir: str | None, database: str | None, log_level: str) -> None:
-    """Move the session history of AIT42 Editor from its JSON files into SQLite, and back, losing nothing.
+    """Move the session history of AIT42 Editor from its JSON files into SQLite, and back, without losing anything.
 
     \b
-    migrator migrate       do it; run it again whenever you like
-    migrator status        see how things stand
-    migrator verify        compare everything with where it came from
+    migrator migrate       migrate everything; run it again at any time
+    migrator status        show the current state
+    migrator verify        check the database against the original files
     """
-    if log_level != _LOG_LEVEL:  # warnings reach standard error without any help
+    if log_level != _LOG_LEVEL:  # warnings reach standard error without this
         log_to_standard_error(log_level)
     set_location(data_dir, database)
     ctx.obj = lambda: resolve_data_dir(data_dir, database)
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run one command line; returns its exit code. No traceback for anything that files or machine can cause.
+    """Run one command line and return its exit code. Files or the machine never cause a traceback.
 
-    With ``--json``, a failure is one object on standard output as well: ``status``, ``errors`` and ``exit_code``.
+    With ``--json``, a failure is also printed as one object on standard output.
     """
     set_location()
     try:
         result: Any = cli.main(args=list(arguments), prog_name="migrator", standalone_mode=False)
     except click.exceptions.Exit as leaving:
         return leaving.exit_code
-    except BaseException as raised:  # noqa: BLE001 - the one boundary; what is not ours goes on from there
+    except BaseException as raised:  # noqa: BLE001 - the one place that handles them; _report raises others again
         error = raised
         if isinstance(raised, click.UsageError):
             error = _with_suggestion(raised, arguments)
@@ -137,54 +142,52 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _report(error: BaseException) -> int:
-    """Say what went wrong in one message; returns the exit code for it."""
+    """Print what went wrong as one message and return the exit code for it."""
     match error:
         case click.ClickException():
             text = io.StringIO()
-            error.show(text)  # it quotes what was typed
+            error.show(text)  # it quotes the user's input
             echo(text.getvalue().rstrip("\n"), error=True)
             return error.exit_code
         case MigratorError():
             print_error(str(error))
             return error.exit_code
         case KeyboardInterrupt() | click.Abort():
-            print_error("Interrupted. Nothing is half-done; run the command again to go on.")
+            print_error("Interrupted. Nothing is left half done; run the command again to continue.")
             return exit_code(error)
         case MemoryError():
-            print_error(
-                "There is not enough memory for this. Close other programs and try again. Nothing was published."
-            )
+            print_error("Out of memory. Close other programs and try again.")
             return 1
         case Exception():
             print_error(
-                f"This is a bug in migrator ({type(error).__name__}: {error}). Nothing was published. "
-                "Please report it, with what '--log-level debug' adds."
+                f"This is a bug in migrator ({type(error).__name__}: {error}). "
+                "Please report it with the output of the same command run with '--log-level debug'."
             )
-            import logging  # a start with nothing to do needs none
+            import logging  # loaded only when needed
 
-            logging.getLogger("migrator").debug("The bug, in full:", exc_info=error)
+            logging.getLogger("migrator").debug("Traceback of the bug:", exc_info=error)
             return 1
     raise error
 
 
 def _with_suggestion(error: click.UsageError, arguments: Sequence[str]) -> click.UsageError:
-    """The error, with the line as it should have been where an option merely stands in the wrong place."""
+    """Return the error; if an option is only in the wrong place, add the corrected command line."""
     if not isinstance(error, click.NoSuchOption) or error.ctx is None:
         return error
     name = error.option_name
-    common, rest = _parted(arguments)
+    common, rest = _split_common(arguments)
     if name in _COMMON_OPTIONS:
         where, line = "before", [*common, *rest]
     elif _is_flag_of(name, rest) and "--" not in rest:
-        where, line = "behind", [*common, *(word for word in rest if word != name), name]
+        where, line = "after", [*common, *(word for word in rest if word != name), name]
     else:
         return error
     typed = " ".join(["migrator", *map(shell_quote, line)])
-    return click.UsageError(f"{error.message} It stands {where} the command:\n  {typed}", error.ctx)
+    return click.UsageError(f"{error.message} The option must come {where} the command:\n  {typed}", error.ctx)
 
 
-def _parted(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
-    """The options that stand before every command, each with its value, and everything else."""
+def _split_common(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Split the words into the options that come before a command, with their values, and everything else."""
     common: list[str] = []
     rest: list[str] = []
     words = iter(arguments)
@@ -199,7 +202,7 @@ def _parted(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
 
 
 def _is_flag_of(name: str, words: Sequence[str]) -> bool:
-    """Whether the command that the words name has such an option, which takes no value."""
+    """Return whether the command that the words name has this option, and the option takes no value."""
     command: click.Command | None = cli
     for word in words:
         if isinstance(command, click.Group) and not word.startswith("-"):

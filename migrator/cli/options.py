@@ -1,4 +1,4 @@
-"""Options that several commands have, each declared once, and what becomes of the report that a command returns."""
+"""Options that several commands share, and how the report that a command returns is printed."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ from migrator.report import Report
 
 ReportT = TypeVar("ReportT", bound=Report)
 Function = TypeVar("Function", bound=Callable[..., Any])
-# What commands get first: reads where the data directory is, which may fail.
+# The first argument of every command: finds the data directory, which may fail.
 Resolve = Callable[[], DataDir]
 
 
 def progress_option(text: str = "How to show progress.") -> Callable[[Function], Function]:
-    """The option ``--progress``."""
+    """Make the option ``--progress``."""
     styles = click.Choice(["auto", "bar", "jsonl", "none"])
     return click.option("--progress", type=styles, default="auto", show_default=True, help=text)
 
 
 def prints_report(
-    show: Callable[[ReportT], None], text: str = "Print it as one JSON object.", *, stored: bool = False
+    show: Callable[[ReportT], None], text: str = "Print the result as one JSON object.", *, stored: bool = False
 ) -> Callable[[Callable[..., ReportT]], Callable[..., int]]:
-    """Give a command the option ``--json``, print the report that it returns, and end with the report's exit code.
+    """Add the option ``--json`` to a command, print the report that it returns, and end with the report's exit code.
 
     :param show: prints the report for people
     :param text: the option's help
-    :param stored: the report holds what was stored, which is printed as it stands
+    :param stored: the report contains stored data, which is printed unchanged
     """
 
     def decorate(command: Callable[..., ReportT]) -> Callable[..., int]:
@@ -52,10 +52,10 @@ def prints_report(
 
 
 class WithFile(Report):
-    """A report that a file holds as well.
+    """A report that was also written to a file.
 
-    :ivar member: what JSON names the file by
-    :ivar path: None where none was asked for
+    :ivar member: the name of the JSON member that has the path
+    :ivar path: the file, or None if none was requested
     """
 
     def __init__(self, report: Any, member: str, path: Path | None) -> None:

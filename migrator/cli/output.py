@@ -1,4 +1,4 @@
-"""What people and programs get to read: one JSON object, or text in which stored data can't drive the terminal."""
+"""Everything that the program prints: one JSON object, or text in which stored data cannot control the terminal."""
 
 from __future__ import annotations
 
@@ -20,24 +20,24 @@ from migrator.text import block, plain, pretty
 
 _MANY = 1000
 PATIENCE = 1.0  # seconds
-# Our texts name commands in quotes, a finding's command stands alone.
+# Our texts name commands in quotes; a finding's command is a text of its own.
 _COMMAND = re.compile(r"(?:(?<=')|^)migrator (?=[a-z])")
-# The members of reports that hold texts of ours.
+# The members of reports that hold our own texts.
 _OUR_TEXTS = frozenset(
-    {"broken", "command", "error", "errors", "go_back", "message", "notes", "problems", "repaired", "warnings"}
+    {"broken", "command", "error", "errors", "go_back", "hint", "message", "notes", "problems", "repaired", "warnings"}
 )
-# The options of this call that say where it works: every command that it prints shall work there, too.
+# The --data-dir and --database of this call: every command that it prints needs them as well.
 _LOCATION: ContextVar[str] = ContextVar("location", default="")
 
 
 def set_location(data_dir: str | None = None, database: str | None = None) -> None:
-    """Remember where this call of the program works, as far as its options say."""
+    """Remember the data directory and the database that this call was given as options."""
     given = (("--data-dir", data_dir), ("--database", database))
     _LOCATION.set("".join(f"{option} {shell_quote(value)} " for option, value in given if value))
 
 
 def shell_quote(word: str) -> str:
-    """As a shell takes it for one word; in double quotes where that does, for single ones are around the command."""
+    """Quote a word for a shell; in double quotes where possible, since messages put commands in single quotes."""
     if re.fullmatch(r"[\w@%+=:,./-]+", word):
         return word
     if not re.search(r'["$`\\!]', word):
@@ -46,26 +46,26 @@ def shell_quote(word: str) -> str:
 
 
 def with_location(text: str) -> str:
-    """A text of ours, with the location of this call in every command that it names."""
+    """Add the location of this call to every command that a text of ours names."""
     location = _LOCATION.get()
     return _COMMAND.sub(lambda command: command[0] + location, text) if location else text
 
 
 def printable(text: str) -> str:
-    """A text of ours for a terminal."""
+    """Make one of our texts safe for a terminal, with the location in its commands."""
     return plain(with_location(text))
 
 
 def print_json(value: dict[str, Any], *, stored: bool = False) -> None:
-    """Print exactly one object on standard output, its texts as :func:`with_location` makes them.
+    """Print exactly one object on standard output, its texts passed through :func:`with_location`.
 
-    :param stored: what it holds is as somebody wrote it, and printed as it stands
+    :param stored: the object contains stored data, which is printed unchanged
     """
     few = len(value.get("workspaces", ())) < _MANY
-    written: Callable[[Any], str] = partial(json.dumps, indent=2) if few else pretty  # both in ASCII
-    text = written(value)
-    if not stored and "migrator " in text:  # one that names no command is nearly all, and may be long
-        text = written(locate_commands(value))
+    to_text: Callable[[Any], str] = partial(json.dumps, indent=2) if few else pretty  # both write ASCII
+    text = to_text(value)
+    if not stored and "migrator " in text:  # most objects name no command, and some are long
+        text = to_text(locate_commands(value))
     _write(text)
 
 
@@ -75,9 +75,9 @@ def print_failure(message: str, exit_code: int) -> None:
 
 
 def locate_commands(value: Any, *, ours: bool = False) -> Any:
-    """A report, its texts as :func:`with_location` makes them.
+    """Pass the texts of a report through :func:`with_location`.
 
-    :param ours: the value itself is a text of ours, or holds such
+    :param ours: the value is one of our texts, or holds such texts
     """
     if not _LOCATION.get():
         return value
@@ -89,41 +89,41 @@ def locate_commands(value: Any, *, ours: bool = False) -> Any:
 
 
 def echo(text: str = "", *, error: bool = False) -> None:
-    """Text for people, on standard output or standard error: every line that this program writes goes through here.
+    """Print text for people on standard output or standard error. Every line that the program writes goes through here.
 
-    Whatever it is made of, nothing in it drives the terminal. A part that was stored somewhere goes through
-    :func:`plain` or :func:`block` first, so that it can't pass for lines of ours.
+    Nothing in the text can control the terminal. Stored data goes through :func:`plain` or :func:`block` first, so that
+    it cannot look like lines of ours.
     """
     _write(block(text), error=error)
 
 
 def _write(text: str, *, newline: bool = True, error: bool = False) -> None:
-    """What a command does, and the code that it ends with, do not depend on whether its output is read to the end."""
+    """Write, ignoring a closed pipe: a command does its work and exits the same if no one reads its output."""
     try:
         click.echo(text, nl=newline, err=error)
     except BrokenPipeError:
         nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, (sys.stderr if error else sys.stdout).fileno())  # what is still in the buffer goes there, too
+        os.dup2(nowhere, (sys.stderr if error else sys.stdout).fileno())  # also discards what is still in the buffer
         os.close(nowhere)
 
 
 class _ErrorStream:
-    """Standard error for the library's log: nothing in its messages, or in their tracebacks, drives the terminal."""
+    """Standard error for the library's log; nothing in messages or tracebacks can control the terminal."""
 
     def write(self, text: str) -> None:
         _write(block(text), newline=False, error=True)
 
 
 def log_to_standard_error(level: str) -> None:
-    """Show messages of the library that are at least as grave as a level, by its name."""
-    import logging  # a start with nothing to do needs none
+    """Show the library's log messages of this level and above on standard error."""
+    import logging  # loaded only when needed
 
     logging.basicConfig(level=level.upper(), format="%(levelname)s: %(message)s", stream=_ErrorStream())
 
 
 @contextmanager
 def notice_when_slow(what: str) -> Iterator[None]:
-    """Say on a terminal, after a while, what it is that takes so long. Nothing else may be printed within."""
+    """Print on a terminal, after a while, what is taking so long. The block must not print anything itself."""
     if not sys.stderr.isatty():
         yield
         return
@@ -138,9 +138,9 @@ def notice_when_slow(what: str) -> Iterator[None]:
 
 @contextmanager
 def pager() -> Iterator[bool]:
-    """What is printed within goes through the user's pager ($PAGER) where a terminal can't show it all at once.
+    """Send what the block prints through the user's pager ($PAGER) if it is longer than the terminal.
 
-    Yields whether a terminal shows it; anywhere else it is printed as it comes.
+    Yields whether standard output is a terminal; if not, everything is printed directly.
     """
     if not sys.stdout.isatty():
         yield False
@@ -151,7 +151,7 @@ def pager() -> Iterator[bool]:
             yield True
     finally:
         text = printed.getvalue()
-        from shutil import get_terminal_size  # which brings all ways to pack files along
+        from shutil import get_terminal_size  # loads the modules of every archive format
 
         if text.count("\n") >= get_terminal_size().lines:
             click.echo_via_pager(text)
@@ -160,24 +160,24 @@ def pager() -> Iterator[bool]:
 
 
 def print_error(message: str) -> None:
-    """One message on standard error."""
+    """Print one error message on standard error."""
     echo(f"migrator: {printable(message)}", error=True)
 
 
 def print_notes(notes: Iterable[str]) -> None:
-    """What is worth knowing besides the result, on standard error; of JSON events the last one has it already."""
+    """Print notes on standard error; with JSON events the last event already has them."""
     if click.get_current_context().params.get("progress") != "jsonl":
         for note in notes:
             echo(f"Note: {printable(note)}", error=True)
 
 
 def print_authority(authority: str, backend: str) -> None:
-    """Which store is authoritative, and what the app runs on."""
-    truth = {"sqlite": "SQLite", "json": "the JSON files"}[authority]
-    echo(f"The truth is in {truth}; the app runs on {backend}.")
+    """Print which store is authoritative and which backend is in use."""
+    store = {"sqlite": "SQLite", "json": "the JSON files"}[authority]
+    echo(f"Authoritative store: {store}. Backend in use: {backend}.")
 
 
 def print_columns(rows: Iterable[Sequence[str]]) -> None:
-    """One line for each row, columns parted by tabs."""
+    """Print one line per row, columns separated by tabs."""
     for row in rows:
         echo("\t".join(plain(" ".join(cell.split("\t"))) for cell in row))

@@ -1,4 +1,4 @@
-"""Progress, as a bar for people, lines for logs, or JSON for a program that embeds us."""
+"""Progress display: a bar for people, lines for logs, or JSON events for a program that runs migrator."""
 
 from __future__ import annotations
 
@@ -28,17 +28,18 @@ _VERBS = {
     "restore": "Restoring",
 }
 
-_FILES_WITH_A_LINE = 50  # in a log
-_WIDTH_FOR_SPEED = 80
+_FILES_WITH_A_LINE = 50  # further files get at most one line a second
+_ROOM_FOR_ECHO = len("^C^C")
+_WIDTH_FOR_SPEED = 80 - _ROOM_FOR_ECHO
 
 
 @contextmanager
 def progress_listener(style: str, clock: Callable[[], float] = monotonic) -> Iterator[Listener]:
-    """A listener that shows progress on standard error.
+    """Yield a listener that shows progress on standard error.
 
-    :param style: ``bar``, ``jsonl``, ``none``, or ``auto``: a bar on a terminal, else a line a file, or a second where
-        there are very many
-    :param clock: gives seconds
+    :param style: ``bar``, ``jsonl``, ``none``, or ``auto``: a bar on a terminal, otherwise one line per file (at most
+        one per second if there are many)
+    :param clock: returns seconds
     """
     if style == "auto":
         style = "bar" if sys.stderr.isatty() else "lines"
@@ -54,9 +55,10 @@ def _jsonl(event: Progress) -> None:
 
 
 class Outcome(NamedTuple):
-    """How a command ended, in short: what the last of the JSON events tells.
+    """How a command ended: the content of the last JSON event.
 
-    :ivar more: further members of it
+    :ivar errors: a :class:`Message` each, or a text
+    :ivar more: further members of the event
     """
 
     errors: Sequence[str] = ()
@@ -72,13 +74,13 @@ def run_with_progress(
     outcome: Callable[[ReportT], Outcome],
     failed: Callable[[MigratorError, DataDir | None], ReportT] | None = None,
 ) -> ReportT:
-    """Do a command's work and show its progress; the last JSON event tells how it ended, a failure included.
+    """Do a command's work and show its progress; the last JSON event says how it ended, also after a failure.
 
-    :param resolve: finds the data directory, or fails, too
-    :param work: called with the data directory, and with the ``listener`` by name
+    :param resolve: finds the data directory; may fail, too
+    :param work: called with the data directory, and with ``listener`` as a keyword
     :param style: as in :func:`progress_listener`
-    :param failed: the report of a failure, where that has more members than every command's
-    :raises click.exceptions.Exit: it failed, and that has been told of
+    :param failed: makes the report of a failure, for a command whose report has more members than the common ones
+    :raises click.exceptions.Exit: the command failed, and the failure has been reported
     """
     as_json = click.get_current_context().params["as_json"]
     data_dir = None
@@ -88,7 +90,7 @@ def run_with_progress(
             report = work(data_dir, listener=listener)
     except MigratorError as error:
         if style != "jsonl" and not (as_json and failed):
-            raise  # the one boundary tells of it
+            raise  # reported in migrator.cli.app
         text, report_of_failure = str(error), failed(error, data_dir) if failed else None
         if style == "jsonl":
             ended = outcome(report_of_failure) if report_of_failure else Outcome([text])
@@ -117,7 +119,7 @@ def _print_outcome(outcome: Outcome, exit_code: int) -> None:
 
 
 def _lines(clock: Callable[[], float]) -> Listener:
-    """One line for each file, of very many one a second after the first ones; and one when the app may start."""
+    """A listener that prints one line per file, later at most one per second; and one when the app may start."""
     shown: set[str] = set()
     latest = 0.0
 
@@ -133,22 +135,37 @@ def _lines(clock: Callable[[], float]) -> Listener:
                 echo(f"Loading {plain(event.workspace)} ({share:.0%} done)", error=True)
         elif event.phase == "search_index" and event.phase not in shown:
             shown.add(event.phase)
-            echo("Building the search index; everything else is done, and the app may start.", error=True)
+            echo("Building the search index. Everything else is done, and the app may start.", error=True)
 
     return show
 
 
 @contextmanager
 def _bar() -> Iterator[Listener]:
-    """One bar for each phase: bytes, sessions, speed, time left."""
-    from rich import progress as rich  # a terminal alone pays for its loading
-    from rich.console import Console
+    """A listener that draws one bar per phase: bytes, sessions, speed, time left."""
+    from rich import progress as rich  # loaded only for a terminal
+    from rich.console import Console, ConsoleDimensions
     from rich.table import Column
 
-    console = Console(stderr=True)
+    class NarrowConsole(Console):
+        """A console whose bars leave room for the ^C that the terminal echoes.
+
+        In a full line it would wrap to the next one. rich would then erase the wrong line and show a bar twice.
+        """
+
+        @property  # type: ignore[misc] # rich's has a setter, which nothing here uses
+        def size(self) -> ConsoleDimensions:
+            width, height = super().size
+            return ConsoleDimensions(max(1, width - _ROOM_FOR_ECHO), height)
+
+    class Bars(rich.Progress):
+        def refresh(self) -> None:
+            """Leave drawing to rich's own thread: Ctrl-C interrupts this one, and half a drawing would stay."""
+
+    console = NarrowConsole(stderr=True)
     column = Column(no_wrap=True)
     speed = (rich.TransferSpeedColumn(table_column=column),) if console.width >= _WIDTH_FOR_SPEED else ()
-    bars = rich.Progress(
+    bars = Bars(
         rich.TextColumn("{task.description:<11}", table_column=column),
         rich.BarColumn(bar_width=None),
         rich.DownloadColumn(table_column=column),

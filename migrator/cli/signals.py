@@ -1,4 +1,4 @@
-"""Being asked to end by another program, as at a shutdown, is answered as an interrupt is: nothing stays half-done."""
+"""Ends the program on SIGTERM, as at a shutdown, the same way as on Ctrl-C: nothing is left half done."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from types import FrameType
 
 
 class Terminated(KeyboardInterrupt):
-    """SIGTERM has come."""
+    """SIGTERM was received."""
 
 
-def end_cleanly_when_asked_to() -> None:
-    """From now on SIGTERM raises :class:`Terminated` in the main thread."""
-    signal.signal(signal.SIGTERM, _end)
+def end_cleanly_on_sigterm() -> None:
+    """Make SIGTERM raise :class:`Terminated` in the main thread from now on."""
+    signal.signal(signal.SIGTERM, _terminate)
 
 
-def _end(_: int, __: FrameType | None) -> None:
+def _terminate(_: int, __: FrameType | None) -> None:
     raise Terminated
 
 
 def exit_code(error: BaseException) -> int:
-    """The exit code for an interrupt, or for what click has made of one."""
-    return 143 if isinstance(error.__cause__ or error, Terminated) else 130  # 128, and the number of the signal
+    """Return the exit code for an interrupt, or for the exception that click turned it into."""
+    return 143 if isinstance(error.__cause__ or error, Terminated) else 130  # 128 + the number of the signal

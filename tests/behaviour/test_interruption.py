@@ -198,7 +198,7 @@ def test_an_interrupt_or_a_request_to_end_ends_it_with_nothing_half_done(
     process.send_signal(sent)
     _, err = process.communicate(timeout=60)
     assert process.returncode == code
-    assert "Interrupted. Nothing is half-done" in err
+    assert "Interrupted" in err
     assert "Traceback" not in err
     assert not big.staging.exists()
     assert not big.database.exists()

@@ -75,7 +75,7 @@ def test_list_tells_where_an_item_is_from_and_the_first_thing_wrong_with_it(one_
 def test_list_says_so_when_nothing_is_in_quarantine(scene, run):
     scene.write(ENGINE, [chat("a")])
     run("migrate", "--progress", "none")
-    assert run("quarantine", "list").out == "Nothing is in quarantine.\n"
+    assert run("quarantine", "list").out == "The quarantine is empty.\n"
     assert run("quarantine", "list", "--json").json == {"items": []}
 
 

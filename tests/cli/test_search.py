@@ -19,8 +19,8 @@ def talked(scene: Scene, migrator: Migrator) -> Path:
     scene.write(
         WORKSPACE,
         [
-            chat("s-1", text="The \x1b[31mLogin\x1b[0m form\tfails", task="Mend it"),
-            chat("s-2", text="nothing", task="Mend the login <b>form</b>\u202e"),
+            chat("s-1", text="The \x1b[31mLogin\x1b[0m form\tfails", task="Fix it"),
+            chat("s-2", text="nothing", task="Fix the login <b>form</b>\u202e"),
         ],
     )
     migrator("--data-dir", scene.root, "migrate")
@@ -30,13 +30,13 @@ def talked(scene: Scene, migrator: Migrator) -> Path:
 def test_in_a_pipe_each_excerpt_is_a_line(talked: Path, migrator: Migrator) -> None:
     lines = migrator("--data-dir", talked, "sessions", "search", "login", "form").out.splitlines()
     assert [line.split("\t")[0] for line in lines] == ["ID", "s-2", "s-1"]
-    assert lines[1].split("\t")[1:] == [WORKSPACE, "task", "", "Mend the login <b>form</b>\\u202e"]
+    assert lines[1].split("\t")[1:] == [WORKSPACE, "task", "", "Fix the login <b>form</b>\\u202e"]
     assert lines[2].endswith("\tThe Login form fails")
 
 
 def test_on_a_terminal_the_places_stand_out(talked: Path) -> None:
     shown = on_a_terminal("--data-dir", talked, "sessions", "search", "login")
-    assert "Mend the \x1b[1;4mlogin\x1b[0m <b>form</b>\\u202e" in shown
+    assert "Fix the \x1b[1;4mlogin\x1b[0m <b>form</b>\\u202e" in shown
     assert "2 sessions" in shown
 
 
@@ -48,10 +48,10 @@ def test_as_json_the_places_are_numbers(talked: Path, migrator: Migrator) -> Non
     assert excerpt["text"][begin:end] == "fails"
 
 
-def test_what_is_told_to_programs_names_the_same_place(talked: Path, migrator: Migrator) -> None:
+def test_the_json_names_the_same_place_in_its_commands(talked: Path, migrator: Migrator) -> None:
     migrator("--data-dir", talked, "search-index", "drop")
     printed = migrator("--data-dir", talked, "sessions", "search", "fails", "--json").printed
-    assert f"'migrator --data-dir {talked} search-index build' makes one" in printed
+    assert f"'migrator --data-dir {talked} search-index build'" in printed
 
 
 @pytest.mark.parametrize("command", ["build", "drop"])
@@ -85,16 +85,16 @@ def test_a_quote_or_an_operator_is_no_error(talked: Path, migrator: Migrator) ->
         assert migrator("--data-dir", talked, "sessions", "search", words).code == 0
 
 
-def test_words_that_can_not_be_looked_for_are_told(talked: Path, migrator: Migrator) -> None:
+def test_words_that_cannot_be_searched_for_get_a_note(talked: Path, migrator: Migrator) -> None:
     outcome = migrator("--data-dir", talked, "sessions", "search", "=>")
     assert (outcome.code, outcome.out.count("\n")) == (0, 1)
-    assert "nothing to look for" in outcome.err
+    assert outcome.err.startswith("Note: ")
 
 
 def test_without_words_the_options_alone_choose(talked: Path, migrator: Migrator) -> None:
-    listed = migrator("--data-dir", talked, "sessions", "search", "--text", "MEND IT", "--json").json["sessions"]
+    listed = migrator("--data-dir", talked, "sessions", "search", "--text", "FIX IT", "--json").json["sessions"]
     assert [session["id"] for session in listed] == ["s-1"]
 
 
-def test_more_than_the_limit_is_told(talked: Path) -> None:
-    assert "1 session, and more" in on_a_terminal("--data-dir", talked, "sessions", "search", "login", "--limit", "1")
+def test_a_note_says_that_there_is_more_than_the_limit(talked: Path) -> None:
+    assert "--limit" in on_a_terminal("--data-dir", talked, "sessions", "search", "login", "--limit", "1")

@@ -1,11 +1,14 @@
 """Habits of the command line: completion, paging, plain output in a pipe."""
 
+import fcntl
 import os
 import pty
 import re
 import shutil
+import struct
 import subprocess
 import sys
+import termios
 from pathlib import Path
 
 import pytest
@@ -79,6 +82,55 @@ def test_an_id_is_taken_as_a_narrow_list_shows_it(scene: Scene) -> None:
     shortened = next(word for word in listed.split() if word.endswith("…"))
     shown = on_a_terminal("--data-dir", scene.root, "sessions", "show", shortened)
     assert shown.startswith("competition-123-8f0e5c12  ")
+
+
+def screen_of(sent: str, columns: int) -> list[str]:
+    """The lines of a terminal after what it was sent: of the sequences that move the cursor, those that rich uses."""
+    lines, row, column = [""], 0, 0
+    for control, character in re.findall(r"(\x1b\[[0-9;?]*[a-zA-Z])|(.)", sent, re.DOTALL):
+        if control == "\x1b[2K":
+            lines[row] = ""
+        elif control.endswith("A"):
+            row -= int(control[2:-1])
+        elif character == "\r":
+            column = 0
+        elif character == "\n" or (character and column == columns):
+            row, column = row + 1, 0 if character != "\n" else column
+            lines += [""] * (row + 1 - len(lines))
+        if character.isprintable() and character:
+            lines[row] = lines[row].ljust(column)[:column] + character + lines[row][column + 1 :]
+            column += 1
+    return lines
+
+
+def test_ctrl_c_leaves_each_bar_once(scene: Scene) -> None:
+    for number in range(4):
+        workspace = f"/home/dev/{number}"
+        texts = [chat(f"s-{one}", workspace=workspace, text="x" * 50_000) for one in range(100)]
+        scene.write(workspace, texts)
+    environment = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES")}
+    command = [sys.executable, "-m", "migrator", "--data-dir", str(scene.root), "migrate"]
+    process, master = pty.fork()
+    if not process:
+        os.execve(sys.executable, command, environment | {"TERM": "xterm"})
+    fcntl.ioctl(master, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+    sent, pressed = b"", False
+    try:
+        while chunk := os.read(master, 65_536):
+            sent += chunk
+            if not pressed and b"Loading" in sent:
+                os.write(master, b"\x03")
+                pressed = True
+    except OSError:  # how Linux says that no process has the terminal open any more
+        pass
+    finally:
+        os.close(master)
+    assert os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) == 130
+    shown = screen_of(sent.decode(), 80)
+    assert "^C" in sent.decode()
+    bars = [line.split()[0] for line in shown if re.match("(Backing up|Loading|Verifying) ", line)]
+    assert "Loading" in bars
+    assert len(bars) == len(set(bars))
 
 
 @pytest.mark.parametrize("columns", ["60", "80"])

@@ -245,7 +245,7 @@ NEITHER = """
 
    ```console
    $ migrator status
-   The truth is in SQLite
+   Authoritative store: SQLite
    ```
 
        $ indented in the list

@@ -1,5 +1,11 @@
-"""The commands, one module each, by name; a group's module has its commands.
+"""The commands: one module each, named after the command; the module of a group has all commands of the group.
 
-A command parses, calls one function of the library and prints what that returns. It decides nothing. A module is loaded
-when its command is asked for (:mod:`migrator.cli.app`), so it imports what it needs on top.
+- ``migrate``, ``rollback``, ``backend``: move the history into SQLite and back, or switch the backend
+- ``status``, ``report``, ``verify``, ``doctor``: show and check the current state
+- ``sessions``, ``browse``, ``search_index``: look at sessions and search them
+- ``export``, ``backups``, ``quarantine``: sessions as JSON files, copies of files, and invalid or conflicting sessions
+- ``schema``, ``completion``: the steps of the database schema, and completion in the shell
+
+The rule: a command parses, calls one function of the library and prints what that returns. Its module is loaded when
+the command is used (:mod:`migrator.cli.app`), so all its imports are at the top.
 """

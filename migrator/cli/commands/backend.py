@@ -1,4 +1,4 @@
-"""``migrator backend``: what the app runs on."""
+"""``migrator backend``: shows or switches the backend that the app uses."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ def _print(report: BackendReport) -> None:
     if report.before != report.backend:
         echo(f"Switched from {report.before} to {report.backend}.")
     else:
-        echo(f"The app runs on {report.backend}.")
+        echo(f"Backend in use: {report.backend}.")
     if report.trial is not None:
-        echo(f"Trial of both stores: {report.trial.summary()}.")
+        echo(f"Hybrid mode: {report.trial.summary()}.")
 
 
 def _outcome(report: BackendReport) -> Outcome:
@@ -29,18 +29,20 @@ def _outcome(report: BackendReport) -> Outcome:
     return Outcome(report.errors, notes, report.before == report.backend)
 
 
-@click.command("backend", short_help="Show or switch what the app runs on.")
+@click.command("backend", short_help="Show or switch the backend that the app uses.")
 @click.argument("target", required=False, type=click.Choice(BACKENDS))
 @progress_option()
 @prints_report(_print)
 def backend_command(resolve: Resolve, target: Backend | None, progress: str) -> BackendReport:
-    """Show what the app runs on, or switch it together with all the data that the switch needs.
+    """Show the backend that the app uses, or switch it and move the data that the switch needs.
 
     \b
-    migrator backend         show it, and what a trial of both stores found
-    migrator backend sqlite  migrate if need be, then run on SQLite
-    migrator backend hybrid  run on SQLite and keep the JSON files up to date beside it, comparing what is read
-    migrator backend json    go back to the JSON files, with everything (a rollback)
+    migrator backend         show the backend, and what hybrid mode found
+    migrator backend sqlite  migrate if necessary, then use SQLite
+    migrator backend hybrid  use SQLite, update the JSON files too, and compare
+    migrator backend json    go back to the JSON files (a rollback)
+
+    In hybrid mode every write goes to both stores, and what is read from SQLite is compared with the JSON files.
     """
 
     def work(data_dir: DataDir, listener: Listener) -> BackendReport:

@@ -1,4 +1,4 @@
-"""``migrator backups``: the copies that migrations took."""
+"""``migrator backups``: lists, verifies, restores and removes the copies that migrator made."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ class _Verified(Report):
         return 1 if any(backup.state == "damaged" for backup in self.backups) else 0
 
 
-@click.group("backups", short_help="The copies that were taken: list, verify, restore, prune.")
+@click.group("backups", short_help="List, verify, restore or remove backups.")
 def backups_command() -> None:
-    """Before anything changes, migrator copies it into a folder of its own under backups/."""
+    """Before migrator changes anything, it copies the files into a new folder under backups/."""
 
 
 def _print_listed(report: _Listed) -> None:
@@ -46,7 +46,9 @@ def _print_listed(report: _Listed) -> None:
 @backups_command.command("list")
 @prints_report(_print_listed)
 def list_command(resolve: Resolve) -> _Listed:
-    """List the backups, oldest first. Nothing is hashed: what looks whole may still be damaged.
+    """List the backups, oldest first.
+
+    Their files are not hashed, so damage may go unnoticed: 'migrator backups verify' finds it.
 
     \b
     migrator backups list
@@ -60,7 +62,7 @@ def _print_verified(report: _Verified) -> None:
         for problem in backup.problems:
             echo(f"         {printable(problem)}")
     if report.exit_code:
-        echo(printable("'migrator verify --repair' copies again what the files still hold unchanged."))
+        echo(printable("'migrator verify --repair' makes new copies of the files that have not changed since."))
     elif not report.backups:
         echo("There are no backups.")
 
@@ -69,10 +71,10 @@ def _print_verified(report: _Verified) -> None:
 @click.argument("names", metavar="[NAME]...", nargs=-1)
 @prints_report(_print_verified)
 def verify_command(resolve: Resolve, names: tuple[str, ...]) -> _Verified:
-    """Hash every file of the backups again. Exit code 1 if one is damaged.
+    """Hash every file of the backups and compare. Exit code 1 if a backup is damaged.
 
     \b
-    migrator backups verify                  all of them
+    migrator backups verify                  all backups
     migrator backups verify 20250113T100000Z-1a2b3c4d
     """
     return _Verified(tuple(verify_backups(resolve(), names)))
@@ -82,7 +84,7 @@ def _print_restored(report: RestoreReport) -> None:
     for file in report.files:
         echo(f"{file.status:<9} {plain(file.file)}")
         if file.kept_beside:
-            echo(f"          what was there lies in {plain(file.kept_beside)}")
+            echo(f"          the file that was there is now {plain(file.kept_beside)}")
     echo(f"Restored {plain(report.name)}.")
 
 
@@ -91,13 +93,13 @@ def _print_restored(report: RestoreReport) -> None:
 @click.option(
     "--overwrite-newer-work",
     is_flag=True,
-    help="Take the place of files that differ from the backup; each is kept beside its place.",
+    help="Also replace files that differ from the backup; each is kept next to the restored file.",
 )
 @prints_report(_print_restored, "Print what was restored as one JSON object.")
 def restore_command(resolve: Resolve, name: str, overwrite_newer_work: bool) -> RestoreReport:
-    """Put the files of a backup back to where they came from.
+    """Restore the files of a backup: all of them, or none.
 
-    All of them, or none. While SQLite holds the truth, 'migrator rollback' is what brings the files back.
+    They go back to where they were. While SQLite is authoritative, use 'migrator rollback' to get the files back.
 
     \b
     migrator backups restore 20250113T100000Z-1a2b3c4d
@@ -116,13 +118,13 @@ def _print_pruned(report: PruneReport) -> None:
 
 @backups_command.command("prune")
 @click.option("--keep", metavar="N", type=int, required=True, help="How many of the newest to keep.")
-@click.option("--dry-run", is_flag=True, help="Only tell what would be removed.")
+@click.option("--dry-run", is_flag=True, help="Only show what would be removed.")
 @prints_report(_print_pruned, "Print what was removed as one JSON object.")
 def prune_command(resolve: Resolve, keep: int, dry_run: bool) -> PruneReport:
-    """Remove backups, but for the newest N and those that are still needed.
+    """Remove old backups that are no longer needed; keep the newest N.
 
-    What the database compares changed files with stays, whatever N is. So do versions of sessions that somebody decided
-    against in quarantine, and folders whose manifest can't be read; these don't count.
+    Always kept, whatever N is: backups that the database compares changed files with, versions of sessions that were
+    rejected in quarantine, and folders whose manifest cannot be read. They do not count towards N.
 
     \b
     migrator backups prune --keep 3 --dry-run

@@ -1,4 +1,4 @@
-"""``migrator doctor``."""
+"""``migrator doctor``: checks the machine and the data directory for problems."""
 
 from __future__ import annotations
 
@@ -20,28 +20,29 @@ def _print(examined: WithFile) -> None:
             echo(f"         run: {printable(finding.command)}")
     echo(summary(examined.report))
     if examined.path is not None:
-        echo(f"The report is in {plain(str(examined.path))}; look into it before you pass it on.")
+        echo(f"The support report is {plain(str(examined.path))}; read it before you pass it on.")
 
 
-@click.command("doctor", short_help="Look for everything that could be wrong.")
+@click.command("doctor", short_help="Check for problems and show how to fix them.")
 @click.option(
     "--report",
     "target",
     metavar="FILE",
     type=click.Path(path_type=Path),
-    help="Also write a report for whoever helps you: counts, states and versions, with hashes for every name.",
+    help="Also write a support report, a JSON file for people who help you: counts, states and versions, with "
+    "hashes instead of names.",
 )
 @prints_report(_print)
 def doctor_command(resolve: Resolve, target: Path | None) -> WithFile:
-    """Look at the machine and the data directory, and tell what mends each problem.
+    """Check the machine and the data directory, and show how to fix each problem.
 
-    Changes nothing. Exit code 3 if something needs you.
+    Changes nothing. Exit code 3 if a problem needs attention.
 
-    The report that --report writes holds no word of a chat, a task, a path or a branch, and no name of a file.
+    The support report contains no text of chats or tasks, and no paths, branches or file names.
 
     \b
-    migrator doctor                          look, and tell
-    migrator doctor --report report.zip      for whoever helps
+    migrator doctor                          check for problems
+    migrator doctor --report report.json     also write a support report
     """
     data_dir = resolve()
     report = examine(data_dir)

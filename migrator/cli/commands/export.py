@@ -1,4 +1,4 @@
-"""``migrator export``."""
+"""``migrator export``: writes sessions from SQLite into JSON files."""
 
 from __future__ import annotations
 
@@ -14,22 +14,28 @@ from migrator.text import counted, plain
 
 def _print(report: ExportReport) -> None:
     for workspace in report.workspaces:
-        held = f" ({workspace.quarantined} in quarantine left out)" if workspace.quarantined else ""
+        held = f" ({workspace.quarantined} in quarantine, not exported)" if workspace.quarantined else ""
         echo(f"{plain(workspace.file)}: {counted(workspace.sessions, 'session')} of {plain(workspace.path)}{held}")
     print_notes(report.notes)
     echo(f"Exported {counted(len(report.workspaces), 'workspace')} to {plain(report.directory)}.")
 
 
 @click.command("export", short_help="Write sessions from SQLite into JSON files.")
-@click.option("--to", "target", metavar="DIR", required=True, type=click.Path(path_type=Path), help="Where to.")
 @click.option(
-    "--workspace", "workspaces", metavar="PATH", multiple=True, help="Only this workspace, by path or hash. Repeatable."
+    "--to", "target", metavar="DIR", required=True, type=click.Path(path_type=Path), help="Folder to write to."
+)
+@click.option(
+    "--workspace",
+    "workspaces",
+    metavar="PATH",
+    multiple=True,
+    help="Only this workspace, by path or hash. May be repeated.",
 )
 @prints_report(_print, "Print what was written as one JSON object.")
 def export_command(resolve: Resolve, target: Path, workspaces: tuple[str, ...]) -> ExportReport:
-    """Write each workspace's sessions into DIR as the app's own <hash>.json. Nothing in DIR is overwritten.
+    """Write the sessions of each workspace into DIR as <hash>.json, in the app's format. Overwrites nothing in DIR.
 
-    A file that could not be migrated is left out, and told of; exit code 3 then.
+    Files that could not be migrated are skipped and reported; the exit code is then 3.
 
     \b
     migrator export --to ~/sessions          every workspace

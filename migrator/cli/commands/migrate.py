@@ -1,4 +1,4 @@
-"""``migrator migrate``."""
+"""``migrator migrate``: moves the session history into SQLite."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from migrator.migration.run import run_migration
 from migrator.text import counted, plain, size
 from migrator.worker.gc_pause import without_collector
 
-_MOST_WORKSPACES = 30  # that are listed
+_MOST_LISTED = 30  # workspaces
 
 
 def _print(report: MigrationReport) -> None:
     print_notes(report.warnings)
     if report.status == "nothing_to_do":
         if report.totals.workspaces:
-            echo(f"Nothing to do: {counted(report.totals.workspaces, 'workspace')} known and unchanged.")
+            echo(f"Nothing to do: {counted(report.totals.workspaces, 'workspace')} unchanged since the last migration.")
         else:
             echo("Nothing to do: no session files found.")
         for workspace in report.workspaces:
             if workspace.error:
-                echo(f"Still JSON: {plain(workspace.path)}: {printable(workspace.error)}")
+                echo(f"Not migrated: {plain(workspace.path)}: {printable(workspace.error)}")
         return
     migrated = [workspace for workspace in report.workspaces if workspace.status in ("migrated", "merged")]
     sessions, instances, messages = (
@@ -38,8 +38,8 @@ def _print(report: MigrationReport) -> None:
     count, took = report.totals.bytes, report.duration_ms
     speed = f"{size(count * 1000 / took)}/s" if took else ""
     echo(
-        f"{verb} {sessions} ({instances}, {messages}) of {workspaces}, {size(count)} in {took / 1000:.1f} s "
-        f"({speed}), each read back and compared."
+        f"{verb} {sessions} ({instances}, {messages}) from {workspaces}: {size(count)} in {took / 1000:.1f} s "
+        f"({speed}). Each session was read back and compared."
     )
     _print_workspaces(report)
     _print_problems(report)
@@ -52,34 +52,35 @@ def _print(report: MigrationReport) -> None:
 def _print_problems(report: MigrationReport) -> None:
     totals = report.totals
     held = counted(totals.quarantined, "session")
-    if totals.quarantined and report.dry_run:  # there is no list of it to look at
+    if totals.quarantined and report.dry_run:  # there is no quarantine to list afterwards
         echo(f"Would go to quarantine: {held}.")
     elif totals.quarantined:
-        echo(printable(f"In quarantine: {held}; 'migrator quarantine list' tells why."))
+        echo(printable(f"In quarantine: {held}; 'migrator quarantine list' shows why."))
     if totals.failed:
         not_migrated = "Would not be migrated" if report.dry_run else "Not migrated"
         files, them = ("its file", "it") if totals.failed == 1 else ("their files", "them")
         echo(
-            f"{not_migrated}: {counted(totals.failed, 'workspace')}; the app goes on with {files}, or with what was "
-            f"migrated from {them} before."
+            f"{not_migrated}: {counted(totals.failed, 'workspace')}. The app keeps using {files}, or what was migrated "
+            f"from {them} earlier."
         )
     for message in report.errors:
         echo(f"  - {printable(message)}")
 
 
 def _print_workspaces(report: MigrationReport) -> None:
-    """Each workspace that something was done for, or that needs somebody; the others are but counted."""
+    """List the workspaces that were changed or need attention; only count the others."""
     listed = [workspace for workspace in report.workspaces if workspace.status != "unchanged" or workspace.error]
-    for workspace in listed[:_MOST_WORKSPACES]:
+    for workspace in listed[:_MOST_LISTED]:
         echo(
             f"  {workspace.status:<9} {workspace.sessions:>7,} {plain(workspace.path)}"
             + (f"  ({workspace.quarantined} in quarantine)" if workspace.quarantined else "")
         )
-    if len(listed) > _MOST_WORKSPACES:
-        echo(printable(f"  … and {len(listed) - _MOST_WORKSPACES} more; 'migrator status' lists them all."))
+    if len(listed) > _MOST_LISTED:
+        echo(printable(f"  … and {len(listed) - _MOST_LISTED} more; 'migrator status' lists them all."))
     unchanged = len(report.workspaces) - len(listed)
     if unchanged:
-        echo(f"  unchanged {unchanged:>7,} {'workspace' if unchanged == 1 else 'workspaces'}")
+        noun = "workspace" if unchanged == 1 else "workspaces"
+        echo(f"  unchanged {unchanged:>7,} {noun}")
 
 
 def _outcome(report: MigrationReport) -> Outcome:
@@ -89,33 +90,33 @@ def _outcome(report: MigrationReport) -> Outcome:
 
 
 @click.command("migrate", short_help="Move the session history into SQLite.")
-@click.option("--dry-run", is_flag=True, help="Do everything for real in a scratch folder, and remove it again.")
-@click.option("--strict", is_flag=True, help="Publish nothing if anything is bad.")
-@click.option("--salvage", is_flag=True, help="Take what is whole of torn files; the torn end goes to quarantine.")
+@click.option("--dry-run", is_flag=True, help="Do everything in a temporary folder, then remove it.")
+@click.option("--strict", is_flag=True, help="Abort without publishing if any file or session is invalid.")
+@click.option("--salvage", is_flag=True, help="Migrate the complete sessions of truncated files; quarantine the rest.")
 @click.option(
     "--workspace",
     "workspaces",
     metavar="PATH",
     multiple=True,
-    help="Make a workspace's path known, and take along its older PATH/.ait42/sessions.json. Repeatable.",
+    help="Path of a workspace to include, with its PATH/.ait42/sessions.json if present. May be repeated.",
 )
-@click.option("--no-search-index", is_flag=True, help="Leave out what makes 'migrator sessions search' fast.")
-@progress_option("A bar on a terminal, else a line a file, or a second where there are very many.")
+@click.option("--no-search-index", is_flag=True, help="Do not build the full-text search index.")
+@progress_option("Progress style: a bar on a terminal, otherwise one line per file (at most one per second).")
 @without_collector()
 @prints_report(_print, "Print the report as one JSON object.")
 def migrate_command(resolve: Resolve, no_search_index: bool, progress: str, **options: Any) -> MigrationReport:
     """Move every session of the data directory into its SQLite database.
 
-    The files are backed up first and never touched. Every session is read back from the new database and compared with
-    its file before the database counts. A session that is not valid goes to quarantine and a file that can't be read
-    stays where it is; all others are migrated. Run it again at any time: it takes up only what is new or changed.
+    The files are backed up first and never changed. Every session is read back from the new database and compared with
+    its file before the database is used. Invalid sessions go to quarantine, and files that cannot be read stay where
+    they are; everything else is migrated. Run it again at any time: it migrates only what is new or changed.
 
-    When all of that is done, and the app may start, it builds the index that makes searching fast.
+    At the end, when the app may already start, it builds the index for full-text search.
 
     \b
     migrator migrate --dry-run               see what would happen
-    migrator migrate --workspace ~/my/repo   tell a workspace that it can't find out
-    migrator --data-dir /tmp/.ait42 migrate  another data directory
+    migrator migrate --workspace ~/my/repo   name a workspace that is not detected
+    migrator --data-dir /tmp/.ait42 migrate  use another data directory
     """
     work = partial(run_migration, search_index=not no_search_index, **options)
     return run_with_progress(resolve, progress, work, _outcome, MigrationReport.failed)

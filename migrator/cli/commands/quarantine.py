@@ -1,4 +1,4 @@
-"""``migrator quarantine``: what was set aside, and the way back for it."""
+"""``migrator quarantine``: lists, shows, restores and exports what is in quarantine."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ class _Listed(Report):
     items: tuple[QuarantinedItem, ...]
 
 
-@click.group("quarantine", short_help="What is no valid session, and conflicts: see it, put it right.")
+@click.group("quarantine", short_help="Inspect and fix invalid sessions and conflicts.")
 def quarantine_command() -> None:
-    """A session that is not valid is kept here as it stood in its file, and so is the losing side of a conflict.
+    """The quarantine holds invalid sessions, byte for byte as in their files, and the rejected side of each conflict.
 
     \b
-    migrator quarantine list                       what there is, and why
-    migrator quarantine show 3                     all of it
-    migrator quarantine retry 3 --edited new.json  a corrected version takes its place among the sessions
-    migrator quarantine retry 4 --take both        a conflict, decided
+    migrator quarantine list                       list the items and the reasons
+    migrator quarantine show 3                     show an item in full
+    migrator quarantine retry 3 --edited new.json  restore a corrected version
+    migrator quarantine retry 4 --take both        resolve a conflict
     """
 
 
@@ -44,15 +44,15 @@ def _print_listed(report: _Listed) -> None:
             echo(f"       {plain(str(item.problems[0]))}{f' (and {more} more)' if more else ''}")
     if report.items:
         held, first = counted(len(report.items), "item"), report.items[0].id
-        echo(printable(f"{held} in quarantine. 'migrator quarantine show {first}' shows the first in full."))
+        echo(printable(f"{held} in quarantine. 'migrator quarantine show {first}' shows the first one in full."))
     else:
-        echo("Nothing is in quarantine.")
+        echo("The quarantine is empty.")
 
 
 @quarantine_command.command("list")
 @prints_report(_print_listed, stored=True)
 def list_command(resolve: Resolve) -> _Listed:
-    """List what is in quarantine: where it is from, and the first thing that is wrong with it.
+    """List the items in quarantine, with origin and first problem.
 
     \b
     migrator quarantine list
@@ -61,8 +61,8 @@ def list_command(resolve: Resolve) -> _Listed:
 
 
 def _origin(item: QuarantinedItem) -> str:
-    source = plain(item.source) if item.source else "no file any more"
-    workspace = plain(item.workspace_path or item.workspace_hash or "no workspace")
+    source = plain(item.source) if item.source else "file unknown"
+    workspace = plain(item.workspace_path or item.workspace_hash or "workspace unknown")
     return f"{source}, position {item.position}, {size(item.size)}, {workspace}"
 
 
@@ -73,38 +73,40 @@ def _print_item(shown: ShownItem) -> None:
     for problem in item.problems:
         echo(f"  - {plain(str(problem))}")
     if not shown.is_text:
-        export = "'migrator quarantine export --to quarantined' has them."
-        echo(printable(f"It is not UTF-8: each byte that can't be read is shown as \ufffd; {export}"))
+        export = "'migrator quarantine export --to quarantined' writes the original bytes."
+        echo(printable(f"Not valid UTF-8: invalid bytes are shown as \ufffd. {export}"))
     if item.reason != "conflict":
         echo(block(shown.text))
         name = shown.file_name
         correct = f"'migrator quarantine retry {item.id} --edited quarantined/{name}'"
         export = "'migrator quarantine export --to quarantined'"
-        echo(printable(f"To correct it: {export}, edit {name} there, then {correct}."))
+        echo(printable(f"To fix it: run {export}, edit quarantined/{name}, then run {correct}."))
         return
     for title, version in (
-        ("The version that both started from", shown.base),
+        ("Last common version", shown.base),
         ("SQLite's version", shown.stored),
         ("The file's version, in quarantine", shown.raw),
     ):
-        text = "(there is none, or it can't be told)" if version is None else version.decode("utf-8", "replace")
+        text = "(none, or unknown)" if version is None else version.decode("utf-8", "replace")
         echo(f"{title}:\n{block(text)}")
-    echo("From SQLite's version to the file's:")
+    echo("Changes from SQLite's version to the file's version:")
     for line in shown.difference():
         echo(block(line))
     decide = f"'migrator quarantine retry {item.id} --take theirs'"
-    echo(printable(f"Decide with {decide}, which is the file's version, or with 'ours' or 'both' instead."))
+    echo(printable(f"To resolve it, run {decide} to use the file's version, or give 'ours' or 'both' instead."))
 
 
 @quarantine_command.command("show")
 @click.argument("number", metavar="ID", type=_NUMBER)
-@prints_report(_print_item, "Print it as one JSON object, the text unchanged.", stored=True)
+@prints_report(_print_item, "Print the item as one JSON object, with its text unchanged.", stored=True)
 def show_command(resolve: Resolve, number: int) -> ShownItem:
-    """Show one item: every problem with the place in it, and the whole text; of a conflict, every version.
+    """Show one item in full, with its problems.
+
+    For a conflict, all versions are shown.
 
     \b
     migrator quarantine show 3
-    migrator quarantine show 3 --json        with the text unchanged
+    migrator quarantine show 3 --json        as JSON, with the text unchanged
     """
     return show_quarantined(resolve(), number)
 
@@ -112,49 +114,51 @@ def show_command(resolve: Resolve, number: int) -> ShownItem:
 def _print_retry(report: RetryReport) -> None:
     for item in report.items:
         result = {
-            "restored": f"put back to its place as {counted(len(item.sessions), 'session')}.",
-            "replaced": "put in the place of SQLite's version.",
+            "restored": f"restored ({counted(len(item.sessions), 'session')}).",
+            "replaced": "restored; it replaced SQLite's version.",
             "dropped": "dropped; SQLite's version stays.",
-            "still_invalid": "still no valid session; nothing was changed. A corrected file is named with --edited:",
-            "needs_edit": "a torn end is no session: write what it should be into a file, and name that with --edited.",
-            "needs_choice": "both sides changed it: say --take theirs, ours or both, or name a file with --edited.",
+            "still_invalid": "still invalid; nothing changed. Pass a corrected file with --edited.",
+            "needs_edit": "this is a truncated tail, not a session: write the intended session to a file and pass it "
+            "with --edited.",
+            "needs_choice": "both sides changed it: pass --take theirs, ours or both, or a file with --edited.",
         }[item.result]
         echo(f"{item.id}: {result}")
         for problem in item.problems:
             echo(f"  - {plain(str(problem))}")
         if item.kept:
-            echo(f"  What had to go is kept in {plain(item.kept)}")
+            echo(f"  The rejected version is kept in {plain(item.kept)}")
     print_notes(report.warnings)
     if not report.items:
-        echo("Nothing is in quarantine.")
+        echo("The quarantine is empty.")
 
 
 @quarantine_command.command("retry")
 @click.argument("numbers", metavar="[ID]...", type=_NUMBER, nargs=-1)
-@click.option("--all", "every", is_flag=True, help="Everything in quarantine.")
+@click.option("--all", "every", is_flag=True, help="All items in quarantine.")
 @click.option(
     "--edited",
     metavar="FILE",
     type=click.Path(path_type=Path),
-    help="The corrected session as JSON, or an array of several, for the one ID.",
+    help="A file with the corrected session as JSON, or an array of sessions. Needs exactly one ID.",
 )
 @click.option(
     "--take",
     type=click.Choice(["theirs", "ours", "both"]),
-    help="Of a conflict: the file's version, SQLite's, or both as two sessions.",
+    help="For a conflict: use the file's version, SQLite's version, or both as two sessions.",
 )
-@prints_report(_print_retry, "Print what became of each as one JSON object.")
+@prints_report(_print_retry, "Print the result for each item as one JSON object.")
 def retry_command(
     resolve: Resolve, numbers: tuple[int, ...], every: bool, edited: Path | None, take: Take | None
 ) -> RetryReport:
-    """Validate again, and put what is valid now back to its old place among the sessions.
+    """Validate items again and restore those that are valid now.
 
-    A version of a conflict that has to go is kept in a folder under backups/. Exit code 3 if anything stays.
+    A restored session gets its old place in its workspace. The rejected version of a conflict is kept in a folder under
+    backups/. Exit code 3 if an item stays in quarantine.
 
     \b
-    migrator quarantine retry --all          whatever is valid now
+    migrator quarantine retry --all          restore every item that is valid now
     migrator quarantine retry 3 --edited corrected.json
-    migrator quarantine retry 4 --take both  a conflict, as two sessions
+    migrator quarantine retry 4 --take both  keep both versions, as two sessions
     """
     return retry(resolve(), numbers, every=every, edited=edited, take=take)
 
@@ -166,10 +170,14 @@ def _print_exported(report: TakenOutReport) -> None:
 
 
 @quarantine_command.command("export")
-@click.option("--to", "target", metavar="DIR", required=True, type=click.Path(path_type=Path), help="Where to.")
+@click.option(
+    "--to", "target", metavar="DIR", required=True, type=click.Path(path_type=Path), help="Folder to write to."
+)
 @prints_report(_print_exported, "Print what was written as one JSON object.", stored=True)
 def export_command(resolve: Resolve, target: Path) -> TakenOutReport:
-    """Write each item into DIR as it is: ID.json, or ID.txt for what is no JSON. Nothing in DIR is overwritten.
+    """Write all items unchanged into DIR. Overwrites nothing there.
+
+    Each file is called ID.json, or ID.txt if the item is not JSON.
 
     \b
     migrator quarantine export --to ~/quarantined

@@ -1,4 +1,4 @@
-"""``migrator report``."""
+"""``migrator report``: shows the migration report."""
 
 from __future__ import annotations
 

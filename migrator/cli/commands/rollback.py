@@ -1,4 +1,4 @@
-"""``migrator rollback``."""
+"""``migrator rollback``: goes back from SQLite to the JSON files."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from migrator.text import counted, plain
 
 def _print(report: RollbackReport) -> None:
     if report.status == "nothing_to_do":
-        echo("Nothing to do: the JSON files are the truth already.")
+        echo("Nothing to do: the JSON files are already authoritative.")
         return
     for file in report.workspaces:
-        how = "as it was" if file.restored == "bytes" else "written from SQLite"
+        how = "original bytes" if file.restored == "bytes" else "written from SQLite"
         echo(f"  {plain(file.file)}: {counted(file.sessions, 'session')}, {how}")
     print_notes(report.warnings)
     went, files = "Would go" if report.dry_run else "Went", counted(len(report.workspaces), "file")
-    echo(f"{went} back to JSON: {files}. The database stays: {plain(report.database)}")
+    echo(f"{went} back to JSON: {files}. The database is kept: {plain(report.database)}")
 
 
 def _outcome(report: RollbackReport) -> Outcome:
@@ -30,15 +30,15 @@ def _outcome(report: RollbackReport) -> Outcome:
     return Outcome(report.errors, notes, report.status == "nothing_to_do")
 
 
-@click.command("rollback", short_help="Bring everything back into the JSON files.")
-@click.option("--dry-run", is_flag=True, help="Do everything for real in a scratch folder, and remove it again.")
+@click.command("rollback", short_help="Go back to the JSON files with all sessions.")
+@click.option("--dry-run", is_flag=True, help="Do everything in a temporary folder, then remove it.")
 @progress_option()
 @prints_report(_print, "Print the report as one JSON object.")
 def rollback_command(resolve: Resolve, dry_run: bool, progress: str) -> RollbackReport:
-    """Make the JSON files the truth again, with everything that SQLite holds.
+    """Make the JSON files authoritative again, with everything that is in SQLite.
 
-    A workspace that did not change since the migration gets its original bytes; a changed one is written in the app's
-    format. The database and the backups stay. 'migrator migrate' afterwards works again.
+    A workspace that did not change since the migration gets its original bytes back; a changed one is written in the
+    app's format. The database and the backups are kept. You can run 'migrator migrate' again later.
 
     \b
     migrator rollback --dry-run              see what would happen

@@ -1,4 +1,4 @@
-"""``migrator schema``: the numbered changes of the tables."""
+"""``migrator schema``: shows, applies, reverts and checks the steps of the database schema."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from migrator.cli.output import echo, printable
 from migrator.text import counted, plain
 
 
-@click.group("schema", short_help="The numbered changes of the tables.")
+@click.group("schema", short_help="Show, apply, revert or check the steps of the database schema.")
 def schema_command() -> None:
-    """The tables change in numbered steps, each applied in one transaction with its record."""
+    """The database schema changes in numbered steps. Each is applied, and recorded, in one transaction."""
 
 
 def _print_status(report: SchemaStatus) -> None:
@@ -24,7 +24,7 @@ def _print_status(report: SchemaStatus) -> None:
 @schema_command.command("status")
 @prints_report(_print_status)
 def status(resolve: Resolve) -> SchemaStatus:
-    """Show which steps the database has.
+    """Show which steps are applied to the database.
 
     \b
     migrator schema status
@@ -35,13 +35,13 @@ def status(resolve: Resolve) -> SchemaStatus:
 def _print_applied(change: SchemaChange) -> None:
     echo(f"Applied {plain(', '.join(change.steps))}." if change.steps else "Nothing to apply.")
     if change.backup:
-        echo(f"The database as it was before: {plain(change.backup)}")
+        echo(f"Backup of the database: {plain(change.backup)}")
 
 
 @schema_command.command("apply")
 @prints_report(_print_applied)
 def apply(resolve: Resolve) -> SchemaChange:
-    """Apply the steps that the database lacks, making it if there is none. A database with data is backed up first.
+    """Apply the missing steps, creating the database if necessary. A database with data is backed up first.
 
     \b
     migrator schema apply
@@ -50,14 +50,14 @@ def apply(resolve: Resolve) -> SchemaChange:
 
 
 def _print_reverted(change: SchemaChange) -> None:
-    echo(f"Undid {plain(change.steps[0])}; schema version {change.schema_version} now.")
-    echo(f"The database as it was before: {plain(change.backup or '')}")
+    echo(f"Reverted {plain(change.steps[0])}; the schema version is now {change.schema_version}.")
+    echo(f"Backup of the database: {plain(change.backup or '')}")
 
 
 @schema_command.command("revert")
 @prints_report(_print_reverted)
 def revert(resolve: Resolve) -> SchemaChange:
-    """Undo the last step, after a backup of the database. Refused where that would lose data.
+    """Revert the last step, after a backup of the database. Refused if that would lose data.
 
     \b
     migrator schema revert
@@ -68,15 +68,16 @@ def revert(resolve: Resolve) -> SchemaChange:
 def _print_check(report: QueryCheck) -> None:
     for problem in report.problems:
         echo(printable(problem))
-    echo(f"{report.statements} statements prepared, {counted(len(report.problems), 'problem')}.")
+    echo(f"Prepared {counted(report.statements, 'statement')}: {counted(len(report.problems), 'problem')}.")
 
 
 @schema_command.command("check")
 @prints_report(_print_check)
 def check(resolve: Resolve) -> QueryCheck:
-    """Prepare every SQL statement of the program against a fresh schema, and compare the database's schema with it.
+    """Check all SQL statements and the schema of the database.
 
-    Needs no database; one that is there is compared as well.
+    Prepares every SQL statement of the program against a new schema, and compares the database's schema with it. Also
+    works without a database.
 
     \b
     migrator schema check

@@ -1,4 +1,4 @@
-"""``migrator search-index``: what makes searching fast."""
+"""``migrator search-index``: shows, builds and drops the full-text search index."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from migrator.search.build import IndexReport, build_index, drop_index, index_st
 from migrator.text import size
 
 
-@click.group("search-index", short_help="What makes 'sessions search' fast: build, drop, status.")
+@click.group("search-index", short_help="Show, build or drop the full-text search index.")
 def search_index_command() -> None:
-    """An index of all texts in the database makes 'migrator sessions search' fast. 'migrator migrate' builds it last.
+    """The search index makes 'migrator sessions search' fast. 'migrator migrate' builds it at its end.
 
-    Searching works without it as well, but then reads every text.
+    Searching also works without the index, but then reads every text.
 
     \b
-    migrator search-index status   how it stands, and how large it is
-    migrator search-index drop     do without it, and have the space for other things
-    migrator search-index build    build it, or go on where a build was interrupted
+    migrator search-index status   show its state and size
+    migrator search-index drop     remove it to free space
+    migrator search-index build    build it, or continue an interrupted build
     """
 
 
@@ -28,21 +28,21 @@ def _print(report: IndexReport) -> None:
     left = size(report.bytes_to_do)
     states = {
         "complete": f"The search index is complete: {size(report.index_bytes)}.",
-        "building": f"The search index is not finished: {left} of text to go. 'migrator search-index build' goes on.",
-        "pending": f"There is no search index yet: {left} of text. 'migrator search-index build' makes it.",
-        "left_out": f"There is no search index ({left} of text). 'migrator search-index build' makes it.",
-        None: "The database is from before there was a search index: 'migrator search-index build' makes it.",
+        "building": f"The search index is incomplete: {left} of text left. 'migrator search-index build' continues.",
+        "pending": f"There is no search index yet ({left} of text). 'migrator search-index build' builds it.",
+        "left_out": f"There is no search index ({left} of text). 'migrator search-index build' builds it.",
+        None: "The database is from a version without a search index. 'migrator search-index build' builds one.",
     }
     echo(printable(states[report.state]))
     if report.differing:
         differing = ", ".join(report.differing)
-        echo(printable(f"Missing or changed: {differing}. 'migrator search-index build' makes it again."))
+        echo(printable(f"Missing or changed: {differing}. 'migrator search-index build' rebuilds it."))
 
 
 @search_index_command.command("status")
 @prints_report(_print)
 def status(resolve: Resolve) -> IndexReport:
-    """Show how the index stands. Changes nothing.
+    """Show the state of the index. Changes nothing.
 
     \b
     migrator search-index status
@@ -54,7 +54,7 @@ def status(resolve: Resolve) -> IndexReport:
 @progress_option()
 @prints_report(_print)
 def build(resolve: Resolve, progress: str) -> IndexReport:
-    """Build the index, or go on with it. The app may be at work meanwhile, and it may be interrupted at any time.
+    """Build the index, or continue an interrupted build. The app may be running; you can interrupt it at any time.
 
     \b
     migrator search-index build
@@ -66,7 +66,7 @@ def build(resolve: Resolve, progress: str) -> IndexReport:
 @search_index_command.command("drop")
 @prints_report(_print)
 def drop(resolve: Resolve) -> IndexReport:
-    """Drop the index. 'migrate' does not make it again by itself; the space is used for what comes to the database.
+    """Drop the index. 'migrate' will not build it again; the database reuses the freed space.
 
     \b
     migrator search-index drop

@@ -1,4 +1,4 @@
-"""``migrator sessions``: looking at sessions, in the authoritative store."""
+"""``migrator sessions``: lists, shows and searches sessions in the authoritative store."""
 
 from __future__ import annotations
 
@@ -23,26 +23,26 @@ _MOST_FOUND = 20
 _INDENT = " " * 11
 
 _SHARES = {"WORKSPACE": 2, "TASK": 3}
-# What is left out where a terminal has fewer columns, so that ids and tasks can be read.
+# The width that a terminal needs for a column to be shown, so that ids and tasks can be read.
 _NEEDED_WIDTH = {"INST": 120, "MSGS": 120, "WORKSPACE": 120, "CREATED": 90, "TYPE": 70}
-# So much of an id tells it from all others, as a rule, which is what 'sessions show' needs; all of it takes room.
+# This much of an id usually identifies it, which is enough for 'sessions show'; whole ids take up too much room.
 _ABBREVIATED_ID = 20
 _WIDTH_FOR_IDS = 160
 
 
-@click.group("sessions", short_help="Look at sessions.")
+@click.group("sessions", short_help="List, show or search sessions.")
 def sessions_command() -> None:
-    """Look at sessions, from whichever store holds the truth. Changes nothing.
+    """Look at the sessions in the authoritative store. Changes nothing.
 
     \b
-    migrator sessions list --workspace ~/my/repo  those of one workspace
-    migrator sessions search login timeout        what was said, in every workspace
-    migrator sessions show competition-12         one in full; the id may be cut short
+    migrator sessions list --workspace ~/my/repo  list those of one workspace
+    migrator sessions search login timeout        search all workspaces
+    migrator sessions show competition-12         show one in full
     """
 
 
 def _print_list(report: SessionList) -> None:
-    """Print a table on a terminal, lines elsewhere."""
+    """Print a table on a terminal, and tab-separated lines elsewhere."""
     columns = ("ID", "TYPE", "STATUS", "CREATED", "INST", "MSGS", "WORKSPACE", "TASK")
     rows = [
         (
@@ -66,7 +66,7 @@ def _print_list(report: SessionList) -> None:
 
 
 def _print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    from rich.console import Console  # a terminal alone pays for its loading
+    from rich.console import Console  # loaded only for a terminal
     from rich.table import Table
     from rich.text import Text
 
@@ -83,7 +83,7 @@ def _print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
             overflow="ellipsis",
             no_wrap=True,
             justify="right" if column in ("INST", "MSGS") else "left",
-            # What is short is shown whole; the rest of the width is shared.
+            # Short columns are shown in full; the two long ones share the rest of the width.
             min_width=None if column in _SHARES else widest,
             max_width=widest if column == "ID" else None,
             ratio=_SHARES.get(column),
@@ -95,13 +95,13 @@ def _print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 
 @sessions_command.command("list")
 @_WORKSPACE
-@click.option("--limit", type=click.IntRange(min=0), help="At most so many.")
+@click.option("--limit", type=click.IntRange(min=0), help="Maximum number of sessions.")
 @prints_report(_print_list)
 def list_command(resolve: Resolve, workspace: str | None, limit: int | None) -> SessionList:
-    """List sessions, workspace by workspace, in the order in which the app shows them.
+    """List sessions by workspace, in the app's order.
 
     \b
-    migrator sessions list                   every workspace
+    migrator sessions list                   the sessions of all workspaces
     migrator sessions list --workspace ~/my/shop --limit 10
     """
     return list_sessions(resolve(), workspace, SessionFilters(), limit, print_error)
@@ -131,13 +131,13 @@ def _print_whole(report: SessionDocuments) -> None:
 @_WORKSPACE
 @prints_report(_print_whole, stored=True)
 def show_command(resolve: Resolve, session_id: str, workspace: str | None) -> SessionDocuments:
-    """Show one session with its instances and its chat. ID may be cut short as long as it names one session alone.
+    """Show one session with its instances and its chat. The beginning of an ID is enough if it is unambiguous.
 
     \b
-    migrator sessions show competition-12    whichever one begins so
+    migrator sessions show competition-12    the session whose id begins with this
     migrator sessions show competition-12 --json
     """
-    beginning = session_id.removesuffix("…")  # as a list on a narrow terminal shows it
+    beginning = session_id.removesuffix("…")  # the list ends a shortened id with …
     return find_session(resolve(), beginning, workspace, print_error)
 
 
@@ -159,7 +159,7 @@ def _print_search(report: SearchReport | SessionList) -> None:
 
 
 def _print_excerpts(report: SearchReport) -> None:
-    from rich.console import Console  # a terminal alone pays for its loading
+    from rich.console import Console  # loaded only for a terminal
     from rich.padding import Padding
     from rich.text import Text
 
@@ -175,10 +175,10 @@ def _print_excerpts(report: SearchReport) -> None:
             console.print(f"    and in {counted(more, 'more text')}")
         console.print()
     if not report.sessions:
-        console.print("Nothing was found.")
+        console.print("Nothing found.")
     else:
         sessions = counted(len(report.sessions), "session")
-        console.print(f"{sessions}, and more: --limit shows them." if report.more else sessions)
+        console.print(f"{sessions}; there are more, raise --limit to see them." if report.more else sessions)
 
 
 def _excerpt(text: FoundText) -> Iterator[tuple[str, str]]:
@@ -191,44 +191,46 @@ def _excerpt(text: FoundText) -> Iterator[tuple[str, str]]:
     yield plain(text.text[at:]), ""
 
 
-def _several(*names: str, text: str) -> Callable[..., Any]:
-    """An option that may be repeated; None where it is not given."""
+def _repeatable(*names: str, text: str) -> Callable[..., Any]:
+    """Make an option that may be repeated; its value is None if it is not given."""
     return click.option(*names, multiple=True, callback=lambda _, __, values: values or None, help=text)
 
 
-@sessions_command.command("search", short_help="Find what was said.")
+@sessions_command.command("search", short_help="Search the texts of sessions.")
 @click.argument("words", nargs=-1)
 @_WORKSPACE
-@_several("--status", text="running, completed, failed, paused or round_<n>. Repeatable.")
-@_several("--type", "session_type", text="competition, ensemble or debate. Repeatable.")
+@_repeatable("--status", text="running, completed, failed, paused or round_<n>. May be repeated.")
+@_repeatable("--type", "session_type", text="competition, ensemble or debate. May be repeated.")
 @click.option("--created-from", metavar="TIME", help="Created at this time or later, e.g. 2025-01-13T00:00:00Z.")
 @click.option("--created-to", metavar="TIME", help="Created at this time or earlier.")
-@click.option("--text", metavar="TEXT", help="Occurs in the task, the id or an agent's name.")
-@click.option("--sort-by", type=_SORT_KEYS, help="The order.  [default: the best first; without WORDS, the app's]")
-@click.option("--descending", is_flag=True, help="With --sort-by: the largest, or the latest, first.")
+@click.option("--text", metavar="TEXT", help="Text that occurs in the task, the id or an agent's name.")
 @click.option(
-    "--limit", type=click.IntRange(min=0), help=f"At most so many sessions.  [default: {_MOST_FOUND} with WORDS]"
+    "--sort-by", type=_SORT_KEYS, help="Sort order.  [default: best match first; without WORDS, the app's order]"
+)
+@click.option("--descending", is_flag=True, help="With --sort-by: largest or latest first.")
+@click.option(
+    "--limit", type=click.IntRange(min=0), help=f"Maximum number of sessions.  [default: {_MOST_FOUND} with WORDS]"
 )
 @prints_report(_print_search)
 def search_command(
     resolve: Resolve, words: tuple[str, ...], workspace: str | None, limit: int | None, **options: Any
 ) -> SearchReport | SessionList:
-    """Find the sessions in which all WORDS occur in one text: the task, a message or an agent's output.
+    """Find sessions with a text that contains all WORDS: the task, a message or an agent's output.
 
-    A word is found whatever its case and accents. In texts with Japanese, Chinese, Korean or the like it is found
-    anywhere, also within other words. Everything else that can be typed is taken as it is; put -- before words that
-    begin with a dash. Without WORDS, every session that the options let through is listed.
+    Case and accents are ignored. In languages written without spaces, such as Japanese, Chinese and Korean, a word is
+    also found inside other words. All other characters are taken literally; put -- before words that begin with a dash.
+    Without WORDS, all sessions that match the options are listed.
 
     \b
     migrator sessions search login timeout             both words, in any order
-    migrator sessions search '"merge conflict"'        one after the other
-    migrator sessions search 'refactor*' --type debate words that begin so
+    migrator sessions search '"merge conflict"'        the words in this order
+    migrator sessions search 'refactor*' --type debate words that begin with this
     migrator sessions search 会議 --created-from 2025-01-01T00:00:00Z
-    migrator sessions search --status failed --sort-by updatedAt --descending --limit 10
+    migrator sessions search --status failed --sort-by updatedAt --descending
     """
     filters = SessionFilters(**options)
     if not words:
         return list_sessions(resolve(), workspace, filters, limit, print_error)
     filters = replace(filters, limit=_MOST_FOUND if limit is None else limit)
-    with notice_when_slow("Searching. Where there is no search index, every text is read, which takes its time."):
+    with notice_when_slow("Searching. Without a search index every text is read, which can take a while."):
         return search_texts(resolve(), " ".join(words), filters, workspace=workspace)

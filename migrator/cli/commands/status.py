@@ -1,4 +1,4 @@
-"""``migrator status``."""
+"""``migrator status``: shows the current state."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def _print(report: StatusReport) -> None:
     print_notes(report.warnings)
     if report.lost is not None:
         echo(printable(report.lost))
-        echo("The JSON files are as old as the migration:")
+        echo("The JSON files are as they were at the migration:")
     else:
         print_authority(report.authority, report.backend)
         if report.migration_status is None:
@@ -31,24 +31,24 @@ def _print(report: StatusReport) -> None:
         nouns = ("session", "instance", "message")
         contents = ": " + ", ".join(counted(getattr(workspace, f"{noun}s"), noun) for noun in nouns)
         if workspace.state in ("new", "failed") and not workspace.sessions:
-            contents = ""  # the database has none of what is in the file, which nobody has counted
+            contents = ""  # the file's sessions are not in the database, so they are not counted
         held = f", {workspace.quarantined} in quarantine" if workspace.quarantined else ""
         echo(f"  {workspace.state:<9} {plain(workspace.hash)}  {plain(workspace.path)}{contents}{held}")
         if workspace.error:
             echo(f"            {printable(workspace.error)}")
     if report.quarantined:
-        echo(printable(f"In quarantine: {counted(report.quarantined, 'item')}; 'migrator quarantine list' tells why."))
+        echo(printable(f"In quarantine: {counted(report.quarantined, 'item')}; 'migrator quarantine list' shows why."))
     if report.needs_migration:
-        echo(printable(f"{counted(len(report.changed_files), 'file')} to take up: run 'migrator migrate'."))
+        echo(printable(f"{counted(len(report.changed_files), 'file')} to migrate: run 'migrator migrate'."))
 
 
-@click.command("status", short_help="See how things stand.")
+@click.command("status", short_help="Show the current state.")
 @prints_report(_print)
 def status_command(resolve: Resolve) -> StatusReport:
-    """Show which store holds the truth, what the app runs on, and each workspace. Changes nothing.
+    """Show which store is authoritative, which backend is in use, and each workspace. Changes nothing.
 
     \b
-    migrator status                          who holds the truth, and each workspace
-    migrator status --json                   the same for a program
+    migrator status                          for people
+    migrator status --json                   for programs
     """
     return status_of(resolve())

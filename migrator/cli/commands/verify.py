@@ -1,4 +1,4 @@
-"""``migrator verify``."""
+"""``migrator verify``: checks the database, the files and the backups."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from migrator.verification.run import VerifyReport, verify
 
 def _print(report: VerifyReport) -> None:
     for repaired in report.repaired:
-        echo(f"mended  {printable(repaired)}")
+        echo(f"repaired  {printable(repaired)}")
     for broken in report.broken:
-        echo(f"BROKEN  {printable(broken)}")
+        echo(f"BROKEN    {printable(broken)}")
     for note in report.notes:
-        echo(f"note    {printable(note)}")
+        echo(f"note      {printable(note)}")
     if report.status == "clean":
         unchanged = sum(source.database == "unchanged" for source in report.sources)
         echo(
-            f"Clean: {counted(report.sessions, 'session')} read; {unchanged:,} of "
-            f"{counted(len(report.sources), 'file')} in SQLite exactly as migrated."
+            f"OK: {counted(report.sessions, 'session')} verified; {unchanged:,} of "
+            f"{counted(len(report.sources), 'file')} unchanged in SQLite since migration."
         )
     elif report.broken:
-        echo(f"{counted(len(report.broken), 'thing')} broken in {plain(report.database)}.")
+        echo(f"{counted(len(report.broken), 'problem')} found in {plain(report.database)}.")
 
 
 def _outcome(report: VerifyReport) -> Outcome:
@@ -34,22 +34,23 @@ def _outcome(report: VerifyReport) -> Outcome:
     return Outcome(report.broken, notes, report.status == "nothing_to_verify")
 
 
-@click.command("verify", short_help="Compare everything with where it came from.")
-@click.option("--repair", is_flag=True, help="First put right what can be put right safely, and tell what that was.")
+@click.command("verify", short_help="Check the database, the files and the backups.")
+@click.option("--repair", is_flag=True, help="First repair what can be repaired safely, and report it.")
 @progress_option()
 @prints_report(_print)
 def verify_command(resolve: Resolve, repair: bool, progress: str) -> VerifyReport:
-    """Check the database deeply: SQLite's own checks, every session read, every file and backup hashed and compared.
+    """Check the database thoroughly: run SQLite's own checks, read every session, hash every file and backup.
 
-    Without --repair it changes nothing. Exit code 1 if anything is broken.
+    Changes nothing without --repair. Exit code 1 if a problem is found.
 
-    What --repair puts right: backup copies that are missing or damaged, where the file is still the same; indexes that
-    do not fit their tables; a storage.json that disagrees with the authority; what runs that died left; files of ours
-    that others may read. Files that changed, and at a glance did not, are marked for 'migrator migrate' to look closer.
+    --repair fixes: missing or damaged backup copies of files that have not changed; indexes that do not match their
+    tables; a storage.json that contradicts the database; leftovers of interrupted runs; files of migrator that other
+    users can read. Files that changed although their size and time did not are marked, so that the next
+    'migrator migrate' reads them.
 
     \b
-    migrator verify                          changes nothing
-    migrator verify --repair                 puts right what it safely can, first
+    migrator verify                          check only
+    migrator verify --repair                 repair first, then check
     """
     check = repair_and_verify if repair else verify
     return run_with_progress(resolve, progress, check, _outcome)

@@ -315,8 +315,8 @@ def test_showing_the_backend_changes_nothing(migrated: Scene, migrator: Migrator
 
 def test_switching_to_what_runs_already_changes_nothing(migrated: Scene, migrator: Migrator) -> None:
     before = migrated.listing()
-    outcome = migrator("--data-dir", migrated.root, "backend", "sqlite")
-    assert (outcome.code, outcome.out) == (0, "The app runs on sqlite.\n")
+    outcome = migrator("--data-dir", migrated.root, "backend", "sqlite", "--json")
+    assert (outcome.code, outcome.json["before"], outcome.json["backend"]) == (0, "sqlite", "sqlite")
     assert migrated.listing() == before
 
 
