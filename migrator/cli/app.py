@@ -13,16 +13,16 @@ import click
 from migrator._version import __version__
 from migrator.cli.output import (
     echo,
+    located,
     log_to_standard_error,
     print_error,
     print_failure,
     set_location,
     shell_quote,
-    with_location,
 )
 from migrator.cli.signals import exit_code
 from migrator.data_dir import DATA_DIR_VARIABLE, DATABASE_VARIABLE, resolve_data_dir
-from migrator.errors import MigratorError
+from migrator.errors import Message, MigratorError
 
 _LOG_LEVEL = "warning"
 _COMMON_OPTIONS = ("--data-dir", "--database", "--log-level")
@@ -135,10 +135,15 @@ def run(arguments: Sequence[str]) -> int:
             error = _with_suggestion(raised, arguments)
         code = _report(error)
         if "--json" in arguments and isinstance(error, (MigratorError, click.ClickException)):
-            text = error.format_message() if isinstance(error, click.ClickException) else with_location(str(error))
-            print_failure(text, code)
+            print_failure(_message_of(error), code)
         return code
     return result if isinstance(result, int) else 0
+
+
+def _message_of(error: MigratorError | click.ClickException) -> Message:
+    if isinstance(error, click.ClickException):
+        return Message(error.format_message(), code="option.invalid")
+    return located(error.as_message())
 
 
 def _report(error: BaseException) -> int:

@@ -16,6 +16,8 @@ from typing import Any
 
 import click
 
+from migrator.errors import Message
+from migrator.report import problems_of
 from migrator.text import block, plain, pretty
 
 _MANY = 1000
@@ -51,6 +53,12 @@ def with_location(text: str) -> str:
     return _COMMAND.sub(lambda command: command[0] + location, text) if location else text
 
 
+def located(message: Message) -> Message:
+    """Add the location of this call to the commands of a message and of its hint."""
+    hint = None if message.hint is None else with_location(message.hint)
+    return Message(with_location(message.message), code=message.code, hint=hint)
+
+
 def printable(text: str) -> str:
     """Make one of our texts safe for a terminal, with the location in its commands."""
     return plain(with_location(text))
@@ -69,9 +77,9 @@ def print_json(value: dict[str, Any], *, stored: bool = False) -> None:
     _write(text)
 
 
-def print_failure(message: str, exit_code: int) -> None:
-    """Print a failure as one object on standard output, the message as it stands."""
-    print_json({"status": "failed", "errors": [message], "exit_code": exit_code}, stored=True)
+def print_failure(error: Message, exit_code: int) -> None:
+    """Print a failure as one object on standard output, with the message unchanged."""
+    print_json({"status": "failed", "errors": [error], **problems_of([error]), "exit_code": exit_code}, stored=True)
 
 
 def locate_commands(value: Any, *, ours: bool = False) -> Any:

@@ -11,11 +11,11 @@ from typing import Any, NamedTuple, TypeVar
 
 import click
 
-from migrator.cli.output import echo, locate_commands, print_error, print_failure, print_json, with_location
+from migrator.cli.output import echo, locate_commands, located, print_error, print_failure, print_json
 from migrator.data_dir import DataDir
 from migrator.errors import MigratorError
 from migrator.progress import Listener, Progress, ignore_progress
-from migrator.report import Report
+from migrator.report import Report, problems_of
 from migrator.text import counted, plain
 
 ReportT = TypeVar("ReportT", bound=Report)
@@ -57,7 +57,7 @@ def _jsonl(event: Progress) -> None:
 class Outcome(NamedTuple):
     """How a command ended: the content of the last JSON event.
 
-    :ivar errors: a :class:`Message` each, or a text
+    :ivar errors: texts, with their codes where they are a :class:`migrator.errors.Message`
     :ivar more: further members of the event
     """
 
@@ -91,16 +91,16 @@ def run_with_progress(
     except MigratorError as error:
         if style != "jsonl" and not (as_json and failed):
             raise  # reported in migrator.cli.app
-        text, report_of_failure = str(error), failed(error, data_dir) if failed else None
+        message, report_of_failure = error.as_message(), failed(error, data_dir) if failed else None
         if style == "jsonl":
-            ended = outcome(report_of_failure) if report_of_failure else Outcome([text])
+            ended = outcome(report_of_failure) if report_of_failure else Outcome([message])
             _print_outcome(ended, error.exit_code)
         else:
-            print_error(text)
+            print_error(message)
         if as_json and report_of_failure:
             print_json(report_of_failure.to_json())
         elif as_json:
-            print_failure(with_location(text), error.exit_code)
+            print_failure(located(message), error.exit_code)
         raise click.exceptions.Exit(error.exit_code) from error
     if style == "jsonl":
         _print_outcome(outcome(report), report.exit_code)
@@ -114,7 +114,7 @@ def _print_outcome(outcome: Outcome, exit_code: int) -> None:
     if nothing_to_do and exit_code == 0:
         status = "nothing_to_do"
     event = {"event": "finished", "command": command, "exit_code": exit_code, "status": status}
-    event |= {"errors": errors, "warnings": warnings, **more}
+    event |= {"errors": errors, **problems_of(errors), "warnings": warnings, **more}
     echo(json.dumps(locate_commands(event)), error=True)
 
 

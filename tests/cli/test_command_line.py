@@ -544,7 +544,10 @@ def test_a_failure_is_one_json_object_where_json_was_asked_for(
     outcome = migrator("--data-dir", scene.root, *command, "--json")
     assert outcome.code == outcome.json["exit_code"] != 0
     assert outcome.json["status"] == "failed"
-    assert outcome.json["errors"][0] in outcome.err
+    [error], [problem] = outcome.json["errors"], outcome.json["problems"]
+    assert error in outcome.err
+    assert error == f"{problem['message']} {problem['hint']}"
+    assert re.fullmatch("[a-z_]+[.][a-z_]+", problem["code"])
 
 
 def test_looking_at_sessions_leaves_the_flag_alone(scene: Scene, migrator: Migrator) -> None:
@@ -578,6 +581,7 @@ def test_wrong_usage_is_an_object_for_programs_too(scene, migrator, words):
     outcome = migrator("--data-dir", scene.root, *words)
     assert outcome.code == 2
     assert (outcome.json["status"], outcome.json["exit_code"]) == ("failed", 2)
+    assert [problem["code"] for problem in outcome.json["problems"]] == ["option.invalid"]
     assert outcome.json["errors"][0] in outcome.err
 
 
