@@ -122,7 +122,9 @@ def read_manifest(folder: Path) -> Manifest:
         raise BackupError(f"{path} is half-written or damaged: {error}.", hint=by_hand) from None
     if isinstance(content, dict) and isinstance(content.get("format"), int) and content["format"] > 1:
         raise BackupError(
-            f"{path} was written by a newer migrator (format {content['format']}).", hint="Use that version."
+            f"{path} was written by a newer migrator (format {content['format']}).",
+            code="backup.newer_format",
+            hint="Use that version.",
         )
     try:
         return _manifest(content)

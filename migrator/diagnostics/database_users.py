@@ -1,4 +1,4 @@
-"""SQLite's own locks on a database: whether somebody else writes, or keeps everybody out, and who."""
+"""Finds which processes have a database open or hold one of SQLite's locks on it."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from pathlib import Path
 from migrator.database.errors import sqlite_errors
 from migrator.files import locks
 
-# The bytes that SQLite locks in the file, and in its -shm where it keeps a log (https://www.sqlite.org/fileformat.html
-# and walformat.html).
+# The bytes that SQLite locks in the database file, and in its -shm file in WAL mode
+# (https://www.sqlite.org/fileformat.html and walformat.html).
 _PENDING, _RESERVED = 0x40000000, 0x40000001
 _WAL_WRITE = 120
 
 
 @dataclass(frozen=True)
 class DatabaseLocks:
-    """Who uses a database.
+    """The processes that use a database.
 
-    :ivar writing: somebody has the write lock, and did not let go of it while we waited
-    :ivar writers: the processes that have it, where the system tells
-    :ivar open_in: the processes that have the database open, where the system tells
+    :ivar writing: whether another process holds the write lock and did not release it while we waited
+    :ivar writers: the processes that hold it, if the system can report them
+    :ivar open_in: the processes that have the database open, if the system can report them
     """
 
     writing: bool
@@ -31,10 +31,10 @@ class DatabaseLocks:
 
 
 def locks_of(path: Path, *, patience: float) -> DatabaseLocks:
-    """Look who uses a database; changes nothing in it.
+    """Find which processes use a database; changes nothing in it.
 
-    :param patience: seconds to wait for whoever writes just now
-    :raises ConnectionFailed: it can't be opened
+    :param patience: seconds to wait for a process that is writing
+    :raises ConnectionFailed: the database cannot be opened
     """
     locked = False
     with sqlite_errors("look for locks", path):
@@ -43,7 +43,7 @@ def locks_of(path: Path, *, patience: float) -> DatabaseLocks:
             connection.isolation_level = None
             try:
                 connection.execute("BEGIN IMMEDIATE")
-                connection.execute("ROLLBACK")  # let go of it at once
+                connection.execute("ROLLBACK")  # release the lock at once
             except sqlite3.OperationalError as error:
                 locked = error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
                 if not locked:

@@ -1,4 +1,4 @@
-"""Everything that could be wrong with the machine and the data directory, looked at one by one; changes nothing."""
+"""Runs all checks of the machine and the data directory, one after the other; changes nothing."""
 
 from __future__ import annotations
 
@@ -10,33 +10,35 @@ from migrator.data_dir import DataDir
 from migrator.diagnostics import data as history
 from migrator.diagnostics import machine
 from migrator.errors import MigratorError
+from migrator.files.os_errors import os_errors
 from migrator.report import Report
+from migrator.text import counted
 from migrator.verification.findings import Finding, problem
 
 _CHECKS = (
     machine.programs,
-    machine.folder,
-    machine.places,
+    machine.data_directory,
+    machine.file_access,
     machine.file_system,
     machine.lock,
     history.database,
-    history.around,
+    history.storage_flag,
     history.backups,
-    history.work,
-    machine.space,
+    history.pending_work,
+    machine.disk_space,
     history.hybrid_mode,
 )
 
 
 @dataclass(frozen=True)
 class DoctorReport(Report):
-    """Everything that was looked at."""
+    """Every finding of the doctor."""
 
     findings: tuple[Finding, ...]
 
     @property
     def exit_code(self) -> int:
-        """3 where something needs the user."""
+        """3 if a problem needs attention."""
         return 3 if any(finding.level == "problem" for finding in self.findings) else 0
 
     def to_json(self) -> dict[str, Any]:
@@ -44,7 +46,7 @@ class DoctorReport(Report):
 
 
 def examine(data_dir: DataDir) -> DoctorReport:
-    """Look at everything. What can't even be looked at is a finding, too."""
+    """Run every check. A check that cannot be carried out is a finding, too."""
     findings: list[Finding] = []
     for check in _CHECKS:
         findings += _guarded(check, data_dir)
@@ -54,17 +56,22 @@ def examine(data_dir: DataDir) -> DoctorReport:
 def _guarded(check: Callable[[DataDir], Iterator[Finding]], data_dir: DataDir) -> Iterator[Finding]:
     subject = check.__name__.replace("_", " ")
     try:
-        yield from check(data_dir)
+        yield from _with_our_errors(check, data_dir)
     except MigratorError as error:
-        yield problem(subject, str(error))
+        yield problem(subject, error.message, code=error.code, hint=error.hint)
+
+
+def _with_our_errors(check: Callable[[DataDir], Iterator[Finding]], data_dir: DataDir) -> Iterator[Finding]:
+    try:
+        yield from check(data_dir)
     except OSError as error:
-        where = f" {error.filename}" if error.filename else ""
-        yield problem(subject, f"It can't be looked at:{where}: {error.strerror or error}.")
+        with os_errors("examine", error.filename or data_dir.root):
+            raise
 
 
 def summary(report: DoctorReport) -> str:
-    """The report in one sentence."""
+    """Return how many problems there are, as a sentence."""
     problems = sum(finding.level == "problem" for finding in report.findings)
     if not problems:
-        return "All is well."
-    return "One thing needs you." if problems == 1 else f"{problems} things need you."
+        return "No problems found."
+    return f"{counted(problems, 'problem')} {'needs' if problems == 1 else 'need'} attention."

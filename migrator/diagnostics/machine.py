@@ -1,4 +1,4 @@
-"""The machine, as far as a data directory depends on it: programs, permissions, file system, locks, space."""
+"""Checks what a data directory needs from the machine: programs, permissions, file system, locks, disk space."""
 
 from __future__ import annotations
 
@@ -23,25 +23,33 @@ from migrator.errors import MigratorError
 from migrator.inventory.plan import make_plan
 from migrator.locking import lock_holder
 from migrator.text import size
-from migrator.verification.findings import Finding, command, fix_permissions_command, move_aside_command, ok, problem
+from migrator.verification.findings import (
+    Finding,
+    command,
+    fix_permissions_command,
+    move_aside_command,
+    note,
+    ok,
+    problem,
+)
 
 _PACKAGE = re.compile(r"[A-Za-z0-9._-]+")
 
 
 def programs(_: DataDir) -> Iterator[Finding]:
-    """Python, SQLite and the packages."""
-    yield ok("versions", f"migrator {__version__}, Python {platform.python_version()} on {platform.platform()}.")
+    """Check Python, SQLite and the packages."""
+    versions = f"migrator {__version__}, Python {platform.python_version()} on {platform.platform()}."
+    yield ok("versions", versions, code="program.versions")
     needed = ".".join(map(str, MINIMUM_SQLITE[:2]))
     if sqlite3.sqlite_version_info < MINIMUM_SQLITE:
-        message = (
-            f"Python has SQLite {sqlite3.sqlite_version}, {needed} is needed: install migrator with a newer Python. "
-            "This tells what one has."
-        )
-        yield problem("SQLite", message, command("python3", "-c", "import sqlite3; print(sqlite3.sqlite_version)"))
+        message = f"This Python has SQLite {sqlite3.sqlite_version}; version {needed} or newer is required."
+        hint = "Install migrator with a newer Python; this command prints the SQLite version of one."
+        show = command("python3", "-c", "import sqlite3; print(sqlite3.sqlite_version)")
+        yield problem("SQLite", message, show, code="program.sqlite_too_old", hint=hint)
     else:
-        yield ok("SQLite", f"{sqlite3.sqlite_version}; {needed} is needed.")
+        yield ok("SQLite", f"{sqlite3.sqlite_version} ({needed} or newer is required).", code="program.sqlite_found")
     found, missing = [], []
-    # Run from a checkout it has none; what is missing could not have been imported there.
+    # A checkout that is not installed has no metadata; missing packages would have shown on import.
     with suppress(importlib.metadata.PackageNotFoundError):
         for requirement in importlib.metadata.requires("migrator") or []:
             name = _PACKAGE.match(requirement)
@@ -53,64 +61,71 @@ def programs(_: DataDir) -> Iterator[Finding]:
                 missing.append(requirement.partition(";")[0].strip())
     if missing:
         install = command(sys.executable, "-m", "pip", "install", *missing)
-        yield problem("packages", f"These are not installed: {', '.join(missing)}.", install)
+        message = f"These packages are not installed: {', '.join(missing)}."
+        yield problem("packages", message, install, code="program.part_missing")
     if found:
-        yield ok("packages", ", ".join(found) + ".")
+        yield ok("packages", ", ".join(found) + ".", code="program.packages_found")
 
 
-def folder(data_dir: DataDir) -> Iterator[Finding]:
-    """The data directory, and who may use it and what is in it."""
+def data_directory(data_dir: DataDir) -> Iterator[Finding]:
+    """Check that the data directory exists, and who can access it."""
     subject, root = "data directory", data_dir.root
     if not os.path.lexists(root):
-        message = "does not exist: the app has not run for this user, or keeps its data elsewhere (--data-dir)."
-        yield Finding("note", subject, f"{root} {message}")
+        message = f"{root} does not exist: either the app has not run for this user, or its data are elsewhere."
+        yield note(subject, message, code="file.missing", hint="Name another directory with --data-dir.")
         return
     if not root.is_dir():
-        yield problem(subject, f"{root} is no folder. Name the right one with --data-dir.", command("ls", "-ld", root))
+        hint = "Name the right one with --data-dir."
+        show = command("ls", "-ld", root)
+        yield problem(subject, f"{root} is not a directory.", show, code="file.not_a_directory", hint=hint)
         return
     found = root.stat()
     if not os.access(root, os.R_OK | os.W_OK | os.X_OK):
-        yield problem(subject, f"You may not read and write {root}.", fix_permissions_command(root))
+        message = f"You do not have permission to read and write {root}."
+        yield problem(subject, message, fix_permissions_command(root), code="file.permission_denied")
     elif os.name != "nt" and found.st_uid != os.getuid():
         yield _of_another_user(subject, root, found.st_uid)
     elif os.name != "nt" and stat.S_IMODE(found.st_mode) & 0o077:
-        yield Finding("note", subject, f"Others than you may look into {root}.", command("chmod", "700", root))
+        message = f"Other users can read {root}."
+        yield note(subject, message, command("chmod", "700", root), code="file.open_to_others")
     else:
-        yield ok(subject, f"{root} is yours.")
+        yield ok(subject, f"{root} is yours.", code="file.accessible")
 
 
 def _of_another_user(subject: str, path: Path, owner: int) -> Finding:
     you = os.getuid()
-    message = f"{path} belongs to user {owner}, you are {you}."
     if you != 0:
-        return problem(subject, message, command("sudo", "chown", "-R", str(you), path))
-    message = f"{path} belongs to user {owner}, and you are root: what you make here, that user may not change. "
-    return problem(subject, f"{message}Run migrator as that user.", command("ls", "-ld", path))
+        message = f"{path} belongs to user {owner}; you are user {you}."
+        return problem(subject, message, command("sudo", "chown", "-R", str(you), path), code="file.other_owner")
+    message = f"{path} belongs to user {owner} and you are root: that user cannot change the files that you create."
+    hint = "Run migrator as that user."
+    return problem(subject, message, command("ls", "-ld", path), code="file.other_owner", hint=hint)
 
 
-def places(data_dir: DataDir) -> Iterator[Finding]:
-    """What is of the wrong kind in the data directory, or may not be used, or not be changed, by this user."""
+def file_access(data_dir: DataDir) -> Iterator[Finding]:
+    """Check the type, owner and permissions of the files and folders that migrator uses."""
     for path, needed in _used(data_dir):
         try:
             found = path.stat()
         except OSError:
-            if path.is_symlink() and path != data_dir.database:  # which is told of with what it holds
-                message = f"{path} is a link to nothing: perhaps a disk is not mounted."
-                yield problem("in the way", message, command("ls", "-l", path))
-            continue  # it is not there, or what it lies in is told of already
+            if path.is_symlink() and path != data_dir.database:  # data.database reports that one
+                message = f"{path} is a link to a missing file; perhaps a disk is not mounted."
+                yield problem("file type", message, command("ls", "-l", path), code="file.dangling_link")
+            continue  # it does not exist, or its folder has been reported
         if stat.S_ISDIR(found.st_mode) != bool(needed & os.X_OK):
-            kind = "folder" if needed & os.X_OK else "file"
-            message = f"{path} is no {kind}, and in the way of the one that belongs there."
-            yield problem("in the way", message, move_aside_command(path))
+            kind = "directory" if needed & os.X_OK else "file"
+            message = f"{path} is not a {kind}, but has the name of one that migrator needs."
+            yield problem("file type", message, move_aside_command(path), code="file.in_the_way")
         elif os.name != "nt" and found.st_uid not in (os.getuid(), data_dir.root.stat().st_uid):
             yield _of_another_user("owner", path, found.st_uid)
         elif not os.access(path, needed):
             verb = "read and write" if needed & os.W_OK else "read"
-            yield problem("permissions", f"You may not {verb} {path}.", fix_permissions_command(path))
+            message = f"You do not have permission to {verb} {path}."
+            yield problem("permissions", message, fix_permissions_command(path), code="file.permission_denied")
 
 
 def _used(data_dir: DataDir) -> Iterator[tuple[Path, int]]:
-    """What migrator uses, with what it must be allowed to do with it."""
+    """Yield each path that migrator uses, with the access that it needs."""
     reading, writing, within = os.R_OK, os.R_OK | os.W_OK, os.R_OK | os.W_OK | os.X_OK
     yield data_dir.sessions, within
     yield data_dir.backups, within
@@ -127,45 +142,50 @@ def _used(data_dir: DataDir) -> Iterator[tuple[Path, int]]:
 
 
 def file_system(data_dir: DataDir) -> Iterator[Finding]:
-    """Where the database lies."""
+    """Check whether the database is on a network file system."""
     kind = network_file_system(data_dir.database)
     if kind is None:
-        yield ok("file system", "No network file system, as far as can be told: SQLite uses its fast log.")
+        message = "The database appears to be on a local disk, where SQLite can use WAL mode."
+        yield ok("file system", message, code="disk.local")
         return
     message = (
-        f"{data_dir.database} is on a network file system ({kind}): SQLite works there with its old journal, which is "
-        "slower, and is safe only while one machine at a time uses it. --database can place it on a local disk."
+        f"{data_dir.database} is on a network file system ({kind}): SQLite uses its slower rollback journal there, and "
+        "only one machine at a time may use the database."
     )
-    yield Finding("note", "file system", message)
+    yield note("file system", message, code="disk.network", hint="--database can place it on a local disk.")
 
 
 def lock(data_dir: DataDir) -> Iterator[Finding]:
-    """The lock of the migrators."""
+    """Check the lock that lets only one migrator run at a time."""
     path = data_dir.lock
     if path.exists() and not path.is_file():
-        yield problem("lock", f"{path} is no file, so that no migrator can lock it.", move_aside_command(path))
+        message = f"{path} is not a file, so migrator cannot lock it."
+        yield problem("lock", message, move_aside_command(path), code="file.in_the_way")
     elif path.exists() and not os.access(path, os.R_OK | os.W_OK):
-        message = f"You may not open {path}, without which no migrator works."
-        yield problem("lock", message, fix_permissions_command(path))
+        message = f"You do not have permission to open {path}, which migrator must lock."
+        yield problem("lock", message, fix_permissions_command(path), code="file.permission_denied")
     elif (holder := lock_holder(data_dir)) is None:
-        yield ok("lock", "No migrator is at work.")
+        yield ok("lock", "No other migrator is running.", code="lock.free")
     else:
-        yield Finding("note", "lock", f"A migrator is at work: {holder} holds {path}.", "migrator status")
+        message = f"Another migrator is running: {holder} holds {path}."
+        yield note("lock", message, "migrator status", code="migration.locked")
 
 
-def space(data_dir: DataDir) -> Iterator[Finding]:
-    """Whether what is left to do fits on the disks."""
+def disk_space(data_dir: DataDir) -> Iterator[Finding]:
+    """Check whether the disks have room for what is left to migrate."""
     try:
         state_of(data_dir.database)
     except MigratorError:
-        return  # told with the database
+        return  # data.database reports it
     for disk in space_needed(data_dir, make_plan(data_dir).work.pending):
         needed, free = size(disk.needed), size(disk.free)
         if disk.free >= disk.needed:
-            yield ok("space", f"{free} are free in {disk.folder}; a migration now needs about {needed}.")
+            message = f"{free} free in {disk.folder}"
+            message += f"; a migration needs about {needed}." if disk.needed else "."
+            yield ok("disk space", message, code="disk.sufficient")
             continue
-        message = f"A migration needs about {needed} in {disk.folder}; {free} are free."
+        message = f"A migration needs about {needed} in {disk.folder}; {free} free."
         more = command("df", "-h", disk.folder)
         with suppress(MigratorError):
             more = "migrator backups prune --keep 1" if what_to_prune(data_dir, 1).removed else more
-        yield problem("space", message, more)
+        yield problem("disk space", message, more, code="disk.full")

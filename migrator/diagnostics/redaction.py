@@ -1,8 +1,8 @@
-"""Facts that may be shown to a stranger: every text that is not of a closed set of our own words becomes a hash.
+"""Decides which texts a support report may show: every text that is not one of migrator's own becomes a hash.
 
-A fact is let through by the member that it stands under, never by what it looks like: a new member is hashed until
-somebody decides what may stand there. The hashes are keyed, and the key is forgotten with the report: two that are
-alike stand for the same text, and nobody can try out which text that is.
+Whether a text may be shown depends on the member that holds it, never on what it looks like: a new member is hashed
+until it is added here. The hashes use a random key that is not kept: equal hashes in one report stand for equal texts,
+but no one can test a guess.
 """
 
 from __future__ import annotations
@@ -14,36 +14,7 @@ from typing import Any
 
 from migrator.documents.document import INSTANCE_MEMBERS, MESSAGE_MEMBERS, SESSION_MEMBERS
 
-# What the messages of our own errors say, shortened to a label; the messages themselves name files and quote contents.
-_CAUSES = {
-    "it is torn": "torn",
-    "is not UTF-8": "not UTF-8",
-    "NUL bytes": "NUL bytes",
-    "JSON object, not an array": "an object",
-    "no JSON array": "no array",
-    "its name is not a workspace's hash": "name",
-    "link to nothing": "dangling link",
-    "folder or a device": "no file",
-    "ermission denied": "permission denied",
-    "changed while": "changed while read",
-    "twice in one object": "member twice",
-    "surrogate": "surrogate",
-    "nesting deeper": "nesting",
-    "no JSON number": "no number",
-    "out of all bounds": "number out of bounds",
-    "broken JSON": "broken JSON",
-    "newer migrator": "newer",
-    "half-written or damaged": "damaged",
-    "is damaged": "damaged",
-    "has no manifest": "no manifest",
-    "Another program keeps it locked": "locked",
-    "not an SQLite database": "no database",
-    "disk is full": "full",
-    "No space left": "full",
-    "Input/output error": "I/O error",
-    "ead-only": "read-only",
-}
-# Of a command line, no more than this: what follows names something.
+# How much of a command line may be shown: what follows is a name.
 COMMANDS = (
     "migrator verify --repair", "migrator status", "migrator migrate", "migrator backend", "migrator quarantine list",
     "migrator backups list", "migrator backups verify", "migrator backups restore", "migrator backups prune",
@@ -52,15 +23,21 @@ COMMANDS = (
 )  # fmt: skip
 PACKAGES = ("apsw", "click", "filelock", "jsonschema", "jsonschema-rs", "msgspec", "orjson", "rich", "sqlite-utils")
 _SUBJECTS = (
-    "versions|SQLite|packages|data directory|file system|lock|database|schema|flag|leftovers|backups|permissions|"
-    "workspace paths|failed files|quarantine|pending work|space|trial of both stores|database locks|owner|merge base|"
-    "in the way|programs|folder|places|around|work|trial"
+    "versions|SQLite|packages|data directory|file system|file type|file access|lock|database|schema|storage.json|"
+    "leftovers|backups|permissions|workspace paths|failed files|quarantine|pending work|disk space|hybrid mode|"
+    "database locks|owner|merge base|programs|storage flag"
 )
+# The first word of a code, by what it is about.
+NOUNS = (
+    "source", "session", "instance", "workspace", "database", "schema", "transaction", "file", "disk", "lock",
+    "backup", "quarantine", "rollback", "migration", "store", "backend", "search_index", "option", "document",
+    "hybrid", "worker", "report", "program",
+)  # fmt: skip
 _TIME = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:\d\d)"
 _VERSION = r"[0-9][0-9A-Za-z.+]{0,30}"
 _MEMBERS = "|".join(sorted({*SESSION_MEMBERS, *INSTANCE_MEMBERS, *MESSAGE_MEMBERS}))
 
-# What may stand under a member as it is.
+# What each member may show.
 _PATTERNS = {
     "about": r"[A-Z][A-Za-z ,.:-]+",
     "made_at": _TIME,
@@ -87,7 +64,7 @@ _PATTERNS = {
     "reason": "invalid|unreadable|torn|conflict",
     "where": _MEMBERS,
     "type": r"[A-Z][A-Za-z]{2,40}",
-    "cause": "|".join(sorted(set(_CAUSES.values()))),
+    "code": rf"(?:{'|'.join(NOUNS)})\.[a-z]+(?:_[a-z]+){{0,5}}",
     "errno": "E[A-Z0-9]{2,12}",
     "journal_mode": "delete|truncate|persist|memory|wal|off",
 }
@@ -97,15 +74,15 @@ _INDEX = re.compile(r"[0-9]{1,7}")
 
 
 class Redaction:
-    """One report's hashes."""
+    """Hashes the texts of one report."""
 
     def __init__(self) -> None:
         self._key = secrets.token_bytes(32)
 
     def redacted(self, facts: Any, name: str = "") -> Any:
-        """The facts with every text that is not known to be ours as a hash.
+        """Return the facts with every text hashed that may not be shown.
 
-        :param name: the member that they stand under
+        :param name: the member that holds them
         """
         if isinstance(facts, dict):
             return {member: self.redacted(value, member) for member, value in facts.items()}
@@ -117,17 +94,12 @@ class Redaction:
         return facts
 
     def hashed(self, text: str) -> str:
-        """What stands for a text in this report, and in no other."""
+        """Return the hash of a text, which differs from report to report."""
         return "#" + hashlib.blake2b(text.encode("utf-8", "surrogatepass"), key=self._key, digest_size=6).hexdigest()
 
 
-def cause_of(message: str) -> str | None:
-    """What an error message of ours is about, in one of a few words; None where that can't be told."""
-    return next((label for phrase, label in _CAUSES.items() if phrase in message), None)
-
-
 def place_of(pointer: str) -> list[str | int]:
-    """The tokens of a JSON Pointer into a session: of an array of ours, an index as a number."""
+    """Split a JSON Pointer into a session; an index into one of the app's arrays becomes a number."""
     place: list[str | int] = []
     for token in pointer.split("/")[1:]:
         index = _INDEX.fullmatch(token) is not None and len(place) == 1 and place[0] in _LISTS

@@ -1,4 +1,4 @@
-"""What somebody who helps from afar needs to know: counts, states and versions, and not one word of the user's."""
+"""Writes the support report: counts, states, versions and codes, but no text, path or name of the user's."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ from migrator.database import queries, schema
 from migrator.database.connection import network_file_system, opened
 from migrator.database.errors import sqlite_errors
 from migrator.diagnostics.doctor import DoctorReport
-from migrator.diagnostics.redaction import COMMANDS, PACKAGES, Redaction, cause_of, place_of
-from migrator.errors import MigratorError
+from migrator.diagnostics.redaction import COMMANDS, PACKAGES, Redaction, place_of
+from migrator.errors import Message, MigratorError
 from migrator.files.output import write_new_file
 from migrator.inventory.ledger import LedgerEntry
 from migrator.inventory.plan import make_plan
@@ -39,30 +39,30 @@ from migrator.verification.data_dir_check import loose_permissions, unknown_entr
 from migrator.verification.findings import Finding
 
 _ABOUT = (
-    "What migrator found, for whoever helps. Nothing that you or your programs wrote is in it: no text, path or name. "
-    "What begins with a number sign stands for one, the same everywhere in this report."
+    "What migrator found, for someone who helps you. It contains no text, path or name that you or your programs "
+    "wrote. A hash that begins with a number sign stands for one, the same everywhere in this report."
 )
 _COUNTS = ("sessions", "instances", "messages", "quarantined")
-_ITEMS = 200  # of a kind; what is amiss shows in fewer
+_ITEMS = 200  # most items of a kind
 
 Facts = dict[str, Any]
 
 
 def write_support_report(data_dir: DataDir, examined: DoctorReport, target: Path) -> None:
-    """Write a new file with everything that helps and nothing of what the user wrote, as a JSON object.
+    """Write the support report to a new file, as a JSON object.
 
-    :raises StorageIOError: the file exists, or can't be written
+    :raises StorageIOError: the file exists already, or cannot be written
     """
     content = pretty(support_report(data_dir, examined)).encode()
     write_new_file(target, [content, b"\n"], "a report")
 
 
 def support_report(data_dir: DataDir, examined: DoctorReport) -> Facts:
-    """The report as a JSON object, redacted. What can't be looked at is told as the error that it gives."""
-    facts: Facts = {"about": _ABOUT, "format": 1, "made_at": datetime.now(UTC).isoformat(timespec="seconds")}
+    """Return the report as a JSON object, redacted; a part that cannot be gathered contains the error instead."""
+    facts: Facts = {"about": _ABOUT, "format": 2, "made_at": datetime.now(UTC).isoformat(timespec="seconds")}
     facts |= _machine()
     facts["findings"] = [
-        {"level": found.level, "subject": found.subject, "cause": cause_of(found.message), "command": _command(found)}
+        {"level": found.level, "code": found.code, "subject": found.subject, "command": _command(found)}
         for found in examined.findings
     ]
     sections: dict[str, Callable[[DataDir], Any]] = {
@@ -75,11 +75,11 @@ def support_report(data_dir: DataDir, examined: DoctorReport) -> Facts:
         "surroundings": _surroundings,
         "trial": _trial,
     }
-    for name, look in sections.items():
+    for name, gather in sections.items():
         try:
-            facts[name] = look(data_dir)
+            facts[name] = gather(data_dir)
         except (MigratorError, OSError) as error:
-            facts[name] = {"error": _told(error)}
+            facts[name] = {"error": _described(error)}
     redacted: Facts = Redaction().redacted(facts)
     return redacted
 
@@ -89,15 +89,15 @@ def _command(finding: Finding) -> str | None:
     return command and next((known for known in COMMANDS if command.startswith(known)), command)
 
 
-def _told(error: BaseException) -> Facts:
-    """An error by its type and what caused it."""
+def _described(error: BaseException) -> Facts:
+    """Describe an error by its type and code, and by its cause likewise."""
     number = error.errno if isinstance(error, OSError) else None
-    told: Facts = {
+    facts: Facts = {
         "type": type(error).__name__,
-        "cause": cause_of(str(error)),
+        "code": error.code if isinstance(error, MigratorError) else None,
         "errno": errno.errorcode.get(number or 0),
     }
-    return told | ({"because": _told(error.__cause__)} if error.__cause__ else {})
+    return facts | ({"because": _described(error.__cause__)} if error.__cause__ else {})
 
 
 def _machine() -> Facts:
@@ -167,7 +167,7 @@ def _workspaces(data_dir: DataDir) -> Facts:
         "warnings": len(status.warnings),
         "count": len(status.workspaces),
         "first": [
-            {"name": workspace.hash, **_members(workspace, "path", "state", *_COUNTS), "cause": _cause(workspace.error)}
+            {"name": workspace.hash, **_members(workspace, "path", "state", *_COUNTS), "code": _code(workspace.error)}
             for workspace in status.workspaces[:_ITEMS]
         ],
     }
@@ -187,7 +187,7 @@ def _files(data_dir: DataDir) -> Facts:
             {
                 **_members(source, "name", "kind"),
                 "bytes": source.size,
-                "cause": _cause(source.error),
+                "code": _code(source.error),
                 "pending": source.name in work,
                 **_entry(found.ledger.get(source.name)),
             }
@@ -200,15 +200,16 @@ def _members(value: object, *names: str) -> Facts:
     return {name: getattr(value, name) for name in names}
 
 
-def _cause(error: str | None) -> str | None:
-    return error and (cause_of(error) or error)
+def _code(error: str | None) -> str | None:
+    """Return the code of a text about a problem; of any other text, the text itself, which will be hashed."""
+    return error.code if isinstance(error, Message) else error
 
 
 def _entry(entry: LedgerEntry | None) -> Facts:
     if entry is None:
         return {"ledger": None}
     members = _members(entry, "status", *_COUNTS, "backup", "updated_at")
-    return {"ledger": {"name": entry.source, "bytes": entry.size, **members, "cause": _cause(entry.error)}}
+    return {"ledger": {"name": entry.source, "bytes": entry.size, **members, "code": _code(entry.failure)}}
 
 
 def _quarantine(data_dir: DataDir) -> Facts | None:
@@ -222,9 +223,7 @@ def _quarantine(data_dir: DataDir) -> Facts | None:
             "file": item.source,
             "workspace": item.workspace_hash,
             "problem_count": len(item.problems),
-            "problems": [
-                {"where": place_of(problem.pointer), "cause": cause_of(problem.found)} for problem in item.problems[:10]
-            ],
+            "problems": [{"where": place_of(problem.pointer), "code": problem.code} for problem in item.problems[:10]],
         }
         for item in items[:_ITEMS]
     ]
@@ -235,7 +234,7 @@ def _backups(data_dir: DataDir) -> list[Facts]:
     return [
         {
             **_members(backup, "name", "kind", "files", "bytes", "state"),
-            "cause": backup.error and cause_of(backup.error),
+            "code": _code(backup.error),
         }
         for backup in list_backups(data_dir)[-_ITEMS:]
     ]

@@ -11,6 +11,7 @@ from migrator.data_dir import DataDir
 from migrator.database import queries
 from migrator.database.connection import opened
 from migrator.database.errors import sqlite_errors
+from migrator.errors import Message
 from migrator.inventory.plan import Plan, make_plan, needs_migration
 from migrator.inventory.source_files import Source
 from migrator.report import Report
@@ -32,7 +33,7 @@ class WorkspaceState:
     instances: int = 0
     messages: int = 0
     quarantined: int = 0
-    error: str | None = None
+    error: Message | None = None
     changed: tuple[str, ...] = ()
 
 
@@ -122,7 +123,7 @@ def _workspace_states(database: Path, plan: Plan, pending: Sequence[Source]) -> 
             known = states.get(file_hash, WorkspaceState(file_hash, path, "failed"))
             # What was migrated before the file went bad is served from SQLite all the same.
             state = "failed" if entry.status == "failed" else known.state
-            states[file_hash] = replace(known, state=state, error=entry.error)
+            states[file_hash] = replace(known, state=state, error=entry.failure)
     for source in pending:
         file_hash, path = workspace_of_source(source.name, source.workspace_hash, plan.paths)
         state = "changed" if file_hash in states and source.name in plan.ledger else "new"

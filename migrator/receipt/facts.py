@@ -187,6 +187,7 @@ def receipt_of(data_dir: DataDir) -> Receipt:
         if gathering is None or not (gathering.ledger or gathering.runs):
             raise MigrationFailed(
                 f"Nothing has been migrated into {path} yet.",
+                code="migration.not_run",
                 hint="Run 'migrator migrate' first.",
             )
         return gathering.receipt()

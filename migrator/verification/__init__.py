@@ -1,10 +1,10 @@
-"""The deep check of a migrated database, and what it can repair.
+"""The thorough check of a migrated database, and what it can repair.
 
-run             all checks in order, and their report
-source_check    one migrated file against SQLite, the ledger, its backup and itself
-data_dir_check  what lies around the database
-findings        what a check finds, with verify's sentence for each kind, and the commands that fix it
-repair          what can be made again from what is proven to be right
+run             runs all checks in order and makes the report
+source_check    compares one migrated file with SQLite, the ledger, its backup and the file itself
+data_dir_check  checks the files around the database
+findings        what a check finds, verify's text for each code, and the commands that fix things
+repair          remakes what can be remade from something that is known to be right
 
-Its rule: one thing that can't be checked is broken, and keeps nothing else from being checked.
+Its rule: what cannot be checked counts as broken, and does not stop the other checks.
 """

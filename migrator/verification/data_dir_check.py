@@ -1,4 +1,4 @@
-"""What lies around the database in the data directory: what dead runs left, what nobody knows, what others may read."""
+"""Checks the files around the database: leftovers of interrupted runs, unknown entries, loose permissions."""
 
 from __future__ import annotations
 
@@ -14,52 +14,56 @@ from migrator.errors import BackupError
 from migrator.files.durable import is_open_to_others
 from migrator.files.os_errors import os_errors
 from migrator.locking import leftovers, lock_holder
-from migrator.verification.findings import REPAIR, Finding, problem
+from migrator.verification.findings import REPAIR, Finding, note, problem
 
 
 def find_problems(data_dir: DataDir, state: State | None) -> Iterator[Finding]:
-    """What is wrong around the database; none of it breaks anything.
+    """Yield what is wrong around the database; none of it breaks anything.
 
-    :param state: None where the database can't be read, so that nobody knows what the flag should say
+    :param state: None if the database cannot be read, so that it is unknown what storage.json should say
     """
     backend = None if state is None else wrong_flag(data_dir, state)
     if backend is not None:
-        message = f"{data_dir.flag} does not say {backend!r}, which is the authority."
-        yield problem("flag", message, REPAIR)
+        message = f"{data_dir.flag} should name the backend {backend!r}, which matches the authoritative store."
+        yield problem("storage.json", message, REPAIR, code="backend.flag_wrong")
     if lock_holder(data_dir) is None:
         for path in leftovers(data_dir):
-            yield problem("leftovers", f"{path} was left by a run that died.", REPAIR)
+            message = f"{path} is left over from an interrupted run."
+            yield problem("leftovers", message, REPAIR, code="file.leftover")
     for path in unknown_entries(data_dir):
-        yield Finding("note", "backups", f"{path} is no backup; nothing uses it.")
+        yield note("backups", f"{path} is not a backup; nothing uses it.", code="backup.unknown_file")
     for path in loose_permissions(data_dir):
-        yield problem("permissions", f"Others than you may use {path}.", REPAIR)
+        yield problem("permissions", f"Other users can access {path}.", REPAIR, code="file.open_to_others")
 
 
 def as_notes(findings: Iterable[Finding]) -> Iterator[Finding]:
-    """The findings as verify lists them, with what fixes each; of what others may use the first stands for all."""
+    """Yield the findings as verify's notes, with the command as the hint; loose permissions become one note."""
     every = [*findings]
-    loose = [finding for finding in every if finding.subject == "permissions"]
-    for finding in [finding for finding in every if finding.subject != "permissions"] + loose[:1]:
-        more = f" and {len(loose) - 1} more" if finding in loose[:1] and len(loose) > 1 else ""
-        fixed = f"; '{finding.command}' puts it right." if finding.command else "."
-        yield Finding("note", finding.subject, finding.message.removesuffix(".") + more + fixed)
+    loose = [found for found in every if found.code == "file.open_to_others"]
+    for found in [found for found in every if found not in loose] + loose[:1]:
+        message = found.message.message
+        if found in loose and len(loose) > 1:
+            message = f"{message.removesuffix('.')} and {len(loose) - 1} more."
+        hint = f"'{found.command}' fixes it." if found.command else None
+        yield note(found.subject, message, code=found.code, hint=hint)
 
 
 def find_unlisted_files(data_dir: DataDir) -> Iterator[Finding]:
-    """The backups that can't be restored because their listing can't be read, and files that no listing names."""
+    """Yield the backups whose manifest cannot be read, and the files in backups that no manifest lists."""
     for folder in backup_folders(data_dir):
         try:
             listed = {os.path.normpath(file.file) for file in read_manifest(folder).files}
         except BackupError as error:
-            yield problem("backups", str(error))
+            yield problem("backups", error.message, code=error.code, hint=error.hint)
             continue
         for name in names_in(folder):
             if name not in listed | {SUMS, MANIFEST}:
-                yield Finding("note", "backups", f"{folder / name} is not of that backup; nothing uses it.")
+                message = f"{folder / name} is not part of the backup; nothing uses it."
+                yield note("backups", message, code="backup.unknown_file")
 
 
 def unknown_entries(data_dir: DataDir) -> list[Path]:
-    """What lies in ``backups/`` and is no backup, nor what a dead run left of one."""
+    """Return the entries of ``backups/`` that are neither backups nor leftovers of interrupted runs."""
     if not data_dir.backups.is_dir():
         return []
     with os_errors("list", data_dir.backups):
@@ -68,7 +72,7 @@ def unknown_entries(data_dir: DataDir) -> list[Path]:
 
 
 def loose_permissions(data_dir: DataDir) -> list[Path]:
-    """The files and folders of ours that anybody but their owner may use."""
+    """Return migrator's files and folders that other users can access."""
     ours = [data_dir.flag, data_dir.lock]
     for database in (data_dir.database, data_dir.hybrid_journal):
         ours += [database.with_name(database.name + suffix) for suffix in BESIDE_DATABASE]

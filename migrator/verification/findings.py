@@ -1,4 +1,4 @@
-"""What a check finds, the sentence for each kind of it, and the command that fixes it."""
+"""What a check finds: its code, verify's text for each code, and the commands that fix things."""
 
 from __future__ import annotations
 
@@ -9,79 +9,124 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
+from migrator.errors import Message
+
 Level = Literal["ok", "note", "problem"]
 
 REPAIR = "migrator verify --repair"
 
-# What verify says, by the subject of the finding: of what is broken, and of what is worth knowing.
-_BROKEN = {
-    "missing database": "{lost} {hint}",
-    "lost workspace": "the session {key!r} belongs to a workspace, {workspace}, that is not there",
-    "invalid session": "{workspace}: {session}",
-    "view": "the view session_complete does not count what the tables hold",
-    "unreadable source": "the sessions of {source} can't all be read back",
-    "ledger digest": "the ledger's digest of {source} is not that of its backup {copy}: somebody changed the ledger",
-    "ledger count": "the ledger counts {expected} {what} of {source}, and the database has {count}",
-    "missing copy": "the backup copy {copy} of {source} is missing",
-    "damaged copy": "the backup copy {copy} of {source} is damaged: its SHA-256 is not the recorded one",
+# What verify says, and what to do about it: about what is broken, and about what is worth knowing.
+BROKEN = {
+    "session.without_workspace": ("The session {key!r} belongs to workspace {workspace}, which does not exist.", None),
+    "session.invalid": (
+        "{workspace}: {session}.",
+        "'migrator rollback' writes what there is of it to a separate file next to the workspace's file.",
+    ),
+    "session.unreadable": (
+        "Some sessions of {source} cannot be read back from the database.",
+        "The file's backup still has them as they were migrated: 'migrator backups list'.",
+    ),
+    "database.view_wrong": ("The view session_complete does not match the tables.", None),
+    "database.index_wrong": (
+        "The index {index} does not match its table: {count}.",
+        "'migrator verify --repair' rebuilds it if nothing else is damaged.",
+    ),
+    "database.orphaned_rows": ("{table} row {rowid} refers to a missing row of {parent}.", None),
+    "migration.ledger_changed": (
+        "The ledger's digest of {source} does not match the backup copy {copy}: the ledger was edited.",
+        None,
+    ),
+    "migration.ledger_count": ("The ledger counts {expected} {what} in {source}; the database has {count}.", None),
+    "backup.file_missing": (
+        "The backup copy {copy} of {source} is missing.",
+        "'migrator verify --repair' copies the file again if it has not changed.",
+    ),
+    "backup.file_changed": (
+        "The backup copy {copy} of {source} is damaged: its SHA-256 differs from the recorded one.",
+        "'migrator verify --repair' copies the file again if it has not changed.",
+    ),
 }
-_NOTES = {
-    "no database": "There is no database yet: run 'migrator migrate' first.",
-    "no sessions": "There are no sessions in it yet.",
-    "old schema": "Its schema is behind: run 'migrator schema apply'.",
-    "changed schema": "These differ from the schema that this migrator makes: {names}.",
-    "search index": "The search index is not finished: 'migrator search-index build' goes on with it.",
-    "after rollback": "What was written to SQLite after the rollback, when the files were the truth: {sessions}. "
-    "'migrator migrate' brings that in, or puts it into quarantine.",
-    "failed source": "{source} was not migrated and stays JSON: {error}",
-    "changed source": "{source}: changed in SQLite since the migration{differences}.",
-    "lost items": "{source}: {items} left the quarantine, and no session is there instead; the file and its backup "
-    "still have what left.",
-    "missing file": "{source} is gone; its sessions are in the database and in the backup.",
-    "changed file": "{source} changed since it was migrated: {outlook}",
+NOTES = {
+    "database.not_created": ("There is no database yet.", "Run 'migrator migrate' first."),
+    "database.empty": ("The database has no sessions yet.", None),
+    "schema.outdated": ("The database has an older schema.", "Run 'migrator schema apply'."),
+    "schema.changed": ("These objects differ from the schema that this migrator creates: {names}.", None),
+    "search_index.unfinished": (
+        "The search index is not finished.",
+        "'migrator search-index build' continues building it.",
+    ),
+    "session.written_after_rollback": (
+        "{sessions} written to SQLite after the rollback, while the JSON files were authoritative.",
+        "'migrator migrate' migrates what fits the files and quarantines the rest.",
+    ),
+    "source.changed_in_database": ("{source}: changed in SQLite since the migration{differences}.", None),
+    "quarantine.items_removed": (
+        "{source}: {items} left the quarantine without a session taking their place.",
+        "The file and its backup still have them.",
+    ),
+    "source.missing": ("{source} is missing; its sessions are in the database and in the backup.", None),
+    "source.changed": ("{source} has changed since it was migrated.", "{outlook}"),
 }
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at.
+    """One result of a check.
 
-    :ivar level: ``ok``; ``note``: nothing to do; ``problem``: something needs the user
-    :ivar command: what fixes it, or shows more
+    :ivar level: ``ok``; ``note``: nothing to do; ``problem``: needs attention
+    :ivar code: what was found, as a stable name for programs, such as ``backup.copy_missing``
+    :ivar subject: what was checked, as a label for people
+    :ivar message: what was found, and what to do about it
+    :ivar command: the command that fixes it, or shows more
     """
 
     level: Level
+    code: str
     subject: str
-    message: str
+    message: Message
     command: str | None = None
 
 
-ok = partial(Finding, "ok")
-problem = partial(Finding, "problem")
+def finding(
+    level: Level, subject: str, message: str, command: str | None = None, *, code: str, hint: str | None = None
+) -> Finding:
+    """Make a finding from its text and what to do."""
+    return Finding(level, code, subject, Message(message, code=code, hint=hint), command)
 
 
-def broken(subject: str, **facts: Any) -> Finding:
-    """Something broken, in the sentence that verify has for it."""
-    return problem(subject, _BROKEN[subject].format(**facts))
+ok = partial(finding, "ok")
+note = partial(finding, "note")
+problem = partial(finding, "problem")
 
 
-def note(subject: str, **facts: Any) -> Finding:
-    """Something worth knowing, in the sentence that verify has for it."""
-    return Finding("note", subject, _NOTES[subject].format(**facts))
+def broken(code: str, **facts: Any) -> Finding:
+    """Make the finding that something is broken, with verify's text for it."""
+    return _known("problem", code, BROKEN[code], facts)
+
+
+def notable(code: str, **facts: Any) -> Finding:
+    """Make the finding that something is worth knowing, with verify's text for it."""
+    return _known("note", code, NOTES[code], facts)
+
+
+def _known(level: Level, code: str, text: tuple[str, str | None], facts: dict[str, Any]) -> Finding:
+    message, hint = text
+    subject = code.partition(".")[0].replace("_", " ")
+    return finding(level, subject, message.format(**facts), code=code, hint=hint and hint.format(**facts))
 
 
 def command(*words: str | Path) -> str:
-    """A command line for a shell, each word quoted where it has to be."""
+    """Quote words as one command line for a shell."""
     return shlex.join(os.fspath(word) for word in words)
 
 
 def move_aside_command(path: Path) -> str:
-    """The command that makes room for what belongs there."""
+    """Return the command that moves a file or folder out of the way."""
     return command("mv", path, f"{path}.away")
 
 
 def fix_permissions_command(path: Path) -> str:
-    """The command after which the user may use a file or a folder that the system refuses."""
+    """Return the command that lets the user access a file or folder that the system refuses."""
     if os.name == "nt":
         return command("icacls", path)
     if path.lstat().st_uid == os.getuid():

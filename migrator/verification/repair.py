@@ -1,9 +1,8 @@
-"""What ``verify --repair`` puts right: only what can be made again, exactly, from what is proven to be right."""
+"""Repairs for ``verify --repair``: only what can be remade exactly from something that is known to be right."""
 
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -25,26 +24,23 @@ from migrator.locking import exclusive
 from migrator.progress import Listener, ignore_progress
 from migrator.search.build import repair_index
 from migrator.verification.data_dir_check import loose_permissions
-from migrator.verification.run import VerifyReport, integrity_problems, is_damage, verify
+from migrator.verification.run import VerifyReport, check_integrity, is_damage, verify
 from migrator.verification.source_check import looks_unchanged
-
-# What integrity_check says of an index that does not fit its table; of anything else it says other things.
-_INDEX_ONLY = re.compile(r"(?:row \d+ missing from|wrong # of entries in|non-unique entry in) index (\S+)")
 
 
 def repair_and_verify(data_dir: DataDir, listener: Listener = ignore_progress) -> VerifyReport:
-    """Put right what can be put right safely, then check everything: the report tells both.
+    """Repair what can be repaired safely, then check everything; the report contains both.
 
-    - leftovers of dead runs go;
-    - files of ours that others may use become private;
-    - indexes that do not fit their tables are built again, where nothing else is broken;
-    - a search index that does not fit the texts is built again;
-    - backup copies that are missing or damaged are copied again, where the file still has the recorded SHA-256;
-    - files that changed and, at a glance, did not are marked for 'migrator migrate' to look closer;
-    - a storage.json that disagrees with the authority is written anew.
+    - Leftovers of interrupted runs are removed.
+    - Migrator's files that other users can access become private.
+    - Indexes that do not match their tables are rebuilt, if nothing else is broken.
+    - A search index that does not match the texts is rebuilt.
+    - Backup copies that are missing or damaged are made again, if the file still has the recorded SHA-256.
+    - Files that changed while their size, inode and modification time did not are marked for 'migrator migrate'.
+    - A storage.json that disagrees with the authoritative store is rewritten.
 
-    :raises MigrationLocked: another migrator is at work
-    :raises MigratorError: the database can't be opened at all
+    :raises MigrationLocked: another migrator is running
+    :raises MigratorError: the database cannot be opened at all
     """
     repaired = tuple(_repair(data_dir))
     return replace(verify(data_dir, listener), repaired=repaired)
@@ -53,31 +49,33 @@ def repair_and_verify(data_dir: DataDir, listener: Listener = ignore_progress) -
 def _repair(data_dir: DataDir) -> list[str]:
     path = data_dir.database
     with exclusive(data_dir) as removed:
-        done = [f"removed {left}, which a dead run had left" for left in removed]
+        done = [f"removed {left}, left over from an interrupted run" for left in removed]
         done += [
-            f"made {loose} private: only you may use it now"
+            f"made {loose} private: only you can access it now"
             for loose in loose_permissions(data_dir)
-            if make_private(loose)  # somebody else's stays; verify goes on telling
+            if make_private(loose)  # another user's file stays as it is, and verify reports it again
         ]
         try:
             done += _repair_indexes(path)
             state, entries = NO_DATABASE, list[LedgerEntry]()
             if not _is_empty(path):
                 if repair_index(data_dir):
-                    done.append("built the search index again")
+                    done.append("rebuilt the search index")
                 with opened(path, read_only=True) as connection, sqlite_errors("read the ledger", path):
                     state = read_state(connection, path)
                     entries = [*read_ledger(connection).values()] if state.has_ledger else []
         except ConnectionFailed as error:
             if not is_damage(error):
-                raise  # else verify tells, and what needs no database can be put right nevertheless
+                raise  # verify reports damage; what needs no database is repaired all the same
         else:
             done += _repair_copies(data_dir, entries)
             done += _repair_times(data_dir, entries)
             backend = wrong_flag(data_dir, state)
             if backend is not None:
                 write_flag(data_dir, backend)
-                done.append(f"{data_dir.flag.name} says {backend!r} now, which is the authority")
+                done.append(
+                    f"set the backend in {data_dir.flag.name} to {backend!r}, which matches the authoritative store"
+                )
     return done
 
 
@@ -88,20 +86,19 @@ def _is_empty(path: Path) -> bool:
 def _repair_indexes(path: Path) -> list[str]:
     if _is_empty(path):
         return []
-    with opened(path, read_only=True) as connection:  # a mere look leaves the file as it is
+    with opened(path, read_only=True) as connection:  # looking must not change the file
         read_state(connection, path)
-        found = [_INDEX_ONLY.fullmatch(problem.message) for problem in integrity_problems(connection)]
-    names = sorted({match[1] for match in found if match})
-    if not names or None in found:
-        return []  # where tables are broken too, an index may be what is still right
+        findings, names = check_integrity(connection)
+    if not names or any(found.code != "database.index_wrong" for found in findings):
+        return []  # with broken tables, an index may be all that is still right
     try:
-        with opened(path) as connection, transaction(connection, path, "build the indexes again"):
+        with opened(path) as connection, transaction(connection, path, "rebuild the indexes"):
             for name in names:
                 connection.execute(f'REINDEX "{name}"')
             connection.execute("ANALYZE")
     except TransactionError:
-        return []  # the table breaks the index's promise, e.g. of uniqueness; verify goes on telling
-    return [f"built the index {name} again" for name in names]
+        return []  # the table violates the index, such as its uniqueness; verify reports it again
+    return [f"rebuilt the index {name}" for name in names]
 
 
 def _repair_copies(data_dir: DataDir, entries: Iterable[LedgerEntry]) -> list[str]:
@@ -113,14 +110,14 @@ def _repair_copies(data_dir: DataDir, entries: Iterable[LedgerEntry]) -> list[st
             by_backup.setdefault(name, []).append(entry)
     for name, members in by_backup.items():
         copied = [entry for entry in members if _copy_again(data_dir, entry)]
-        done += [f"copied {entry.source} into the backup {name} again" for entry in copied]
+        done += [f"copied {entry.source} into the backup {name}" for entry in copied]
         if _list_again(data_dir, data_dir.backups / name, members):
-            done.append(f"wrote {MANIFEST} and {SUMS} of the backup {name} again")
+            done.append(f"rewrote {MANIFEST} and {SUMS} of the backup {name}")
     return done
 
 
 def _copy_again(data_dir: DataDir, entry: LedgerEntry) -> bool:
-    """Make a copy that is missing or damaged again, if the file is still what it was a copy of."""
+    """Remake a copy that is missing or damaged, if the file still has the recorded contents."""
     copy, source = data_dir.recorded(str(entry.backup)), data_dir.recorded(entry.source)
     if entry.sha256 is None or _has(copy, entry.sha256) or not _has(source, entry.sha256):
         return False
@@ -128,12 +125,12 @@ def _copy_again(data_dir: DataDir, entry: LedgerEntry) -> bool:
         durable.make_private_folder(copy.parent)
         durable.replace(copy, copying.checked_chunks(source, entry.sha256))
     except MigratorError:
-        return False  # something is in the way, or the file changes just now; verify goes on telling
+        return False  # something is in the way, or the file is changing; verify reports it again
     return True
 
 
 def _repair_times(data_dir: DataDir, entries: Iterable[LedgerEntry]) -> list[str]:
-    """A run compares contents where size, time of change or inode differ: let it do so where the contents do."""
+    """Make the next run compare the contents of files that changed although size, time and inode did not."""
     placed = ((entry, data_dir.recorded(entry.source)) for entry in entries if entry.sha256 is not None)
     misleading = [e for e, place in placed if looks_unchanged(e, place) and not _has(place, str(e.sha256))]
     if misleading:
@@ -141,7 +138,7 @@ def _repair_times(data_dir: DataDir, entries: Iterable[LedgerEntry]) -> list[str
         with opened(path) as connection, transaction(connection, path, "write the ledger"):
             unknown = [(entry.size, -1, -1, entry.source) for entry in misleading]
             connection.executemany(queries.TOUCH_SOURCE, unknown)
-    return [f"marked {entry.source}, which changed: 'migrator migrate' takes it up" for entry in misleading]
+    return [f"marked {entry.source} as changed; 'migrator migrate' merges it" for entry in misleading]
 
 
 def _has(path: Path, sha256: str) -> bool:
@@ -152,13 +149,13 @@ def _has(path: Path, sha256: str) -> bool:
 
 
 def _list_again(data_dir: DataDir, folder: Path, entries: list[LedgerEntry]) -> bool:
-    """Write a listing that is missing or damaged again, where the ledger knows every file of the backup."""
+    """Rewrite a manifest that is missing or damaged, if the ledger knows every file of the backup."""
     try:
         read_manifest(folder)
         if os.path.isfile(folder / SUMS):
             return False
     except BackupError as error:
-        if "newer migrator" in error.message:
+        if error.code == "backup.newer_format":
             return False
     if not os.path.isdir(folder):
         return False

@@ -1,11 +1,14 @@
-"""The deep check of a migrated database: against itself, its backups and the files it came from. Changes nothing."""
+"""Checks a migrated database thoroughly against itself, its backups and the original files. Changes nothing."""
 
 from __future__ import annotations
 
+import re
 import sqlite3
+from collections import Counter
 from collections.abc import Container, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 from migrator.authority import NO_DATABASE, State, missing_database, read_state
 from migrator.data_dir import DataDir
@@ -15,20 +18,22 @@ from migrator.database.documents import read_workspace
 from migrator.database.errors import sqlite_errors
 from migrator.database.invalid import UNREADABLE, InvalidStoredSession, read_carefully
 from migrator.documents.validation import is_valid
-from migrator.errors import ConnectionFailed, MigratorError, StorageIOError
+from migrator.errors import ConnectionFailed, Message, MigratorError, StorageIOError
 from migrator.files import durable
 from migrator.inventory.ledger import LedgerEntry, read_ledger
 from migrator.migration.post_rollback import changed_sessions
 from migrator.progress import Listener, Progress, ignore_progress
-from migrator.report import Report
+from migrator.report import Report, problems_of
 from migrator.search.index import index_problems, index_state
 from migrator.text import counted
 from migrator.verification.data_dir_check import as_notes, find_problems, find_unlisted_files
-from migrator.verification.findings import Finding, Level, broken, note, problem
+from migrator.verification.findings import REPAIR, Finding, Level, broken, notable, problem
 from migrator.verification.source_check import SourceCheck, VerifiedSource
 
-# For whoever verifies already: the message for anybody else is to do that.
-WAY_OUT_OF_DAMAGE = "Keep a copy of the database; 'migrator backups list' tells what there is to restore."
+# The usual hint says to run 'migrator verify', which the user has just done.
+_DAMAGE_HINT = "Keep a copy of the database; 'migrator backups list' shows what can be restored."
+# What SQLite's integrity_check says about an index that does not match its table.
+_INDEX_ONLY = re.compile(r"(?:row \d+ missing from|wrong # of entries in|non-unique entry in) index (\S+)")
 
 
 @dataclass(frozen=True)
@@ -36,9 +41,9 @@ class VerifyReport(Report):
     """What the check found.
 
     :ivar status: ``clean``, ``broken``, or ``nothing_to_verify`` before the first migration
-    :ivar broken: item by item, what is wrong
-    :ivar notes: what is not wrong and worth knowing
-    :ivar repaired: what ``--repair`` put right before the check
+    :ivar broken: each thing that is wrong
+    :ivar notes: what is worth knowing, but not wrong
+    :ivar repaired: what ``--repair`` repaired before the check
     """
 
     status: str
@@ -46,19 +51,22 @@ class VerifyReport(Report):
     schema_version: int
     sources: tuple[VerifiedSource, ...]
     sessions: int
-    broken: tuple[str, ...]
-    notes: tuple[str, ...]
+    broken: tuple[Message, ...]
+    notes: tuple[Message, ...]
     repaired: tuple[str, ...] = ()
 
     @property
     def exit_code(self) -> int:
         return 1 if self.broken else 0
 
+    def to_json(self) -> dict[str, Any]:
+        return super().to_json() | problems_of(self.broken)
+
 
 def verify(data_dir: DataDir, listener: Listener = ignore_progress) -> VerifyReport:
-    """Check everything that can be checked; hashes every file, whatever the ledger says of its time of change.
+    """Check everything that can be checked; hashes every file, even if its modification time has not changed.
 
-    :raises MigratorError: the database can't be opened at all
+    :raises MigratorError: the database cannot be opened at all
     """
     path = data_dir.database
     if not durable.exists(path):
@@ -66,17 +74,17 @@ def verify(data_dir: DataDir, listener: Listener = ignore_progress) -> VerifyRep
         if lost:
             return VerifyReport("broken", str(path), 0, (), 0, lost, ())
         around = [*as_notes(find_problems(data_dir, NO_DATABASE)), *find_unlisted_files(data_dir)]
-        notes = messages([note("no database"), *around], "note")
+        notes = messages([notable("database.not_created"), *around], "note")
         return VerifyReport("nothing_to_verify", str(path), 0, (), 0, (), notes)
     try:
         with opened(path, read_only=True) as connection:
             with sqlite_errors("verify", path):
-                connection.execute("BEGIN")  # one state throughout, whoever writes meanwhile
+                connection.execute("BEGIN")  # one snapshot, even if another process writes
             return _Verification(data_dir, connection, listener).run()
     except ConnectionFailed as error:
-        if not is_damage(error):  # whoever verifies what can't even be opened knows that
+        if not is_damage(error):
             raise
-        raise ConnectionFailed(error.message, hint=WAY_OUT_OF_DAMAGE) from error.__cause__
+        raise ConnectionFailed(error.message, code=error.code, hint=_DAMAGE_HINT) from error.__cause__
 
 
 class _Verification:
@@ -91,18 +99,18 @@ class _Verification:
         state = read_state(self.connection, self.path)
         behind = state.schema_version < schema.latest_version()
         if behind:
-            self.findings.append(note("no sessions" if state == NO_DATABASE else "old schema"))
+            self.findings.append(notable("database.empty" if state == NO_DATABASE else "schema.outdated"))
         with self.continuing("the data directory"):
             self.findings += as_notes(find_problems(self.data_dir, state))
         with self.continuing("the backups"):
             self.findings += find_unlisted_files(self.data_dir)
         self.findings += _missing_database(self.data_dir, state)
-        self.findings += integrity_problems(self.connection)
+        self.findings += check_integrity(self.connection).findings
         if not state.has_ledger:
             return self.report("nothing_to_verify", state, [], 0)
         with self.continuing("the schema"):
             changed = sorted(schema.differences(self.connection, state.schema_version))
-            self.findings += [note("changed schema", names=", ".join(changed))] if changed else []
+            self.findings += [notable("schema.changed", names=", ".join(changed))] if changed else []
         sources: list[VerifiedSource] = []
         proven: set[int] = set()
         with self.continuing("the ledger"):
@@ -120,13 +128,13 @@ class _Verification:
 
     @contextmanager
     def continuing(self, what: str) -> Iterator[None]:
-        """What can't be checked is broken; all else is checked nevertheless."""
+        """Turn an error within the block into a finding, so that the other checks go on."""
         try:
             with sqlite_errors(f"check {what}", self.path):
                 yield
         except MigratorError as error:
-            way_out = WAY_OUT_OF_DAMAGE if is_damage(error) else error.hint if isinstance(error, StorageIOError) else ""
-            self.findings.append(problem(what, f"{error.message} {way_out or ''}".rstrip()))
+            hint = _DAMAGE_HINT if is_damage(error) else error.hint if isinstance(error, StorageIOError) else None
+            self.findings.append(problem(what, error.message, code=error.code, hint=hint))
 
     def check_sources(self, ledger: dict[str, LedgerEntry]) -> list[VerifiedSource]:
         check = SourceCheck(self.data_dir, self.connection, self.findings)
@@ -140,10 +148,10 @@ class _Verification:
         return verified
 
     def read_the_rest(self, proven: Container[int]) -> int:
-        """Read every session that is not as it was migrated; one that is none, or can't be read, is broken.
+        """Read every session that is not as it was migrated; one that is invalid or unreadable is broken.
 
-        :param proven: the sources whose sessions were read, and are the valid ones that were migrated
-        :returns: how many sessions there are, in whatever workspace
+        :param proven: ids of the sources whose sessions are exactly those that were migrated
+        :returns: how many sessions there are
         """
         sessions = 0
         with self.continuing("the workspaces"):
@@ -155,11 +163,11 @@ class _Verification:
                     if len(rest) < len(found) or not self.is_valid_workspace(workspace_id):
                         self.read_one_by_one(rest, path)
             for key, workspace_id in self.connection.execute(queries.UNREACHABLE_SESSIONS).fetchall():
-                self.findings.append(broken("lost workspace", key=key, workspace=workspace_id))
+                self.findings.append(broken("session.without_workspace", key=key, workspace=workspace_id))
         return sessions
 
     def is_valid_workspace(self, workspace_id: int) -> bool:
-        """Whether all of its sessions are valid: faster than to look at each; which are not is not told."""
+        """Return whether all of its sessions are valid, which is faster than finding out which are not."""
         with suppress(*UNREADABLE, sqlite3.DatabaseError):
             return all(is_valid(stored.document) for stored in read_workspace(self.connection, workspace_id))
         return False
@@ -169,63 +177,92 @@ class _Verification:
             with self.continuing(f"the session {key!r} of {path}"):
                 found = read_carefully(self.connection, key)
                 if isinstance(found, InvalidStoredSession):
-                    self.findings.append(broken("invalid session", workspace=path, session=found))
+                    self.findings.append(broken("session.invalid", workspace=path, session=found))
 
     def check_derived(self, state: State, *, behind: bool) -> None:
-        """What is made from the sessions: the record of a rollback, the view of the app's lists, the search index."""
-        if state.status == "rolled_back" and not behind:  # before that nothing was recorded to tell it by
+        """Check what is derived from the sessions: the record of a rollback, the view for lists, the search index."""
+        if state.status == "rolled_back" and not behind:  # older schemas do not record it
             with self.continuing("what was written after the rollback"):
                 late = sum(1 for _ in changed_sessions(self.connection))
-                self.findings += [note("after rollback", sessions=counted(late, "session"))] if late else []
+                self.findings += (
+                    [notable("session.written_after_rollback", sessions=counted(late, "session"))] if late else []
+                )
         with self.continuing("the view session_complete"):
             viewed = self.connection.execute(queries.VIEW_COUNTS).fetchone()
             if viewed != self.connection.execute(queries.TABLE_COUNTS).fetchone():
-                self.findings.append(broken("view"))
+                self.findings.append(broken("database.view_wrong"))
         if not behind:
             with self.continuing("the search index"):
                 found = index_problems(self.connection, self.path)
-                self.findings += [problem("search index", text) for text in found]
+                self.findings += [
+                    problem("search index", text, code="search_index.damaged", hint=f"'{REPAIR}' rebuilds it.")
+                    for text in found
+                ]
                 if index_state(self.connection) == "building":
-                    self.findings.append(note("search index"))
+                    self.findings.append(notable("search_index.unfinished"))
 
 
 def _missing_database(data_dir: DataDir, state: State) -> list[Finding]:
-    """Whether the database that storage.json points at is gone."""
+    """Check that the database that storage.json points at exists."""
     missing = missing_database(data_dir, state)
-    return [] if missing is None else [broken("missing database", lost=missing.message, hint=missing.hint)]
+    if missing is None:
+        return []
+    return [problem("database", missing.message, code=missing.code, hint=missing.hint)]
 
 
-def messages(findings: Iterable[Finding], level: Level) -> tuple[str, ...]:
-    """What the findings of a level say."""
+def messages(findings: Iterable[Finding], level: Level) -> tuple[Message, ...]:
+    """Return the messages of the findings of a level."""
     return tuple(finding.message for finding in findings if finding.level == level)
 
 
-def integrity_problems(connection: sqlite3.Connection) -> list[Finding]:
-    """Broken pages and indexes, and children without parents, as far as SQLite can read the database."""
-    found, ended = _checked(connection, "integrity_check")
-    if ended and not found:
-        found, _ = _checked(connection, "quick_check")  # it does not compare indexes, and gets further
-    texts = [text for text in found if text != "ok"] + ended
+class Integrity(NamedTuple):
+    """What SQLite's own checks found.
+
+    :ivar indexes: the indexes that do not match their tables
+    """
+
+    findings: list[Finding]
+    indexes: list[str]
+
+
+def check_integrity(connection: sqlite3.Connection) -> Integrity:
+    """Find broken pages and indexes, and rows without their parents, as far as SQLite can read the database."""
+    texts, ended = _checked(connection, "integrity_check")
+    if ended and not texts:
+        texts, _ = _checked(connection, "quick_check")  # it does not compare indexes, and gets further
+    indexes: Counter[str] = Counter()
+    findings: list[Finding] = []
+    for text in texts:
+        if match := _INDEX_ONLY.fullmatch(text):
+            indexes[match[1]] += 1
+        elif text != "ok":
+            findings.append(problem("database", f"SQLite's integrity check: {text}.", code="database.damaged"))
+    findings += ended
+    findings += [
+        broken("database.index_wrong", index=name, count=counted(number, "difference"))
+        for name, number in sorted(indexes.items())
+    ]
     try:
         for table, rowid, parent, _ in connection.execute("PRAGMA foreign_key_check").fetchall():
-            texts.append(f"{table} row {rowid} refers to a missing row of {parent}")
+            findings.append(broken("database.orphaned_rows", table=table, rowid=rowid, parent=parent))
     except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
-        texts.append(f"what belongs to what can't be checked: {error}")
-    return [problem("pages", text) for text in texts]
+        findings.append(problem("database", f"SQLite cannot check references: {error}.", code="database.damaged"))
+    return Integrity(findings, sorted(indexes))
 
 
 def is_damage(error: MigratorError) -> bool:
-    """Whether an error is that pages of the database are damaged."""
+    """Return whether an error means that pages of the database are damaged."""
     code = getattr(error.__cause__, "sqlite_errorcode", 0) & 0xFF
     return code == sqlite3.SQLITE_CORRUPT or isinstance(error.__cause__, UnicodeDecodeError)
 
 
-def _checked(connection: sqlite3.Connection, pragma: str) -> tuple[list[str], list[str]]:
-    """What a check has found, and why it ended early, if it did."""
+def _checked(connection: sqlite3.Connection, pragma: str) -> tuple[list[str], list[Finding]]:
+    """Run one of SQLite's checks; return what it found and, if it ended early, why."""
     found: list[str] = []
     try:
         for (text,) in connection.execute(f"PRAGMA {pragma}"):
             found.append(text)
     except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
-        return found, [f"SQLite's own check of the pages ended early: {error}. {WAY_OUT_OF_DAMAGE}"]
+        message = f"SQLite's integrity check ended early: {error}."
+        return found, [problem("database", message, code="database.damaged", hint=_DAMAGE_HINT)]
     return found, []

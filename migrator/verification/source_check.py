@@ -1,4 +1,4 @@
-"""One file that was migrated, compared with all that is left of it: SQLite, the ledger, its backup, and itself."""
+"""Compares one migrated file with its sessions in SQLite, the ledger, its backup and the file as it is now."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ from migrator.files import copying, durable
 from migrator.inventory.ledger import LedgerEntry
 from migrator.inventory.source_files import place_of_source
 from migrator.text import counted
-from migrator.verification.findings import Finding, broken, note, problem
+from migrator.verification.findings import Finding, broken, notable, note, problem
 
-_SHOWN = 3  # ids in a message; the report has them all
+_SHOWN = 3  # ids in a message; the report has all of them
 _Sessions = list[tuple[str, bytes]]
-"""Id and digest of each."""
+"""The id and digest of each session."""
 
 
 @dataclass(frozen=True)
 class VerifiedSource:
-    """One file that was migrated, and how its sessions stand now.
+    """One migrated file and the state of its sessions.
 
     :ivar database: ``unchanged`` since the migration, ``changed`` in SQLite, or ``unreadable``
-    :ivar file: ``unchanged``, ``changed`` or ``missing``; for one that failed, ``failed``
-    :ivar backup: ``whole``, ``missing`` or ``damaged``; ``none`` where nothing was copied
-    :ivar differences: what changed in SQLite: the ids of the sessions that were ``added``, ``changed`` and ``removed``
+    :ivar file: ``unchanged``, ``changed`` or ``missing``; ``failed`` if it was not migrated
+    :ivar backup: ``whole``, ``missing`` or ``damaged``; ``none`` if the file was not copied
+    :ivar differences: the ids of the sessions that were ``added``, ``changed`` and ``removed`` in SQLite
     """
 
     source: str
@@ -45,9 +45,9 @@ class VerifiedSource:
 
 
 class SourceCheck:
-    """Checks sources one after the other.
+    """Checks one source after the other.
 
-    :param findings: gets what is wrong, and what is not wrong and worth knowing
+    :param findings: the list to which findings are added
     """
 
     def __init__(self, data_dir: DataDir, connection: sqlite3.Connection, findings: list[Finding]) -> None:
@@ -59,49 +59,52 @@ class SourceCheck:
     def check(self, entry: LedgerEntry) -> VerifiedSource:
         backup = self._backup(entry)
         if entry.status == "failed":
-            self._findings.append(note("failed source", source=entry.source, error=entry.error))
+            if failure := entry.failure:
+                message = f"{entry.source} was not migrated and stays JSON: {failure.message}"
+                self._findings.append(note("source", message, code=failure.code, hint=failure.hint))
             return VerifiedSource(entry.source, "none", "failed", backup, 0, {})
         copy = self._data_dir.recorded(entry.backup) if backup == "whole" and entry.backup else None
         state, differences = self._database(entry, copy)
         return VerifiedSource(entry.source, state, self._file(entry), backup, entry.sessions, differences)
 
     def _database(self, entry: LedgerEntry, copy: Path | None) -> tuple[str, dict[str, list[str]]]:
-        """How SQLite's sessions of the source stand to those that were migrated, of which there may be a copy."""
+        """Compare the source's sessions in SQLite with what was migrated, if possible with its backup copy."""
         try:
             stored = read_source(self._connection, entry.id)
             now = [(session.document["id"], session.digest()) for session in stored]
         except UNREADABLE as error:
             reraise_unless_data_error(error)
-            self._findings.append(broken("unreadable source", source=entry.source))
+            self._findings.append(broken("session.unreadable", source=entry.source))
             return "unreadable", {}
         if _digest(now) == entry.digest:
             self._compare_counts(entry)
             return "unchanged", {}
         if copy is None:
-            self._findings.append(note("changed source", source=entry.source, differences=""))
+            self._findings.append(notable("source.changed_in_database", source=entry.source, differences=""))
             return "changed", {}
         before = [(session.value["id"], session.digest()) for _, session in parse_file(copy) if session]
         if _digest(before) != entry.digest:
-            self._findings.append(broken("ledger digest", source=entry.source, copy=copy))
+            self._findings.append(broken("migration.ledger_changed", source=entry.source, copy=copy))
         if before == now:
             return "unchanged", {}
         differences = _differences(before, now)
-        self._findings.append(note("changed source", source=entry.source, differences=f" ({_told(differences)})"))
+        shown = f" ({_summary(differences)})"
+        self._findings.append(notable("source.changed_in_database", source=entry.source, differences=shown))
         return "changed", differences
 
     def _compare_counts(self, entry: LedgerEntry) -> None:
-        """What the ledger counts of a source that did not change since must be there."""
+        """Compare the ledger's counts with the database, for a source that has not changed in it."""
         rows = self._connection.execute(queries.COUNTS_OF_SOURCE, (entry.id,)).fetchall()
         sums = [sum(row[column] for row in rows) for column in (2, 3, 4)]
         recorded = [entry.sessions, entry.instances, entry.messages]
         for what, found, expected in zip(("sessions", "instances", "messages"), sums, recorded, strict=True):
             if found != expected:
                 facts = {"source": entry.source, "what": what, "expected": expected, "count": found}
-                self._findings.append(broken("ledger count", **facts))
+                self._findings.append(broken("migration.ledger_count", **facts))
         held = len(self._connection.execute(queries.RESTORABLE_QUARANTINE, (entry.id,)).fetchall())
         if held < entry.quarantined:
             items = counted(entry.quarantined - held, "item")
-            self._findings.append(note("lost items", source=entry.source, items=items))
+            self._findings.append(notable("quarantine.items_removed", source=entry.source, items=items))
 
     def _backup(self, entry: LedgerEntry) -> str:
         if entry.backup is None:
@@ -109,42 +112,44 @@ class SourceCheck:
         copy = self._data_dir.recorded(entry.backup)
         try:
             if not durable.exists(copy):
-                self._findings.append(broken("missing copy", source=entry.source, copy=copy))
+                self._findings.append(broken("backup.file_missing", source=entry.source, copy=copy))
                 return "missing"
             if copying.sha256_of(copy) == entry.sha256:
                 return "whole"
-            self._findings.append(broken("damaged copy", source=entry.source, copy=copy))
+            self._findings.append(broken("backup.file_changed", source=entry.source, copy=copy))
         except MigratorError as error:
-            self._findings.append(problem("damaged copy", str(error)))
+            self._findings.append(problem("backup", error.message, code=error.code, hint=error.hint))
         return "damaged"
 
     def _file(self, entry: LedgerEntry) -> str:
         try:
             path = place_of_source(self._data_dir, entry.source)
         except MigratorError as error:
-            self._findings.append(problem("missing file", str(error)))
+            self._findings.append(problem("source", error.message, code=error.code, hint=error.hint))
             return "missing"
         try:
             if not durable.exists(path):
-                self._findings.append(note("missing file", source=entry.source))
+                self._findings.append(notable("source.missing", source=entry.source))
                 return "missing"
             same = copying.sha256_of(path) == entry.sha256
         except MigratorError as error:
-            self._findings.append(Finding("note", "changed file", str(error)))
+            self._findings.append(note("source", error.message, code=error.code, hint=error.hint))
             return "changed"
         if same:
             return "unchanged"
-        if not self._is_hybrid:  # while both stores run, we write it ourselves
+        if not self._is_hybrid:  # in hybrid mode we write the file ourselves
             outlook = "'migrator migrate' merges it."
             if looks_unchanged(entry, path):
-                outlook = "its size, inode and time of change are the same, so that a run would not look closer; after "
-                outlook += "'migrator verify --repair', 'migrator migrate' merges it."
-            self._findings.append(note("changed file", source=entry.source, outlook=entry.error or outlook))
+                outlook = (
+                    "Its size, inode and modification time are the same, so 'migrator migrate' would not notice: run "
+                )
+                outlook += "'migrator verify --repair' first."
+            self._findings.append(notable("source.changed", source=entry.source, outlook=entry.error or outlook))
         return "changed"
 
 
 def looks_unchanged(entry: LedgerEntry, path: Path) -> bool:
-    """Whether a file is, at a glance, the one that was recorded."""
+    """Return whether a file's size, modification time and inode are the recorded ones."""
     try:
         found = path.stat()
     except OSError:
@@ -160,7 +165,7 @@ def _digest(sessions: _Sessions) -> str:
 
 
 def _differences(before: _Sessions, now: _Sessions) -> dict[str, list[str]]:
-    """The ids of the sessions that differ, each as often as it does; doubled ones are told apart by their order."""
+    """Return the ids of the sessions that differ; sessions with the same id are distinguished by their order."""
     old, new = _numbered(before), _numbered(now)
     return {
         "added": [name for name, number in new if (name, number) not in old],
@@ -178,7 +183,7 @@ def _numbered(sessions: _Sessions) -> dict[tuple[str, int], bytes]:
     return numbered
 
 
-def _told(differences: dict[str, list[str]]) -> str:
+def _summary(differences: dict[str, list[str]]) -> str:
     found = [
         f"{len(ids)} {what}: {', '.join(map(repr, ids[:_SHOWN]))}{', …' if len(ids) > _SHOWN else ''}"
         for what, ids in differences.items()

@@ -1,4 +1,4 @@
-"""What the doctor finds, and that the command which it prints mends that, or shows it."""
+"""What the doctor finds, and that the command that it prints fixes or shows it."""
 
 import json
 import os
@@ -29,7 +29,7 @@ needs_root = pytest.mark.skipif(os.name == "nt" or os.geteuid() != 0, reason="on
 
 @pytest.fixture
 def scene(tmp_path: Path) -> Scene:
-    """A data directory whose name a shell takes for two words."""
+    """A data directory whose name a shell splits into two words."""
     root = tmp_path / "my history"
     root.mkdir(mode=0o700)
     return Scene(root)
@@ -49,7 +49,7 @@ def migrated(scene: Scene, run: Migrator) -> Scene:
 
 @pytest.fixture
 def by_mode(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Root may do everything: let the modes decide what the owner may."""
+    """Let the modes decide what the owner may do, even for root."""
 
     def access(path: Any, wanted: int, **_: Any) -> bool:
         return os.path.exists(path) and os.stat(path).st_mode >> 6 & wanted == wanted
@@ -59,7 +59,7 @@ def by_mode(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def follow(migrator: Migrator, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Outcome]:
-    """Runs a command line as it was printed: our own in this process, others by a shell."""
+    """Run a command line as it was printed: our own in this process, others in a shell."""
 
     def call(line: str) -> Outcome:
         words = shlex.split(line)
@@ -72,9 +72,9 @@ def follow(migrator: Migrator, monkeypatch: pytest.MonkeyPatch) -> Callable[[str
 
 
 def problems(run: Migrator) -> dict[str, tuple[str, Any]]:
-    """Message and command, as they are printed, of what the doctor calls a problem, by subject."""
+    """The message and the command of each problem, as printed, by code."""
     printed = json.loads(run("doctor", "--json").printed)
-    return {f["subject"]: (f["message"], f["command"]) for f in printed["findings"] if f["level"] == "problem"}
+    return {f["code"]: (f["message"], f["command"]) for f in printed["findings"] if f["level"] == "problem"}
 
 
 @contextmanager
@@ -104,7 +104,7 @@ def another_process(database: Path, *statements: str) -> Iterator[subprocess.Pop
 
 
 @needs_proc
-def test_who_has_the_database_open_is_told(migrated, run):
+def test_the_process_that_has_the_database_open_is_named(migrated, run):
     with another_process(migrated.database, "SELECT * FROM sessions") as app:
         outcome = run("doctor")
     assert outcome.code == 0
@@ -112,9 +112,9 @@ def test_who_has_the_database_open_is_told(migrated, run):
 
 
 @needs_proc
-def test_who_keeps_the_database_locked_is_told_and_shown(migrated, run, follow):
+def test_the_process_that_keeps_the_database_locked_is_named_and_shown(migrated, run, follow):
     with another_process(migrated.database, "BEGIN IMMEDIATE") as app:
-        message, command = problems(run)["database locks"]
+        message, command = problems(run)["database.locked"]
         assert f"process {app.pid} (" in message
         shown = follow(command)
         assert (shown.code, str(app.pid) in shown.out) == (0, True)
@@ -122,75 +122,78 @@ def test_who_keeps_the_database_locked_is_told_and_shown(migrated, run, follow):
 
 
 @needs_proc
-def test_who_keeps_everybody_out_of_the_database_is_told(migrated, run, monkeypatch):
+def test_the_process_that_has_an_exclusive_lock_is_named(migrated, run, monkeypatch):
     monkeypatch.setattr("migrator.database.connection.BUSY_TIMEOUT", 0)
     with another_process(
         migrated.database, "PRAGMA journal_mode = DELETE", "PRAGMA locking_mode = EXCLUSIVE", "BEGIN EXCLUSIVE"
     ) as app:
-        message, command = problems(run)["database"]
-    assert f"It is process {app.pid} (" in message
+        [(message, command)] = [found for found in problems(run).values() if found[1].startswith("ps ")]
+    assert f"process {app.pid} (" in message
     assert command == f"ps -p {app.pid}"
 
 
 @needs_modes
 @pytest.mark.parametrize("name", ["sessions", "backups", "sessions.db", "migrator.lock", "storage.json", "."])
-def test_what_the_user_may_not_use_is_told_and_given_back(migrated, run, follow, by_mode, name):
+def test_missing_permissions_are_reported_and_restored(migrated, run, follow, by_mode, name):
     path = migrated.root / name
     path.chmod(0o400)
     found = problems(run)
-    subject = {"migrator.lock": "lock", ".": "data directory"}.get(name, "permissions")
-    assert str(path) in found[subject][0]
-    assert found[subject][1].startswith("chmod u+rw")
-    assert follow(found[subject][1]).code == 0
+    message, command = found["file.permission_denied"]
+    assert str(path) in message
+    assert command.startswith("chmod u+rw")
+    assert follow(command).code == 0
     for _, command in problems(run).values():
         follow(command)  # what SQLite made beside a database that could only be read; the next look may remove it
     assert not problems(run)
 
 
 @needs_modes
-def test_a_workspace_file_that_can_not_be_read_is_given_back(scene, run, follow, by_mode):
+def test_an_unreadable_workspace_file_is_made_readable(scene, run, follow, by_mode):
     file = scene.write(ENGINE, [chat("a")])
     file.chmod(0)
-    _, command = problems(run)["permissions"]
+    _, command = problems(run)["file.permission_denied"]
     assert follow(command).code == 0
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
 
 
 @needs_modes
-def test_a_data_directory_of_somebody_else_is_told_with_what_makes_it_yours(migrated, run, become_another_user):
+def test_a_data_directory_of_another_user_is_reported_with_what_makes_it_yours(migrated, run, become_another_user):
     become_another_user()
-    message, command = problems(run)["data directory"]
-    assert "you are 12345" in message
+    message, command = problems(run)["file.other_owner"]
+    assert "12345" in message
     assert shlex.split(command) == ["sudo", "chown", "-R", "12345", str(migrated.root)]
 
 
 @needs_root
-def test_a_file_that_root_left_behind_is_told(migrated, run, become_another_user):
+def test_a_file_that_root_left_behind_is_reported(migrated, run, become_another_user):
     os.chown(migrated.root, 12345, -1)
     for path in migrated.root.rglob("*"):
         os.chown(path, 12345, -1)
     os.chown(migrated.database, 54321, -1)
     become_another_user()
     found = problems(run)
-    assert set(found) == {"owner"}
-    assert "belongs to user 54321" in found["owner"][0]
-    assert shlex.split(found["owner"][1]) == ["sudo", "chown", "-R", "12345", str(migrated.database)]
+    assert set(found) == {"file.other_owner"}
+    message, command = found["file.other_owner"]
+    assert "54321" in message
+    assert shlex.split(command) == ["sudo", "chown", "-R", "12345", str(migrated.database)]
 
 
 @pytest.mark.parametrize("name", ["sessions", "backups", "locks"])
-def test_a_file_in_the_place_of_a_folder_is_told_and_moved_away(scene, run, follow, name):
+def test_a_file_in_the_place_of_a_folder_is_reported_and_moved_away(scene, run, follow, name):
     (scene.root / name).write_bytes(b"")
     (scene.root / name).chmod(0o600)
-    assert f"{scene.root / name} is no folder" in problems(run)["in the way"][0]
-    assert follow(problems(run)["in the way"][1]).code == 0
+    message, command = problems(run)["file.in_the_way"]
+    assert str(scene.root / name) in message
+    assert follow(command).code == 0
     assert not problems(run)
 
 
 @pytest.mark.parametrize("name", ["storage.json", "sessions.json", "sessions.db"])
-def test_a_folder_in_the_place_of_a_file_is_told_and_moved_away(scene, run, follow, name):
+def test_a_folder_in_the_place_of_a_file_is_reported_and_moved_away(scene, run, follow, name):
     (scene.root / name).mkdir(mode=0o700)
-    assert f"{scene.root / name} is no file" in problems(run)["in the way"][0]
-    assert follow(problems(run)["in the way"][1]).code == 0
+    message, command = problems(run)["file.in_the_way"]
+    assert str(scene.root / name) in message
+    assert follow(command).code == 0
     assert not problems(run)
 
 
@@ -204,37 +207,34 @@ def test_a_migration_that_meets_a_file_in_the_place_of_a_folder_leads_to_the_doc
     assert "'migrator doctor'" in outcome.err
 
 
-def test_a_link_to_nothing_in_the_place_of_the_backups_is_told(scene, run, follow):
+def test_a_dangling_link_in_the_place_of_the_backups_is_reported(scene, run, follow):
     (scene.root / "backups").symlink_to("/nowhere/backups")
-    message, command = problems(run)["in the way"]
-    assert "is a link to nothing" in message
+    _, command = problems(run)["file.dangling_link"]
     assert "/nowhere/backups" in follow(command).out
 
 
-def test_a_destroyed_record_of_a_trial_is_told_and_moved_away(scene, run, follow):
+def test_a_destroyed_journal_of_hybrid_mode_is_reported_and_moved_away(scene, run, follow):
     scene.write(ENGINE, [chat("a", task="first")])
     assert run("backend", "hybrid").code == 0
     scene.change("UPDATE sessions SET task = 'second'")
     (scene.root / "hybrid.db").write_bytes(b"garbage" * 1000)
-    message, command = problems(run)["trial of both stores"]
-    assert "SQLite has all sessions" in message
+    _, command = problems(run)["hybrid.journal_unreadable"]
     assert follow(command).code == 0
     assert run("backend", "sqlite").code == 0
     assert not problems(run)
     assert scene.tasks(ENGINE) == ["second"]
 
 
-def test_a_folder_in_the_place_of_the_lock_is_told_and_moved_away(migrated, run, follow):
+def test_a_folder_in_the_place_of_the_lock_is_reported_and_moved_away(migrated, run, follow):
     (migrated.root / "migrator.lock").unlink()
     (migrated.root / "migrator.lock").mkdir()
-    message, command = problems(run)["lock"]
-    assert "no migrator can lock it" in message
+    _, command = problems(run)["file.in_the_way"]
     assert follow(command).code == 0
     assert not problems(run)
 
 
 @needs_modes
-def test_a_command_of_the_shell_takes_a_name_with_a_space_for_one(migrated, run, follow):
+def test_a_printed_shell_command_quotes_a_name_with_a_space(migrated, run, follow):
     migrated.root.chmod(0o755)
     (command,) = [line.partition("run: ")[2] for line in run("doctor").printed.splitlines() if "run: " in line]
     assert follow(command).code == 0
@@ -243,31 +243,31 @@ def test_a_command_of_the_shell_takes_a_name_with_a_space_for_one(migrated, run,
 
 def test_our_own_commands_act_on_the_same_place(migrated, run, follow):
     (migrated.root / "storage.json").write_text('{"backend": "json"}')
-    _, command = problems(run)["flag"]
+    _, command = problems(run)["backend.flag_wrong"]
     assert follow(command).code == 0
     assert migrated.flag() == "sqlite"
 
 
-def test_a_missing_merge_base_is_made_again_where_the_file_is_the_same(migrated, run, follow):
+def test_a_missing_merge_base_is_remade_if_the_file_has_not_changed(migrated, run, follow):
     shutil.rmtree(migrated.root / "backups")
-    _, command = problems(run)["merge base"]
+    _, command = problems(run)["backup.file_missing"]
     assert follow(command).code == 0
     assert not problems(run)
 
 
-def test_a_missing_merge_base_is_told_instead_of_a_migration_that_can_not_work(migrated, run, follow):
+def test_a_missing_merge_base_is_reported_instead_of_a_migration_that_cannot_work(migrated, run, follow):
     shutil.rmtree(migrated.root / "backups")
     file = migrated.write(ENGINE, [chat("a", task="second")])
     found = problems(run)
     assert run("migrate").code == 1
-    assert found["pending work"][1] is None
-    assert follow(found["merge base"][1]).code == 0
+    assert found["source.unmergeable"][1] is None
+    assert follow(found["backup.missing"][1]).code == 0
     assert run("migrate").code == 0
     assert migrated.tasks(ENGINE) == ["first"]
     assert file.with_name(f"{file.name}.away").exists()
 
 
-def test_a_database_that_is_gone_is_told_and_its_newest_copy_restored(migrated, run, follow):
+def test_a_missing_database_is_reported_and_its_newest_copy_restored(migrated, run, follow):
     assert run("rollback").code == 0
     assert run("migrate").code == 0
     migrated.change("UPDATE sessions SET task = 'newer'")
@@ -275,63 +275,60 @@ def test_a_database_that_is_gone_is_told_and_its_newest_copy_restored(migrated, 
     assert run("migrate").code == 0
     migrated.database.unlink()
     found = problems(run)
-    assert set(found) == {"database"}
-    assert "JSON files are as old as the migration" in found["database"][0]
-    assert follow(found["database"][1]).code == 0
+    [(_, command)] = found.values()
+    assert follow(command).code == 0
     assert migrated.tasks(ENGINE) == ["newer"]
 
 
-def test_a_database_that_is_gone_without_any_copy_is_told_with_where_it_was(migrated, run, follow):
+def test_a_missing_database_without_a_copy_is_reported_with_its_folder(migrated, run, follow):
     migrated.database.unlink()
-    message, command = problems(run)["database"]
-    assert "bring the database back" in message
+    [(_, command)] = problems(run).values()
     assert "sessions" in follow(command).out
 
 
-def test_a_link_to_a_database_on_a_disk_that_is_not_there_is_told(migrated, run, follow):
+def test_a_dangling_link_to_the_database_is_reported(migrated, run, follow):
     migrated.database.unlink()
     migrated.database.symlink_to("/nowhere/sessions.db")
-    message, command = problems(run)["database"]
+    [(message, command)] = problems(run).values()
     assert "/nowhere/sessions.db" in message
     assert "/nowhere/sessions.db" in follow(command).out
 
 
-def test_an_empty_database_in_the_place_of_the_one_that_is_gone_is_told(migrated, run):
+def test_an_empty_database_in_the_place_of_the_missing_one_is_reported(migrated, run):
     migrated.database.unlink()
     migrated.app_opens_it().close()
-    assert "nothing was migrated into" in problems(run)["database"][0]
+    assert any(str(migrated.database) in message for message, _ in problems(run).values())
 
 
-def test_a_destroyed_database_is_told_with_the_copy_that_replaces_it(migrated, run, follow):
+def test_a_destroyed_database_is_reported_with_the_copy_that_replaces_it(migrated, run, follow):
     assert run("rollback").code == 0
     assert run("migrate").code == 0
     migrated.database.write_bytes(b"garbage" * 1000)
-    _, command = problems(run)["database"]
+    [(_, command)] = problems(run).values()
     assert follow(command).code == 0
     assert migrated.tasks(ENGINE) == ["first"]
 
 
 def test_a_destroyed_database_without_a_copy_is_moved_away(migrated, run, follow):
     migrated.database.write_bytes(b"garbage" * 1000)
-    message, command = problems(run)["database"]
-    assert "no copy" in message
+    [(_, command)] = problems(run).values()
     assert follow(command).code == 0
     assert Path(f"{migrated.database}.away").exists()
 
 
-def test_a_damaged_database_is_told_with_the_command_that_looks_closer(migrated, run, follow):
+def test_a_damaged_database_is_reported_with_the_command_that_shows_more(migrated, run, follow):
     content = bytearray(migrated.database.read_bytes())
     content[100:200] = b"\xff" * 100
     migrated.database.write_bytes(content)
-    _, command = problems(run)["database"]
+    [(_, command)] = problems(run).values()
     assert follow(command).code == 1
 
 
-def test_a_database_from_the_future_is_told_with_the_version_that_made_it(migrated, run):
+def test_a_newer_database_is_reported_with_the_version_that_made_it(migrated, run):
     migrated.change("UPDATE migration_metadata SET schema_version = 99")
     migrated.change("PRAGMA user_version = 1002003")
-    message, _ = problems(run)["database"]
-    assert "schema version 99" in message
+    [(message, _)] = problems(run).values()
+    assert "99" in message
     assert "migrator 1.2.3 or newer" in message
 
 
@@ -340,39 +337,39 @@ def test_every_database_records_the_version_that_made_its_tables(migrated, scene
     assert scene.query("PRAGMA user_version") == [(major * 1_000_000 + minor * 1_000 + patch,)]
 
 
-def test_an_sqlite_that_is_too_old_is_told_with_a_way_to_find_a_newer_one(migrated, run, follow, monkeypatch):
+def test_an_sqlite_that_is_too_old_is_reported_with_a_way_to_find_a_newer_one(migrated, run, follow, monkeypatch):
     monkeypatch.setattr("migrator.diagnostics.machine.MINIMUM_SQLITE", (99, 0, 0))
-    message, command = problems(run)["SQLite"]
-    assert "99.0 is needed" in message
+    message, command = problems(run)["program.sqlite_too_old"]
+    assert "99.0" in message
     assert follow(command).out.startswith("3.")
 
 
-def test_a_package_that_is_missing_is_told_with_the_command_that_installs_it(migrated, run, monkeypatch):
+def test_a_missing_package_is_reported_with_the_command_that_installs_it(migrated, run, monkeypatch):
     needed = ["click>=8", "no-such-package>=2,<3; python_version >= '3.8'", "other>=1; extra == 'dev'"]
     monkeypatch.setattr("importlib.metadata.requires", lambda _: needed)
-    _, command = problems(run)["packages"]
+    _, command = problems(run)["program.part_missing"]
     assert shlex.split(command) == [sys.executable, "-m", "pip", "install", "no-such-package>=2,<3"]
 
 
-def test_where_there_is_too_little_space_what_frees_some_is_told(scene, run, follow, fill_disk):
+def test_with_too_little_space_the_disk_is_shown(scene, run, follow, fill_disk):
     scene.write(ENGINE, [chat("a")])
     fill_disk()
-    assert follow(problems(run)["space"][1]).out.startswith("Filesystem")
+    assert follow(problems(run)["disk.full"][1]).out.startswith("Filesystem")
 
 
-def test_where_there_is_too_little_space_old_backups_are_told(migrated, run, follow, fill_disk):
+def test_with_too_little_space_old_backups_are_pruned(migrated, run, follow, fill_disk):
     for number in range(3):
         migrated.change("UPDATE sessions SET task = ?", str(number))
         assert run("rollback").code == 0
         assert run("migrate").code == 0
     migrated.write(ENGINE, [chat("b")])
     fill_disk()
-    _, command = problems(run)["space"]
+    _, command = problems(run)["disk.full"]
     assert follow(command).code == 0
     assert len(list((migrated.root / "backups").iterdir())) < 7
 
 
-def test_the_doctor_leaves_a_database_that_another_one_writes_as_it_is(migrated, run):
+def test_the_doctor_does_not_disturb_a_database_that_is_being_written(migrated, run):
     with closing(sqlite3.connect(migrated.database, isolation_level=None)) as app:
         app.execute("BEGIN IMMEDIATE")
         app.execute("UPDATE sessions SET task = 'being written'")

@@ -1,4 +1,4 @@
-"""The doctor names what is amiss with the command that mends it; the repair mends it, and nothing else."""
+"""The doctor reports each problem with the command that fixes it; the repair fixes that, and nothing else."""
 
 import json
 import os
@@ -13,8 +13,9 @@ from typing import cast
 
 import pytest
 
-from migrator import WorktreeSession, open_storage
+from migrator import WorktreeSession, open_storage, verify
 from migrator.data_dir import resolve_data_dir
+from migrator.database.schema import latest_version
 from migrator.locking import exclusive
 from tests.support.command_line import Migrator, Outcome
 from tests.support.scene import Scene, chat
@@ -41,12 +42,18 @@ def repaired(run: Migrator) -> Outcome:
 
 
 def problems(outcome: Outcome) -> dict[str, str | None]:
-    """What the doctor calls a problem: the command that mends it, by subject."""
-    return {f["subject"]: f["command"] for f in outcome.json["findings"] if f["level"] == "problem"}
+    """The command that fixes each problem, by the problem's code."""
+    return {f["code"]: f["command"] for f in outcome.json["findings"] if f["level"] == "problem"}
 
 
 def levels(outcome: Outcome) -> dict[str, str]:
-    return {finding["subject"]: finding["level"] for finding in outcome.json["findings"]}
+    """The level of each finding, by code."""
+    return {finding["code"]: finding["level"] for finding in outcome.json["findings"]}
+
+
+def broken(run: Migrator) -> list[str]:
+    """The codes of what verify reports as broken."""
+    return [problem["code"] for problem in run("verify", "--progress", "none", "--json").json["problems"]]
 
 
 def only_backup(scene: Scene) -> Path:
@@ -54,11 +61,11 @@ def only_backup(scene: Scene) -> Path:
     return folder
 
 
-def test_all_is_well_after_a_migration(migrated, run):
+def test_after_a_migration_there_are_no_problems(migrated, run):
     outcome = run("doctor", "--json")
     assert (outcome.code, outcome.json["status"]) == (0, "well")
     assert set(levels(outcome).values()) == {"ok"}
-    assert run("doctor").out.endswith("All is well.\n")
+    assert run("doctor").out.endswith("No problems found.\n")
 
 
 def test_the_doctor_changes_nothing(migrated, run):
@@ -67,14 +74,14 @@ def test_the_doctor_changes_nothing(migrated, run):
     assert migrated.listing() == before
 
 
-def test_it_tells_the_versions(migrated, run):
+def test_it_shows_the_versions(migrated, run):
     assert sqlite3.sqlite_version in run("doctor").out
 
 
-def test_it_tells_that_there_is_no_data_directory(scene, migrator, tmp_path):
+def test_it_reports_that_there_is_no_data_directory(scene, migrator, tmp_path):
     outcome = migrator("--data-dir", tmp_path / "missing", "doctor", "--json")
     assert outcome.code == 0
-    assert levels(outcome)["data directory"] == "note"
+    assert levels(outcome)["file.missing"] == "note"
     assert not (tmp_path / "missing").exists()
 
 
@@ -82,125 +89,122 @@ def test_a_file_in_the_place_of_the_data_directory_is_a_problem(migrator, tmp_pa
     (tmp_path / "file").write_text("")
     outcome = migrator("--data-dir", tmp_path / "file", "doctor", "--json")
     assert outcome.code == 3
-    assert "data directory" in problems(outcome)
+    assert "file.not_a_directory" in problems(outcome)
 
 
 def test_new_files_are_work(scene, run):
     scene.write(ENGINE, [chat("a")])
     outcome = run("doctor", "--json")
     assert outcome.code == 3
-    assert problems(outcome) == {"pending work": "migrator migrate"}
+    assert problems(outcome) == {"source.pending": "migrator migrate"}
 
 
-def test_quarantine_and_failed_files_need_the_user(scene, run):
+def test_quarantine_and_failed_files_need_attention(scene, run):
     scene.write(ENGINE, [{}])
     scene.write_bytes(LOOM, b"[")
     run("migrate", "--progress", "none")
     outcome = run("doctor", "--json")
     assert outcome.code == 3
     assert problems(outcome) == {
-        "quarantine": "migrator quarantine list",
-        "failed files": "migrator migrate --salvage",
+        "quarantine.waiting": "migrator quarantine list",
+        "source.truncated": "migrator migrate --salvage",
     }
 
 
-def test_after_a_rollback_nothing_needs_the_user(migrated, run):
+def test_after_a_rollback_nothing_needs_attention(migrated, run):
     run("rollback", "--progress", "none")
     outcome = run("doctor", "--json")
     assert outcome.code == 0
-    assert levels(outcome)["pending work"] == "note"
+    assert levels(outcome)["rollback.completed"] == "note"
 
 
-def test_a_migrator_at_work_is_told_with_its_process(migrated, run):
+def test_a_running_migrator_is_reported_with_its_process(migrated, run):
     with exclusive(resolve_data_dir(migrated.root)):
         outcome = run("doctor", "--json")
-    (finding,) = [finding for finding in outcome.json["findings"] if finding["subject"] == "lock"]
-    assert "at work" in finding["message"]
+    (finding,) = [finding for finding in outcome.json["findings"] if finding["code"] == "migration.locked"]
     if Path("/proc/locks").exists():
         assert f"process {os.getpid()} " in finding["message"]
-    assert levels(run("doctor", "--json"))["lock"] == "ok"
+    assert levels(run("doctor", "--json"))["lock.free"] == "ok"
 
 
-def test_a_schema_from_the_future_is_told_with_both_versions(migrated, run):
+def test_a_newer_schema_is_reported_with_both_versions(migrated, run):
     migrated.change("UPDATE migration_metadata SET schema_version = 99")
     before = migrated.listing()
     outcome = run("doctor", "--json")
     assert outcome.code == 3
     (message,) = [f["message"] for f in outcome.json["findings"] if f["subject"] == "database"]
-    assert "schema version 99" in message
-    assert "up to" in message
+    assert "99" in message
+    assert str(latest_version()) in message
     assert migrated.listing().keys() == before.keys()
 
 
-def test_a_database_that_is_none_is_one_problem(migrated, run):
+def test_a_file_that_is_not_a_database_is_one_problem(migrated, run):
     migrated.database.write_bytes(b"no database at all" * 100)
     outcome = run("doctor", "--json")
     assert outcome.code == 3
-    assert "not an SQLite database" in run("doctor").out
-    assert "database" in problems(outcome)
+    assert [f["subject"] for f in outcome.json["findings"] if f["level"] == "problem"] == ["database"]
 
 
-def test_a_damaged_backup_is_told_with_the_command_that_looks_closer(migrated, run):
+def test_a_damaged_backup_is_reported_with_the_command_that_shows_more(migrated, run):
     name = only_backup(migrated).name
     (only_backup(migrated) / "manifest.json").write_text("{")
-    assert problems(run("doctor", "--json")) == {"backups": f"migrator backups verify {name}"}
+    assert list(problems(run("doctor", "--json")).values()) == [f"migrator backups verify {name}"]
 
 
-def test_too_little_space_is_told_in_numbers(scene, run, fill_disk):
+def test_too_little_space_is_reported_in_numbers(scene, run, fill_disk):
     scene.write(ENGINE, [chat("a")])
     fill_disk()
-    assert "space" in problems(run("doctor", "--json"))
-    assert "0 bytes are free" in run("doctor").out
+    assert "disk.full" in problems(run("doctor", "--json"))
+    assert "0 bytes free" in run("doctor").out
 
 
-def test_a_network_file_system_is_told_with_what_follows(migrated, run, monkeypatch):
+def test_a_network_file_system_is_reported(migrated, run, monkeypatch):
     monkeypatch.setattr("migrator.diagnostics.machine.network_file_system", lambda _: "nfs4")
-    outcome = run("doctor")
-    assert outcome.code == 0
-    assert "network file system (nfs4)" in outcome.out
-    assert "one machine at a time" in outcome.out
+    outcome = run("doctor", "--json")
+    assert (outcome.code, levels(outcome)["disk.network"]) == (0, "note")
+    assert "nfs4" in run("doctor").out
 
 
 @pytest.mark.skipif(os.name == "nt", reason="its files have no modes")
-def test_a_data_directory_that_others_may_look_into_is_told(migrated, run):
+def test_a_data_directory_that_others_can_read_is_reported(migrated, run):
     os.chmod(migrated.root, 0o755)
     outcome = run("doctor")
     assert outcome.code == 0
     assert f"chmod 700 {migrated.root}" in outcome.out
 
 
-def test_an_interrupted_flip_is_found_and_mended(migrated, run):
+def test_an_interrupted_switch_is_found_and_repaired(migrated, run):
     for content in ('{"backend": "json"}', "nonsense", None):
         flag = migrated.root / "storage.json"
         flag.unlink()
         if content is not None:
             flag.write_text(content)
             os.chmod(flag, 0o600)
-        assert problems(run("doctor", "--json")) == {"flag": "migrator verify --repair"}
-        assert any("storage.json" in note for note in run("verify", "--progress", "none", "--json").json["notes"])
+        assert problems(run("doctor", "--json")) == {"backend.flag_wrong": "migrator verify --repair"}
+        assert "backend.flag_wrong" in [note.code for note in verify(migrated.root).notes]
         assert len(repaired(run).json["repaired"]) == 1
         assert migrated.flag() == "sqlite"
 
 
-def test_a_trial_of_both_stores_is_no_disagreement(migrated, run):
+def test_hybrid_mode_does_not_contradict_the_authority(migrated, run):
     (migrated.root / "storage.json").write_text('{"backend": "hybrid"}')
     os.chmod(migrated.root / "storage.json", 0o600)
     assert repaired(run).json["repaired"] == []
     assert migrated.flag() == "hybrid"
 
 
-def test_a_trial_is_told_and_the_files_that_follow_it_are_no_work(migrated, run):
+def test_in_hybrid_mode_the_files_that_follow_are_not_pending(migrated, run):
     assert run("backend", "hybrid", "--progress", "none").code == 0
     with open_storage(migrated.root) as store:
         store.create_session(ENGINE, cast(WorktreeSession, chat("new")))
         store.get_all_sessions(ENGINE)
     outcome = run("doctor", "--json")
     assert outcome.code == 0
-    assert levels(outcome)["trial of both stores"] == "ok"
-    assert levels(outcome)["pending work"] == "ok"
+    assert levels(outcome)["hybrid.stores_equal"] == "ok"
+    assert levels(outcome)["source.migrated"] == "ok"
 
 
-def test_what_dead_runs_left_is_found_and_removed(migrated, run):
+def test_leftovers_of_interrupted_runs_are_found_and_removed(migrated, run):
     left = ["sessions.db.staging", ".storage.json.123.migrator-tmp"]
     folders = [".rehearsal-x", ".rollback-123", "backups/.incomplete-x"]
     for name in left:
@@ -209,7 +213,7 @@ def test_what_dead_runs_left_is_found_and_removed(migrated, run):
         (migrated.root / name).mkdir()
         (migrated.root / name / "file").write_text("")
     outcome = run("doctor", "--json")
-    told = [finding["message"] for finding in outcome.json["findings"] if finding["subject"] == "leftovers"]
+    told = [finding["message"] for finding in outcome.json["findings"] if finding["code"] == "file.leftover"]
     assert all(any(name in message for message in told) for name in left + folders)
     notes = run("verify", "--progress", "none", "--json").json["notes"]
     assert all(any(name in note for note in notes) for name in left + folders)
@@ -218,7 +222,7 @@ def test_what_dead_runs_left_is_found_and_removed(migrated, run):
     assert run("doctor").code == 0
 
 
-def test_what_a_live_run_is_building_is_no_leftover(migrated, run):
+def test_what_a_running_migrator_builds_is_not_a_leftover(migrated, run):
     with exclusive(resolve_data_dir(migrated.root)):
         (migrated.root / "sessions.db.staging").write_text("")
         assert not problems(run("doctor", "--json"))
@@ -244,15 +248,15 @@ def test_files_that_others_may_read_become_private(migrated, run):
     os.chmod(folder, 0o755)
     theirs = migrated.file_of(ENGINE)
     os.chmod(theirs, 0o644)
-    assert "permissions" in problems(run("doctor", "--json"))
-    assert any("Others than you" in note for note in run("verify", "--progress", "none", "--json").json["notes"])
+    assert "file.open_to_others" in problems(run("doctor", "--json"))
+    assert "file.open_to_others" in [note.code for note in verify(migrated.root).notes]
     assert len(repaired(run).json["repaired"]) == 5
     assert {stat.S_IMODE(file.stat().st_mode) for file in ours} == {0o600}
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
     assert stat.S_IMODE(theirs.stat().st_mode) == 0o644  # the app's own
 
 
-def test_strangers_in_the_backups_are_told_and_left_alone(migrated, run):
+def test_unknown_files_in_the_backups_are_reported_and_left_alone(migrated, run):
     folder = only_backup(migrated)
     strange = [migrated.root / "backups" / "notes.txt", folder / "stray.txt"]
     for file in strange:
@@ -285,7 +289,7 @@ def test_a_copy_stays_broken_where_the_file_has_changed(migrated, run):
     outcome = repaired(run)
     assert outcome.code == 1
     assert outcome.json["repaired"] == []
-    assert any("damaged" in broken for broken in outcome.json["broken"])
+    assert "backup.file_changed" in [problem["code"] for problem in outcome.json["problems"]]
     assert copy.read_bytes() == b"[]"
 
 
@@ -299,14 +303,14 @@ def test_a_backup_that_is_gone_altogether_is_made_again_with_its_listing(migrate
     assert json.loads((folder / "manifest.json").read_bytes())["files"][0]["source"].startswith("sessions/")
 
 
-def test_a_half_written_manifest_is_written_again_from_the_ledger(migrated, run):
+def test_a_truncated_manifest_is_rewritten_from_the_ledger(migrated, run):
     (only_backup(migrated) / "manifest.json").write_text('{"format": 1, "fi')
-    assert any("half-written" in text for text in run("verify", "--progress", "none", "--json").json["broken"])
+    assert broken(run)
     assert len(repaired(run).json["repaired"]) == 1
     assert run("backups", "verify").code == 0
 
 
-def test_a_manifest_is_not_made_up_for_files_that_nobody_knows(migrated, run):
+def test_a_manifest_is_not_made_up_for_unknown_files(migrated, run):
     folder = only_backup(migrated)
     (folder / "manifest.json").write_text("{")
     (folder / "unknown.json").touch(mode=0o600)
@@ -314,7 +318,7 @@ def test_a_manifest_is_not_made_up_for_files_that_nobody_knows(migrated, run):
     assert (folder / "manifest.json").read_text() == "{"
 
 
-def test_an_index_that_does_not_fit_its_table_is_built_again(migrated, run):
+def test_an_index_that_does_not_match_its_table_is_rebuilt(migrated, run):
     with closing(sqlite3.connect(migrated.database, isolation_level=None)) as connection:
         connection.execute("PRAGMA writable_schema = ON")
         connection.execute(
@@ -326,12 +330,11 @@ def test_an_index_that_does_not_fit_its_table_is_built_again(migrated, run):
         connection.execute(
             "UPDATE sqlite_schema SET sql = replace(sql, '(type)', '(status)') WHERE name = 'idx_sessions_status'"
         )
-    broken = run("verify", "--progress", "none", "--json")
-    assert broken.code == 1
-    assert all("idx_sessions_status" in text for text in broken.json["broken"])
+    assert broken(run) == ["database.index_wrong"]
     outcome = repaired(run)
     assert outcome.code == 0
-    assert outcome.json["repaired"] == ["built the index idx_sessions_status again"]
+    [text] = outcome.json["repaired"]
+    assert "idx_sessions_status" in text
 
 
 def test_nothing_to_repair_changes_nothing(migrated, run):
@@ -347,7 +350,7 @@ def test_a_repair_before_any_migration_has_nothing_to_do(scene, run):
 
 
 @pytest.mark.parametrize("seed", range(12))
-def test_whatever_bytes_of_the_database_change_it_is_told_in_words(scene, run, seed):
+def test_whatever_bytes_of_the_database_change_there_is_a_message(scene, run, seed):
     scene.write(ENGINE, [chat("a"), {}, *(chat(f"x{number}", text="y" * 300) for number in range(20))])
     run("migrate", "--progress", "none")
     chance = random.Random(seed)
@@ -368,7 +371,7 @@ def test_whatever_bytes_of_the_database_change_it_is_told_in_words(scene, run, s
         assert run(*line.split()).code in (0, 1, 3)
 
 
-def test_a_database_whose_own_error_message_is_no_text_is_damage(migrated, run):
+def test_a_database_whose_error_message_is_not_text_is_damaged(migrated, run):
     content = migrated.database.read_bytes().replace(
         b"CREATE INDEX idx_sessions_type", b"CREATE INDE\xe1 idx_sessions_type"
     )

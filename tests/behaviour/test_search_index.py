@@ -125,7 +125,7 @@ def test_verify_finds_an_index_that_does_not_fit_and_repair_builds_it_again(migr
     [broken] = verify(migrated.root).broken
     assert "search_words" in broken
     report = verify(migrated.root, repair=True)
-    assert (report.broken, report.repaired) == ((), ("built the search index again",))
+    assert (report.broken, report.repaired) == ((), ("rebuilt the search index",))
     assert found(migrated, "behind") == ["s-1"]
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from migrator import open_storage
-from migrator.diagnostics.redaction import Redaction, cause_of, place_of
+from migrator.diagnostics.redaction import Redaction, place_of
 from migrator.workspace import hash_of_text
 from tests.support.command_line import Migrator
 from tests.support.scene import Scene, app_json, chat
@@ -225,10 +225,11 @@ def test_the_report_says_how_things_stand(migrated, migrator, tmp_path):
     _, report = report_of(migrated, migrator, tmp_path / "report.json")
     assert report["workspaces"]["authority"] == "sqlite"
     assert report["database"]["sessions"] == 2
-    assert {file["cause"] for file in report["files"]["first"]} >= {"name", "dangling link", "no file"}
+    assert {file["code"] for file in report["files"]["first"]} >= {"source.name", "source.link", "source.kind"}
     problems = [problem for item in report["quarantine"]["first"] for problem in item["problems"]]
-    assert "member twice" in {problem["cause"] for problem in problems}
-    finding = {"level": "problem", "subject": "quarantine", "cause": None, "command": "migrator quarantine list"}
+    assert "document.invalid" in {problem["code"] for problem in problems}
+    finding = {"level": "problem", "subject": "quarantine", "code": "quarantine.waiting"}
+    finding |= {"command": "migrator quarantine list"}
     assert finding in report["findings"]
 
 
@@ -283,10 +284,6 @@ def test_of_a_pointer_only_our_members_and_the_indexes_of_our_arrays_are_told():
     shown = Redaction().redacted({"where": place_of("/instances/12345678/branch")})["where"]
     assert shown[0] == "instances"
     assert _HASH.fullmatch(shown[1])
-
-
-def test_an_error_that_nobody_knows_has_no_cause():
-    assert cause_of("something else entirely") is None
 
 
 def test_every_finding_of_the_doctor_is_told_by_its_subject(migrated, migrator, tmp_path):

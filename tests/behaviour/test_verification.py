@@ -1,4 +1,4 @@
-"""``verify`` names what is broken, item by item, and goes on with all that can still be checked."""
+"""``verify`` reports each thing that is broken, and goes on with everything that can still be checked."""
 
 import os
 import sqlite3
@@ -36,11 +36,23 @@ def migrated(scene: Scene, run: Migrator) -> Scene:
     return scene
 
 
-def broken(run: Migrator) -> list[str]:
+def broken(run: Migrator) -> list[tuple[str, str]]:
+    """The code and message of everything that is broken."""
     outcome = run("verify", "--json")
     assert outcome.code == 1, outcome.out
     assert outcome.json["status"] == "broken"
-    return list(outcome.json["broken"])
+    problems = outcome.json["problems"]
+    assert len(problems) == len(outcome.json["broken"])
+    return [(problem["code"], problem["message"]) for problem in problems]
+
+
+def codes(run: Migrator) -> list[str]:
+    return [code for code, _ in broken(run)]
+
+
+def notes(scene: Scene) -> dict[str, str]:
+    """The notes, by code."""
+    return {note.code: str(note) for note in verify(scene.root).notes}
 
 
 def clean(run: Migrator) -> dict[str, Any]:
@@ -67,24 +79,24 @@ def damage_pages_of(scene: Scene, table: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("statement", "told"),
+    ("statement", "place"),
     [
-        ("UPDATE sessions SET total_duration = -5 WHERE id = 's-0'", "/totalDuration: found -5"),
-        ("UPDATE sessions SET rescued_data = '{\"columns\": 5}' WHERE id = 's-0'", "rows that can't be read"),
-        ("UPDATE sessions SET task = CAST(X'FF' AS TEXT) WHERE id = 's-0'", "rows that can't be read"),
+        ("UPDATE sessions SET total_duration = -5 WHERE id = 's-0'", "/totalDuration"),
+        ("UPDATE sessions SET rescued_data = '{\"columns\": 5}' WHERE id = 's-0'", ""),
+        ("UPDATE sessions SET task = CAST(X'FF' AS TEXT) WHERE id = 's-0'", ""),
     ],
-    ids=["invalid", "rescued data of no sense", "no UTF-8"],
+    ids=["invalid", "meaningless rescued data", "not UTF-8"],
 )
-def test_a_session_that_is_none_is_named_with_what_is_wrong(
-    migrated: Scene, run: Migrator, statement: str, told: str
+def test_an_invalid_session_is_named_with_what_is_wrong(
+    migrated: Scene, run: Migrator, statement: str, place: str
 ) -> None:
     migrated.change(statement)
-    assert any("'s-0'" in line and told in line for line in broken(run))
+    assert any(code == "session.invalid" and "'s-0'" in text and place in text for code, text in broken(run))
 
 
-def test_a_session_that_no_workspace_leads_to_is_named(migrated: Scene, run: Migrator) -> None:
+def test_a_session_without_a_workspace_is_named(migrated: Scene, run: Migrator) -> None:
     without_foreign_keys(migrated, "UPDATE sessions SET workspace_id = 99 WHERE id = 's-1'")
-    assert "the session 's-1' belongs to a workspace, 99, that is not there" in broken(run)
+    assert any(code == "session.without_workspace" and "'s-1'" in text and "99" in text for code, text in broken(run))
 
 
 def test_the_sessions_that_changed_are_named(migrated: Scene, run: Migrator) -> None:
@@ -93,55 +105,55 @@ def test_the_sessions_that_changed_are_named(migrated: Scene, run: Migrator) -> 
     report = clean(run)
     [source] = [one for one in report["sources"] if one["differences"]]
     assert source["differences"] == {"added": [], "changed": ["s-0"], "removed": ["s-1"]}
-    assert any("1 changed: 's-0'; 1 removed: 's-1'" in note for note in report["notes"])
+    assert "1 changed: 's-0'; 1 removed: 's-1'" in notes(migrated)["source.changed_in_database"]
 
 
 # The ledger.
 
 
 @pytest.mark.parametrize("column", ["sessions", "instances", "messages"])
-def test_a_count_in_the_ledger_that_is_wrong_is_told(migrated: Scene, run: Migrator, column: str) -> None:
+def test_a_wrong_count_in_the_ledger_is_reported(migrated: Scene, run: Migrator, column: str) -> None:
     source = f"sessions/{migrated.file_of(ENGINE).name}"
     migrated.change(f"UPDATE migration_ledger SET {column} = 99 WHERE source = ?", source)
-    assert broken(run) == [f"the ledger counts 99 {column} of {source}, and the database has 2"]
+    [(code, text)] = broken(run)
+    assert code == "migration.ledger_count"
+    assert all(word in text for word in (source, column, "99", "2"))
 
 
-def test_a_digest_in_the_ledger_that_is_spoilt_is_told_as_such(migrated: Scene, run: Migrator) -> None:
+def test_a_wrong_digest_in_the_ledger_is_reported_as_such(migrated: Scene, run: Migrator) -> None:
     migrated.change("UPDATE migration_ledger SET digest = 'x' WHERE workspace_hash = ?", migrated.file_of(LOOM).stem)
-    [line] = broken(run)
-    assert "the ledger's digest of" in line
-    assert "somebody changed the ledger" in line
+    assert codes(run) == ["migration.ledger_changed"]
 
 
-def test_a_digest_that_is_spoilt_makes_no_change_of_the_sessions(migrated: Scene, run: Migrator) -> None:
+def test_a_wrong_digest_does_not_make_the_sessions_count_as_changed(migrated: Scene, run: Migrator) -> None:
     migrated.change("UPDATE migration_ledger SET digest = 'x'")
     assert {one["database"] for one in run("verify", "--json").json["sources"]} == {"unchanged"}
 
 
-def test_items_that_left_the_quarantine_for_nothing_are_told(scene: Scene, run: Migrator) -> None:
+def test_items_that_were_removed_from_the_quarantine_are_reported(scene: Scene, run: Migrator) -> None:
     scene.write(ENGINE, [chat("s-0"), 7])
     assert run("migrate").code == 3
     scene.change("DELETE FROM quarantine")
-    assert any("1 item left the quarantine" in note for note in clean(run)["notes"])
+    assert "1 item" in notes(scene)["quarantine.items_removed"]
 
 
-def test_a_place_in_the_ledger_that_is_none_of_the_apps_is_told(migrated: Scene, run: Migrator) -> None:
+def test_a_path_in_the_ledger_that_is_not_one_of_the_apps_is_reported(migrated: Scene, run: Migrator) -> None:
     migrated.change("UPDATE migration_ledger SET source = '../../etc/hostname' WHERE id = 1")
-    assert any("none of the app's" in line for line in broken(run))
+    assert any("../../etc/hostname" in text for _, text in broken(run))
 
 
-# What can't be checked keeps nothing else from being checked.
+# What cannot be checked does not stop the other checks.
 
 
-def test_a_view_that_is_gone_is_told_and_the_sessions_are_checked(migrated: Scene, run: Migrator) -> None:
+def test_a_missing_view_is_reported_and_the_sessions_are_checked(migrated: Scene, run: Migrator) -> None:
     migrated.change("DROP VIEW session_complete")
     migrated.change("UPDATE sessions SET total_duration = -5 WHERE id = 's-0'")
-    lines = broken(run)
-    assert any("view session_complete" in line for line in lines)
-    assert any("'s-0'" in line for line in lines)
+    found = broken(run)
+    assert any("session_complete" in text for _, text in found)
+    assert any("'s-0'" in text for _, text in found)
 
 
-def test_a_damaged_page_is_told_with_a_way_out_that_is_not_to_verify(migrated: Scene, run: Migrator) -> None:
+def test_a_damaged_page_is_reported_with_a_hint_that_is_not_to_verify(migrated: Scene, run: Migrator) -> None:
     damage_pages_of(migrated, "chat_messages")
     outcome = run("verify")
     assert outcome.code == 1
@@ -153,7 +165,7 @@ def test_a_damaged_page_keeps_no_backup_from_being_checked(migrated: Scene, run:
     [copy] = (migrated.root / "backups").glob(f"*/sessions/{migrated.file_of(LOOM).name}")
     copy.unlink()
     damage_pages_of(migrated, "chat_messages")
-    assert any(f"the backup copy {copy}" in line for line in broken(run))
+    assert any(code == "backup.file_missing" and str(copy) in text for code, text in broken(run))
 
 
 def test_a_damaged_page_keeps_repair_from_nothing_else(migrated: Scene, run: Migrator) -> None:
@@ -164,12 +176,12 @@ def test_a_damaged_page_keeps_repair_from_nothing_else(migrated: Scene, run: Mig
     assert any("private" in line for line in outcome.json["repaired"])
 
 
-def test_a_name_that_is_too_long_for_any_file_is_told(migrated: Scene, run: Migrator) -> None:
+def test_a_name_that_is_too_long_for_a_file_is_reported(migrated: Scene, run: Migrator) -> None:
     migrated.change("UPDATE migration_ledger SET backup = ?, source = ? WHERE id = 1", "b" * 300, "/" + "s" * 300)
-    assert any("File name too long" in line for line in broken(run))
+    assert any("File name too long" in text for _, text in broken(run))
 
 
-# What may not be looked at.
+# What may not be read.
 
 
 @contextmanager
@@ -202,7 +214,7 @@ def reachable() -> Iterator[Scene]:
 @pytest.mark.skipif(os.name == "nt", reason="its files have no modes")
 @pytest.mark.parametrize("closed", ["sessions", "backups", "backups/*"])
 @pytest.mark.parametrize("check", [verify, lambda root: repair_and_verify(resolve_data_dir(root))])
-def test_what_may_not_be_looked_at_is_told(reachable: Scene, migrator: Migrator, closed: str, check: Any) -> None:
+def test_what_may_not_be_read_is_reported(reachable: Scene, migrator: Migrator, closed: str, check: Any) -> None:
     reachable.write(ENGINE, [chat("s-0")])
     assert migrator("--data-dir", reachable.root, "migrate").code == 0
     [folder] = reachable.root.glob(closed)
@@ -217,7 +229,7 @@ def test_what_may_not_be_looked_at_is_told(reachable: Scene, migrator: Migrator,
     assert report.sessions == 1
 
 
-# A change that nobody sees at a glance.
+# A change that size and modification time do not show.
 
 
 def changed_unseen(scene: Scene) -> None:
@@ -228,12 +240,13 @@ def changed_unseen(scene: Scene) -> None:
     os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
 
 
-def test_a_change_that_a_run_would_not_see_is_told_with_what_makes_it_see(migrated: Scene, run: Migrator) -> None:
+def test_a_change_that_a_run_would_not_notice_is_reported_with_the_repair(migrated: Scene, run: Migrator) -> None:
     changed_unseen(migrated)
-    assert any("after 'migrator verify --repair', 'migrator migrate' merges it" in note for note in clean(run)["notes"])
+    clean(run)
+    assert "'migrator verify --repair'" in notes(migrated)["source.changed"]
 
 
-def test_after_a_repair_a_run_takes_such_a_change_up(migrated: Scene, run: Migrator) -> None:
+def test_after_a_repair_a_run_merges_such_a_change(migrated: Scene, run: Migrator) -> None:
     changed_unseen(migrated)
     run("verify", "--repair")
     assert run("migrate", "--json").json["status"] == "completed"
@@ -262,13 +275,14 @@ def made_earlier(request: pytest.FixtureRequest, migrated: Scene) -> Scene:
     return migrated
 
 
-def test_a_database_whose_schema_is_behind_is_verified_all_the_same(made_earlier: Scene, run: Migrator) -> None:
+def test_a_database_with_an_older_schema_is_verified_all_the_same(made_earlier: Scene, run: Migrator) -> None:
     found = clean(run)
     assert (found["status"], found["sessions"]) == ("clean", 3)
-    assert "Its schema is behind" in found["notes"][0]
+    assert "schema.outdated" in notes(made_earlier)
 
 
-def test_what_is_broken_in_a_database_whose_schema_is_behind_is_found(made_earlier: Scene, run: Migrator) -> None:
+def test_what_is_broken_in_a_database_with_an_older_schema_is_found(made_earlier: Scene, run: Migrator) -> None:
     made_earlier.change("UPDATE sessions SET total_duration = -5 WHERE id = 's-0'")
-    [found] = broken(run)
-    assert "s-0" in found
+    [(code, text)] = broken(run)
+    assert code == "session.invalid"
+    assert "s-0" in text
