@@ -67,6 +67,7 @@ reference: $(STAMP) ## write docs/commands.md and docs/messages.md anew, out of 
 	$(say)
 	@$(BIN)/python docs/make_command_reference.py
 	@$(BIN)/python docs/make_message_reference.py
+	@$(BIN)/python docs/make_worked_examples.py
 
 schema-check: $(STAMP) ## prepare every SQL statement against a fresh schema
 	$(say)

@@ -1,4 +1,4 @@
-"""A program in Python that embeds migrator: it migrates if need be, then reads and writes through the store.
+"""Shows a Python program that embeds migrator: it migrates if necessary, then reads and writes through the store.
 
 usage: python embedded.py DATA_DIR WORKSPACE
 """
@@ -10,7 +10,7 @@ import migrator
 
 
 def main(data_dir: str, workspace: str) -> int:
-    """Say in a workspace's first session that we were here."""
+    """Migrate, then add a message to the first session of a workspace."""
     try:
         if migrator.needs_migration(data_dir):
             report = migrator.migrate(data_dir, progress=show)
@@ -33,7 +33,7 @@ def main(data_dir: str, workspace: str) -> int:
 
 
 def show(event: migrator.Progress) -> None:
-    """One step of the migration."""
+    """Print one progress event."""
     print(f"{event.phase}: {event.done} of {event.total} bytes", file=sys.stderr)
 
 

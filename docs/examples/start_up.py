@@ -1,4 +1,4 @@
-"""The start of an app that is not written in Python: it runs the sidecar, and shows what comes of it.
+"""Shows how an app in any language runs the sidecar at its start, and what it shows the user.
 
 usage: python start_up.py DATA_DIR COMMAND…, as in: python start_up.py ~/.ait42 dist/migrator
 """
@@ -9,7 +9,7 @@ import sys
 
 
 def main(data_dir: str, sidecar: list[str]) -> int:
-    """Migrate if need be, and tell whether the app may start."""
+    """Migrate if necessary; return 0 if the app may start."""
     program = [*sidecar, "--data-dir", data_dir]
     status = status_of(program)
     if status["lost"]:
@@ -19,7 +19,7 @@ def main(data_dir: str, sidecar: list[str]) -> int:
         return 0
     process = subprocess.Popen(
         [*program, "migrate", "--progress", "jsonl"],
-        stdout=subprocess.DEVNULL,  # the same, for people
+        stdout=subprocess.DEVNULL,  # a summary for people
         stderr=subprocess.PIPE,
         encoding="utf-8",
     )
@@ -39,16 +39,16 @@ def main(data_dir: str, sidecar: list[str]) -> int:
 
 
 def status_of(program: list[str]) -> dict:
-    """How things stand. After a rollback, when the user has chosen the files, there is nothing to migrate."""
+    """The answer of ``migrator status``. After a rollback it says that there is nothing to migrate."""
     asked = subprocess.run([*program, "status", "--json"], capture_output=True, encoding="utf-8", check=False)
     if asked.returncode != 0:
         print(f"log: {asked.stderr.strip()}")
-        return {"lost": None, "needs_migration": True}  # the migration says what is wrong
+        return {"lost": None, "needs_migration": True}  # the migration reports what is wrong
     return json.loads(asked.stdout)
 
 
 def parsed(line: str) -> dict | None:
-    """An event; None for any other line, which belongs in the app's log."""
+    """Parse an event; return None for any other line, which belongs in the app's log."""
     try:
         event = json.loads(line)
     except ValueError:
@@ -57,14 +57,14 @@ def parsed(line: str) -> dict | None:
 
 
 def show(code: int, finished: dict | None) -> int:
-    """What the user gets to see; returns 0 where the app may start."""
+    """Show the user how it ended; return 0 if the app may start."""
     if code == 0:
         print("Your history is ready.")
         return 0
-    if finished is None:
+    if finished is None and code != 2:
         print("The update of your history was interrupted. Nothing is lost; it goes on at the next start.")
         return 0
-    for message in finished["errors"]:
+    for message in finished["errors"] if finished else ():  # none if an option of the call does not exist
         print(f"- {message}")
     if code == 3:
         totals = finished["totals"]

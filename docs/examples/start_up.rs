@@ -1,10 +1,10 @@
-//! The start of a Rust app, Tauri's or any other: it runs the sidecar, and shows what comes of it.
+//! Shows how a Rust app, with Tauri or without, runs the sidecar at its start, and what it shows the user.
 //!
-//! Only the standard library is used here, so that it can be tried as it is:
+//! It uses only the standard library, so that it runs as it is:
 //!
 //!     rustc --edition 2021 docs/examples/start_up.rs && ./start_up ~/.ait42 dist/migrator
 //!
-//! In an app, `emit` hands each line to the window, which reads it as JSON; a Rust program reads it with serde_json.
+//! In an app, `emit` passes each line to the window, which parses it as JSON; a Rust program uses serde_json.
 
 use std::env;
 use std::ffi::OsString;
@@ -26,7 +26,7 @@ fn main() -> ExitCode {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
-            println!("log: the sidecar can't be run: {error}"); // it is missing, or was taken away: the app starts
+            println!("log: the sidecar can't be run: {error}"); // it is missing: the app starts
             ExitCode::SUCCESS
         }
     }
@@ -34,7 +34,7 @@ fn main() -> ExitCode {
 
 struct Sidecar {
     program: OsString,
-    before: Vec<OsString>, // where it takes several words to start it; none for dist/migrator
+    before: Vec<OsString>, // arguments that come first, as in python -m migrator; none for dist/migrator
     data_dir: OsString,
 }
 
@@ -48,12 +48,12 @@ impl Sidecar {
         command
     }
 
-    /// Migrate if need be; tells whether the app may start.
+    /// Migrate if necessary; returns whether the app may start.
     fn bring_up_to_date(&self) -> io::Result<bool> {
         let asked = self.command().args(["status", "--json"]).output()?;
         let status = String::from_utf8_lossy(&asked.stdout);
         if asked.status.success() {
-            // Quotes within a text are written with a backslash, so that this can only be the member itself.
+            // Quotes within a text are escaped with a backslash, so this can only be the member itself.
             if !status.contains("\"lost\": null") {
                 println!("The database of your history is not where it was. Please put it back.");
                 return Ok(false);
@@ -62,12 +62,12 @@ impl Sidecar {
                 return Ok(true);
             }
         } else {
-            println!("log: {}", String::from_utf8_lossy(&asked.stderr).trim()); // the migration says what is wrong
+            println!("log: {}", String::from_utf8_lossy(&asked.stderr).trim()); // the migration reports what is wrong
         }
         let mut running = self
             .command()
             .args(["migrate", "--progress", "jsonl"])
-            .stdout(Stdio::null()) // the same, for people
+            .stdout(Stdio::null()) // a summary for people
             .stderr(Stdio::piped())
             .spawn()?;
         let lines = BufReader::new(running.stderr.take().expect("it is piped"));
@@ -82,10 +82,10 @@ impl Sidecar {
                 println!("log: {}", line.trim_end());
             }
         }
-        let code = running.wait()?.code(); // None where it was killed
+        let code = running.wait()?.code(); // None if it was killed
         Ok(match code {
             Some(0) => say("Your history is ready.", true),
-            _ if !finished => say(
+            code if !finished && code != Some(2) => say(
                 "The update was interrupted. Nothing is lost; it goes on at the next start.",
                 true,
             ),
@@ -102,7 +102,7 @@ impl Sidecar {
     }
 }
 
-/// In Tauri: `app.emit(event, line)`. The window shows a bar a phase, and the `errors` of `finished`.
+/// In Tauri: `app.emit(event, line)`. The window shows one bar per phase, and the `errors` of `finished`.
 fn emit(event: &str, line: &str) {
     println!("{event}: {line}");
 }

@@ -415,7 +415,22 @@ def code_blocks(page: Path) -> list[str]:
     return [block.body for block in blocks(page) if block.language == "python" and block.not_run is None]
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if code_blocks(page)], ids=lambda page: page.name)
+# Their blocks run in an order of their own, in a folder of their own: see make_worked_examples.
+WORKED = {"merging.md", "rolling-back.md"}
+
+
+@pytest.mark.skipif(os.name == "nt", reason="the pages show paths with slashes")
+@pytest.mark.parametrize("name", sorted(WORKED))
+def test_a_worked_example_prints_what_the_page_shows(name: str) -> None:
+    page = CHECKOUT / "docs" / name
+    made = generator("make_worked_examples")
+    assert page in made.PAGES
+    assert page.read_text(encoding="utf-8") == made.page_with_outputs(page), "run 'make reference'"
+
+
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if code_blocks(page) and page.name not in WORKED], ids=lambda page: page.name
+)
 @pytest.mark.usefixtures("at_a_users")
 def test_the_code_of_a_page_runs_from_top_to_bottom(page: Path) -> None:
     names: dict[str, object] = {}
@@ -423,7 +438,9 @@ def test_the_code_of_a_page_runs_from_top_to_bottom(page: Path) -> None:
         exec(compile(block, page.name, "exec"), names)
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if examples(page)], ids=lambda page: page.name)
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if examples(page) and page.name not in WORKED], ids=lambda page: page.name
+)
 @pytest.mark.usefixtures("at_a_users")
 def test_the_examples_of_a_page_run_one_after_the_other(page, capsys):
     for example in examples(page):
