@@ -2,8 +2,8 @@
 
     python docs/make_worked_examples.py
 
-The blocks of a page run from top to bottom in an empty folder, which is shown as /home/dev. A block of text that follows
-a block of code holds what that printed.
+The blocks of a page run from top to bottom in an empty folder, which is shown as /home/dev. A text block that follows a
+code block holds what that printed.
 """
 
 # ruff: noqa: S102, S603 - a script, which runs only the pages and the program of this checkout
@@ -26,7 +26,7 @@ SETTINGS = ("AIT42_DATA_DIR", "DATABASE_URL", "STORAGE_BACKEND")
 _CODE = re.compile(r"^```(console|python)\n(.*?)^```\n(?:\n```text\n(.*?)^```\n)?", re.DOTALL | re.MULTILINE)
 # What differs from run to run: names of backups, times, durations and sizes of the database.
 _VARIES = re.compile(
-    r"\d{8}T\d{6}Z(?:-[0-9a-f]{8}\b)?|\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00|in [\d.]+ m?s|[\d.]+ [kM]?B(?:/s)?"
+    r"\d{8}T\d{6}Z(?:-[0-9a-f]{8}\b)?|\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00|in [\d.]+ m?s|[\d.]+ (?:bytes?|[kMG]B)(?:/s)?"
 )
 
 
@@ -38,7 +38,9 @@ def page_with_outputs(page: Path) -> str:
 
         def replaced(match: re.Match[str]) -> str:
             language, code, shown = match[1], match[2], match[3]
-            printed = (run_commands(code) if language == "console" else run_code(code, names)).replace(home, "/home/dev")
+            printed = (run_commands(code) if language == "console" else run_code(code, names)).replace(
+                home, "/home/dev"
+            )
             if shown is None or _VARIES.sub("", shown) == _VARIES.sub("", printed):
                 return match[0]
             return f"```{language}\n{code}```\n\n```text\n{printed}```\n"
