@@ -26,7 +26,8 @@ SETTINGS = ("AIT42_DATA_DIR", "DATABASE_URL", "STORAGE_BACKEND")
 _CODE = re.compile(r"^```(console|python)\n(.*?)^```\n(?:\n```text\n(.*?)^```\n)?", re.DOTALL | re.MULTILINE)
 # What differs from run to run: names of backups, times, durations and sizes of the database.
 _VARIES = re.compile(
-    r"\d{8}T\d{6}Z(?:-[0-9a-f]{8}\b)?|\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00|in [\d.]+ m?s|[\d.]+ (?:bytes?|[kMG]B)(?:/s)?"
+    r"\d{8}T\d{6}Z(?:-[0-9a-f]{8}\b)?|\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00"
+    r"|in [\d.]+ m?s|[\d.]+ (?:bytes?|[kMG]B)(?:/s)?"
 )
 
 
