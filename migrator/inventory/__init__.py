@@ -1,13 +1,13 @@
-"""What there is before a run, and what it leaves to do.
+"""The state before a run, and what there is to do.
 
-source_files     which files hold sessions, and what the ledger calls them
-workspace_paths  workspace paths that the user or a file gives
-ledger           what was done for each file, and so what is left to do
-plan             all of it together
-status           the plan as users see it
+- ``source_files``: the files that contain sessions, and their names in the ledger
+- ``workspace_paths``: workspace paths that the user gave or that a file proves
+- ``ledger``: what was done for each file, and so what is left to do
+- ``plan``: all of this together
+- ``status``: the plan as users see it
 
-Its rule: looking changes nothing, and a file is read only where its size and time of change leave a doubt.
+Its one rule: looking changes nothing, and a file is read only if its size, time of change or inode leave a doubt.
 
-The plan and the status ask for hybrid mode: there the stores themselves write the files, so that a file which the
-ledger knows is not pending work, and a migration is never needed.
+The plan and the status take hybrid mode into account: the stores themselves write the files then, so a file that the
+ledger knows is not pending, and a migration is never needed.
 """

@@ -1,4 +1,4 @@
-"""The ledger: what was done for each source file, and so what is left to do."""
+"""The ledger: what was done for each source file, from which follows what is left to do."""
 
 import sqlite3
 from collections.abc import Iterable, Sequence
@@ -45,7 +45,7 @@ class LedgerEntry(NamedTuple):
         return Message(self.error, code=self.error_code or SourceFileError.code) if self.error else None
 
     def looks_like(self, source: Source) -> bool:
-        """Whether the file is, at a glance, the one that was recorded: same size, time of change and inode."""
+        """Whether the file has the recorded size, time of change and inode."""
         return (self.size, self.mtime_ns, self.inode) == (source.size, source.mtime_ns, source.inode)
 
 
@@ -57,9 +57,9 @@ def read_ledger(connection: sqlite3.Connection) -> dict[str, LedgerEntry]:
 class Work(NamedTuple):
     """What there is to do.
 
-    :ivar pending: sources that are new, or not what the ledger knows
-    :ivar known: the ones that it knows, unchanged
-    :ivar moved: of the known ones, those with the recorded contents and another time of change or inode
+    :ivar pending: the sources that are new or differ from what the ledger has
+    :ivar known: the unchanged ones
+    :ivar moved: those of the unchanged ones that have another time of change or inode
     """
 
     pending: list[Source]
@@ -68,22 +68,22 @@ class Work(NamedTuple):
 
 
 def classify(source: Source, entry: LedgerEntry | None, *, salvage: bool = False) -> Todo:
-    """What there is to do for a file; it is hashed only where its size, mtime and inode leave a doubt.
+    """What there is to do for a file; its contents are hashed only if size, mtime and inode leave a doubt.
 
     ================================================= =======
-    the ledger has no row of it                       pending
-    it failed, and shall be salvaged now              pending
-    its place can't be examined, for the known reason known
-    its place can't be examined, for another reason   pending
-    it was never read                                 pending
-    it has the size, mtime and inode of the row       known
+    the ledger has no row for it                      pending
+    it failed, and this run salvages                  pending
+    it cannot be examined, for the recorded reason    known
+    it cannot be examined, for another reason         pending
+    it has never been read                            pending
+    it has the recorded size, mtime and inode         known
     it failed after it had been migrated              pending
-    it has the contents of the row                    moved
+    it has the recorded contents                      moved
     it has other contents                             pending
     ================================================= =======
 
-    :param entry: the row that the ledger has of it
-    :param salvage: process files that failed once again
+    :param entry: the file's row in the ledger
+    :param salvage: process files that failed again
     """
     if entry is None or (salvage and entry.error):
         return "pending"
@@ -95,7 +95,7 @@ def classify(source: Source, entry: LedgerEntry | None, *, salvage: bool = False
         return "known"
     failed_later = entry.error is not None and entry.status != "failed"
     if not failed_later and source.size == entry.size:
-        with suppress(StorageIOError):  # loading it says why it can't be read
+        with suppress(StorageIOError):  # loading it reports why it cannot be read
             if copying.sha256_of(source.path) == entry.sha256:
                 return "moved"
     return "pending"
@@ -113,15 +113,15 @@ def find_work(sources: Iterable[Source], ledger: dict[str, LedgerEntry], *, salv
 
 
 def record(connection: sqlite3.Connection, entry: LedgerEntry) -> int:
-    """Write a row, whatever its own number, over the one that the source has, if any; returns the number there."""
+    """Insert the source's row, or update the one that it has, and return the row's number."""
     connection.execute(queries.RECORD_SOURCE, entry[1:])
     return int(connection.execute(queries.LEDGER_ID, (entry.source,)).fetchone()[0])
 
 
 def record_failure(connection: sqlite3.Connection, entry: LedgerEntry) -> None:
-    """Note why a file that was migrated before can't be taken up now; all else that is known of it stays.
+    """Record why a file that was migrated before fails now; everything else in its row stays.
 
-    One that could not be read at all is looked at again the next time, whatever its size and time of change are then.
+    A file that could not be read at all is examined again in the next run, even if it looks the same then.
     """
     seen = (entry.mtime_ns, entry.inode) if entry.sha256 else (-1, -1)
     connection.execute(
@@ -130,6 +130,6 @@ def record_failure(connection: sqlite3.Connection, entry: LedgerEntry) -> None:
 
 
 def remember_times(data_dir: DataDir, sources: Sequence[Source]) -> None:
-    """Record the time of change and the inode that files have now which hold what they held."""
+    """Record the present time of change and inode of files whose contents are unchanged."""
     with opened(data_dir.database) as connection, sqlite_errors("write the ledger", data_dir.database):
         connection.executemany(queries.TOUCH_SOURCE, [(s.size, s.mtime_ns, s.inode, s.name) for s in sources])

@@ -1,4 +1,4 @@
-"""What there is, before anything is done: the database's state, its ledger, the files, and what they leave to do."""
+"""The plan of a run: the state of the database, its ledger, the source files, and the work that they leave."""
 
 import os
 from collections.abc import Iterable
@@ -18,14 +18,14 @@ Share = tuple[str, str, int, int, int]
 
 
 class Plan(NamedTuple):
-    """What there is, and what it leaves to do.
+    """What there is, and what is left to do.
 
-    :ivar sources: all of them, in the order in which they are taken up
+    :ivar sources: every source file, in the order in which they are migrated
     :ivar ledger: by the source's name; empty unless SQLite is authoritative
-    :ivar shares: hash, path and counts of each workspace that a file of several brought sessions for, by its name
+    :ivar shares: for each file of several workspaces, by its name: hash, path and counts of each workspace in it
     :ivar paths: workspace hash to workspace path, as far as known
-    :ivar unnamed: those of them that the database has only a placeholder for
-    :ivar index_state: how far the index for full-text search is, where SQLite is authoritative
+    :ivar unnamed: the known paths for which the database has only a placeholder
+    :ivar index_state: the state of the full-text search index if SQLite is authoritative
     """
 
     state: State
@@ -40,16 +40,16 @@ class Plan(NamedTuple):
 
     @property
     def is_idle(self) -> bool:
-        """Whether neither files nor workspaces leave anything to do."""
+        """Whether there is nothing to do, neither for files nor for workspaces."""
         return not (self.work.pending or self.work.moved or self.unnamed)
 
 
 def make_plan(data_dir: DataDir, *, named: Iterable[str | os.PathLike[str]] = (), salvage: bool = False) -> Plan:
-    """Look at the database and at the files.
+    """Examine the database and the files.
 
-    :param named: workspace paths that the user told
-    :param salvage: count files that failed as work to do
-    :raises MigratorError: the database or the folder can't be read
+    :param named: workspace paths that the user gave
+    :param salvage: process files that failed again
+    :raises MigratorError: the database or the folder cannot be read
     """
     state, ledger, shares, stored, index = _read_database(data_dir)
     paths, warnings = known_paths(data_dir, named)
@@ -89,9 +89,9 @@ def _read_database(
 
 
 def with_proven_paths(plan: Plan, proven: dict[str, str], *, salvage: bool = False) -> Plan:
-    """The plan with workspace paths that were unknown before, and what older builds left there.
+    """The plan with further workspace paths, and with the older files in those workspaces.
 
-    Whose such a file is, is decided anew, with all of the paths: a link and what it points to may both be known.
+    Which workspace an older file belongs to is determined again from all paths, as a link and its target may be known.
 
     :param proven: workspace hash to workspace path
     """
@@ -110,15 +110,15 @@ def with_proven_paths(plan: Plan, proven: dict[str, str], *, salvage: bool = Fal
 
 
 def own_sources(sources: Iterable[Source]) -> list[Source]:
-    """The sources that are the app's own, not left by older builds in the workspaces."""
+    """The sources in the data directory, without the older files in the workspaces."""
     return [source for source in sources if source.kind != "older"]
 
 
 def needs_migration(data_dir: DataDir, plan: Plan) -> bool:
-    """Whether ``migrate`` has to be run: a file is new or changed.
+    """Whether ``migrate`` has to be run: a file is new or has changed.
 
-    Not after a rollback, when the user has chosen JSON; nor in hybrid mode, when we write the files ourselves; nor
-    where the authoritative database is gone, so that the files are old.
+    False after a rollback (the user has chosen JSON), in hybrid mode (migrator itself writes the files), and while the
+    authoritative database is missing (the files are outdated).
     """
     if plan.state.status == "rolled_back" or is_hybrid(data_dir):
         return False

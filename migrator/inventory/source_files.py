@@ -1,4 +1,4 @@
-"""Which files hold sessions, whose they are, and what the ledger calls them."""
+"""The files that contain sessions, their workspaces, and their names in the ledger."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from migrator.workspace import HASH_PATTERN, is_placeholder, workspace_hash
 
 Kind = Literal["workspace", "shared", "older"]
 
-_WE = os.geteuid() if hasattr(os, "geteuid") else None  # of what is ours the mode tells, with no more questions asked
+_OUR_UID = os.geteuid() if hasattr(os, "geteuid") else None  # for our own files the mode says whether we can read
 _EFFECTIVE_IDS = os.access in os.supports_effective_ids
 _OLDER_PARTS = (".ait42", "sessions.json")
 _OLDER_FOLDER = os.path.join(os.sep, _OLDER_PARTS[0])
@@ -23,14 +23,14 @@ _OLDER = os.path.join(os.sep, *_OLDER_PARTS)
 
 
 class Source(NamedTuple):
-    """One file that holds sessions, or should. There may be tens of thousands.
+    """One file that should contain sessions. There may be tens of thousands.
 
-    :ivar name: what the ledger calls it: relative to the data directory where it lies within, else absolute
-    :ivar place: its whole path
-    :ivar kind: a ``workspace`` file, the ``shared`` one of all workspaces, or an ``older`` one inside of a workspace
+    :ivar name: its name in the ledger: relative to the data directory if it is in there, else absolute
+    :ivar place: its full path
+    :ivar kind: a ``workspace`` file, the ``shared`` file of all workspaces, or an ``older`` file inside a workspace
     :ivar workspace_hash: None for the shared file
-    :ivar size: bytes
-    :ivar error: why it can't even be looked at; None for nearly all
+    :ivar size: in bytes
+    :ivar error: why it cannot be read; None for nearly all files
     """
 
     name: str
@@ -50,10 +50,14 @@ class Source(NamedTuple):
 def own_files(data_dir: DataDir) -> list[Source]:
     """The files in the data directory: workspace files, then the shared one.
 
-    :raises StorageIOError: it is no folder, or can't be read
+    :raises StorageIOError: the data directory is not a directory, or cannot be read
     """
     if os.path.lexists(data_dir.root) and not os.path.isdir(data_dir.root):
-        raise StorageIOError(f"{data_dir.root} is no folder.", hint="Name the app's data directory with --data-dir.")
+        raise StorageIOError(
+            f"{data_dir.root} is not a directory.",
+            code="file.not_a_directory",
+            hint="Pass the app's data directory with --data-dir.",
+        )
     found, shared = [*_workspace_files(data_dir)], data_dir.shared_sessions
     if os.path.lexists(shared):
         found.append(_source("sessions.json", os.fspath(shared), "shared", None))
@@ -61,7 +65,7 @@ def own_files(data_dir: DataDir) -> list[Source]:
 
 
 def count_file_names(data_dir: DataDir) -> int:
-    """How many workspace files there are by their names alone; 0 where the folder can't be listed."""
+    """The number of workspace files, judging by their names alone; 0 if the folder cannot be listed."""
     try:
         return sum(name.endswith(".json") for name in os.listdir(data_dir.sessions))
     except OSError:
@@ -69,15 +73,15 @@ def count_file_names(data_dir: DataDir) -> int:
 
 
 def with_older_files(own: Sequence[Source], paths: dict[str, str]) -> list[Source]:
-    """The app's own files and, in front of the shared one, those that older builds left in the workspaces.
+    """The files of the data directory and, before the shared one, those that older builds left in the workspaces.
 
-    :param own: the app's own
+    :param own: the files of the data directory
     :param paths: workspace hash to workspace path
     """
     candidates = []
     for file_hash, path in paths.items():
         if not is_placeholder(path) and _may_have_older(path) and os.path.lexists(f"{path}{_OLDER}"):
-            # A link and what it points to may both be known: the file is of the workspace that the app opens there.
+            # A link and its target may both be known; the file belongs to the path that the app uses: the target.
             candidates.append((workspace_hash(path) != file_hash, file_hash, f"{path}{_OLDER}"))
     if not candidates:
         return [*own]
@@ -92,11 +96,11 @@ def with_older_files(own: Sequence[Source], paths: dict[str, str]) -> list[Sourc
 
 
 def _may_have_older(path: str) -> bool:
-    """At a glance: what is not there is told without an exception, which would be felt of tens of thousands."""
+    """A fast check: for tens of thousands of workspaces, an exception for each missing folder would be slow."""
     try:
         return os.access(f"{path}{_OLDER_FOLDER}", os.F_OK, effective_ids=_EFFECTIVE_IDS)
     except ValueError:
-        return False  # no path can hold a NUL
+        return False  # a path cannot contain NUL
 
 
 def _workspace_files(data_dir: DataDir) -> Iterator[Source]:
@@ -110,7 +114,7 @@ def _workspace_files(data_dir: DataDir) -> Iterator[Source]:
         if HASH_PATTERN.fullmatch(stem):
             yield _source(f"sessions/{name}", f"{folder}{os.sep}{name}", "workspace", stem)
         else:
-            text = name.encode("utf-8", "backslashreplace").decode()  # a name may be any bytes, the ledger holds text
+            text = name.encode("utf-8", "backslashreplace").decode()  # a name may have any bytes, the ledger has text
             yield Source(
                 name=f"sessions/{text}",
                 place=os.path.join(folder, name),
@@ -135,30 +139,31 @@ def _source(name: str, path: str, kind: Kind, file_hash: str | None) -> Source:
         error = Message(f"cannot be examined: {failure.strerror}.", code="source.unreadable")
         return Source(name, path, kind, file_hash, error=error)
     if not stat.S_ISREG(found.st_mode):
-        error = Message("not a file but a folder or a device.", code="source.kind", hint="Move it away.")
-    elif not (found.st_uid == _WE and found.st_mode & stat.S_IRUSR) and not os.access(path, os.R_OK):
+        error = Message("not a file but a folder or a device.", code="source.not_a_file", hint="Move it away.")
+    elif not (found.st_uid == _OUR_UID and found.st_mode & stat.S_IRUSR) and not os.access(path, os.R_OK):
         hint = "Make it readable for you ('chmod u+r')."
         error = Message("cannot be read: permission denied.", code="source.unreadable", hint=hint)
     return Source(name, path, kind, file_hash, found.st_size, found.st_mtime_ns, found.st_ino, error)
 
 
 def workspace_file_name(file_hash: str) -> str:
-    """``<hash>.json``.
+    """The name of a workspace's file, ``<hash>.json``.
 
-    :raises StorageIOError: that is no hash
+    :raises StorageIOError: this is not a valid hash
     """
     if HASH_PATTERN.fullmatch(file_hash) is None:
         raise StorageIOError(
-            f"The database names a workspace {file_hash!r}, which is no hash: no file of the app's has that name.",
-            hint="Somebody changed the table 'workspaces' by hand: put the hash right (16 hexadecimal digits).",
+            f"The workspace hash {file_hash!r} in the database is invalid: the table 'workspaces' was changed by hand.",
+            code="workspace.invalid_hash",
+            hint="Correct the hash (16 hexadecimal digits).",
         )
     return f"{file_hash}.json"
 
 
 def place_of_source(data_dir: DataDir, name: str) -> Path:
-    """Where the file is that the ledger calls by this name.
+    """The path of the file with this name in the ledger.
 
-    :raises StorageIOError: it is none of the app's
+    :raises StorageIOError: it cannot be one of the app's files
     """
     folder, _, file = name.rpartition("/")
     if name == data_dir.shared_sessions.name or (
@@ -169,6 +174,8 @@ def place_of_source(data_dir: DataDir, name: str) -> Path:
     if place.is_absolute() and place.parts[-2:] == _OLDER_PARTS and os.path.normpath(name) == name:
         return place
     raise StorageIOError(
-        f"The ledger names a file {name!r}, which is none of the app's; nothing is written there.",
-        hint="Somebody changed the table 'migration_ledger' by hand: put the column 'source' right.",
+        f"The file {name!r} in the ledger is not one of the app's: the table 'migration_ledger' was changed by hand. "
+        "Nothing is written to that file.",
+        code="source.foreign",
+        hint="Correct the column 'source'.",
     )

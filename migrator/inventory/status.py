@@ -1,4 +1,4 @@
-"""How things stand: the authority, the flag, each workspace, and what is left to do. Changes nothing."""
+"""The current state: the authoritative store, the flag, each workspace, and what is left to do. Changes nothing."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from migrator.workspace import placeholder, workspace_hash, workspace_of_source
 
 @dataclass(frozen=True)
 class WorkspaceState:
-    """One workspace as it stands.
+    """The state of one workspace.
 
-    :ivar state: ``migrated``, ``failed`` (its file stays JSON), ``new`` or ``changed`` (``migrate`` would take it up)
-    :ivar changed: the files that ``migrate`` would take up
+    :ivar state: ``migrated``, ``failed`` (its file stays JSON), ``new`` or ``changed`` (there is something to migrate)
+    :ivar changed: the files that ``migrate`` would migrate
     """
 
     hash: str
@@ -39,13 +39,13 @@ class WorkspaceState:
 
 @dataclass(frozen=True)
 class StatusReport(Report):
-    """How things stand.
+    """The current state.
 
     :ivar authority: the authoritative store, ``json`` or ``sqlite``
-    :ivar backend: what the app runs on: storage.json, or the authority where there is none
-    :ivar migration_status: as in ``migration_metadata``; None where there is no database
-    :ivar lost: that the database is gone which is authoritative, and what to do; None where nothing is amiss
-    :ivar needs_migration: whether ``migrate`` has to be run, as :func:`needs_migration` says
+    :ivar backend: the backend in use: the one that storage.json names, or the authoritative store
+    :ivar migration_status: as in ``migration_metadata``; None if there is no database
+    :ivar lost: says that the authoritative database is missing, and what to do; None if it is not
+    :ivar needs_migration: whether ``migrate`` has to be run; see :func:`needs_migration`
     """
 
     authority: str
@@ -65,13 +65,13 @@ class StatusReport(Report):
 
 
 def status_of(data_dir: DataDir) -> StatusReport:
-    """Look at everything, change nothing.
+    """Report the current state.
 
-    :raises MigratorError: the database or the folder can't be read
+    :raises MigratorError: the database or the folder cannot be read
     """
     plan = make_plan(data_dir)
     authority, backend, missing = standing_of(data_dir, plan.state)
-    # In hybrid mode the files that were migrated are written by ourselves.
+    # In hybrid mode migrator itself writes the files that have been migrated.
     pending = [s for s in plan.work.pending if backend != "hybrid" or s.name not in plan.ledger]
     states, quarantined = _workspace_states(data_dir.database, plan, pending)
     return StatusReport(
@@ -93,24 +93,24 @@ def status_of(data_dir: DataDir) -> StatusReport:
 
 
 def note_of_loss(data_dir: DataDir) -> str | None:
-    """What to tell along with sessions of the JSON files while the authoritative database is gone."""
+    """The note to show with sessions of the JSON files while the authoritative database is missing."""
     missing = missing_database(data_dir, state_of(data_dir.database))
     if missing is None:
         return None
-    return f"{missing.message} Shown are the JSON files, as old as they are. 'migrator status' tells more."
+    return f"{missing.message} These sessions come from the JSON files, which are outdated; see 'migrator status'."
 
 
 def workspace_names(data_dir: DataDir) -> list[str]:
-    """Every workspace that a store can be asked about: its path, or ``unknown:<hash>``."""
+    """The name of every workspace, as stores accept it: its path, or ``unknown:<hash>``."""
     return [
-        # A path hashes differently where a link has moved since.
+        # If a link on the path has changed, the path has another hash now.
         state.path if workspace_hash(state.path) == state.hash else placeholder(state.hash)
         for state in status_of(data_dir).workspaces
     ]
 
 
 def _workspace_states(database: Path, plan: Plan, pending: Sequence[Source]) -> tuple[dict[str, WorkspaceState], int]:
-    """The workspaces of the database, of failed files and of pending ones; how much is in quarantine."""
+    """The workspaces of the database and of failed and pending files; and the number of quarantined items."""
     states, quarantined = dict[str, WorkspaceState](), 0
     if plan.state.has_ledger:
         with opened(database, read_only=True) as connection, sqlite_errors("count", database):
@@ -121,7 +121,7 @@ def _workspace_states(database: Path, plan: Plan, pending: Sequence[Source]) -> 
         if entry.error:
             file_hash, path = workspace_of_source(entry.source, entry.workspace_hash, plan.paths)
             known = states.get(file_hash, WorkspaceState(file_hash, path, "failed"))
-            # What was migrated before the file went bad is served from SQLite all the same.
+            # A file that became invalid after it was migrated: its sessions are still served from SQLite.
             state = "failed" if entry.status == "failed" else known.state
             states[file_hash] = replace(known, state=state, error=entry.failure)
     for source in pending:

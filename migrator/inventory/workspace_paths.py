@@ -1,6 +1,6 @@
-"""Workspace paths: those that the user gave, and those that a file proves.
+"""Workspace paths that the user gave or that a file proves.
 
-A path is proven where it lies above a worktree of the file and hashes to the file's name.
+A path is proven if it is an ancestor of a worktree in the file and its hash is the file's name.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from migrator.files.reading import contents
 from migrator.workspace import HASH_PATTERN, hashes_of, prove_path, workspace_hash
 
 _WORKTREE_PATH = re.compile(rb'"worktreePath"\s*+:\s*+("[^"\\]*+(?:\\.[^"\\]*+)*+")')
-_OVERLAP = 1 << 16  # longer than any path, so that none is cut in two
+_OVERLAP = 1 << 16  # longer than any path, so that a chunk boundary cannot split one
 _LARGEST_MAPPING = 1 << 26  # bytes
 
 
 class PathEvidence:
-    """Looks for the proof in a file that is read in pieces; the file need not even be whole.
+    """Searches a file for the path of its workspace, chunk by chunk. The file may be truncated.
 
-    :ivar path: None as long as nothing has proven it
+    :ivar path: the proven path; None until it is found
     """
 
     def __init__(self, file_hash: str) -> None:
@@ -36,14 +36,14 @@ class PathEvidence:
         self._rest = b""
 
     def feed(self, chunk: bytes) -> None:
-        """Take the next piece of the file."""
+        """Search the next chunk of the file."""
         if self.path is None:
             window = self._rest + chunk
             self.path = prove_path(self._file_hash, self._worktree_paths(window), self._tried)
             self._rest = window[-_OVERLAP:]
 
     def _worktree_paths(self, window: bytes) -> Iterator[str]:
-        """The texts behind ``"worktreePath":``, each spelling once."""
+        """The values of ``"worktreePath"``, without repeating the same text."""
         for found in _WORKTREE_PATH.finditer(window):
             if found[1] not in self._seen:
                 self._seen.add(found[1])
@@ -54,11 +54,11 @@ class PathEvidence:
 
 
 def known_paths(data_dir: DataDir, named: Iterable[str | os.PathLike[str]]) -> tuple[dict[str, str], list[str]]:
-    """Workspace paths that the user gave: ``workspace_mapping.json``, overruled by ``named``.
+    """Workspace paths that the user gave: those of ``workspace_mapping.json``, overridden by ``named``.
 
-    A mapping is believed only where the path hashes to the name that it is given for.
+    An entry of the mapping is used only if the path has the given hash.
 
-    :returns: workspace hash to path, and warnings about entries that make no sense
+    :returns: workspace hash to path, and warnings about invalid entries
     """
     paths, warnings = _mapped_paths(data_dir.workspace_mapping)
     for name in named:
@@ -72,25 +72,25 @@ def _mapped_paths(mapping: Path) -> tuple[dict[str, str], list[str]]:
     if not os.path.lexists(mapping):
         return {}, []
     if not os.path.isfile(mapping):  # reading a pipe or a device might never end
-        return {}, [f"{mapping} is not a file; it is not used."]
+        return {}, [f"{mapping} is not a file; it was ignored."]
     try:
         content = json.loads(contents(mapping, _LARGEST_MAPPING))
     except (OSError, ValueError, RecursionError) as error:
-        return {}, [f"{mapping} can't be read as JSON ({error}); it is not used."]
+        return {}, [f"{mapping} cannot be read as JSON ({error}); it was ignored."]
     if not isinstance(content, dict):
-        return {}, [f"{mapping} holds no JSON object of hashes and paths; it is not used."]
+        return {}, [f"{mapping} does not contain a JSON object of hashes and paths; it was ignored."]
     paths, warnings = {}, []
     for key, value in content.items():
-        # Both directions are seen: {"hash": "path"} and {"path": "hash"}.
+        # Both directions occur: {"hash": "path"} and {"path": "hash"}.
         for file_hash, path in ((key, value), (value, key)):
             if isinstance(file_hash, str) and isinstance(path, str) and HASH_PATTERN.fullmatch(file_hash):
                 if _hashes_to(path, file_hash):
                     paths[file_hash] = path
                 else:
-                    warnings.append(f"{mapping}: {path[:80]!r} is not the path that {file_hash} is of; it is not used.")
+                    warnings.append(f"{mapping}: {path[:80]!r} does not have the hash {file_hash}; it was ignored.")
                 break
         else:
-            warnings.append(f"{mapping}: the entry {key[:80]!r} is no pair of a hash and a path; it is not used.")
+            warnings.append(f"{mapping}: the entry {key[:80]!r} is not a pair of a hash and a path; it was ignored.")
     return paths, warnings
 
 
@@ -109,7 +109,7 @@ def name_workspaces(data_dir: DataDir, unnamed: Mapping[str, str]) -> None:
     """
     if not unnamed:
         return
-    from migrator.database.documents import ensure_workspace  # seldom needed, and loads all of documents and rows
+    from migrator.database.documents import ensure_workspace  # seldom needed and slow to load
 
     path = data_dir.database
     with opened(path) as connection, transaction(connection, path, "name a workspace"):

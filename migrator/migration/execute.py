@@ -1,4 +1,4 @@
-"""One plan, executed: check space → back up → load → verify → record → publish → write the flag → report."""
+"""Executes a plan: check space → back up → load → verify → record → publish → write the flag → report."""
 
 from __future__ import annotations
 
@@ -40,11 +40,11 @@ from migrator.worker.sharing import run_shared
 
 @dataclass
 class Execution:
-    """One plan while it is executed.
+    """Executes one plan.
 
-    :ivar worker_for: gives the worker process for so many bytes in so many files, or None where it is not worth it
+    :ivar worker_for: returns the worker process for a number of bytes and files, or None if it is not worthwhile
     :ivar worker: the worker process, if there is one
-    :ivar begun: a database of the app's own says that a migration is in progress
+    :ivar begun: a database that the app created is marked as being migrated
     """
 
     data_dir: DataDir
@@ -57,9 +57,9 @@ class Execution:
     begun: bool = field(default=False, init=False)
 
     def run(self, plan: Plan) -> MigrationReport:
-        """Do what the plan says, all of it or nothing.
+        """Execute the whole plan or nothing of it.
 
-        :raises MigratorError: nothing was published, and what was made is removed
+        :raises MigratorError: nothing was published, and temporary files were removed
         """
         require_space(self.data_dir, plan.work.pending)
         try:
@@ -86,15 +86,15 @@ class Execution:
         return self.worker
 
     def give_up(self, plan: Plan) -> None:
-        """End the worker before anything is cleared away that it may still be writing, and record the failure."""
+        """Stop the worker process, which may still be writing files that are removed next, and record the failure."""
         if self.worker is not None:
             self.worker.stop()
         if self.begun:
-            with suppress(MigratorError):  # what went wrong first is what the user has to hear of
+            with suppress(MigratorError):  # the user needs to see the first error
                 mark(self.data_dir, plan.state, "failed")
 
     def back_up(self, plan: Plan, backup: BackupWriter) -> Plan:
-        """Copy what is to be migrated, and with it what older builds left in the workspaces that the copies show."""
+        """Copy the pending files, then the older files in the workspaces whose paths the copies prove."""
         own = own_sources(plan.work.pending)
         meter = self.timer.begin("backup")
         proven = backup.copy(own, plan.paths, meter)
@@ -102,16 +102,16 @@ class Execution:
         older = [source for source in plan.work.pending if source.kind == "older"]
         if older:
             require_space(self.data_dir, plan.work.pending, copied={source.name for source in own})
-            self.worker_if_worthwhile(plan)  # they may be what makes it worth while
+            self.worker_if_worthwhile(plan)  # with them it may be worthwhile
             backup.copy(older, plan.paths, meter)
         return plan
 
     def stage(self, plan: Plan, backup: BackupWriter) -> Publication:
-        """Load everything pending into the staging database, read it back, and record it there."""
+        """Load every pending file into the staging database, verify it, and record the run there."""
         loaded = [_to_load(source, number, backup) for number, source in enumerate(plan.work.pending, 1)]
         path, total = self.data_dir.staging, backup.size
         with StagingDatabase(path, self.limits) as staging:
-            backup.start_sync()  # to make a file while very many are synced takes long
+            backup.start_sync()  # after the file is created: that takes long while many others are synced
             pipeline = Pipeline(
                 staging,
                 self.data_dir.shard,
@@ -133,7 +133,7 @@ class Execution:
             self.timer.begin("backup")
             saved = backup.finish()
             if not self.data_dir.database.exists():
-                self.timer.begin("publish")  # so that the record tells how long it took
+                self.timer.begin("publish")  # before the record, which includes the time of this sync
                 durable.sync_file(path)
             self.timer.begin("record")
             entries = entries_of(loaded, saved)
@@ -143,21 +143,21 @@ class Execution:
         return Publication(self.data_dir, self.policy or MergePolicy(), loaded, saved.folder, entries, facts)
 
     def problems_of(self, staged: Publication) -> list[Message]:
-        """What the user should read about the files.
+        """The messages about the files that have problems.
 
-        :raises MigrationFailed: there is something, and it was not to be published then
+        :raises MigrationFailed: there are some, and the run is strict
         """
         problems = [message for source in staged.loaded for message in messages_of(source)]
         if self.options.strict and problems:
             raise MigrationFailed(
-                "--strict: " + " ".join(problems),
+                "Nothing was published because of --strict: " + " ".join(problems),
                 code="migration.strict",
-                hint="Nothing was published. Fix the problems, or run without --strict.",
+                hint="Fix the problems, or run without --strict.",
             )
         return problems
 
     def publish(self, staged: Publication) -> Published:
-        """Give the staging database its name, or bring what it holds into the database that is there."""
+        """Rename the staging database to its final name, or publish it into the existing database."""
         meter = self.timer.begin("publish", staged.facts.size)
         published = Published()
         if not publish_new(staged):
@@ -168,7 +168,7 @@ class Execution:
 
     def report(self, plan: Plan, staged: Publication, published: Published, problems: list[Message]) -> MigrationReport:
         changed = [
-            f"{place} changed while it was migrated; run 'migrator migrate' again to take that up."
+            f"{place} changed during the migration; run 'migrator migrate' again to migrate the changes."
             for place in changed_meanwhile(
                 [found.source for found in staged.loaded if not found.error],
                 self.worker,
@@ -203,14 +203,14 @@ def _to_load(source: Source, number: int, backup: BackupWriter) -> LoadedSource:
 
 
 @dataclass(frozen=True)
-class LookJob:
-    """Files to look at: place, size and time of change of each, as they were."""
+class ChangeCheckJob:
+    """Files to examine for changes: the path, size and time of change of each, as they were."""
 
     files: Sequence[tuple[str, int, int]]
 
     def run(self, on_progress: OnProgress) -> list[str]:
-        """The places of those that are otherwise now."""
-        del on_progress  # it shows no progress
+        """The paths of the files that have changed."""
+        del on_progress  # too fast to report progress
         return [place for place, size, mtime_ns in self.files if _changed(place, size, mtime_ns)]
 
 
@@ -218,16 +218,16 @@ def _changed(place: str, size: int, mtime_ns: int) -> bool:
     try:
         now = os.stat(place)
     except OSError:
-        return False  # gone: its sessions are in the database and in the backup
+        return False  # deleted: its sessions are in the database and in the backup
     return now.st_size != size or now.st_mtime_ns != mtime_ns
 
 
 def changed_meanwhile(sources: Sequence[Source], worker: WorkerProcess | None, together: int) -> list[str]:
-    """The places of those that were written to.
+    """The paths of the files that were changed during the run.
 
-    :param worker: does a part of very many, if it is there
-    :param together: how many are looked at in one job
+    :param worker: takes a share of the jobs, if there is one
+    :param together: how many files one job examines
     """
     files = [(source.place, source.size, source.mtime_ns) for source in sources]
-    jobs = [LookJob(files[start : start + together]) for start in range(0, len(files), together)]
+    jobs = [ChangeCheckJob(files[start : start + together]) for start in range(0, len(files), together)]
     return [*chain.from_iterable(run_shared(jobs, worker, lambda _name, _size, _sessions: None))]

@@ -1,7 +1,7 @@
-"""Which session of one version of a file is which of another.
+"""Matches the sessions of one version of a file with those of another.
 
-A session is told by its id. Where a file holds an id several times, one that did not change is told by its contents and
-the others by their order, among which something broken may stand for one.
+A session is identified by its id. If a file has the same id several times, unchanged sessions are matched by their
+contents and the others by their order, in which an element that is not a session may count as one of them.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ Identity = tuple[str, int]
 
 
 class Version(NamedTuple):
-    """One session in one version of a file; ``key`` is its primary key where it is in a database."""
+    """One session in one version of a file; ``key`` is its primary key if it is in a database."""
 
     digest: bytes
     key: str = ""
 
 
 class Positioned(NamedTuple):
-    """A session where it stands among the elements of its file; None for one that the app made in SQLite."""
+    """A session and its position among the elements of its file; None if the app created it in SQLite."""
 
     position: int | None
     session_id: str
@@ -35,14 +35,14 @@ class Positioned(NamedTuple):
 
 
 class Unparsable(NamedTuple):
-    """Something where it stands in a file, and that is no session; of which id, None where it does not say."""
+    """An element of a file that is not a session: its position and its id, None if it has none."""
 
     position: int
     session_id: str | None
 
 
 def number_sessions(found: Iterable[Positioned]) -> dict[Identity, Version]:
-    """The sessions of the first version of a file: those of one id are told apart by their order."""
+    """Identify the sessions of the first version of a file: an id and a number, in file order, from 0."""
     seen: defaultdict[str, int] = defaultdict(int)
     versions = {}
     for placed in found:
@@ -54,9 +54,9 @@ def number_sessions(found: Iterable[Positioned]) -> dict[Identity, Version]:
 def match_sessions(
     before: Mapping[Identity, Version], found: Sequence[Positioned], broken: Sequence[Unparsable] = ()
 ) -> dict[Identity, Version]:
-    """The sessions of a further version, each with the identity that it has in the one before; in the order found.
+    """Identify the sessions of a later version as those of the one before, and return them in file order.
 
-    :param broken: what is no session in the further version and was not there, broken like that, before
+    :param broken: the elements of the later version that are not sessions and that the one before did not have
     """
     old: defaultdict[str, dict[int, bytes]] = defaultdict(dict)
     for (session_id, number), version in before.items():
@@ -76,7 +76,7 @@ def match_sessions(
 def _numbers(
     known: dict[int, bytes], found: list[tuple[int, Positioned]], broken: Sequence[Unparsable]
 ) -> Iterable[tuple[int, int]]:
-    """The number of each of the sessions of one id."""
+    """Yield the index and the number of each session of one id."""
     of_contents: defaultdict[bytes, deque[int]] = defaultdict(deque)
     for number, digest in sorted(known.items()):
         of_contents[digest].append(number)
@@ -90,7 +90,7 @@ def _numbers(
             yield index, number
         else:
             changed.append((placed.position, index))
-    if len(changed) < len(left):  # some are missing: what is broken may be what became of them
+    if len(changed) < len(left):  # some are missing: broken elements may be what is left of them
         session_id = found[0][1].session_id
         claims = [(place, None) for place, named in broken if named in (session_id, None)]
         if claims:
@@ -102,10 +102,10 @@ def _numbers(
 
 
 def own_id(raw: str | bytes) -> str | None:
-    """The id of something broken, if it has one of its own: not that of an instance or a message in it."""
+    """The id of an invalid element itself, None if it has none; ids of its instances and messages do not count."""
     text = raw if isinstance(raw, str) else raw.decode("utf-8", "surrogateescape")
     try:
-        value = json.loads(text)  # forgives more than our reader does
+        value = json.loads(text)  # accepts more than the strict reader does
     except (ValueError, RecursionError):
         return None
     found = value.get("id") if isinstance(value, dict) else None
@@ -116,7 +116,7 @@ _NAME = re.compile(rb'"id"\s*+:\s*+("[^"\\]*+(?:\\.[^"\\]*+)*+")')
 
 
 def ids_in(raw: str | bytes) -> set[str]:
-    """Every id that something broken mentions, those of its messages included."""
+    """Every id in the text of an invalid element, including those of its messages."""
     data = raw.encode() if isinstance(raw, str) else raw
     names = set()
     for literal in _NAME.findall(data):

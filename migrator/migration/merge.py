@@ -1,22 +1,23 @@
-"""Three versions of one source file's sessions become one: what both started from, what SQLite has, what the file has.
+"""Merges three versions of a source file's sessions: the common base, SQLite's and the file's.
 
-A session is told by its id; how those of one id are told apart is in :mod:`~migrator.migration.matching`. With B, O
-and T for the digests in the base, in SQLite (ours) and in the file (theirs), None where it is missing:
+Sessions are matched by their ids; :mod:`~migrator.migration.matching` handles ids that occur several times. B, O and T
+are the digests in the base, in SQLite (ours) and in the file (theirs), None where the session is missing:
 
-==========================  ======================================  ==================================================
-what is seen                what happened                           what :func:`decide` says
-==========================  ======================================  ==================================================
-``O == T``                  both did the same                       ADOPT: SQLite keeps what it has, as the file's
-``T == B``                  the file did not change it              KEEP: SQLite keeps what it has
+==========================  ======================================  ===============================================
+condition                   what happened                           what :func:`decide` returns
+==========================  ======================================  ===============================================
+``O == T``                  both sides did the same                 ADOPT: keep SQLite's, now as the file's session
+``T == B``                  unchanged in the file                   KEEP SQLite's
 ``O == B``, T is None       deleted in the file                     DELETE
-``O == B == None``          new in the file                         INSERT, behind the rest
-``O == B``, otherwise       changed in the file                     REPLACE, at its place
-else, T is None             deleted in the file, changed in SQLite  KEEP
-else                        changed on both sides                   QUARANTINE: SQLite keeps what it has, T is put there
-==========================  ======================================  ==================================================
+``O == B == None``          new in the file                         INSERT after the others
+``O == B``, otherwise       changed in the file                     REPLACE at the same position
+else, T is None             deleted in the file, changed in SQLite  KEEP SQLite's
+else                        changed on both sides                   QUARANTINE T, keep SQLite's
+==========================  ======================================  ===============================================
 
-A session counts as deleted only where the file can tell: not where the file is blank (the app writes ``[]`` when it
-deletes the last one; it was interrupted), or torn and salvaged, or holds the session's id in something broken.
+A session counts as deleted only if the file proves it. Three kinds of file do not: a blank one (the app writes ``[]``
+when it deletes the last session, so a blank file is an interrupted write), a truncated one that was salvaged, and one
+with an invalid element that mentions the session's id.
 """
 
 from __future__ import annotations
@@ -58,13 +59,18 @@ from migrator.migration.matching import (
 from migrator.staging.results import LoadedSource
 
 
+_CHANGED_ON_BOTH_SIDES = Problem(
+    "", "different changes in the file and in SQLite", "a change on one side only", "session.conflict"
+)
+
+
 @dataclass(frozen=True)
 class MergePolicy:
-    """What a workspace's own file may hold that is no news.
+    """What in a workspace's own file does not count as a change.
 
-    :ivar mirrored: the files repeat what SQLite has (hybrid mode): sessions from the workspace's other files as well,
-        and nothing of what is invalid
-    :ivar written: gives the SHA-256 of each workspace file as it was written from SQLite, by the workspace's hash
+    :ivar mirrored: the files mirror SQLite (hybrid mode): they repeat sessions of the workspace's other files and leave
+        out what is invalid
+    :ivar written: returns the SHA-256 of each workspace file as SQLite wrote it, by the workspace's hash
     """
 
     mirrored: bool = False
@@ -72,7 +78,7 @@ class MergePolicy:
 
 
 class Action(Enum):
-    """What is done about one session."""
+    """What to do with one session."""
 
     ADOPT = auto()
     KEEP = auto()
@@ -83,7 +89,7 @@ class Action(Enum):
 
 
 def decide(base: bytes | None, ours: bytes | None, theirs: bytes | None) -> Action:
-    """The table of this module, for the digests of the three versions of one session; None where it is missing."""
+    """Decide by the table of this module, from the digests of one session in the three versions."""
     if ours == theirs:
         return Action.ADOPT
     if theirs == base:
@@ -99,8 +105,8 @@ def decide(base: bytes | None, ours: bytes | None, theirs: bytes | None) -> Acti
 class MergeResult:
     """What a merge did.
 
-    :ivar conflicts: how many sessions changed on both sides, by workspace hash
-    :ivar expected: the digest that each session written must read back with, by its key
+    :ivar conflicts: the number of sessions that changed on both sides, by workspace hash
+    :ivar expected: the digest that each written session must have when it is read back, by its key
     """
 
     conflicts: Counter[str] = field(default_factory=Counter)
@@ -109,15 +115,15 @@ class MergeResult:
 
 @dataclass(frozen=True)
 class MergeBase:
-    """The file that both sides started from.
+    """The version of the file that both sides started from.
 
-    :ivar path: None where there is none: then it holds nothing
+    :ivar path: None if there is none; the base is then empty
     """
 
     path: Path | None
 
     def versions(self) -> dict[Identity, Version]:
-        """Its sessions."""
+        """The sessions of the base."""
         return number_sessions(
             Positioned(element.position, session.value["id"], Version(session.digest()))
             for element, session in self._elements()
@@ -125,11 +131,11 @@ class MergeBase:
         )
 
     def invalid_texts(self) -> Counter[str | bytes]:
-        """What in it is no valid session."""
+        """The elements of the base that are not valid sessions."""
         return Counter(text_or_bytes(element.raw) for element, session in self._elements() if session is None)
 
     def text_of(self, identity: Identity) -> bytes | None:
-        """One of its sessions in canonical form."""
+        """One session of the base in canonical form."""
         namesakes = (session for _, session in self._elements() if session and session.value["id"] == identity[0])
         found = next(islice(namesakes, identity[1], None), None)
         return None if found is None else found.canonical_bytes()
@@ -143,7 +149,7 @@ class Merge:
 
     :param main: the database
     :param staged: the staging database, on a connection of its own
-    :param base: the copy that the last migration of this source was made from, or None
+    :param base: the copy from which this source was last migrated, or None
     """
 
     def __init__(
@@ -165,55 +171,55 @@ class Merge:
 
     def run(self) -> MergeResult:
         base = self._base.versions()
-        invalid, gone = self._compare_invalid()
-        unparsable = [Unparsable(row.position, own_id(row.raw)) for row in invalid]
+        new_invalid, no_longer_invalid = self._compare_invalid()
+        unparsable = [Unparsable(row.position, own_id(row.raw)) for row in new_invalid]
         theirs = match_sessions(base, _positioned(read_source(self._staged, self._loaded.source_id)), unparsable)
         ours = match_sessions(theirs | base, _positioned(read_source(self._main, self._source_id)))
-        for identity in [*theirs, *self._deleted(base, theirs, invalid)]:
+        for identity in [*theirs, *self._deleted(base, theirs, new_invalid)]:
             their = theirs.get(identity)
             our = ours.get(identity) or self._created_in_sqlite(identity, their)
             if our is not None or their is None or not self._repeats(identity, their):
                 self._resolve(identity, base.get(identity), our, their)
-        for row in invalid:
-            workspace_hash = row.workspace_hash or ""  # of all that is loaded it is known
+        for row in new_invalid:
+            workspace_hash = row.workspace_hash or ""  # every loaded row has one
             position = next_position(self._main, ensure_workspace(self._main, workspace_hash, None), workspace_hash)
             self._main.execute(queries.INSERT_QUARANTINE, row._replace(source_id=self._source_id, position=position))
-        if not self._policy.mirrored:  # such files leave out what is invalid, and repeat what stands in its place
-            self._drop_fixed(gone, Counter(name for name, _ in theirs if (name, 0) not in base))
+        if not self._policy.mirrored:  # in such a file an invalid element is missing even if it was not fixed
+            self._drop_fixed(no_longer_invalid, Counter(name for name, _ in theirs if (name, 0) not in base))
         return self.result
 
     def _deleted(
-        self, base: dict[Identity, Version], theirs: dict[Identity, Version], invalid: list[QuarantineRow]
+        self, base: dict[Identity, Version], theirs: dict[Identity, Version], new_invalid: list[QuarantineRow]
     ) -> list[Identity]:
-        """The sessions of the base that the file, as far as it can tell, holds no longer."""
+        """The sessions of the base that the file proves to be deleted."""
         if self._loaded.blank or self._loaded.salvaged:
             return []
-        gone = [identity for identity in base if identity not in theirs]
-        if not gone:
+        missing = [identity for identity in base if identity not in theirs]
+        if not missing:
             return []
-        named: set[str] = set()
-        for row in invalid:
+        mentioned: set[str] = set()
+        for row in new_invalid:
             ids = ids_in(row.raw)
             if not ids:
-                return []  # it may be any of them
-            named |= ids
-        return [identity for identity in gone if identity[0] not in named]
+                return []  # it may be any of the missing sessions
+            mentioned |= ids
+        return [identity for identity in missing if identity[0] not in mentioned]
 
     def _created_in_sqlite(self, identity: Identity, their: Version | None) -> Version | None:
-        """A session of that id which the app made in SQLite: it is not of this file, and still the same session."""
+        """The session with this id that the app created in SQLite: no file has it, but it is the same session."""
         if their is None or identity[1]:
             return None
         return next((_version(stored) for stored in self._namesakes(identity, their) if stored.source_id is None), None)
 
     def _repeats(self, identity: Identity, their: Version) -> bool:
-        """Whether a session of a file that mirrors SQLite came from another file of the workspace."""
+        """Whether a file that mirrors SQLite only repeats a session from another file of the workspace."""
         return self._policy.mirrored and any(
             stored.source_id != self._source_id and _version(stored).digest == their.digest
             for stored in self._namesakes(identity, their)
         )
 
     def _namesakes(self, identity: Identity, their: Version) -> Iterator[StoredDocument]:
-        """The sessions of the same id and workspace in the database."""
+        """The sessions in the database with the same id and workspace."""
         workspace_id, _ = self._workspace_of(_existing(self._staged, their.key))
         for key in keys_of(self._main, workspace_id, identity[0]):
             stored = read_document(self._main, key)
@@ -252,55 +258,57 @@ class Merge:
     def _quarantine_theirs(self, their: Version, base: bytes | None) -> None:
         staged = _existing(self._staged, their.key)
         workspace_id, workspace_hash = self._workspace_of(staged)
-        problem = Problem("", "a change in the file and another one in SQLite", "a change on one side only")
-        rejected = Rejected("conflict", staged.canonical_bytes(), [problem])
+        rejected = Rejected("conflict", staged.canonical_bytes(), [_CHANGED_ON_BOTH_SIDES])
         position = next_position(self._main, workspace_id, workspace_hash)
         row = quarantine_row(self._source_id, workspace_hash, position, rejected, base=base)
         self._main.execute(queries.INSERT_QUARANTINE, row)
         self.result.conflicts[workspace_hash] += 1
 
     def _drop_fixed(self, gone: list[tuple[int, str | bytes, str]], new_ids: Counter[str]) -> None:
-        """Take out of quarantine what has become a valid session of the file; what is merely gone from there stays.
+        """Remove from quarantine what the file now has as a valid session; what is only missing there stays.
 
-        :param new_ids: the ids that the file has valid sessions of and the base had none of, and how many
+        :param gone: the quarantined elements that the file does not have any more: row id, text and reason
+        :param new_ids: how many valid sessions the file has of each id that the base had none of
         """
         of_id: defaultdict[str, list[int]] = defaultdict(list)
         for row_id, raw, reason in gone:
-            name = None if reason == "torn" else own_id(raw)  # a torn end may hold parts of several
+            name = None if reason == "torn" else own_id(raw)  # a truncated end may contain parts of several
             if name is not None:
                 of_id[name].append(row_id)
         for name, row_ids in of_id.items():
-            if len(row_ids) <= new_ids[name]:  # else nobody knows which of them was fixed
+            if len(row_ids) <= new_ids[name]:  # otherwise it is unclear which of them was fixed
                 self._main.executemany(queries.DELETE_QUARANTINE, [(row_id,) for row_id in row_ids])
 
     def _compare_invalid(self) -> tuple[list[QuarantineRow], list[tuple[int, str | bytes, str]]]:
-        """What is invalid in the file and new, as staged; and what only the quarantine has: row id, text and reason.
+        """Compare the file's invalid elements with the base's and the quarantine's.
 
-        What was invalid in the base already and has left the quarantine was put right in SQLite: that stays so.
+        One that was already invalid in the base and is not in quarantine any more was fixed in SQLite; it stays fixed.
+
+        :returns: the staged rows of those that are new, and what only the quarantine has: row id, text and reason
         """
-        before = self._base.invalid_texts()
-        left: dict[str | bytes, list[tuple[int, str]]] = defaultdict(list)
+        in_base = self._base.invalid_texts()
+        quarantined: dict[str | bytes, list[tuple[int, str]]] = defaultdict(list)
         for row_id, raw, reason in self._main.execute(queries.QUARANTINE_OF_SOURCE, (self._source_id,)):
             if reason != "conflict":
-                left[raw].append((row_id, reason))
-        unknown = []
+                quarantined[raw].append((row_id, reason))
+        not_quarantined = []
         for columns in self._staged.execute(queries.QUARANTINE_ROWS_OF_SOURCE, (self._loaded.source_id,)).fetchall():
             row = QuarantineRow(*columns)
-            if left[row.raw]:
-                left[row.raw].pop(0)
-                before[row.raw] -= 1
+            if quarantined[row.raw]:
+                quarantined[row.raw].pop(0)
+                in_base[row.raw] -= 1
             else:
-                unknown.append(row)
+                not_quarantined.append(row)
         new = []
-        for row in unknown:
-            if before[row.raw] > 0:
-                before[row.raw] -= 1
+        for row in not_quarantined:
+            if in_base[row.raw] > 0:
+                in_base[row.raw] -= 1
             else:
                 new.append(row)
-        return new, [(row_id, raw, reason) for raw, rows in left.items() for row_id, reason in rows]
+        return new, [(row_id, raw, reason) for raw, rows in quarantined.items() for row_id, reason in rows]
 
     def _workspace_of(self, staged: StoredDocument) -> tuple[int, str]:
-        """The row id and the hash that a staged document's workspace has in the database."""
+        """The row id and the hash of a staged document's workspace in the database."""
         row = self._staged.execute(queries.WORKSPACE_BY_ID, (staged.workspace_id,)).fetchone()
         return ensure_workspace(self._main, row[0], row[1]), row[0]
 
@@ -308,7 +316,11 @@ class Merge:
 def _existing(connection: sqlite3.Connection, key: str) -> StoredDocument:
     stored = read_document(connection, key)
     if stored is None:
-        raise TransactionError(f"The session {key!r} was there a moment ago and is gone.", hint="Nothing was kept.")
+        raise TransactionError(
+            f"The session {key!r} disappeared from the database while its file was merged.",
+            code="session.disappeared",
+            hint="Nothing was changed. Please report this as a bug, with the output of 'migrator doctor'.",
+        )
     return stored
 
 

@@ -1,9 +1,11 @@
-"""What was written to SQLite after a rollback, while the JSON files were authoritative: brought in, or set aside.
+"""Handles sessions that were written to SQLite after a rollback, while the JSON files were authoritative.
 
-An app that held the database open through the rollback may have written there with SQL of its own. A rollback records
-what went into the files, session by session, so that the next run can tell what is not as it was. A session that
-changed in SQLite alone is brought in; one that is another one in its file now as well goes to quarantine, and the file
-wins: it was authoritative. So does what was deleted in SQLite: the files still have it.
+An app that kept the database open during the rollback may have written to it afterwards, with its own SQL. A rollback
+records the digest of each session that it wrote to the files, so that the next run can find the changes:
+
+- A session that changed only in SQLite is applied.
+- One that changed in its file too is quarantined. The file's version stays, because the file was authoritative.
+- One that was deleted in SQLite stays, because the files still have it.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from migrator.database import queries
 from migrator.database.documents import (
@@ -30,20 +32,24 @@ from migrator.errors import Message, Problem, TransactionError
 from migrator.search import index as search_index
 from migrator.text import counted
 
-_CHANGED_TWICE = Problem("", "a change in SQLite after a rollback and another one in the file", "a change in the file")
+_CHANGED_TWICE = Problem(
+    "", "changes in the file and, after the rollback, in SQLite", "a change on one side only", "session.conflict"
+)
+
+Outcome = Literal["applied", "quarantined", "unchanged"]
 
 
 @dataclass(frozen=True)
 class PostRollbackChanges:
-    """What was found of sessions written to SQLite after a rollback.
+    """The number of sessions changed in SQLite after a rollback, by what became of them.
 
-    :ivar taken: how many were brought in
-    :ivar held: how many are in quarantine
-    :ivar deleted: how many are gone from SQLite and still in their files
+    :ivar applied: brought into the published sessions
+    :ivar quarantined: put into quarantine
+    :ivar deleted: deleted in SQLite, but still in their files
     """
 
-    taken: int = 0
-    held: int = 0
+    applied: int = 0
+    quarantined: int = 0
     deleted: int = 0
 
     def warnings(self) -> list[str]:
@@ -72,7 +78,7 @@ class PostRollbackChanges:
 
 
 class _Change(NamedTuple):
-    """A session that was set aside: its row in quarantine, and what it was when the rollback wrote it."""
+    """A session to reapply: its row in quarantine, and its digest when the rollback wrote it."""
 
     row_id: int
     base: bytes | None
@@ -83,7 +89,7 @@ class _Change(NamedTuple):
 def changed_sessions(
     connection: sqlite3.Connection,
 ) -> Iterator[tuple[StoredDocument | InvalidStoredSession, bytes | None, str | None, str | None]]:
-    """Each session that is not what the rollback wrote: with its digest then, its workspace's hash and its path."""
+    """Yield each session that differs from what the rollback wrote: with its old digest, workspace hash and path."""
     for key, base, workspace_hash, path in connection.execute(queries.SESSIONS_AFTER_ROLLBACK).fetchall():
         session = read_carefully(connection, key)
         if session is not None and digest(text_of(session)) != base:
@@ -91,9 +97,9 @@ def changed_sessions(
 
 
 def empty_after_rollback(connection: sqlite3.Connection) -> ChangesAfterRollback:
-    """Empty the tables for what the files hold, within the caller's transaction, which goes on with ``reapply``.
+    """Empty the tables, within the caller's transaction, which then loads the files and calls ``reapply``.
 
-    :returns: what was not as the rollback wrote it
+    :returns: what differs from what the rollback wrote
     """
     changes = ChangesAfterRollback(connection)
     search_index.start_over(connection)
@@ -103,7 +109,7 @@ def empty_after_rollback(connection: sqlite3.Connection) -> ChangesAfterRollback
 
 
 class ChangesAfterRollback:
-    """Every session that is not what the rollback wrote, copied to quarantine, where it outlives the emptying."""
+    """The sessions that differ from what the rollback wrote, kept in quarantine while the other tables are emptied."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
@@ -118,48 +124,49 @@ class ChangesAfterRollback:
         self._deleted = self._connection.execute(queries.DELETED_AFTER_ROLLBACK).fetchone()[0]
 
     def reapply(self) -> PostRollbackChanges:
-        """Now that the files' sessions are there: take those out of quarantine that nothing speaks against.
+        """Apply the changes that do not conflict with the files' sessions, which are loaded now.
 
-        :raises TransactionError: one does not read back as it was
+        :raises TransactionError: a session does not read back as it was written
         """
-        taken = held = 0
+        applied = quarantined = 0
         for change in self._changes:
             row = self._connection.execute(queries.QUARANTINED_TEXTS, (change.row_id,)).fetchone()
             raw = row[0].encode()
             parsed = parse_session(raw)
             if isinstance(parsed, Rejected):
                 self._connection.execute(queries.CALL_QUARANTINED, (parsed.reason, change.row_id))
-                held += 1
+                quarantined += 1
             elif change.workspace_hash is None:
-                held += 1
+                quarantined += 1
             else:
-                done = self._settle(change, change.workspace_hash, parsed)
-                taken += done == "taken"
-                held += done == "held"
-                if done != "held":
+                outcome = self._apply(change, change.workspace_hash, parsed)
+                applied += outcome == "applied"
+                quarantined += outcome == "quarantined"
+                if outcome != "quarantined":
                     self._connection.execute(queries.DELETE_QUARANTINE, (change.row_id,))
-        return PostRollbackChanges(taken, held, self._deleted)
+        return PostRollbackChanges(applied, quarantined, self._deleted)
 
-    def _settle(self, change: _Change, workspace_hash: str, parsed: Reading) -> str:
+    def _apply(self, change: _Change, workspace_hash: str, parsed: Reading) -> Outcome:
         document = parsed.value
         workspace_id = ensure_workspace(self._connection, workspace_hash, change.path)
-        named = keys_of(self._connection, workspace_id, document["id"])
-        stored = [read_document(self._connection, key) for key in named]
+        namesakes = keys_of(self._connection, workspace_id, document["id"])
+        stored = [read_document(self._connection, key) for key in namesakes]
         keys = {found.digest(): found.key for found in stored if found is not None}
         ours = parsed.digest()
         if ours in keys:
-            return "known"
+            return "unchanged"
         if change.base is not None and change.base in keys:
             key = keys[change.base]
             replace_document(self._connection, key, document)
-        elif change.base is None and not keys and self._recorded:  # else a file may have held it, and deleted it since
+        elif change.base is None and not keys and self._recorded:  # otherwise it may have been deleted from a file
             key = insert_behind(self._connection, document, workspace_id=workspace_id, workspace_hash=workspace_hash)
         else:
-            return "held"
+            return "quarantined"
         written = read_document(self._connection, key)
         if written is None or written.digest() != ours:
             raise TransactionError(
-                f"The session {document['id']!r}, written to SQLite after the rollback, does not read back as it was.",
+                f"The session {document['id']!r}, written to SQLite after the rollback, does not read back correctly.",
+                code="session.readback_failed",
                 hint="Nothing was changed. Please report this as a bug, with the output of 'migrator doctor'.",
             )
-        return "taken"
+        return "applied"

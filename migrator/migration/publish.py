@@ -1,4 +1,4 @@
-"""From the verified staging database to the real one, all at once: by a rename, or in one transaction."""
+"""Publishes the verified staging database in one step: by a rename, or in one transaction of the real database."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ from migrator.staging.results import LoadedSource
 
 @dataclass(frozen=True)
 class Publication:
-    """What is to be published: a staging database, closed and verified.
+    """What to publish: a staging database that is closed and verified.
 
     :ivar backup: the folder with the copies
     :ivar entries: the ledger's row for each source, by its name
-    :ivar facts: what the run knows of itself
+    :ivar facts: for the run's own record
     """
 
     data_dir: DataDir
@@ -48,9 +48,9 @@ class Publication:
 
 @dataclass(frozen=True)
 class Published:
-    """What was found in the database that the sources were published into.
+    """What publishing did in the database.
 
-    :ivar merged: what was merged, by the source's name
+    :ivar merged: the result of each merge, by the source's name
     :ivar changes: what had been written there after a rollback
     """
 
@@ -59,10 +59,10 @@ class Published:
 
 
 def publish_new(publication: Publication) -> bool:
-    """Give the staging database its name, where nothing has it yet; False, and nothing done, otherwise.
+    """Rename the staging database to its final name; False, with nothing done, if the name or its log is taken.
 
-    The log of a database that is gone would be played into the new one: SQLite itself must make the file then, which
-    throws such a log away.
+    SQLite would apply the log of a deleted database to the new file. If there is such a log, SQLite has to create the
+    database itself, because it then discards the log.
     """
     database = publication.data_dir.database
     if any(database.with_name(database.name + suffix).exists() for suffix in ("-wal", "-journal")):
@@ -71,10 +71,10 @@ def publish_new(publication: Publication) -> bool:
 
 
 def publish_into(publication: Publication, seen: Callable[[str, int], None]) -> Published:
-    """Bring the staged sources into a database that exists, in one transaction that ends as ``completed``.
+    """Publish the staged sources into a database, in one transaction that ends as ``completed``.
 
-    The app may hold it open. A source that is new there is copied by SQLite itself and then read back; one that the
-    database knows already, or whose workspace has sessions of its own, is merged.
+    The app may have the database open. A source that is new there is copied by SQLite and then read back. A source
+    that the database already knows, or whose workspace has sessions created in SQLite, is merged.
 
     :raises MigrationFailed: something does not read back as it should; nothing was changed
     """
@@ -83,7 +83,7 @@ def publish_into(publication: Publication, seen: Callable[[str, int], None]) -> 
     with opened(path, create=True) as connection:
         upgrade(connection, path, backups)
         with sqlite_errors("attach the staging database", path):
-            connection.execute("PRAGMA synchronous = FULL")  # what the flag will point at must survive a power cut
+            connection.execute("PRAGMA synchronous = FULL")  # before storage.json points here
             connection.execute(staging_queries.ATTACH, (_uri(data_dir.staging), "staging"))
         with (
             changing(connection, path, backups) as back_up,
@@ -91,8 +91,8 @@ def publish_into(publication: Publication, seen: Callable[[str, int], None]) -> 
         ):
             changes = None
             if read_state(connection, path).status == "rolled_back":
-                back_up("rolled-back")  # while nobody else can write
-                # The files hold everything then; what the database holds is old, or was written unseen.
+                back_up("rolled-back")  # no other program can write now
+                # After a rollback the files are complete; the database has old data, and what was written after it.
                 changes = empty_after_rollback(connection)
             published = _Publisher(connection, publication, seen).run(changes)
         with sqlite_errors("detach the staging database", path):
@@ -101,7 +101,7 @@ def publish_into(publication: Publication, seen: Callable[[str, int], None]) -> 
 
 
 class _Publisher:
-    """One transaction: record every source, merge those that are known, insert the new ones, record the run."""
+    """One transaction: record every source, merge the known ones, insert the new ones, record the run."""
 
     def __init__(self, main: sqlite3.Connection, publication: Publication, seen: Callable[[str, int], None]) -> None:
         self._main = main
@@ -113,7 +113,8 @@ class _Publisher:
         self._merged: dict[str, MergeResult] = {}
 
     def run(self, changes: ChangesAfterRollback | None) -> Published:
-        """
+        """Publish every source.
+
         :param changes: what had been written to the database after a rollback
         """
         if changes is not None:  # the tables are empty: nothing is known, and no file repeats what they hold
@@ -136,9 +137,9 @@ class _Publisher:
                 ensure_workspace(self._main, workspace_hash, counts.path)
 
     def _merge_known(self) -> list[LoadedSource]:
-        """Merge the sources that the database knows; returns the others, which are new to it."""
+        """Merge the sources that the database knows, and return the new ones."""
         new: list[LoadedSource] = []
-        # Merging reads the staging database on a connection of its own: nothing may be written there before its end.
+        # A merge reads the staging database on a separate connection, so nothing may be written there meanwhile.
         with closing(connect_untouching(self._publication.data_dir.staging)) as staged:
             for loaded in self._publication.loaded:
                 if loaded.error:
@@ -174,13 +175,13 @@ class _Publisher:
         return entry is not None and entry.status != "failed"
 
     def _is_known(self, loaded: LoadedSource) -> bool:
-        """Whether the database holds sessions that the source's are versions of, or may be."""
+        """Whether the database may have other versions of the source's sessions."""
         if self._is_recorded(loaded) or (self._policy.mirrored and loaded.source.kind == "workspace"):
             return True
         return any(self._main.execute(queries.BORN_IN_SQLITE, (name,)).fetchone() for name in loaded.counts)
 
     def _free_taken_keys(self, loaded: LoadedSource) -> None:
-        """Give staged rows whose keys the database has already other ones, before any are copied."""
+        """Give new keys to the staged rows whose keys are taken in the database, before any are copied."""
         main, bound = self._main, (loaded.source_id,)
         for *row, workspace_hash in main.execute(staging_queries.STAGED_TAKEN_SESSIONS, bound).fetchall():
             rekey_attached_session(main, "staging", SessionRow._make(row), workspace_hash)
@@ -199,7 +200,7 @@ class _Publisher:
         self._main.execute(staging_queries.COPY_QUARANTINE, bound)
         found = source_digest(self._main, source_id, lambda size: self._seen(loaded.source.name, size))
         if found != loaded.digest:
-            raise self._differs(loaded)
+            raise self._readback_failed(loaded)
 
     def _merge(self, loaded: LoadedSource, staged: sqlite3.Connection) -> MergeResult:
         merge = Merge(self._main, staged, loaded, self._ids[loaded.source.name], self._base(loaded), self._policy)
@@ -207,27 +208,28 @@ class _Publisher:
         for key, expected in result.expected.items():
             stored = read_document(self._main, key)
             if stored is None or stored.digest() != expected:
-                raise self._differs(loaded)
+                raise self._readback_failed(loaded)
         return result
 
     def _base(self, loaded: LoadedSource) -> Path | None:
-        """The copy that the ledger's version of the source was made from.
+        """The backup copy of the source as it was last migrated: the base of the merge.
 
-        :raises MigrationFailed: it is gone or damaged, so that nobody can tell who changed what
+        :raises MigrationFailed: it is missing or damaged, so that it cannot be determined which side changed what
         """
         data_dir, entry = self._publication.data_dir, self._publication.entries[loaded.source.name]
         if loaded.source.kind == "workspace" and entry.sha256 == self._written.get(entry.workspace_hash or ""):
-            return data_dir.recorded(str(entry.backup))  # all that is in the file came from SQLite: it has no news
+            return data_dir.recorded(str(entry.backup))  # everything in the file came from SQLite
         known = self._known.get(loaded.source.name)
         if known is None or known.status == "failed" or known.backup is None:
             return None
         copy = data_dir.recorded(known.backup)
         if not copy.is_file() or copying.sha256_of(copy) != known.sha256:
             raise MigrationFailed(
-                f"{loaded.source.name} changed since it was migrated, and the backup copy {copy}, "
-                "which would tell what changed, is missing or damaged.",
-                hint=f"Put the copy back in its place, or, if it is lost, move {known.source} aside: "
-                "SQLite keeps all that it has. Then run the command again. Nothing was changed.",
+                f"{loaded.source.name} has changed since it was migrated, but the backup copy needed to find out what "
+                f"changed, {copy}, is missing or damaged.",
+                code="backup.missing" if not copy.is_file() else "backup.damaged",
+                hint=f"Nothing was changed. Put the copy back, or, if it is lost, move {known.source} aside: SQLite "
+                "keeps the sessions it has. Then run the command again.",
             )
         return copy
 
@@ -235,10 +237,11 @@ class _Publisher:
     def _written(self) -> Mapping[str, str]:
         return self._policy.written()
 
-    def _differs(self, loaded: LoadedSource) -> MigrationFailed:
+    def _readback_failed(self, loaded: LoadedSource) -> MigrationFailed:
         return MigrationFailed(
-            f"The sessions of {loaded.source.name} do not read back from {self._publication.data_dir.database} "
-            "as they were staged.",
+            f"The sessions of {loaded.source.name} read back from {self._publication.data_dir.database} differ from "
+            "the staged ones.",
+            code="session.readback_failed",
             hint="Nothing was changed. Please report this as a bug, with the output of 'migrator doctor'.",
         )
 

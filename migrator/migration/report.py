@@ -1,4 +1,4 @@
-"""What a run found and did, for people and for programs."""
+"""Reports what a run found and did, for people and for programs."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ if TYPE_CHECKING:
 WorkspaceStatus = Literal["migrated", "merged", "unchanged", "failed"]
 RunStatus = Literal["completed", "completed_with_problems", "nothing_to_do", "failed"]
 
-# The one that a workspace with several files shows.
+# From least to most severe. A workspace with several files has the most severe status of them.
 _SEVERITY: tuple[WorkspaceStatus, ...] = ("unchanged", "migrated", "merged", "failed")
 
 
 class WorkspaceReport(NamedTuple):
     """What became of one workspace. There may be tens of thousands.
 
-    :ivar path: a placeholder ``unknown:<hash>`` where nothing proves it
+    :ivar path: the placeholder ``unknown:<hash>`` if the path is not known
     :ivar sources: the files that its sessions came from
-    :ivar error: why a file of it failed, and what to do
+    :ivar error: why one of its files failed, and what to do
     """
 
     hash: str
@@ -44,7 +44,7 @@ class WorkspaceReport(NamedTuple):
     sources: tuple[str, ...] = ()
 
     def joined(self, other: WorkspaceReport) -> WorkspaceReport:
-        """This workspace, with what another of its files brought."""
+        """This report combined with that of another file of the workspace."""
         return self._replace(
             status=max(self.status, other.status, key=_SEVERITY.index),
             sessions=self.sessions + other.sessions,
@@ -65,7 +65,7 @@ def _joined(first: Message | None, second: Message | None) -> Message | None:
 
 @dataclass(frozen=True)
 class Totals:
-    """Sums over the workspaces; ``bytes`` is the size of the files that were read."""
+    """Sums over all workspaces; ``bytes`` is the size of the files that were read."""
 
     workspaces: int = 0
     sessions: int = 0
@@ -81,10 +81,10 @@ class MigrationReport(Report):
     """What a run of ``migrate`` found and did.
 
     :ivar stages: milliseconds by stage
-    :ivar search_index: how far the index for full-text search is: ``complete``, ``building``, ``pending`` or
-        ``left_out``; None where there is no database
-    :ivar errors: every message that the user should read
-    :ivar warnings: what is worth knowing and needs nobody
+    :ivar search_index: the state of the full-text search index: ``complete``, ``building``, ``pending`` or
+        ``left_out``; None if there is no database
+    :ivar errors: messages about everything that needs attention
+    :ivar warnings: messages about what is worth knowing but needs no action
     """
 
     status: RunStatus
@@ -103,7 +103,7 @@ class MigrationReport(Report):
     def failed(cls, error: MigratorError, data_dir: DataDir | None) -> MigrationReport:
         """The report of a run that published nothing.
 
-        :param data_dir: None where it could not even be told
+        :param data_dir: None if it could not be determined
         """
         return cls("failed", str(data_dir.database) if data_dir else "", errors=(error.as_message(),))
 
@@ -113,7 +113,7 @@ class MigrationReport(Report):
 
 
 def by_workspace(parts: list[WorkspaceReport]) -> tuple[WorkspaceReport, ...]:
-    """One report a workspace, in order of first appearance."""
+    """Combine the reports into one for each workspace, in order of first appearance."""
     joined: dict[str, WorkspaceReport] = {}
     for part in parts:
         known = joined.get(part.hash)
@@ -122,7 +122,7 @@ def by_workspace(parts: list[WorkspaceReport]) -> tuple[WorkspaceReport, ...]:
 
 
 def totals_of(workspaces: tuple[WorkspaceReport, ...], size: int) -> Totals:
-    """The sums over the workspaces; ``size`` is the bytes that were read."""
+    """Sum up the reports of the workspaces; ``size`` is the number of bytes that were read."""
     return Totals(
         workspaces=len(workspaces),
         sessions=sum(workspace.sessions for workspace in workspaces),
@@ -134,13 +134,13 @@ def totals_of(workspaces: tuple[WorkspaceReport, ...], size: int) -> Totals:
     )
 
 
-def known_reports(found: Plan, source: Source) -> list[WorkspaceReport]:
-    """What the ledger says of a source that was not taken up, a report for each of its workspaces."""
-    entry = found.ledger[source.name]
-    file_hash, path = workspace_of_source(entry.source, entry.workspace_hash, found.paths)
+def known_reports(plan: Plan, source: Source) -> list[WorkspaceReport]:
+    """Report on each workspace of an unchanged source, from the ledger."""
+    entry = plan.ledger[source.name]
+    file_hash, path = workspace_of_source(entry.source, entry.workspace_hash, plan.paths)
     shares = [(file_hash, path, entry.sessions, entry.instances, entry.messages)]
     if entry.workspace_hash is None and entry.sessions:
-        shares = found.shares[entry.source]
+        shares = plan.shares[entry.source]
         if entry.quarantined and not any(share[0] == file_hash for share in shares):
             shares = [*shares, (file_hash, path, 0, 0, 0)]
     return [
@@ -160,7 +160,7 @@ def known_reports(found: Plan, source: Source) -> list[WorkspaceReport]:
 
 
 def messages_of(loaded: LoadedSource) -> list[Message]:
-    """What the user should read about one file."""
+    """The messages about one file that failed or has invalid sessions."""
     if error := loaded.error:
         return [Message(f"{loaded.source.path}: {error.message}", code=error.code, hint=error.hint)]
     if not loaded.rejected:
@@ -173,7 +173,7 @@ def messages_of(loaded: LoadedSource) -> list[Message]:
 
 
 def conflict_messages(merged: dict[str, MergeResult]) -> list[Message]:
-    """What the user should read about sessions that were changed on both sides."""
+    """The messages about sessions that changed both in the file and in SQLite."""
     return [
         Message(
             f"{name}: {counted(result.conflicts.total(), 'session')} changed both in the file and in SQLite; SQLite's "
@@ -187,9 +187,9 @@ def conflict_messages(merged: dict[str, MergeResult]) -> list[Message]:
 
 
 def workspace_reports(loaded: LoadedSource, merged: MergeResult | None, paths: dict[str, str]) -> list[WorkspaceReport]:
-    """What a file brought to each workspace.
+    """Report what each workspace got from a file.
 
-    :param merged: what a merge did, where there was one
+    :param merged: the result of the merge, if there was one
     """
     source = loaded.source
     if loaded.error or not loaded.counts:

@@ -1,4 +1,4 @@
-"""One migration: lock → plan → execute what is new or changed (:mod:`~migrator.migration.execute`) → search index."""
+"""Runs a migration: lock → plan → execute the plan (:mod:`~migrator.migration.execute`) → search index."""
 
 from __future__ import annotations
 
@@ -45,13 +45,13 @@ def run_migration(
     limits: Limits | None = None,
     worker: type[WorkerProcess] | None = None,
 ) -> MigrationReport:
-    """Bring every session of the data directory into SQLite, or those that are new or changed since the last time.
+    """Migrate every session of the data directory to SQLite; after the first time, only what is new or has changed.
 
-    The parameters are those of ``migrate``, and of :class:`Options`.
+    The parameters are those of ``migrate`` and of :class:`Options`.
 
-    :raises MigrationLocked: another migrator is at work here
-    :raises StaleStoreError: the authoritative database is another one, or gone
-    :raises MigratorError: the run failed, and nothing was changed
+    :raises MigrationLocked: another migrator is running here
+    :raises StaleStoreError: the authoritative database is a different one, or missing
+    :raises MigratorError: the run failed; nothing was changed
     """
     require_same_database(data_dir)
     named = [os.fspath(workspace) for workspace in workspaces]
@@ -65,7 +65,7 @@ def run_migration(
         correct_flag(data_dir)
         run = Run(data_dir, options)
         report = run.run()
-        from migrator.migration.search_index import index_after  # a look that finds nothing to do comes not so far
+        from migrator.migration.search_index import index_after  # an idle run does not get here
 
         return index_after(report, data_dir, options, run.timer)
 
@@ -73,7 +73,7 @@ def run_migration(
 def _dry_run(data_dir: DataDir, options: Options) -> MigrationReport:
     with exclusive(data_dir, keep=False):
         require_database(data_dir, state_of(data_dir.database))
-        from migrator.migration.dry_run import scratch_data_dir  # nothing that this takes is for a real run
+        from migrator.migration.dry_run import scratch_data_dir  # only a dry run needs it
 
         with scratch_data_dir(data_dir) as scratch:
             report = Run(scratch, options).run()
@@ -81,18 +81,18 @@ def _dry_run(data_dir: DataDir, options: Options) -> MigrationReport:
 
 
 class Run:
-    """One run in a data directory that the caller has locked."""
+    """One run. All but ``idle_report`` requires that the caller has locked the data directory."""
 
     def __init__(self, data_dir: DataDir, options: Options) -> None:
         self.data_dir = data_dir
         self.options = options
         self.timer = StageTimer(options.listener)
         self.hybrid = options.hybrid or is_hybrid(data_dir)
-        self.policy: MergePolicy | None = None  # the usual one
+        self.policy: MergePolicy | None = None  # None: the default one
 
     def run(self) -> MigrationReport:
-        """Execute the plan; in hybrid mode the files are brought in step with SQLite before and after."""
-        from migrator.worker.limits import LIMITS  # loaded where there may be work
+        """Make a plan and execute it; in hybrid mode, sync the files with SQLite before and after."""
+        from migrator.worker.limits import LIMITS  # loaded only if there may be work to do
         from migrator.worker.process import WorkerProcess, worker_if_worthwhile
 
         self.limits = self.options.limits or LIMITS
@@ -101,8 +101,8 @@ class Run:
             worker_if_worthwhile(self.limits, preload, kind) as self.worker_for,
             without_collector(),
         ):
-            if not self.data_dir.database.exists():  # then all of the files are new
-                self.worker_for(0, count_file_names(self.data_dir))  # looking at very many takes as long as its start
+            if not self.data_dir.database.exists():  # all files are new: start the worker while they are examined
+                self.worker_for(0, count_file_names(self.data_dir))
             if not self.hybrid:
                 return self.execute(self.make_plan())
             from migrator.migration.hybrid_sync import merge_policy, run_in_step  # loads the stores
@@ -111,7 +111,7 @@ class Run:
             return run_in_step(self.data_dir, self.make_plan, self.execute)
 
     def make_plan(self) -> Plan:
-        """Look for what there is to do."""
+        """Find out what there is to do."""
         self.timer.begin("discover")
         plan = make_plan(self.data_dir, named=self.options.named, salvage=self.options.salvage)
         require_database(self.data_dir, plan.state)
@@ -119,7 +119,7 @@ class Run:
         return plan
 
     def execute(self, plan: Plan) -> MigrationReport:
-        """Do what the plan says, or report that there is nothing to do."""
+        """Execute the plan, or report that there is nothing to do."""
         if not plan.work.pending:
             return self.nothing_to_do(plan)
         from migrator.migration.execute import Execution  # only a run with work to do pays for loading it
@@ -127,7 +127,7 @@ class Run:
         return Execution(self.data_dir, self.options, self.policy, self.limits, self.timer, self.worker_for).run(plan)
 
     def idle_report(self) -> MigrationReport | None:
-        """A report that there is nothing to do, where that takes no more than a look; None where it takes the lock."""
+        """The report of a run with nothing to do, if that is clear without the lock; otherwise None."""
         if self.hybrid or (not self.data_dir.database.exists() and self.data_dir.sessions.is_dir()):
             return None
         plan = self.make_plan()
@@ -140,7 +140,7 @@ class Run:
         return self.nothing_to_do(plan)
 
     def nothing_to_do(self, plan: Plan) -> MigrationReport:
-        """Report what is there; put right what an interruption between the last two steps left behind."""
+        """Report what is there, and complete what an interruption right after publishing left undone."""
         if plan.work.moved:
             remember_times(self.data_dir, plan.work.moved)
         if plan.state.authority == "sqlite":

@@ -1,7 +1,6 @@
-"""What a run found and did, recorded together with what it publishes; and what each source brought, where the ledger's
-one row does not tell.
+"""Records what a run found and did, in the transaction that publishes it; and the shares of a source's workspaces.
 
-Of all that is found, each session is migrated, merged, quarantined or failed: these four add up to it.
+Each session that was found is counted once: as migrated, merged, quarantined or failed.
 """
 
 from __future__ import annotations
@@ -31,9 +30,9 @@ if TYPE_CHECKING:
 
 
 class Share(NamedTuple):
-    """What a source brought to one workspace; the fields are columns of ``migration_shares``.
+    """What one workspace got from a source; the fields are columns of ``migration_shares``.
 
-    :ivar failed: sessions of a file that failed, as far as they could be counted
+    :ivar failed: the sessions of a file that failed, as far as they could be counted
     """
 
     workspace_hash: str
@@ -51,11 +50,11 @@ class Share(NamedTuple):
 
 @dataclass(frozen=True)
 class RunFacts:
-    """What a run knows of itself before it publishes.
+    """What is known of a run before it publishes.
 
-    :ivar files: how many it took up
-    :ivar size: of them, in bytes
-    :ivar backup: the folder with the copies; None where nothing could be copied
+    :ivar files: the number of files that it processed
+    :ivar size: the size of these files in bytes
+    :ivar backup: the folder with the copies; None if nothing could be copied
     """
 
     timer: StageTimer
@@ -65,9 +64,9 @@ class RunFacts:
 
 
 def shares_of(loaded: LoadedSource, merged: MergeResult | None = None) -> list[Share]:
-    """What a source brought to each workspace.
+    """What each workspace got from a source.
 
-    :param merged: what a merge did, where there was one
+    :param merged: the result of the merge, if there was one
     """
     if loaded.error:
         source = loaded.source
@@ -75,12 +74,12 @@ def shares_of(loaded: LoadedSource, merged: MergeResult | None = None) -> list[S
     shares = []
     for workspace_hash, counts in loaded.counts.items():
         conflicts = 0 if merged is None else merged.conflicts[workspace_hash]
-        taken = counts.sessions - conflicts
+        accepted = counts.sessions - conflicts
         shares.append(
             Share(
                 workspace_hash,
-                taken if merged is None else 0,
-                0 if merged is None else taken,
+                accepted if merged is None else 0,
+                0 if merged is None else accepted,
                 counts.quarantined + conflicts,
                 0,
                 counts.instances,
@@ -91,7 +90,7 @@ def shares_of(loaded: LoadedSource, merged: MergeResult | None = None) -> list[S
 
 
 def share_rows(loaded: LoadedSource, source_id: int, shares: Sequence[Share]) -> list[tuple[int | str, ...]]:
-    """Rows for ``RECORD_SHARE``: none where the ledger's row tells all that the source brought.
+    """Rows for ``RECORD_SHARE``; none if the ledger's row has all of it.
 
     :param source_id: the ledger's number of the source
     """
@@ -103,9 +102,9 @@ def share_rows(loaded: LoadedSource, source_id: int, shares: Sequence[Share]) ->
 
 
 def record_run(connection: AnyConnection, facts: RunFacts, found: Sequence[tuple[LoadedSource, Share]]) -> None:
-    """Write the run's own row: the last thing before its transaction commits.
+    """Write the run's own row, as the last statement of its transaction.
 
-    :param found: every share of every source that the run took up
+    :param found: every share of every source that the run processed
     """
     failed = {loaded.source.name for loaded, _ in found if loaded.error}
     columns = zip(*(share for _, share in found), strict=True)
@@ -131,7 +130,7 @@ def record_run(connection: AnyConnection, facts: RunFacts, found: Sequence[tuple
 def record_in_staging(
     staging: StagingDatabase, results: Sequence[LoadedSource], entries: Sequence[LedgerEntry], facts: RunFacts
 ) -> None:
-    """Write the files' rows of the ledger, and the run's own row; the staging database is complete then."""
+    """Write the ledger's rows and the run's own row, which completes the staging database."""
     found = [(loaded, shares_of(loaded)) for loaded in results]
     shares = [row for loaded, each in found for row in share_rows(loaded, loaded.source_id, each)]
     connection = staging.connection
@@ -145,7 +144,7 @@ def record_in_staging(
 
 
 def entries_of(loaded: Iterable[LoadedSource], saved: Backup) -> dict[str, LedgerEntry]:
-    """A row for each source that a run took up, by its name; its ``id`` is the number that the run gave the source.
+    """The ledger's row for each source that a run processed, by its name; ``id`` is the source's number in the run.
 
     Copies are recorded relative to the data directory.
     """

@@ -1,4 +1,4 @@
-"""Hybrid mode, as the migration sees it: what we write into the files is no news, what others write is."""
+"""Migrations in hybrid mode: what the stores wrote to the files is not a change; what others wrote is."""
 
 import json
 
@@ -14,7 +14,7 @@ ENGINE = "/home/dev/engine"
 
 @pytest.fixture
 def hybrid(scene: Scene, migrator: Migrator) -> Scene:
-    """Both stores run, with the sessions a and b of one workspace."""
+    """Hybrid mode, with the sessions a and b of one workspace."""
     scene.write(ENGINE, [chat("a"), chat("b")])
     migrator("--data-dir", scene.root, "migrate")
     return begin(scene, migrator)
@@ -39,7 +39,7 @@ def tasks_in_file(scene: Scene) -> list[str]:
 
 
 def set_task(scene: Scene, session_id: str, task: str) -> None:
-    """As an old build does it."""
+    """Change a session in the file, as an old build does."""
     scene.write(ENGINE, [one | {"task": task} if one["id"] == session_id else one for one in in_file(scene)])
 
 
@@ -109,7 +109,7 @@ def test_a_repair_does_not_overwrite_what_an_old_build_wrote(hybrid: Scene, migr
 def test_reading_does_not_overwrite_what_an_old_build_wrote(hybrid: Scene, migrator: Migrator) -> None:
     set_task(hybrid, "a", "by an old build")
     with open_storage(hybrid.root) as both:
-        for _ in range(3):  # finds a difference, and would repair it
+        for _ in range(3):  # finds a difference and would repair it
             both.get_all_sessions(ENGINE)
     merge(hybrid, migrator)
     assert hybrid.tasks(ENGINE) == ["by an old build", "Weave"]

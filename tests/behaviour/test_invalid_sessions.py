@@ -1,4 +1,4 @@
-"""Going back from a database that somebody's SQL has spoilt: all of it is in the files, or beside them, and named."""
+"""Rolling back a database that foreign SQL made invalid: everything is in the files, or next to them, and reported."""
 
 import json
 import sqlite3
@@ -43,7 +43,7 @@ def pair(scene: Scene, migrator: Migrator) -> Scene:
 
 @pytest.fixture
 def with_broken(scene: Scene, migrator: Migrator) -> Scene:
-    """A file with one session and one element that is none."""
+    """A file with one session and one invalid element."""
     scene.write(ENGINE, [chat("s-0", task="first"), BROKEN])
     assert migrator("--data-dir", scene.root, "migrate").code == 3
     return scene
@@ -59,7 +59,7 @@ def tasks_in(file: Path) -> list[str]:
     return [element["task"] for element in json.loads(file.read_bytes())]
 
 
-# Sessions that are none any more.
+# Sessions that became invalid.
 
 
 @pytest.mark.parametrize("spoil", SPOILT.values(), ids=SPOILT)
@@ -98,7 +98,7 @@ def test_an_invalid_session_created_in_sqlite_is_written_next_to_its_workspaces_
     assert tasks_in(file.with_name(f"{file.name}.not-sessions")) == ["second"]
 
 
-# Rows that point at nothing.
+# Rows whose references are broken.
 
 
 def test_sessions_whose_file_the_ledger_does_not_know_go_to_their_workspaces_file(
@@ -136,7 +136,7 @@ def test_the_file_still_has_what_was_deleted_from_quarantine(with_broken: Scene,
     assert with_broken.file_of(ENGINE).read_bytes() == before
 
 
-# What needs the user afterwards.
+# What needs attention afterwards.
 
 
 @pytest.mark.parametrize("changed", [True, False])

@@ -1,4 +1,4 @@
-"""Many small files: two processes share what each of them costs, and whatever happens to one, nothing is missing."""
+"""Many small files: two processes share the work, and whatever happens to one of them, nothing is lost."""
 
 import json
 import os
@@ -27,7 +27,7 @@ from tests.support.scene import Scene, chat, hash_of
 from tests.support.workers import SHARED, NoWorker
 
 FILES = 12
-COMPACT = range(4, 8)  # of the sorted ones: as the app does not write them
+COMPACT = range(4, 8)  # of the sorted files: not app-formatted
 
 
 @pytest.fixture
@@ -63,7 +63,7 @@ def require_all(scene: Scene, report: MigrationReport) -> None:
 
 
 def require_damage_is_found(name: str, scene: Scene, *, second: bool, limits: Limits = SHARED) -> None:
-    """A run fails over a file whose copy gets a line feed too many as soon as it is made, and publishes nothing."""
+    """Require that a run fails and publishes nothing if a file's copy gets an extra line feed once it is made."""
 
     def damage(event: Progress) -> None:
         if event.phase == "backup" and event.workspace == f"sessions/{name}":
@@ -78,7 +78,7 @@ def require_damage_is_found(name: str, scene: Scene, *, second: bool, limits: Li
 
 
 def noting_jobs(done: list[str]) -> type[WorkerProcess]:
-    """A worker of which the kinds of the jobs are noted that it has done."""
+    """A worker that notes the kinds of the jobs that it has done."""
 
     class Noting(WorkerProcess):
         jobs: ClassVar[list[Job]] = []
@@ -99,16 +99,16 @@ def noting_jobs(done: list[str]) -> type[WorkerProcess]:
 def test_the_worker_does_a_part_of_every_kind_of_work(files: Scene) -> None:
     done: list[str] = []
     require_all(files, run(files, worker=noting_jobs(done)))
-    assert {"CopyJob", "ReadBackJob", "LoadJob", "CompareJob", "LookJob"} == set(done)
+    assert {"CopyJob", "ReadBackJob", "LoadJob", "CompareJob", "ChangeCheckJob"} == set(done)
 
 
 def test_without_a_worker_the_result_is_the_same(files: Scene) -> None:
     require_all(files, run(files, worker=NoWorker))
 
 
-@pytest.mark.parametrize("kind", ["CopyJob", "LoadJob", "ReadBackJob", "CompareJob", "LookJob"])
+@pytest.mark.parametrize("kind", ["CopyJob", "LoadJob", "ReadBackJob", "CompareJob", "ChangeCheckJob"])
 def test_a_run_completes_without_a_worker_that_died(kind: str, files: Scene) -> None:
-    """It dies as it is given the first job of a kind, whether or not it has begun with it."""
+    """The worker dies when it gets the first job of a kind, whether or not it has started on it."""
     given: list[str] = []
 
     class Dying(WorkerProcess):
@@ -129,7 +129,7 @@ def test_for_very_many_new_files_the_worker_starts_before_they_are_examined(more
     started: list[Path] = []
 
     class Started(NoWorker):
-        """A file that appears as it is started is there for whoever looks then."""
+        """Adds a file when it is started: a later search finds the file."""
 
         @classmethod
         def start(cls, preload: Sequence[str] = ()) -> Self | None:
@@ -137,7 +137,7 @@ def test_for_very_many_new_files_the_worker_starts_before_they_are_examined(more
             return super().start(preload)
 
     for number in range(FILES):
-        (files.root / "sessions" / f"{number}.bak").write_bytes(b"")  # no workspace file
+        (files.root / "sessions" / f"{number}.bak").write_bytes(b"")  # not a workspace file
     limits = replace(SHARED, worker_size=(FILES + more) * SHARED.file_cost)
     report = run(files, worker=Started, limits=limits)
     assert started
@@ -167,7 +167,7 @@ def test_the_progress_of_copying_adds_up(files: Scene) -> None:
 
 @pytest.mark.parametrize("number", [0, FILES - 1])
 def test_a_file_that_can_not_be_read_fails_alone(number: int, files: Scene) -> None:
-    """Its first ones are copied by this process, its last ones by the worker; this one vanishes once it was seen."""
+    """This process copies the first files and the worker the last ones; this file disappears once it was listed."""
     gone = sorted((files.root / "sessions").iterdir())[number]
 
     class Vanishing(WorkerProcess):
@@ -191,7 +191,7 @@ def test_files_that_change_during_a_run_are_reported_and_migrated_by_the_next_on
         if event.phase == "verify" and gone.exists():
             gone.unlink()
             for place in changed:
-                place.write_bytes(place.read_bytes().replace(b"Weave", b"Leave"))  # as long as before
+                place.write_bytes(place.read_bytes().replace(b"Weave", b"Leave"))  # the size stays
 
     report = run(files, write, None if second else NoWorker)
     assert report.status == "completed"
@@ -221,14 +221,14 @@ def test_a_copy_that_can_not_be_made_fails_the_run(number: int, files: Scene) ->
 @pytest.mark.parametrize("second", [True, False])
 @pytest.mark.parametrize("number", [0, COMPACT.start, COMPACT[-1], FILES - 1])
 def test_a_damaged_copy_fails_the_run(number: int, second: bool, files: Scene) -> None:
-    """Those that are as the app writes them read back when they are loaded, the others later."""
+    """App-formatted files are verified when they are loaded, the others later."""
     name = sorted(os.listdir(files.root / "sessions"))[number]
     require_damage_is_found(name, files, second=second)
 
 
 @pytest.mark.parametrize("second", [True, False])
 def test_no_copy_is_read_back_twice(second: bool, files: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What was loaded from all of its bytes, by either, is proven by that."""
+    """A copy that either process loaded completely is verified by that."""
     done: list[str] = []
     left: list[str] = []
     read_back_job = create.BackupWriter._read_back_job
@@ -248,7 +248,7 @@ def test_no_copy_is_read_back_twice(second: bool, files: Scene, monkeypatch: pyt
 @pytest.mark.parametrize("shard", [SHARED.shard, 1 << 17], ids=["whole", "cut"])
 @pytest.mark.parametrize("second", [True, False])
 def test_a_damaged_copy_of_a_large_file_fails_the_run(second: bool, shard: int, scene: Scene) -> None:
-    """It is not loaded from all of its bytes at once, so that nothing is proven by that."""
+    """It is loaded in ranges, which does not verify it."""
     place = scene.write(
         "/home/dev/w", [chat(f"s{number}", workspace="/home/dev/w", text="x" * 9_000) for number in range(20)]
     )
@@ -257,7 +257,7 @@ def test_a_damaged_copy_of_a_large_file_fails_the_run(second: bool, shard: int, 
 
 @pytest.mark.parametrize("doubled", [True, False])
 def test_a_file_that_is_loaded_again_must_be_what_was_copied(doubled: bool, scene: Scene) -> None:
-    """A file that does not read back as it stands is loaded again, from a copy that may be another one by then."""
+    """A file that does not read back correctly is loaded again, from a copy that may have changed meanwhile."""
     place = scene.write("/home/dev/w", [chat("s", workspace="/home/dev/w", task="first", text="whole")])
     if doubled:
         place.write_bytes(place.read_bytes().replace(b'"task": "first"', b'"task": "other",\n    "task": "first"'))

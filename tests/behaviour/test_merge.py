@@ -1,4 +1,4 @@
-"""A file that an old build changed after its migration meets what the app changed in SQLite meanwhile."""
+"""Merging a file that an old build changed after its migration with what the app changed in SQLite."""
 
 import json
 import sqlite3
@@ -63,9 +63,7 @@ def test_a_conflict_says_what_it_is(migrated: Scene, migrator: Migrator) -> None
     merge(migrated, migrator, [work("a", "in the file"), work("b"), work("c")])
     [(problems,)] = migrated.query("SELECT problems FROM quarantine")
     [problem] = json.loads(problems)
-    assert problem["found"] == "a change in the file and another one in SQLite"
-    assert problem["expected"] == "a change on one side only"
-    assert problem["pointer"] == ""
+    assert (problem["code"], problem["pointer"]) == ("session.conflict", "")
 
 
 def test_the_same_change_on_both_sides_is_not_a_conflict(migrated: Scene, migrator: Migrator) -> None:
@@ -156,7 +154,7 @@ def test_a_session_changed_on_both_sides_stays_and_the_other_goes_to_quarantine(
     theirs = work("b", "in the file")
     outcome = merge(migrated, migrator, [work("a"), theirs, work("c")])
     assert outcome.code == 3
-    assert "1 session changed both in the file and in SQLite" in outcome.json["errors"][0]
+    assert [problem["code"] for problem in outcome.json["problems"]] == ["session.conflict"]
     assert stored(migrated) == [("a", "as migrated"), ("b", "in SQLite"), ("c", "as migrated")]
     assert [spelled(document) for document in migrated.conflicts()] == [spelled(theirs)]
 
@@ -452,7 +450,7 @@ def test_a_damaged_file_that_is_restored_has_no_error_any_more(migrated: Scene, 
     assert len(stored(migrated)) == 3
 
 
-@pytest.mark.parametrize("damage", ["missing", "changed"])
+@pytest.mark.parametrize("damage", ["missing", "damaged"])
 def test_without_the_backup_copy_nothing_is_merged_and_nothing_changes(
     damage: str, migrated: Scene, migrator: Migrator
 ) -> None:
@@ -465,8 +463,9 @@ def test_without_the_backup_copy_nothing_is_merged_and_nothing_changes(
     before = stored(migrated)
     outcome = merge(migrated, migrator, [work("a", "in the file")])
     assert outcome.code == 1
-    assert "missing or damaged" in outcome.err
-    assert str(copy) in outcome.err
+    [problem] = outcome.json["problems"]
+    assert problem["code"] == f"backup.{damage}"
+    assert str(copy) in problem["message"]
     assert stored(migrated) == before
     assert not migrated.staging.exists()
 
@@ -510,7 +509,7 @@ def test_a_large_file_is_merged_while_others_bring_colliding_ids(scene: Scene, m
     assert [spelled(document) for document in scene.documents(hash_of("/v"))] == [spelled(d) for d in documents("/v")]
 
 
-# Each side does some of these to some of the sessions.
+# Each side makes some of these changes to some of the sessions.
 CHANGES = st.dictionaries(st.sampled_from("abcdef"), st.sampled_from(["edit", "delete", "same edit"]), max_size=4)
 NEW = st.lists(st.sampled_from("uvw"), max_size=2, unique=True)
 
@@ -565,10 +564,10 @@ def test_no_version_that_only_one_side_had_is_ever_lost(
     assert only_one_side_had <= kept
 
     by_id = {document["id"]: document for document in after}
-    for document in before:  # SQLite wins where it changed anything
+    for document in before:  # SQLite wins if it changed anything
         if spelled(document) not in known:
             assert spelled(by_id[document["id"]]) == spelled(document)
-    for document in file:  # and the file where only it did
+    for document in file:  # and the file if only it did
         untouched = document["id"] not in ours and document["id"] not in new_ours
         if untouched:
             assert spelled(by_id[document["id"]]) == spelled(document)

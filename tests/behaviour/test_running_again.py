@@ -1,4 +1,4 @@
-"""A second run knows what was done, takes up what is new or was mended, and changes nothing else."""
+"""A second run knows what was done, migrates what is new or was fixed, and changes nothing else."""
 
 import json
 import os
@@ -226,7 +226,7 @@ def test_a_dry_run_while_an_app_has_the_database_open_changes_nothing(scene: Sce
     try:
         scene.write(WORKSPACE, [chat("s-1")])
         before = scene.listing()
-        before.pop("sessions.db-shm")  # every reader marks itself there
+        before.pop("sessions.db-shm")  # every reader writes a mark there
         assert migrator("--data-dir", scene.root, "migrate", "--dry-run").code == 0
         after = scene.listing()
         after.pop("sessions.db-shm")

@@ -1,4 +1,4 @@
-"""Which workspace path a file gets: proven, told, or a placeholder; never one that does not hash to its name."""
+"""The workspace path of a file: proven, given or a placeholder; never one whose hash is not the file's name."""
 
 import errno
 import hashlib
@@ -30,7 +30,7 @@ WORKSPACE = "/srv/build/telemetry-agent"
 
 
 def nameless(session_id: str = "s-1") -> Document:
-    """A session that proves no path."""
+    """A session that does not prove a path."""
     return dict(session(id=session_id, instances=[instance(worktreePath="")]))
 
 
@@ -79,7 +79,7 @@ def test_a_mapping_may_have_either_direction(turned: bool, scene: Scene, migrato
 def test_of_two_workspaces_that_claim_one_path_one_keeps_a_placeholder(
     scene: Scene, migrator: Migrator, tmp_path: Path
 ) -> None:
-    """A link and what it points to have a file each, and the mapping knows both by the link."""
+    """A link and its target have a file each, and the mapping names both by the link."""
     real, link = tmp_path / "real", tmp_path / "link"
     real.mkdir()
     link.symlink_to(real)
@@ -176,7 +176,7 @@ def test_two_files_of_one_workspace_behind_a_link_stay_two_with_all_their_sessio
 
 @pytest.fixture
 def older(tmp_path: Path) -> Path:
-    """A workspace with the first builds' file in it."""
+    """A workspace that contains a file of the first builds."""
     workspace = tmp_path / "workspace"
     (workspace / ".ait42").mkdir(parents=True)
     (workspace / ".ait42" / "sessions.json").write_bytes(
@@ -219,7 +219,7 @@ def test_an_older_file_needs_space_in_addition_to_what_is_already_copied(
 ) -> None:
     own = scene.write(older, [chat("s-9", workspace=str(older), text="x" * 20_000)]).stat().st_size
     left = (older / ".ait42" / "sessions.json").stat().st_size
-    # Behind the first copy there is to be room for the second one and for a database of both.
+    # After the first copy there must be space for the second one and for a database of both.
     free = own + math.ceil(left + 1.3 * (own + left)) - missing
 
     def usage(_: Path) -> SimpleNamespace:
@@ -287,7 +287,7 @@ def test_a_path_proven_by_a_file_that_became_unreadable_leads_to_the_older_file(
 
 
 def test_a_large_older_file_starts_the_worker(scene: Scene, older: Path) -> None:
-    """Whether it is worth while shows when the copy of a small file has led to a large one."""
+    """Whether a worker is worthwhile is clear only when the copy of a small file has led to a large one."""
     own = scene.write(older, [chat("s-9", workspace=str(older))])
     sizes = own.stat().st_size, (older / ".ait42" / "sessions.json").stat().st_size
     limits = replace(SHARED, worker_size=sum(sizes) + 2 * SHARED.file_cost)

@@ -1,4 +1,4 @@
-"""The ledger: from what it says, and a glance at a file, follows what is left to do."""
+"""The ledger: what it says of a file decides what is left to do."""
 
 import hashlib
 import sqlite3
@@ -26,7 +26,7 @@ GONE = Message("gone", code="source.unreadable")
 
 @pytest.fixture
 def source(tmp_path: Path) -> Source:
-    """A file that is there."""
+    """A file that exists."""
     path = tmp_path / f"{HASH}.json"
     path.write_bytes(CONTENT)
     found = path.stat()
@@ -35,18 +35,18 @@ def source(tmp_path: Path) -> Source:
 
 @pytest.fixture
 def entry(source: Source) -> LedgerEntry:
-    """What the ledger says of it after it was migrated."""
+    """The file's row in the ledger after its migration."""
     return row_for(source, sha256=hashlib.sha256(CONTENT).hexdigest(), digest="d", backup="backups/b/f")
 
 
 def row_for(source: Source, **more: Any) -> LedgerEntry:
-    """A row as a run makes it for a source, with something else in it."""
+    """A row as a run makes it for a source, with some columns replaced."""
     row = entries_of([LoadedSource(source, source_id=1)], Backup(None, {}))[source.name]
     return row._replace(**more)
 
 
 def work(source: Source, entry: LedgerEntry | None, **options: Any) -> tuple[bool, bool, bool]:
-    """Whether a file is pending, known, moved."""
+    """Whether a file is pending, known and moved."""
     found = find_work([source], {} if entry is None else {entry.source: entry}, **options)
     return source in found.pending, source in found.known, source in found.moved
 
@@ -59,7 +59,7 @@ def test_a_file_that_is_not_in_the_ledger_is_pending(source):
 
 
 def test_a_file_that_looks_the_same_is_known_and_not_hashed(source, entry):
-    source.path.unlink()  # one that can't be read is pending
+    source.path.unlink()  # if it were read, it would be pending
     assert work(source, entry) == KNOWN
 
 
@@ -108,14 +108,8 @@ def test_a_failed_file_that_was_only_touched_has_moved(source, entry):
 
 
 def test_a_file_that_failed_after_its_migration_is_pending_once_touched(source, entry):
-    """Its contents may be what was migrated: then it is the failure that is gone."""
-    assert (
-        work(
-            source._replace(mtime_ns=1),
-            entry._replace(status="migrated", error=TORN),
-        )
-        == PENDING
-    )
+    """Its contents may be the migrated ones again; then the failure must be cleared."""
+    assert work(source._replace(mtime_ns=1), entry._replace(status="migrated", error=TORN)) == PENDING
 
 
 @pytest.mark.parametrize(("known", "expected"), [("gone", KNOWN), ("torn", PENDING), (None, PENDING)])

@@ -1,4 +1,4 @@
-"""The path that a file proves, however the file is cut into pieces while it goes by."""
+"""The path that a file proves, however the file is divided into chunks."""
 
 import json
 from itertools import pairwise

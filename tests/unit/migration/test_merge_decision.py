@@ -1,4 +1,4 @@
-"""What is done about a session, by the digests of its three versions: the table of the module, row by row."""
+"""The decision about a session, from the digests of its three versions: the table of the module, row by row."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Each run leaves a record of what it found and did, committed together with what it published."""
+"""Each run records what it found and did, in the transaction that publishes it."""
 
 import json
 import shutil
@@ -28,7 +28,7 @@ def shares(scene: Scene, *columns: str) -> list[tuple[object, ...]]:
 
 @pytest.fixture
 def migrated(scene: Scene, migrator: Migrator) -> Scene:
-    """One workspace with two sessions and something that is none, migrated."""
+    """One workspace with two sessions and an invalid element, migrated."""
     scene.write(ENGINE, [chat("s-1"), 7, chat("s-2")])
     assert migrator("--data-dir", scene.root, "migrate", "--no-search-index").code == 3
     return scene
@@ -141,7 +141,7 @@ def test_the_fixtures_sums_are_those_of_its_report(scene: Scene, migrator: Migra
 
 @pytest.fixture
 def apps(scene: Scene) -> Iterator[Scene]:
-    """The app has made the database, and a session in it, and holds it open."""
+    """The app has created the database with a session in it, and has it open."""
     with closing(scene.app_opens_it()) as app:
         app_inserts(app, LOOM, "s-app", "made in SQLite", "msg-app")
         yield scene
