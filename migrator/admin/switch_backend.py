@@ -110,7 +110,7 @@ def _bring_up_to_date(data_dir: DataDir, before: BackendReport, listener: Listen
         return []
     # After hybrid mode the files are what later changes in them start from: what both stores wrote is no news then.
     report = run_migration(data_dir, listener=listener)
-    problems = [*report.errors]
+    problems: list[str] = [*report.errors]
     if before.authority == "json" and state_of(data_dir.database).authority == "json":
         if report.workspaces:
             raise StaleStoreError(

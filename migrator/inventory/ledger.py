@@ -41,7 +41,7 @@ class LedgerEntry(NamedTuple):
 
     @property
     def failure(self) -> Message | None:
-        """Why the file failed, as a text with its code; an entry of before there were codes has a general one."""
+        """Why the file failed; a row without a code, from an older version, gets the general one."""
         return Message(self.error, code=self.error_code or SourceFileError.code) if self.error else None
 
     def looks_like(self, source: Source) -> bool:
@@ -88,7 +88,7 @@ def classify(source: Source, entry: LedgerEntry | None, *, salvage: bool = False
     if entry is None or (salvage and entry.error):
         return "pending"
     if source.error is not None:
-        return "known" if entry.error == source.error else "pending"
+        return "known" if entry.error_code == source.error.code else "pending"
     if entry.sha256 is None:
         return "pending"
     if entry.looks_like(source):

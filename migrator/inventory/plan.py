@@ -9,6 +9,7 @@ from migrator.data_dir import DataDir
 from migrator.database import queries
 from migrator.database.connection import opened
 from migrator.database.errors import sqlite_errors
+from migrator.errors import Message
 from migrator.inventory.ledger import LedgerEntry, Work, find_work, read_ledger
 from migrator.inventory.source_files import Source, own_files, with_older_files
 from migrator.inventory.workspace_paths import known_paths
@@ -34,7 +35,7 @@ class Plan(NamedTuple):
     shares: dict[str, list[Share]]
     paths: dict[str, str]
     unnamed: dict[str, str]
-    warnings: list[str]
+    warnings: list[Message]
     work: Work
     index_state: str | None
 

@@ -121,9 +121,9 @@ def _workspace_files(data_dir: DataDir) -> Iterator[Source]:
                 kind="workspace",
                 workspace_hash=text.removesuffix(".json"),
                 error=Message(
-                    "its name is not a workspace's hash (16 hexadecimal digits).",
-                    code="source.name",
-                    hint="Move it out of sessions/, or give it the name of its workspace's hash.",
+                    "the file name is not a workspace hash (16 hexadecimal digits).",
+                    code="source.invalid_name",
+                    hint="Move the file out of sessions/, or rename it to its workspace's hash.",
                 ),
             )
 
@@ -133,16 +133,16 @@ def _source(name: str, path: str, kind: Kind, file_hash: str | None) -> Source:
     try:
         found = os.stat(path)
     except FileNotFoundError:
-        hint = "Restore what it points to, or remove the link."
-        return Source(name, path, kind, file_hash, error=Message("a link to nothing.", code="source.link", hint=hint))
+        error = Message("broken link.", code="source.broken_link", hint="Restore its target, or remove the link.")
+        return Source(name, path, kind, file_hash, error=error)
     except OSError as failure:
         error = Message(f"cannot be examined: {failure.strerror}.", code="source.unreadable")
         return Source(name, path, kind, file_hash, error=error)
     if not stat.S_ISREG(found.st_mode):
-        error = Message("not a file but a folder or a device.", code="source.not_a_file", hint="Move it away.")
+        error = Message("a folder or a device, not a file.", code="source.not_a_file", hint="Move it away.")
     elif not (found.st_uid == _OUR_UID and found.st_mode & stat.S_IRUSR) and not os.access(path, os.R_OK):
-        hint = "Make it readable for you ('chmod u+r')."
-        error = Message("cannot be read: permission denied.", code="source.unreadable", hint=hint)
+        hint = "Make the file readable for you ('chmod u+r')."
+        error = Message("cannot be read: permission denied.", code="source.permission_denied", hint=hint)
     return Source(name, path, kind, file_hash, found.st_size, found.st_mtime_ns, found.st_ino, error)
 
 

@@ -60,8 +60,8 @@ class StatusReport(Report):
     needs_migration: bool
     workspaces: tuple[WorkspaceState, ...]
     changed_files: tuple[str, ...]
-    warnings: tuple[str, ...]
-    lost: str | None = None
+    warnings: tuple[Message, ...]
+    lost: Message | None = None
 
 
 def status_of(data_dir: DataDir) -> StatusReport:
@@ -88,7 +88,7 @@ def status_of(data_dir: DataDir) -> StatusReport:
         workspaces=tuple(states.values()),
         changed_files=tuple(source.name for source in pending),
         warnings=tuple(plan.warnings),
-        lost=None if missing is None else str(missing),
+        lost=None if missing is None else missing.as_message(),
     )
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from migrator.data_dir import DataDir
 from migrator.database.connection import opened, transaction
+from migrator.errors import Message
 from migrator.files.reading import contents
 from migrator.workspace import HASH_PATTERN, hashes_of, prove_path, workspace_hash
 
@@ -53,7 +54,7 @@ class PathEvidence:
                         yield text
 
 
-def known_paths(data_dir: DataDir, named: Iterable[str | os.PathLike[str]]) -> tuple[dict[str, str], list[str]]:
+def known_paths(data_dir: DataDir, named: Iterable[str | os.PathLike[str]]) -> tuple[dict[str, str], list[Message]]:
     """Workspace paths that the user gave: those of ``workspace_mapping.json``, overridden by ``named``.
 
     An entry of the mapping is used only if the path has the given hash.
@@ -68,17 +69,17 @@ def known_paths(data_dir: DataDir, named: Iterable[str | os.PathLike[str]]) -> t
     return paths, warnings
 
 
-def _mapped_paths(mapping: Path) -> tuple[dict[str, str], list[str]]:
+def _mapped_paths(mapping: Path) -> tuple[dict[str, str], list[Message]]:
     if not os.path.lexists(mapping):
         return {}, []
     if not os.path.isfile(mapping):  # reading a pipe or a device might never end
-        return {}, [f"{mapping} is not a file; it was ignored."]
+        return {}, [_ignored(f"{mapping} is not a file")]
     try:
         content = json.loads(contents(mapping, _LARGEST_MAPPING))
     except (OSError, ValueError, RecursionError) as error:
-        return {}, [f"{mapping} cannot be read as JSON ({error}); it was ignored."]
+        return {}, [_ignored(f"{mapping} cannot be read as JSON ({error})")]
     if not isinstance(content, dict):
-        return {}, [f"{mapping} does not contain a JSON object of hashes and paths; it was ignored."]
+        return {}, [_ignored(f"{mapping} does not contain a JSON object of hashes and paths")]
     paths, warnings = {}, []
     for key, value in content.items():
         # Both directions occur: {"hash": "path"} and {"path": "hash"}.
@@ -87,11 +88,15 @@ def _mapped_paths(mapping: Path) -> tuple[dict[str, str], list[str]]:
                 if _hashes_to(path, file_hash):
                     paths[file_hash] = path
                 else:
-                    warnings.append(f"{mapping}: {path[:80]!r} does not have the hash {file_hash}; it was ignored.")
+                    warnings.append(_ignored(f"{mapping}: {path[:80]!r} does not have the hash {file_hash}"))
                 break
         else:
-            warnings.append(f"{mapping}: the entry {key[:80]!r} is not a pair of a hash and a path; it was ignored.")
+            warnings.append(_ignored(f"{mapping}: the entry {key[:80]!r} is not a pair of a hash and a path"))
     return paths, warnings
+
+
+def _ignored(reason: str) -> Message:
+    return Message(f"{reason}; it was ignored.", code="workspace.invalid_mapping")
 
 
 def _hashes_to(path: str, file_hash: str) -> bool:

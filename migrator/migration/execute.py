@@ -168,7 +168,11 @@ class Execution:
 
     def report(self, plan: Plan, staged: Publication, published: Published, problems: list[Message]) -> MigrationReport:
         changed = [
-            f"{place} changed during the migration; run 'migrator migrate' again to migrate the changes."
+            Message(
+                f"{place} changed during the migration.",
+                code="source.changed",
+                hint="Run 'migrator migrate' again to migrate the changes.",
+            )
             for place in changed_meanwhile(
                 [found.source for found in staged.loaded if not found.error],
                 self.worker,

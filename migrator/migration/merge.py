@@ -58,7 +58,6 @@ from migrator.migration.matching import (
 )
 from migrator.staging.results import LoadedSource
 
-
 _CHANGED_ON_BOTH_SIDES = Problem(
     "", "different changes in the file and in SQLite", "a change on one side only", "session.conflict"
 )

@@ -11,6 +11,7 @@ records the digest of each session that it wrote to the files, so that the next 
 from __future__ import annotations
 
 import sqlite3
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
@@ -36,45 +37,56 @@ _CHANGED_TWICE = Problem(
     "", "changes in the file and, after the rollback, in SQLite", "a change on one side only", "session.conflict"
 )
 
-Outcome = Literal["applied", "quarantined", "unchanged"]
+_HINT = "Run 'migrator quarantine list' to see them."
+
+Outcome = Literal["applied", "conflict", "invalid", "unchanged"]
 
 
 @dataclass(frozen=True)
 class PostRollbackChanges:
     """The number of sessions changed in SQLite after a rollback, by what became of them.
 
-    :ivar applied: brought into the published sessions
-    :ivar quarantined: put into quarantine
-    :ivar deleted: deleted in SQLite, but still in their files
+    :ivar applied: added to the sessions of the files
+    :ivar conflicts: quarantined, because the file has another version
+    :ivar invalid: quarantined, because they are not valid sessions
+    :ivar deleted: deleted in SQLite, but kept, because the files have them
     """
 
     applied: int = 0
-    quarantined: int = 0
+    conflicts: int = 0
+    invalid: int = 0
     deleted: int = 0
 
-    def warnings(self) -> list[str]:
-        """What is worth knowing and needs nobody."""
+    def warnings(self) -> list[Message]:
+        """The messages that need no action."""
         found = []
-        if self.taken:
-            taken = counted(self.taken, "session")
-            found.append(f"What was written to SQLite after the rollback, {taken}, was brought in.")
+        if self.applied:
+            applied = f"Added to SQLite: {counted(self.applied, 'session')} written there after the rollback."
+            found.append(Message(applied, code="rollback.changes_applied"))
         if self.deleted:
-            deleted = counted(self.deleted, "session")
-            found.append(
-                f"What was deleted in SQLite after the rollback, {deleted}, stays: the files were the truth then."
+            deleted = (
+                f"Kept in SQLite: {counted(self.deleted, 'session')} deleted there after the rollback, when the JSON "
+                "files were authoritative."
             )
+            found.append(Message(deleted, code="rollback.deletions_ignored"))
         return found
 
     def errors(self) -> list[Message]:
-        """What the user should read."""
-        if not self.held:
-            return []
-        verb, pronoun = ("was", "it") if self.held == 1 else ("were", "they")
-        held = (
-            f"{counted(self.held, 'session')} written to SQLite after the rollback {verb} quarantined: {pronoun} "
-            "conflict with the files, whose versions stay, or are invalid."
-        )
-        return [Message(held, code="session.conflict", hint="'migrator quarantine list' lists them.")]
+        """The messages that need attention."""
+        found = []
+        if self.conflicts:
+            conflicts = (
+                f"Quarantined because they conflict with the files, whose versions stay: "
+                f"{counted(self.conflicts, 'session')} written to SQLite after the rollback."
+            )
+            found.append(Message(conflicts, code="session.conflict", hint=_HINT))
+        if self.invalid:
+            invalid = (
+                f"Quarantined because they are invalid: {counted(self.invalid, 'session')} written to SQLite after "
+                "the rollback."
+            )
+            found.append(Message(invalid, code="session.quarantined", hint=_HINT))
+        return found
 
 
 class _Change(NamedTuple):
@@ -128,23 +140,22 @@ class ChangesAfterRollback:
 
         :raises TransactionError: a session does not read back as it was written
         """
-        applied = quarantined = 0
+        outcomes: Counter[Outcome] = Counter()
         for change in self._changes:
             row = self._connection.execute(queries.QUARANTINED_TEXTS, (change.row_id,)).fetchone()
             raw = row[0].encode()
             parsed = parse_session(raw)
             if isinstance(parsed, Rejected):
                 self._connection.execute(queries.CALL_QUARANTINED, (parsed.reason, change.row_id))
-                quarantined += 1
+                outcomes["invalid"] += 1
             elif change.workspace_hash is None:
-                quarantined += 1
+                outcomes["conflict"] += 1
             else:
                 outcome = self._apply(change, change.workspace_hash, parsed)
-                applied += outcome == "applied"
-                quarantined += outcome == "quarantined"
-                if outcome != "quarantined":
+                outcomes[outcome] += 1
+                if outcome != "conflict":
                     self._connection.execute(queries.DELETE_QUARANTINE, (change.row_id,))
-        return PostRollbackChanges(applied, quarantined, self._deleted)
+        return PostRollbackChanges(outcomes["applied"], outcomes["conflict"], outcomes["invalid"], self._deleted)
 
     def _apply(self, change: _Change, workspace_hash: str, parsed: Reading) -> Outcome:
         document = parsed.value
@@ -161,7 +172,7 @@ class ChangesAfterRollback:
         elif change.base is None and not keys and self._recorded:  # otherwise it may have been deleted from a file
             key = insert_behind(self._connection, document, workspace_id=workspace_id, workspace_hash=workspace_hash)
         else:
-            return "quarantined"
+            return "conflict"
         written = read_document(self._connection, key)
         if written is None or written.digest() != ours:
             raise TransactionError(

@@ -223,13 +223,23 @@ class _Publisher:
         if known is None or known.status == "failed" or known.backup is None:
             return None
         copy = data_dir.recorded(known.backup)
-        if not copy.is_file() or copying.sha256_of(copy) != known.sha256:
+        hint = (
+            f"Nothing was changed. Put the copy back, or, if it is lost, move {known.source} aside: SQLite keeps the "
+            "sessions that it has. Then run the command again."
+        )
+        if not copy.is_file():
             raise MigrationFailed(
-                f"{loaded.source.name} has changed since it was migrated, but the backup copy needed to find out what "
-                f"changed, {copy}, is missing or damaged.",
-                code="backup.missing" if not copy.is_file() else "backup.damaged",
-                hint=f"Nothing was changed. Put the copy back, or, if it is lost, move {known.source} aside: SQLite "
-                "keeps the sessions it has. Then run the command again.",
+                f"{loaded.source.name} has changed since it was migrated, but its backup copy {copy}, which is needed "
+                "to find out what changed, is missing.",
+                code="backup.missing",
+                hint=hint,
+            )
+        if copying.sha256_of(copy) != known.sha256:
+            raise MigrationFailed(
+                f"{loaded.source.name} has changed since it was migrated, but its backup copy {copy}, which is needed "
+                "to find out what changed, is damaged.",
+                code="backup.damaged",
+                hint=hint,
             )
         return copy
 

@@ -57,7 +57,7 @@ class WorkspaceReport(NamedTuple):
 
 
 def _joined(first: Message | None, second: Message | None) -> Message | None:
-    """Two errors as one text, with the code of the first."""
+    """Combine two errors into one message, with the code of the first."""
     if first is None or second is None:
         return first or second
     return Message(f"{first} {second}", code=first.code)
@@ -93,8 +93,8 @@ class MigrationReport(Report):
     totals: Totals = field(default_factory=Totals)
     backup_path: str | None = None
     duration_ms: int = 0
-    errors: tuple[str, ...] = ()
-    warnings: tuple[str, ...] = ()
+    errors: tuple[Message, ...] = ()
+    warnings: tuple[Message, ...] = ()
     stages: dict[str, int] = field(default_factory=dict)
     dry_run: bool = False
     search_index: str | None = None
@@ -167,8 +167,10 @@ def messages_of(loaded: LoadedSource) -> list[Message]:
         return []
     messages = list(loaded.examples)
     if loaded.quarantined > len(messages):
-        more = f"{loaded.source.name}: {loaded.quarantined - len(messages)} more in quarantine."
-        messages.append(Message(more, code="session.quarantined"))
+        more = (
+            f"{loaded.source.name}: {counted(loaded.quarantined - len(messages), 'more invalid session')} quarantined."
+        )
+        messages.append(Message(f"{loaded.source.name}: {more} quarantined.", code="session.quarantined"))
     return messages
 
 
@@ -176,10 +178,10 @@ def conflict_messages(merged: dict[str, MergeResult]) -> list[Message]:
     """The messages about sessions that changed both in the file and in SQLite."""
     return [
         Message(
-            f"{name}: {counted(result.conflicts.total(), 'session')} changed both in the file and in SQLite; SQLite's "
-            "version stays, the file's is in quarantine.",
+            f"{name}: {counted(result.conflicts.total(), 'session')} changed both in the file and in SQLite. SQLite's "
+            "version stays; the file's is quarantined.",
             code="session.conflict",
-            hint="'migrator quarantine list' lists it.",
+            hint="Run 'migrator quarantine list' to see the conflicts.",
         )
         for name, result in merged.items()
         if result.conflicts

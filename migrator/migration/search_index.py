@@ -8,7 +8,7 @@ from migrator.authority import read_state
 from migrator.data_dir import DataDir
 from migrator.database.connection import opened
 from migrator.database.errors import sqlite_errors
-from migrator.errors import MigratorError
+from migrator.errors import Message, MigratorError
 from migrator.migration.options import Options
 from migrator.migration.report import MigrationReport
 from migrator.progress import StageTimer
@@ -33,8 +33,11 @@ def index_after(report: MigrationReport, data_dir: DataDir, options: Options, ti
                 state = finish(connection, data_dir, options.listener, wanted=options.search_index)
             except MigratorError as error:
                 warnings.append(
-                    f"The search index could not be finished: {error} Everything else is done; "
-                    "'migrator search-index build' continues with the index."
+                    Message(
+                        f"The search index is not finished: {error.message} Everything else is done.",
+                        code="search_index.unfinished",
+                        hint=" ".join(filter(None, (error.hint, "Run 'migrator search-index build' to finish it."))),
+                    )
                 )
                 with sqlite_errors("read the state of the search index", path):
                     state = index_state(connection)

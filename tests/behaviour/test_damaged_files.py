@@ -142,26 +142,26 @@ def link_to_a_device(path: Path) -> None:
 
 
 NO_FILES: list[tuple[Callable[[Path], None], str]] = [
-    (directory, "not a file but a folder"),
-    (dangling_link, "a link to nothing"),
-    (link_to_itself, "cannot be examined"),
-    (pipe, "not a file but a folder or a device"),
-    (link_to_a_device, "not a file but a folder or a device"),
+    (directory, "source.not_a_file"),
+    (dangling_link, "source.broken_link"),
+    (link_to_itself, "source.unreadable"),
+    (pipe, "source.not_a_file"),
+    (link_to_a_device, "source.not_a_file"),
 ]
 
 
-@pytest.mark.parametrize(("make", "message"), NO_FILES, ids=lambda value: getattr(value, "__name__", ""))
+@pytest.mark.parametrize(("make", "code"), NO_FILES, ids=lambda value: getattr(value, "__name__", ""))
 @pytest.mark.timeout(20)  # opening a pipe would wait for a writer for ever
 def test_what_is_no_file_fails_alone_and_is_named(
-    make: Callable[[Path], None], message: str, scene: Scene, neighbour: Path, migrator: Migrator
+    make: Callable[[Path], None], code: str, scene: Scene, neighbour: Path, migrator: Migrator
 ) -> None:
     path = scene.file_of("/w")
     make(path)
     outcome = migrator("--data-dir", scene.root, "migrate", "--json")
-    [error] = outcome.json["errors"]
+    [problem] = outcome.json["problems"]
     assert outcome.code == 3
-    assert str(path) in error
-    assert message in error
+    assert problem["code"] == code
+    assert str(path) in problem["message"]
     assert scene.tasks(NEIGHBOUR) == ["Weave"]
 
 
@@ -204,10 +204,10 @@ def test_a_name_that_is_no_hash_fails_alone_and_is_named(
 ) -> None:
     (scene.root / "sessions" / name).write_bytes(neighbour.read_bytes())
     outcome = migrator("--data-dir", scene.root, "migrate", "--json")
-    [error] = outcome.json["errors"]
+    [problem] = outcome.json["problems"]
     assert outcome.code == 3
-    assert name in error
-    assert "not a workspace's hash" in error
+    assert problem["code"] == "source.invalid_name"
+    assert name in problem["message"]
     assert scene.query("SELECT count(*) FROM sessions") == [(1,)]
 
 
@@ -245,10 +245,10 @@ def test_an_unreadable_file_fails_alone_and_is_named(
     path = scene.write("/w", [chat("s-1", workspace="/w")])
     refuse(monkeypatch, path)
     outcome = migrator("--data-dir", scene.root, "migrate", "--json")
-    [error] = outcome.json["errors"]
+    [problem] = outcome.json["problems"]
     assert outcome.code == 3
-    assert str(path) in error
-    assert "permission denied" in error
+    assert problem["code"] == "source.permission_denied"
+    assert str(path) in problem["message"]
     assert scene.tasks(NEIGHBOUR) == ["Weave"]
 
 

@@ -195,9 +195,9 @@ def test_files_that_change_during_a_run_are_reported_and_migrated_by_the_next_on
 
     report = run(files, write, None if second else NoWorker)
     assert report.status == "completed"
-    assert list(report.warnings) == [
-        f"{place} changed while it was migrated; run 'migrator migrate' again to take that up." for place in changed
-    ]
+    assert [warning.code for warning in report.warnings] == ["source.changed"] * len(changed)
+    for place, warning in zip(changed, report.warnings, strict=True):
+        assert str(place) in warning.message
     assert not run(files).warnings
     tasks = [task for number in range(FILES) for task in files.tasks(f"/home/dev/w{number}")]
     assert (tasks.count("Leave"), len(tasks)) == (3, FILES)

@@ -98,7 +98,7 @@ def test_a_false_mapping_is_ignored(scene: Scene, migrator: Migrator) -> None:
     scene.write(WORKSPACE, [nameless()])
     report = migrator("--data-dir", scene.root, "migrate", "--json").json
     assert paths(scene) == {hash_of(WORKSPACE): f"unknown:{hash_of(WORKSPACE)}"}
-    assert "'/home/somebody/else' is not the path that" in report["warnings"][0]
+    assert "'/home/somebody/else'" in report["warnings"][0]
 
 
 def test_a_false_mapping_does_not_hide_what_the_file_proves(scene: Scene, migrator: Migrator) -> None:
@@ -128,8 +128,7 @@ def test_an_invalid_mapping_is_reported_and_ignored(content: str, scene: Scene, 
     scene.write(WORKSPACE, [chat("s-1", workspace=WORKSPACE)])
     outcome = migrator("--data-dir", scene.root, "migrate", "--json")
     assert outcome.code == 0
-    warnings = outcome.json["warnings"]
-    assert ("not used" in "".join(warnings)) == (content != "[]" or bool(warnings))
+    assert len(outcome.json["warnings"]) == 1
     assert scene.tasks(WORKSPACE) == ["Weave"]
 
 
