@@ -1,10 +1,10 @@
-# Needs Python >= 3.11 with pip, and make. Another Python: make test PYTHON=python3.13
+# Needs Python 3.11 or newer with pip, and make. To use another Python: make test PYTHON=python3.13
 PYTHON ?= python3
 ARGS ?=
 
 VENV := .venv
 BIN := $(VENV)/bin
-# Named after the Python that made it, so that another PYTHON gets an environment of its own.
+# Named after its Python, so that another PYTHON gets a new environment.
 STAMP := $(VENV)/installed-$(shell $(PYTHON) -c 'import platform; print(platform.python_version())' 2>/dev/null)
 
 say = @sed -n 's/^$@:.*\#\# /$@: /p' Makefile
@@ -16,7 +16,7 @@ say = @sed -n 's/^$@:.*\#\# /$@: /p' Makefile
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
 
-demo: $(STAMP) ## migrate a temporary copy of fixtures/data-dir and show the result
+demo: $(STAMP) ## migrate a temporary copy of the fixture and show the result
 	$(say)
 	@.ci/demo.sh $(BIN)/migrator
 
@@ -24,19 +24,19 @@ test: $(STAMP) ## run the tests on all cores; make test ARGS="-k torn" runs some
 	$(say)
 	@$(BIN)/python -m pytest -n auto $(ARGS)
 
-coverage: $(STAMP) ## run the tests and tell which lines and branches no test reaches; fails below the threshold in pyproject.toml
+coverage: $(STAMP) ## run the tests and report lines and branches that no test reaches; fails below the threshold in pyproject.toml
 	$(say)
 	@$(BIN)/coverage erase
 	@$(BIN)/coverage run -m pytest -n auto $(ARGS)
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report
 
-lint: $(STAMP) ## check the code's style and layout with ruff
+lint: $(STAMP) ## check the code's style and format with ruff
 	$(say)
 	@$(BIN)/python -m ruff check .
 	@$(BIN)/python -m ruff format --check .
 
-format: $(STAMP) ## lay the code out with ruff and fix what it can fix
+format: $(STAMP) ## format the code with ruff and fix what it can fix
 	$(say)
 	@$(BIN)/python -m ruff check --fix .
 	@$(BIN)/python -m ruff format .
@@ -54,16 +54,16 @@ sidecar: $(STAMP) ## build dist/migrator, one file that runs without an installe
 	@$(BIN)/python -m pip install -qq --editable '.[sidecar]'
 	@$(BIN)/python .ci/build_sidecar.py
 
-sidecar-check: sidecar ## build it, then migrate with it alone
+sidecar-check: sidecar ## build it, and migrate with nothing else installed
 	$(say)
 	@$(BIN)/python .ci/check_sidecar.py
 
-docs: $(STAMP) ## build the site of docs/ into site/, warnings being errors
+docs: $(STAMP) ## build the site from docs/ into site/; warnings are errors
 	$(say)
 	@$(BIN)/python -m pip install -qq --editable '.[docs]'
 	@$(BIN)/zensical build --clean --strict
 
-reference: $(STAMP) ## write docs/commands.md and docs/messages.md anew, out of the program
+reference: $(STAMP) ## regenerate docs/commands.md, docs/messages.md and the outputs of the worked examples
 	$(say)
 	@$(BIN)/python docs/make_command_reference.py
 	@$(BIN)/python docs/make_message_reference.py
@@ -73,7 +73,7 @@ schema-check: $(STAMP) ## prepare every SQL statement against a fresh schema
 	$(say)
 	@$(BIN)/migrator schema check
 
-bench-small: $(STAMP) ## measure on the small corpus, so that the benchmarks can't rot
+bench-small: $(STAMP) ## run the benchmarks on a small corpus, to check that they work
 	$(say)
 	@$(BIN)/python -m benchmarks.migrate_bench --size S --runs 1 --only migrator limit json_each executemany
 	@$(BIN)/python -m benchmarks.storage_bench
@@ -92,14 +92,14 @@ bench: $(STAMP) ## measure everything against the limit and the rivals, and writ
 	@$(BIN)/python -m benchmarks.search_bench --size M --write
 	@$(BIN)/python -m benchmarks.startup_bench --write
 
-check: test lint types schema-check wheel-check ## all of the above checks
+check: test lint types schema-check wheel-check ## run the tests and all checks
 
-mutants: $(STAMP) ## change the code that decides whether anything is lost, and see whether the tests notice (hours); ARGS="--sample 200" tries some
+mutants: $(STAMP) ## make small changes to the most critical modules, and check that the tests notice (hours); ARGS="--sample 200" tries some
 	$(say)
 	@$(BIN)/python -m pip install -qq --editable '.[mutants]'
 	@$(BIN)/python .ci/mutants.py $(ARGS)
 
-torture: $(STAMP) ## kill it everywhere, at 2,000 random moments, feed it 1,000,000 inputs (hours); ARGS="--parts random --kills 100" does less
+torture: $(STAMP) ## test kills, faults, power cuts and 1,000,000 mutated inputs (hours); ARGS="--parts random --kills 100" does less
 	$(say)
 	@$(BIN)/python -m tests.torture $(ARGS)
 

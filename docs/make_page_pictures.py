@@ -3,7 +3,7 @@
     python -m pip install pillow
     python docs/make_page_pictures.py
 
-The commands really run, on a copy in a home directory made for them, whose path is shown as /home/dev. Needs Chromium.
+The commands really run, on a copy in a temporary home directory, whose path is shown as /home/dev. Needs Chromium.
 """
 
 import shutil
@@ -30,7 +30,7 @@ SESSION = "d96e183c-7adc-4000-8005-f173d29ba870"  # of the fixture: four agents 
 
 
 def main() -> None:
-    """Migrate, and take the pictures."""
+    """Migrate the fixture, and take the pictures."""
     with tempfile.TemporaryDirectory() as scratch:
         home = Path(scratch) / "home"
         shutil.copytree(CHECKOUT / "fixtures" / "data-dir", home / ".ait42")
@@ -50,7 +50,7 @@ def main() -> None:
 
 
 def side_by_side(taken: list[Path], height: int, target: Path) -> None:
-    """Two pictures as one, with as few colours as it takes."""
+    """Join two pictures into one with a small palette."""
     both = Image.new("RGB", (2 * WIDTH, height))
     for place, picture in enumerate(taken):
         both.paste(Image.open(picture).convert("RGB").crop((0, 0, WIDTH, height)), (place * WIDTH, 0))
