@@ -1,1 +1,1 @@
-"""Measurements: what a migration costs, beside what a user would do instead and beside the limit."""
+"""Benchmarks: what a migration costs, compared with alternatives and with the least possible work."""

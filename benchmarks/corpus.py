@@ -1,10 +1,10 @@
-"""Seeded corpora in the app's own format, for measuring.
+"""Generates seeded corpora in the app's own format, to measure with.
 
 `python -m benchmarks.corpus --size S --to DIR` writes `DIR/sessions/<hash>.json` and prints the totals
-as JSON. The same size and seed give the same bytes. Memory stays bounded by one session, whatever the size.
+as JSON. The same size and seed give the same bytes. Memory is limited by one session, whatever the size.
 
-Left out on purpose: durations above 2^63-1, which stop every rival, and a rival that stopped says nothing
-about time; and NUL, at which SQLite's JSON functions cut a text short without a word.
+Left out on purpose: durations above 2^63-1, at which every rival stops; and NUL, at which SQLite's JSON functions
+silently truncate a text.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ Document = dict[str, Any]
 Choice = TypeVar("Choice")
 
 EPOCH = datetime(2024, 1, 1, tzinfo=UTC)
-SESSION_SLOT_MS = 3_600_000  # one hour a session keeps the millisecond chat ids apart unless we want a clash
+SESSION_SLOT_MS = 3_600_000  # an hour per session keeps the chat ids, made of milliseconds, distinct
 TWIN_EVERY_PAIRS = 50  # one pair of neighbours in 50 shares its id: 1% of the sessions are second copies
-SHARED_CLOCK_EVERY = 400  # sessions; such a one starts in its predecessor's millisecond: chat ids clash
+SHARED_CLOCK_EVERY = 400  # such a session starts in its predecessor's millisecond, so that chat ids clash
 REPEATED_MESSAGE_ID = 0.0005  # share of the messages that repeat their predecessor's id
-POOL_SIZE = 2_000  # different texts a corpus is composed of
+POOL_SIZE = 2_000  # number of different texts in a corpus
 CAPTURE_BYTES = 200_000
 
 PROSE = (
@@ -69,7 +69,7 @@ INSTANCE_STATUS = ("completed", "completed", "completed", "failed", "archived", 
 
 @dataclass(frozen=True)
 class Shape:
-    """What a corpus holds: counts over all its files, and mean text lengths in bytes."""
+    """The shape of a corpus: counts over all its files, and mean text lengths in bytes."""
 
     files: int
     sessions: int
@@ -78,18 +78,18 @@ class Shape:
     content_bytes: int = 210
     output_bytes: int = 300
     varied: bool = True
-    """Sessions differ in their counts and some ids are doubled; False: all are alike."""
+    """Whether sessions differ in their counts and some ids occur twice."""
     stretch_last: int = 0
     """Bytes added to the last message of each file."""
     capture_every: int = 2_000
-    """On average one instance in so many holds a whole terminal capture; 0: none does."""
+    """One instance in this many has a whole terminal capture, on average; 0: none has."""
     file_bytes: int | None = None
-    """Exact size of the one file; the counts then mean the ratio in which its sessions are built."""
+    """Exact size of the only file; the counts are then ratios."""
 
 
 TINY = Shape(20_000, 20_000, 40_000, 100_000, content_bytes=110, varied=False, capture_every=0)
-# A file costs 4 bytes of brackets, a further session in the same file 2 bytes of comma: 1,000 sessions in one
-# file are 2 * 999 bytes shorter than in 1,000 files, and the stretch gives those back.
+# A file has 4 bytes of brackets, a further session in the same file 2 bytes of comma: 1,000 sessions in one
+# file are 2 * 999 bytes shorter than in 1,000 files, and stretch_last adds those.
 TINY_REFERENCE = replace(TINY, files=20, stretch_last=2 * (TINY.sessions // 20 - 1))
 SHAPES = {
     "S": Shape(100, 1_000, 10_000, 10_000, content_bytes=60, output_bytes=60, capture_every=10_000),
@@ -102,12 +102,12 @@ GROWTH_BYTES = (10_000_000, 31_600_000, 100_000_000, 316_000_000, 1_000_000_000)
 
 
 def sized(file_bytes: int) -> Shape:
-    """One file of exactly `file_bytes` bytes, its sessions built like those of M."""
+    """A shape with one file of exactly `file_bytes` bytes and sessions like those of M."""
     return replace(SHAPES["M"], files=1, file_bytes=file_bytes)
 
 
 def shape_of(size: str, file_bytes: int = HUGE_BYTES) -> Shape:
-    """The shape a size names.
+    """Return the shape for the name of a size.
 
     `S`, `M`, `tiny`, `tiny-reference`; `huge` (one file of `file_bytes` bytes); `25MB`-like sizes (one file;
     decimal units); or `files:sessions:instances:messages`. Raises ValueError for anything else.
@@ -126,17 +126,17 @@ def shape_of(size: str, file_bytes: int = HUGE_BYTES) -> Shape:
 
 
 def workspace_path(number: int) -> str:
-    """The path of the corpus's n-th workspace; all are equally long, so that sizes don't hang on numbers."""
+    """The path of the n-th workspace; all have the same length, so that sizes do not depend on numbers."""
     return f"/Users/dev/projects/editor-{number:05d}"
 
 
 def workspace_hash(path: str) -> str:
-    """The file name the app gives a workspace: 16 hex digits of SHA-256."""
+    """The hash in the name of a workspace's file: 16 hex digits of SHA-256."""
     return hashlib.sha256(path.encode()).hexdigest()[:16]
 
 
 class Texts:
-    """A fixed pool of texts to draw from: prose, code, Japanese and terminal colours.
+    """A fixed pool of texts: prose, code, Japanese and terminal colours.
 
     Only `random()` is drawn on: its sequence for a seed is guaranteed, that of `choice` and its like is not.
     """
@@ -150,7 +150,7 @@ class Texts:
         return self._pool[int(rng.random() * POOL_SIZE)]
 
     def capture(self, rng: random.Random) -> str:
-        """A text of about CAPTURE_BYTES, as a whole terminal buffer is kept."""
+        """A text of about CAPTURE_BYTES, like a whole terminal buffer."""
         parts: list[str] = []
         length = 0
         while length < CAPTURE_BYTES:
@@ -191,7 +191,7 @@ def _rust_time(ms: int, nanoseconds: int) -> str:
 
 @dataclass(frozen=True)
 class Plan:
-    """One session to be: its number in the corpus, its counts, and whether it is a second copy."""
+    """A planned session: its number in the corpus, its counts, and whether it is a second copy."""
 
     number: int
     instances: int
@@ -204,7 +204,7 @@ def _share(total: int, parts: int, part: int) -> int:
 
 
 def _pair(rng: random.Random, number: int, first: Plan, second: Plan) -> tuple[Plan, Plan]:
-    """Two neighbours, made unequal or made twins; their sums stay."""
+    """Make two neighbours unequal, or copies of each other; their sums stay."""
     if (number // 2) % TWIN_EVERY_PAIRS == TWIN_EVERY_PAIRS // 2:
         # The app adds messages to the first of the two only.
         messages = first.messages + second.messages
@@ -217,7 +217,7 @@ def _pair(rng: random.Random, number: int, first: Plan, second: Plan) -> tuple[P
 
 
 def _plans(shape: Shape, seed: int, numbers: Iterator[int]) -> Iterator[Plan]:
-    """The sessions with these numbers, all of one file."""
+    """Plan the sessions with these numbers, all in one file."""
     for number in numbers:
         first = _even_plan(shape, number)
         follower = next(numbers, None) if shape.varied else None
@@ -235,12 +235,12 @@ def _even_plan(shape: Shape, number: int) -> Plan:
 
 
 def _runtime_mix(rng: random.Random, instances: int) -> list[str] | None:
-    # One entry an instance, in order, with repeats.
+    # One entry per instance, in order, with repeats.
     return [_pick(rng, RUNTIMES) for _ in range(instances)] if rng.random() < 0.7 else None
 
 
 class Sessions:
-    """Builds documents. Everything about a session follows from the seed and its number."""
+    """Builds documents; a session depends only on the seed and its number."""
 
     def __init__(self, shape: Shape, seed: int) -> None:
         self._seed = seed
@@ -249,7 +249,7 @@ class Sessions:
         self._output = Texts(seed, shape.output_bytes)
 
     def build(self, plan: Plan, workspace: str) -> Document:
-        """The planned session as the app would write it, members in the order of its struct.
+        """Build a planned session as the app writes it, members in the order of its struct.
 
         A twin draws the same numbers as its first, so that id, task and times agree.
         """
@@ -302,7 +302,7 @@ class Sessions:
         # A debate's instances share one worktree, branch and terminal.
         member = "debate" if kind == "debate" else f"instance-{number}"
         started = rng.random() < 0.8
-        # The first one is always whole: its path is what proves the workspace.
+        # The first one is always complete: its path proves the workspace.
         blank = position > 0 and rng.random() < 0.02
         runtime = _pick(rng, RUNTIMES)
         instance: Document = {
@@ -352,7 +352,7 @@ class Sessions:
 
 
 def _speaker(rng: random.Random, position: int, now: int, instances: int) -> tuple[str, str, int | None]:
-    """Role, id and instance of a message: the user and the assistant take turns, the system speaks seldom."""
+    """Role, id and instance of a message: user and assistant take turns, and sometimes the system."""
     identity = f"msg-{1_704_067_200_000 + now}"
     if position % 2 == 0:
         return "user", identity, None
@@ -365,7 +365,7 @@ def _speaker(rng: random.Random, position: int, now: int, instances: int) -> tup
 
 
 def encode(session: Document) -> bytes:
-    """One element of the array, indented as the app indents it, without the brackets around the array."""
+    """Serialize one element of the array, indented as in the app's files."""
     return orjson.dumps([session], option=orjson.OPT_INDENT_2)[2:-2]
 
 
@@ -411,7 +411,7 @@ def _write_counted_file(
 def _write_sized_file(
     writer: _FileWriter, shape: Shape, seed: int, sessions: Sessions, workspace: str, size: int
 ) -> None:
-    """Sessions until the next one would pass `size` bytes, then one whose only message fills up exactly."""
+    """Write sessions up to `size` bytes; the last one's only message fills it up exactly."""
     last = sessions.build(Plan(999_999, 1, 1), workspace)
     last["chatHistory"][0]["content"] = ""
     room_for_last = len(encode(last)) + len(b",\n\n]")
@@ -429,7 +429,7 @@ def _write_sized_file(
 
 
 def write_corpus(shape: Shape, data_dir: Path, seed: int = 1) -> Totals:
-    """Write the corpus to `data_dir/sessions` and say what it holds.
+    """Write the corpus to `data_dir/sessions` and return its totals.
 
     Raises FileExistsError where a `sessions` directory exists: a mixture of two corpora measures nothing.
     """

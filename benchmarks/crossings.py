@@ -1,9 +1,9 @@
-"""Count the calls from one package into another while one file of three sessions is migrated.
+"""Counts the calls from one package into another during the migration of one file with three sessions.
 
-``python -m benchmarks.crossings`` migrates by one process, without a search index, and prints the calls by pair of
-packages; ``--modules`` names the modules as well. A module beside the packages is a package of its own. Translating
-errors is not counted (it stands around what may fail wherever that is), nor are lambdas and comprehensions, which
-belong to the function that they are written in.
+``python -m benchmarks.crossings`` migrates with one process, without a search index, and prints the calls by pair of
+packages; ``--modules`` names the modules as well. A module next to the packages counts as a package.
+Context managers that translate errors are not counted, nor are lambdas and comprehensions, which belong to the
+function that they are written in.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Crossings:
             self.calls[caller, callee] += 1
 
     def _caller(self, frame: FrameType | None) -> str | None:
-        """The nearest frame of migrator's own, past the libraries that call back."""
+        """The nearest frame in migrator, skipping libraries that call back."""
         while frame is not None:
             place = self._place(frame)
             if place is not None:
@@ -65,7 +65,7 @@ def package_of(place: str) -> str:
 
 
 def count() -> Counter[tuple[str, str]]:
-    """Migrate twice, each time a new data directory, and count the second time: then everything is loaded."""
+    """Migrate two new data directories, and count the second time, when everything is loaded."""
     crossings = Crossings()
     for profiler in (None, crossings):
         with tempfile.TemporaryDirectory() as folder:
@@ -80,7 +80,7 @@ def count() -> Counter[tuple[str, str]]:
 
 
 def main() -> None:
-    """Print the calls, most first, and their sum."""
+    """Print the calls, most frequent first, and their sum."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--modules", action="store_true", help="name the modules, not only the packages")
     modules = parser.parse_args().modules

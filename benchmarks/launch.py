@@ -1,8 +1,8 @@
-"""Start one command, wait for it, and write what it used to a file, as JSON.
+"""Starts one command, waits for it, and writes the resources that it used to a file, as JSON.
 
-`python -I -S benchmarks/launch.py RESULT COMMAND …`. A process of its own because Linux counts the peak
-memory of whoever starts a process into that process's own peak: so this one imports next to nothing, no
-pathlib either, and stays at some 10 MB.
+`python -I -S benchmarks/launch.py RESULT COMMAND …`. It is a process of its own because Linux
+counts the peak memory of the process that starts another into the other's peak. So this one imports almost nothing,
+not even pathlib, and uses some 10 MB.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _LOOK_EVERY = 0.05  # seconds
 
 
 def _written_bytes_at_the_end(pid: int) -> int | None:
-    """What the finished process wrote, read before it is reaped, for then its /proc entry is gone."""
+    """Bytes that the finished process wrote, read before it is reaped and its /proc entry vanishes."""
     if not hasattr(os, "waitid"):
         return None
     os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
@@ -30,7 +30,7 @@ def _written_bytes_at_the_end(pid: int) -> int | None:
 
 
 class Memory(threading.Thread):
-    """Looks again and again at what the process and its descendants hold in memory, and keeps the largest sum."""
+    """Samples the memory of the process and its descendants, and keeps the largest sum."""
 
     def __init__(self, pid: int) -> None:
         super().__init__(daemon=True)
@@ -46,7 +46,7 @@ class Memory(threading.Thread):
 
 
 def _family(pid: int) -> list[int]:
-    """A process and its descendants."""
+    """The ids of a process and its descendants."""
     try:
         threads = os.listdir(f"/proc/{pid}/task")
     except OSError:
@@ -70,7 +70,7 @@ def _resident_pages(pid: int) -> int:
 
 
 def main() -> None:
-    """Run the command; its output goes where this process's goes."""
+    """Run the command with this process's output streams."""
     result, *command = sys.argv[1:]
     started = time.perf_counter()
     pid = os.posix_spawnp(command[0], command, os.environ)
@@ -83,7 +83,7 @@ def main() -> None:
         "exit_code": os.waitstatus_to_exitcode(status),
         "wall_s": ended - started,
         "cpu_s": usage.ru_utime + usage.ru_stime,
-        # Of the largest single process, in kibibytes, on macOS in bytes; of all together where that is seen.
+        # Of the largest single process, in kibibytes, on macOS in bytes; of all together where /proc shows it.
         "peak_rss_bytes": max(memory.largest, usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)),
         "written_bytes": written_bytes,
     }

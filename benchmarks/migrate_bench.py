@@ -1,8 +1,8 @@
-"""`migrator migrate` beside the rivals and the limit.
+"""Measures `migrator migrate`, the rivals and the limit.
 
 `python -m benchmarks.migrate_bench --size S [M …] [--runs N] [--only NAME …]` runs every contender as a whole
 process, on each corpus, in turns, so that a disturbance of the machine hits them all, and prints the medians, each also
-as a multiple of the limit's. `--write` puts the result into docs/benchmarks.md, in place of the last one of each size.
+as a multiple of the limit's. `--write` replaces the results for these sizes in docs/benchmarks.md.
 """
 
 from __future__ import annotations
@@ -32,19 +32,18 @@ CONTENDERS = ("migrator", WITH_INDEX, "limit", *RIVALS)
 GROWTH_CONTENDERS = ("migrator", "limit")
 GROWTH_SIZES = ("10MB", "31.6MB", "100MB", "316MB", "1GB")
 TABLES = ("sessions", "instances", "chat_messages")
-# For some minutes, ext4 makes new files several times more slowly where as many have just been removed: it looks for
-# inodes that were not in use lately (``recently_deleted`` in the kernel's fs/ext4/ialloc.c). No user's disk is so.
+# After many files were removed, ext4 creates new ones several times more slowly for some minutes, because it looks for
+# inodes that were not in use recently (fs/ext4/ialloc.c in the kernel). Users' disks are not in that state.
 MANY_FILES = 1000
-# What Linux knows of a file stays in tables of a fixed size, which the runs of many files fill: with 2.5 million files
-# in 65,536 places, as a machine with little memory has them, making one took 40 µs instead of 15, most of it to look
-# through what stands in the same place.
+# Linux keeps known files in hash tables of a fixed size, which runs with many files fill: with 2.5 million files in
+# 65,536 buckets, as on a machine with little memory, creating one took 40 µs instead of 15.
 DROP_CACHES = Path("/proc/sys/vm/drop_caches")
-MIGRATE_EXIT_CODES = {0, 3}  # done; done, and something needs the user
+MIGRATE_EXIT_CODES = {0, 3}  # done; done, but some items need attention
 
 
 @dataclass(frozen=True)
 class Run:
-    """One measured process and what it left behind."""
+    """The measurement of one process, and of what it wrote."""
 
     usage: Usage
     database_bytes: int | None
@@ -64,14 +63,14 @@ class Bench:
     scratch: Path
 
     def run(self, contender: str) -> Run:
-        """Run one contender in a fresh directory; preparing and removing that is not timed."""
+        """Run one contender in a new directory; preparing and removing that is not timed."""
         folder = Path(tempfile.mkdtemp(dir=self.scratch))
         try:
             if contender in ("migrator", WITH_INDEX):
                 return self._migrate(folder, *([] if contender == WITH_INDEX else ["--no-search-index"]))
             return self._rival(contender, folder)
         finally:
-            if self.totals.files < MANY_FILES:  # else it goes with the scratch folder
+            if self.totals.files < MANY_FILES:  # otherwise it is removed with the scratch folder
                 shutil.rmtree(folder)
 
     def _migrate(self, folder: Path, *options: str) -> Run:
@@ -79,7 +78,7 @@ class Bench:
         if self.totals.files >= MANY_FILES:
             _forget_files()
         shutil.copytree(self.corpus, data_dir)
-        os.sync()  # else the copy is still being written while the contender is timed
+        os.sync()  # otherwise the copy is still being written while the contender is timed
         usage = measure(
             [*self.migrator, "--data-dir", str(data_dir), "migrate", "--json", "--progress", "none", *options],
         )
@@ -94,14 +93,14 @@ class Bench:
 
     def _finished(self, usage: Usage, database: Path, accepted: set[int], stages: dict[str, float]) -> Run:
         if usage.exit_code not in accepted:
-            # Only here: the message may name paths, which the written report must not.
+            # Printed only: the message may name paths, which the written report must not contain.
             print(usage.stderr.strip() or usage.stdout.strip(), file=sys.stderr)
             return Run(usage, None, None, {}, f"exit code {usage.exit_code}")
         return Run(usage, _database_bytes(database), _rows_missing(database, self.totals), stages, None)
 
 
 def _forget_files() -> None:
-    """Let the system forget the files of the runs before, where it lets us; what is copied next it knows again."""
+    """Make the system forget the files of earlier runs, if that is permitted."""
     os.sync()
     with suppress(OSError):
         DROP_CACHES.write_text("3")
@@ -113,7 +112,7 @@ def _rivals_command(name: str, corpus: Path, database: Path, *further: str) -> l
 
 
 def _stages(stdout: str) -> dict[str, float]:
-    """Stage name to milliseconds from `migrate --json`; empty when the report has none."""
+    """Milliseconds by stage from `migrate --json`; empty if the report has none."""
     try:
         stages = json.loads(stdout).get("stages")
     except (ValueError, AttributeError):
@@ -128,7 +127,7 @@ def _database_bytes(database: Path) -> int:
 
 
 def _rows_missing(database: Path, totals: Totals) -> int:
-    """Rows of the corpus that the database lacks, of the tables that it has at all."""
+    """Count the rows that the database lacks, in the tables that it has."""
     expected = dict(zip(TABLES, (totals.sessions, totals.instances, totals.messages), strict=True))
     with closing(sqlite3.connect(database)) as connection:
         tables = connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")
@@ -141,7 +140,7 @@ def _rows_missing(database: Path, totals: Totals) -> int:
 
 
 def _make_corpus(size: str, to: Path) -> Totals:
-    """Generate in a process of its own: the peak of this one would count as its children's."""
+    """Generate the corpus in a process of its own: this one's peak memory would count for its children."""
     usage = measure([sys.executable, "-m", "benchmarks.corpus", "--size", size, "--to", str(to)])
     if usage.exit_code:
         raise SystemExit(usage.stderr.strip())
@@ -150,7 +149,7 @@ def _make_corpus(size: str, to: Path) -> Totals:
 
 @contextmanager
 def prepared(size: str, contenders: Iterable[str], migrator: Sequence[str], work: Path) -> Iterator[Bench]:
-    """The corpus of a size and, if it takes part, what the limit copies from; removed afterwards."""
+    """Provide the corpus of a size and, if it takes part, the database that the limit copies; remove both afterwards."""
     with tempfile.TemporaryDirectory(dir=work) as name:
         folder = Path(name)
         corpus = folder / "corpus"
@@ -188,7 +187,7 @@ def _mean_stages(runs: list[Run]) -> dict[str, float]:
 
 
 def measure_sizes(benches: dict[str, Bench], contenders: Sequence[str], runs: int) -> list[SizeResult]:
-    """Run every contender on each of the corpora `runs` times, in turns. One that failed is not run again."""
+    """Run every contender `runs` times on each corpus, in turns; one that failed is not run again."""
     done: dict[str, dict[str, list[Run]]] = {size: {name: [] for name in contenders} for size in benches}
     for turn in range(runs):
         for size, bench in benches.items():
@@ -204,7 +203,7 @@ def measure_sizes(benches: dict[str, Bench], contenders: Sequence[str], runs: in
 
 
 def exponent(points: Iterable[tuple[float, float]]) -> float:
-    """The k of y = c · x^k that fits the points best (least squares of the logarithms); 1.0 is linear."""
+    """Fit y = c · x^k to the points (least squares of the logarithms) and return k; 1.0 is linear."""
     logs = [(math.log(x), math.log(y)) for x, y in points]
     mean_x, mean_y = fmean(x for x, _ in logs), fmean(y for _, y in logs)
     return sum((x - mean_x) * (y - mean_y) for x, y in logs) / sum((x - mean_x) ** 2 for x, _ in logs)
@@ -234,9 +233,9 @@ def _growths(results: Sequence[SizeResult], contenders: Iterable[str]) -> list[G
 
 def _options(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.migrate_bench", description=__doc__)
-    parser.add_argument("--size", nargs="*", default=[], metavar="SIZE", help="as benchmarks.corpus has them")
-    parser.add_argument("--runs", type=int, default=3, help="of each contender (default 3)")
-    parser.add_argument("--only", nargs="+", choices=CONTENDERS, default=CONTENDERS, help="no others")
+    parser.add_argument("--size", nargs="*", default=[], metavar="SIZE", help="sizes of benchmarks.corpus")
+    parser.add_argument("--runs", type=int, default=3, help="runs of each contender (default 3)")
+    parser.add_argument("--only", nargs="+", choices=CONTENDERS, default=CONTENDERS, help="only these contenders")
     parser.add_argument(
         "--growth",
         nargs="*",
@@ -244,7 +243,7 @@ def _options(argv: list[str] | None) -> argparse.Namespace:
         help=f"also one file of each of these sizes, and the exponent (default {' '.join(GROWTH_SIZES)})",
     )
     parser.add_argument("--migrator", default=f"{shlex.quote(sys.executable)} -m migrator", metavar="COMMAND")
-    parser.add_argument("--work", type=Path, help="where corpora and copies go, several times their size")
+    parser.add_argument("--work", type=Path, help="folder for corpora and copies; needs several times their size")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write every figure there")
     parser.add_argument("--write", action="store_true", help="write docs/benchmarks.md and its plot")
     options = parser.parse_args(argv)

@@ -1,4 +1,4 @@
-"""One command as a whole process: how long it took and what it used."""
+"""Measures one command as a whole process: its time and the resources it used."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ LAUNCHER = Path(__file__).with_name("launch.py")
 
 @dataclass(frozen=True)
 class Usage:
-    """What a process and the children it waited for used."""
+    """The resources that a process and its children used."""
 
     exit_code: int
     wall_s: float
     cpu_s: float
-    """User and system time together."""
+    """User and system time."""
     peak_rss_bytes: int
-    """Of all its processes together, where /proc tells of them; else of the largest one."""
+    """Of all its processes together if /proc shows them, otherwise of the largest one."""
     written_bytes: int | None
-    """What went to the block layer, as the kernel counts it; None where it does not say."""
+    """Bytes written to the block layer, as the kernel counts them; None if it does not."""
     stdout: str
     stderr: str
 

@@ -1,6 +1,6 @@
-"""The figures of the last measurements, in docs/benchmarks.json: each benchmark replaces its own and leaves the rest.
+"""Keeps the last measurements in docs/benchmarks.json; each benchmark replaces its own.
 
-docs/benchmarks.md and its plot are made from it, so that a part can be measured again without the others.
+docs/benchmarks.md and its plot are made from it, so that a part can be measured without the others.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ ORDER = ("S", "M", "huge", "tiny", "tiny-reference")
 
 @dataclass
 class Record:
-    """Everything that was measured last.
+    """All last measurements.
 
     :ivar sizes: by the corpus' name
     :ivar comparisons: what the other benchmarks show, by their names
@@ -39,7 +39,7 @@ def write(
     comparisons: dict[str, list[Comparison]] | None = None,
     docs: Path = DOCS,
 ) -> None:
-    """Put what was measured in the place of what was there of it, and make page and plot anew."""
+    """Replace what was measured again, and write the page and the plot."""
     file = docs / "benchmarks.json"
     record = _read(file) if file.exists() else Record()
     record.sizes |= {size.size: size for size in sizes}

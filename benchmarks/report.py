@@ -1,4 +1,4 @@
-"""The figures as tables: on the terminal, and in docs/benchmarks.md with a plot."""
+"""Shows the figures as tables: on the terminal, and in docs/benchmarks.md with a plot."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from benchmarks.results import Comparison, Figures, Growth, Result, SizeResult
 PLOT_NAME = "benchmarks.svg"
 HEADINGS = ("contender", "wall s", "CPU s", "peak MB", "written MB", "database MB", "rows lost")
 MEANINGS = """\
-`migrator`: `migrate --no-search-index`, which is as long as the app has to wait. `with search index` goes on to build
-the index for full-text search; by then the app may run.
-`limit`: parse every file once with orjson and copy the rows of a migrated database into one with the same tables and
-indexes, one fsync, no check. Whatever reads these files and fills these tables does at least that; figures stand with
-their multiple of the limit's.
+`migrator`: `migrate --no-search-index`, which is as long as the app has to wait. `with search index` then builds the
+full-text index, while the app may run.
+`limit`: the least work that any migration does. It parses every file once with orjson and copies the rows of a migrated
+database into one with the same tables and indexes, with one fsync and no check. In parentheses, each figure is given as
+a multiple of the limit's.
 `json_each`: SQLite's own JSON functions, `INSERT OR IGNORE … SELECT … FROM json_each(?)`.
 `executemany`: `json.load`, then `INSERT OR IGNORE` row by row.
 `sqlite-utils`: `sqlite-utils insert … sessions FILE --ignore --alter` for each file. It leaves instances and
 messages as JSON text in one table, so only its sessions are counted.
 
-The rivals keep no back-up, check nothing and read nothing back; *rows lost* is what their `IGNORE` dropped
-silently. The contenders take turns; time, CPU and bytes are medians over the runs. Memory is the largest that all
-processes of a contender held together at one time, looked at 20 times a second; what two of them share counts twice."""
+The last three make no backup, check nothing and read nothing back; *rows lost* is what their `IGNORE` silently dropped.
+The contenders take turns; time, CPU and bytes are medians over the runs. Memory is the largest sum over all processes of a
+contender, sampled 20 times a second; shared memory counts twice."""
 
 
 def _seconds(value: float, limit: float | None) -> str:
@@ -79,7 +79,7 @@ def _title(size: SizeResult) -> str:
 
 
 def _stage_lines(size: SizeResult) -> list[str]:
-    """Each contender's stages with their share of its wall time."""
+    """One line per contender: its stages with their share of its wall time."""
     lines = []
     for result in size.results:
         if result.figures is None or not result.stages:
@@ -91,7 +91,7 @@ def _stage_lines(size: SizeResult) -> list[str]:
 
 
 def _many_files_lines(sizes: Sequence[SizeResult]) -> list[str]:
-    """What the same sessions and the same bytes cost in 20,000 files instead of 20."""
+    """One line per contender: the time for the same bytes in 20,000 files instead of 20."""
     by_size = {size.size: size for size in sizes}
     many, few = by_size.get("tiny"), by_size.get("tiny-reference")
     if many is None or few is None:
@@ -118,12 +118,12 @@ def _growth_lines(growths: Sequence[Growth]) -> list[str]:
 
 
 def _console() -> Console:
-    # A pipe has no width to fit into; folded columns would be useless there.
+    # A pipe has no width; folded columns would be useless there.
     return Console(width=None if sys.stdout.isatty() else 140)
 
 
 def print_size(size: SizeResult) -> None:
-    """One corpus' table."""
+    """Print the table of one corpus."""
     console = _console()
     table = Table(title=_title(size), title_justify="left")
     for heading in HEADINGS:
@@ -136,13 +136,13 @@ def print_size(size: SizeResult) -> None:
 
 
 def print_growth(growths: Sequence[Growth]) -> None:
-    """The exponents, one line a contender."""
+    """Print the exponents, one line per contender."""
     for line in _growth_lines(growths):
         print(line)
 
 
 def print_comparisons(comparisons: Sequence[Comparison]) -> None:
-    """The tables of another benchmark."""
+    """Print the tables of another benchmark."""
     console = _console()
     for comparison in comparisons:
         table = Table(title=comparison.title, title_justify="left")
@@ -181,7 +181,7 @@ def _markdown(sizes: Sequence[SizeResult], growths: Sequence[Growth], comparison
     for several in comparisons.values():
         for one in several:
             blocks += [f"## {one.title}", one.note, _markdown_table(one.headings, one.rows)]
-    blocks.append("`make bench` measures all of this again and writes this page.")
+    blocks.append("`make bench` measures all of this and writes this page.")
     return "\n\n".join(blocks) + "\n"
 
 
@@ -191,8 +191,8 @@ def _markdown_table(headings: Sequence[str], cells: Sequence[Sequence[str]]) -> 
 
 
 def plot(target: Path, sizes: Sequence[SizeResult], growths: Sequence[Growth]) -> None:
-    """Bars of the wall times for each size and, if measured, the growth with the file size, as SVG."""
-    # Only the plot needs matplotlib; imported above it would also count into every child's peak memory.
+    """Draw the wall times for each size and, if measured, the growth with the file size, as SVG."""
+    # Imported here, because it would count into every child's peak memory.
     import matplotlib as mpl
     from matplotlib.figure import Figure
 

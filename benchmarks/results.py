@@ -1,4 +1,4 @@
-"""What a measurement yields: medians over the runs, in seconds and bytes, stages in milliseconds."""
+"""The results of measurements: medians over the runs, in seconds and bytes, stages in milliseconds."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass
 class Totals:
-    """What a corpus holds; counted up while it is written."""
+    """The totals of a corpus, counted while it is written."""
 
     files: int = 0
     sessions: int = 0
@@ -18,7 +18,7 @@ class Totals:
 
 @dataclass(frozen=True)
 class Figures:
-    """One contender on one corpus."""
+    """The figures of one contender on one corpus."""
 
     wall_s: float
     wall_s_fastest: float
@@ -43,7 +43,7 @@ class Result:
 
 @dataclass(frozen=True)
 class SizeResult:
-    """All contenders on one corpus."""
+    """The results of all contenders on one corpus."""
 
     size: str
     runs: int
@@ -51,7 +51,7 @@ class SizeResult:
     results: list[Result]
 
     def of(self, contender: str) -> Figures | None:
-        """The figures of a contender; None if it failed or took no part."""
+        """The figures of a contender; None if it failed or did not take part."""
         return next((result.figures for result in self.results if result.contender == contender), None)
 
 
@@ -68,7 +68,7 @@ class Growth:
 
 @dataclass(frozen=True)
 class Comparison:
-    """What another benchmark shows, ready to be printed.
+    """A table of another benchmark, ready to be printed.
 
     :ivar note: what was measured, in a sentence or two
     """

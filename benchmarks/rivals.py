@@ -1,8 +1,8 @@
-"""What a user would do instead of `migrator`, and the limit: the least work there is.
+"""The alternatives to `migrator`, and the limit: the least possible work.
 
 `python -m benchmarks.rivals NAME --corpus DIR --database DB` runs one of them as a process of its own. The
-rivals are written as people write them: no back-up, no check, no reading back; a row that doesn't fit is
-ignored. How many rows that loses is for the caller to count.
+rivals are written as most people would: no backup, no check, no reading back; a row that does not fit is
+ignored. The caller counts the rows that this loses.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ def _new_database(path: Path) -> sqlite3.Connection:
     """A database with the app's schema."""
     connection = sqlite3.connect(path, isolation_level=None)
     connection.executescript(APP_SCHEMA.read_text(encoding="utf-8"))
-    # It turns the keys on for the connection that creates the tables; a later import runs without them.
+    # It turns foreign keys on for the connection that creates the tables; a later import runs without them.
     connection.execute("PRAGMA foreign_keys = OFF")
     return connection
 
@@ -105,7 +105,7 @@ def _extracts(alias: str, columns: tuple[tuple[str, str], ...]) -> str:
 
 
 def json_each(corpus: Path, database: Path) -> None:
-    """SQLite takes the JSON apart itself: one statement a table and file, the file's text bound to it."""
+    """Let SQLite parse the JSON: one statement per table and file, with the file's text as its parameter."""
     sessions = _insert(
         "sessions",
         _names(SESSION_COLUMNS, "id", "workspace_id"),
@@ -150,7 +150,7 @@ def _message_rows(documents: list[Document]) -> Iterator[Row]:
 
 
 def executemany(corpus: Path, database: Path) -> None:
-    """The loop everyone writes first: `json.load`, then `executemany`."""
+    """The obvious loop: `json.load`, then `executemany`."""
     with closing(_new_database(database)) as connection:
         for file in corpus_files(corpus):
             with file.open(encoding="utf-8") as stream:
@@ -172,7 +172,7 @@ def executemany(corpus: Path, database: Path) -> None:
 
 
 def sqlite_utils(corpus: Path, database: Path) -> None:
-    """sqlite-utils' command, once a file: one table, with instances and messages left in it as JSON text."""
+    """sqlite-utils' command, once per file: one table, with instances and messages as JSON text."""
     for file in corpus_files(corpus):
         arguments = ["insert", str(database), "sessions", str(file), "--pk", "id", "--ignore", "--alter"]
         command = [sys.executable, "-m", "sqlite_utils", *arguments]
@@ -180,13 +180,13 @@ def sqlite_utils(corpus: Path, database: Path) -> None:
 
 
 def limit(corpus: Path, database: Path, source: Path) -> None:
-    """What cannot be saved: parse every file once, write every row once, make it durable once.
+    """The least possible work: parse every file once, write every row once, sync once.
 
     The rows come ready-made from `source`, which `prepare_limit` made of the same corpus, into tables and indexes like
-    its own. Journal and intermediate syncs are off, as whoever can start over may have them; one fsync at the end.
+    its own. Journal and intermediate syncs are off, since it can start again; one fsync at the end.
     Nothing is taken from the parsed documents, nothing is checked.
     """
-    import orjson  # here, for the rivals do without it and must not pay for it
+    import orjson  # here, because the rivals do not use it
 
     for file in corpus_files(corpus):
         orjson.loads(file.read_bytes())
@@ -213,8 +213,8 @@ COPIED_SCHEMA = """
 
 
 def prepare_limit(corpus: Path, source: Path) -> None:
-    """Make the database that the limit copies from: the one that a migration makes."""
-    from migrator import migrate  # here, for nothing else that is measured needs it
+    """Make the database that the limit copies: the result of a migration."""
+    from migrator import migrate  # here, because nothing else that is measured needs it
 
     with TemporaryDirectory(dir=source.parent) as folder:
         data_dir = Path(folder) / "data"
@@ -235,7 +235,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("name", choices=[*RIVALS, "limit", "prepare-limit"])
     parser.add_argument("--corpus", required=True, type=Path, metavar="DIR", help="a data directory")
     parser.add_argument("--database", required=True, type=Path, metavar="DB", help="to load into; a new file")
-    parser.add_argument("--source", type=Path, metavar="DB", help="what prepare-limit made (limit only)")
+    parser.add_argument("--source", type=Path, metavar="DB", help="the database from prepare-limit (limit only)")
     options = parser.parse_args(argv)
     if options.database.exists():
         parser.error("the database exists already")

@@ -1,8 +1,8 @@
-"""Full-text search: what its index costs, and how fast it answers.
+"""Measures full-text search: the cost of its index, and the time of answers.
 
 `python -m benchmarks.search_bench [--size M] [--runs N]` writes a corpus, migrates it without the index, builds the
-index, and asks for words that are common, rare, short, several, or not there at all, from the opening of the database
-to the last excerpt. The goal, a median of 50 ms, is for 1,000,000 messages (`M`).
+index, and searches for common, rare, short, several and missing words. It measures from the opening of the database to
+the last excerpt. The goal, a median of 50 ms, is for 1,000,000 messages (`M`).
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ from migrator.data_dir import DataDir
 from migrator.search.build import IndexReport, build_index
 from migrator.search.find import search_texts
 
-SMALL = "20:400:4000:40000"  # what a CI run can afford; as many messages a session as M has
+SMALL = "20:400:4000:40000"  # small enough for CI; as many messages per session as M has
 RUNS = 11
 GOAL_MS = 50
 GOAL_MESSAGES = 1_000_000
 LIMIT = 20
-MARKED = 40  # sessions that get a message with a word that nobody else has
+MARKED = 40  # sessions that get a message with a word that occurs nowhere else
 FAILED_DEBATES = SessionFilters(status="failed", session_type="debate", limit=LIMIT)
 LATEST = SessionFilters(sort_by="createdAt", descending=True, limit=LIMIT)
 BEST = SessionFilters(limit=LIMIT)
@@ -52,7 +52,7 @@ QUERIES = (
 
 @dataclass(frozen=True)
 class Cost:
-    """What the index takes: seconds and bytes; beside what the migration and the database take without it."""
+    """The index in seconds and bytes, and the migration and the database without it."""
 
     migrate_s: float
     build_s: float
@@ -61,7 +61,7 @@ class Cost:
 
 
 def prepared(size: str, folder: Path) -> tuple[DataDir, Totals, Cost]:
-    """A migrated corpus with an index."""
+    """Make a migrated corpus with an index."""
     totals = write_corpus(shape_of(size), folder)
     places = resolve_data_dir(folder)
     started = time.perf_counter()
@@ -75,7 +75,7 @@ def prepared(size: str, folder: Path) -> tuple[DataDir, Totals, Cost]:
 
 
 def _say_what_is_rare(places: DataDir) -> None:
-    """The corpus is made of few words; some messages get others."""
+    """Add rare words to some messages: the corpus consists of few words."""
     with closing(sqlite3.connect(places.database)) as connection, connection:
         [(last,)] = connection.execute("SELECT max(rowid) FROM chat_messages")
         for number in range(MARKED):
@@ -86,7 +86,7 @@ def _say_what_is_rare(places: DataDir) -> None:
 
 
 def asked(places: DataDir, words: str, filters: SessionFilters, runs: int) -> tuple[float, int]:
-    """The median time of an answer in seconds, and how many sessions it has."""
+    """The median time of an answer in seconds, and its number of sessions."""
     times = []
     for _ in range(runs):
         started = time.perf_counter()
@@ -98,7 +98,7 @@ def asked(places: DataDir, words: str, filters: SessionFilters, runs: int) -> tu
 
 
 def scanned(places: DataDir) -> float:
-    """The time of one answer for which every text is read."""
+    """The time of one answer without the index, for which every text is read."""
     os.environ["STORAGE_BACKEND"] = "json"
     try:
         started = time.perf_counter()
@@ -130,9 +130,9 @@ def comparisons(totals: Totals, cost: Cost, rows: Sequence[Sequence[str]], scan_
 
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.search_bench", description=__doc__)
-    parser.add_argument("--size", default=SMALL, metavar="SIZE", help="as benchmarks.corpus has them (default small)")
-    parser.add_argument("--runs", type=int, default=RUNS, help="of each search (default %(default)s)")
-    parser.add_argument("--work", type=Path, help="where the corpus goes, with several times its size")
+    parser.add_argument("--size", default=SMALL, metavar="SIZE", help="a size of benchmarks.corpus (default small)")
+    parser.add_argument("--runs", type=int, default=RUNS, help="runs of each search (default %(default)s)")
+    parser.add_argument("--work", type=Path, help="folder for the corpus; needs several times its size")
     parser.add_argument("--write", action="store_true", help="write the result into docs/benchmarks.md")
     options = parser.parse_args(argv)
     with tempfile.TemporaryDirectory(dir=options.work) as folder:

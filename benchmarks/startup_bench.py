@@ -1,7 +1,7 @@
-"""What `migrator` costs at the start of an app that has nothing to migrate.
+"""Measures what `migrator` costs at the start of an app that has nothing to migrate.
 
 `python -m benchmarks.startup_bench [--size S tiny]` measures whole processes, in turns: `python -c pass`, and
-`migrator migrate` on a data directory that is migrated already; and inside one process the first and the
+`migrator migrate` on a data directory that has been migrated; and inside one process the first and the
 median time of `needs_migration()`, before and after the migration.
 """
 
@@ -38,7 +38,7 @@ NOTE = (
     "the migration and after it."
 )
 
-# Runs in a fresh interpreter, so that the import and the first call are cold. Prints milliseconds as JSON.
+# Runs in a new interpreter, so that the import and the first call are cold. Prints milliseconds as JSON.
 NEEDS_MIGRATION = """
 import json, sys, time
 from pathlib import Path
@@ -59,7 +59,7 @@ print(json.dumps({
 
 @dataclass(frozen=True)
 class NeedsMigration:
-    """In-process times of `needs_migration()` in milliseconds, and what it answered."""
+    """In-process times of `needs_migration()` in milliseconds, and its answer."""
 
     answer: bool
     import_ms: float
@@ -79,12 +79,12 @@ class Startup:
 
     @property
     def ratio(self) -> float:
-        """How many bare interpreters one idle `migrate` costs."""
+        """The time of an idle `migrate` as a multiple of a bare interpreter's."""
         return self.nothing_to_do_ms / self.python_ms
 
 
 def _checked(command: Sequence[str], accepted: Sequence[int] = (0,)) -> float:
-    """Run and return the wall time in milliseconds; a command that failed measures nothing."""
+    """Run a command and return its wall time in milliseconds; if it fails, the benchmark ends."""
     usage = measure(command)
     if usage.exit_code not in accepted:
         raise SystemExit(f"exit code {usage.exit_code} from {shlex.join(command)}\n{usage.stderr}")
@@ -100,7 +100,7 @@ def _needs_migration(data_dir: Path, calls: int) -> NeedsMigration | None:
 
 
 def measure_startup(size: str, migrator: Sequence[str], runs: int, work: Path | None = None) -> Startup:
-    """Generate the corpus, migrate it once, and measure what coming back costs."""
+    """Generate the corpus, migrate it once, and measure later starts."""
     with tempfile.TemporaryDirectory(dir=work) as name:
         data_dir = Path(name) / "data"
         _checked([sys.executable, "-m", "benchmarks.corpus", "--size", size, "--to", str(data_dir)])
@@ -127,12 +127,12 @@ def _row(startup: Startup) -> list[str]:
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.startup_bench", description=__doc__)
     parser.add_argument("--size", nargs="+", default=["S", "tiny"], metavar="SIZE")
-    parser.add_argument("--runs", type=int, default=15, help="of each command (default 15)")
+    parser.add_argument("--runs", type=int, default=15, help="runs of each command (default 15)")
     parser.add_argument("--migrator", default=f"{shlex.quote(sys.executable)} -m migrator", metavar="COMMAND")
-    parser.add_argument("--work", type=Path, help="where the corpora go")
+    parser.add_argument("--work", type=Path, help="folder for the corpora")
     parser.add_argument("--write", action="store_true", help="write the result into docs/benchmarks.md")
     options = parser.parse_args(argv)
-    # As pip does at an install; without it an editable checkout pays for compiling at every start.
+    # As pip does at an installation; without it an editable checkout compiles at every start.
     compileall.compile_dir(Path(migrator.__file__).parent, quiet=1)
     rows = [
         _row(measure_startup(size, shlex.split(options.migrator), options.runs, options.work)) for size in options.size

@@ -1,10 +1,9 @@
-"""The JSON store beside the SQLite store, and the SQLite store beside bare sqlite3, on the same data.
+"""Compares the JSON store with the SQLite store, and the SQLite store with bare sqlite3, on the same data.
 
 `python -m benchmarks.storage_bench [--size M] [--runs N]` writes a corpus, migrates a copy of it, and times the same
 operations on both, in turns, in one process. Listing is measured twice: 100 of the sessions of a workspace of the
 corpus (of 500 in `M`), and a workspace that has no others; each session has 100 messages. The goals are those for
-10,000 sessions and 1,000,000 messages (`M`); on less data, where the JSON store has less to rewrite, its distance is
-smaller.
+10,000 sessions and 1,000,000 messages (`M`); with less data, the JSON store has less to rewrite.
 """
 
 from __future__ import annotations
@@ -30,20 +29,20 @@ from migrator.storage.json_files import JsonStorage
 from migrator.storage.protocol import SessionStorage
 from migrator.storage.sqlite import SqliteStorage
 
-SMALL = "20:400:4000:40000"  # what a CI run can afford; as many messages a session as M has
+SMALL = "20:400:4000:40000"  # small enough for CI; as many messages per session as M has
 LISTED = "1:100:1000:10000"
 RUNS = 5
-GOAL_MESSAGES = 1_000_000  # what the goals are for; with less, they are shown and nothing is called missed
+GOAL_MESSAGES = 1_000_000  # the goals are for this many; with fewer, no goal counts as missed
 FILTERS = SessionFilters(status="failed", session_type="debate")
 PAGE = SessionFilters(limit=100)
-# What SELECT needs to get at the rows of one session, and of one workspace, in order.
+# SELECT statements for the rows of one session, and of one workspace, in order.
 ONE_SESSION = (
     "SELECT * FROM sessions WHERE id = ?",
     "SELECT * FROM session_runtime_mix WHERE session_id = ? ORDER BY id",
     "SELECT * FROM instances WHERE session_id = ? ORDER BY position",
     "SELECT * FROM chat_messages WHERE session_id = ? ORDER BY position",
 )
-# With the rowids the order is that of the indexes, and bare sqlite3 has nothing to sort either.
+# With the rowids the order is that of the indexes, so that bare sqlite3 does not sort either.
 _OF_WORKSPACE = """
     SELECT c.* FROM sessions s CROSS JOIN {table} c ON c.session_id = s.id
     WHERE s.workspace_id = ? ORDER BY s.position, s.rowid, {order}
@@ -54,10 +53,10 @@ ONE_WORKSPACE = (
     _OF_WORKSPACE.format(table="instances", order="c.position, c.id"),
     _OF_WORKSPACE.format(table="chat_messages", order="c.position, c.rowid"),
 )
-# How often the faster side repeats what the slower does once, to be measured as well.
+# How often the faster side repeats what the slower one does once, so that its time can be measured.
 REPEATS = 20
 ENOUGH = 600  # sessions to draw from
-DELETIONS = 5  # the same; a small corpus has few sessions to delete
+DELETIONS = 5  # per run; a small corpus has few sessions to delete
 
 
 @dataclass(frozen=True)
@@ -79,7 +78,7 @@ class Line:
 
 
 class Stores:
-    """The same corpus as files, as a database, and as one with the index for full-text search, each in a directory."""
+    """One corpus as files, as a database, and as a database with the full-text index, each in a directory."""
 
     def __init__(self, size: str, work: Path) -> None:
         files = work / "files"
@@ -126,8 +125,8 @@ def in_turns(
     runs: int,
     repeats: int = 1,
 ) -> Line:
-    """Time two actions in turns, so that a disturbance of the machine hits both."""
-    first(), second()  # neither pays for what is loaded once
+    """Time two actions in turns, so that a disturbance of the machine affects both."""
+    first(), second()  # so that neither pays for what is loaded once
     firsts, seconds = [], []
     for _ in range(runs):
         firsts.append(_timed(first))
@@ -136,7 +135,7 @@ def in_turns(
 
 
 class Sessions:
-    """Sessions to work on, drawn alike for each side: whose id nobody else has, each given out once."""
+    """Sessions to work on, the same for each side: with unique ids, each used once."""
 
     def __init__(self, made: Stores) -> None:
         self._left: list[tuple[str, str]] = []
@@ -149,7 +148,7 @@ class Sessions:
         self._next = iter(self._left)
 
     def draw(self) -> tuple[str, str]:
-        """A workspace and an id; from the start again when all were given out."""
+        """Return a workspace and an id; start again when all were used."""
         found = next(self._next, None)
         if found is None:
             self._next = iter(self._left)
@@ -172,7 +171,7 @@ def _appending(store: SessionStorage, drawn: Sessions) -> Callable[[], None]:
 
 
 def against_json(made: Stores, listed: Stores, runs: int) -> list[Line]:
-    """Everything but the listing on the large corpus; deletions last."""
+    """Measure everything except listing on the large corpus; deletions last."""
     [workspace] = listed.workspaces
 
     def compared(
@@ -217,7 +216,7 @@ def against_json(made: Stores, listed: Stores, runs: int) -> list[Line]:
 
 
 def against_bare(listed: Stores, runs: int) -> list[Line]:
-    """The store's answers beside the mere rows of them; on the corpus that is not written to."""
+    """Compare the store's answers with fetching their rows, on the corpus that is not written to."""
     [workspace] = listed.workspaces
     drawn, again = Sessions(listed), Sessions(listed)
     with closing(sqlite3.connect(listed.database)) as bare:
@@ -266,9 +265,11 @@ def _table(headings: tuple[str, str], lines: Sequence[Line], *, slower: bool, ju
 
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.storage_bench", description=__doc__)
-    parser.add_argument("--size", default=SMALL, metavar="SIZE", help="as benchmarks.corpus has them (default small)")
-    parser.add_argument("--runs", type=int, default=RUNS, help="of the slower side of each pair (default %(default)s)")
-    parser.add_argument("--work", type=Path, help="where corpora and copies go, several times their size")
+    parser.add_argument("--size", default=SMALL, metavar="SIZE", help="a size of benchmarks.corpus (default small)")
+    parser.add_argument(
+        "--runs", type=int, default=RUNS, help="runs of the slower side of each pair (default %(default)s)"
+    )
+    parser.add_argument("--work", type=Path, help="folder for corpora and copies; needs several times their size")
     parser.add_argument("--write", action="store_true", help="write the result into docs/benchmarks.md")
     options = parser.parse_args(argv)
     with ExitStack() as stack:
@@ -280,14 +281,14 @@ def main(argv: list[str] | None = None) -> None:
         f"{totals.sessions:,} sessions, {totals.messages:,} messages in {totals.files} files; {totals.bytes:,} bytes."
     )
     both = _table(("JSON", "SQLite"), lines, slower=False, judged=totals.messages >= GOAL_MESSAGES)
-    beside = _table(("store", "bare"), bare, slower=True)
+    fetching = _table(("store", "bare"), bare, slower=True)
     comparisons = [
         Comparison("JSON store and SQLite store", data, both[0], both[1:]),
         Comparison(
             "SQLite store and bare sqlite3",
-            "What the store takes to give documents, beside what bare `sqlite3` takes to fetch their rows.",
-            beside[0],
-            beside[1:],
+            "The time the store takes to return documents, and the time bare `sqlite3` takes to fetch their rows.",
+            fetching[0],
+            fetching[1:],
         ),
     ]
     report.print_comparisons(comparisons)

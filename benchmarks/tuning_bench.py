@@ -1,4 +1,4 @@
-"""What SQLite's settings bring to the SQLite store, as ratios to how it is set.
+"""Measures SQLite's settings in the SQLite store, as ratios to the store's own values.
 
 `python -m benchmarks.tuning_bench [--size SIZE] [--runs N]` migrates a corpus and times the same work with each value
 of each setting, in turns within each run; a ratio below 1 is faster than the store's own value.
@@ -26,13 +26,13 @@ from migrator.storage.sqlite import SqliteStorage
 SIZE = "20:1000:10000:100000"
 RUNS = 5
 THREADS = 8
-SESSIONS = 60  # read at random places a time
-COMMITS = 300  # a time
+SESSIONS = 60  # read at random places, per run
+COMMITS = 300  # per run
 
 
 @dataclass(frozen=True)
 class Setting:
-    """One setting: its values by name, the store's own first, and what is timed with each."""
+    """One setting: its values by name, the store's own first, and the work to time with each."""
 
     name: str
     work: str
@@ -44,7 +44,7 @@ class Setting:
             self.seconds.setdefault(name, []).append(timed())
 
     def ratios(self) -> list[tuple[str, float]]:
-        """The median over the runs of each value's time against the first one's of the same run."""
+        """The median over the runs of each value's time, divided by the first one's in the same run."""
         own = next(iter(self.seconds.values()))
         return [
             (name, median(mine / base for mine, base in zip(times, own, strict=True)))
@@ -53,7 +53,7 @@ class Setting:
 
 
 class Work:
-    """What is timed, on one migrated database."""
+    """The work to time, on one migrated database."""
 
     def __init__(self, database: Path, workspaces: Sequence[str]) -> None:
         self._database = database
@@ -62,7 +62,7 @@ class Work:
             self._sessions = [(w, s["id"]) for w in workspaces for s in store.get_all_sessions(w)]
 
     def reading(self, cache_size: int | None = None, mmap_size: int | None = None) -> float:
-        """Sessions at random places, and a workspace whole, on one thread; seconds of the processor."""
+        """Read sessions at random places, and a whole workspace, on one thread; in seconds of processor time."""
         picked = random.Random(1).choices(self._sessions, k=SESSIONS)
         with SqliteStorage(self._database, pool_size=1, cache_size=cache_size, mmap_size=mmap_size) as store:
             started = time.process_time()
@@ -72,7 +72,7 @@ class Work:
             return time.process_time() - started
 
     def threads(self, pool_size: int) -> float:
-        """The same reading by several threads at once."""
+        """Read in the same way with several threads at once."""
         picked = random.Random(2).choices(self._sessions, k=SESSIONS)
         with SqliteStorage(self._database, pool_size=pool_size, acquire_timeout=60) as store:
             readers = [
@@ -86,7 +86,7 @@ class Work:
             return time.perf_counter() - started
 
     def committing(self, synchronous: str) -> float:
-        """Small transactions of bare SQL: what a commit costs."""
+        """Run small transactions of bare SQL, to measure a commit."""
         with closing(connect(self._database)) as connection:
             connection.execute(f"PRAGMA synchronous = {synchronous}")
             started = time.perf_counter()
@@ -126,7 +126,7 @@ def settings(work: Work) -> list[Setting]:
 
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.tuning_bench", description="Time SQLite's settings.")
-    parser.add_argument("--size", default=SIZE, help="of the corpus, as benchmarks.corpus takes it")
+    parser.add_argument("--size", default=SIZE, help="a size of benchmarks.corpus")
     parser.add_argument("--runs", type=int, default=RUNS)
     options = parser.parse_args(argv)
     with tempfile.TemporaryDirectory(prefix="migrator-tuning-") as folder:
