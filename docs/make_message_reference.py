@@ -20,7 +20,7 @@ for what differs. [Troubleshooting](troubleshooting.md) tells about the errors o
 """
 # Messages for whatever the operating system, or SQLite, refuses; the hint depends on its reason.
 BY_REASON = {
-    "StorageIOError": ("Cannot … …: …", os_errors._OS_HINTS),
+    "StorageIOError": ("Cannot … …: …", {number: hint or "" for number, (_, hint) in os_errors._OS_HINTS.items()}),
     "ConnectionFailed": ("Cannot … in the database …: …", database_errors._UNUSABLE),
 }
 

@@ -1,4 +1,4 @@
-"""Where everything lives: the data directory of the app and what migrator adds to it."""
+"""The data directory of the app: where everything is, including what migrator adds."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ DATABASE_VARIABLE = "DATABASE_URL"
 DEFAULT_DATABASE = "sessions.db"
 FLAG = "storage.json"
 _LARGEST_FLAG = 1 << 20  # bytes
-PREPARED = ".rollback-"  # the folder of files that are to take their places
-INCOMPLETE = ".incomplete-"  # the folder of a backup until it is whole
-BESIDE_DATABASE = ("", "-wal", "-shm", "-journal")  # what SQLite puts beside a database, itself included
+PREPARED = ".rollback-"  # prefix of the folder where files are prepared before they are put in place
+INCOMPLETE = ".incomplete-"  # prefix of a backup's folder until the backup is complete
+DATABASE_SUFFIXES = ("", "-wal", "-shm", "-journal")  # the database and the files that SQLite puts next to it
 
 
 class DataDir(NamedTuple):
-    """The places of one data directory.
+    """The paths of one data directory.
 
     :ivar root: the app's own directory
     :ivar database: the SQLite database
@@ -34,7 +34,7 @@ class DataDir(NamedTuple):
 
     @property
     def output(self) -> Path:
-        """Where everything but the database is written: for programs that asked for it, until the next version."""
+        """Where everything but the database is written; kept for programs that use it, until the next version."""
         return self.root
 
     @property
@@ -44,90 +44,94 @@ class DataDir(NamedTuple):
 
     @property
     def shared_sessions(self) -> Path:
-        """An older build's one file for all workspaces."""
+        """The file in which older builds kept the sessions of all workspaces."""
         return self.root / "sessions.json"
 
     @property
     def workspace_mapping(self) -> Path:
-        """A JSON object of workspace hash to workspace path, where somebody wrote one."""
+        """An optional JSON file, written by the user, that maps workspace hashes to workspace paths."""
         return self.root / "workspace_mapping.json"
 
     @property
     def backups(self) -> Path:
+        """The folder of the backups."""
         return self.root / "backups"
 
     @property
     def flag(self) -> Path:
-        """storage.json: which backend the app runs on."""
+        """storage.json, which names the backend that the app uses and the database."""
         return self.root / FLAG
 
     def flag_content(self) -> dict[str, Any]:
-        """The members of storage.json; none where there is no such file, or one that makes no sense."""
+        """Read storage.json; returns {} if the file is missing or invalid."""
         return _flag_content(self.flag)
 
     @property
     def hybrid_journal(self) -> Path:
-        """What hybrid mode records: writes, failures, comparisons, differences."""
+        """The journal of hybrid mode: writes, failures, comparisons and differences."""
         return self.root / "hybrid.db"
 
     @property
     def lock(self) -> Path:
+        """The lock file of a running migrator."""
         return self.root / "migrator.lock"
 
     @property
     def locks(self) -> Path:
-        """Who changes a workspace file holds a lock here: the app takes every file in ``sessions`` for a workspace."""
+        """The folder of the workspace files' locks; not in ``sessions``, where the app reads every file."""
         return self.root / "locks"
 
     @property
     def staging(self) -> Path:
-        """Where the new database is built, beside the real one so that it can be renamed to it."""
+        """The path at which a new database is built, next to the real one so that it can be renamed to it."""
         return self.database.with_name(self.database.name + ".staging")
 
     def shard(self, number: int) -> Path:
-        """A part of the new database that is filled by itself, mostly by the worker."""
+        """Return the path of a part of the new database that is loaded separately, usually by the worker."""
         return self.staging.with_name(f"{self.staging.name}-shard{number}")
 
     def under_construction(self) -> list[Path]:
-        """Every file that is there of a new database that is being built, or was when somebody killed it."""
+        """List the files of a new database that is being built, or was left over by a killed run."""
         folder = self.staging.parent
         return sorted(folder.glob(glob.escape(self.staging.name) + "*")) if folder.is_dir() else []
 
     @property
     def prepared(self) -> Path:
-        """Where this process prepares files that are to take their places; a dead one's goes with the next lock."""
+        """The folder in which this process prepares files; one of a dead process is removed under the next lock."""
         return self.root / f"{PREPARED}{os.getpid()}"
 
     def recorded(self, place: str) -> Path:
-        """The file that the ledger or a backup records as ``place``: relative to the data directory, or absolute."""
+        """Find the file that the ledger or a backup records as ``place``, which may be relative or absolute."""
         return self.root / place
 
 
 class ScratchDataDir(DataDir):
-    """A data directory whose files are only read: what is written goes into the folder of its database.
-
-    A dry run works on one. Callers need not know it from any other.
-    """
+    """A data directory that is only read: everything is written to the folder of its database, as in a dry run."""
 
     __slots__ = ()
 
     @property
     def output(self) -> Path:
+        """The folder of the database, where everything is written."""
         return self.database.parent
 
     @property
     def backups(self) -> Path:
+        """The folder of the backups."""
         return self.output / "backups"
 
     @property
     def flag(self) -> Path:
+        """The storage.json that is written."""
         return self.output / FLAG
 
     @property
     def prepared(self) -> Path:
+        """The folder in which this process prepares files."""
         return self.output / f"{PREPARED}{os.getpid()}"
 
     def recorded(self, place: str) -> Path:
+        """Find a recorded file, first among those that were written."""
         written = self.output / place
         return written if written.exists() else self.root / place
 
@@ -135,12 +139,13 @@ class ScratchDataDir(DataDir):
 def resolve_data_dir(
     data_dir: str | os.PathLike[str] | None = None, database: str | os.PathLike[str] | None = None
 ) -> DataDir:
-    """The data directory: the argument, else ``$AIT42_DATA_DIR``, else ``~/.ait42``.
+    """Find the data directory and its database.
 
-    The database: the argument (a path or an ``sqlite:`` URL), else ``$DATABASE_URL``, else the one that storage.json
-    says it was migrated to, else ``sessions.db`` in the data directory.
+    The data directory is the argument, else ``$AIT42_DATA_DIR``, else ``~/.ait42``. The database is the argument (a
+    path or an ``sqlite:`` URL), else ``$DATABASE_URL``, else the one that storage.json names, else ``sessions.db`` in
+    the data directory.
 
-    :raises UsageError: no home directory is known, or the URL is not one of SQLite
+    :raises UsageError: there is no home directory, or the URL is not an SQLite URL
     """
     chosen = data_dir or os.environ.get(DATA_DIR_VARIABLE)
     if chosen:
@@ -150,8 +155,9 @@ def resolve_data_dir(
             root = Path.home() / ".ait42"
         except RuntimeError as error:
             raise UsageError(
-                "No home directory is known, so there is no default data directory.",
-                hint="Name it with --data-dir; builds without a home directory used /tmp/.ait42.",
+                "Cannot find your home directory, so there is no default data directory.",
+                code="option.data_dir_unknown",
+                hint="Give the data directory with --data-dir; without a home directory, the app used /tmp/.ait42.",
             ) from error
     root = Path(os.path.abspath(root))
     place = os.fspath(database) if database else os.environ.get(DATABASE_VARIABLE)
@@ -159,11 +165,11 @@ def resolve_data_dir(
 
 
 def recorded_database(folder: Path, content: dict[str, Any] | None = None) -> Path:
-    """Where the database is that storage.json in a folder speaks of, else where it is by default.
+    """Return the path of the database that storage.json in a folder names, else the default path.
 
-    Without it, one forgotten option would make the old JSON files look authoritative.
+    Otherwise a forgotten option would make the old JSON files look authoritative.
 
-    :param content: what storage.json holds, where that is known
+    :param content: the content of storage.json, if it was already read
     """
     place = (_flag_content(folder / FLAG) if content is None else content).get("database")
     return folder / (place if isinstance(place, str) and place else DEFAULT_DATABASE)
@@ -178,32 +184,35 @@ def _flag_content(path: Path) -> dict[str, Any]:
 
 
 def place_in(root: Path, path: Path) -> str:
-    """How a path is recorded: relative to the data directory if it lies within, which may move with all that it has."""
+    """Return a path as it is recorded: relative if it is in the data directory, which may be moved; else as it is."""
     inside = os.path.relpath(path, root) if path.anchor == root.anchor else os.pardir
     return os.fspath(path) if inside.split(os.sep)[0] == os.pardir else inside
 
 
 def database_path(place: str) -> Path:
-    """The file that ``place`` names: a plain path, ``sqlite:PATH``, ``sqlite://PATH`` or ``sqlite:///PATH``.
+    """Return the path that ``place`` names: a plain path, ``sqlite:PATH``, ``sqlite://PATH`` or ``sqlite:///PATH``.
 
-    URLs are read as SQLx reads them (``SqliteConnectOptions::from_str``): what follows ``sqlite:`` and an optional
-    ``//`` is the path, percent-decoded, up to a ``?``.
+    URLs are parsed as SQLx does (``SqliteConnectOptions::from_str``): what follows ``sqlite:`` and an optional ``//``
+    is the path, percent-decoded, up to a ``?``.
 
-    :raises UsageError: another scheme, an in-memory database, or no path at all
+    :raises UsageError: another scheme, an in-memory database, or no path
     """
     scheme, separator, rest = place.partition(":")
     path = place
     if separator and scheme.lower() == "sqlite":
         path = unquote(rest.removeprefix("//").partition("?")[0])
         if path.startswith("//") and os.name != "nt":
-            path = path[1:]  # four slashes are what other tools write for an absolute path
+            path = path[1:]  # other tools write four slashes before an absolute path
     elif "://" in place:
         raise UsageError(
-            f"{place!r} is not the address of an SQLite database.",
-            hint=f"Write --database PATH, or {DATABASE_VARIABLE}=sqlite:///PATH.",
+            f"{place!r} is not the URL of an SQLite database.",
+            code="option.database_invalid",
+            hint=f"Use --database PATH, or {DATABASE_VARIABLE}=sqlite:///PATH.",
         )
     if not path or path == ":memory:":
         raise UsageError(
-            f"{place!r} names no file.", hint="A migration needs a database on disk: write --database PATH."
+            f"{place!r} does not name a file.",
+            code="option.database_invalid",
+            hint="migrator needs a database file: use --database PATH.",
         )
     return Path(os.path.abspath(os.path.expanduser(os.path.expandvars(path))))

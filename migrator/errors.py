@@ -160,34 +160,24 @@ class SourceFileError(MigratorError):
 
 
 class TornFileError(SourceFileError):
-    """A workspace file breaks off, or stops being JSON, after some whole sessions.
+    """A workspace file is truncated, or stops being JSON, after some complete sessions.
 
-    :ivar whole: how many whole elements precede the tear
-    :ivar offset: the first byte, counted from 0, that belongs to no whole element
-    :ivar found: what stands there, as a part of a sentence
+    :ivar whole: the number of complete elements
+    :ivar offset: the offset of the first byte after them that is part of the damage
     """
 
     code = "source.truncated"
 
     def __init__(
-        self,
-        message: str,
-        *,
-        whole: int,
-        offset: int,
-        found: str = "a tear",
-        code: str | None = None,
-        hint: str | None = None,
+        self, message: str, *, whole: int, offset: int, code: str | None = None, hint: str | None = None
     ) -> None:
         super().__init__(message, code=code, hint=hint)
         self.whole = whole
         self.offset = offset
-        self.found = found
 
     def as_problem(self) -> Problem:
-        """The tear as what is wrong with what begins there."""
-        before = "1 whole session" if self.whole == 1 else f"{self.whole} whole sessions"
-        return Problem("", f"{self.found}, at byte {self.offset}, behind {before}", "the rest of the array")
+        """Return the damage as a problem of the rest of the file."""
+        return Problem("", self.message.removesuffix("."), "", self.code)
 
 
 class StaleStoreError(MigratorError):
@@ -200,8 +190,8 @@ class Problem(NamedTuple):
     """One reason why a document is not a session.
 
     :ivar pointer: a JSON Pointer (RFC 6901) into the document; "" is the document itself
-    :ivar found: what stands there, shortened and with control characters escaped
-    :ivar expected: what should
+    :ivar found: the value there, shortened and with control characters escaped; or the whole problem as a text
+    :ivar expected: what should be there instead; "" if ``found`` says it all
     :ivar code: the kind of problem, as of :class:`MigratorError`
     """
 
@@ -211,7 +201,8 @@ class Problem(NamedTuple):
     code: str = "document.invalid"
 
     def __str__(self) -> str:
-        return f"{self.pointer or '(the session itself)'}: found {self.found}, expected {self.expected}"
+        what = f"expected {self.expected}, found {self.found}" if self.expected else self.found
+        return f"{self.pointer}: {what}" if self.pointer else what
 
 
 class ValidationError(MigratorError):

@@ -1,6 +1,6 @@
-"""The program of the single file: the same commands; it can start itself as the worker, and ends when told.
+"""The main module of the single-file program, which has the same commands and can start itself as the worker.
 
-Such a file is two processes: a launcher that unpacks what is in it, and its child, which does the work.
+A single-file program runs as two processes: a launcher that unpacks it, and its child, which does the work.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ import time
 from migrator.cli import main
 from migrator.worker.process import freeze_support
 
-_LOOK = 0.2  # seconds between two looks at the launcher
+_INTERVAL = 0.2  # seconds between two checks of the launcher
 
 
 def end_with_launcher() -> None:
-    """Let this process be interrupted when its launcher is gone, killed by whoever started it.
+    """Interrupt this process when its launcher was killed.
 
-    On Windows nothing tells that a parent is gone; there the child works on, to an end that is whole.
+    On Windows a process does not notice that its parent is gone; there, the child completes its work.
     """
     launcher = os.getppid()
     threading.Thread(target=_watch, args=(launcher,), daemon=True).start()
@@ -28,7 +28,7 @@ def end_with_launcher() -> None:
 
 def _watch(launcher: int) -> None:
     while os.getppid() == launcher:
-        time.sleep(_LOOK)
+        time.sleep(_INTERVAL)
     os.kill(os.getpid(), signal.SIGINT)
 
 

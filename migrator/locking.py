@@ -1,4 +1,4 @@
-"""One migrator at a time in a data directory, across processes."""
+"""Allows only one migrator at a time in a data directory, across processes."""
 
 from __future__ import annotations
 
@@ -13,20 +13,21 @@ from migrator.errors import MigrationFailed, MigrationLocked
 from migrator.files import durable
 from migrator.files.locks import described, locked, locks_on
 
-DRY_RUN = ".rehearsal-"  # where a dry run does everything
-# The app's own process writes into sessions/ without our lock; nothing takes it this long (seconds).
+DRY_RUN = ".rehearsal-"  # prefix of the folder that a dry run writes to
+# Seconds after which a temporary file in sessions/ is left over: the app writes there without our lock, but faster.
 _OLD = 3600
 
 
 @contextmanager
 def exclusive(data_dir: DataDir, *, keep: bool = True) -> Iterator[list[Path]]:
-    """Be the only migrator in the data directory; the lock ends with the process, however that ends.
+    """Be the only migrator in the data directory; the system releases the lock when the process ends.
 
-    Whoever has it knows that nobody else is at work: what dead runs left is removed, and given out.
+    While the lock is held no other migrator is running, so what interrupted runs left behind is removed; the block gets
+    a list of it.
 
-    :param keep: leave the lock's file behind, as always when something was changed; without it, of what dead runs
-        left only that of dry runs goes
-    :raises MigrationLocked: there is another one
+    :param keep: keep the lock file, as always when something may be changed; False also removes only the leftovers of
+        dry runs
+    :raises MigrationLocked: another migrator is running
     """
     if not data_dir.root.exists():
         yield []  # no data directory: nothing to migrate, nothing to protect
@@ -37,13 +38,14 @@ def exclusive(data_dir: DataDir, *, keep: bool = True) -> Iterator[list[Path]]:
             is_held = stack.enter_context(locked(lock, temporary=not keep and not lock.exists()))
         except OSError as error:
             raise MigrationFailed(
-                f"Cannot make the lock file {lock}: {error.strerror or error}.",
-                hint="Check that you may write in that folder. Nothing was changed.",
+                f"Cannot create the lock file {lock}: {error.strerror or error}.",
+                code="lock.not_created",
+                hint="Check that you have permission to write to that folder. Nothing was changed.",
             ) from error
         if not is_held:
             raise MigrationLocked(
-                f"Another migrator is at work in {data_dir.root} (it holds {lock.name}).",
-                hint="Wait until it is done; 'migrator status' tells how far things are.",
+                f"Another migrator is running in {data_dir.root}.",
+                hint="Wait for it to finish; 'migrator status' shows its progress.",
             )
         dead = leftovers(data_dir) if keep else sorted(data_dir.root.glob(f"{DRY_RUN}*"))
         for path in dead:
@@ -52,7 +54,7 @@ def exclusive(data_dir: DataDir, *, keep: bool = True) -> Iterator[list[Path]]:
 
 
 def lock_holder(data_dir: DataDir) -> str | None:
-    """Who holds the lock now, in words; None where nobody does. For a moment, nobody else can take it."""
+    """Describe the process that holds the lock; None if it is free. The check itself takes the lock for a moment."""
     if not data_dir.lock.exists():
         return None
     try:
@@ -60,21 +62,21 @@ def lock_holder(data_dir: DataDir) -> str | None:
             if is_free:
                 return None
     except OSError:
-        return None  # we may not even open it; whoever takes it for real says so
+        return None  # the lock file cannot be opened; a command that needs the lock reports that
     found = [lock.process for lock in locks_on(data_dir.lock) if lock.kind == "FLOCK" and lock.process]
     return described(found[0]) if found else "another process"
 
 
 def leftovers(data_dir: DataDir) -> list[Path]:
-    """What killed runs left; ours alone, and dead only while nobody holds the lock.
+    """List what interrupted runs left behind; call this only while no other migrator holds the lock.
 
-    Half-written files in ``sessions/`` count when they are old: the app may be about to rename a new one.
+    Temporary files in ``sessions/`` count only if they are old: the app may be about to rename a new one.
     """
     found = data_dir.under_construction()
-    for pattern in (durable.LEFTOVERS, f"{DRY_RUN}*", f"{PREPARED}*"):
+    for pattern in (durable.TEMPORARY_FILES, f"{DRY_RUN}*", f"{PREPARED}*"):
         found += sorted(data_dir.root.glob(pattern))
     found += sorted(data_dir.backups.glob(f"{INCOMPLETE}*"))
-    for path in sorted(data_dir.sessions.glob(durable.LEFTOVERS)):
+    for path in sorted(data_dir.sessions.glob(durable.TEMPORARY_FILES)):
         with suppress(OSError):
             if time.time() - path.lstat().st_mtime > _OLD:
                 found.append(path)
@@ -82,11 +84,11 @@ def leftovers(data_dir: DataDir) -> list[Path]:
 
 
 def has_stale_files(data_dir: DataDir) -> bool:
-    """Whether killed runs left anything beside the database or the flag: a look that costs next to nothing."""
+    """Whether interrupted runs left anything next to the database or storage.json; a very fast check."""
     staging = data_dir.staging
     begin = (staging.name, DRY_RUN, PREPARED)
     return any(
-        name.startswith(begin) or (name.startswith(".") and name.endswith(durable.BESIDE))
+        name.startswith(begin) or (name.startswith(".") and name.endswith(durable.TEMPORARY_SUFFIX))
         for folder in {staging.parent, data_dir.root}
         if folder.is_dir()
         for name in os.listdir(folder)

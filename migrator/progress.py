@@ -1,4 +1,4 @@
-"""How far a run is, for whoever wants to show it."""
+"""Reports the progress of a run and measures its stages."""
 
 import time
 from collections.abc import Callable
@@ -6,14 +6,14 @@ from typing import NamedTuple
 
 
 class Progress(NamedTuple):
-    """One step of a run, for a progress bar.
+    """One progress event of a run, for a progress bar.
 
-    :ivar phase: backup, load, verify or publish; search_index, when everything else is done and the app may start;
-        restore where JSON files are written
-    :ivar workspace: the file at work
-    :ivar done: bytes of the phase that are done
-    :ivar total: bytes of the phase
-    :ivar sessions: sessions done so far in the phase
+    :ivar phase: ``backup``, ``load``, ``verify`` or ``publish``; ``search_index`` after everything else, when the app
+        may already start; ``restore`` when JSON files are written
+    :ivar workspace: the current file
+    :ivar done: the bytes of the phase that are done
+    :ivar total: all bytes of the phase
+    :ivar sessions: the sessions of the phase that are done
     """
 
     phase: str
@@ -24,56 +24,56 @@ class Progress(NamedTuple):
 
 
 Listener = Callable[[Progress], None]
-# Called with a file's name, and how many bytes and sessions of it are done.
+# Called with a file's name, and how many more bytes and sessions of it are done.
 OnProgress = Callable[[str, int, int], None]
 
 
 def ignore_progress(_: Progress) -> None:
-    """For callers that don't want to know."""
+    """Ignore progress: a listener for callers that do not show it."""
 
 
-_STEP = 1 << 18  # bytes between two events of one file; a listener need not be fast
+_STEP = 1 << 18  # bytes between two events of one file, because a listener may be slow
 
 
 class ProgressMeter:
-    """The progress of one phase.
+    """Counts and reports the progress of one phase.
 
-    :param total: bytes of the phase
+    :param total: all bytes of the phase
     """
 
     def __init__(self, listener: Listener, phase: str, total: int) -> None:
         self._listener, self._phase, self._total = listener, phase, total
-        self._done = self._told = self._sessions = 0
+        self._done = self._reported = self._sessions = 0
         self._source: str | None = None
 
     def expect(self, size: int) -> None:
-        """There are so many bytes more to be done than was told."""
+        """Add bytes to the total of the phase."""
         self._total += size
 
     def begin(self, source: str) -> None:
-        """A file is at work."""
-        self._source, self._told = source, self._done
+        """Report a file as the current one."""
+        self._source, self._reported = source, self._done
         if self._listener is ignore_progress:
             return
-        done = min(self._done, self._total)  # what is read back need not be as long as the files are
+        done = min(self._done, self._total)  # what is read back may be longer than the files
         self._listener(Progress(self._phase, source, done, self._total, self._sessions))
 
     def add(self, source: str, size: int, sessions: int = 1) -> None:
-        """One more session of a file is done, or several, of so many bytes."""
+        """Count sessions of a file, of ``size`` bytes together, as done."""
         self._done += size
         self._sessions += sessions
-        if source != self._source or self._done - self._told >= _STEP:
+        if source != self._source or self._done - self._reported >= _STEP:
             self.begin(source)
 
     def complete(self) -> None:
-        """Say that the phase is done."""
+        """Report the phase as done."""
         self._listener(Progress(self._phase, self._source or "", self._total, self._total, self._sessions))
 
 
 class StageTimer:
-    """Measures the stages of a run, one after the other; it starts when it is made.
+    """Measures the stages of a run, one after another, from the moment it is created.
 
-    :param listener: told about the progress of each stage
+    :param listener: receives the progress of each stage
     """
 
     def __init__(self, listener: Listener = ignore_progress) -> None:
@@ -83,20 +83,20 @@ class StageTimer:
         self._running: tuple[str, float] | None = None
 
     def begin(self, name: str, size: int = 0) -> ProgressMeter:
-        """Begin a stage of so many bytes, or go on with an earlier one; the stage before it ends."""
+        """Begin a stage of ``size`` bytes, or continue an earlier one; the running stage ends."""
         self.end()
         self._running = name, time.perf_counter()
         return ProgressMeter(self._listener, name, size)
 
     def end(self) -> None:
-        """End the running stage, if there is one."""
+        """End the running stage, if any."""
         if self._running is not None:
             name, started = self._running
             self._stages[name] = self._stages.get(name, 0.0) + (time.perf_counter() - started)
             self._running = None
 
     def read(self) -> tuple[int, dict[str, int]]:
-        """Milliseconds since the start, and by stage in the order in which they ended first; the running one counts."""
+        """Return the milliseconds since the start, and those of each stage, including the running one."""
         now = time.perf_counter()
         seconds = dict(self._stages)
         if self._running is not None:

@@ -1,4 +1,4 @@
-"""Text for people: what is stored may be shown without harm, and numbers with their units."""
+"""Formats text for people: stored text without harmful characters, and numbers with their units."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _HARMFUL = ("Cc", "Cf", "Cs", "Zl", "Zp")
 
 
 def plain(text: str) -> str:
-    """A text in one line, with everything that could drive a terminal, or turn its direction, spelled out."""
+    """Escape everything in a text that could control a terminal or change the text direction, for one line."""
     if text.isprintable():
         return text
     return "".join(
@@ -21,28 +21,30 @@ def plain(text: str) -> str:
 
 
 def block(text: str, indent: str = "") -> str:
-    """A text of several lines, each as :func:`plain` makes it and indented; tabs stay as they are."""
+    """Escape a text of several lines as :func:`plain` does, and indent each line; tabs are kept."""
     return "\n".join(
         indent + "\t".join(plain(cell) for cell in line.split("\t")) for line in text.replace("\r\n", "\n").split("\n")
     )
 
 
 def counted(number: int, noun: str) -> str:
-    """``1 session``, ``2 sessions``."""
+    """Format a number with a noun: ``1 session``, ``2 sessions``."""
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
 def size(count: float) -> str:
-    """Bytes for people: 1.5 MB."""
-    for unit in ("bytes", "kB", "MB", "GB"):
-        if count < 1000:
-            return f"{count:,.0f} {unit}" if unit == "bytes" else f"{count:,.1f} {unit}"
+    """Format a number of bytes: ``1 byte``, ``1.5 MB``."""
+    if count < 1000:
+        return counted(round(count), "byte")
+    for unit in ("kB", "MB", "GB"):
         count /= 1000
-    return f"{count:,.1f} TB"
+        if count < 1000:
+            return f"{count:,.1f} {unit}"
+    return f"{count / 1000:,.1f} TB"
 
 
 def duration(milliseconds: int) -> str:
-    """A time for people: 250 ms, 12.3 s, 2 min 5 s."""
+    """Format a duration: 250 ms, 12.3 s, 2 min 5 s."""
     if milliseconds < 1000:
         return f"{milliseconds} ms"
     if milliseconds < 60_000:
@@ -51,16 +53,16 @@ def duration(milliseconds: int) -> str:
 
 
 def pretty(value: Any) -> str:
-    """A value as text for people, in ASCII, with what UTF-8 can't hold escaped. Fast also where it is long."""
-    import msgspec  # whoever does nothing but look does not pay for the loading of these
+    """Format a JSON value as indented ASCII, with everything else escaped; fast for long values, too."""
+    import msgspec  # slow to load; many commands do not need these
     import orjson
 
-    with suppress(TypeError):  # a number past 64 bits, or what is no text
+    with suppress(TypeError):  # an integer of more than 64 bits, or a string that is not valid Unicode
         written = orjson.dumps(value, option=orjson.OPT_INDENT_2)
-        if written.isascii() and b"\x7f" not in written:  # the one control character that orjson lets through
+        if written.isascii() and b"\x7f" not in written:  # the only control character that orjson does not escape
             return written.decode()
     try:
         text: str = msgspec.json.format(json.dumps(value), indent=2)
-    except msgspec.DecodeError:  # half of a surrogate pair: part of a file name that is no text
+    except msgspec.DecodeError:  # half of a surrogate pair, from a file name that is not valid Unicode
         return json.dumps(value, indent=2)
     return text

@@ -1,8 +1,8 @@
-"""Which workspace a file belongs to: the app's hash of a path, and the proof of a path from evidence.
+"""Finds the workspace of a file: computes the app's hash of a path, and proves a path by its hash.
 
-The hash is what ``workspace_hash`` in the app's ``session_history.rs`` computes: a file's name is a function of the
-workspace path, which is stored nowhere. It can't be inverted, but the ``worktreePath`` of an instance usually lies
-inside of the workspace, so that one of its ancestors hashes to the file's name, which proves it.
+The hash is the one that ``workspace_hash`` in the app's ``session_history.rs`` computes from the workspace's path. It
+is the file's name, and the path itself is stored nowhere. But the ``worktreePath`` of an instance is usually inside the
+workspace: if one of its parent folders hashes to the file's name, that folder is the workspace.
 """
 
 from __future__ import annotations
@@ -22,45 +22,45 @@ HASH_PATTERN = re.compile(r"[0-9a-f]{16}")
 UNKNOWN_PREFIX = "unknown:"
 
 _WORKTREES = re.compile(r"[/\\]\.worktrees(?:[/\\]|$)")
-_TAURI = ("/src-tauri", "\\src-tauri")  # of one length
+_TAURI = ("/src-tauri", "\\src-tauri")  # both have the same length
 _WINDOWS_DRIVE = re.compile(r"[A-Za-z]:[\\/]")
 
 
 def workspace_hash(path: str | os.PathLike[str]) -> str:
-    """The app's 16 hex digits for a workspace path: of the canonical path if it exists, else of the path as given.
+    """Return the app's hash of a workspace path, 16 hex digits: of the canonical path if it exists, else as given.
 
-    Invalid UTF-8 (surrogate escapes in ``path``) counts as U+FFFD, as in Rust's ``to_string_lossy``.
+    Invalid UTF-8 (surrogate escapes in ``path``) is replaced by U+FFFD, as in Rust's ``to_string_lossy``.
     """
     return hash_of_text(hashed_path(path))
 
 
 def hashed_path(path: str | os.PathLike[str]) -> str:
-    """The text that :func:`workspace_hash` hashes: of the spellings of a path, the one that the hash stands for."""
+    """Return the text that :func:`workspace_hash` hashes for a path."""
     raw = os.fspath(path)
     canonical = _canonicalize(raw)
     return _lossy(canonical if canonical is not None else raw.rstrip("/"))
 
 
 def hash_of_text(path: str) -> str:
-    """The first 16 hex digits of SHA-256 over exactly this text."""
+    """Return the first 16 hex digits of SHA-256 over exactly this text."""
     return new_sha256(_lossy(path).encode("utf-8")).hexdigest()[:16]
 
 
 def _lossy(path: str) -> str:
-    """What the app sees of a path: a file name that is not UTF-8, here surrogate escapes, with U+FFFD in it."""
+    """Convert a path to the text that the app sees: bytes that are not UTF-8 (surrogate escapes) become U+FFFD."""
     try:
         encoded = path.encode("utf-8", "surrogateescape")
-    except UnicodeEncodeError:  # other halves of surrogate pairs stand for no bytes at all
+    except UnicodeEncodeError:  # other lone surrogates do not represent bytes
         encoded = path.encode("utf-8", "replace")
     return encoded.decode("utf-8", "replace")
 
 
 def _canonicalize(path: str) -> str | None:
-    """Rust's ``fs::canonicalize``: absolute, links resolved; None where it fails."""
+    """Do what Rust's ``fs::canonicalize`` does: make a path absolute and resolve links; None if that fails."""
     if not path:
         return None
     try:
-        os.stat(path)  # realpath forgives a trailing slash behind a file; the system call does not
+        os.stat(path)  # unlike realpath, it rejects a file name with a trailing slash
         resolved = os.path.realpath(path, strict=True)
     except (OSError, ValueError):
         return None
@@ -68,7 +68,7 @@ def _canonicalize(path: str) -> str | None:
 
 
 def verbatim(path: str) -> str:
-    r"""The ``\\?\`` form that canonicalisation yields on Windows: ``C:\x`` and ``\\server\share\x``."""
+    r"""Return the ``\\?\`` form that canonicalization yields on Windows, for ``C:\x`` and ``\\server\share\x``."""
     if path.startswith("\\\\?\\"):
         return path
     if path.startswith("\\\\"):
@@ -77,22 +77,22 @@ def verbatim(path: str) -> str:
 
 
 def placeholder(name: str) -> str:
-    """What stands for an unknown workspace path, e.g. ``unknown:0a1b2c3d4e5f6071``."""
+    """Return the placeholder for an unknown workspace path, such as ``unknown:0a1b2c3d4e5f6071``."""
     return UNKNOWN_PREFIX + name
 
 
 def is_placeholder(path: str) -> bool:
-    """Whether a workspace path stands for an unknown one."""
+    """Whether a workspace path is a placeholder for an unknown one."""
     return path.startswith(UNKNOWN_PREFIX)
 
 
 def workspace_of_source(
     source: str, file_hash: str | None = None, paths: Mapping[str, str] = MappingProxyType({})
 ) -> tuple[str, str]:
-    """The hash and the path of the workspace that a source file stands for, of several workspaces or not.
+    """Return the hash and the path of the workspace of a source file; for a shared file, those of a placeholder.
 
-    :param source: what the ledger calls the file
-    :param file_hash: the hash in its name; None for a file of several workspaces
+    :param source: the file's name in the ledger
+    :param file_hash: the hash in the file's name; None for a file shared by several workspaces
     :param paths: workspace hash to workspace path, as far as known
     """
     known = file_hash or hash_of_text(placeholder(source))
@@ -100,20 +100,20 @@ def workspace_of_source(
 
 
 def prove_path(file_hash: str, worktree_paths: Iterable[str], tried: set[str] | None = None) -> str | None:
-    """The ancestor of one of the paths that hashes to ``file_hash``, or None.
+    """Find a parent folder of one of the paths that hashes to ``file_hash``; None if there is none.
 
-    Each ancestor is tried as it stands, in Windows' verbatim form, and canonicalised if it exists here.
+    Each folder is tried as it is written, in Windows' verbatim form, and in canonical form if it exists here.
 
-    :param tried: the ancestors that have been tried before, to which those of now are added
+    :param tried: the folders that were already tried; those tried now are added
     """
     tried = set() if tried is None else tried
     for worktree_path in worktree_paths:
         likely = workspace_of(worktree_path)
         if likely is not None and likely not in tried and hash_of_text(likely) == file_hash:
-            return likely  # with nothing asked of the file system, as nearly always
+            return likely  # the usual case, which needs no access to the file system
         for ancestor in _ancestors(worktree_path):
             if ancestor in tried:
-                break  # and so were all above it
+                break  # the folders above it were tried as well
             tried.add(ancestor)
             for spelling in _spellings(ancestor):
                 if hash_of_text(spelling) == file_hash:
@@ -122,7 +122,7 @@ def prove_path(file_hash: str, worktree_paths: Iterable[str], tried: set[str] | 
 
 
 def _ancestors(path: str) -> Iterator[str]:
-    """The path itself and everything above it, either separator counting."""
+    """Yield the path itself and every folder above it; both separators are recognized."""
     current = path.rstrip("/\\")
     while current:
         yield current
@@ -146,9 +146,9 @@ def _spellings(path: str) -> Iterator[str]:
 
 
 def hashes_of(path: str) -> list[tuple[str, str]]:
-    """The hashes that a workspace may have, with the spelling that each is of; the likeliest first.
+    """List the hashes that a workspace may have, each with the spelling of the path; the most likely first.
 
-    What the app hashed was the canonical path on the machine that it ran on, which may not be this one.
+    The app hashed the canonical path on the computer it ran on, which may be another one.
     """
     found = {hash_of_text(spelling): spelling for spelling in _spellings(path)}
     found.setdefault(workspace_hash(path), path)
@@ -157,7 +157,7 @@ def hashes_of(path: str) -> list[tuple[str, str]]:
 
 
 def workspace_of(worktree_path: str) -> str | None:
-    """The ``<W>`` of ``<W>/src-tauri/.worktrees/…`` or ``<W>/.worktrees/…``, or None for any other path."""
+    """Return ``<W>`` for ``<W>/src-tauri/.worktrees/…`` and ``<W>/.worktrees/…``, and None for any other path."""
     found = _WORKTREES.search(worktree_path)
     if found is None:
         return None
@@ -166,9 +166,9 @@ def workspace_of(worktree_path: str) -> str | None:
 
 
 def workspace_shown(document: WorktreeSession, source: str, paths: Container[str]) -> tuple[str, str]:
-    """The hash and the path of the workspace that a session's worktrees show; else a stand-in for its file.
+    """Return the hash and the path of the workspace that a session's worktrees are in; else a placeholder.
 
-    :param paths: the hashes of the workspaces that are known
+    :param paths: the hashes of the known workspaces
     """
     for instance in document["instances"]:
         path = workspace_of(instance["worktreePath"])

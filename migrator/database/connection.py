@@ -11,7 +11,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
-from migrator.data_dir import BESIDE_DATABASE
+from migrator.data_dir import DATABASE_SUFFIXES
 from migrator.database.errors import sqlite_errors
 from migrator.errors import ConnectionFailed, StorageIOError
 from migrator.files import durable
@@ -115,7 +115,7 @@ def _prepare_file(path: Path, *, create: bool, read_only: bool) -> None:
                 raise
     path = Path(os.path.realpath(path))
     if not read_only and is_open_to_others(path):
-        for suffix in BESIDE_DATABASE:
+        for suffix in DATABASE_SUFFIXES:
             make_private(path.with_name(path.name + suffix))
 
 
@@ -181,7 +181,7 @@ def copy_database(connection: sqlite3.Connection, path: Path, target: Path) -> N
 
 def remove_database(path: Path) -> None:
     """Remove a database file of ours and what SQLite puts beside it, as far as they are there."""
-    for suffix in BESIDE_DATABASE:
+    for suffix in DATABASE_SUFFIXES:
         durable.remove(path.with_name(path.name + suffix))
 
 

@@ -17,7 +17,7 @@ from migrator._version import __version__
 from migrator.authority import state_of
 from migrator.backups.disk_space import space_needed
 from migrator.backups.prune import what_to_prune
-from migrator.data_dir import BESIDE_DATABASE, DataDir
+from migrator.data_dir import DATABASE_SUFFIXES, DataDir
 from migrator.database.connection import MINIMUM_SQLITE, network_file_system
 from migrator.errors import MigratorError
 from migrator.inventory.plan import make_plan
@@ -135,7 +135,7 @@ def _used(data_dir: DataDir) -> Iterator[tuple[Path, int]]:
     yield data_dir.workspace_mapping, reading
     if data_dir.database.parent != data_dir.root:
         yield data_dir.database.parent, within
-    for suffix in BESIDE_DATABASE:
+    for suffix in DATABASE_SUFFIXES:
         yield data_dir.database.with_name(data_dir.database.name + suffix), writing
     if data_dir.sessions.is_dir() and os.access(data_dir.sessions, os.R_OK | os.X_OK):
         yield from ((file, reading) for file in sorted(data_dir.sessions.glob("*.json")))

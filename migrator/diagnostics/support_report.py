@@ -19,7 +19,7 @@ from typing import Any
 from migrator._version import __version__
 from migrator.authority import read_flag
 from migrator.backups.catalog import list_backups
-from migrator.data_dir import BESIDE_DATABASE, DATA_DIR_VARIABLE, DATABASE_VARIABLE, DataDir
+from migrator.data_dir import DATA_DIR_VARIABLE, DATABASE_SUFFIXES, DATABASE_VARIABLE, DataDir
 from migrator.database import queries, schema
 from migrator.database.connection import network_file_system, opened
 from migrator.database.errors import sqlite_errors
@@ -139,7 +139,7 @@ def _database(data_dir: DataDir) -> Facts | None:
     path = data_dir.database
     if not path.exists():
         return None
-    beside = [path.with_name(path.name + suffix) for suffix in BESIDE_DATABASE]
+    beside = [path.with_name(path.name + suffix) for suffix in DATABASE_SUFFIXES]
     facts: Facts = {
         "name": str(path),
         "in_data_directory": path.parent == data_dir.root,

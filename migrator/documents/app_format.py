@@ -1,8 +1,9 @@
-r"""The app's exact format of a workspace file: writing it, and splitting it into its sessions without parsing any.
+r"""The app's exact file format: write it, and split it into sessions without parsing them.
 
-The app's pretty printer puts ``\n  },\n  {`` between two sessions and, because a line feed inside of a string is always
-escaped, nowhere inside of one. That a file is in this format is a guess, which parsing the pieces proves: no proper
-prefix of a JSON object is a JSON object. Where the guess fails, :mod:`migrator.documents.array_reader` scans.
+The app's pretty printer puts ``\n  },\n  {`` between two sessions. The same bytes never occur inside a session, because
+line feeds in strings are escaped. That a file has this format is only assumed; parsing the pieces proves it, since no
+proper prefix of a JSON object is a JSON object. If a piece does not parse, :mod:`migrator.documents.array_reader` scans
+the file instead.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Any, BinaryIO, NamedTuple
 from migrator.documents.document import WorktreeSession, normal_form, pretty_element
 
 CHUNK = 1 << 20
-FARTHEST = 1 << 26  # bytes in which to look for the end of a session
+SEARCH_LIMIT = 1 << 26  # bytes to search for the end of a session before giving up
 _HEAD = b"[\n  "
 _SESSION_END = b"\n  }"
 _SEPARATOR = b",\n  "
@@ -23,21 +24,21 @@ _START = _HEAD + b"{"
 _END = _SESSION_END + _CLOSED
 _CUT = _SESSION_END + _SEPARATOR + b"{"
 BLANK = b" \t\r\n"
-_BEHIND = len(_SESSION_END)  # of the cut, what still belongs to the session before it
-_AHEAD = len(_SESSION_END + _SEPARATOR)  # of the cut, what precedes the session behind it
+_END_SIZE = len(_SESSION_END)  # the part of the delimiter that ends the session before it
+_NEXT_SESSION = len(_SESSION_END + _SEPARATOR)  # from the start of the delimiter to the start of the next session
 SEPARATOR_SIZE = len(_SEPARATOR)  # bytes between two sessions
 _SMALL = 1 << 12
-_WINDOW = 1 << 17  # bytes in which most files have a cut
+_WINDOW = 1 << 17  # bytes; in most files a range this large contains a delimiter
 _TAIL = 1 << 10
 
 
 class Element(NamedTuple):
     """One element of the array.
 
-    :ivar position: its place in the array, from 0
-    :ivar offset: its first byte, counted from the start of the file
-    :ivar raw: its bytes, without the space around them
-    :ivar value: what orjson reads in them, or None where it can't or was not asked (no valid element is null)
+    :ivar position: its index in the array, from 0
+    :ivar offset: the offset of its first byte in the file
+    :ivar raw: its bytes, without surrounding whitespace
+    :ivar value: the value that orjson parsed; None if it could not or was not asked to (a valid element is never null)
     """
 
     position: int
@@ -47,24 +48,24 @@ class Element(NamedTuple):
 
 
 class ByteRange(NamedTuple):
-    """The first byte of a session, and the one behind the last byte of the same or of another one."""
+    """A range of bytes that begins and ends at a session boundary; ``end`` is exclusive."""
 
     start: int
     end: int
 
 
 def app_bytes(document: WorktreeSession) -> bytes:
-    """One document as the app writes it between the brackets of a workspace file."""
+    """Write one document as the app writes it between the brackets of a workspace file."""
     return pretty_element(normal_form(document))
 
 
 def app_file(documents: Iterable[WorktreeSession]) -> Iterator[bytes]:
-    """A workspace file as the app writes it, in pieces: byte for byte what serde's pretty printer gives."""
+    """Write a workspace file as the app writes it, in pieces: byte for byte the output of serde's pretty printer."""
     return array_of(map(app_bytes, documents))
 
 
 def array_of(elements: Iterable[bytes]) -> Iterator[bytes]:
-    """A workspace file made of elements that are written already, in pieces."""
+    """Write a workspace file, in pieces, from elements that are already serialized."""
     opening = _HEAD
     for element in elements:
         yield opening
@@ -74,14 +75,15 @@ def array_of(elements: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def find_sessions(file: BinaryIO) -> ByteRange | None:
-    """Where the sessions of a file are if it begins and ends as the app writes it; None for any other, or without one.
+    """Find the range of a file's sessions, if the file begins and ends as the app writes it.
 
     :param file: unbuffered
+    :returns: None for any other file, and for a file without sessions
     """
     size = file.seek(0, os.SEEK_END)
     file.seek(0)
     head = file.read(min(size, _SMALL))
-    if len(head) == size:  # with one call for all of it: there may be tens of thousands of small files
+    if len(head) == size:  # a small file takes one call: there may be tens of thousands of them
         tail = head
     else:
         file.seek(size - _TAIL)
@@ -92,13 +94,15 @@ def find_sessions(file: BinaryIO) -> ByteRange | None:
     return ByteRange(len(_HEAD), size - (len(tail) - len(written)) - len(_CLOSED))
 
 
-def split(file: BinaryIO, within: ByteRange, *, chunk: int = CHUNK, farthest: int = FARTHEST) -> Iterator[Element]:
-    """The sessions of a range in order, unparsed; their positions count from the first.
+def split(
+    file: BinaryIO, within: ByteRange, *, chunk: int = CHUNK, search_limit: int = SEARCH_LIMIT
+) -> Iterator[Element]:
+    """Split a range into its sessions, in order and unparsed; positions count from the first one.
 
-    Where the end of one is not found within ``farthest`` bytes, a last element is given out that parses as nothing.
+    If the end of a session is not found within ``search_limit`` bytes, the last element is one that cannot be parsed.
 
-    :param file: unbuffered, for it is read in large pieces
-    :param chunk: their size in bytes
+    :param file: unbuffered, because it is read in large chunks
+    :param chunk: the size of a chunk in bytes
     """
     file.seek(within.start)
     left = within.end - within.start
@@ -107,16 +111,16 @@ def split(file: BinaryIO, within: ByteRange, *, chunk: int = CHUNK, farthest: in
     while True:
         end = buffer.find(_CUT, searched)
         if end >= 0:
-            yield Element(position, offset, buffer[begin : end + _BEHIND])
+            yield Element(position, offset, buffer[begin : end + _END_SIZE])
             position += 1
-            offset += end + _AHEAD - begin
-            begin = searched = end + _AHEAD
+            offset += end + _NEXT_SESSION - begin
+            begin = searched = end + _NEXT_SESSION
             continue
         rest = buffer[begin:]
-        if len(rest) > farthest:  # not to be held in memory for a guess
+        if len(rest) > search_limit:  # too much memory for an assumption
             yield Element(position, offset, rest[:1])
             return
-        # The window grows by its own size, so that a long session costs linear time.
+        # The window doubles, so that a long session takes linear time.
         more = file.read(min(left, max(chunk, len(rest))))
         if not more:
             break
@@ -127,15 +131,15 @@ def split(file: BinaryIO, within: ByteRange, *, chunk: int = CHUNK, farthest: in
 
 
 def partition(file: BinaryIO, within: ByteRange, size: int) -> list[ByteRange]:
-    """The range in pieces of about ``size`` bytes, or of one session where that is larger.
+    """Split a range into pieces of about ``size`` bytes; a larger session is a piece of its own.
 
     :param file: unbuffered
     """
     pieces, start = [], within.start
     while within.end - start > size + size // 2:
-        behind = next(split(file, ByteRange(start + size, within.end), chunk=_WINDOW))
-        end = behind.offset + len(behind.raw)
-        if end == within.end or len(behind.raw) == 1:  # there is no further cut, or none was found
+        rest = next(split(file, ByteRange(start + size, within.end), chunk=_WINDOW))  # up to the next session boundary
+        end = rest.offset + len(rest.raw)
+        if end == within.end or len(rest.raw) == 1:  # there is no further boundary, or none was found
             break
         pieces.append(ByteRange(start, end))
         start = end + SEPARATOR_SIZE
@@ -143,11 +147,11 @@ def partition(file: BinaryIO, within: ByteRange, size: int) -> list[ByteRange]:
 
 
 def split_again(file: BinaryIO, first: int, offset: int, sizes: Iterable[int]) -> Iterator[Element]:
-    """Consecutive sessions whose sizes are known, with no search for their ends.
+    """Read consecutive sessions of known sizes, without searching for their ends.
 
     :param first: the position of the first one
-    :param offset: its first byte
-    :param sizes: of each one, in bytes
+    :param offset: the offset of its first byte
+    :param sizes: the size of each session in bytes
     """
     file.seek(offset)
     for position, size in enumerate(sizes, first):

@@ -1,8 +1,8 @@
-r"""A JSON array as a stream: the bytes of each element, in bounded memory, whatever the file's size.
+r"""Read a JSON array as a stream of its elements' bytes, in bounded memory, whatever the file's size.
 
-As long as a file is as the app writes it, it is split by :mod:`migrator.documents.app_format`. What does not parse then
-goes to a scanner that only follows strings and brackets, so that it finds the end of an element however broken its
-inside, and however deep.
+While a file looks as the app writes it, :mod:`migrator.documents.app_format` splits it. What does not parse then goes
+to a scanner that follows only strings and brackets: it finds the end of an element however broken or deeply nested the
+element is.
 """
 
 from __future__ import annotations
@@ -16,53 +16,55 @@ from migrator.documents import app_format
 from migrator.documents.app_format import ByteRange, Element
 from migrator.documents.exact_json import parse_fast
 from migrator.errors import SourceFileError, TornFileError
+from migrator.text import counted
 
 BOM = b"\xef\xbb\xbf"
-_SCANNED = 32  # what part of a chunk: scanning that takes as long as reading a chunk once more
+_SCANNED = 32  # scanning this fraction of a chunk takes as long as reading a chunk again
 _APP_START = b'{\n    "'
+_SALVAGE = "'migrator migrate --salvage' migrates the complete sessions and quarantines the rest."
 _SPACE = re.compile(rb"[ \t\r\n]*+")
 _SCALAR = re.compile(rb"[^\s,\]\[{}\":]*+")
-# Strings whole, brackets one by one; a lone quote is a string whose end is not in the buffer.
+# Matches complete strings and single brackets; a lone quote begins a string that does not end in the buffer.
 _TOKEN = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|[\[{]|[\]}]|"', re.DOTALL)
-# What Rust's str::trim takes for white space, beyond JSON's four: a file of it alone means "no sessions".
+# Rust's str::trim removes more than JSON's four whitespace characters; a file of nothing else means "no sessions".
 _BLANK = re.compile(r"[\s\x85\u200e\u200f]*\Z")
 
 
 def read_array(
-    file: BinaryIO, *, chunk: int = app_format.CHUNK, farthest: int = app_format.FARTHEST
+    file: BinaryIO, *, chunk: int = app_format.CHUNK, search_limit: int = app_format.SEARCH_LIMIT
 ) -> Iterator[Element]:
-    """The elements of the array in ``file``, in order.
+    """Yield the elements of the array in ``file``, in order.
 
     An empty or blank file has none; a UTF-8 byte order mark is skipped.
 
-    :param file: best without a buffer, for it is read in large pieces
-    :param farthest: bytes in which to look for the end of an app-formatted session
-    :raises SourceFileError: the text is no JSON array
-    :raises TornFileError: it is one up to some point, and then ends or goes wrong
+    :param file: preferably unbuffered, because it is read in large chunks
+    :param search_limit: bytes to search for the end of an app-formatted session
+    :raises SourceFileError: the file is not a JSON array
+    :raises TornFileError: the file is a JSON array up to some point, where it ends or becomes invalid
     """
-    return _Reader(file, chunk, farthest).elements()
+    return _Reader(file, chunk, search_limit).elements()
 
 
 def torn_tail(file: BinaryIO, torn: TornFileError) -> Element:
-    """What is behind the whole elements of a torn file, as one more."""
+    """Return everything after the complete elements of a truncated file, as one more element."""
     file.seek(torn.offset)
     return Element(torn.whole, torn.offset, file.read())
 
 
 class _Reader:
-    """A window on the file: ``buffer[position:]`` is what was read and not yet given out."""
+    """A window on the file: ``buffer[position:]`` was read but not yet returned."""
 
-    def __init__(self, file: BinaryIO, chunk: int, farthest: int) -> None:
+    def __init__(self, file: BinaryIO, chunk: int, search_limit: int) -> None:
         self.file = file
         self.chunk = chunk
-        self.farthest = farthest
+        self.search_limit = search_limit
         within = app_format.find_sessions(file)
-        self.end = within.end if within else file.seek(0, os.SEEK_END)  # of the last session, as far as that shows
-        self.unsplit = 0  # the offset before which splitting has failed already
+        self.end = within.end if within else file.seek(0, os.SEEK_END)  # of the last session, as far as is known
+        self.unsplit = 0  # splitting is not tried again before this offset
         self.go_to(0)
 
     def go_to(self, offset: int) -> None:
-        """Read from a byte of the file on."""
+        """Continue reading at an offset in the file."""
         self.file.seek(offset)
         self.buffer = b""
         self.position = 0
@@ -71,11 +73,11 @@ class _Reader:
 
     @property
     def offset(self) -> int:
-        """The next byte to give out, counted from the start of the file."""
+        """The offset in the file of the next byte to return."""
         return self.start + self.position
 
     def more(self) -> bool:
-        """Read on; the window grows by its own size, so that long elements cost linear time."""
+        """Read more; the window doubles, so that long elements take linear time. Returns False at the end."""
         if self.ended:
             return False
         rest = self.buffer[self.position :]
@@ -89,7 +91,7 @@ class _Reader:
         return True
 
     def peek(self) -> bytes:
-        """The next byte that is no space, or b"" at the end."""
+        """Return the next byte that is not whitespace, or b"" at the end."""
         while True:
             self.position = _match_end(_SPACE, self.buffer, self.position)
             if self.position < len(self.buffer):
@@ -98,16 +100,17 @@ class _Reader:
                 return b""
 
     def elements(self) -> Iterator[Element]:
+        """Yield the elements of the array; raises as :func:`read_array` does."""
         if self._is_blank():
             return
         if self.peek() != b"[":
-            raise self._no_array()
+            raise self._not_an_array()
         self.position += 1
         index = 0
         following = self.peek()
         while following != b"]":
             if following == b"":
-                raise self._torn(index, "the end of the file where a session belongs")
+                raise self._truncated(index, "the file ends where a session should begin,")
             first = index
             for element in self._split(first):
                 yield element
@@ -120,29 +123,32 @@ class _Reader:
                 self.position += 1
                 following = self.peek()
                 if following == b"]":
-                    raise self._torn(index, "a comma with nothing behind it")
+                    raise self._malformed(index, "expected a session after the comma, found ']'")
+            elif following == b"":
+                raise self._truncated(index, "the file ends before its closing ']'")
             elif following != b"]":
-                what = "the end of the file" if following == b"" else f"{_shown(following)}"
-                raise self._torn(index, f"{what} where ',' or ']' belongs")
+                raise self._malformed(index, f"expected ',' or ']', found {_shown(following)}")
         self.position += 1
         if self.peek() != b"":
-            raise self._torn(index, "something behind the end of the array")
+            raise self._malformed(index, "there is text after the end of the array")
 
     def _is_blank(self) -> bool:
-        """Whether the file holds nothing but white space; moves behind a byte order mark."""
+        """Whether the file contains only whitespace; skips a byte order mark."""
         while len(self.buffer) < 4 and self.more():
             pass
         if self.buffer.startswith(BOM):
             self.position = len(BOM)
         if self.buffer and not self.buffer.strip(b"\0"):
             raise SourceFileError(
-                "it begins with NUL bytes, as a power cut leaves them, not with '['.",
+                "the file begins with NUL bytes, as a power cut can leave it.",
+                code="source.nul_bytes",
                 hint="Restore it from a copy or move it away, then run 'migrator migrate' again.",
             )
         if self.buffer[:2] in (b"\xff\xfe", b"\xfe\xff") or (len(self.buffer) > 1 and 0 in self.buffer[:2]):
             raise SourceFileError(
-                "it is not UTF-8 text (UTF-16, or binary data).",
-                hint="Save it as UTF-8, or move it away, and run 'migrator migrate' again.",
+                "the file is not UTF-8 text; it may be UTF-16 or binary data.",
+                code="source.wrong_encoding",
+                hint="Save it as UTF-8 or move it away, then run 'migrator migrate' again.",
             )
         if self.peek() == b"":
             return True
@@ -154,9 +160,9 @@ class _Reader:
         return self.ended and _BLANK.match(text) is not None
 
     def _split(self, first: int) -> Iterator[Element]:
-        """The elements from here on for as long as the file is as the app writes it.
+        """Yield the following elements while the file looks as the app writes it.
 
-        After a failure a part of a chunk is scanned before the next attempt: else a file could make it quadratic.
+        After a failure, part of a chunk is scanned before the next attempt; otherwise a file could make this quadratic.
         """
         while len(self.buffer) - self.position < len(_APP_START) and self.more():
             pass
@@ -164,14 +170,14 @@ class _Reader:
         if end < self.unsplit or not self.buffer.startswith(_APP_START, self.position):
             return
         rest = ByteRange(end, self.end)
-        pieces = app_format.split(self.file, rest, chunk=self.chunk, farthest=self.farthest)
+        pieces = app_format.split(self.file, rest, chunk=self.chunk, search_limit=self.search_limit)
         for position, offset, piece, _ in pieces:
             value = parse_fast(piece)
             if value is None:
-                given_up = len(piece) == 1
-                self.unsplit = self.end if given_up else offset + max(len(piece), self.chunk // _SCANNED)
+                has_given_up = len(piece) == 1
+                self.unsplit = self.end if has_given_up else offset + max(len(piece), self.chunk // _SCANNED)
                 break
-            raw = piece.rstrip(app_format.BLANK)  # of a torn file, that may end in space
+            raw = piece.rstrip(app_format.BLANK)  # a truncated file may end in whitespace
             end = offset + len(raw)
             yield Element(first + position, offset, raw, value)
         self.go_to(end)
@@ -185,7 +191,7 @@ class _Reader:
         return element
 
     def _scanned_end(self, index: int) -> int:
-        """Where the element ends, by its strings and brackets alone."""
+        """Find the end of the element by its strings and brackets alone."""
         first = self.buffer[self.position]
         if first not in b'[{"':
             return self._scalar_end(index)
@@ -205,9 +211,8 @@ class _Reader:
                     return token.end()
             ahead = incomplete - self.position
             if not self.more():
-                lost = self.buffer.endswith(b"\0")
-                what = "NUL bytes, as a power cut leaves them," if lost else "the end of the file"
-                raise self._torn(index, f"{what} in the middle of a session")
+                in_nul = " in NUL bytes, as after a power cut," if self.buffer.endswith(b"\0") else ""
+                raise self._truncated(index, f"the file ends{in_nul} inside a session")
             scan = self.position + ahead
 
     def _scalar_end(self, index: int) -> int:
@@ -217,29 +222,39 @@ class _Reader:
                 break
         if end == self.position:
             shown = _shown(self.buffer[self.position : self.position + 1])
-            raise self._torn(index, f"{shown} where a session belongs")
+            raise self._malformed(index, f"expected a session, found {shown}")
         return end
 
-    def _no_array(self) -> SourceFileError:
+    def _not_an_array(self) -> SourceFileError:
         first = self.peek()
         if first == b"{":
             return SourceFileError(
-                "it holds a JSON object, not an array of sessions.",
-                hint="Put [ and ] around it if it is one session, then run 'migrator migrate' again.",
+                "the file contains a JSON object, not an array of sessions.",
+                code="source.not_array",
+                hint="If it is one session, put [ and ] around it, then run 'migrator migrate' again.",
             )
         return SourceFileError(
-            f"it is no JSON array: it begins with {_shown(first)}, not with '['.",
+            f"the file is not a JSON array: it begins with {_shown(first)} instead of '['.",
+            code="source.not_array",
             hint="Restore it from a copy or move it away, then run 'migrator migrate' again.",
         )
 
-    def _torn(self, whole: int, what: str) -> TornFileError:
-        sessions = "1 whole session precedes" if whole == 1 else f"{whole} whole sessions precede"
+    def _truncated(self, complete: int, what: str) -> TornFileError:
         return TornFileError(
-            f"it is torn: {what}, at byte {self.offset}; {sessions} it.",
-            whole=whole,
+            f"truncated: {what} at byte {self.offset}, after {counted(complete, 'complete session')}.",
+            code="source.truncated",
+            whole=complete,
             offset=self.offset,
-            found=what,
-            hint="'migrator migrate --salvage' takes what is whole and keeps the rest in quarantine.",
+            hint=_SALVAGE,
+        )
+
+    def _malformed(self, complete: int, what: str) -> TornFileError:
+        return TornFileError(
+            f"malformed at byte {self.offset}, after {counted(complete, 'complete session')}: {what}.",
+            code="source.malformed",
+            whole=complete,
+            offset=self.offset,
+            hint=_SALVAGE,
         )
 
 
@@ -249,5 +264,5 @@ def _match_end(pattern: re.Pattern[bytes], buffer: bytes, position: int) -> int:
 
 
 def _shown(data: bytes) -> str:
-    """A byte or two for a message, nothing in it that could drive a terminal."""
+    """Format a byte or two for a message, without anything that could control a terminal."""
     return repr(data.decode("utf-8", "replace")) if data.isascii() else f"the byte 0x{data[0]:02x}"

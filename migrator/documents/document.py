@@ -1,7 +1,7 @@
-"""Session documents: their shape, their normal form, their canonical form, and the digest of that.
+"""Session documents: their shape, normal form, canonical form and digest.
 
-The shape is that of the app's ``session_history.rs`` and ``worktree.ts``; the writing is that of Rust's
-``serde_json::to_string_pretty`` over those structs.
+The shape is defined by the app's ``session_history.rs`` and ``worktree.ts``. Documents are written as Rust's
+``serde_json::to_string_pretty`` writes those structs.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from migrator.documents.exact_json import encode
 
 
 class ChatMessage(TypedDict, total=False):
-    """One message of a session's chat. ``id`` is unique neither across sessions nor within one."""
+    """One message of a session's chat; its ``id`` is not unique, not even within one session."""
 
     id: str
     role: str
@@ -25,7 +25,7 @@ class ChatMessage(TypedDict, total=False):
 
 
 class WorktreeInstance(TypedDict, total=False):
-    """One agent at work in one worktree. Numbers are u32."""
+    """One agent working in one worktree; numbers are u32."""
 
     instanceId: int
     worktreePath: str
@@ -45,7 +45,7 @@ class WorktreeInstance(TypedDict, total=False):
 
 
 class WorktreeSession(TypedDict, total=False):
-    """One competition, ensemble or debate. ``totalDuration`` is u64, the other numbers are u32."""
+    """One competition, ensemble or debate; ``totalDuration`` is u64, the other numbers are u32."""
 
     id: str
     type: str
@@ -67,7 +67,7 @@ class WorktreeSession(TypedDict, total=False):
     totalLinesDeleted: int | None
 
 
-# A TypedDict keeps its members in the order in which they are declared: that of the Rust structs.
+# A TypedDict keeps its members in the order of their declaration, which is the order of the Rust structs.
 SESSION_MEMBERS = tuple(WorktreeSession.__annotations__)
 INSTANCE_MEMBERS = tuple(WorktreeInstance.__annotations__)
 MESSAGE_MEMBERS = tuple(ChatMessage.__annotations__)
@@ -75,9 +75,9 @@ _INNER_MEMBERS = (("instances", INSTANCE_MEMBERS), ("chatHistory", MESSAGE_MEMBE
 
 
 def normal_form(document: WorktreeSession) -> WorktreeSession:
-    """A document as the app's struct would hold it.
+    """Return a document as the app's struct would hold it.
 
-    Known members stand first, in struct order, an absent one as None; unknown ones follow in their own order.
+    Known members come first, in struct order, absent ones as None; unknown members follow in their own order.
     """
     ordered = _ordered(document, SESSION_MEMBERS)
     for name, known in _INNER_MEMBERS:
@@ -93,12 +93,12 @@ def _ordered(members: Any, names: tuple[str, ...]) -> dict[str, Any]:
 
 
 def canonical_bytes(document: WorktreeSession, *, plain: bool = False) -> bytes:
-    """The canonical form of a document: two documents are the same exactly when these bytes are.
+    """Return the canonical form of a document: two documents are equal if and only if these bytes are equal.
 
-    It is the text that the app would write for it inside of a workspace file, where unknown members stand sorted by
-    name, those inside of them too. An absent optional member and ``null`` are the same.
+    It is the text that the app would write for the document in a workspace file, with unknown members sorted by name at
+    every level. An absent optional member equals ``null``.
 
-    :param plain: the document is in normal form and has no unknown members, see :func:`is_normal`
+    :param plain: the document is in normal form and has no unknown members (see :func:`is_normal`)
     """
     if plain:
         return pretty_element(document)
@@ -127,7 +127,7 @@ def _sorted_deep(value: Any) -> Any:
 
 
 def is_normal(value: Any) -> bool:
-    """Whether a JSON value has exactly a session's known members, all of them, in struct order, at every level."""
+    """Whether a JSON value has exactly the known members of a session, in struct order, at every level."""
     return (
         type(value) is dict
         and tuple(value) == SESSION_MEMBERS
@@ -140,33 +140,34 @@ def _all_have(values: Any, members: tuple[str, ...]) -> bool:
 
 
 def pretty_element(value: Any) -> bytes:
-    """The value pretty-printed as an element of an array, so indented by one step, without the array around it."""
+    """Pretty-print a value as an element of an array: indented by one step, without the array around it."""
     return encode([value], orjson.OPT_INDENT_2)[4:-2]
 
 
 def digest(text: bytes) -> bytes:
-    """The digest of a document: the SHA-256 of its canonical form, which is ``text``."""
+    """Return the digest of a document: the SHA-256 of its canonical form ``text``."""
     return hashlib.sha256(text).digest()
 
 
 class SequenceDigest:
-    """A digest of documents in order: SHA-256 over the digest of each one.
+    """The digest of a sequence of documents: SHA-256 over the digest of each one.
 
-    A document that is changed, lost, doubled or moved changes it.
+    It changes if a document is changed, lost, repeated or moved.
     """
 
     def __init__(self) -> None:
         self._sequence = hashlib.sha256()
 
     def add(self, text: bytes) -> bytes:
-        """Append a document, given by its canonical form; returns its own digest."""
+        """Append a document, given its canonical form, and return the document's digest."""
         own = digest(text)
         self.add_digest(own)
         return own
 
     def add_digest(self, own: bytes) -> None:
-        """Append a document of which only the digest is known."""
+        """Append a document, given its digest."""
         self._sequence.update(own)
 
     def hexdigest(self) -> str:
+        """Return the digest of the sequence, in hex."""
         return self._sequence.hexdigest()

@@ -1,7 +1,7 @@
-"""JSON without loss: integers of any size, fractions as they stand, and nothing that is dropped without a word.
+"""JSON without loss: integers of any size, exact fractions, and nothing dropped silently.
 
-orjson is fast and turns integers past 64 bits into doubles, and the first of two members of one name into nothing. What
-it can't keep exactly is read, and written, here.
+orjson is fast, but turns integers of more than 64 bits into doubles and drops the first of two members with the same
+name. What it cannot keep exactly is read and written here.
 """
 
 from __future__ import annotations
@@ -14,24 +14,27 @@ from typing import Any
 
 import orjson
 
-# Where serde_json gives up; a session nested deeper can't be told from an attack, and goes to quarantine.
+# The limit of serde_json; a session with deeper nesting may be an attack and is quarantined.
 MAX_DEPTH = 128
+LONE_SURROGATE = "half of a surrogate pair, which UTF-8 cannot represent"
 
 
 class Unreadable(ValueError):
-    """Bytes that are no JSON value, or one that can't be kept exactly.
+    """Bytes that are not a JSON value, or one that cannot be kept exactly.
 
-    :ivar pointer: a JSON Pointer to the place, where one can be given
+    :ivar code: the code of the cause, as in :class:`~migrator.errors.Problem`
+    :ivar pointer: a JSON Pointer to the place, if it is known
     """
 
-    def __init__(self, reason: str, pointer: str = "") -> None:
+    def __init__(self, reason: str, code: str, pointer: str = "") -> None:
         super().__init__(reason)
         self.reason = reason
+        self.code = code
         self.pointer = pointer
 
 
 def parse_fast(raw: bytes) -> Any:
-    """What orjson reads in the bytes, or None where it can't; it may have lost something without a word."""
+    """Parse with orjson, which may silently lose something; returns None if it cannot parse the bytes."""
     try:
         return orjson.loads(raw)
     except orjson.JSONDecodeError:
@@ -39,29 +42,30 @@ def parse_fast(raw: bytes) -> Any:
 
 
 def parse_exactly(raw: bytes, *, max_depth: int = MAX_DEPTH) -> Any:
-    """Parse JSON and lose nothing: members repeated, say, are refused.
+    """Parse JSON without loss; what cannot be kept exactly, such as a repeated member, is rejected.
 
-    :raises Unreadable: no JSON, members repeated, lone surrogates, nested deeper than ``max_depth``
+    :raises Unreadable: not JSON, a repeated member, a lone surrogate, or nesting deeper than ``max_depth``
     """
     try:
         text = raw.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise Unreadable(f"a byte that is not UTF-8 (0x{raw[error.start]:02x} at byte {error.start} of it)") from None
+        place = f"0x{raw[error.start]:02x} at byte {error.start}"
+        raise Unreadable(f"not UTF-8 ({place})", "document.wrong_encoding") from None
     if _deeper_than(raw, max_depth):
-        raise Unreadable(f"nesting deeper than {max_depth} levels")
+        raise Unreadable(f"nested deeper than {max_depth} levels", "document.too_deep")
     try:
         value = _EXACT.decode(text)
     except json.JSONDecodeError as error:
-        where = f"at line {error.lineno}, column {error.colno} of it"
-        raise Unreadable(f"broken JSON ({error.msg.removesuffix(' at')} {where})") from None
+        reason = f"{error.msg.removesuffix(' at')} at line {error.lineno}, column {error.colno}"
+        raise Unreadable(f"invalid JSON ({reason})", "document.invalid_json") from None
     surrogate = next(_lone_surrogates(value, ""), None)
     if surrogate is not None:
-        raise Unreadable("half of a surrogate pair, which UTF-8 can't hold", surrogate)
+        raise Unreadable(LONE_SURROGATE, "document.lone_surrogate", surrogate)
     return value
 
 
 def nested_deeper(value: Any, limit: int) -> bool:
-    """Whether a value that was parsed has more levels than ``limit``; level by level, so at any depth."""
+    """Whether a parsed value has more levels than ``limit``; it works level by level, so at any depth."""
     level = [value] if type(value) is dict or type(value) is list else []
     for _ in range(limit):
         level = [
@@ -96,7 +100,9 @@ def _unique_members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         seen: set[str] = set()
         for name, _ in pairs:
             if name in seen:
-                raise Unreadable(f"the member {json.dumps(name)} twice in one object")
+                raise Unreadable(
+                    f"the member {json.dumps(name)} appears twice in one object", "document.repeated_member"
+                )
             seen.add(name)
     return members
 
@@ -114,24 +120,24 @@ def _exact_fraction(digits: str) -> float | Decimal:
         if Decimal(repr(number)) == exact:
             return number
     except InvalidOperation:
-        raise Unreadable(f"the number {digits[:40]}, which is out of all bounds") from None
+        raise Unreadable(f"the number {digits[:40]} is out of range", "document.number_too_large") from None
     return exact
 
 
-def _no_constant(name: str) -> Any:
-    raise Unreadable(f"{name}, which is no JSON number")
+def _reject_constant(name: str) -> Any:
+    raise Unreadable(f"{name} is not a JSON number", "document.not_finite")
 
 
 _EXACT = json.JSONDecoder(
     object_pairs_hook=_unique_members,
     parse_int=_exact_integer,
     parse_float=_exact_fraction,
-    parse_constant=_no_constant,
+    parse_constant=_reject_constant,
 )
 
 
 def _lone_surrogates(value: Any, pointer: str) -> Iterator[str]:
-    """JSON Pointers to the texts that UTF-8 can't hold."""
+    """Yield JSON Pointers to the strings that cannot be encoded as UTF-8."""
     if isinstance(value, str):
         try:
             value.encode("utf-8")
@@ -147,17 +153,17 @@ def _lone_surrogates(value: Any, pointer: str) -> Iterator[str]:
 
 
 def escape_pointer(name: str) -> str:
-    """One reference token of a JSON Pointer (RFC 6901)."""
+    """Escape one reference token of a JSON Pointer (RFC 6901)."""
     return name.replace("~", "~0").replace("/", "~1")
 
 
 def to_json(value: Any) -> str:
-    """Any JSON value as compact text, exactly: integers of any size, Decimals as written."""
+    """Write any JSON value as compact text, exactly: integers of any size, Decimals as written."""
     return encode(value, 0).decode()
 
 
 def encode(value: Any, options: int) -> bytes:
-    """Any JSON value as UTF-8 text, exactly; ``options`` are those of ``orjson.dumps``."""
+    """Write any JSON value as UTF-8, exactly; ``options`` are those of ``orjson.dumps``."""
     try:
         return orjson.dumps(value, default=_exact_number, option=options)
     except TypeError:
@@ -167,12 +173,12 @@ def encode(value: Any, options: int) -> bytes:
 def _exact_number(value: Any) -> orjson.Fragment:
     if isinstance(value, Decimal) and value.is_finite():
         return orjson.Fragment(str(value).encode())
-    raise TypeError(f"{type(value).__name__} is no JSON")
+    raise TypeError(f"{type(value).__name__} is not a JSON value")
 
 
 def _with_fragments(value: Any) -> Any:
-    """The value with the integers that orjson refuses spelled out; raises nothing of its own."""
-    if type(value) is int and not -(1 << 63) <= value < 1 << 64:  # which orjson writes
+    """Replace the integers that are too large for orjson by their text; raises nothing of its own."""
+    if type(value) is int and not -(1 << 63) <= value < 1 << 64:  # orjson writes the others
         return orjson.Fragment(str(value).encode())
     if isinstance(value, dict):
         return {name: _with_fragments(member) for name, member in value.items()}

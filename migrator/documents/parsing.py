@@ -1,4 +1,4 @@
-"""What a source file holds: from bytes to a session, or to the reasons why there is none."""
+"""Parses the elements of a source file: from bytes to a session, or to the reasons why they are not one."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ from migrator.files.os_errors import os_errors
 
 
 class Reading(NamedTuple):
-    """A JSON value read without loss.
+    """A JSON value that was read without loss.
 
-    :ivar value: the value; integers of any size; a fraction that no double holds is a Decimal
-    :ivar canonical: its canonical form, where reading it has shown that already (the app wrote it, and nothing else)
+    :ivar value: the value, with integers of any size; a fraction that is not exactly a double is a Decimal
+    :ivar canonical: its canonical form, if known from reading it (the bytes are exactly what the app writes)
     """
 
     value: Any
     canonical: bytes | None
 
     def canonical_bytes(self) -> bytes:
-        """The canonical form of the session that was read."""
+        """Return the canonical form of the session that was read."""
         return self.canonical or canonical_bytes(self.value)
 
     def digest(self) -> bytes:
-        """The digest of the session that was read."""
+        """Return the digest of the session that was read."""
         return digest(self.canonical_bytes())
 
 
 class Rejected(NamedTuple):
-    """An element that is no valid session: its bytes and every reason."""
+    """An element that is not a valid session: its bytes and every problem."""
 
     reason: str
     raw: bytes
@@ -45,13 +45,13 @@ class Rejected(NamedTuple):
 
 
 def parse_element(raw: bytes, value: Any = None, *, max_depth: int = MAX_DEPTH) -> Reading:
-    """Parse JSON and lose nothing.
+    """Parse JSON without loss.
 
-    orjson drops the first of two members of one name and turns integers past 64 bits into doubles, without a word. A
-    value that writes back to the very same bytes lost nothing; any other is read again by the exact parser.
+    orjson silently drops the first of two members with the same name and turns integers of more than 64 bits into
+    doubles. A value that is written back as the same bytes lost nothing; any other is parsed again by the exact parser.
 
-    :param value: what orjson reads in the bytes, where that is known
-    :raises Unreadable: no JSON, members repeated, lone surrogates, nested deeper than ``max_depth``
+    :param value: the value that orjson parsed, if known
+    :raises Unreadable: not JSON, a repeated member, a lone surrogate, or nesting deeper than ``max_depth``
     """
     if value is None:
         value = parse_fast(raw)
@@ -65,35 +65,35 @@ def parse_element(raw: bytes, value: Any = None, *, max_depth: int = MAX_DEPTH) 
             elif orjson.dumps(value) == raw and not nested_deeper(value, max_depth):
                 return Reading(value, canonical=None)
         except (TypeError, RecursionError):
-            pass  # nested too deep for the writer: the exact parser says so properly
+            pass  # nested too deeply for the writer; the exact parser reports it properly
     return Reading(parse_exactly(raw, max_depth=max_depth), canonical=None)
 
 
 def parse_session(raw: bytes, value: Any = None) -> Reading | Rejected:
-    """The session that an element holds, or why it holds none.
+    """Parse an element as a session, or say why it is not one.
 
-    :param value: what orjson reads in the bytes, where that is known
+    :param value: the value that orjson parsed, if known
     """
     try:
         reading = parse_element(raw, value)
     except Unreadable as error:
-        return Rejected("unreadable", raw, [Problem(error.pointer, error.reason, "valid JSON")])
+        return Rejected("unreadable", raw, [Problem(error.pointer, error.reason, "", error.code)])
     if is_valid(reading.value):
         return reading
     return Rejected("invalid", raw, problems(reading.value))
 
 
 def parse_trusted(raw: bytes) -> tuple[Any, bool]:
-    """What orjson reads in an element, and whether that is a valid session; what orjson lost, if anything, is lost.
+    """Parse an element with orjson alone, and say whether the value is a valid session.
 
-    The caller has to read the session back and to compare it with these bytes.
+    orjson may have lost something: the caller must read the session back and compare it with these bytes.
     """
     value = parse_fast(raw)
     return value, fits_schema(value) and not nested_deeper(value, MAX_DEPTH)
 
 
 def valid_session(element: Element) -> Reading | None:
-    """The session that an element holds, or None, with no word about why."""
+    """Parse an element as a session; returns None, without a reason, if it is not one."""
     try:
         reading = parse_element(element.raw, element.value)
     except Unreadable:
@@ -102,7 +102,7 @@ def valid_session(element: Element) -> Reading | None:
 
 
 def parse_file(path: Path) -> Iterator[tuple[Element, Reading | None]]:
-    """Each element of a file, with the session that it holds if any; the end of a torn file comes as one more."""
+    """Yield each element of a file with its session, if it is one; the rest of a truncated file is the last element."""
     with os_errors("read", path), open(path, "rb", buffering=0) as file:
         try:
             for element in read_array(file):
@@ -112,7 +112,7 @@ def parse_file(path: Path) -> Iterator[tuple[Element, Reading | None]]:
 
 
 def text_or_bytes(raw: bytes) -> str | bytes:
-    """The text if it is UTF-8, so that people can read it in the database; the bytes otherwise."""
+    """Decode UTF-8, so that people can read the text in the database; anything else stays bytes."""
     try:
         return raw.decode("utf-8")
     except UnicodeDecodeError:

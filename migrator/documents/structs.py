@@ -1,8 +1,8 @@
-"""The app's structs, as msgspec decodes them: what has exactly their members, valid, in one step from bytes to values.
+"""The app's structs for msgspec, which parses and validates a session with exactly their members in one step.
 
 Anything else, valid or not, is left to :mod:`migrator.documents.validation`, whose JSON Schema is the contract: a
-property test holds this to accepting nothing that it refuses. Numbers are judged by their value: that ``7.0`` is not
-how the app writes 7 shows when the session is read back and compared with its bytes.
+property test checks that nothing is accepted here that the schema rejects. Numbers are checked by value: that ``7.0``
+is not how the app writes 7 is noticed when the session is read back and compared with its bytes.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from typing import Annotated, Literal
 import msgspec
 
 _U32 = Annotated[int, msgspec.Meta(ge=0, le=(1 << 32) - 1)]
-_U64_MAX = (1 << 64) - 1  # msgspec knows no bound that large
+_U64_MAX = (1 << 64) - 1  # too large a bound for msgspec
 _STATUS = r"\A(?:running|completed|failed|paused|round_[0-9]+)\Z"
 
 
 class Message(msgspec.Struct, forbid_unknown_fields=True, gc=False):
-    """A chat message that has all of its members."""
+    """A chat message with all of its members."""
 
     id: str
     role: Literal["user", "assistant", "system"]
@@ -27,7 +27,7 @@ class Message(msgspec.Struct, forbid_unknown_fields=True, gc=False):
 
 
 class Instance(msgspec.Struct, forbid_unknown_fields=True, gc=False):
-    """An instance that has all of its members."""
+    """An instance with all of its members."""
 
     instanceId: _U32
     worktreePath: str
@@ -47,7 +47,7 @@ class Instance(msgspec.Struct, forbid_unknown_fields=True, gc=False):
 
 
 class Session(msgspec.Struct, forbid_unknown_fields=True):
-    """A session that has all of its members."""
+    """A session with all of its members."""
 
     id: str
     type: Literal["competition", "ensemble", "debate"]
@@ -73,9 +73,9 @@ _DECODER = msgspec.json.Decoder(Session)
 
 
 def decode_session(raw: bytes) -> Session | None:
-    """The session in the bytes if it has the members of the app's structs, all of them and no others, and is valid."""
+    """Decode a valid session that has exactly the members of the app's structs; return None for anything else."""
     try:
         session = _DECODER.decode(raw)
-    except (ValueError, msgspec.DecodeError, RecursionError):  # ValueError: it is no UTF-8
+    except (ValueError, msgspec.DecodeError, RecursionError):  # ValueError: not UTF-8
         return None
     return session if (session.totalDuration or 0) <= _U64_MAX else None

@@ -1,7 +1,7 @@
-"""Is this a session? ``schemas/json/session.schema.json`` is the contract; this asks it fast, or answers at length.
+"""Validates sessions against ``schemas/json/session.schema.json``: a fast verdict, and detailed problems if needed.
 
-``jsonschema-rs`` gives the verdict (about 1 GB/s), ``jsonschema`` the reasons (about 5 MB/s), so that a valid document
-never meets the slow one. Both read the same schema; a property test holds them to the same verdict.
+``jsonschema-rs`` decides (about 1 GB/s); ``jsonschema`` explains (about 5 MB/s), and only for invalid documents. Both
+use the same schema; a property test checks that they agree.
 """
 
 from __future__ import annotations
@@ -16,9 +16,10 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, cast
 
 from migrator.documents.document import SESSION_MEMBERS
-from migrator.documents.exact_json import MAX_DEPTH, escape_pointer
+from migrator.documents.exact_json import LONE_SURROGATE, MAX_DEPTH, escape_pointer
 from migrator.errors import Problem, ValidationError
 from migrator.resources import schemas
+from migrator.text import counted
 
 if TYPE_CHECKING:
     from jsonschema.protocols import Validator
@@ -27,7 +28,14 @@ _SESSION_NUMBERS = ("timeoutSeconds", "winnerId", *(name for name in SESSION_MEM
 _INSTANCE_NUMBERS = ("instanceId", "filesChanged", "linesAdded", "linesDeleted")
 _SHOWN = 60
 _MOST_PROBLEMS = 500
-_LONGEST_INTEGER = 13_000  # bits; Python spells out integers of up to 4,300 digits
+_LONGEST_INTEGER = 13_000  # bits; Python converts integers of up to 4,300 digits to text
+_TYPES = {
+    "array": "an array",
+    "boolean": "a boolean",
+    "integer": "an integer",
+    "object": "an object",
+    "string": "a string",
+}
 
 
 @cache
@@ -39,25 +47,25 @@ def _schema() -> dict[str, Any]:
 
 @cache
 def _fast() -> Callable[[Any], bool]:
-    import jsonschema_rs  # only a run that validates pays for its loading
+    import jsonschema_rs  # slow to load; only a run that validates needs it
 
     return jsonschema_rs.Draft202012Validator(_schema()).is_valid
 
 
 @cache
 def _reference() -> Validator:
-    from jsonschema import Draft202012Validator, validators  # only an invalid document pays for its loading
+    from jsonschema import Draft202012Validator, validators  # slow to load; only an invalid document needs it
 
-    # serde refuses 1.0 for an integer; JSON Schema by itself does not.
+    # serde rejects 1.0 for an integer; JSON Schema accepts it.
     strict = Draft202012Validator.TYPE_CHECKER.redefine(
         "integer", lambda _, value: isinstance(value, int) and not isinstance(value, bool)
     )
-    extend: Any = validators.extend  # it has no types of its own
+    extend: Any = validators.extend  # it is untyped
     return cast("Validator", extend(Draft202012Validator, {"pattern": _whole_pattern}, type_checker=strict)(_schema()))
 
 
 def _whole_pattern(_validator: Any, pattern: str, text: Any, _schema: Any) -> Iterator[Any]:
-    """The keyword ``pattern`` where ``$`` is the end: to Python's re it is before a last line feed, too."""
+    """Check the keyword ``pattern`` with ``$`` at the very end; Python's re also matches before a last line feed."""
     from jsonschema.exceptions import ValidationError as Refusal
 
     if isinstance(text, str) and not re.fullmatch(pattern, text):
@@ -65,17 +73,17 @@ def _whole_pattern(_validator: Any, pattern: str, text: Any, _schema: Any) -> It
 
 
 def is_valid(document: Any) -> bool:
-    """The verdict on a value that was read from JSON."""
+    """Whether a value that was read from JSON is a valid session."""
     return fits_schema(document) and not _has_fractional_integer(document)
 
 
 def fits_schema(document: Any) -> bool:
-    """The verdict of JSON Schema by itself, which takes 1.0 for an integer."""
+    """Whether a value conforms to the JSON Schema alone, which accepts 1.0 as an integer."""
     return _fast()(document)
 
 
 def _has_fractional_integer(session: Any) -> bool:
-    """Whether a member that must be an integer is written as a fraction; the shape is known to be right."""
+    """Whether a member that must be an integer is written as a fraction; the shape must be valid."""
     for name in _SESSION_NUMBERS:
         if isinstance(session.get(name), (float, Decimal)):
             return True
@@ -87,22 +95,24 @@ def _has_fractional_integer(session: Any) -> bool:
 
 
 def problems(document: Any) -> list[Problem]:
-    """The reasons why a JSON value is not a session, in document order, the first few hundred; empty for a valid one.
+    """List the reasons why a JSON value is not a session, in document order; empty for a valid one.
 
-    An array of a million empty objects has six million: listed, they would take a hundred times its memory.
+    Only the first few hundred are listed: an array of a million empty objects has six million problems, which would
+    take a hundred times its memory.
     """
-    if not isinstance(document, dict):
-        return [Problem("", abbreviated(document), "object")]  # of which a file may hold a million, without a long look
+    if not isinstance(document, dict):  # decided without the slow validator: a file may contain a million of these
+        return [Problem("", abbreviated(document), _TYPES["object"], "document.type")]
     found = list(islice(_reference().iter_errors(document), _MOST_PROBLEMS + 1))
     errors = sorted(found[:_MOST_PROBLEMS], key=lambda error: _place(document, error.absolute_path))
     listed = [_explain(error) for error in errors]
     if len(found) > len(errors):
-        listed.append(Problem("", f"more than {_MOST_PROBLEMS} problems", "none; these are the first that were found"))
+        more = f"more than {_MOST_PROBLEMS} problems; only the first are listed"
+        listed.append(Problem("", more, "", "document.more_problems"))
     return listed
 
 
 def _place(document: Any, path: Iterable[str | int]) -> list[int]:
-    """Where a value stands in the document, to sort by; a missing member stands where its object does."""
+    """Return the place of a value in the document, as a sort key; a missing member has the place of its object."""
     place, value = [], document
     for token in path:
         place.append(token if isinstance(token, int) else list(value).index(token))
@@ -114,55 +124,56 @@ def _explain(error: Any) -> Problem:
     pointer = "".join(f"/{escape_pointer(str(token))}" for token in error.absolute_path)
     match error.validator:
         case "required":
-            # jsonschema reports each missing member by itself, and names it in the message alone
+            # jsonschema reports each missing member separately, but names it only in the message
             name = next(name for name in error.validator_value if error.message.startswith(repr(name)))
-            return Problem(f"{pointer}/{name}", "nothing", "this member, which every one has")
+            return Problem(f"{pointer}/{name}", "required member is missing", "", "document.required")
         case "type":
             wanted = error.validator_value
-            expected = " or ".join(wanted) if isinstance(wanted, list) else wanted
+            names = wanted if isinstance(wanted, list) else [wanted]
+            expected, code = " or ".join(_TYPES.get(str(name), str(name)) for name in names), "document.type"
         case "enum":
-            expected = "one of " + ", ".join(map(str, error.validator_value))
+            expected, code = "one of " + ", ".join(map(str, error.validator_value)), "document.value"
         case "pattern":
-            expected = "one of running, completed, failed, paused, round_1, round_2, …"
+            expected, code = "one of running, completed, failed, paused, round_1, round_2, …", "document.value"
         case "minimum":
-            expected = f"a number of {error.validator_value} or more"
+            expected, code = f"a number of at least {error.validator_value}", "document.range"
         case "maximum":
-            expected = f"a number of {error.validator_value} or less"
+            expected, code = f"a number of at most {error.validator_value}", "document.range"
         case _:
-            expected = error.message
-    return Problem(pointer, abbreviated(error.instance), expected)
+            expected, code = error.message, "document.invalid"
+    return Problem(pointer, abbreviated(error.instance), expected, code)
 
 
 def abbreviated(value: Any) -> str:
-    """A value for a message: short, and with nothing in it that could drive a terminal."""
+    """Format a value for a message: short, and without anything that could control a terminal."""
     if isinstance(value, dict):
-        return f"an object with {len(value)} members"
+        return f"an object with {counted(len(value), 'member')}"
     if isinstance(value, list):
-        return f"an array of {len(value)}"
+        return f"an array with {counted(len(value), 'element')}"
     literal = value[:_SHOWN] if isinstance(value, str) else value
     text = str(value) if isinstance(value, Decimal) else json.dumps(literal)
     return text if len(text) <= _SHOWN + 2 else text[:_SHOWN] + "…"
 
 
 def require_session(document: Any) -> None:
-    """Refuse what is no valid session, or could not be written as JSON and read back.
+    """Reject anything that is not a valid session or could not be written as JSON and read back.
 
     :raises ValidationError: with every problem
     """
-    reasons = list(_no_json(document, "", 1))
+    reasons = list(_not_json(document, "", 1))
     if not reasons and not is_valid(document):
         reasons = problems(document)
     if reasons:
-        count = "1 problem" if len(reasons) == 1 else f"{len(reasons)} problems"
+        count = counted(len(reasons), "problem")
         raise ValidationError(f"This is not a valid session ({count}): {_listed(reasons)}", reasons)
 
 
 def require_message(message: Any) -> None:
-    """Refuse what is no valid chat message, or could not be written as JSON and read back.
+    """Reject anything that is not a valid chat message or could not be written as JSON and read back.
 
-    :raises ValidationError: with every problem, the pointers starting at the message
+    :raises ValidationError: with every problem; the pointers start at the message
     """
-    reasons = list(_no_json(message, "", 3))
+    reasons = list(_not_json(message, "", 3))
     if not reasons:
         around = _AROUND_A_MESSAGE | {"chatHistory": [message]}
         if not is_valid(around):
@@ -172,7 +183,7 @@ def require_message(message: Any) -> None:
         raise ValidationError(f"This is not a valid chat message: {_listed(reasons)}", reasons)
 
 
-# A message is asked about as part of a session that is valid but for it.
+# A message is validated as part of a session that is otherwise valid.
 _AROUND_A_MESSAGE: dict[str, Any] = {
     "id": "",
     "type": "debate",
@@ -189,39 +200,40 @@ def _listed(reasons: list[Problem]) -> str:
     return "; ".join(map(str, reasons[:5])) + more + "."
 
 
-def _no_json(value: Any, pointer: str, depth: int) -> Iterator[Problem]:
-    """What JSON can't say: a caller's dict may hold anything, unlike a file."""
+def _not_json(value: Any, pointer: str, depth: int) -> Iterator[Problem]:
+    """Find what JSON cannot represent: unlike a file, a caller's dict may contain anything."""
     if depth > MAX_DEPTH and isinstance(value, (dict, list)):
-        yield Problem(pointer, "more levels", f"at most {MAX_DEPTH} levels of nesting")
+        yield Problem(pointer, f"nested deeper than {MAX_DEPTH} levels", "", "document.too_deep")
     elif isinstance(value, dict):
         for name, member in value.items():
             if not isinstance(name, str):
-                yield Problem(pointer, f"a member named {name!r}", "texts for names")
+                yield Problem(pointer, f"a member named {name!r}", "only strings as names", "document.member_name")
             else:
-                yield from _no_json(name, pointer, depth)
-                yield from _no_json(member, f"{pointer}/{escape_pointer(name)}", depth + 1)
+                yield from _not_json(name, pointer, depth)
+                yield from _not_json(member, f"{pointer}/{escape_pointer(name)}", depth + 1)
     elif isinstance(value, list):
         for position, member in enumerate(value):
-            yield from _no_json(member, f"{pointer}/{position}", depth + 1)
+            yield from _not_json(member, f"{pointer}/{position}", depth + 1)
     else:
-        problem = _no_json_scalar(value)
+        problem = _not_a_scalar(value, pointer)
         if problem is not None:
-            yield Problem(pointer, *problem)
+            yield problem
 
 
-def _no_json_scalar(value: Any) -> tuple[str, str] | None:
-    """What was found and what was expected, where a value is no JSON scalar."""
+def _not_a_scalar(value: Any, pointer: str) -> Problem | None:
+    """Say why a value is not a JSON scalar; None if it is one."""
     if isinstance(value, str):
         try:
             value.encode("utf-8")
         except UnicodeEncodeError:
-            return "half of a surrogate pair", "text that UTF-8 can hold"
+            return Problem(pointer, LONE_SURROGATE, "", "document.lone_surrogate")
     elif isinstance(value, (float, Decimal)):
-        # To math, a Decimal beyond all doubles is infinite.
+        # math considers a Decimal infinite if it is larger than any double.
         finite = value.is_finite() if isinstance(value, Decimal) else math.isfinite(value)
-        return None if finite else (str(value), "a finite number")
+        return None if finite else Problem(pointer, str(value), "a finite number", "document.not_finite")
     elif isinstance(value, int) and value.bit_length() > _LONGEST_INTEGER:
-        return f"an integer of {value.bit_length():,} bits", f"at most {_LONGEST_INTEGER:,} bits"
+        found, expected = f"an integer of {value.bit_length():,} bits", f"at most {_LONGEST_INTEGER:,} bits"
+        return Problem(pointer, found, expected, "document.number_too_large")
     elif value is not None and not isinstance(value, int):
-        return f"a {type(value).__name__}", "a JSON value"
+        return Problem(pointer, f"a Python {type(value).__name__}", "a JSON value", "document.not_json")
     return None

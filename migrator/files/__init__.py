@@ -1,11 +1,11 @@
-"""The file system, durably: everything that is written is private, and has its name only when it is on the disk.
+"""File operations that survive crashes and keep files private.
 
-- ``durable``: write, sync, rename, remove; the only module that does
-- ``reading``: bounded reads of what may be anything
-- ``copying``: copies and second names, with SHA-256
-- ``output``: prepared files take their places: new ones refuse what exists, others keep a copy of it
-- ``locks``: taking a file lock, and who has one
-- ``os_errors``: the operating system's errors as ours
+- ``durable``: writes, syncs, renames and removes files; no other module does
+- ``reading``: bounded reads of paths that may be anything
+- ``copying``: copies files and gives them second names, checked by SHA-256
+- ``output``: puts prepared files in place; new files never overwrite, replacements keep a copy of what they replace
+- ``locks``: takes file locks, and finds out who holds them
+- ``os_errors``: translates errors of the operating system
 
-One rule: nothing that has a name is overwritten unseen.
+One rule: a file gets its name only when it is complete and on disk, and no existing file is silently overwritten.
 """

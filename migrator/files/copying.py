@@ -1,4 +1,4 @@
-"""Copies of files, and second names for them: nothing that has a name already is ever replaced."""
+"""Copies files and gives them second names; an existing file is never replaced."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 def copy_new(
     source: Place, target: Place, *, sync: bool = True, on_chunk: Callable[[bytes], None] | None = None
 ) -> tuple[int, str]:
-    """Copy to a file that does not exist yet and sync it.
+    """Copy a file to a path that does not exist yet, and sync it.
 
-    :param sync: False leaves the syncing to :func:`durable.sync_files`, which is faster for many
-    :param on_chunk: is given what is copied, chunk by chunk
-    :returns: how many bytes were read, and their SHA-256 in hex
+    :param sync: False leaves syncing to :func:`durable.sync_files`, which is faster for many files
+    :param on_chunk: called with each chunk that is copied
+    :returns: the number of bytes read, and their SHA-256 in hex
     """
     digest = new_sha256()
     with read_chunks(source) as read:
@@ -32,15 +32,15 @@ def copy_new(
 
 
 def publish_copy(source: Path, target: Path) -> bool:
-    """A second name for a file, or a copy where there are no hard links; False when the name is taken."""
+    """Give a file a second name, or copy it if there are no hard links; returns False if the name is taken."""
     named = durable.link_new(source, target)
     if named is None:
         try:
             copy_new(source, target)
         except BaseException as error:
-            if isinstance(error.__cause__, FileExistsError):  # somebody was faster, or it is a link to nothing
+            if isinstance(error.__cause__, FileExistsError):  # another process was faster, or it is a broken link
                 return False
-            durable.remove(target)  # half a copy must not look like one
+            durable.remove(target)  # an incomplete copy must not look like a complete one
             raise
     elif not named:
         return False
@@ -49,9 +49,9 @@ def publish_copy(source: Path, target: Path) -> bool:
 
 
 def keep_copy(source: Path, path: Path, mark: str) -> Path:
-    """Give a file's contents a second name: that of ``path`` with ``mark`` and, if need be, a number.
+    """Give a file's contents a second name: that of ``path`` with ``mark`` and, if necessary, a number.
 
-    Whoever tries again finds the name that the first attempt gave.
+    A second attempt finds the name that the first one gave.
     """
     names = (f"{path.name}.{mark}{f'-{number}' if number else ''}" for number in itertools.count())
     for kept in map(path.with_name, names):
@@ -61,14 +61,14 @@ def keep_copy(source: Path, path: Path, mark: str) -> Path:
 
 
 def new_sha256(data: bytes = b"") -> hashlib._Hash:
-    """A SHA-256, begun with some bytes."""
-    import hashlib  # takes milliseconds to load, and where all files are known nothing is hashed
+    """Start a SHA-256 with some bytes."""
+    import hashlib  # takes milliseconds to load, and if all files are known nothing is hashed
 
     return hashlib.sha256(data)
 
 
 def sha256_of(path: Place) -> str:
-    """The SHA-256 of a file's bytes, in hex."""
+    """Return the SHA-256 of a file, in hex."""
     digest = new_sha256()
     with read_chunks(path) as chunks:
         for chunk in chunks:
@@ -77,20 +77,23 @@ def sha256_of(path: Place) -> str:
 
 
 def checked_chunks(path: Path, sha256: str) -> Iterator[bytes]:
-    """The bytes of a file, to be written elsewhere; gives up in the end if they are not those of the SHA-256.
+    """Yield a file's bytes in chunks, and check their SHA-256 at the end.
 
-    :raises StorageIOError: they are not, or can't be read; whoever writes them must not keep what was written
+    :raises StorageIOError: they differ or cannot be read; the caller must discard what it wrote
     """
     digest = new_sha256()
     with read_chunks(path) as chunks:
         yield from tee(chunks, digest.update)
     if digest.hexdigest() != sha256:
-        raise StorageIOError(f"{path} changed while it was read.", hint="Run the command again.")
+        raise StorageIOError(
+            f"{path} changed while it was read.", code="file.changed_while_reading", hint="Run the command again."
+        )
 
 
 def damaged_copy(copy: Place) -> MigrationFailed:
-    """What to raise for a copy that is not what was copied."""
+    """Make the error for a backup copy that differs from its original."""
     return MigrationFailed(
-        f"The backup copy {copy} does not read back as what was written.",
-        hint="The disk may be failing. Nothing was changed.",
+        f"The backup copy {copy} differs from what was written.",
+        code="backup.not_as_written",
+        hint="The disk may be failing: check it, then run the command again. Nothing was changed.",
     )

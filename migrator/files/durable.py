@@ -1,7 +1,7 @@
-"""The one place that creates, fsyncs, renames and removes files.
+"""The only module that creates, fsyncs, renames and removes files.
 
-Everything made here is private (folders 0700, files 0600, whatever the umask): chat history is nobody else's business.
-A name comes to exist only when what it names is whole and on the disk: write beside, fsync, rename, fsync the folder.
+Everything created here is private (folders 0700, files 0600, whatever the umask), because it is chat history. A file
+gets its name only when it is complete and on disk: write a temporary file, fsync it, rename it, fsync the folder.
 """
 
 from __future__ import annotations
@@ -18,21 +18,21 @@ from migrator.errors import StorageIOError
 from migrator.files.os_errors import os_errors
 from migrator.files.reading import CHUNK, Place
 
-_BINARY = getattr(os, "O_BINARY", 0)  # Windows, which would turn line ends
+_BINARY = getattr(os, "O_BINARY", 0)  # without it Windows converts line ends
 _SYNCS_AT_ONCE = 16
 _MANY_FILES = 256
-_AT_ONCE = 1 << 16  # bytes
-BESIDE = ".migrator-tmp"
-LEFTOVERS = f".*{BESIDE}"  # what a killed ``replace`` may leave, for glob
+_WRITE_SIZE = 1 << 16  # bytes
+TEMPORARY_SUFFIX = ".migrator-tmp"
+TEMPORARY_FILES = f".*{TEMPORARY_SUFFIX}"  # a glob pattern for what a killed ``replace`` may leave behind
 
 
 def as_text(path: Path) -> str:
-    """The path as text that a database can hold; bytes in it that are no text are spelled out."""
+    """Convert a path to text for a database; bytes that are not UTF-8 are escaped."""
     return os.fspath(path).encode("utf-8", "backslashreplace").decode()
 
 
 def make_private_folder(path: Path) -> None:
-    """Make the folder and its missing parents, each 0700; one that exists is left as it is."""
+    """Create a folder and its missing parents, each 0700; existing folders are not changed."""
     missing = []
     current = path
     while not exists(current):
@@ -43,21 +43,21 @@ def make_private_folder(path: Path) -> None:
             try:
                 os.mkdir(folder, 0o700)
             except FileExistsError:
-                continue  # somebody else was faster
+                continue  # another process was faster
             os.chmod(folder, 0o700)
         sync_folder(folder.parent)
 
 
 def sync_folder(path: Place) -> None:
-    """Make names created or renamed in the folder survive a power cut."""
+    """Sync a folder, so that names created or renamed in it survive a power cut."""
     if os.name == "nt":
-        return  # Windows can't open a folder for fsync; NTFS journals its names
+        return  # Windows cannot open a folder for fsync; NTFS journals its names
     with os_errors("sync the folder", path):
         _sync(path, os.O_RDONLY)
 
 
 def sync_file(path: Place) -> None:
-    """Make a file's contents survive a power cut."""
+    """Sync a file, so that its contents survive a power cut."""
     with os_errors("sync", path):
         _sync(path, os.O_RDWR | _BINARY)
 
@@ -71,7 +71,7 @@ def _sync(path: Place, flags: int) -> None:
 
 
 def _create(path: Place) -> int:
-    """The descriptor of a new file, 0600, open for writing."""
+    """Create a file, 0600, and return a descriptor that is open for writing."""
     with os_errors("create", path):
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _BINARY, 0o600)
         try:
@@ -83,19 +83,19 @@ def _create(path: Place) -> int:
 
 
 def write_new(path: Place, chunks: Iterable[bytes], *, sync: bool = True) -> int:
-    """Write a file that does not exist yet and sync it; its folder is the caller's to sync.
+    """Write a file that does not exist yet and sync it; the caller must sync its folder.
 
-    :param sync: False leaves the syncing to :func:`sync_files`, which is faster for many
-    :returns: how many bytes were written
+    :param sync: False leaves syncing to :func:`sync_files`, which is faster for many files
+    :returns: the number of bytes written
     """
     size = 0
     with os_errors("write", path):
         descriptor = _create(path)
         try:
-            for chunk in _gathered(chunks):
+            for chunk in _join_small(chunks):
                 size += len(chunk)
                 written = os.write(descriptor, chunk)
-                while written < len(chunk):  # a system call may take less at a time
+                while written < len(chunk):  # a system call may write less than it was given
                     written += os.write(descriptor, memoryview(chunk)[written:])
             if sync:
                 os.fsync(descriptor)
@@ -104,14 +104,14 @@ def write_new(path: Place, chunks: Iterable[bytes], *, sync: bool = True) -> int
     return size
 
 
-def _gathered(chunks: Iterable[bytes]) -> Iterator[bytes | bytearray]:
-    """The bytes of the chunks, small ones together: each call of the operating system takes its time."""
+def _join_small(chunks: Iterable[bytes]) -> Iterator[bytes | bytearray]:
+    """Join small chunks, because each system call is expensive."""
     waiting = bytearray()
     for chunk in chunks:
-        if waiting and len(waiting) + len(chunk) > _AT_ONCE:
+        if waiting and len(waiting) + len(chunk) > _WRITE_SIZE:
             yield waiting
             waiting = bytearray()
-        if len(chunk) > _AT_ONCE:
+        if len(chunk) > _WRITE_SIZE:
             yield chunk
         else:
             waiting += chunk
@@ -120,23 +120,23 @@ def _gathered(chunks: Iterable[bytes]) -> Iterator[bytes | bytearray]:
 
 
 def replace(path: Path, chunks: Iterable[bytes]) -> None:
-    """Give the file new contents, all at once: at every instant it holds the old or the new, whole."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}{BESIDE}")
+    """Replace a file's contents atomically: at any moment it has either the old or the new contents, complete."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}{TEMPORARY_SUFFIX}")
     try:
-        write_new(beside, chunks)
+        write_new(temporary, chunks)
         with os_errors("replace", path):
-            os.replace(beside, path)
+            os.replace(temporary, path)
     finally:
-        remove(beside)
+        remove(temporary)
     sync_folder(path.parent)
 
 
 @contextmanager
 def syncing_ahead(path: Path) -> Iterator[None]:
-    """Sync a file while the block goes on, so that little is left to wait for when it is synced for good."""
+    """Sync a file in the background during the block, so that the final sync has little left to do."""
 
     def sync() -> None:
-        with suppress(StorageIOError):  # whoever syncs it for good meets the same trouble, and tells
+        with suppress(StorageIOError):  # the final sync reports the same error
             sync_file(path)
 
     syncing = threading.Thread(target=sync)
@@ -148,19 +148,19 @@ def syncing_ahead(path: Path) -> Iterator[None]:
 
 
 def sync_files(folder: Path, names: Sequence[str], many: int = _MANY_FILES) -> None:
-    """Make the contents of many files of one folder, or in folders of it, survive a power cut.
+    """Sync many files of one folder, so that their contents survive a power cut.
 
-    Several at once, which file systems commit together; or, where there are very many, all that the file system has:
-    a hundred times faster than one by one, at the price of waiting for what other programs have written, too.
+    Several are synced at once, which file systems commit together. For very many files the whole file system is synced:
+    that is a hundred times faster than one by one, but also waits for the writes of other programs.
 
-    :param many: files from which on that is done
+    :param many: the number of files from which on the whole file system is synced
     """
     if len(names) >= many and _sync_file_system(folder):
         return
     if len(names) == 1:
         sync_file(folder / names[0])
         return
-    from concurrent.futures import ThreadPoolExecutor  # only who has many files pays for its loading
+    from concurrent.futures import ThreadPoolExecutor  # slow to load; only needed for many files
 
     with ThreadPoolExecutor(_SYNCS_AT_ONCE) as pool:
         for _ in pool.map(sync_file, (folder / name for name in names)):
@@ -168,8 +168,8 @@ def sync_files(folder: Path, names: Sequence[str], many: int = _MANY_FILES) -> N
 
 
 def _sync_file_system(path: Place) -> bool:
-    """Linux's ``syncfs``, which waits and, unlike ``sync``, tells of errors (since 5.8); False where there is none."""
-    import ctypes  # nobody else pays for its loading
+    """Call Linux's ``syncfs``, which waits and reports errors (since 5.8), unlike ``sync``; False if there is none."""
+    import ctypes  # slow to load; only needed here
 
     try:
         syncfs = ctypes.CDLL(None, use_errno=True).syncfs
@@ -186,11 +186,11 @@ def _sync_file_system(path: Place) -> bool:
 
 
 def exists(path: Place) -> bool:
-    """Whether something is there.
+    """Whether a path exists.
 
-    :raises StorageIOError: that can't be told, for lack of permission or the like
+    :raises StorageIOError: that cannot be determined, for example without permission
     """
-    with os_errors("look at", path):
+    with os_errors("examine", path):
         try:
             os.stat(path)
         except (FileNotFoundError, NotADirectoryError):
@@ -199,9 +199,9 @@ def exists(path: Place) -> bool:
 
 
 def publish_new(source: Path, target: Path) -> bool:
-    """Move a finished file to a name that nothing has yet; never replaces anything.
+    """Move a finished file to a name that must be free; nothing is ever replaced.
 
-    :returns: False, and nothing done, when the name is taken
+    :returns: False if the name is taken; then nothing was done
     """
     with os_errors("sync", source), open(source, "rb+") as file:
         os.fsync(file.fileno())
@@ -217,13 +217,12 @@ def publish_new(source: Path, target: Path) -> bool:
 
 
 def link_new(source: Path, target: Path) -> bool | None:
-    """Give a file a second name, which is the caller's to sync with its folder.
+    """Give a file a second name; the caller must sync its folder.
 
-    :returns: False where something has that name already, None where the file system has no hard links; then nothing
-        was done
+    :returns: False if the name is taken, None if the file system has no hard links; then nothing was done
     """
     try:
-        os.link(source, target)  # unlike rename, a link fails when the name is taken
+        os.link(source, target)  # unlike a rename, a link fails if the name is taken
     except FileExistsError:
         return False
     except OSError:
@@ -232,22 +231,22 @@ def link_new(source: Path, target: Path) -> bool | None:
 
 
 def remove(path: Path) -> None:
-    """Remove a file if it is there."""
+    """Remove a file if it exists."""
     with os_errors("remove", path):
         path.unlink(missing_ok=True)
 
 
 def remove_folder(path: Path) -> None:
-    """Remove a folder of ours with all that is in it, if it is there."""
+    """Remove a folder of ours with its contents, if it exists."""
     with os_errors("remove", path):
         if path.exists():
-            import shutil  # with all its ways to pack files, which a look that finds nothing to do should not load
+            import shutil  # slow to load; usually there is nothing to remove
 
             shutil.rmtree(path)
 
 
 def rename_folder(source: Path, target: Path) -> None:
-    """Give a finished folder its name, for good once this returns."""
+    """Rename a finished folder; the new name survives a power cut once this returns."""
     sync_folder(source)
     with os_errors("rename to", target):
         os.rename(source, target)
@@ -255,7 +254,7 @@ def rename_folder(source: Path, target: Path) -> None:
 
 
 def move_over(source: Path, target: Path) -> None:
-    """Give a finished and synced file its name, in place of whatever has it; links are followed, not replaced."""
+    """Rename a finished and synced file, replacing an existing one; links are followed, not replaced."""
     target = Path(os.path.realpath(target))
     with os_errors("replace", target):
         try:
@@ -263,16 +262,16 @@ def move_over(source: Path, target: Path) -> None:
         except OSError as error:
             if error.errno != errno.EXDEV:
                 raise
-            with open(source, "rb") as file:  # another file system: copy it there first
+            with open(source, "rb") as file:  # the target is on another file system: copy it there first
                 replace(target, iter(lambda: file.read(CHUNK), b""))
             os.unlink(source)
     sync_folder(target.parent)
 
 
 def is_open_to_others(path: Path) -> bool:
-    """Whether anybody but the owner may use a file or a folder; of a link, and of what is not there, nobody says so."""
+    """Whether users other than the owner can access a file or folder; False for a link and for a missing path."""
     if os.name == "nt":
-        return False  # its files inherit who may use them from the user's folder
+        return False  # files inherit their permissions from the user's folder
     try:
         found = path.lstat()
     except OSError:
@@ -281,9 +280,9 @@ def is_open_to_others(path: Path) -> bool:
 
 
 def make_private(path: Path) -> bool:
-    """Take everybody but the owner out of the mode of a file or a folder of ours.
+    """Remove the permissions of everyone but the owner from a file or folder of ours.
 
-    :returns: False where there was nothing to take, or somebody else owns it: whoever looks later tells
+    :returns: False if there was nothing to remove, or another user owns it; 'migrator doctor' reports the latter
     """
     if not is_open_to_others(path):
         return False

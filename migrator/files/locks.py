@@ -1,4 +1,4 @@
-"""Locks of files: taking one, and which processes have one or have a file open, where the system tells (Linux)."""
+"""Takes file locks; on Linux, also finds the processes that hold a lock or have a file open."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from migrator.errors import StorageIOError
 from migrator.files import durable
 
 PROC = Path("/proc")
-_POLL = 0.01  # seconds between two attempts: what needs a lock and waits for it takes a few milliseconds
+_POLL = 0.01  # seconds between two attempts; a lock that is waited for is usually held for a few milliseconds
 
 
 @contextmanager
 def locked(path: Path, timeout: float = 0, *, temporary: bool = False) -> Iterator[bool]:
-    """Hold the lock of a file within the block; it ends with the process, however that ends.
+    """Hold a file's lock within the block; the system releases it when the process ends, however it ends.
 
     :param timeout: seconds to wait for another process
     :param temporary: remove the file afterwards
-    :returns: False where another one still has it
-    :raises OSError: the file can't be made
+    :returns: False if another process still holds the lock
+    :raises OSError: the file cannot be created
     """
-    from filelock import FileLock, Timeout  # takes long to load, and an idle start needs none
+    from filelock import FileLock, Timeout  # slow to load; a start without work needs no lock
 
     lock = FileLock(path, timeout=timeout, mode=0o600, poll_interval=_POLL)
     try:
@@ -36,7 +36,7 @@ def locked(path: Path, timeout: float = 0, *, temporary: bool = False) -> Iterat
         yield True
     finally:
         if temporary:
-            with suppress(StorageIOError):  # where an open file can't be removed, letting go of the lock removes it
+            with suppress(StorageIOError):  # where an open file cannot be removed, releasing the lock removes it
                 durable.remove(path)
         lock.release()
 
@@ -44,9 +44,9 @@ def locked(path: Path, timeout: float = 0, *, temporary: bool = False) -> Iterat
 class HeldLock(NamedTuple):
     """One lock on a file.
 
-    :ivar kind: ``FLOCK``, of a whole file, or ``POSIX``, of bytes
-    :ivar process: the one that has it; None where the system does not tell
-    :ivar first: the first of the bytes; ``last`` is None for a lock to the end
+    :ivar kind: ``FLOCK`` for the whole file, or ``POSIX`` for a range of bytes
+    :ivar process: the process that holds it; None if the system does not say
+    :ivar first: the first byte; ``last`` is None for a lock up to the end
     """
 
     kind: str
@@ -56,11 +56,12 @@ class HeldLock(NamedTuple):
     last: int | None
 
     def covers(self, byte: int) -> bool:
+        """Whether the lock includes a byte."""
         return self.first <= byte and (self.last is None or byte <= self.last)
 
 
 def locks_on(path: Path) -> list[HeldLock]:
-    """The locks that anybody has on a file."""
+    """List the locks that any process holds on a file."""
     try:
         found = path.stat()
         lines = (PROC / "locks").read_text(encoding="ascii").splitlines()
@@ -68,9 +69,9 @@ def locks_on(path: Path) -> list[HeldLock]:
         return []
     device = f"{os.major(found.st_dev):02x}:{os.minor(found.st_dev):02x}"
     locks = []
-    for line in lines:  # 1: POSIX  ADVISORY  WRITE 12345 08:01:1234567 120 EOF; with an arrow, one that waits
+    for line in lines:  # 1: POSIX  ADVISORY  WRITE 12345 08:01:1234567 120 EOF; an arrow marks one that is waiting
         fields = line.split()
-        # Some file systems give the lock's file another device than the file itself: the inode alone decides there.
+        # Some file systems report another device for the lock than for the file: there, only the inode counts.
         if len(fields) < 8 or fields[1] == "->" or not fields[5].endswith(f":{found.st_ino}"):
             continue
         process = int(fields[4])
@@ -82,7 +83,7 @@ def locks_on(path: Path) -> list[HeldLock]:
 
 
 def openers(path: Path) -> list[int]:
-    """The processes that have a file open, as far as this user may look, without our own."""
+    """List the other processes that have a file open, as far as this user is allowed to see."""
     try:
         found, names = path.stat(), os.listdir(PROC)
     except OSError:
@@ -96,7 +97,7 @@ def _has_open(process: int, found: os.stat_result) -> bool:
     try:
         descriptors = os.listdir(folder)
     except OSError:
-        return False  # somebody else's, or gone
+        return False  # it belongs to another user, or has ended
     for descriptor in descriptors:
         with suppress(OSError):
             if os.path.samestat(os.stat(folder / descriptor), found):
@@ -105,7 +106,7 @@ def _has_open(process: int, found: os.stat_result) -> bool:
 
 
 def described(process: int) -> str:
-    """A process for people: its number and, where it can be told, its name."""
+    """Describe a process by its number and, if known, its name."""
     try:
         name = (PROC / str(process) / "comm").read_text(encoding="utf-8", errors="replace").strip()
     except OSError:

@@ -1,4 +1,4 @@
-"""The operating system's errors, as ours."""
+"""Translates errors of the operating system to ours, with a code and a hint."""
 
 from __future__ import annotations
 
@@ -9,25 +9,34 @@ from os import PathLike
 
 from migrator.errors import StorageIOError
 
+_PERMISSIONS = "Check its owner and permissions with 'ls -l', then run the command again."
+# The code and the hint for each error number.
 _OS_HINTS = {
-    errno.ENOSPC: "Free some space on that disk and run the command again.",
-    errno.EDQUOT: "Your disk quota is used up: free some space and run the command again.",
-    errno.EACCES: "Check who owns it and its permissions ('ls -l'), then run the command again.",
-    errno.EPERM: "Check who owns it and its permissions ('ls -l'), then run the command again.",
-    errno.EROFS: "The file system is mounted read-only: mount it writable and run the command again.",
-    errno.ENOTDIR: "Something in that path is no folder. In the data directory, 'migrator doctor' tells what to move.",
-    errno.EISDIR: "It is a folder, not a file. In the data directory, 'migrator doctor' tells what to move.",
-    errno.EEXIST: "Nothing is overwritten: name another place, or move it away.",
-    errno.EIO: "The disk reports a fault: check it before you go on.",
-    errno.EFBIG: "It is larger than this file system or your limits ('ulimit -f') allow.",
+    errno.ENOENT: ("file.missing", None),
+    errno.ENOSPC: ("disk.full", "Free some space on that disk, then run the command again."),
+    errno.EDQUOT: ("disk.quota_exceeded", "Your disk quota is used up: free some space, then run the command again."),
+    errno.EACCES: ("file.permission_denied", _PERMISSIONS),
+    errno.EPERM: ("file.permission_denied", _PERMISSIONS),
+    errno.EROFS: ("disk.read_only", "Mount the file system writable, then run the command again."),
+    errno.ENOTDIR: (
+        "file.not_a_folder",
+        "Something in that path is not a folder. In the data directory, 'migrator doctor' says what to move.",
+    ),
+    errno.EISDIR: (
+        "file.is_a_folder",
+        "It is a folder, not a file. In the data directory, 'migrator doctor' says what to move.",
+    ),
+    errno.EEXIST: ("file.exists", "Files are never overwritten: choose another name, or move the file away."),
+    errno.EIO: ("disk.io_error", "The disk reports an error: check it before you continue."),
+    errno.EFBIG: ("file.too_large", "It is larger than the file system or your limits ('ulimit -f') allow."),
 }
 
 
 @contextmanager
 def os_errors(action: str, path: str | PathLike[str]) -> Iterator[None]:
-    """Translate an OSError within the block to StorageIOError: ``action`` is a verb such as ``read``."""
+    """Translate an OSError within the block to StorageIOError; ``action`` is a verb such as ``read``."""
     try:
         yield
     except OSError as error:
-        message = f"Cannot {action} {path}: {error.strerror or error}."
-        raise StorageIOError(message, hint=_OS_HINTS.get(error.errno or 0)) from error
+        code, hint = _OS_HINTS.get(error.errno or 0, (None, None))
+        raise StorageIOError(f"Cannot {action} {path}: {error.strerror or error}.", code=code, hint=hint) from error

@@ -1,8 +1,8 @@
-"""Files that are prepared where nobody looks, and take their places when all of them are whole and on the disk.
+"""Prepares files in a hidden folder, and puts them in place when all are complete and on disk.
 
-What has a name already is met in one of two ways. :func:`new_files`, for what a command writes anew, refuses: all files
-come to be or none does, and nothing is ever overwritten. :class:`Replacements`, for files that go back, keeps a copy:
-one by one they take their places, and what was there unexpectedly has another name afterwards.
+There are two ways to handle a file that exists. :func:`new_files`, for commands that write new files, refuses: either
+all files are created or none, and nothing is overwritten. :class:`Replacements`, for files that are restored, keeps a
+copy: files are put in place one by one, and an unexpected file is kept under another name.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from migrator.files.locks import locked
 from migrator.files.os_errors import os_errors
 from migrator.files.reading import tee
 
-_WAITING = re.compile(r"([0-9a-f]{64})\.(.+)", re.DOTALL)
+_PREPARED = re.compile(r"([0-9a-f]{64})\.(.+)", re.DOTALL)
 
 
 @contextmanager
 def scratch(folder: Path) -> Iterator[None]:
-    """A private folder to prepare files in; it does not outlast the block, unless it got another name."""
+    """Provide a private folder to prepare files in; it is removed after the block, unless it was renamed."""
     try:
         durable.make_private_folder(folder)
         yield
@@ -34,9 +34,9 @@ def scratch(folder: Path) -> Iterator[None]:
 
 
 class Replacements:
-    """Files on their way to places that may be taken.
+    """Files that will replace existing ones.
 
-    :param folder: where they wait, made by :func:`scratch`; on the file system of their places if it can be
+    :param folder: where they are prepared, from :func:`scratch`; preferably on the file system of their targets
     """
 
     def __init__(self, folder: Path) -> None:
@@ -44,11 +44,11 @@ class Replacements:
         self._numbers = count()
 
     def next_path(self) -> Path:
-        """Where the next file may be prepared."""
+        """Return a path to prepare the next file at."""
         return self.folder / f"{next(self._numbers)}.json"
 
     def write(self, chunks: Iterable[bytes]) -> Path:
-        """Prepare a file; returns where it waits."""
+        """Prepare a file, and return its path."""
         path = self.next_path()
         durable.write_new(path, chunks)
         return path
@@ -57,11 +57,11 @@ class Replacements:
     def place(
         written: Path, target: Path, expected: Container[str | None], keep: Callable[[Path], Path]
     ) -> Path | None:
-        """Give a prepared file its place.
+        """Put a prepared file in place.
 
-        :param expected: the SHA-256 of each file that may be replaced
-        :param keep: gives any other a second name, or refuses
-        :returns: that name, if there is one
+        :param expected: the SHA-256 of every file that may simply be replaced
+        :param keep: called for any other existing file: gives it a second name, or refuses
+        :returns: the second name, if any
         """
         durable.make_private_folder(target.parent)
         is_new = not os.path.lexists(target) or copying.sha256_of(target) in expected
@@ -71,99 +71,103 @@ class Replacements:
 
 
 class NewFiles:
-    """Files on their way into a folder; made by :func:`new_files`."""
+    """New files for a folder; made by :func:`new_files`."""
 
-    def __init__(self, folder: Path, waiting: Path, what: str, hint: str) -> None:
+    def __init__(self, folder: Path, prepared: Path, what: str, hint: str) -> None:
         self.folder = folder
-        self._waiting = waiting
+        self._prepared = prepared
         self._what = what
         self._hint = hint
         self._added: list[tuple[Path, str]] = []
 
     def require_free(self, *names: str) -> None:
-        """
-        :raises StorageIOError: something has one of the names
+        """Check that no file has one of the names.
+
+        :raises StorageIOError: one of the names is taken
         """
         for name in names:
             if os.path.lexists(self.folder / name):
                 raise self._exists(name)
 
     def add(self, name: str, chunks: Iterable[bytes]) -> str:
-        """Write one file, to be in its place when all are written; returns the SHA-256 of its bytes, in hex."""
+        """Write one file, which is put in place when all are written; returns its SHA-256, in hex."""
         self.require_free(name)
         digest = copying.new_sha256()
-        written = self._waiting / name
+        written = self._prepared / name
         durable.write_new(written, tee(chunks, digest.update))
-        named = self._waiting / f"{digest.hexdigest()}.{name}"
+        named = self._prepared / f"{digest.hexdigest()}.{name}"
         durable.move_over(written, named)
         self._added.append((named, name))
         return digest.hexdigest()
 
     def publish(self) -> None:
-        """
-        :raises StorageIOError: another program took one of the names meanwhile
+        """Put all files in place.
+
+        :raises StorageIOError: another program has taken one of the names in the meantime
         """
         for named, name in self._added:
             if not copying.publish_copy(named, self.folder / name):
                 raise self._exists(name)
 
     def _exists(self, name: str) -> StorageIOError:
-        return StorageIOError(f"{self.folder / name} exists already; {self._what} overwrites nothing.", hint=self._hint)
+        message = f"{self.folder / name} already exists; {self._what} never overwrites files."
+        return StorageIOError(message, code="file.exists", hint=self._hint)
 
 
 @contextmanager
 def new_files(
-    folder: Path, name: str, what: str = "an export", hint: str = "Name an empty folder with --to."
+    folder: Path, name: str, what: str = "an export", hint: str = "Choose an empty folder with --to."
 ) -> Iterator[NewFiles]:
-    """Write files: what is added within the block is in the folder after it, or, after an error, nothing is.
+    """Write files into a folder: all files that the block adds, or none after an error.
 
-    Whatever ends a command, the next of its kind knows by its hidden folder what is left over, and begins as if there
-    had been none.
+    If a command is killed, the next one with the same ``name`` finds its hidden folder and removes what it left.
 
-    :param folder: has to be there
-    :param name: of the command's own hidden folder
-    :param what: overwrites nothing, for the message where a name is taken; ``hint`` is what to do then
-    :raises StorageIOError: another process is at it, or something can't be written
+    :param folder: must exist
+    :param name: of the command's hidden folder
+    :param what: for the message if a name is taken: what never overwrites files; ``hint`` says what to do then
+    :raises StorageIOError: another process is writing there, or a file cannot be written
     """
-    waiting = folder / f".{name}{durable.BESIDE}"
+    prepared = folder / f".{name}{durable.TEMPORARY_SUFFIX}"
     with ExitStack() as stack:
-        with os_errors("write into", folder):
-            is_alone = stack.enter_context(locked(folder / f".{name}.lock{durable.BESIDE}", temporary=True))
+        with os_errors("write to", folder):
+            is_alone = stack.enter_context(locked(folder / f".{name}.lock{durable.TEMPORARY_SUFFIX}", temporary=True))
         if not is_alone:
             raise StorageIOError(
-                f"Another process writes into {folder}.", hint="Run the command again when that one is done."
+                f"Another process is writing to {folder}.",
+                code="lock.held",
+                hint="Wait for it to finish, then run the command again.",
             )
-        _take_back(folder, waiting)
-        files = NewFiles(folder, waiting, what, hint)
+        _undo(folder, prepared)
+        files = NewFiles(folder, prepared, what, hint)
         try:
-            durable.make_private_folder(waiting)
+            durable.make_private_folder(prepared)
             yield files
             files.publish()
         except BaseException:
-            _take_back(folder, waiting)
+            _undo(folder, prepared)
             raise
-        durable.remove_folder(waiting)
+        durable.remove_folder(prepared)
 
 
 def write_new_file(target: Path, chunks: Iterable[bytes], what: str) -> None:
-    """Write one file, into a folder that is there.
+    """Write one new file into a folder that exists.
 
-    :param what: overwrites nothing, for the message where it exists
-    :raises StorageIOError: it exists already, or can't be written
+    :param what: for the message if the file exists: what never overwrites files
+    :raises StorageIOError: the file already exists, or cannot be written
     """
     place = Path(os.path.abspath(target))
     with os_errors("create", target):
         os.stat(place.parent)
-    with new_files(place.parent, place.name, what, "Name a new file.") as files:
+    with new_files(place.parent, place.name, what, "Choose another name.") as files:
         files.add(place.name, chunks)
 
 
-def _take_back(folder: Path, waiting: Path) -> None:
-    """Remove what waits; and of what is in its place already, all, unless that is all there is."""
-    names = os.listdir(waiting) if waiting.is_dir() else []
-    found = [(folder / match[2], match[1]) for match in map(_WAITING.fullmatch, names) if match]
+def _undo(folder: Path, prepared: Path) -> None:
+    """Remove the prepared files, and those already in place unless all of them are."""
+    names = os.listdir(prepared) if prepared.is_dir() else []
+    found = [(folder / match[2], match[1]) for match in map(_PREPARED.fullmatch, names) if match]
     placed = [(path, sha256) for path, sha256 in found if path.is_file() and copying.sha256_of(path) == sha256]
     if len(placed) < len(names):
         for path, _ in placed:
             durable.remove(path)
-    durable.remove_folder(waiting)
+    durable.remove_folder(prepared)

@@ -257,8 +257,7 @@ def _read_edited(path: Path) -> list[WorktreeSession] | list[Problem]:
     except TornFileError as error:
         problems.append(error.as_problem())
     except SourceFileError as error:
-        reason = error.message.removesuffix(".")
-        problems.append(Problem("", f"no array ({reason})", "a session, or an array of sessions"))
+        problems.append(Problem("", error.message.removesuffix("."), "", error.code))
     if not documents and not problems:
         problems.append(Problem("", "an empty array", "a session, or an array of sessions"))
     return problems or documents

@@ -1,11 +1,15 @@
-"""Staging: source files are loaded into a database that nobody else knows of, and verified there.
+"""Loads source files into a staging database that the app does not use, and verifies it there.
 
-- ``pipeline``: load all sources, then compare every session with its file, by one process or two
-- ``partition``: which process loads what; ``shard``: a part of the database that is filled by itself, and its job
-- ``loader``: one file into rows, fast as long as it is app-formatted, else carefully; ``results``: what became of it
-- ``row_writer``: rows inserted in batches, under other keys where theirs are taken
-- ``readback``: read sessions back out of the database and compare them with the files
-- ``database``: the staging database, its indexes built late; ``connection``: APSW; ``queries``: the SQL
+- ``pipeline``: loads all sources, then compares every session with its file, in one process or two
+- ``partition``: divides the files between the processes
+- ``shard``: a part of the database that is loaded separately, and the job that loads it
+- ``loader``: loads one file, fast while it is app-formatted and carefully otherwise
+- ``results``: the result of loading a file
+- ``row_writer``: inserts rows in batches, under new keys if theirs are taken
+- ``readback``: reads sessions back from the database and compares them with the files
+- ``database``: the staging database, whose indexes are built last
+- ``connection``: opens it with APSW
+- ``queries``: the SQL
 
-One rule: what is loaded fast is a guess, and counts only when it was read back as the bytes of its file.
+One rule: fast loading is only an assumption; it counts once the sessions were read back and equal their file.
 """

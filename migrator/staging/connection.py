@@ -1,9 +1,9 @@
-"""Databases under construction: through another SQLite than the one that Python comes with.
+"""Opens staging databases with APSW, which has its own SQLite.
 
-APSW brings an SQLite of its own. It takes and gives rows in two thirds to half of the time of the one that many systems
-have, and all systems get the same one. Two SQLites in one process must not have one file open while somebody writes to
-it (https://www.sqlite.org/howtocorrupt.html, section 2.2.1): so this one is for files that nobody else knows of. The
-database that the app uses is never opened by it.
+APSW's SQLite writes and reads rows in one half to two thirds of the time of the one in many systems, and is the same on
+all systems. Two SQLite libraries in one process must not have the same file open while it is written
+(https://www.sqlite.org/howtocorrupt.html, section 2.2.1). So APSW opens only files that no other process uses, and
+never the app's database.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from migrator.files import durable
 
 StagedConnection = apsw.Connection
 
-_FLAGS = apsw.SQLITE_OPEN_URI | apsw.SQLITE_OPEN_NOMUTEX  # each is used by one thread
-CACHE = -16_384  # KiB; a larger one is not faster: what is staged is written once and read in order
-PAGE_SIZE = 16_384  # bytes; sessions are texts: large pages are filled, indexed and read faster than the usual 4 KiB
-# A crash discards it. Without a journal nothing can be rolled back; without syncs nothing survives a power cut: whoever
-# publishes it syncs it first. Foreign keys and CHECKs are off: the rows are made so that they hold.
+_FLAGS = apsw.SQLITE_OPEN_URI | apsw.SQLITE_OPEN_NOMUTEX  # each connection is used by one thread
+CACHE = -16_384  # KiB; a larger cache is not faster, because rows are written once and read in order
+PAGE_SIZE = 16_384  # bytes; for long texts, large pages are faster than the usual 4 KiB
+# After a crash the database is discarded, so it needs no journal and no syncs; it is synced before it is published.
+# Foreign keys and CHECKs are off, because the rows are made to satisfy them.
 _FOR_LOADING = (
     f"page_size = {PAGE_SIZE}",
     "journal_mode = OFF",
@@ -40,9 +40,9 @@ _FOR_LOADING = (
 
 
 def create_staged(path: Path, *, tables: bool) -> StagedConnection:
-    """Make a database under construction, private as all that is ours, and open it for loading.
+    """Create a private staging database, and open it for loading.
 
-    :param tables: with the schema's steps; else it is empty
+    :param tables: create the schema; otherwise the database is empty
     """
     require_sqlite()
     durable.make_private_folder(path.parent)
@@ -51,7 +51,7 @@ def create_staged(path: Path, *, tables: bool) -> StagedConnection:
         with sqlite_errors("open anything", path), closing(sqlite3.connect(path, isolation_level=None)) as connection:
             for setting in _FOR_LOADING[:3]:
                 connection.execute(f"PRAGMA {setting}")
-            with sqlite_errors("make the tables", path):
+            with sqlite_errors("create the tables", path):
                 schema.create(connection)
     with staged_errors("open anything", path):
         loading = apsw.Connection(as_uri(path), flags=_FLAGS | apsw.SQLITE_OPEN_READWRITE)
@@ -61,16 +61,16 @@ def create_staged(path: Path, *, tables: bool) -> StagedConnection:
 
 
 def open_staged(path: Path) -> StagedConnection:
-    """Open a database under construction that is finished, for reading alone, and without a lock."""
+    """Open a finished staging database, read-only and without locks."""
     with staged_errors("open anything", path):
         return apsw.Connection(f"{as_uri(path)}?immutable=1", flags=_FLAGS | apsw.SQLITE_OPEN_READONLY)
 
 
 def as_uri(path: Path) -> str:
-    """A path for SQLite: one whose bytes are no UTF-8 can't be told otherwise."""
+    """Convert a path to a URI for SQLite, the only form in which a path may contain bytes that are not UTF-8."""
     return path.absolute().as_uri()
 
 
 def staged_errors(action: str, path: str | PathLike[str]) -> AbstractContextManager[None]:
-    """Translate APSW's exceptions within the block, as ``errors.sqlite_errors`` does those of sqlite3."""
+    """Translate APSW's exceptions within the block, as ``errors.sqlite_errors`` does for sqlite3."""
     return database_errors(apsw.Error, "result", action, path)

@@ -1,6 +1,6 @@
-"""The database under construction, with indexes built late; and a part of it that is filled by itself.
+"""The staging database: it has the schema of the real one, and is published or discarded as a whole.
 
-It has the schema of the real one and is published as a whole, or thrown away as a whole.
+Its indexes are built last, and shards that were loaded separately are merged into it.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from migrator.workspace import is_placeholder, placeholder
 
 
 class StagingDatabase:
-    """A staging database that is open for loading; a context manager that closes it.
+    """A staging database that is open for loading; as a context manager it closes itself.
 
-    :ivar rows: takes what is loaded
+    :ivar rows: receives the rows to insert
     """
 
     def __init__(self, path: Path, limits: Limits = LIMITS) -> None:
         remove_database(path)
         self.path = path
         self.connection = create_staged(path, tables=True)
-        with staged_errors("prepare the load", path):
+        with staged_errors("prepare loading", path):
             self._indexes = schema.set_indexes_aside(self.connection)
             self.connection.execute("BEGIN")
         self.rows = RowWriter(self.connection, path, limits.batch)
@@ -43,31 +43,31 @@ class StagingDatabase:
         self.connection.close()
 
     def workspace_id(self, workspace_hash: str, path: str) -> int:
-        """The row id that a workspace will have."""
+        """Return the row id that a workspace will have."""
         known = self._workspaces.get(workspace_hash)
         number = known[0] if known else len(self._workspaces) + 1
-        if known is None or is_placeholder(known[1]):  # a later file may show the path that the first one did not
+        if known is None or is_placeholder(known[1]):  # a later file may reveal the path
             self._workspaces[workspace_hash] = (number, path)
         return number
 
-    def merge_in(self, shard: Path, continued: int, behind: int) -> None:
-        """Take the rows of a shard, behind the ones that are here.
+    def merge_in(self, shard: Path, continued: int, preceding: int) -> None:
+        """Append the rows of a shard.
 
-        :param continued: a source of which the shard has not the first part
-        :param behind: how many elements of it precede
+        :param continued: a source whose first elements are not in the shard
+        :param preceding: how many elements of it come before those in the shard
         """
         self.rows.flush()
         connection = self.connection
-        with staged_errors("take over a part of", self.path):
+        with staged_errors("merge a shard", self.path):
             connection.execute("COMMIT")
             connection.execute(queries.ATTACH, (as_uri(shard), "shard"))
             connection.execute("BEGIN")
             taken: list[Any] = connection.execute(queries.SHARD_TAKEN_SESSIONS).fetchall()
             names = {number: name for name, (number, _) in self._workspaces.items()} if taken else {}
-            for session in map(SessionRow._make, taken):  # their key is taken here
+            for session in map(SessionRow._make, taken):  # this database already has their key
                 rekey_attached_session(connection, "shard", session, names[session.workspace_id])
             for statement in queries.MERGE_IN_PLACED:
-                connection.execute(statement, (continued, behind))
+                connection.execute(statement, (continued, preceding))
             for statement in queries.MERGE_IN:
                 connection.execute(statement)
             [(count,)] = connection.execute(queries.SHARD_MESSAGE_COUNT)
@@ -80,24 +80,24 @@ class StagingDatabase:
             connection.execute("BEGIN")
 
     def drop_source(self, source_id: int) -> None:
-        """Take back everything of a source, wherever it is."""
+        """Delete all rows of a source."""
         self.rows.flush()
-        with staged_errors("take back a file", self.path):
+        with staged_errors("remove a file's rows", self.path):
             for statement in queries.DROP_SOURCE:
                 self.connection.execute(statement, (source_id,))
 
     def finish(self) -> None:
-        """Write the rest, build the indexes, gather the statistics that the query planner wants."""
+        """Write the remaining rows, build the indexes, and collect statistics for the query planner."""
         self.rows.flush()
         claimed: set[str] = set()
         rows: list[tuple[int, str, str]] = []
         for workspace_hash, (number, path) in self._workspaces.items():
-            # Two hashes may claim one path (a link and what it points to); the second keeps a placeholder.
+            # Two hashes may have the same path (a link and its target); the second keeps a placeholder.
             rows.append((number, placeholder(workspace_hash) if path in claimed else path, workspace_hash))
             claimed.add(path)
         with staged_errors("build the indexes", self.path):
             insert_many(self.connection, "workspaces", WORKSPACE_COLUMNS, rows)
-            # Sorting is given to threads where it does not fit into the cache: the fastest cache is a small one.
+            # Sorting uses threads only if it does not fit into the cache, so a small cache is faster here.
             self.connection.execute("PRAGMA threads = 2")
             self.connection.execute("PRAGMA cache_size = -2000")
             for statement in self._indexes:
@@ -109,7 +109,7 @@ class StagingDatabase:
 
 
 def rekey_attached_session(connection: AnyConnection, schema: str, row: SessionRow, workspace_hash: str) -> None:
-    """Give a session of an attached database, whose key the main one has, a key that neither has."""
+    """Give a session of an attached database a new key, because the main database already has its key."""
     taken = queries.key_taken(schema, "sessions")
     spare = derived_key(row.id, workspace_hash, row.position or 0)
     key = free_key(row.id, spare, lambda key: connection.execute(taken, (key,)).fetchone())
@@ -119,7 +119,7 @@ def rekey_attached_session(connection: AnyConnection, schema: str, row: SessionR
 
 
 def rekey_attached_message(connection: AnyConnection, schema: str, row: MessageRow) -> None:
-    """Give a message of an attached database, whose key the main one has, a key that neither has."""
+    """Give a message of an attached database a new key, because the main database already has its key."""
     taken = queries.key_taken(schema, "chat_messages")
     spare = derived_key(row.id, row.session_id, row.position or 0)
     key = free_key(row.id, spare, lambda key: connection.execute(taken, (key,)).fetchone())

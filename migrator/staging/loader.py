@@ -1,4 +1,4 @@
-"""One source file into the staging database: bytes → documents → rows, the rest to quarantine."""
+"""Loads one source file into the staging database: bytes → documents → rows; invalid sessions go to quarantine."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ from migrator.workspace import placeholder, workspace_of_source, workspace_shown
 
 
 class LoadTask(NamedTuple):
-    """A source to load, or a range of it. There may be tens of thousands, which are sent to another process.
+    """A source file to load, or a range of it; small, because tens of thousands may be sent to another process.
 
-    :ivar workspace_path: as far as known
+    :ivar workspace_path: a placeholder if it is not known
     :ivar workspace_id: the row id that its workspace will have
-    :ivar copy: the path of its copy
-    :ivar sha256: what all of the copy must have, in hex
-    :ivar within: None for all of it
+    :ivar copy: the path of its backup copy
+    :ivar sha256: the expected SHA-256 of the whole copy, in hex
+    :ivar within: the range to load; None for the whole file
     """
 
     name: str
@@ -49,12 +49,12 @@ class LoadTask(NamedTuple):
 
 
 class Loader:
-    """Loads source files one after the other.
+    """Loads source files one after another.
 
-    :param rows: where the rows go
-    :param workspace_id: the row id that a workspace, told by hash and path, will have
+    :param rows: receives the rows
+    :param workspace_id: given a workspace's hash and path, returns the row id that it will have
     :param paths: workspace hash to workspace path, as far as known
-    :param salvage: take what is whole of a torn file, and its torn end into quarantine
+    :param salvage: load the complete sessions of a truncated file, and quarantine the rest
     :param on_progress: called after each element
     """
 
@@ -76,16 +76,16 @@ class Loader:
         self._limits = limits
 
     def load_carefully(self, loaded: LoadedSource) -> None:
-        """Load a source file's copy, whatever it is like."""
+        """Load a source file's copy, whatever its format."""
         copy = loaded.copy
         self._rows.begin_source()
-        if loaded.source.workspace_hash is not None:  # a file of no sessions makes its workspace known all the same
+        if loaded.source.workspace_hash is not None:  # a file without sessions still makes its workspace known
             self._counts(loaded, loaded.source.workspace_hash)
         with os_errors("read", copy), open(copy, "rb") as file:
             loaded.blank = all(b"[" not in chunk for chunk in iter(lambda: file.read(1 << 20), b""))
         try:
             with os_errors("read", copy), open(copy, "rb", buffering=0) as file:
-                for element in read_array(file, farthest=self._limits.farthest):
+                for element in read_array(file, search_limit=self._limits.search_limit):
                     self._take(loaded, parse_session(element.raw, element.value), element.position, len(element.raw))
                     self._on_progress(loaded.source.name, len(element.raw), 1)
         except SourceFileError as error:
@@ -101,13 +101,13 @@ class Loader:
             loaded.error = error.as_message()
 
     def load_fast(self, loaded: LoadedSource, within: ByteRange | None) -> LoadedRange | None:
-        """Load a source file's copy, or a range of it, on the guess that the file is app-formatted.
+        """Load a source file's copy, or a range of it, on the assumption that the file is app-formatted.
 
-        orjson drops the first of two members of one name, and more, without a word: whoever reads the sessions back
-        and compares them with the file has to expect that.
+        orjson may lose something silently, such as the first of two members with the same name. That is noticed when
+        the sessions are read back and compared with the file.
 
-        :returns: where its elements are; None, and nothing is loaded, where the file is otherwise
-        :raises MigrationFailed: the copy is not what was copied, as far as that shows
+        :returns: where its elements are; None if the file is not app-formatted, and then nothing is loaded
+        :raises MigrationFailed: the copy differs from the original, as far as this is noticed here
         """
         copy = loaded.copy
         self._rows.begin_source()
@@ -119,12 +119,12 @@ class Loader:
             within = within or app_format.find_sessions(file)
             if within is None:
                 return None
-            chunk, farthest = self._limits.chunk, self._limits.farthest
-            sizes = self._load_elements(loaded, app_format.split(file, within, chunk=chunk, farthest=farthest))
+            chunk, search_limit = self._limits.chunk, self._limits.search_limit
+            sizes = self._load_elements(loaded, app_format.split(file, within, chunk=chunk, search_limit=search_limit))
             return LoadedRange(within.start, sizes, verified=content is not None) if sizes else None
 
     def _load_elements(self, loaded: LoadedSource, elements: Iterable[Element]) -> list[int] | None:
-        """The size of each one; None, and nothing is loaded, where one is not a JSON object."""
+        """Load elements, and return their sizes; if one is not a JSON object, load nothing and return None."""
         self._counts(loaded, loaded.source.workspace_hash or "")
         loaded.app_formatted = True
         preceding, sizes = loaded.elements, []
@@ -146,7 +146,7 @@ class Loader:
         return sizes
 
     def _add_session(self, loaded: LoadedSource, session: Session, index: int, size: int) -> bool:
-        """Take a session of a workspace file that is as the app's struct holds it; False where it needs more care."""
+        """Load a session that has exactly the app's members; returns False if it needs more care."""
         messages = plain_of_values(list(chain.from_iterable(map(astuple, session.chatHistory))))
         instances = plain_instance_rows(session.id, list(map(astuple, session.instances)))
         if messages is None or instances is None or not session.id:
@@ -172,7 +172,7 @@ class Loader:
 
     def _add(self, loaded: LoadedSource, document: Any, index: int, size: int) -> None:
         workspace_hash, path = loaded.source.workspace_hash, None
-        if workspace_hash is None:  # what the worktrees show
+        if workspace_hash is None:  # find it from the session's worktrees
             workspace_hash, path = workspace_shown(document, loaded.source.name, self._paths)
         counts = self._counts(loaded, workspace_hash, path)
         messages = plain_messages(document["chatHistory"])

@@ -1,4 +1,4 @@
-"""How the loading of files is divided between two processes: what each one takes, and in what pieces."""
+"""Divides the loading of files between two processes: which one loads what, and in what pieces."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from migrator.documents.app_format import ByteRange
 from migrator.files.os_errors import os_errors
 from migrator.staging.results import LoadedSource
 
-_OWN_SHARE = 0.4  # of the first process, which has the shards to merge in as well
-# So that whoever has the last one is not waited for, each takes a quarter of what is left, down to a 16th of a shard.
-_OF_THE_REST = 4
-_SMALLEST = 16
-_PIECE = 8  # large files are cut into pieces of about this part of a shard: one is full, and help asked for, in time
+_OWN_SHARE = 0.4  # of the first process, which must also merge the shards
+# A shard takes at most a quarter of the rest, but at least 1/16 of a full shard, so that the last one is short.
+_REST_DIVISOR = 4
+_SMALLEST_DIVISOR = 16
+_PIECE_DIVISOR = 8  # large files are cut into pieces of about 1/8 of a shard, so that the first shard is ready early
 
 
 class WorkItem(NamedTuple):
-    """A source that is app-formatted as far as is known yet, or a range of such a one.
+    """A source that is assumed to be app-formatted, or a range of it.
 
-    :ivar size: bytes
-    :ivar within: None for all of it
+    :ivar size: in bytes
+    :ivar within: the range; None for the whole file
     """
 
     loaded: LoadedSource
@@ -30,18 +30,18 @@ class WorkItem(NamedTuple):
 
 
 def divide(items: Sequence[WorkItem], shard: int) -> tuple[list[WorkItem], list[list[WorkItem]]]:
-    """What the first process loads at once, and what goes to each shard; in their order, large files in pieces.
+    """Divide items into those that the first process loads at once, and those of each shard.
 
-    Of a file there is one range at most in a shard.
+    They stay in order, and large files are cut into pieces. A shard contains at most one range of a file.
 
-    :param shard: bytes of files with which a shard is full
+    :param shard: the size of files that fills a shard
     """
     left = sum(item.size for item in items)
     own = int(left * _OWN_SHARE)
     mine: list[WorkItem] = []
     shards: list[list[WorkItem]] = []
     room = 0
-    for item in _cut_large(items, shard // _PIECE):
+    for item in _cut_large(items, shard // _PIECE_DIVISOR):
         if own > item.size // 2:
             mine.append(item)
             own -= item.size
@@ -49,7 +49,7 @@ def divide(items: Sequence[WorkItem], shard: int) -> tuple[list[WorkItem], list[
             own = 0
             if room <= 0:
                 shards.append([])
-                room = min(shard, max(shard // _SMALLEST, left // _OF_THE_REST))
+                room = min(shard, max(shard // _SMALLEST_DIVISOR, left // _REST_DIVISOR))
             _append(shards[-1], item)
             room -= item.size
         left -= item.size
@@ -57,7 +57,7 @@ def divide(items: Sequence[WorkItem], shard: int) -> tuple[list[WorkItem], list[
 
 
 def _append(items: list[WorkItem], item: WorkItem) -> None:
-    """Put an item after others; two pieces of a file become one."""
+    """Append an item; two consecutive pieces of a file become one."""
     last, within = items[-1] if items else None, item.within
     if last is None or last.within is None or within is None or last.loaded is not item.loaded:
         items.append(item)

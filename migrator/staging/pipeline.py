@@ -1,7 +1,7 @@
-"""All sources into the staging database and back out of it, by two processes where that is faster.
+"""Loads all sources into the staging database and reads them back, in two processes if that is faster.
 
-A file that looks as the app writes it is loaded without a second look: reading it back is what proves it. Whatever is
-otherwise, or does not read back, is loaded with care, by this process.
+A file that looks as the app writes it is loaded fast; reading it back proves that nothing was lost. Any other file, and
+any file that reads back differently, is loaded carefully by this process.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from migrator.staging.partition import WorkItem, divide
 from migrator.staging.readback import CompareJob, CompareTask, ElementRange, ReadBack
 from migrator.staging.results import LoadedPart, LoadedRange, LoadedSource
 from migrator.staging.shard import LoadJob
+from migrator.text import counted
 from migrator.worker.limits import LIMITS, Limits
 from migrator.worker.process import WorkerProcess
 from migrator.worker.sharing import PIECES, OrderedJobs, run_shared
@@ -31,12 +32,12 @@ from migrator.workspace import placeholder
 
 
 class Pipeline:
-    """Loads sources into a staging database, and compares what it holds of them with the files.
+    """Loads sources into a staging database, and compares what it contains with the files.
 
-    :param shards: where parts of the database may be put that are filled by themselves
+    :param shards: given a number, returns the path for that shard
     :param paths: workspace hash to workspace path, as far as known
-    :param worker: does a part, if it is there
-    :param salvage: take what is whole of torn files
+    :param worker: does part of the work, unless it is None
+    :param salvage: load the complete sessions of truncated files
     """
 
     def __init__(
@@ -58,7 +59,7 @@ class Pipeline:
         self._tasks: list[CompareTask] = []
 
     def load(self, sources: Sequence[LoadedSource], meter: ProgressMeter) -> None:
-        """Load the sources; what is wrong with one as a whole is in its ``error`` then."""
+        """Load the sources; if one fails as a whole, its ``error`` says why."""
         loader = self._loader(meter)
         readable = [loaded for loaded in sources if not loaded.error]
         self._load_app_formatted([loaded for loaded in readable if loaded.source.kind == "workspace"], loader, meter)
@@ -78,7 +79,7 @@ class Pipeline:
         return Loader(rows, workspace_id, self._paths, meter.add, self._limits, salvage=self._salvage)
 
     def _load_app_formatted(self, sources: Sequence[LoadedSource], loader: Loader, meter: ProgressMeter) -> None:
-        """Load the files that are as the app writes them, and leave those that turn out to be otherwise."""
+        """Load the files that are app-formatted, and leave out those that turn out not to be."""
         for loaded in sources:
             self._staging.workspace_id(*self._workspace(loaded))  # numbered in the order of the sources
         items = [WorkItem(loaded, loaded.source.size, None) for loaded in sources]
@@ -87,32 +88,32 @@ class Pipeline:
         if self._worker and self._limits.is_worth_a_worker(sum(item.size for item in items), len(items)):
             mine, shards = divide(items, self._limits.shard)
 
-        @cache  # the worker waits until the first one is made
+        @cache  # jobs are made when needed: the worker can begin once the first one is made
         def job(number: int) -> LoadJob:
             return LoadJob(self._shards(number), [*map(self._task, shards[number])], self._limits)
 
         jobs = OrderedJobs(len(shards), job, self._worker, meter.add)
-        otherwise = self._load_here(mine, loader, jobs.submit_more if shards else None)
+        others = self._load_here(mine, loader, jobs.submit_more if shards else None)
         for number, (shard, results) in enumerate(zip(shards, jobs.results(), strict=True)):
-            if results is None:  # there is no worker any more
-                otherwise |= self._load_here(shard, loader)
+            if results is None:  # the worker is gone
+                others |= self._load_here(shard, loader)
             else:
-                otherwise |= self._merge_in(self._shards(number), shard, results)
+                others |= self._merge_in(self._shards(number), shard, results)
             remove_database(self._shards(number))
         begun = {task.source_id for task in self._tasks}
-        for source_id, loaded in otherwise.items():
+        for source_id, loaded in others.items():
             if source_id in begun:
                 self._staging.drop_source(source_id)
             loaded.reset()
-        self._tasks = [task for task in self._tasks if task.source_id not in otherwise]
+        self._tasks = [task for task in self._tasks if task.source_id not in others]
 
     def _workspace(self, loaded: LoadedSource) -> tuple[str, str]:
-        """The hash and the path of a workspace file's workspace."""
+        """Return the hash and the path of a workspace file's workspace."""
         workspace_hash = loaded.source.workspace_hash or ""
         return workspace_hash, self._paths.get(workspace_hash) or placeholder(workspace_hash)
 
     def _task(self, item: WorkItem) -> LoadTask:
-        """What the worker has to know of a part."""
+        """Make the task that tells the worker what to load."""
         loaded = item.loaded
         workspace_hash, path = self._workspace(loaded)
         number = self._staging.workspace_id(workspace_hash, path)
@@ -122,49 +123,49 @@ class Pipeline:
     def _load_here(
         self, items: Sequence[WorkItem], loader: Loader, meanwhile: Callable[[], None] | None = None
     ) -> dict[int, LoadedSource]:
-        """Load files or parts in this process; returns the sources that are not app-formatted, by number.
+        """Load items in this process, and return the sources that are not app-formatted, by id.
 
-        :param meanwhile: called between two of them
+        :param meanwhile: called after each item
         """
-        otherwise: dict[int, LoadedSource] = {}
+        others: dict[int, LoadedSource] = {}
         for loaded, _, within in items:
-            if loaded.source_id in otherwise:
+            if loaded.source_id in others:
                 continue
             preceding = loaded.elements
             found = loader.load_fast(loaded, within)
             if meanwhile:
                 meanwhile()
             if found is None:
-                otherwise[loaded.source_id] = loaded
+                others[loaded.source_id] = loaded
             else:
                 self._note(loaded, preceding, found, whole=within is None)
-        return otherwise
+        return others
 
     def _merge_in(
         self, path: Path, shard: Sequence[WorkItem], results: Sequence[LoadedPart | None]
     ) -> dict[int, LoadedSource]:
-        """Take what was loaded into a shard; returns the sources of which that could not be done, by number."""
-        first = shard[0].loaded  # the others begin in this shard
+        """Merge a shard in, and return the sources that are not app-formatted, by id."""
+        first = shard[0].loaded  # the only source that may have begun before this shard
         self._staging.merge_in(path, first.source_id, first.elements)
-        otherwise: dict[int, LoadedSource] = {}
+        others: dict[int, LoadedSource] = {}
         for (loaded, _, within), part in zip(shard, results, strict=True):
             if part is None:
-                otherwise[loaded.source_id] = loaded
+                others[loaded.source_id] = loaded
             else:
                 self._note(loaded, loaded.elements, part.found, whole=within is None)
                 loaded.add_part(part)
-        return otherwise
+        return others
 
     def _note(self, loaded: LoadedSource, preceding: int, found: LoadedRange, *, whole: bool) -> None:
-        """Note what is to be compared, behind so many elements of the source, and what is verified."""
+        """Record a range to compare, which follows ``preceding`` elements, and whether the copy was verified."""
         within = ElementRange(preceding, found.start, found.sizes, whole)
         self._tasks.append(_to_compare(loaded, within))
         loaded.verified |= found.verified
 
     def compare(self, sources: Sequence[LoadedSource], meter: ProgressMeter) -> None:
-        """Read every document back, and compare it with its file; the digest of each source is known then.
+        """Read every document back, compare it with its file, and set the digest of each source.
 
-        :raises MigrationFailed: one differs; says which
+        :raises MigrationFailed: one differs; the message names it
         """
         if self._worker is None:
             results = self._compare_here(self._tasks, meter)
@@ -186,22 +187,22 @@ class Pipeline:
         return CompareJob(self._staging.path, tasks).run(meter.add)
 
     def _settle(self, loaded: LoadedSource, found: ReadBack) -> None:
-        """Note a source's digest; one that does not read back is loaded with care, for orjson may have lost something.
+        """Set a source's digest; if it reads back differently, load it carefully, because orjson may have lost data.
 
-        :raises MigrationFailed: it does not read back even then
+        :raises MigrationFailed: it still reads back differently
         """
         if found.difference and loaded.app_formatted:
             found = self._load_again(loaded)
         if found.difference:
             raise MigrationFailed(
-                f"What {self._staging.path.name} holds of {loaded.source.name} does not read back as what the file "
-                f"holds: {found.difference}.",
-                hint="Nothing was changed. Please report this as a bug, with the output of 'migrator doctor'.",
+                f"{loaded.source.name} and its copy in {self._staging.path.name} differ: {found.difference}.",
+                code="migration.not_as_written",
+                hint="Please report this as a bug, with the output of 'migrator doctor'. Nothing was changed.",
             )
         loaded.digest = sha256(found.digests).hexdigest()
 
     def _load_again(self, loaded: LoadedSource) -> ReadBack:
-        """Load a source with care; raises MigrationFailed where the copy is not what was copied any more."""
+        """Load a source again, carefully; raises MigrationFailed if its backup copy has changed."""
         meter = ProgressMeter(ignore_progress, "load", 0)
         with staged_errors("load sessions again", self._staging.path):
             self._staging.connection.execute("BEGIN")
@@ -211,31 +212,32 @@ class Pipeline:
             self._staging.rows.flush()
             self._staging.connection.execute("COMMIT")
         found = ReadBack(b"") if loaded.error else self._compare_here([_to_compare(loaded)], meter)[0]
-        if sha256_of(loaded.copy) != loaded.sha256:  # it was verified by what was loaded first
+        if sha256_of(loaded.copy) != loaded.sha256:  # loading it the first time may have been its only check
             raise damaged_copy(loaded.copy)
         return found
 
     def _require_no_more(self, sources: Iterable[LoadedSource]) -> None:
-        """Every session was read back with all of its own; raise MigrationFailed where anything belongs to none."""
+        """Raise MigrationFailed if the database has rows that belong to no session that was read back."""
         counts = [counts for loaded in sources for counts in loaded.counts.values()]
         expected = (sum(count.instances for count in counts), sum(count.messages for count in counts))
         with staged_errors("count the rows", self._staging.path):
             [found] = self._staging.connection.execute(queries.CHILD_COUNTS)
         if found != expected:
             raise MigrationFailed(
-                f"The new database has {found[0]} instances and {found[1]} messages, the files have {expected[0]} and "
-                f"{expected[1]}.",
-                hint="The disk may be failing. Nothing was changed.",
+                f"The new database has {counted(found[0], 'instance')} and {counted(found[1], 'message')}, but the "
+                f"files have {counted(expected[0], 'instance')} and {counted(expected[1], 'message')}.",
+                code="migration.not_as_written",
+                hint="The disk may be failing: check it, then run the command again. Nothing was changed.",
             )
 
 
 def _to_compare(loaded: LoadedSource, within: ElementRange | None = None) -> CompareTask:
-    """Elements of a source to be read back, or all of one that was loaded carefully."""
+    """Make the task of reading back a range of a source, or all of one that was loaded carefully."""
     return CompareTask(loaded.source.name, loaded.source_id, loaded.first_position, loaded.copy, loaded.sha256, within)
 
 
 def _shared_tasks(tasks: Sequence[CompareTask]) -> Iterator[list[CompareTask]]:
-    """The tasks in pieces to share, large ones cut."""
+    """Group the tasks into pieces to share, and cut large ones."""
     enough = sum(task.size for task in tasks) // PIECES
     piece: list[CompareTask] = []
     room = enough

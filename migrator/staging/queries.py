@@ -1,7 +1,7 @@
-"""The SQL statements of a database under construction: filling it, a part of it, and bringing it into the real one.
+"""The SQL statements that fill a staging database, merge shards into it, and publish it into an existing database.
 
-A part that another process filled is attached as ``shard``; a staging database that is published into one that exists,
-as ``staging``. What is done with either has the schema's name as a parameter.
+A shard is attached as ``shard``; a staging database that is published into an existing one, as ``staging``. Statements
+for both take the schema's name as a parameter.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ _CHILDREN = {
 }
 _TABLES = ("sessions", *_CHILDREN, "quarantine")
 
-# Filling it.
+# Filling a staging database.
 
 TABLE_SQL = "SELECT sql FROM sqlite_master WHERE type = 'table' AND name = ?"
 LAST_ROWIDS = f"SELECT {', '.join(f'(SELECT coalesce(max(rowid), 0) FROM {table})' for table in _TABLES)}"
 # One for each number of LAST_ROWIDS, in its order.
 FORGET_AFTER = tuple(f"DELETE FROM {table} WHERE rowid > ?" for table in _TABLES)
 MESSAGE_KEYS_AFTER = "SELECT id FROM chat_messages WHERE rowid > ? ORDER BY rowid"
-# A source that was loaded in vain: what it brought is loaded anew.
+# Removes all rows of a source, which is then loaded again.
 DROP_SOURCE = (
     *(f"DELETE FROM {table} WHERE session_id IN (SELECT id FROM sessions WHERE source_id = ?)" for table in _CHILDREN),
     "DELETE FROM sessions WHERE source_id = ?",
@@ -44,10 +44,10 @@ QUARANTINED_FROM = "SELECT position, raw, reason FROM quarantine WHERE source_id
 
 @cache
 def insert_plain_messages(count: int) -> str:
-    """One INSERT for so many messages of one session, those whose key is taken left out.
+    """One INSERT for a number of messages of one session, which skips those whose key is taken.
 
-    ?1 is the session's key, ?2 the position of the first one; then come the PLAIN_MESSAGE_COLUMNS of each. A value that
-    need not be handed over is the fastest.
+    ?1 is the session's key, ?2 the position of the first message; then come the PLAIN_MESSAGE_COLUMNS of each. Values
+    that the statement computes itself need not be bound, which is faster.
     """
     own = ", ".join("?" * len(PLAIN_MESSAGE_COLUMNS))
     values = ", ".join([f"(?1, ?2, {own})", *(f"(?1, ?2 + {number}, {own})" for number in range(1, count))])
@@ -55,22 +55,22 @@ def insert_plain_messages(count: int) -> str:
     return f"INSERT OR IGNORE INTO chat_messages ({names}) VALUES {values}"
 
 
-# An attached database, and keys that it and the main one both have.
+# An attached database, and keys that exist both there and in the main database.
 
 ATTACH = "ATTACH DATABASE ? AS ?"
 DETACH = "DETACH DATABASE ?"
-# A session's key changes before those of its children follow.
+# A session's key is changed before the keys in its child rows.
 DEFER_FOREIGN_KEYS = "PRAGMA defer_foreign_keys = ON"
 
 
 def key_taken(schema: str, table: str) -> str:
-    """Whether the main database or the attached one has a row of this key."""
+    """Find a row with a given key in the main or the attached database."""
     return f"SELECT 1 FROM main.{table} WHERE id = ?1 UNION ALL SELECT 1 FROM {schema}.{table} WHERE id = ?1"
 
 
 @cache
 def rekey_session(schema: str) -> tuple[str, ...]:
-    """Give a session, and what belongs to it, another key: ?1 is the new one, ?2 what is rescued, ?3 the old one."""
+    """Give a session and its child rows another key: ?1 is the new key, ?2 the rescued data, ?3 the old key."""
     return (
         f"UPDATE {schema}.sessions SET id = ?1, rescued_data = ?2 WHERE id = ?3",
         *(f"UPDATE {schema}.{table} SET session_id = ?1 WHERE session_id = ?3" for table in _CHILDREN),
@@ -82,7 +82,7 @@ def rekey_message(schema: str) -> str:
     return f"UPDATE {schema}.chat_messages SET id = ?, rescued_data = ? WHERE id = ?"
 
 
-# Merging a part in.
+# Merging a shard.
 
 SHARD_TAKEN_SESSIONS = f"""
     SELECT {", ".join(SESSION_COLUMNS)} FROM shard.sessions WHERE id IN (SELECT id FROM main.sessions) ORDER BY rowid
@@ -94,7 +94,7 @@ def _merge_in(table: str, names: tuple[str, ...], how: str = "INSERT", position:
     return f"{how} INTO main.{table} ({', '.join(names)}) SELECT {values} FROM shard.{table} ORDER BY rowid"
 
 
-# ?1 is a source whose first ?2 elements are elsewhere.
+# ?1 is a source whose first ?2 elements are not in the shard.
 _PLACE = "position + CASE source_id WHEN ?1 THEN ?2 ELSE 0 END"
 MERGE_IN_PLACED = (
     _merge_in("sessions", SESSION_COLUMNS, position=_PLACE),
@@ -108,7 +108,7 @@ SHARD_TAKEN_MESSAGES = f"""
     WHERE t.session_id <> m.session_id ORDER BY m.rowid
 """
 
-# Publishing into a database that exists.
+# Publishing into an existing database.
 
 STAGED_TAKEN_SESSIONS = f"""
     SELECT {aliased("s", SESSION_COLUMNS)}, w.workspace_hash

@@ -1,4 +1,4 @@
-"""Nothing is believed that was not read back: documents out of a database, compared with where they came from."""
+"""Reads sessions back from the staging database, and compares them with the files that they came from."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ from migrator.progress import OnProgress
 from migrator.staging import queries
 from migrator.staging.connection import StagedConnection, open_staged, staged_errors
 
-_ONE_VALUE = 128 << 20  # bytes of a document whose messages SQLite may put together: it has a limit of 1 GB
+_LARGEST_VALUE = 128 << 20  # bytes; SQLite joins the messages of documents up to this size (its limit is 1 GB)
 
 
 class ReadBack(NamedTuple):
-    """What reading a source back, or a part of it, has shown.
+    """The result of reading a source, or a part of it, back.
 
-    :ivar digests: the SHA-256 of each document's canonical form, one behind the other; theirs is the source's
-    :ivar difference: where the database and the file first disagree, for a message; None where they don't
+    :ivar digests: the concatenated SHA-256 of each document's canonical form; their SHA-256 is the source's digest
+    :ivar difference: the first difference between database and file, for a message; None if there is none
     """
 
     digests: bytes
@@ -42,12 +42,12 @@ class ReadBack(NamedTuple):
 
 
 class ElementRange(NamedTuple):
-    """Some elements of a file, one behind the other.
+    """Consecutive elements of a file.
 
-    :ivar number: the first one's index in the file
-    :ivar offset: its first byte
-    :ivar sizes: of each one, in bytes
-    :ivar whole: the file has no others
+    :ivar number: the index of the first one in the file
+    :ivar offset: the offset of its first byte
+    :ivar sizes: the size of each one in bytes
+    :ivar whole: the file has no other elements
     """
 
     number: int
@@ -56,7 +56,7 @@ class ElementRange(NamedTuple):
     whole: bool
 
     def cut(self, size: int) -> Iterator[ElementRange]:
-        """These elements in ranges of about so many bytes, or of one element where that is larger."""
+        """Cut the range into ranges of about ``size`` bytes; a larger element is a range of its own."""
         number, offset = self.number, self.offset
         begin = taken = 0
         for end, one in enumerate(self.sizes, 1):
@@ -72,10 +72,10 @@ class ElementRange(NamedTuple):
 class CompareTask(NamedTuple):
     """A source to read back, or a part of it.
 
-    :ivar first: the position that the file's first element has in the database
-    :ivar copy: the path of its copy
-    :ivar sha256: of all that was copied, in hex
-    :ivar within: which part, of an app-formatted one; None for a file as a whole
+    :ivar first: the position in the database of the file's first element
+    :ivar copy: the path of its backup copy
+    :ivar sha256: the SHA-256 of the original, in hex
+    :ivar within: the part of an app-formatted file; None for a whole file that was loaded carefully
     """
 
     name: str
@@ -87,12 +87,12 @@ class CompareTask(NamedTuple):
 
     @property
     def size(self) -> int:
-        """Bytes; of a file as a whole, which was loaded with care, none: those are small, or few."""
+        """The size in bytes; 0 for a file that was loaded carefully: those are small or few."""
         return sum(self.within.sizes) if self.within else 0
 
 
 class StagingVerifier:
-    """Compares what a staging database, which is finished, holds with the files that it came from."""
+    """Compares a finished staging database with the files that were loaded into it."""
 
     def __init__(self, connection: StagedConnection, path: Path, on_progress: OnProgress) -> None:
         self._connection = connection
@@ -100,12 +100,12 @@ class StagingVerifier:
         self._on_progress = on_progress
 
     def run(self, tasks: Sequence[CompareTask]) -> Iterator[ReadBack]:
-        """What each of the tasks shows, in their order."""
-        for several in _group_consecutive(tasks):
-            if len(several) > 1:
-                yield from self._verify_files(several)
+        """Yield the result of each task, in order."""
+        for group in _group_consecutive(tasks):
+            if len(group) > 1:
+                yield from self._verify_files(group)
                 continue
-            [task] = several
+            [task] = group
             with staged_errors("read sessions back", self._path):
                 yield self._by_bytes(task, self._stored(task))
 
@@ -114,12 +114,12 @@ class StagingVerifier:
             return map(whole, read_source(self._connection, task.source_id))
         begin = task.first + task.within.number
         bounds = (task.source_id, begin, begin + len(task.within.sizes))
-        if max(task.within.sizes, default=0) > _ONE_VALUE:
+        if max(task.within.sizes, default=0) > _LARGEST_VALUE:
             return map(whole, read_documents(self._connection, DOCUMENTS_OF_RANGE, *bounds))
         return canonical_range(self._connection, *bounds)
 
     def _verify_files(self, tasks: Sequence[CompareTask]) -> Iterator[ReadBack]:
-        """Files of consecutive numbers: reading each by itself would cost tens of thousands of them too much."""
+        """Verify files with consecutive ids by one query: a query for each of tens of thousands would be slow."""
         everything = canonical_files(self._connection, tasks[0].source_id, tasks[-1].source_id)
         sources = groupby(everything, attrgetter("stored.source_id"))
         source = None
@@ -137,7 +137,7 @@ class StagingVerifier:
             return self._compare(task, elements, stored)
 
     def _by_sha256(self, task: CompareTask, stored: Iterator[CanonicalDocument]) -> ReadBack:
-        """A small file, which need not be read where what is stored, put together, has its SHA-256."""
+        """Verify a small file, which need not be read if the stored sessions, written as a file, have its SHA-256."""
         documents = [*stored]
         texts = [document.text for document in documents]
         positions = [document.stored.position for document in documents]
@@ -158,15 +158,16 @@ class StagingVerifier:
                 digests += digest(text)
                 following = next(stored, None)
             elif not self._is_quarantined(task, element, held):
-                found = "differs" if following else "is missing"
+                found = "differs" if following else "is missing from the database"
                 return ReadBack(bytes(digests), f"the session at index {element.position} {found}")
             self._on_progress(task.name, len(element.raw), 1)
         if following is not None:
-            return ReadBack(bytes(digests), f"a session too many, at position {following.stored.position}")
+            extra = f"the database has an extra session at position {following.stored.position}"
+            return ReadBack(bytes(digests), extra)
         return ReadBack(bytes(digests))
 
     def _same(self, task: CompareTask, found: CanonicalDocument, element: Element) -> bytes | None:
-        """The canonical form of a document that is what the element is; None for one that is not."""
+        """Return the canonical form of a stored document if it equals the element, else None."""
         if found.stored.position != task.first + element.position:
             return None
         if found.text != element.raw and not found.whole:
@@ -179,7 +180,7 @@ class StagingVerifier:
 
     @staticmethod
     def _is_quarantined(task: CompareTask, element: Element, held: _Quarantine) -> bool:
-        """Whether the element is no session, and lies in quarantine as it is."""
+        """Whether the element is not a session and was quarantined unchanged."""
         found = held.at(task.first + element.position)
         if found is None or found[0] != text_or_bytes(element.raw):
             return False
@@ -187,7 +188,7 @@ class StagingVerifier:
 
 
 class _Quarantine:
-    """What lies in quarantine of a source, asked for position by position: a file may hold nothing else, a million."""
+    """The quarantined elements of a source, read in order of position: a file may have a million of them."""
 
     def __init__(self, connection: AnyConnection, source_id: int) -> None:
         self._connection = connection
@@ -195,7 +196,7 @@ class _Quarantine:
         self._rows: Iterator[tuple[int, str | bytes, str]] | None = None
 
     def at(self, position: int) -> tuple[str | bytes, str] | None:
-        """The raw text and the reason of what stood at a position; None where nothing is."""
+        """Return the raw text and the reason of the element at a position, or None."""
         if self._rows is None:
             self._rows = iter(self._connection.execute(queries.QUARANTINED_FROM, (self._source_id, position)))
         for found, raw, reason in self._rows:
@@ -203,32 +204,32 @@ class _Quarantine:
                 return raw, reason
             if found > position:
                 break
-        row: tuple[str | bytes, str] | None = self._connection.execute(  # they stand in another order
+        row: tuple[str | bytes, str] | None = self._connection.execute(  # the rows are in another order
             queries.QUARANTINED_AT, (self._source_id, position)
         ).fetchone()
         return row
 
 
 def _group_consecutive(tasks: Sequence[CompareTask]) -> Iterator[list[CompareTask]]:
-    """The tasks, those together that are files as the app writes them, whole, and of consecutive numbers."""
-    together: list[CompareTask] = []
+    """Group the tasks: whole app-formatted files with consecutive ids are one group, any other task is its own."""
+    group: list[CompareTask] = []
     following = 0
     for task in tasks:
-        if together and not (_is_whole(together[-1]) and _is_whole(task) and task.source_id == following):
-            yield together
-            together = []
-        together.append(task)
+        if group and not (_is_whole(group[-1]) and _is_whole(task) and task.source_id == following):
+            yield group
+            group = []
+        group.append(task)
         following = task.source_id + 1
-    if together:
-        yield together
+    if group:
+        yield group
 
 
 def _is_whole(task: CompareTask) -> bool:
-    return task.within is not None and task.within.whole and task.size <= _ONE_VALUE
+    return task.within is not None and task.within.whole and task.size <= _LARGEST_VALUE
 
 
 def _with_tail(file: BinaryIO) -> Iterator[Element]:
-    """The elements of an array, and what is behind them where it is torn, as one more."""
+    """Yield the elements of an array; if it is truncated, the rest of the file is the last element."""
     try:
         yield from read_array(file)
     except TornFileError as torn:
@@ -237,12 +238,12 @@ def _with_tail(file: BinaryIO) -> Iterator[Element]:
 
 @dataclass(frozen=True)
 class CompareJob:
-    """What is to be read back from a staging database that is finished, by whichever process."""
+    """The job of reading part of a finished staging database back, in either process."""
 
     staging: Path
     tasks: Sequence[CompareTask]
 
     def run(self, on_progress: OnProgress) -> list[ReadBack]:
-        """What each task has shown."""
+        """Return the result of each task."""
         with closing(open_staged(self.staging)) as connection:
             return [*StagingVerifier(connection, self.staging, on_progress).run(self.tasks)]

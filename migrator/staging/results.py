@@ -1,4 +1,4 @@
-"""What became of a source file in the staging database."""
+"""The result of loading a source file into the staging database."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ EXAMPLES = 20  # quarantined elements of a source that a report shows
 
 @dataclass
 class Counts:
-    """What one workspace got from one file."""
+    """The counts of what one file contributed to one workspace."""
 
     path: str
     workspace_id: int
@@ -23,7 +23,7 @@ class Counts:
     quarantined: int = 0
 
     def add(self, other: Counts) -> None:
-        """Count in what another part of the file brought."""
+        """Add the counts of another part of the file."""
         self.sessions += other.sessions
         self.instances += other.instances
         self.messages += other.messages
@@ -31,11 +31,11 @@ class Counts:
 
 
 class LoadedRange(NamedTuple):
-    """Where elements of a file were that is as the app writes it.
+    """Where elements were found in an app-formatted file.
 
-    :ivar start: the first byte of the first one
-    :ivar sizes: of each one, in bytes
-    :ivar verified: all of the copy was read, and is what was copied
+    :ivar start: the offset of the first one
+    :ivar sizes: the size of each one in bytes
+    :ivar verified: the whole copy was read and equals the original
     """
 
     start: int
@@ -44,10 +44,10 @@ class LoadedRange(NamedTuple):
 
 
 class LoadedPart(NamedTuple):
-    """What became of some elements of a file that is as the app writes it.
+    """The result of loading some elements of an app-formatted file.
 
-    :ivar counts: of its workspace
-    :ivar rejected: as in :class:`LoadedSource`, the indexes counting from the first of these elements
+    :ivar counts: of the file's workspace
+    :ivar rejected: as in :class:`LoadedSource`, with indexes from the first of these elements
     """
 
     elements: int
@@ -58,20 +58,20 @@ class LoadedPart(NamedTuple):
 
 @dataclass
 class LoadedSource:
-    """What became of one file in the staging database.
+    """The result of loading one file into the staging database.
 
-    :ivar copy: the path of its copy, which is what is loaded
-    :ivar sha256: what the copy must have, in hex
-    :ivar verified: all of the copy was read, and is what was copied
-    :ivar first_position: that of the file's first element among the sessions of its workspace
-    :ivar elements: how many there are, valid or not
-    :ivar app_formatted: it was loaded on the guess that it is as the app writes it
+    :ivar copy: the path of its backup copy, which is loaded
+    :ivar sha256: the expected SHA-256 of the copy, in hex
+    :ivar verified: the whole copy was read and equals the original
+    :ivar first_position: the position of the file's first element among the sessions of its workspace
+    :ivar elements: the number of elements, valid or not
+    :ivar app_formatted: it was loaded fast, on the assumption that it is app-formatted
     :ivar counts: by workspace hash
     :ivar digest: of its valid documents in file order, as they were read back
-    :ivar blank: the file holds nothing at all, not even an empty array
-    :ivar error: why the whole file failed; then nothing of it is in the staging database
-    :ivar unread_sessions: of a file that failed: the sessions that precede what is wrong with it
-    :ivar rejected: the first few quarantined elements: index, and what is wrong
+    :ivar blank: the file is empty or blank, without even an empty array
+    :ivar error: why the whole file failed; then the staging database has nothing of it
+    :ivar unread_sessions: for a file that failed: the number of sessions before the damage
+    :ivar rejected: the first few quarantined elements: index and problem
     """
 
     source: Source
@@ -100,14 +100,16 @@ class LoadedSource:
 
     @property
     def sessions(self) -> int:
+        """The number of valid sessions."""
         return sum(counts.sessions for counts in self.counts.values())
 
     @property
     def quarantined(self) -> int:
+        """The number of quarantined elements."""
         return sum(counts.quarantined for counts in self.counts.values())
 
     def add_part(self, part: LoadedPart) -> None:
-        """Count in the next part of the file, which was loaded by itself."""
+        """Add the next part of the file, which was loaded separately."""
         self.app_formatted = True
         self.rejected += [(self.elements + index, shown) for index, shown in part.rejected]
         del self.rejected[EXAMPLES:]
@@ -119,7 +121,7 @@ class LoadedSource:
             self.counts[name] = part.counts
 
     def reset(self) -> None:
-        """Nothing of it is loaded any more."""
+        """Forget what was loaded."""
         self.elements, self.app_formatted = 0, False
         self.counts.clear()
         self.rejected.clear()

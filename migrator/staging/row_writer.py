@@ -1,4 +1,4 @@
-"""Rows into a database under construction, in batches bounded in bytes, under other keys where theirs are taken."""
+"""Inserts rows into a staging database, in batches of bounded size, under new keys if theirs are taken."""
 
 from __future__ import annotations
 
@@ -22,24 +22,24 @@ from migrator.documents.document import MESSAGE_MEMBERS
 from migrator.staging import queries
 from migrator.staging.connection import StagedConnection, staged_errors
 
-_OVERHEAD = 1 << 10  # bytes that a document takes in memory however short it is
+_OVERHEAD = 1 << 10  # bytes of memory that even a short document takes
 _WIDTH = len(MESSAGE_MEMBERS)
 _CONTENT = MESSAGE_MEMBERS.index("content")
-_AT_ONCE = (32, 8, 2, 1)  # rows in one INSERT; 32 instances have 576 variables
+_INSERT_SIZES = (32, 8, 2, 1)  # rows in one INSERT; 32 instances have 576 variables
 
 
 def plain_instance_rows(key: str, instances: Sequence[tuple[Any, ...]]) -> list[Row] | None:
-    """The rows of instances whose values stand in the order of the app's struct; None where a number repeats."""
+    """Make the rows of instances whose values are in the order of the app's struct; None if an instanceId repeats."""
     if len({instance[0] for instance in instances}) < len(instances):
         return None
     return [(key, *instance, position, None) for position, instance in enumerate(instances)]
 
 
 class PlainMessages(NamedTuple):
-    """A session's messages as the app writes them, which needs no row to be made of any.
+    """A session's messages as plain values, from which rows are inserted directly.
 
-    :ivar values: those of all messages, one behind the other, in the order of PLAIN_MESSAGE_COLUMNS
-    :ivar empty: the positions of those that have no content, for which a stand-in is needed all the same
+    :ivar values: the values of all messages, concatenated, in the order of PLAIN_MESSAGE_COLUMNS
+    :ivar empty: the positions of messages without content, which need a substitute value in the database
     """
 
     values: list[Any]
@@ -49,14 +49,14 @@ class PlainMessages(NamedTuple):
         return len(self.values) // _WIDTH
 
     def between(self, first: int, end: int) -> list[Any]:
-        """The values of the messages from a position to before another one."""
+        """Return the values of the messages from position ``first`` up to, but not including, ``end``."""
         return self.values[first * _WIDTH : end * _WIDTH]
 
 
 def plain_messages(messages: Sequence[Any]) -> PlainMessages | None:
-    """The messages of a session without their rows, or None where one has ids or members to be rescued.
+    """Return a session's messages as plain values, or None if one has an id or members that need rescuing.
 
-    There are a hundred times more messages than sessions: what is asked here is asked of all of a session at once.
+    There are a hundred times more messages than sessions, so all messages of a session are checked at once.
     """
     if messages and set(map(tuple, messages)) != {MESSAGE_MEMBERS}:
         return None
@@ -64,7 +64,7 @@ def plain_messages(messages: Sequence[Any]) -> PlainMessages | None:
 
 
 def plain_of_values(values: list[Any]) -> PlainMessages | None:
-    """The messages whose values stand one behind the other, or None where an id has to be rescued."""
+    """Make plain messages from their concatenated values, or return None if an id needs rescuing."""
     names, contents = values[::_WIDTH], values[_CONTENT::_WIDTH]
     distinct = set(names)
     if len(distinct) < len(names) or "" in distinct:
@@ -73,7 +73,7 @@ def plain_of_values(values: list[Any]) -> PlainMessages | None:
 
 
 def plain_message_rows(key: str, messages: PlainMessages, first: int, end: int) -> list[MessageRow]:
-    """The rows of plain messages after all, from a position to before another one; ``key`` is the session's."""
+    """Make rows of the plain messages from position ``first`` up to ``end``; ``key`` is the session's key."""
     values = messages.between(first, end)
     columns = [values[number::_WIDTH] for number in range(_WIDTH)]
     each = (dict(zip(MESSAGE_MEMBERS, message, strict=True)) for message in zip(*columns, strict=True))
@@ -81,7 +81,7 @@ def plain_message_rows(key: str, messages: PlainMessages, first: int, end: int) 
 
 
 class _Waiting(NamedTuple):
-    """The rows of a document that wait in memory; what another key is made of where its own is taken."""
+    """The rows of a document that are not inserted yet; ``place`` is used to make a new key if its own is taken."""
 
     rows: DocumentRows
     messages: PlainMessages | None
@@ -89,11 +89,11 @@ class _Waiting(NamedTuple):
 
 
 class RowWriter:
-    """Takes the rows of one source after the other, each begun with :meth:`begin_source`.
+    """Inserts the rows of one source after another; each begins with :meth:`begin_source`.
 
-    :param connection: in a transaction of the caller's, or without a journal to need one
-    :param path: of the database, for messages
-    :param batch: bytes of documents that wait in memory to be inserted together
+    :param connection: in a transaction of the caller, or without a journal
+    :param path: the database's path, for messages
+    :param batch: bytes of documents to collect in memory before inserting them
     """
 
     def __init__(self, connection: StagedConnection, path: Path, batch: int) -> None:
@@ -102,40 +102,40 @@ class RowWriter:
         self._path = path
         self._documents: list[_Waiting] = []
         self._quarantined: list[Row] = []
-        self._size = 0  # bytes of what waits, or was forgotten meanwhile
-        self._begin = (0, 0)  # how much of what waits is of the sources before the one at work
-        self._mark: tuple[int, ...] | None = None  # where the source at work begins, if rows of it are written
+        self._size = 0  # bytes collected since the last flush, including those forgotten since
+        self._begin = (0, 0)  # how many of the collected rows belong to sources before the current one
+        self._mark: tuple[int, ...] | None = None  # where the current source begins, if some of its rows are written
 
     def begin_source(self) -> None:
-        """What is added from here on belongs to another source."""
+        """Begin the next source."""
         self._begin = (len(self._documents), len(self._quarantined))
         self._mark = None
 
     def forget_source(self) -> None:
-        """Take back everything of the source at work."""
+        """Remove all rows of the current source, written or not."""
         documents, quarantined = self._begin
         del self._documents[documents:], self._quarantined[quarantined:]
         if self._mark is not None:
-            with staged_errors("take back a file", self._path):
+            with staged_errors("remove a file's rows", self._path):
                 for statement, rowid in zip(queries.FORGET_AFTER, self._mark, strict=True):
                     self._connection.execute(statement, (rowid,))
 
     def add(self, rows: DocumentRows, messages: PlainMessages | None, size: int, place: tuple[str, int]) -> None:
-        """Take the rows of one document, which was ``size`` bytes of JSON.
+        """Add the rows of one document, which was ``size`` bytes of JSON.
 
-        :param messages: its ``plain_messages``; None where ``rows`` has them
-        :param place: the workspace's hash and the index in the file, to make a key of where its own is taken
+        :param messages: its ``plain_messages``; None if ``rows`` has its messages
+        :param place: the workspace's hash and the index in the file, to make a new key if its own is taken
         """
         self._documents.append(_Waiting(rows, messages, place))
         self._grow(size + _OVERHEAD)
 
     def quarantine(self, row: Row, size: int) -> None:
-        """Take what is no session: a row in the order of QUARANTINE_COLUMNS, ``size`` bytes large."""
+        """Add an invalid element: a row in the order of QUARANTINE_COLUMNS, of ``size`` bytes."""
         self._quarantined.append(row)
         self._grow(size + _OVERHEAD)
 
     def flush(self) -> None:
-        """Write what waits."""
+        """Write the collected rows."""
         with staged_errors("load sessions", self._path):
             documents, quarantined = self._begin
             if self._mark is None:
@@ -164,7 +164,7 @@ class RowWriter:
         fill("quarantine", QUARANTINE_COLUMNS, quarantined)
 
     def _with_free_keys(self, documents: Iterable[_Waiting]) -> list[_Waiting]:
-        """The documents in order, those whose key an earlier one has under their spare key."""
+        """Return the documents in order; one whose key is taken gets a new key."""
         taken: set[str] = set()
         free = []
 
@@ -182,8 +182,8 @@ class RowWriter:
             taken.add(key)
         return free
 
-    # Chat ids collide now and then: what is inserted is inserted as if they did not, then what SQLite ignored under
-    # other keys.
+    # Chat ids collide now and then. Messages are first inserted as if they did not; those that SQLite ignored are then
+    # inserted under new keys.
 
     def _insert_messages(self, rows: Sequence[MessageRow]) -> None:
         for start, count in _portions(len(rows)):
@@ -196,7 +196,7 @@ class RowWriter:
 
     def _insert_plain_messages(self, key: str, messages: PlainMessages) -> None:
         first, total = 0, len(messages)
-        for end in (*messages.empty, total):  # before it, all have a content
+        for end in (*messages.empty, total):  # all messages before it have content
             for start, count in _portions(end - first):
                 position = first + start
                 values = messages.between(position, position + count)
@@ -211,7 +211,7 @@ class RowWriter:
     def _insert_ignored(self, rows: Sequence[MessageRow], inserted: int) -> None:
         last = self._last_rowids()[3] - inserted
         names = [name for (name,) in self._connection.execute(queries.MESSAGE_KEYS_AFTER, (last,))]
-        following = 0  # what was inserted is what was asked for, in the same order, less what was ignored
+        following = 0  # the inserted rows are in the order of ``rows``, without the ignored ones
         for row in rows:
             if following < len(names) and names[following] == row.id:
                 following += 1
@@ -225,20 +225,20 @@ class RowWriter:
 
 
 def insert_many(connection: StagedConnection, table: str, columns: tuple[str, ...], rows: Sequence[Row]) -> None:
-    """Insert rows, in the order of the columns, as fast as it goes."""
+    """Insert rows, whose values are in the order of the columns, as fast as possible."""
     for start, count in _portions(len(rows)):
         statement = insert(table, columns, count)
         connection.execute(statement, [*chain.from_iterable(rows[start : start + count])])
 
 
 def _portions(count: int) -> Iterator[tuple[int, int]]:
-    """The beginnings and the sizes of the portions that so many rows are inserted in.
+    """Divide a number of rows into portions for one INSERT each: yields the start and the size of each.
 
-    Few sizes, and none large: the compiled statements, of some hundred bytes a row, have to stay in the processor's
-    cache.
+    There are few sizes, and no large ones, so that the compiled statements, of some hundred bytes a row, stay in the
+    processor's cache.
     """
     start = 0
-    for size in _AT_ONCE:
+    for size in _INSERT_SIZES:
         while count - start >= size:
             yield start, size
             start += size

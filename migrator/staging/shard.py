@@ -1,4 +1,4 @@
-"""A part of a staging database that is filled by itself, and the job that fills it."""
+"""Shards, parts of a staging database that are loaded separately, and the job that loads one."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ _SHARED_TABLES = ("sessions", "session_runtime_mix", "instances", "chat_messages
 
 @contextmanager
 def new_shard(path: Path, limits: Limits) -> Iterator[RowWriter]:
-    """A part of a staging database in a file of its own, mostly the worker's: the tables that sessions go to.
+    """Create a shard: a database file with the tables for sessions, usually loaded by the worker.
 
-    What takes the rows, within the block; then the rest is written and the file closed.
+    The block gets the writer for its rows; afterwards the remaining rows are written and the file is closed.
     """
     remove_database(path)
     with closing(create_staged(path, tables=False)) as connection:
-        with staged_errors("prepare the load", path):
+        with staged_errors("prepare loading", path):
             for statement in _shared_tables():
                 connection.execute(statement)
             connection.execute("BEGIN")
@@ -43,21 +43,21 @@ def new_shard(path: Path, limits: Limits) -> Iterator[RowWriter]:
 
 @cache
 def _shared_tables() -> list[str]:
-    """The statements that make them."""
+    """Return the statements that create the tables of a shard."""
     with closing(schema.fresh()) as model:
         return [model.execute(queries.TABLE_SQL, (table,)).fetchone()[0] for table in _SHARED_TABLES]
 
 
 @dataclass(frozen=True)
 class LoadJob:
-    """What is to be loaded into a shard, by whichever process."""
+    """The job of loading sources into a shard, in either process."""
 
     shard: Path
     tasks: Sequence[LoadTask]
     limits: Limits
 
     def run(self, on_progress: OnProgress) -> list[LoadedPart | None]:
-        """What became of each; None for one that is not app-formatted."""
+        """Load the sources, and return each result; None for a file that is not app-formatted."""
         ids = {task.workspace_hash: task.workspace_id for task in self.tasks}
         paths = {task.workspace_hash: task.workspace_path for task in self.tasks}
         parts: list[LoadedPart | None] = []

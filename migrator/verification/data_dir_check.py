@@ -9,7 +9,7 @@ from pathlib import Path
 from migrator.authority import State, wrong_flag
 from migrator.backups.catalog import backup_folders, names_in
 from migrator.backups.manifest import MANIFEST, NAME, SUMS, read_manifest
-from migrator.data_dir import BESIDE_DATABASE, INCOMPLETE, DataDir
+from migrator.data_dir import DATABASE_SUFFIXES, INCOMPLETE, DataDir
 from migrator.errors import BackupError
 from migrator.files.durable import is_open_to_others
 from migrator.files.os_errors import os_errors
@@ -75,7 +75,7 @@ def loose_permissions(data_dir: DataDir) -> list[Path]:
     """Return migrator's files and folders that other users can access."""
     ours = [data_dir.flag, data_dir.lock]
     for database in (data_dir.database, data_dir.hybrid_journal):
-        ours += [database.with_name(database.name + suffix) for suffix in BESIDE_DATABASE]
+        ours += [database.with_name(database.name + suffix) for suffix in DATABASE_SUFFIXES]
     for folder in (data_dir.backups, data_dir.locks):
         ours.append(folder)
         for parent, folders, files in os.walk(folder):

@@ -1,4 +1,4 @@
-"""Python's cycle collector, which has no work here and would take its time for it."""
+"""Pauses Python's garbage collector, which would find nothing to collect here."""
 
 from __future__ import annotations
 
@@ -9,9 +9,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def without_collector() -> Iterator[None]:
-    """Without the collector, which would go over a million rows, or what is known of tens of thousands of files, again
-    and again: they have no cycles.
-    """
+    """Pause the garbage collector during the block: it would scan a million rows again and again, for no cycles."""
     if not gc.isenabled():
         yield
         return

@@ -1,4 +1,4 @@
-"""How much is large, many or long: the thresholds that a run goes by, in one place."""
+"""The thresholds of a run: what counts as large, many or long."""
 
 from __future__ import annotations
 
@@ -6,22 +6,22 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 
-@dataclass(frozen=True, eq=False, repr=False)  # each method that is made takes its time at every start
+@dataclass(frozen=True, eq=False, repr=False)  # generating the other methods would slow down every start
 class Limits:
-    """What a run takes for its measure; sizes are bytes.
+    """The thresholds of a run; sizes are in bytes.
 
     :ivar processors: how many may be used; None asks the system
-    :ivar worker_size: bytes of files below which a worker process costs more than it brings
-    :ivar file_cost: bytes that could be migrated in the time that a file takes, however small it is
-    :ivar many_files: so many small files are copied by two processes: opening and closing them takes longer than what
-        is done with their bytes, and does not let go of the interpreter's lock, so that threads are of no use
-    :ivar small_file: the average of what counts as small there
+    :ivar worker_size: total size of files below which a worker process costs more than it saves
+    :ivar file_cost: bytes that could be migrated in the time that opening and closing one file takes
+    :ivar many_files: from this number on, small files are copied by two processes: opening and closing them takes
+        longer than copying their bytes, and holds the interpreter lock, so that threads do not help
+    :ivar small_file: the average size up to which files count as small there
     :ivar copy_files: files to copy in one job
-    :ivar check_files: files to look at in one job
-    :ivar shard: bytes of files with which a shard is full
-    :ivar chunk: bytes of an app-formatted file that are read at once
-    :ivar farthest: bytes in which to look for the end of a session by a guess
-    :ivar batch: bytes of documents that wait in memory to be inserted together
+    :ivar check_files: files to check in one job
+    :ivar shard: the size of files that fills a shard
+    :ivar chunk: bytes of an app-formatted file to read at once
+    :ivar search_limit: bytes to search for the end of a session before giving up
+    :ivar batch: bytes of documents to collect in memory before inserting them
     """
 
     processors: int | None = None
@@ -33,15 +33,15 @@ class Limits:
     check_files: int = 1000
     shard: int = 32 << 20
     chunk: int = 1 << 20
-    farthest: int = 1 << 26
+    search_limit: int = 1 << 26
     batch: int = 4 << 20
 
     def is_worth_a_worker(self, size: int, files: int = 0) -> bool:
-        """Whether so many bytes, in so many files, are worth a worker process."""
+        """Whether this many bytes, in this many files, are worth a worker process."""
         return size + files * self.file_cost >= self.worker_size
 
     def are_many_small(self, sizes: Sequence[int]) -> bool:
-        """Whether files of these sizes are so many and so small that a worker process helps to copy them."""
+        """Whether there are so many files, and so small ones, that a worker process helps to copy them."""
         return len(sizes) >= self.many_files and sum(sizes) < len(sizes) * self.small_file
 
 

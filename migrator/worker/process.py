@@ -1,7 +1,7 @@
-"""The worker: another process of this program, to use a second processor.
+"""The worker process, which uses a second processor.
 
-It may be missing: where it can't be started, or dies, the caller does its part. Jobs and results are pickles over
-pipes. It ends as soon as the pipe does, so that it never works on during the next run.
+It may be missing: if it cannot be started, or dies, the caller does its part. Jobs and results are pickles sent over
+pipes. It ends as soon as its pipe is closed, so that it never runs on into the next run.
 """
 
 from __future__ import annotations
@@ -22,34 +22,34 @@ from migrator.progress import OnProgress
 from migrator.worker.gc_pause import without_collector
 from migrator.worker.limits import Limits
 
-# The same modules from the same places (-P: and nothing from the folder that we happen to run in).
+# Import the same modules from the same places; -P keeps the current folder out of the path.
 _START = (
     "import pickle, sys; sys.path[:], preload = pickle.load(open(0, 'rb', buffering=0, closefd=False)); "
     "from migrator.worker.process import serve; serve(preload)"
 )
 _FROZEN_START = "--worker"
-_PROGRESS_STEP = 1 << 18  # bytes between two messages of progress
+_PROGRESS_STEP = 1 << 18  # bytes between two progress messages
 _PIPE = 1 << 20  # bytes
-_PATIENCE = 5.0  # seconds that its end may take once it is told
+_STOP_TIMEOUT = 5.0  # seconds to wait for its end after killing it
 
 _LOG = logging.getLogger("migrator")
 
 
 class Job(Protocol):
-    """Something to do that can be sent to another process."""
+    """A task that can be sent to another process."""
 
     def run(self, on_progress: OnProgress) -> Any:
-        """Do it; what it returns is sent back."""
+        """Do the task; the result is sent back."""
 
 
 def freeze_support() -> bool:
-    """For a frozen program, first thing in its main: lets a worker be started, as this very program.
+    """Let a frozen program start itself as the worker; call this first in its main.
 
-    :returns: True in the worker, when its work is done and the program has to end
+    :returns: True in the worker, after its work is done: then the program must end
     """
     if sys.argv[1:] == [_FROZEN_START]:
         with open(0, "rb", buffering=0, closefd=False) as questions:
-            _, preload = pickle.load(questions)  # noqa: S301 - our own module path
+            _, preload = pickle.load(questions)  # noqa: S301 - sent by our own process
         serve(preload)
         return True
     WorkerProcess.is_frozen_start_supported = True
@@ -57,7 +57,7 @@ def freeze_support() -> bool:
 
 
 def processors() -> int:
-    """How many processors we may use."""
+    """Return the number of processors that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
@@ -68,22 +68,22 @@ def _ignore(_name: str, _size: int, _sessions: int) -> None:
 
 
 class WorkerProcess:
-    """The worker, as seen from the process that started it.
+    """The worker, as seen by the process that started it.
 
     :param process: its standard input and output are pipes
-    :param preload: modules that it loads at once
+    :param preload: modules that it imports at once
     """
 
-    is_frozen_start_supported = False  # by :func:`freeze_support`, without which the whole program would start again
+    is_frozen_start_supported = False  # set by :func:`freeze_support`; otherwise the whole program would start again
 
     def __init__(self, process: subprocess.Popen[bytes], preload: Sequence[str] = ()) -> None:
         self._process = process
         self._jobs: SimpleQueue[Any] = SimpleQueue()
         self._messages: SimpleQueue[tuple[str, Any]] = SimpleQueue()
         self._submitted = self._finished = 0
-        self._submitting = threading.Lock()  # threads submit, too
+        self._submitting = threading.Lock()  # several threads may submit
         self._results: dict[int, Any] = {}
-        with suppress(ImportError, AttributeError, OSError):  # neither end should wait until the other finds time
+        with suppress(ImportError, AttributeError, OSError):  # large pipes, so that neither end waits for the other
             import fcntl
 
             for pipe in (process.stdin, process.stdout):
@@ -91,30 +91,30 @@ class WorkerProcess:
         self._jobs.put((sys.path, preload))
         self._listener = threading.Thread(target=self._listen, daemon=True)
         self._listener.start()
-        threading.Thread(target=self._talk, daemon=True).start()
+        threading.Thread(target=self._send_jobs, daemon=True).start()
 
     @classmethod
     def start(cls, preload: Sequence[str] = ()) -> Self | None:
-        """Start one; None where there is no way to have it."""
+        """Start a worker; returns None if that is not possible."""
         command = cls.command()
         if command is None:
             return None
         try:
-            process = subprocess.Popen(  # noqa: S603 - this very program
+            process = subprocess.Popen(  # noqa: S603 - our own program
                 command,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,  # what fails there is done, and reported, here
+                stderr=subprocess.DEVNULL,  # what fails there is done again here, which reports the error
                 creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
             )
         except OSError:
             return None
-        _LOG.debug("A second process helps.")
+        _LOG.debug("Started a worker process.")
         return cls(process, preload)
 
     @classmethod
     def command(cls) -> list[str] | None:
-        """How to start a worker, or None where that can't be known: within a program that embeds us."""
+        """Return the command that starts a worker; None if it is unknown, inside a program that embeds migrator."""
         if getattr(sys, "frozen", False):
             return [sys.executable, _FROZEN_START] if cls.is_frozen_start_supported else None
         if not os.path.basename(sys.executable or "").lower().startswith(("python", "pypy")):
@@ -122,29 +122,29 @@ class WorkerProcess:
         return [sys.executable, "-P", "-c", _START]
 
     def submit(self, job: Job) -> int:
-        """Let it do a job after the ones that it has already; returns the job's id, for :meth:`result`."""
+        """Queue a job for the worker, and return the job's id for :meth:`result`."""
         with self._submitting:
             self._jobs.put(job)
             self._submitted += 1
             return self._submitted
 
     def result(self, job_id: int, on_progress: OnProgress = _ignore) -> Any:
-        """Wait for the end of a job; returns what the job returned, or None where it failed, in whatever way."""
+        """Wait for a job, and return its result; None if it failed in any way."""
         while job_id not in self._results and self._take(self._messages.get(), on_progress):
             pass
         return self._results.pop(job_id, None)
 
     def done(self, job_id: int, on_progress: OnProgress = _ignore) -> bool:
-        """Whether there is no need to wait for the end of a job."""
+        """Whether :meth:`result` would return at once."""
         while job_id not in self._results:
-            if self._messages.empty():  # an exception for that would be felt: it is asked after every small file
+            if self._messages.empty():  # faster than an exception: this is called after every small file
                 return False
             if not self._take(self._messages.get_nowait(), on_progress):
                 return True
         return True
 
     def _take(self, message: tuple[str, Any], on_progress: OnProgress) -> bool:
-        """Note what it says; False where it is gone."""
+        """Process a message from the worker; returns False if the worker is gone."""
         kind, value = message
         if kind == "progress":
             for name, size, sessions in value:
@@ -153,27 +153,27 @@ class WorkerProcess:
             self._finished += 1
             self._results[self._finished] = value
         else:
-            _LOG.debug("The second process is gone; its part is done here.")
+            _LOG.debug("The worker process ended early; this process does its part.")
             self._messages.put(message)  # for the next call
             return False
         return True
 
     def stop(self) -> None:
-        """End it, whatever it is doing."""
+        """Kill the worker, whatever it is doing."""
         self._process.kill()
         self._process.wait()
         self._jobs.put(None)
         if self._process.stdin is not None:
             with suppress(OSError):
                 self._process.stdin.close()
-        # What was killed may have been but the launcher of a frozen program; its child ends with the pipe.
-        self._listener.join(_PATIENCE)
+        # The killed process may only be the launcher of a frozen program; its child ends with the pipe.
+        self._listener.join(_STOP_TIMEOUT)
         if self._process.stdout is not None and not self._listener.is_alive():
             self._process.stdout.close()
 
-    def _talk(self) -> None:
-        """Send what there is to send; it is read only when the job before it is done."""
-        with suppress(OSError, ValueError):  # that it is dead is found when a result is asked for
+    def _send_jobs(self) -> None:
+        """Send jobs as they are submitted; this may block until the worker reads them."""
+        with suppress(OSError, ValueError):  # a dead worker is noticed when a result is requested
             while (job := self._jobs.get()) is not None:
                 _send(self._process.stdin, job)
 
@@ -181,11 +181,11 @@ class WorkerProcess:
         stream = self._process.stdout
         with suppress(EOFError, OSError, pickle.UnpicklingError, ValueError):
             while stream is not None:
-                self._messages.put(pickle.load(stream))  # noqa: S301 - what our own process says
+                self._messages.put(pickle.load(stream))  # noqa: S301 - sent by our own process
         self._messages.put(("gone", None))
 
 
-# Returns the worker, for so many bytes in so many files; None where it is not worth while or can't be had.
+# Given a number of bytes and of files, returns the worker; None if it is not worthwhile or cannot be started.
 WorkerFor = Callable[[int, int], WorkerProcess | None]
 
 
@@ -193,7 +193,7 @@ WorkerFor = Callable[[int, int], WorkerProcess | None]
 def worker_if_worthwhile(
     limits: Limits, preload: Sequence[str] = (), kind: type[WorkerProcess] = WorkerProcess
 ) -> Iterator[WorkerFor]:
-    """Ask it, within the block, for the worker: that is started when there is enough to do, and stopped in the end."""
+    """Give the block a function that returns the worker, which is started once there is enough to do."""
     worker: WorkerProcess | None = None
 
     def worker_for(size: int, files: int) -> WorkerProcess | None:
@@ -215,13 +215,13 @@ def _send(stream: BinaryIO | Any, value: Any) -> None:
 
 
 def serve(preload: Sequence[str] = ()) -> None:
-    """Be the worker: load the modules, then do the jobs that come in on standard input until that ends."""
-    import signal  # of the two processes, only this one has a use for it
+    """Run as the worker: import the modules, then do the jobs that arrive on standard input until it ends."""
+    import signal  # only this process needs it
 
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the other one decides what an interrupt means
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the other process handles interrupts
     standard_input, standard_output, standard_error = range(3)
     answers = os.fdopen(os.dup(standard_output), "wb")
-    os.dup2(standard_error, standard_output)  # nothing that prints can spoil the answers
+    os.dup2(standard_error, standard_output)  # so that a print cannot corrupt the answers
     jobs: SimpleQueue[Job] = SimpleQueue()
     threading.Thread(target=_receive, args=(os.fdopen(standard_input, "rb"), jobs), daemon=True).start()
     for name in preload:
@@ -235,15 +235,15 @@ def serve(preload: Sequence[str] = ()) -> None:
 
 
 def _receive(questions: BinaryIO, jobs: SimpleQueue[Job]) -> None:
-    """Queue what comes in; when nothing can come any more the other process is dead, and this one ends at once."""
+    """Queue incoming jobs; when the pipe ends, the other process is dead and this one ends at once."""
     with suppress(EOFError, OSError, pickle.UnpicklingError):
         while True:
-            jobs.put(pickle.load(questions))  # noqa: S301 - what our own process says
+            jobs.put(pickle.load(questions))  # noqa: S301 - sent by our own process
     os._exit(1)
 
 
 class _Progress:
-    """Progress in steps that are worth a message."""
+    """Collects progress, and sends it in large enough steps."""
 
     def __init__(self, answers: BinaryIO) -> None:
         self._answers = answers
@@ -251,6 +251,7 @@ class _Progress:
         self._name, self._size, self._sessions, self._unsent = "", 0, 0, 0
 
     def add(self, name: str, size: int, sessions: int) -> None:
+        """Count bytes and sessions of a file as done."""
         if name != self._name:
             self._note()
             self._name = name
@@ -261,6 +262,7 @@ class _Progress:
             self.send()
 
     def send(self) -> None:
+        """Send what was counted since the last time."""
         self._note()
         if self._steps:
             _send(self._answers, ("progress", self._steps))

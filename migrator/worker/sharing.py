@@ -1,4 +1,4 @@
-"""Jobs that two processes share: the worker takes them from the front, this process from the back, until they meet."""
+"""Shares jobs between two processes: the worker starts at the front, this process at the back, until they meet."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any, TypeVar
 from migrator.progress import OnProgress
 from migrator.worker.process import Job, WorkerProcess
 
-PIECES = 32  # of what is to be shared: the one that is done first waits for less than the length of two
-_AHEAD = 2  # jobs that the worker has: one at work, and one to go on with
+PIECES = 32  # work is cut into this many pieces, so that the process that finishes first waits for less than two
+_QUEUED = 2  # jobs given to the worker: the one it is doing and the next one
 
 AnyJob = TypeVar("AnyJob", bound=Job)
 
@@ -21,11 +21,11 @@ def run_shared(
     on_progress: OnProgress,
     run_again: Callable[[AnyJob, OnProgress], Any] = lambda job, on_progress: job.run(on_progress),
 ) -> list[Any]:
-    """Do the jobs, none of which returns None, by both processes; what one returns is in its place.
+    """Run jobs in both processes; none of them may return None.
 
-    :param worker: if it is missing, or dies, this process does its part; a single job is not worth asking it
-    :param run_again: does a job that the worker may have begun
-    :returns: what each has returned, in their order
+    :param worker: if it is missing or dies, this process does its part; a single job is always done here
+    :param run_again: runs a job that the worker may have begun
+    :returns: the result of each job, in their order
     """
     shared = OrderedJobs(len(jobs), jobs.__getitem__, worker if len(jobs) > 1 else None, on_progress)
     results = [*shared.results()]
@@ -36,11 +36,11 @@ def run_shared(
 
 
 class OrderedJobs:
-    """Jobs whose results are wanted in their order: this process does some where it would have to wait otherwise.
+    """Jobs whose results are needed in order; instead of waiting, this process does some of them.
 
-    :param count: how many there are
-    :param job: makes one of them, given its number, when it is about to be done
-    :param worker: without one nothing is done
+    :param count: the number of jobs
+    :param job: makes a job, given its number, when it is about to be done
+    :param worker: without one, no job is done
     """
 
     def __init__(
@@ -55,17 +55,17 @@ class OrderedJobs:
         self.submit_more()
 
     def submit_more(self) -> None:
-        """Give the worker something to go on with; to be called now and then while this process does something else."""
+        """Give the worker its next jobs; to be called regularly while this process does something else."""
         if self._worker is None:
             return
         while self._submitted and self._worker.done(self._submitted[0][1], self._on_progress):
             self._await(self._worker)
-        while len(self._submitted) < _AHEAD and self._front < self._back:
+        while len(self._submitted) < _QUEUED and self._front < self._back:
             self._submitted.append((self._front, self._worker.submit(self._job(self._front))))
             self._front += 1
 
     def results(self) -> Iterator[Any]:
-        """What each has returned; None for those that are not done because the worker is missing, or died."""
+        """Yield the result of each job; None for a job that was not done because the worker is missing or died."""
         for number in range(self._count):
             self.submit_more()
             while self._worker is not None and number not in self._results:

@@ -72,8 +72,9 @@ def require_damage_is_found(name: str, scene: Scene, *, second: bool, limits: Li
                 with copy.open("ab") as file:
                     file.write(b"\n")
 
-    with pytest.raises(MigrationFailed, match=f"{name} does not read back as what was written"):
+    with pytest.raises(MigrationFailed, match=name) as caught:
         run(scene, damage, None if second else NoWorker, limits)
+    assert caught.value.code == "backup.not_as_written"
     assert not scene.database.exists()
 
 
@@ -267,8 +268,9 @@ def test_a_file_that_is_loaded_again_must_be_what_was_copied(doubled: bool, scen
             [copy] = scene.root.glob(f"backups/.incomplete-*/sessions/{place.name}")
             copy.write_bytes(copy.read_bytes().replace(b"whole", b"spoil"))
 
-    with pytest.raises(MigrationFailed, match=f"{place.name} does not read back as what was written"):
+    with pytest.raises(MigrationFailed, match=place.name) as caught:
         run(scene, damage)
+    assert caught.value.code == "backup.not_as_written"
     assert not scene.database.exists()
 
 

@@ -418,10 +418,10 @@ def test_status_and_verify_report_a_file_damaged_after_its_migration(migrated: S
     migrator("--data-dir", migrated.root, "migrate")
     [workspace] = migrator("--data-dir", migrated.root, "status", "--json").json["workspaces"]
     assert (workspace["state"], workspace["sessions"]) == ("migrated", 3)
-    assert "it is torn" in workspace["error"]
+    assert "--salvage" in workspace["error"]
     verified = migrator("--data-dir", migrated.root, "verify")
     assert verified.code == 0
-    assert "it is torn" in verified.out
+    assert workspace["error"] in verified.out
 
 
 @pytest.mark.parametrize("spoil", [torn, folder])

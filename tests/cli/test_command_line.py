@@ -152,9 +152,9 @@ def test_the_module_is_the_same_program() -> None:
         (["export"], "--to"),
         (["schema", "fly"], "'fly'"),
         (["--database", "postgres://somewhere/db", "migrate"], "postgres://somewhere/db"),
-        (["--database", ":memory:", "migrate"], "needs a database on disk"),
-        (["--database", "sqlite::memory:", "migrate"], "needs a database on disk"),
-        (["--database", "sqlite:", "status"], "names no file"),
+        (["--database", ":memory:", "migrate"], "':memory:'"),
+        (["--database", "sqlite::memory:", "migrate"], "'sqlite::memory:'"),
+        (["--database", "sqlite:", "status"], "'sqlite:'"),
     ],
 )
 def test_wrong_usage_ends_with_2_and_says_what_is_wrong(

@@ -95,7 +95,7 @@ def test_at_start_up_a_wrong_setting_keeps_nobody_from_starting(
     monkeypatch.setenv("DATABASE_URL", "postgres://elsewhere")
     done = start(scene.root, *PROGRAM)
     assert "could not be updated" in done.stdout
-    assert "is not the address of an SQLite database" in done.stdout
+    assert "postgres://elsewhere" in done.stdout
     assert done.returncode == 0
 
 

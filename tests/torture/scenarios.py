@@ -16,7 +16,7 @@ from typing import Any
 
 from migrator import open_storage
 from migrator.errors import ValidationError
-from migrator.files.durable import BESIDE
+from migrator.files.durable import TEMPORARY_SUFFIX
 from tests.support.scene import Scene, app_inserts, app_json, chat, hash_of, parsed, spelled
 from tests.torture.launcher import Ended, Launcher
 from tests.torture.points import kind_of
@@ -363,7 +363,7 @@ def given_out(root: Path, what: str | None) -> dict[str, Any]:
     if what is None or not place.exists():
         return found
     for path in sorted(place.iterdir()) if place.is_dir() else [place]:
-        if path.name.endswith(BESIDE):
+        if path.name.endswith(TEMPORARY_SUFFIX):
             continue
         content = path.read_text(encoding="utf-8")
         if path.suffix == ".html":

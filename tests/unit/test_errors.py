@@ -80,23 +80,27 @@ def test_a_message_says_what_happened_and_then_what_to_do():
 
 
 @pytest.mark.parametrize(
-    ("code", "hint"),
+    ("number", "code"),
     [
-        (errno.ENOSPC, "Free some space"),
-        (errno.EDQUOT, "quota"),
-        (errno.EACCES, "permissions"),
-        (errno.EPERM, "permissions"),
-        (errno.EROFS, "read-only"),
-        (errno.EIO, "disk reports a fault"),
-        (errno.EFBIG, "ulimit -f"),
+        (errno.ENOSPC, "disk.full"),
+        (errno.EDQUOT, "disk.quota_exceeded"),
+        (errno.EACCES, "file.permission_denied"),
+        (errno.EPERM, "file.permission_denied"),
+        (errno.EROFS, "disk.read_only"),
+        (errno.ENOTDIR, "file.not_a_folder"),
+        (errno.EISDIR, "file.is_a_folder"),
+        (errno.EEXIST, "file.exists"),
+        (errno.EIO, "disk.io_error"),
+        (errno.EFBIG, "file.too_large"),
     ],
 )
-def test_a_refusal_of_the_system_says_what_to_do(code, hint):
-    original = OSError(code, os.strerror(code))
+def test_an_error_of_the_system_has_a_code_and_says_what_to_do(number, code):
+    original = OSError(number, os.strerror(number))
     with pytest.raises(StorageIOError) as caught, os_errors("write", Path("/some/file")):
         raise original
-    assert caught.value.message == f"Cannot write /some/file: {os.strerror(code)}."
-    assert hint in str(caught.value.hint)
+    assert caught.value.message == f"Cannot write /some/file: {os.strerror(number)}."
+    assert caught.value.code == code
+    assert caught.value.hint
     assert caught.value.__cause__ is original
 
 

@@ -100,13 +100,53 @@ def test_a_file_torn_at_any_byte_keeps_its_whole_elements_and_says_where_the_res
         assert error.exit_code == 3
 
 
-def test_a_torn_file_says_how_many_sessions_are_whole_and_how_to_take_them():
-    _, error = read_until_torn(SMALL[:-20])
-    assert "2 whole sessions precede it" in str(error)
-    assert "--salvage" in str(error)
-    _, error = read_until_torn(b'[{"id": 1}, {"id"')
-    assert "1 whole session precedes it" in str(error)
-    assert error.offset == 12
+@pytest.mark.parametrize(
+    ("data", "code", "text"),
+    [
+        (
+            b'[{}, {"id"',
+            "source.truncated",
+            "truncated: the file ends inside a session at byte 5, after 1 complete session.",
+        ),
+        (
+            b"[1,",
+            "source.truncated",
+            "truncated: the file ends where a session should begin, at byte 3, after 1 complete session.",
+        ),
+        (
+            b"[1",
+            "source.truncated",
+            "truncated: the file ends before its closing ']' at byte 2, after 1 complete session.",
+        ),
+        (
+            b"[1,]",
+            "source.malformed",
+            "malformed at byte 3, after 1 complete session: expected a session after the comma, found ']'.",
+        ),
+        (
+            b"[1 2]",
+            "source.malformed",
+            "malformed at byte 3, after 1 complete session: expected ',' or ']', found '2'.",
+        ),
+        (b"[}", "source.malformed", "malformed at byte 1, after 0 complete sessions: expected a session, found '}'."),
+        (
+            b"[] x",
+            "source.malformed",
+            "malformed at byte 3, after 0 complete sessions: there is text after the end of the array.",
+        ),
+    ],
+)
+def test_a_damaged_file_says_what_is_wrong_where_it_is_and_how_many_sessions_are_complete(data, code, text):
+    _, error = read_until_torn(data)
+    assert (error.code, error.message) == (code, text)
+    assert error.as_problem() == ("", text.removesuffix("."), "", code)
+    assert "--salvage" in str(error.hint)
+
+
+def test_a_file_that_ends_in_nul_bytes_says_so():
+    _, error = read_until_torn(b'[{"id": "\0\0')
+    assert error.code == "source.truncated"
+    assert "NUL bytes" in error.message
 
 
 @pytest.mark.parametrize("chunk", [1, 3, 1 << 20])
@@ -125,8 +165,9 @@ def test_a_byte_order_mark_is_skipped_and_offsets_still_count_from_the_start_of_
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32"])
 def test_another_encoding_is_named_as_the_reason(encoding):
-    with pytest.raises(SourceFileError, match="not UTF-8") as caught:
+    with pytest.raises(SourceFileError) as caught:
         elements('[{"a": 1}]'.encode(encoding))
+    assert caught.value.code == "source.wrong_encoding"
     assert not isinstance(caught.value, TornFileError)
 
 
@@ -145,6 +186,7 @@ def test_a_file_that_is_no_array_says_what_it_begins_with(data, reason):
     with pytest.raises(SourceFileError) as caught:
         elements(data)
     assert reason in str(caught.value)
+    assert caught.value.code == "source.not_array"
     assert not isinstance(caught.value, TornFileError)
 
 

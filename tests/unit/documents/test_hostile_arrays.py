@@ -78,7 +78,7 @@ def test_no_more_than_so_much_is_held_in_memory_for_a_guess():
 def test_a_session_that_is_larger_than_a_guess_may_be_is_read_all_the_same():
     documents = [chat("a"), chat("large", text="x" * 20_000), chat("b")]
     data = app_json(documents)
-    found = read_array(io.BytesIO(data), chunk=100, farthest=1 << 10)
+    found = read_array(io.BytesIO(data), chunk=100, search_limit=1 << 10)
     assert [element.value for element in found] == documents
 
 
@@ -93,14 +93,14 @@ def test_an_extent_without_an_end_in_sight_is_given_up_and_not_taken_for_whole(t
     with path.open("rb", buffering=0) as file:
         within = find_sessions(file)
         assert within is not None
-        raws = [element.raw for element in split(file, within, chunk=behind, farthest=behind - 1)]
+        raws = [element.raw for element in split(file, within, chunk=behind, search_limit=behind - 1)]
     whole = [element.raw for element in read_array(io.BytesIO(data))]
     assert raws in (whole, [b"{"])
 
 
 def test_a_file_of_a_single_session_beyond_all_bounds_is_migrated(scene):
     scene.write("/home/dev/engine", [chat("large", text="x" * 20_000), chat("small")])
-    report = run_migration(resolve_data_dir(scene.root), limits=Limits(chunk=1 << 9, farthest=1 << 10))
+    report = run_migration(resolve_data_dir(scene.root), limits=Limits(chunk=1 << 9, search_limit=1 << 10))
     assert report.totals.sessions == 2
 
 
@@ -127,7 +127,7 @@ def test_of_a_million_problems_the_first_are_told():
     found = problems(document)
     assert len(found) == 501
     assert found[0].pointer == "/instances/0/instanceId"
-    assert found[-1].found == "more than 500 problems"
+    assert found[-1].code == "document.more_problems"
 
 
 @pytest.mark.slow

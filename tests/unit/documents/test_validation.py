@@ -116,7 +116,7 @@ def test_the_instance_of_a_message_is_nothing_but_a_u32(value):
 @pytest.mark.parametrize("name", list(session()))
 def test_a_required_member_of_a_session_is_neither_absent_nor_null(name):
     without = {other: value for other, value in session().items() if other != name}
-    assert only_problem(without)[:3] == (f"/{name}", "nothing", "this member, which every one has")
+    assert only_problem(without)[::3] == (f"/{name}", "document.required")
     assert places_of_problems(session(**{name: None})) == {f"/{name}"}
 
 
@@ -159,27 +159,37 @@ def test_the_status_of_an_instance_is_any_text(status):
 @pytest.mark.parametrize("value", [None, True, 1, 1.0, "", "{}", [], [{}], Decimal("1.5")])
 def test_a_value_that_is_no_object_has_one_problem_with_the_session_itself(value):
     problem = only_problem(value)
-    assert problem.pointer == ""
-    assert str(problem).startswith("(the session itself): found ")
+    assert (problem.pointer, problem.code) == ("", "document.type")
 
 
 # Saying why.
 
 
-def test_a_problem_says_where_what_and_what_instead():
-    assert only_problem(session(winnerId=-1))[:3] == ("/winnerId", "-1", "a number of 0 or more")
-    assert only_problem(session(winnerId=U32_MAX + 1))[:3] == (
-        "/winnerId",
-        "4294967296",
-        "a number of 4294967295 or less",
-    )
-    assert only_problem(session(winnerId="1"))[:3] == ("/winnerId", '"1"', "integer or null")
-    assert only_problem(session(id=[1, 2]))[:3] == ("/id", "an array of 2", "string")
-    assert only_problem(session(task={"a": 1}))[:3] == ("/task", "an object with 1 members", "string")
-    assert only_problem(session(type="x"))[:3] == ("/type", '"x"', "one of competition, ensemble, debate")
-    assert only_problem(session(status="x")).expected == (
-        "one of running, completed, failed, paused, round_1, round_2, …"
-    )
+@pytest.mark.parametrize(
+    ("wrong", "code", "text"),
+    [
+        ({"winnerId": -1}, "document.range", "/winnerId: expected a number of at least 0, found -1"),
+        (
+            {"winnerId": 1 << 32},
+            "document.range",
+            "/winnerId: expected a number of at most 4294967295, found 4294967296",
+        ),
+        ({"winnerId": "1"}, "document.type", '/winnerId: expected an integer or null, found "1"'),
+        ({"id": [1, 2]}, "document.type", "/id: expected a string, found an array with 2 elements"),
+        ({"task": {"a": 1}}, "document.type", "/task: expected a string, found an object with 1 member"),
+        ({"type": "x"}, "document.value", '/type: expected one of competition, ensemble, debate, found "x"'),
+        (
+            {"status": "x"},
+            "document.value",
+            '/status: expected one of running, completed, failed, paused, round_1, round_2, …, found "x"',
+        ),
+        ({"instances": [{}]}, "document.required", "/instances/0/instanceId: required member is missing"),
+        ({"x": float("inf")}, "document.not_finite", "/x: expected a finite number, found inf"),
+    ],
+)
+def test_a_problem_says_where_it_is_what_was_expected_and_what_was_found(wrong, code, text):
+    problem = refused(session(**wrong))[0]
+    assert (problem.code, str(problem)) == (code, text)
 
 
 def test_problems_stand_in_document_order():
@@ -221,32 +231,32 @@ def test_any_value_can_be_shown_in_one_short_line(value):
 
 
 @pytest.mark.parametrize(
-    ("value", "found"),
+    ("value", "code"),
     [
-        (float("nan"), "nan"),
-        (float("inf"), "inf"),
-        (Decimal("NaN"), "NaN"),
-        (Decimal("-Infinity"), "-Infinity"),
-        (("a",), "a tuple"),
-        (b"a", "a bytes"),
-        ({"a"}, "a set"),
-        (object(), "a object"),
-        ("\ud800", "half of a surrogate pair"),
+        (float("nan"), "document.not_finite"),
+        (float("inf"), "document.not_finite"),
+        (Decimal("NaN"), "document.not_finite"),
+        (Decimal("-Infinity"), "document.not_finite"),
+        (("a",), "document.not_json"),
+        (b"a", "document.not_json"),
+        ({"a"}, "document.not_json"),
+        (object(), "document.not_json"),
+        ("\ud800", "document.lone_surrogate"),
     ],
 )
-def test_what_json_can_not_say_is_refused_where_it_stands(value, found):
-    assert refused(session(x={"a/b": [0, value]}))[0][:2] == ("/x/a~1b/1", found)
-    assert refused(session(task=value))[0][:2] == ("/task", found)
+def test_what_json_can_not_represent_is_refused_where_it_is(value, code):
+    assert refused(session(x={"a/b": [0, value]}))[0][::3] == ("/x/a~1b/1", code)
+    assert refused(session(task=value))[0][::3] == ("/task", code)
 
 
 @pytest.mark.parametrize("name", [1, None, b"a", ("a",)])
 def test_a_name_that_is_no_text_is_refused(name):
     [problem] = refused(session(x={name: 1}))
-    assert problem[:3] == ("/x", f"a member named {name!r}", "texts for names")
+    assert problem[::3] == ("/x", "document.member_name")
 
 
 def test_a_name_with_half_of_a_surrogate_pair_is_refused():
-    assert refused(session(**{"\udfff": 1}))[0].found == "half of a surrogate pair"
+    assert refused(session(**{"\udfff": 1}))[0].code == "document.lone_surrogate"
 
 
 def nested(levels: int, *, inside: Any) -> Any:
@@ -263,11 +273,11 @@ def test_a_document_may_be_nested_exactly_as_deep_as_one_in_a_file(inside):
     require_session(document)
     raw = b"".join(app_file([document]))[2:-2]
     assert same(parse_exactly(raw)["x"], document["x"])
-    assert refused(session(x=nested(levels + 1, inside=inside)))[0].found == "more levels"
+    assert refused(session(x=nested(levels + 1, inside=inside)))[0].code == "document.too_deep"
 
 
 def test_a_document_of_thousands_of_levels_is_refused_and_no_crash():
-    assert refused(session(x=nested(5000, inside=1)))[0].found == "more levels"
+    assert refused(session(x=nested(5000, inside=1)))[0].code == "document.too_deep"
 
 
 def test_an_invalid_session_lists_its_first_problems_and_counts_the_rest():
@@ -276,7 +286,7 @@ def test_an_invalid_session_lists_its_first_problems_and_counts_the_rest():
     assert len(caught.value.problems) == 8
     assert "(8 problems)" in caught.value.message
     assert caught.value.message.endswith("; and 3 more.")
-    with pytest.raises(ValidationError, match=r"\(1 problem\): /task: found 1, expected string\."):
+    with pytest.raises(ValidationError, match=r"\(1 problem\): /task: expected a string, found 1\."):
         require_session(session(task=1))
 
 
@@ -298,11 +308,10 @@ def test_a_valid_message_passes_by_itself():
     ],
 )
 def test_the_problems_of_a_message_point_into_the_message(value, pointer):
-    with pytest.raises(ValidationError, match="not a valid chat message") as caught:
+    with pytest.raises(ValidationError) as caught:
         require_message(value)
     assert [problem.pointer for problem in caught.value.problems] == [pointer]
 
 
 def test_an_integer_too_long_to_spell_out_is_refused_as_a_problem() -> None:
-    with pytest.raises(ValidationError, match="bits"):
-        require_session(session(extra=10**5000))
+    assert refused(session(extra=10**5000))[0].code == "document.number_too_large"

@@ -185,7 +185,9 @@ def test_what_somebody_else_just_put_there_stays_where_there_are_no_hard_links(t
     assert link or (tmp_path / "target").read_bytes() == b"theirs"
 
 
-@pytest.mark.parametrize("sizes", [[], [0], [4, 400] * 1000, [durable._AT_ONCE] * 2, [3, durable._AT_ONCE + 1, 3], [1]])
+@pytest.mark.parametrize(
+    "sizes", [[], [0], [4, 400] * 1000, [durable._WRITE_SIZE] * 2, [3, durable._WRITE_SIZE + 1, 3], [1]]
+)
 def test_pieces_of_any_size_come_to_the_same_file_in_few_writes(tmp_path, monkeypatch, sizes):
     really, written = os.write, []
 
@@ -197,7 +199,7 @@ def test_pieces_of_any_size_come_to_the_same_file_in_few_writes(tmp_path, monkey
     monkeypatch.setattr(os, "write", write)
     assert durable.write_new(tmp_path / "file", pieces) == sum(sizes) == sum(written)
     assert (tmp_path / "file").read_bytes() == b"".join(pieces)
-    assert len(written) <= 40 * (sum(sizes) // durable._AT_ONCE + 1)
+    assert len(written) <= 40 * (sum(sizes) // durable._WRITE_SIZE + 1)
 
 
 @pytest.mark.parametrize("size", [0, 1, reading.CHUNK - 1, reading.CHUNK, 2 * reading.CHUNK + 1])

@@ -1,5 +1,6 @@
 """Files read at once or piece by piece: all of them, and nothing that is no file."""
 
+import errno
 import os
 from pathlib import Path
 
@@ -62,8 +63,9 @@ def test_nothing_stays_open(tmp_path):
         with read_chunks(path) as pieces:
             next(pieces)
     for path in (pipe, tmp_path, tmp_path / "missing"):
-        with pytest.raises(OSError, match=r"it is no file|Is a directory|No such file"):
+        with pytest.raises(OSError) as caught:  # noqa: PT011 - which one depends on the path
             opened(path)
-        with pytest.raises(StorageIOError, match=r"it is no file|Is a directory|No such file"), read_chunks(path):
+        assert caught.value.errno in (errno.EINVAL, errno.EISDIR, errno.ENOENT)
+        with pytest.raises(StorageIOError), read_chunks(path):
             pytest.fail("it was read")
     assert descriptors() == before

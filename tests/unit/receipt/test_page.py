@@ -72,7 +72,7 @@ def test_the_command_overwrites_nothing(receipt: Receipt, tmp_path: Path, migrat
     target.write_text("something of mine")
     outcome = migrator("--data-dir", receipt.data_dir, "report", "--html", target)
     assert outcome.code == 1
-    assert "overwrites nothing" in outcome.err
+    assert str(target) in outcome.err
     assert target.read_text() == "something of mine"
 
 
@@ -89,7 +89,7 @@ def test_without_the_extra_it_says_what_to_install(
     monkeypatch.setitem(sys.modules, "pygal", None)  # which is not there then
     outcome = migrator("--data-dir", receipt.data_dir, "report", "--html", tmp_path / "receipt.html")
     assert outcome.code == 1
-    assert "not installed with migrator alone: pygal" in outcome.err
+    assert "pygal" in outcome.err
     assert f'"{sys.executable}" -m pip install "migrator[report]"' in outcome.err
     assert not (tmp_path / "receipt.html").exists()
 

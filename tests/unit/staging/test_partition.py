@@ -23,7 +23,7 @@ def part(number: int, size: int, path: str = "") -> WorkItem:
     return WorkItem(loaded, size, None)
 
 
-@given(sizes=st.lists(st.integers(0, SHARD // division._PIECE), max_size=60))
+@given(sizes=st.lists(st.integers(0, SHARD // division._PIECE_DIVISOR), max_size=60))
 def test_small_files_go_to_both_in_their_order(sizes: list[int]) -> None:
     parts = [part(number, size) for number, size in enumerate(sizes)]
     mine, shards = divide(parts, SHARD)
@@ -55,7 +55,7 @@ def test_a_large_file_is_cut_between_its_sessions(sessions: int, tmp_path: Path)
     whole = large_file(tmp_path, sessions)
     mine, shards = divide([whole, part(2, 10)], 8_000)
     assert all(len({each.loaded.source_id for each in shard}) == len(shard) for shard in shards)
-    assert max(each.size for each in mine) < 2 * 8_000 // division._PIECE + whole.size // sessions
+    assert max(each.size for each in mine) < 2 * 8_000 // division._PIECE_DIVISOR + whole.size // sessions
     extents = [each.within for where in (mine, *shards) for each in where if each.loaded.source_id == 1]
     with Path(whole.loaded.source.name).open("rb", buffering=0) as file:
         extent = app_format.find_sessions(file)
@@ -67,7 +67,7 @@ def test_a_large_file_is_cut_between_its_sessions(sessions: int, tmp_path: Path)
 
 def test_a_large_session_stays_whole(tmp_path: Path) -> None:
     whole = large_file(tmp_path, 1)
-    assert whole.size > 3 * 800 // division._PIECE
+    assert whole.size > 3 * 800 // division._PIECE_DIVISOR
     mine, shards = divide([whole], 800)
     assert [*mine, *(each for shard in shards for each in shard)] == [whole]
 

@@ -205,4 +205,4 @@ def test_a_half_written_file_of_a_killed_process_is_not_in_the_way(store, file):
     leftover = Path(f"{file.parent}/.{NAME}.{os.getpid() + 1}.migrator-tmp")
     leftover.write_bytes(b"[{")
     store.create_session(W, session())
-    assert list(file.parent.glob(durable.LEFTOVERS)) == [leftover]
+    assert list(file.parent.glob(durable.TEMPORARY_FILES)) == [leftover]
