@@ -149,7 +149,7 @@ def _make_corpus(size: str, to: Path) -> Totals:
 
 @contextmanager
 def prepared(size: str, contenders: Iterable[str], migrator: Sequence[str], work: Path) -> Iterator[Bench]:
-    """Provide the corpus of a size and, if it takes part, the database that the limit copies; remove both afterwards."""
+    """Provide the corpus of a size and, if needed, the database that the limit copies; remove both afterwards."""
     with tempfile.TemporaryDirectory(dir=work) as name:
         folder = Path(name)
         corpus = folder / "corpus"

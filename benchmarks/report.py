@@ -28,8 +28,8 @@ a multiple of the limit's.
 messages as JSON text in one table, so only its sessions are counted.
 
 The last three make no backup, check nothing and read nothing back; *rows lost* is what their `IGNORE` silently dropped.
-The contenders take turns; time, CPU and bytes are medians over the runs. Memory is the largest sum over all processes of a
-contender, sampled 20 times a second; shared memory counts twice."""
+The contenders take turns; time, CPU and bytes are medians over the runs. Memory is the largest sum over all processes
+of a contender, sampled 20 times a second; shared memory counts twice."""
 
 
 def _seconds(value: float, limit: float | None) -> str:
