@@ -158,13 +158,13 @@ def _missing_bases(data_dir: DataDir) -> Iterator[tuple[str, Finding]]:
         with suppress(OSError):
             if copy.stat().st_size == entry.size:
                 continue
-        message = f"The backup copy {copy}, needed to merge changes in {entry.source}, is missing or incomplete"
+        what = f"The backup copy {copy}, needed to merge changes in {entry.source}, is missing or incomplete"
         file = data_dir.recorded(entry.source)
         if entry.source not in changed and file.exists():
-            message += "; the file itself has not changed."
+            message = f"{what}; the file itself has not changed."
             yield entry.source, problem("merge base", message, REPAIR, code="backup.file_missing")
         elif entry.source in changed:
-            message += ", and the file has changed."
+            message = f"{what}, and the file has changed."
             hint = "Put the copy back, or move the file away: SQLite keeps what it has."
             away = move_aside_command(file)
             yield entry.source, problem("merge base", message, away, code="backup.missing", hint=hint)

@@ -19,7 +19,7 @@ REPAIR = "migrator verify --repair"
 BROKEN = {
     "session.without_workspace": ("The session {key!r} belongs to workspace {workspace}, which does not exist.", None),
     "session.invalid": (
-        "{workspace}: {session}.",
+        "Invalid session in {workspace}: {session}.",
         "'migrator rollback' writes what there is of it to a separate file next to the workspace's file.",
     ),
     "session.unreadable": (
