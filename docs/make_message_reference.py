@@ -212,8 +212,7 @@ def _problem(module: Module, call: ast.Call, keywords: dict[str | None, ast.expr
 
 def _by_reason() -> Iterator[Row]:
     """Yield the messages for what the operating system or SQLite refuses."""
-    for number, entry in os_errors._OS_HINTS.items():
-        code, hint = entry if isinstance(entry, tuple) else ("file.refused", entry)
+    for number, (code, hint) in os_errors._OS_HINTS.items():
         message = f"Cannot … …: {SYSTEM_SAYS[number]}."
         yield Row(message, hint or "", code, "1", "StorageIOError")
     for number, entry in database_errors._UNUSABLE.items():
