@@ -316,9 +316,9 @@ def _existing(connection: sqlite3.Connection, key: str) -> StoredDocument:
     stored = read_document(connection, key)
     if stored is None:
         raise TransactionError(
-            f"The session {key!r} disappeared from the database while its file was merged.",
+            f"The session {key!r} disappeared from the database while its file was merged. Nothing was changed.",
             code="session.disappeared",
-            hint="Nothing was changed. Please report this as a bug, with the output of 'migrator doctor'.",
+            hint="Please report this as a bug, with the output of 'migrator doctor'.",
         )
     return stored
 

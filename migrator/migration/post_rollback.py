@@ -61,32 +61,32 @@ class PostRollbackChanges:
         """The messages that need no action."""
         found = []
         if self.applied:
-            applied = f"Added to SQLite: {counted(self.applied, 'session')} written there after the rollback."
+            applied = f"{_written(self.applied)} merged into SQLite."
             found.append(Message(applied, code="rollback.changes_applied"))
         if self.deleted:
-            deleted = (
-                f"Kept in SQLite: {counted(self.deleted, 'session')} deleted there after the rollback, when the JSON "
-                "files were authoritative."
-            )
-            found.append(Message(deleted, code="rollback.deletions_ignored"))
+            deleted = f"{counted(self.deleted, 'session')} deleted in SQLite after the rollback {_were(self.deleted)}"
+            deleted += " restored from the JSON files, which were authoritative then."
+            found.append(Message(deleted, code="rollback.deletions_undone"))
         return found
 
     def errors(self) -> list[Message]:
         """The messages that need attention."""
         found = []
         if self.conflicts:
-            conflicts = (
-                f"Quarantined because they conflict with the files, whose versions stay: "
-                f"{counted(self.conflicts, 'session')} written to SQLite after the rollback."
-            )
+            conflicts = f"{_written(self.conflicts)} quarantined: the files have other versions, which stay."
             found.append(Message(conflicts, code="session.conflict", hint=_HINT))
         if self.invalid:
-            invalid = (
-                f"Quarantined because they are invalid: {counted(self.invalid, 'session')} written to SQLite after "
-                "the rollback."
-            )
+            invalid = f"{_written(self.invalid)} quarantined as invalid."
             found.append(Message(invalid, code="session.quarantined", hint=_HINT))
         return found
+
+
+def _written(number: int) -> str:
+    return f"{counted(number, 'session')} written to SQLite after the rollback {_were(number)}"
+
+
+def _were(number: int) -> str:
+    return "was" if number == 1 else "were"
 
 
 class _Change(NamedTuple):
@@ -176,8 +176,9 @@ class ChangesAfterRollback:
         written = read_document(self._connection, key)
         if written is None or written.digest() != ours:
             raise TransactionError(
-                f"The session {document['id']!r}, written to SQLite after the rollback, does not read back correctly.",
+                f"The session {document['id']!r}, written to SQLite after the rollback, does not read back "
+                "correctly. Nothing was changed.",
                 code="session.readback_failed",
-                hint="Nothing was changed. Please report this as a bug, with the output of 'migrator doctor'.",
+                hint="Please report this as a bug, with the output of 'migrator doctor'.",
             )
         return "applied"

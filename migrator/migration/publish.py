@@ -223,23 +223,21 @@ class _Publisher:
         if known is None or known.status == "failed" or known.backup is None:
             return None
         copy = data_dir.recorded(known.backup)
-        hint = (
-            f"Nothing was changed. Put the copy back, or, if it is lost, move {known.source} aside: SQLite keeps the "
-            "sessions that it has. Then run the command again."
-        )
         if not copy.is_file():
             raise MigrationFailed(
-                f"{loaded.source.name} has changed since it was migrated, but its backup copy {copy}, which is needed "
-                "to find out what changed, is missing.",
+                f"{loaded.source.name} has changed since it was migrated, but the backup copy to compare it with is "
+                f"missing: {copy}. Nothing was changed.",
                 code="backup.missing",
-                hint=hint,
+                hint=f"Put the copy back; if it is lost, move {known.source} aside (SQLite keeps its sessions). Then "
+                "run the command again.",
             )
         if copying.sha256_of(copy) != known.sha256:
             raise MigrationFailed(
-                f"{loaded.source.name} has changed since it was migrated, but its backup copy {copy}, which is needed "
-                "to find out what changed, is damaged.",
+                f"{loaded.source.name} has changed since it was migrated, but the backup copy to compare it with is "
+                f"damaged: {copy}. Nothing was changed.",
                 code="backup.damaged",
-                hint=hint,
+                hint=f"Replace the copy with an intact one; if there is none, move {known.source} aside (SQLite keeps "
+                "its sessions). Then run the command again.",
             )
         return copy
 
@@ -249,10 +247,10 @@ class _Publisher:
 
     def _readback_failed(self, loaded: LoadedSource) -> MigrationFailed:
         return MigrationFailed(
-            f"The sessions of {loaded.source.name} read back from {self._publication.data_dir.database} differ from "
-            "the staged ones.",
+            f"The sessions of {loaded.source.name} do not read back correctly from "
+            f"{self._publication.data_dir.database}. Nothing was changed.",
             code="session.readback_failed",
-            hint="Nothing was changed. Please report this as a bug, with the output of 'migrator doctor'.",
+            hint="Please report this as a bug, with the output of 'migrator doctor'.",
         )
 
 

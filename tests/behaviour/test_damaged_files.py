@@ -20,7 +20,7 @@ NEIGHBOUR = "/home/dev/engine"
 
 @pytest.fixture
 def neighbour(scene: Scene) -> Path:
-    """A good workspace beside the bad one."""
+    """A valid workspace next to the damaged one."""
     return scene.write(NEIGHBOUR, [chat("s-good")])
 
 

@@ -54,7 +54,7 @@ def scene(tmp_path: Path) -> Scene:
 
 @pytest.fixture(autouse=True)
 def nothing_outside(tmp_path: Path, scene: Scene) -> Iterator[None]:
-    """Whatever a test does, beside the data directory there is nothing afterwards that it did not put there itself."""
+    """Whatever a test does, it leaves no new files outside the data directory but its own."""
     yield
     outside = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if not path.is_relative_to(scene.root)}
     assert outside <= {"home", "outside", "out", "outside/victim"} | {name for name in outside if name[:4] == "out/"}

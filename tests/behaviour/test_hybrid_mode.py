@@ -140,9 +140,9 @@ def test_a_change_by_an_old_build_in_hybrid_mode_is_compared_with_the_version_it
     migrator("--data-dir", scene.root, "migrate")
     with open_storage(scene.root) as store:
         store.update_session(ENGINE, session(id="a", task="by the store"))
-        store.create_session(ENGINE, session(id="born"))
+        store.create_session(ENGINE, session(id="created"))
     begin(scene, migrator)
-    assert [one["id"] for one in in_file(scene)] == ["a", "b", "born"]
+    assert [one["id"] for one in in_file(scene)] == ["a", "b", "created"]
     scene.write(ENGINE, [in_file(scene)[0] | {"task": "by an old build"}])
     assert merge(scene, migrator).code == 0
     assert scene.tasks(ENGINE) == ["by an old build"]

@@ -62,7 +62,7 @@ def require_all(scene: Scene, report: MigrationReport) -> None:
         assert (folder / file.file).read_bytes() == (scene.root / str(file.source)).read_bytes()
 
 
-def require_damage_is_found(name: str, scene: Scene, *, second: bool, limits: Limits = SHARED) -> None:
+def require_damage_is_found(name: str, scene: Scene, *, with_worker: bool, limits: Limits = SHARED) -> None:
     """Require that a run fails and publishes nothing if a file's copy gets an extra line feed once it is made."""
 
     def damage(event: Progress) -> None:
@@ -73,7 +73,7 @@ def require_damage_is_found(name: str, scene: Scene, *, second: bool, limits: Li
                     file.write(b"\n")
 
     with pytest.raises(MigrationFailed, match=name) as caught:
-        run(scene, damage, None if second else NoWorker, limits)
+        run(scene, damage, None if with_worker else NoWorker, limits)
     assert caught.value.code == "backup.not_as_written"
     assert not scene.database.exists()
 
@@ -183,8 +183,10 @@ def test_a_file_that_can_not_be_read_fails_alone(number: int, files: Scene) -> N
     assert report.totals.sessions == FILES - 1
 
 
-@pytest.mark.parametrize("second", [True, False])
-def test_files_that_change_during_a_run_are_reported_and_migrated_by_the_next_one(second: bool, files: Scene) -> None:
+@pytest.mark.parametrize("with_worker", [True, False])
+def test_files_that_change_during_a_run_are_reported_and_migrated_by_the_next_one(
+    with_worker: bool, files: Scene
+) -> None:
     names = sorted((files.root / "sessions").iterdir())
     changed, gone = [names[0], names[FILES // 2], names[-1]], names[1]
 
@@ -194,7 +196,7 @@ def test_files_that_change_during_a_run_are_reported_and_migrated_by_the_next_on
             for place in changed:
                 place.write_bytes(place.read_bytes().replace(b"Weave", b"Leave"))  # the size stays
 
-    report = run(files, write, None if second else NoWorker)
+    report = run(files, write, None if with_worker else NoWorker)
     assert report.status == "completed"
     assert [warning.code for warning in report.warnings] == ["source.changed"] * len(changed)
     for place, warning in zip(changed, report.warnings, strict=True):
@@ -219,16 +221,16 @@ def test_a_copy_that_can_not_be_made_fails_the_run(number: int, files: Scene) ->
     assert not files.database.exists()
 
 
-@pytest.mark.parametrize("second", [True, False])
+@pytest.mark.parametrize("with_worker", [True, False])
 @pytest.mark.parametrize("number", [0, COMPACT.start, COMPACT[-1], FILES - 1])
-def test_a_damaged_copy_fails_the_run(number: int, second: bool, files: Scene) -> None:
+def test_a_damaged_copy_fails_the_run(number: int, with_worker: bool, files: Scene) -> None:
     """App-formatted files are verified when they are loaded, the others later."""
     name = sorted(os.listdir(files.root / "sessions"))[number]
-    require_damage_is_found(name, files, second=second)
+    require_damage_is_found(name, files, with_worker=with_worker)
 
 
-@pytest.mark.parametrize("second", [True, False])
-def test_no_copy_is_read_back_twice(second: bool, files: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("with_worker", [True, False])
+def test_no_copy_is_read_back_twice(with_worker: bool, files: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     """A copy that either process loaded completely is verified by that."""
     done: list[str] = []
     left: list[str] = []
@@ -240,20 +242,20 @@ def test_no_copy_is_read_back_twice(second: bool, files: Scene, monkeypatch: pyt
         return job
 
     monkeypatch.setattr(create.BackupWriter, "_read_back_job", noting)
-    require_all(files, run(files, worker=noting_jobs(done) if second else NoWorker))
+    require_all(files, run(files, worker=noting_jobs(done) if with_worker else NoWorker))
     names = sorted(os.listdir(files.root / "sessions"))
     assert left == [f"sessions/{name}" for name in names[COMPACT.start : COMPACT.stop]]
-    assert ("LoadJob" in done) == second
+    assert ("LoadJob" in done) == with_worker
 
 
 @pytest.mark.parametrize("shard", [SHARED.shard, 1 << 17], ids=["whole", "cut"])
-@pytest.mark.parametrize("second", [True, False])
-def test_a_damaged_copy_of_a_large_file_fails_the_run(second: bool, shard: int, scene: Scene) -> None:
+@pytest.mark.parametrize("with_worker", [True, False])
+def test_a_damaged_copy_of_a_large_file_fails_the_run(with_worker: bool, shard: int, scene: Scene) -> None:
     """It is loaded in ranges, which does not verify it."""
     place = scene.write(
         "/home/dev/w", [chat(f"s{number}", workspace="/home/dev/w", text="x" * 9_000) for number in range(20)]
     )
-    require_damage_is_found(place.name, scene, second=second, limits=replace(SHARED, shard=shard))
+    require_damage_is_found(place.name, scene, with_worker=with_worker, limits=replace(SHARED, shard=shard))
 
 
 @pytest.mark.parametrize("doubled", [True, False])
@@ -266,7 +268,7 @@ def test_a_file_that_is_loaded_again_must_be_what_was_copied(doubled: bool, scen
     def damage(event: Progress) -> None:
         if event.phase == "load" and event.done == event.total:
             [copy] = scene.root.glob(f"backups/.incomplete-*/sessions/{place.name}")
-            copy.write_bytes(copy.read_bytes().replace(b"whole", b"spoil"))
+            copy.write_bytes(copy.read_bytes().replace(b"whole", b"other"))
 
     with pytest.raises(MigrationFailed, match=place.name) as caught:
         run(scene, damage)

@@ -388,22 +388,22 @@ def test_a_file_truncated_after_its_migration_deletes_nothing_when_it_is_salvage
     assert stored(migrated) == [("a", "in the file"), ("b", "as migrated"), ("c", "as migrated")]
 
 
-def torn(scene: Scene) -> None:
+def truncate(scene: Scene) -> None:
     content = app_json([work("a"), work("b"), work("c")])
     scene.write_bytes(WORKSPACE, content[: content.rindex(b'"task"')])
 
 
-def folder(scene: Scene) -> None:
+def replace_with_folder(scene: Scene) -> None:
     scene.file_of(WORKSPACE).unlink()
     scene.file_of(WORKSPACE).mkdir()
 
 
-@pytest.mark.parametrize("spoil", [torn, folder])
+@pytest.mark.parametrize("damage", [truncate, replace_with_folder])
 def test_a_file_damaged_after_its_migration_is_reported_and_sqlite_keeps_everything(
-    spoil: Callable[[Scene], None], migrated: Scene, migrator: Migrator
+    damage: Callable[[Scene], None], migrated: Scene, migrator: Migrator
 ) -> None:
     edit(migrated, "a")
-    spoil(migrated)
+    damage(migrated)
     outcome = migrator("--data-dir", migrated.root, "migrate", "--json")
     assert outcome.code == 3
     assert outcome.json["workspaces"][0]["status"] == "failed"
@@ -414,7 +414,7 @@ def test_a_file_damaged_after_its_migration_is_reported_and_sqlite_keeps_everyth
 
 
 def test_status_and_verify_report_a_file_damaged_after_its_migration(migrated: Scene, migrator: Migrator) -> None:
-    torn(migrated)
+    truncate(migrated)
     migrator("--data-dir", migrated.root, "migrate")
     [workspace] = migrator("--data-dir", migrated.root, "status", "--json").json["workspaces"]
     assert (workspace["state"], workspace["sessions"]) == ("migrated", 3)
@@ -424,12 +424,12 @@ def test_status_and_verify_report_a_file_damaged_after_its_migration(migrated: S
     assert workspace["error"] in verified.out
 
 
-@pytest.mark.parametrize("spoil", [torn, folder])
+@pytest.mark.parametrize("damage", [truncate, replace_with_folder])
 def test_a_damaged_file_that_is_fixed_is_merged_with_its_last_migrated_version(
-    spoil: Callable[[Scene], None], migrated: Scene, migrator: Migrator
+    damage: Callable[[Scene], None], migrated: Scene, migrator: Migrator
 ) -> None:
     edit(migrated, "a")
-    spoil(migrated)
+    damage(migrated)
     migrator("--data-dir", migrated.root, "migrate")
     if migrated.file_of(WORKSPACE).is_dir():
         migrated.file_of(WORKSPACE).rmdir()
@@ -441,7 +441,7 @@ def test_a_damaged_file_that_is_fixed_is_merged_with_its_last_migrated_version(
 
 def test_a_damaged_file_that_is_restored_has_no_error_any_more(migrated: Scene, migrator: Migrator) -> None:
     content = migrated.file_of(WORKSPACE).read_bytes()
-    torn(migrated)
+    truncate(migrated)
     migrator("--data-dir", migrated.root, "migrate")
     migrated.write_bytes(WORKSPACE, content)
     outcome = migrator("--data-dir", migrated.root, "migrate", "--json")
@@ -533,7 +533,7 @@ def changed_sqlite(scene: Scene, changes: dict[str, str], new: list[str]) -> Non
             edit(scene, session_id, {"edit": "ours", "same edit": "both"}[change])
     for session_id in new:
         with closing(sqlite3.connect(scene.database)) as connection, connection:
-            app_inserts(connection, WORKSPACE, session_id, f"born {session_id}", f"app-{session_id}")
+            app_inserts(connection, WORKSPACE, session_id, f"created {session_id}", f"app-{session_id}")
 
 
 @settings(max_examples=25)

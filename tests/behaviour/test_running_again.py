@@ -106,11 +106,11 @@ def test_the_next_run_migrates_a_new_file(scene: Scene, migrator: Migrator) -> N
 def test_the_next_run_migrates_a_fixed_file(fixture: Scene, migrator: Migrator) -> None:
     path = fixture.root / "sessions" / f"{TORN}.json"
     migrator("--data-dir", fixture.root, "migrate")
-    mended = [chat("s-mended", workspace="/Users/dev/code/ledger-sync")]
-    path.write_bytes(app_json(mended))
+    fixed = [chat("s-fixed", workspace="/Users/dev/code/ledger-sync")]
+    path.write_bytes(app_json(fixed))
     outcome = migrator("--data-dir", fixture.root, "migrate", "--json")
     assert (outcome.code, outcome.json["status"]) == (0, "completed")
-    assert [spelled(document) for document in fixture.documents(TORN)] == [spelled(mended[0])]
+    assert [spelled(document) for document in fixture.documents(TORN)] == [spelled(fixed[0])]
 
 
 def test_salvage_migrates_the_complete_sessions_and_quarantines_the_tail(fixture: Scene, migrator: Migrator) -> None:
@@ -133,8 +133,8 @@ def test_the_salvaged_sessions_and_the_tail_have_every_byte_of_the_file(fixture:
     [(position, raw)] = fixture.query("SELECT position, raw FROM quarantine WHERE reason = 'torn'")
     assert position == 5
     assert content.endswith(raw)
-    whole = parsed(content[: -len(raw)].rstrip().rstrip(b",") + b"]")
-    assert [spelled(document) for document in fixture.documents(TORN)] == [spelled(document) for document in whole]
+    complete = parsed(content[: -len(raw)].rstrip().rstrip(b",") + b"]")
+    assert [spelled(document) for document in fixture.documents(TORN)] == [spelled(document) for document in complete]
 
 
 def test_salvage_migrates_a_file_that_failed_before(fixture: Scene, migrator: Migrator) -> None:
@@ -146,30 +146,31 @@ def test_salvage_migrates_a_file_that_failed_before(fixture: Scene, migrator: Mi
 
 def test_a_salvaged_file_that_is_fixed_afterwards_is_merged(scene: Scene, migrator: Migrator) -> None:
     documents = [chat(f"s-{number}", task=f"task {number}") for number in range(3)]
-    whole = app_json(documents)
-    scene.write_bytes(WORKSPACE, whole[: whole.rindex(b'"task"')])
+    complete = app_json(documents)
+    scene.write_bytes(WORKSPACE, complete[: complete.rindex(b'"task"')])
     migrator("--data-dir", scene.root, "migrate", "--salvage")
-    scene.write_bytes(WORKSPACE, whole)
+    scene.write_bytes(WORKSPACE, complete)
     outcome = migrator("--data-dir", scene.root, "migrate", "--json")
     assert (outcome.code, outcome.json["status"]) == (0, "completed")
     assert scene.tasks(WORKSPACE) == ["task 0", "task 1", "task 2"]
 
 
 def test_a_salvaged_file_verifies_clean_after_a_change_in_sqlite(scene: Scene, migrator: Migrator) -> None:
-    whole = app_json([chat("s-0"), chat("s-1")])
-    scene.write_bytes(WORKSPACE, whole[:-30])
+    complete = app_json([chat("s-0"), chat("s-1")])
+    scene.write_bytes(WORKSPACE, complete[:-30])
     migrator("--data-dir", scene.root, "migrate", "--salvage")
     scene.change("UPDATE sessions SET task = 'changed'")
-    outcome = migrator("--data-dir", scene.root, "verify")
+    outcome = migrator("--data-dir", scene.root, "verify", "--json")
     assert outcome.code == 0
-    assert "1 changed" in outcome.out
+    assert [source["database"] for source in outcome.json["sources"]] == ["changed"]
 
 
 def test_strict_publishes_nothing_if_there_is_a_problem(fixture: Scene, migrator: Migrator) -> None:
-    outcome = migrator("--data-dir", fixture.root, "migrate", "--strict")
+    outcome = migrator("--data-dir", fixture.root, "migrate", "--strict", "--json")
     assert outcome.code == 1
-    assert TORN in outcome.err
-    assert "Nothing was published" in outcome.err
+    [problem] = outcome.json["problems"]
+    assert problem["code"] == "migration.strict"
+    assert TORN in problem["message"]
     assert not fixture.database.exists()
     assert fixture.flag() is None
 

@@ -19,7 +19,7 @@ ENGINE = "/home/dev/engine"
 
 
 @pytest.fixture
-def went_back(scene: Scene, migrator: Migrator) -> Iterator[tuple[Scene, sqlite3.Connection]]:
+def rolled_back(scene: Scene, migrator: Migrator) -> Iterator[tuple[Scene, sqlite3.Connection]]:
     """Two sessions of one workspace, migrated and rolled back, and a connection that the app kept open meanwhile."""
     scene.write(ENGINE, [chat("s-0", task="first"), chat("s-1", task="second")])
     assert migrator("--data-dir", scene.root, "migrate").code == 0
@@ -40,7 +40,7 @@ def write_to_file(scene: Scene, *tasks: str) -> None:
     scene.write(ENGINE, [chat(f"s-{number}", task=task) for number, task in enumerate(tasks)])
 
 
-def held(scene: Scene) -> list[tuple[Any, ...]]:
+def quarantined(scene: Scene) -> list[tuple[Any, ...]]:
     return scene.query("SELECT reason, json_extract(raw, '$.task') FROM quarantine ORDER BY id")
 
 
@@ -71,18 +71,18 @@ def test_a_write_that_sqlite_refused_in_hybrid_mode_leaves_nothing_to_repair(sce
         library.rollback(scene.root)
         with pytest.raises(StaleStoreError):
             store.delete_session(ENGINE, "s-0")
-    trial = read_stats(scene.root / "hybrid.db")
-    assert trial is not None
-    assert trial.pending_repairs == 0
+    stats = read_stats(scene.root / "hybrid.db")
+    assert stats is not None
+    assert stats.pending_repairs == 0
 
 
 # With the app's own SQL.
 
 
 def test_a_session_created_in_sqlite_after_a_rollback_is_applied(
-    went_back: tuple[Scene, sqlite3.Connection], migrator: Migrator
+    rolled_back: tuple[Scene, sqlite3.Connection], migrator: Migrator
 ) -> None:
-    scene, app = went_back
+    scene, app = rolled_back
     app_inserts(app, ENGINE, "s-late", "late", "m-late")
     report = migrate(scene, migrator)
     assert scene.tasks(ENGINE) == ["first", "second", "late"]
@@ -90,26 +90,26 @@ def test_a_session_created_in_sqlite_after_a_rollback_is_applied(
 
 
 def test_a_session_of_a_workspace_without_a_file_is_applied(
-    went_back: tuple[Scene, sqlite3.Connection], migrator: Migrator
+    rolled_back: tuple[Scene, sqlite3.Connection], migrator: Migrator
 ) -> None:
-    scene, app = went_back
+    scene, app = rolled_back
     app_inserts(app, "/home/bob/loom", "s-late", "late", "m-late")
     migrate(scene, migrator)
     assert scene.tasks("/home/bob/loom") == ["late"]
 
 
 def test_a_session_that_changed_only_in_sqlite_is_applied(
-    went_back: tuple[Scene, sqlite3.Connection], migrator: Migrator
+    rolled_back: tuple[Scene, sqlite3.Connection], migrator: Migrator
 ) -> None:
-    scene, app = went_back
+    scene, app = rolled_back
     app.execute("UPDATE sessions SET task = 'late' WHERE id = 's-0'")
     write_to_file(scene, "first", "second, in the file")
     migrate(scene, migrator)
     assert scene.tasks(ENGINE) == ["late", "second, in the file"]
 
 
-def test_a_message_alone_counts_as_a_change(went_back: tuple[Scene, sqlite3.Connection], migrator: Migrator) -> None:
-    scene, app = went_back
+def test_a_message_alone_counts_as_a_change(rolled_back: tuple[Scene, sqlite3.Connection], migrator: Migrator) -> None:
+    scene, app = rolled_back
     app.execute(
         "INSERT INTO chat_messages (id, session_id, role, content, timestamp) "
         "VALUES ('m', 's-0', 'user', 'late', '2025')"
@@ -119,21 +119,21 @@ def test_a_message_alone_counts_as_a_change(went_back: tuple[Scene, sqlite3.Conn
 
 
 def test_if_a_session_changed_on_both_sides_the_files_version_stays_and_sqlites_is_quarantined(
-    went_back: tuple[Scene, sqlite3.Connection], migrator: Migrator
+    rolled_back: tuple[Scene, sqlite3.Connection], migrator: Migrator
 ) -> None:
-    scene, app = went_back
+    scene, app = rolled_back
     app.execute("UPDATE sessions SET task = 'late' WHERE id = 's-0'")
     write_to_file(scene, "first, in the file", "second")
     report = migrate(scene, migrator, code=3)
     assert scene.tasks(ENGINE) == ["first, in the file", "second"]
-    assert held(scene) == [("conflict", "late")]
+    assert quarantined(scene) == [("conflict", "late")]
     assert [problem["code"] for problem in report["problems"]] == ["session.conflict"]
 
 
 def test_the_quarantined_version_can_be_chosen_later(
-    went_back: tuple[Scene, sqlite3.Connection], migrator: Migrator
+    rolled_back: tuple[Scene, sqlite3.Connection], migrator: Migrator
 ) -> None:
-    scene, app = went_back
+    scene, app = rolled_back
     app.execute("UPDATE sessions SET task = 'late' WHERE id = 's-0'")
     write_to_file(scene, "first, in the file", "second")
     migrate(scene, migrator, code=3)
@@ -142,29 +142,29 @@ def test_the_quarantined_version_can_be_chosen_later(
 
 
 def test_a_session_changed_in_sqlite_and_deleted_in_the_file_is_quarantined(
-    went_back: tuple[Scene, sqlite3.Connection], migrator: Migrator
+    rolled_back: tuple[Scene, sqlite3.Connection], migrator: Migrator
 ) -> None:
-    scene, app = went_back
+    scene, app = rolled_back
     app.execute("UPDATE sessions SET task = 'late' WHERE id = 's-1'")
     write_to_file(scene, "first")
     migrate(scene, migrator, code=3)
-    assert (scene.tasks(ENGINE), held(scene)) == (["first"], [("conflict", "late")])
+    assert (scene.tasks(ENGINE), quarantined(scene)) == (["first"], [("conflict", "late")])
 
 
 def test_the_same_change_in_the_file_is_not_a_conflict(
-    went_back: tuple[Scene, sqlite3.Connection], migrator: Migrator
+    rolled_back: tuple[Scene, sqlite3.Connection], migrator: Migrator
 ) -> None:
-    scene, app = went_back
+    scene, app = rolled_back
     app.execute("UPDATE sessions SET task = 'both' WHERE id = 's-0'")
     write_to_file(scene, "both", "second")
     migrate(scene, migrator)
-    assert (scene.tasks(ENGINE), held(scene)) == (["both", "second"], [])
+    assert (scene.tasks(ENGINE), quarantined(scene)) == (["both", "second"], [])
 
 
 def test_a_session_that_was_deleted_in_sqlite_stays_and_is_reported(
-    went_back: tuple[Scene, sqlite3.Connection], migrator: Migrator
+    rolled_back: tuple[Scene, sqlite3.Connection], migrator: Migrator
 ) -> None:
-    scene, app = went_back
+    scene, app = rolled_back
     app.execute("DELETE FROM sessions WHERE id = 's-0'")
     report = migrate(scene, migrator)
     assert scene.tasks(ENGINE) == ["first", "second"]
@@ -172,12 +172,12 @@ def test_a_session_that_was_deleted_in_sqlite_stays_and_is_reported(
 
 
 def test_what_was_deleted_in_the_file_after_a_rollback_does_not_come_back(
-    went_back: tuple[Scene, sqlite3.Connection], migrator: Migrator
+    rolled_back: tuple[Scene, sqlite3.Connection], migrator: Migrator
 ) -> None:
-    scene, _ = went_back
+    scene, _ = rolled_back
     write_to_file(scene, "first")
     migrate(scene, migrator)
-    assert (scene.tasks(ENGINE), held(scene)) == (["first"], [])
+    assert (scene.tasks(ENGINE), quarantined(scene)) == (["first"], [])
 
 
 def test_it_does_not_come_back_even_if_the_schema_step_that_records_rollbacks_was_undone(
@@ -205,7 +205,7 @@ def test_two_sessions_of_one_id_are_told_apart(scene: Scene, migrator: Migrator)
 
 
 @pytest.mark.parametrize(
-    ("spoil", "called"),
+    ("damage", "called"),
     [
         ("UPDATE sessions SET total_duration = -5 WHERE id = 's-0'", "invalid"),
         ("UPDATE sessions SET rescued_data = '{\"columns\": 5}' WHERE id = 's-0'", "invalid"),
@@ -214,10 +214,10 @@ def test_two_sessions_of_one_id_are_told_apart(scene: Scene, migrator: Migrator)
     ids=["no session any more", "rescued data of no sense", "no UTF-8"],
 )
 def test_a_session_made_invalid_after_a_rollback_is_quarantined(
-    went_back: tuple[Scene, sqlite3.Connection], migrator: Migrator, spoil: str, called: str
+    rolled_back: tuple[Scene, sqlite3.Connection], migrator: Migrator, damage: str, called: str
 ) -> None:
-    scene, app = went_back
-    app.execute(spoil)
+    scene, app = rolled_back
+    app.execute(damage)
     migrate(scene, migrator, code=3)
     assert scene.tasks(ENGINE) == ["first", "second"]
     [(reason, raw)] = scene.query("SELECT reason, raw FROM quarantine")
@@ -226,17 +226,17 @@ def test_a_session_made_invalid_after_a_rollback_is_quarantined(
 
 
 def test_a_database_that_did_not_change_after_a_rollback_has_nothing_to_apply(
-    went_back: tuple[Scene, sqlite3.Connection], migrator: Migrator
+    rolled_back: tuple[Scene, sqlite3.Connection], migrator: Migrator
 ) -> None:
-    scene, _ = went_back
+    scene, _ = rolled_back
     report = migrate(scene, migrator)
     assert (report["warnings"], scene.tasks(ENGINE)) == ([], ["first", "second"])
 
 
 def test_a_change_after_a_rollback_survives_the_next_rollback(
-    went_back: tuple[Scene, sqlite3.Connection], migrator: Migrator
+    rolled_back: tuple[Scene, sqlite3.Connection], migrator: Migrator
 ) -> None:
-    scene, app = went_back
+    scene, app = rolled_back
     app_inserts(app, ENGINE, "s-late", "late", "m-late")
     migrate(scene, migrator)
     assert migrator("--data-dir", scene.root, "rollback").code == 0
@@ -245,19 +245,16 @@ def test_a_change_after_a_rollback_survives_the_next_rollback(
 
 @pytest.mark.parametrize("backend", ["sqlite", "hybrid"])
 def test_a_change_after_a_rollback_is_found_if_no_file_is_left(
-    went_back: tuple[Scene, sqlite3.Connection], migrator: Migrator, backend: str
+    rolled_back: tuple[Scene, sqlite3.Connection], migrator: Migrator, backend: str
 ) -> None:
-    scene, app = went_back
+    scene, app = rolled_back
     app_inserts(app, ENGINE, "s-late", "late", "m-late")
     scene.file_of(ENGINE).unlink()
     assert migrator("--data-dir", scene.root, "backend", backend).code == 0
     assert scene.tasks(ENGINE) == ["late"]
 
 
-def test_verify_reports_what_was_written_after_a_rollback(
-    went_back: tuple[Scene, sqlite3.Connection], migrator: Migrator
-) -> None:
-    scene, app = went_back
+def test_verify_reports_what_was_written_after_a_rollback(rolled_back: tuple[Scene, sqlite3.Connection]) -> None:
+    scene, app = rolled_back
     app_inserts(app, ENGINE, "s-late", "late", "m-late")
-    notes = migrator("--data-dir", scene.root, "verify", "--json").json["notes"]
-    assert any("the truth: 1 session." in note for note in notes)
+    assert "session.written_after_rollback" in {note.code for note in library.verify(scene.root).notes}
