@@ -162,11 +162,13 @@ class SourceFileError(MigratorError):
 class TornFileError(SourceFileError):
     """A workspace file is truncated, or stops being JSON, after some complete sessions.
 
+    :cvar codes: every code of such an error
     :ivar whole: the number of complete elements
     :ivar offset: the offset of the first byte after them that is part of the damage
     """
 
     code = "source.truncated"
+    codes = ("source.truncated", "source.malformed")
 
     def __init__(
         self, message: str, *, whole: int, offset: int, code: str | None = None, hint: str | None = None

@@ -184,7 +184,7 @@ def pending_work(data_dir: DataDir) -> Iterator[Finding]:
     for workspace in status.workspaces:
         if workspace.error:
             error = workspace.error
-            fix = "migrator migrate --salvage" if error.code == TornFileError.code else "migrator status"
+            fix = "migrator migrate --salvage" if error.code in TornFileError.codes else "migrator status"
             yield problem("failed files", f"{workspace.path}: {error.message}", fix, code=error.code, hint=error.hint)
     if status.quarantined:
         message = f"{counted(status.quarantined, 'item')} in quarantine."

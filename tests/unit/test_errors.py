@@ -1,4 +1,4 @@
-"""Every error has its exit code and its place in the drawn tree; foreign exceptions are translated."""
+"""Every error has its exit code and is in the tree of the docstring; foreign exceptions are translated."""
 
 import errno
 import inspect
@@ -34,7 +34,7 @@ CLASSES: dict[str, type[MigratorError]] = {
 
 
 def drawn() -> dict[str, tuple[str | None, int]]:
-    """The tree in the docstring: each class with the one that it hangs on and its exit code."""
+    """Parse the tree in the docstring: the parent and the exit code of each class."""
     tree: dict[str, tuple[str | None, int]] = {}
     branch: list[str] = []
     for line in (errors.__doc__ or "").splitlines():
@@ -46,23 +46,23 @@ def drawn() -> dict[str, tuple[str | None, int]]:
     return tree
 
 
-def test_the_drawn_tree_names_every_class_that_exists_and_no_other():
+def test_the_tree_in_the_docstring_names_every_class():
     assert drawn().keys() == CLASSES.keys()
 
 
 @pytest.mark.parametrize("name", CLASSES)
-def test_every_class_hangs_where_it_is_drawn_with_the_exit_code_that_is_drawn(name):
+def test_every_class_has_the_parent_and_the_exit_code_in_the_tree(name):
     parent = CLASSES[name].__base__
     assert parent is not None
     assert drawn()[name] == (None if name == "MigratorError" else parent.__name__, CLASSES[name].exit_code)
 
 
-def test_only_these_errors_end_with_another_code_than_one():
+def test_only_these_errors_have_another_exit_code_than_1():
     others = {name: value.exit_code for name, value in CLASSES.items() if value.exit_code != 1}
     assert others == {"MigrationLocked": 4, "SourceFileError": 3, "TornFileError": 3, "UsageError": 2}
 
 
-def test_errors_that_callers_tell_apart_are_told_apart():
+def test_callers_can_distinguish_errors_by_their_class():
     assert issubclass(MigrationLocked, MigrationFailed)
     assert issubclass(TornFileError, SourceFileError)
     assert not issubclass(UsageError, MigrationFailed)
@@ -71,9 +71,9 @@ def test_errors_that_callers_tell_apart_are_told_apart():
 
 def test_a_message_says_what_happened_and_then_what_to_do():
     assert str(MigratorError("It broke.")) == "It broke."
-    assert str(MigratorError("It broke.", hint="Mend it.")) == "It broke. Mend it."
-    error = MigratorError("It broke.", hint="Mend it.")
-    assert (error.message, error.hint) == ("It broke.", "Mend it.")
+    assert str(MigratorError("It broke.", hint="Fix it.")) == "It broke. Fix it."
+    error = MigratorError("It broke.", hint="Fix it.")
+    assert (error.message, error.hint) == ("It broke.", "Fix it.")
 
 
 # The operating system.
@@ -104,7 +104,7 @@ def test_an_error_of_the_system_has_a_code_and_says_what_to_do(number, code):
     assert caught.value.__cause__ is original
 
 
-def test_a_refusal_without_a_hint_or_a_number_still_has_a_message():
+def test_an_error_without_a_hint_or_a_number_has_a_message():
     with pytest.raises(StorageIOError) as caught, os_errors("read", "x"):
         raise OSError("strange")
     assert (str(caught.value), caught.value.hint) == ("Cannot read x: strange.", None)
@@ -114,7 +114,7 @@ def test_a_refusal_without_a_hint_or_a_number_still_has_a_message():
 
 @pytest.mark.parametrize("translator", [os_errors, sqlite_errors])
 @pytest.mark.parametrize("other", [ValueError("x"), KeyboardInterrupt(), MigratorError("x")])
-def test_anything_else_passes_untranslated(translator, other):
+def test_other_exceptions_are_not_translated(translator, other):
     with pytest.raises(type(other)) as caught, translator("do", "x"):
         raise other
     assert caught.value is other
@@ -145,7 +145,7 @@ def sqlite_error(code: int | None) -> sqlite3.Error:
         (sqlite3.SQLITE_IOERR_FSYNC, "disk reports a fault"),
     ],
 )
-def test_a_database_that_is_unusable_is_a_failed_connection_whatever_the_extended_code(code, hint):
+def test_an_unusable_database_is_a_failed_connection_for_every_extended_code(code, hint):
     with pytest.raises(ConnectionFailed) as caught, sqlite_errors("read", "/some.db"):
         raise sqlite_error(code)
     assert caught.value.message == "Cannot read in the database /some.db: it said so."
@@ -167,11 +167,11 @@ def test_real_exceptions_of_sqlite_are_translated():
             connection.execute("SELECT ?")
 
 
-def test_a_torn_file_knows_how_much_of_it_is_whole():
-    error = TornFileError("It is torn.", whole=3, offset=77, hint="Salvage it.")
-    assert (error.whole, error.offset, str(error)) == (3, 77, "It is torn. Salvage it.")
+def test_a_truncated_file_says_how_many_elements_are_complete():
+    error = TornFileError("It is truncated.", whole=3, offset=77, hint="Salvage it.")
+    assert (error.whole, error.offset, str(error)) == (3, 77, "It is truncated. Salvage it.")
 
 
-def test_a_plain_error_survives_a_trip_to_another_process():
+def test_an_error_can_be_pickled():
     error = pickle.loads(pickle.dumps(MigrationFailed("It broke.")))
     assert (type(error), str(error)) == (MigrationFailed, "It broke.")

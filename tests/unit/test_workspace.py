@@ -1,4 +1,4 @@
-"""A workspace is known by the app's hash of its path; a path is proven or stays unknown."""
+"""A workspace's hash is the app's, and a path counts only if its hash proves it."""
 
 import hashlib
 import os
@@ -60,7 +60,7 @@ def test_an_existing_path_is_hashed_in_its_canonical_form(tmp_path, monkeypatch)
 
 
 @posix_only
-def test_a_missing_path_is_hashed_as_it_stands_but_for_trailing_slashes(tmp_path):
+def test_a_missing_path_is_hashed_as_given_without_trailing_slashes(tmp_path):
     assert workspace_hash(MISSING) == workspace_hash(MISSING + "/") == workspace_hash(MISSING + "///") == sha(MISSING)
     assert workspace_hash("/no/such/../place") == sha("/no/such/../place")
     assert workspace_hash("no such relative path/") == sha("no such relative path")
@@ -69,7 +69,7 @@ def test_a_missing_path_is_hashed_as_it_stands_but_for_trailing_slashes(tmp_path
 
 
 @posix_only
-def test_a_file_with_a_slash_behind_it_does_not_exist(tmp_path):
+def test_a_file_with_a_trailing_slash_does_not_exist(tmp_path):
     folder = tmp_path.resolve()
     (folder / "file").touch()
     (folder / "link").symlink_to(folder / "file")
@@ -82,11 +82,11 @@ def test_the_root_stays_the_root():
     assert workspace_hash("/") == workspace_hash("//") == workspace_hash("/..") == sha("/")
 
 
-def test_no_path_at_all_is_hashed_as_nothing():
+def test_an_empty_path_is_hashed_as_an_empty_text():
     assert workspace_hash("") == sha("")
 
 
-def test_a_path_with_a_nul_can_not_exist_and_is_hashed_as_it_stands():
+def test_a_path_with_a_nul_cannot_exist_and_is_hashed_as_given():
     assert workspace_hash("/tmp/a\x00b/") == sha("/tmp/a\x00b")
 
 
@@ -138,7 +138,7 @@ def test_every_text_has_a_hash(path):
 
 
 @posix_only
-def test_a_link_may_have_been_hashed_as_it_stands_or_resolved_and_resolved_is_likelier(tmp_path):
+def test_a_link_may_be_hashed_resolved_or_as_given_and_resolved_is_more_likely(tmp_path):
     real = tmp_path.resolve() / "real"
     real.mkdir()
     link = tmp_path.resolve() / "link"
@@ -151,20 +151,20 @@ def test_a_missing_path_has_one_hash():
     assert hashes_of(MISSING) == [(sha(MISSING), MISSING)]
 
 
-def test_a_path_of_windows_is_likeliest_hashed_in_its_verbatim_form():
+def test_a_windows_path_is_most_likely_hashed_in_its_verbatim_form():
     path, form = "C:\\Users\\dev", "\\\\?\\C:\\Users\\dev"
     assert hashes_of(path) == [(sha(form), form), (sha(path), path)]
     assert hashes_of("C:/Users/dev")[0][1] in (form, "C:/Users/dev")
     assert (sha(form), form) in hashes_of("C:/Users/dev")
 
 
-def test_a_share_of_windows_may_be_hashed_in_its_verbatim_form():
+def test_a_windows_share_may_be_hashed_in_its_verbatim_form():
     path, form = "\\\\server\\share\\w", "\\\\?\\UNC\\server\\share\\w"
     assert sorted(hashes_of(path)) == sorted([(sha(form), form), (sha(path), path)])
 
 
 @given(st.text(alphabet="/\\ab.:C", max_size=12))
-def test_each_hash_is_of_the_spelling_beside_it_or_of_that_path_in_canonical_form(path):
+def test_each_hash_is_of_its_spelling_or_of_that_path_in_canonical_form(path):
     for found, spelling in hashes_of(path):
         assert found in (hash_of_text(spelling), workspace_hash(spelling))
 
@@ -182,7 +182,7 @@ def test_each_hash_is_of_the_spelling_beside_it_or_of_that_path_in_canonical_for
         f"{MISSING}//deep///er//",
     ],
 )
-def test_an_ancestor_that_hashes_to_the_name_of_the_file_is_the_workspace(worktree):
+def test_a_parent_folder_that_hashes_to_the_name_of_the_file_is_the_workspace(worktree):
     assert prove_path(sha(MISSING), ["", "relative", "/elsewhere/entirely", worktree]) == MISSING
 
 
@@ -190,7 +190,7 @@ def test_the_root_itself_can_be_the_workspace():
     assert prove_path(sha("/"), ["/.worktrees/instance-1"]) == "/"
 
 
-def test_a_workspace_of_windows_is_proven_in_its_verbatim_form():
+def test_a_windows_workspace_is_proven_in_its_verbatim_form():
     form = "\\\\?\\C:\\Users\\dev\\engine"
     assert prove_path(sha(form), ["C:\\Users\\dev\\engine\\.worktrees\\x"]) == form
     assert prove_path(sha(form), ["C:/Users/dev/engine/.worktrees/x"]) == form
@@ -208,7 +208,7 @@ def test_a_workspace_behind_a_link_is_proven_by_what_the_link_points_to(tmp_path
     assert prove_path(sha(link), [f"{link}/.worktrees/x"]) == link
 
 
-def test_a_path_that_is_no_ancestor_proves_nothing():
+def test_a_path_that_is_not_a_parent_folder_proves_nothing():
     assert prove_path(sha(MISSING), []) is None
     assert prove_path(sha(MISSING), ["", "/", MISSING + "s/.worktrees/x", MISSING[1:], "/no/such"]) is None
 
@@ -266,14 +266,14 @@ def test_ten_thousand_worktrees_of_one_workspace_are_hashed_once_each(monkeypatc
         ("", None),
     ],
 )
-def test_the_workspace_is_what_stands_before_the_folder_of_worktrees(worktree, expected):
+def test_the_workspace_is_the_path_before_the_worktrees_folder(worktree, expected):
     assert workspace_of(worktree) == expected
 
 
 # Nobody knows.
 
 
-def test_a_placeholder_is_recognised_and_no_path_is_one():
+def test_a_placeholder_is_recognized_and_no_path_is_one():
     assert placeholder("0a1b2c3d4e5f6071") == "unknown:0a1b2c3d4e5f6071"
     assert is_placeholder(placeholder("x"))
     assert not is_placeholder(str(Path("unknown").absolute()))

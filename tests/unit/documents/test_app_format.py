@@ -1,4 +1,4 @@
-"""A file as the app writes it, taken apart without parsing: the same sessions as the reader that parses finds."""
+"""Splitting an app-formatted file without parsing finds the same sessions as parsing it."""
 
 import io
 from pathlib import Path
@@ -59,14 +59,14 @@ def parsed_raws(content: bytes) -> list[bytes]:
     return [element.raw for element in read_array(io.BytesIO(content))]
 
 
-def test_the_elements_are_those_that_the_parser_finds(file: Path) -> None:
+def test_splitting_finds_the_same_elements_as_parsing(file: Path) -> None:
     within = extent_of(file)
     assert within is not None
     assert raws(file, within) == parsed_raws(file.read_bytes())
 
 
 @pytest.mark.parametrize("chunk", [1, 2, 7, 64, 1000])
-def test_however_small_the_pieces_are_that_it_is_read_in(chunk: int, file: Path) -> None:
+def test_splitting_works_at_every_chunk_size(chunk: int, file: Path) -> None:
     within = extent_of(file)
     assert within is not None
     assert raws(file, within, chunk) == parsed_raws(file.read_bytes())
@@ -74,7 +74,7 @@ def test_however_small_the_pieces_are_that_it_is_read_in(chunk: int, file: Path)
 
 @pytest.mark.parametrize("chunk", [1, 13, 1 << 20])
 @pytest.mark.parametrize("size", [1, 50, 100, 700, 10_000])
-def test_cut_in_pieces_it_is_the_same(size: int, chunk: int, file: Path) -> None:
+def test_partitioned_ranges_have_the_same_elements(size: int, chunk: int, file: Path) -> None:
     within = extent_of(file)
     assert within is not None
     pieces = pieces_of(file, within, size)
@@ -82,7 +82,7 @@ def test_cut_in_pieces_it_is_the_same(size: int, chunk: int, file: Path) -> None
     assert all(raws(file, piece, chunk) for piece in pieces)
 
 
-def test_in_memory_they_are_the_same(file: Path) -> None:
+def test_splitting_in_memory_finds_the_same_elements(file: Path) -> None:
     with file.open("rb", buffering=0) as opened:
         within = find_sessions(opened)
         assert within is not None
@@ -90,7 +90,7 @@ def test_in_memory_they_are_the_same(file: Path) -> None:
 
 
 @given(st.lists(documents(), min_size=1, max_size=4))
-def test_what_the_app_writes_is_taken_apart_and_put_together_again(written: list[Any]) -> None:
+def test_a_file_of_the_app_is_split_and_joined_again(written: list[Any]) -> None:
     content = b"".join(app_file(written))
     found = in_memory(content)
     assert found is not None
@@ -98,7 +98,7 @@ def test_what_the_app_writes_is_taken_apart_and_put_together_again(written: list
     assert all(content[element.offset :].startswith(element.raw) for element in found)
 
 
-def test_what_is_known_is_read_again_without_a_search(file: Path) -> None:
+def test_sessions_of_known_sizes_are_read_without_a_search(file: Path) -> None:
     within = extent_of(file)
     assert within is not None
     first, *_, second, _ = pieces_of(file, within, 300)
@@ -125,7 +125,7 @@ def test_what_is_known_is_read_again_without_a_search(file: Path) -> None:
     ],
     ids=repr,
 )
-def test_what_begins_or_ends_otherwise_is_left_to_the_parser(content: bytes, tmp_path: Path) -> None:
+def test_a_file_that_begins_or_ends_differently_is_left_to_the_scanner(content: bytes, tmp_path: Path) -> None:
     path = tmp_path / "file.json"
     path.write_bytes(content)
     assert extent_of(path) is None
@@ -133,7 +133,7 @@ def test_what_begins_or_ends_otherwise_is_left_to_the_parser(content: bytes, tmp
 
 
 @pytest.mark.parametrize("space", [b"", b"\n", b"\r\n", b" \t\n\n", b" " * 1000])
-def test_white_space_behind_the_end_does_not_matter(space: bytes, tmp_path: Path) -> None:
+def test_whitespace_after_the_end_is_ignored(space: bytes, tmp_path: Path) -> None:
     path = tmp_path / "file.json"
     path.write_bytes(app_json(DOCUMENTS) + space)
     within = extent_of(path)
@@ -142,7 +142,7 @@ def test_white_space_behind_the_end_does_not_matter(space: bytes, tmp_path: Path
 
 
 @given(written=st.lists(documents(), min_size=1, max_size=4))
-def test_whatever_the_app_writes(written, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_any_file_of_the_app_is_split(written, tmp_path_factory: pytest.TempPathFactory) -> None:
     path = tmp_path_factory.mktemp("file") / "file.json"
     content = b"".join(app_file(written))
     path.write_bytes(content)

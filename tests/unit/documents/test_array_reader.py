@@ -1,4 +1,4 @@
-"""A workspace file is cut into its elements however it is written, torn or broken, in bounded memory."""
+"""A workspace file is split into its elements in bounded memory, however it is written, truncated or broken."""
 
 import io
 import json
@@ -67,7 +67,7 @@ def test_a_file_that_the_app_wrote_gives_the_same_elements_at_every_chunk_size(s
 
 
 @given(st.binary(max_size=60), st.sampled_from(CHUNKS))
-def test_whatever_the_bytes_are_only_the_two_errors_of_a_file_come_out(noise, chunk):
+def test_any_bytes_raise_only_the_two_errors_of_a_file(noise, chunk):
     try:
         found = raws(b"[" + noise, chunk)
     except SourceFileError:
@@ -83,7 +83,7 @@ MINIFIED = json.dumps(json.loads(SMALL), separators=(",", ":")).encode()
 
 @pytest.mark.parametrize("data", [SMALL, MINIFIED], ids=["pretty", "minified"])
 @pytest.mark.parametrize("chunk", [7, 1 << 20])
-def test_a_file_torn_at_any_byte_keeps_its_whole_elements_and_says_where_the_rest_begins(data, chunk):
+def test_a_file_truncated_at_any_byte_keeps_its_complete_elements_and_says_where_the_rest_begins(data, chunk):
     complete = elements(data)
     ends = [element.offset + len(element.raw) for element in complete]
     assert elements(b"", chunk) == []
@@ -93,7 +93,7 @@ def test_a_file_torn_at_any_byte_keeps_its_whole_elements_and_says_where_the_res
         assert len(taken) == error.whole == sum(end <= length for end in ends)
         assert error.whole == 0 or error.offset >= ends[error.whole - 1]
         begun = [element for element in complete if element.offset < length]
-        if len(begun) > error.whole:  # a torn element: the rest begins exactly with it
+        if len(begun) > error.whole:  # an incomplete element: the rest begins exactly with it
             assert error.offset == begun[-1].offset
         else:  # nothing but punctuation is lost
             assert not data[ends[error.whole - 1] if error.whole else 1 : length].strip(b", \n")
@@ -182,7 +182,7 @@ def test_another_encoding_is_named_as_the_reason(encoding):
         (b"]", "it begins with ']'"),
     ],
 )
-def test_a_file_that_is_no_array_says_what_it_begins_with(data, reason):
+def test_a_file_that_is_not_an_array_says_what_it_begins_with(data, reason):
     with pytest.raises(SourceFileError) as caught:
         elements(data)
     assert reason in str(caught.value)
@@ -214,7 +214,7 @@ def test_a_file_that_is_no_array_says_what_it_begins_with(data, reason):
     ],
 )
 @pytest.mark.parametrize("chunk", [1, 2, 1 << 20])
-def test_an_array_that_goes_wrong_is_torn_there(data, whole, offset, chunk):
+def test_an_array_that_becomes_invalid_is_damaged_from_there_on(data, whole, offset, chunk):
     _, error = read_until_torn(data, chunk)
     assert (error.whole, error.offset) == (whole, offset)
 
@@ -238,7 +238,7 @@ def test_an_array_that_goes_wrong_is_torn_there(data, whole, offset, chunk):
     ],
     ids="deep-arrays deep-objects nan infinity no-utf-8 no-colon line-feed escape mixed word minus".split(),  # noqa: SIM905
 )
-def test_an_element_that_is_no_json_is_isolated_between_its_good_neighbours(bad, pretty, chunk):
+def test_an_element_that_is_not_json_is_isolated_between_its_valid_neighbours(bad, pretty, chunk):
     good = json.dumps(session(), indent=2 if pretty else None).replace("\n", "\n  ").encode()
     first, middle, last = elements(b"[\n  " + good + b",\n  " + bad + b",\n  " + good + b"\n]", chunk)
     assert first.raw == last.raw == good
@@ -261,7 +261,7 @@ def test_an_element_that_is_no_json_is_isolated_between_its_good_neighbours(bad,
         '[\n  {\n    "a": 1\n  }\n  ,\n  {\n    "b": 2\n  }\n  ,\n  {\n    "c": 3\n  }\n]',
     ],
 )
-def test_what_looks_like_the_delimiter_of_the_app_cuts_nothing_apart(text, chunk):
+def test_what_only_looks_like_the_delimiter_of_the_app_splits_nothing(text, chunk):
     assert [element.value for element in elements(text.encode(), chunk)] == json.loads(text)
 
 

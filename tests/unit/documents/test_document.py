@@ -71,7 +71,7 @@ def serde_text(value: str) -> str:
 
 
 def serde_pretty(value: Any, indent: str = "") -> str:  # noqa: PLR0911 - one for each kind of value
-    """serde_json's pretty printer in a dozen lines, for values without fractions."""
+    """Imitate serde_json's pretty printer, for values without fractions."""
     inner = indent + "  "
     match value:
         case None:
@@ -98,7 +98,7 @@ def in_struct_order(value: dict[str, Any], names: list[str]) -> dict[str, Any]:
 
 
 def as_struct(document: dict[str, Any]) -> dict[str, Any]:
-    """The document as the app's structs would serialise it; unknown members, which they don't have, behind the rest."""
+    """Order a document as the app's structs would be serialized; unknown members come last."""
     ordered = in_struct_order(document, STRUCT_SESSION)
     ordered["instances"] = [in_struct_order(value, STRUCT_INSTANCE) for value in document["instances"]]
     ordered["chatHistory"] = [in_struct_order(value, STRUCT_MESSAGE) for value in document["chatHistory"]]
@@ -106,23 +106,23 @@ def as_struct(document: dict[str, Any]) -> dict[str, Any]:
 
 
 def written(document: Any) -> bytes:
-    """The bytes of one document as an element of a workspace file."""
+    """Write one document as an element of a workspace file."""
     return b"".join(app_file([document]))[len(b"[\n  ") : -len(b"\n]")]
 
 
 def read(raw: bytes) -> Any:
-    """An element as the loader reads it."""
+    """Parse an element as the loader does."""
     return parse_element(raw).value
 
 
-def test_the_members_stand_in_the_order_of_the_apps_structs():
+def test_the_members_are_in_the_order_of_the_apps_structs():
     assert list(SESSION_MEMBERS) == STRUCT_SESSION
     assert list(INSTANCE_MEMBERS) == STRUCT_INSTANCE
     assert list(MESSAGE_MEMBERS) == STRUCT_MESSAGE
 
 
 @given(st.lists(documents(json_values(with_fractions=False)), max_size=3))
-def test_app_format_is_what_serdes_pretty_printer_gives(sessions):
+def test_app_format_equals_the_output_of_serdes_pretty_printer(sessions):
     expected = serde_pretty([as_struct(document) for document in sessions])
     assert b"".join(app_file(sessions)) == expected.encode()
 
@@ -137,7 +137,7 @@ def test_app_format_of_no_sessions_is_an_empty_array():
 
 
 @given(files())
-def test_what_app_format_wrote_reads_back_exactly(sessions):
+def test_app_format_reads_back_exactly(sessions):
     for document in sessions:
         assert same(read(written(document)), normal_form(document))
 
@@ -177,7 +177,7 @@ def test_any_value_written_compactly_reads_back_exactly(value):
         ("123456789012345678.5", Decimal("123456789012345678.5")),
     ],
 )
-def test_a_number_that_fits_no_machine_word_is_kept_exactly(text, value):
+def test_a_number_of_any_size_is_kept_exactly(text, value):
     assert same(read(f'{{"n": {text}}}'.encode()), {"n": value})
 
 
@@ -202,7 +202,7 @@ def test_a_number_that_fits_no_machine_word_is_kept_exactly(text, value):
         (b"", "document.invalid_json"),
     ],
 )
-def test_what_can_not_be_kept_exactly_is_unreadable_with_its_code(raw, code):
+def test_what_cannot_be_kept_exactly_is_unreadable_with_a_code(raw, code):
     with pytest.raises(Unreadable) as caught:
         read(raw)
     assert caught.value.code == code
@@ -223,13 +223,13 @@ def test_nesting_counts_up_to_the_depth_at_which_serde_gives_up(opening, closing
     assert caught.value.code == "document.too_deep"
 
 
-def test_a_hundred_thousand_levels_are_unreadable_and_no_crash():
+def test_a_hundred_thousand_levels_are_unreadable_without_a_crash():
     with pytest.raises(Unreadable) as caught:
         read(b"[" * 100_000 + b"]" * 100_000)
     assert caught.value.code == "document.too_deep"
 
 
-def test_brackets_inside_of_texts_are_no_nesting():
+def test_brackets_in_strings_do_not_count_as_nesting():
     raw = b'{"a": "' + b"[{" * 1000 + b'\\"[", "b": 1e400}'
     assert read(raw)["b"] == Decimal("1E+400")
 
@@ -249,7 +249,7 @@ def test_absent_and_null_members_and_the_order_of_unknown_ones_do_not_change_the
 
 
 @given(documents())
-def test_the_canonical_form_says_all_that_the_document_says(document):
+def test_the_canonical_form_contains_everything_in_the_document(document):
     again = parse_exactly(canonical_bytes(document))
     assert canonical_bytes(again) == canonical_bytes(document)
     normal: Any = normal_form(document)
@@ -257,7 +257,7 @@ def test_the_canonical_form_says_all_that_the_document_says(document):
 
 
 @pytest.mark.parametrize("place", ["session", "instance", "message", "inside"])
-def test_values_that_python_takes_for_equal_differ_in_the_canonical_form(place):
+def test_values_that_are_equal_in_python_differ_in_the_canonical_form(place):
     def around(value: Any) -> Any:
         match place:
             case "session":
@@ -291,7 +291,7 @@ def test_an_empty_runtime_mix_is_not_the_same_as_none():
     assert canonical_bytes(session(runtimeMix=[])) != canonical_bytes(session(runtimeMix=None))
 
 
-def test_normal_form_leaves_the_document_that_it_was_given_alone():
+def test_normal_form_does_not_change_its_argument():
     document = session(zzz=1, instances=[instance()])
     copy = json.loads(json.dumps(document))
     normal_form(document)
@@ -306,7 +306,7 @@ def digest_of(*forms: bytes) -> str:
     return digest.hexdigest()
 
 
-def test_a_sequence_digest_tells_changed_moved_lost_and_doubled_documents():
+def test_a_sequence_digest_changes_with_changed_moved_lost_and_repeated_documents():
     digests = [
         digest_of(),
         digest_of(b"a"),

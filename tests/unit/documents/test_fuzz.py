@@ -1,6 +1,6 @@
-"""Ten thousand mutated real files through the reader, and two thousand of them through whole migrations.
+"""Ten thousand mutated real files are read, and two thousand of them migrated.
 
-``make torture ARGS="--parts fuzz"`` does a million.
+``make torture ARGS="--parts fuzz"`` reads a million.
 """
 
 import random
@@ -19,12 +19,12 @@ TOGETHER = 250
 
 
 @pytest.mark.parametrize("first", range(0, 10_000, AT_ONCE))
-def test_whatever_the_bytes_the_reader_keeps_its_promises(first):
+def test_the_reader_keeps_its_promises_for_any_bytes(first):
     assert failures(SEED, first, AT_ONCE) == []
 
 
 @pytest.mark.parametrize("first", range(0, 2_000, TOGETHER))
-def test_whatever_the_bytes_guessing_and_care_migrate_the_same(first):
+def test_fast_and_careful_loading_give_the_same_result_for_any_bytes(first):
     assert migration_failures(SEED, first, TOGETHER) == []
 
 
@@ -47,7 +47,7 @@ def test_most_inputs_are_new():
     assert len({mutator.make() for _ in range(500)}) > 400
 
 
-def test_a_reader_that_believes_the_fast_parser_is_found_out(monkeypatch):
+def test_a_reader_that_trusts_the_fast_parser_is_detected(monkeypatch):
     def believing(raw: bytes, value: Any = None) -> Reading:
         return Reading(value or parse_fast(raw) or {}, None)
 
@@ -58,10 +58,10 @@ def test_a_reader_that_believes_the_fast_parser_is_found_out(monkeypatch):
     fuzzing.kind_of.cache_clear()
 
 
-def test_looking_in_the_wrong_place_is_found_out(monkeypatch):
+def test_a_search_in_the_wrong_place_is_detected(monkeypatch):
     monkeypatch.setattr("migrator.documents.app_format.SEPARATOR_SIZE", 5)
     assert any(failure(data, chunk) for _, data, chunk in cases(SEED, 0, 500))
 
 
-def test_a_failing_input_is_made_as_small_as_it_can_be():
+def test_a_failing_input_is_minimized():
     assert smallest(b"some noise [[ and more", lambda data: b"[[" in data) == b"[["

@@ -1,4 +1,4 @@
-"""Arrays that are made to cost: they cost what their size is, in time and in memory, whatever is in them."""
+"""Hostile arrays take time and memory in proportion to their size, whatever they contain."""
 
 import io
 import os
@@ -25,7 +25,7 @@ END = b"\n  }\n]"
 
 
 class Watched(io.BytesIO):
-    """A file that knows how far it was read."""
+    """A file that records how far it was read."""
 
     farthest = 0
 
@@ -40,8 +40,8 @@ def scene(tmp_path: Path) -> Scene:
     return Scene(tmp_path)
 
 
-def test_a_guess_that_failed_is_not_made_again_before_the_same_cut(monkeypatch):
-    """Thousands of small elements, and one place that looks like the end of a session behind all of them."""
+def test_splitting_that_failed_is_not_tried_again_before_the_same_delimiter(monkeypatch):
+    """The file has thousands of small elements, and then one place that looks like the end of a session."""
     parsed = []
     monkeypatch.setattr(array_reader, "parse_fast", lambda raw: parsed.append(len(raw)))
     data = b"[\n  " + b",".join([SMALL] * 3_000) + b',{\n    "b": 1\n  },\n  {\n    "a": 1\n  }\n]'
@@ -49,7 +49,7 @@ def test_a_guess_that_failed_is_not_made_again_before_the_same_cut(monkeypatch):
     assert sum(parsed) < 4 * len(data)
 
 
-def test_a_guess_is_made_again_behind_a_session_that_is_broken(monkeypatch):
+def test_splitting_is_tried_again_after_an_invalid_session(monkeypatch):
     seen = []
 
     def scanned(reader: Any, index: int) -> int:
@@ -63,7 +63,7 @@ def test_a_guess_is_made_again_behind_a_session_that_is_broken(monkeypatch):
     assert seen == [1]
 
 
-def test_no_more_than_so_much_is_held_in_memory_for_a_guess():
+def test_splitting_uses_bounded_memory():
     data = b"[\n  " + b",".join([SMALL] * 3_000) + END
     file = Watched(data)
     reader = array_reader._Reader(file, 64, 1 << 12)
@@ -75,7 +75,7 @@ def test_no_more_than_so_much_is_held_in_memory_for_a_guess():
     assert largest < 4 << 12
 
 
-def test_a_session_that_is_larger_than_a_guess_may_be_is_read_all_the_same():
+def test_a_session_larger_than_the_search_limit_is_read():
     documents = [chat("a"), chat("large", text="x" * 20_000), chat("b")]
     data = app_json(documents)
     found = read_array(io.BytesIO(data), chunk=100, search_limit=1 << 10)
@@ -83,8 +83,8 @@ def test_a_session_that_is_larger_than_a_guess_may_be_is_read_all_the_same():
 
 
 @pytest.mark.parametrize("cut", range(len(b"\n  },\n  {")))
-def test_an_extent_without_an_end_in_sight_is_given_up_and_not_taken_for_whole(tmp_path, cut):
-    """Wherever the window happens to end: also where what is in it is a session, and more follows."""
+def test_a_session_whose_end_is_not_found_is_never_taken_for_complete(tmp_path, cut):
+    """This holds wherever the window ends, even if its contents are a session and more follows."""
     first = chat("a", text="x" * 3_000)
     data = app_json([first, chat("b")])
     behind = data.index(b"\n  },\n  {") + cut - len(b"[\n  ")
@@ -98,14 +98,14 @@ def test_an_extent_without_an_end_in_sight_is_given_up_and_not_taken_for_whole(t
     assert raws in (whole, [b"{"])
 
 
-def test_a_file_of_a_single_session_beyond_all_bounds_is_migrated(scene):
+def test_a_file_with_a_session_larger_than_the_search_limit_is_migrated(scene):
     scene.write("/home/dev/engine", [chat("large", text="x" * 20_000), chat("small")])
     report = run_migration(resolve_data_dir(scene.root), limits=Limits(chunk=1 << 9, search_limit=1 << 10))
     assert report.totals.sessions == 2
 
 
-def test_a_file_of_nothing_but_bad_sessions_is_read_back_in_one_go(scene, monkeypatch):
-    """Each looked up by itself, with no index to find it by, they would cost the square of their number."""
+def test_a_file_of_only_invalid_sessions_is_read_back_with_one_query(scene, monkeypatch):
+    """One query for each, without an index, would take quadratic time."""
     looked_up = []
 
     class Asked(readback._Quarantine):
@@ -122,7 +122,7 @@ def test_a_file_of_nothing_but_bad_sessions_is_read_back_in_one_go(scene, monkey
     assert looked_up == [queries.QUARANTINED_FROM]
 
 
-def test_of_a_million_problems_the_first_are_told():
+def test_only_the_first_problems_are_listed():
     document = chat("a") | {"instances": [{}] * 1_000}
     found = problems(document)
     assert len(found) == 501
@@ -143,7 +143,7 @@ def test_of_a_million_problems_the_first_are_told():
     ],
     ids=["scalars", "depth", "deep objects", "empty instances", "false starts"],
 )  # fmt: skip
-def test_arrays_made_to_cost_take_bounded_memory(scene, content):
+def test_hostile_arrays_take_bounded_memory(scene, content):
     scene.write_bytes("/home/dev/engine", content)
     code, peak = migrate_measured(scene.root)
     assert code == 3

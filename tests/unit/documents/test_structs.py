@@ -1,4 +1,4 @@
-"""What the structs accept is what the JSON Schema accepts, and holds what the document holds."""
+"""The structs accept only what the JSON Schema accepts, and lose nothing of it."""
 
 import json
 from typing import Any
@@ -23,7 +23,7 @@ def test_a_struct_has_the_members_in_the_order_of_the_document(struct: Any, memb
 
 
 @given(document=documents())
-def test_a_document_that_is_accepted_is_the_same(document):
+def test_an_accepted_document_is_decoded_unchanged(document):
     decoded = decode_session(app_bytes(document))
     if decoded is not None:
         assert same(msgspec.to_builtins(decoded), normal_form(document))
@@ -35,7 +35,7 @@ def test_every_document_without_unknown_members_is_accepted(document):
 
 
 @given(spoilt=invalid_documents())
-def test_nothing_that_the_schema_refuses_is_accepted(spoilt):
+def test_nothing_that_the_schema_rejects_is_accepted(spoilt):
     document, _ = spoilt
     raw = to_json(document).encode()
     assert not is_valid(document)
@@ -44,12 +44,12 @@ def test_nothing_that_the_schema_refuses_is_accepted(spoilt):
 
 
 @pytest.mark.parametrize("raw", [b"", b"[]", b"null", b"{}", b'{"id": "\xff"}', b'{"id": "\\ud800"}', b"[" * 100_000])
-def test_what_is_no_session_at_all_is_no_error(raw: bytes) -> None:
+def test_anything_but_a_session_is_rejected_without_an_error(raw: bytes) -> None:
     assert decode_session(raw) is None
 
 
 @pytest.mark.parametrize("status", ["running\n", "\nrunning", "round_1\n", "round_", "Running", ""])
-def test_a_status_is_asked_about_as_a_whole(status: str) -> None:
+def test_the_whole_status_is_checked(status: str) -> None:
     assert decode_session(json.dumps(normal_form(session(status=status))).encode()) is None
 
 
@@ -59,7 +59,7 @@ def test_a_duration_has_64_bits(duration: int, accepted: bool) -> None:
     assert (decode_session(raw) is not None) == accepted
 
 
-def test_an_unknown_or_an_absent_member_is_for_others() -> None:
+def test_a_session_with_an_unknown_or_absent_member_is_left_to_others() -> None:
     for odd in (session(more=1), session(instances=[instance(more=1)]), session(chatHistory=[message(more=1)])):
         assert decode_session(app_bytes(odd)) is None
     absent = normal_form(session())

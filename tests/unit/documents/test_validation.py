@@ -1,4 +1,4 @@
-"""The fast verdict and the full explanation agree, and say what serde would."""
+"""The fast validator and the one that explains agree with each other and with serde."""
 
 import json
 from decimal import Decimal
@@ -41,38 +41,38 @@ def refused(document: Any) -> tuple[Problem, ...]:
     return caught.value.problems
 
 
-# Two judges, one verdict.
+# Two validators, one result.
 
 
 @given(documents())
-def test_every_valid_document_is_valid_to_both_judges(document):
+def test_every_valid_document_is_valid_to_both_validators(document):
     assert is_valid(document)
     assert problems(document) == []
     require_session(document)
 
 
 @given(invalid_documents())
-def test_one_wrong_member_makes_a_document_invalid_to_both_judges_and_is_pointed_at(spoilt):
-    document, pointer = spoilt
+def test_one_invalid_member_makes_a_document_invalid_to_both_validators_and_is_named(invalid):
+    document, pointer = invalid
     assert not is_valid(document)
     assert [problem for problem in problems(document) if problem.pointer.startswith(pointer)]
     assert [problem for problem in refused(document) if problem.pointer.startswith(pointer)]
 
 
 @given(json_values())
-def test_no_other_json_value_is_a_session_to_either_judge(value):
+def test_no_other_json_value_is_valid_to_either_validator(value):
     assert not is_valid(value)
     assert problems(value) != []
 
 
 @given(documents(), json_values())
-def test_the_judges_agree_on_a_document_with_any_value_anywhere(document, value):
+def test_the_validators_agree_on_a_document_with_any_value_anywhere(document, value):
     for name in [*document]:
-        spoilt = {**document, name: value}
-        assert is_valid(spoilt) == (problems(spoilt) == [])
+        invalid = {**document, name: value}
+        assert is_valid(invalid) == (problems(invalid) == [])
 
 
-# What serde takes and refuses.
+# What serde accepts and rejects.
 
 _U32_OF_SESSION = ["timeoutSeconds", "winnerId", "totalFilesChanged", "totalLinesAdded", "totalLinesDeleted"]
 _NO_INTEGERS = [1.0, 0.0, -0.0, 1e3, 0.5, Decimal("1E+400"), True, False, "1", [], {}]
@@ -86,7 +86,7 @@ def test_a_u32_may_be_anything_up_to_its_largest_or_null(name, value):
 
 @pytest.mark.parametrize("name", _U32_OF_SESSION)
 @pytest.mark.parametrize("value", [*_NO_INTEGERS, -1, U32_MAX + 1, 10**30])
-def test_a_u32_is_no_negative_no_larger_no_fraction_and_no_truth_value(name, value):
+def test_a_u32_is_not_negative_too_large_a_fraction_or_a_boolean(name, value):
     assert places_of_problems(session(**{name: value})) == {f"/{name}"}
 
 
@@ -96,19 +96,19 @@ def test_the_duration_may_be_any_u64_or_null(value):
 
 
 @pytest.mark.parametrize("value", [*_NO_INTEGERS, -1, U64_MAX + 1, 10**30])
-def test_the_duration_is_nothing_but_a_u64(value):
+def test_the_duration_must_be_a_u64(value):
     assert places_of_problems(session(totalDuration=value)) == {"/totalDuration"}
 
 
 @pytest.mark.parametrize("name", ["instanceId", "filesChanged", "linesAdded", "linesDeleted"])
 @pytest.mark.parametrize("value", [*_NO_INTEGERS, -1, U32_MAX + 1])
-def test_a_number_of_an_instance_is_nothing_but_a_u32(name, value):
+def test_a_number_of_an_instance_must_be_a_u32(name, value):
     document = session(instances=[instance(), instance(**{name: value})])
     assert places_of_problems(document) == {f"/instances/1/{name}"}
 
 
 @pytest.mark.parametrize("value", [*_NO_INTEGERS, -1, U32_MAX + 1])
-def test_the_instance_of_a_message_is_nothing_but_a_u32(value):
+def test_the_instance_of_a_message_must_be_a_u32(value):
     document = session(chatHistory=[message(instanceId=value)])
     assert places_of_problems(document) == {"/chatHistory/0/instanceId"}
 
@@ -157,7 +157,7 @@ def test_the_status_of_an_instance_is_any_text(status):
 
 
 @pytest.mark.parametrize("value", [None, True, 1, 1.0, "", "{}", [], [{}], Decimal("1.5")])
-def test_a_value_that_is_no_object_has_one_problem_with_the_session_itself(value):
+def test_a_value_that_is_not_an_object_has_one_problem(value):
     problem = only_problem(value)
     assert (problem.pointer, problem.code) == ("", "document.type")
 
@@ -192,7 +192,7 @@ def test_a_problem_says_where_it_is_what_was_expected_and_what_was_found(wrong, 
     assert (problem.code, str(problem)) == (code, text)
 
 
-def test_problems_stand_in_document_order():
+def test_problems_are_in_document_order():
     document = session(
         task=1,
         instances=[*[instance()] * 2, instance(branch=1, agentName=2), *[instance()] * 7, instance(branch=3)],
@@ -209,7 +209,7 @@ def test_problems_stand_in_document_order():
 
 
 @pytest.mark.parametrize("character", [chr(code) for code in [*range(0x20), *range(0x7F, 0xA0), 0x2028, 0x202E]])
-def test_nothing_in_what_was_found_can_drive_a_terminal(character):
+def test_what_was_found_cannot_control_a_terminal(character):
     found = only_problem(session(status=f"a{character}b")).found
     assert character not in found
     assert json.loads(found) == f"a{character}b"
@@ -227,7 +227,7 @@ def test_any_value_can_be_shown_in_one_short_line(value):
     assert text.isprintable()
 
 
-# What a caller may hand over, and a file can't hold.
+# What a caller may pass, but a file cannot contain.
 
 
 @pytest.mark.parametrize(
@@ -244,18 +244,18 @@ def test_any_value_can_be_shown_in_one_short_line(value):
         ("\ud800", "document.lone_surrogate"),
     ],
 )
-def test_what_json_can_not_represent_is_refused_where_it_is(value, code):
+def test_what_json_cannot_represent_is_rejected_with_its_place(value, code):
     assert refused(session(x={"a/b": [0, value]}))[0][::3] == ("/x/a~1b/1", code)
     assert refused(session(task=value))[0][::3] == ("/task", code)
 
 
 @pytest.mark.parametrize("name", [1, None, b"a", ("a",)])
-def test_a_name_that_is_no_text_is_refused(name):
+def test_a_name_that_is_not_a_string_is_rejected(name):
     [problem] = refused(session(x={name: 1}))
     assert problem[::3] == ("/x", "document.member_name")
 
 
-def test_a_name_with_half_of_a_surrogate_pair_is_refused():
+def test_a_name_with_half_of_a_surrogate_pair_is_rejected():
     assert refused(session(**{"\udfff": 1}))[0].code == "document.lone_surrogate"
 
 
@@ -276,7 +276,7 @@ def test_a_document_may_be_nested_exactly_as_deep_as_one_in_a_file(inside):
     assert refused(session(x=nested(levels + 1, inside=inside)))[0].code == "document.too_deep"
 
 
-def test_a_document_of_thousands_of_levels_is_refused_and_no_crash():
+def test_a_document_of_thousands_of_levels_is_rejected_without_a_crash():
     assert refused(session(x=nested(5000, inside=1)))[0].code == "document.too_deep"
 
 
@@ -313,5 +313,5 @@ def test_the_problems_of_a_message_point_into_the_message(value, pointer):
     assert [problem.pointer for problem in caught.value.problems] == [pointer]
 
 
-def test_an_integer_too_long_to_spell_out_is_refused_as_a_problem() -> None:
+def test_an_integer_too_long_to_write_is_rejected() -> None:
     assert refused(session(extra=10**5000))[0].code == "document.number_too_large"

@@ -1,4 +1,4 @@
-"""Files are private, come to exist whole, and every refusal of the system is one error with a way out."""
+"""Files are private and appear only complete; every error of the system is one of ours, with a hint."""
 
 import errno
 import hashlib
@@ -29,7 +29,7 @@ def any_umask(request: pytest.FixtureRequest) -> Iterator[None]:
 
 @contextmanager
 def file_size_limit(size: int) -> Iterator[None]:
-    """Within the block, a file can't grow beyond so many bytes: a full disk that needs no disk."""
+    """Limit the size of files within the block, to simulate a full disk."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
     try:
@@ -89,7 +89,7 @@ def test_a_folder_that_exists_is_left_as_it_is(tmp_path):
 # Whole or not at all.
 
 
-def test_replacing_puts_all_the_pieces_together_and_leaves_nothing_beside(tmp_path):
+def test_replacing_writes_all_chunks_and_leaves_no_other_file(tmp_path):
     path = tmp_path / "file"
     for content in (b"first", b"second, longer", b""):
         durable.replace(path, [content[:3], content[3:]])
@@ -98,7 +98,7 @@ def test_replacing_puts_all_the_pieces_together_and_leaves_nothing_beside(tmp_pa
 
 
 @pytest.mark.parametrize("old", [b"old", None])
-def test_replacing_keeps_the_old_and_leaves_nothing_beside_when_the_source_breaks_off(tmp_path, old):
+def test_replacing_keeps_the_old_contents_and_leaves_no_other_file_if_the_source_fails(tmp_path, old):
     path = tmp_path / "file"
     if old is not None:
         path.write_bytes(old)
@@ -108,7 +108,7 @@ def test_replacing_keeps_the_old_and_leaves_nothing_beside_when_the_source_break
     assert names(tmp_path) == (["file"] if old is not None else [])
 
 
-def test_replacing_keeps_the_old_until_the_new_is_on_the_disk(tmp_path, monkeypatch):
+def test_replacing_keeps_the_old_contents_until_the_new_ones_are_on_disk(tmp_path, monkeypatch):
     path = tmp_path / "file"
     path.write_bytes(b"old")
     steps: list[str] = []
@@ -172,7 +172,7 @@ def test_publishing_works_on_a_file_system_without_hard_links(tmp_path, monkeypa
 
 
 @pytest.mark.parametrize("link", [False, True])
-def test_what_somebody_else_just_put_there_stays_where_there_are_no_hard_links(tmp_path, monkeypatch, link):
+def test_without_hard_links_a_file_of_another_process_is_not_replaced(tmp_path, monkeypatch, link):
     without_hard_links(monkeypatch)
     (tmp_path / "source").write_bytes(b"ours")
     if link:
@@ -188,7 +188,7 @@ def test_what_somebody_else_just_put_there_stays_where_there_are_no_hard_links(t
 @pytest.mark.parametrize(
     "sizes", [[], [0], [4, 400] * 1000, [durable._WRITE_SIZE] * 2, [3, durable._WRITE_SIZE + 1, 3], [1]]
 )
-def test_pieces_of_any_size_come_to_the_same_file_in_few_writes(tmp_path, monkeypatch, sizes):
+def test_chunks_of_any_size_are_written_in_few_calls(tmp_path, monkeypatch, sizes):
     really, written = os.write, []
 
     def write(descriptor: int, data: bytes) -> int:
@@ -227,13 +227,13 @@ def test_what_a_killed_replacement_left_is_found_and_removed(tmp_path, monkeypat
     assert leftovers(resolve_data_dir(tmp_path / "missing")) == []
 
 
-def test_removing_what_is_not_there_is_no_error(tmp_path):
+def test_removing_a_missing_file_is_not_an_error(tmp_path):
     durable.remove(tmp_path / "missing")
     durable.remove_folder(tmp_path / "missing")
     assert names(tmp_path) == []
 
 
-def test_a_folder_is_removed_with_all_that_is_in_it(tmp_path):
+def test_a_folder_is_removed_with_its_contents(tmp_path):
     (tmp_path / "a" / "b").mkdir(parents=True)
     (tmp_path / "a" / "b" / "c").touch()
     durable.remove_folder(tmp_path / "a")
@@ -304,7 +304,7 @@ def test_a_full_device_says_to_free_space(tmp_path, monkeypatch):
         lambda folder: durable.remove_folder(folder / "file"),
     ],
 )
-def test_every_refusal_of_the_system_is_a_storage_error_that_names_the_path(tmp_path, refused):
+def test_every_error_of_the_system_is_a_storage_error_that_names_the_path(tmp_path, refused):
     (tmp_path / "file").write_bytes(b"file")
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "content").touch()
@@ -328,7 +328,7 @@ def test_a_folder_without_permission_says_to_check_it(tmp_path):
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="no /proc here")
-def test_a_file_whose_mode_can_not_be_set_does_not_stay_open(tmp_path, monkeypatch):
+def test_a_file_whose_mode_cannot_be_set_does_not_stay_open(tmp_path, monkeypatch):
     def refused(*_):
         raise PermissionError(errno.EPERM, "Operation not permitted")
 

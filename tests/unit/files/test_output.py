@@ -1,4 +1,4 @@
-"""What is given out is there whole or not at all, and what a killed command left holds nobody up."""
+"""New files appear all together or not at all, and what a killed command left is no obstacle."""
 
 import hashlib
 import os
@@ -31,7 +31,7 @@ def there(folder: Path) -> dict[str, bytes]:
 
 
 def leave_as_killed(folder: Path, placed: dict[str, bytes], waiting: dict[str, bytes]) -> None:
-    """What is there when the process dies between the places of two files."""
+    """Leave what a process leaves that is killed after it put some of its files in place."""
     beside = folder / ".export.migrator-tmp"
     beside.mkdir()
     for name, content in (placed | waiting).items():
@@ -42,13 +42,13 @@ def leave_as_killed(folder: Path, placed: dict[str, bytes], waiting: dict[str, b
     (folder / ".export.lock.migrator-tmp").touch()
 
 
-def test_what_is_given_out_is_there_afterwards_private_and_nothing_else_is(folder: Path) -> None:
+def test_new_files_are_private_and_nothing_else_is_left(folder: Path) -> None:
     give_out(folder, a=b"1", b=b"2")
     assert there(folder) == {"a": b"1", "b": b"2"}
     assert {stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()} == {0o600}
 
 
-def test_after_an_error_nothing_is_there(folder: Path) -> None:
+def test_after_an_error_no_file_is_left(folder: Path) -> None:
     def broken() -> Iterator[bytes]:
         yield b"half"
         raise ValueError("the source broke")
@@ -63,7 +63,7 @@ def test_after_an_error_nothing_is_there(folder: Path) -> None:
     assert list(folder.iterdir()) == []
 
 
-def test_a_name_that_is_taken_at_the_last_moment_is_left_to_whoever_took_it_and_the_others_are_taken_back(
+def test_a_file_that_appears_at_the_last_moment_is_kept_and_the_others_are_removed(
     folder: Path,
 ) -> None:
     def give_out_meanwhile() -> None:
@@ -78,13 +78,13 @@ def test_a_name_that_is_taken_at_the_last_moment_is_left_to_whoever_took_it_and_
     assert there(folder) == {"b": b"somebody's"}
 
 
-def test_what_a_killed_command_had_put_in_place_holds_up_nobody(folder: Path) -> None:
+def test_files_that_a_killed_command_put_in_place_are_no_obstacle(folder: Path) -> None:
     leave_as_killed(folder, placed={"a": b"older"}, waiting={"b": b"older, too"})
     give_out(folder, a=b"new", b=b"newer")
     assert there(folder) == {"a": b"new", "b": b"newer"}
 
 
-def test_what_a_killed_command_had_put_in_place_and_somebody_changed_since_is_kept(folder: Path) -> None:
+def test_a_file_of_a_killed_command_that_was_changed_since_is_kept(folder: Path) -> None:
     leave_as_killed(folder, placed={"a": b"older"}, waiting={"b": b"older, too"})
     (folder / "a").write_bytes(b"changed by hand")
     with pytest.raises(StorageIOError) as caught:
@@ -93,13 +93,13 @@ def test_what_a_killed_command_had_put_in_place_and_somebody_changed_since_is_ke
     assert there(folder) == {"a": b"changed by hand"}
 
 
-def test_a_command_that_was_killed_when_all_was_in_place_has_done_it(folder: Path) -> None:
+def test_a_command_that_was_killed_after_all_files_were_in_place_is_complete(folder: Path) -> None:
     leave_as_killed(folder, placed={"a": b"1", "b": b"2"}, waiting={})
     give_out(folder, c=b"3")
     assert there(folder) == {"a": b"1", "b": b"2", "c": b"3"}
 
 
-def test_two_at_once_do_not_get_into_each_others_way(folder: Path) -> None:
+def test_two_commands_at_once_do_not_interfere(folder: Path) -> None:
     with FileLock(folder / ".export.lock.migrator-tmp"), pytest.raises(StorageIOError) as caught:
         give_out(folder, a=b"1")
     assert caught.value.code == "lock.held"
@@ -107,7 +107,7 @@ def test_two_at_once_do_not_get_into_each_others_way(folder: Path) -> None:
     assert there(folder) == {"a": b"2"}
 
 
-def test_a_single_file_goes_only_into_a_folder_that_is_there(tmp_path: Path) -> None:
+def test_a_single_file_is_written_only_into_an_existing_folder(tmp_path: Path) -> None:
     with pytest.raises(StorageIOError, match=r"page\.html") as caught:
         write_new_file(tmp_path / "nowhere" / "page.html", [b"page"], "a page")
     assert caught.value.code == "file.missing"

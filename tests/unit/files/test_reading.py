@@ -1,4 +1,4 @@
-"""Files read at once or piece by piece: all of them, and nothing that is no file."""
+"""Files of any size are read completely, and only regular files are read."""
 
 import errno
 import os
@@ -18,7 +18,7 @@ def descriptors() -> list[str]:
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_a_file_of_any_size_is_there_whole_and_can_be_moved_about_in(tmp_path, size):
+def test_a_file_of_any_size_is_read_completely_and_can_be_seeked(tmp_path, size):
     data = bytes(range(256)) * (size // 256 + 1)
     path = tmp_path / "file"
     path.write_bytes(data[:size])
@@ -34,7 +34,7 @@ def test_a_file_of_any_size_is_there_whole_and_can_be_moved_about_in(tmp_path, s
 
 
 @pytest.mark.parametrize("told", [0, 5, 20])
-def test_a_file_that_has_another_size_by_then_is_read_to_its_end(tmp_path, monkeypatch, told):
+def test_a_file_whose_size_changes_is_read_to_its_end(tmp_path, monkeypatch, told):
     path = tmp_path / "file"
     path.write_bytes(b"0123456789")
     seek = os.lseek

@@ -1,4 +1,4 @@
-"""A database under construction is read without a lock, and its errors are ours."""
+"""A staging database is read without a lock, and its errors are translated to ours."""
 
 from contextlib import closing
 from pathlib import Path
@@ -21,7 +21,7 @@ def test_a_staged_database_is_read_without_a_lock_and_never_written(tmp_path: Pa
                 reader.execute("INSERT INTO t VALUES (1)")
 
 
-def test_what_goes_wrong_while_reading_is_told_as_one_of_our_errors(tmp_path: Path) -> None:
+def test_an_error_while_reading_is_one_of_our_errors(tmp_path: Path) -> None:
     broken = tmp_path / "broken.db"
     broken.write_bytes(b"no database at all " * 100)
     failing = pytest.raises(ConnectionFailed, match="not an SQLite database")

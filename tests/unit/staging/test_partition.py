@@ -1,4 +1,4 @@
-"""What each process loads: together everything, once, in order; of a file one extent at most in a shard."""
+"""Two processes together load everything, once and in order; a shard has at most one range of a file."""
 
 from pathlib import Path
 
@@ -18,13 +18,13 @@ SHARD = LIMITS.shard
 
 
 def part(number: int, size: int, path: str = "") -> WorkItem:
-    """Of a source that is called what its copy's path is."""
+    """Make an item of a source that is named as the path of its copy."""
     loaded = LoadedSource(Source(path or f"file {number}", path, "workspace", "h", size), number, path)
     return WorkItem(loaded, size, None)
 
 
 @given(sizes=st.lists(st.integers(0, SHARD // division._PIECE_DIVISOR), max_size=60))
-def test_small_files_go_to_both_in_their_order(sizes: list[int]) -> None:
+def test_small_files_are_divided_in_order(sizes: list[int]) -> None:
     parts = [part(number, size) for number, size in enumerate(sizes)]
     mine, shards = divide(parts, SHARD)
     assert [*mine, *(each for shard in shards for each in shard)] == parts
@@ -36,7 +36,7 @@ def test_small_files_go_to_both_in_their_order(sizes: list[int]) -> None:
         assert sum(each.size for each in shard[:-1]) < SHARD
 
 
-def test_the_shards_get_smaller_so_that_nobody_waits_for_the_last() -> None:
+def test_the_shards_get_smaller_so_that_the_last_one_is_short() -> None:
     _, shards = divide([part(number, 1 << 20) for number in range(400)], SHARD)
     sizes = [sum(each.size for each in shard) for shard in shards]
     assert sizes[0] == SHARD
@@ -72,7 +72,7 @@ def test_a_large_session_stays_whole(tmp_path: Path) -> None:
     assert [*mine, *(each for shard in shards for each in shard)] == [whole]
 
 
-def test_one_that_is_not_as_the_app_writes_it_stays_whole(tmp_path: Path) -> None:
+def test_a_file_that_is_not_app_formatted_stays_whole(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_bytes(b"[" + b" " * 5_000 + b"]")
     mine, shards = divide([part(1, 5_002, str(path))], 800)

@@ -1,4 +1,4 @@
-"""What becomes of the rows of sources that are loaded one after the other, some of them taken back."""
+"""Rows of sources that are loaded one after another are inserted, except those of forgotten sources."""
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -16,7 +16,7 @@ from tests.support.strategies import instance, message, session
 
 
 class Item(NamedTuple):
-    """A session or, if it is not valid, something for the quarantine; ``size`` bytes large."""
+    """A session or, if it is not valid, a quarantined element, of ``size`` bytes."""
 
     valid: bool
     size: int
@@ -28,8 +28,8 @@ sources = st.lists(
 
 
 @given(loaded=sources)
-def test_what_was_taken_back_is_not_there_and_all_else_is_once(loaded: list[tuple[list[Item], bool]]) -> None:
-    """Each source is some items, and whether it is taken back in the end; a batch is full after a few of them."""
+def test_forgotten_sources_have_no_rows_and_all_others_have_theirs_once(loaded: list[tuple[list[Item], bool]]) -> None:
+    """Each source has some items and may be forgotten in the end; a batch is full after a few items."""
     with TemporaryDirectory() as folder, StagingDatabase(Path(folder, "staging.db"), Limits(batch=6000)) as staging:
         sessions: list[str] = []
         quarantined: list[str] = []

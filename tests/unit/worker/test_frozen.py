@@ -1,4 +1,4 @@
-"""The program of the single file, without the file: `make sidecar-check` tries that."""
+"""The main module of the single-file program; `make sidecar-check` tests the file itself."""
 
 import importlib
 import os
@@ -34,7 +34,7 @@ def sidecar(*arguments: str | Path) -> Outcome:
 
 @pytest.fixture
 def frozen(monkeypatch: pytest.MonkeyPatch, frozen_program: None) -> list[str]:
-    """How this process, as if it were such a program, would start its worker."""
+    """Return the command with which a frozen program would start its worker."""
     monkeypatch.setattr(WorkerProcess, "is_frozen_start_supported", False)
     assert not freeze_support()
     start = WorkerProcess.command()

@@ -1,4 +1,4 @@
-"""Jobs shared with a worker: each is done once, in whatever order, and its result stands where it belongs."""
+"""Jobs shared with a worker are each done once, and their results are in order."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -11,7 +11,7 @@ from tests.support.workers import FakeWorker
 
 
 class Told:
-    """A job that says by whom it was done."""
+    """A job that reports which process did it."""
 
     def __init__(self, number: int) -> None:
         self.number = number
@@ -24,7 +24,7 @@ class Told:
 
 
 class Second(FakeWorker):
-    """Says that it was it that did a job; ``ready`` goes by the job's number."""
+    """A worker that reports the jobs it did; ``ready`` is indexed by the job's number."""
 
     def __init__(self, ready: Callable[[int], bool], dies_at: int | None = None) -> None:
         super().__init__(lambda job: ready(job.number), dies_at)
@@ -47,7 +47,7 @@ def jobs(count: int) -> list[Told]:
 
 
 def in_order(todo: Sequence[Told], second: Second | None) -> tuple[list[Any], list[str]]:
-    """The results, and the files that were seen."""
+    """Return the results, and the files whose progress was reported."""
     seen: list[str] = []
     work = OrderedJobs(len(todo), todo.__getitem__, second, lambda name, _size, _sessions: seen.append(name))
     return list(work.results()), seen
@@ -59,7 +59,7 @@ def numbers(results: Sequence[str]) -> list[int]:
 
 @pytest.mark.parametrize("count", [0, 1, 2, 3, 9])
 @pytest.mark.parametrize("ready", [lambda _: True, lambda _: False, lambda number: number % 3 == 0])
-def test_results_come_in_order_whoever_is_quick(count, ready):
+def test_results_come_in_order_whichever_process_is_faster(count, ready):
     todo = jobs(count)
     second = Second(ready)
     results, seen = in_order(todo, second)
@@ -70,7 +70,7 @@ def test_results_come_in_order_whoever_is_quick(count, ready):
     assert all(job.done_here <= 1 for job in todo)
 
 
-def test_where_it_would_wait_this_process_takes_some_from_the_back():
+def test_instead_of_waiting_this_process_does_jobs_from_the_back():
     todo = jobs(6)
     second = Second(lambda _: False)
     results, _ = in_order(todo, second)
@@ -78,19 +78,19 @@ def test_where_it_would_wait_this_process_takes_some_from_the_back():
     assert second.waited_for == [0, 1]
 
 
-def test_it_takes_no_more_than_it_would_have_to_wait_for():
+def test_this_process_does_no_more_jobs_than_it_would_wait_for():
     todo = jobs(6)
     results, _ = in_order(todo, Second(lambda _: bool(todo[-1].done_here)))
     assert results == [*(f"there {number}" for number in range(5)), "here 5"]
 
 
-def test_where_it_need_not_wait_it_takes_none():
+def test_this_process_does_no_jobs_if_it_need_not_wait():
     todo = jobs(6)
     results, _ = in_order(todo, Second(lambda _: True))
     assert results == [f"there {number}" for number in range(6)]
 
 
-def test_the_second_process_never_has_more_than_it_can_go_on_with():
+def test_the_worker_has_at_most_two_jobs():
     second = Second(lambda _: False)
     work = OrderedJobs(6, jobs(6).__getitem__, second, lambda *_: None)
     for _ in range(3):
@@ -98,7 +98,7 @@ def test_the_second_process_never_has_more_than_it_can_go_on_with():
     assert second.given == [0, 1]
 
 
-def test_it_is_fed_while_this_process_does_something_else():
+def test_the_worker_gets_jobs_while_this_process_does_something_else():
     second = Second(lambda _: True)
     work = OrderedJobs(6, jobs(6).__getitem__, second, lambda *_: None)
     for _ in range(2):
@@ -108,7 +108,7 @@ def test_it_is_fed_while_this_process_does_something_else():
 
 @pytest.mark.parametrize("ready", [lambda _: True, lambda _: False])
 @pytest.mark.parametrize("dies_at", [1, 2, 4])
-def test_of_one_that_dies_the_rest_comes_to_nothing_and_is_nobody_s_twice(dies_at, ready):
+def test_jobs_of_a_worker_that_dies_have_no_result_and_none_is_done_twice(dies_at, ready):
     todo = jobs(6)
     second = Second(ready, dies_at)
     results, _ = in_order(todo, second)
@@ -119,7 +119,7 @@ def test_of_one_that_dies_the_rest_comes_to_nothing_and_is_nobody_s_twice(dies_a
     assert (None in results) == (len(second.given) >= dies_at)
 
 
-def test_without_a_second_process_nothing_is_done():
+def test_without_a_worker_nothing_is_done():
     todo = jobs(3)
     assert in_order(todo, None) == ([None] * 3, [])
     assert not any(job.done_here for job in todo)
