@@ -1,12 +1,14 @@
-"""Full-text search: what was said in tasks, messages and outputs, found through an index, or by reading every text.
+"""Full-text search in tasks, messages and outputs, with an index, or without one by reading every text.
 
-- ``query``: what was typed, as terms; what of a text is searched
-- ``index``, ``build``: the tables of the index, filled in short transactions; building and dropping it as operations
-- ``lookup``: a search through the index, and which sessions come first
-- ``excerpts``: the text around what was found
-- ``find``, ``results``: a search in whichever store is authoritative, and what it finds
-- ``sessions``: lists of sessions, and one by the beginning of its id
-- ``queries``: every SQL statement of the above
+- ``query``: parses what the user typed; says which part of a text is searched
+- ``index``: the tables of the index: filling, checking and dropping them
+- ``build``: the operations on the index: build, drop, status, repair
+- ``lookup``: a search with the index, and the order of its results
+- ``excerpts``: finds the terms in a text and makes the excerpts
+- ``find``: a search in the authoritative store
+- ``results``: the report of a search
+- ``sessions``: lists sessions, and finds one by the beginning of its id
+- ``queries``: all SQL statements of this package
 
-The rule: the index is never needed. Without one, or with one that can't be trusted, every text is read instead.
+The rule: the index is optional. If there is none, or it cannot be trusted, every text is read instead.
 """

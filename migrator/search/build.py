@@ -1,6 +1,6 @@
-"""The index for full-text search, from outside: built after a migration or on demand, dropped, looked at.
+"""The operations on the search index: build it (after a migration, or on demand), drop it, show its status, repair it.
 
-It is built when the database is authoritative already, in short transactions, so that the app can be at work meanwhile.
+It is built once the database is authoritative, in short transactions, so that the app can keep working.
 """
 
 from __future__ import annotations
@@ -19,22 +19,22 @@ from migrator.locking import exclusive
 from migrator.progress import Listener, ProgressMeter, ignore_progress
 from migrator.report import Report
 from migrator.search import queries as search_queries
-from migrator.search.index import build, bytes_to_do, forget, index_differences, index_problems, index_state
+from migrator.search.index import build, bytes_to_do, discard, index_differences, index_problems, index_state
 from migrator.text import size
 
 PHASE = "search_index"
-_SPARE = 50_000_000  # bytes that are left free
+_SPARE = 50_000_000  # bytes of the disk that stay free
 
 
 @dataclass(frozen=True)
 class IndexReport(Report):
-    """How the index stands.
+    """The state of the index.
 
-    :ivar state: ``complete``, ``building`` (the next ``migrate``, or a build, goes on), ``pending`` (the next
-        ``migrate`` makes it), ``left_out``; None for a database from before there was an index
+    :ivar state: ``complete``, ``building`` (the next ``migrate``, or a build, continues), ``pending`` (the next
+        ``migrate`` builds it), ``left_out``; None for a database whose schema has no index yet
     :ivar index_bytes: its size
-    :ivar bytes_to_do: text that is not in it yet
-    :ivar differing: what of it is missing, or is not as it was made
+    :ivar bytes_to_do: bytes of text that are not indexed yet
+    :ivar differing: tables, views and triggers of the index that are missing or changed
     """
 
     database: str
@@ -45,28 +45,31 @@ class IndexReport(Report):
 
 
 def finish(connection: sqlite3.Connection, data_dir: DataDir, listener: Listener, *, wanted: bool) -> str | None:
-    """Build what an unfinished index lacks; returns its state then.
+    """Complete an unfinished index and return its state.
 
-    :param wanted: False leaves out an index that is not there yet, for later runs as well
+    :param wanted: False means that no index is built if there is none yet, now or by later runs
     """
     path = data_dir.database
     if wanted:
         _build(connection, data_dir, listener)
     else:
-        with transaction(connection, path, "leave out the search index"):
+        with transaction(connection, path, "record that no search index is wanted"):
             connection.execute(search_queries.LEAVE_INDEX_OUT)
-    with sqlite_errors("look at the search index", path):
+    with sqlite_errors("read the search index", path):
         return index_state(connection)
 
 
 def _build(connection: sqlite3.Connection, data_dir: DataDir, listener: Listener) -> None:
     path = data_dir.database
-    with sqlite_errors("look at the search index", path):
+    with sqlite_errors("read the search index", path):
         total = bytes_to_do(connection)
     free = shutil.disk_usage(path.parent).free
     if free < total + _SPARE:
         raise StorageIOError(
-            f"It may need {size(total)}, and {path.parent} has {size(free)} free.", hint="Free some space."
+            f"There is not enough space for the search index in {path.parent}: it may need {size(total)}, and "
+            f"{size(free)} are free.",
+            code="disk.full",
+            hint="Free some space, then run 'migrator search-index build'.",
         )
     meter = ProgressMeter(listener, PHASE, total)
     if total:
@@ -77,47 +80,48 @@ def _build(connection: sqlite3.Connection, data_dir: DataDir, listener: Listener
 
 
 def build_index(data_dir: DataDir, listener: Listener = ignore_progress) -> IndexReport:
-    """Build the index, or go on with it; a database from before there was one gets the schema steps that it lacks.
+    """Build the index, or continue an interrupted build; an older database first gets its missing schema steps.
 
-    :raises MigrationLocked: another migrator is at work
+    :raises MigrationLocked: another migrator is running
     :raises StaleStoreError: the JSON files are authoritative
-    :raises MigratorError: it can't be built; what is built so far stays
+    :raises MigratorError: it cannot be built; what is built so far is kept
     """
     with exclusive(data_dir), opened(data_dir.database) as connection:
         path = data_dir.database
         if read_state(connection, path).authority != "sqlite":
             raise StaleStoreError(
-                "The JSON files hold the truth, and they are searched without an index.",
-                hint="'migrator migrate' makes the database the truth, and its index.",
+                "The JSON files are authoritative; they are searched without an index.",
+                code="search_index.not_applicable",
+                hint="To move to SQLite, run 'migrator migrate': it also builds the index.",
             )
         upgrade(connection, path, data_dir.backups)
-        with transaction(connection, path, "begin the search index"):
+        with transaction(connection, path, "start the search index"):
             if index_state(connection) == "left_out" or index_differences(connection):
-                forget(connection, "pending")
+                discard(connection, "pending")
         _build(connection, data_dir, listener)
         return _report(connection, data_dir)
 
 
 def drop_index(data_dir: DataDir) -> IndexReport:
-    """Drop the index; no later run makes it again by itself. Searching then reads every text.
+    """Drop the index; later runs do not build it again. Searching then reads every text.
 
-    :raises MigrationLocked: another migrator is at work
+    :raises MigrationLocked: another migrator is running
     """
     with exclusive(data_dir), opened(data_dir.database) as connection:
         with transaction(connection, data_dir.database, "drop the search index"):
-            forget(connection, "left_out")
+            discard(connection, "left_out")
         return _report(connection, data_dir)
 
 
 def index_status(data_dir: DataDir) -> IndexReport:
-    """How the index stands. Changes nothing."""
+    """Return the state of the index. Changes nothing."""
     with opened(data_dir.database, read_only=True) as connection:
         return _report(connection, data_dir)
 
 
 def _report(connection: sqlite3.Connection, data_dir: DataDir) -> IndexReport:
     path = data_dir.database
-    with sqlite_errors("look at the search index", path):
+    with sqlite_errors("read the search index", path):
         state = index_state(connection)
         differing = index_differences(connection) if state in ("building", "complete") else []
         size = 0
@@ -128,19 +132,19 @@ def _report(connection: sqlite3.Connection, data_dir: DataDir) -> IndexReport:
 
 
 def repair_index(data_dir: DataDir) -> bool:
-    """Build an index again that does not fit the texts, or is not as it was made; whether it had to be.
+    """Rebuild the index if it does not match the texts or its tables were changed; return whether that was necessary.
 
-    The lock has to be held.
+    The caller must hold the lock.
     """
     path = data_dir.database
     try:
-        with opened(path, read_only=True) as connection:  # a mere look leaves the file as it is
+        with opened(path, read_only=True) as connection:  # a check alone does not change the file
             if not index_problems(connection, path):
                 return False
         with opened(path) as connection:
             with transaction(connection, path, "drop the search index"):
-                forget(connection, "pending")
+                discard(connection, "pending")
             build(connection, path, lambda _: None)
     except ConnectionFailed:
-        return False  # what is wrong is more than the index; verify goes on telling
+        return False  # more than the index is damaged; verify reports it
     return True

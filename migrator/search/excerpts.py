@@ -1,7 +1,7 @@
-"""Where the words of a search stand in a text: the text around them, and the places within it.
+"""Finds the terms of a search in a text and makes excerpts, with the places of the terms marked.
 
-Spaced texts are looked at by FTS5 in memory, by the rules by which its index of words was made; see
-:mod:`migrator.search.query` for the two kinds of texts.
+Spaced texts are searched by an FTS5 table in memory, with the tokenizer of the index; :mod:`migrator.search.query`
+describes the two kinds of texts.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from migrator.errors import ConnectionFailed
 from migrator.search import queries as search_queries
 from migrator.search.query import SearchQuery, fold, is_unspaced, searched_text, words_of
 
-_OPEN, _CLOSE = "\ufdd0", "\ufdd1"  # noncharacters: no text holds them but by mistake
+_OPEN, _CLOSE = "\ufdd0", "\ufdd1"  # noncharacters, which no proper text contains
 _HARMLESS = str.maketrans({_OPEN: "\ufffd", _CLOSE: "\ufffd"})
-_BEFORE, _WIDTH = 60, 200  # characters of an excerpt before the first place, and at most
+_BEFORE, _WIDTH = 60, 200  # characters of an excerpt: before the first place, and in total
 
 
 class Excerpt(NamedTuple):
     """A part of a text.
 
-    :ivar text: in one line: white space of any length is one space; … where the text goes on
-    :ivar marks: begin and end of each place within it that was looked for
+    :ivar text: in one line, with white space reduced to single spaces and … where the text continues
+    :ivar marks: begin and end of each place in ``text`` where a term was found
     """
 
     text: str
@@ -35,27 +35,28 @@ NO_EXCERPT = Excerpt("", ())
 
 
 def require_full_text(connection: sqlite3.Connection) -> None:
-    """Refuse an SQLite that can't search texts.
+    """Refuse an SQLite without full-text search.
 
-    :raises ConnectionFailed: the one that Python was built with can't
+    :raises ConnectionFailed: the SQLite of this Python has no FTS5
     """
     if not connection.execute(search_queries.HAS_FTS5).fetchone()[0]:
         raise ConnectionFailed(
-            f"This Python's SQLite {sqlite3.sqlite_version} was built without FTS5, which searches texts.",
-            hint="Use another Python: nearly all have it.",
+            f"The SQLite {sqlite3.sqlite_version} of this Python has no FTS5, which full-text search needs.",
+            code="search_index.no_fts5",
+            hint="Use another Python: nearly all of them have it.",
         )
 
 
 class Matcher(AbstractContextManager["Matcher"]):
-    """Finds in any texts what a query looks for. A context manager; for one thread.
+    """Finds the terms of a query in texts. A context manager, for use in one thread.
 
-    :raises ConnectionFailed: the SQLite that Python was built with can't search texts
+    :raises ConnectionFailed: the SQLite of this Python has no FTS5
     """
 
     def __init__(self, query: SearchQuery) -> None:
         self._terms = [term.folded for term in query.terms]
         self._words = query.word_match
-        # Of the words of each term, without accents: what an ASCII text has to hold.
+        # The words of all terms, without accents: an ASCII text without one of them cannot match.
         self._needed = [word for term in query.terms for word in words_of(term.text)]
         self._memory = sqlite3.connect(":memory:", isolation_level=None)
         require_full_text(self._memory)
@@ -65,9 +66,9 @@ class Matcher(AbstractContextManager["Matcher"]):
         self._memory.close()
 
     def excerpts(self, texts: Sequence[str], *, most: int | None = None) -> list[Excerpt | None]:
-        """An excerpt of each text that has all the terms, None for each other one.
+        """Return an excerpt of each text that contains all terms, and None for each other text.
 
-        :param most: of how many texts excerpts are wanted; of the others that have the terms it is NO_EXCERPT
+        :param most: how many excerpts are wanted; further texts that contain all terms get NO_EXCERPT
         """
         found: list[Excerpt | None] = [None] * len(texts)
         snippets: dict[int, str] = {}
@@ -79,7 +80,7 @@ class Matcher(AbstractContextManager["Matcher"]):
                 if self._terms and all(term in folded for term in self._terms):
                     unspaced[number] = text
             elif self._words is not None:
-                # Of most texts in ASCII it can be told without FTS5 that they don't have it.
+                # Most ASCII texts can be ruled out without asking FTS5.
                 lowered = text.lower() if text.isascii() else None
                 if lowered is None or all(word in lowered for word in self._needed):
                     spaced.append((number, text.translate(_HARMLESS)))
@@ -111,7 +112,7 @@ class Matcher(AbstractContextManager["Matcher"]):
 
 
 def _from_snippet(snippet: str) -> Excerpt:
-    """FTS5's snippet is so many words, and words can be long: at most so many characters, around the first mark."""
+    """Make an excerpt from FTS5's snippet, which is limited in words, not in characters: shorten it if necessary."""
     characters, marked, inside = [], [], False
     for character in snippet:
         if character in (_OPEN, _CLOSE):
@@ -128,13 +129,13 @@ def _from_snippet(snippet: str) -> Excerpt:
 
 
 def _window(text: str, begin: int, end: int, marked: list[bool]) -> Excerpt:
-    """A part of a text, of whose characters some are marked."""
+    """Return the part of a text from ``begin`` to ``end``; ``marked`` has a flag for each of its characters."""
     window = ("…" if begin else "") + text[begin:end] + ("…" if end < len(text) else "")
     return _in_one_line(window, [False] * bool(begin) + marked)
 
 
 def _in_one_line(text: str, marked: list[bool]) -> Excerpt:
-    """White space of any length becomes one space; of marks, begin and end are told."""
+    """Reduce white space to single spaces, and turn the flags of the characters into the begin and end of marks."""
     line: list[str] = []
     marks: list[tuple[int, int]] = []
     marked = marked + [False] * (len(text) - len(marked))
@@ -142,7 +143,7 @@ def _in_one_line(text: str, marked: list[bool]) -> Excerpt:
         if character.isspace():
             if not line or line[-1] == " ":
                 continue
-            character = " "  # noqa: PLW2901 - what is shown for it
+            character = " "  # noqa: PLW2901 - shown instead
         at = len(line)
         line.append(character)
         if inside:

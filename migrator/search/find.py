@@ -1,4 +1,4 @@
-"""Finding what was said: the words of tasks, messages and outputs, in every workspace, in the authoritative store."""
+"""Searches the tasks, messages and outputs of all workspaces in the authoritative store."""
 
 from __future__ import annotations
 
@@ -33,17 +33,17 @@ from migrator.workspace import placeholder
 def search_texts(
     data_dir: DataDir, words: str, filters: SessionFilters | None = None, *, workspace: str | None = None
 ) -> SearchReport:
-    """The sessions of which one text (task, message or output) has all the words.
+    """Find the sessions with a text (task, message or output) that contains all the words.
 
-    :param words: words, ``"phrases in quotes"`` and ``begin*``; whatever is typed is no error
-    :param filters: which sessions to look at, and how many to return; without ``sort_by``, the best come first
-    :param workspace: look at this one alone
-    :raises ConnectionFailed: the database can't be opened, or this Python's SQLite can't search texts
+    :param words: words, ``"phrases in quotes"`` and ``begin*``; no input is an error
+    :param filters: which sessions to search, and how many to return; without ``sort_by``, the best match comes first
+    :param workspace: search only this one
+    :raises ConnectionFailed: the database cannot be opened, or the SQLite of this Python has no FTS5
     """
     filters = filters or SessionFilters()
     query = parse_query(words)
     if not query.terms:
-        note = "There is nothing to look for: words have letters or digits."
+        note = "Nothing to search for: a word needs at least one letter or digit."
         return SearchReport(sessions=(), more=False, method="scan", notes=(note,))
     loss = note_of_loss(data_dir)
     notes = [] if loss is None else [loss]
@@ -51,7 +51,7 @@ def search_texts(
     indexed = _ask_index(data_dir, query, filters, workspace, notes, None if end is None else end + 1)
     if indexed is None:
         names = [workspace] if workspace else workspace_names(data_dir)
-    else:  # what could not be migrated is in no index
+    else:  # workspaces that could not be migrated are not in the index
         one = workspace_ref(workspace) if workspace else None
         names = [placeholder(name) for name in failed_workspaces(data_dir) if one is None or name == one.hash]
     found = indexed or []
@@ -72,7 +72,7 @@ def _ask_index(
     notes: list[str],
     most: int | None,
 ) -> list[FoundSession] | None:
-    """What the index knows of, at most so many; None where there is none to be trusted, and why into the notes."""
+    """Search with the index, for at most ``most`` sessions; return None, and note why, if it cannot be used."""
     if not is_served_by_sqlite(data_dir):
         return None
     path = data_dir.database
@@ -84,11 +84,11 @@ def _ask_index(
             found = search_with_index(connection, query, filters, workspace_hash=own, elsewhere=elsewhere)
             return list(islice(found, most))
     if state == "complete":
-        notes.append("The search index is damaged, so every text was read: 'migrator verify --repair' makes it again.")
+        notes.append("The search index is damaged, so every text was read. 'migrator verify --repair' rebuilds it.")
     elif state == "building":
-        notes.append("The search index is not finished, so every text was read: 'migrator search-index build' goes on.")
+        notes.append("The search index is incomplete, so every text was read. 'migrator search-index build' goes on.")
     else:
-        notes.append("There is no search index, so every text was read: 'migrator search-index build' makes one.")
+        notes.append("There is no search index, so every text was read. 'migrator search-index build' builds one.")
     return None
 
 
@@ -101,9 +101,9 @@ def _scan(
     *,
     alone: bool,
 ) -> Iterator[FoundSession]:
-    """Read every text of the workspaces, in whichever store they are.
+    """Read every text of the workspaces, from the store that each one is in.
 
-    :param alone: what is wrong with the workspace is an error, not a note
+    :param alone: a workspace that cannot be read is an error, not a note
     """
     wanted = replace(filters, sort_by=None, descending=False, limit=None, offset=0)
     with Matcher(query) as matcher:

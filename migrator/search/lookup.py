@@ -1,7 +1,7 @@
-"""Finding what was said through the index: never more work than people want to read of it.
+"""Searches with the index, doing no more work than the requested number of results needs.
 
-What occurs seldom is ranked as a whole. Of what occurs in thousands of texts the sessions changed last are ranked: the
-ranking that reads every place of a common word takes seconds.
+If few texts match, all of them are ranked. If thousands match, only the most recently updated sessions are ranked:
+reading every place of a common word would take seconds.
 """
 
 from __future__ import annotations
@@ -23,25 +23,25 @@ from migrator.search.results import MOST_EXCERPTS, FoundSession, FoundText, mess
 from migrator.storage.filtering import Filtering
 from migrator.storage.protocol import SessionFilters
 
-RANKED_AS_A_WHOLE = 3_000  # texts
-_LISTED = 20_000  # texts: up to here, asking once for all is cheaper than session by session
-_POOL = 50  # sessions that are ranked of what occurs more often, or more if more are wanted
-_TOGETHER = 20  # sessions
-# By kind of text: its rowids in the index, less the first of them, are those of its table.
+RANK_ALL_UP_TO = 3_000  # texts
+_LIST_ALL_UP_TO = 20_000  # texts: up to here, one question for all is cheaper than one for each session
+_POOL = 50  # sessions that are ranked if more texts match; more if more are requested
+_BATCH = 20  # sessions
+# The range of rowids in the index, by kind of text: minus the first one, they are the rowids of its table.
 _RANGES = {"task": (TASKS, MESSAGES), "message": (MESSAGES, OUTPUTS), "output": (OUTPUTS, 1 << 63)}
 _PLACES: dict[str, Callable[[Any, str], str]] = {"message": message_place, "output": output_place}
 _LAST = "\U0010ffff"
 _EVERY = (0, (1 << 63) - 1)
-_BROAD = 20_000  # places
-_GAP = 200  # rowids of others that are passed over rather than asking once more
+_BROAD = 20_000  # places: a beginning with more of them is not looked up in the index
+_GAP = 200  # rowids between two that are asked for together
 
 
 class _Hits(NamedTuple):
-    """Rowids of the index.
+    """Texts found in the index, as rowids.
 
-    :ivar sure: texts that have what is looked for, as FTS5 says
-    :ivar unsure: texts that may have it: reading them tells
-    :ivar likely: that most of them do, too
+    :ivar sure: texts that match according to FTS5
+    :ivar unsure: texts that may match and have to be read
+    :ivar likely: whether most of the unsure ones are expected to match
     """
 
     sure: list[int]
@@ -50,7 +50,7 @@ class _Hits(NamedTuple):
 
 
 class _StoredSession(NamedTuple):
-    """A session as a search shows it, by the primary key of its row."""
+    """The summary of a session, with the primary key of its row."""
 
     key: str
     row_id: int
@@ -65,7 +65,7 @@ class _Candidate(NamedTuple):
 
     @property
     def rank(self) -> tuple[bool, int, str]:
-        """Best last, as far as it can be told before any text is read."""
+        """The sort key, best last, as far as it is known before any text is read."""
         hits = self.hits
         expected = [*hits.sure, *hits.unsure] if hits.likely else hits.sure
         return min(expected, default=MESSAGES) < MESSAGES, len(expected), self.session.summary["updatedAt"]
@@ -74,52 +74,52 @@ class _Candidate(NamedTuple):
 class _TextIndex:
     """The index of one database, for one query.
 
-    :param connection: on which everything read is of one state
+    :param connection: has a snapshot of the database
     """
 
     def __init__(self, connection: sqlite3.Connection, query: SearchQuery) -> None:
         self._connection = connection
-        # FTS5 reads every place of the words that begin so, each time it is asked.
+        # FTS5 reads every place of all words with a beginning, each time: too slow for a broad one.
         narrow = SearchQuery(tuple(term for term in query.terms if not (term.prefix and self._is_broad(term))))
         self._spaced = query.word_match is not None
         self._broad = narrow != query
         self._words = narrow.word_match if self._spaced else None
         self._grams = query.gram_match
-        self._short = [term.folded for term in query.terms if len(term.folded) < GRAM]  # as beginnings of grams
+        # Too short for a gram, these are looked up as beginnings of grams.
+        self._short = [term.folded for term in query.terms if len(term.folded) < GRAM]
 
     def _is_broad(self, term: Term) -> bool:
-        """Whether words that begin so occur in very many places."""
+        """Return whether words with this beginning occur in very many places."""
         last = words_of(term.text)[-1]
         bound = (last, last + _LAST, _BROAD)
         return bool(self._connection.execute(search_queries.IS_BROAD, bound).fetchone())
 
-    def listed(self, most: int) -> _Hits | None:
-        """Every text that may have what is looked for, None where they are more than ``most``."""
+    def find_all(self, most: int) -> _Hits | None:
+        """Return every text that may match; None if there are more than ``most``."""
         if self._spaced and self._words is None:
             return None
         words = self._ask(search_queries.WORD_HITS, self._words, _EVERY, most + 1)
         if len(words) > most:
             return None
-        # Of several ways to narrow it down, those that come to an end.
-        ways = []
+        # Several questions narrow it down; answers that are cut off at the limit are not used.
+        answers = []
         if self._grams:
-            ways.append(self._ask(search_queries.GRAM_HITS, self._grams, _EVERY, most + 1))
+            answers.append(self._ask(search_queries.GRAM_HITS, self._grams, _EVERY, most + 1))
         for term in self._short:
             bound = (term, term + _LAST, most + 1)
-            ways.append([row_id for (row_id,) in self._connection.execute(search_queries.SHORT_HITS, bound)])
-        ended = [set(way) for way in ways if len(way) <= most]
-        return self._hits(words, sorted(set.intersection(*ended))) if ended else None
+            answers.append([row_id for (row_id,) in self._connection.execute(search_queries.SHORT_HITS, bound)])
+        complete = [set(answer) for answer in answers if len(answer) <= most]
+        return self._hits(words, sorted(set.intersection(*complete))) if complete else None
 
     def _hits(self, words: list[int], grams: list[int]) -> _Hits:
         return _Hits([], [*words, *grams]) if self._broad else _Hits(words, grams)
 
-    def in_sessions(
-        self, sessions: Sequence[_StoredSession], listed: tuple[frozenset[int], frozenset[int]] | None
+    def find_in_sessions(
+        self, sessions: Sequence[_StoredSession], found: tuple[frozenset[int], frozenset[int]] | None
     ) -> Iterator[_Hits]:
-        """Of each of these sessions, the texts that may have what is looked for.
+        """Yield, for each of these sessions, its texts that may match.
 
-        :param listed: what :meth:`listed` is sure of, and what not; None asks the index for these sessions alone, for
-            those that stand close to each other together
+        :param found: the sure and the unsure hits of :meth:`find_all`; None asks the index about these sessions only
         """
         texts = []
         for session in sessions:
@@ -127,15 +127,15 @@ class _TextIndex:
             outputs = self._connection.execute(search_queries.OUTPUTS_IN_SESSION, (session.key,))
             own = [session.row_id, *(MESSAGES + one for (one,) in messages), *(OUTPUTS + one for (one,) in outputs)]
             texts.append(own)
-        if listed is not None:
-            sure, unsure = listed
+        if found is not None:
+            sure, unsure = found
             for own in texts:
                 yield _Hits([one for one in own if one in sure], [one for one in own if one in unsure])
             return
         row_ids = sorted(one for own in texts for one in own)
         words = frozenset(self._within(search_queries.WORD_HITS, self._words, row_ids))
         if self._grams is None or (self._spaced and self._words is None):
-            # One of the two tables can't be asked.
+            # Only one of the two tables can be asked.
             sure = frozenset() if self._broad else words
             for own in texts:
                 yield _Hits([one for one in own if one in sure], [one for one in own if one not in sure], likely=False)
@@ -145,15 +145,15 @@ class _TextIndex:
             yield self._hits([one for one in own if one in words], [one for one in own if one in grams])
 
     def _within(self, statement: str, match: str | None, row_ids: Sequence[int]) -> list[int]:
-        return [found for stretch in _stretches(row_ids) for found in self._ask(statement, match, stretch, -1)]
+        return [found for span in _spans(row_ids) for found in self._ask(statement, match, span, -1)]
 
-    def _ask(self, statement: str, match: str | None, stretch: tuple[int, int], most: int) -> list[int]:
+    def _ask(self, statement: str, match: str | None, span: tuple[int, int], most: int) -> list[int]:
         if match is None:
             return []
-        return [row_id for (row_id,) in self._connection.execute(statement, (match, *stretch, most))]
+        return [row_id for (row_id,) in self._connection.execute(statement, (match, *span, most))]
 
     def by_session(self, hits: _Hits) -> dict[str, _Hits]:
-        """The hits of each session, by the session's primary key."""
+        """Group hits by session, as a dictionary with the primary keys of the sessions."""
         found: defaultdict[str, _Hits] = defaultdict(lambda: _Hits([], []))
         for row_ids, is_sure in ((hits.sure, True), (hits.unsure, False)):
             for kind, base, own in _by_kind(row_ids):
@@ -162,12 +162,12 @@ class _TextIndex:
         return found
 
     def sessions(self, statement: str, *parameters: str) -> Iterator[_StoredSession]:
-        """The sessions that a query finds."""
+        """Yield the sessions that a statement finds."""
         for row in self._connection.execute(statement, parameters):
             yield _StoredSession(row[0], row[-3], row[-2], row[-1], session_summary(row))
 
     def texts(self, row_ids: Sequence[int]) -> Iterator[tuple[int, str, str, str]]:
-        """Rowid, kind, place and text of each: tasks, then messages, then outputs."""
+        """Yield rowid, kind, place and text of each: tasks, then messages, then outputs."""
         for kind, base, own in _by_kind(row_ids):
             for row_id, who, where, text in self._connection.execute(search_queries.TEXTS[kind], (own,)):
                 if text is not None:
@@ -176,15 +176,15 @@ class _TextIndex:
 
 
 def _by_kind(row_ids: Sequence[int]) -> Iterator[tuple[str, int, str]]:
-    """The kinds of text that are among them, each with its first rowid, and its rows' rowids as JSON."""
+    """Yield each kind of text among these rowids, with its first rowid and the rowids in its table, as JSON."""
     for kind, (base, end) in _RANGES.items():
         own = [row_id - base for row_id in row_ids if base <= row_id < end]
         if own:
             yield kind, base, json.dumps(own)
 
 
-def _stretches(row_ids: Sequence[int]) -> Iterator[tuple[int, int]]:
-    """First and last of the rowids that stand close to each other."""
+def _spans(row_ids: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """Yield the first and the last rowid of each group of rowids that are close to each other."""
     first = last = row_ids[0]
     for row_id in row_ids[1:]:
         if row_id - last > _GAP:
@@ -202,11 +202,11 @@ def search_with_index(
     workspace_hash: str | None,
     elsewhere: Collection[str],
 ) -> Iterator[FoundSession]:
-    """The sessions in their order, each found when it is asked for.
+    """Yield the sessions that match, in order; each is searched for only when it is requested.
 
-    :param connection: on which everything read is of one state
-    :param filters: which sessions, and their order; limit and offset are the caller's business
-    :param workspace_hash: of the only workspace to look at, or None for all
+    :param connection: has a snapshot of the database
+    :param filters: which sessions, and their order; the caller applies limit and offset
+    :param workspace_hash: search only this workspace; None searches all
     :param elsewhere: hashes of workspaces that are served from another store
     """
     index = _TextIndex(connection, query)
@@ -220,7 +220,7 @@ def search_with_index(
             session.summary["instances"] = [{"agentName": name} for (name,) in agents]
         return filtering.matches(session.summary)
 
-    rare = index.listed(RANKED_AS_A_WHOLE)
+    rare = index.find_all(RANK_ALL_UP_TO)
     candidates: Iterable[_Candidate]
     if rare is not None:
         hits = index.by_session(rare)
@@ -232,51 +232,51 @@ def search_with_index(
         scope = () if workspace_hash is None else (workspace_hash,)
         newest = search_queries.NEWEST_OF_WORKSPACE if scope else search_queries.NEWEST_SESSIONS
         sessions = filter(wanted, index.sessions(newest, *scope))
-        listed = index.listed(_LISTED)
+        common = index.find_all(_LIST_ALL_UP_TO)
         if filters.sort_by is None:
-            candidates = _best_of_the_first(_having(index, sessions, listed), filters)
+            candidates = _rank_first(_find_candidates(index, sessions, common), filters)
         else:
             ordered = sort_by_filters(((session.summary, session) for session in sessions), filtering)
-            candidates = _having(index, ordered, listed)
+            candidates = _find_candidates(index, ordered, common)
     with Matcher(query) as matcher:
-        yield from filter(None, (_looked_at(index, matcher, candidate) for candidate in candidates))
+        yield from filter(None, (_read_candidate(index, matcher, candidate) for candidate in candidates))
 
 
 def _ranked(candidates: Iterable[_Candidate]) -> list[_Candidate]:
     return sorted(candidates, key=lambda one: one.rank, reverse=True)
 
 
-def _having(index: _TextIndex, sessions: Iterable[_StoredSession], hits: _Hits | None) -> Iterator[_Candidate]:
-    """Those of the sessions that may have what is looked for, in their order; some are looked at together."""
-    listed = None if hits is None else (frozenset(hits.sure), frozenset(hits.unsure))
+def _find_candidates(index: _TextIndex, sessions: Iterable[_StoredSession], hits: _Hits | None) -> Iterator[_Candidate]:
+    """Yield the sessions that may match, in the given order, asking the index about a batch at a time."""
+    found = None if hits is None else (frozenset(hits.sure), frozenset(hits.unsure))
     rest = iter(sessions)
-    while some := list(islice(rest, _TOGETHER)):
-        for session, found in zip(some, index.in_sessions(some, listed), strict=True):
-            if found.sure or found.unsure:
-                yield _Candidate(session, found)
+    while batch := list(islice(rest, _BATCH)):
+        for session, own in zip(batch, index.find_in_sessions(batch, found), strict=True):
+            if own.sure or own.unsure:
+                yield _Candidate(session, own)
 
 
-def _best_of_the_first(candidates: Iterator[_Candidate], filters: SessionFilters) -> Iterator[_Candidate]:
-    """As many as are wanted and more, ranked; then the others, in their own order."""
+def _rank_first(candidates: Iterator[_Candidate], filters: SessionFilters) -> Iterator[_Candidate]:
+    """Rank the first candidates, more than are requested; then yield the others in their order."""
     pool = None if filters.limit is None else max(_POOL, 2 * (filters.offset + filters.limit))
     yield from _ranked(islice(candidates, pool))
     yield from candidates
 
 
-def _looked_at(index: _TextIndex, matcher: Matcher, candidate: _Candidate) -> FoundSession | None:
-    """The session with its excerpts; None where none of its texts has it after all."""
+def _read_candidate(index: _TextIndex, matcher: Matcher, candidate: _Candidate) -> FoundSession | None:
+    """Read the texts of a candidate; return the session with its excerpts, or None if no text matches after all."""
     sure, unsure = sorted(candidate.hits.sure), sorted(candidate.hits.unsure)
     texts = list(index.texts([*sure[:MOST_EXCERPTS], *unsure]))
     excerpts = matcher.excerpts([text for *_, text in texts], most=MOST_EXCERPTS)
-    having = [
+    matching = [
         (row_id, FoundText(kind, place, *excerpt))
         for (row_id, kind, place, _), excerpt in zip(texts, excerpts, strict=True)
         if excerpt is not None
     ]
-    if not having:
+    if not matching:
         return None
-    having.sort(key=lambda found: found[0])
+    matching.sort(key=lambda found: found[0])
     session = candidate.session
     summary = {name: session.summary[name] for name in SUMMARY_MEMBERS}
-    shown = tuple(text for _, text in having[:MOST_EXCERPTS])
-    return FoundSession(session.workspace, summary, len(having) + max(0, len(sure) - MOST_EXCERPTS), shown)
+    shown = tuple(text for _, text in matching[:MOST_EXCERPTS])
+    return FoundSession(session.workspace, summary, len(matching) + max(0, len(sure) - MOST_EXCERPTS), shown)

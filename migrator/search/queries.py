@@ -1,4 +1,4 @@
-"""Every SQL statement of full-text search, by name."""
+"""All SQL statements of full-text search, by name."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ CREATE_EXCERPTS = "CREATE VIRTUAL TABLE excerpts USING fts5(text, tokenize = 'un
 INSERT_EXCERPT = "INSERT INTO excerpts (rowid, text) VALUES (?, ?)"
 EXCERPTS = "SELECT rowid, snippet(excerpts, 0, ?, ?, '…', 24) FROM excerpts WHERE excerpts MATCH ?"
 
-# The index: schemas/sql/search_index.sql and the one row of search_index, which says how far it is.
+# The index: schemas/sql/search_index.sql, and the one row of search_index, which says how far it is built.
 
 INDEX_REACHED = "SELECT tasks_to, messages_to, outputs_to FROM search_index"
 INDEX_OBJECTS = r"SELECT name, sql FROM sqlite_master WHERE name LIKE 'search\_%' ESCAPE '\' AND sql IS NOT NULL"
@@ -29,7 +29,7 @@ REOPEN_INDEX = """
         messages_to = (SELECT coalesce(max(rowid), 0) FROM chat_messages),
         outputs_to = (SELECT coalesce(max(id), 0) FROM instances)
 """
-# What is added to the rowids, what is searched, where it is, and how far the index is.
+# What is added to the rowids, the column that is searched, its table, and how far the index is built.
 _TEXTS = (
     ("0", "task", "sessions", "tasks_to"),
     ("(1 << 40)", "content", "chat_messages", "messages_to"),
@@ -57,7 +57,7 @@ PUT_ROWS = tuple(
 )
 REACH_ROWS = tuple(f"UPDATE search_index SET {reached} = ?" for _, _, _, reached in _TEXTS)
 
-# Checking it: a copy among the temporary tables, beside what every text says should be in it.
+# Checking the index: a copy in temporary tables is compared with views of what it should contain.
 _SHOULD_BE = " UNION ALL ".join(
     f"""
     SELECT {base} + rowid AS id, searched_text({text}) AS text FROM main.{table}
@@ -100,12 +100,12 @@ DROP_INDEX_COPY = (
     "DROP VIEW IF EXISTS temp.should_be_grams",
 )
 
-# Asking it. Rowids come in order, so that a LIMIT stops it early.
+# Searching. Rowids come in order, so that a LIMIT ends it early.
 WORD_HITS = "SELECT rowid FROM search_words WHERE search_words MATCH ?1 AND rowid BETWEEN ?2 AND ?3 LIMIT ?4"
 GRAM_HITS = "SELECT rowid FROM search_grams WHERE search_grams MATCH ?1 AND rowid BETWEEN ?2 AND ?3 LIMIT ?4"
-# The same text once for each of its grams that begin so.
+# A text comes once for each of its grams with this beginning.
 SHORT_HITS = "SELECT doc FROM search_grams_terms WHERE term >= ? AND term <= ? LIMIT ?"
-# Of the words that begin so: is there a ?3rd place?
+# Do words with this beginning occur in more than ?3 places?
 IS_BROAD = "SELECT 1 FROM search_words_terms WHERE term >= ?1 AND term <= ?2 LIMIT 1 OFFSET ?3"
 
 _THESE = "IN (SELECT value FROM json_each(?))"

@@ -1,4 +1,4 @@
-"""What a search finds, whichever way it was found."""
+"""The report of a search, with or without the index."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ MOST_EXCERPTS = 3  # of one session
 
 @dataclass(frozen=True)
 class FoundText:
-    """One text that has what was looked for.
+    """A text that matches.
 
     :ivar kind: ``task``, ``message`` or ``output``
-    :ivar place: of a message its role and time, of an output its instance; empty for a task
-    :ivar text: a part of it in one line, … where it goes on
-    :ivar marks: begin and end of each place within ``text``
+    :ivar place: role and time of a message, or the instance of an output; empty for a task
+    :ivar text: an excerpt in one line, with … where the text continues
+    :ivar marks: begin and end of each match within ``text``
     """
 
     kind: str
@@ -31,11 +31,11 @@ class FoundText:
 
 @dataclass(frozen=True)
 class FoundSession(Report):
-    """One session with texts that have what was looked for.
+    """A session with texts that match.
 
     :ivar session: the members that lists show
-    :ivar texts: how many of its texts have it
-    :ivar excerpts: the first few of them, the task before messages before outputs
+    :ivar texts: how many of its texts match
+    :ivar excerpts: excerpts of the first few: the task, then messages, then outputs
     """
 
     workspace: str
@@ -45,22 +45,22 @@ class FoundSession(Report):
 
     @property
     def rank(self) -> tuple[bool, int, str]:
-        """Best first: found in the task, then found in the most texts, then the newest."""
+        """The sort key: a match in the task is best, then more matching texts, then a later update."""
         return any(text.kind == "task" for text in self.excerpts), self.texts, self.session["updatedAt"]
 
     def to_json(self) -> dict[str, Any]:
-        told = super().to_json()
-        return {"workspace": told.pop("workspace"), **told.pop("session"), **told}
+        members = super().to_json()
+        return {"workspace": members.pop("workspace"), **members.pop("session"), **members}
 
 
 @dataclass(frozen=True)
 class SearchReport(Report):
     """What a search found.
 
-    :ivar sessions: in order, as many as were asked for
-    :ivar more: there are more than these
-    :ivar method: ``index``, or ``scan`` where every text was read
-    :ivar notes: what the user should know
+    :ivar sessions: in order, at most as many as were requested
+    :ivar more: whether there are more
+    :ivar method: ``index``, or ``scan`` if every text was read
+    :ivar notes: messages for the user
     """
 
     sessions: tuple[FoundSession, ...]
@@ -70,7 +70,7 @@ class SearchReport(Report):
 
 
 def searchable_texts(document: Mapping[str, Any]) -> list[tuple[str, str, str]]:
-    """Kind, place and text of everything that is searched of a session, in the order in which it is shown."""
+    """Return kind, place and text of everything in a session that is searched, in the order of the results."""
     texts = [("task", "", document["task"])]
     texts += [
         ("message", message_place(message["role"], message["timestamp"]), message["content"])
@@ -85,15 +85,15 @@ def searchable_texts(document: Mapping[str, Any]) -> list[tuple[str, str, str]]:
 
 
 def message_place(role: str, timestamp: str) -> str:
-    """Which message it is, for people."""
+    """Describe a message for people."""
     return f"{role}, {timestamp}"
 
 
 def output_place(number: int, agent: str) -> str:
-    """Whose output it is, for people."""
+    """Describe an output for people."""
     return f"instance {number}, {agent}" if agent else f"instance {number}"
 
 
 def sort_by_filters(found: Iterable[tuple[Mapping[str, Any], Found]], filtering: Filtering) -> list[Found]:
-    """What belongs to each of these summaries, in the order that the filters name."""
+    """Sort items by their summaries, in the order that the filters name."""
     return [each["found"] for each in filtering.sort([{**summary, "found": one} for summary, one in found])]

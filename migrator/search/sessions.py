@@ -1,6 +1,6 @@
-"""Sessions as people ask for them: of one workspace or of all, by the beginning of an id, from the authoritative store.
+"""Lists sessions of the authoritative store, of one workspace or all, and finds one by the beginning of its id.
 
-One file that can't be read hides none of the others; where only one workspace was asked for, it is an error.
+A workspace that cannot be read is skipped with a note; if only that one was requested, it is an error.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ Notice = Callable[[str], None]
 
 @dataclass(frozen=True)
 class SessionDocuments(Report):
-    """Whole sessions, each with its workspace."""
+    """Complete sessions, each with its workspace."""
 
     sessions: tuple[tuple[str, WorktreeSession], ...]
 
@@ -40,7 +40,7 @@ class SessionDocuments(Report):
 
 
 class SessionList(SessionDocuments):
-    """Sessions of which JSON shows no more than a list does."""
+    """Sessions of which the JSON has only the members that a list shows."""
 
     def to_json(self) -> dict[str, Any]:
         listed = []
@@ -54,20 +54,20 @@ class SessionList(SessionDocuments):
 def list_sessions(
     data_dir: DataDir, workspace: str | None, filters: SessionFilters, limit: int | None, notice: Notice
 ) -> SessionList:
-    """The sessions that the filters let through, workspace by workspace.
+    """List the sessions that match the filters, by workspace.
 
-    :param workspace: look at this one alone; None for all
-    :param limit: of all workspaces together
-    :param notice: called with what is worth knowing, such as a workspace that can't be read
+    :param workspace: list only this one; None lists all
+    :param limit: maximum number of sessions in total
+    :param notice: called with messages for the user, such as a workspace that cannot be read
     """
     return SessionList(tuple(islice(_all_sessions(data_dir, workspace, filters, notice), limit)))
 
 
 def find_session(data_dir: DataDir, beginning: str, workspace: str | None, notice: Notice) -> SessionDocuments:
-    """The session of an id, or the only one whose id begins so; more of them where workspaces have the same id.
+    """Find the session with an id, or the only one whose id begins with it; several if workspaces share the id.
 
-    :raises SessionNotFound: there is none
-    :raises UsageError: ids of several begin so
+    :raises SessionNotFound: there is no such session
+    :raises UsageError: several ids begin with it
     """
     every = _all_sessions(data_dir, workspace, SessionFilters(), notice)
     similar = [(path, session) for path, session in every if session["id"].startswith(beginning)]
@@ -76,11 +76,13 @@ def find_session(data_dir: DataDir, beginning: str, workspace: str | None, notic
     if not names:
         where = f"in {workspace}" if workspace else "in any workspace"
         raise SessionNotFound(
-            f"There is no session {beginning!r} {where}.", hint="'migrator sessions list' lists them."
+            f"There is no session {beginning!r} {where}.", hint="'migrator sessions list' lists all sessions."
         )
     if len(names) > 1:
         raise UsageError(
-            f"{beginning!r} may be {', '.join(names[:5])}{', …' if len(names) > 5 else ''}.", hint="Type more."
+            f"{beginning!r} is ambiguous: {', '.join(names[:5])}{', …' if len(names) > 5 else ''}.",
+            code="session.ambiguous",
+            hint="Give more of the id.",
         )
     return SessionDocuments(tuple(found))
 
@@ -99,9 +101,9 @@ def _all_sessions(
 def read_workspaces(
     data_dir: DataDir, names: Iterable[str], filters: SessionFilters, notice: Notice, *, alone: bool
 ) -> Iterator[tuple[str, list[WorktreeSession]]]:
-    """The sessions of each workspace that can be read.
+    """Yield each workspace that can be read, with its sessions.
 
-    :param alone: what is wrong with the workspace is an error, not a notice
+    :param alone: a workspace that cannot be read is an error, not a note
     """
     with open_storage(data_dir, read_only=True) as store:
         for name in names:
@@ -111,6 +113,6 @@ def read_workspaces(
                 if alone:
                     raise
                 if not isinstance(error, WorkspaceNotFound):
-                    notice(f"Left out {name}: {error}")
+                    notice(f"Skipped {name}: {error}")
                 continue
             yield name, sessions

@@ -1,28 +1,28 @@
--- The index for full-text search: made and dropped as a whole, whenever the user likes; no numbered step.
+-- The index for full-text search. It is not a numbered step: users can build and drop it at any time.
 --
--- Every text is in one of two tables. search_words has the words of texts in scripts with spaces between words.
--- search_grams has all three characters that follow each other of texts that hold a script without: Japanese, Chinese,
--- Korean, Thai and so on. Neither keeps the texts themselves. Rowids: a session's own for its task, 2^40 + a message's
--- for its content, 2^41 + an instance's for its output.
+-- Every text is in one of two tables. search_words has the words of texts whose scripts put spaces between words.
+-- search_grams has all trigrams (three successive characters) of texts with other scripts, such as Japanese, Chinese,
+-- Korean and Thai. Neither table stores the texts. Rowids: a task has the rowid of its session, a message 2^40 + its
+-- rowid, an output 2^41 + the rowid of its instance.
 
 CREATE VIRTUAL TABLE search_words USING fts5(
     text, content = '', columnsize = 0, tokenize = 'unicode61 remove_diacritics 2'
 );
--- detail = none: where a gram stands in its text would make it four times as large, and the texts themselves tell.
+-- detail = none: positions would make the table four times as large, and the texts themselves show them.
 CREATE VIRTUAL TABLE search_grams USING fts5(text, content = '', columnsize = 0, detail = none, tokenize = 'trigram');
--- How often words occur that begin with something; words of one or two characters are beginnings of grams.
+-- For counting the places of a beginning, and for words of one or two characters, which are beginnings of grams.
 CREATE VIRTUAL TABLE search_words_terms USING fts5vocab(search_words, instance);
 CREATE VIRTUAL TABLE search_grams_terms USING fts5vocab(search_grams, instance);
 
--- A text comes into the index, or goes (gone), by an INSERT into search_change, which keeps nothing; each view takes
--- it one step further.
+-- An INSERT into search_change adds a text to the index, or removes it (gone). The views store nothing: the trigger of
+-- each view passes the text on to the next one.
 CREATE VIEW search_change (id, text, gone) AS SELECT NULL, NULL, NULL WHERE 0;
 CREATE VIEW search_plain (id, text, gone) AS SELECT NULL, NULL, NULL WHERE 0;
 CREATE VIEW search_bounded (id, text, gone) AS SELECT NULL, NULL, NULL WHERE 0;
 CREATE VIEW search_entry (id, text, gone, unspaced) AS SELECT NULL, NULL, NULL, NULL WHERE 0;
 
--- Without NUL, which ends a text for many functions, and without the escape sequences of terminals, which stick to
--- words: the JSON functions take the text apart at ESC. What follows it is one character, parameters, and one more.
+-- Removes NUL, which ends a text for many functions, and the escape sequences of terminals, which would stick to words.
+-- The JSON functions split the text at ESC. After it come one character, parameters, and one more character.
 CREATE TRIGGER search_change_plain INSTEAD OF INSERT ON search_change BEGIN
     INSERT INTO search_plain (id, text, gone) VALUES (
         new.id,
@@ -40,7 +40,7 @@ CREATE TRIGGER search_change_plain INSTEAD OF INSERT ON search_change BEGIN
     );
 END;
 
--- Of a very long text the beginning has to do: indexing it must not keep others waiting.
+-- Cuts off very long texts: indexing them would lock the database for too long.
 CREATE TRIGGER search_plain_bounded INSTEAD OF INSERT ON search_plain BEGIN
     INSERT INTO search_bounded (id, text, gone) VALUES (
         new.id,
@@ -49,7 +49,7 @@ CREATE TRIGGER search_plain_bounded INSTEAD OF INSERT ON search_plain BEGIN
     );
 END;
 
--- The ranges are those of migrator/search/query.py. GLOB is slow: an ASCII text is spared.
+-- The ranges are those of migrator/search/query.py. GLOB is slow, so ASCII texts skip it.
 CREATE TRIGGER search_bounded_entry INSTEAD OF INSERT ON search_bounded BEGIN
     INSERT INTO search_entry (id, text, gone, unspaced) VALUES (
         new.id, new.text, new.gone,
@@ -58,7 +58,7 @@ CREATE TRIGGER search_bounded_entry INSTEAD OF INSERT ON search_bounded BEGIN
     );
 END;
 
--- Two blanks behind its end make the last characters of a text beginnings of grams, too.
+-- Two spaces at the end make the last characters of a text beginnings of grams, too.
 CREATE TRIGGER search_entry_stored INSTEAD OF INSERT ON search_entry BEGIN
     INSERT INTO search_words (rowid, text)
     SELECT new.id, new.text WHERE NOT new.unspaced AND NOT new.gone;

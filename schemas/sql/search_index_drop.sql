@@ -1,4 +1,4 @@
--- Undoes search_index.sql, as far as it is there.
+-- Undoes search_index.sql, even if only parts of it exist.
 
 DROP TRIGGER IF EXISTS search_task_insert;
 DROP TRIGGER IF EXISTS search_task_delete;

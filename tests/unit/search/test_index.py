@@ -1,4 +1,4 @@
-"""The index for full-text search: true whoever writes, gone on with after a kill, the same however it is asked."""
+"""The index for full-text search: up to date whatever is written, and continued after a kill."""
 
 import random
 import re
@@ -20,7 +20,7 @@ from migrator.search.index import (
     Pace,
     build,
     create_tables,
-    forget,
+    discard,
     index_differences,
     index_problems,
     index_state,
@@ -82,18 +82,20 @@ def test_every_text_of_a_database_is_in_its_index(database: sqlite3.Connection, 
     assert hits(database, "error")
 
 
-def test_a_text_in_the_index_that_no_row_has_is_found_out(database: sqlite3.Connection, path: Path) -> None:
+def test_a_text_in_the_index_that_no_row_has_is_a_problem(database: sqlite3.Connection, path: Path) -> None:
     app_says(database, 1)
     built(database, path)
     database.execute("INSERT INTO search_words (rowid, text) VALUES (77, 'nobody said this')")
-    assert index_problems(database, path) == ["the search index search_words does not have what the texts have"]
+    [problem] = index_problems(database, path)
+    assert "search_words" in problem
 
 
-def test_a_text_that_the_index_lacks_is_found_out(database: sqlite3.Connection, path: Path) -> None:
+def test_a_text_that_the_index_lacks_is_a_problem(database: sqlite3.Connection, path: Path) -> None:
     built(database, path)
     database.execute("DROP TRIGGER search_message_insert")
     app_says(database, 1)
-    assert index_problems(database, path) == ["of the search index these are missing or changed: search_message_insert"]
+    [problem] = index_problems(database, path)
+    assert "search_message_insert" in problem
     assert not is_whole(database)
 
 
@@ -110,7 +112,7 @@ OPERATIONS = st.lists(
 
 
 @given(OPERATIONS)
-def test_whatever_the_app_does_while_it_is_built_or_after_the_index_has_what_the_texts_have(
+def test_the_index_matches_the_texts_whatever_the_app_does_during_a_build_or_after_it(
     operations: list[tuple[str, int, str]],
 ) -> None:
     path = Path(":memory:")
@@ -148,7 +150,7 @@ def test_whatever_the_app_does_while_it_is_built_or_after_the_index_has_what_the
         assert index_problems(connection, path) == []
 
 
-def test_an_interrupted_build_goes_on_where_it_stopped(database: sqlite3.Connection, path: Path) -> None:
+def test_an_interrupted_build_continues_where_it_stopped(database: sqlite3.Connection, path: Path) -> None:
     pace = Pace(seconds=0, portion=1)
     for number in range(5):
         app_says(database, number)
@@ -203,11 +205,11 @@ def test_the_app_writes_while_the_index_is_built(path: Path, database: sqlite3.C
     assert index_problems(database, path) == []
 
 
-def test_what_is_dropped_leaves_nothing_behind(database: sqlite3.Connection, path: Path) -> None:
+def test_dropping_the_index_leaves_nothing_behind(database: sqlite3.Connection, path: Path) -> None:
     before = database.execute("SELECT name FROM sqlite_master ORDER BY name").fetchall()
     built(database, path)
     with transaction(database, path, "drop"):
-        forget(database, "left_out")
+        discard(database, "left_out")
     assert database.execute("SELECT name FROM sqlite_master ORDER BY name").fetchall() == before
     app_says(database, 1)
     assert index_state(database) == "left_out"
