@@ -1,10 +1,11 @@
-"""The database in a browser: Datasette, made to read as a person expects, for its owner alone.
+"""Shows the database in a browser, with Datasette, to its owner only.
 
-- ``serve``: Datasette over one database, on the loopback interface
-- ``auth``: the key without which nothing is shown
-- ``site``, ``queries``: titles, columns and the queries to begin with
-- ``plugin``: what a cell and the page of a row show
+- ``serve``: runs Datasette for one database on the loopback interface
+- ``auth``: requires a secret key for every page
+- ``site``: titles, descriptions of columns, and settings of Datasette
+- ``queries``: all SQL statements, including the example queries
+- ``plugin``: renders cells and the pages of single rows
 
-The rule: nothing can be written through it, and nothing that was stored does anything in a page. Needs the extra
-``browse``; nothing else imports this package but its command, and the check of all SQL.
+The rule: the pages cannot write to the database, and stored text cannot run or load anything in a page. The package
+needs the extra ``browse``; only its command and the check of all SQL import it.
 """

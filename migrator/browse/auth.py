@@ -1,7 +1,7 @@
-"""Who may see the pages: whoever has the key that was printed, under the name that it was printed with.
+"""Access control: a page is shown only to a browser with the printed key, and only under the printed host name.
 
-Everybody on the machine can reach a port of the loopback interface, and any page of the web can make a browser ask it
-something, under a name of its own. The key keeps out the first, the name the second.
+Every user of the machine can reach a port of the loopback interface: the key keeps them out. Any web page can make a
+browser send requests to it, using a host name of its own: the check of the host name keeps it out.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 COOKIE = "migrator-browse"
-# Datasette's own pages have scripts and styles within.
+# Datasette's own pages contain inline scripts and styles.
 _POLICY = (
     "default-src 'self'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
     "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
@@ -34,16 +34,16 @@ _HEADERS = (
 
 
 class Gate:
-    """Wraps an ASGI application.
+    """Wraps an ASGI application so that only requests with the key reach it.
 
-    :param port: the one that it is reached at
-    :param landing: where somebody goes who comes with the key and asks for no page
+    :param port: the port that it is served on
+    :param landing: the page to show to a visitor with the key who requests no page
     """
 
     def __init__(self, app: App, port: int, landing: str) -> None:
         self._app = app
         self._hosts = {f"127.0.0.1:{port}", f"localhost:{port}"}
-        self._cookie = f"{COOKIE}-{port}"  # cookies don't know ports apart
+        self._cookie = f"{COOKIE}-{port}"  # cookies are shared by all ports of a host
         self._landing = landing
         self.key = secrets.token_urlsafe(24)
         self.address = f"http://127.0.0.1:{port}/?key={self.key}"
@@ -56,7 +56,7 @@ class Gate:
             return
         headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
         if headers.get("host", "") not in self._hosts:
-            await _answer(send, 403, "These pages are not shown under this name.")
+            await _answer(send, 403, "Unknown host name.")
         elif self._is_key(dict(parse_qsl(scope["query_string"].decode("latin-1"))).get("key", "")):
             cookie = f"{self._cookie}={self.key}; HttpOnly; SameSite=Strict; Path=/"
             page = scope["raw_path"] if scope["path"] != "/" else self._landing.encode()
@@ -64,7 +64,7 @@ class Gate:
         elif self._is_key(_cookie(headers.get("cookie", ""), self._cookie)):
             await self._app(scope, receive, _guarded(send))
         else:
-            await _answer(send, 403, "Open the address that was printed when these pages began: it has the key.")
+            await _answer(send, 403, "Open the address that 'migrator browse' printed; it contains the key.")
 
     def _is_key(self, given: str) -> bool:
         return secrets.compare_digest(given.encode(), self.key.encode())
@@ -77,7 +77,7 @@ def _cookie(header: str, name: str) -> str:
 
 
 def _guarded(send: Send) -> Send:
-    """Adds headers that keep pages from being framed, cached, or made to run what is stored elsewhere."""
+    """Add headers that forbid framing and caching a page, and loading scripts from elsewhere."""
     ours = {name for name, _ in _HEADERS}
 
     async def guarded(message: Message) -> None:

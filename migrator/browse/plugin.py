@@ -1,4 +1,4 @@
-"""What Datasette's pages show of a value, and what the page of a row has besides. Datasette calls these hooks."""
+"""Renders values for Datasette's pages and adds content to the page of a row. Datasette calls these hooks."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from migrator.browse.site import DATABASE
 from migrator.text import block
 
 # Importing datasette makes sqlite3 print a traceback for every SQL function that raises, in the whole process. Ours
-# raise where stored text is no UTF-8; SQLite hands that on as an error of the statement.
+# raise if stored text is not UTF-8; SQLite reports that as an error of the statement.
 sqlite3.enable_callback_tracebacks(False)  # noqa: FBT003 - as sqlite3 takes it
 _MOST_AGENTS = 500
 _MOST_MESSAGES = 2000
 _MOST_CHARACTERS = 5_000_000
 # Columns that refer to another table's row.
 _LINKS = {"session_id": "sessions", "workspace_id": "workspaces", "source_id": "migration_ledger"}
-# What a terminal takes for a command: a colour, a place, a title. It is shown small, for it is not what was said.
+# Terminal escape sequences, such as colours and titles. They are shown small, since they are not part of the text.
 _CONTROL = re.compile(r"(\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\^_])|\x9b[0-?]*[ -/]*[@-~])")
 _GLIMPSE = 600
 _LABEL = 90
@@ -33,25 +33,25 @@ LONGEST = 1_000_000
 
 @hookimpl
 def prepare_jinja2_environment(env: Any) -> None:
-    """Every text that a template shows: nothing in it turns its direction or drives a terminal that it is copied to."""
+    """Escape control characters in every text of a template, so that it is harmless, also when pasted to a terminal."""
     env.finalize = _harmless
     env.filters |= {"whole": _value, "line": lambda value: line(str(value)), "row_link": _link}
 
 
 def _harmless(value: Any) -> Any:
-    if isinstance(value, Markup):  # also Datasette's own, as the link with a row's key
-        return Markup(block(str(value)))  # noqa: S704 - what is spelled out has nothing of HTML in it
+    if isinstance(value, Markup):  # also Datasette's own, such as the link of a row's key
+        return Markup(block(str(value)))  # noqa: S704 - the escapes contain no HTML
     return block(value) if type(value) is str else value
 
 
 @hookimpl
 def render_cell(row: Any, value: Any, column: str, table: str | None) -> Markup | None:
-    """One cell of a table: a link to what it refers to, or a glimpse of a text."""
+    """Render a cell of a table: as a link to the row that it refers to, or as the beginning of a text."""
     key = {"sessions": "id", None: "session"}.get(table)
     if column == "task" and key in row.keys():  # noqa: SIM118 - a row of sqlite3
         return _link(row[key], "sessions", value)
     target = _LINKS.get(column)
-    if isinstance(value, dict):  # a reference that Datasette has looked up
+    if isinstance(value, dict):  # a reference, with the label that Datasette looked up
         return _link(value["value"], target, value["label"]) if target else None
     if target and value is not None and table != target:
         return _link(value, target, value)
@@ -62,7 +62,7 @@ def render_cell(row: Any, value: Any, column: str, table: str | None) -> Markup 
 def extra_template_vars(
     table: str | None, view_name: str, request: Any, datasette: Any
 ) -> Callable[[], Awaitable[Any]]:
-    """For the page of a row: the whole row; for that of a session also its agents and its chat."""
+    """Give the template of a row the whole row, and that of a session also its agents and its chat."""
 
     async def variables() -> dict[str, Any]:
         if view_name != "row" or table not in sql.ROWS_BY_KEY:
@@ -94,12 +94,12 @@ def extra_template_vars(
 
 @hookimpl
 def handle_exception(datasette: Any, exception: Exception) -> Callable[[], Awaitable[Any]]:
-    """A page that says what went wrong. Datasette's own handler prints it as well, with all that was at hand."""
+    """Show a page that says what went wrong. Datasette's own handler would also print a traceback with stored data."""
 
     async def page() -> Any:
         status = getattr(exception, "status", 500)
         message = str(getattr(exception, "message", exception)) or type(exception).__name__
-        if status >= 500:  # nobody's fault but the program's
+        if status >= 500:  # an error of the program, not of the request
             logging.getLogger("migrator").debug("A page failed:", exc_info=exception)
         members = {"ok": False, "error": message, "status": status, "title": None}
         text = await datasette.render_template("error.html", members)
@@ -109,7 +109,7 @@ def handle_exception(datasette: Any, exception: Exception) -> Callable[[], Await
 
 
 def _value(value: Any, column: str = "") -> Any:
-    """A value as the page of its row shows it."""
+    """Render a value for the page of its row."""
     if value is None or value == "":
         return Markup('<span class="none">none</span>')
     if column in _LINKS:
@@ -125,34 +125,34 @@ def _link(key: Any, table: str, label: Any) -> Markup:
 
 
 def line(text: str) -> Markup:
-    """The beginning of a text, in one line."""
+    """Render the beginning of a text in one line."""
     first = " ".join(text[: 4 * _LABEL].split())
     return escape(block(first if len(first) <= _LABEL else first[: _LABEL - 1] + "…"))
 
 
 def glimpse(text: str) -> Markup:
-    """What a cell of a table shows of a text."""
+    """Render a text for a cell of a table: only its beginning if it is long."""
     if len(text) <= _LABEL and text.isprintable():
         return escape(text)
     return _pre(text[:_GLIMPSE], len(text) - _GLIMPSE)
 
 
 def whole(text: str, most: int = LONGEST) -> Markup:
-    """A text as a page of its own shows it: up to so many characters."""
+    """Render a text for the page of its row: at most ``most`` characters."""
     return _pre(text[:most], len(text) - most)
 
 
 def together(texts: Iterable[str | None], most: int) -> list[Markup]:
-    """Several texts on one page: whole, until that would make a page that no browser shows; then glimpses."""
-    made = []
+    """Render several texts for one page: whole ones until the page gets too large for a browser, then beginnings."""
+    rendered = []
     for text in (text or "" for text in texts):
-        made.append(whole(text, max(_GLIMPSE, min(LONGEST, most))))
+        rendered.append(whole(text, max(_GLIMPSE, min(LONGEST, most))))
         most -= len(text)
-    return made
+    return rendered
 
 
 def _pre(text: str, left: int) -> Markup:
-    pieces = _CONTROL.split(text)  # every second one is what was split at
+    pieces = _CONTROL.split(text)  # every second piece is an escape sequence
     kind = "stored terminal" if len(pieces) > 1 else "stored"
     parts = [
         Markup('<span class="control">{}</span>').format(block(piece)) if number % 2 else escape(block(piece))

@@ -1,11 +1,11 @@
-"""Every SQL statement of the database in a browser, by name: what its pages show, and the ones offered to its reader.
+"""All SQL statements of the pages in a browser, by name: those of the page of a row, and the example queries.
 
-Where a column ``session`` holds a session's key, the column ``task`` becomes a link to it.
+If a query has a column ``session`` with the key of a session, its column ``task`` becomes a link to that session.
 """
 
 from __future__ import annotations
 
-# What a page about one row shows of it.
+# For the page of one row.
 ROWS_BY_KEY = {
     table: f"SELECT * FROM {table} WHERE id = :key"
     for table in ("workspaces", "sessions", "instances", "chat_messages", "quarantine", "migration_ledger")
@@ -26,7 +26,7 @@ CHAT_OF_SESSION = """
     FROM chat_messages m WHERE m.session_id = :key ORDER BY m.position NULLS LAST, m.rowid LIMIT :most
 """
 
-# Offered by name.
+# The example queries.
 RECENT_SESSIONS = """
 SELECT s.task, w.workspace_path AS workspace, s.type, s.status, s.updated_at, s.id AS session,
        (SELECT count(*) FROM instances i WHERE i.session_id = s.id) AS agents,

@@ -1,4 +1,4 @@
-"""Datasette over one database, on the loopback interface, until somebody stops it."""
+"""Runs Datasette for one database on the loopback interface, until it is interrupted."""
 
 from __future__ import annotations
 
@@ -19,24 +19,26 @@ _HERE = Path(__file__).parent
 
 
 def serve_database(data_dir: DataDir, port: int, ready: Callable[[str], None]) -> None:
-    """Serve the pages until the process is interrupted or told to end. Nothing can be written through them.
+    """Serve the pages, which cannot write, until the process is interrupted or terminated.
 
-    :param port: 0 takes one that is free
-    :param ready: called with the address, its key in it, when the pages can be asked for
-    :raises NotInstalled: the extra ``browse`` is not there
+    :param port: 0 takes a free one
+    :param ready: called with the address, including the key, when the pages can be opened
+    :raises NotInstalled: the extra ``browse`` is not installed
     :raises ConnectionFailed: there is no database
-    :raises UsageError: the port is taken
+    :raises UsageError: the port cannot be used
     """
-    require_extra("browse", "Looking at the database in a browser")
+    require_extra("browse", "Showing the database in a browser")
     path = data_dir.database
     if not path.exists():
         raise no_database(path)
-    state_of(path)  # refuses what is no database, or from the future
+    state_of(path)  # refuses a file that is not a database, or a newer schema
     try:
         listener = socket.create_server(("127.0.0.1", port))
     except (OSError, OverflowError) as error:
         raise UsageError(
-            f"Nothing can be served at port {port}: {error}.", hint="Name another one with --port, or none."
+            f"Cannot use port {port}: {error}.",
+            code="option.port_unusable",
+            hint="Choose another port with --port, or leave it out.",
         ) from error
     with listener:
         import uvicorn  # installed only with the extra
@@ -47,7 +49,7 @@ def serve_database(data_dir: DataDir, port: int, ready: Callable[[str], None]) -
         gate = Gate(_application(path), listener.getsockname()[1], LANDING)
         server = uvicorn.Server(uvicorn.Config(gate, log_level="error", access_log=False, lifespan="on"))
         ready(gate.address)
-        with suppress(KeyboardInterrupt):  # the usual way to end it
+        with suppress(KeyboardInterrupt):  # the usual way to stop it
             server.run(sockets=[listener])
 
 
@@ -60,7 +62,7 @@ def _application(path: Path) -> Any:
     from migrator.browse.site import ASSETS, DATABASE, METADATA, SETTINGS
 
     class Untouched(Database):  # type: ignore[misc] # Datasette has no types
-        """The database, opened by us: whatever its path is, and never for writing."""
+        """The database, opened by our code: with any path, and never for writing."""
 
         def connect(self, write: bool = False) -> sqlite3.Connection:  # noqa: FBT001, FBT002 - Datasette's signature
             if write:
@@ -70,11 +72,11 @@ def _application(path: Path) -> Any:
             return connection
 
         async def execute(self, sql: str, params: Any = None, **options: Any) -> Any:
-            return await super().execute(sql, params, **options | {"log_sql_errors": False})  # the page tells
+            return await super().execute(sql, params, **options | {"log_sql_errors": False})  # the page shows the error
 
     if not pm.is_registered(plugin):
         pm.register(plugin)
-        pm.unregister(name="datasette.handle_exception")  # the plugin's own prints nothing
+        pm.unregister(name="datasette.handle_exception")  # the plugin's own handler prints nothing
     datasette = Datasette(
         [],
         metadata=METADATA,

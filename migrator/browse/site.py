@@ -1,4 +1,4 @@
-"""What Datasette is told about the database: titles, what columns mean, facets, labels, and queries to begin with."""
+"""Datasette's settings and metadata: titles, descriptions of columns, facets, labels and example queries."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 from migrator.browse import queries as sql
 
-DATABASE = "history"  # its name in addresses, whatever the file is called
+DATABASE = "history"  # the name in addresses, independent of the file name
 LANDING = f"/{DATABASE}/recent_sessions"
 ASSETS = "assets"
 
@@ -15,8 +15,8 @@ SETTINGS = {
     "max_returned_rows": 1000,
     "sql_time_limit_ms": 5000,
     "facet_time_limit_ms": 1000,
-    "suggest_facets": False,  # the useful ones are there
-    "allow_download": False,  # what is still in the log would be missing in it
+    "suggest_facets": False,  # the useful ones are listed below
+    "allow_download": False,  # the file alone lacks what is still in the write-ahead log
     "default_cache_ttl": 0,
     "num_sql_threads": 3,
 }
@@ -27,55 +27,55 @@ _TABLES: dict[str, dict[str, Any]] = {
         "description": "The folders that were opened in the app.",
         "label_column": "workspace_path",
         "columns": {
-            "workspace_hash": "names the workspace's JSON file",
-            "workspace_path": "unknown:… where nothing tells it",
+            "workspace_hash": "the name of the workspace's JSON file",
+            "workspace_path": "unknown:… if the path is not known",
         },
     },
     "sessions": {
         "title": "Sessions",
-        "description": "Competitions, ensembles and debates. The page of each one shows its agents and its whole chat.",
+        "description": "Competitions, ensembles and debates. The page of a session shows its agents and its chat.",
         "label_column": "task",
         "facets": ["type", "status", "workspace_id"],
         "sort_desc": "updated_at",
         "columns": {
-            "id": "as in the JSON, or a stand-in where that was taken",
+            "id": "the id in the JSON file, or a substitute if that was already taken",
             "winner_id": "the number of the instance that won",
             "total_duration": "seconds",
         },
     },
     "instances": {
         "title": "Instances",
-        "description": "The agents of the sessions, each in its own worktree. The page of each one shows its output.",
+        "description": "The agents of the sessions, each in its own worktree. The page of an instance has its output.",
         "label_column": "agent_name",
         "facets": ["status", "runtime_label", "agent_name"],
-        "columns": {"instance_id": "its number in the session", "output": "what its terminal showed"},
+        "columns": {"instance_id": "its number in the session", "output": "the output of its terminal"},
     },
     "chat_messages": {
         "title": "Chat messages",
-        "description": "What was said, oldest first. The page of a session shows its chat as a whole.",
+        "description": "All messages, oldest first. The page of a session shows its whole chat.",
         "facets": ["role"],
         "sort": "timestamp",
-        "columns": {"instance_id": "the instance that it is about or from"},
+        "columns": {"instance_id": "the instance that wrote the message, or that it is about"},
     },
     "session_runtime_mix": {
         "title": "Runtimes of sessions",
-        "description": "Which runtimes a session was started with.",
+        "description": "The runtimes that each session was started with.",
     },
     "quarantine": {
         "title": "Quarantine",
-        "description": "What is no valid session, and the losing side of conflicts, whole as it was found.",
+        "description": "Invalid sessions, and the rejected sides of conflicts, exactly as they were found.",
         "facets": ["reason"],
-        "columns": {"raw": "as it stands in the file", "base": "of a conflict: what both sides started from"},
+        "columns": {"raw": "the text in the file", "base": "for a conflict: the last common version"},
     },
     "migration_ledger": {
         "title": "Files",
-        "description": "What was done with each JSON file.",
+        "description": "The JSON files, and what happened to each one.",
         "label_column": "source",
         "facets": ["status"],
     },
     "migration_runs": {
         "title": "Runs",
-        "description": "What each run of the migration found, and how long it took (milliseconds, by stage).",
+        "description": "What each run of the migration found, and how long each stage took, in milliseconds.",
         "sort_desc": "id",
     },
     "session_complete": {"title": "Sessions with counts"},
@@ -85,28 +85,28 @@ _HIDDEN = (
     "sqlite_stat1", "sqlite_stat4",
 )  # fmt: skip
 _QUERIES = {
-    "recent_sessions": (sql.RECENT_SESSIONS, "Recent sessions", "The hundred that changed last."),
+    "recent_sessions": (sql.RECENT_SESSIONS, "Recent sessions", "The 100 sessions that changed last."),
     "workspaces_at_a_glance": (
         sql.SESSIONS_IN_WORKSPACES,
-        "Workspaces at a glance",
-        "How much happened where, and when.",
+        "Sessions by workspace",
+        "The number of sessions in each workspace, and from when they are.",
     ),
-    "winners": (sql.WINNERS, "Who won", "Competitions with a winner, and what it changed."),
-    "agents": (sql.AGENTS, "Agents", "How often each one ran, how it ended, what it changed."),
-    "said": (sql.SAID, "Who said it", "Messages with these very letters in them, the first hundred."),
-    "set_aside": (sql.SET_ASIDE, "In quarantine", "What waits for a decision, with what is wrong with it."),
+    "winners": (sql.WINNERS, "Winners", "Competitions with a winner, and what the winner changed."),
+    "agents": (sql.AGENTS, "Agents", "How often each agent ran, how its runs ended, and what it changed."),
+    "said": (sql.SAID, "Messages with a text", "The first 100 messages that contain exactly this text."),
+    "set_aside": (sql.SET_ASIDE, "In quarantine", "Items that need a decision, with their problems."),
 }
 
 
 # Datasette's metadata.
 METADATA = {
     "title": "Session history",
-    "description": "Read-only. What is changed in the app meanwhile shows when a page is loaded again.",
+    "description": "Read-only. Reload a page to see what has changed.",
     "extra_css_urls": [f"/{ASSETS}/browse.css"],
     "databases": {
         DATABASE: {
             "title": "Session history",
-            "description": "The history of AIT42 Editor. Begin with a query, or with the sessions.",
+            "description": "The history of AIT42 Editor. Start with a query or with the sessions.",
             "tables": _TABLES | {name: {"hidden": True} for name in _HIDDEN},
             "queries": {
                 name: {"sql": statement.strip(), "title": title, "description": description, "hide_sql": True}

@@ -1,4 +1,4 @@
-"""The database in a browser: read-only, for whoever has the key, and as a person expects it."""
+"""The database in a browser: read-only, only with the key, and easy to read."""
 
 import re
 import socket
@@ -13,6 +13,7 @@ import pytest
 
 from migrator.browse import plugin
 from migrator.database.connection import connect_untouching
+from migrator.errors import NotInstalled
 from migrator.resources import EXTRAS
 from tests.support.browser import Browser, program
 from tests.support.command_line import Migrator
@@ -75,19 +76,20 @@ def test_the_printed_address_leads_to_the_recent_sessions(visitor: Visitor) -> N
 
 
 def test_without_a_database_it_says_how_to_get_one(scene: Scene, migrator: Migrator) -> None:
-    outcome = migrator("--data-dir", scene.root, "browse")
-    assert outcome.code == 1
-    assert "Run 'migrator migrate' to make it" in outcome.err
+    outcome = migrator("--data-dir", scene.root, "browse", "--json")
+    [problem] = outcome.json["problems"]
+    assert (outcome.code, problem["code"].split(".")[0]) == (1, "database")
+    assert "'migrator migrate'" in problem["hint"]
 
 
 def test_without_the_extra_it_says_what_to_install(
     scene: Scene, migrator: Migrator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(sys.modules, "datasette", None)  # which is not there then
-    outcome = migrator("--data-dir", scene.root, "browse")
-    assert outcome.code == 1
-    assert "datasette" in outcome.err
-    assert f'"{sys.executable}" -m pip install "migrator[browse]"' in outcome.err
+    monkeypatch.setitem(sys.modules, "datasette", None)  # makes importing it fail
+    outcome = migrator("--data-dir", scene.root, "browse", "--json")
+    [problem] = outcome.json["problems"]
+    assert (outcome.code, problem["code"]) == (1, NotInstalled.code)
+    assert f'"{sys.executable}" -m pip install "migrator[browse]"' in problem["hint"]
 
 
 def test_the_program_of_a_single_file_says_where_it_can_be_had(
@@ -95,37 +97,35 @@ def test_the_program_of_a_single_file_says_where_it_can_be_had(
 ) -> None:
     for package in EXTRAS["browse"]:
         monkeypatch.setitem(sys.modules, package, None)
-    outcome = migrator("--data-dir", scene.root, "browse")
-    assert outcome.code == 1
-    assert "datasette" in outcome.err
-    assert 'python -m pip install ".[browse]"' in outcome.err
-    assert '"migrator[' not in outcome.err  # which pip would take for a package of others, where ours is not installed
+    outcome = migrator("--data-dir", scene.root, "browse", "--json")
+    [problem] = outcome.json["problems"]
+    assert (outcome.code, problem["code"]) == (1, NotInstalled.code)
+    assert 'python -m pip install ".[browse]"' in problem["hint"]
+    assert '"migrator[' not in problem["hint"]  # pip would look for a package of this name on PyPI
 
 
-def test_a_port_that_is_taken_is_told(scene: Scene, migrator: Migrator) -> None:
+def test_a_port_that_is_in_use_is_wrong_usage(scene: Scene, migrator: Migrator) -> None:
     scene.write(ENGINE, [chat("s-1")])
     migrator("--data-dir", scene.root, "migrate")
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        outcome = migrator("--data-dir", scene.root, "browse", "--port", str(taken.getsockname()[1]))
-    assert outcome.code == 2
-    assert "Name another one with --port" in outcome.err
+        outcome = migrator("--data-dir", scene.root, "browse", "--json", "--port", str(taken.getsockname()[1]))
+    assert (outcome.code, outcome.json["problems"][0]["code"]) == (2, "option.port_unusable")
 
 
-def test_what_is_no_database_is_refused(scene: Scene, migrator: Migrator) -> None:
+def test_a_file_that_is_not_a_database_is_refused(scene: Scene, migrator: Migrator) -> None:
     scene.database.write_bytes(b"this is no database at all, but long enough to be read as a header" * 20)
-    outcome = migrator("--data-dir", scene.root, "browse")
-    assert outcome.code == 1
-    assert "not a database" in outcome.err
+    outcome = migrator("--data-dir", scene.root, "browse", "--json")
+    assert (outcome.code, outcome.json["problems"][0]["code"].split(".")[0]) == (1, "database")
 
 
-# Who may look.
+# Access.
 
 
 @pytest.mark.parametrize("path", ["/", "/history", "/history/sessions.json", "/assets/browse.css", "/-/databases.json"])
 def test_without_the_key_nothing_is_shown(path: str, visitor: Visitor) -> None:
     answer = visitor.get_as_stranger(path)
     assert answer.status == 403
-    assert answer.body == "Open the address that was printed when these pages began: it has the key."
+    assert "<" not in answer.body
 
 
 def test_a_wrong_key_shows_nothing(visitor: Visitor) -> None:
@@ -133,7 +133,7 @@ def test_a_wrong_key_shows_nothing(visitor: Visitor) -> None:
     assert visitor.get_as_stranger("/history", Cookie="migrator-browse=guessed").status == 403
 
 
-def test_under_another_name_nothing_is_shown_even_with_the_key(visitor: Visitor) -> None:
+def test_under_another_host_name_nothing_is_shown_even_with_the_key(visitor: Visitor) -> None:
     path = visitor.keyed("/history").removeprefix(visitor.root)
     assert visitor.get_as_stranger(path, Host="evil.example").status == 403
 
@@ -144,14 +144,14 @@ def test_the_key_does_not_stay_in_the_address(visitor: Visitor) -> None:
     assert "HttpOnly; SameSite=Strict" in answer.headers["set-cookie"]
 
 
-def test_pages_are_neither_framed_nor_kept_nor_fed_from_elsewhere(visitor: Visitor) -> None:
+def test_pages_are_not_framed_or_cached_and_load_nothing_from_elsewhere(visitor: Visitor) -> None:
     headers = {name.lower(): value for name, value in visitor.get("/history").headers.items()}
     assert "frame-ancestors 'none'" in headers["content-security-policy"]
     assert "default-src 'self'" in headers["content-security-policy"]
     assert headers["cache-control"] == "no-store"
 
 
-# Only reading.
+# Read-only.
 
 
 @pytest.mark.parametrize(
@@ -163,24 +163,24 @@ def test_pages_are_neither_framed_nor_kept_nor_fed_from_elsewhere(visitor: Visit
         "VACUUM INTO '/tmp/x'",
     ],
 )
-def test_nothing_but_reading_is_done(statement: str, visitor: Visitor) -> None:
+def test_statements_that_write_are_refused(statement: str, visitor: Visitor) -> None:
     assert visitor.get(f"/history.json?sql={quote(statement)}").status == 400
 
 
-def test_a_connection_of_the_pages_can_not_write(visited: tuple[Scene, Visitor]) -> None:
+def test_a_connection_of_the_pages_cannot_write(visited: tuple[Scene, Visitor]) -> None:
     with closing(connect_untouching(visited[0].database)) as connection:
         assert connection.execute("SELECT count(*) FROM sessions").fetchone()[0] > 100
         with pytest.raises(sqlite3.OperationalError, match="readonly"):
             connection.execute("DELETE FROM sessions")
 
 
-def test_what_the_app_writes_meanwhile_shows(visited: tuple[Scene, Visitor]) -> None:
+def test_what_the_app_writes_meanwhile_is_shown(visited: tuple[Scene, Visitor]) -> None:
     scene, visitor = visited
     scene.change("UPDATE sessions SET model = 'written meanwhile' WHERE id = 's-1'")
     assert "written meanwhile" in visitor.get("/history/sessions/s-1").body
 
 
-# What is shown.
+# Pages.
 
 
 @pytest.mark.parametrize(
@@ -212,7 +212,7 @@ def test_an_instance_names_its_session_by_its_task(visitor: Visitor) -> None:
     assert ">Who is right about caching?</a>" in visitor.get("/history/instances?session_id=s-1").body
 
 
-def test_a_session_is_read_as_a_whole(visitor: Visitor) -> None:
+def test_the_page_of_a_session_shows_all_of_it(visitor: Visitor) -> None:
     text = Texts(visitor.get("/history/sessions/s-1").body).shown
     assert "Who is right about caching?" in text
     assert "Measure first.\n\n- then cache" in text
@@ -249,13 +249,13 @@ def test_stored_texts_are_shown_as_text(page: str, visitor: Visitor) -> None:
     assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]", body)
 
 
-def test_a_row_that_is_not_there_is_a_page_that_says_so(visitor: Visitor) -> None:
+def test_a_missing_row_gets_a_page_that_says_so(visitor: Visitor) -> None:
     answer = visitor.get("/history/sessions/nothing")
     assert answer.status == 404
     assert "Record not found" in answer.body
 
 
-def test_a_query_that_makes_no_sense_is_a_page_that_says_so(visitor: Visitor) -> None:
+def test_an_invalid_query_gets_a_page_that_says_so(visitor: Visitor) -> None:
     answer = visitor.get("/history?sql=select+nonsense")
     assert answer.status == 400
     assert "no such column" in answer.body
@@ -264,7 +264,7 @@ def test_a_query_that_makes_no_sense_is_a_page_that_says_so(visitor: Visitor) ->
 # Texts.
 
 
-def test_what_drives_a_terminal_is_shown_small_beside_the_text() -> None:
+def test_escape_sequences_are_shown_small() -> None:
     made = str(plugin.whole("\x1b[1mbold\x1b[0m"))
     assert made == (
         '<pre class="stored terminal" dir="auto"><span class="control">\\x1b[1m</span>bold'
@@ -285,7 +285,7 @@ def test_a_label_is_one_short_line() -> None:
     assert len(made) == 90
 
 
-def test_harm_is_spelled_out() -> None:
+def test_harmful_characters_are_escaped() -> None:
     texts = Texts(str(plugin.whole(HARM)))
     assert texts.shown == AS_TEXT
 
@@ -303,7 +303,7 @@ def test_in_a_browser_a_session_reads_well_and_nothing_stored_runs(
     assert '<article class="message from-' in dom
 
 
-def test_a_browser_asks_nobody_else(visited: tuple[Scene, Visitor], tmp_path: Path) -> None:
+def test_a_browser_contacts_no_other_server(visited: tuple[Scene, Visitor], tmp_path: Path) -> None:
     program()
     asked = Browser(tmp_path).connections(visited[1].keyed("/history/sessions/s-1"))
     assert asked
