@@ -113,7 +113,7 @@ def _workspace_states(database: Path, plan: Plan, pending: Sequence[Source]) -> 
     """The workspaces of the database and of failed and pending files; and the number of quarantined items."""
     states, quarantined = dict[str, WorkspaceState](), 0
     if plan.state.has_ledger:
-        with opened(database, read_only=True) as connection, sqlite_errors("count", database):
+        with opened(database, read_only=True) as connection, sqlite_errors("count the sessions", database):
             for file_hash, path, *counts in connection.execute(queries.COUNTS_OF_WORKSPACES):
                 states[file_hash] = WorkspaceState(file_hash, path, "migrated", *counts)
             quarantined = int(connection.execute(queries.QUARANTINE_COUNT).fetchone()[0])

@@ -117,6 +117,6 @@ def name_workspaces(data_dir: DataDir, unnamed: Mapping[str, str]) -> None:
     from migrator.database.documents import ensure_workspace  # seldom needed and slow to load
 
     path = data_dir.database
-    with opened(path) as connection, transaction(connection, path, "name a workspace"):
+    with opened(path) as connection, transaction(connection, path, "record the path of a workspace"):
         for file_hash, name in unnamed.items():
             ensure_workspace(connection, file_hash, name)

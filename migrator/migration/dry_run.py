@@ -23,7 +23,7 @@ def scratch_data_dir(data_dir: DataDir) -> Iterator[DataDir]:
     with os_errors("create a scratch folder in", parent or tempfile.gettempdir()):
         folder = Path(tempfile.mkdtemp(prefix=DRY_RUN, dir=parent))
     try:
-        with os_errors("make private", folder):
+        with os_errors("restrict access to", folder):
             os.chmod(folder, 0o700)  # the umask may have removed some of these permissions
         scratch = ScratchDataDir(root=data_dir.root, database=folder / DEFAULT_DATABASE)
         flag = read_flag(data_dir)

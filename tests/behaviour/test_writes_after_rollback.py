@@ -205,23 +205,24 @@ def test_two_sessions_of_one_id_are_told_apart(scene: Scene, migrator: Migrator)
 
 
 @pytest.mark.parametrize(
-    ("damage", "called"),
+    ("damage", "expected"),
     [
         ("UPDATE sessions SET total_duration = -5 WHERE id = 's-0'", "invalid"),
         ("UPDATE sessions SET rescued_data = '{\"columns\": 5}' WHERE id = 's-0'", "invalid"),
         ("UPDATE sessions SET task = CAST(X'6C6174FF' AS TEXT) WHERE id = 's-0'", "unreadable"),
     ],
-    ids=["no session any more", "rescued data of no sense", "no UTF-8"],
+    ids=["invalid value", "invalid rescued data", "not UTF-8"],
 )
 def test_a_session_made_invalid_after_a_rollback_is_quarantined(
-    rolled_back: tuple[Scene, sqlite3.Connection], migrator: Migrator, damage: str, called: str
+    rolled_back: tuple[Scene, sqlite3.Connection], migrator: Migrator, damage: str, expected: str
 ) -> None:
     scene, app = rolled_back
     app.execute(damage)
-    migrate(scene, migrator, code=3)
+    report = migrate(scene, migrator, code=3)
+    assert [problem["code"] for problem in report["problems"]] == ["session.quarantined"]
     assert scene.tasks(ENGINE) == ["first", "second"]
     [(reason, raw)] = scene.query("SELECT reason, raw FROM quarantine")
-    assert reason == called
+    assert reason == expected
     assert json.loads(raw)
 
 
