@@ -177,8 +177,7 @@ def pending_work(data_dir: DataDir) -> Iterator[Finding]:
         return
     status = status_of(data_dir)
     for warning in status.warnings:
-        code = warning.code if isinstance(warning, Message) else "workspace.path_unknown"
-        yield note("workspace paths", warning, code=code)
+        yield note("workspace paths", warning.message, code=warning.code, hint=warning.hint)
     stuck = {source for source, _ in _missing_bases(data_dir)} & set(status.changed_files)
     yield _pending(status, len(stuck))
     for workspace in status.workspaces:
