@@ -376,6 +376,6 @@ def test_a_database_whose_error_message_is_not_text_is_damaged(migrated, run):
         b"CREATE INDEX idx_sessions_type", b"CREATE INDE\xe1 idx_sessions_type"
     )
     migrated.database.write_bytes(content)
-    outcome = run("quarantine", "list")
+    outcome = run("quarantine", "list", "--json")
     assert outcome.code == 1
-    assert "damaged" in outcome.err
+    assert outcome.json["problems"][0]["code"].startswith("database.")

@@ -247,9 +247,9 @@ def test_the_report_is_private_and_overwrites_nothing(planted, migrator, tmp_pat
     report_of(planted, migrator, target)
     assert target.stat().st_mode & 0o777 == 0o600
     before = target.read_bytes()
-    again = migrator("--data-dir", planted.root, "doctor", "--report", target)
+    again = migrator("--data-dir", planted.root, "doctor", "--report", target, "--json")
     assert again.code == 1
-    assert "exists already" in again.err
+    assert [problem["code"] for problem in again.json["problems"]] == ["file.exists"]
     assert target.read_bytes() == before
 
 
