@@ -1,7 +1,7 @@
-"""Which store is authoritative: what the database says of itself, what storage.json says, and what disagrees.
+"""Determines which store is authoritative, from the database's own record and storage.json.
 
-SQLite is the authoritative store exactly while ``migration_metadata`` says ``completed``; storage.json only tells the
-app what to run on, and is written afterwards. Everybody else asks here.
+SQLite is authoritative exactly while ``migration_metadata`` says ``completed``. storage.json only names the backend for
+the app, and is written afterwards. All other modules ask this one.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ Authority = Literal["json", "sqlite"]
 class State(NamedTuple):
     """The row of ``migration_metadata``.
 
-    :ivar schema_version: 0 where there are no tables yet
-    :ivar status: pending, in_progress, completed, failed or rolled_back; None where there is no database
-    :ivar backup: the last backup's folder
+    :ivar schema_version: 0 if there are no tables yet
+    :ivar status: pending, in_progress, completed, failed or rolled_back; None if there is no database
+    :ivar backup: the folder of the last backup
     """
 
     schema_version: int
@@ -39,22 +39,22 @@ class State(NamedTuple):
 
     @property
     def authority(self) -> Authority:
-        """The authoritative store: SQLite exactly when a migration into it completed."""
+        """The authoritative store: SQLite exactly if a migration into it is completed."""
         return "sqlite" if self.status == "completed" else "json"
 
     @property
     def has_ledger(self) -> bool:
-        """Whether the tables are new enough to have the ledger, the quarantine and what else losslessness needs."""
+        """Whether the schema has the ledger, the quarantine and the columns for lossless storage."""
         return self.schema_version >= LEDGER_VERSION
 
     @property
     def has_runs(self) -> bool:
-        """Whether the tables are new enough to have the records of runs."""
+        """Whether the schema has the records of runs."""
         return self.schema_version >= RUNS_VERSION
 
     @property
     def has_index_state(self) -> bool:
-        """Whether the tables are new enough to say how far the index for full-text search is."""
+        """Whether the schema records the state of the full-text search index."""
         return self.schema_version >= INDEX_VERSION
 
 
@@ -62,7 +62,7 @@ NO_DATABASE = State(schema_version=0, status=None, backup=None, migrated_at=None
 
 
 def read_state(connection: sqlite3.Connection, path: Path | str) -> State:
-    """What the database says of itself.
+    """Read the state that the database records.
 
     :raises SchemaError: it is newer than this program
     """
@@ -75,9 +75,9 @@ def read_state(connection: sqlite3.Connection, path: Path | str) -> State:
 
 
 def state_of(path: Path) -> State:
-    """The state of the database file, or NO_DATABASE; opens it for reading only.
+    """Read the state of a database file, opened read-only; NO_DATABASE if there is none.
 
-    :raises ConnectionFailed: it can't be opened
+    :raises ConnectionFailed: it cannot be opened
     :raises SchemaError: it is newer than this program
     """
     if not path.exists() or path.stat().st_size == 0:
@@ -91,18 +91,18 @@ BACKENDS: tuple[Backend, ...] = get_args(Backend)
 
 
 def read_flag(data_dir: DataDir) -> Backend | None:
-    """The backend that storage.json names; None where there is no such file, or one that makes no sense."""
+    """Return the backend that storage.json names; None if it is missing or invalid."""
     named = data_dir.flag_content().get("backend")
     return named if named in BACKENDS else None
 
 
 def write_flag(places: DataDir, backend: Backend, content: dict[str, Any] | None = None) -> None:
-    """Point the app at a backend, and at a database that is not in the data directory; nothing where it does already.
+    """Write storage.json so that the app uses this backend; nothing is written if it says so already.
 
-    Whoever opens the data directory without a word about the database finds it there: see ``resolve_data_dir``.
+    It also names a database outside the data directory, so that ``resolve_data_dir`` finds it without ``--database``.
 
-    :param content: what storage.json holds now, where that is known
-    :raises StaleStoreError: it points at another database, which is the authoritative store
+    :param content: the current content of storage.json, if known
+    :raises StaleStoreError: it names another database, which is the authoritative store
     """
     path = places.flag
     known = places.flag_content() if content is None else content
@@ -119,26 +119,27 @@ def write_flag(places: DataDir, backend: Backend, content: dict[str, Any] | None
 
 
 def require_same_database(places: DataDir, content: dict[str, Any] | None = None) -> None:
-    """Refuse to work with a database while another one is the authoritative store of the data directory.
+    """Check that no other database is the authoritative store of the data directory.
 
-    :param content: what storage.json holds, where that is known
-    :raises StaleStoreError: the one that storage.json names, or the one in the usual place, does
+    :param content: the content of storage.json, if known
+    :raises StaleStoreError: the one that storage.json names, or the one in the default place, is authoritative
     """
     recorded = recorded_database(places.flag.parent, content)
     if recorded == places.database or os.path.realpath(recorded) == os.path.realpath(places.database):
         return
     if state_of(recorded).authority == "sqlite":
         raise StaleStoreError(
-            f"{recorded} holds the truth of {places.root}; with {places.database} in its place, that would be hidden.",
-            hint="Leave out --database (and unset $DATABASE_URL), or move that database there first. "
-            "Nothing was changed.",
+            f"The authoritative database of {places.root} is {recorded}, not {places.database}.",
+            code="store.other_database",
+            hint="Leave out --database (and unset $DATABASE_URL), or first move the authoritative database to the path "
+            "you want to use. Nothing was changed.",
         )
 
 
 def require_database(places: DataDir, state: State) -> None:
-    """Refuse to work with files that are old, where the database that they were migrated to is gone.
+    """Check that the authoritative database is not missing, since the JSON files are out of date then.
 
-    :raises StaleStoreError: storage.json says that SQLite is authoritative, and it is not there
+    :raises StaleStoreError: SQLite is authoritative according to storage.json, but the database is missing
     """
     missing = missing_database(places, state)
     if missing is not None:
@@ -146,70 +147,72 @@ def require_database(places: DataDir, state: State) -> None:
 
 
 def missing_database(places: DataDir, state: State) -> StaleStoreError | None:
-    """The error that the database is gone which is the authoritative store by storage.json; None where all is well.
+    """Return the error if the database is missing although storage.json says it is authoritative; otherwise None.
 
-    The flag is written after the database: it never points at one that has not been migrated to.
+    storage.json is written after the database, so it never names one that nothing was migrated to.
 
-    :param state: of the database
+    :param state: the state of the database
     """
     if state.has_ledger or read_flag(places) not in ("sqlite", "hybrid"):
         return None
     if places.database.exists():
-        gone = "what lies there now never was migrated to"
+        reason = "is missing: nothing was ever migrated into the file that is there now"
     elif os.path.lexists(places.database):
-        gone = "there is only a link to nothing"
+        reason = "is missing: there is only a broken link"
     else:
-        gone = "it is not there"
+        reason = "is missing"
     return StaleStoreError(
-        f"SQLite holds the truth, as {places.flag} says, but {places.database} is gone: {gone}.",
-        hint="Put it back, or restore a copy of it: 'migrator backups list' shows what there is. If it is lost for "
-        "good, 'migrator backend json' makes the JSON files the truth, as old as they are. Nothing was changed.",
+        f"SQLite is authoritative according to {places.flag}, but the database {places.database} {reason}.",
+        code="database.lost",
+        hint="Nothing was changed. Put it back, or restore a copy: 'migrator backups list' shows what exists. If it is "
+        "lost for good, 'migrator backend json' switches back to the JSON files, which may lack everything since the "
+        "migration.",
     )
 
 
 def is_hybrid(data_dir: DataDir) -> bool:
-    """Whether the app runs in hybrid mode: SQLite answers, and the JSON files are kept equal by dual write.
+    """Return whether the app runs in hybrid mode: SQLite answers, dual write keeps the JSON files equal.
 
-    Storage.json alone proves nothing: a rollback that is killed leaves it as it was.
+    storage.json alone is not enough: a rollback that was killed leaves it unchanged.
 
-    :raises ConnectionFailed: the database can't be opened
+    :raises ConnectionFailed: the database cannot be opened
     :raises SchemaError: it is newer than this program
     """
     return read_flag(data_dir) == "hybrid" and state_of(data_dir.database).authority == "sqlite"
 
 
 def correct_flag(data_dir: DataDir) -> None:
-    """Finish what a killed run left: storage.json names a backend whose store is not authoritative any more."""
+    """Correct storage.json if it names a backend that is no longer authoritative, as a killed run may leave it."""
     backend = wrong_flag(data_dir, state_of(data_dir.database))
     if backend is not None:
         write_flag(data_dir, backend)
 
 
 def point_at_sqlite(data_dir: DataDir) -> None:
-    """Have the app run on SQLite; in hybrid mode it goes on running on both stores."""
+    """Make storage.json name SQLite as the backend; hybrid mode stays as it is."""
     content = data_dir.flag_content()
     if content.get("backend") != "hybrid":
         write_flag(data_dir, "sqlite", content)
 
 
 def authority_of(backend: Backend) -> Authority:
-    """The store that is authoritative while the app runs on a backend."""
+    """Return the store that is authoritative while the app runs on this backend."""
     return "json" if backend == "json" else "sqlite"
 
 
 def effective_backend(data_dir: DataDir, authority: Authority) -> Backend:
-    """What the app runs on: storage.json where it agrees with the authority, else the authority.
+    """Return the backend in use: storage.json's if it agrees with the authoritative store, otherwise that store.
 
-    A flag that disagrees is a flip that was interrupted: the database's own record is right.
+    If they disagree, a switch was interrupted, and the database's own record is right.
     """
     flag = read_flag(data_dir)
     return flag if flag is not None and authority_of(flag) == authority else authority
 
 
-class Standing(NamedTuple):
-    """Which store is authoritative, and what the app runs on.
+class StoreStatus(NamedTuple):
+    """The authoritative store, and the backend in use.
 
-    :ivar missing: the error that the database which is authoritative is gone, or None
+    :ivar missing: the error if the authoritative database is missing, or None
     """
 
     authority: Authority
@@ -217,21 +220,21 @@ class Standing(NamedTuple):
     missing: StaleStoreError | None
 
 
-def standing_of(data_dir: DataDir, state: State) -> Standing:
-    """How things stand with this state of the database: while it is missing, the old files are not authoritative."""
+def store_status(data_dir: DataDir, state: State) -> StoreStatus:
+    """Return the status for this state of the database; a missing database stays authoritative, not the old files."""
     missing = missing_database(data_dir, state)
     if missing is not None:
-        return Standing("sqlite", read_flag(data_dir) or "sqlite", missing)
-    return Standing(state.authority, effective_backend(data_dir, state.authority), None)
+        return StoreStatus("sqlite", read_flag(data_dir) or "sqlite", missing)
+    return StoreStatus(state.authority, effective_backend(data_dir, state.authority), None)
 
 
 def wrong_flag(data_dir: DataDir, state: State) -> Backend | None:
-    """What storage.json should say where it says something else; None where it is right.
+    """Return the backend that storage.json should name if it names another one; None if it is right.
 
-    Without a migration none is needed.
+    Before a migration it may be missing.
     """
     if missing_database(data_dir, state) is not None:
-        return None  # to point it at the JSON files is for the user to decide
+        return None  # whether to switch to the JSON files is for the user to decide
     expected = effective_backend(data_dir, state.authority)
     found = read_flag(data_dir)
     if found == expected or (state.authority == "json" and not os.path.lexists(data_dir.flag)):
@@ -239,8 +242,8 @@ def wrong_flag(data_dir: DataDir, state: State) -> Backend | None:
     return expected
 
 
-def mark(data_dir: DataDir, before: State, status: str) -> None:
-    """Record how far the migration is in a database that the app made; it stays what it was: not the authority."""
+def set_status(data_dir: DataDir, before: State, status: str) -> None:
+    """Record the migration's status in a database that the app created; it does not become authoritative."""
     if before.schema_version == 0 or before.status not in ("pending", "failed", "in_progress"):
         return
     with opened(data_dir.database) as connection, sqlite_errors("record the status", data_dir.database):

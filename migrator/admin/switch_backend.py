@@ -10,8 +10,8 @@ from migrator.authority import (
     read_flag,
     read_state,
     require_database,
-    standing_of,
     state_of,
+    store_status,
     write_flag,
 )
 from migrator.backups.database_copy import changing, upgrade
@@ -58,7 +58,7 @@ def show_backend(data_dir: DataDir) -> BackendReport:
     """What the app runs on. Changes nothing."""
     state = state_of(data_dir.database)
     flag, trial = read_flag(data_dir), read_stats(data_dir.hybrid_journal)
-    authority, backend, missing = standing_of(data_dir, state)
+    authority, backend, missing = store_status(data_dir, state)
     problems = () if missing is None else (missing.as_message(),)
     return BackendReport(backend, backend, authority, flag, trial, notes=problems, errors=problems)
 

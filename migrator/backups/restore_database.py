@@ -25,7 +25,7 @@ from migrator.authority import (
 from migrator.backups.database_copy import back_up_database
 from migrator.backups.manifest import ListedFile
 from migrator.data_dir import DataDir
-from migrator.database.connection import BUSY_TIMEOUT, connect_untouching, opened, remove_database
+from migrator.database.connection import BUSY_TIMEOUT, connect_read_only, opened, remove_database
 from migrator.database.errors import sqlite_errors
 from migrator.errors import BackupError, ConnectionFailed
 from migrator.files import copying, durable
@@ -110,7 +110,7 @@ class DatabaseRestore:
 
     def state(self) -> State:
         """What the copy says of itself, which is opened without a trace; SchemaError where it is newer than we are."""
-        with sqlite_errors("read the copy", self.copy), closing(connect_untouching(self.copy, still=True)) as copy:
+        with sqlite_errors("read the copy", self.copy), closing(connect_read_only(self.copy, immutable=True)) as copy:
             return read_state(copy, self.copy)
 
     def is_same(self) -> bool:
@@ -157,7 +157,7 @@ class DatabaseRestore:
 
         with sqlite_errors("restore what is", path):
             connection.execute("PRAGMA synchronous = FULL")
-            with closing(connect_untouching(self.copy, still=True)) as source:
+            with closing(connect_read_only(self.copy, immutable=True)) as source:
                 its, ours = (database.execute("PRAGMA page_size").fetchone() for database in (source, connection))
                 if its != ours:
                     connection.execute("PRAGMA journal_mode = DELETE")  # with a log, a database keeps its page size

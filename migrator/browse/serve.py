@@ -11,7 +11,7 @@ from typing import Any
 
 from migrator.authority import state_of
 from migrator.data_dir import DataDir
-from migrator.database.connection import connect_untouching, no_database
+from migrator.database.connection import connect_read_only, no_database
 from migrator.errors import UsageError
 from migrator.resources import require_extra
 
@@ -67,7 +67,7 @@ def _application(path: Path) -> Any:
         def connect(self, write: bool = False) -> sqlite3.Connection:  # noqa: FBT001, FBT002 - Datasette's signature
             if write:
                 raise sqlite3.OperationalError("attempt to write a readonly database")
-            connection = connect_untouching(path)
+            connection = connect_read_only(path)
             self._all_file_connections.append(connection)
             return connection
 

@@ -1,16 +1,16 @@
-"""The tables: session documents as rows and back, and how a database is opened, changed and brought up to date.
+"""The database: opens it, keeps its tables up to date, and stores session documents as rows.
 
-- ``connection``: open a database, transactions, snapshots, copies
-- ``pool``: a few connections, shared by threads
-- ``errors``: SQLite's errors as ours
-- ``schema``: the numbered steps that make the tables
+- ``connection``: open a database; transactions, snapshots, copies
+- ``pool``: a small pool of connections, shared by threads
+- ``errors``: translates SQLite's errors to the errors of this package
+- ``schema``: the numbered steps that create and change the tables
 - ``columns``: the columns of each table, and rows with named members
 - ``queries``: the SQL statements that several packages use
-- ``rows``: one document as rows, and back
-- ``documents``: read, insert, replace and delete documents and workspaces
-- ``canonical``: stored documents in their canonical form, and their digest
-- ``invalid``: stored sessions that make no valid document
-- ``quarantine``: what could not be migrated, and why
+- ``rows``: converts one document to rows and back
+- ``documents``: reads, inserts, replaces and deletes documents and workspaces
+- ``canonical``: reads documents in their canonical form, as bytes
+- ``invalid``: reads stored sessions that are no longer valid documents
+- ``quarantine``: the items that could not be migrated, and why
 
-Its one rule: what :func:`rows.to_rows` takes apart, :func:`rows.from_rows` puts together again, without loss.
+The rule: :func:`rows.from_rows` restores exactly what :func:`rows.to_rows` was given.
 """

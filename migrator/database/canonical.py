@@ -1,7 +1,7 @@
-"""Documents out of a database in their canonical form: the text that the app would write for them.
+"""Reads documents in their canonical form: the text that the app would write for them.
 
-SQLite makes the text of the messages: most of what there is to read need not become Python's values to be compared with
-a file.
+SQLite builds the text of the messages, so that most of the data need not become Python values before it is compared
+with a file.
 """
 
 from __future__ import annotations
@@ -16,14 +16,15 @@ from migrator.database.connection import AnyConnection
 from migrator.database.documents import StoredDocument, merged, read_document
 from migrator.database.rows import Row
 
-_NO_MESSAGES = b'"chatHistory": []'  # no text of a user's can hold it: there the quotation marks would be escaped
+_NO_MESSAGES = b'"chatHistory": []'  # cannot occur in a user's text: its quotation marks would be escaped
 
 
 class CanonicalDocument(NamedTuple):
     """A document as text.
 
-    :ivar stored: without its messages if not ``whole``
-    :ivar text: its canonical form; of one that is not whole and of which something had to be rescued, anything
+    :ivar stored: the document, without its messages if not ``whole``
+    :ivar text: its canonical form; undefined if the document is not whole and something in it had to be rescued
+    :ivar whole: ``stored`` has its messages, and ``text`` is reliable
     """
 
     stored: StoredDocument
@@ -32,22 +33,22 @@ class CanonicalDocument(NamedTuple):
 
 
 def canonical_range(connection: AnyConnection, source_id: int, begin: int, end: int) -> Iterator[CanonicalDocument]:
-    """The documents of a source file from the position ``begin`` to before ``end``, as text."""
+    """Read the documents of a source file from position ``begin`` up to, not including, ``end``."""
     return _read(connection, SESSIONS_OF_RANGE, queries.DOCUMENTS_OF_RANGE, (source_id, begin, end))
 
 
 def canonical_files(connection: AnyConnection, first: int, last: int) -> Iterator[CanonicalDocument]:
-    """The documents of several source files, of consecutive numbers, as text."""
+    """Read the documents of several source files with consecutive numbers."""
     return _read(connection, SESSIONS_OF_FILES, queries.DOCUMENTS_OF_FILES, (first, last))
 
 
 def whole(stored: StoredDocument) -> CanonicalDocument:
-    """A document that was read with its messages, as text."""
+    """Return the text of a document that was read with its messages."""
     return CanonicalDocument(stored, stored.canonical_bytes(), whole=True)
 
 
 def read_whole(connection: AnyConnection, found: CanonicalDocument) -> CanonicalDocument:
-    """One that is not whole, with its messages."""
+    """Read a document that is not whole again, with its messages."""
     return whole(read_document(connection, found.stored.key) or found.stored)
 
 
@@ -67,19 +68,19 @@ def _read(
         if chat is None:
             yield CanonicalDocument(stored, text, whole=True)
         else:
-            before, _, behind = text.partition(_NO_MESSAGES)
-            text = b"".join((before, b'"chatHistory": [\n', chat, b"\n    ]", behind))
+            before, _, after = text.partition(_NO_MESSAGES)
+            text = b"".join((before, b'"chatHistory": [\n', chat, b"\n    ]", after))
             yield CanonicalDocument(stored, text, whole=False)
 
 
 def _original(column: str) -> str:
-    """What a rescued id or content was, as long as its column holds the stand-in."""
+    """Return SQL for the original of a rescued id or content, if the column still holds the substitute value."""
     return f"""CASE
         WHEN m.rescued_data IS NOT NULL AND m.{column} = json_extract(m.rescued_data, '$.columns.{column}[0]')
         THEN json_extract(m.rescued_data, '$.columns.{column}[1]') ELSE m.{column} END"""
 
 
-# Within a workspace file. A message that has other members besides leaves a gap.
+# A message as it is written in a workspace file. One with unknown members becomes an empty text.
 _MESSAGE = f"""CASE WHEN m.rescued_data IS NOT NULL AND json_type(m.rescued_data, '$.members') IS NOT NULL THEN ''
     ELSE '      {{
         "id": ' || json_quote({_original("id")}) || ',
@@ -88,7 +89,7 @@ _MESSAGE = f"""CASE WHEN m.rescued_data IS NOT NULL AND json_type(m.rescued_data
         "timestamp": ' || json_quote(m.timestamp) || ',
         "instanceId": ' || coalesce(m.instance_id, 'null') || '
       }}' END"""
-# Sessions with all of their messages as one value: NULL where there are none.
+# Sessions with all of their messages as one value: NULL if there are none.
 _SESSIONS = f"""
     SELECT {queries.aliased("s", SESSION_COLUMNS)}, s.rowid, CAST((
         SELECT group_concat({_MESSAGE}, ',

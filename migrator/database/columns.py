@@ -1,10 +1,10 @@
-"""The columns of each table, in the order in which their values travel as tuples."""
+"""The columns of each table, in the order that their values have in row tuples."""
 
 from typing import NamedTuple
 
 
 class SessionRow(NamedTuple):
-    """A row of ``sessions``, in whose order its values travel as well where they are a plain tuple."""
+    """A row of ``sessions``; plain tuples of its values have the same order."""
 
     id: str
     workspace_id: int
@@ -41,7 +41,7 @@ class MessageRow(NamedTuple):
 
 
 class QuarantineRow(NamedTuple):
-    """A row of ``quarantine``, without its number."""
+    """A row of ``quarantine``, without its id."""
 
     source_id: int | None
     workspace_hash: str | None
@@ -62,10 +62,10 @@ INSTANCE_COLUMNS = (
 )  # fmt: skip
 MESSAGE_COLUMNS = MessageRow._fields
 CHILD_TABLES = {"session_runtime_mix": RUNTIME_COLUMNS, "instances": INSTANCE_COLUMNS, "chat_messages": MESSAGE_COLUMNS}
-# What documents are read from: the position only orders the rows.
+# The columns that documents are read from: the position only orders the rows.
 READ_INSTANCE_COLUMNS = tuple(name for name in INSTANCE_COLUMNS if name != "position")
 READ_MESSAGE_COLUMNS = tuple(name for name in MESSAGE_COLUMNS if name != "position")
-# What a message has of its own; the session's key and the position follow from where it stands.
+# The columns with a message's own values; the session's key and the position follow from its place.
 PLAIN_MESSAGE_COLUMNS = ("id", "role", "content", "timestamp", "instance_id")
 SUMMARY_COLUMNS = (
     "id", "type", "task", "status", "created_at", "updated_at", "total_duration", "total_files_changed",

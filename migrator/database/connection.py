@@ -1,4 +1,4 @@
-"""Opening SQLite, with the settings that the app and migrator share."""
+"""Opens SQLite databases with the settings that the app and migrator share."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from migrator.files import durable
 from migrator.files.durable import is_open_to_others, make_private
 
 MINIMUM_SQLITE = (3, 37, 0)  # STRICT tables
-BUSY_TIMEOUT = 5.0  # seconds, as the app has it
+BUSY_TIMEOUT = 5.0  # seconds, as in the app
 MEMORY = ":memory:"
 
-# File systems on which WAL's shared memory does not work across machines (https://www.sqlite.org/wal.html).
+# Network file systems: WAL needs shared memory, which does not work across machines (https://www.sqlite.org/wal.html).
 _NETWORK_FILE_SYSTEMS = frozenset(
     {"nfs", "nfs4", "cifs", "smb3", "smbfs", "smb2", "9p", "afs", "ceph", "glusterfs", "lustre", "fuse.sshfs",
      "fuse.glusterfs", "afpfs", "webdav", "davfs", "fuse.davfs2", "ncpfs", "gpfs", "beegfs"}
@@ -29,7 +29,7 @@ _NETWORK_FILE_SYSTEMS = frozenset(
 
 
 class AnyConnection(Protocol):
-    """What sqlite3's connections and APSW's have in common."""
+    """A connection of sqlite3 or APSW: the methods that both have."""
 
     def execute(self, statement: str, values: Sequence[Any] = ..., /) -> Any: ...
 
@@ -37,10 +37,11 @@ class AnyConnection(Protocol):
 
 
 def no_database(path: Path) -> ConnectionFailed:
-    """The error where a database is asked for and there is none."""
+    """Return the error for a database that does not exist."""
     return ConnectionFailed(
         f"There is no database at {path}.",
-        hint="Run 'migrator migrate' to make it; if there was one, 'migrator doctor' tells what to do.",
+        code="database.missing",
+        hint="Run 'migrator migrate' to create it. If there used to be one, 'migrator doctor' says what to do.",
     )
 
 
@@ -56,16 +57,16 @@ def connect(
 ) -> sqlite3.Connection:
     """Open a database with the app's settings: WAL and NORMAL, foreign keys on, a busy timeout.
 
-    On a network file system the journal is DELETE and syncs are FULL instead.
+    On a network file system the journal mode is DELETE and syncs are FULL instead.
 
-    What others may read of a database that we are going to write to becomes private first: the app makes it as the
-    umask has it, and SQLite gives its log the same mode.
+    A database that is opened for writing becomes private (0600) first: the app creates it with the umask's mode, and
+    SQLite gives its log files the same mode.
 
-    :param create: make a private (0600) file where there is none
+    :param create: create a private (0600) file if there is none
     :param timeout: seconds to wait for another connection's lock
-    :param cache_size: as in the PRAGMA: pages, or KiB where negative
+    :param cache_size: as in the PRAGMA: pages, or KiB if negative
     :param mmap_size: bytes
-    :raises ConnectionFailed: no such file, no database, SQLite too old
+    :raises ConnectionFailed: the file does not exist or is not a database, or SQLite is too old
     """
     require_sqlite()
     if str(path) == MEMORY:
@@ -73,9 +74,9 @@ def connect(
     else:
         path = Path(path)
         _prepare_file(path, create=create, read_only=read_only)
-        # A reader that may write cleans up behind itself: a read-only one leaves its -wal and -shm files.
+        # A read-only connection would leave -wal and -shm files; one that may write removes them when it closes.
         mode = "ro" if read_only and not os.access(path, os.W_OK) else "rw"
-        with sqlite_errors("open anything", path):
+        with sqlite_errors("open", path):
             connection = sqlite3.connect(
                 f"{path.absolute().as_uri()}?mode={mode}",
                 uri=True,
@@ -84,11 +85,11 @@ def connect(
                 check_same_thread=not shared_between_threads,
             )
     try:
-        with sqlite_errors("read the header", path):
+        with sqlite_errors("open", path):
             _configure(connection, read_only=read_only, cache_size=cache_size, mmap_size=mmap_size)
             if isinstance(path, Path):
                 _set_durability(connection, path, timeout, read_only=read_only)
-            connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchall()  # reads, and so proves, the header
+            connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchall()  # fails if the header is invalid
     except BaseException:
         connection.close()
         raise
@@ -98,12 +99,12 @@ def connect(
 def opened(
     path: Path | str, *, create: bool = False, read_only: bool = False, timeout: float = BUSY_TIMEOUT
 ) -> closing[sqlite3.Connection]:
-    """Open a database with the app's settings for the length of a ``with`` block: see :func:`connect`."""
+    """Open a database as :func:`connect` does, and close it at the end of the ``with`` block."""
     return closing(connect(path, create=create, read_only=read_only, timeout=timeout))
 
 
 def _prepare_file(path: Path, *, create: bool, read_only: bool) -> None:
-    """Make an empty file where there is none; what is going to be written to becomes private."""
+    """Create the file if it is missing and may be created; make it private if it will be written to."""
     if not path.exists():
         if not create:
             raise no_database(path)
@@ -111,7 +112,7 @@ def _prepare_file(path: Path, *, create: bool, read_only: bool) -> None:
         try:
             durable.write_new(path, ())
         except StorageIOError:
-            if not path.exists():  # else another process was faster
+            if not path.exists():  # otherwise another process has just created it
                 raise
     path = Path(os.path.realpath(path))
     if not read_only and is_open_to_others(path):
@@ -132,36 +133,36 @@ def _configure(
 
 
 def _set_durability(connection: sqlite3.Connection, path: Path, timeout: float, *, read_only: bool) -> None:
-    """WAL and NORMAL, or DELETE and FULL where the file system does not allow WAL.
+    """Set WAL and NORMAL, or DELETE and FULL if the file system does not support WAL.
 
-    A database that has the journal mode already is not touched. Of several processes that change the mode of a new one
-    at once, SQLite refuses all but one without asking the busy handler, since they would wait for each other: they wait
-    here.
+    A database that already has the journal mode is not changed. When several processes change the mode of a new
+    database at once, SQLite refuses all but one immediately, without calling the busy handler, because they would
+    deadlock. So the waiting is done here.
     """
     on_network = network_file_system(path) is not None
     connection.execute(f"PRAGMA synchronous = {'FULL' if on_network else 'NORMAL'}")
-    until = time.monotonic() + timeout
+    deadline = time.monotonic() + timeout
     while not read_only:
         try:
             connection.execute(f"PRAGMA journal_mode = {'DELETE' if on_network else 'WAL'}")
         except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() >= until:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() >= deadline:
                 raise
             time.sleep(0.01)
         else:
             return
 
 
-def connect_untouching(path: Path, *, still: bool = False) -> sqlite3.Connection:
-    """Open a database so that nothing whatever can be written through it, for any thread to use.
+def connect_read_only(path: Path, *, immutable: bool = False) -> sqlite3.Connection:
+    """Open a database that any thread may read and nothing can be written to.
 
-    :param still: nobody is at work there: then without locks, which would need files of their own; so too where its
-        folder may not be written to and there is no log
+    :param immutable: no other process uses it, so no locks are needed (they would create files). This is also assumed
+        if its folder is not writable and there is no log file
     """
-    still = still or (not os.access(path.parent, os.W_OK) and not path.with_name(path.name + "-wal").exists())
-    with sqlite_errors("open anything", path):
+    immutable = immutable or (not os.access(path.parent, os.W_OK) and not path.with_name(path.name + "-wal").exists())
+    with sqlite_errors("open", path):
         return sqlite3.connect(
-            f"{path.absolute().as_uri()}?mode=ro{'&immutable=1' if still else ''}",
+            f"{path.absolute().as_uri()}?mode=ro{'&immutable=1' if immutable else ''}",
             uri=True,
             timeout=BUSY_TIMEOUT,
             check_same_thread=False,
@@ -169,10 +170,10 @@ def connect_untouching(path: Path, *, still: bool = False) -> sqlite3.Connection
 
 
 def copy_database(connection: sqlite3.Connection, path: Path, target: Path) -> None:
-    """Copy a whole database, as it stands on this connection, to a new file, through SQLite's own backup interface.
+    """Copy a whole database to a new file with SQLite's backup API, as this connection sees it.
 
-    :param path: of the database, for messages
-    :raises StorageIOError: the target exists, or can't be made
+    :param path: the database's path, for messages
+    :raises StorageIOError: the target exists or cannot be created
     """
     durable.write_new(target, ())
     with sqlite_errors("copy", path), closing(sqlite3.connect(target)) as copy:
@@ -180,17 +181,17 @@ def copy_database(connection: sqlite3.Connection, path: Path, target: Path) -> N
 
 
 def remove_database(path: Path) -> None:
-    """Remove a database file of ours and what SQLite puts beside it, as far as they are there."""
+    """Remove a database file and SQLite's files next to it; those that do not exist are skipped."""
     for suffix in DATABASE_SUFFIXES:
         durable.remove(path.with_name(path.name + suffix))
 
 
 @contextmanager
 def transaction(connection: sqlite3.Connection, path: Path | str, action: str) -> Iterator[None]:
-    """A write transaction: taken at once (BEGIN IMMEDIATE), committed at the end, rolled back on any exception.
+    """Run the block in a write transaction (BEGIN IMMEDIATE): committed at the end, rolled back on any exception.
 
     :param action: what is being done, for the message: ``Cannot <action> in the database …``
-    :raises ConnectionFailed: the database stays locked, is full or broken
+    :raises ConnectionFailed: the database stays locked, is damaged, or the disk is full
     :raises TransactionError: a statement or the commit failed
     """
     with sqlite_errors(action, path):
@@ -206,9 +207,9 @@ def transaction(connection: sqlite3.Connection, path: Path | str, action: str) -
 
 @contextmanager
 def snapshot(connection: sqlite3.Connection, path: Path | str, action: str) -> Iterator[None]:
-    """A read transaction: every statement within sees the same state, whoever writes meanwhile.
+    """Run the block in a read transaction: every statement sees the same state, even if others write meanwhile.
 
-    :raises ConnectionFailed: the database is locked or broken
+    :raises ConnectionFailed: the database is locked or damaged
     :raises TransactionError: a statement failed
     """
     with sqlite_errors(action, path):
@@ -221,20 +222,21 @@ def snapshot(connection: sqlite3.Connection, path: Path | str, action: str) -> I
 
 
 def require_sqlite() -> None:
-    """Refuse to work with an old SQLite.
+    """Check that SQLite is new enough.
 
-    :raises ConnectionFailed: the SQLite that Python was built with is older than the tables need
+    :raises ConnectionFailed: Python's SQLite is older than the tables require
     """
     if sqlite3.sqlite_version_info < MINIMUM_SQLITE:
         needed = ".".join(map(str, MINIMUM_SQLITE))
         raise ConnectionFailed(
-            f"This Python has SQLite {sqlite3.sqlite_version}; STRICT tables need {needed} or newer.",
+            f"This Python comes with SQLite {sqlite3.sqlite_version}; migrator requires {needed} or newer.",
+            code="program.sqlite_too_old",
             hint="Use a newer Python.",
         )
 
 
 def network_file_system(path: Path) -> str | None:
-    """The kind of network file system that ``path`` is on, or None for a local one or an unknown one."""
+    """Return the type of the network file system that ``path`` is on; None if it is local or unknown."""
     if sys.platform != "linux":
         return None
     folder = os.path.realpath(path.parent)

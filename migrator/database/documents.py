@@ -1,4 +1,4 @@
-"""Session documents in a database: reading one or a whole workspace, writing and deleting one."""
+"""Reads, inserts, replaces and deletes session documents and workspaces in a database."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from migrator.database import queries
 from migrator.database.columns import SESSION_COLUMNS, MessageRow, SessionRow
 from migrator.database.connection import AnyConnection
 from migrator.database.rows import (
-    INSTANCE_STAND_IN,
+    FIRST_INSTANCE_SUBSTITUTE,
     DocumentRows,
     Row,
     derived_key,
@@ -34,12 +34,12 @@ from migrator.workspace import is_placeholder, placeholder
 
 
 class StoredDocument(NamedTuple):
-    """A document, and where it stands.
+    """A document and its place in the database.
 
     :ivar key: the primary key of its session row; not always the document's own id
-    :ivar position: its place in the workspace, or None for one that the desktop app inserted
+    :ivar position: its place in the workspace, or None if the desktop app inserted it
     :ivar source_id: the ledger's number of the file that it came from, or None
-    :ivar plain: nothing had to be rescued, so that the document is in normal form and has no unknown members
+    :ivar plain: nothing had to be rescued, so the document is in normal form and has no unknown members
     """
 
     document: WorktreeSession
@@ -50,16 +50,16 @@ class StoredDocument(NamedTuple):
     plain: bool
 
     def canonical_bytes(self) -> bytes:
-        """The canonical form of the document."""
+        """Return the canonical form of the document."""
         return canonical_bytes(self.document, plain=self.plain)
 
     def digest(self) -> bytes:
-        """The digest of the document."""
+        """Return the digest of the document."""
         return digest(self.canonical_bytes())
 
 
 def read_document(connection: AnyConnection, key: str) -> StoredDocument | None:
-    """The document whose session row has this primary key, in four statements."""
+    """Read the document whose session row has this primary key; None if there is none."""
     row = connection.execute(queries.SESSION_BY_KEY, (key,)).fetchone()
     if row is None:
         return None
@@ -70,29 +70,29 @@ def read_document(connection: AnyConnection, key: str) -> StoredDocument | None:
 
 
 def read_workspace(connection: AnyConnection, workspace_id: int) -> Iterator[StoredDocument]:
-    """Every document of a workspace in file order, one at a time in memory, in four statements for all of them.
+    """Read all documents of a workspace in file order, with four statements, one document at a time in memory.
 
-    Read within a transaction where somebody else may write: the four statements must see one state.
+    Use it within a transaction if others may write: the four statements must see the same state.
     """
     return read_documents(connection, queries.DOCUMENTS_OF_WORKSPACE, workspace_id)
 
 
 def read_source(connection: AnyConnection, source_id: int) -> Iterator[StoredDocument]:
-    """Every document that came from one source file, in the order of that file, read as a workspace's are."""
+    """Read all documents of one source file in its order, as :func:`read_workspace` does."""
     return read_documents(connection, queries.DOCUMENTS_OF_SOURCE, source_id)
 
 
 def read_documents(
     connection: AnyConnection, statements: queries.DocumentStatements, *values: Any
 ) -> Iterator[StoredDocument]:
-    """What statements find."""
+    """Read the documents that the statements find."""
     return merged(*(connection.execute(statement, values) for statement in statements))
 
 
 def merged(
     sessions: Iterable[Row], runtimes: Iterable[Row], instances: Iterable[Row], messages: Iterable[Row]
 ) -> Iterator[StoredDocument]:
-    """Four sorted streams, walked side by side: each session with the children that it has."""
+    """Merge four sorted streams of rows to documents: each session with its children."""
     runtimes_of, instances_of, messages_of = _Groups(runtimes, 0), _Groups(instances, 0), _Groups(messages, 1)
     width = len(SESSION_COLUMNS)
     for row in sessions:
@@ -102,7 +102,7 @@ def merged(
 
 
 class _Groups:
-    """Rows that are sorted as their sessions are, given out session by session."""
+    """Rows in the order of their sessions, taken session by session."""
 
     def __init__(self, rows: Iterable[Row], column: int) -> None:
         self._groups: Iterator[tuple[Any, Iterator[Row]]] = groupby(rows, itemgetter(column))
@@ -120,7 +120,7 @@ def _stored(row: Row, runtimes: Iterable[str], instances: list[Row], messages: l
     session = SessionRow._make(row)
     try:
         document, plain = from_rows(session, runtimes, instances, messages)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:  # rescued data that is not of our making
+    except (ValueError, KeyError, TypeError, AttributeError) as error:  # another program wrote the rescued data
         raise UnreadableSession(session.id, error) from error
     return StoredDocument(document, session.id, session.position, session.source_id, session.workspace_id, plain)
 
@@ -133,11 +133,11 @@ def read_summaries(
     types: Collection[str] | None = None,
     with_agents: bool = False,
 ) -> list[dict[str, Any]]:
-    """What is searched of each session of a workspace, in file order; ``row_id`` and ``key`` say which row it is.
+    """Read the searchable members of each session of a workspace, in file order, with its ``row_id`` and ``key``.
 
-    :param statuses: leave out some sessions of other statuses, not all: the caller looks at the document's own
+    :param statuses: leave out most sessions of other statuses; the caller must check the document's own status
     :param types: leave out sessions of other types
-    :param with_agents: with ``instances``, of which each has its ``agentName`` alone
+    :param with_agents: add ``instances``, each with its ``agentName`` only
     """
     columns = sorted({status_column(status) for status in statuses}) if statuses is not None else None
     bound = (workspace_id, *(None if names is None else json.dumps([*names]) for names in (columns, types)))
@@ -145,7 +145,7 @@ def read_summaries(
     for row in connection.execute(queries.SUMMARIES, bound):
         try:
             summary = session_summary(row)
-        except (ValueError, KeyError, TypeError, AttributeError) as error:  # as in reading the whole document
+        except (ValueError, KeyError, TypeError, AttributeError) as error:  # as in _stored
             raise UnreadableSession(row[0], error) from error
         summary["key"], summary["row_id"] = row[0], row[-1]
         summaries.append(summary)
@@ -159,13 +159,13 @@ def read_summaries(
 
 
 def keys_of(connection: sqlite3.Connection, workspace_id: int, session_id: str) -> list[str]:
-    """The primary keys of the sessions that have this id in their documents, in file order."""
+    """Return the primary keys of the sessions with this id in their documents, in file order."""
     rows = []
     values = (workspace_id, session_id, *derived_keys(session_id))
     for key, position, row_id, rescued_data in connection.execute(queries.KEYS_BY_DOCUMENT_ID, values):
         try:
             own_id = document_id(key, None if rescued_data is None else rescued_data.decode())
-        except (ValueError, KeyError, TypeError, AttributeError):  # not of our making: reading the session says so
+        except (ValueError, KeyError, TypeError, AttributeError):  # invalid: reading the session reports it
             own_id = key
         if own_id == session_id:
             rows.append((position is None, position, row_id, key))
@@ -173,15 +173,15 @@ def keys_of(connection: sqlite3.Connection, workspace_id: int, session_id: str) 
 
 
 def find_workspace(connection: AnyConnection, workspace_hash: str) -> tuple[int, str] | None:
-    """The row id and the path of a workspace."""
+    """Return the row id and the path of a workspace; None if it is unknown."""
     row = connection.execute(queries.WORKSPACE_BY_HASH, (workspace_hash,)).fetchone()
     return (row[0], row[1]) if row else None
 
 
 def ensure_workspace(connection: AnyConnection, workspace_hash: str, path: str | None) -> int:
-    """The row id of a workspace, made if it is new; a path that was unknown so far is filled in.
+    """Return the row id of a workspace; insert it if it is new, and fill in its path if that was unknown.
 
-    Two hashes may claim one path (a link and what it points to); the second keeps a placeholder.
+    Two hashes may belong to one path (a link and its target); the second keeps a placeholder.
     """
     found = find_workspace(connection, workspace_hash)
     if found is None:
@@ -189,14 +189,14 @@ def ensure_workspace(connection: AnyConnection, workspace_hash: str, path: str |
             made = candidate and connection.execute(queries.INSERT_WORKSPACE, (candidate, workspace_hash)).fetchall()
             if made:
                 return int(made[0][0])
-        raise AssertionError("a placeholder is as unique as the hash in it")
+        raise AssertionError("the placeholder of a new hash is already taken")
     if path and is_placeholder(found[1]):
-        connection.execute(queries.NAME_WORKSPACE, (path, found[0]))
+        connection.execute(queries.SET_WORKSPACE_PATH, (path, found[0]))
     return found[0]
 
 
 def next_position(connection: sqlite3.Connection, workspace_id: int, workspace_hash: str) -> int:
-    """The place behind everything that the workspace has."""
+    """Return the position after everything in the workspace."""
     return int(connection.execute(queries.NEXT_POSITION, (workspace_id, workspace_hash)).fetchone()[0])
 
 
@@ -210,9 +210,9 @@ def insert_document(
     source_id: int | None = None,
     key: str | None = None,
 ) -> str:
-    """Insert a valid document, under other keys where its own are taken; returns the session's key.
+    """Insert a valid document, with derived keys where its own are taken; return the session's key.
 
-    :param key: a primary key that is known to be free; None looks for one
+    :param key: a primary key that is known to be free; None finds one
     """
     if key is None:
         spare = derived_key(document["id"], workspace_hash, position or 0)
@@ -223,10 +223,10 @@ def insert_document(
     return key
 
 
-def insert_behind(
+def append_document(
     connection: sqlite3.Connection, document: WorktreeSession, *, workspace_id: int, workspace_hash: str
 ) -> str:
-    """Insert a valid document behind all others of the workspace; returns the session's key."""
+    """Insert a valid document after all others of the workspace; return the session's key."""
     unplaced = connection.execute(queries.WORKSPACE_HAS_UNPLACED, (workspace_id,)).fetchone()
     position = None if unplaced else next_position(connection, workspace_id, workspace_hash)
     return insert_document(
@@ -239,7 +239,7 @@ def _is_taken(connection: AnyConnection, statement: str) -> Callable[[str], bool
 
 
 def replace_document(connection: sqlite3.Connection, key: str, document: WorktreeSession) -> None:
-    """Put a valid document in the place of the one whose session row has this primary key."""
+    """Replace the document whose session row has this primary key by a valid one."""
     rows = to_rows(document, key=key)
     values = [getattr(rows.session, name) for name in queries.REPLACED_COLUMNS]
     connection.execute(queries.UPDATE_SESSION, (*values, key))
@@ -249,55 +249,55 @@ def replace_document(connection: sqlite3.Connection, key: str, document: Worktre
 
 
 def _insert_children(connection: sqlite3.Connection, rows: DocumentRows) -> None:
-    """Insert all rows of a document but the session's, messages under other keys where theirs are taken."""
+    """Insert all rows of a document except the session's; messages get derived keys where theirs are taken."""
     connection.executemany(queries.INSERT_RUNTIME, rows.runtimes)
     connection.executemany(queries.INSERT_INSTANCE, rows.instances)
     statement = queries.insert_messages_or_ignore(1)
     if connection.executemany(statement, rows.messages).rowcount < len(rows.messages):
-        connection.execute(queries.DELETE_MESSAGES, (rows.session.id,))  # some keys are taken: one by one, then
+        connection.execute(queries.DELETE_MESSAGES, (rows.session.id,))  # some keys are taken: insert them one by one
         for row in rows.messages:
             insert_message(connection, row)
 
 
 def append_message(connection: sqlite3.Connection, key: str, message: ChatMessage) -> None:
-    """Insert a message behind the others of the session that has this primary key."""
+    """Insert a message after the others of the session with this primary key."""
     position, number = connection.execute(queries.NEXT_MESSAGE_POSITION, (key,)).fetchone()
     [row] = message_rows(key, [message], number if position is None else position)
     connection.execute(queries.INSERT_MESSAGE, _with_free_key(connection, row)._replace(position=position))
 
 
 def find_instance(connection: sqlite3.Connection, key: str, number: int) -> int | None:
-    """The row id of a session's first instance of that number."""
-    if not 0 <= number < INSTANCE_STAND_IN:
+    """Return the row id of a session's first instance with this number; None if there is none."""
+    if not 0 <= number < FIRST_INSTANCE_SUBSTITUTE:
         return None
     row = connection.execute(queries.INSTANCE_BY_NUMBER, (key, number)).fetchone()
     return int(row[0]) if row else None
 
 
 def insert_message(connection: AnyConnection, row: MessageRow) -> None:
-    """Insert a message, under another key where its own is taken."""
+    """Insert a message, with a derived key if its own is taken."""
     connection.execute(queries.INSERT_MESSAGE, _with_free_key(connection, row))
 
 
 def _with_free_key(connection: AnyConnection, row: MessageRow) -> MessageRow:
-    """The row itself if its key is free, else under a key derived from its place."""
+    """Return the row itself if its key is free, otherwise with a key derived from its place."""
     spare = derived_key(row.id, row.session_id, row.position or 0)
     key = free_key(row.id, spare, _is_taken(connection, queries.MESSAGE_KEY_TAKEN))
     return row if key == row.id else rekey(row, key)
 
 
 def delete_document(connection: sqlite3.Connection, key: str) -> None:
-    """Delete a session row with all that belongs to it (foreign keys must be on)."""
+    """Delete a session row and everything that belongs to it (foreign keys must be on)."""
     connection.execute(queries.DELETE_SESSION, (key,))
 
 
 def replace_all(
     connection: sqlite3.Connection, documents: Sequence[WorktreeSession], *, workspace_id: int, workspace_hash: str
 ) -> None:
-    """Make the workspace hold exactly these documents, in this order.
+    """Make the workspace contain exactly these documents, in this order.
 
-    Only what differs is written, so that the rest keeps its keys and the file that it came from. Documents of one id
-    are told apart by which of them they are, first, second and so on.
+    Only documents that differ are written; the others keep their keys and their source file. Documents with the same id
+    are matched in order: the first with the first, the second with the second, and so on.
     """
     present: defaultdict[str, deque[tuple[str, bytes]]] = defaultdict(deque)
     for stored in read_workspace(connection, workspace_id):
@@ -308,7 +308,7 @@ def replace_all(
     wanted = []
     for document, found in zip(documents, kept, strict=True):
         if found is None:
-            key = insert_behind(connection, document, workspace_id=workspace_id, workspace_hash=workspace_hash)
+            key = append_document(connection, document, workspace_id=workspace_id, workspace_hash=workspace_hash)
         else:
             key, known = found
             if digest(canonical_bytes(document)) != known:
@@ -320,7 +320,7 @@ def replace_all(
 
 
 def source_digest(connection: sqlite3.Connection, source_id: int, seen: Callable[[int], None]) -> str:
-    """The digest of a source's documents as the database holds them now.
+    """Return the digest of a source file's documents as they are in the database now.
 
     :param seen: called with the size of each document's canonical form, in bytes
     """

@@ -1,4 +1,4 @@
-"""SQLite's errors, as ours."""
+"""Translates SQLite's errors to the errors of this package."""
 
 from __future__ import annotations
 
@@ -9,20 +9,35 @@ from os import PathLike
 
 from migrator.errors import ConnectionFailed, TransactionError
 
-# The primary result codes (https://www.sqlite.org/rescode.html) that say the file, not the statement, is at fault.
+_NOT_A_DATABASE = (
+    "If it used to be a database, the JSON files may be out of date: 'migrator doctor' lists the copies that exist, "
+    "and what to do. If it never was one, move it away and run 'migrator migrate' again."
+)
+_DAMAGED = (
+    "Keep a copy of it. 'migrator verify' reports what is damaged; 'migrator backups list' shows earlier copies, if "
+    "there are any. The JSON files are only as new as the last migration."
+)
+# The primary result codes (https://www.sqlite.org/rescode.html) that mean a problem with the file, not with the
+# statement: the code of our error, and what to do.
 _UNUSABLE = {
-    sqlite3.SQLITE_BUSY: "Another program keeps it locked: close the other program, or try again in a moment.",
-    sqlite3.SQLITE_LOCKED: "Another connection keeps it locked: try again in a moment.",
-    sqlite3.SQLITE_CANTOPEN: "Check that its folder exists and that you may write there.",
-    sqlite3.SQLITE_NOTADB: "It is not an SQLite database. If it was one, the JSON files may be older: 'migrator "
-    "doctor' tells which copies there are, and what to do. If it never was, move it away and run 'migrator migrate' "
-    "again.",
-    sqlite3.SQLITE_CORRUPT: "It is damaged: keep a copy of it. 'migrator verify' tells what is broken, 'migrator "
-    "backups list' whether there are earlier copies; the JSON files are only as new as the last migration.",
-    sqlite3.SQLITE_READONLY: "It cannot be written: check its permissions and those of its folder.",
-    sqlite3.SQLITE_PERM: "Check its permissions and those of its folder.",
-    sqlite3.SQLITE_FULL: "The disk is full: free some space and try again.",
-    sqlite3.SQLITE_IOERR: "The disk reports a fault, or the file system does not support what SQLite needs.",
+    sqlite3.SQLITE_BUSY: (
+        "database.locked",
+        "Another program keeps it locked: close that program, or try again in a moment.",
+    ),
+    sqlite3.SQLITE_LOCKED: ("database.locked", "Another connection keeps it locked: try again in a moment."),
+    sqlite3.SQLITE_CANTOPEN: (
+        "database.cannot_open",
+        "Check that its folder exists and that you have permission to write there.",
+    ),
+    sqlite3.SQLITE_NOTADB: ("database.not_a_database", _NOT_A_DATABASE),
+    sqlite3.SQLITE_CORRUPT: ("database.damaged", _DAMAGED),
+    sqlite3.SQLITE_READONLY: ("database.read_only", "Check its permissions and those of its folder."),
+    sqlite3.SQLITE_PERM: ("database.permission_denied", "Check its permissions and those of its folder."),
+    sqlite3.SQLITE_FULL: ("disk.full", "Free some space and try again."),
+    sqlite3.SQLITE_IOERR: (
+        "disk.io_error",
+        "The disk may be failing, or the file system does not support what SQLite needs.",
+    ),
 }
 
 
@@ -33,20 +48,23 @@ def sqlite_errors(action: str, path: str | PathLike[str]) -> AbstractContextMana
 
 @contextmanager
 def database_errors(kind: type[Exception], code: str, action: str, path: str | PathLike[str]) -> Iterator[None]:
-    """Translate the exceptions of any binding of SQLite within the block.
+    """Translate the exceptions of any SQLite binding within the block.
 
-    :param kind: the base of its exceptions
-    :param code: their attribute that has SQLite's result code
-    :param action: what is being done, for the message: ``Cannot <action> in the database …``
+    :param kind: the base class of its exceptions
+    :param code: the attribute of theirs that holds SQLite's result code
+    :param action: what is being done, for the message: ``Cannot <action> in the database …``, or, if it is one word,
+        ``Cannot <action> the database …``
     """
+    phrase = f"{action} in" if " " in action else action
     try:
         yield
-    except UnicodeDecodeError as error:  # the binding can't even decode the message that SQLite has for it
-        message = f"Cannot {action} in the database {path}: it holds text that is no UTF-8."
-        raise ConnectionFailed(message, hint=_UNUSABLE[sqlite3.SQLITE_CORRUPT]) from error
+    except UnicodeDecodeError as error:  # the binding cannot decode even SQLite's own message
+        message = f"Cannot {phrase} the database {path}: it contains text that is not UTF-8."
+        raise ConnectionFailed(message, code="database.damaged", hint=_DAMAGED) from error
     except kind as error:
         primary = getattr(error, code, 0) & 0xFF
-        message = f"Cannot {action} in the database {path}: {error}."
+        message = f"Cannot {phrase} the database {path}: {error}."
         if primary in _UNUSABLE:
-            raise ConnectionFailed(message, hint=_UNUSABLE[primary]) from error
-        raise TransactionError(message, hint="Nothing of it was kept.") from error
+            cause, hint = _UNUSABLE[primary]
+            raise ConnectionFailed(message, code=cause, hint=hint) from error
+        raise TransactionError(message, hint="Nothing from this transaction was kept.") from error

@@ -1,4 +1,4 @@
-"""Sessions that make no valid document any more, because somebody's SQL has written what no session may hold."""
+"""Reads stored sessions that are no longer valid documents because other programs' SQL changed their rows."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from migrator.database.documents import StoredDocument, read_document
 from migrator.documents.validation import is_valid, problems
 from migrator.errors import Problem, UnreadableSession
 
-# What reading or spelling raises: of rescued data that is not of our making, and of text that is no UTF-8.
+# The errors for rescued data that another program wrote, and for text that is not UTF-8.
 UNREADABLE = (UnreadableSession, ValueError, TypeError, sqlite3.OperationalError)
 
 
 class InvalidStoredSession(NamedTuple):
-    """A session that is there, and is no valid one.
+    """A session in the database that is not a valid document.
 
-    :ivar raw: the document in its canonical form; or, where none can be made, its rows as a JSON object
+    :ivar raw: the document in its canonical form, or its rows as a JSON object if they make no document
     :ivar problems: what is wrong with it
     """
 
@@ -36,7 +36,7 @@ class InvalidStoredSession(NamedTuple):
 
 
 def read_carefully(connection: sqlite3.Connection, key: str) -> StoredDocument | InvalidStoredSession | None:
-    """What the rows of this primary key make, valid or not; None where there are none."""
+    """Read the session with this primary key, valid or not; None if there is none."""
     try:
         stored = read_document(connection, key)
         if stored is None or is_valid(stored.document):
@@ -45,7 +45,8 @@ def read_carefully(connection: sqlite3.Connection, key: str) -> StoredDocument |
     except UNREADABLE as error:
         reraise_unless_data_error(error)
         reason = error.reason if isinstance(error, UnreadableSession) else str(error)
-        text, found = _rows(connection, key), [Problem("", f"rows that can't be read ({reason})", "a session")]
+        unreadable = Problem("", f"rows that cannot be read ({reason})", "a session", "session.unreadable")
+        text, found = _rows(connection, key), [unreadable]
     position, source_id = connection.execute(queries.PLACE_OF_SESSION, (key,)).fetchone()
     return InvalidStoredSession(key, position, source_id, text, found)
 
@@ -53,7 +54,7 @@ def read_carefully(connection: sqlite3.Connection, key: str) -> StoredDocument |
 def read_each_carefully(
     connection: sqlite3.Connection, statement: str, number: int
 ) -> Iterator[StoredDocument | InvalidStoredSession]:
-    """What each session makes whose key the statement finds for a number: slower than reading them all at once."""
+    """Read each session that the statement finds, one by one: slower than all at once, but each may be invalid."""
     for (key,) in connection.execute(statement, (number,)).fetchall():
         found = read_carefully(connection, key)
         if found is not None:
@@ -61,7 +62,7 @@ def read_each_carefully(
 
 
 def orphaned_rows(connection: sqlite3.Connection) -> dict[str, list[dict[str, Any]]]:
-    """What belongs to sessions that are not there, by table: foreign keys forbid it, where they are on."""
+    """Return rows that belong to missing sessions, by table; they occur where foreign keys were not enforced."""
     found = {}
     for table, columns in CHILD_TABLES.items():
         with _any_text(connection):
@@ -72,18 +73,18 @@ def orphaned_rows(connection: sqlite3.Connection) -> dict[str, list[dict[str, An
 
 
 def reraise_unless_data_error(error: Exception) -> None:
-    """Let pass what a database itself is at fault for: a text that is no UTF-8 has no code of its own."""
+    """Raise a database's own error again, unless text that is not UTF-8 caused it (SQLite has no code for that)."""
     if isinstance(error, sqlite3.OperationalError) and "Could not decode to UTF-8" not in str(error):
         raise error
 
 
 def text_of(found: StoredDocument | InvalidStoredSession) -> bytes:
-    """What there is of a session, to be kept or compared."""
+    """Return a session as bytes, valid or not, to be kept or compared."""
     return found.canonical_bytes() if isinstance(found, StoredDocument) else found.raw
 
 
 def _rows(connection: sqlite3.Connection, key: str) -> bytes:
-    """Every row of a session as JSON, in ASCII; bytes that are no UTF-8 as lone surrogates (PEP 383)."""
+    """Return all rows of a session as JSON in ASCII; bytes that are not UTF-8 become lone surrogates (PEP 383)."""
     with _any_text(connection):
         [session] = _named(SESSION_COLUMNS, connection.execute(queries.SESSION_BY_KEY, (key,)))
         rows = {

@@ -1,7 +1,7 @@
 """A small pool of SQLite connections.
 
-The one well-kept pool for sqlite3 on PyPI is SQLAlchemy's QueuePool: much to carry for these lines, and it would need
-wrapping all the same to speak our errors and to survive a fork.
+The only well-maintained pool for sqlite3 on PyPI is SQLAlchemy's QueuePool. That is a large dependency for these few
+lines, and it would still need a wrapper to raise our errors and to survive a fork.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from migrator.errors import ConnectionFailed
 
 
 class ConnectionPool:
-    """At most ``size`` connections, each made when it is first needed, the one used last given out first.
+    """Keeps at most ``size`` connections; each is opened when first needed, the most recently used is reused first.
 
-    :param connect: makes one; it has to be usable from any thread
-    :param acquire_timeout: seconds to wait for a free one
+    :param connect: opens a connection that any thread may use
+    :param acquire_timeout: seconds to wait for a free connection
     """
 
     def __init__(self, connect: Callable[[], sqlite3.Connection], *, size: int, acquire_timeout: float) -> None:
@@ -30,7 +30,7 @@ class ConnectionPool:
         self._start()
 
     def _start(self) -> None:
-        """Fill the pool with places for connections: a None stands for one that is not made yet."""
+        """Fill the pool with slots: None is a connection that is not open yet."""
         self._owner = os.getpid()
         self._closed = False
         self._free: LifoQueue[sqlite3.Connection | None] = LifoQueue()
@@ -39,11 +39,11 @@ class ConnectionPool:
 
     @contextmanager
     def connection(self) -> Iterator[sqlite3.Connection]:
-        """A connection for the length of the block.
+        """Lend a connection for the duration of the block.
 
-        :raises ConnectionFailed: none came free in time, none could be made, or the pool is closed
+        :raises ConnectionFailed: no connection became free in time, none could be opened, or the pool is closed
         """
-        free, connection = self._take()
+        free, connection = self._acquire()
         try:
             if connection is None:
                 connection = self._connect()
@@ -55,23 +55,24 @@ class ConnectionPool:
             if self._closed:
                 self._close_free()
 
-    def _take(self) -> tuple[LifoQueue[sqlite3.Connection | None], sqlite3.Connection | None]:
+    def _acquire(self) -> tuple[LifoQueue[sqlite3.Connection | None], sqlite3.Connection | None]:
         if self._owner != os.getpid():
-            # SQLite forbids carrying a connection across a fork, closing it there included.
+            # SQLite forbids using a connection after a fork; even closing it is not allowed.
             self._inherited.append(self._free)
             self._start()
         if self._closed:
-            raise ConnectionFailed("This store is closed.", hint="Open it again.")
+            raise ConnectionFailed("This store is closed.", code="store.closed", hint="Open it again.")
         try:
             return self._free, self._free.get(timeout=self._acquire_timeout)
         except Empty:
             raise ConnectionFailed(
                 f"All {self._size} connections to the database have been busy for {self._acquire_timeout:g} seconds.",
-                hint="Nothing was changed: try again in a moment, or open the store with a larger pool.",
+                code="store.busy",
+                hint="Nothing was changed. Try again in a moment, or open the store with a larger pool.",
             ) from None
 
     def close(self) -> None:
-        """Close every connection that is free, and each other one when it comes back."""
+        """Close every free connection now, and each connection in use when it is returned."""
         self._closed = True
         if self._owner == os.getpid():
             self._close_free()

@@ -1,4 +1,4 @@
-"""The rows of the quarantine."""
+"""Reads and makes the rows of the quarantine."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from migrator.report import Report
 class QuarantinedItem(Report):
     """One row of the quarantine, without its text.
 
-    :ivar source: the file that it came from, as the ledger calls it; None where a rollback has forgotten that
-    :ivar workspace_path: None where the database does not know the workspace
+    :ivar source: the file that it came from, as in the ledger; None if a rollback has removed that link
+    :ivar workspace_path: None if the database does not know the workspace
     :ivar position: its place among the sessions of its workspace
-    :ivar reason: ``invalid``, ``unreadable``, ``torn`` or ``conflict``
-    :ivar size: of its text, in bytes
+    :ivar reason: ``invalid``, ``unreadable``, ``torn`` (truncated) or ``conflict``
+    :ivar size: the size of its text in bytes
     """
 
     id: int
@@ -41,20 +41,20 @@ class QuarantinedItem(Report):
     size: int
 
     def to_json(self) -> dict[str, Any]:
-        """What ``list`` tells: the first problem, and how many there are."""
+        """Return what ``quarantine list`` shows: only the first problem, and the number of problems."""
         first = self.problems[0]._asdict() if self.problems else None
-        told = super().to_json() | {"problem": first, "problem_count": len(self.problems)}
-        del told["problems"], told["source_id"]
-        return told
+        shown = super().to_json() | {"problem": first, "problem_count": len(self.problems)}
+        del shown["problems"], shown["source_id"]
+        return shown
 
 
 def items_of(connection: sqlite3.Connection) -> list[QuarantinedItem]:
-    """Every item, oldest first."""
+    """Return every item, oldest first."""
     return [_item(row) for row in connection.execute(queries.QUARANTINED_ITEMS)]
 
 
 def item_of(connection: sqlite3.Connection, number: int) -> QuarantinedItem:
-    """The item of a number.
+    """Return the item with this number.
 
     :raises QuarantineError: there is none
     """
@@ -65,9 +65,11 @@ def item_of(connection: sqlite3.Connection, number: int) -> QuarantinedItem:
 
 
 def unknown_item(number: int) -> QuarantineError:
-    """The error where an item is asked for that is not there."""
+    """Return the error for an item that does not exist."""
     return QuarantineError(
-        f"There is nothing in quarantine with the number {number}.", hint="'migrator quarantine list' shows what is."
+        f"There is no quarantined item {number}.",
+        code="quarantine.not_found",
+        hint="'migrator quarantine list' shows all items.",
     )
 
 
@@ -75,14 +77,20 @@ def _item(row: Sequence[Any]) -> QuarantinedItem:
     members = dict(zip(QuarantinedItem.__annotations__, row, strict=True))
     text = members["problems"]
     try:
-        problems = tuple(Problem(str(p["pointer"]), str(p["found"]), str(p["expected"])) for p in orjson.loads(text))
+        problems = tuple(_problem(members) for members in orjson.loads(text))
     except (ValueError, TypeError, KeyError):
         problems = (Problem("", text, "a list of problems"),)  # an invalid record is shown as it is
     return QuarantinedItem(**members | {"problems": problems})
 
 
+def _problem(members: dict[str, Any]) -> Problem:
+    """Return a stored problem; earlier versions stored no codes."""
+    pointer, found, expected = (str(members[name]) for name in ("pointer", "found", "expected"))
+    return Problem(pointer, found, expected, str(members.get("code") or "document.invalid"))
+
+
 def texts_of(connection: sqlite3.Connection, number: int) -> tuple[bytes, bytes | None]:
-    """The bytes of an item, and those of the version that both sides of a conflict started from."""
+    """Return the bytes of an item, and for a conflict those of the version that both sides started from."""
     raw, base = connection.execute(queries.QUARANTINED_TEXTS, (number,)).fetchone()
     return _bytes(raw), None if base is None else _bytes(base)
 
@@ -94,7 +102,7 @@ def _bytes(value: Any) -> bytes:
 def quarantine_row(
     source_id: int | None, workspace_hash: str | None, position: int, rejected: Rejected, base: bytes | None = None
 ) -> QuarantineRow:
-    """The row for what is no valid session, or the losing version of a conflict."""
+    """Make the row for an invalid session or for the losing version of a conflict."""
     return QuarantineRow(
         source_id,
         workspace_hash,

@@ -1,9 +1,9 @@
-"""The SQL statements about documents, workspaces, the ledger, the quarantine and the state, by name.
+"""The SQL statements for documents, workspaces, the ledger, the quarantine and the migration's state, by name.
 
-``?`` for values, never text put together. Statements of one package alone stand in a module of queries of its own.
+Values are always passed as ``?`` parameters. Statements that only one package uses are in its own ``queries`` module.
 
-Order in a workspace: by ``position``; rows without one, which the desktop app inserted, come after the rest, in the
-order in which they were inserted.
+Sessions of a workspace are ordered by ``position``; rows without one, which the desktop app inserted, come after the
+rest, in the order of insertion.
 """
 
 from __future__ import annotations
@@ -15,13 +15,14 @@ from migrator.database import columns
 
 
 def aliased(alias: str, names: tuple[str, ...]) -> str:
-    """The columns of a table that goes by another name in the statement."""
+    """Return the columns of a table, each with the table's alias."""
     return ", ".join(f"{alias}.{name}" for name in names)
 
 
 def _read(alias: str, names: tuple[str, ...], session: str) -> str:
-    """The columns of a child as a document is read from them: which session it belongs to, as a short number or not at
-    all. Fetching a text that nobody needs costs as much as one that is.
+    """Return the columns to read of a child table, with ``session`` in place of its ``session_id``.
+
+    That is a long text, which takes as long to fetch as any other.
     """
     return ", ".join(session if name == "session_id" else f"{alias}.{name}" for name in names)
 
@@ -40,7 +41,7 @@ PLAIN_INDEXES = """
 """
 FORGET_STEP = "DELETE FROM _sqlite_migrations WHERE migration_set = ? AND name = ?"
 APPLIED_STEPS = "SELECT name, applied_at FROM _sqlite_migrations WHERE migration_set = ?"
-# As sqlite-utils makes and fills it.
+# The table of sqlite-utils.
 CREATE_STEP_RECORD = """
     CREATE TABLE "_sqlite_migrations" (
        "id" INTEGER PRIMARY KEY,
@@ -62,7 +63,7 @@ WORKSPACE_BY_ID = "SELECT workspace_hash, workspace_path FROM workspaces WHERE i
 ALL_WORKSPACES = "SELECT id, workspace_hash, workspace_path FROM workspaces ORDER BY id"
 INSERT_WORKSPACE = "INSERT OR IGNORE INTO workspaces (workspace_path, workspace_hash) VALUES (?, ?) RETURNING id"
 TOUCH_WORKSPACE = "UPDATE workspaces SET last_accessed_at = datetime('now') WHERE id = ?"
-NAME_WORKSPACE = "UPDATE OR IGNORE workspaces SET workspace_path = ? WHERE id = ?"
+SET_WORKSPACE_PATH = "UPDATE OR IGNORE workspaces SET workspace_path = ? WHERE id = ?"
 
 # Reading documents: one session, one workspace, one source file.
 
@@ -72,7 +73,7 @@ PLACE_OF_SESSION = "SELECT position, source_id FROM sessions WHERE id = ?"
 
 
 class DocumentStatements(NamedTuple):
-    """What reads documents: their sessions, and what belongs to these, in the same order."""
+    """The statements that read documents: the sessions and their child rows, in the same order."""
 
     sessions: str
     runtimes: str
@@ -93,9 +94,9 @@ MESSAGES_OF_SESSION = f"""
 
 
 def documents(where: str, order: str = ORDER) -> DocumentStatements:
-    """The statements for all sessions of a condition, however many.
+    """Return the statements that read all sessions matching a condition.
 
-    CROSS JOIN keeps SQLite from choosing the child as the outer loop, so that nothing needs sorting.
+    CROSS JOIN keeps SQLite from using the child table as the outer loop, so nothing needs sorting.
     """
     return DocumentStatements(
         f"SELECT {aliased('s', columns.SESSION_COLUMNS)}, s.rowid FROM sessions s WHERE {where} ORDER BY {order}",
@@ -118,12 +119,12 @@ def documents(where: str, order: str = ORDER) -> DocumentStatements:
 
 DOCUMENTS_OF_WORKSPACE = documents("s.workspace_id = ?")
 DOCUMENTS_OF_SOURCE = documents("s.source_id = ?")
-# ?1 is a JSON array of rowids; their order is the one in which SQLite looks the sessions up.
+# ?1 is a JSON array of rowids. Sorted by rowid, as SQLite looks the sessions up.
 CHOSEN_DOCUMENTS = documents("s.rowid IN (SELECT value FROM json_each(?1))", order="s.rowid")
 IN_RANGE = "s.source_id = ?1 AND s.position >= ?2 AND s.position < ?3"
 DOCUMENTS_OF_RANGE = documents(IN_RANGE)
-# Of several files, one after the other. Without NULLS LAST the index has this order, which is the same where all have
-# a position.
+# Several files, one after the other. Without NULLS LAST the order is the index's; it is the same if all rows have a
+# position.
 IN_FILES = "s.source_id BETWEEN ?1 AND ?2"
 FILES_IN_ORDER = "s.source_id, s.position, s.rowid"
 DOCUMENTS_OF_FILES = documents(IN_FILES, FILES_IN_ORDER)
@@ -131,8 +132,8 @@ KEYS_OF_WORKSPACE = f"SELECT s.id FROM sessions s WHERE s.workspace_id = ? ORDER
 SOURCES_OF_WORKSPACE = f"SELECT s.id, s.source_id FROM sessions s WHERE s.workspace_id = ? ORDER BY {ORDER}"
 KEYS_OF_SOURCE = f"SELECT s.id FROM sessions s WHERE s.source_id = ? ORDER BY {ORDER}"
 
-# Searching: what is searched of each session of a workspace. ?2 and ?3 are JSON arrays of what the columns status and
-# type may hold, or NULL for anything; the document's own status may be another.
+# Searching: the searchable columns of each session of a workspace. ?2 and ?3 are JSON arrays of the values allowed in
+# the columns status and type, or NULL for any; the document's own status may differ from the column.
 _NARROWED = """
     s.workspace_id = ?1
     AND (?2 IS NULL OR s.status IN (SELECT value FROM json_each(?2)))
@@ -145,9 +146,9 @@ AGENTS_OF_SUMMARIES = f"""
     SELECT s.rowid, i.agent_name FROM sessions s CROSS JOIN instances i ON i.session_id = s.id WHERE {_NARROWED}
 """
 
-# Those that may have an id in their document: the one whose key it is, and those whose key stands in for theirs, all of
-# which lie between ?3 and ?4. Not by the workspace, and not sorted: for either SQLite would walk the whole workspace.
-# As bytes, for what is rescued may be no text where others wrote it.
+# The sessions that may have an id in their document: the one with this key, and those with a key derived from it, which
+# are between ?3 and ?4. No index on the workspace (hence the +) and no sorting: either would scan the whole workspace.
+# rescued_data is read as bytes because another program may have written invalid text there.
 KEYS_BY_DOCUMENT_ID = """
     SELECT s.id, s.position, s.rowid, CAST(s.rescued_data AS BLOB) FROM sessions s
     WHERE +s.workspace_id = ?1 AND s.id = ?2
@@ -156,7 +157,7 @@ KEYS_BY_DOCUMENT_ID = """
     WHERE +s.workspace_id = ?1 AND s.id > ?3 AND s.id < ?4 AND s.rescued_data IS NOT NULL
 """
 
-# Writing documents: single rows, as the stores and the merge write them, and many at once, as they are loaded.
+# Writing documents: single rows for the stores and the merge, many rows at once for loading.
 
 SESSION_KEY_TAKEN = "SELECT 1 FROM sessions WHERE id = ?"
 MESSAGE_KEY_TAKEN = "SELECT 1 FROM chat_messages WHERE id = ?"
@@ -164,16 +165,16 @@ MESSAGE_KEY_TAKEN = "SELECT 1 FROM chat_messages WHERE id = ?"
 
 @cache
 def insert(table: str, names: tuple[str, ...], rows: int = 1, how: str = "INSERT") -> str:
-    """One INSERT for so many rows.
+    """Return one INSERT for this number of rows.
 
-    :param how: ``INSERT OR IGNORE`` leaves out rows whose key is taken
+    :param how: ``INSERT OR IGNORE`` skips rows whose key is taken
     """
     values = ", ".join([f"({', '.join('?' * len(names))})"] * rows)
     return f"{how} INTO {table} ({', '.join(names)}) VALUES {values}"
 
 
 def insert_messages_or_ignore(rows: int) -> str:
-    """One INSERT for so many messages; those whose key is taken are left out."""
+    """Return one INSERT for this number of messages; those whose key is taken are skipped."""
     return insert("chat_messages", columns.MESSAGE_COLUMNS, rows, "INSERT OR IGNORE")
 
 
@@ -197,9 +198,9 @@ MOVE_SESSION = "UPDATE sessions SET position = ? WHERE id = ?"
 SET_UPDATED_AT = "UPDATE sessions SET updated_at = ? WHERE id = ?"
 SET_INSTANCE_STATUS = "UPDATE instances SET status = ? WHERE id = ?"
 DELETE_QUARANTINE = "DELETE FROM quarantine WHERE id = ?"
-ADOPT_SESSION = "UPDATE sessions SET source_id = ? WHERE id = ?"
+SET_SESSION_SOURCE = "UPDATE sessions SET source_id = ? WHERE id = ?"
 
-# The next free place in a workspace; sessions and what is quarantined share the numbers.
+# The next free position in a workspace; sessions and quarantined items share the numbers.
 NEXT_POSITION = """
     SELECT max(
         coalesce((SELECT max(position) FROM sessions WHERE workspace_id = ?1), -1),
@@ -207,15 +208,15 @@ NEXT_POSITION = """
     ) + 1
 """
 
-# Where one that has no position stands, further ones can only get behind it without one, too.
+# Sessions without a position come last, so a session after them must not have one either.
 WORKSPACE_HAS_UNPLACED = "SELECT 1 FROM sessions WHERE workspace_id = ? AND position IS NULL LIMIT 1"
-# The place of a further message; and a number for its key, should its own be taken.
+# The position for an appended message; and a number for its key, in case its own is taken.
 NEXT_MESSAGE_POSITION = """
     SELECT CASE WHEN EXISTS (SELECT 1 FROM chat_messages WHERE session_id = ?1 AND position IS NULL) THEN NULL
                 ELSE (SELECT coalesce(max(position), -1) + 1 FROM chat_messages WHERE session_id = ?1) END,
            (SELECT coalesce(max(rowid), 0) + 1 FROM chat_messages)
 """
-# The first instance of a number, of those that have it for their own; a stand-in for a number is 2^32 or more.
+# The first instance whose own number this is; a substitute number is 2^32 or more.
 OWN_NUMBER = """
     CASE WHEN json_extract(i.rescued_data, '$.columns.instance_id[0]') = i.instance_id
          THEN json_extract(i.rescued_data, '$.columns.instance_id[1]') ELSE i.instance_id END
@@ -230,7 +231,7 @@ QUARANTINE_ROWS_OF_SOURCE = f"""
     SELECT {", ".join(columns.QUARANTINE_COLUMNS)} FROM quarantine WHERE source_id = ? ORDER BY position, id
 """
 QUARANTINE_OF_SOURCE = "SELECT id, raw, reason FROM quarantine WHERE source_id = ? ORDER BY position, id"
-BORN_IN_SQLITE = """
+CREATED_IN_SQLITE = """
     SELECT 1 FROM sessions s JOIN workspaces w ON w.id = s.workspace_id
     WHERE w.workspace_hash = ? AND s.source_id IS NULL LIMIT 1
 """
@@ -238,7 +239,7 @@ FROM_OTHER_FILES = """
     SELECT 1 FROM sessions s JOIN workspaces w ON w.id = s.workspace_id JOIN migration_ledger l ON l.id = s.source_id
     WHERE w.workspace_hash = ? AND l.source <> 'sessions/' || w.workspace_hash || '.json' LIMIT 1
 """
-# What the files can't hold, the losing side of conflicts, outlives the wipe.
+# Conflicts stay, since the files do not have the losing versions.
 EMPTY_FOR_ANOTHER_RUN = (
     "UPDATE main.quarantine SET source_id = NULL WHERE reason = 'conflict'",
     "DELETE FROM main.quarantine WHERE reason <> 'conflict'",
@@ -247,7 +248,7 @@ EMPTY_FOR_ANOTHER_RUN = (
     "DELETE FROM main.rolled_back_sessions",
 )
 
-# What went into the files at a rollback, and what has become of it since.
+# The sessions that a rollback wrote to the files, and what has changed since.
 FORGET_ROLLED_BACK = "DELETE FROM rolled_back_sessions"
 RECORD_ROLLED_BACK = "INSERT OR REPLACE INTO rolled_back_sessions (session_key, digest) VALUES (?, ?)"
 SESSIONS_AFTER_ROLLBACK = f"""
@@ -259,7 +260,7 @@ HAS_ROLLED_BACK = "SELECT EXISTS (SELECT 1 FROM rolled_back_sessions)"
 DELETED_AFTER_ROLLBACK = """
     SELECT count(*) FROM rolled_back_sessions WHERE session_key NOT IN (SELECT id FROM sessions)
 """
-CALL_QUARANTINED = "UPDATE quarantine SET reason = ? WHERE id = ?"
+SET_QUARANTINE_REASON = "UPDATE quarantine SET reason = ? WHERE id = ?"
 
 # The ledger.
 # All columns, since a database that has not been upgraded yet lacks the last ones.
@@ -273,12 +274,12 @@ RECORD_SOURCE = f"""
     ON CONFLICT (source) DO UPDATE SET {_LEDGER_UPDATES}
 """
 BACKUPS_IN_USE = "SELECT source, backup FROM migration_ledger WHERE backup IS NOT NULL ORDER BY id"
-# A file that was migrated once and fails now: what was migrated stays, and stays the base of the next merge.
+# A file that was migrated before and fails now: its migrated sessions stay, and stay the base of the next merge.
 FAIL_KNOWN_SOURCE = """
     UPDATE migration_ledger SET error = ?, error_code = ?, mtime_ns = ?, inode = ?, size = ?, updated_at = ?
     WHERE source = ?
 """
-# What a run brought.
+# The records of runs.
 DATABASE_BYTES = "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size"
 RECORD_RUN = insert("migration_runs", columns.RUN_COLUMNS)
 RECORD_SHARE = insert("migration_shares", columns.SHARE_COLUMNS)
@@ -312,21 +313,21 @@ COUNTS_OF_WORKSPACES = """
            (SELECT count(*) FROM quarantine q WHERE q.workspace_hash = w.workspace_hash)
     FROM workspaces w ORDER BY w.id
 """
-# Sessions that no workspace leads to; foreign keys forbid them, but a tool that does not turn these on can make some.
+# Sessions without a workspace; a program that does not turn foreign keys on can create them.
 UNREACHABLE_SESSIONS = """
     SELECT id, workspace_id FROM sessions WHERE workspace_id NOT IN (SELECT id FROM workspaces) ORDER BY rowid
 """
-# Rows that name a file which the ledger does not know: the foreign keys would have made these NULL.
-DISOWN_STRAYS = tuple(
+# Rows with a source file that the ledger does not have: foreign keys would have made these NULL.
+CLEAR_UNKNOWN_SOURCES = tuple(
     f"UPDATE {table} SET source_id = NULL "
     "WHERE source_id NOT IN (SELECT id FROM migration_ledger WHERE status <> 'failed')"
     for table in ("sessions", "quarantine")
 )
-HOMELESS_QUARANTINE = """
+UNOWNED_QUARANTINE = """
     SELECT workspace_hash, raw FROM quarantine WHERE source_id IS NULL AND reason <> 'conflict'
     ORDER BY workspace_hash, position, id
 """
-# The keys are compared once each, along the index; few are missing, if any.
+# Child rows of missing sessions. Each key is compared once, along the index.
 ORPHANED = {
     table: f"""
         SELECT {", ".join(names)} FROM {table} WHERE session_id IN (
@@ -349,7 +350,7 @@ TABLE_COUNTS = """
     SELECT (SELECT count(*) FROM sessions), (SELECT total(1) FROM instances), (SELECT total(1) FROM chat_messages)
 """
 
-# Quarantine, as its commands show it.
+# The quarantine, for its commands.
 _QUARANTINED = """
     SELECT q.id, q.source_id, l.source, q.workspace_hash, w.workspace_path, q.position, q.reason, q.problems,
            q.created_at, length(CAST(q.raw AS BLOB))

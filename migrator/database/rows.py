@@ -1,20 +1,20 @@
-"""One session document as rows of the tables, and back: the heart of the project.
+"""Converts one session document to rows of the tables, and back.
 
-The law: ``from_rows(to_rows(d)) == d`` for every valid document, an absent optional member and ``null`` being the same.
+``from_rows(to_rows(d)) == d`` holds for every valid document; an absent optional member and ``null`` are equal.
 
-What a column can't hold exactly is *rescued*: the column takes a stand-in, and ``rescued_data`` of the same row keeps
-``{"columns": {column: [stand-in, original]}, "members": {unknown members}}``. The original counts only while the
-column still holds the stand-in, so that a later UPDATE by the desktop app wins.
+A value that its column cannot hold exactly is *rescued*: the column gets a substitute value, and ``rescued_data`` of
+the same row keeps ``{"columns": {column: [substitute, original]}, "members": {unknown members}}``. The original is used
+only while the column still holds the substitute, so a later UPDATE by the desktop app takes precedence.
 
 ==================  =====================================  ==================================================
-column              refuses                                stand-in
+column              cannot hold                            substitute
 ==================  =====================================  ==================================================
 ``sessions.id``     an id that is taken, or empty          ``<id>#<workspace hash>.<position>``
 ``task``            an empty text                          one space
 ``sessions.status`` ``round_<n>`` of a running debate      ``running``
 ``total_duration``  2^63 and more (u64)                    2^63 - 1
-``runtime_mix``     repeats; tells ``[]`` not from null    each runtime once, in order of first appearance
-``instance_id``     a number that is taken in the session  2^32 + position: no u32, so never a real one
+``runtime_mix``     repeats; the empty list (as not null)  each runtime once, in order of first appearance
+``instance_id``     a number that is taken in the session  2^32 + position: not a u32, so never a real one
 chat ``id``         an id that is taken, or empty          ``<id>#<session key>.<position>``
 chat ``content``    an empty text                          one space
 ==================  =====================================  ==================================================
@@ -32,12 +32,12 @@ from migrator.documents.exact_json import MAX_DEPTH, to_json
 from migrator.documents.parsing import parse_element
 
 INTEGER_MAX = (1 << 63) - 1
-INSTANCE_STAND_IN = 1 << 32
+FIRST_INSTANCE_SUBSTITUTE = 1 << 32
 BLANK = " "
 _MARK = "#"
-_RESCUED = itemgetter(-1)  # of an instance or a message as it is read: NULL or an object, which is never empty
+_RESCUED = itemgetter(-1)  # rescued_data of an instance's or a message's row: NULL or an object that is not empty
 _STATUSES = frozenset({"running", "completed", "failed", "paused"})
-# The columns of a session that may hold a stand-in, and the members that they stand for.
+# The columns of a session that may hold a substitute value, and the members that they belong to.
 _SESSION_RESCUED = {
     "id": "id",
     "task": "task",
@@ -60,17 +60,17 @@ class DocumentRows(NamedTuple):
 
 
 def derived_key(wanted: str, scope: str, position: int) -> str:
-    """The key of a row whose own id is taken or empty: the same for the same place, whatever else is there."""
+    """Return the key for a row whose own id is taken or empty; it depends only on the row's place."""
     return f"{wanted}{_MARK}{scope}.{position}"
 
 
 def derived_keys(wanted: str) -> tuple[str, str]:
-    """What every key that stands in for this id lies between, in the order of SQLite's texts."""
+    """Return the bounds between which SQLite sorts every key derived from this id."""
     return wanted + _MARK, wanted + chr(ord(_MARK) + 1)
 
 
 def free_key(wanted: str, spare: str, is_taken: Callable[[str], object]) -> str:
-    """The key for a row: the wanted one if it is free and not empty, else the spare one with what makes it free."""
+    """Return the wanted key if it is free and not empty, otherwise the spare one, extended until it is free."""
     if wanted and not is_taken(wanted):
         return wanted
     while is_taken(spare):
@@ -87,11 +87,11 @@ def to_rows(
     source_id: int | None = None,
     with_messages: bool = True,
 ) -> DocumentRows:
-    """The rows of a valid document.
+    """Convert a valid document to rows.
 
-    :param key: the primary key for the session; None takes the document's own id
+    :param key: the primary key for the session; None uses the document's own id
     :param position: the session's place in its workspace
-    :param with_messages: False leaves the messages out, for a caller that has their :func:`plain_messages`
+    :param with_messages: False leaves out the messages, for a caller that makes their rows itself
     """
     key = document["id"] if key is None else key
     duration = document.get("totalDuration")
@@ -129,14 +129,15 @@ def to_rows(
     )
 
 
-def _fit(columns: dict[str, Any], column: str, original: Any, stand_in: Any) -> Any:
-    if stand_in != original:
-        columns[column] = [stand_in, original]
-    return stand_in
+def _fit(columns: dict[str, Any], column: str, original: Any, fitting: Any) -> Any:
+    """Return the value that fits the column; if it is not the original, add both to the rescued columns."""
+    if fitting != original:
+        columns[column] = [fitting, original]
+    return fitting
 
 
 def status_column(status: str) -> str:
-    """What the column ``sessions.status`` holds for a document's status."""
+    """Return the value of the column ``sessions.status`` for a document's status."""
     return status if status in _STATUSES else "running"
 
 
@@ -156,7 +157,7 @@ def _instance_rows(key: str, instances: Sequence[Any]) -> list[Row]:
         number = instance["instanceId"]
         columns: dict[str, Any] = {}
         if number in taken:
-            number = _fit(columns, "instance_id", number, INSTANCE_STAND_IN + position)
+            number = _fit(columns, "instance_id", number, FIRST_INSTANCE_SUBSTITUTE + position)
         taken.add(number)
         values = [instance.get(name) for name in INSTANCE_MEMBERS[1:]]
         rows.append((key, number, *values, position, _rescued(columns, instance, INSTANCE_MEMBERS)))
@@ -164,9 +165,9 @@ def _instance_rows(key: str, instances: Sequence[Any]) -> list[Row]:
 
 
 def message_rows(key: str, messages: Iterable[Any], first_position: int = 0) -> list[MessageRow]:
-    """The rows of a session's messages; ``key`` is the session's.
+    """Convert a session's messages to rows; ``key`` is the session's key.
 
-    Ids that are taken by another session are found when the rows are inserted: see :func:`rekey`.
+    Ids that another session has taken are found only when the rows are inserted: see :func:`rekey`.
     """
     rows: list[MessageRow] = []
     taken: set[str] = set()
@@ -190,7 +191,7 @@ def message_rows(key: str, messages: Iterable[Any], first_position: int = 0) -> 
 
 
 def rekey(row: _KeyedRow, key: str) -> _KeyedRow:
-    """A session's or a message's row under another primary key, its own id rescued."""
+    """Return a session's or a message's row with another primary key; its own id is rescued."""
     rescued = _parse(row.rescued_data) if row.rescued_data else {}
     columns = rescued.setdefault("columns", {})
     columns["id"] = [key, columns["id"][1] if "id" in columns else row.id]
@@ -198,7 +199,7 @@ def rekey(row: _KeyedRow, key: str) -> _KeyedRow:
 
 
 def rekey_document(rows: DocumentRows, key: str) -> DocumentRows:
-    """The rows of a document with another primary key for the session, its own id rescued."""
+    """Return the rows of a document with another primary key for the session; its own id is rescued."""
     return DocumentRows(
         rekey(rows.session, key),
         [(key, runtime) for _, runtime in rows.runtimes],
@@ -208,55 +209,54 @@ def rekey_document(rows: DocumentRows, key: str) -> DocumentRows:
 
 
 def document_id(key: str, rescued_data: str | None) -> str:
-    """The id that a session has in its document, of the row with this key."""
+    """Return the id in the document of the session row with this key."""
     if rescued_data is None:
         return key
-    stand_in, original = _parse(rescued_data).get("columns", {}).get("id", (key, key))
-    return cast(str, original) if stand_in == key else key
+    substitute, original = _parse(rescued_data).get("columns", {}).get("id", (key, key))
+    return cast(str, original) if substitute == key else key
 
 
 def _parse(rescued_data: str) -> dict[str, Any]:
-    # What is rescued lies a level deeper than in the document.
+    # Rescued values are nested one level deeper than in the document.
     return cast(dict[str, Any], parse_element(rescued_data.encode(), max_depth=MAX_DEPTH + 1).value)
 
 
-def _lay_over(members: dict[str, Any], rescued: dict[str, Any], names: dict[str, str]) -> None:
-    """Put back all that was rescued; ``names`` has the members that the columns are of."""
-    for column, (stand_in, original) in rescued.get("columns", {}).items():
+def _restore(members: dict[str, Any], rescued: dict[str, Any], names: dict[str, str]) -> None:
+    """Put the rescued values back into ``members``; ``names`` maps columns to members."""
+    for column, (substitute, original) in rescued.get("columns", {}).items():
         member = names[column]
-        if member in members and members[member] == stand_in:
+        if member in members and members[member] == substitute:
             members[member] = original
     members.update(rescued.get("members", {}))
 
 
 def session_summary(row: Row) -> dict[str, Any]:
-    """What is searched of a document, without its instances and messages: the members of SUMMARY_MEMBERS.
+    """Return the searchable members of a document, SUMMARY_MEMBERS, without instances and messages.
 
-    :param row: begins with SUMMARY_COLUMNS
+    :param row: begins with the values of SUMMARY_COLUMNS
     """
     *values, rescued_data = row[: len(SUMMARY_MEMBERS) + 1]
     summary: dict[str, Any] = dict(zip(SUMMARY_MEMBERS, values, strict=True))
     if rescued_data is not None:
-        _lay_over(summary, _parse(rescued_data) | {"members": {}}, _SESSION_RESCUED)
+        _restore(summary, _parse(rescued_data) | {"members": {}}, _SESSION_RESCUED)
     return summary
 
 
 def from_rows(
     session: SessionRow, runtimes: Iterable[str], instances: Sequence[Row], messages: Sequence[Row]
 ) -> tuple[WorktreeSession, bool]:
-    """The document of rows as they are read, and whether it has its known members, as they are, and no others.
+    """Convert rows back to their document; also return whether it is plain, that is, nothing was rescued.
 
-    Every known member comes first, in struct order, then the unknown ones. The rows are in the order in which documents
-    hold them.
+    The known members come first, in struct order, then the unknown ones. The rows must be in document order.
 
-    :param runtimes: the names alone
-    :param instances: in the order of READ_INSTANCE_COLUMNS; their session does not matter
-    :param messages: in the order of READ_MESSAGE_COLUMNS, likewise
+    :param runtimes: the names only
+    :param instances: columns in the order of READ_INSTANCE_COLUMNS; the session's value is ignored
+    :param messages: columns in the order of READ_MESSAGE_COLUMNS; the session's value is ignored
     """
     plain = session.rescued_data is None and not any(map(_RESCUED, instances))
     if not any(map(_RESCUED, messages)):
         chat = [
-            # A call for each message would cost as much as the rest, and so would looking up each of its values.
+            # Inline for speed: a function call per message would double the time.
             {"id": name, "role": role, "content": content, "timestamp": timestamp, "instanceId": instance}
             for name, _, role, content, timestamp, instance, _ in messages
         ]
@@ -287,7 +287,7 @@ def from_rows(
     rescued = _parse(session.rescued_data) if session.rescued_data is not None else {}
     if not document["runtimeMix"] and "runtime_mix" not in rescued.get("columns", {}):
         document["runtimeMix"] = None
-    _lay_over(document, rescued, _SESSION_RESCUED)
+    _restore(document, rescued, _SESSION_RESCUED)
     return cast(WorktreeSession, document), plain
 
 
@@ -296,7 +296,7 @@ def _instance(row: Row) -> dict[str, Any]:
         _, number, worktree, branch, agent, status, tmux, output,
         start, end, files, added, deleted, runtime, model, label, rescued,
     ) = row  # fmt: skip
-    instance = {  # a third of what looking up the names of the members would cost
+    instance = {  # written out for speed: zipping names and values takes three times as long
         "instanceId": number,
         "worktreePath": worktree,
         "branch": branch,
@@ -314,7 +314,7 @@ def _instance(row: Row) -> dict[str, Any]:
         "runtimeLabel": label,
     }
     if rescued is not None:
-        _lay_over(instance, _parse(rescued), {"instance_id": "instanceId"})
+        _restore(instance, _parse(rescued), {"instance_id": "instanceId"})
     return instance
 
 
@@ -322,5 +322,5 @@ def _message(row: Row) -> dict[str, Any]:
     name, _, role, content, timestamp, instance, rescued = row
     message = {"id": name, "role": role, "content": content, "timestamp": timestamp, "instanceId": instance}
     if rescued is not None:
-        _lay_over(message, _parse(rescued), {"id": "id", "content": "content"})
+        _restore(message, _parse(rescued), {"id": "id", "content": "content"})
     return message

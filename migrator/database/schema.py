@@ -1,7 +1,7 @@
-"""Schema steps: the numbered changes of the tables, from ``schemas/sql/``, applied through sqlite-utils.
+"""Schema steps: the numbered changes of the tables in ``schemas/sql/``, applied with sqlite-utils.
 
-A step and the record of it commit together; in a new database, all of them do. A shipped step is never edited; a later
-one adds to it.
+A step and its record commit together; in a new database all steps commit together. A released step is never edited: a
+later one changes what it made.
 """
 
 from __future__ import annotations
@@ -26,16 +26,17 @@ if TYPE_CHECKING:
     from sqlite_utils import Database
 
 STEP_SET = "migrator"
-# The steps that brought the ledger, the quarantine and what else losslessness needs; the records of runs; how far the
-# index for full-text search is. ``authority.State`` says whether a database has them.
+# The steps that added the ledger, the quarantine and the columns for lossless storage; the records of runs; the state
+# of the full-text search index. ``authority.State`` says whether a database has them.
 LEDGER_VERSION, RUNS_VERSION, INDEX_VERSION = 2, 3, 5
 _COMMENT = re.compile(r"--[^\n]*")
+_REPLACE = "Nothing was changed. Move it away, or restore it from a backup, and run 'migrator migrate' again."
 
 
 class SchemaStep(NamedTuple):
     """One numbered change of the tables.
 
-    :ivar name: the file's name without its endings, e.g. ``0002_lossless``
+    :ivar name: the file name without its suffixes, e.g. ``0002_lossless``
     """
 
     number: int
@@ -44,12 +45,12 @@ class SchemaStep(NamedTuple):
     down: Path
 
     def statements(self) -> list[str]:
-        """The statements that apply it, one by one."""
+        """Return the statements that apply the step."""
         return split_statements(self.up.read_text(encoding="utf-8"))
 
 
 class StepState(NamedTuple):
-    """A step, and when it was applied (RFC 3339), or None."""
+    """A step and the time when it was applied (RFC 3339), or None."""
 
     name: str
     applied_at: str | None
@@ -57,7 +58,7 @@ class StepState(NamedTuple):
 
 @cache
 def steps() -> tuple[SchemaStep, ...]:
-    """Every step that this version knows, in order."""
+    """Return every step that this version knows, in order."""
     found = []
     for up in sorted((schemas() / "sql").glob("*.up.sql")):
         name = up.name.removesuffix(".up.sql")
@@ -66,12 +67,12 @@ def steps() -> tuple[SchemaStep, ...]:
 
 
 def latest_version() -> int:
-    """The number of the last step that this version knows."""
+    """Return the number of the last step that this version knows."""
     return steps()[-1].number
 
 
 def split_statements(script: str) -> list[str]:
-    """The statements of a script, without the PRAGMAs: those set up a connection, and can't run in a transaction."""
+    """Split a script into statements, without its PRAGMAs: they set up a connection and cannot run in a transaction."""
     statements, pending = [], ""
     for line in script.splitlines(keepends=True):
         pending += line
@@ -83,14 +84,14 @@ def split_statements(script: str) -> list[str]:
 
 
 def has_table(connection: AnyConnection, name: str) -> bool:
-    """Whether there is a table of this name."""
+    """Return whether the database has a table with this name."""
     return connection.execute(queries.TABLE_EXISTS, (name,)).fetchone() is not None
 
 
 def version(connection: sqlite3.Connection) -> int:
-    """The number of the last step applied; 0 for a database with no tables of ours.
+    """Return the number of the last applied step; 0 for a database without our tables.
 
-    A database that the desktop app made has the tables of step 1 and no record of ours.
+    A database that the desktop app created has the tables of step 1 but no record of it.
     """
     if not has_table(connection, "migration_metadata"):
         return 0
@@ -99,7 +100,7 @@ def version(connection: sqlite3.Connection) -> int:
 
 
 def require_known(connection: sqlite3.Connection, path: Path | str) -> int:
-    """The version of the tables.
+    """Return the version of the tables.
 
     :raises SchemaError: it is newer than this program
     """
@@ -111,22 +112,23 @@ def require_known(connection: sqlite3.Connection, path: Path | str) -> int:
         if writer > _number_of(__version__):
             needed = f"migrator {writer // 1_000_000}.{writer // 1_000 % 1_000}.{writer % 1_000} or newer"
         raise SchemaError(
-            f"The database {path} has schema version {found}; this migrator, {__version__}, knows versions up to "
+            f"The database {path} has schema version {found}; migrator {__version__} supports versions up to "
             f"{latest_version()}.",
-            hint=f"Nothing was touched. Use {needed}.",
+            code="schema.newer",
+            hint=f"Nothing was changed. Use {needed}.",
         )
     return found
 
 
 def status(connection: sqlite3.Connection, path: Path | str) -> list[StepState]:
-    """Every step that this version knows, with the time at which it was applied."""
+    """Return every step that this version knows, with the time when it was applied."""
     with sqlite_errors("read the schema steps", path):
         times = applied(connection)
     return [StepState(step.name, times.get(step.name)) for step in steps()]
 
 
 def applied(connection: sqlite3.Connection) -> dict[str, str]:
-    """The steps on record, by name, with the times at which they were applied. Read-only."""
+    """Return when each recorded step was applied, by its name. Changes nothing."""
     if not has_table(connection, "_sqlite_migrations"):
         return {}
     return dict(connection.execute(queries.APPLIED_STEPS, (STEP_SET,)).fetchall())
@@ -135,21 +137,21 @@ def applied(connection: sqlite3.Connection) -> dict[str, str]:
 def apply(connection: sqlite3.Connection, path: Path | str) -> list[str]:
     """Apply every step that is not applied yet, each in one transaction with its record.
 
-    The desktop app makes the tables of step 1 by itself: steps that the tables have and nobody recorded are recorded.
+    The desktop app creates the tables of step 1 itself: a step whose tables exist without a record is only recorded.
 
-    :returns: the names of the steps applied
-    :raises SchemaError: the database has other tables, or newer ones
+    :returns: the names of the applied steps
+    :raises SchemaError: the tables are different or newer
     """
     before = require_known(connection, path)
     with sqlite_errors("apply a schema step", path):
         recorded = applied(connection)
         missing = [step for step in steps() if step.name not in recorded]
         if not missing:
-            if before != latest_version():  # the row of migration_metadata is gone, or another one
+            if before != latest_version():  # the row of migration_metadata is missing or was changed
                 raise SchemaError(
-                    f"The database {path} has a record of every schema step, but says it has schema version {before}.",
-                    hint="Nothing was touched. Move it away, or restore it from a backup, and run 'migrator migrate' "
-                    "again.",
+                    f"The database {path} records every schema step as applied, but its schema version is {before}.",
+                    code="schema.inconsistent",
+                    hint=_REPLACE,
                 )
             return []
         unrecorded = [step for step in missing if step.number <= before]
@@ -158,13 +160,13 @@ def apply(connection: sqlite3.Connection, path: Path | str) -> list[str]:
         _apply_pending(connection, unrecorded)
         names = [step.name for step in missing if step not in unrecorded]
         if names:
-            _sign(connection)
+            _set_program_version(connection)
     return names
 
 
 def _apply_pending(connection: sqlite3.Connection, unrecorded: list[SchemaStep]) -> None:
-    """Put on record what is there already, then apply the rest; within a transaction where one is open."""
-    from sqlite_utils import Database, Migrations  # a tenth of a second to load: only who changes tables pays for it
+    """Record the steps whose tables exist already, then apply the rest; within the open transaction, if any."""
+    from sqlite_utils import Database, Migrations  # takes 0.1 s to import, so only when tables are changed
 
     database = Database(connection, recursive_triggers=False, execute_plugins=False)
     if unrecorded:
@@ -182,16 +184,16 @@ def _apply_pending(connection: sqlite3.Connection, unrecorded: list[SchemaStep])
 
 
 def create(connection: sqlite3.Connection) -> None:
-    """Make everything in a database that holds nothing, as :func:`apply` would, in a twentieth of the time."""
+    """Create all tables in an empty database: the result of :func:`apply` in a twentieth of the time."""
     connection.execute("BEGIN")
-    _make(connection)
+    _execute_steps(connection)
     _record(connection, steps())
     connection.execute("COMMIT")
-    _sign(connection)
+    _set_program_version(connection)
 
 
 def _record(connection: sqlite3.Connection, made: Sequence[SchemaStep]) -> None:
-    """Put steps on record, as sqlite-utils does."""
+    """Record steps as applied, in sqlite-utils' own table."""
     if not has_table(connection, "_sqlite_migrations"):
         connection.execute(queries.CREATE_STEP_RECORD)
         connection.execute(queries.CREATE_STEP_RECORD_INDEX)
@@ -199,47 +201,52 @@ def _record(connection: sqlite3.Connection, made: Sequence[SchemaStep]) -> None:
     connection.executemany(queries.RECORD_STEP, [(STEP_SET, step.name, now) for step in made])
 
 
-def _make(connection: sqlite3.Connection, number: int | None = None) -> None:
-    """Execute the steps up to ``number``, all of them for None."""
+def _execute_steps(connection: sqlite3.Connection, number: int | None = None) -> None:
+    """Execute the steps up to ``number``; all of them for None."""
     for step in steps():
         if number is None or step.number <= number:
             for statement in step.statements():
                 connection.execute(statement)
 
 
-def _sign(connection: sqlite3.Connection) -> None:
-    """Note in the database's header which program made its tables."""
+def _set_program_version(connection: sqlite3.Connection) -> None:
+    """Write this program's version to the database's header."""
     connection.execute(f"PRAGMA user_version = {_number_of(__version__)}")
 
 
 def _number_of(program_version: str) -> int:
-    """A version of migrator as a number that SQLite keeps in a database's header."""
+    """Return a version of migrator as the number that goes into the database's header."""
     major, minor, patch = ([int(digits) for digits in re.findall(r"\d+", program_version)] + [0, 0, 0])[:3]
     return major * 1_000_000 + minor * 1_000 + patch
 
 
 def _require_ours(connection: sqlite3.Connection, found: int, path: Path | str) -> None:
-    """Refuse tables that differ from what the steps make."""
+    """Check that the tables are exactly those that the steps make.
+
+    :raises SchemaError: they differ
+    """
     if found == 0:
         with closing(fresh()) as model:
             foreign = sorted(_objects(model).keys() & _objects(connection).keys())
         if foreign:
             raise SchemaError(
-                f"The database {path} has tables of the same names that are not ours: {', '.join(foreign)}.",
-                hint="Nothing was touched. Move it away and run 'migrator migrate' again.",
+                f"The database {path} has tables of another program with the names of ours: {', '.join(foreign)}.",
+                code="schema.foreign_tables",
+                hint="Nothing was changed. Move it away and run 'migrator migrate' again.",
             )
     differing = sorted(differences(connection, found))
     if differing:
         raise SchemaError(
-            f"The database {path} says it has schema version {found}, but differs from it in: {', '.join(differing)}.",
-            hint="Nothing was touched. Move it away, or restore it from a backup, and run 'migrator migrate' again.",
+            f"The database {path} has schema version {found}, but these differ from it: {', '.join(differing)}.",
+            code="schema.differs",
+            hint=_REPLACE,
         )
 
 
 def differences(connection: sqlite3.Connection, number: int) -> set[str]:
-    """The names of our tables, indexes and views that differ from what the steps up to ``number`` make.
+    """Return the names of our tables, indexes and views that differ from what the steps up to ``number`` make.
 
-    Things of other names are somebody else's and don't count.
+    Objects with other names belong to other programs and are ignored.
     """
     with closing(fresh(number)) as model:
         expected, found = _objects(model), _objects(connection)
@@ -247,9 +254,9 @@ def differences(connection: sqlite3.Connection, number: int) -> set[str]:
 
 
 def fresh(number: int | None = None) -> sqlite3.Connection:
-    """A new database in memory with the steps up to ``number`` (all of them for None)."""
+    """Create a database in memory with the steps up to ``number``; all of them for None."""
     connection = sqlite3.connect(":memory:", isolation_level=None)
-    _make(connection, number)
+    _execute_steps(connection, number)
     return connection
 
 
@@ -258,10 +265,10 @@ def _objects(connection: sqlite3.Connection) -> dict[str, str]:
     return {name: " ".join(_COMMENT.sub("", sql).split()) for name, sql in rows}
 
 
-def set_indexes_aside(connection: AnyConnection) -> list[str]:
-    """Drop every index that enforces nothing, and return the statements that make them again.
+def drop_plain_indexes(connection: AnyConnection) -> list[str]:
+    """Drop every index that is not a UNIQUE one, and return the statements that create them again.
 
-    Building an index over rows that are there costs a fraction of keeping it up to date row by row.
+    Building an index once for all rows costs a fraction of updating it with each row.
     """
     indexes = connection.execute(queries.PLAIN_INDEXES).fetchall()
     for name, _ in indexes:
@@ -272,17 +279,21 @@ def set_indexes_aside(connection: AnyConnection) -> list[str]:
 def revert(connection: sqlite3.Connection, path: Path | str, require: Callable[[int], None] = lambda _: None) -> str:
     """Undo the last step and its record in one transaction.
 
-    :param require: told the step's number within the transaction, when nobody else can write; raises what keeps the
-        step from being undone
+    :param require: called with the step's number within the transaction, when no one else can write; raises an error if
+        the step must not be undone
     :returns: the name of the step
     :raises SchemaError: there is nothing to undo, or the tables are newer than this program
     """
     found = require_known(connection, path)
     if found == 0:
-        raise SchemaError(f"The database {path} has no schema step to undo.", hint="'migrator schema apply' makes one.")
+        raise SchemaError(
+            f"The database {path} has no schema step to undo.",
+            code="schema.no_steps",
+            hint="'migrator schema apply' applies them.",
+        )
     step = next(step for step in steps() if step.number == found)
     with sqlite_errors("undo a schema step", path):
-        # A table with rows is dropped child by child; the steps keep their order right by themselves.
+        # With foreign keys on, dropping a table would delete its rows one by one. The steps drop in the right order.
         connection.execute("PRAGMA foreign_keys = OFF")
         try:
             with transaction(connection, path, "undo a schema step"):

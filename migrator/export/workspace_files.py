@@ -62,7 +62,7 @@ class WorkspaceFiles:
 
         :raises RollbackFailed: a session belongs nowhere, a file does not read back, or something is in the way
         """
-        for statement in queries.DISOWN_STRAYS:  # what a lost row of the ledger leaves is as if born in SQLite
+        for statement in queries.CLEAR_UNKNOWN_SOURCES:  # what a lost row of the ledger leaves is as if born in SQLite
             self.connection.execute(statement)
         lost = self.connection.execute(queries.UNREACHABLE_SESSIONS).fetchall()
         if lost:
@@ -152,7 +152,7 @@ class WorkspaceFiles:
 
     def has_more(self, file_hash: str) -> bool:
         """Whether the workspace has sessions for its own file that did not come from there."""
-        return self.connection.execute(queries.BORN_IN_SQLITE, (file_hash,)).fetchone() is not None
+        return self.connection.execute(queries.CREATED_IN_SQLITE, (file_hash,)).fetchone() is not None
 
     def quarantine_of(self, entry: LedgerEntry) -> tuple[list[_Quarantined], bool]:
         """What of a source's quarantine goes into its file, and whether the bytes that were migrated may be the file.
@@ -233,7 +233,7 @@ class WorkspaceFiles:
 
     def prepare_unowned(self) -> Iterator[PreparedFile]:
         """What came from no file goes next to one: what is in quarantine, and messages whose session is gone."""
-        rows = self.connection.execute(queries.HOMELESS_QUARANTINE).fetchall()
+        rows = self.connection.execute(queries.UNOWNED_QUARANTINE).fetchall()
         for file_hash, items in groupby(rows, itemgetter(0)):
             texts = [_raw(raw) for _, raw in items]
             self._quarantined += len(texts)

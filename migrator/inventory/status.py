@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from migrator.authority import missing_database, standing_of, state_of
+from migrator.authority import missing_database, state_of, store_status
 from migrator.data_dir import DataDir
 from migrator.database import queries
 from migrator.database.connection import opened
@@ -70,7 +70,7 @@ def status_of(data_dir: DataDir) -> StatusReport:
     :raises MigratorError: the database or the folder cannot be read
     """
     plan = make_plan(data_dir)
-    authority, backend, missing = standing_of(data_dir, plan.state)
+    authority, backend, missing = store_status(data_dir, plan.state)
     # In hybrid mode migrator itself writes the files that have been migrated.
     pending = [s for s in plan.work.pending if backend != "hybrid" or s.name not in plan.ledger]
     states, quarantined = _workspace_states(data_dir.database, plan, pending)

@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import chain
 
-from migrator.authority import mark, point_at_sqlite
+from migrator.authority import point_at_sqlite, set_status
 from migrator.backups.create import BackupWriter, new_backup
 from migrator.backups.disk_space import require_space
 from migrator.data_dir import DataDir
@@ -66,7 +66,7 @@ class Execution:
             with new_backup(self.data_dir, self.worker_if_worthwhile(plan), self.limits) as backup:
                 try:
                     plan = self.back_up(plan, backup)
-                    mark(self.data_dir, plan.state, "in_progress")
+                    set_status(self.data_dir, plan.state, "in_progress")
                     self.begun = True
                     staged = self.stage(plan, backup)
                     problems = self.problems_of(staged)
@@ -91,7 +91,7 @@ class Execution:
             self.worker.stop()
         if self.begun:
             with suppress(MigratorError):  # the user needs to see the first error
-                mark(self.data_dir, plan.state, "failed")
+                set_status(self.data_dir, plan.state, "failed")
 
     def back_up(self, plan: Plan, backup: BackupWriter) -> Plan:
         """Copy the pending files, then the older files in the workspaces whose paths the copies prove."""

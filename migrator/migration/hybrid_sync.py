@@ -54,7 +54,7 @@ def sync_files(data_dir: DataDir, plan: Plan) -> bool:
     sqlite = SqliteStorage(data_dir.database, backups=data_dir.backups)
     files = MirrorFiles(data_dir, data_dir.hybrid_journal)
     with HybridStorage(sqlite, files, data_dir.hybrid_journal) as both:
-        both.repair(besides=_changed_by_others(data_dir, plan))
+        both.repair(except_for=_changed_by_others(data_dir, plan))
         return both.stats().pending_repairs < stats.pending_repairs
 
 

@@ -228,7 +228,7 @@ class Merge:
     def _resolve(self, identity: Identity, base: Version | None, our: Version | None, their: Version | None) -> None:
         action = decide(*(None if version is None else version.digest for version in (base, our, their)))
         if action is Action.ADOPT and our is not None:
-            self._main.execute(queries.ADOPT_SESSION, (self._source_id, our.key))
+            self._main.execute(queries.SET_SESSION_SOURCE, (self._source_id, our.key))
         elif action is Action.DELETE and our is not None:
             delete_document(self._main, our.key)
         elif action in (Action.INSERT, Action.REPLACE) and their is not None:

@@ -19,8 +19,8 @@ from typing import Literal, NamedTuple
 from migrator.database import queries
 from migrator.database.documents import (
     StoredDocument,
+    append_document,
     ensure_workspace,
-    insert_behind,
     keys_of,
     read_document,
     replace_document,
@@ -146,7 +146,7 @@ class ChangesAfterRollback:
             raw = row[0].encode()
             parsed = parse_session(raw)
             if isinstance(parsed, Rejected):
-                self._connection.execute(queries.CALL_QUARANTINED, (parsed.reason, change.row_id))
+                self._connection.execute(queries.SET_QUARANTINE_REASON, (parsed.reason, change.row_id))
                 outcomes["invalid"] += 1
             elif change.workspace_hash is None:
                 outcomes["conflict"] += 1
@@ -170,7 +170,7 @@ class ChangesAfterRollback:
             key = keys[change.base]
             replace_document(self._connection, key, document)
         elif change.base is None and not keys and self._recorded:  # otherwise it may have been deleted from a file
-            key = insert_behind(self._connection, document, workspace_id=workspace_id, workspace_hash=workspace_hash)
+            key = append_document(self._connection, document, workspace_id=workspace_id, workspace_hash=workspace_hash)
         else:
             return "conflict"
         written = read_document(self._connection, key)

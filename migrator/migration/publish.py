@@ -14,7 +14,7 @@ from migrator.backups.database_copy import changing, upgrade
 from migrator.data_dir import DataDir
 from migrator.database import queries
 from migrator.database.columns import MessageRow, SessionRow
-from migrator.database.connection import connect_untouching, opened, transaction
+from migrator.database.connection import connect_read_only, opened, transaction
 from migrator.database.documents import ensure_workspace, next_position, read_document, source_digest
 from migrator.database.errors import sqlite_errors
 from migrator.errors import MigrationFailed
@@ -140,7 +140,7 @@ class _Publisher:
         """Merge the sources that the database knows, and return the new ones."""
         new: list[LoadedSource] = []
         # A merge reads the staging database on a separate connection, so nothing may be written there meanwhile.
-        with closing(connect_untouching(self._publication.data_dir.staging)) as staged:
+        with closing(connect_read_only(self._publication.data_dir.staging)) as staged:
             for loaded in self._publication.loaded:
                 if loaded.error:
                     continue
@@ -178,7 +178,7 @@ class _Publisher:
         """Whether the database may have other versions of the source's sessions."""
         if self._is_recorded(loaded) or (self._policy.mirrored and loaded.source.kind == "workspace"):
             return True
-        return any(self._main.execute(queries.BORN_IN_SQLITE, (name,)).fetchone() for name in loaded.counts)
+        return any(self._main.execute(queries.CREATED_IN_SQLITE, (name,)).fetchone() for name in loaded.counts)
 
     def _free_taken_keys(self, loaded: LoadedSource) -> None:
         """Give new keys to the staged rows whose keys are taken in the database, before any are copied."""

@@ -48,12 +48,12 @@ def create_staged(path: Path, *, tables: bool) -> StagedConnection:
     durable.make_private_folder(path.parent)
     durable.write_new(path, ())
     if tables:
-        with sqlite_errors("open anything", path), closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        with sqlite_errors("open", path), closing(sqlite3.connect(path, isolation_level=None)) as connection:
             for setting in _FOR_LOADING[:3]:
                 connection.execute(f"PRAGMA {setting}")
             with sqlite_errors("create the tables", path):
                 schema.create(connection)
-    with staged_errors("open anything", path):
+    with staged_errors("open", path):
         loading = apsw.Connection(as_uri(path), flags=_FLAGS | apsw.SQLITE_OPEN_READWRITE)
         for setting in _FOR_LOADING:
             loading.execute(f"PRAGMA {setting}").fetchall()
@@ -62,7 +62,7 @@ def create_staged(path: Path, *, tables: bool) -> StagedConnection:
 
 def open_staged(path: Path) -> StagedConnection:
     """Open a finished staging database, read-only and without locks."""
-    with staged_errors("open anything", path):
+    with staged_errors("open", path):
         return apsw.Connection(f"{as_uri(path)}?immutable=1", flags=_FLAGS | apsw.SQLITE_OPEN_READONLY)
 
 

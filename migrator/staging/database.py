@@ -31,7 +31,7 @@ class StagingDatabase:
         self.path = path
         self.connection = create_staged(path, tables=True)
         with staged_errors("prepare loading", path):
-            self._indexes = schema.set_indexes_aside(self.connection)
+            self._indexes = schema.drop_plain_indexes(self.connection)
             self.connection.execute("BEGIN")
         self.rows = RowWriter(self.connection, path, limits.batch)
         self._workspaces: dict[str, tuple[int, str]] = {}

@@ -1,12 +1,14 @@
-"""The stores an app uses: the protocol, and what keeps it.
+"""The stores that an app uses: one protocol and its implementations.
 
-- ``protocol``: SessionStorage, what every store promises; SessionFilters
-- ``json_files``: the app's JSON files
-- ``sqlite``: the tables that the migration fills
-- ``wrappers``: a store in front of others: read-only, and the fallback to the JSON files that could not be migrated
-- ``hybrid``: SQLite with the JSON files kept equal beside it
-- ``factory``: opens the one that the app runs on
-- ``arguments``, ``filtering``, ``timestamps``: what all of them check and compare in the same way
+- ``protocol``: SessionStorage, the interface of every store; SessionFilters
+- ``json_files``: the store on the app's JSON files
+- ``sqlite``: the store on the tables that the migration fills
+- ``wrappers``: stores in front of others: read-only, and the fallback to JSON files that could not be migrated
+- ``hybrid``: SQLite as the authoritative store, with the JSON files kept equal
+- ``factory``: opens the store that the app runs on
+- ``arguments``: checks the arguments of every store's methods
+- ``filtering``: applies SessionFilters, for every store
+- ``timestamps``: reads, compares and writes RFC 3339 timestamps
 
-The rule: a store knows no other one. What concerns two stores is a wrapper.
+The rule: a store knows no other store. Whatever involves two stores is a wrapper.
 """

@@ -1,4 +1,4 @@
-"""What every store checks before it looks at its data, and the words in which it refuses."""
+"""Checks the arguments of every store's methods, and makes the errors that all stores raise."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _LOG = logging.getLogger("migrator")
 
 
 class WorkspaceRef(NamedTuple):
-    """A workspace as the stores know it.
+    """A workspace as the stores identify it.
 
-    :ivar hash: what its file is named by
-    :ivar path: the path that the hash is of; None where the caller knows only the hash
+    :ivar hash: the hash that names its file
+    :ivar path: the path that was hashed; None if the caller knows only the hash
     """
 
     hash: str
@@ -30,15 +30,19 @@ class WorkspaceRef(NamedTuple):
 
 
 def workspace_ref(workspace_path: Any) -> WorkspaceRef:
-    """Where a workspace path leads to; ``unknown:<hash>`` leads to the workspace of that hash.
+    """Return the workspace of a path; ``unknown:<hash>`` is the workspace with that hash.
 
-    :raises ValidationError: it is empty or blank
+    :raises ValidationError: the path is empty, blank or not a path
     """
     if not isinstance(workspace_path, (str, os.PathLike)):
-        raise ValidationError(f"A workspace path is a text, not {_shown(workspace_path)}.")
+        raise ValidationError(
+            f"A workspace path must be a string or a path, not {_shown(workspace_path)}.", code="option.type"
+        )
     text = os.fspath(workspace_path)
     if not text.strip():
-        raise ValidationError("The workspace path is empty.", hint="Open a workspace first.")
+        raise ValidationError(
+            "The workspace path is empty.", code="workspace.empty_path", hint="Open a workspace first."
+        )
     known_hash = text.removeprefix(UNKNOWN_PREFIX)
     if known_hash != text and HASH_PATTERN.fullmatch(known_hash):
         return WorkspaceRef(known_hash, None)
@@ -47,17 +51,17 @@ def workspace_ref(workspace_path: Any) -> WorkspaceRef:
 
 
 def workspace_ref_or_none(workspace_path: Any) -> WorkspaceRef | None:
-    """The workspace of a path; None, and a warning in the log, for a blank one, where that means "no sessions"."""
+    """Return the workspace of a path; for a blank path log a warning and return None."""
     if isinstance(workspace_path, str) and not workspace_path.strip():
-        _LOG.warning("The sessions of an empty workspace path were asked for: there are none.")
+        _LOG.warning("Sessions were requested for an empty workspace path: there are none.")
         return None
     return workspace_ref(workspace_path)
 
 
 def workspace_of_session(workspace_path: Any, session_id: Any) -> WorkspaceRef:
-    """The workspace in which a session is named.
+    """Return the workspace of a path, after checking the session id as well.
 
-    :raises ValidationError: the path is empty or blank, or the id is no text
+    :raises ValidationError: the path is empty or blank, or the id is not a string
     """
     workspace = workspace_ref(workspace_path)
     require_text(session_id, "A session id")
@@ -71,33 +75,35 @@ def _shown(value: Any) -> str:
 
 
 def require_text(value: Any, what: str) -> None:
-    """Refuse what is no text.
+    """Check that a value is a string.
 
-    :raises ValidationError: the value is no text that UTF-8 can hold
+    :param what: the value's name, for messages: "A session id"
+    :raises ValidationError: it is not a string, or cannot be encoded as UTF-8
     """
     if isinstance(value, str):
         try:
             value.encode("utf-8")
         except UnicodeEncodeError:
-            raise ValidationError(f"{what} holds half of a surrogate pair, which UTF-8 can't hold.") from None
+            message = f"{what} contains half of a surrogate pair, which cannot be encoded as UTF-8."
+            raise ValidationError(message, code="option.not_utf8") from None
     else:
-        raise ValidationError(f"{what} is a text, not {_shown(value)}.")
+        raise ValidationError(f"{what} must be a string, not {_shown(value)}.", code="option.type")
 
 
 def require_status(instance_id: Any, status: Any) -> None:
-    """Refuse what names no instance, or is no status.
+    """Check an instance's id and status.
 
-    :raises ValidationError: the id is no integer, or the status no text
+    :raises ValidationError: the id is not an integer, or the status is not a string
     """
     if not isinstance(instance_id, int) or isinstance(instance_id, bool):
-        raise ValidationError(f"An instance id is a number, not {_shown(instance_id)}.")
+        raise ValidationError(f"An instance id must be an integer, not {_shown(instance_id)}.", code="option.type")
     require_text(status, "A status")
 
 
 def valid_sessions(sessions: Iterable[WorktreeSession]) -> list[WorktreeSession]:
-    """The documents, each of them valid.
+    """Return the documents as a list, after checking each.
 
-    :raises ValidationError: one is no valid session
+    :raises ValidationError: one is not a valid session
     """
     found = [*sessions]
     for session in found:
@@ -106,18 +112,18 @@ def valid_sessions(sessions: Iterable[WorktreeSession]) -> list[WorktreeSession]
 
 
 def as_stored(session: WorktreeSession) -> WorktreeSession:
-    """A document as it will be read back, sharing nothing with the one given.
+    """Return a copy of a document as it will be read back.
 
-    :raises ValidationError: it is no valid session, or holds a number that can't be read back
+    :raises ValidationError: it is not a valid session, or contains a number that cannot be read back
     """
     require_session(session)
     return cast(WorktreeSession, _read_back(app_bytes(session)))
 
 
 def message_as_stored(message: ChatMessage) -> ChatMessage:
-    """A chat message as it will be read back, sharing nothing with the one given.
+    """Return a copy of a chat message as it will be read back.
 
-    :raises ValidationError: it is no valid message, or holds a number that can't be read back
+    :raises ValidationError: it is not a valid message, or contains a number that cannot be read back
     """
     require_message(message)
     return cast(ChatMessage, _read_back(to_json(message).encode()))
@@ -127,27 +133,27 @@ def _read_back(raw: bytes) -> Any:
     try:
         return parse_element(raw).value
     except Unreadable as error:
-        raise ValidationError(f"This can't be kept: it holds {error.reason}.") from error
+        raise ValidationError(f"Cannot be stored: {error.reason}.", code="document.unreadable") from error
 
 
 def workspace_not_found(workspace: WorkspaceRef) -> WorkspaceNotFound:
-    """The store has never seen the workspace."""
-    named = abbreviated(workspace.path) if workspace.path else f"of the hash {workspace.hash}"
-    return WorkspaceNotFound(f"No workspace {named} is known.", hint="It has had no sessions yet.")
+    """Return the error for a workspace that the store does not know."""
+    named = abbreviated(workspace.path) if workspace.path else f"with the hash {workspace.hash}"
+    return WorkspaceNotFound(f"The store has no workspace {named}.", hint="It appears with its first session.")
 
 
 def session_not_found(session_id: str) -> SessionNotFound:
-    """The workspace has no session of that id."""
+    """Return the error for a session that does not exist."""
     return SessionNotFound(f"The workspace has no session {abbreviated(session_id)}.")
 
 
 def session_exists(session_id: str) -> SessionAlreadyExists:
-    """The workspace has a session of that id already."""
+    """Return the error for a session that exists already."""
     return SessionAlreadyExists(
-        f"The workspace has a session {abbreviated(session_id)} already.", hint="Update it, or take another id."
+        f"The workspace already has a session {abbreviated(session_id)}.", hint="Update it, or use another id."
     )
 
 
 def instance_not_found(session_id: str, instance_id: int) -> InstanceNotFound:
-    """The session has no instance of that number."""
+    """Return the error for an instance that does not exist."""
     return InstanceNotFound(f"The session {abbreviated(session_id)} has no instance {instance_id}.")

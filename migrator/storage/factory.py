@@ -1,4 +1,4 @@
-"""Opening the authoritative store: the argument, the environment, the flag, and above all the authority."""
+"""Opens the authoritative store, chosen by argument, environment and storage.json."""
 
 from __future__ import annotations
 
@@ -41,15 +41,15 @@ def open_storage(
 ) -> SessionStorage:
     """Open the store that the app runs on: ``backend``, ``$STORAGE_BACKEND``, storage.json, or the authoritative one.
 
-    The authority is what ``migration_metadata`` says; a storage.json that disagrees with it is put right. A workspace
+    ``migration_metadata`` decides which store is authoritative; a storage.json that disagrees is corrected. A workspace
     whose file failed to migrate is served from its JSON file.
 
-    :param read_only: take a store that is not the authority as well, to look at; writing to it raises StaleStoreError
-    :param cache_size: of SQLite, as in its PRAGMA
-    :param mmap_size: of SQLite, in bytes
-    :raises UsageError: there is no backend of that name
-    :raises StaleStoreError: the one that was asked for by name is not the authority, or that one is gone
-    :raises ConnectionFailed: the database can't be opened
+    :param read_only: also open a store that is not authoritative; writing raises StaleStoreError
+    :param cache_size: SQLite's cache_size, as in its PRAGMA
+    :param mmap_size: SQLite's mmap_size, in bytes
+    :raises UsageError: there is no such backend
+    :raises StaleStoreError: the requested backend is not authoritative, or the authoritative database is missing
+    :raises ConnectionFailed: the database cannot be opened
     :raises SchemaError: it is newer than this program
     """
     places = data_dir if isinstance(data_dir, DataDir) else resolve_data_dir(data_dir, database)
@@ -62,25 +62,26 @@ def open_storage(
     wanted = _named(backend)
     if wanted is None:
         flag = None if read_only else read_flag(places)
-        if not read_only and flag != agreed and (flag is not None or places.flag.exists()):  # else none is needed
-            with suppress(StorageIOError):  # a hint for people; who may not write it reads the right store all the same
+        if not read_only and flag != agreed and (flag is not None or places.flag.exists()):
+            with suppress(StorageIOError):  # without write permission the right store is opened all the same
                 write_flag(places, agreed)
         wanted = agreed
     refusal = _refusal(wanted, authority, agreed)
     if refusal is not None and not read_only:
-        raise StaleStoreError(refusal)
+        raise refusal
     store = _open(places, wanted, cache_size=cache_size, mmap_size=mmap_size)
     if read_only:
         from migrator.storage.wrappers import ReadOnly
 
-        return ReadOnly(store, (lost and lost.message) or refusal or "it was opened for reading only.")
+        opened_read_only = StaleStoreError("The store was opened read-only.", code="store.read_only")
+        return ReadOnly(store, lost or refusal or opened_read_only)
     return store
 
 
 def is_served_by_sqlite(places: DataDir) -> bool:
-    """Whether :func:`open_storage`, asked for no backend, reads from the database.
+    """Return whether :func:`open_storage` without a backend reads from the database.
 
-    :raises ConnectionFailed: it can't be opened
+    :raises ConnectionFailed: the database cannot be opened
     """
     wanted = _named(None) or effective_backend(places, state_of(places.database).authority)
     return authority_of(wanted) == "sqlite" and places.database.exists()
@@ -92,28 +93,34 @@ def _named(backend: str | None) -> Backend | None:
         return None
     if chosen in BACKENDS:
         return chosen
-    source = "The argument" if backend else f"${BACKEND_VARIABLE}"
-    raise UsageError(f"{source} names a backend {chosen!r}.", hint=f"There are {', '.join(BACKENDS)}.")
+    source = "the argument" if backend else f"${BACKEND_VARIABLE}"
+    raise UsageError(
+        f"There is no backend {chosen!r} ({source}).",
+        code="backend.unknown",
+        hint=f"Use one of: {', '.join(BACKENDS)}.",
+    )
 
 
-def _refusal(wanted: Backend, authority: Authority, agreed: Backend) -> str | None:
-    """Why a backend may not be written to, and the way out; None if it may."""
+def _refusal(wanted: Backend, authority: Authority, agreed: Backend) -> StaleStoreError | None:
+    """Return the error if a backend must not be written to, otherwise None."""
     if authority_of(wanted) != authority:
-        truth = {"json": "the JSON files", "sqlite": "SQLite"}[authority]
-        return (
-            f"The backend {wanted!r} was asked for, but {truth} hold{'' if authority == 'json' else 's'} the truth; "
-            f"writing would fork history. 'migrator backend {wanted}' switches with all data."
+        current = {"json": "the JSON files are", "sqlite": "SQLite is"}[authority]
+        return StaleStoreError(
+            f"The backend {wanted!r} was requested, but {current} authoritative: the stores would diverge.",
+            code="store.not_authoritative",
+            hint=f"'migrator backend {wanted}' switches with all data.",
         )
     if wanted == "hybrid" and agreed != "hybrid":
-        return (
-            "The backend 'hybrid' was asked for, but the JSON files are not up to date. "
-            "'migrator backend hybrid' writes them and switches."
+        return StaleStoreError(
+            "The backend 'hybrid' was requested, but the JSON files are not up to date.",
+            code="hybrid.not_started",
+            hint="'migrator backend hybrid' updates them and switches.",
         )
     return None
 
 
 def _open(places: DataDir, backend: Backend, *, cache_size: int | None, mmap_size: int | None) -> SessionStorage:
-    # Each store is loaded when it is opened: an app that starts on one does not pay for the others.
+    # Each store's module is imported only when that store is opened, to start faster.
     from migrator.storage.json_files import JsonStorage
 
     if backend == "json":
@@ -131,7 +138,7 @@ def _open(places: DataDir, backend: Backend, *, cache_size: int | None, mmap_siz
     if failed:
         from migrator.storage.wrappers import FallbackStorage
 
-        # A later run may have taken the file up; only workspaces that failed once are asked about again.
+        # A later run may have migrated the file, so a workspace that failed once is checked again each time.
         return FallbackStorage(
             store, JsonStorage(places), lambda name: name in failed and name in failed_workspaces(places)
         )
@@ -139,7 +146,7 @@ def _open(places: DataDir, backend: Backend, *, cache_size: int | None, mmap_siz
 
 
 def failed_workspaces(places: DataDir) -> frozenset[str]:
-    """The hashes of the workspaces whose own file failed to migrate."""
+    """Return the hashes of the workspaces whose own file failed to migrate."""
     if not places.database.exists():
         return frozenset()
     with opened(places.database, read_only=True) as connection, sqlite_errors("read the ledger", places.database):

@@ -1,4 +1,4 @@
-"""What SessionFilters mean: one implementation, which both stores apply."""
+"""Applies SessionFilters to documents, in the same way for every store."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ _SORTED_BY = {"duration": "totalDuration", "filesChanged": "totalFilesChanged"}
 
 
 class Filtering:
-    """Filters, ready to be applied to documents or to summaries of them.
+    """SessionFilters, prepared to be applied to documents or summaries of documents.
 
-    A document has to have the members that the filters look at; ``instances`` matters only where there is a text.
+    A document must have the members that the filters compare; ``instances`` is needed only with a text.
 
-    :ivar statuses: the statuses to let through, None for all
-    :ivar types: likewise the types
-    :ivar text: what to look for, case folded; None without a text
+    :ivar statuses: the statuses that match, None for all
+    :ivar types: the types that match, None for all
+    :ivar text: the text to search for, case-folded, or None
     """
 
     def __init__(self, filters: SessionFilters | None) -> None:
@@ -34,7 +34,7 @@ class Filtering:
         self._filters = filters
 
     def matches(self, document: Mapping[str, Any]) -> bool:
-        """Whether the document is let through."""
+        """Return whether the document matches every filter."""
         return (
             (self.statuses is None or document["status"] in self.statuses)
             and (self.types is None or document["type"] in self.types)
@@ -58,7 +58,7 @@ class Filtering:
         )
 
     def sort(self, documents: Sequence[Document]) -> list[Document]:
-        """The documents, given in file order, sorted as the filters say."""
+        """Return the documents, given in file order, sorted as the filters say."""
         filters = self._filters
         if filters.sort_by is None:
             return [*reversed(documents)] if filters.descending else [*documents]
@@ -67,21 +67,21 @@ class Filtering:
             (document.get(_SORTED_BY[by]) if by in _SORTED_BY else instant(document[by]), document)
             for document in documents
         ]
-        having = [pair for pair in keyed if pair[0] is not None]
-        having.sort(key=lambda pair: pair[0], reverse=filters.descending)  # reverse keeps ties in their order
-        arranged = [document for _, document in having]
-        arranged += [document for value, document in keyed if value is None]
-        return arranged
+        with_value = [pair for pair in keyed if pair[0] is not None]
+        with_value.sort(key=lambda pair: pair[0], reverse=filters.descending)  # reverse keeps the order of ties
+        in_order = [document for _, document in with_value]
+        in_order += [document for value, document in keyed if value is None]
+        return in_order
 
-    def arrange(self, documents: Sequence[Document]) -> list[Document]:
-        """The documents sorted, and cut as the filters say."""
+    def paginate(self, documents: Sequence[Document]) -> list[Document]:
+        """Return the documents sorted, limited to the filters' offset and limit."""
         filters = self._filters
         end = None if filters.limit is None else filters.offset + filters.limit
         return self.sort(documents)[filters.offset : end]
 
     def apply(self, documents: Sequence[Document]) -> list[Document]:
-        """The documents that match, arranged."""
-        return self.arrange([document for document in documents if self.matches(document)])
+        """Return the documents that match, sorted and limited."""
+        return self.paginate([document for document in documents if self.matches(document)])
 
 
 def _bound(value: str | datetime | None) -> Instant | None:

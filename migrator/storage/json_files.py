@@ -1,7 +1,6 @@
-"""The app's legacy store: one JSON file per workspace, the same names and bytes, but written atomically and locked.
+"""The store on the app's JSON files: one file per workspace with the app's names and format, but locked and atomic.
 
-A file that can't be read, or holds anything that is no valid session, is an error, never an empty list; and nothing
-of it is overwritten.
+A file that cannot be read, or contains an invalid session, is an error, never an empty list; it is not overwritten.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ LOCK_TIMEOUT = 3.0  # seconds
 
 
 class JsonStorage(MirrorableStorage):
-    """Sessions in ``sessions/<hash>.json``: see SessionStorage for what it promises.
+    """Sessions in ``sessions/<hash>.json``; its methods are described in SessionStorage.
 
     :param lock_timeout: seconds to wait for another program that changes the same workspace
     """
@@ -113,7 +112,7 @@ class JsonStorage(MirrorableStorage):
     def replace_workspace(self, workspace_path: str, documents: Iterable[WorktreeSession]) -> None:
         workspace = arguments.workspace_ref(workspace_path)
         replacements = arguments.valid_sessions(documents)
-        with self._changing(workspace, create=True, anew=True) as present:
+        with self._changing(workspace, create=True, discard=True) as present:
             present[:] = replacements
 
     def close(self) -> None:
@@ -121,23 +120,23 @@ class JsonStorage(MirrorableStorage):
 
     @contextmanager
     def _editing(self, workspace: WorkspaceRef, session_id: str, updated_at: str | None) -> Iterator[WorktreeSession]:
-        """The first session of that id, to be changed within the block."""
+        """Let the block change the first session with this id, then write it."""
         if updated_at is not None:
             arguments.require_text(updated_at, "A timestamp")
         with self._changing(workspace) as documents:
             index = _first(documents, session_id)
-            document: WorktreeSession = {**normal_form(documents[index])}  # the one that was found stays as it was
+            document: WorktreeSession = {**normal_form(documents[index])}  # a copy: the one in the list stays unchanged
             yield document
             document["updatedAt"] = updated_at or timestamps.now()
             documents[index] = normal_form(document)
 
     @contextmanager
     def _changing(
-        self, workspace: WorkspaceRef, *, create: bool = False, anew: bool = False
+        self, workspace: WorkspaceRef, *, create: bool = False, discard: bool = False
     ) -> Iterator[list[WorktreeSession]]:
-        """The documents of a workspace, written back at the end of the block unless it raises.
+        """Let the block change the documents of a workspace, then write them, unless it raises.
 
-        :param anew: whatever the file holds, none of it stays
+        :param discard: the block replaces all documents
         """
         self._require_open()
         path = self._data_dir.locks / f"{workspace.hash}.lock"
@@ -148,9 +147,10 @@ class JsonStorage(MirrorableStorage):
             if not is_held:
                 raise ConnectionFailed(
                     f"Another program has been changing {self._path(workspace)} for {self._lock_timeout:g} seconds.",
-                    hint="Nothing was changed: try again in a moment, or close the other program.",
+                    code="workspace.locked",
+                    hint="Nothing was changed. Try again in a moment, or close the other program.",
                 )
-            found = self._read_last(workspace) if anew else self._read(workspace)
+            found = self._read_replaceable(workspace) if discard else self._read(workspace)
             if found is None and not create:
                 raise arguments.workspace_not_found(workspace)
             documents = [*found] if found else []
@@ -160,18 +160,18 @@ class JsonStorage(MirrorableStorage):
     def _replace(
         self,
         workspace: WorkspaceRef,
-        found: list[WorktreeSession] | None,  # noqa: ARG002 - what the file holds now, for those who ask
+        found: list[WorktreeSession] | None,  # noqa: ARG002 - the file's current documents, for subclasses
         documents: list[WorktreeSession],
     ) -> None:
         durable.replace(self._target(workspace), app_file(documents))
 
-    def _read_last(self, workspace: WorkspaceRef) -> list[WorktreeSession] | None:
-        """The documents of a file that is about to be written anew."""
+    def _read_replaceable(self, workspace: WorkspaceRef) -> list[WorktreeSession] | None:
+        """Read the documents of a file that is about to be replaced."""
         return self._read(workspace)
 
     def _target(self, workspace: WorkspaceRef) -> Path:
-        """The file to be written, in a folder that is there."""
-        target = Path(os.path.realpath(self._path(workspace)))  # a link stays one
+        """Return the file to write, after creating its folder."""
+        target = Path(os.path.realpath(self._path(workspace)))  # a symbolic link stays one
         durable.make_private_folder(target.parent)
         return target
 
@@ -179,7 +179,7 @@ class JsonStorage(MirrorableStorage):
         return self._data_dir.sessions / f"{workspace.hash}.json"
 
     def _read(self, workspace: WorkspaceRef) -> list[WorktreeSession] | None:
-        """Every document of a workspace's file, in order; None where there is no file."""
+        """Read every document of a workspace's file, in order; None if there is no file."""
         self._require_open()
         path = self._path(workspace)
         with os_errors("read", path):
@@ -191,12 +191,13 @@ class JsonStorage(MirrorableStorage):
             except SourceFileError as error:
                 raise StorageIOError(
                     f"Cannot read {path}: {error.message}",
-                    hint="Nothing of it was changed. 'migrator migrate --salvage' takes what is whole.",
+                    code=error.code,
+                    hint="The file was not changed. 'migrator migrate --salvage' migrates its complete sessions.",
                 ) from error
 
     def _require_open(self) -> None:
         if self._closed:
-            raise ConnectionFailed("This store is closed.", hint="Open it again.")
+            raise ConnectionFailed("This store is closed.", code="store.closed", hint="Open it again.")
 
 
 def _session(element: Element, path: Path) -> WorktreeSession:
@@ -206,14 +207,15 @@ def _session(element: Element, path: Path) -> WorktreeSession:
         return session
     reasons = [reason._replace(pointer=f"/{element.position}{reason.pointer}") for reason in parsed.problems]
     raise ValidationError(
-        f"{path}, the session at index {element.position}, is not a valid one: {'; '.join(map(str, reasons[:5]))}.",
+        f"The session at index {element.position} of {path} is invalid: {'; '.join(map(str, reasons[:5]))}.",
         reasons,
-        hint="Nothing of the file was changed. 'migrator migrate' moves what is valid, and keeps the rest.",
+        code="session.invalid",
+        hint="The file was not changed. 'migrator migrate' migrates the valid sessions and quarantines the others.",
     )
 
 
 def _first(documents: list[WorktreeSession], session_id: str) -> int:
-    """The index of the first document of that id."""
+    """Return the index of the first document with this id."""
     for index, document in enumerate(documents):
         if document["id"] == session_id:
             return index

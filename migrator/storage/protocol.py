@@ -1,15 +1,15 @@
-"""What every store of sessions promises, whatever is behind it.
+"""The interface that every store of sessions implements.
 
-Documents are plain dicts in the shape of the app's JSON. In what is asked, an absent optional member and ``None`` are
-the same; what is returned is in normal form: every known member in the order of the app's structs, then the unknown
-ones. A returned document is the caller's own: changing it changes nothing in the store.
+Documents are plain dicts in the shape of the app's JSON. In arguments, an absent optional member equals ``None``.
+Returned documents are in normal form: every known member in the order of the app's structs, then the unknown ones. The
+caller owns a returned document: changing it does not change the store.
 
-A workspace file of the app may hold one session id several times. What names a session then means the first in file
-order, listing shows all, and deleting removes all: so does the app.
+A workspace file of the app may contain the same session id several times. A method that takes an id then uses the first
+session in file order, listing returns all, and deleting removes all; the app does the same.
 
-Every operation may also raise ConnectionFailed (the store stays locked, is broken or closed), TransactionError or
-StorageIOError; whatever it raises, it has changed nothing. *n* in the complexities is the number of sessions of the
-workspace, *m* the number of messages and instances of one session.
+Every operation may also raise ConnectionFailed (the store stays locked, is damaged or closed), TransactionError or
+StorageIOError. An operation that raises an error has changed nothing. In the complexities, *n* is the number of
+sessions of the workspace, *m* the number of messages and instances of one session.
 """
 
 from __future__ import annotations
@@ -32,22 +32,22 @@ _STATUS = re.compile(r"running|completed|failed|paused|round_[0-9]+")
 
 @dataclass(frozen=True, kw_only=True)
 class SessionFilters:
-    """Which sessions to find and how to arrange them; what is None restricts nothing.
+    """Selects and sorts sessions; a filter that is None does not restrict the result.
 
-    They compare the document's own values: a session of status ``round_2`` is not ``running``.
+    Filters compare the document's own values: a session with status ``round_2`` is not ``running``.
 
-    :ivar status: one status or several; none at all (``()``) restricts nothing
+    :ivar status: one status or several; an empty collection does not restrict the result
     :ivar session_type: one type or several, likewise
     :ivar created_from: the earliest ``createdAt``, inclusive: RFC 3339 text or an aware datetime. Compared as instants,
-        to the nanosecond; a ``createdAt`` that is no timestamp never matches
-    :ivar created_to: the latest, inclusive
-    :ivar text: occurs in the task, the id or an agent's name; upper and lower case are the same
+        to the nanosecond; a ``createdAt`` that is not a timestamp never matches
+    :ivar created_to: the latest ``createdAt``, inclusive
+    :ivar text: a text in the task, the id or an agent's name; case does not matter
     :ivar sort_by: ``duration`` is ``totalDuration``, ``filesChanged`` is ``totalFilesChanged``; None is file order.
         Ties stay in file order; documents without the value come last
-    :ivar descending: the largest first; without ``sort_by``, the last in file order first
-    :ivar limit: at most so many documents
-    :ivar offset: leave out so many of the first
-    :raises ValidationError: a value that makes no sense
+    :ivar descending: the largest value first; without ``sort_by``, reverse file order
+    :ivar limit: the largest number of documents to return
+    :ivar offset: the number of documents to skip
+    :raises ValidationError: a value is invalid
     """
 
     status: str | Collection[str] | None = None
@@ -64,7 +64,7 @@ class SessionFilters:
         sets: tuple[tuple[str, Any], ...] = (("status", self.status), ("session_type", self.session_type))
         for name, value in sets:
             if value is not None and not isinstance(value, Collection):
-                raise _refused(name, value, "a text or several")
+                raise _refused(name, value, "a string or several")
         for status in several(self.status):
             if not isinstance(status, str) or not _STATUS.fullmatch(status):
                 raise _refused("status", status, "running, completed, failed, paused or round_<n>")
@@ -74,18 +74,18 @@ class SessionFilters:
         _require_instant("created_from", self.created_from)
         _require_instant("created_to", self.created_to)
         if self.text is not None and not isinstance(self.text, str):
-            raise _refused("text", self.text, "a text")
+            raise _refused("text", self.text, "a string")
         if self.sort_by is not None and self.sort_by not in get_args(SortKey):
             raise _refused("sort_by", self.sort_by, "one of " + ", ".join(get_args(SortKey)))
         numbers: tuple[tuple[str, Any], ...] = (("limit", self.limit), ("offset", self.offset))
         for name, number in numbers:
             fits = isinstance(number, int) and not isinstance(number, bool) and number >= 0
             if not fits and (name, number) != ("limit", None):
-                raise _refused(name, number, "a number of 0 or more")
+                raise _refused(name, number, "an integer of 0 or more")
 
 
 def several(value: str | Collection[str] | None) -> Collection[Any]:
-    """One value, several or none, as a collection."""
+    """Return one value, several or none as a collection."""
     if value is None:
         return ()
     return (value,) if isinstance(value, str) else value
@@ -102,126 +102,126 @@ def _require_instant(name: str, value: Any) -> None:
 
 
 def _refused(name: str, value: Any, expected: str) -> ValidationError:
-    return ValidationError(f"The filter {name} can't be {value!r}: it has to be {expected}.")
+    return ValidationError(f"The filter {name} cannot be {value!r}: it must be {expected}.", code="option.invalid")
 
 
 @runtime_checkable
 class SessionStorage(Protocol):
-    """A store of session documents, by workspace path. Safe to use from several threads.
+    """A store of session documents by workspace path. Several threads may use it at the same time.
 
-    Every operation but :meth:`get_all_sessions` raises ValidationError for an empty or blank workspace path. Where a
-    workspace path is unknown, the placeholder ``unknown:<hash>`` may stand for it.
+    Every operation except :meth:`get_all_sessions` raises ValidationError for an empty or blank workspace path. If the
+    path of a workspace is unknown, use the placeholder ``unknown:<hash>``.
     """
 
     def create_session(self, workspace_path: str, session: WorktreeSession) -> WorktreeSession:
-        """Store a new session as it is given, behind the others; a workspace that is new is made.
+        """Store a new session after the others; a new workspace is created.
 
         SQLite: O(m + log n). JSON: O(everything in the workspace), as for every change.
 
         :returns: the session as it will be read
-        :raises ValidationError: it is no valid session; says every reason
-        :raises SessionAlreadyExists: the workspace has a session of that id
+        :raises ValidationError: it is not a valid session; lists every problem
+        :raises SessionAlreadyExists: the workspace already has a session with this id
         """
         ...
 
     def update_session(self, workspace_path: str, session: WorktreeSession) -> WorktreeSession:
-        """Replace the whole document of that id, unknown members and ``updatedAt`` included; it keeps its place.
+        """Replace the whole document with this id, including unknown members and ``updatedAt``; it keeps its place.
 
         SQLite: O(m + log n).
 
         :returns: the session as it will be read
-        :raises ValidationError: it is no valid session; says every reason
-        :raises WorkspaceNotFound: the store has never seen the workspace
-        :raises SessionNotFound: the workspace has no session of that id
+        :raises ValidationError: it is not a valid session; lists every problem
+        :raises WorkspaceNotFound: the store does not know the workspace
+        :raises SessionNotFound: the workspace has no session with this id
         """
         ...
 
     def get_session(self, workspace_path: str, session_id: str) -> WorktreeSession:
-        """The session of that id.
+        """Return the session with this id.
 
-        SQLite: O(m + log n). JSON: O(everything in the workspace), as for everything that is read.
+        SQLite: O(m + log n). JSON: O(everything in the workspace), as for every read.
 
-        :raises WorkspaceNotFound: the store has never seen the workspace
-        :raises SessionNotFound: the workspace has no session of that id
+        :raises WorkspaceNotFound: the store does not know the workspace
+        :raises SessionNotFound: the workspace has no session with this id
         """
         ...
 
     def get_all_sessions(self, workspace_path: str) -> list[WorktreeSession]:
-        """Every session of the workspace, in file order; none for a workspace that is unknown.
+        """Return every session of the workspace, in file order; none for an unknown workspace.
 
-        An empty or blank path has none either, with a warning in the log: the app asks before a workspace is open.
+        An empty or blank path has none either, and logs a warning: the app asks before a workspace is open.
 
         SQLite: a fixed number of statements.
         """
         ...
 
     def delete_session(self, workspace_path: str, session_id: str) -> None:
-        """Delete every session of that id. Unlike the app, which then says nothing, an unknown one is an error.
+        """Delete every session with this id. An unknown id is an error, unlike in the app, which ignores it.
 
         SQLite: O(m + log n).
 
-        :raises WorkspaceNotFound: the store has never seen the workspace
-        :raises SessionNotFound: the workspace has no session of that id
+        :raises WorkspaceNotFound: the store does not know the workspace
+        :raises SessionNotFound: the workspace has no session with this id
         """
         ...
 
     def add_chat_message(self, workspace_path: str, session_id: str, message: ChatMessage) -> WorktreeSession:
-        """Put a message behind the session's others and set ``updatedAt`` to now (RFC 3339, UTC).
+        """Append a message to the session's chat and set ``updatedAt`` to now (RFC 3339, UTC).
 
-        SQLite: O(log m + log n), and then O(m) to return the document.
+        SQLite: O(log m + log n), and O(m) to return the document.
 
-        :returns: the whole session: :meth:`append_chat_message` does without
-        :raises ValidationError: it is no valid message; says every reason
-        :raises WorkspaceNotFound: the store has never seen the workspace
-        :raises SessionNotFound: the workspace has no session of that id
+        :returns: the whole session; use :meth:`append_chat_message` if you do not need it
+        :raises ValidationError: it is not a valid message; lists every problem
+        :raises WorkspaceNotFound: the store does not know the workspace
+        :raises SessionNotFound: the workspace has no session with this id
         """
         ...
 
     def append_chat_message(self, workspace_path: str, session_id: str, message: ChatMessage) -> None:
-        """Put a message behind the session's others, as :meth:`add_chat_message`, without returning the session.
+        """Append a message as :meth:`add_chat_message` does, without returning the session.
 
-        The errors are the same. SQLite: O(log m + log n).
+        Raises the same errors. SQLite: O(log m + log n).
         """
         ...
 
     def update_instance_status(
         self, workspace_path: str, session_id: str, instance_id: int, status: str
     ) -> WorktreeSession:
-        """Set the status of the session's first instance of that number, and ``updatedAt`` to now (RFC 3339, UTC).
+        """Set the status of the session's first instance with this number, and ``updatedAt`` to now (RFC 3339, UTC).
 
-        SQLite: O(log m + log n), and then O(m) to return the document.
+        SQLite: O(log m + log n), and O(m) to return the document.
 
-        :param status: any text: the app knows six, and others occur
-        :returns: the whole session: :meth:`set_instance_status` does without
-        :raises WorkspaceNotFound: the store has never seen the workspace
-        :raises SessionNotFound: the workspace has no session of that id
-        :raises InstanceNotFound: the session has no instance of that number
+        :param status: any string: the app knows six, and others occur
+        :returns: the whole session; use :meth:`set_instance_status` if you do not need it
+        :raises WorkspaceNotFound: the store does not know the workspace
+        :raises SessionNotFound: the workspace has no session with this id
+        :raises InstanceNotFound: the session has no instance with this number
         """
         ...
 
     def set_instance_status(self, workspace_path: str, session_id: str, instance_id: int, status: str) -> None:
-        """Set an instance's status, as :meth:`update_instance_status`, without returning the session.
+        """Set an instance's status as :meth:`update_instance_status` does, without returning the session.
 
-        The errors are the same. SQLite: O(log m + log n).
+        Raises the same errors. SQLite: O(log m + log n).
         """
         ...
 
     def search_sessions(self, workspace_path: str, filters: SessionFilters) -> list[WorktreeSession]:
-        """The sessions that the filters let through, arranged as they say; none for a workspace that is unknown.
+        """Return the sessions that match the filters, sorted as they say; none for an unknown workspace.
 
         SQLite: a fixed number of statements; O(n) without the instances and messages, and O(m) for each session of the
         result.
 
-        :param filters: which ones, and in which order
+        :param filters: which sessions to return, and in which order
         """
         ...
 
     def close(self) -> None:
-        """Let go of files and connections; may be called again. Any other operation then raises ConnectionFailed."""
+        """Close files and connections; may be called again. Any other operation then raises ConnectionFailed."""
         ...
 
     def __enter__(self) -> Self:
-        """The store itself."""
+        """Return the store itself."""
         return self
 
     def __exit__(
@@ -233,39 +233,41 @@ class SessionStorage(Protocol):
 
 @runtime_checkable
 class MirrorableStorage(SessionStorage, Protocol):
-    """A store that can be one of two which are kept equal. What it has beyond the others is not for the app.
+    """A store that can be one of the two that hybrid mode keeps equal. Its additional parameters are not for the app.
 
-    Both get the timestamp of a change from outside, so that they hold the same: ``updated_at`` is what to set, None
-    takes now, and ValidationError says that it is no text. All else is as SessionStorage has it.
+    Both stores get the timestamp of a change from the caller, so that they contain the same: ``updated_at`` is the
+    value to set (None is now). A value that is not a string raises ValidationError. Everything else is as in
+    SessionStorage.
     """
 
     def append_chat_message(
         self, workspace_path: str, session_id: str, message: ChatMessage, *, updated_at: str | None = None
     ) -> None:
-        """:meth:`SessionStorage.append_chat_message` at a given time."""
+        """Append a message as in :meth:`SessionStorage.append_chat_message`, with a given timestamp."""
         ...
 
     def add_chat_message(
         self, workspace_path: str, session_id: str, message: ChatMessage, *, updated_at: str | None = None
     ) -> WorktreeSession:
-        """:meth:`SessionStorage.add_chat_message` at a given time."""
+        """Append a message as in :meth:`SessionStorage.add_chat_message`, with a given timestamp."""
         ...
 
     def update_instance_status(
         self, workspace_path: str, session_id: str, instance_id: int, status: str, *, updated_at: str | None = None
     ) -> WorktreeSession:
-        """:meth:`SessionStorage.update_instance_status` at a given time."""
+        """Set a status as in :meth:`SessionStorage.update_instance_status`, with a given timestamp."""
         ...
 
     def set_instance_status(
         self, workspace_path: str, session_id: str, instance_id: int, status: str, *, updated_at: str | None = None
     ) -> None:
-        """:meth:`SessionStorage.set_instance_status` at a given time."""
+        """Set a status as in :meth:`SessionStorage.set_instance_status`, with a given timestamp."""
         ...
 
     def replace_workspace(self, workspace_path: str, documents: Iterable[WorktreeSession]) -> None:
-        """Make the workspace hold exactly these documents in this order, ids that repeat included; it is made if new.
+        """Make the workspace contain exactly these documents in this order; a new workspace is created.
 
-        :raises ValidationError: one is no valid session; nothing was changed
+        :param documents: may contain an id several times
+        :raises ValidationError: one is not a valid session; nothing was changed
         """
         ...

@@ -1,4 +1,4 @@
-"""The SQLite store: what SessionStorage promises, on the tables that the migration fills."""
+"""The store on the SQLite tables that the migration fills."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from migrator.backups.database_copy import upgrade
 from migrator.database import queries, schema
 from migrator.database.connection import BUSY_TIMEOUT, MEMORY, connect, snapshot, transaction
 from migrator.database.documents import (
+    append_document,
     append_message,
     delete_document,
     ensure_workspace,
     find_instance,
     find_workspace,
-    insert_behind,
     keys_of,
     read_document,
     read_documents,
@@ -37,22 +37,22 @@ from migrator.workspace import is_placeholder
 
 POOL_SIZE = 5
 ACQUIRE_TIMEOUT = 3.0  # seconds
-CACHE_SIZE = -20_000  # KiB: 20 MB, which hold most workspaces whole
+CACHE_SIZE = -20_000  # KiB: 20 MB, enough for most workspaces
 
 
 class SqliteStorage(MirrorableStorage):
-    """Sessions in an SQLite database: see SessionStorage for what it promises. For threads, processes and forks.
+    """Sessions in an SQLite database; its methods are described in SessionStorage.
 
-    A database that is new or behind gets the schema steps that it lacks.
+    Several threads and processes may use it, also after a fork. Missing schema steps are applied when it is opened.
 
-    :param path: the file, or ``:memory:`` for a store that lives as long as this object, on one connection
-    :param backups: where a copy goes before the steps change what it holds; None: the folder ``backups`` beside it
-    :param acquire_timeout: seconds to wait for a connection of the pool
+    :param path: the file, or ``:memory:`` for a store that exists as long as this object, on one connection
+    :param backups: the folder for a copy made before schema steps change data; None: ``backups`` next to the file
+    :param acquire_timeout: seconds to wait for a connection from the pool
     :param busy_timeout: seconds to wait for another process's lock
-    :param cache_size: as in SQLite's PRAGMA: pages, or KiB where negative; None takes CACHE_SIZE
+    :param cache_size: as in SQLite's PRAGMA: pages, or KiB if negative; None uses CACHE_SIZE
     :param mmap_size: bytes
-    :raises ConnectionFailed: it can't be opened, or is no database
-    :raises SchemaError: it is newer than this program, or has other tables
+    :raises ConnectionFailed: the file cannot be opened, or is not a database
+    :raises SchemaError: the database is newer than this program, or has different tables
     """
 
     def __init__(
@@ -75,7 +75,7 @@ class SqliteStorage(MirrorableStorage):
         size = 1 if str(path) == MEMORY else pool_size
         self._pool = ConnectionPool(self._connect, size=size, acquire_timeout=acquire_timeout)
         with self._pool.connection():
-            pass  # what is wrong with the database is said now, not at the first use
+            pass  # so that problems with the database are reported now, not at the first use
 
     def _connect(self) -> sqlite3.Connection:
         connection = connect(
@@ -100,7 +100,7 @@ class SqliteStorage(MirrorableStorage):
         with self._writing(workspace, "create a session", create=True) as (connection, workspace_id):
             if keys_of(connection, workspace_id, stored["id"]):
                 raise arguments.session_exists(stored["id"])
-            insert_behind(connection, stored, workspace_id=workspace_id, workspace_hash=workspace.hash)
+            append_document(connection, stored, workspace_id=workspace_id, workspace_hash=workspace.hash)
         return stored
 
     def update_session(self, workspace_path: str, session: WorktreeSession) -> WorktreeSession:
@@ -142,7 +142,7 @@ class SqliteStorage(MirrorableStorage):
         self, workspace_path: str, session_id: str, message: ChatMessage, *, updated_at: str | None = None
     ) -> None:
         with self._adding(workspace_path, session_id, message, updated_at):
-            pass  # and no session is read
+            pass  # the session is not read back
 
     @contextmanager
     def _adding(
@@ -164,7 +164,7 @@ class SqliteStorage(MirrorableStorage):
         self, workspace_path: str, session_id: str, instance_id: int, status: str, *, updated_at: str | None = None
     ) -> None:
         with self._setting(workspace_path, session_id, instance_id, status, updated_at):
-            pass  # and no session is read
+            pass  # the session is not read back
 
     @contextmanager
     def _setting(
@@ -209,26 +209,27 @@ class SqliteStorage(MirrorableStorage):
 
     @contextmanager
     def _reading(self, workspace: WorkspaceRef, action: str) -> Iterator[tuple[sqlite3.Connection, int | None]]:
-        """A connection on which everything read is of one state, and the workspace's row id."""
+        """Lend a connection in a read transaction, with the workspace's row id (None if it is unknown)."""
         with self._pool.connection() as connection:
             with snapshot(connection, self._path, action):
                 found = find_workspace(connection, workspace.hash)
                 yield connection, found[0] if found else None
             if found and workspace.path and is_placeholder(found[1]) and workspace.hash not in self._unnameable:
-                self._unnameable.add(workspace.hash)  # a reader need not succeed in filling in the path
-                with suppress(MigratorError), transaction(connection, self._path, "name a workspace"):
+                self._unnameable.add(workspace.hash)  # filling in the path is tried once, and may fail
+                with suppress(MigratorError), transaction(connection, self._path, "set a workspace's path"):
                     ensure_workspace(connection, workspace.hash, workspace.path)
 
     @contextmanager
     def _writing(
         self, workspace: WorkspaceRef, action: str, *, create: bool = False
     ) -> Iterator[tuple[sqlite3.Connection, int]]:
-        """A connection in a write transaction, and the workspace's row id."""
+        """Lend a connection in a write transaction, with the workspace's row id."""
         with self._pool.connection() as connection, transaction(connection, self._path, action):
-            if connection.execute(queries.STATUS).fetchone() == ("rolled_back",):  # what is written, nobody would read
+            if connection.execute(queries.STATUS).fetchone() == ("rolled_back",):
                 raise StaleStoreError(
-                    f"Cannot {action}: a rollback has made the JSON files the truth since this store was opened.",
-                    hint="Open the store again: 'open_storage' finds the right one.",
+                    f"Cannot {action}: since this store was opened, a rollback has made the JSON files authoritative.",
+                    code="store.rolled_back",
+                    hint="Open the store again: open_storage() opens the authoritative one.",
                 )
             if not create and find_workspace(connection, workspace.hash) is None:
                 raise arguments.workspace_not_found(workspace)
@@ -240,7 +241,7 @@ class SqliteStorage(MirrorableStorage):
     def _editing(
         self, workspace: WorkspaceRef, session_id: str, updated_at: str | None, action: str
     ) -> Iterator[tuple[sqlite3.Connection, str]]:
-        """A write transaction that changes one session, and the session's key."""
+        """Lend a connection in a write transaction that changes one session, with the session's key."""
         if updated_at is not None:
             arguments.require_text(updated_at, "A timestamp")
         with self._writing(workspace, action) as (connection, workspace_id):
@@ -250,7 +251,7 @@ class SqliteStorage(MirrorableStorage):
 
 
 def _keys(connection: sqlite3.Connection, workspace_id: int, session_id: str) -> list[str]:
-    """The primary keys of the sessions of that id, of which there is one at least."""
+    """Return the primary keys of the sessions with this id; raise SessionNotFound if there are none."""
     keys = keys_of(connection, workspace_id, session_id)
     if not keys:
         raise arguments.session_not_found(session_id)
@@ -260,5 +261,5 @@ def _keys(connection: sqlite3.Connection, workspace_id: int, session_id: str) ->
 def _document(connection: sqlite3.Connection, key: str) -> WorktreeSession:
     stored = read_document(connection, key)
     if stored is None:
-        raise AssertionError("a key that was found in this transaction has a row")
+        raise AssertionError("the key that this transaction just found has no row")
     return stored.document

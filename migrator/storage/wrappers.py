@@ -1,4 +1,4 @@
-"""Stores that pass every call on to another one, chosen by the workspace: the shape of every wrapper."""
+"""Stores that forward every call to another store, chosen by the workspace."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from migrator.storage.protocol import SessionFilters, SessionStorage
 
 
 class ForwardingStorage(SessionStorage):
-    """Passes each operation on to the store that :meth:`reader` or :meth:`writer` names for the workspace."""
+    """Forwards each operation to the store that :meth:`reader` or :meth:`writer` returns for the workspace."""
 
     def __init__(self, *stores: SessionStorage) -> None:
         self._stores = stores
 
     def reader(self, workspace_path: str) -> SessionStorage:
-        """The store that reads of this workspace go to."""
+        """Return the store to read this workspace from."""
         raise NotImplementedError
 
     def writer(self, workspace_path: str) -> SessionStorage:
-        """The store that writes of this workspace go to."""
+        """Return the store to write this workspace to."""
         return self.reader(workspace_path)
 
     def create_session(self, workspace_path: str, session: WorktreeSession) -> WorktreeSession:
@@ -63,9 +63,9 @@ class ForwardingStorage(SessionStorage):
 
 
 class FallbackStorage(ForwardingStorage):
-    """SQLite for the workspaces that were migrated, the JSON files for those whose file could not be.
+    """Uses SQLite for migrated workspaces, and the JSON files for workspaces whose file could not be migrated.
 
-    :param failed: tells by its hash whether a workspace's file failed
+    :param failed: returns whether a workspace's file failed, given its hash
     """
 
     def __init__(self, migrated: SessionStorage, json_files: SessionStorage, failed: Callable[[str], bool]) -> None:
@@ -81,12 +81,12 @@ class FallbackStorage(ForwardingStorage):
 
 
 class ReadOnly(ForwardingStorage):
-    """A store that may be read and not written, because it is not, or may not be, authoritative.
+    """A store that can only be read: it is not authoritative, or was opened read-only.
 
-    :param refusal: why, and the way out
+    :param refusal: why it cannot be written to, and what to do
     """
 
-    def __init__(self, store: SessionStorage, refusal: str) -> None:
+    def __init__(self, store: SessionStorage, refusal: StaleStoreError) -> None:
         super().__init__(store)
         self._refusal = refusal
 
@@ -94,4 +94,8 @@ class ReadOnly(ForwardingStorage):
         return self._stores[0]
 
     def writer(self, workspace_path: str) -> NoReturn:
-        raise StaleStoreError(f"Cannot write to {workspace_path!r}: {self._refusal}")
+        raise StaleStoreError(
+            f"Cannot write to {workspace_path!r}: {self._refusal.message}",
+            code=self._refusal.code,
+            hint=self._refusal.hint,
+        )

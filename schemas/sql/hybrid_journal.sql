@@ -1,25 +1,25 @@
--- The journal of a trial of both stores: a database of its own, since either store may be the one that fails.
+-- The journal of hybrid mode: a separate database, because either store may be the one that fails.
 
--- One row for each write that the second store may lack. It is here before the first store is written, and goes when
--- both have it: what a crash leaves behind is what is to be repaired.
+-- One row for each write that the second store may lack. It is inserted before the first store is written, and deleted
+-- when both have the write: rows that remain after a crash are to be repaired.
 CREATE TABLE IF NOT EXISTS pending_repairs (
-    id             INTEGER PRIMARY KEY AUTOINCREMENT, -- never used again: "up to this one" stays true
+    id             INTEGER PRIMARY KEY AUTOINCREMENT, -- never reused: a repair deletes all rows up to an id
     workspace_hash TEXT NOT NULL,
     workspace_path TEXT NOT NULL,
     since          TEXT NOT NULL,
-    error          TEXT                               -- NULL while the write is under way, or died
+    error          TEXT                               -- NULL while the write is in progress, or after a crash
 ) STRICT;
 
 CREATE INDEX IF NOT EXISTS idx_pending_repairs_workspace ON pending_repairs(workspace_hash);
 
--- The workspace files of which the first store has all, as they are then: as they were written last by ourselves, or
--- taken up by a migration. What is in another one nobody has seen, and nothing is written over it.
+-- The workspace files whose content the first store has: those that hybrid mode wrote last, or that were migrated. A file
+-- with any other content is never overwritten.
 CREATE TABLE IF NOT EXISTS known_files (
     workspace_hash TEXT PRIMARY KEY,
     sha256         TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
 
--- What a comparison found. A digest is NULL where that store had no such session.
+-- The differences that comparisons found. A digest is NULL if that store had no such session.
 CREATE TABLE IF NOT EXISTS trial_differences (
     id               INTEGER PRIMARY KEY,
     workspace_hash   TEXT NOT NULL,

@@ -516,7 +516,7 @@ def test_with_pages_of_another_size_a_program_that_has_it_open_has_to_close_it(m
         app.execute("SELECT * FROM sessions").fetchall()
         outcome = run("backups", "restore", folder.name, "--overwrite-newer-work")
     assert outcome.code == 1
-    assert "close the other program" in outcome.err
+    assert "locked" in outcome.err
     assert migrated.tasks(ENGINE) == ["newer"]
 
 
@@ -567,7 +567,7 @@ def test_files_are_not_restored_while_the_database_that_holds_the_truth_is_gone(
     migrated.write(ENGINE, [chat("older")])
     outcome = run("backups", "restore", folder.name, "--overwrite-newer-work")
     assert outcome.code == 1
-    assert "SQLite holds the truth" in outcome.err
+    assert str(migrated.database) in outcome.err
 
 
 def test_the_flag_follows_the_database_that_was_restored(migrated, run):
@@ -619,7 +619,7 @@ def test_a_restore_to_another_place_does_not_hide_the_database_that_holds_the_tr
     for command in (("backups", "restore", folder.name, "--overwrite-newer-work"), ("migrate",), ("rollback",)):
         outcome = migrator("--data-dir", migrated.root, "--database", elsewhere, *command)
         assert outcome.code == 1
-        assert f"{migrated.database} holds the truth" in outcome.err
+        assert str(migrated.database) in outcome.err
     assert migrated.listing() == before
     assert not elsewhere.exists()
 

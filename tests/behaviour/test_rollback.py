@@ -484,7 +484,7 @@ def test_a_database_that_the_app_is_writing_is_not_waited_for_in_vain(
         app.execute("BEGIN IMMEDIATE")
         outcome = migrator("--data-dir", pair.root, "rollback")
         app.execute("ROLLBACK")
-    assert f"Cannot roll back in the database {pair.database}: database is locked" in refused(pair, outcome)
+    assert str(pair.database) in refused(pair, outcome)
     go_back(pair, migrator)
 
 

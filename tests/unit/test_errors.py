@@ -25,6 +25,7 @@ from migrator.errors import (
     UsageError,
 )
 from migrator.files.os_errors import os_errors
+from tests.support.errors import raises
 
 CLASSES: dict[str, type[MigratorError]] = {
     name: value
@@ -131,39 +132,47 @@ def sqlite_error(code: int | None) -> sqlite3.Error:
 
 
 @pytest.mark.parametrize(
-    ("code", "hint"),
+    ("number", "code"),
     [
-        (sqlite3.SQLITE_BUSY, "locked"),
-        (sqlite3.SQLITE_BUSY_SNAPSHOT, "locked"),
-        (sqlite3.SQLITE_LOCKED, "locked"),
-        (sqlite3.SQLITE_CANTOPEN_ISDIR, "folder"),
-        (sqlite3.SQLITE_NOTADB, "not an SQLite database"),
-        (sqlite3.SQLITE_CORRUPT_INDEX, "damaged"),
-        (sqlite3.SQLITE_READONLY_DIRECTORY, "permissions"),
-        (sqlite3.SQLITE_PERM, "permissions"),
-        (sqlite3.SQLITE_FULL, "full"),
-        (sqlite3.SQLITE_IOERR_FSYNC, "disk reports a fault"),
+        (sqlite3.SQLITE_BUSY, "database.locked"),
+        (sqlite3.SQLITE_BUSY_SNAPSHOT, "database.locked"),
+        (sqlite3.SQLITE_LOCKED, "database.locked"),
+        (sqlite3.SQLITE_CANTOPEN_ISDIR, "database.cannot_open"),
+        (sqlite3.SQLITE_NOTADB, "database.not_a_database"),
+        (sqlite3.SQLITE_CORRUPT_INDEX, "database.damaged"),
+        (sqlite3.SQLITE_READONLY_DIRECTORY, "database.read_only"),
+        (sqlite3.SQLITE_PERM, "database.permission_denied"),
+        (sqlite3.SQLITE_FULL, "disk.full"),
+        (sqlite3.SQLITE_IOERR_FSYNC, "disk.io_error"),
     ],
 )
-def test_an_unusable_database_is_a_failed_connection_for_every_extended_code(code, hint):
-    with pytest.raises(ConnectionFailed) as caught, sqlite_errors("read", "/some.db"):
-        raise sqlite_error(code)
-    assert caught.value.message == "Cannot read in the database /some.db: it said so."
-    assert hint in str(caught.value.hint)
+def test_an_unusable_database_is_a_failed_connection_for_every_extended_code(number, code):
+    with raises(ConnectionFailed, code) as caught, sqlite_errors("read", "/some.db"):
+        raise sqlite_error(number)
+    assert caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("action", "phrase"), [("open", "open the database"), ("read the ledger", "read the ledger in the database")]
+)
+def test_an_action_of_one_word_is_done_to_the_database_any_other_in_it(action, phrase):
+    with pytest.raises(TransactionError) as caught, sqlite_errors(action, "/some.db"):
+        raise sqlite_error(None)
+    assert caught.value.message == f"Cannot {phrase} /some.db: it said so."
 
 
 @pytest.mark.parametrize("code", [sqlite3.SQLITE_CONSTRAINT_UNIQUE, sqlite3.SQLITE_ERROR, sqlite3.SQLITE_TOOBIG, None])
 def test_a_statement_that_fails_is_a_failed_transaction(code):
-    with pytest.raises(TransactionError, match="Nothing of it was kept") as caught, sqlite_errors("write", "/some.db"):
+    with raises(TransactionError, "transaction.failed") as caught, sqlite_errors("write", "/some.db"):
         raise sqlite_error(code)
     assert isinstance(caught.value.__cause__, sqlite3.Error)
 
 
 def test_real_exceptions_of_sqlite_are_translated():
     with closing(sqlite3.connect(":memory:")) as connection:
-        with pytest.raises(TransactionError, match="syntax error"), sqlite_errors("run", "x"):
+        with raises(TransactionError, "transaction.failed"), sqlite_errors("run", "x"):
             connection.execute("SELEKT 1")
-        with pytest.raises(TransactionError, match="bindings"), sqlite_errors("run", "x"):
+        with raises(TransactionError, "transaction.failed"), sqlite_errors("run", "x"):
             connection.execute("SELECT ?")
 
 

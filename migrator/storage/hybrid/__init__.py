@@ -1,9 +1,10 @@
-"""Hybrid mode: dual write with shadow reads. SQLite answers, the JSON files are kept equal and compared.
+"""Hybrid mode: dual write with shadow reads. SQLite answers; the JSON files are kept equal and compared.
 
 - ``store``: HybridStorage, the wrapper of two stores
-- ``json_secondary``: JSON files that never overwrite what another program wrote
-- ``journal``: what the second store may lack, and what the comparisons found
-- ``locks``: one order of writes for both stores; how long a failing one is left alone
+- ``json_secondary``: the JSON store that never overwrites another program's changes
+- ``journal``: records which workspaces the second store may lack, and the differences that were found
+- ``locks``: locks that keep the order of writes the same in both stores, and the backoff after failures
+- ``queries``: the journal's SQL statements
 
-The rule: what the second store does, or fails to do, never reaches the caller.
+The rule: errors of the second store never reach the caller.
 """

@@ -1,7 +1,7 @@
-"""What hybrid mode has to remember: which workspaces the second store may lack, and what was found.
+"""The journal of hybrid mode: which workspaces the second store may lack, and which differences were found.
 
-It is an SQLite database of its own. Appending to a file would do for one process; here several write at once, a crash
-must leave no torn record, and counts are asked for without reading everything that ever happened.
+It is a separate SQLite database rather than a log file: several processes write to it at once, a crash must not leave a
+truncated record, and the counts must be available without reading every record.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ from migrator.text import counted
 from migrator.workspace import placeholder
 
 _ACQUIRE_TIMEOUT = 3.0  # seconds
-_READING = "read the trial's journal"  # what the reader was at, for messages
+_READING = "read hybrid mode's journal"  # for error messages
 
 
 @dataclass(frozen=True)
 class HybridStats:
-    """What hybrid mode recorded.
+    """The counts that hybrid mode recorded.
 
-    :ivar writes: writes that the first store took
-    :ivar failures: of the second store, writing or reading; each left a repair to do
-    :ivar pending_repairs: workspaces that the second store may lack something of
-    :ivar comparisons: reads that were made of both stores
-    :ivar differences: comparisons that found one
+    :ivar writes: successful writes to the first store
+    :ivar failures: failed writes and reads of the second store; each one required a repair
+    :ivar pending_repairs: workspaces that may be incomplete in the second store
+    :ivar comparisons: reads whose results were compared between both stores
+    :ivar differences: comparisons that found a difference
     """
 
     writes: int
@@ -44,19 +44,19 @@ class HybridStats:
     differences: int
 
     def summary(self) -> str:
-        """All counts in one line."""
+        """Return all counts in one line."""
         nouns = ("write", "failure", "pending repair", "comparison", "difference")
         return ", ".join(counted(number, noun) for number, noun in zip(astuple(self), nouns, strict=True))
 
 
 @dataclass(frozen=True)
 class Difference:
-    """Where the two stores answered differently.
+    """A read that the two stores answered differently.
 
-    :ivar operation: what was asked
-    :ivar session_id: of the first document that differs
-    :ivar primary_digest: the digest in the first store, in hex, or None where it has no such document
-    :ivar secondary_digest: likewise in the second
+    :ivar operation: the method that was called
+    :ivar session_id: the id of the first document that differs
+    :ivar primary_digest: the document's digest in the first store, in hex, or None if it has no such document
+    :ivar secondary_digest: the digest in the second store, likewise
     """
 
     workspace_path: str
@@ -68,18 +68,18 @@ class Difference:
 
 
 def read_stats(path: Path) -> HybridStats | None:
-    """What the journal at ``path`` holds, or None where there is none.
+    """Read the counts of the journal at ``path``; None if there is no journal.
 
-    :raises ConnectionFailed: it can't be read
+    :raises ConnectionFailed: it cannot be read
     """
     rows = _read(path, "trial_counts", queries.JOURNAL_STATS)
     return HybridStats(*rows[0]) if rows else None
 
 
 def read_known_files(path: Path) -> dict[str, str]:
-    """The SHA-256 of each workspace file that the first store has all of, by the workspace's hash.
+    """Read the SHA-256 of each workspace file whose content the first store has, by the workspace's hash.
 
-    :raises ConnectionFailed: the journal at ``path`` can't be read
+    :raises ConnectionFailed: the journal at ``path`` cannot be read
     """
     return dict(_read(path, "known_files", queries.JOURNAL_ALL_KNOWN))
 
@@ -92,21 +92,21 @@ def _read(path: Path, table: str, statement: str) -> list[Any]:
 
 
 class Journal:
-    """Everything that returns is on the disk.
+    """The journal, open for writing: when a method returns, its record is on the disk.
 
-    :raises ConnectionFailed: it can't be opened
+    :raises ConnectionFailed: it cannot be opened
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._pool = ConnectionPool(self._connect, size=1, acquire_timeout=_ACQUIRE_TIMEOUT)
-        self._change("begin")
+        self._change("open hybrid mode's journal")
 
     def _connect(self) -> sqlite3.Connection:
         connection = connect(self._path, create=True, shared_between_threads=True)
         try:
-            connection.execute("PRAGMA synchronous = FULL")  # an intent that a power cut takes away is no intent
-            with transaction(connection, self._path, "make the tables"):
+            connection.execute("PRAGMA synchronous = FULL")  # an intent must survive a power failure
+            with transaction(connection, self._path, "create the tables"):
                 for statement in split_statements((schemas() / "sql" / "hybrid_journal.sql").read_text("utf-8")):
                     connection.execute(statement)
         except BaseException:
@@ -115,7 +115,7 @@ class Journal:
         return connection
 
     def _change(self, action: str, *changes: tuple[str, tuple[Any, ...]]) -> int | None:
-        """Execute statements with their values in one transaction; returns the number of the row inserted last."""
+        """Execute statements with their values in one transaction; return the id of the last inserted row."""
         row = None
         with self._pool.connection() as connection, transaction(connection, self._path, action):
             for statement, values in changes:
@@ -127,29 +127,29 @@ class Journal:
             return connection.execute(statement, values).fetchall()
 
     def record_intent(self, workspace: WorkspaceRef) -> int:
-        """Record that the workspace is about to be written; returns the record's number."""
-        return self._change("record what is to be written", _pending(workspace, None)) or 0
+        """Record that the workspace is about to be written; return the record's number."""
+        return self._change("record an intended write", _pending(workspace, None)) or 0
 
     def discard_intent(self, intent: int) -> None:
-        """Nothing was written."""
-        self._change("take back a record", (queries.JOURNAL_FORGET, (intent,)))
+        """Delete an intent: nothing was written."""
+        self._change("delete a record", (queries.JOURNAL_FORGET, (intent,)))
 
     def record_write(self, intent: int, comparisons: int) -> None:
-        """Both stores have it."""
+        """Record that both stores have the write."""
         self._change("record a write", (queries.JOURNAL_FORGET, (intent,)), _count(1, 0, comparisons, 0))
 
     def record_failure(self, intent: int, error: str) -> None:
-        """The first store has it, the second does not."""
+        """Record that the first store has the write, but not the second."""
         self._change("record a failed write", (queries.JOURNAL_FAILED, (error, intent)), _count(1, 1, 0, 0))
 
     def record_unreadable(self, workspace: WorkspaceRef, error: str) -> None:
-        """The second store could not be read."""
+        """Record that the second store could not be read."""
         self._change("record a failed comparison", _pending(workspace, error), _count(0, 1, 0, 0))
 
     def record_difference(
         self, workspace: WorkspaceRef, operation: str, session_id: str, digests: tuple[str | None, str | None]
     ) -> None:
-        """The stores answered differently: to be repaired as well."""
+        """Record that the stores answered differently; the workspace will be repaired."""
         self._change(
             "record a difference",
             _pending(workspace, f"{operation} found a difference"),
@@ -158,47 +158,47 @@ class Journal:
         )
 
     def count_comparisons(self, comparisons: int) -> None:
-        """So many comparisons were made."""
+        """Add comparisons to the count."""
         self._change("count comparisons", _count(0, 0, comparisons, 0))
 
     def newest_intent(self, workspace: WorkspaceRef) -> int | None:
-        """The number of the workspace's newest record, or None where nothing is pending."""
+        """Return the number of the workspace's newest record, or None if no repair is pending."""
         newest: int | None = self._select(queries.JOURNAL_NEWEST, workspace.hash)[0][0]
         return newest
 
     def pending_repairs(self) -> list[WorkspaceRef]:
-        """The workspaces that are to be repaired, the longest-waiting first."""
+        """Return the workspaces to repair, the one that has waited longest first."""
         return [WorkspaceRef(*row) for row in self._select(queries.JOURNAL_PENDING)]
 
     def record_repair(self, workspace: WorkspaceRef, newest: int) -> None:
-        """The second store has all that was recorded of the workspace up to a record."""
+        """Record that the workspace was repaired: the second store has everything up to the record ``newest``."""
         self._change("record a repair", (queries.JOURNAL_REPAIRED, (workspace.hash, newest)))
 
     def record_known(self, files: Mapping[str, str]) -> None:
-        """The first store has all that is in these workspace files.
+        """Record that the first store has everything in these workspace files.
 
-        :param files: the SHA-256 of each, by the workspace's hash
+        :param files: the SHA-256 of each file, by the workspace's hash
         """
-        self._change("record what a file holds", *((queries.JOURNAL_KNOW, known) for known in files.items()))
+        self._change("record a file's content", *((queries.JOURNAL_KNOW, known) for known in files.items()))
 
     def is_known(self, workspace_hash: str, sha256: str) -> bool:
-        """Whether the first store has all that is in the workspace's file of that SHA-256."""
+        """Return whether the first store has everything in the workspace's file with this SHA-256."""
         return self._select(queries.JOURNAL_KNOWN, workspace_hash) == [(sha256,)]
 
     def known_files(self) -> dict[str, str]:
-        """The SHA-256 of each workspace file that the first store has all of, by the workspace's hash."""
+        """Return the SHA-256 of each workspace file whose content the first store has, by the workspace's hash."""
         return dict(self._select(queries.JOURNAL_ALL_KNOWN))
 
     def differences(self) -> list[Difference]:
-        """Every difference found, in order."""
+        """Return every difference found, oldest first."""
         return [Difference(*row) for row in self._select(queries.JOURNAL_DIFFERENCES)]
 
     def stats(self) -> HybridStats:
-        """The counts since the journal was made, all processes together."""
+        """Return the counts since the journal was created, of all processes together."""
         return HybridStats(*self._select(queries.JOURNAL_STATS)[0])
 
     def close(self) -> None:
-        """Let go of the database."""
+        """Close the database."""
         self._pool.close()
 
 
@@ -207,7 +207,7 @@ def _pending(workspace: WorkspaceRef, error: str | None) -> tuple[str, tuple[Any
 
 
 def _count(*by: int) -> tuple[str, tuple[int, ...]]:
-    """Add to the writes, the failures, the comparisons and the differences."""
+    """Return the statement that adds to the writes, failures, comparisons and differences."""
     return queries.JOURNAL_COUNT, by
 
 

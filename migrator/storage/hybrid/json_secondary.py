@@ -1,4 +1,4 @@
-"""The JSON files as the second store in hybrid mode: they repeat what the first holds, and others may write to them."""
+"""The JSON files as the second store of hybrid mode: a copy of the first store, which older builds may still change."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from migrator.storage.json_files import LOCK_TIMEOUT, JsonStorage
 
 
 class MirrorFiles(JsonStorage):
-    """JSON files that are written over only where the first store has all that is in them.
+    """JSON files that are overwritten only if the first store has everything in them.
 
-    What an old build has written into one since is not known to the first store. It stays as it is, and every write to
-    it fails, until a migration has taken it up.
+    The first store does not know what an older build has written to a file since. Such a file is left unchanged, and
+    every write to it fails, until a migration has merged it.
 
-    :param journal_path: where the journal is, or will be made: it remembers what was written
-    :raises ConnectionFailed: the journal can't be opened
+    :param journal_path: the journal's path; it records the files' content and is created if it is missing
+    :raises ConnectionFailed: the journal cannot be opened
     """
 
     def __init__(self, data_dir: DataDir, journal_path: Path, *, lock_timeout: float = LOCK_TIMEOUT) -> None:
@@ -34,8 +34,8 @@ class MirrorFiles(JsonStorage):
         super().close()
         self._journal.close()
 
-    def _read_last(self, workspace: WorkspaceRef) -> list[WorktreeSession] | None:
-        """None of a damaged file that a migration has taken up: what is no session in it is in quarantine."""
+    def _read_replaceable(self, workspace: WorkspaceRef) -> list[WorktreeSession] | None:
+        """Read the documents; None for a damaged file that was migrated, whose invalid sessions are in quarantine."""
         try:
             return self._read(workspace)
         except (StorageIOError, ValidationError):
@@ -52,8 +52,9 @@ class MirrorFiles(JsonStorage):
         is_known = found is None or self._is_known(workspace)
         if not is_known and [*map(canonical_bytes, found or ())] != [*map(canonical_bytes, documents)]:
             raise StaleStoreError(
-                f"Another program has changed {self._path(workspace)}; what it wrote is not in the first store.",
-                hint="'migrator migrate' takes it up. Nothing of it was changed.",
+                f"Another program has changed {self._path(workspace)}; its changes are not in SQLite yet.",
+                code="hybrid.file_changed",
+                hint="'migrator migrate' merges them. The file was not changed.",
             )
         digest = hashlib.sha256()
         durable.replace(self._target(workspace), tee(app_file(documents), digest.update))

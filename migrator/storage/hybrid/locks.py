@@ -1,4 +1,4 @@
-"""When two stores may be written together, and when the second one is left alone."""
+"""Locks that keep the order of writes the same in both stores, and the backoff after the second one failed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from migrator.files.locks import locked
 
 
 class WriteLocks:
-    """One writer at a time per workspace, across threads and processes, so that both stores see one order."""
+    """Locks for one writer per workspace at a time, across threads and processes: both stores get the same order."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -22,7 +22,7 @@ class WriteLocks:
 
     @contextmanager
     def hold(self, name: str, timeout: float) -> Iterator[bool]:
-        """Whether the caller holds the lock of that name, after waiting so many seconds for it."""
+        """Yield whether the lock with this name could be acquired within ``timeout`` seconds."""
         with self._guard:
             lock = self._locks.setdefault(name, threading.Lock())
         if not lock.acquire(timeout=timeout):
@@ -40,22 +40,22 @@ class WriteLocks:
 
 
 class Backoff:
-    """How many seconds to leave a thing alone that failed: twice as many after each failure."""
+    """Tells how long not to retry something that failed: the delay doubles with each failure, up to a limit."""
 
     def __init__(self, first: float = 1.0, longest: float = 60.0) -> None:
         self._first, self._longest = first, longest
         self._until: dict[str, tuple[float, float]] = {}
 
     def failed(self, name: str) -> None:
-        """It failed."""
+        """Record a failure."""
         _, last = self._until.get(name, (0.0, self._first / 2))
         delay = min(last * 2, self._longest)
         self._until[name] = (time.monotonic() + delay, delay)
 
     def succeeded(self, name: str) -> None:
-        """It works again."""
+        """Record a success: the delay ends."""
         self._until.pop(name, None)
 
     def is_waiting(self, name: str) -> bool:
-        """Whether to leave it alone."""
+        """Return whether the delay after the last failure is not over yet."""
         return name in self._until and time.monotonic() < self._until[name][0]

@@ -1,4 +1,4 @@
-"""Every SQL statement of the journal of hybrid mode, which is a database of its own."""
+"""The SQL statements of hybrid mode's journal, which is a separate database."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Hybrid mode: dual write with shadow reads. The first store answers, the second is kept equal and compared.
+"""Hybrid mode: dual write with shadow reads. The first store answers; the second is kept equal and compared.
 
-What the second store does, or fails to do, never reaches the caller. Before anything is written the journal records
-that the second store may come to lack it, on the disk; the record goes when both have it. So whatever dies in between,
-the journal knows which workspaces to repair, and a repair makes the second store's workspace equal to the first's.
+Errors of the second store never reach the caller. Before a write, the journal records on the disk that the second store
+may lack it; when both stores have it, the record is deleted. So after any crash the journal knows which workspaces to
+repair. A repair makes the second store's workspace equal to the first's.
 """
 
 from __future__ import annotations
@@ -36,25 +36,25 @@ _LOG = logging.getLogger("migrator")
 _T = TypeVar("_T")
 
 _ABSENT = (WorkspaceNotFound, SessionNotFound)
-# After these the first store is surely as it was; after any other error nobody knows.
+# After these errors the first store is certainly unchanged; after any other error that is unknown.
 _REFUSALS = (ValidationError, SessionAlreadyExists, InstanceNotFound, StaleStoreError, *_ABSENT)
 _LOCK_TIMEOUT = 3.0  # seconds
-_UNCOUNTED = 100  # comparisons, at most, that a crash takes from the count
+_UNCOUNTED = 100  # the most comparisons that may be missing from the count after a crash
 
 
 @contextmanager
 def _logged(action: str) -> Iterator[None]:
-    """Whatever goes wrong within goes to the log: the first store's answer stands."""
+    """Log errors within the block instead of raising them: the first store's answer is valid anyway."""
     try:
         yield
     except MigratorError as error:
-        _LOG.warning("The trial of both stores could not %s: %r", action, str(error))
+        _LOG.warning("Hybrid mode could not %s: %r", action, str(error))
 
 
 class _ShadowRead(NamedTuple):
-    """A read that is made of both stores.
+    """A read that is made from both stores.
 
-    :ivar session_id: of the session asked for, where it is one
+    :ivar session_id: the id of the requested session, if it is one session
     """
 
     workspace: WorkspaceRef
@@ -63,7 +63,7 @@ class _ShadowRead(NamedTuple):
     session_id: str | None = None
 
     def answer(self, store: MirrorableStorage) -> list[WorktreeSession]:
-        """What a store says; nothing where it says that there is none."""
+        """Read from a store; return no sessions if it reports that there are none."""
         try:
             return self.read(store)
         except _ABSENT:
@@ -71,12 +71,14 @@ class _ShadowRead(NamedTuple):
 
 
 class HybridStorage(SessionStorage):
-    """Two stores behind the SessionStorage protocol: see there for what it promises.
+    """Two stores as one; its methods are described in SessionStorage.
 
-    :param primary: the store that answers, and that is authoritative
-    :param journal_path: where the journal is, or will be made
-    :param backoff: for how long a second store that failed is left alone
-    :raises ConnectionFailed: the journal can't be opened. Neither is a write made that can't be recorded
+    A write that cannot be recorded in the journal raises ConnectionFailed and is not made.
+
+    :param primary: the store that answers and is authoritative
+    :param journal_path: the journal's path; it is created if it is missing
+    :param backoff: how long a failing second store is not used
+    :raises ConnectionFailed: the journal cannot be opened
     """
 
     def __init__(
@@ -105,7 +107,7 @@ class HybridStorage(SessionStorage):
         self._write(workspace_path, lambda store: store.delete_session(workspace_path, session_id))
 
     def add_chat_message(self, workspace_path: str, session_id: str, message: ChatMessage) -> WorktreeSession:
-        now = timestamps.now()  # of both stores
+        now = timestamps.now()  # the same for both stores
         return self._write(
             workspace_path,
             lambda store: store.add_chat_message(workspace_path, session_id, message, updated_at=now),
@@ -158,20 +160,20 @@ class HybridStorage(SessionStorage):
         )
 
     def stats(self) -> HybridStats:
-        """The counts since the journal was made, earlier and other processes included."""
+        """Return the counts since the journal was created, including those of earlier and other processes."""
         self._count_comparisons()
         return self._journal.stats()
 
     def differences(self) -> list[Difference]:
-        """Every difference that a comparison found, in order."""
+        """Return every difference that a comparison found, oldest first."""
         return self._journal.differences()
 
-    def repair(self, besides: Container[str] = ()) -> int:
-        """Repair every workspace that is pending, at once; returns how many could not be.
+    def repair(self, except_for: Container[str] = ()) -> int:
+        """Repair every pending workspace now; return how many could not be repaired.
 
-        :param besides: the hashes of those to leave as they are
+        :param except_for: the hashes of workspaces to skip
         """
-        due = [workspace for workspace in self._journal.pending_repairs() if workspace.hash not in besides]
+        due = [workspace for workspace in self._journal.pending_repairs() if workspace.hash not in except_for]
         return sum(not self._repair(workspace, _LOCK_TIMEOUT) for workspace in due)
 
     def close(self) -> None:
@@ -188,35 +190,35 @@ class HybridStorage(SessionStorage):
         operate: Callable[[MirrorableStorage], _T],
         mirror: Callable[[MirrorableStorage], object] | None = None,
     ) -> _T:
-        """Write the first store and, if that worked, the second in the same order."""
+        """Write to the first store and, if that succeeded, to the second, in the same order."""
         workspace = workspace_ref(workspace_path)
         with self._locks.hold(workspace.hash, _LOCK_TIMEOUT) as locked:
-            # Behind what is pending, or beside another writer, the second store would get it in the wrong order.
+            # While a repair is pending or another process writes, the second store could get it in the wrong order.
             in_order = locked and self._journal.newest_intent(workspace) is None
             intent = self._journal.record_intent(workspace)
             try:
                 result = operate(self._primary)
             except _REFUSALS:
-                with _logged("take back a record"):
+                with _logged("delete a record"):
                     self._journal.discard_intent(intent)
                 raise
             self._mirror(workspace, intent, mirror or operate, in_order=in_order)
         self._repair_one(workspace)
         return result
 
-    @_logged("record what became of a write")
+    @_logged("record the result of a write")
     def _mirror(
         self, workspace: WorkspaceRef, intent: int, mirror: Callable[[MirrorableStorage], object], *, in_order: bool
     ) -> None:
         if not in_order:
-            self._journal.record_failure(intent, "the workspace waits for repair")
+            self._journal.record_failure(intent, "the workspace is waiting for repair")
             return
         try:
             mirror(self._secondary)
-        except Exception as error:  # noqa: BLE001 - whatever it is, the caller's write was made
+        except Exception as error:  # noqa: BLE001 - the caller's write has succeeded anyway
             self._journal.record_failure(intent, str(error))
             self._backoff.failed(workspace.hash)
-            _LOG.warning("The second store did not take a write: %r", str(error))
+            _LOG.warning("A write to the second store failed: %r", str(error))
         else:
             self._journal.record_write(intent, self._take_uncounted())
 
@@ -232,7 +234,7 @@ class HybridStorage(SessionStorage):
 
     @_logged("compare the stores")
     def _compare(self, shadow: _ShadowRead, found: list[WorktreeSession]) -> None:
-        """Make a read of the second store as well; what is pending is known to differ."""
+        """Read from the second store too, and compare; skipped while a repair is pending, since it would differ."""
         workspace = shadow.workspace
         if self._backoff.is_waiting(workspace.hash) or self._journal.newest_intent(workspace) is not None:
             return
@@ -250,7 +252,7 @@ class HybridStorage(SessionStorage):
             self._count_comparisons()
 
     def _compare_locked(self, shadow: _ShadowRead) -> bool:
-        """Compare once more while nobody can write, as somebody may have in between; returns whether that could be."""
+        """Compare again while no one can write, in case there was a write in between; return False if not possible."""
         with self._locks.hold(shadow.workspace.hash, _LOCK_TIMEOUT) as locked:
             if not locked or self._journal.newest_intent(shadow.workspace) is not None:
                 return False
@@ -273,13 +275,13 @@ class HybridStorage(SessionStorage):
 
     @_logged("repair the second store")
     def _repair_one(self, workspace: WorkspaceRef) -> None:
-        """Repair this workspace if it is pending, else another one: one, so that nobody waits for all of them."""
+        """Repair this workspace if it is pending, otherwise another one; only one, to keep the caller's wait short."""
         due = [waiting for waiting in self._journal.pending_repairs() if not self._backoff.is_waiting(waiting.hash)]
         if due:
             self._repair(min(due, key=lambda waiting: waiting.hash != workspace.hash), 0)
 
     def _repair(self, workspace: WorkspaceRef, timeout: float) -> bool:
-        """Make a workspace of the second store equal to the first's; False where that failed, or another writes it."""
+        """Make the second store's workspace equal to the first's; return False if it failed or the lock is taken."""
         workspace_path = workspace.path or placeholder(workspace.hash)
         with self._locks.hold(workspace.hash, timeout) as locked:
             newest = self._journal.newest_intent(workspace) if locked else None
@@ -287,12 +289,14 @@ class HybridStorage(SessionStorage):
                 return locked
             try:
                 documents = self._primary.get_all_sessions(workspace_path)
-                # Also where they are equal: who remembers what was written there learns that it is right as it is.
+                # Also if they are equal: MirrorFiles then records the file's content as known.
                 if documents or self._secondary.get_all_sessions(workspace_path):
                     self._secondary.replace_workspace(workspace_path, documents)
                     if _difference(documents, self._secondary.get_all_sessions(workspace_path)) is not None:
-                        raise MigratorError("What was written does not read back.")
-            except Exception as error:  # noqa: BLE001 - it stays pending, whatever it is
+                        raise MigratorError(
+                            "The repaired workspace reads back differently.", code="hybrid.repair_failed"
+                        )
+            except Exception as error:  # noqa: BLE001 - the repair stays pending
                 self._backoff.failed(workspace.hash)
                 _LOG.warning("The second store could not be repaired: %r", str(error))
                 return False
@@ -304,7 +308,7 @@ class HybridStorage(SessionStorage):
 def _difference(
     ours: list[WorktreeSession], theirs: list[WorktreeSession]
 ) -> tuple[str, tuple[str | None, str | None]] | None:
-    """The id of the first document that is not the same in both, and its two digests."""
+    """Return the id of the first document that differs, and its digest in each; None if all are equal."""
     for our, their in zip_longest(ours, theirs):
         our_digest = None if our is None else digest(canonical_bytes(our)).hex()
         their_digest = None if their is None else digest(canonical_bytes(their)).hex()

@@ -12,7 +12,7 @@ from urllib.parse import quote
 import pytest
 
 from migrator.browse import plugin
-from migrator.database.connection import connect_untouching
+from migrator.database.connection import connect_read_only
 from migrator.errors import NotInstalled
 from migrator.resources import EXTRAS
 from tests.support.browser import Browser, program
@@ -168,7 +168,7 @@ def test_statements_that_write_are_refused(statement: str, visitor: Visitor) -> 
 
 
 def test_a_connection_of_the_pages_cannot_write(visited: tuple[Scene, Visitor]) -> None:
-    with closing(connect_untouching(visited[0].database)) as connection:
+    with closing(connect_read_only(visited[0].database)) as connection:
         assert connection.execute("SELECT count(*) FROM sessions").fetchone()[0] > 100
         with pytest.raises(sqlite3.OperationalError, match="readonly"):
             connection.execute("DELETE FROM sessions")

@@ -24,7 +24,7 @@ from migrator.database.documents import (
     read_workspace,
 )
 from migrator.database.rows import (
-    INSTANCE_STAND_IN,
+    FIRST_INSTANCE_SUBSTITUTE,
     INTEGER_MAX,
     message_rows,
     rekey,
@@ -195,7 +195,7 @@ def test_no_runtime_mix_and_an_empty_one_are_told_apart(database, mix):
 def test_a_doubled_instance_number_is_kept_as_one_that_no_u32_can_be(database):
     key = insert(database, session(instances=[instance(branch=name) for name in "abc"]))
     numbers = database.execute("SELECT instance_id FROM instances ORDER BY position").fetchall()
-    assert numbers == [(1,), (INSTANCE_STAND_IN + 1,), (INSTANCE_STAND_IN + 2,)]
+    assert numbers == [(1,), (FIRST_INSTANCE_SUBSTITUTE + 1,), (FIRST_INSTANCE_SUBSTITUTE + 2,)]
     assert [(each["instanceId"], each["branch"]) for each in stored(database, key)["instances"]] == [
         (1, "a"),
         (1, "b"),

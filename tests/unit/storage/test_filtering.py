@@ -117,8 +117,8 @@ def test_ties_stay_in_file_order_and_what_lacks_the_value_comes_last(descending)
     values = [("a", 1), ("b", None), ("c", 2), ("d", 1), ("e", None), ("f", 2)]
     documents = [session(id=name, totalDuration=value) for name, value in values]
     del documents[1]["totalDuration"]
-    arranged = Filtering(SessionFilters(sort_by="duration", descending=descending)).arrange(documents)
-    assert "".join(document["id"] for document in arranged) == ("cfadbe" if descending else "adcfbe")
+    found = Filtering(SessionFilters(sort_by="duration", descending=descending)).paginate(documents)
+    assert "".join(document["id"] for document in found) == ("cfadbe" if descending else "adcfbe")
 
 
 @given(st.lists(AWARE, max_size=6), AWARE, AWARE)

@@ -6,6 +6,7 @@ from migrator.documents.app_format import app_file
 from migrator.errors import StaleStoreError
 from migrator.storage.hybrid.json_secondary import MirrorFiles
 from migrator.workspace import workspace_hash
+from tests.support.errors import raises
 from tests.support.scene import app_json
 from tests.support.stores import data_dir
 from tests.support.strategies import instance, message, session
@@ -54,7 +55,7 @@ def test_what_somebody_else_wrote_it_refuses_to_write_over(files, path, began):
         lambda: files.set_instance_status(W, "theirs", 1, "done"),
         lambda: files.replace_workspace(W, [session()]),
     ):
-        with pytest.raises(StaleStoreError, match="migrator migrate"):
+        with raises(StaleStoreError, "hybrid.file_changed"):
             write()
     assert path.read_bytes() == theirs
 

@@ -19,6 +19,7 @@ from migrator.errors import ConnectionFailed, MigratorError, SchemaError, Sessio
 from migrator.storage.protocol import SessionFilters
 from migrator.storage.sqlite import SqliteStorage
 from migrator.workspace import workspace_hash
+from tests.support.errors import raises
 from tests.support.strategies import instance, message, session
 
 W = "/work/engine"
@@ -342,7 +343,7 @@ def test_a_database_that_stays_locked_is_given_up_with_what_to_do(path, plain):
     with SqliteStorage(path, busy_timeout=0.05) as store:
         store.create_session(W, session())
         plain.execute("BEGIN IMMEDIATE")
-        with pytest.raises(ConnectionFailed, match="locked"):
+        with raises(ConnectionFailed, "database.locked"):
             store.append_chat_message(W, "session-1", message())
         assert store.get_session(W, "session-1")["chatHistory"] == []
         plain.execute("ROLLBACK")
@@ -352,7 +353,7 @@ def test_a_database_that_stays_locked_is_given_up_with_what_to_do(path, plain):
 def test_a_statement_that_fails_is_translated_and_takes_everything_back(store, plain):
     store.create_session(W, session())
     plain.execute("CREATE TRIGGER no BEFORE INSERT ON chat_messages BEGIN SELECT raise(ABORT, 'not today'); END")
-    with pytest.raises(TransactionError, match="not today"):
+    with raises(TransactionError, "transaction.failed"):
         store.append_chat_message(W, "session-1", message())
     plain.execute("DROP TRIGGER no")
     assert store.get_session(W, "session-1")["updatedAt"] == session()["updatedAt"]
@@ -370,7 +371,7 @@ def test_a_failed_creation_leaves_no_workspace_behind(store, plain):
 def test_a_file_that_is_no_database_is_refused_at_once(tmp_path, content):
     path = tmp_path / "sessions.db"
     path.write_bytes(content)
-    with pytest.raises(ConnectionFailed):
+    with raises(ConnectionFailed, "database.not_a_database"):
         SqliteStorage(path)
     assert path.read_bytes() == content
 
@@ -441,11 +442,11 @@ def test_a_pool_makes_connections_as_they_are_needed_and_no_more_than_its_size()
         assert again is first
         with pool.connection() as second:
             assert second is not first
-            with pytest.raises(ConnectionFailed, match="busy"), pool.connection():
+            with raises(ConnectionFailed, "store.busy"), pool.connection():
                 pass
     assert len(made) == 2
     pool.close()
-    with pytest.raises(ConnectionFailed), pool.connection():
+    with raises(ConnectionFailed, "store.closed"), pool.connection():
         pass
     with pytest.raises(sqlite3.ProgrammingError):
         first.execute("SELECT 1")
@@ -457,11 +458,11 @@ def test_a_connection_that_cannot_be_made_gives_its_place_back():
     def connect():
         attempts.append(1)
         if len(attempts) == 1:
-            raise ConnectionFailed("not yet")
+            raise ConnectionFailed("not yet", code="database.cannot_open")
         return sqlite3.connect(":memory:")
 
     pool = ConnectionPool(connect, size=1, acquire_timeout=0.05)
-    with pytest.raises(ConnectionFailed, match="not yet"), pool.connection():
+    with raises(ConnectionFailed, "database.cannot_open"), pool.connection():
         pass
     with pool.connection() as connection:
         connection.execute("SELECT 1")
