@@ -57,6 +57,7 @@ class Job:
     :ivar two: use the second process, however little there is to do
     :ivar in_second: it is the second process that is watched, and to which the fault happens
     :ivar kill_after: seconds until it is killed, if it is still there
+    :ivar kill_at: the number of the watched step before which it is killed
     :ivar limits: what the resources of the process are limited to, by the names of the module ``resource``
     """
 
@@ -67,6 +68,7 @@ class Job:
     two: bool = False
     in_second: bool = False
     kill_after: float | None = None
+    kill_at: int | None = None
     limits: tuple[tuple[str, int], ...] = ()
     patch: str | None = None
 
@@ -208,7 +210,7 @@ def _prepare(job: Job) -> None:
             watching = f"import sys; sys.path.insert(0, {str(CHECKOUT)!r}); {SECOND.format(watched)}{start[-1]}"
             WorkerProcess.command = lambda: [*start[:-1], watching]  # type: ignore[method-assign]
         else:
-            Watch(Path(job.watched), Path(job.log), job.fault).install()
+            Watch(Path(job.watched), Path(job.log), job.fault, job.kill_at).install()
 
 
 def watch_second(watched: str) -> None:

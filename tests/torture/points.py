@@ -44,6 +44,7 @@ CHANGING = {
     "fsync": 0,
     "fdatasync": 0,
 }
+_UNDER_CONSTRUCTION = ("sessions.db.staging", "backups/.incomplete-")
 _WRITING = os.O_CREAT | os.O_TRUNC
 _READS = re.compile(r"\s*(SELECT|EXPLAIN|VALUES|SAVEPOINT|RELEASE)\b", re.IGNORECASE)
 _SETTING = re.compile(r"\s*PRAGMA\s+(\w+\.)?(\w+)\s*(=|\()?", re.IGNORECASE)
@@ -89,11 +90,15 @@ class Watch:
 
     :param root: the data directory; what is done elsewhere does not count
     :param log: where each point is noted, a line each, before its step is done
+    :param kill_at: the number of the step before which the process is killed, whatever the step is; 1 is the first.
+        What is under construction does not count: nobody reads what is left of it
     """
 
-    def __init__(self, root: Path, log: Path, fault: Fault | None) -> None:
+    def __init__(self, root: Path, log: Path, fault: Fault | None, kill_at: int | None = None) -> None:
         self.root = os.path.realpath(root)
         self.fault = fault
+        self._kill_at = kill_at
+        self._steps = 0
         self._seen: Counter[str] = Counter()
         self._turn = threading.Lock()
         self._inside = threading.local()
@@ -121,6 +126,9 @@ class Watch:
             return do()
         name = f"{what} {target} ({_asked_by(sys._getframe(2))})"
         with self._turn:
+            self._steps += not target.startswith(_UNDER_CONSTRUCTION)
+            if self._steps == self._kill_at and not target.startswith(_UNDER_CONSTRUCTION):
+                os.kill(os.getpid(), signal.SIGKILL)
             point = Point(name, self._seen[name])
             self._seen[name] += 1
             self._write(self._log, (json.dumps([name, threading.current_thread() is _MAIN]) + "\n").encode())

@@ -8,9 +8,10 @@ import shutil
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Self
 
-from migrator import open_storage
+from migrator import MigratorError, open_storage
 from migrator.database import connection
 from migrator.storage import timestamps
 from migrator.storage.protocol import SessionStorage
@@ -43,6 +44,32 @@ def write(root: str, count: str) -> None:
     with open_storage(root) as store:
         for change in WRITES[: int(count)]:
             change(store)
+
+
+def create(root: str, task: str) -> None:
+    """One session, through the store that holds the truth."""
+    with open_storage(root) as store:
+        store.create_session(WORKSPACE, chat(task, task=task))
+
+
+def fork(root: str, workspace: str, session_id: str, *texts: str) -> None:
+    """A program with an open store, and a child of it that opens one of its own; says which text was accepted."""
+
+    def write(store: SessionStorage, number: int) -> None:
+        with suppress(MigratorError):
+            store.create_session(workspace, chat_session(f"{session_id}-{texts[number]}", task=texts[number]))
+            sys.stdout.write(f"{texts[number]}\n")
+            sys.stdout.flush()
+
+    with open_storage(root) as store:
+        write(store, 0)
+        child = os.fork()
+        if child == 0:
+            with open_storage(root) as own:
+                write(own, 1)
+            os._exit(0)
+        os.waitpid(child, 0)
+        write(store, 2)
 
 
 def as_nobody() -> None:

@@ -256,6 +256,7 @@ SCENARIOS: dict[str, Scenario] = {
     "roll back what did not change": Scenario(migrated, ("rollback",), codes=(0, 3)),
     "roll back what changed": Scenario(changed_rows, ("rollback",), codes=(0, 3)),
     "roll back and merge first": Scenario(changed_files, ("rollback",), codes=(0, 3)),
+    "roll back out of hybrid mode": Scenario(both_run, ("rollback",)),
     "backend from json to hybrid": Scenario(files, ("backend", "hybrid")),
     "backend from sqlite to hybrid": Scenario(changed_rows_clean, ("backend", "hybrid")),
     "backend from sqlite to json": Scenario(changed_rows_clean, ("backend", "json")),

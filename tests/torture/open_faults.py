@@ -1,0 +1,89 @@
+"""Faults that are known and not fixed yet: what the histories and the kills leave out until they are.
+
+Whoever fixes one removes its entry: then the histories have its steps again, its own history must lose nothing (move it
+to ``FIXED``), and the kills take in its pairs of commands.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+BACK = ("rollback", "backend json")
+THERE = ("migrate", "backend sqlite", "backend hybrid")
+
+
+@dataclass(frozen=True)
+class OpenFault:
+    """One fault.
+
+    :ivar history: a short one that shows it
+    :ivar lost: what is lost
+    :ivar leaves_out: whether a step, after these, is not played
+    :ivar killed: the pairs of a scenario whose command is killed, and the command that comes next; ``*`` is any
+    """
+
+    history: str
+    lost: str
+    leaves_out: Callable[[Sequence[str], str], bool] = lambda _history, _step: False
+    killed: tuple[tuple[str, str], ...] = ()
+
+
+def _spoils(step: str) -> bool:
+    return step.startswith("file") and step.split()[2] in ("tear", "blank", "vanish")
+
+
+def _files_are_the_truth(history: Sequence[str]) -> bool:
+    """Whether the last whole switch was, or may have been, back to the files."""
+    back = max((at for at, step in enumerate(history) if step.startswith(BACK)), default=-1)
+    there = max((at for at, step in enumerate(history) if step.startswith(THERE) and "@" not in step), default=-1)
+    return back > there
+
+
+OPEN_FAULTS: dict[str, OpenFault] = {
+    "killed rollback out of hybrid mode": OpenFault(
+        "file 0 add a; backend hybrid; store create 0 b; rollback @57; migrate",
+        "everything: the flag still says hybrid, so that the files are merged with themselves as their base",
+        lambda history, step: step.startswith(("rollback @", "backend json @")) and "backend hybrid" in "; ".join(history),
+        (("roll back out of hybrid mode", "*"), ("backend from hybrid to json", "*")),
+    ),
+    "file spoilt after a rollback": OpenFault(
+        "file 0 add a; migrate; rollback; file 0 vanish; migrate",
+        "what SQLite has of a file that is torn, blank or gone: the tables are emptied for the files first",
+        lambda history, step: _spoils(step) and _files_are_the_truth(history),
+    ),
+    "file begun anew": OpenFault(
+        "file 0 add a; migrate; file 0 vanish; file 0 anew; migrate",
+        "what a new file does not repeat of the old one: it counts as deleted, and is kept nowhere",
+        lambda history, step: " anew" in step and any(one.startswith(THERE) for one in history),
+    ),
+    "retry --edited": OpenFault(
+        "file 0 add a; file 0 break a; migrate; retry 0 edited b; rollback",
+        "the text in quarantine that a corrected one takes the place of",
+        lambda _history, step: step.startswith("retry") and " edited " in step,
+    ),
+    "session moved by SQL": OpenFault(
+        "file 0 add a; file 1 add b; migrate; sql move a 1; rollback",
+        "the move: the session is in the file of the workspace that it left",
+        lambda _history, step: step.startswith("sql move"),
+    ),
+    "workspace renamed by SQL": OpenFault(
+        "file 0 add a; migrate; sql rehash 0; rollback",
+        "the new path: the sessions are in the file of the old one",
+        lambda _history, step: step.startswith("sql rehash"),
+    ),
+}  # fmt: skip
+
+# The histories of faults that were fixed: played as they are, each time.
+FIXED: dict[str, str] = {}
+
+
+def is_open(history: Sequence[str], step: str) -> bool:
+    """Whether a known fault would lose something by a step after these."""
+    return any(fault.leaves_out(history, step) for fault in OPEN_FAULTS.values())
+
+
+def known_to_lose(scenario: str, command: str) -> bool:
+    """Whether a command is known to lose something after a kill in a scenario."""
+    pairs = {pair for fault in OPEN_FAULTS.values() for pair in fault.killed}
+    return bool(pairs & {(scenario, command), (scenario, "*")})
