@@ -1,4 +1,4 @@
-"""The long form of what the tests do: every crash point, thousands of random kills, a million inputs."""
+"""The long form of the tests: every crash point and what follows it, whole histories, a million inputs."""
 
 from __future__ import annotations
 
@@ -23,7 +23,10 @@ from typing import TypeVar
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from tests.torture import aftermath
 from tests.torture.faults import fail, one_of_each_group
+from tests.torture.histories import HISTORIES, Histories, all_histories
+from tests.torture.histories import PART as WHOLE
 from tests.torture.inputs import INPUTS, PART, Inputs, all_inputs
 from tests.torture.kills import Seen, every, kill, kill_at_random, never_reached, points_of
 from tests.torture.launcher import Launcher
@@ -34,7 +37,8 @@ from tests.torture.trace import NO_STRACE
 AT_ONCE = 10  # trials in one piece of work
 SHOWN = 100  # failures told in full
 RANDOM_KILLS = 2_000
-PARTS = ("points", "random", "faults", "power", PART)
+PARTS = ("points", "random", "faults", "power", aftermath.PART, WHOLE, PART)
+OF_NO_SCENARIO = {PART, WHOLE}
 PIECES = 2  # of the states of one scenario
 
 T = TypeVar("T")
@@ -73,9 +77,10 @@ class Work:
     seeds: tuple[int, ...] = ()
     faults: tuple[tuple[Seen, str], ...] = ()
     piece: int | None = None
+    killed: bool = False  # and followed by every other command
 
     def __len__(self) -> int:
-        return (self.piece is not None) + len(self.points) + len(self.seeds) + len(self.faults)
+        return (self.piece is not None) + self.killed + len(self.points) + len(self.seeds) + len(self.faults)
 
 
 @cache
@@ -113,9 +118,29 @@ def points(scenario: str) -> tuple[str, list[Seen]]:
     return scenario, points_of(play_of(scenario))
 
 
-def do(work: Work | Inputs) -> Outcome:
+def followed(scenario: str) -> Outcome:
+    """Every other command after every state that a kill leaves."""
+    place = folder() / "aftermath"
+    place.mkdir()
+    outcome = Outcome()
+    try:
+        for failure in aftermath.failures_of(aftermath.Stopped(scenario, place, launcher())):
+            outcome.counts[aftermath.PART] += 1
+            outcome.failures += [failure] if failure else []
+    except Exception as error:  # noqa: BLE001 - one scenario that can't be set up must not end the rest
+        outcome.failures.append(f"{aftermath.PART}, {scenario} can't be set up: {error}")
+    finally:
+        shutil.rmtree(place)
+    return outcome
+
+
+def do(work: Work | Inputs | Histories) -> Outcome:
     if isinstance(work, Inputs):
         return Outcome(Counter({PART: len(work)}), work.failures())
+    if isinstance(work, Histories):
+        return Outcome(Counter({WHOLE: len(work)}), work.failures(launcher(), folder()))
+    if work.killed:
+        return followed(work.scenario)
     outcome = Outcome()
     try:
         play = play_of(work.scenario)
@@ -155,6 +180,8 @@ def all_work(points: dict[str, list[Seen]], arguments: argparse.Namespace) -> It
         if "power" in arguments.parts:
             for piece in range(PIECES):
                 yield Work("power", scenario, piece=piece)
+        if aftermath.PART in arguments.parts:
+            yield Work(aftermath.PART, scenario, killed=True)
         if "random" in arguments.parts:
             count = -(-arguments.kills // len(points))  # rounded up
             seeds = [dice.randrange(1 << 32) for _ in range(count)]
@@ -167,9 +194,11 @@ def ignore_interrupts() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def one_scenario_after_the_other(work: Work | Inputs) -> str:
-    """First, and together, what a power cut may leave of one scenario: a process remembers only one of them."""
-    return work.scenario if isinstance(work, Work) and work.piece is not None else "~"
+def one_scenario_after_the_other(work: Work | Inputs | Histories) -> str:
+    """The longest work first; then the power cuts, scenario by scenario: a process remembers only one of them."""
+    if not isinstance(work, Work):
+        return "~"
+    return "" if work.killed else work.scenario if work.piece is not None else "~"
 
 
 def main(given: Sequence[str] | None = None) -> int:
@@ -178,6 +207,7 @@ def main(given: Sequence[str] | None = None) -> int:
     parser.add_argument("--scenarios", nargs="+", default=list(SCENARIOS), choices=list(SCENARIOS), metavar="NAME")
     parser.add_argument("--kills", type=int, default=RANDOM_KILLS, help="at random moments, altogether")
     parser.add_argument("--inputs", type=int, default=INPUTS, help="mutated files, altogether")
+    parser.add_argument("--histories", type=int, default=HISTORIES, help="of old builds, stores, commands and kills")
     parser.add_argument("--jobs", type=int, default=os.cpu_count())
     parser.add_argument("--seed", type=int, default=int(time.time()))
     arguments = parser.parse_args(given)
@@ -194,15 +224,17 @@ def main(given: Sequence[str] | None = None) -> int:
         console=console,
     )  # fmt: skip
     with bar, ProcessPoolExecutor(arguments.jobs, initializer=ignore_interrupts) as pool:
-        scenarios = arguments.scenarios if arguments.parts != [PART] else []
+        scenarios = arguments.scenarios if set(arguments.parts) - OF_NO_SCENARIO else []
         looking = bar.add_task("looking for points", total=len(scenarios))
         found = {}
         for scenario, seen in pool.map(points, scenarios):
             found[scenario] = seen
             bar.advance(looking)
-        pieces: list[Work | Inputs] = [*all_work(found, arguments)]
+        pieces: list[Work | Inputs | Histories] = [*all_work(found, arguments)]
         if PART in arguments.parts:
             pieces += all_inputs(arguments.seed, arguments.inputs)
+        if WHOLE in arguments.parts:
+            pieces += all_histories(arguments.seed, arguments.histories)
         random.Random(arguments.seed).shuffle(pieces)
         pieces.sort(key=one_scenario_after_the_other)
         trying = bar.add_task("trying", total=sum(map(len, pieces)))

@@ -1,9 +1,9 @@
-"""One command is killed, and another one comes next: what a kill leaves is right for each command, not for a retry alone.
+"""Kill one command, then run another one: what a kill leaves must be safe for every command, not only for a retry.
 
-What the kills of a scenario leave on the disk is reduced to distinct states. Each is followed, on a copy, by every other
-command, and then by a migration and a rollback, which show whether something was emptied without a word. What is there in
-the end although the scenario's command never ran, and is there although it ran to its end, must be there wherever it was
-killed; and so must what was accepted in between.
+The kills of a scenario are reduced to the distinct states that they leave on disk. Every other command follows on a
+copy of each state, and then a migration and a rollback, so that nothing can be emptied unnoticed. A document that
+survives both without the scenario's command and after the whole of it must also survive after a kill in the middle.
+So must everything that was acknowledged in between.
 """
 
 from __future__ import annotations
@@ -220,9 +220,9 @@ class Stopped(Play):
 
 
 def shown(documents: Documents) -> str:
-    """Id and task of each, for a message."""
+    """Names documents in a message: by id and task."""
     found = (json.loads(one) for one in sorted(documents))
-    return "; ".join(f"{one.get('id')} {one.get('task')!r}" if isinstance(one, dict) else str(one)[:80] for one in found)
+    return "; ".join(f"{one['id']} {one['task']!r}" if isinstance(one, dict) else str(one)[:80] for one in found)
 
 
 def text_of(value: Any) -> str:

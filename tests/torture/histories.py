@@ -1,19 +1,19 @@
 """Whole histories of a data directory: old builds, stores, the app's own SQL, every command, kills, forks and moves.
 
-A history is a text of steps, so that one that lost something can be read, made shorter and kept as a test:
+A history is a text of steps. It can be read, shortened and kept as a test:
 
-    python -m tests.torture.histories "file 0 add a; migrate; sql update a; rollback @120; migrate"
+    python -m tests.torture.histories "file 0 add a; migrate; sql update a; rollback @20; migrate"
 
-plays one; ``python -m tests.torture.histories --seeds 0 1000`` plays those of a thousand seeds and makes each that
-loses something as short as can be. A step that has nothing to work on does nothing. ``@120`` behind a command kills it
-before its 120th change of a file or of a database.
+plays one. ``python -m tests.torture.histories --seeds 0 1000`` plays a thousand and shortens each that loses
+something. A step with nothing to work on does nothing. ``@20`` after a command kills it before its 20th change
+outside memory.
 
-Every text is a token, written once, and *needed* once its write was acknowledged, until somebody deletes it, or writes
-another one in its place, where it is seen. What a person did not do deletes nothing: a file that is torn, blank, gone or
-begun anew takes with it only what nothing else has. After every step each needed token must be in a session of SQLite,
-in a file of the app, in quarantine, in a file that the program keeps beside another or for good, or in a backup that a
-message names. Once all is settled (a migration with ``--salvage``, and a rollback) SQLite's sessions don't count: the
-files are what the app reads then.
+Every text is a token, written once. It is *needed* from the moment its write was acknowledged until somebody deletes
+it or overwrites it where they see it. An accident is not a deletion: a file that is truncated, blank, gone or begun
+anew takes with it only what nothing else holds. After every step each needed token must be in one of these places: a
+session in SQLite, a file of the app, the quarantine, a file that the program keeps for people, or a backup that a
+message names. At the end everything is settled by ``migrate --salvage`` and ``rollback``. Then the sessions in SQLite
+do not count, because the app reads the files.
 """
 
 from __future__ import annotations
@@ -24,10 +24,13 @@ import logging
 import os
 import random
 import shutil
+import sqlite3
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
+from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +43,10 @@ from tests.support.strategies import instance, message, session
 from tests.support.whereabouts import app_files, in_backups, in_quarantine, in_sessions, kept_files, rows, tokens
 from tests.torture.launcher import Ended, Launcher
 from tests.torture.open_faults import is_open
+
+PART = "histories"
+HISTORIES = 10_000
+AT_ONCE = 10
 
 COMMANDS = {
     "migrate": ("migrate", "--json"),
@@ -57,7 +64,8 @@ COMMANDS = {
     "index drop": ("search-index", "drop"),
 }
 SETTLING = ("migrate --salvage", "rollback")
-STEPS = 12
+LENGTH = 12
+SHORT = 6
 _PLACES = ("backup_path", "database", "copy")  # members that name a backup in every report, whether it matters or not
 FINE = (0, 1, 2, 3, 4, -9)
 
@@ -68,10 +76,8 @@ class Lost(AssertionError):
 
 def parts_of(content: bytes) -> list[bytes] | None:
     """The elements of a file as they are; None where it is torn."""
-    import io
-
     try:
-        return [element.raw for element in read_array(io.BytesIO(content))]
+        return [element.raw for element in read_array(BytesIO(content))]
     except SourceFileError:
         return None
 
@@ -279,9 +285,6 @@ class World:
 
     def sql_insert(self, token: str, workspace: str, session_id: str) -> None:
         if not self.scene.query("SELECT 1 FROM sessions WHERE id = ?", session_id):
-            import sqlite3
-            from contextlib import closing
-
             with closing(sqlite3.connect(self.scene.database)) as app, app:
                 app_inserts(app, self.workspaces[int(workspace)], session_id, token, f"msg-{self.count}")
 
@@ -294,7 +297,9 @@ class World:
     def sql_move(self, _token: str, session_id: str, workspace: str) -> None:
         """To another workspace, which is there."""
         target = rows(
-            self.scene.database, "SELECT id FROM workspaces WHERE workspace_hash = ?", hash_of(self.workspaces[int(workspace)])
+            self.scene.database,
+            "SELECT id FROM workspaces WHERE workspace_hash = ?",
+            hash_of(self.workspaces[int(workspace)]),
         )
         if target:
             self.scene.change("UPDATE sessions SET workspace_id = ? WHERE id = ?", target[0][0], session_id)
@@ -340,7 +345,9 @@ class World:
         if text in COMMANDS:
             return COMMANDS[text], None
         if words[0] == "restore":  # the first, or the last, of its kind
-            names = sorted(path.name for path in (self.root / "backups").glob("[0-9]*") if "-quarantine-" not in path.name)
+            names = sorted(
+                path.name for path in (self.root / "backups").glob("[0-9]*") if "-quarantine-" not in path.name
+            )
             names = [name for name in names if ("-database-" in name) == (words[1] == "database")]
             if not names:
                 return (), None
@@ -446,14 +453,18 @@ def steps(dice: random.Random) -> Iterator[str]:
         yield dice.choices([*kinds], [*kinds.values()])[0]
 
 
-def history_of(seed: int) -> list[str]:
-    """The history of a seed, without what open faults are known to lose."""
+def history_of(seed: int, length: int = LENGTH) -> list[str]:
+    """The history of a seed, without what open faults are known to lose.
+
+    :param length: how many steps follow the first ones
+    """
     dice = random.Random(seed)
-    history = [f"file {source} add {one}" for source, one in zip("001", "abc", strict=True)]
-    if dice.random() < 0.7:
+    history = ["file 0 add a", f"file {dice.choice('01')} add b"]
+    if dice.random() < 0.8:
         history.append(dice.choice(["migrate", "backend hybrid"]))
+    end = len(history) + length
     for step in steps(dice):
-        if len(history) >= STEPS + 4:
+        if len(history) >= end:
             break
         if not is_open(history, step):
             history.append(step)
@@ -482,6 +493,33 @@ def shortened(history: Sequence[str], launcher: Launcher, folder: Path | None = 
                 left = fewer
         size //= 2
     return left
+
+
+@dataclass(frozen=True)
+class Histories:
+    """Some histories, by their seeds."""
+
+    first: int
+    count: int
+
+    def __len__(self) -> int:
+        return self.count
+
+    def failures(self, launcher: Launcher, folder: Path) -> list[str]:
+        """What each of them loses, made as short as can be."""
+        logging.disable()
+        found = []
+        for seed in range(self.first, self.first + self.count):
+            history = history_of(seed)
+            if lost_by(history, launcher, folder) is not None:
+                short = shortened(history, launcher, folder)
+                found.append(f"{PART}, {seed}: {'; '.join(short)}: {lost_by(short, launcher, folder)}")
+        return found
+
+
+def all_histories(seed: int, count: int) -> Iterator[Histories]:
+    for first in range(0, count, AT_ONCE):
+        yield Histories((seed << 20) + first, min(AT_ONCE, count - first))
 
 
 def main(given: Sequence[str] | None = None) -> int:

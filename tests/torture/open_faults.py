@@ -44,7 +44,7 @@ OPEN_FAULTS: dict[str, OpenFault] = {
     "killed rollback out of hybrid mode": OpenFault(
         "file 0 add a; backend hybrid; store create 0 b; rollback @57; migrate",
         "everything: the flag still says hybrid, so that the files are merged with themselves as their base",
-        lambda history, step: step.startswith(("rollback @", "backend json @")) and "backend hybrid" in "; ".join(history),
+        lambda history, step: step.startswith(("rollback @", "backend json @")) and "backend hybrid" in history,
         (("roll back out of hybrid mode", "*"), ("backend from hybrid to json", "*")),
     ),
     "file spoilt after a rollback": OpenFault(
@@ -72,7 +72,7 @@ OPEN_FAULTS: dict[str, OpenFault] = {
         "the new path: the sessions are in the file of the old one",
         lambda _history, step: step.startswith("sql rehash"),
     ),
-}  # fmt: skip
+}
 
 # The histories of faults that were fixed: played as they are, each time.
 FIXED: dict[str, str] = {}

@@ -57,7 +57,8 @@ def fork(root: str, workspace: str, session_id: str, *texts: str) -> None:
 
     def write(store: SessionStorage, number: int) -> None:
         with suppress(MigratorError):
-            store.create_session(workspace, chat_session(f"{session_id}-{texts[number]}", task=texts[number]))
+            document: Any = chat_session(f"{session_id}-{texts[number]}", task=texts[number])
+            store.create_session(workspace, document)
             sys.stdout.write(f"{texts[number]}\n")
             sys.stdout.flush()
 

@@ -46,7 +46,9 @@ def test_a_rollback_out_of_hybrid_mode_that_is_killed_before_it_writes_the_flag_
     command: str, launcher: Launcher, tmp_path: Path
 ) -> None:
     play = Stopped("roll back out of hybrid mode", tmp_path, launcher)
-    commit = next(seen for seen in points_of(play) if "COMMIT sessions.db" in seen.point.name and "rollback" in seen.point.name)
+    commit = next(
+        seen for seen in points_of(play) if "COMMIT sessions.db" in seen.point.name and "rollback" in seen.point.name
+    )
     play.reset()
     run_with(play, Fault(commit.point, "after", "SIGKILL"))
     assert (play.scene.status(), play.scene.flag()) == ("rolled_back", "hybrid")
