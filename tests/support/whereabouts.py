@@ -37,7 +37,8 @@ def looking_at(database: Path) -> Iterator[Callable[..., list[tuple[Any, ...]]]]
     if not database.exists():
         yield lambda *_: []
         return
-    with closing(sqlite3.connect(f"file:{quote(str(database))}?mode=ro", uri=True)) as connection:
+    how = "immutable=1" if "backups" in database.parts else "mode=ro"  # to look at a backup must leave no log there
+    with closing(sqlite3.connect(f"file:{quote(str(database))}?{how}", uri=True)) as connection:
         connection.text_factory = lambda raw: raw.decode("utf-8", "replace")
 
         def ask(sql: str, *values: Any) -> list[tuple[Any, ...]]:

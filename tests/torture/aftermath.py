@@ -26,7 +26,7 @@ from tests.torture.histories import FINE, named_in
 from tests.torture.kills import Seen, every, points_of, run_with
 from tests.torture.launcher import Ended, Launcher
 from tests.torture.open_faults import known_to_lose
-from tests.torture.points import Fault, kind_of
+from tests.torture.points import UNDER_CONSTRUCTION, Fault, kind_of
 from tests.torture.programs import WORKSPACE as LOOM
 from tests.torture.scenarios import PASSING, SCENARIOS, Expected, Play, authority
 
@@ -296,9 +296,22 @@ def told_by(database: Path, scratch: Path) -> str:
     return "damaged"
 
 
+def telling(points: Iterable[Seen]) -> Iterator[tuple[Seen, str]]:
+    """Before and after every point; of those that are about what is under construction, one of each group."""
+    known: set[tuple[str, ...]] = set()
+    for seen, moment in every(points):
+        words = seen.point.name.split(" (")[0].split()
+        if any(word.startswith(UNDER_CONSTRUCTION) for word in words):
+            group = (*seen.group, moment)
+            if group in known:
+                continue
+            known.add(group)
+        yield seen, moment
+
+
 def failures_of(play: Stopped) -> Iterator[str | None]:
     """Every command after every state that a kill leaves: what was not as promised, None for each that went well."""
-    for left in [*play.states(every(points_of(play)))]:
+    for left in [*play.states(telling(points_of(play)))]:
         for command in NEXT:
             try:
                 play.require_all_found(left, command)

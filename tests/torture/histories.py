@@ -116,6 +116,7 @@ class World:
         self.needed: set[str] = set()
         self.named: set[str] = set()
         self.held: SessionStorage | None = None
+        self.snapshot = folder / "snapshot.db"
 
     # What is where.
 
@@ -312,6 +313,39 @@ class World:
             new, hash_of(new), hash_of(self.workspaces[int(workspace)]),
         )  # fmt: skip
 
+    def do_flag(self, backend: str) -> None:
+        """The flag is gone, or says something else: a switch was killed, or an old copy was put back."""
+        (self.root / "storage.json").unlink(missing_ok=True)
+        if backend != "vanish":
+            (self.root / "storage.json").write_text(json.dumps({"backend": backend}))
+
+    def do_lose(self, what: str) -> None:
+        """Somebody removes the database, hybrid mode's journal or the backups; so goes what only they have."""
+        before = self.found()
+        self.let_go()
+        if what == "backups":
+            shutil.rmtree(self.root / "backups", ignore_errors=True)
+        for path in self.root.glob({"database": "sessions.db*", "journal": "hybrid.db*"}.get(what, "nothing")):
+            path.unlink()
+        self.needed -= before - self.found()
+
+    def do_snapshot(self) -> None:
+        """Another program makes a copy of the database."""
+        if self.scene.database.exists():
+            with (
+                closing(sqlite3.connect(self.scene.database)) as source,
+                closing(sqlite3.connect(self.snapshot)) as copy,
+            ):
+                source.backup(copy)
+
+    def do_putback(self) -> None:
+        """Somebody puts that copy in the place of the database; so goes what only that had."""
+        if self.snapshot.exists():
+            before = self.found()
+            self.do_lose("database")
+            shutil.copyfile(self.snapshot, self.scene.database)
+            self.needed -= before - self.found()
+
     def do_move(self) -> None:
         """The data directory gets another name."""
         self.let_go()
@@ -344,14 +378,12 @@ class World:
         words = text.split()
         if text in COMMANDS:
             return COMMANDS[text], None
-        if words[0] == "restore":  # the first, or the last, of its kind
-            names = sorted(
-                path.name for path in (self.root / "backups").glob("[0-9]*") if "-quarantine-" not in path.name
-            )
-            names = [name for name in names if ("-database-" in name) == (words[1] == "database")]
-            if not names:
+        if words[0] == "restore":  # by its number among those of its kind, as they were made
+            names = [name for name in self.backups() if ("-database-" in name) == (words[1] == "database")]
+            number = int(words[2])
+            if not -len(names) <= number < len(names):
                 return (), None
-            return ("backups", "restore", names[int(words[2])], "--overwrite-newer-work", "--json"), None
+            return ("backups", "restore", names[number], "--overwrite-newer-work", "--json"), None
         items = rows(self.scene.database, "SELECT id, reason FROM quarantine ORDER BY id")
         if not items:
             return (), None
@@ -361,6 +393,11 @@ class World:
         edited, token = self.folder / "edited.json", self.token()
         edited.write_text(json.dumps(session(id=words[3], task=token)))
         return ("quarantine", "retry", number, "--edited", edited, "--json"), token
+
+    def backups(self) -> list[str]:
+        """What can be restored, in the order in which it was made."""
+        found = [path for path in (self.root / "backups").glob("[0-9]*") if "-quarantine-" not in path.name]
+        return [path.name for path in sorted(found, key=lambda path: path.stat().st_mtime_ns)]
 
     # What must hold.
 
@@ -439,12 +476,15 @@ def steps(dice: random.Random) -> Iterator[str]:
             "sql open": 1,
             f"fork {workspace} {one}": 1,
             "move": 1,
+            dice.choice(["snapshot", "putback"]): 3,
+            f"flag {dice.choice(['json', 'sqlite', 'hybrid', 'vanish'])}": 1,
+            f"lose {dice.choice(['database', 'journal', 'backups'])}": 1,
             f"migrate{kill}": 14,
             f"migrate --salvage{kill}": 3,
             f"rollback{kill}": 9,
             f"backend {dice.choice(['json', 'sqlite', 'hybrid', 'hybrid'])}{kill}": 10,
-            f"restore files {dice.choice(['0', '-1'])}{kill}": 2,
-            f"restore database {dice.choice(['0', '-1'])}{kill}": 2,
+            f"restore files {dice.choice(['0', '1', '-1'])}{kill}": 2,
+            f"restore database {dice.choice(['0', '1', '-1'])}{kill}": 2,
             f"retry {dice.randrange(3)} {dice.choice(['theirs', 'ours', 'both'])}{kill}": 2,
             f"retry {dice.randrange(3)} edited {one}{kill}": 2,
             f"{dice.choice(['verify --repair', 'retry all', 'prune', 'schema apply', 'schema revert'])}{kill}": 5,

@@ -33,6 +33,17 @@ def _spoils(step: str) -> bool:
     return step.startswith("file") and step.split()[2] in ("tear", "blank", "vanish")
 
 
+def _has(history: Sequence[str], *steps: str) -> bool:
+    return any(step.startswith(steps) for step in history)
+
+
+def _begins_anew(history: Sequence[str], step: str) -> bool:
+    """Whether an old build may find no file, or a blank one, and write a new one."""
+    if not step.startswith("file") or step.split()[2] not in ("add", "anew"):
+        return False
+    return any(_spoils(one) and one.split()[1] == step.split()[1] for one in history)
+
+
 def _files_are_the_truth(history: Sequence[str]) -> bool:
     """Whether the last whole switch was, or may have been, back to the files."""
     back = max((at for at, step in enumerate(history) if step.startswith(BACK)), default=-1)
@@ -44,7 +55,7 @@ OPEN_FAULTS: dict[str, OpenFault] = {
     "killed rollback out of hybrid mode": OpenFault(
         "file 0 add a; backend hybrid; store create 0 b; rollback @57; migrate",
         "everything: the flag still says hybrid, so that the files are merged with themselves as their base",
-        lambda history, step: step.startswith(("rollback @", "backend json @")) and "backend hybrid" in history,
+        lambda history, step: step.startswith(("rollback @", "backend json @")) and _has(history, "backend hybrid"),
         (("roll back out of hybrid mode", "*"), ("backend from hybrid to json", "*")),
     ),
     "file spoilt after a rollback": OpenFault(
@@ -55,7 +66,14 @@ OPEN_FAULTS: dict[str, OpenFault] = {
     "file begun anew": OpenFault(
         "file 0 add a; migrate; file 0 vanish; file 0 anew; migrate",
         "what a new file does not repeat of the old one: it counts as deleted, and is kept nowhere",
-        lambda history, step: " anew" in step and any(one.startswith(THERE) for one in history),
+        lambda history, step: _begins_anew(history, step) and _has(history, *THERE),
+    ),
+    "older database under hybrid mode": OpenFault(
+        "file 0 add a; backend hybrid; snapshot; store create 0 b; putback; rollback",
+        "what only the file has: hybrid.db says that it is as it was written, and so holds nothing new",
+        lambda history, step: (
+            _has(history, "backend hybrid") and step.startswith(("putback", "restore database", "lose database"))
+        ),
     ),
     "retry --edited": OpenFault(
         "file 0 add a; file 0 break a; migrate; retry 0 edited b; rollback",

@@ -44,7 +44,7 @@ CHANGING = {
     "fsync": 0,
     "fdatasync": 0,
 }
-_UNDER_CONSTRUCTION = ("sessions.db.staging", "backups/.incomplete-")
+UNDER_CONSTRUCTION = ("sessions.db.staging", "backups/.incomplete-")
 _WRITING = os.O_CREAT | os.O_TRUNC
 _READS = re.compile(r"\s*(SELECT|EXPLAIN|VALUES|SAVEPOINT|RELEASE)\b", re.IGNORECASE)
 _SETTING = re.compile(r"\s*PRAGMA\s+(\w+\.)?(\w+)\s*(=|\()?", re.IGNORECASE)
@@ -126,8 +126,8 @@ class Watch:
             return do()
         name = f"{what} {target} ({_asked_by(sys._getframe(2))})"
         with self._turn:
-            self._steps += not target.startswith(_UNDER_CONSTRUCTION)
-            if self._steps == self._kill_at and not target.startswith(_UNDER_CONSTRUCTION):
+            self._steps += not target.startswith(UNDER_CONSTRUCTION)
+            if self._steps == self._kill_at and not target.startswith(UNDER_CONSTRUCTION):
                 os.kill(os.getpid(), signal.SIGKILL)
             point = Point(name, self._seen[name])
             self._seen[name] += 1
