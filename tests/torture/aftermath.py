@@ -189,12 +189,12 @@ class Stopped(Play):
             return frozenset(in_sessions(self.scene))
         return frozenset(in_files(app_files(self.scene.root)))
 
-    def require_all_found(self, left: Left, command: str, *, known: bool = True) -> None:
-        """
-        :param known: what is known to lose something is not tried
+    def require_all_found(self, left: Left, command: str) -> None:
+        """Run a command after a kill, unless it is known to lose something there.
+
         :raises Emptied: something is missing
         """
-        if known and known_to_lose(self.name, command):
+        if known_to_lose(self.name, command):
             return
         self.put_back(left.folder)
         needed = self.truth() if self.scenario.partly else frozenset[str]()

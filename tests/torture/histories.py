@@ -380,10 +380,10 @@ class World:
             return COMMANDS[text], None
         if words[0] == "restore":  # by its number among those of its kind, as they were made
             names = [name for name in self.backups() if ("-database-" in name) == (words[1] == "database")]
-            number = int(words[2])
-            if not -len(names) <= number < len(names):
+            at = int(words[2])
+            if not -len(names) <= at < len(names):
                 return (), None
-            return ("backups", "restore", names[number], "--overwrite-newer-work", "--json"), None
+            return ("backups", "restore", names[at], "--overwrite-newer-work", "--json"), None
         items = rows(self.scene.database, "SELECT id, reason FROM quarantine ORDER BY id")
         if not items:
             return (), None

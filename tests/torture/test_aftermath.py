@@ -40,7 +40,6 @@ def test_whatever_command_comes_after_a_kill_loses_nothing(
             play.require_all_found(left, command)
 
 
-@pytest.mark.xfail(strict=False, reason="hybrid_rollback_killed: the mode is taken from the flag, not the authority")
 @pytest.mark.parametrize("command", ["migrate", "backend sqlite", "backend hybrid"])
 def test_a_rollback_out_of_hybrid_mode_that_is_killed_before_it_writes_the_flag_empties_nothing(
     command: str, launcher: Launcher, tmp_path: Path
@@ -53,4 +52,4 @@ def test_a_rollback_out_of_hybrid_mode_that_is_killed_before_it_writes_the_flag_
     run_with(play, Fault(commit.point, "after", "SIGKILL"))
     assert (play.scene.status(), play.scene.flag()) == ("rolled_back", "hybrid")
     left = Left("killed after its commit", play.keep("killed"))
-    play.require_all_found(left, command, known=False)
+    play.require_all_found(left, command)
