@@ -153,7 +153,7 @@ NO_FILES: list[tuple[Callable[[Path], None], str]] = [
 
 @pytest.mark.parametrize(("make", "code"), NO_FILES, ids=lambda value: getattr(value, "__name__", ""))
 @pytest.mark.timeout(20)  # opening a pipe would wait for a writer for ever
-def test_what_is_no_file_fails_alone_and_is_named(
+def test_what_is_not_a_file_fails_alone_and_is_reported(
     make: Callable[[Path], None], code: str, scene: Scene, neighbour: Path, migrator: Migrator
 ) -> None:
     path = scene.file_of("/w")
@@ -168,7 +168,7 @@ def test_what_is_no_file_fails_alone_and_is_named(
 
 @pytest.mark.parametrize("make", [make for make, _ in NO_FILES], ids=lambda make: make.__name__)
 @pytest.mark.timeout(20)
-def test_what_is_no_file_in_place_of_the_shared_one_fails_alone(
+def test_what_is_not_a_file_in_place_of_the_shared_one_fails_alone(
     make: Callable[[Path], None], scene: Scene, neighbour: Path, migrator: Migrator
 ) -> None:
     make(scene.root / "sessions.json")
@@ -200,7 +200,7 @@ def test_what_is_no_file_in_place_of_the_mapping_is_passed_over(
         "é.json",
     ],
 )
-def test_a_name_that_is_no_hash_fails_alone_and_is_named(
+def test_a_file_name_that_is_not_a_hash_fails_alone_and_is_reported(
     name: str, scene: Scene, neighbour: Path, migrator: Migrator
 ) -> None:
     (scene.root / "sessions" / name).write_bytes(neighbour.read_bytes())
@@ -225,7 +225,7 @@ def test_a_name_that_is_not_even_text_fails_alone(scene: Scene, neighbour: Path,
     assert scene.query("SELECT count(*) FROM sessions") == [(1,)]
 
 
-def test_other_files_beside_them_are_passed_over(scene: Scene, neighbour: Path, migrator: Migrator) -> None:
+def test_other_files_in_the_folder_are_ignored(scene: Scene, neighbour: Path, migrator: Migrator) -> None:
     for name in ("notes.txt", "0123456789abcdef.json.bak", ".0123456789abcdef.json", "0123456789abcdef.json~"):
         (neighbour.parent / name).write_text("not a session")
     outcome = migrator("--data-dir", scene.root, "migrate", "--json")

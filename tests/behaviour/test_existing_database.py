@@ -1,4 +1,4 @@
-"""Publishing into a database that is there already: the app's own, an empty one, or one that is none of ours."""
+"""Publishing into a database that already exists: the app's own, an empty one, or a foreign one."""
 
 import sqlite3
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ WORKSPACE = "/home/dev/engine"
 
 @pytest.fixture
 def app(scene: Scene) -> Iterator[sqlite3.Connection]:
-    """The desktop app, which made the database with its own SQL and holds it open."""
+    """The desktop app, which created the database with its own SQL and has it open."""
     with closing(scene.app_opens_it()) as connection:
         yield connection
 
@@ -31,7 +31,7 @@ def test_an_empty_file_is_filled(scene: Scene, migrator: Migrator) -> None:
     assert scene.status() == "completed"
 
 
-def test_the_whole_fixture_goes_into_a_database_that_the_app_holds_open(scene: Scene, migrator: Migrator) -> None:
+def test_the_fixture_is_migrated_into_a_database_that_the_app_has_open(scene: Scene, migrator: Migrator) -> None:
     apart = scene.root.with_name("apart")
     copy_fixture(apart)
     migrator("--data-dir", apart, "migrate")
@@ -48,7 +48,7 @@ def test_the_whole_fixture_goes_into_a_database_that_the_app_holds_open(scene: S
     assert migrator("--data-dir", scene.root, "verify").code == 0
 
 
-def test_the_app_sees_what_was_published_on_the_connection_that_it_holds(
+def test_the_app_sees_the_published_sessions_on_its_open_connection(
     scene: Scene, app: sqlite3.Connection, migrator: Migrator
 ) -> None:
     scene.write(WORKSPACE, [chat("s-1")])
@@ -58,7 +58,7 @@ def test_the_app_sees_what_was_published_on_the_connection_that_it_holds(
     assert scene.tasks(WORKSPACE) == ["in the app"]
 
 
-def test_a_transaction_in_which_the_app_reads_does_not_stop_it(
+def test_a_read_transaction_of_the_app_does_not_stop_a_migration(
     scene: Scene, app: sqlite3.Connection, migrator: Migrator
 ) -> None:
     app.execute("BEGIN")
@@ -70,7 +70,7 @@ def test_a_transaction_in_which_the_app_reads_does_not_stop_it(
     assert app.execute("SELECT count(*) FROM sessions").fetchall() == [(1,)]
 
 
-def test_sessions_that_the_app_made_in_the_same_workspace_stay(
+def test_sessions_that_the_app_created_in_the_same_workspace_stay(
     scene: Scene, app: sqlite3.Connection, migrator: Migrator
 ) -> None:
     app_inserts(app, WORKSPACE, "s-app", "born in SQLite", "msg-app")
@@ -79,7 +79,7 @@ def test_sessions_that_the_app_made_in_the_same_workspace_stay(
     assert scene.tasks(WORKSPACE) == ["Weave", "Spin", "born in SQLite"]
 
 
-def test_the_same_session_in_both_is_one(scene: Scene, app: sqlite3.Connection, migrator: Migrator) -> None:
+def test_the_same_session_in_both_is_stored_once(scene: Scene, app: sqlite3.Connection, migrator: Migrator) -> None:
     app_inserts(app, WORKSPACE, "s-1", "the same", "msg-1")
     born = "2025-02-01T00:00:00Z"
     said = {"id": "msg-1", "role": "user", "content": "hi", "timestamp": "2025"}
@@ -90,7 +90,7 @@ def test_the_same_session_in_both_is_one(scene: Scene, app: sqlite3.Connection, 
     assert scene.conflicts() == []
 
 
-def test_where_two_sessions_of_one_id_differ_sqlites_stays_and_the_files_goes_to_quarantine(
+def test_if_two_sessions_of_one_id_differ_sqlites_stays_and_the_files_is_quarantined(
     scene: Scene, app: sqlite3.Connection, migrator: Migrator
 ) -> None:
     app_inserts(app, WORKSPACE, "s-1", "born in SQLite", "msg-1")
@@ -101,7 +101,7 @@ def test_where_two_sessions_of_one_id_differ_sqlites_stays_and_the_files_goes_to
     assert [spelled(document) for document in scene.conflicts()] == [spelled(theirs)]
 
 
-def test_ids_that_other_workspaces_have_taken_are_kept_in_the_documents(
+def test_ids_taken_by_other_workspaces_are_kept_in_the_documents(
     scene: Scene, app: sqlite3.Connection, migrator: Migrator
 ) -> None:
     app_inserts(app, "/elsewhere", "s-1", "elsewhere", "msg-s-1")
@@ -113,9 +113,7 @@ def test_ids_that_other_workspaces_have_taken_are_kept_in_the_documents(
     assert scene.tasks("/elsewhere") == ["elsewhere", "elsewhere too"]
 
 
-def test_keys_made_for_colliding_ids_are_not_taken_either(
-    scene: Scene, app: sqlite3.Connection, migrator: Migrator
-) -> None:
+def test_derived_keys_that_are_taken_do_not_collide(scene: Scene, app: sqlite3.Connection, migrator: Migrator) -> None:
     key = f"s-1#{hash_of(WORKSPACE)}.0"
     app_inserts(app, "/elsewhere", "s-1", "elsewhere", "msg-s-1")
     app_inserts(app, "/elsewhere", key, "a nasty id", f"msg-s-1#{key}.0")
@@ -142,7 +140,7 @@ def test_ids_with_a_nul_that_collide_leave_a_database_that_every_sqlite_can_chan
 
 
 @pytest.mark.parametrize("status", ["pending", "failed", "in_progress"])
-def test_whatever_the_apps_database_said_before_it_is_completed(
+def test_whatever_status_the_apps_database_had_it_becomes_completed(
     status: str, scene: Scene, app: sqlite3.Connection, migrator: Migrator
 ) -> None:
     app.execute("UPDATE migration_metadata SET migration_status = ?", (status,))
@@ -152,7 +150,7 @@ def test_whatever_the_apps_database_said_before_it_is_completed(
     assert scene.tasks(WORKSPACE) == ["Weave"]
 
 
-def test_a_newer_schema_is_refused_and_untouched(scene: Scene, migrator: Migrator) -> None:
+def test_a_newer_schema_is_refused_and_not_changed(scene: Scene, migrator: Migrator) -> None:
     scene.write(WORKSPACE, [chat("s-1")])
     migrator("--data-dir", scene.root, "migrate")
     scene.change("UPDATE migration_metadata SET schema_version = 99")
@@ -164,7 +162,7 @@ def test_a_newer_schema_is_refused_and_untouched(scene: Scene, migrator: Migrato
     assert scene.listing() == before
 
 
-def test_tables_that_are_not_the_apps_are_refused_and_untouched(scene: Scene, migrator: Migrator) -> None:
+def test_tables_that_are_not_the_apps_are_refused_and_not_changed(scene: Scene, migrator: Migrator) -> None:
     with closing(scene.app_opens_it()) as app:
         app.execute("ALTER TABLE sessions ADD COLUMN colour TEXT")
         app.execute("PRAGMA journal_mode = DELETE")
@@ -178,7 +176,9 @@ def test_tables_that_are_not_the_apps_are_refused_and_untouched(scene: Scene, mi
 
 
 @pytest.mark.parametrize("content", [b"this is no database at all" * 100, b"SQLite format 3\x00 but broken off"])
-def test_a_file_that_is_no_database_is_refused_and_untouched(content: bytes, scene: Scene, migrator: Migrator) -> None:
+def test_a_file_that_is_not_a_database_is_refused_and_not_changed(
+    content: bytes, scene: Scene, migrator: Migrator
+) -> None:
     scene.database.write_bytes(content)
     scene.write(WORKSPACE, [chat("s-1")])
     before = scene.listing()
@@ -197,7 +197,7 @@ def test_a_folder_in_the_databases_place_is_refused(scene: Scene, migrator: Migr
     assert str(scene.database) in outcome.err
 
 
-def test_a_database_that_another_program_keeps_locked_is_told_and_nothing_changes(
+def test_a_database_locked_by_another_program_is_reported_and_not_changed(
     scene: Scene, app: sqlite3.Connection, migrator: Migrator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(opened.__kwdefaults__ or {}, "timeout", 0.1)
@@ -215,7 +215,7 @@ def test_a_database_that_another_program_keeps_locked_is_told_and_nothing_change
     assert migrator("--data-dir", scene.root, "migrate").code == 0
 
 
-def test_the_log_of_a_database_that_is_gone_is_not_played_into_the_new_one(scene: Scene, migrator: Migrator) -> None:
+def test_the_log_of_a_deleted_database_is_not_applied_to_the_new_one(scene: Scene, migrator: Migrator) -> None:
     app = scene.app_opens_it()
     app_inserts(app, "/elsewhere", "s-old", "old", "msg-old")
     log = scene.root / "sessions.db-wal"
@@ -229,7 +229,7 @@ def test_the_log_of_a_database_that_is_gone_is_not_played_into_the_new_one(scene
     assert scene.query("SELECT id FROM sessions") == [("s-1",)]
 
 
-def test_the_published_database_uses_a_log_once_the_store_opens_it(scene: Scene, migrator: Migrator) -> None:
+def test_the_store_switches_the_published_database_to_a_write_ahead_log(scene: Scene, migrator: Migrator) -> None:
     scene.write(WORKSPACE, [chat("s-1")])
     migrator("--data-dir", scene.root, "migrate")
     with opened(scene.database) as connection:
@@ -245,7 +245,7 @@ def test_a_link_in_the_databases_place_is_followed(scene: Scene, tmp_path: Path,
     assert scene.query("SELECT count(*) FROM sessions", database=elsewhere) == [(1,)]
 
 
-def test_a_link_to_nothing_in_the_databases_place_leads_to_a_new_one_or_a_message(
+def test_a_broken_link_in_the_databases_place_leads_to_a_new_database_or_an_error(
     scene: Scene, tmp_path: Path, migrator: Migrator
 ) -> None:
     elsewhere = tmp_path / "elsewhere.db"

@@ -1,4 +1,4 @@
-"""One migrator at a time, and whatever ends it: one store is whole, is known to be the truth, and a retry finishes."""
+"""One migrator runs at a time; however it ends, one store is complete and authoritative, and a retry finishes."""
 
 import json
 import os
@@ -23,7 +23,7 @@ WORKSPACE = "/home/dev/engine"
 KILLS = 25
 
 
-def test_a_second_migrator_is_told_to_wait(scene: Scene) -> None:
+def test_a_second_migrator_is_refused(scene: Scene) -> None:
     scene.write(WORKSPACE, [chat("s-1")])
     with FileLock(scene.root / "migrator.lock"):
         process = start("--data-dir", scene.root, "migrate")
@@ -35,12 +35,12 @@ def test_a_second_migrator_is_told_to_wait(scene: Scene) -> None:
 
 
 @pytest.mark.parametrize("command", [["status"], ["verify"]])
-def test_looking_needs_no_lock(command: list[str], scene: Scene, migrator: Migrator) -> None:
+def test_read_only_commands_need_no_lock(command: list[str], scene: Scene, migrator: Migrator) -> None:
     with FileLock(scene.root / "migrator.lock"):
         assert migrator("--data-dir", scene.root, *command).code == 0
 
 
-def test_the_failure_for_programs_is_one_object_too(scene: Scene, migrator: Migrator) -> None:
+def test_a_failure_is_one_json_object_too(scene: Scene, migrator: Migrator) -> None:
     scene.write(WORKSPACE, [chat("s-1")])
     with FileLock(scene.root / "migrator.lock"):
         outcome = migrator("--data-dir", scene.root, "migrate", "--json")
@@ -55,7 +55,7 @@ def test_the_lock_file_of_a_dead_process_does_not_matter(scene: Scene, migrator:
 
 
 @pytest.mark.parametrize("options", [[], ["--dry-run"]])
-def test_where_the_space_does_not_suffice_nothing_is_written(
+def test_without_enough_space_nothing_is_written(
     options: list[str], scene: Scene, migrator: Migrator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scene.write(WORKSPACE, [chat("s-1", text="x" * 5_000_000)])
@@ -69,7 +69,7 @@ def test_where_the_space_does_not_suffice_nothing_is_written(
     assert scene.listing() == before
 
 
-def test_a_disk_that_fills_up_in_the_middle_leaves_everything_as_it_was(
+def test_a_disk_that_fills_up_during_a_run_changes_nothing(
     scene: Scene, migrator: Migrator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scene.write(WORKSPACE, [chat("s-1")])
@@ -91,7 +91,7 @@ def test_a_disk_that_fills_up_in_the_middle_leaves_everything_as_it_was(
 
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Some MB in the app's format."""
+    """A data directory of several MB in the app's format."""
     root = tmp_path_factory.mktemp("corpus")
     write_corpus(Shape(4, 140, 400, 4_200), root)
     (root / "sessions.json").write_bytes((next((root / "sessions").iterdir())).read_bytes())
@@ -150,7 +150,7 @@ def duration_of_a_run(root: Path, scratch: Path) -> float:
 @pytest.mark.timeout(240)
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="this system has no such signal")
 @pytest.mark.parametrize("with_app", [False, True], ids=["new database", "the app's database"])
-def test_killed_at_any_moment_one_store_is_whole_and_the_next_run_finishes(
+def test_after_a_kill_at_any_moment_one_store_is_complete_and_the_next_run_finishes(
     with_app: bool, corpus: Path, tmp_path: Path, migrator: Migrator
 ) -> None:
     expected, files = everything(corpus), contents(corpus)
@@ -187,7 +187,7 @@ def test_killed_at_any_moment_one_store_is_whole_and_the_next_run_finishes(
     ("phase", "sent", "code"),
     [("backup", signal.SIGINT, 130), ("load", signal.SIGINT, 130), ("verify", signal.SIGTERM, 143)],
 )
-def test_an_interrupt_or_a_request_to_end_ends_it_with_nothing_half_done(
+def test_an_interrupt_or_termination_signal_leaves_nothing_half_done(
     phase: str, sent: signal.Signals, code: int, big: Scene, corpus: Path, migrator: Migrator
 ) -> None:
     process = start("--data-dir", big.root, "migrate", "--progress", "jsonl")
@@ -210,7 +210,7 @@ PHASES = ["backup", "load", "verify", "publish"]
 
 
 @pytest.mark.parametrize("phase", PHASES)
-def test_interrupted_in_any_phase_it_leaves_nothing_half_done(phase: str, scene: Scene, migrator: Migrator) -> None:
+def test_an_interrupt_in_any_phase_leaves_nothing_half_done(phase: str, scene: Scene, migrator: Migrator) -> None:
     app = scene.app_opens_it()
     app_inserts(app, WORKSPACE, "s-app", "born in SQLite", "msg-app")
     app.close()
@@ -235,7 +235,7 @@ def test_interrupted_in_any_phase_it_leaves_nothing_half_done(phase: str, scene:
     assert scene.tasks(WORKSPACE) == ["born in SQLite"]
 
 
-def test_what_a_dead_run_left_is_cleared_away(scene: Scene, migrator: Migrator) -> None:
+def test_the_remains_of_a_dead_run_are_removed(scene: Scene, migrator: Migrator) -> None:
     scene.write(WORKSPACE, [chat("s-1")])
     scene.staging.write_bytes(b"half a database")
     scene.staging.with_name(scene.staging.name + "-journal").write_bytes(b"half a journal")
@@ -257,7 +257,7 @@ def test_what_a_dead_run_left_is_cleared_away(scene: Scene, migrator: Migrator) 
 @pytest.mark.parametrize(
     "command", [["migrate"], ["rollback"], ["backend", "sqlite"], ["backups", "prune", "--keep", "1"]]
 )
-def test_what_a_dead_run_left_goes_with_the_next_command_that_takes_the_lock_or_sees_it(
+def test_the_next_command_that_takes_the_lock_or_sees_them_removes_the_remains_of_a_dead_run(
     command: list[str], scene: Scene, migrator: Migrator
 ) -> None:
     scene.write(WORKSPACE, [chat("s-1")])
@@ -268,7 +268,7 @@ def test_what_a_dead_run_left_goes_with_the_next_command_that_takes_the_lock_or_
     assert not left.exists()
 
 
-def test_a_dry_run_removes_what_dead_dry_runs_left_and_nothing_else(scene: Scene, migrator: Migrator) -> None:
+def test_a_dry_run_removes_only_the_remains_of_dead_dry_runs(scene: Scene, migrator: Migrator) -> None:
     scene.write(WORKSPACE, [chat("s-1")])
     (scene.root / ".rehearsal-dead").mkdir()
     scene.staging.write_bytes(b"half a database")
@@ -276,7 +276,7 @@ def test_a_dry_run_removes_what_dead_dry_runs_left_and_nothing_else(scene: Scene
     assert {path.name for path in scene.root.iterdir()} == {"sessions", "sessions.db.staging"}
 
 
-def test_a_rename_is_preceded_by_a_sync_of_what_gets_the_name(
+def test_a_file_is_synced_before_it_is_renamed(
     scene: Scene, migrator: Migrator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scene.write(WORKSPACE, [chat("s-1")])
@@ -308,7 +308,7 @@ def test_a_rename_is_preceded_by_a_sync_of_what_gets_the_name(
     assert f"sync {scene.file_of(WORKSPACE).name}" in order[:named]
 
 
-def test_the_flag_is_written_whole_or_not_at_all(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_flag_is_written_completely_or_not_at_all(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     flag = scene.root / "storage.json"
     flag.write_text('{"backend": "json"}')
 

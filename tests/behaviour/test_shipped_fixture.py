@@ -1,4 +1,4 @@
-"""The shipped data directory becomes a verified database, number by number as its README promises."""
+"""The shipped data directory becomes a verified database with the numbers that its README promises."""
 
 import hashlib
 import json
@@ -22,7 +22,7 @@ UNPLACED = hashlib.sha256(b"unknown:sessions.json").hexdigest()[:16]
 
 @pytest.fixture(scope="module")
 def migrated(tmp_path_factory: pytest.TempPathFactory) -> tuple[Scene, Document]:
-    """The fixture after ``migrate --json`` under umask 0, and the report; nobody changes it."""
+    """The fixture after ``migrate --json`` under umask 0, and the report. Tests must not change it."""
     root = tmp_path_factory.mktemp("fixture")
     scene = copy_fixture(root / "ait42")
     with pytest.MonkeyPatch.context() as patch:
@@ -55,7 +55,7 @@ def expected_workspaces() -> dict[str, Document]:
 
 
 def bad_positions(source: Document) -> set[int]:
-    """Where the sessions stand that are wrong by the fixture's own story."""
+    """The positions of the sessions that the fixture makes invalid on purpose."""
     return {2, 4, 7} if source["quarantined"] else set()
 
 
@@ -73,11 +73,13 @@ def test_each_workspace_has_the_promised_path_and_counts(migrated: tuple[Scene, 
         for workspace in report["workspaces"]
     }
     expected = expected_workspaces()
-    expected["e53d85828aa67105"]["path"] = "/Users/dev/code/ledger-sync"  # the whole sessions prove it, salvaged or not
+    expected["e53d85828aa67105"]["path"] = (
+        "/Users/dev/code/ledger-sync"  # its complete sessions prove it, salvaged or not
+    )
     assert found == expected
 
 
-def test_the_totals_are_the_promised_ones(migrated: tuple[Scene, Document]) -> None:
+def test_the_totals_are_as_promised(migrated: tuple[Scene, Document]) -> None:
     _, report = migrated
     totals = DATA["totals"]
     assert report["status"] == "completed_with_problems"
@@ -92,7 +94,7 @@ def test_the_totals_are_the_promised_ones(migrated: tuple[Scene, Document]) -> N
     }
 
 
-def test_the_tables_hold_the_promised_counts(migrated: tuple[Scene, Document]) -> None:
+def test_the_tables_have_the_promised_counts(migrated: tuple[Scene, Document]) -> None:
     scene, _ = migrated
     counts = scene.query(
         "SELECT (SELECT count(*) FROM sessions), (SELECT count(*) FROM instances), "
@@ -117,7 +119,7 @@ def test_every_valid_document_of_a_workspace_file_reads_back_in_order(
     assert stored[: len(expected)] == expected
 
 
-def test_the_shared_file_is_distributed_behind_the_sessions_of_each_workspace(
+def test_the_shared_files_sessions_come_after_those_of_each_workspaces_own_file(
     migrated: tuple[Scene, Document],
 ) -> None:
     scene, _ = migrated
@@ -151,7 +153,7 @@ def test_quarantined_sessions_are_kept_byte_for_byte_with_every_reason(migrated:
     ]
 
 
-def test_the_sources_are_untouched(migrated: tuple[Scene, Document]) -> None:
+def test_the_source_files_are_not_changed(migrated: tuple[Scene, Document]) -> None:
     scene, _ = migrated
     originals = [path for path in (FIXTURES / "data-dir").rglob("*") if path.is_file()]
     assert originals
@@ -173,7 +175,7 @@ def test_the_backup_can_be_checked_by_hand(migrated: tuple[Scene, Document]) -> 
     assert copies == set(listed) | {"SHA256SUMS", "manifest.json"}
 
 
-def test_the_manifest_tells_size_and_digest_of_each_copy(migrated: tuple[Scene, Document]) -> None:
+def test_the_manifest_has_size_and_digest_of_each_copy(migrated: tuple[Scene, Document]) -> None:
     scene, report = migrated
     manifest = json.loads((Path(report["backup_path"]) / "manifest.json").read_bytes())
     assert manifest["data_dir"] == str(scene.root)
@@ -188,7 +190,7 @@ def test_the_manifest_tells_size_and_digest_of_each_copy(migrated: tuple[Scene, 
     }
 
 
-def test_the_database_says_that_it_is_the_authority_and_where_the_backup_lies(
+def test_the_database_records_that_it_is_authoritative_and_the_backups_path(
     migrated: tuple[Scene, Document],
 ) -> None:
     scene, report = migrated
@@ -197,7 +199,7 @@ def test_the_database_says_that_it_is_the_authority_and_where_the_backup_lies(
     assert scene.flag() == "sqlite"
 
 
-def test_everything_made_is_private_whatever_the_umask(migrated: tuple[Scene, Document]) -> None:
+def test_everything_created_is_private_whatever_the_umask(migrated: tuple[Scene, Document]) -> None:
     scene, _ = migrated
     made = [scene.root / name for name in ("sessions.db", "storage.json", "migrator.lock", "backups")]
     made += (scene.root / "backups").rglob("*")
@@ -207,7 +209,7 @@ def test_everything_made_is_private_whatever_the_umask(migrated: tuple[Scene, Do
     assert modes == {True: {0o700}, False: {0o600}}
 
 
-def test_nothing_of_the_work_is_left_behind(migrated: tuple[Scene, Document]) -> None:
+def test_no_temporary_files_are_left(migrated: tuple[Scene, Document]) -> None:
     scene, _ = migrated
     assert sorted(path.name for path in scene.root.iterdir()) == [
         "backups",
@@ -221,13 +223,13 @@ def test_nothing_of_the_work_is_left_behind(migrated: tuple[Scene, Document]) ->
     assert not [name for name in os.listdir(scene.root / "backups") if name.startswith(".")]
 
 
-def test_sqlite_finds_nothing_wrong(migrated: tuple[Scene, Document]) -> None:
+def test_sqlites_own_checks_pass(migrated: tuple[Scene, Document]) -> None:
     scene, _ = migrated
     assert scene.query("PRAGMA integrity_check") == [("ok",)]
     assert scene.query("PRAGMA foreign_key_check") == []
 
 
-def test_verify_finds_it_clean(migrated: tuple[Scene, Document], monkeypatch: Any) -> None:
+def test_verify_finds_no_problems(migrated: tuple[Scene, Document], monkeypatch: Any) -> None:
     scene, _ = migrated
     printed: list[str] = []
     monkeypatch.setattr("click.echo", lambda text="", **_: printed.append(text))
@@ -238,6 +240,6 @@ def test_verify_finds_it_clean(migrated: tuple[Scene, Document], monkeypatch: An
     assert {source["database"] for source in report["sources"]} == {"unchanged", "none"}
 
 
-def test_every_file_of_the_fixture_is_as_its_program_makes_it() -> None:
+def test_every_file_of_the_fixture_is_as_its_generator_writes_it() -> None:
     program = [sys.executable, str(FIXTURES / "make_fixtures.py"), "--check"]
     subprocess.run(program, check=True, stdout=subprocess.DEVNULL)
