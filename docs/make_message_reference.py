@@ -215,8 +215,7 @@ def _by_reason() -> Iterator[Row]:
     for number, (code, hint) in os_errors._OS_HINTS.items():
         message = f"Cannot … …: {SYSTEM_SAYS[number]}."
         yield Row(message, hint or "", code, "1", "StorageIOError")
-    for number, entry in database_errors._UNUSABLE.items():
-        code, hint = entry if isinstance(entry, tuple) else ("database.unavailable", entry)
+    for number, (code, hint) in database_errors._UNUSABLE.items():
         message = f"Cannot … the database …: {SQLITE_SAYS[number]}."
         yield Row(message, hint, code, "1", "ConnectionFailed")
 

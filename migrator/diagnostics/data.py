@@ -118,7 +118,7 @@ def storage_flag(data_dir: DataDir) -> Iterator[Finding]:
     """Check storage.json, and the files around the database."""
     state = _state_or_none(data_dir)
     if state is not None and missing_database(data_dir, state) is None and wrong_flag(data_dir, state) is None:
-        message = "storage.json matches the authoritative store, or does not exist and is not needed."
+        message = "It matches the authoritative store, or does not exist and is not needed."
         yield ok("storage.json", message, code="backend.flag_right")
     yield from find_problems(data_dir, state)
 

@@ -17,6 +17,7 @@ from typing import NamedTuple
 from migrator.database import queries, schema
 from migrator.database.connection import transaction
 from migrator.database.errors import sqlite_errors
+from migrator.errors import Message
 from migrator.resources import schemas
 from migrator.search import queries as search_queries
 from migrator.search.excerpts import require_full_text
@@ -27,6 +28,7 @@ TASKS, MESSAGES, OUTPUTS = 0, 1 << 40, 1 << 41  # added to the rowids of session
 _PAUSE = 0.11  # seconds
 _ROWS = 500
 UNFINISHED = ("pending", "building")
+_REBUILD = "'migrator verify --repair' rebuilds it."
 
 
 class Pace(NamedTuple):
@@ -164,7 +166,7 @@ def _drop(connection: sqlite3.Connection) -> None:
         connection.execute(statement)
 
 
-def index_problems(connection: sqlite3.Connection, path: Path) -> list[str]:
+def index_problems(connection: sqlite3.Connection, path: Path) -> list[Message]:
     """Compare the index with every text; return what is wrong. Writes nothing to the database.
 
     FTS5's own check would lock out writers until it ends, so it is run on a copy in temporary tables.
@@ -176,10 +178,11 @@ def index_problems(connection: sqlite3.Connection, path: Path) -> list[str]:
         return []
     differing = index_differences(connection)
     if differing:
-        return [f"parts of the search index are missing or changed: {', '.join(sorted(differing))}"]
+        message = f"Parts of the search index are missing or changed: {', '.join(sorted(differing))}."
+        return [Message(message, code="search_index.damaged", hint=_REBUILD)]
     connection.create_function("is_unspaced", 1, is_unspaced, deterministic=True)
     connection.create_function("searched_text", 1, searched_text, deterministic=True)
-    problems = []
+    problems: list[Message] = []
     connection.execute("PRAGMA query_only = OFF")  # it would also forbid temporary tables
     with sqlite_errors("check the search index", path):
         for statement in (*search_queries.CREATE_INDEX_COPY, *search_queries.COPY_INDEX):
@@ -191,7 +194,8 @@ def index_problems(connection: sqlite3.Connection, path: Path) -> list[str]:
                 except sqlite3.DatabaseError as error:
                     if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_CORRUPT:
                         raise
-                    problems.append(f"the search index {name} does not match the texts")
+                    message = f"The search index {name} does not match the texts."
+                    problems.append(Message(message, code="search_index.damaged", hint=_REBUILD))
         finally:
             for statement in search_queries.DROP_INDEX_COPY:
                 connection.execute(statement)

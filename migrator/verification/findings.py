@@ -20,7 +20,7 @@ BROKEN = {
     "session.without_workspace": ("The session {key!r} belongs to workspace {workspace}, which does not exist.", None),
     "session.invalid": (
         "Invalid session in {workspace}: {session}.",
-        "'migrator rollback' writes what there is of it to a separate file next to the workspace's file.",
+        "A rollback would write it to a separate file next to the workspace's file.",
     ),
     "session.unreadable": (
         "Some sessions of {source} cannot be read back from the database.",

@@ -27,7 +27,7 @@ from migrator.report import Report, problems_of
 from migrator.search.index import index_problems, index_state
 from migrator.text import counted
 from migrator.verification.data_dir_check import as_notes, find_problems, find_unlisted_files
-from migrator.verification.findings import REPAIR, Finding, Level, broken, notable, problem
+from migrator.verification.findings import Finding, Level, broken, notable, problem
 from migrator.verification.source_check import SourceCheck, VerifiedSource
 
 # The usual hint says to run 'migrator verify', which the user has just done.
@@ -195,8 +195,7 @@ class _Verification:
             with self.continuing("the search index"):
                 found = index_problems(self.connection, self.path)
                 self.findings += [
-                    problem("search index", text, code="search_index.damaged", hint=f"'{REPAIR}' rebuilds it.")
-                    for text in found
+                    problem("search index", text.message, code=text.code, hint=text.hint) for text in found
                 ]
                 if index_state(self.connection) == "building":
                     self.findings.append(notable("search_index.unfinished"))
