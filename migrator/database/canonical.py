@@ -74,7 +74,7 @@ def _read(
 
 
 def _original(column: str) -> str:
-    """Return SQL for the original of a rescued id or content, if the column still holds the substitute value."""
+    """Return SQL for the original of a rescued id, role or content, if the column still holds the substitute value."""
     return f"""CASE
         WHEN m.rescued_data IS NOT NULL AND m.{column} = json_extract(m.rescued_data, '$.columns.{column}[0]')
         THEN json_extract(m.rescued_data, '$.columns.{column}[1]') ELSE m.{column} END"""
@@ -84,7 +84,7 @@ def _original(column: str) -> str:
 _MESSAGE = f"""CASE WHEN m.rescued_data IS NOT NULL AND json_type(m.rescued_data, '$.members') IS NOT NULL THEN ''
     ELSE '      {{
         "id": ' || json_quote({_original("id")}) || ',
-        "role": ' || json_quote(m.role) || ',
+        "role": ' || json_quote({_original("role")}) || ',
         "content": ' || json_quote({_original("content")}) || ',
         "timestamp": ' || json_quote(m.timestamp) || ',
         "instanceId": ' || coalesce(m.instance_id, 'null') || '

@@ -27,6 +27,7 @@ from migrator.database.rows import (
     session_summary,
     status_column,
     to_rows,
+    type_column,
 )
 from migrator.documents.document import ChatMessage, SequenceDigest, WorktreeSession, canonical_bytes, digest
 from migrator.errors import UnreadableSession
@@ -136,11 +137,14 @@ def read_summaries(
     """Read the searchable members of each session of a workspace, in file order, with its ``row_id`` and ``key``.
 
     :param statuses: leave out most sessions of other statuses; the caller must check the document's own status
-    :param types: leave out sessions of other types
+    :param types: likewise for types
     :param with_agents: add ``instances``, each with its ``agentName`` only
     """
-    columns = sorted({status_column(status) for status in statuses}) if statuses is not None else None
-    bound = (workspace_id, *(None if names is None else json.dumps([*names]) for names in (columns, types)))
+    columns = [
+        None if values is None else json.dumps(sorted({column_of(value) for value in values}))
+        for values, column_of in ((statuses, status_column), (types, type_column))
+    ]
+    bound = (workspace_id, *columns)
     summaries = []
     for row in connection.execute(queries.SUMMARIES, bound):
         try:

@@ -133,7 +133,7 @@ SOURCES_OF_WORKSPACE = f"SELECT s.id, s.source_id FROM sessions s WHERE s.worksp
 KEYS_OF_SOURCE = f"SELECT s.id FROM sessions s WHERE s.source_id = ? ORDER BY {ORDER}"
 
 # Searching: the searchable columns of each session of a workspace. ?2 and ?3 are JSON arrays of the values allowed in
-# the columns status and type, or NULL for any; the document's own status may differ from the column.
+# the columns status and type, or NULL for any; the document's own values may differ from the columns.
 _NARROWED = """
     s.workspace_id = ?1
     AND (?2 IS NULL OR s.status IN (SELECT value FROM json_each(?2)))

@@ -11,17 +11,21 @@ column              cannot hold                            substitute
 ==================  =====================================  ==================================================
 ``sessions.id``     an id that is taken, or empty          ``<id>#<workspace hash>.<position>``
 ``task``            an empty text                          one space
+``type``            all but the app's three                ``competition``
 ``sessions.status`` ``round_<n>`` of a running debate      ``running``
+``sessions.status`` all else but the app's four            ``paused``
 ``total_duration``  2^63 and more (u64)                    2^63 - 1
 ``runtime_mix``     repeats; the empty list (as not null)  each runtime once, in order of first appearance
 ``instance_id``     a number that is taken in the session  2^32 + position: not a u32, so never a real one
 chat ``id``         an id that is taken, or empty          ``<id>#<session key>.<position>``
+chat ``role``       all but the app's three                ``system``
 chat ``content``    an empty text                          one space
 ==================  =====================================  ==================================================
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from operator import itemgetter
 from typing import Any, NamedTuple, TypeVar, cast
@@ -36,10 +40,15 @@ FIRST_INSTANCE_SUBSTITUTE = 1 << 32
 BLANK = " "
 _MARK = "#"
 _RESCUED = itemgetter(-1)  # rescued_data of an instance's or a message's row: NULL or an object that is not empty
+# The values that the app's tables accept; documents may have any text.
+_TYPES = frozenset({"competition", "ensemble", "debate"})
 _STATUSES = frozenset({"running", "completed", "failed", "paused"})
+ROLES = frozenset({"user", "assistant", "system"})
+_ROUND = re.compile(r"round_[0-9]+")
 # The columns of a session that may hold a substitute value, and the members that they belong to.
 _SESSION_RESCUED = {
     "id": "id",
+    "type": "type",
     "task": "task",
     "status": "status",
     "total_duration": "totalDuration",
@@ -103,7 +112,7 @@ def to_rows(
     session = SessionRow(
         _fit(columns, "id", document["id"], key),
         workspace_id,
-        document["type"],
+        _fit(columns, "type", document["type"], type_column(document["type"])),
         _fit(columns, "task", document["task"], document["task"] or BLANK),
         _fit(columns, "status", document["status"], status_column(document["status"])),
         document["createdAt"],
@@ -138,7 +147,14 @@ def _fit(columns: dict[str, Any], column: str, original: Any, fitting: Any) -> A
 
 def status_column(status: str) -> str:
     """Return the value of the column ``sessions.status`` for a document's status."""
-    return status if status in _STATUSES else "running"
+    if status in _STATUSES:
+        return status
+    return "running" if _ROUND.fullmatch(status) else "paused"
+
+
+def type_column(session_type: str) -> str:
+    """Return the value of the column ``sessions.type`` for a document's type."""
+    return session_type if session_type in _TYPES else "competition"
 
 
 def _rescued(columns: dict[str, Any], members: Any, known: tuple[str, ...]) -> str | None:
@@ -179,7 +195,7 @@ def message_rows(key: str, messages: Iterable[Any], first_position: int = 0) -> 
         row = MessageRow(
             own,
             key,
-            message["role"],
+            _fit(columns, "role", message["role"], message["role"] if message["role"] in ROLES else "system"),
             _fit(columns, "content", message["content"], message["content"] or BLANK),
             message["timestamp"],
             message.get("instanceId"),
@@ -322,5 +338,5 @@ def _message(row: Row) -> dict[str, Any]:
     name, _, role, content, timestamp, instance, rescued = row
     message = {"id": name, "role": role, "content": content, "timestamp": timestamp, "instanceId": instance}
     if rescued is not None:
-        _restore(message, _parse(rescued), {"id": "id", "content": "content"})
+        _restore(message, _parse(rescued), {"id": "id", "role": "role", "content": "content"})
     return message

@@ -17,14 +17,14 @@ from migrator.database.columns import (
 )
 from migrator.database.documents import insert_message
 from migrator.database.queries import SESSION_KEY_TAKEN, insert, insert_messages_or_ignore
-from migrator.database.rows import DocumentRows, Row, derived_key, free_key, message_rows, rekey_document
+from migrator.database.rows import ROLES, DocumentRows, Row, derived_key, free_key, message_rows, rekey_document
 from migrator.documents.document import MESSAGE_MEMBERS
 from migrator.staging import queries
 from migrator.staging.connection import StagedConnection, staged_errors
 
 _OVERHEAD = 1 << 10  # bytes of memory that even a short document takes
 _WIDTH = len(MESSAGE_MEMBERS)
-_CONTENT = MESSAGE_MEMBERS.index("content")
+_ROLE, _CONTENT = MESSAGE_MEMBERS.index("role"), MESSAGE_MEMBERS.index("content")
 _INSERT_SIZES = (32, 8, 2, 1)  # rows in one INSERT; 32 instances have 576 variables
 
 
@@ -65,9 +65,9 @@ def plain_messages(messages: Sequence[Any]) -> PlainMessages | None:
 
 def plain_of_values(values: list[Any]) -> PlainMessages | None:
     """Make plain messages from their concatenated values, or return None if an id needs rescuing."""
-    names, contents = values[::_WIDTH], values[_CONTENT::_WIDTH]
+    names, roles, contents = values[::_WIDTH], values[_ROLE::_WIDTH], values[_CONTENT::_WIDTH]
     distinct = set(names)
-    if len(distinct) < len(names) or "" in distinct:
+    if len(distinct) < len(names) or "" in distinct or not ROLES.issuperset(roles):
         return None
     return PlainMessages(values, [] if all(contents) else [n for n, content in enumerate(contents) if not content])
 

@@ -121,7 +121,7 @@ def test_a_new_session_with_the_id_of_another_workspaces_session_gets_a_derived_
 
 
 def test_a_new_invalid_element_comes_last(migrated: Scene, migrator: Migrator) -> None:
-    merge(migrated, migrator, [{"id": "x", "type": "nonsense"}, work("a"), work("b"), work("c")])
+    merge(migrated, migrator, [{"id": "x", "type": 7}, work("a"), work("b"), work("c")])
     assert migrated.query("SELECT position FROM quarantine") == [(3,)]
 
 
@@ -290,7 +290,7 @@ def test_an_invalid_twin_at_the_second_position_counts_as_the_second(scene: Scen
 def test_an_invalid_element_fixed_in_sqlite_that_is_in_the_file_twice_now_is_new_once(
     scene: Scene, migrator: Migrator
 ) -> None:
-    broken = {"id": "x", "type": "nonsense"}
+    broken = {"id": "x", "type": 7}
     scene.write(WORKSPACE, [work("a"), broken])
     migrator("--data-dir", scene.root, "migrate")
     scene.change("DELETE FROM quarantine")

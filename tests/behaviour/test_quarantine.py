@@ -89,7 +89,7 @@ def test_every_command_says_how_to_make_a_database_where_there_is_none(run, tmp_
 
 
 def test_show_tells_every_problem_and_the_whole_text(scene, run):
-    document = broken(status="no such status")
+    document = broken(status=7)
     scene.write(ENGINE, [document])
     run("migrate", "--progress", "none")
     shown = run("quarantine", "show", "1", "--json").json

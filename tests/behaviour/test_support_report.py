@@ -66,7 +66,7 @@ def place(tmp_path: Path) -> Scene:
 def planted(place: Scene, tmp_path: Path) -> Scene:
     """Before any migration: words in sessions of every kind, in names of files, in what is no session and no JSON."""
     twice = f'{{"{word("twice")}": 1, "{word("twice")}": 2}}'.encode()
-    content = app_json([marked(), marked(word("badstatus"), status=word("status")), {word("stranger"): word("x")}])
+    content = app_json([marked(), marked(word("badstatus"), winnerId=word("winner")), {word("stranger"): word("x")}])
     place.write_bytes(WORKSPACE, content[:-2] + b",\n  " + twice + b"\n]")
     sessions = place.root / "sessions"
     (sessions / f"{word('filename')}.json").write_text("[]")

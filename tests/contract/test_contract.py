@@ -227,15 +227,26 @@ def test_a_session_that_exists_is_not_created_again(store):
 
 def test_an_invalid_document_is_refused_with_every_reason_and_changes_nothing(store):
     created = store.create_session(W, session())
-    wrong = session(status="done", task=None, chatHistory=[{"role": "tool"}])
+    wrong = session(status=1, task=None, chatHistory=[{"role": None}])
     for write in (store.create_session, store.update_session):
         with pytest.raises(ValidationError) as refused:
             write(W, wrong)
         pointers = {problem.pointer for problem in refused.value.problems}
         assert {"/status", "/task", "/chatHistory/0/role", "/chatHistory/0/id"} <= pointers
     with pytest.raises(ValidationError):
-        store.add_chat_message(W, "session-1", message(role="tool"))
+        store.add_chat_message(W, "session-1", message(role=None))
     assert store.get_all_sessions(W) == [created]
+
+
+def test_type_status_and_role_may_be_any_text(store):
+    created = store.create_session(W, session(type="tournament", status="cancelled"))
+    assert (created["type"], created["status"]) == ("tournament", "cancelled")
+    changed = store.add_chat_message(W, "session-1", message(role="tool"))
+    assert changed["chatHistory"][-1]["role"] == "tool"
+    assert same(store.get_all_sessions(W), [changed])
+    assert ids(store.search_sessions(W, SessionFilters(status="cancelled", session_type="tournament"))) == ["session-1"]
+    assert store.search_sessions(W, SessionFilters(status="paused")) == []
+    assert store.search_sessions(W, SessionFilters(session_type="competition")) == []
 
 
 def test_arguments_of_the_wrong_kind_are_refused(store):

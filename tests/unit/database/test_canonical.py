@@ -38,12 +38,14 @@ def read_as_text(stored: Sequence[Any]) -> list[tuple[CanonicalDocument, bytes]]
 
 @given(st.lists(documents(), max_size=4))
 def test_what_sqlite_spells_is_the_canonical_form_or_known_to_be_incomplete(stored: list[Any]) -> None:
-    """JSON functions end a text at NUL, so that an id with it that had to be rescued is not spelled to its end."""
+    """JSON functions end a text at NUL: a rescued id or role with NUL in it is not serialized to its end."""
     known = {"id", "role", "content", "timestamp", "instanceId"}
     for (found, expected), document in zip(read_as_text(stored), stored, strict=True):
         chat = document["chatHistory"]
         assert expected == canonical_bytes(document)
-        if all(message.keys() <= known and "\0" not in document["id"] + message["id"] for message in chat):
+        if all(
+            message.keys() <= known and "\0" not in document["id"] + message["id"] + message["role"] for message in chat
+        ):
             assert found.text == expected
         elif found.text != expected:
             assert not found.whole

@@ -165,6 +165,35 @@ def test_the_round_of_a_debate_is_kept_as_running_in_its_column(database, status
     assert stored(database, key)["status"] == status
 
 
+@pytest.mark.parametrize("status", ["", "cancelled", "Running", "running\n", "round_", "round_x", "a\0b"])
+def test_a_status_that_the_app_does_not_write_is_kept_as_paused_in_its_column(database, status):
+    key = insert(database, session(status=status))
+    assert value(database, "SELECT status FROM sessions") == "paused"
+    assert stored(database, key)["status"] == status
+
+
+@pytest.mark.parametrize("name", ["", "tournament", "Debate", "a\0b"])
+def test_any_other_type_is_kept_as_a_competition_in_its_column(database, name):
+    key = insert(database, session(type=name))
+    assert value(database, "SELECT type FROM sessions") == "competition"
+    assert stored(database, key)["type"] == name
+
+
+@pytest.mark.parametrize("role", ["", "tool", "System", "a\0b"])
+def test_any_other_role_is_kept_as_system_in_its_column(database, role):
+    key = insert(database, session(chatHistory=[message(role=role)]))
+    assert value(database, "SELECT role FROM chat_messages") == "system"
+    assert stored(database, key)["chatHistory"][0]["role"] == role
+
+
+def test_what_the_app_writes_over_a_stand_in_counts(database):
+    key = insert(database, session(type="tournament", status="cancelled", chatHistory=[message(role="tool")]))
+    database.execute("UPDATE sessions SET type = 'debate', status = 'completed'")
+    database.execute("UPDATE chat_messages SET role = 'user'")
+    found = stored(database, key)
+    assert (found["type"], found["status"], found["chatHistory"][0]["role"]) == ("debate", "completed", "user")
+
+
 @pytest.mark.parametrize("duration", [INTEGER_MAX + 1, U64_MAX])
 def test_a_duration_beyond_63_bits_is_kept_as_the_largest_integer_in_its_column(database, duration):
     key = insert(database, session(totalDuration=duration))

@@ -48,9 +48,9 @@ def test_anything_but_a_session_is_rejected_without_an_error(raw: bytes) -> None
     assert decode_session(raw) is None
 
 
-@pytest.mark.parametrize("status", ["running\n", "\nrunning", "round_1\n", "round_", "Running", ""])
-def test_the_whole_status_is_checked(status: str) -> None:
-    assert decode_session(json.dumps(normal_form(session(status=status))).encode()) is None
+@pytest.mark.parametrize("status", ["running\n", "round_", "cancelled", ""])
+def test_any_text_is_a_status(status: str) -> None:
+    assert decode_session(json.dumps(normal_form(session(status=status))).encode()) is not None
 
 
 @pytest.mark.parametrize(("duration", "accepted"), [((1 << 64) - 1, True), (1 << 64, False), (-1, False)])
