@@ -1,4 +1,4 @@
-"""Builds dist/migrator, one file that runs without an installed Python, of the checkout and its dependencies."""
+"""Builds dist/migrator from the checkout and its dependencies: one file that runs without an installed Python."""
 
 import shutil
 import sys
@@ -8,7 +8,7 @@ from pathlib import Path
 import PyInstaller.__main__
 
 CHECKOUT = Path(__file__).resolve().parent.parent
-# What dependencies would use for things that we never ask of them, and a browser's pages, which are a developer's.
+# What dependencies use only for things that migrator does not need; datasette, since browse is not included.
 UNUSED = (
     "asyncio",
     "datasette",
@@ -28,7 +28,7 @@ UNUSED = (
 
 
 def main() -> None:
-    """Build it, and say how large it is."""
+    """Build it, and print its size."""
     with tempfile.TemporaryDirectory(prefix="migrator-sidecar-") as scratch:
         PyInstaller.__main__.run(
             [
@@ -39,7 +39,7 @@ def main() -> None:
                 f"--specpath={scratch}",
                 f"--paths={CHECKOUT}",
                 f"--add-data={CHECKOUT / 'schemas'}:migrator/_schemas",
-                "--collect-submodules=migrator",  # commands are loaded by their names
+                "--collect-submodules=migrator",  # commands are loaded by name
                 *("--collect-data=migrator.receipt", "--collect-data=pygal"),
                 *(f"--exclude-module={name}" for name in UNUSED),
                 *(("--strip",) if sys.platform == "linux" and shutil.which("strip") else ()),

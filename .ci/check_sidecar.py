@@ -1,4 +1,4 @@
-"""Migrates with dist/migrator alone: the demo, and a data directory that is large enough for its second process.
+"""Runs dist/migrator without Python: the demo, and a migration that is large enough for a worker process.
 
 Python's own settings point nowhere meanwhile: a program that needed an installed one would not start.
 """
@@ -17,20 +17,20 @@ LARGE = "26MB"
 
 
 def main() -> None:
-    """Run all checks; the first that fails ends the program with one line."""
+    """Run all checks; the first failure ends the program with one line."""
     demo = subprocess.run([CHECKOUT / ".ci" / "demo.sh", PROGRAM], cwd=CHECKOUT, env=WITHOUT_PYTHON, check=False)
     expect(demo.returncode == 0, "the demo failed")
     with tempfile.TemporaryDirectory(prefix="migrator-sidecar-") as scratch:
         data = Path(scratch, "data")
         run(sys.executable, "-m", "benchmarks.corpus", "--size", LARGE, "--to", str(data), env=dict(os.environ))
         at = (str(PROGRAM), "--log-level", "debug", "--data-dir", str(data))
-        report, told = run(*at, "migrate", "--progress", "none", "--json")
+        report, log = run(*at, "migrate", "--progress", "none", "--json")
         expect(json.loads(report)["status"] == "completed", f"the migration says {report}")
         if len(os.sched_getaffinity(0)) > 1:
-            expect("A second process helps." in told, "no second process was started")
-        expect("is gone" not in told, "the second process died")
+            expect("Started a worker process." in log, "no worker process was started")
+        expect("ended early" not in log, "the worker process died")
         run(*at, "verify", "--progress", "none")
-        run(*at, "report", "--html", str(data / "receipt.html"))
+        run(*at, "report", "--html", str(data / "report.html"))
     print(f"sidecar-check: all good; {LARGE} went through two processes")
 
 
@@ -42,7 +42,7 @@ def run(*command: str, env: dict[str, str] = WITHOUT_PYTHON) -> tuple[str, str]:
 
 
 def expect(holds: object, otherwise: str) -> None:
-    """End the program unless something holds."""
+    """End the program unless a condition holds."""
     if not holds:
         sys.exit(f"sidecar-check failed: {otherwise}")
 

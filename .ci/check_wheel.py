@@ -1,4 +1,4 @@
-"""Builds the sdist, the wheel from it, installs the wheel alone and migrates with it, away from the checkout.
+"""Builds the sdist and from it the wheel, installs only the wheel, and migrates with it outside of the checkout.
 
 Catches what tests in a checkout cannot see: a schema, a module or a dependency that is not in the wheel.
 """
@@ -17,12 +17,12 @@ from pathlib import Path, PurePosixPath
 CHECKOUT = Path(__file__).resolve().parent.parent
 FIXTURE = CHECKOUT / "fixtures" / "data-dir"
 SETTINGS = ("AIT42_DATA_DIR", "DATABASE_URL", "STORAGE_BACKEND", "PYTHONPATH", "PYTHONHOME")
-# The fixture holds damaged content on purpose, so "done, and something needs the user" is right too.
+# The fixture contains damaged data on purpose, so "done, but some items need attention" is right too.
 MIGRATED = (0, 3)
 
 
 def main() -> None:
-    """Run all checks; the first that fails ends the program with one line."""
+    """Run all checks; the first failure ends the program with one line."""
     with tempfile.TemporaryDirectory(prefix="migrator-wheel-") as name:
         scratch = Path(name)
         sdist, wheel = build(scratch / "dist")
@@ -70,7 +70,7 @@ def check_wheel(wheel: Path) -> None:
 
 def install(wheel: Path, environment: Path) -> Path:
     """Install the wheel into an empty environment; return the folder of its commands."""
-    # Without pip, and filled from outside: so it works where ensurepip is missing.
+    # Created without pip and filled from outside, so that it works without ensurepip.
     venv.create(environment, with_pip=False, symlinks=os.name != "nt")
     commands = environment / ("Scripts" if os.name == "nt" else "bin")
     run(sys.executable, "-m", "pip", "--python", commands / "python", "install", "-qq", wheel)
@@ -114,12 +114,12 @@ def files_under(folder: Path) -> set[Path]:
 
 
 def names(files: set[PurePosixPath]) -> str:
-    """Put a set of paths into words."""
+    """Format a set of paths."""
     return ", ".join(sorted(map(str, files)))
 
 
 def expect(holds: object, otherwise: str) -> None:
-    """End the program unless something holds."""
+    """End the program unless a condition holds."""
     if not holds:
         sys.exit(f"wheel-check failed: {otherwise}")
 

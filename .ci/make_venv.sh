@@ -1,6 +1,6 @@
 #!/bin/sh
 # usage: make_venv.sh PYTHON DIRECTORY
-# Makes a fresh virtual environment with pip in it.
+# Creates a new virtual environment with pip.
 set -eu
 python=$1
 venv=$2

@@ -1,7 +1,7 @@
-"""Mutants of the modules that decide whether anything is lost, and whether the tests notice.
+"""Makes small changes to the most critical modules, and checks whether the tests notice them.
 
-``make mutants`` tries them all, which takes hours; ``make mutants ARGS="--sample 200 --seed 1"`` tries two hundred that
-the seed chooses. Lists those that survived, and tells how many were killed.
+``make mutants`` tries all of them, which takes hours; ``make mutants ARGS="--sample 200 --seed 1"`` tries a sample.
+It lists those that no test noticed, and prints how many were noticed.
 """
 
 from __future__ import annotations

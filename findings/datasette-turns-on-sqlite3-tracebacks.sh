@@ -3,11 +3,11 @@
 # a traceback to standard error, on connections that are not datasette's as well.
 #
 # Seen with datasette 0.65.5 and Python 3.11.7: before the import nothing is printed and the statement raises
-# OperationalError; after it the statement raises the same, and standard error has the traceback. There is no way to ask
-# sqlite3 what was set before, so nobody can put it back as it was.
+# OperationalError; after it the statement raises the same, and standard error has the traceback. sqlite3 does not reveal
+# the previous setting, so it cannot be restored.
 #
-# For us: a test that made stored text unreadable failed as soon as another test of the same process had loaded our
-# pages, for Python tells of such a traceback as an exception that nobody could raise. Our pages turn it off again.
+# Effect here: a test with unreadable stored text failed after another test of the same process had loaded browse's pages,
+# because Python reports such a traceback as an unraisable exception. migrator's pages turn the setting off again.
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
@@ -20,7 +20,7 @@ import sqlite3
 import sys
 
 printed = []
-sys.unraisablehook = lambda told: printed.append(type(told.exc_value).__name__)  # what would go to standard error
+sys.unraisablehook = lambda report: printed.append(type(report.exc_value).__name__)  # what would go to standard error
 
 
 def refuse(text):
