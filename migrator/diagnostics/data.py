@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sqlite3
 from collections.abc import Iterator
 from contextlib import suppress
 from functools import partial
@@ -82,7 +81,7 @@ def _unusable(data_dir: DataDir, error: ConnectionFailed) -> Finding:
     """Report a database that cannot be opened or read, and what to do."""
     path = data_dir.database
     report = partial(problem, "database", error.message, code=error.code)
-    if getattr(error.__cause__, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+    if error.code == "database.locked":
         writers = locks_of(path, patience=0).writers
         if writers:
             names, numbers = " and ".join(map(described, writers)), ",".join(map(str, writers))
@@ -91,7 +90,7 @@ def _unusable(data_dir: DataDir, error: ConnectionFailed) -> Finding:
     copy, restore = _newest_copy(data_dir)
     if copy is not None:
         return report(restore, hint=f"{error.hint or ''} Its newest backup is {copy}.".lstrip())
-    if isinstance(error.__cause__, sqlite3.Error) and error.__cause__.sqlite_errorcode == sqlite3.SQLITE_NOTADB:
+    if error.code == "database.not_a_database":
         hint = f"{error.hint or ''} {data_dir.backups} has no backup of it.".lstrip()
         return report(move_aside_command(path), hint=hint)
     return report("migrator verify", hint=error.hint)

@@ -251,8 +251,7 @@ def check_integrity(connection: sqlite3.Connection) -> Integrity:
 
 def is_damage(error: MigratorError) -> bool:
     """Return whether an error means that pages of the database are damaged."""
-    code = getattr(error.__cause__, "sqlite_errorcode", 0) & 0xFF
-    return code == sqlite3.SQLITE_CORRUPT or isinstance(error.__cause__, UnicodeDecodeError)
+    return error.code == "database.damaged"
 
 
 def _checked(connection: sqlite3.Connection, pragma: str) -> tuple[list[str], list[Finding]]:

@@ -1,4 +1,4 @@
-"""A database in which every text that a receipt shows is made to harm."""
+"""A database in which every text that the migration report shows is meant to do harm."""
 
 from tests.support.command_line import Migrator
 from tests.support.scene import Scene, chat
