@@ -1,8 +1,8 @@
-"""What an administrator does to a database.
+"""Administration of the database and of the storage backend.
 
-schema_steps    apply and undo schema steps, after a backup
-query_check     prepare every named statement against a fresh schema
-switch_backend  let the app run on another store
+schema_steps    applies and reverts schema steps, with a backup first
+switch_backend  switches the app between JSON, SQLite and hybrid mode
+query_check     prepares every SQL statement against a fresh schema
 
-Its rule: nothing is changed before a copy of it is taken, and nothing that would lose data.
+Its rule: a database that holds data is copied before it is changed, and no change loses data.
 """

@@ -1,6 +1,6 @@
-"""Every named statement prepared against a fresh schema, without any database on disk.
+"""Prepare every named SQL statement against a fresh schema, in memory.
 
-The counterpart of SQLx's compile-time checked queries: a misspelt column fails in CI, not at a user's.
+This way a misspelt column fails in CI and not on a user's machine, like SQLx's compile-time checked queries.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from migrator.data_dir import DataDir
 from migrator.database import canonical, queries, schema
 from migrator.database.columns import INSTANCE_COLUMNS
 from migrator.database.connection import opened
+from migrator.errors import Message
 from migrator.report import Report
 from migrator.resources import schemas
 from migrator.search import queries as search_queries
@@ -25,7 +26,7 @@ from migrator.storage.hybrid import queries as journal_queries
 
 FRAGMENTS = ("ORDER", "IN_RANGE", "IN_FILES", "FILES_IN_ORDER", "OWN_NUMBER")  # of statements
 ATTACHED = ("staging", "shard")
-# What the app does while a user waits: none of these may read a whole table.
+# What the app runs while a user waits: none of these may read a whole table.
 HOT_PATHS = {
     "WORKSPACE_BY_HASH", "KEYS_BY_DOCUMENT_ID", "SESSION_BY_KEY", "RUNTIMES_OF_SESSION", "INSTANCES_OF_SESSION",
     "MESSAGES_OF_SESSION", "DOCUMENTS_OF_WORKSPACE", "SESSION_KEY_TAKEN", "MESSAGE_KEY_TAKEN", "DELETE_SESSION",
@@ -33,7 +34,7 @@ HOT_PATHS = {
     "UPDATE_SESSION", "DELETE_CHILDREN", "SET_UPDATED_AT", "SET_INSTANCE_STATUS", "SUMMARIES", "AGENTS_OF_SUMMARIES",
     "CHOSEN_DOCUMENTS", "JOURNAL_FORGET", "JOURNAL_NEWEST",
 }  # fmt: skip
-# Of a table: not of a constant row, nor of the JSON that a parameter holds.
+# A scan of a table, not of a constant row or of the JSON in a parameter.
 _SCAN = re.compile(r"SCAN (?!CONSTANT|json_each)")
 _MOST_PARAMETERS = 64
 _NAMED = re.compile(r"(?<![\w':]):([a-z]+)\b")
@@ -46,7 +47,7 @@ def named_statements() -> Iterator[tuple[str, str]]:
         for module in (queries, canonical, staging_queries, journal_queries, search_queries, browse_queries)
     ):
         if not name.isupper() or name.startswith(("_", "CREATE_")) or name.endswith(("_COLUMNS", "_TABLES")):
-            continue  # what makes tables is executed by fresh_with_staging
+            continue  # fresh_with_staging executes what creates tables
         if name in FRAGMENTS:
             continue
         statements = value.values() if isinstance(value, dict) else [value] if isinstance(value, str) else value
@@ -63,9 +64,9 @@ def named_statements() -> Iterator[tuple[str, str]]:
 
 
 def fresh_with_staging() -> sqlite3.Connection:
-    """A database in memory with the whole schema, others attached as ``staging`` and ``shard``.
+    """A database in memory with the whole schema, and two more attached as ``staging`` and ``shard``.
 
-    The record of steps, and the tables of hybrid mode's journal, a database of its own elsewhere, are there as well.
+    It also has the record of the schema steps and the tables of hybrid mode's journal.
     """
     connection = schema.fresh()
     for statement in schema.split_statements((schemas() / "sql" / "hybrid_journal.sql").read_text(encoding="utf-8")):
@@ -88,30 +89,31 @@ class QueryCheck(Report):
     """How many statements were prepared, and what is wrong with them or with the database's tables."""
 
     statements: int
-    problems: tuple[str, ...]
+    errors: tuple[str, ...]
 
     @property
     def exit_code(self) -> int:
-        return 1 if self.problems else 0
+        return 1 if self.errors else 0
 
 
 def check_queries(data_dir: DataDir) -> QueryCheck:
-    """Prepare every statement, and compare the tables of the database, where there is one, with a fresh schema."""
-    found, path = problems(), data_dir.database
+    """Prepare every statement, and compare the tables of the database, if there is one, with a fresh schema."""
+    found, path = [Message(text, code="schema.bad_statement") for text in problems()], data_dir.database
     if path.exists():
         with opened(path, read_only=True) as connection:
             version = schema.require_known(connection, path)
-            found += [f"{path}: {name} differs" for name in sorted(schema.differences(connection, version))]
+            different = sorted(schema.differences(connection, version))
+        found += [Message(f"{path}: {name} differs", code="schema.differs") for name in different]
     return QueryCheck(sum(1 for _ in named_statements()), tuple(found))
 
 
 def problems(
     statements: Iterable[tuple[str, str]] | None = None, connection: sqlite3.Connection | None = None
 ) -> list[str]:
-    """Every statement that can't be prepared, and every one of a hot path that scans a whole table.
+    """Every statement that cannot be prepared, and every one in a hot path that scans a whole table.
 
     :param statements: None for all of migrator's
-    :param connection: to the tables that they work on, closed afterwards; None for a fresh schema
+    :param connection: has the tables that the statements use; it is closed afterwards. None for a fresh schema
     """
     connection = connection or fresh_with_staging()
     found = []
@@ -132,7 +134,7 @@ def problems(
 
 
 def _explain(connection: sqlite3.Connection, statement: str) -> list[str]:
-    """The query plan, whatever the number of parameters, or their names."""
+    """The query plan of a statement with any parameters."""
     named = dict.fromkeys(_NAMED.findall(statement))
     if named:
         return [str(row[3]) for row in connection.execute(f"EXPLAIN QUERY PLAN {statement}", named)]

@@ -1,4 +1,4 @@
-"""Schema steps on a database that holds data: a backup first, and never one that would lose something."""
+"""Apply and revert schema steps: a backup first, and nothing that would lose data."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from migrator.text import counted
 
 @dataclass(frozen=True)
 class SchemaChange(Report):
-    """What was done.
+    """The steps that were applied or reverted.
 
-    :ivar steps: the names of the steps applied, or of the one undone
-    :ivar backup: the copy of the database that was taken before; None where it held nothing
+    :ivar steps: the names of the steps applied, or of the one reverted
+    :ivar backup: the copy of the database that was taken before; None if none was needed
     """
 
     database: str
@@ -35,7 +35,7 @@ class SchemaChange(Report):
 
 @dataclass(frozen=True)
 class SchemaStatus(Report):
-    """Every step that this version knows, and when the database got it."""
+    """Every step that this version knows, and when it was applied."""
 
     database: str
     schema_version: int
@@ -43,9 +43,9 @@ class SchemaStatus(Report):
 
 
 def schema_status(data_dir: DataDir) -> SchemaStatus:
-    """Which steps the database has. Changes nothing.
+    """The steps that the database has. Changes nothing.
 
-    :raises SchemaError: it has newer ones than this version knows
+    :raises SchemaError: the database has newer steps than this version knows
     """
     path = data_dir.database
     with opened(path, read_only=True) as connection:
@@ -54,14 +54,14 @@ def schema_status(data_dir: DataDir) -> SchemaStatus:
 
 
 def apply_steps(data_dir: DataDir) -> SchemaChange:
-    """Apply the steps that the database lacks, making it if there is none.
+    """Apply the steps that the database lacks; creates the database if there is none.
 
-    :raises SchemaError: the database has other tables than the steps make, or newer ones
-    :raises StaleStoreError: it is gone, and is authoritative: with an empty one in its place, that would be forgotten
+    :raises SchemaError: the database has tables that no step makes, or newer ones
+    :raises StaleStoreError: the authoritative database is missing; an empty one in its place would hide that
     """
     path = data_dir.database
     with exclusive(data_dir):
-        # This refuses one from the future, too, before anything opens it for writing.
+        # This also refuses a newer schema, before anything opens the database for writing.
         require_database(data_dir, state_of(path))
         with opened(path, create=True) as connection:
             applied, backup = upgrade(connection, path, data_dir.backups)
@@ -70,17 +70,17 @@ def apply_steps(data_dir: DataDir) -> SchemaChange:
 
 
 def revert_step(data_dir: DataDir) -> SchemaChange:
-    """Undo the last step, after a backup of the database.
+    """Revert the last step, after a backup of the database.
 
-    :raises SchemaError: it would lose data, or there is nothing to undo
+    :raises SchemaError: that would lose data, or there is no step to revert
     """
     path = data_dir.database
     with exclusive(data_dir):
-        state_of(path)  # refuses one from the future before anything opens it for writing
+        state_of(path)  # refuses a newer schema before anything opens it for writing
         with opened(path) as connection:
             found = schema.require_known(connection, path)
             require = partial(_require_nothing_to_lose, connection, path)
-            require(found)  # for what is refused no copy need be taken
+            require(found)  # a refused step needs no backup
             with changing(connection, path, data_dir.backups) as back_up:
                 backup = back_up("before-revert") if found else None
                 undone = schema.revert(connection, path, require)
@@ -89,29 +89,35 @@ def revert_step(data_dir: DataDir) -> SchemaChange:
 
 
 def _require_nothing_to_lose(connection: sqlite3.Connection, path: Path, found: int) -> None:
-    """Refuse to undo a step that holds what is nowhere else, with the way out."""
-    with sqlite_errors("look for what would be lost", path):
+    """Check that reverting a step loses nothing that exists nowhere else.
+
+    :raises SchemaError: it would; the hint says what to do
+    """
+    with sqlite_errors("count sessions", path):
         state = read_state(connection, path)
         conflicts = state.has_ledger and connection.execute(queries.CONFLICT_COUNT).fetchone()[0]
         dropped = [*map(int, connection.execute(queries.TABLE_COUNTS).fetchone())] if found == 1 else []
-    # Even without a session: the ledger knows which files failed and are served as they are.
+    # Even without sessions, the ledger knows which files failed and are read as they are.
     if state.authority == "sqlite":
         raise SchemaError(
-            f"Undoing schema step {found} would lose data: {path} is the authority.",
-            hint="Run 'migrator rollback' first: then the JSON files hold everything. Nothing was changed.",
+            f"Reverting schema step {found} would lose data: {path} is authoritative.",
+            code="schema.database_authoritative",
+            hint="Run 'migrator rollback' first; then the JSON files hold everything. Nothing was changed.",
         )
     if conflicts:
         raise SchemaError(
-            f"Undoing schema step {found} would lose {counted(conflicts, 'conflicting version')} of sessions, "
-            "which no file holds.",
-            hint="'migrator quarantine export --to quarantined' writes them into files; 'migrator quarantine retry "
-            "--all --take ours' drops them here, and keeps them in the backups. Nothing was changed.",
+            f"Reverting schema step {found} would lose {counted(conflicts, 'conflicting session version')}, "
+            "which no JSON file holds.",
+            code="schema.holds_conflicts",
+            hint="'migrator quarantine export --to quarantined' writes them to files; 'migrator quarantine retry "
+            "--all --take ours' drops them here and keeps them in the backups. Nothing was changed.",
         )
-    if any(dropped):  # nobody can tell any more what of it an app wrote here while the files were authoritative
+    if any(dropped):  # an app may have written some of it here while the files were authoritative
         sessions, instances, messages = dropped
         raise SchemaError(
-            f"Undoing schema step 1 would drop {counted(sessions, 'session')}, {counted(instances, 'instance')} and "
-            f"{counted(messages, 'message')}, some of which may be nowhere else.",
-            hint=f"If nothing of it is wanted any more, close the app and move {path} aside, with its -wal and -shm if "
-            "there are any: that undoes all steps. Nothing was changed.",
+            f"Reverting schema step 1 would drop {counted(sessions, 'session')}, {counted(instances, 'instance')} and "
+            f"{counted(messages, 'message')}, some of which may exist nowhere else.",
+            code="schema.holds_sessions",
+            hint=f"If you no longer need them, close the app and move {path} away, with its -wal and -shm files if "
+            "there are any: that reverts all steps. Nothing was changed.",
         )

@@ -1,4 +1,4 @@
-"""Switching what the app runs on, with all the data that the switch needs."""
+"""Switch the storage backend of the app: JSON, SQLite or hybrid mode, with all data brought up to date."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from migrator.backups.database_copy import changing, upgrade
 from migrator.data_dir import DataDir
 from migrator.database import queries
 from migrator.database.connection import opened, transaction
-from migrator.errors import StaleStoreError
-from migrator.export.hybrid_files import merge_files, write_mirrors
+from migrator.errors import Message, StaleStoreError
+from migrator.export.hybrid_files import merge_files, write_json_files
 from migrator.export.rollback import run_rollback
 from migrator.locking import exclusive, has_stale_files
 from migrator.migration.post_rollback import PostRollbackChanges, empty_after_rollback
@@ -31,14 +31,14 @@ from migrator.storage.hybrid.journal import HybridStats, read_stats
 
 @dataclass(frozen=True)
 class BackendReport(Report):
-    """What the app runs on, and what a switch did.
+    """The backend in use, and what a switch did.
 
-    :ivar backend: what it runs on now
-    :ivar before: what it ran on; the same where nothing was switched
-    :ivar flag: what storage.json says; None where there is none
+    :ivar backend: the backend in use now
+    :ivar before: the backend before; the same if nothing was switched
+    :ivar flag: what storage.json says; None if there is none
     :ivar trial: what hybrid mode recorded, if it was ever used
     :ivar notes: what was done, or is worth knowing
-    :ivar errors: what of it needs the user: sessions in quarantine, files that failed, conflicts
+    :ivar errors: the notes that need attention: quarantined sessions, failed files, conflicts
     """
 
     backend: Backend
@@ -55,23 +55,22 @@ class BackendReport(Report):
 
 
 def show_backend(data_dir: DataDir) -> BackendReport:
-    """What the app runs on. Changes nothing."""
+    """The backend in use. Changes nothing."""
     state = state_of(data_dir.database)
     flag, trial = read_flag(data_dir), read_stats(data_dir.hybrid_journal)
     authority, backend, missing = store_status(data_dir, state)
-    problems = () if missing is None else (missing.as_message(),)
-    return BackendReport(backend, backend, authority, flag, trial, notes=problems, errors=problems)
+    errors = () if missing is None else (missing.as_message(),)
+    return BackendReport(backend, backend, authority, flag, trial, notes=errors, errors=errors)
 
 
 def switch_backend(data_dir: DataDir, target: Backend, listener: Listener = ignore_progress) -> BackendReport:
     """Switch to a backend after bringing its store up to date.
 
-    To ``sqlite``: a migration, where SQLite is not the authority yet. To ``hybrid``: the same, and the JSON files
+    To ``sqlite``: a migration, unless SQLite is authoritative already. To ``hybrid``: the same, and the JSON files are
     written from SQLite. To ``json``: a rollback.
 
-    :raises StaleStoreError: files stayed behind that keep the switch from being whole, or the authoritative
-        database is gone
-    :raises MigratorError: the migration or the rollback failed; the app runs on what it ran on before
+    :raises StaleStoreError: some files could not be migrated, or the authoritative database is missing
+    :raises MigratorError: the migration or the rollback failed; the backend is the one before
     """
     state = state_of(data_dir.database)
     lost = missing_database(data_dir, state)
@@ -80,67 +79,73 @@ def switch_backend(data_dir: DataDir, target: Backend, listener: Listener = igno
     before = show_backend(data_dir)
     if target == before.backend and before.flag in (target, None):
         if has_stale_files(data_dir):
-            with exclusive(data_dir):  # which clears away what a switch left that was killed
+            with exclusive(data_dir):  # taking the lock removes what an interrupted switch left
                 pass
         return before
-    if lost is not None:  # the JSON files are what is left
+    if lost is not None:  # only the JSON files are left
         with exclusive(data_dir):
             write_flag(data_dir, "json")
-        notes, problems = [f"{lost.message} The JSON files are the truth now, as old as they are."], list[str]()
+        message = f"{lost.message} The JSON files are authoritative now; they lack everything since the migration."
+        notes: list[str] = [Message(message, code=lost.code)]
+        errors = list[str]()
     elif target == "json":
         report = run_rollback(data_dir, listener=listener)
         write_flag(data_dir, "json")
-        notes, problems = [*report.warnings], [*report.errors]
+        notes, errors = [*report.warnings], [*report.errors]
     else:
-        problems = _bring_up_to_date(data_dir, before, listener)
-        notes = [*problems]
+        errors = _bring_up_to_date(data_dir, before, listener)
+        notes = [*errors]
         if target == "sqlite" and before.backend == "hybrid":
             notes.append(hybrid_verdict(before.trial))
         with exclusive(data_dir):
             if target == "hybrid":
-                problems += merge_files(data_dir, listener)
-                notes += write_mirrors(data_dir, listener)
+                errors += merge_files(data_dir, listener)
+                notes += write_json_files(data_dir, listener)
             write_flag(data_dir, target)
-    return replace(show_backend(data_dir), before=before.backend, notes=tuple(notes), errors=tuple(problems))
+    return replace(show_backend(data_dir), before=before.backend, notes=tuple(notes), errors=tuple(errors))
 
 
 def _bring_up_to_date(data_dir: DataDir, before: BackendReport, listener: Listener) -> list[str]:
-    """Let SQLite have everything; returns what needs the user."""
+    """Migrate what SQLite lacks; returns what needs attention."""
     if before.authority != "json" and before.backend != "hybrid":
         return []
-    # After hybrid mode the files are what later changes in them start from: what both stores wrote is no news then.
+    # After hybrid mode, too: later changes in the files are compared with their state now.
     report = run_migration(data_dir, listener=listener)
-    problems: list[str] = [*report.errors]
+    errors: list[str] = [*report.errors]
     if before.authority == "json" and state_of(data_dir.database).authority == "json":
         if report.workspaces:
             raise StaleStoreError(
-                "The migration left the JSON files the authority.", hint="'migrator status' tells more."
+                "The migration did not make SQLite authoritative.",
+                code="migration.incomplete",
+                hint="'migrator status' shows which files could not be migrated.",
             )
         with exclusive(data_dir):  # there was nothing to migrate
-            problems += _start_empty(data_dir).errors()
-    return problems
+            errors += _start_empty(data_dir).errors()
+    return errors
 
 
 def _start_empty(data_dir: DataDir) -> PostRollbackChanges:
-    """An empty store; what was written to an old one after a rollback is brought in."""
+    """Make an empty store; sessions written to the old one after a rollback are brought in."""
     path = data_dir.database
     with opened(path, create=True) as connection:
         upgrade(connection, path, data_dir.backups)
         with (
             changing(connection, path, data_dir.backups) as back_up,
-            transaction(connection, path, "make an empty store"),
+            transaction(connection, path, "create an empty store"),
         ):
             late = PostRollbackChanges()
-            if read_state(connection, path).status == "rolled_back":  # what it holds, somebody deleted in the files
+            if read_state(connection, path).status == "rolled_back":  # its sessions were deleted in the files
                 back_up("rolled-back")
                 late = empty_after_rollback(connection).reapply()
             connection.execute(queries.SET_COMPLETED, (None,))
         return late
 
 
-def hybrid_verdict(trial: HybridStats | None) -> str:
-    """Whether hybrid mode gave reason for doubt."""
+def hybrid_verdict(trial: HybridStats | None) -> Message:
+    """A sentence about what hybrid mode found."""
     if trial is None or not trial.comparisons:
-        return "The trial compared nothing: no session was read while both stores ran."
+        message = "Hybrid mode compared nothing: no session was read while both stores were in use."
+        return Message(message, code="hybrid.not_compared")
     clean = not trial.differences and not trial.failures and not trial.pending_repairs
-    return f"The trial was {'clean' if clean else 'not clean'}: {trial.summary()}."
+    message = f"Hybrid mode found {'no problems' if clean else 'problems'}: {trial.summary()}."
+    return Message(message, code="hybrid.stores_equal" if clean else "hybrid.stores_differ")

@@ -1,12 +1,14 @@
-"""Backups: copies of the source files and of the database, plain folders that people can read without any tool.
+"""Backups: copies of the source files and of the database, in plain folders that need no tool to read.
 
-- ``manifest``: the folder of a backup, its listing, and its name, which it gets last
-- ``catalog``: list, find and verify backups
-- ``create``: a backup of source files, synced and verified; ``copy_files``: the copying, by one process or two
-- ``disk_space``: whether backup and database will fit
-- ``database_copy``: a copy of the database before it is changed
-- ``restore``: files back to their places; ``restore_database``: a database back to its place
-- ``prune``: remove what nobody needs
+manifest          the folder of a backup: its name, its list of files, its checksums
+catalog           lists, finds and verifies backups
+create            backs up source files: copies, syncs, verifies
+copy_files        copies the files, in one process or two
+disk_space        checks that the backup and the database will fit
+database_copy     copies the database before it is changed
+restore           puts files back in their places
+restore_database  puts a database back in its place
+prune             removes backups that are no longer needed
 
-One rule: a folder that has a backup's name is whole.
+Its rule: a folder gets a backup's name only when the backup is complete.
 """

@@ -1,7 +1,7 @@
-"""What lies in ``backups/``: listing it and proving it.
+"""List, find and verify the backups in ``backups/``.
 
-Three kinds: ``files``, the source files as a migration found them; ``database``, a whole database; ``versions``, the
-sessions that somebody decided against.
+There are three kinds: ``files``, the source files as a migration found them; ``database``, a whole database;
+``versions``, session versions that were dropped when a conflict was decided.
 """
 
 from __future__ import annotations
@@ -13,21 +13,22 @@ from pathlib import Path
 
 from migrator.backups.manifest import LARGEST_LISTING, MANIFEST, NAME, SUMS, BackupKind, ListedFile, read_manifest
 from migrator.data_dir import DataDir
-from migrator.errors import BackupError, MigratorError
+from migrator.errors import BackupError, Message, MigratorError
 from migrator.files import copying
 from migrator.files.os_errors import os_errors
 from migrator.files.reading import contents
+from migrator.text import counted
 
-_TOO_MUCH = " is not of this backup"
+_UNKNOWN_FILE = "backup.unknown_file"
 
 
 @dataclass(frozen=True)
 class ListedBackup:
     """One folder in ``backups/``.
 
-    :ivar kind: None where the manifest can't be read
-    :ivar state: ``unknown`` until somebody verifies it, or ``damaged`` where that shows at a glance
-    :ivar error: what shows at a glance
+    :ivar kind: None if the manifest cannot be read
+    :ivar state: ``damaged`` if its manifest or the sizes of its files show that, else ``unknown``: nothing was hashed
+    :ivar error: the damage, if any
     """
 
     name: str
@@ -41,22 +42,22 @@ class ListedBackup:
 
 @dataclass(frozen=True)
 class VerifiedBackup:
-    """A backup that was read as a whole.
+    """A backup whose files were all read.
 
     :ivar state: ``whole`` or ``damaged``
-    :ivar problems: item by item, what is missing, changed or too much
+    :ivar problems: each file that is missing, changed, or does not belong to the backup
     """
 
     name: str
     state: str
     files: int
     bytes: int
-    problems: tuple[str, ...]
+    problems: tuple[Message, ...]
 
     @property
-    def damage(self) -> tuple[str, ...]:
-        """The problems that keep its files from being used: what is too much is none of them."""
-        return tuple(problem for problem in self.problems if not problem.endswith(_TOO_MUCH))
+    def damage(self) -> tuple[Message, ...]:
+        """The problems that make its files unusable; an extra file does not."""
+        return tuple(problem for problem in self.problems if problem.code != _UNKNOWN_FILE)
 
 
 def backup_folders(data_dir: DataDir) -> list[Path]:
@@ -69,9 +70,9 @@ def backup_folders(data_dir: DataDir) -> list[Path]:
 
 
 def find_backup(data_dir: DataDir, name: str) -> Path:
-    """The folder of a backup, by its name or its whole path.
+    """The folder of a backup, by its name or its full path.
 
-    :raises BackupError: there is none
+    :raises BackupError: there is no such backup
     """
     given = Path(name)
     if given.is_absolute() and os.path.realpath(given.parent) == os.path.realpath(data_dir.backups):
@@ -79,30 +80,34 @@ def find_backup(data_dir: DataDir, name: str) -> Path:
     for folder in backup_folders(data_dir):
         if folder.name == name:
             return folder
-    raise BackupError(f"There is no backup {name} in {data_dir.backups}.", hint="'migrator backups list' shows all.")
+    raise BackupError(
+        f"There is no backup {name} in {data_dir.backups}.",
+        code="backup.not_found",
+        hint="'migrator backups list' shows all backups.",
+    )
 
 
 def list_backups(data_dir: DataDir) -> list[ListedBackup]:
-    """Every backup, oldest first, as it looks at a glance; nothing is hashed."""
-    return [look_at(folder) for folder in backup_folders(data_dir)]
+    """Every backup, oldest first, checked by the sizes of its files; nothing is hashed."""
+    return [check_quickly(folder) for folder in backup_folders(data_dir)]
 
 
-def look_at(folder: Path) -> ListedBackup:
-    """One backup as it looks at a glance."""
+def check_quickly(folder: Path) -> ListedBackup:
+    """Check one backup by its manifest and the sizes of its files."""
     try:
         manifest = read_manifest(folder)
     except BackupError as error:
-        return ListedBackup(folder.name, None, None, 0, 0, "damaged", error.message)
+        return ListedBackup(folder.name, None, None, 0, 0, "damaged", error.as_message())
     size = 0
-    problem: str | None = None
+    problem: Message | None = None
     for listed in manifest.files:
         try:
             found = os.lstat(folder / listed.file).st_size
         except OSError:
-            problem = f"{listed.file} is missing"
+            problem = _missing(listed)
             break
         if listed.size is not None and found != listed.size:
-            problem = f"{listed.file} has {found} bytes, not {listed.size}"
+            problem = _changed(listed, f"it has {counted(found, 'byte')}, not {listed.size:,}")
             break
         size += found
     state = "damaged" if problem else "unknown"
@@ -112,7 +117,7 @@ def look_at(folder: Path) -> ListedBackup:
 def verify_backups(data_dir: DataDir, names: Sequence[str] = ()) -> list[VerifiedBackup]:
     """Hash every file of the named backups, or of all, and compare with the manifest and SHA256SUMS.
 
-    :raises BackupError: there is none of that name
+    :raises BackupError: there is no backup of that name
     """
     folders = [find_backup(data_dir, name) for name in names] if names else backup_folders(data_dir)
     return [verify_backup(folder) for folder in folders]
@@ -123,8 +128,8 @@ def verify_backup(folder: Path) -> VerifiedBackup:
     try:
         manifest = read_manifest(folder)
     except BackupError as error:
-        return VerifiedBackup(folder.name, "damaged", 0, 0, (str(error),))
-    problems: list[str] = []
+        return VerifiedBackup(folder.name, "damaged", 0, 0, (error.as_message(),))
+    problems: list[Message] = []
     size = 0
     for listed in manifest.files:
         found, problem = _check(folder, listed)
@@ -134,31 +139,42 @@ def verify_backup(folder: Path) -> VerifiedBackup:
     try:
         lines = contents(folder / SUMS, LARGEST_LISTING).decode("utf-8", "surrogateescape").splitlines()
         if {line[66:]: line[:64] for line in lines} != {listed.file: listed.sha256 for listed in manifest.files}:
-            problems.append(f"{SUMS} and {MANIFEST} do not say the same")
+            problems.append(Message(f"{SUMS} and {MANIFEST} differ", code="backup.checksums_differ"))
     except OSError as error:
-        problems.append(f"{SUMS} can't be read: {error.strerror}")
+        problems.append(Message(f"{SUMS} cannot be read: {error.strerror}", code="backup.checksums_unreadable"))
     known = {os.path.normpath(listed.file) for listed in manifest.files} | {SUMS, MANIFEST}
-    problems += [f"{name}{_TOO_MUCH}" for name in names_in(folder) if name not in known]
+    extra = [name for name in names_in(folder) if name not in known]
+    problems += [Message(f"{name} does not belong to this backup", code=_UNKNOWN_FILE) for name in extra]
     return VerifiedBackup(folder.name, "damaged" if problems else "whole", len(manifest.files), size, tuple(problems))
 
 
-def _check(folder: Path, listed: ListedFile) -> tuple[int, str | None]:
+def _check(folder: Path, listed: ListedFile) -> tuple[int, Message | None]:
     """The size of one copy, and what is wrong with it."""
     path = folder / listed.file
     if os.path.realpath(path) != os.path.join(os.path.realpath(folder), os.path.normpath(listed.file)):
-        return 0, f"{listed.file} is a link, not a copy"
+        return 0, Message(f"{listed.file} is a link, not a copy", code="backup.file_is_link")
     if not path.is_file():
-        return 0, f"{listed.file} is missing"
+        return 0, _missing(listed)
     try:
         size = path.stat().st_size
         same = copying.sha256_of(path) == listed.sha256
-    except (MigratorError, OSError) as error:
-        return 0, str(error)
-    return size, None if same else f"{listed.file} is damaged: its SHA-256 is not the recorded one"
+    except MigratorError as error:
+        return 0, error.as_message()
+    except OSError as error:
+        return 0, Message(f"{path} cannot be read: {error.strerror}", code="file.unreadable")
+    return size, None if same else _changed(listed, "its SHA-256 is not the recorded one")
+
+
+def _missing(listed: ListedFile) -> Message:
+    return Message(f"{listed.file} is missing", code="backup.file_missing")
+
+
+def _changed(listed: ListedFile, difference: str) -> Message:
+    return Message(f"{listed.file} is damaged: {difference}", code="backup.file_changed")
 
 
 def names_in(folder: Path) -> Iterator[str]:
-    """Everything in a backup's folder but its folders, by relative path."""
+    """The relative paths of all files and links in a backup's folder."""
     for parent, folders, files in os.walk(folder):
         links = [name for name in folders if os.path.islink(os.path.join(parent, name))]
         for name in sorted(files + links):
@@ -166,6 +182,6 @@ def names_in(folder: Path) -> Iterator[str]:
 
 
 def backup_of(data_dir: DataDir, copy: str) -> str | None:
-    """The name of the backup that a copy in the ledger lies in; None for one outside of ``backups/``."""
+    """The name of the backup that holds a copy named in the ledger; None for a copy outside ``backups/``."""
     place = Path(os.path.relpath(os.path.abspath(data_dir.recorded(copy)), os.path.abspath(data_dir.backups)))
     return None if place.parts[0] == os.pardir else place.parts[0]

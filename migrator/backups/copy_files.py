@@ -1,4 +1,4 @@
-"""Copies of source files, made and read back by this process or, of many small files, by a second one as well."""
+"""Copy source files and read the copies back; a worker process helps with many small files."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from migrator.worker.limits import Limits
 from migrator.worker.process import WorkerProcess
 from migrator.worker.sharing import run_shared
 
-_COPIED_AT_ONCE = 2  # threads: hashing takes a processor, copying the disk
+_COPIED_AT_ONCE = 2  # threads: one can hash while the other waits for the disk
 
 
 class BackedUpFile(NamedTuple):
     """One file of a backup.
 
-    :ivar file: where the copy is, relative to the backup's folder
+    :ivar file: the copy, relative to the backup's folder
     """
 
     source: Source
@@ -36,11 +36,11 @@ class BackedUpFile(NamedTuple):
 
 
 class CopyTask(NamedTuple):
-    """A source to be copied. There may be tens of thousands, which are sent to another process.
+    """A source to copy; small, because tens of thousands may be sent to the worker process.
 
-    :ivar file: where to, relative to the backup's folder
-    :ivar size: bytes, for the progress
-    :ivar unnamed: the hash of its workspace, where nobody has told that one's path
+    :ivar file: the copy, relative to the backup's folder
+    :ivar size: in bytes, for the progress
+    :ivar unnamed: the hash of its workspace, if the path of that is unknown
     """
 
     name: str
@@ -50,19 +50,22 @@ class CopyTask(NamedTuple):
     unnamed: str | None
 
 
-# Size and SHA-256 of a copy, the path that it proves where that was unknown, and why there is no copy.
+# Size and SHA-256 of a copy, the workspace path that it proves if that was unknown, and why there is no copy.
 CopyResult = tuple[int, str, str | None, Message | None]
 
 
 @dataclass(frozen=True)
 class CopyJob:
-    """Sources to be copied into a backup's folder, where nothing is yet."""
+    """Sources to copy into a new, empty backup folder."""
 
     working: str
     tasks: Sequence[CopyTask]
 
     def run(self, on_progress: OnProgress) -> list[CopyResult]:
-        """What each has come to; raises StorageIOError where it is the copies that make trouble."""
+        """Copy each source.
+
+        :raises StorageIOError: a copy cannot be written
+        """
         results = []
         for task in self.tasks:
             results.append(_copy(self.working, task))
@@ -70,7 +73,7 @@ class CopyJob:
         return results
 
     def run_again(self, on_progress: OnProgress) -> list[CopyResult]:
-        """Copy all of them where a run that did not come to its end may have copied some."""
+        """Copy all of them after an unfinished run, which may have copied some."""
         for task in self.tasks:
             durable.remove(Path(self.working, task.file))
         return self.run(on_progress)
@@ -78,19 +81,22 @@ class CopyJob:
 
 @dataclass(frozen=True)
 class ReadBackJob:
-    """Copies to be read back, each a file of the backup's folder and the SHA-256 that it must have."""
+    """Copies to read back: each file of the backup's folder with its expected SHA-256."""
 
     working: str
     files: Sequence[tuple[str, str]]
 
     def run(self, on_progress: OnProgress) -> str:
-        """The path of the first one that is otherwise, or nothing; beside it, something else shows progress."""
-        del on_progress
+        """The path of the first copy that differs, or an empty text."""
+        del on_progress  # what runs at the same time reports progress
         paths = ((f"{self.working}{os.sep}{file}", sha256) for file, sha256 in self.files)
         return next((path for path, sha256 in paths if copying.sha256_of(path) != sha256), "")
 
     def require_whole(self) -> None:
-        """Raise MigrationFailed where a file does not read back as what was written."""
+        """Read every copy back.
+
+        :raises MigrationFailed: a copy is not what was written
+        """
         damaged = self.run(lambda _name, _size, _sessions: None)
         if damaged:
             raise copying.damaged_copy(damaged)
@@ -104,12 +110,11 @@ def copy_all(
     meter: ProgressMeter,
     limits: Limits,
 ) -> tuple[list[BackedUpFile | Message], dict[str, str]]:
-    """Copy the sources into a backup's folder, where nothing is yet; nothing is synced.
+    """Copy the sources into a new, empty backup folder; nothing is synced.
 
     :param paths: the hashes of the workspaces whose paths are known
-    :returns: the copy of each, or why there is none; and the paths of other workspaces that what was read proves, by
-        their hashes
-    :raises StorageIOError: it is the copies, not the sources, that make trouble
+    :returns: the copy of each source, or why there is none; and, by hash, the workspace paths that the files prove
+    :raises StorageIOError: a copy cannot be written
     """
     tasks = []
     for source in sources:
@@ -142,8 +147,11 @@ def copy_all(
 
 
 def _copy(working: str, task: CopyTask) -> CopyResult:
-    """Copy one source; raises StorageIOError where it is the copy, not the source, that makes trouble."""
-    target = f"{working}{os.sep}{task.file}"  # of tens of thousands, a path object for each would be felt
+    """Copy one source; an unreadable source gives a result with the reason.
+
+    :raises StorageIOError: the copy cannot be written
+    """
+    target = f"{working}{os.sep}{task.file}"  # faster than a Path, for tens of thousands of files
     proof = PathEvidence(task.unnamed) if task.unnamed is not None else None
     try:
         size, sha256 = copying.copy_new(task.place, target, sync=False, on_chunk=proof.feed if proof else None)

@@ -1,6 +1,6 @@
-"""Plain copies of the source files, taken before anything else happens, and proven before anything counts.
+"""Back up the source files: copied before anything else happens, verified before the migration counts.
 
-Two backups of the same files have the same id, so that a retry does not fill the disk.
+A backup of the same files is taken only once, so that a retry does not fill the disk.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ from migrator.worker.process import WorkerProcess
 
 
 class Backup(NamedTuple):
-    """A whole backup.
+    """A complete backup.
 
-    :ivar folder: None where not one source could be copied
+    :ivar folder: None if no source could be copied
     :ivar copies: by the source's name
     """
 
@@ -38,15 +38,15 @@ class Backup(NamedTuple):
 
 
 class BackupWriter:
-    """A backup that is being taken: the copies can be read while they are synced, listed and read back.
+    """A backup in progress: its copies can be used while they are synced, listed and read back.
 
-    :ivar unreadable: the sources that could not be copied, with the reason, by name
+    :ivar unreadable: why a source could not be copied, by its name
     """
 
     def __init__(self, data_dir: DataDir, working: Path, worker: WorkerProcess | None, limits: Limits) -> None:
         self._root, self._backups = data_dir.root, working.parent
         self._working = working
-        self._prefix = os.path.join(working, "")  # of tens of thousands of paths
+        self._prefix = os.path.join(working, "")  # joined once, for tens of thousands of paths
         self._worker = worker
         self._limits = limits
         self._now = stamp()
@@ -59,11 +59,11 @@ class BackupWriter:
 
     @property
     def size(self) -> int:
-        """Bytes of all copies."""
+        """The size of all copies, in bytes."""
         return sum(copy.size for copy in self.copies.values())
 
     def copy_of(self, name: str) -> tuple[str, str]:
-        """Where the copy of a source is, until :meth:`finish`; and what it holds, as a SHA-256 in hex."""
+        """The path of a source's copy, valid until :meth:`finish`, and its SHA-256 in hex."""
         copy = self.copies[name]
         return self._prefix + copy.file, copy.sha256
 
@@ -71,8 +71,8 @@ class BackupWriter:
         """Copy every readable source.
 
         :param paths: the hashes of the workspaces whose paths are known
-        :returns: the paths that the files of others prove, by their hashes
-        :raises StorageIOError: the backup can't be written
+        :returns: by hash, the paths of other workspaces that the files prove
+        :raises StorageIOError: the backup cannot be written
         """
         self.unreadable |= {source.name: source.error for source in sources if source.error}
         readable = [source for source in sources if not source.error]
@@ -85,45 +85,45 @@ class BackupWriter:
         return proven
 
     def start_sync(self) -> None:
-        """Begin to sync the copies: there will be no more of them."""
+        """Start to sync the copies; no more may be added."""
         self._syncing = self._pool.submit(self._sync)
 
     def start_verify(self, verified: Container[str]) -> None:
-        """Begin to list the copies and to read back those that nobody has, beside what needs one processor alone.
+        """Start to write the list of the copies and to read them back, in the background.
 
-        :param verified: the sources whose copies somebody has read as a whole, and found to be what was copied
+        :param verified: the sources whose copies were read back already
         """
         self._unverified = [copy for name, copy in self.copies.items() if name not in verified]
         self._verifying = self._pool.submit(self._verify)
 
     def finish(self) -> Backup:
-        """Wait until the copies are proven, and give the backup its name.
+        """Wait until the copies are verified, then give the backup its name.
 
-        :raises StorageIOError: the backup can't be written
-        :raises MigrationFailed: a copy does not read back as what was copied
+        :raises StorageIOError: the backup cannot be written
+        :raises MigrationFailed: a copy is not what was copied
         """
         job_id = self._verifying.result()
         if job_id is not None and self._worker is not None and self._worker.result(job_id) != "":
-            self._read_back_job().require_whole()  # the worker is gone, or has found something: look again, here
+            self._read_back_job().require_whole()  # the worker died or found a difference: check here
         folder = self._syncing.result()
         if folder is not None:
-            durable.remove_folder(self._working)  # the publishing may need the space
+            durable.remove_folder(self._working)  # publishing may need the space
         elif self.copies:
             folder = give_name(self._working, self._backups, f"{self._now}-{self._fingerprint[:8]}")
         return Backup(folder, self.copies)
 
     def close(self) -> None:
-        """Wait for what is under way."""
+        """Wait for the background work to end."""
         self._pool.shutdown(cancel_futures=True)
 
     @cached_property
     def _fingerprint(self) -> str:
-        """What the backup holds, as one SHA-256: names and contents, as sorted lines."""
+        """One SHA-256 over the names and contents of all copies."""
         lines = sorted(f"{copy.sha256}  {copy.file}" for copy in self.copies.values())
         return hashlib.sha256("\n".join(lines).encode("utf-8", "surrogateescape")).hexdigest()
 
     def _sync(self) -> Path | None:
-        """Sync the copies, if there is no earlier backup of exactly these files; else, and nothing is done, that."""
+        """Sync the copies, or return an earlier backup of exactly these files if there is one."""
         earlier = self._earlier()
         if earlier is None and self.copies:
             files = [copy.file for copy in self.copies.values()]
@@ -133,8 +133,8 @@ class BackupWriter:
         return earlier
 
     def _earlier(self) -> Path | None:
-        """An earlier backup of exactly these files, if there is one and it is still whole."""
-        if not any(self._backups.glob("[0-9]*")):  # not even a fingerprint is needed then
+        """An undamaged earlier backup of exactly these files, if there is one."""
+        if not any(self._backups.glob("[0-9]*")):  # saves computing the fingerprint
             return None
         expected = {copy.file: copy.sha256 for copy in self.copies.values()}
         for folder in sorted(self._backups.glob(f"[0-9]*-{self._fingerprint[:8]}*")):
@@ -145,7 +145,7 @@ class BackupWriter:
         return None
 
     def _verify(self) -> int | None:
-        """List the copies and read them back; where the worker does that, the id of its job."""
+        """Write the list and read the copies back; returns the id of the job if the worker process reads them."""
         if self._syncing.result() is not None:
             return None
         job, job_id = self._read_back_job(), None
@@ -183,7 +183,7 @@ class BackupWriter:
 def new_backup(
     data_dir: DataDir, worker: WorkerProcess | None = None, limits: Limits = LIMITS
 ) -> Iterator[BackupWriter]:
-    """A backup to be taken within the block, with the worker's help; what has no name at its end is removed."""
+    """Take a backup within the block, with the worker's help; it is removed unless it is finished."""
     with working_folder(data_dir.backups) as working:
         backup = BackupWriter(data_dir, working, worker, limits)
         with closing(backup):

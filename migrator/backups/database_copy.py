@@ -1,4 +1,4 @@
-"""Schema steps on a database that may hold data: never without a copy of it as it was."""
+"""Copy the database before a schema step or a switch of the authoritative store changes it."""
 
 from __future__ import annotations
 
@@ -18,35 +18,34 @@ from migrator.files import copying, durable
 
 
 def upgrade(connection: sqlite3.Connection, path: Path | str, backups: Path) -> tuple[list[str], Path | None]:
-    """Apply the steps that a database lacks, all or none; one that holds sessions is copied first.
+    """Apply the missing schema steps, all or none; a database that holds sessions is copied first.
 
     :param backups: the folder of the backups
-    :returns: the names of the steps applied, and the copy, or None where none was needed
-    :raises SchemaError: the database has other tables than the steps make, or newer ones
+    :returns: the names of the steps applied, and the copy, or None if none was needed
+    :raises SchemaError: the database has tables that no step makes, or newer ones
     """
     if schema.require_known(connection, path) == schema.latest_version():
-        return schema.apply(connection, path), None  # which may have been made without a record of the steps
+        return schema.apply(connection, path), None  # the record of the steps may be missing
     with (
         changing(connection, path, backups) as back_up,
-        transaction(connection, path, "apply the schema steps"),  # one process alone does it
+        transaction(connection, path, "apply the schema steps"),  # so only one process does it
     ):
         copy = None
         if 0 < schema.require_known(connection, path) < schema.latest_version():
-            with sqlite_errors("look for sessions", path):
+            with sqlite_errors("count sessions", path):
                 has_sessions = connection.execute(queries.HAS_SESSIONS).fetchone()[0]
-            if has_sessions:  # somebody would miss it
+            if has_sessions:
                 copy = back_up("before-apply")
         return schema.apply(connection, path), copy
 
 
 @contextmanager
 def changing(connection: sqlite3.Connection, path: Path | str, backups: Path) -> Iterator[Callable[[str], Path]]:
-    """A change of the tables or of the authority, for which ``back_up(why)`` takes a copy of the database.
+    """Change the tables or the authoritative store within the block; ``back_up(why)`` copies the database before.
 
-    Where the block fails and the database stands as it did, the copy goes again: another attempt takes another one.
+    If the block fails and the database is as it was, the copy is removed: the next attempt takes its own.
 
-    :param connection: the one that the change is made on; it may be in a transaction, which the copy then knows
-        nothing of
+    :param connection: the one that the change is made on; the copy does not hold the changes of its open transaction
     """
     before = read_state(connection, path)
     made: list[Path] = []
@@ -61,7 +60,7 @@ def changing(connection: sqlite3.Connection, path: Path | str, backups: Path) ->
     try:
         yield back_up
     except BaseException:
-        with suppress(MigratorError):  # what went wrong first is what the user has to hear of
+        with suppress(MigratorError):  # the first error is the one to report
             if made and not connection.in_transaction and read_state(connection, path) == before:
                 for copy in made:
                     durable.remove_folder(copy.parent)
@@ -69,21 +68,21 @@ def changing(connection: sqlite3.Connection, path: Path | str, backups: Path) ->
 
 
 def back_up_database(connection: sqlite3.Connection, path: Path, backups: Path, why: str) -> Path:
-    """Copy a whole database, as it stands on this connection, through SQLite's own backup interface.
+    """Copy a whole database as this connection sees it, with SQLite's backup interface.
 
     :param why: a word for the folder's name, e.g. ``before-revert``
-    :returns: the copy, or an earlier one of just the same
+    :returns: the copy, or an earlier one with the same contents
     """
     return _back_up(connection, path, backups, why)[0]
 
 
 def _back_up(connection: sqlite3.Connection, path: Path, backups: Path, why: str) -> tuple[Path, bool]:
-    """The copy, and whether it is a new one."""
+    """The copy, and whether it is new."""
     with working_folder(backups) as working:
         copy = working / path.name
         copy_database(connection, path, copy)
         digest = copying.sha256_of(copy)
-        for folder in sorted(backups.glob("[0-9]*-database-*")):  # an earlier copy of just this, if it is whole still
+        for folder in sorted(backups.glob("[0-9]*-database-*")):  # an earlier, undamaged copy of the same
             with suppress(MigratorError):
                 listed = {file.sha256 for file in read_manifest(folder).files}
                 if digest in listed and copying.sha256_of(folder / path.name) == digest:

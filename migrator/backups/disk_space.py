@@ -1,4 +1,4 @@
-"""Whether there is room for what is to be written."""
+"""Check the free disk space before a migration."""
 
 from __future__ import annotations
 
@@ -16,23 +16,25 @@ from migrator.text import size
 
 
 def require_space(data_dir: DataDir, sources: Sequence[Source], copied: Container[str] = ()) -> None:
-    """Check that backup and database will fit before anything is written of what does not fit.
+    """Check that the backup and the database will fit, before anything is written.
 
-    A database takes about as much as its JSON; publishing into one that exists writes it once more, into the log.
+    A database takes about as much space as its JSON files. Publishing into an existing one also writes it to the log.
 
     :param copied: names of sources that are in the backup already
-    :raises StorageIOError: they won't, with the numbers
+    :raises StorageIOError: they will not fit; the message has the numbers
     """
     for space in space_needed(data_dir, sources, copied):
         if space.free < space.needed:
             raise StorageIOError(
-                f"Backup and database need about {size(space.needed)}; {space.folder} has {size(space.free)} free.",
+                f"The backup and the database need about {size(space.needed)}, but {space.folder} has only "
+                f"{size(space.free)} free.",
+                code="disk.full",
                 hint="Free some space and run 'migrator migrate' again. Nothing was changed.",
             )
 
 
 class Space(NamedTuple):
-    """What one disk must hold, and what it can, in bytes."""
+    """The space that is needed and free on one disk, in bytes."""
 
     folder: Path
     needed: float
@@ -40,10 +42,10 @@ class Space(NamedTuple):
 
 
 def space_needed(data_dir: DataDir, sources: Sequence[Source], copied: Container[str] = ()) -> list[Space]:
-    """What migrating the sources takes on each disk.
+    """The space that migrating the sources needs on each disk.
 
     :param copied: names of sources that are in the backup already
-    :raises StorageIOError: nobody can tell
+    :raises StorageIOError: the free space cannot be determined
     """
     size = sum(source.size for source in sources)
     to_copy = sum(source.size for source in sources if source.name not in copied)

@@ -1,6 +1,6 @@
-"""The folder of a backup: files, ``SHA256SUMS`` as ``sha256sum -c`` reads it, and ``manifest.json``.
+"""The folder of a backup: the files, ``SHA256SUMS`` for ``sha256sum -c``, and ``manifest.json``.
 
-It gets its name when it is whole; one without a name is a dead run's.
+It gets its name when it is complete. A folder without one was left by an interrupted run.
 """
 
 from __future__ import annotations
@@ -28,20 +28,20 @@ from migrator.text import pretty
 SUMS = "SHA256SUMS"
 MANIFEST = "manifest.json"
 NAME = re.compile(r"\d{8}T\d{6}Z-[^/\\]+")
-LARGEST_LISTING = 1 << 28  # bytes; of a million files
+LARGEST_LISTING = 1 << 28  # bytes: enough for a million files
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 BackupKind = Literal["files", "database", "versions"]
 
 
 def stamp() -> str:
-    """The time now, UTC, as the names of backups begin with it."""
+    """The current time in UTC, as the names of backups begin with it."""
     return datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
 
 
 @contextmanager
 def working_folder(backups: Path) -> Iterator[Path]:
-    """A private folder to fill, which nobody else fills; removed in the end, unless it got a name."""
+    """A new private folder to fill; removed at the end unless it got a backup's name."""
     working = backups / f"{INCOMPLETE}{stamp()}-{os.getpid()}-{os.urandom(4).hex()}"
     with scratch(working):
         make_private(backups)
@@ -49,14 +49,14 @@ def working_folder(backups: Path) -> Iterator[Path]:
 
 
 def write_listing(folder: Path, manifest: dict[str, object], files: Iterable[dict[str, Any]]) -> None:
-    """Write a backup's manifest and its SHA256SUMS, over those that it has, if any."""
+    """Write a backup's manifest and its SHA256SUMS; earlier ones are replaced."""
     sums = "".join(f"{file['sha256']}  {file['file']}\n" for file in files)
     durable.replace(folder / SUMS, [sums.encode("utf-8", "surrogateescape")])
     durable.replace(folder / MANIFEST, [pretty(manifest).encode()])
 
 
 def give_name(working: Path, backups: Path, name: str) -> Path:
-    """Give a finished backup its name, with a number behind it if need be."""
+    """Give a finished backup its name, with a number appended if the name is taken."""
     names = (backups / f"{name}{f'-{number}' if number else ''}" for number in itertools.count())
     final = next(path for path in names if not path.exists())
     durable.rename_folder(working, final)
@@ -64,11 +64,11 @@ def give_name(working: Path, backups: Path, name: str) -> Path:
 
 
 def keep_versions(backups: Path, why: str, versions: dict[str, bytes]) -> Path:
-    """Keep versions of sessions that are about to be dropped; nothing else may have them any more.
+    """Save session versions that are about to be dropped and may exist nowhere else.
 
     :param why: a word for the folder's name
-    :param versions: by the file's name
-    :returns: the folder, made like that of any backup
+    :param versions: the contents, by file name
+    :returns: the folder, which is a backup of its own
     """
     with working_folder(backups) as working:
         files: list[dict[str, object]] = []
@@ -84,9 +84,9 @@ def keep_versions(backups: Path, why: str, versions: dict[str, bytes]) -> Path:
 class ListedFile:
     """One file as a manifest lists it.
 
-    :ivar file: where the copy is, relative to the backup's folder
-    :ivar source: what it is a copy of: as in the ledger for a source file, else a whole path, or None
-    :ivar size: in bytes; None where the manifest does not say
+    :ivar file: the copy, relative to the backup's folder
+    :ivar source: what it is a copy of: as in the ledger for a source file, else a full path, or None
+    :ivar size: in bytes; None if the manifest does not say
     """
 
     file: str
@@ -105,21 +105,25 @@ class Manifest:
 
 
 def read_manifest(folder: Path) -> Manifest:
-    """What a backup's ``manifest.json`` says.
+    """Read a backup's ``manifest.json``.
 
-    :raises BackupError: there is none, it is half-written, or from a newer migrator
+    :raises BackupError: it is missing, damaged, or from a newer migrator
     """
     path = folder / MANIFEST
-    by_hand = f"What is in {folder} are plain copies: 'sha256sum -c {SUMS}' in there tells which of them are whole."
+    by_hand = f"The files in {folder} are plain copies: run 'sha256sum -c {SUMS}' there to see which are undamaged."
     try:
-        # Unlike the fast reader, this one takes paths that are no text.
+        # Unlike the fast reader, this one accepts paths that are not valid UTF-8.
         content = json.loads(contents(path, LARGEST_LISTING))
     except FileNotFoundError:
-        raise BackupError(f"The backup {folder} has no {MANIFEST}.", hint=by_hand) from None
+        raise BackupError(
+            f"The backup {folder} has no {MANIFEST}.", code="backup.manifest_missing", hint=by_hand
+        ) from None
     except OSError as error:
-        raise BackupError(f"Cannot read {path}: {error.strerror}.", hint=by_hand) from error
+        raise BackupError(f"Cannot read {path}: {error.strerror}.", code="file.unreadable", hint=by_hand) from error
     except (ValueError, RecursionError) as error:
-        raise BackupError(f"{path} is half-written or damaged: {error}.", hint=by_hand) from None
+        raise BackupError(
+            f"{path} is truncated or damaged: {error}.", code="backup.manifest_damaged", hint=by_hand
+        ) from None
     if isinstance(content, dict) and isinstance(content.get("format"), int) and content["format"] > 1:
         raise BackupError(
             f"{path} was written by a newer migrator (format {content['format']}).",
@@ -129,37 +133,37 @@ def read_manifest(folder: Path) -> Manifest:
     try:
         return _manifest(content)
     except (KeyError, TypeError, ValueError) as error:
-        raise BackupError(f"{path} is damaged: {error}.", hint=by_hand) from None
+        raise BackupError(f"{path} is damaged: {error}.", code="backup.manifest_damaged", hint=by_hand) from None
 
 
 def _manifest(content: Any) -> Manifest:
     if not isinstance(content, dict) or not isinstance(content.get("created_at"), str):
-        raise TypeError("it is no manifest of a backup")
+        raise TypeError("it is not a backup's manifest")
     if "database" in content:
-        database = str(content["database"])  # relative to the data directory if it lies within
+        database = str(content["database"])  # relative if it is in the data directory
         listed = _listed({"file": Path(database).name, "sha256": content.get("sha256"), "source": database})
         return Manifest("database", content["created_at"], (listed,))
     kind: BackupKind = "versions" if "versions" in content else "files"
     files = content.get(kind)
     if not isinstance(files, list):
-        raise TypeError(f"it has no list of {kind}")
+        raise TypeError(f"the list of {kind} is missing")
     return Manifest(kind, content["created_at"], tuple(map(_listed, files)))
 
 
 def _listed(entry: Any) -> ListedFile:
     if not isinstance(entry, dict):
-        raise TypeError("an entry of it is no object")
+        raise TypeError("an entry is not an object")
     file, source, size, sha256 = (entry.get(name) for name in ("file", "source", "size", "sha256"))
     if not isinstance(file, str) or not is_inside(file):
-        raise ValueError(f"the file {file!r} is no place inside of the backup")
+        raise ValueError(f"the path {file!r} is not inside the backup")
     if not isinstance(sha256, str) or not _SHA256.fullmatch(sha256):
-        raise ValueError(f"the SHA-256 of {file} is none")
+        raise ValueError(f"the SHA-256 of {file} is invalid")
     if not isinstance(source, str | None) or not isinstance(size, int | None):
-        raise TypeError(f"the entry of {file} makes no sense")
+        raise TypeError(f"the entry of {file} is invalid")
     return ListedFile(file, source, size, sha256)
 
 
 def is_inside(name: str) -> bool:
-    """Whether a relative path stays where it starts, on any system."""
-    path = PureWindowsPath(name)  # takes either separator, and sees drives
+    """Whether a relative path stays within its folder, on any system."""
+    path = PureWindowsPath(name)  # knows both separators and drive letters
     return bool(path.parts) and not path.anchor and ".." not in path.parts and "\0" not in name

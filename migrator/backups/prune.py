@@ -1,4 +1,4 @@
-"""Removing the backups that nobody needs any more."""
+"""Remove backups that are no longer needed."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from migrator.authority import read_state
-from migrator.backups.catalog import backup_folders, backup_of, look_at
+from migrator.backups.catalog import backup_folders, backup_of, check_quickly
 from migrator.data_dir import INCOMPLETE, DataDir
 from migrator.database import queries
 from migrator.database.connection import opened
@@ -19,7 +19,7 @@ from migrator.report import Report
 
 @dataclass(frozen=True)
 class PruneReport(Report):
-    """What was removed, and why the rest was not; by name."""
+    """The backups that were removed, and why each of the others was kept."""
 
     removed: tuple[str, ...]
     kept: dict[str, str]
@@ -28,22 +28,22 @@ class PruneReport(Report):
 
 
 def prune_backups(data_dir: DataDir, keep: int, *, dry_run: bool = False) -> PruneReport:
-    """Remove backups of files and databases, but for the newest ``keep`` and those that the database needs.
+    """Remove backups of files and databases, except the newest ``keep`` and those that the database needs.
 
-    A later migration compares a changed file with the copy that the ledger names, and can't without it.
+    A later migration compares a changed file with the copy that the ledger names.
 
     :raises UsageError: ``keep`` is less than 1
-    :raises MigratorError: the database can't be read, so that nobody can tell which ones it needs
+    :raises MigratorError: the database cannot be read, so it is unknown which backups it needs
     """
     if keep < 1:
-        raise UsageError("--keep must be 1 or more.", hint="The newest backup is what a bad day needs.")
+        raise UsageError("--keep must be at least 1.", code="option.invalid")
     if dry_run:
         return what_to_prune(data_dir, keep)
     with exclusive(data_dir):
         planned = what_to_prune(data_dir, keep)
         for folder in (data_dir.backups / name for name in planned.removed):
             dead = folder.with_name(f"{INCOMPLETE}{folder.name}")
-            durable.rename_folder(folder, dead)  # first the name: what an interruption leaves looks like no backup
+            durable.rename_folder(folder, dead)  # first the name, so that an interruption leaves no half backup
             durable.remove_folder(dead)
     return replace(planned, dry_run=False)
 
@@ -51,22 +51,22 @@ def prune_backups(data_dir: DataDir, keep: int, *, dry_run: bool = False) -> Pru
 def what_to_prune(data_dir: DataDir, keep: int) -> PruneReport:
     """What :func:`prune_backups` would do.
 
-    :raises MigratorError: the database can't be read, so that nobody can tell which ones it needs
+    :raises MigratorError: the database cannot be read, so it is unknown which backups it needs
     """
     needed = _needed(data_dir)
     removed: list[str] = []
     kept: dict[str, str] = {}
     size = newest = 0
     for folder in reversed(backup_folders(data_dir)):
-        found = look_at(folder)
+        found = check_quickly(folder)
         reason = needed.get(folder.name)
         if found.kind is None:
-            reason = reason or "its manifest can't be read: look at it, and remove it by hand"
+            reason = reason or "its manifest cannot be read; check it and remove it by hand"
         elif found.kind == "versions":
-            reason = reason or "it holds what somebody decided against in quarantine, and nothing else does"
+            reason = reason or "it holds session versions that were dropped in quarantine and exist nowhere else"
         elif newest < keep:
             newest += 1
-            reason = reason or f"one of the newest {keep}"
+            reason = reason or f"it is one of the newest {keep}"
         if reason:
             kept[folder.name] = reason
         else:
@@ -76,7 +76,7 @@ def what_to_prune(data_dir: DataDir, keep: int) -> PruneReport:
 
 
 def _needed(data_dir: DataDir) -> dict[str, str]:
-    """The backups that the database refers to, each with the reason."""
+    """The backups that the database refers to, with the reason."""
     path = data_dir.database
     if not path.exists() or path.stat().st_size == 0:
         return {}
@@ -85,9 +85,9 @@ def _needed(data_dir: DataDir) -> dict[str, str]:
         rows = connection.execute(queries.BACKUPS_IN_USE).fetchall() if state.has_ledger else []
     needed: dict[str, str] = {}
     if state.backup:
-        needed[Path(state.backup).name] = "the last migration's, as the database has it"
+        needed[Path(state.backup).name] = "it is the backup of the last migration"
     for source, backup in rows:
         name = backup_of(data_dir, backup)
         if name is not None:
-            needed[name] = f"what changes in {source} are compared with"
+            needed[name] = f"changes in {source} are compared with it"
     return needed

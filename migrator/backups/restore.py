@@ -1,4 +1,4 @@
-"""A backup back into its place, checked as a whole before anything is written, and never over newer work unasked."""
+"""Restore a backup: verify all of it first, and never replace newer work unless asked to."""
 
 from __future__ import annotations
 
@@ -34,27 +34,28 @@ class RestoreReport(Report):
 
 
 def restore_backup(data_dir: DataDir, name: str, *, overwrite_newer_work: bool = False) -> RestoreReport:
-    """Put the files of a backup back to where they came from.
+    """Put the files of a backup back in their places.
 
-    :param overwrite_newer_work: take the place of what differs, which is kept beside
-    :raises BackupError: there is no such backup, it is damaged or reaches where it must not, or it would take the place
-        of newer work; nothing was changed
-    :raises StorageIOError: the operating system refused; says which file it was
+    :param overwrite_newer_work: replace files that differ from the backup; each is kept under another name
+    :raises BackupError: there is no such backup, it is damaged, it names places outside the data directory, or it would
+        replace newer work
+    :raises StorageIOError: a file cannot be read or written
     """
     with exclusive(data_dir):
         folder = find_backup(data_dir, name)
         manifest = read_manifest(folder)
         if manifest.kind == "versions":
             raise BackupError(
-                f"{folder.name} holds versions of a session that somebody decided against; they have no place of their "
-                "own.",
+                f"The backup {folder.name} holds dropped session versions, which have no place to go back to.",
+                code="backup.not_restorable",
                 hint=f"Read them in {folder}.",
             )
         checked = verify_backup(folder)
         if checked.damage:
             raise BackupError(
                 f"The backup {folder.name} is damaged: {'; '.join(checked.damage[:3])}.",
-                hint=f"Nothing was changed. 'migrator backups verify {folder.name}' tells all.",
+                code="backup.damaged",
+                hint=f"Nothing was changed. 'migrator backups verify {folder.name}' shows all damage.",
             )
         if manifest.kind == "database":
             restored = [DatabaseRestore(data_dir, folder, manifest.files[0], overwrite=overwrite_newer_work).restore()]
@@ -76,33 +77,43 @@ def _restore_files(
         state = state_of(data_dir.database)
     except ConnectionFailed as error:
         raise BackupError(
-            f"Which store holds the truth can't be told: {error.message}",
-            hint=f"Move {data_dir.database} away, and the JSON files hold it. Nothing was changed.",
+            f"Cannot determine which store is authoritative: {error.message}",
+            code=error.code,
+            hint=f"Move {data_dir.database} away to make the JSON files authoritative. Nothing was changed.",
         ) from error
     require_database(data_dir, state)
     if state.authority == "sqlite":
         raise BackupError(
-            "SQLite holds the truth; what is put into the JSON files now would not be seen, or be merged as a change.",
-            hint="'migrator rollback' goes back to the JSON files with everything. Nothing was changed.",
+            "SQLite is authoritative: restored JSON files would be ignored, or merged as changes.",
+            code="store.not_authoritative",
+            hint="'migrator rollback' goes back to the JSON files and loses nothing. Nothing was changed.",
         )
     planned = []
     for listed in files:
         target = _target(data_dir, listed)
         if os.path.lexists(target) and (target.is_symlink() or not target.is_file()):
             raise BackupError(
-                f"{target} is in the way: it is a link or a folder, not a file.",
+                f"{target} is in the way: it is not a regular file.",
+                code="file.in_the_way",
                 hint="Move it away and restore again. Nothing was changed.",
             )
         planned.append(_Planned(listed, target, _differs(target, listed)))
     newer = [plan.target for plan in planned if plan.differs]
     if newer and not overwrite:
         more = f" and {len(newer) - 1} more" if len(newer) > 1 else ""
-        raise BackupError(f"{newer[0]}{more} differs from the backup: it holds newer work.", hint=FLAG_HINT)
+        raise BackupError(
+            f"The backup differs from {newer[0]}{more}, which may hold newer work.",
+            code="backup.newer_work",
+            hint=FLAG_HINT,
+        )
     return _put_back(data_dir, folder, planned, overwrite=overwrite)
 
 
 def _target(data_dir: DataDir, listed: ListedFile) -> Path:
-    """Where a copy belongs; raises BackupError where that is nowhere that a backup of ours would say."""
+    """The place that a copy goes back to.
+
+    :raises BackupError: the manifest names a place that no backup of ours would name
+    """
     source = listed.source or ""
     older = _OLDER_FILE.fullmatch(listed.file)
     if older and os.path.isabs(source):
@@ -117,16 +128,18 @@ def _target(data_dir: DataDir, listed: ListedFile) -> Path:
         if os.path.realpath(target.parent) == os.path.dirname(os.path.join(root, source)):
             return target
     raise BackupError(
-        f"The backup wants to write {source or listed.file}, which leaves {data_dir.root} or is no file of the app's.",
-        hint="Its manifest was changed, or a folder is a link: copy what you need by hand. Nothing was changed.",
+        f"The backup's manifest names {source or listed.file}, which is outside {data_dir.root} or not one of the "
+        "app's files.",
+        code="backup.path_outside",
+        hint="The manifest was changed, or a folder is a link: copy what you need by hand. Nothing was changed.",
     )
 
 
 def _put_back(data_dir: DataDir, folder: Path, planned: list[_Planned], *, overwrite: bool) -> list[RestoredCopy]:
-    """Write every file elsewhere first, which is what may fail; then each takes its place by a rename.
+    """Write every file to a scratch folder first, where it may fail; then rename each into its place.
 
-    :raises BackupError: the app has changed a file since it was looked at
-    :raises MigratorError: something else failed; says which files are in their places already
+    :raises BackupError: another program changed a file meanwhile; or some files are in place and another one failed
+    :raises MigratorError: no file is in place yet, and one failed
     """
 
     def keep(target: Path) -> Path:
@@ -156,13 +169,18 @@ def _put_back(data_dir: DataDir, folder: Path, planned: list[_Planned], *, overw
         placed = [file.file for file in done if file.status == "restored"]
         if not placed:
             raise
-        hint = f"These are restored already: {', '.join(placed)}. Restore again to go on with the others."
-        raise BackupError(str(error), hint=hint) from error
+        hint = f"These files are restored already: {', '.join(placed)}. Restore again to continue with the others."
+        both = f"{error.hint} {hint}" if error.hint else hint
+        raise BackupError(error.message, code=error.code, hint=both) from error
     return done
 
 
 def _written_meanwhile(target: Path) -> BackupError:
-    return BackupError(f"{target} was written by another program just now.", hint="Close it and restore again.")
+    return BackupError(
+        f"Another program changed {target} during the restore.",
+        code="file.changed_meanwhile",
+        hint="Close it and restore again.",
+    )
 
 
 def _differs(target: Path, listed: ListedFile) -> bool:

@@ -1,4 +1,4 @@
-"""A copy of the database back into its place, whoever has the one that is there open."""
+"""Restore the database from a backup, even while other programs have it open."""
 
 from __future__ import annotations
 
@@ -30,16 +30,16 @@ from migrator.database.errors import sqlite_errors
 from migrator.errors import BackupError, ConnectionFailed
 from migrator.files import copying, durable
 
-_ASIDE = "before-restore"  # what the name of a file that is kept beside says of it
-FLAG_HINT = "--overwrite-newer-work puts the backup in its place all the same, and keeps what is there beside."
+_ASIDE = "before-restore"  # in the name of a file that was replaced
+FLAG_HINT = "--overwrite-newer-work restores the backup all the same, and keeps what is there under another name."
 
 
 @dataclass(frozen=True)
 class RestoredCopy:
     """One file as the restore leaves it.
 
-    :ivar status: ``restored``, or ``unchanged`` where it was the same already
-    :ivar kept_beside: where the file went that it took the place of
+    :ivar status: ``restored``, or ``unchanged`` if it was the same already
+    :ivar kept_beside: the new name of the file that it replaced
     """
 
     file: str
@@ -48,7 +48,7 @@ class RestoredCopy:
 
 
 def keep_aside(path: Path) -> Path:
-    """Keep a file beside its place; returns its name there, which may be that which a restore that was killed gave."""
+    """Keep a file under another name, and return that; an interrupted restore may have given it already."""
     for kept in sorted(path.parent.glob(f"{glob.escape(path.name)}.{_ASIDE}-*")):
         if kept.is_file() and copying.sha256_of(kept) == copying.sha256_of(path):
             return kept
@@ -56,7 +56,7 @@ def keep_aside(path: Path) -> Path:
 
 
 class DatabaseRestore:
-    """Puts a copy of the database in its place."""
+    """Restores one copy of the database."""
 
     def __init__(self, data_dir: DataDir, folder: Path, listed: ListedFile, *, overwrite: bool) -> None:
         self.data_dir = data_dir
@@ -65,22 +65,24 @@ class DatabaseRestore:
         self.overwrite = overwrite
 
     def restore(self) -> RestoredCopy:
-        """Put the copy in its place, and keep what it takes the place of.
+        """Put the copy in its place and keep the database that it replaces.
 
-        :raises BackupError: it is not of this database, or would take the place of newer work
-        :raises StaleStoreError: another database is the authoritative store
-        :raises SchemaError: the copy, or what it would take the place of, is newer than this program
+        :raises BackupError: it is a copy of another database, or would replace newer work
+        :raises StaleStoreError: another database is authoritative
+        :raises SchemaError: the copy, or the database that it would replace, is newer than this program
         """
         path = self.data_dir.database
         require_same_database(self.data_dir)
         self.require_its_own()
         if os.path.lexists(path) and (path.is_symlink() or not path.is_file()):
             raise BackupError(
-                f"{path} is in the way: it is a link or a folder.", hint="Move it away. Nothing was changed."
+                f"{path} is in the way: it is not a regular file.",
+                code="file.in_the_way",
+                hint="Move it away and restore again. Nothing was changed.",
             )
         becomes = self.state()
-        with suppress(ConnectionFailed):  # a restore is what a destroyed one waits for
-            state_of(path)  # one that is newer than this program may hold newer work that nobody here could tell
+        with suppress(ConnectionFailed):  # a damaged database may be replaced
+            state_of(path)  # raises SchemaError for one that is newer than this program, which cannot read its work
         status, kept = "unchanged", None
         if not self.is_same():
             self.require_consent(becomes)
@@ -89,31 +91,41 @@ class DatabaseRestore:
                 kept = self.take_place()
             else:
                 self.put_new()
-        # Also where the database is in place already: a restore may have been killed between the two.
+        # Also if the database was in place already: an interrupted restore may not have written the flag.
         write_flag(self.data_dir, effective_backend(self.data_dir, becomes.authority))
         return RestoredCopy(os.fspath(path), status, None if kept is None else os.fspath(kept))
 
     def require_its_own(self) -> None:
-        """Raise BackupError where the copy is of another database."""
+        """Check that the copy is of this database.
+
+        :raises BackupError: it is not
+        """
         place, path = self.data_dir.recorded(self.listed.source or ""), self.data_dir.database
         if os.path.realpath(place) == os.path.realpath(path):
             return
         if place.exists():
             raise BackupError(
-                f"The backup is of {place}, not of {path}.", hint="Name that one with --database. Nothing was changed."
+                f"The backup is of {place}, not of {path}.",
+                code="backup.other_database",
+                hint=f"To restore it there, pass '--database {place}'. Nothing was changed.",
             )
         if place.name != path.name:  # else the database has moved, with or without the backups
             raise BackupError(
-                f"The backup is of {place}, which is not there any more, and not of {path}.",
-                hint=f"The copy is whole: {self.copy}. Nothing was changed.",
+                f"The backup is of {place}, which no longer exists, and not of {path}.",
+                code="backup.other_database",
+                hint=f"The copy is undamaged: {self.copy}. Nothing was changed.",
             )
 
     def state(self) -> State:
-        """What the copy says of itself, which is opened without a trace; SchemaError where it is newer than we are."""
-        with sqlite_errors("read the copy", self.copy), closing(connect_read_only(self.copy, immutable=True)) as copy:
+        """The state that the copy records; reading it leaves no trace.
+
+        :raises SchemaError: the copy is newer than this program
+        """
+        with sqlite_errors("read the state", self.copy), closing(connect_read_only(self.copy, immutable=True)) as copy:
             return read_state(copy, self.copy)
 
     def is_same(self) -> bool:
+        """Whether the database in place equals the copy."""
         path = self.data_dir.database
         log = path.with_name(path.name + "-wal")
         if not path.exists() or (log.exists() and log.stat().st_size):
@@ -121,19 +133,26 @@ class DatabaseRestore:
         return copying.sha256_of(path) == self.listed.sha256
 
     def require_consent(self, becomes: State) -> None:
+        """Check that the user has agreed to what the restore would replace or switch.
+
+        :raises BackupError: they have not
+        """
         path = self.data_dir.database
         if self.overwrite:
             return
         if path.exists():
-            raise BackupError(f"{path} differs from the backup: it holds newer work.", hint=FLAG_HINT)
+            raise BackupError(
+                f"The backup differs from {path}, which may hold newer work.", code="backup.newer_work", hint=FLAG_HINT
+            )
         if becomes.authority == "sqlite" and missing_database(self.data_dir, NO_DATABASE) is None:
             raise BackupError(
-                "Without a database the JSON files hold the truth; restoring this one would make it SQLite again.",
-                hint="--overwrite-newer-work does it; 'migrator migrate' then takes up what the files hold beyond it.",
+                "There is no database, so the JSON files are authoritative; restoring this one would switch to SQLite.",
+                code="backup.would_switch_store",
+                hint="To do it, pass --overwrite-newer-work, then run 'migrator migrate' to merge the files' changes.",
             )
 
     def take_place(self) -> Path:
-        """Give the database that is there the contents of the copy; returns where its own went."""
+        """Replace the database in place; returns the copy that was kept of it."""
         path = self.data_dir.database
         try:
             with opened(path) as connection:
@@ -146,64 +165,80 @@ class DatabaseRestore:
             raise
 
     def overwrite_through(self, connection: sqlite3.Connection) -> None:
-        """Through SQLite itself: others may have the file open; ConnectionFailed where one keeps it locked."""
+        """Copy through SQLite's backup interface, because other programs may have the file open.
+
+        :raises ConnectionFailed: another program keeps it locked
+        """
         path, started = self.data_dir.database, time.monotonic()
 
         def give_up(status: int, *_: int) -> None:
             if status in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED) and time.monotonic() - started > BUSY_TIMEOUT:
                 raise ConnectionFailed(
-                    f"Another program keeps {path} locked.", hint="Close it and restore again. Nothing was changed."
+                    f"Another program keeps {path} locked.",
+                    code="database.locked",
+                    hint="Close it and restore again. Nothing was changed.",
                 )
 
-        with sqlite_errors("restore what is", path):
+        with sqlite_errors("write the restored pages", path):
             connection.execute("PRAGMA synchronous = FULL")
             with closing(connect_read_only(self.copy, immutable=True)) as source:
                 its, ours = (database.execute("PRAGMA page_size").fetchone() for database in (source, connection))
                 if its != ours:
-                    connection.execute("PRAGMA journal_mode = DELETE")  # with a log, a database keeps its page size
+                    connection.execute("PRAGMA journal_mode = DELETE")  # in WAL mode, the page size cannot change
                 source.backup(connection, progress=give_up)
 
     def put_instead(self) -> Path:
-        """Where what is there is no database any more, it moves aside with all that belongs to it."""
+        """Replace a file that is no longer a database; it is kept with its -wal and -journal."""
         path = self.data_dir.database
         with self.staged():
             kept = keep_aside(path)
             for suffix in ("-wal", "-journal"):
-                beside = path.with_name(path.name + suffix)
-                if beside.exists():
-                    copying.keep_copy(beside, kept.with_name(kept.name + suffix), "kept")
+                companion = path.with_name(path.name + suffix)
+                if companion.exists():
+                    copying.keep_copy(companion, kept.with_name(kept.name + suffix), "kept")
             self.publish()
         return kept
 
     def put_new(self) -> None:
-        """Where there is no database at all."""
+        """Put the copy in a place where there is no database."""
         path = self.data_dir.database
         durable.make_private_folder(path.parent)
         with self.staged():
             log = path.with_name(path.name + "-wal")
-            if log.exists():  # SQLite would replay the log of a database that is gone into this one
+            if log.exists():  # SQLite would apply this log of a lost database to the new one
                 keep_aside(log)
             self.publish()
 
     @contextmanager
     def staged(self) -> Iterator[None]:
-        """A second copy, beside the place that it is to take, as it was checked; it does not outlast the block."""
+        """Copy the verified backup next to its place; the copy is removed after the block."""
         remove_database(self.data_dir.staging)
         try:
             if copying.copy_new(self.copy, self.data_dir.staging)[1] != self.listed.sha256:
-                raise BackupError(f"{self.copy} changed while it was read.", hint="The disk may be failing.")
+                raise BackupError(
+                    f"{self.copy} changed while it was read.",
+                    code="file.changed_while_reading",
+                    hint="The disk may be failing. Restore again.",
+                )
             yield
         finally:
             remove_database(self.data_dir.staging)
 
     def publish(self) -> None:
-        """Give it the place of what is left of the old one; BackupError where a program made a database meanwhile."""
+        """Remove what is left of the old database and put the new one in its place.
+
+        :raises BackupError: another program created a database meanwhile
+        """
         remove_database(self.data_dir.database)
         if not durable.publish_new(self.data_dir.staging, self.data_dir.database):
-            raise BackupError(f"{self.data_dir.database} was made by another program meanwhile.", hint="Restore again.")
+            raise BackupError(
+                f"Another program created {self.data_dir.database} during the restore.",
+                code="file.changed_meanwhile",
+                hint="Close it and restore again.",
+            )
 
 
 def _is_damage(cause: BaseException | None) -> bool:
-    """Whether SQLite failed at the file itself: that is what a restore is for."""
+    """Whether SQLite failed because the file is damaged or not a database."""
     code = getattr(cause, "sqlite_errorcode", 0) & 0xFF
     return code in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT) or isinstance(cause, UnicodeDecodeError)

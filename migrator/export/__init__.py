@@ -1,12 +1,12 @@
-"""From SQLite to JSON files.
+"""From SQLite back to JSON files.
 
-rollback         every workspace in JSON again, and JSON the authority
-workspace_files  all files of a rollback, prepared and then put in place
-session_file     one file: written, read back, and what may stand in its way
-rollback_notes   what a rollback has to say
-unchanged        which sources are as they were migrated
-hybrid_files     the files of hybrid mode, a kind of workspace files of their own
-to_folder        copies of workspaces in a folder
+rollback         writes every workspace back to JSON and makes JSON authoritative
+workspace_files  prepares all files of a rollback, then puts them in place
+session_file     writes one file, reads it back, and checks what is in its way
+rollback_notes   the messages of a rollback
+unchanged        finds the source files whose sessions have not changed since the migration
+hybrid_files     updates the JSON files in hybrid mode
+to_folder        exports workspaces into a folder
 
-Its rule: a file counts when it was read back, and none takes its place before all are prepared.
+Its rule: a file counts once it has been read back, and none takes its place before all are prepared.
 """

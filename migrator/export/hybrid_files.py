@@ -1,4 +1,4 @@
-"""The JSON files brought up to date with SQLite, which stays the authority: for running both stores side by side."""
+"""Hybrid mode: bring the JSON files up to date with SQLite, which stays authoritative."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from migrator.authority import is_hybrid
 from migrator.data_dir import DataDir
 from migrator.database import queries
 from migrator.database.connection import opened, transaction
-from migrator.errors import MigratorError
+from migrator.errors import Message, MigratorError
 from migrator.export.rollback_notes import RollbackNotes
 from migrator.export.session_file import PreparedFile
 from migrator.export.workspace_files import WorkspaceFiles, is_workspace_file
@@ -27,9 +27,9 @@ _T = TypeVar("_T")
 
 @dataclass(kw_only=True)
 class HybridFiles(WorkspaceFiles):
-    """The JSON files of hybrid mode: a workspace's own alone, with all its sessions, also those of other files.
+    """The JSON files of hybrid mode: one per workspace, with all its sessions, also those that came from other files.
 
-    Nothing else is written: what is in quarantine would keep the JSON store from reading a file.
+    Quarantined items are not written: with them, the JSON store could not read the file.
     """
 
     all_sessions = True
@@ -46,7 +46,7 @@ class HybridFiles(WorkspaceFiles):
         return [entry for entry in super().restorable(entries) if is_workspace_file(entry)]
 
     def served(self, entries: Sequence[LedgerEntry]) -> set[str | None]:
-        """A file that failed is what its workspace is served from, as long as SQLite is the authority."""
+        """The workspaces that have a file of their own, failed or not: a failed one is served from its file."""
         return {entry.workspace_hash for entry in entries if is_workspace_file(entry)}
 
     def has_more(self, file_hash: str) -> bool:
@@ -58,41 +58,41 @@ class HybridFiles(WorkspaceFiles):
 
 
 def merge_files(data_dir: DataDir, listener: Listener = ignore_progress) -> tuple[str, ...]:
-    """Take up what others wrote into the files; the caller holds the lock.
+    """Migrate what other programs wrote into the files; the caller holds the lock.
 
-    :returns: what needs the user
+    :returns: what needs attention
     """
     return Run(data_dir, Options(listener=listener)).run().errors
 
 
-def write_mirrors(data_dir: DataDir, listener: Listener = ignore_progress) -> list[str]:
-    """Write every workspace's file as SQLite has it; the caller holds the lock, and has merged the files.
+def write_json_files(data_dir: DataDir, listener: Listener = ignore_progress) -> list[str]:
+    """Write every workspace's file as SQLite has it; the caller holds the lock and has merged the files.
 
-    The files are what later changes in them are compared with: so they are taken up at once as they are.
+    Later changes in the files are compared with this state, so the new files are migrated at once.
 
     :returns: warnings
     """
     path, notes = data_dir.database, RollbackNotes()
     journal = Journal(data_dir.hybrid_journal)
-    with closing(journal), opened(path) as connection, transaction(connection, path, "write the JSON files"):
+    with closing(journal), opened(path) as connection, transaction(connection, path, "read sessions"):
         known = journal.known_files()
         files = HybridFiles(
             data_dir=data_dir, connection=connection, listener=listener, notes=notes, journal=journal, known=known
         )
         files.run()
-    taken_up = Run(data_dir, Options(listener=listener, hybrid=True)).run()
-    return [*notes.warnings, *taken_up.errors]
+    migrated = Run(data_dir, Options(listener=listener, hybrid=True)).run()
+    return [*notes.warnings, *migrated.errors]
 
 
-def with_files_kept_equal(
+def change_and_update_files(
     data_dir: DataDir, change: Callable[[], _T], has_changed: Callable[[_T], bool]
 ) -> tuple[_T, list[str]]:
-    """Change SQLite; in hybrid mode, after what others wrote into the files, and the files are written anew after it.
+    """Change SQLite; in hybrid mode, merge the JSON files before the change and write them again after it.
 
     The caller holds the lock.
 
-    :param has_changed: whether what the change returned means that a file has to be written
-    :returns: what the change returned, and warnings
+    :param has_changed: whether the result of the change means that the files must be written
+    :returns: the result of the change, and warnings
     """
     if not is_hybrid(data_dir):
         return change(), []
@@ -100,7 +100,8 @@ def with_files_kept_equal(
     result = change()
     if has_changed(result):
         try:
-            warnings += write_mirrors(data_dir)
+            warnings += write_json_files(data_dir)
         except MigratorError as error:
-            warnings.append(f"SQLite has it, but the JSON files could not be brought up to date: {error}")
+            message = f"SQLite was changed, but the JSON files could not be updated: {error.message}"
+            warnings.append(Message(message, code=error.code, hint=error.hint))
     return result, warnings

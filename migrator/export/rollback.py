@@ -1,9 +1,15 @@
-"""Going back: every workspace in JSON again, with nothing lost, and JSON the authority.
+"""Rollback: write every workspace back to JSON, lose nothing, and make JSON authoritative.
 
-The database is locked for writers throughout. First, what old builds wrote into the files since the migration is
-merged; then every file is written to a scratch folder and read back; then each takes its place by a rename; then the
-database says ``rolled_back``; then the flag is flipped. Until the database says so SQLite is the authority, and running
-the rollback again finishes it: the files that are in place already are merged as what they are, the same sessions.
+The database is locked for writers throughout. The steps, in order:
+
+1. merge what old builds of the app wrote into the files since the migration
+2. write every file to a scratch folder and read it back
+3. rename each file into its place
+4. set the database's status to ``rolled_back``
+5. write the flag in storage.json
+
+SQLite stays authoritative until step 4. After an interruption, running the rollback again finishes it: the files that
+are in place already hold the same sessions, so merging them changes nothing.
 """
 
 from __future__ import annotations
@@ -38,8 +44,8 @@ class RollbackReport(Report):
     """What a rollback did.
 
     :ivar status: ``rolled_back`` or ``nothing_to_do``
-    :ivar warnings: what is worth knowing, each with what to do if anything
-    :ivar errors: those of them that need the user, such as conflicts
+    :ivar warnings: everything worth knowing
+    :ivar errors: the warnings that need attention, such as conflicts
     """
 
     status: str
@@ -53,7 +59,7 @@ class RollbackReport(Report):
 
     @property
     def exit_code(self) -> int:
-        """3 where something needs the user: conflicts, or files that were kept beside."""
+        """3 if something needs attention: conflicts, or files that were kept under another name."""
         return 3 if self.errors or any(file.kept_beside for file in self.workspaces) else 0
 
 
@@ -65,54 +71,60 @@ def run_rollback(
     worker_for: WorkerFor | None = None,
     clock: Callable[[], float] = time.perf_counter,
 ) -> RollbackReport:
-    """Bring every session back into the JSON files and make them the authority.
+    """Write every session back to the JSON files and make them authoritative.
 
-    :param clock: tells the time, in seconds
-    :param worker_for: whom to ask for a worker, if it is not to be one of its own
-    :raises MigrationLocked: another migrator is at work
-    :raises RollbackFailed: it did not work; SQLite still is the authority, unchanged, and whole
+    :param clock: returns the time in seconds
+    :param worker_for: supplies a worker process; None starts one if it is worthwhile
+    :raises MigrationLocked: another migrator is running
+    :raises RollbackFailed: the rollback failed; its hint says which store is authoritative now
     """
     require_same_database(data_dir)
     with exclusive(data_dir, keep=not dry_run):
         try:
-            require_database(data_dir, state_of(data_dir.database))  # one that is newer than us is an error of its own
+            require_database(data_dir, state_of(data_dir.database))  # a newer schema raises SchemaError
         except ConnectionFailed as error:
-            backups = f"The backups lie in {data_dir.backups}; 'migrator backups list' lists them."
-            raise RollbackFailed(f"The rollback failed: {error}", hint=backups) from error
+            hint = f"'migrator backups list' lists the backups in {data_dir.backups}."
+            raise _failed(error, hint) from error
         started = clock()
         try:
             with scratch_data_dir(data_dir) if dry_run else nullcontext(data_dir) as places:
                 report = _roll_back(places, listener, worker_for, install=not dry_run)
         except MigratorError as error:
-            raise RollbackFailed(f"The rollback failed: {error}", hint=_how_things_stand(data_dir)) from error
+            raise _failed(error, _authority_after_failure(data_dir)) from error
         duration = round((clock() - started) * 1000)
         return replace(report, dry_run=dry_run, database=os.fspath(data_dir.database), duration_ms=duration)
 
 
-def _how_things_stand(data_dir: DataDir) -> str:
-    """Which store is the authority after a failure, and where the backup lies."""
+def _failed(error: MigratorError, hint: str) -> RollbackFailed:
+    """The error of a rollback that another error ended, with the code and the hint of that."""
+    both = f"{error.hint} {hint}" if error.hint else hint
+    return RollbackFailed(f"The rollback failed: {error.message}", code=error.code, hint=both)
+
+
+def _authority_after_failure(data_dir: DataDir) -> str:
+    """Which store is authoritative after a failure, and where the backup is."""
     try:
         state = state_of(data_dir.database)
     except MigratorError as error:
-        return f"Nor can the database be read now: {error} The backups lie in {data_dir.backups}."
-    stands = "SQLite is the authority as before, and whole."
+        return f"The database cannot be read now either: {error} The backups are in {data_dir.backups}."
+    result = "SQLite is still authoritative."
     if state.status == "rolled_back":
-        stands = "All files are in place and the authority; run 'migrator rollback' again to finish."
-    return stands + (f" The backup lies in {state.backup}." if state.backup else "")
+        result = "All files are in place and authoritative; run 'migrator rollback' again to finish."
+    return result + (f" The backup is {state.backup}." if state.backup else "")
 
 
 def _roll_back(data_dir: DataDir, listener: Listener, worker_for: WorkerFor | None, *, install: bool) -> RollbackReport:
-    """Merge what the files have to say, write them all, and only then give the database its new status."""
+    """Merge the files' changes, write all files, and only then set the database's new status."""
     path, notes = data_dir.database, RollbackNotes()
     restored: list[RestoredFile] = []
     status = state_of(path).status
     if status == "completed":
-        notes.add_problems(*Run(data_dir, Options(listener=listener)).run().errors)
+        notes.add_errors(*Run(data_dir, Options(listener=listener)).run().errors)
         with opened(path) as connection:
             upgrade(connection, path, data_dir.backups)
-            with sqlite_errors("roll back", path):
+            with sqlite_errors("start the rollback", path):
                 connection.execute("PRAGMA synchronous = FULL")
-            with transaction(connection, path, "roll back"):
+            with transaction(connection, path, "record the rollback"):
                 files = WorkspaceFiles(
                     data_dir=data_dir,
                     connection=connection,
@@ -123,11 +135,11 @@ def _roll_back(data_dir: DataDir, listener: Listener, worker_for: WorkerFor | No
                 )
                 restored = files.run()
                 if install:
-                    # What an app writes to SQLite from now on is told from what is in the files by this.
+                    # This record tells what an app writes to SQLite from now on from what the files hold.
                     connection.execute(queries.FORGET_ROLLED_BACK)
                     connection.executemany(queries.RECORD_ROLLED_BACK, files.written)
                     connection.execute(queries.SET_STATUS, ("rolled_back",))
-    if install and status in ("completed", "rolled_back"):  # also where the last step of an earlier rollback is missing
+    if install and status in ("completed", "rolled_back"):  # also to finish an earlier rollback
         write_flag(data_dir, "json")
     return RollbackReport(
         status="rolled_back" if status == "completed" else "nothing_to_do",
@@ -135,5 +147,5 @@ def _roll_back(data_dir: DataDir, listener: Listener, worker_for: WorkerFor | No
         database=os.fspath(path),
         backup_path=state_of(path).backup,
         warnings=tuple(notes.warnings),
-        errors=tuple(notes.problems),
+        errors=tuple(notes.errors),
     )

@@ -1,4 +1,4 @@
-"""What a rollback has to say, each message in one place."""
+"""The messages of a rollback, each in one place."""
 
 from __future__ import annotations
 
@@ -7,72 +7,102 @@ from itertools import islice
 from pathlib import Path
 
 from migrator.database.invalid import InvalidStoredSession
+from migrator.errors import Message
 from migrator.export.session_file import RestoredFile
 from migrator.text import counted
 
-_SHOWN = 3  # of the sessions that a message is about
+_SHOWN = 3  # names in one message
 
-# What lies in a file next to a session file, by the mark in its name.
+# What a side file holds, by the mark in its name.
 _SIDE_FILES = {
-    "torn-tail": "The torn end that was salvaged from {target}",
-    "not-sessions": "What SQLite has of them, in place of {target},",
-    "quarantined": "What was in quarantine and came from no file",
-    "orphans": "What belongs to no session",
+    "torn-tail": "The truncated end of {target} is in {place}.",
+    "not-sessions": "The invalid sessions of {target}, as SQLite has them, are in {place}.",
+    "quarantined": "The quarantined items that came from no file are in {place}.",
+    "orphans": "The rows without a session are in {place}.",
 }
 
 
 def first_few(names: Iterable[str]) -> str:
-    """The first few, for a message."""
+    """The first few names, for a message."""
     shown = list(islice(names, _SHOWN + 1))
     return "; ".join(shown[:_SHOWN]) + (" …" if len(shown) > _SHOWN else "")
 
 
 class RollbackNotes:
-    """Collects what is worth knowing.
+    """Collects the messages of a rollback.
 
-    :ivar warnings: everything, each with what to do if anything
-    :ivar problems: those of them that need the user
+    :ivar warnings: all of them
+    :ivar errors: those that need attention
     """
 
     def __init__(self) -> None:
         self.warnings: list[str] = []
-        self.problems: list[str] = []
+        self.errors: list[str] = []
 
-    def add_problems(self, *messages: str) -> None:
+    def add_errors(self, *messages: str) -> None:
+        """Add messages that need attention."""
         self.warnings += messages
-        self.problems += messages
+        self.errors += messages
 
     def conflicts_stay(self, conflicts: int) -> None:
-        self.add_problems(
-            f"What stays in the database's quarantine: {counted(conflicts, 'conflicting version')} of sessions. "
-            "'migrator quarantine list' tells more."
+        """Report the conflicts that no JSON file can hold."""
+        held = counted(conflicts, "conflicting session version")
+        self.add_errors(
+            Message(
+                f"The database's quarantine still holds {held}.",
+                code="quarantine.conflicts_remain",
+                hint="'migrator quarantine list' shows them.",
+            )
         )
 
     def damaged_copy(self, copy: Path, source: str) -> None:
-        self.warnings.append(f"The backup copy {copy} is missing or damaged: {source} was written from SQLite instead.")
+        """Report a backup copy that could not be used."""
+        message = f"The backup copy {copy} is missing or damaged; {source} was written from SQLite instead."
+        self.warnings.append(Message(message, code="backup.damaged"))
 
     def invalid_sessions(self, target: Path, sessions: Sequence[InvalidStoredSession]) -> None:
-        self.add_problems(
-            f"Beside {target} goes what is no valid session any more, {counted(len(sessions), 'element')}: "
-            f"{first_few(map(str, sessions))}. 'migrator migrate' would put that into quarantine."
+        """Report sessions that the file cannot hold."""
+        held = counted(len(sessions), "invalid session")
+        self.add_errors(
+            Message(
+                f"SQLite holds {held}, written to a separate file next to {target}: {first_few(map(str, sessions))}.",
+                code="session.invalid",
+                hint="The next 'migrator migrate' puts them into quarantine.",
+            )
         )
 
     def unreadable_file(self, file: RestoredFile, elements: int) -> None:
-        self.add_problems(
-            f"{file.file} holds what is no valid session, {counted(elements, 'element')}: until that is mended or "
-            "taken out, the JSON store can't read the file."
+        """Report a file that holds quarantined elements again."""
+        held = counted(elements, "invalid session")
+        self.add_errors(
+            Message(
+                f"{file.file} contains {held}: the JSON store cannot read the file.",
+                code="source.invalid_sessions",
+                hint="Fix or remove them in the file.",
+            )
         )
 
     def unowned_quarantine(self, target: Path, items: int) -> None:
-        how_many = counted(items, "item")
-        self.add_problems(f"Beside {target} goes what is in quarantine and came from no file: {how_many}.")
+        """Report quarantined items that have no file to go back to."""
+        held = counted(items, "item")
+        message = f"The quarantine holds {held} that came from no file, written to a separate file next to {target}."
+        self.add_errors(Message(message, code="quarantine.no_source"))
 
     def orphaned_rows(self, target: Path, orphans: Mapping[str, Sequence[object]]) -> None:
+        """Report rows whose session is gone."""
         rows = counted(sum(map(len, orphans.values())), "row")
-        self.add_problems(f"Beside {target} goes what belongs to no session: {rows} of {', '.join(orphans)}.")
+        message = (
+            f"The database has {rows} without a session ({', '.join(orphans)}), "
+            f"written to a separate file next to {target}."
+        )
+        self.add_errors(Message(message, code="database.orphaned_rows"))
 
     def side_file(self, target: Path, mark: str, place: Path) -> None:
-        self.warnings.append(f"{_SIDE_FILES[mark].format(target=target)} lies in {place}.")
+        """Report where a side file is."""
+        message = _SIDE_FILES[mark].format(target=target, place=place)
+        self.warnings.append(Message(message, code="rollback.side_file"))
 
     def kept_copy(self, target: Path, kept: str) -> None:
-        self.warnings.append(f"{target} held something that was never migrated; it lies in {kept} now.")
+        """Report a file that was replaced and kept under another name."""
+        message = f"{target} held changes that were never migrated; it is kept as {kept}."
+        self.warnings.append(Message(message, code="rollback.kept_copy"))

@@ -1,4 +1,4 @@
-"""One JSON file that goes back: sessions of SQLite in the app's format, read back before it takes its place."""
+"""One JSON file of a rollback: sessions from SQLite in the app's format, read back before it takes its place."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from migrator.errors import RollbackFailed
 from migrator.files import copying, durable
 
 SideFile = tuple[Path, str]
-"""Where waits what goes next to a session file, since nobody could read that with it; and the mark in its name."""
+"""A prepared file that goes next to a session file, and the mark in its name. It holds what no app could read there."""
 
 
 class Choice(NamedTuple):
-    """The sessions of one file: those of a source; or, of a workspace, those that came from no other file.
+    """Which sessions go into one file: a source's, or those of a workspace that came from no other file.
 
-    :ivar source_id: None where there was no such file yet
-    :ivar workspace_id: None where the source's sessions are all
-    :ivar others: those of the workspace that came from other files as well
+    :ivar source_id: None if there was no such file yet
+    :ivar workspace_id: None if the file gets the source's sessions only
+    :ivar others: also the workspace's sessions that came from other files
     """
 
     source_id: int | None
@@ -42,7 +42,7 @@ class Choice(NamedTuple):
         return (stored for stored in everything if self._has(stored.source_id))
 
     def read_carefully(self, connection: sqlite3.Connection) -> Iterator[StoredDocument | InvalidStoredSession]:
-        """Each of the sessions, valid or not, in order."""
+        """The sessions in order, valid or not."""
         if self.workspace_id is None:
             return read_each_carefully(connection, queries.KEYS_OF_SOURCE, self.source_id or 0)
         everything = read_each_carefully(connection, queries.KEYS_OF_WORKSPACE, self.workspace_id)
@@ -56,22 +56,22 @@ class SessionFile(NamedTuple):
     """A file that was written.
 
     :ivar sessions: key and digest of each session in it
-    :ivar spoilt: those that are no valid sessions any more, and so not in it: nobody could read it with them
+    :ivar invalid: the sessions that are no longer valid and so not in it: with them, the app could not read it
     """
 
     path: Path
     sessions: list[tuple[str, bytes]]
-    spoilt: list[InvalidStoredSession]
+    invalid: list[InvalidStoredSession]
 
 
 @dataclass(frozen=True)
 class RestoredFile:
     """One JSON file as the rollback leaves it.
 
-    :ivar hash: the workspace's; for the shared file, that of its placeholder
+    :ivar hash: the workspace's hash; for the shared file, that of its placeholder
     :ivar restored: ``bytes``: the file as it was migrated; ``export``: written from SQLite
-    :ivar quarantined: how many of its elements are no sessions, or went beside it
-    :ivar kept_beside: where a file went that SQLite has not all of, and that this one replaced
+    :ivar quarantined: how many of its elements are not sessions, or went into a file next to it
+    :ivar kept_beside: the new name of the file that this one replaced, if SQLite did not have all of that
     """
 
     hash: str
@@ -87,9 +87,9 @@ class RestoredFile:
 class PreparedFile:
     """A file that is ready to take its place.
 
-    :ivar written: where it waits; None where what is in its place is right as it is
-    :ivar report: None where there is no such file, and only something to go next to it
-    :ivar replaceable: the SHA-256 of each file that SQLite has all of, so that it may be replaced
+    :ivar written: the prepared file; None if the one in its place is right already
+    :ivar report: None if there is no session file, only files to go next to it
+    :ivar replaceable: the SHA-256 of each file that may be replaced, because SQLite has all of it
     """
 
     target: Path
@@ -100,16 +100,21 @@ class PreparedFile:
 
 
 def require_free(target: Path, replaceable: Container[str | None]) -> None:
-    """Refuse to write where something is that no file may replace.
+    """Check that a file may be written in this place.
 
     :param replaceable: the SHA-256 of each file that SQLite has all of
-    :raises RollbackFailed: it is a folder or a device, or a link to somebody else's file
+    :raises RollbackFailed: a directory, a device, or a link to a file that was never migrated is there
     """
     if os.path.lexists(target) and not target.is_file():
-        raise RollbackFailed(f"{target} is in the way: it is no file.", hint="Move it away and run the command again.")
+        raise RollbackFailed(
+            f"{target} is in the way: it is not a file.",
+            code="file.in_the_way",
+            hint="Move it away and run the command again.",
+        )
     if os.path.islink(target) and copying.sha256_of(target) not in replaceable:
         raise RollbackFailed(
-            f"{target} is a link to {os.readlink(target)}, which was never migrated: nothing is written there.",
+            f"{target} is in the way: it is a link to {os.readlink(target)}, which was never migrated.",
+            code="file.in_the_way",
             hint="Move the link away and run the command again.",
         )
 
@@ -117,11 +122,11 @@ def require_free(target: Path, replaceable: Container[str | None]) -> None:
 def write_sessions(
     connection: sqlite3.Connection, choice: Choice, broken: list[tuple[int, bytes]], next_path: Callable[[], Path]
 ) -> SessionFile:
-    """Write the sessions, and what is in quarantine at its old places among them.
+    """Write the sessions, with the quarantined items at their old places among them.
 
-    :param broken: position and text of each item of the quarantine
-    :param next_path: gives the name of a file that is not there yet
-    :raises RollbackFailed: it does not read back as what was written
+    :param broken: position and text of each quarantined item
+    :param next_path: returns a path that is free
+    :raises RollbackFailed: the file does not read back as what was written
     """
     try:
         written = _write(choice.read(connection), broken, next_path())
@@ -129,45 +134,47 @@ def write_sessions(
             return written
     except UNREADABLE as error:
         reraise_unless_data_error(error)
-    spoilt: list[InvalidStoredSession] = []
+    invalid: list[InvalidStoredSession] = []
 
-    def valid_ones() -> Iterator[StoredDocument]:
+    def valid_sessions() -> Iterator[StoredDocument]:
         for session in choice.read_carefully(connection):
             if isinstance(session, InvalidStoredSession):
-                spoilt.append(session)
+                invalid.append(session)
             else:
                 yield session
 
     path = next_path()
-    written = _write(valid_ones(), broken, path)
+    written = _write(valid_sessions(), broken, path)
     if written is None:
         raise RollbackFailed(
-            f"What was written to {path} does not read back as what SQLite holds.", hint="Please report this as a bug."
+            f"{path} does not read back as what SQLite holds.",
+            code="file.readback_failed",
+            hint="The disk may be failing. If it is not, please report this as a bug.",
         )
-    return written._replace(spoilt=spoilt)
+    return written._replace(invalid=invalid)
 
 
 def _write(sessions: Iterable[StoredDocument], broken: list[tuple[int, bytes]], path: Path) -> SessionFile | None:
-    """None where it does not read back as what was written."""
+    """Write a file and read it back; None if it is not what was written."""
     expected, found = SequenceDigest(), SequenceDigest()
     written: list[tuple[str, bytes]] = []
 
-    def noted() -> Iterator[StoredDocument]:
+    def recorded() -> Iterator[StoredDocument]:
         for stored in sessions:
             written.append((stored.key, expected.add(stored.canonical_bytes())))
             yield stored
 
-    durable.write_new(path, array_of(_woven(noted(), broken)))
+    durable.write_new(path, array_of(_in_order(recorded(), broken)))
     for _, session in parse_file(path):
         if session:
             found.add(session.canonical_bytes())
     return SessionFile(path, written, []) if found.hexdigest() == expected.hexdigest() else None
 
 
-def _woven(sessions: Iterable[StoredDocument], broken: list[tuple[int, bytes]]) -> Iterator[bytes]:
-    """The elements of a file: sessions in order, and what is in quarantine where it stood among them.
+def _in_order(sessions: Iterable[StoredDocument], broken: list[tuple[int, bytes]]) -> Iterator[bytes]:
+    """The elements of a file: sessions in order, with the quarantined items where they stood among them.
 
-    Sessions without a position were born in SQLite, and stand behind everything that was in the file.
+    Sessions without a position were created in SQLite; they follow everything that was in the file.
     """
     waiting = sorted(broken, key=lambda item: item[0])
     for stored in sessions:

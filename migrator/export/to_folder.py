@@ -1,4 +1,4 @@
-"""Sessions out of SQLite into files that the app can read."""
+"""Export: workspaces from SQLite into JSON files in a folder, each read back before it gets its name."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import os
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
-from typing import Any
 
 from migrator.authority import read_state
 from migrator.data_dir import DataDir
@@ -16,23 +16,27 @@ from migrator.database.connection import opened
 from migrator.database.documents import read_workspace
 from migrator.database.errors import sqlite_errors
 from migrator.documents.app_format import app_file
-from migrator.errors import WorkspaceNotFound
+from migrator.documents.array_reader import read_array
+from migrator.documents.exact_json import Unreadable
+from migrator.documents.parsing import parse_element
+from migrator.errors import Message, SourceFileError, StorageIOError, WorkspaceNotFound
 from migrator.files import durable
+from migrator.files.os_errors import os_errors
 from migrator.files.output import NewFiles, new_files
 from migrator.inventory.source_files import workspace_file_name
 from migrator.report import Report
 from migrator.workspace import workspace_hash
 
-# Its number, its hash, its path.
+# Row id, hash and path.
 Workspace = tuple[int, str, str]
 
 
 @dataclass(frozen=True)
 class ExportedWorkspace:
-    """One file that was written.
+    """One file that was written and read back.
 
     :ivar restored: ``export``: written from SQLite
-    :ivar quarantined: what the workspace has in quarantine, which no such file can hold
+    :ivar quarantined: how many items the workspace has in quarantine; the file holds none of them
     """
 
     hash: str
@@ -48,37 +52,39 @@ class ExportedWorkspace:
 class ExportReport(Report):
     """What was exported, and what could not be.
 
-    :ivar notes: what is left out, because only a file that could not be migrated holds it
+    :ivar notes: one for each workspace file that is skipped because it could not be migrated
+    :ivar errors: the notes, all of which need attention
     """
 
     workspaces: tuple[ExportedWorkspace, ...]
     directory: str
     notes: tuple[str, ...] = ()
+    errors: tuple[str, ...] = ()
 
     @property
     def exit_code(self) -> int:
-        return 3 if self.notes else 0
+        return 3 if self.errors else 0
 
 
 def export(data_dir: DataDir, target: Path, workspaces: Sequence[str | os.PathLike[str]] = ()) -> ExportReport:
-    """Write ``<hash>.json`` files in the app's format into a folder; nothing there is overwritten.
+    """Write ``<hash>.json`` files in the app's format into a folder. Nothing there is overwritten.
 
-    :param workspaces: the paths (or hashes) of the ones to write; none for all
+    :param workspaces: the paths (or hashes) of the workspaces to write; none for all
     :raises ConnectionFailed: there is no database
-    :raises WorkspaceNotFound: a path that the database does not know
-    :raises StorageIOError: a file of that name exists, or can't be written
+    :raises WorkspaceNotFound: the database does not have one of the workspaces
+    :raises StorageIOError: a file of that name exists, cannot be written, or does not read back; nothing was exported
     """
     with opened(data_dir.database, read_only=True) as connection, sqlite_errors("read sessions", data_dir.database):
         state = read_state(connection, data_dir.database)
         connection.execute("BEGIN")  # all files show one state
-        # The hashes of those whose own file failed to migrate.
+        # The hashes of the workspaces whose own file could not be migrated.
         failed = {name for (name,) in connection.execute(queries.FAILED_WORKSPACES)} if state.has_ledger else set()
-        # What each may be named by: as it was given, by its path or its hash, and by the hash of that path.
+        # The names that match what was given: that itself, as a path or a hash, and the hash of that path.
         wanted = {os.fspath(given): {os.fspath(given), workspace_hash(os.fspath(given))} for given in workspaces}
         if wanted:
             failed &= set().union(*wanted.values())
         chosen = [
-            # What would be an empty file in the place of a full one is none.
+            # Without sessions in SQLite, a failed file would be exported as an empty one.
             row
             for row in _chosen(connection, wanted, failed)
             if row[1] not in failed or next(read_workspace(connection, row[0]), None) is not None
@@ -88,12 +94,15 @@ def export(data_dir: DataDir, target: Path, workspaces: Sequence[str | os.PathLi
         with new_files(target, "export") as files:
             files.require_free(*names)
             written = [_write(connection, files, *row) for row in chosen]
-    notes = [
-        f"What {data_dir.sessions / workspace_file_name(name)} holds is left out, for it could not be migrated; "
-        "'migrator status' tells why."
+    notes = tuple(
+        Message(
+            f"Skipped {data_dir.sessions / workspace_file_name(name)}: it could not be migrated.",
+            code="source.not_migrated",
+            hint="'migrator status' shows why.",
+        )
         for name in sorted(failed)
-    ]
-    return ExportReport(tuple(written), os.fspath(target), tuple(notes))
+    )
+    return ExportReport(tuple(written), os.fspath(target), notes, notes)
 
 
 def _chosen(connection: sqlite3.Connection, wanted: Mapping[str, set[str]], failed: set[str]) -> list[Workspace]:
@@ -105,7 +114,7 @@ def _chosen(connection: sqlite3.Connection, wanted: Mapping[str, set[str]], fail
         found = [row for row in rows if row[1] in names or row[2] in names]
         if not found and not names & failed:
             raise WorkspaceNotFound(
-                f"The database has no workspace {given}.", hint="'migrator status' lists the ones that it has."
+                f"The database has no workspace {given}.", hint="'migrator status' lists the workspaces that it has."
             )
         chosen += [row for row in found if row not in chosen]
     return chosen
@@ -114,14 +123,42 @@ def _chosen(connection: sqlite3.Connection, wanted: Mapping[str, set[str]], fail
 def _write(
     connection: sqlite3.Connection, files: NewFiles, workspace_id: int, file_hash: str, path: str
 ) -> ExportedWorkspace:
-    name, count = workspace_file_name(file_hash), 0
+    name, sessions = workspace_file_name(file_hash), 0
 
-    def documents() -> Iterator[Any]:
-        nonlocal count
-        for stored in read_workspace(connection, workspace_id):
-            count += 1
-            yield stored.document
+    def read_back(written: Path) -> None:
+        nonlocal sessions
+        sessions = require_same_sessions(connection, workspace_id, written, files.folder / name)
 
-    sha256 = files.add(name, app_file(documents()))
+    documents = (stored.document for stored in read_workspace(connection, workspace_id))
+    sha256 = files.add(name, app_file(documents), read_back)
     held = connection.execute(queries.QUARANTINE_COUNT_OF_WORKSPACE, (file_hash,)).fetchone()[0]
-    return ExportedWorkspace(file_hash, path, "export", os.fspath(files.folder / name), count, held, sha256)
+    return ExportedWorkspace(file_hash, path, "export", os.fspath(files.folder / name), sessions, held, sha256)
+
+
+def require_same_sessions(connection: sqlite3.Connection, workspace_id: int, written: Path, target: Path) -> int:
+    """Parse a written file and compare it, session by session, with what the database holds, read once more.
+
+    :param target: the name that the file is going to have
+    :returns: how many sessions it holds
+    :raises StorageIOError: the file has other sessions than the database, or has them in another order
+    """
+    sessions = 0
+    for found, stored in zip_longest(_parsed(written), read_workspace(connection, workspace_id)):
+        if stored is None or found != stored.canonical_bytes():
+            raise StorageIOError(
+                f"{target} was not exported: what was written for it differs from SQLite at session {sessions + 1}.",
+                code="file.readback_failed",
+                hint="The disk may be failing: export to another one. Nothing was exported.",
+            )
+        sessions += 1
+    return sessions
+
+
+def _parsed(path: Path) -> Iterator[bytes]:
+    """The canonical form of each element of a file; empty for the first that is not JSON, which is the last."""
+    with os_errors("read", path), open(path, "rb", buffering=0) as file:
+        try:
+            for element in read_array(file):
+                yield parse_element(element.raw, element.value).canonical_bytes()
+        except (SourceFileError, Unreadable, ValueError, TypeError, LookupError):  # also for what is not a session
+            yield b""

@@ -1,4 +1,7 @@
-"""Which sources are in the database as they were migrated: told by reading every session, by two processes if large."""
+"""Find the source files whose sessions have not changed since the migration, by reading every session.
+
+A worker process reads half of them if there are many.
+"""
 
 from __future__ import annotations
 
@@ -19,13 +22,13 @@ from migrator.worker.limits import LIMITS
 from migrator.worker.process import WorkerFor, worker_if_worthwhile
 
 Sessions = list[tuple[str, bytes]]
-"""Key and digest of each."""
+"""Key and digest of each session."""
 Read = tuple[str, Sessions]
 """The digest of a source, and its sessions."""
 
 
 def read_digests(connection: sqlite3.Connection, source_id: int) -> Read | None:
-    """What a source's sessions are now; None where one of them can't be read."""
+    """What a source's sessions are now; None if one of them cannot be read."""
     digest = SequenceDigest()
     try:
         sessions = [(stored.key, digest.add(stored.canonical_bytes())) for stored in read_source(connection, source_id)]
@@ -37,13 +40,13 @@ def read_digests(connection: sqlite3.Connection, source_id: int) -> Read | None:
 
 @dataclass(frozen=True)
 class DigestJob:
-    """Sources to be read from a database that nobody else can write to meanwhile."""
+    """Sources to be read from a database that no other process can write to meanwhile."""
 
     database: Path
     source_ids: Sequence[int]
 
     def run(self, on_progress: OnProgress) -> list[Read | None]:
-        """What each has shown; the caller reports progress, source by source."""
+        """Read the sources; the caller reports the progress, source by source."""
         del on_progress
         with opened(self.database, read_only=True) as connection:
             return [read_digests(connection, source_id) for source_id in self.source_ids]
@@ -56,15 +59,15 @@ def sessions_if_unchanged(
     entries: Sequence[LedgerEntry],
     worker_for: WorkerFor | None = None,
 ) -> Iterator[Callable[[LedgerEntry], Sessions | None]]:
-    """A function to call with each of the sources, in their order; where there is enough to do, a worker helps.
+    """Yield a function to call with each of the sources, in their order; a worker process helps if it is worthwhile.
 
-    It returns key and digest of each of the source's sessions; None where they are not those that were migrated.
+    The function returns key and digest of each of the source's sessions, or None if they are not the migrated ones.
 
-    :param connection: in a transaction that keeps writers out and has changed nothing of them
+    :param connection: in a transaction that keeps writers out and has not changed any session
     """
-    with worker_if_worthwhile(LIMITS) as one_of_its_own:
+    with worker_if_worthwhile(LIMITS) as own_worker:
         total = sum(entry.size for entry in entries)
-        worker = (worker_for or one_of_its_own)(total, 0)
+        worker = (worker_for or own_worker)(total, 0)
         ends = accumulate(entry.size for entry in entries)
         second_half = [
             entry.id for entry, end in zip(entries, ends, strict=True) if end - entry.size // 2 >= total // 2
@@ -76,7 +79,7 @@ def sessions_if_unchanged(
         def sessions(entry: LedgerEntry) -> Sessions | None:
             if worker and entry.id in awaited:
                 read_there = worker.result(job_id)
-                if read_there is not None:  # where it failed, its part is read here
+                if read_there is not None:  # if it failed, its part is read here
                     results.update(zip(given, read_there, strict=True))
                 awaited.clear()
             read = results.pop(entry.id) if entry.id in results else read_digests(connection, entry.id)

@@ -1,4 +1,4 @@
-"""Every workspace as JSON files again: prepared and read back in a scratch folder, then put in place."""
+"""The JSON files of a rollback: prepared and read back in a scratch folder, then put in place."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ _Quarantined = tuple[int, str | bytes, str]
 
 @dataclass(kw_only=True)
 class WorkspaceFiles:
-    """The JSON files of one moment: within a transaction that keeps other writers out.
+    """All JSON files at one moment; to be used within a transaction that keeps other writers out.
 
-    :ivar install: whether the files are to take their places; a rehearsal only prepares them
+    :ivar install: whether the files take their places; a dry run only prepares them
     :ivar known: the SHA-256 of further files that SQLite has all of, by workspace
-    :ivar written: key and digest of each session that is in the files
+    :ivar written: key and digest of each session in the files
     """
 
     data_dir: DataDir
@@ -51,24 +51,27 @@ class WorkspaceFiles:
     written: list[tuple[str, bytes]] = field(default_factory=list)
 
     all_sessions: ClassVar = False
-    """Whether a workspace's own file gets its sessions from other files as well."""
+    """Whether a workspace's own file also gets its sessions that came from other files."""
 
     def __post_init__(self) -> None:
         self.files = Replacements(self.data_dir.prepared)
-        self._spoilt = self._quarantined = 0
+        self._invalid = self._quarantined = 0
 
     def run(self) -> list[RestoredFile]:
         """Prepare every file, then put every file in its place.
 
-        :raises RollbackFailed: a session belongs nowhere, a file does not read back, or something is in the way
+        :raises RollbackFailed: a session has no workspace, a file does not read back, or something is in the way
         """
-        for statement in queries.CLEAR_UNKNOWN_SOURCES:  # what a lost row of the ledger leaves is as if born in SQLite
+        for (
+            statement
+        ) in queries.CLEAR_UNKNOWN_SOURCES:  # without its row in the ledger, a session counts as created in SQLite
             self.connection.execute(statement)
         lost = self.connection.execute(queries.UNREACHABLE_SESSIONS).fetchall()
         if lost:
             raise RollbackFailed(
-                f"{self.data_dir.database} holds {counted(len(lost), 'session')} of no workspace, which no JSON file "
-                f"could hold: {first_few(key for key, _ in lost)}.",
+                f"{self.data_dir.database} holds {counted(len(lost), 'session')} without a workspace, which no JSON "
+                f"file can hold: {first_few(key for key, _ in lost)}.",
+                code="session.without_workspace",
                 hint="'migrator verify' names each.",
             )
         with scratch(self.files.folder):
@@ -78,12 +81,13 @@ class WorkspaceFiles:
         return [file.report for file in prepared if file.report is not None]
 
     def prepare(self) -> list[PreparedFile]:
-        """Every file that must be there afterwards, written and read back, none of them in its place yet."""
+        """Write every file and read it back; none takes its place yet."""
         prepared = [*self.prepare_files(), *self.prepare_unowned()]
         self.require_all_written()
         return prepared
 
     def put_in_place(self, file: PreparedFile) -> PreparedFile:
+        """Put one prepared file in its place, with the files that go next to it."""
         durable.make_private_folder(file.target.parent)
         for written, mark in file.side_files:
             self.notes.side_file(file.target, mark, copying.keep_copy(written, file.target, mark))
@@ -93,35 +97,40 @@ class WorkspaceFiles:
         return replace(file, report=replace(file.report, kept_beside=None if kept is None else os.fspath(kept)))
 
     def keep_copy(self, target: Path) -> Path:
-        """Give a file that SQLite has not all of another name."""
+        """Keep a file that SQLite does not have all of, under another name."""
         kept = copying.keep_copy(target, target, "before-rollback")
         self.notes.kept_copy(target, os.fspath(kept))
         return kept
 
     def require_all_written(self) -> None:
-        """Nothing takes its place before every session and every item of the quarantine is accounted for."""
+        """Check that the files account for every session and every quarantined item.
+
+        :raises RollbackFailed: some are missing
+        """
         keys = {key for key, _ in self.written}
         stored = self.connection.execute(queries.SESSION_COUNT).fetchone()[0]
-        if len(keys) + self._spoilt != stored:
+        if len(keys) + self._invalid != stored:
             missing = (key for (key,) in self.connection.execute(queries.SESSION_KEYS) if key not in keys)
             raise RollbackFailed(
-                f"{self.data_dir.database} holds {counted(stored, 'session')}, and the files would have {len(keys)} "
-                f"of them; among the missing: {first_few(missing)}.",
-                hint="'migrator verify' tells what is wrong with the database. Nothing was changed.",
+                f"{self.data_dir.database} holds {counted(stored, 'session')}, but the files would have only "
+                f"{len(keys)} of them; among the missing: {first_few(missing)}.",
+                code="rollback.incomplete",
+                hint="'migrator verify' shows what is wrong with the database. No file was changed.",
             )
         held = self.connection.execute(queries.QUARANTINE_COUNT).fetchone()[0]
         conflicts = self.connection.execute(queries.CONFLICT_COUNT).fetchone()[0]
         if self._quarantined + conflicts != held:
             raise RollbackFailed(
-                f"The quarantine holds {counted(held - conflicts, 'item')}, and the files would have "
+                f"The quarantine holds {counted(held - conflicts, 'item')}, but the files would have only "
                 f"{self._quarantined} of them.",
-                hint="'migrator verify' tells what is wrong with the database. Nothing was changed.",
+                code="rollback.incomplete",
+                hint="'migrator verify' shows what is wrong with the database. No file was changed.",
             )
         if conflicts:
             self.notes.conflicts_stay(conflicts)
 
     def prepare_files(self) -> Iterator[PreparedFile]:
-        """The files that were migrated, and those of workspaces that have got sessions since."""
+        """Prepare the files that were migrated, and those of workspaces that got sessions since."""
         every = list(read_ledger(self.connection).values())
         ledger = self.restorable(every)
         workspaces = {row[1]: row for row in self.connection.execute(queries.ALL_WORKSPACES).fetchall()}
@@ -147,7 +156,7 @@ class WorkspaceFiles:
         return [entry for entry in entries if entry.status != "failed"]
 
     def served(self, entries: Sequence[LedgerEntry]) -> set[str | None]:
-        """The workspaces that need no file from SQLite alone."""
+        """The workspaces whose own file is among the restorable sources."""
         return {entry.workspace_hash for entry in self.restorable(entries) if is_workspace_file(entry)}
 
     def has_more(self, file_hash: str) -> bool:
@@ -155,9 +164,9 @@ class WorkspaceFiles:
         return self.connection.execute(queries.CREATED_IN_SQLITE, (file_hash,)).fetchone() is not None
 
     def quarantine_of(self, entry: LedgerEntry) -> tuple[list[_Quarantined], bool]:
-        """What of a source's quarantine goes into its file, and whether the bytes that were migrated may be the file.
+        """The quarantined items that go into a source's file, and whether the migrated bytes may be that file.
 
-        Where items are gone and no session is there instead, those bytes are what still has them.
+        If items are gone and there is no session in their place, the migrated bytes still have them.
         """
         rows = self.connection.execute(queries.RESTORABLE_QUARANTINE, (entry.id,)).fetchall()
         return rows, len(rows) <= entry.quarantined
@@ -165,6 +174,7 @@ class WorkspaceFiles:
     def prepare_source(
         self, entry: LedgerEntry, own: Any, unchanged_sessions: Callable[[LedgerEntry], Sessions | None], *, more: bool
     ) -> PreparedFile:
+        """Prepare the file of one source: its migrated bytes if nothing changed, else an export."""
         target = place_of_source(self.data_dir, entry.source)
         file_hash, unknown = workspace_of_source(entry.source, entry.workspace_hash)
         path = own[2] if own else unknown
@@ -185,7 +195,7 @@ class WorkspaceFiles:
         return PreparedFile(target, written, report, replaceable)
 
     def original(self, entry: LedgerEntry, target: Path) -> Path | None:
-        """A file with the bytes that were migrated: the one in its place, or a copy of the backup; else None."""
+        """A file with the migrated bytes: the one in its place, or a copy of the backup; None if there is neither."""
         if target.is_file() and copying.sha256_of(target) == entry.sha256:
             return target
         copy = self.data_dir.recorded(entry.backup or "")
@@ -194,7 +204,7 @@ class WorkspaceFiles:
             if entry.backup and copying.copy_new(copy, written)[1] == entry.sha256:
                 return written
         except MigratorError:
-            pass  # what follows says so
+            pass  # reported below
         self.notes.damaged_copy(copy, entry.source)
         return None
 
@@ -208,7 +218,7 @@ class WorkspaceFiles:
         *,
         sha256: str | None,
     ) -> PreparedFile:
-        """Write a file from SQLite, with what is in quarantine, or next to it where nobody could read the file with it.
+        """Prepare a file from SQLite, with its quarantined items. A truncated end goes into a file next to it.
 
         :param sha256: of the file that the sessions came from
         """
@@ -221,10 +231,10 @@ class WorkspaceFiles:
             else:
                 broken.append((position, _raw(raw)))
         written = write_sessions(self.connection, choice, broken, self.files.next_path)
-        if written.spoilt:
-            self._spoilt += len(written.spoilt)
-            self.notes.invalid_sessions(target, written.spoilt)
-            raws = [session.raw for session in written.spoilt]
+        if written.invalid:
+            self._invalid += len(written.invalid)
+            self.notes.invalid_sessions(target, written.invalid)
+            raws = [session.raw for session in written.invalid]
             side_files.append((self.files.write(array_of(raws)), "not-sessions"))
         self.written += written.sessions
         report = RestoredFile(file_hash, path, "export", os.fspath(target), len(written.sessions), len(quarantined))
@@ -232,7 +242,7 @@ class WorkspaceFiles:
         return PreparedFile(target, written.path, report, replaceable, tuple(side_files))
 
     def prepare_unowned(self) -> Iterator[PreparedFile]:
-        """What came from no file goes next to one: what is in quarantine, and messages whose session is gone."""
+        """Prepare side files for quarantined items that came from no file and for rows whose session is gone."""
         rows = self.connection.execute(queries.UNOWNED_QUARANTINE).fetchall()
         for file_hash, items in groupby(rows, itemgetter(0)):
             texts = [_raw(raw) for _, raw in items]
@@ -251,13 +261,14 @@ class WorkspaceFiles:
             yield PreparedFile(target, None, None, side_files=((side_file, "orphans"),))
 
     def note_invalid_elements(self, report: RestoredFile, elements: int) -> None:
+        """Report invalid elements of a file that the JSON store reads."""
         is_read = report.file == os.fspath(self.data_dir.sessions / f"{report.hash}.json")  # older files are not
         if elements and is_read:
             self.notes.unreadable_file(report, elements)
 
 
 def is_workspace_file(entry: LedgerEntry) -> bool:
-    """Whether a source is what the app reads a workspace from."""
+    """Whether a source is the file that the app reads a workspace from."""
     return entry.source == f"sessions/{entry.workspace_hash}.json"
 
 

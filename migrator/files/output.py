@@ -89,12 +89,25 @@ class NewFiles:
             if os.path.lexists(self.folder / name):
                 raise self._exists(name)
 
-    def add(self, name: str, chunks: Iterable[bytes]) -> str:
-        """Write one file, which is put in place when all are written; returns its SHA-256, in hex."""
+    def add(self, name: str, chunks: Iterable[bytes], check: Callable[[Path], object] | None = None) -> str:
+        """Write one file and read it back; it takes its place when all files are written.
+
+        :param check: called with the written file; what it raises keeps all files from their places
+        :returns: the SHA-256 of its bytes, in hex
+        :raises StorageIOError: the file cannot be written, or does not hold what was written to it
+        """
         self.require_free(name)
         digest = copying.new_sha256()
         written = self._prepared / name
         durable.write_new(written, tee(chunks, digest.update))
+        if copying.sha256_of(written) != digest.hexdigest():
+            raise StorageIOError(
+                f"{self.folder / name} was not written: its bytes do not read back.",
+                code="file.readback_failed",
+                hint="The disk may be failing: write to another one.",
+            )
+        if check is not None:
+            check(written)
         named = self._prepared / f"{digest.hexdigest()}.{name}"
         durable.move_over(written, named)
         self._added.append((named, name))

@@ -1,8 +1,8 @@
-"""Invalid sessions and conflicts, kept apart.
+"""The quarantine: invalid sessions and conflicts.
 
-items     list, show and export them
-conflict  which of SQLite's sessions a version is in conflict with
-retry     validate them again, and put them back
+items     lists, shows and exports them
+conflict  finds the session in SQLite that a quarantined version conflicts with
+retry     validates them again and puts them back
 
-Its rule: what leaves the quarantine is a session in SQLite, or is kept in the backups.
+Its rule: what leaves the quarantine becomes a session in SQLite, or is kept in the backups.
 """

@@ -1,4 +1,4 @@
-"""Which of SQLite's sessions a version in quarantine is in conflict with."""
+"""Find the session in SQLite that a quarantined version conflicts with."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from migrator.migration.matching import Identity, Positioned, Version, match_ses
 def find_conflicting_session(
     connection: sqlite3.Connection, data_dir: DataDir, item: QuarantinedItem, raw: bytes
 ) -> StoredDocument | None:
-    """The session in SQLite that a conflict is with; None where SQLite has deleted it.
+    """The session in SQLite that an item conflicts with; None if it was deleted there.
 
-    Where a file holds an id several times, they are told apart as the merge does it.
+    If the file holds the id several times, the sessions are matched as the merge does it.
 
-    :raises QuarantineError: several have the id, and which of them it is can't be told any more
+    :raises QuarantineError: several sessions have the id, and it is unclear which one is meant
     """
     theirs = read_conflict(item, raw)
     session_id = theirs["id"]
@@ -49,7 +49,7 @@ def find_conflicting_session(
         if ours is None:
             return created if identity[1] == 0 else None
         return next(found for found in candidates if found.key == ours.key)
-    # With none of those that are as the file has them.
+    # Not with a session that equals one in the file.
     as_in_file = {version.digest for version in in_file.values()}
     candidates = [found for found in candidates if placed[found.key].version.digest not in as_in_file]
     return _only_one(item, session_id, candidates) or created
@@ -58,31 +58,40 @@ def find_conflicting_session(
 def _only_one(item: QuarantinedItem, session_id: str, candidates: list[StoredDocument]) -> StoredDocument | None:
     if len(candidates) > 1:
         raise QuarantineError(
-            f"Number {item.id} is a version of the session {session_id!r}, which SQLite has {len(candidates)} "
-            "times; which of them it belongs to can't be told any more.",
-            hint="'--take both' adds it as a further one.",
+            f"Item {item.id} conflicts with session {session_id!r}, which SQLite holds {len(candidates)} times; it is "
+            "unclear with which one.",
+            code="quarantine.ambiguous",
+            hint="'--take both' adds it as another session.",
         )
     return candidates[0] if candidates else None
 
 
 def read_conflict(item: QuarantinedItem, raw: bytes) -> WorktreeSession:
-    """The document of a conflict: only valid ones come into conflict.
+    """The document of a conflict, which was valid when it was quarantined.
 
-    :raises QuarantineError: somebody has changed it in the database
+    :raises QuarantineError: it was changed in the database since
     """
     try:
         value = parse_element(raw).value
     except Unreadable as error:
-        raise QuarantineError(f"Number {item.id} in quarantine was changed: {error.reason}.") from None
+        raise _changed(item, error.reason) from None
     if not isinstance(value, dict) or not isinstance(value.get("id"), str):
-        raise QuarantineError(f"Number {item.id} in quarantine was changed: it is no session any more.")
+        raise _changed(item, "it is no longer a session")
     return cast(WorktreeSession, value)
+
+
+def _changed(item: QuarantinedItem, reason: str) -> QuarantineError:
+    return QuarantineError(
+        f"Quarantined item {item.id} was changed in the database: {reason}.",
+        code="quarantine.changed",
+        hint=f"Pass a corrected version: 'migrator quarantine retry {item.id} --edited FILE'.",
+    )
 
 
 def _versions_in_file(
     connection: sqlite3.Connection, data_dir: DataDir, source_id: int, session_id: str
 ) -> dict[Identity, Version]:
-    """The sessions of that id in the file that brought one; none where that can't be told."""
+    """The sessions of that id in the backup of a source file; none if there is no readable backup."""
     row = connection.execute(queries.BACKUP_OF_SOURCE, (source_id,)).fetchone()
     if row is None or row[0] is None:
         return {}

@@ -1,6 +1,6 @@
-"""What was set aside, as no valid session or as the loser of a conflict: to list, to see, to take out.
+"""List, show and export what is in quarantine: invalid sessions and the losing versions of conflicts.
 
-Everything here only looks; :mod:`migrator.quarantine.retry` puts things back.
+Nothing here changes the quarantine; :mod:`migrator.quarantine.retry` does.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ from migrator.report import Report
 
 @dataclass(frozen=True)
 class ShownItem(Report):
-    """One item with everything that is known of it.
+    """One item with everything that is known about it.
 
-    :ivar raw: its bytes, as they stood in the file; of a conflict, the file's version
+    :ivar raw: its bytes as they were in the file; of a conflict, the file's version
     :ivar base: of a conflict: the version that both sides started from
-    :ivar stored: of a conflict: SQLite's version; None where SQLite has none, or it can't be told which it is
+    :ivar stored: of a conflict: SQLite's version; None if SQLite has none, or it is unclear which one it is
     """
 
     item: QuarantinedItem
@@ -46,41 +46,42 @@ class ShownItem(Report):
 
     @property
     def is_text(self) -> bool:
-        """Whether the bytes are UTF-8; where not, ``text`` shows the others replaced."""
+        """Whether the bytes are UTF-8; if not, ``text`` shows replacement characters for the others."""
         return self.text.encode() == self.raw
 
     @property
     def text(self) -> str:
+        """The bytes as text."""
         return self.raw.decode("utf-8", "replace")
 
     @property
     def file_name(self) -> str:
-        """What an export calls it."""
+        """The name of its file in an export."""
         return f"{self.item.id}.{'json' if _is_json(self.raw) else 'txt'}"
 
     def difference(self) -> list[str]:
-        """A unified diff from SQLite's version of a conflict to the file's, line by line."""
+        """The lines of a unified diff from SQLite's version of a conflict to the file's."""
         if self.item.reason != "conflict":
             return []
         ours = self.stored.decode("utf-8", "replace").split("\n") if self.stored else []
         return list(difflib.unified_diff(ours, self.text.split("\n"), "in SQLite", "in the file", lineterm=""))
 
     def to_json(self) -> dict[str, Any]:
-        told = self.item.to_json()
-        told["problems"] = [problem._asdict() for problem in self.item.problems]
-        told |= {"raw": self.text, "raw_is_utf8": self.is_text}
+        members = self.item.to_json()
+        members["problems"] = [problem._asdict() for problem in self.item.problems]
+        members |= {"raw": self.text, "raw_is_utf8": self.is_text}
         if not self.is_text:
-            told["raw_base64"] = base64.b64encode(self.raw).decode("ascii")
+            members["raw_base64"] = base64.b64encode(self.raw).decode("ascii")
         if self.item.reason == "conflict":
-            told["base"] = None if self.base is None else self.base.decode("utf-8", "replace")
-            told["in_sqlite"] = None if self.stored is None else self.stored.decode("utf-8", "replace")
-            told["diff"] = "\n".join(self.difference())
-        return told
+            members["base"] = None if self.base is None else self.base.decode("utf-8", "replace")
+            members["in_sqlite"] = None if self.stored is None else self.stored.decode("utf-8", "replace")
+            members["diff"] = "\n".join(self.difference())
+        return members
 
 
 @dataclass(frozen=True)
-class TakenOut:
-    """What ``export`` wrote for one item."""
+class ExportedItem:
+    """The files that an export wrote for one item."""
 
     id: int
     file: str
@@ -89,11 +90,11 @@ class TakenOut:
 
 
 @dataclass(frozen=True)
-class TakenOutReport(Report):
-    """What was written, and where."""
+class ExportedItems(Report):
+    """What an export wrote, and where."""
 
     directory: str
-    items: tuple[TakenOut, ...]
+    items: tuple[ExportedItem, ...]
 
 
 def list_quarantine(data_dir: DataDir) -> list[QuarantinedItem]:
@@ -108,7 +109,7 @@ def list_quarantine(data_dir: DataDir) -> list[QuarantinedItem]:
 def show_quarantined(data_dir: DataDir, number: int) -> ShownItem:
     """One item in full.
 
-    :raises QuarantineError: there is none of that number
+    :raises QuarantineError: there is no item of that number
     """
     with _reading(data_dir) as connection:
         if connection is None:
@@ -116,44 +117,44 @@ def show_quarantined(data_dir: DataDir, number: int) -> ShownItem:
         return _shown(connection, data_dir, item_of(connection, number))
 
 
-def take_out(data_dir: DataDir, target: Path) -> TakenOutReport:
-    """Write the bytes of every item into a folder: ``<id>.json``, or ``<id>.txt`` for what is no JSON.
+def export_quarantine(data_dir: DataDir, target: Path) -> ExportedItems:
+    """Write the bytes of every item into a folder: ``<id>.json``, or ``<id>.txt`` if it is not JSON.
 
-    Beside a conflict, as far as they are known, go ``<id>.base.json``, where both sides started, and
-    ``<id>.sqlite.json``, what SQLite has. Nothing is overwritten.
+    A conflict also gets ``<id>.base.json``, the version that both sides started from, and ``<id>.sqlite.json``,
+    SQLite's version, if they are known. Nothing is overwritten.
 
-    :raises StorageIOError: a file of that name exists, or can't be written
+    :raises StorageIOError: a file of that name exists, or cannot be written
     """
     written = []
     with _reading(data_dir) as connection:
         durable.make_private_folder(target)
         with new_files(target, "quarantine") as files:
             if connection is not None:
-                written = [_take_out(_shown(connection, data_dir, item), files) for item in items_of(connection)]
-    return TakenOutReport(os.fspath(target), tuple(written))
+                written = [_write(_shown(connection, data_dir, item), files) for item in items_of(connection)]
+    return ExportedItems(os.fspath(target), tuple(written))
 
 
-def _take_out(shown: ShownItem, files: NewFiles) -> TakenOut:
+def _write(shown: ShownItem, files: NewFiles) -> ExportedItem:
     number = shown.item.id
 
-    def write(name: str, content: bytes | None) -> str | None:
+    def add(name: str, content: bytes | None) -> str | None:
         if content is None:
             return None
         files.add(name, [content])
         return os.fspath(files.folder / name)
 
-    write(shown.file_name, shown.raw)
-    return TakenOut(
+    add(shown.file_name, shown.raw)
+    return ExportedItem(
         number,
         os.fspath(files.folder / shown.file_name),
-        write(f"{number}.base.json", shown.base),
-        write(f"{number}.sqlite.json", shown.stored),
+        add(f"{number}.base.json", shown.base),
+        add(f"{number}.sqlite.json", shown.stored),
     )
 
 
 @contextmanager
 def _reading(data_dir: DataDir) -> Iterator[sqlite3.Connection | None]:
-    """The database in one state; None where its tables are older than the quarantine."""
+    """A read transaction on the database; None if its tables are older than the quarantine."""
     path = data_dir.database
     with opened(path, read_only=True) as connection, sqlite_errors("read the quarantine", path):
         connection.execute("BEGIN")

@@ -1,4 +1,4 @@
-"""Out of quarantine and back to their places: sessions that are valid now, and conflicts that somebody has decided."""
+"""Put quarantined items back: sessions that are valid now, and conflicts that the user has decided."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from migrator.documents.array_reader import BOM, read_array
 from migrator.documents.document import WorktreeSession, canonical_bytes
 from migrator.documents.parsing import Rejected, parse_session
 from migrator.errors import Problem, SourceFileError, StaleStoreError, TornFileError, TransactionError, UsageError
-from migrator.export.hybrid_files import with_files_kept_equal
+from migrator.export.hybrid_files import change_and_update_files
 from migrator.files.os_errors import os_errors
 from migrator.locking import exclusive
 from migrator.quarantine.conflict import find_conflicting_session, read_conflict
@@ -38,13 +38,14 @@ _SHARED = "sessions.json"
 
 @dataclass(frozen=True)
 class RetriedItem(Report):
-    """What became of one item.
+    """The result for one item.
 
     :ivar result: ``restored`` to its place, ``replaced`` SQLite's version, ``dropped`` for SQLite's version; or nothing
-        was done, because it is ``still_invalid``, because a torn end ``needs_edit`` or a conflict ``needs_choice``
+        was done, because it is ``still_invalid``, because a truncated end ``needs_edit``, or because a conflict
+        ``needs_choice``
     :ivar sessions: the ids of the sessions that were inserted
     :ivar problems: why it is still invalid
-    :ivar kept: the folder with the version that had to give way
+    :ivar kept: the folder with the version that was dropped or replaced
     """
 
     id: int
@@ -56,9 +57,9 @@ class RetriedItem(Report):
 
 @dataclass(frozen=True)
 class RetryReport(Report):
-    """What became of the items that were tried.
+    """The results for all items that were tried.
 
-    :ivar warnings: what is worth knowing besides
+    :ivar warnings: what else is worth knowing
     """
 
     items: tuple[RetriedItem, ...]
@@ -66,7 +67,7 @@ class RetryReport(Report):
 
     @property
     def exit_code(self) -> int:
-        """3 where something still needs the user."""
+        """3 if an item still needs attention."""
         return 0 if all(item.result in ("restored", "replaced", "dropped") for item in self.items) else 3
 
 
@@ -78,26 +79,32 @@ def retry(
     edited: Path | None = None,
     take: Take | None = None,
 ) -> RetryReport:
-    """Validate items of the quarantine again and insert each valid one at its old place, all in one transaction.
+    """Validate quarantined items again and insert each valid one at its old place, all in one transaction.
 
-    :param numbers: which ones
-    :param every: all of them
+    :param numbers: the items to try
+    :param every: try all items
     :param edited: a file with the corrected session, or an array of several, for the one item named
     :param take: for conflicts: the quarantined version (``theirs``), SQLite's (``ours``), or both as two sessions
-    :raises UsageError: the arguments do not go together
+    :raises UsageError: the arguments cannot be combined
     :raises QuarantineError: there is no such item
-    :raises StaleStoreError: SQLite is not the authority, and this would change a session there
-    :raises StorageIOError: the edited file can't be read
+    :raises StaleStoreError: SQLite is not authoritative, and this would change a session there
+    :raises StorageIOError: the edited file cannot be read
     """
     if bool(numbers) == every:
-        raise UsageError("Say which items to retry: their numbers, or --all.")
+        raise UsageError(
+            "Nothing to retry was named, or both numbers and --all were.",
+            code="option.conflict" if every else "option.missing",
+            hint="Give the numbers of the items, or --all.",
+        )
     if edited is not None and (len(numbers) != 1 or take is not None):
-        raise UsageError("--edited goes with exactly one number, and without --take.")
+        raise UsageError(
+            "--edited needs exactly one item number and cannot be combined with --take.", code="option.conflict"
+        )
     corrected = None if edited is None else _read_edited(edited)
     apply = partial(_apply, data_dir, None if every else numbers, corrected, take)
     with exclusive(data_dir):
-        state_of(data_dir.database)  # refuses one from the future before anything opens it for writing
-        items, warnings = with_files_kept_equal(data_dir, apply, lambda items: any(item.sessions for item in items))
+        state_of(data_dir.database)  # refuses a newer schema before anything opens it for writing
+        items, warnings = change_and_update_files(data_dir, apply, lambda items: any(item.sessions for item in items))
     return RetryReport(items, tuple(warnings))
 
 
@@ -107,17 +114,18 @@ def _apply(
     corrected: list[WorktreeSession] | list[Problem] | None,
     take: Take | None,
 ) -> tuple[RetriedItem, ...]:
-    """Try the items of these numbers; None stands for all."""
+    """Try the items of these numbers; None means all."""
     path = data_dir.database
     with opened(path) as connection:
         state = read_state(connection, path)
         if state.authority != "sqlite" and (take != "ours" or not state.has_ledger):
             raise StaleStoreError(
-                "The JSON files hold the truth, not SQLite: what is put into SQLite now would not be seen.",
-                hint="Mend the session in its JSON file ('migrator quarantine list' tells what is wrong with it), then "
-                "run 'migrator migrate'. The version of a conflict can be dropped: '--take ours'.",
+                "The JSON files are authoritative, not SQLite: a session restored to SQLite now would be ignored.",
+                code="store.not_authoritative",
+                hint="Fix the session in its JSON file ('migrator quarantine list' shows what is wrong with it), then "
+                "run 'migrator migrate'. A conflict's quarantined version can be dropped with '--take ours'.",
             )
-        with transaction(connection, path, "take sessions out of quarantine"):
+        with transaction(connection, path, "move sessions out of quarantine"):
             if numbers is None:
                 chosen = items_of(connection)
             else:
@@ -125,18 +133,19 @@ def _apply(
             for item in chosen:
                 if item.reason != "conflict" and take is not None and numbers is not None:
                     raise UsageError(
-                        f"--take is for conflicts; number {item.id} is {item.reason}.",
-                        hint="Correct it in a file and name that with --edited.",
+                        f"--take is for conflicts, but the reason of item {item.id} is '{item.reason}'.",
+                        code="option.conflict",
+                        hint="Correct it in a file and pass that with --edited FILE.",
                     )
             attempt = _Retry(connection, data_dir, corrected, take)
-            # Where JSON is the authority: to drop a version of a conflict changes no session.
+            # While JSON is authoritative, only conflicts can be dropped: that changes no session.
             from_files = state.authority == "json"
             return tuple(attempt.item(item) for item in chosen if not from_files or item.reason == "conflict")
 
 
 @dataclass
 class _Retry:
-    """Takes items out within the caller's transaction."""
+    """Puts items back within the caller's transaction."""
 
     connection: sqlite3.Connection
     data_dir: DataDir
@@ -147,6 +156,7 @@ class _Retry:
         self.paths = {file_hash for _, file_hash, _ in self.connection.execute(queries.ALL_WORKSPACES)}
 
     def item(self, item: QuarantinedItem) -> RetriedItem:
+        """Try one item."""
         raw, _ = texts_of(self.connection, item.id)
         if self.corrected is not None:
             parsed = self.corrected
@@ -165,6 +175,7 @@ class _Retry:
         return self.restore(item, documents)
 
     def decide(self, item: QuarantinedItem, raw: bytes) -> RetriedItem:
+        """Resolve a conflict as ``take`` says."""
         theirs = read_conflict(item, raw)
         if self.take == "both":
             return self.restore(item, [theirs])
@@ -175,7 +186,7 @@ class _Retry:
         return RetriedItem(item.id, "dropped", kept=str(kept))
 
     def restore(self, item: QuarantinedItem, documents: Sequence[WorktreeSession]) -> RetriedItem:
-        """Insert the documents where the item stood; ties in position go by the order of insertion."""
+        """Insert the documents at the item's old position; those that share one keep the order of insertion."""
         for document in documents:
             self.insert(item, document, item.position, item.source_id)
         self.remove(item)
@@ -184,7 +195,7 @@ class _Retry:
     def replace(
         self, item: QuarantinedItem, raw: bytes, documents: Sequence[WorktreeSession], *, edited: bool
     ) -> RetriedItem:
-        """Put the documents in the place of SQLite's version of a conflict; a version that has to go is kept."""
+        """Replace SQLite's version of a conflict by the documents; each version that is dropped is kept in a backup."""
         ours = find_conflicting_session(self.connection, self.data_dir, item, raw)
         versions = {"theirs.json": raw} if edited else {}
         if ours is not None:
@@ -207,7 +218,10 @@ class _Retry:
         source_id: int | None,
         workspace_id: int | None = None,
     ) -> None:
-        """Insert a document, and read it back."""
+        """Insert a document and read it back.
+
+        :raises TransactionError: it does not read back as it was inserted
+        """
         workspace_hash, path = self.workspace(item, document)
         if workspace_id is None:
             workspace_id = ensure_workspace(self.connection, workspace_hash, path)
@@ -222,12 +236,13 @@ class _Retry:
         stored = read_document(self.connection, key)
         if stored is None or stored.canonical_bytes() != canonical_bytes(document):
             raise TransactionError(
-                f"Number {item.id} does not read back from {self.data_dir.database} as it was inserted.",
+                f"Item {item.id} does not read back from {self.data_dir.database} as it was inserted.",
+                code="session.readback_failed",
                 hint="Nothing was changed. Please report this as a bug, with the output of 'migrator doctor'.",
             )
 
     def workspace(self, item: QuarantinedItem, document: WorktreeSession) -> tuple[str, str | None]:
-        """The workspace that a session goes to: its file's, or what its worktrees show where a file held several."""
+        """The workspace that a session goes to: that of its file; for the shared file, what its worktrees show."""
         if item.reason != "conflict" and item.source == _SHARED:
             return workspace_shown(document, _SHARED, self.paths)
         if item.workspace_hash is not None:
@@ -235,11 +250,12 @@ class _Retry:
         return workspace_of_source(item.source or "quarantine")
 
     def remove(self, item: QuarantinedItem) -> None:
+        """Delete an item from the quarantine."""
         self.connection.execute(queries.DELETE_QUARANTINE, (item.id,))
 
 
 def _read_edited(path: Path) -> list[WorktreeSession] | list[Problem]:
-    """The sessions in a file that holds one, or an array of them; or every problem with them."""
+    """The sessions in a file that holds one or an array of them, or all problems with them."""
     with os_errors("read", path):
         content = path.read_bytes()
     text = content.removeprefix(BOM).strip()
@@ -259,7 +275,8 @@ def _read_edited(path: Path) -> list[WorktreeSession] | list[Problem]:
     except SourceFileError as error:
         problems.append(Problem("", error.message.removesuffix("."), "", error.code))
     if not documents and not problems:
-        problems.append(Problem("", "an empty array", "a session, or an array of sessions"))
+        expected = "a session, or an array of sessions"
+        problems.append(Problem("", "an empty array", expected, "document.required"))
     return problems or documents
 
 

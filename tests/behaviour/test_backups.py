@@ -152,7 +152,7 @@ def test_a_listing_that_can_not_be_written_fails_the_run(scene, run, monkeypatch
     monkeypatch.setattr("migrator.backups.create.write_listing", full)
     told = run("migrate", "--progress", "none")
     assert told.code == 1
-    assert "manifest.json: No space left on device. Free some space" in " ".join(told.err.split())
+    assert "manifest.json: No space left on device" in " ".join(told.err.split())
     assert [*(scene.root / "backups").iterdir()] == []
     assert not scene.database.exists()
 
@@ -244,11 +244,11 @@ def test_list_says_so_where_there_are_none(scene, run):
 
 
 def test_list_shows_what_is_damaged_at_a_glance_without_hashing(migrated, run):
-    folder = only_backup(migrated)
-    next((folder / "sessions").iterdir()).unlink()
+    missing = next((only_backup(migrated) / "sessions").iterdir())
+    missing.unlink()
     (listed,) = run("backups", "list", "--json").json["backups"]
     assert listed["state"] == "damaged"
-    assert "is missing" in listed["error"]
+    assert missing.name in listed["error"]
 
 
 def test_a_whole_backup_verifies_and_sha256sum_agrees(migrated, run):
@@ -274,13 +274,10 @@ def test_verify_tells_each_file_that_is_missing_changed_or_too_much(migrated, ru
     (folder / "stray.txt").write_text("")
     outcome = run("backups", "verify", "--json")
     assert outcome.code == 1
+    assert outcome.codes == ["backup.file_missing", "backup.file_changed", "backup.unknown_file"]
     problems = outcome.json["backups"][0]["problems"]
-    assert [what for what in ("missing", "damaged", "not of this backup") if what in " ".join(problems)] == [
-        "missing",
-        "damaged",
-        "not of this backup",
-    ]
-    assert f"sessions/{first.name}" in problems[0]
+    for problem, name in zip(problems, (first.name, second.name, "stray.txt"), strict=True):
+        assert name in problem
 
 
 def test_verify_takes_a_link_for_no_copy(migrated, run):
@@ -289,62 +286,59 @@ def test_verify_takes_a_link_for_no_copy(migrated, run):
     (migrated.root / "elsewhere").write_bytes(content)
     copy.unlink()
     copy.symlink_to(migrated.root / "elsewhere")
-    outcome = run("backups", "verify")
+    outcome = run("backups", "verify", "--json")
     assert outcome.code == 1
-    assert "is a link" in outcome.out
+    assert outcome.codes == ["backup.file_is_link"]
 
 
 def test_sums_that_disagree_with_the_manifest_are_told(migrated, run):
     (only_backup(migrated) / "SHA256SUMS").write_text("")
-    outcome = run("backups", "verify")
+    outcome = run("backups", "verify", "--json")
     assert outcome.code == 1
-    assert "do not say the same" in outcome.out
+    assert outcome.codes == ["backup.checksums_differ"]
 
 
 @pytest.mark.parametrize(
-    ("content", "reason"),
+    ("content", "code"),
     [
-        (b'{"format": 1, "created_at": "2025', "half-written"),
-        (b"", "half-written"),
-        (b"\xff\x00", "half-written"),
-        (b"[" * 10**5, "half-written"),
-        (b"[]", "damaged"),
-        (b"{}", "damaged"),
-        (b'{"created_at": "x", "files": {}}', "damaged"),
-        (b'{"created_at": "x", "files": [1]}', "damaged"),
-        (b'{"created_at": "x", "files": [{"file": 1}]}', "damaged"),
-        (b'{"created_at": "x", "files": [{"file": "a", "sha256": "b"}]}', "damaged"),
-        (b'{"created_at": "x", "files": [{"file": "../a", "sha256": "b"}]}', "no place inside"),
-        (b'{"format": 2, "created_at": "x", "files": []}', "newer migrator"),
+        (b'{"format": 1, "created_at": "2025', "backup.manifest_damaged"),
+        (b"", "backup.manifest_damaged"),
+        (b"\xff\x00", "backup.manifest_damaged"),
+        (b"[" * 10**5, "backup.manifest_damaged"),
+        (b"[]", "backup.manifest_damaged"),
+        (b"{}", "backup.manifest_damaged"),
+        (b'{"created_at": "x", "files": {}}', "backup.manifest_damaged"),
+        (b'{"created_at": "x", "files": [1]}', "backup.manifest_damaged"),
+        (b'{"created_at": "x", "files": [{"file": 1}]}', "backup.manifest_damaged"),
+        (b'{"created_at": "x", "files": [{"file": "a", "sha256": "b"}]}', "backup.manifest_damaged"),
+        (b'{"created_at": "x", "files": [{"file": "../a", "sha256": "b"}]}', "backup.manifest_damaged"),
+        (b'{"format": 2, "created_at": "x", "files": []}', "backup.newer_format"),
     ],
 )
-def test_a_manifest_that_makes_no_sense_is_a_message_of_every_command(rolled_back, run, content, reason):
+def test_an_invalid_manifest_is_reported_by_every_command(rolled_back, run, content, code):
     folder = only_backup(rolled_back)
     (folder / "manifest.json").write_bytes(content)
     assert run("backups", "list").code == 0
-    outcome = run("backups", "verify")
-    assert outcome.code == 1
-    assert reason in outcome.out
+    outcome = run("backups", "verify", "--json")
+    assert (outcome.code, outcome.codes) == (1, [code])
     before = rolled_back.listing()
-    outcome = run("backups", "restore", folder.name)
-    assert outcome.code == 1
-    assert reason in outcome.err
+    outcome = run("backups", "restore", folder.name, "--json")
+    assert (outcome.code, outcome.codes) == (1, [code])
     assert rolled_back.listing() == before
 
 
 def test_a_folder_without_a_manifest_is_told(rolled_back, run):
     folder = only_backup(rolled_back)
     (folder / "manifest.json").unlink()
-    outcome = run("backups", "restore", folder.name)
-    assert outcome.code == 1
-    assert "no manifest.json" in outcome.err
+    outcome = run("backups", "restore", folder.name, "--json")
+    assert (outcome.code, outcome.codes) == (1, ["backup.manifest_missing"])
 
 
 @pytest.mark.parametrize("name", ["missing", "../sessions", ".", "", "20250101T000000Z-x/.."])
 def test_a_name_that_is_no_backup_is_told(rolled_back, run, name):
     for command in ("verify", "restore"):
-        outcome = run("backups", command, name)
-        assert outcome.code == 1
+        outcome = run("backups", command, name, "--json")
+        assert (outcome.code, outcome.codes) == (1, ["backup.not_found"])
         assert "'migrator backups list'" in outcome.err
 
 
@@ -372,8 +366,8 @@ def test_restore_over_the_same_files_changes_nothing(rolled_back, run):
 
 def test_restore_refuses_while_sqlite_holds_the_truth_and_names_the_way(migrated, run):
     migrated.file_of(ENGINE).unlink()
-    outcome = run("backups", "restore", only_backup(migrated).name, "--overwrite-newer-work")
-    assert outcome.code == 1
+    outcome = run("backups", "restore", only_backup(migrated).name, "--overwrite-newer-work", "--json")
+    assert (outcome.code, outcome.codes) == (1, ["store.not_authoritative"])
     assert "'migrator rollback'" in outcome.err
     assert not migrated.file_of(ENGINE).exists()
 
@@ -382,8 +376,8 @@ def test_restore_refuses_to_take_the_place_of_newer_work_of_any_file(rolled_back
     rolled_back.file_of(ENGINE).unlink()
     rolled_back.write(LOOM, [chat("newer", workspace=LOOM)])
     before = rolled_back.listing()
-    outcome = run("backups", "restore", only_backup(rolled_back).name)
-    assert outcome.code == 1
+    outcome = run("backups", "restore", only_backup(rolled_back).name, "--json")
+    assert (outcome.code, outcome.codes) == (1, ["backup.newer_work"])
     assert "--overwrite-newer-work" in outcome.err
     assert rolled_back.listing() == before
 
@@ -405,9 +399,8 @@ def test_one_damaged_copy_keeps_all_from_being_restored(rolled_back, run):
     folder = only_backup(rolled_back)
     shutil.rmtree(rolled_back.root / "sessions")
     flip_a_bit(max((folder / "sessions").iterdir()))
-    outcome = run("backups", "restore", folder.name)
-    assert outcome.code == 1
-    assert "damaged" in outcome.err
+    outcome = run("backups", "restore", folder.name, "--json")
+    assert (outcome.code, outcome.codes) == (1, ["backup.damaged"])
     assert not (rolled_back.root / "sessions").exists()
 
 
@@ -415,20 +408,18 @@ def test_a_link_or_a_folder_in_the_way_is_refused(rolled_back, run):
     file, elsewhere = rolled_back.file_of(ENGINE), rolled_back.root / "elsewhere"
     file.rename(elsewhere)
     file.symlink_to(elsewhere)
-    outcome = run("backups", "restore", only_backup(rolled_back).name, "--overwrite-newer-work")
-    assert outcome.code == 1
-    assert "in the way" in outcome.err
+    outcome = run("backups", "restore", only_backup(rolled_back).name, "--overwrite-newer-work", "--json")
+    assert (outcome.code, outcome.codes) == (1, ["file.in_the_way"])
     file.unlink()
     file.mkdir()
-    assert "in the way" in run("backups", "restore", only_backup(rolled_back).name).err
+    assert run("backups", "restore", only_backup(rolled_back).name, "--json").codes == ["file.in_the_way"]
 
 
 def test_a_sessions_folder_that_leads_elsewhere_is_refused(rolled_back, run, tmp_path):
     shutil.move(rolled_back.root / "sessions", tmp_path / "elsewhere")
     (rolled_back.root / "sessions").symlink_to(tmp_path / "elsewhere")
-    outcome = run("backups", "restore", only_backup(rolled_back).name, "--overwrite-newer-work")
-    assert outcome.code == 1
-    assert "leaves" in outcome.err
+    outcome = run("backups", "restore", only_backup(rolled_back).name, "--overwrite-newer-work", "--json")
+    assert (outcome.code, outcome.codes) == (1, ["backup.path_outside"])
 
 
 @pytest.mark.parametrize(
@@ -439,9 +430,8 @@ def test_a_manifest_that_points_elsewhere_is_refused(rolled_back, run, source):
     folder = only_backup(rolled_back)
     rewrite(folder, source=source)
     before = rolled_back.listing()
-    outcome = run("backups", "restore", folder.name, "--overwrite-newer-work")
-    assert outcome.code == 1
-    assert "Nothing was changed" in outcome.err
+    outcome = run("backups", "restore", folder.name, "--overwrite-newer-work", "--json")
+    assert (outcome.code, outcome.codes) == (1, ["backup.path_outside"])
     assert rolled_back.listing() == before
 
 
@@ -469,8 +459,8 @@ def test_an_older_file_goes_back_into_its_workspace_and_nowhere_else(scene, run,
 def test_the_database_comes_back_as_it_was_and_what_was_there_is_kept(migrated, run):
     folder = database_backup(migrated)
     migrated.change("UPDATE sessions SET task = 'newer'")
-    refused = run("backups", "restore", folder.name)
-    assert refused.code == 1
+    refused = run("backups", "restore", folder.name, "--json")
+    assert (refused.code, refused.codes) == (1, ["backup.newer_work"])
     assert "--overwrite-newer-work" in refused.err
     assert migrated.tasks(ENGINE) == ["newer"]
     outcome = run("backups", "restore", folder.name, "--overwrite-newer-work", "--json")
@@ -514,9 +504,8 @@ def test_with_pages_of_another_size_a_program_that_has_it_open_has_to_close_it(m
     migrated.change("UPDATE sessions SET task = 'newer'")
     with opened(migrated.database) as app:
         app.execute("SELECT * FROM sessions").fetchall()
-        outcome = run("backups", "restore", folder.name, "--overwrite-newer-work")
-    assert outcome.code == 1
-    assert "locked" in outcome.err
+        outcome = run("backups", "restore", folder.name, "--overwrite-newer-work", "--json")
+    assert (outcome.code, outcome.codes) == (1, ["database.locked"])
     assert migrated.tasks(ENGINE) == ["newer"]
 
 
@@ -527,10 +516,9 @@ def test_a_database_that_stays_locked_is_not_restored_over(migrated, run, monkey
     with closing(sqlite3.connect(migrated.database, isolation_level=None)) as app:
         app.execute("BEGIN IMMEDIATE")
         app.execute("UPDATE sessions SET task = 'newer'")
-        outcome = run("backups", "restore", folder.name, "--overwrite-newer-work")
+        outcome = run("backups", "restore", folder.name, "--overwrite-newer-work", "--json")
         app.execute("COMMIT")
-    assert outcome.code == 1
-    assert "locked" in outcome.err
+    assert (outcome.code, outcome.codes) == (1, ["database.locked"])
     assert migrated.tasks(ENGINE) == ["newer"]
 
 
@@ -551,9 +539,9 @@ def test_a_database_that_is_gone_comes_back_only_by_the_flag_and_without_its_old
         shutil.copy(log, migrated.root / "log")
     migrated.database.unlink()
     shutil.move(migrated.root / "log", log)
-    (migrated.root / "storage.json").unlink()  # else it were the truth that is gone
-    outcome = run("backups", "restore", folder.name)
-    assert outcome.code == 1
+    (migrated.root / "storage.json").unlink()  # with the flag, SQLite would be authoritative and missing
+    outcome = run("backups", "restore", folder.name, "--json")
+    assert (outcome.code, outcome.codes) == (1, ["backup.would_switch_store"])
     assert "--overwrite-newer-work" in outcome.err
     assert run("backups", "restore", folder.name, "--overwrite-newer-work").code == 0
     assert migrated.tasks(ENGINE) == ["Weave"]
@@ -565,9 +553,8 @@ def test_files_are_not_restored_while_the_database_that_holds_the_truth_is_gone(
     folder = only_backup(migrated)
     migrated.database.unlink()
     migrated.write(ENGINE, [chat("older")])
-    outcome = run("backups", "restore", folder.name, "--overwrite-newer-work")
-    assert outcome.code == 1
-    assert str(migrated.database) in outcome.err
+    outcome = run("backups", "restore", folder.name, "--overwrite-newer-work", "--json")
+    assert (outcome.code, outcome.codes) == (1, ["database.lost"])
 
 
 def test_the_flag_follows_the_database_that_was_restored(migrated, run):
@@ -586,8 +573,8 @@ def test_the_backup_of_another_database_is_refused(migrated, run):
     shutil.copy(migrated.database, other)
     content["database"] = str(other)
     (folder / "manifest.json").write_text(json.dumps(content))
-    outcome = run("backups", "restore", folder.name, "--overwrite-newer-work")
-    assert outcome.code == 1
+    outcome = run("backups", "restore", folder.name, "--overwrite-newer-work", "--json")
+    assert (outcome.code, outcome.codes) == (1, ["backup.other_database"])
     assert "--database" in outcome.err
 
 
@@ -597,8 +584,8 @@ def test_a_copy_of_a_database_of_another_name_is_refused_with_its_place(migrated
     os.rename(folder / "sessions.db", folder / "history.db")
     (folder / "manifest.json").write_text(json.dumps(content))
     (folder / "SHA256SUMS").write_text(f"{content['sha256']}  history.db\n")
-    outcome = run("backups", "restore", folder.name, "--overwrite-newer-work")
-    assert outcome.code == 1
+    outcome = run("backups", "restore", folder.name, "--overwrite-newer-work", "--json")
+    assert (outcome.code, outcome.codes) == (1, ["backup.other_database"])
     assert str(folder / "history.db") in outcome.err
 
 
@@ -617,8 +604,8 @@ def test_a_restore_to_another_place_does_not_hide_the_database_that_holds_the_tr
     folder, elsewhere = database_backup(migrated), tmp_path / "elsewhere" / "sessions.db"
     before = migrated.listing()
     for command in (("backups", "restore", folder.name, "--overwrite-newer-work"), ("migrate",), ("rollback",)):
-        outcome = migrator("--data-dir", migrated.root, "--database", elsewhere, *command)
-        assert outcome.code == 1
+        outcome = migrator("--data-dir", migrated.root, "--database", elsewhere, *command, "--json")
+        assert (outcome.code, outcome.codes) == (1, ["store.other_database"])
         assert str(migrated.database) in outcome.err
     assert migrated.listing() == before
     assert not elsewhere.exists()
@@ -628,9 +615,8 @@ def test_a_database_from_the_future_is_not_restored_over(migrated, run):
     folder = database_backup(migrated)
     migrated.change("UPDATE migration_metadata SET schema_version = 99")
     before = migrated.listing()
-    outcome = run("backups", "restore", folder.name, "--overwrite-newer-work")
-    assert outcome.code == 1
-    assert "schema version 99" in outcome.err
+    outcome = run("backups", "restore", folder.name, "--overwrite-newer-work", "--json")
+    assert (outcome.code, outcome.codes) == (1, ["schema.newer"])
     assert migrated.listing() == before
 
 
@@ -644,9 +630,8 @@ def test_a_database_from_the_future_is_not_restored(migrated, run):
     (folder / "manifest.json").write_text(json.dumps(content | {"sha256": digest}))
     (folder / "SHA256SUMS").write_text(f"{digest}  sessions.db\n")
     migrated.database.unlink()
-    outcome = run("backups", "restore", folder.name, "--overwrite-newer-work")
-    assert outcome.code == 1
-    assert "schema version 99" in outcome.err
+    outcome = run("backups", "restore", folder.name, "--overwrite-newer-work", "--json")
+    assert (outcome.code, outcome.codes) == (1, ["schema.newer"])
     assert not migrated.database.exists()
 
 
@@ -658,7 +643,7 @@ def test_versions_of_a_session_have_no_place_to_go_back_to(migrated, run):
     assert run("quarantine", "retry", "1", "--take", "ours").code == 0
     (name,) = [b["name"] for b in run("backups", "list", "--json").json["backups"] if b["kind"] == "versions"]
     assert run("backups", "verify", name).code == 0
-    assert run("backups", "restore", name).code == 1
+    assert run("backups", "restore", name, "--json").codes == ["backup.not_restorable"]
     assert name in run("backups", "prune", "--keep", "1", "--json").json["kept"]
 
 
@@ -678,7 +663,7 @@ def test_prune_only_tells_in_a_dry_run(scene, run):
     before = scene.listing()
     outcome = run("backups", "prune", "--keep", "1", "--dry-run")
     assert outcome.code == 0
-    assert "would remove 20250101T000000Z-x" in outcome.out
+    assert "20250101T000000Z-x" in outcome.out
     assert scene.listing() == before
 
 
@@ -750,9 +735,8 @@ def test_nothing_is_written_where_the_disk_is_full(rolled_back, run, monkeypatch
 
     with monkeypatch.context() as patch:
         patch.setattr("migrator.files.durable.os.fsync", full)
-        outcome = run("backups", "restore", only_backup(rolled_back).name)
-    assert outcome.code == 1
-    assert "space" in outcome.err
+        outcome = run("backups", "restore", only_backup(rolled_back).name, "--json")
+    assert (outcome.code, outcome.codes) == (1, ["disk.full"])
     assert rolled_back.listing() == before
 
 
@@ -788,9 +772,9 @@ def test_a_restore_that_was_interrupted_says_what_it_did_and_is_finished_by_the_
 
     with monkeypatch.context() as patch:
         patch.setattr("migrator.files.durable.move_over", fails_at_the_second)
-        outcome = run("backups", "restore", folder.name)
-    assert outcome.code == 1
-    assert f"{rolled_back.root / 'sessions' / first}. Restore again" in outcome.err
+        outcome = run("backups", "restore", folder.name, "--json")
+    assert (outcome.code, outcome.codes) == (1, ["file.refused"])
+    assert str(rolled_back.root / "sessions" / first) in outcome.json["problems"][0]["hint"]
     assert [path.name for path in (rolled_back.root / "sessions").iterdir()] == [first]
     outcome = run("backups", "restore", folder.name, "--json")
     assert outcome.code == 0
@@ -808,7 +792,6 @@ def test_a_file_that_changes_after_the_look_at_it_is_not_overwritten_unseen(roll
         rolled_back.write(second, [chat("newest", workspace=second)])
 
     monkeypatch.setattr("migrator.files.durable.make_private_folder", app_writes)
-    outcome = run("backups", "restore", folder.name)
-    assert outcome.code == 1
-    assert "just now" in outcome.err
+    outcome = run("backups", "restore", folder.name, "--json")
+    assert (outcome.code, outcome.codes) == (1, ["file.changed_meanwhile"])
     assert [document["id"] for document in parsed(rolled_back.file_of(second).read_bytes())] == ["newest"]

@@ -20,7 +20,7 @@ from migrator.export.to_folder import export
 from migrator.files import copying
 from migrator.migration.run import run_migration
 from migrator.progress import Progress
-from migrator.quarantine.items import take_out
+from migrator.quarantine.items import export_quarantine
 from migrator.receipt.facts import receipt_of
 from migrator.receipt.page import write_page
 from migrator.verification.run import verify
@@ -150,7 +150,7 @@ def test_what_is_given_out_is_private_also_while_it_waits(scene, tmp_path, monke
 
     monkeypatch.setattr(copying, "publish_copy", looked_at)
     export(data_dir, tmp_path / "exported")
-    take_out(data_dir, tmp_path / "quarantined")
+    export_quarantine(data_dir, tmp_path / "quarantined")
     write_page(receipt_of(data_dir), tmp_path / "receipt.html")
     write_support_report(data_dir, examine(data_dir), tmp_path / "doctor.json")
     watch.look()

@@ -417,16 +417,16 @@ def test_a_link_at_the_place_is_followed_and_stays_one(pair: Scene, migrator: Mi
 # Refusals.
 
 
-def refused(scene: Scene, outcome: Outcome) -> str:
-    """The message of a rollback that was refused: which store is the truth, and where the backup lies, is in it."""
-    assert outcome.code == 1
+def refused(scene: Scene, outcome: Outcome, code: str) -> str:
+    """Check that a rollback was refused with this code and that its hint names the backup; returns its message."""
+    assert (outcome.code, outcome.codes) == (1, [code])
     assert is_whole_in_sqlite(scene)
     assert scene.flag() == "sqlite"
     assert scratch(scene) == []
-    assert "SQLite is the authority as before" in outcome.err
     [(backup,)] = scene.query("SELECT json_backup_path FROM migration_metadata")
-    assert backup in outcome.err
-    return outcome.err
+    [problem] = outcome.json["problems"]
+    assert backup in problem["hint"]
+    return str(problem["message"])
 
 
 @pytest.mark.parametrize("options", [[], ["--dry-run"]], ids=["for real", "dry run"])
@@ -437,8 +437,8 @@ def test_a_directory_in_the_way_is_named_and_nothing_is_changed(
     pair.file_of(LOOM).unlink()
     pair.file_of(LOOM).mkdir()
     content = pair.file_of(ENGINE).read_bytes()
-    outcome = migrator("--data-dir", pair.root, "rollback", *options)
-    assert f"{pair.file_of(LOOM)} is in the way" in refused(pair, outcome)
+    outcome = migrator("--data-dir", pair.root, "rollback", *options, "--json")
+    assert str(pair.file_of(LOOM)) in refused(pair, outcome, "file.in_the_way")
     assert pair.file_of(ENGINE).read_bytes() == content
     pair.file_of(LOOM).rmdir()
     go_back(pair, migrator)
@@ -448,11 +448,9 @@ def test_a_directory_in_the_way_is_named_and_nothing_is_changed(
 def test_sessions_that_belong_to_no_workspace_keep_it_from_going_back(pair: Scene, migrator: Migrator) -> None:
     with closing(sqlite3.connect(pair.database)) as careless, careless:  # foreign keys are off without the app
         careless.execute("DELETE FROM workspaces WHERE workspace_hash = ?", (hash_of(LOOM),))
-    outcome = migrator("--data-dir", pair.root, "rollback")
-    assert outcome.code == 1
-    assert "1 session of no workspace" in outcome.err
-    assert "'migrator verify' names each" in outcome.err
-    assert "SQLite is the authority as before" in outcome.err
+    outcome = migrator("--data-dir", pair.root, "rollback", "--json")
+    assert (outcome.code, outcome.codes) == (1, ["session.without_workspace"])
+    assert "migrator verify" in outcome.json["problems"][0]["hint"]
     assert (pair.status(), pair.flag()) == ("completed", "sqlite")
 
 
@@ -462,8 +460,8 @@ def test_a_changed_file_without_the_copy_it_started_from_is_named_and_nothing_is
     shutil.rmtree(pair.root / "backups")
     path = pair.write(ENGINE, [chat("s-0", task="in the file")])
     content = path.read_bytes()
-    message = refused(pair, migrator("--data-dir", pair.root, "rollback"))
-    assert f"sessions/{path.name} changed since it was migrated" in message
+    message = refused(pair, migrator("--data-dir", pair.root, "rollback", "--json"), "backup.missing")
+    assert f"sessions/{path.name}" in message
     assert path.read_bytes() == content
 
 
@@ -482,9 +480,9 @@ def test_a_database_that_the_app_is_writing_is_not_waited_for_in_vain(
     monkeypatch.setattr("migrator.export.rollback.opened", partial(opened, timeout=0.05))
     with closing(sqlite3.connect(pair.database, isolation_level=None)) as app:
         app.execute("BEGIN IMMEDIATE")
-        outcome = migrator("--data-dir", pair.root, "rollback")
+        outcome = migrator("--data-dir", pair.root, "rollback", "--json")
         app.execute("ROLLBACK")
-    assert str(pair.database) in refused(pair, outcome)
+    assert str(pair.database) in refused(pair, outcome, "database.locked")
     go_back(pair, migrator)
 
 
@@ -494,7 +492,7 @@ def failed(scene: Scene) -> RollbackFailed:
     return caught.value
 
 
-def test_after_a_failure_behind_the_point_of_no_return_it_says_that_the_files_are_the_truth(
+def test_after_a_failure_past_the_point_of_no_return_the_hint_says_how_to_finish(
     pair: Scene, migrator: Migrator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     [(backup,)] = pair.query("SELECT json_backup_path FROM migration_metadata")
@@ -503,10 +501,10 @@ def test_after_a_failure_behind_the_point_of_no_return_it_says_that_the_files_ar
         raise StorageIOError("The flag can't be written.")
 
     monkeypatch.setattr("migrator.export.rollback.write_flag", no_flag)
-    assert failed(pair).hint == (
-        "All files are in place and the authority; run 'migrator rollback' again to finish. "
-        f"The backup lies in {backup}."
-    )
+    hint = failed(pair).hint or ""
+    assert "'migrator rollback'" in hint
+    assert backup in hint
+    assert pair.status() == "rolled_back"
     monkeypatch.undo()
     assert go_back(pair, migrator)["status"] == "nothing_to_do"
 
@@ -516,7 +514,9 @@ def test_without_a_backup_a_failure_names_none(pair: Scene) -> None:
     pair.change("UPDATE sessions SET task = 'changed'")
     pair.file_of(LOOM).unlink()
     pair.file_of(LOOM).mkdir()
-    assert failed(pair).hint == "SQLite is the authority as before, and whole."
+    error = failed(pair)
+    assert error.code == "file.in_the_way"
+    assert "backup" not in (error.hint or "")
 
 
 # Rehearsals and repetitions.
@@ -688,17 +688,14 @@ def test_a_full_disk_anywhere_leaves_sqlite_whole_and_a_retry_finishes(
         restore_folder(tmp_path / "copy", troubled)
         with monkeypatch.context() as patch:
             patch.setattr(os, call, failing)
-            outcome = migrator("--data-dir", troubled.root, "rollback")
+            outcome = migrator("--data-dir", troubled.root, "rollback", "--json")
         if failing.calls < doomed:
             break
         if outcome.code == 1:
             failures += 1
-            assert "No space left on device" in outcome.err
-            if troubled.status() == "rolled_back":
-                assert "All files are in place and the authority" in outcome.err
-            else:
+            assert outcome.codes == ["disk.full"]
+            if troubled.status() != "rolled_back":
                 assert is_whole_in_sqlite(troubled)
-                assert "SQLite is the authority as before" in outcome.err
                 assert {workspace: troubled.tasks(workspace) for workspace in TROUBLED_FILES} == stored
         assert scratch(troubled) == []
         go_back(troubled, migrator)
@@ -758,11 +755,10 @@ def files_of(scene: Scene) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in paths}
 
 
-def test_a_database_that_is_none_any_more_is_told_with_where_the_backups_lie(scene, migrator):
+def test_for_a_damaged_database_the_rollback_names_the_backups(scene, migrator):
     scene.write(ENGINE, [chat("a")])
     assert migrator("--data-dir", scene.root, "migrate").code == 0
     scene.database.write_bytes(b"garbage" * 1000)
-    outcome = migrator("--data-dir", scene.root, "rollback")
-    assert outcome.code == 1
-    assert "The rollback failed" in outcome.err
-    assert str(scene.root / "backups") in outcome.err
+    outcome = migrator("--data-dir", scene.root, "rollback", "--json")
+    assert (outcome.code, outcome.codes) == (1, ["database.not_a_database"])
+    assert str(scene.root / "backups") in outcome.json["problems"][0]["hint"]

@@ -14,7 +14,6 @@ from migrator.backups import database_copy
 from migrator.database import queries, schema
 from migrator.storage.sqlite import SqliteStorage
 from tests.support.command_line import Migrator
-from tests.support.errors import raises
 from tests.support.scene import Scene, app_inserts, app_json, chat
 
 ENGINE = "/home/dev/engine"
@@ -52,10 +51,9 @@ def test_while_sqlite_is_the_authority_no_step_is_undone_under_its_sessions(
     migrated: Scene, migrator: Migrator
 ) -> None:
     before = objects(migrated.database)
-    outcome = migrator("--data-dir", migrated.root, "schema", "revert")
-    assert outcome.code == 1
-    assert "would lose data" in outcome.err
-    assert "'migrator rollback' first" in outcome.err
+    outcome = migrator("--data-dir", migrated.root, "schema", "revert", "--json")
+    assert (outcome.code, outcome.codes) == (1, ["schema.database_authoritative"])
+    assert "'migrator rollback'" in outcome.err
     assert objects(migrated.database) == before
     assert migrated.tasks(ENGINE) == ["one", "two"]
 
@@ -63,9 +61,8 @@ def test_while_sqlite_is_the_authority_no_step_is_undone_under_its_sessions(
 def test_what_is_in_quarantine_alone_keeps_a_step_from_being_undone_too(scene: Scene, migrator: Migrator) -> None:
     scene.write(ENGINE, [7])
     migrator("--data-dir", scene.root, "migrate")
-    outcome = migrator("--data-dir", scene.root, "schema", "revert")
-    assert outcome.code == 1
-    assert "would lose data" in outcome.err
+    outcome = migrator("--data-dir", scene.root, "schema", "revert", "--json")
+    assert (outcome.code, outcome.codes) == (1, ["schema.database_authoritative"])
     assert scene.query("SELECT raw FROM quarantine") == [("7",)]
 
 
@@ -75,8 +72,8 @@ def test_no_step_is_undone_under_an_authority_without_any_session(
 ) -> None:
     scene.write_bytes(ENGINE, content)
     migrator("--data-dir", scene.root, "migrate")
-    outcome = migrator("--data-dir", scene.root, "schema", "revert")
-    assert (outcome.code, "'migrator rollback' first" in outcome.err) == (1, True)
+    outcome = migrator("--data-dir", scene.root, "schema", "revert", "--json")
+    assert (outcome.code, outcome.codes) == (1, ["schema.database_authoritative"])
     assert scene.query("SELECT count(*) FROM migration_ledger") == [(1,)]
 
 
@@ -113,13 +110,12 @@ def test_the_backup_taken_before_is_listed_and_whole(migrated: Scene, migrator: 
     assert (backup.parent / "SHA256SUMS").read_text() == f"{sha256(backup)}  sessions.db\n"
 
 
-def test_people_are_told_what_was_undone_and_where_the_backup_is(migrated: Scene, migrator: Migrator) -> None:
+def test_a_reverted_step_is_reported_with_the_backup(migrated: Scene, migrator: Migrator) -> None:
     migrator("--data-dir", migrated.root, "rollback")
     outcome = migrator("--data-dir", migrated.root, "schema", "revert")
     [backup] = (migrated.root / "backups").glob("*-database-before-revert/sessions.db")
-    reverted, kept = outcome.out.splitlines()
-    assert reverted == f"Reverted {LAST_STEP}; the schema version is now {LATEST - 1}."
-    assert str(backup) in kept
+    assert LAST_STEP in outcome.out
+    assert str(backup) in outcome.out
 
 
 def test_undoing_the_step_and_applying_it_gives_the_same_schema(migrated: Scene, migrator: Migrator) -> None:
@@ -143,8 +139,8 @@ def test_where_every_step_is_undone_there_is_nothing_to_undo(scene: Scene, migra
     migrator("--data-dir", scene.root, "schema", "apply")
     for _ in range(LATEST):
         assert migrator("--data-dir", scene.root, "schema", "revert").code == 0
-    outcome = migrator("--data-dir", scene.root, "schema", "revert")
-    assert outcome.code == 1
+    outcome = migrator("--data-dir", scene.root, "schema", "revert", "--json")
+    assert (outcome.code, outcome.codes) == (1, ["schema.no_steps"])
 
 
 def test_the_step_that_would_drop_sessions_is_not_undone_whoever_wrote_them(
@@ -156,10 +152,12 @@ def test_the_step_that_would_drop_sessions_is_not_undone_whoever_wrote_them(
         assert migrator("--data-dir", migrated.root, "schema", "revert").code == 0
     with closing(sqlite3.connect(migrated.database)) as connection, connection:
         app_inserts(connection, ENGINE, "s-3", "three", "m-3")
-    outcome = migrator("--data-dir", migrated.root, "schema", "revert")
-    assert outcome.code == 1
-    assert "would drop 3 sessions, 2 instances and 3 messages" in outcome.err
-    assert f"move {migrated.database} aside" in outcome.err
+    outcome = migrator("--data-dir", migrated.root, "schema", "revert", "--json")
+    assert (outcome.code, outcome.codes) == (1, ["schema.holds_sessions"])
+    [problem] = outcome.json["problems"]
+    for count in ("3 sessions", "2 instances", "3 messages"):
+        assert count in problem["message"]
+    assert str(migrated.database) in problem["hint"]
     assert [task for (task,) in migrated.query("SELECT task FROM sessions ORDER BY id")] == ["one", "two", "three"]
 
 
@@ -178,15 +176,14 @@ def test_what_is_written_while_a_step_is_about_to_be_undone_keeps_it(
         return copy
 
     monkeypatch.setattr(database_copy, "_back_up", then_written)
-    outcome = migrator("--data-dir", scene.root, "schema", "revert")
-    assert (outcome.code, "would drop 1 session," in outcome.err) == (1, True)
+    outcome = migrator("--data-dir", scene.root, "schema", "revert", "--json")
+    assert (outcome.code, outcome.codes) == (1, ["schema.holds_sessions"])
     assert scene.query("SELECT task FROM sessions") == [("one",)]
 
 
 def test_without_a_database_there_is_nothing_to_undo(scene: Scene, migrator: Migrator) -> None:
-    outcome = migrator("--data-dir", scene.root, "schema", "revert")
-    assert outcome.code == 1
-    assert "There is no database" in outcome.err
+    outcome = migrator("--data-dir", scene.root, "schema", "revert", "--json")
+    assert (outcome.code, outcome.codes) == (1, ["database.missing"])
     assert not scene.database.exists()
 
 
@@ -223,9 +220,9 @@ def test_where_nothing_is_missing_nothing_is_applied(migrated: Scene, migrator: 
 def test_tables_of_another_program_are_named_and_left_alone(scene: Scene, migrator: Migrator) -> None:
     with closing(sqlite3.connect(scene.database)) as other:
         other.execute("CREATE TABLE sessions (cookie TEXT)")
-    outcome = migrator("--data-dir", scene.root, "schema", "apply")
-    assert outcome.code == 1
-    assert " sessions." in outcome.err
+    outcome = migrator("--data-dir", scene.root, "schema", "apply", "--json")
+    assert (outcome.code, outcome.codes) == (1, ["schema.foreign_tables"])
+    assert "sessions" in outcome.json["problems"][0]["message"]
     assert list(objects(scene.database)) == ["sessions"]
 
 
@@ -234,14 +231,14 @@ def test_tables_of_another_program_are_named_and_left_alone(scene: Scene, migrat
 
 def test_the_check_passes_without_any_database(scene: Scene, migrator: Migrator) -> None:
     outcome = migrator("--data-dir", scene.root, "schema", "check", "--json")
-    assert (outcome.code, outcome.json["problems"]) == (0, [])
+    assert (outcome.code, outcome.json["errors"], outcome.json["problems"]) == (0, [], [])
     assert outcome.json["statements"] > 50
     assert not scene.database.exists()
 
 
 def test_the_check_passes_for_a_migrated_database(migrated: Scene, migrator: Migrator) -> None:
     outcome = migrator("--data-dir", migrated.root, "schema", "check", "--json")
-    assert (outcome.code, outcome.json["problems"]) == (0, [])
+    assert (outcome.code, outcome.codes) == (0, [])
 
 
 def test_a_misspelt_statement_fails_the_check_by_name(
@@ -250,7 +247,8 @@ def test_a_misspelt_statement_fails_the_check_by_name(
     monkeypatch.setattr(queries, "SESSION_COUNT", "SELECT count(*) FROM sesions")
     outcome = migrator("--data-dir", scene.root, "schema", "check", "--json")
     assert outcome.code == 1
-    assert outcome.json["problems"] == ["SESSION_COUNT: no such table: sesions"]
+    assert outcome.codes == ["schema.bad_statement"]
+    assert outcome.json["errors"] == ["SESSION_COUNT: no such table: sesions"]
 
 
 def test_a_misspelt_statement_among_several_of_one_name_is_told_apart(
@@ -259,7 +257,7 @@ def test_a_misspelt_statement_among_several_of_one_name_is_told_apart(
     first, *_ = queries.DELETE_CHILDREN
     monkeypatch.setattr(queries, "DELETE_CHILDREN", (first, "DELETE FROM instances WHERE sesion_id = ?"))
     outcome = migrator("--data-dir", scene.root, "schema", "check", "--json")
-    assert outcome.json["problems"] == ["DELETE_CHILDREN[1]: no such column: sesion_id"]
+    assert outcome.json["errors"] == ["DELETE_CHILDREN[1]: no such column: sesion_id"]
 
 
 def test_a_hot_path_that_reads_a_whole_table_fails_the_check() -> None:
@@ -295,7 +293,8 @@ def test_what_differs_in_an_existing_database_is_named(
     migrated.change(change)
     outcome = migrator("--data-dir", migrated.root, "schema", "check", "--json")
     assert outcome.code == 1
-    assert outcome.json["problems"] == [f"{migrated.database}: {name} differs"]
+    assert outcome.codes == ["schema.differs"]
+    assert f" {name} " in outcome.json["errors"][0]
 
 
 def test_what_somebody_else_added_does_not_count(migrated: Scene, migrator: Migrator) -> None:
@@ -339,7 +338,10 @@ def test_a_database_from_the_future_is_refused_and_stays_untouched(
     migrated.change("UPDATE migration_metadata SET schema_version = 99")
     before = migrated.listing()
     outcome = migrator("--data-dir", migrated.root, *command.split(), "--json")
-    assert (outcome.code, [problem["code"] for problem in outcome.json["problems"]]) == (1, ["schema.newer"])
+    assert (outcome.code, outcome.codes) == (1, ["schema.newer"])
+    for number in (99, LATEST):
+        assert str(number) in outcome.json["problems"][0]["message"]
+    assert outcome.json["problems"][0]["hint"]
     assert migrated.listing() == before
 
 
@@ -349,8 +351,9 @@ def test_no_store_is_opened_beside_a_database_from_the_future(backend: Any, migr
 
     migrated.change("UPDATE migration_metadata SET schema_version = 99")
     before = migrated.listing()
-    with raises(SchemaError, "schema.newer"):
+    with pytest.raises(SchemaError) as raised:
         open_storage(migrated.root, backend)
+    assert raised.value.code == "schema.newer"
     assert migrated.listing() == before
 
 
@@ -387,10 +390,9 @@ def test_a_step_is_not_undone_while_the_quarantine_holds_the_losing_side_of_a_co
     scene.write("/home/dev/engine", [chat("s-1", task="changed in the file")])
     assert migrator("--data-dir", scene.root, "migrate", "--progress", "none").code == 3
     assert migrator("--data-dir", scene.root, "rollback", "--progress", "none").code == 3
-    outcome = migrator("--data-dir", scene.root, "schema", "revert")
-    assert outcome.code == 1
-    assert "1 conflicting version" in outcome.err
-    assert "migrator quarantine export" in outcome.err
+    outcome = migrator("--data-dir", scene.root, "schema", "revert", "--json")
+    assert (outcome.code, outcome.codes) == (1, ["schema.holds_conflicts"])
+    assert "migrator quarantine export" in outcome.json["problems"][0]["hint"]
     assert scene.query("SELECT count(*) FROM quarantine WHERE reason = 'conflict'") == [(1,)]
     assert migrator("--data-dir", scene.root, "quarantine", "retry", "--all", "--take", "ours").code == 0
     assert [json.loads(path.read_bytes())["task"] for path in scene.root.glob("backups/*-quarantine-1/*s.json")] == [

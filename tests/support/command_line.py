@@ -31,6 +31,11 @@ class Outcome:
     def json(self) -> Any:
         return json.loads(self.out)
 
+    @property
+    def codes(self) -> list[str]:
+        """The codes of the problems in the report, or of the failure, of a command with ``--json``."""
+        return [problem["code"] for problem in self.json["problems"]]
+
 
 Migrator = Callable[..., Outcome]
 

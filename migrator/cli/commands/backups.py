@@ -11,6 +11,7 @@ from migrator.backups.prune import PruneReport, prune_backups
 from migrator.backups.restore import RestoreReport, restore_backup
 from migrator.cli.options import Resolve, prints_report
 from migrator.cli.output import echo, printable
+from migrator.errors import Message
 from migrator.report import Report
 from migrator.text import counted, plain, size
 
@@ -23,6 +24,7 @@ class _Listed(Report):
 @dataclass(frozen=True)
 class _Verified(Report):
     backups: tuple[VerifiedBackup, ...]
+    errors: tuple[Message, ...]
 
     @property
     def exit_code(self) -> int:
@@ -77,7 +79,13 @@ def verify_command(resolve: Resolve, names: tuple[str, ...]) -> _Verified:
     migrator backups verify                  all backups
     migrator backups verify 20250113T100000Z-1a2b3c4d
     """
-    return _Verified(tuple(verify_backups(resolve(), names)))
+    verified = tuple(verify_backups(resolve(), names))
+    errors = (
+        Message(f"{backup.name}: {problem.message}", code=problem.code, hint=problem.hint)
+        for backup in verified
+        for problem in backup.problems
+    )
+    return _Verified(verified, tuple(errors))
 
 
 def _print_restored(report: RestoreReport) -> None:

@@ -10,7 +10,7 @@ import click
 from migrator.cli.options import Resolve, prints_report
 from migrator.cli.output import echo, pager, print_notes, printable
 from migrator.database.quarantine import QuarantinedItem
-from migrator.quarantine.items import ShownItem, TakenOutReport, list_quarantine, show_quarantined, take_out
+from migrator.quarantine.items import ExportedItems, ShownItem, export_quarantine, list_quarantine, show_quarantined
 from migrator.quarantine.retry import RetryReport, Take, retry
 from migrator.report import Report
 from migrator.text import block, counted, plain, size
@@ -163,7 +163,7 @@ def retry_command(
     return retry(resolve(), numbers, every=every, edited=edited, take=take)
 
 
-def _print_exported(report: TakenOutReport) -> None:
+def _print_exported(report: ExportedItems) -> None:
     for item in report.items:
         echo(plain(item.file))
     echo(f"Wrote {counted(len(report.items), 'item')} into {plain(report.directory)}.")
@@ -174,7 +174,7 @@ def _print_exported(report: TakenOutReport) -> None:
     "--to", "target", metavar="DIR", required=True, type=click.Path(path_type=Path), help="Folder to write to."
 )
 @prints_report(_print_exported, "Print what was written as one JSON object.", stored=True)
-def export_command(resolve: Resolve, target: Path) -> TakenOutReport:
+def export_command(resolve: Resolve, target: Path) -> ExportedItems:
     """Write all items unchanged into DIR. Overwrites nothing there.
 
     Each file is called ID.json, or ID.txt if the item is not JSON.
@@ -182,4 +182,4 @@ def export_command(resolve: Resolve, target: Path) -> TakenOutReport:
     \b
     migrator quarantine export --to ~/quarantined
     """
-    return take_out(resolve(), target)
+    return export_quarantine(resolve(), target)

@@ -66,9 +66,9 @@ def revert(resolve: Resolve) -> SchemaChange:
 
 
 def _print_check(report: QueryCheck) -> None:
-    for problem in report.problems:
+    for problem in report.errors:
         echo(printable(problem))
-    echo(f"Prepared {counted(report.statements, 'statement')}: {counted(len(report.problems), 'problem')}.")
+    echo(f"Prepared {counted(report.statements, 'statement')}: {counted(len(report.errors), 'problem')}.")
 
 
 @schema_command.command("check")
