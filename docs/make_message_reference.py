@@ -251,8 +251,8 @@ def page() -> str:
     text += "\n## By the code\n\n| code | exception | exit code |\n|---|---|---|\n"
     for code, found in sorted(codes().items()):
         names = ", ".join(f"`{name}`" for name in sorted({name for _, name in found if name in classes()}))
-        exits = ", ".join(sorted({number for number, _ in found})) or IN_A_REPORT
-        text += f"| `{code}` | {names} | {exits} |\n"
+        exits = {number for exit_codes, _ in found for number in exit_codes.split(" or ")}
+        text += f"| `{code}` | {names} | {' or '.join(sorted(exits)) or IN_A_REPORT} |\n"
     return text
 
 

@@ -110,7 +110,7 @@ def file_access(data_dir: DataDir) -> Iterator[Finding]:
         except OSError:
             if path.is_symlink() and path != data_dir.database:  # data.database reports that one
                 message = f"{path} is a link to a missing file; perhaps a disk is not mounted."
-                yield problem("file type", message, command("ls", "-l", path), code="file.dangling_link")
+                yield problem("file type", message, command("ls", "-l", path), code="file.broken_link")
             continue  # it does not exist, or its folder has been reported
         if stat.S_ISDIR(found.st_mode) != bool(needed & os.X_OK):
             kind = "directory" if needed & os.X_OK else "file"

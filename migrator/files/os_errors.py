@@ -19,11 +19,11 @@ _OS_HINTS = {
     errno.EPERM: ("file.permission_denied", _PERMISSIONS),
     errno.EROFS: ("disk.read_only", "Mount the file system writable, then run the command again."),
     errno.ENOTDIR: (
-        "file.not_a_folder",
+        "file.not_a_directory",
         "Something in that path is not a folder. In the data directory, 'migrator doctor' says what to move.",
     ),
     errno.EISDIR: (
-        "file.is_a_folder",
+        "file.is_a_directory",
         "It is a folder, not a file. In the data directory, 'migrator doctor' says what to move.",
     ),
     errno.EEXIST: ("file.exists", "Files are never overwritten: choose another name, or move the file away."),

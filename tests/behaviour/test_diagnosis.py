@@ -209,7 +209,7 @@ def test_a_migration_that_meets_a_file_in_the_place_of_a_folder_leads_to_the_doc
 
 def test_a_dangling_link_in_the_place_of_the_backups_is_reported(scene, run, follow):
     (scene.root / "backups").symlink_to("/nowhere/backups")
-    _, command = problems(run)["file.dangling_link"]
+    _, command = problems(run)["file.broken_link"]
     assert "/nowhere/backups" in follow(command).out
 
 
