@@ -1,31 +1,31 @@
-"""Every exception of migrator, each with the exit code that the command line ends with.
+"""All exceptions of migrator, each with the exit code of the command line.
 
 ::
 
     MigratorError                    1
     ├── ConnectionFailed             1  the database cannot be opened, or stays locked
-    ├── TransactionError             1  a statement or a commit failed; nothing of it was kept
-    ├── UnreadableSession            1  a session's rows in the database make no document
-    ├── SchemaError                  1  the tables are not the ones this version knows
+    ├── TransactionError             1  a statement or a commit failed and was rolled back
+    ├── UnreadableSession            1  a session's rows in the database are not a valid document
+    ├── SchemaError                  1  the tables are not those of this version
     ├── StorageIOError               1  the operating system refused a file operation
     ├── MigrationFailed              1  a run ended early; nothing was published
-    │   └── MigrationLocked          4  another migrator holds the lock
-    ├── RollbackFailed               1  going back ended early; the authority is unchanged
-    ├── BackupError                  1  a backup is missing, damaged, or not to be restored over newer work
-    ├── QuarantineError              1  there is no such item in quarantine, or it can't be taken out like that
-    ├── SourceFileError              3  one workspace file is no array of sessions; the others are unaffected
-    │   └── TornFileError            3  … because it ends, or breaks, in the middle
-    ├── StaleStoreError              1  the store asked for is not the authoritative one
-    ├── ValidationError              1  a document that is no session, with every reason
+    │   └── MigrationLocked          4  another migrator is running
+    ├── RollbackFailed               1  a rollback ended early; SQLite is still authoritative
+    ├── BackupError                  1  a backup is missing or damaged, or would replace newer work
+    ├── QuarantineError              1  there is no such item in quarantine, or the action is not possible
+    ├── SourceFileError              3  one workspace file is not an array of sessions; the others are unaffected
+    │   └── TornFileError            3  … because it is truncated or malformed
+    ├── StaleStoreError              1  the requested store is not the authoritative one
+    ├── ValidationError              1  a document is not a valid session
     ├── WorkspaceNotFound            1
     ├── SessionNotFound              1
     ├── SessionAlreadyExists         1
     ├── InstanceNotFound             1
-    ├── NotInstalled                 1  an optional part of the program is not there
-    └── UsageError                   2  an option or a setting that makes no sense
+    ├── NotInstalled                 1  an optional part of the program is not installed
+    └── UsageError                   2  an option or a setting is invalid
 
-A message says what happened, where and why; ``hint`` says what to do about it. ``code`` names the cause for programs,
-as ``noun.state``: it stays when the words change.
+A message says what happened, where and why; ``hint`` says what to do. ``code`` identifies the cause for programs, as
+``noun.state``, and stays the same when the words change.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from typing import Any, NamedTuple, Self
 
 
 class MigratorError(Exception):
-    """What every error of this package is: one message for people, and an exit code."""
+    """The base of all exceptions of this package, with a message, a code, a hint and an exit code."""
 
     exit_code = 1
     code = "program.failed"
@@ -56,11 +56,11 @@ class MigratorError(Exception):
 
 
 class Message(str):  # noqa: SLOT000 - slots would keep it from being pickled
-    """A text about a problem, in a report: message and hint in one, with the code of its cause.
+    """A text about a problem in a report: message and hint together, with the code of the cause.
 
     :ivar message: what happened, where and why
-    :ivar code: the cause, as of :class:`MigratorError`
-    :ivar hint: what to do about it
+    :ivar code: identifies the cause, as in :class:`MigratorError`
+    :ivar hint: what to do
     """
 
     message: str
@@ -76,12 +76,12 @@ class Message(str):  # noqa: SLOT000 - slots would keep it from being pickled
         return partial(Message, self.message, code=self.code, hint=self.hint), ()
 
     def to_json(self) -> dict[str, str | None]:
-        """Return what ``--json`` has of it among the ``problems``."""
+        """Return the object for ``problems`` in ``--json``."""
         return {"code": self.code, "message": self.message, "hint": self.hint}
 
 
 class ConnectionFailed(MigratorError):
-    """The database can't be opened, is no database, or stays locked."""
+    """The database cannot be opened, is not an SQLite database, or stays locked."""
 
     code = "database.unavailable"
 
@@ -93,14 +93,14 @@ class TransactionError(MigratorError):
 
 
 class UnreadableSession(MigratorError):
-    """The rows of a session make no document: somebody's SQL has changed what only migrator writes."""
+    """A session's rows in the database are not a valid document, because other SQL changed them."""
 
     code = "session.unreadable"
 
     def __init__(self, key: str, error: Exception) -> None:
         super().__init__(
-            f"The session {key!r} in the database can't be read: {error}.",
-            hint="'migrator verify' names every such session; 'migrator rollback' puts them beside their files.",
+            f"Cannot read the session {key!r} in the database: {error}.",
+            hint="'migrator verify' lists all such sessions; 'migrator rollback' writes them next to their files.",
         )
         self.key = key
         self.reason = str(error)
@@ -110,7 +110,7 @@ class UnreadableSession(MigratorError):
 
 
 class SchemaError(MigratorError):
-    """The tables in the database are not the ones that this version works with."""
+    """The tables in the database are not those of this version."""
 
     code = "schema.unknown"
 
@@ -122,38 +122,38 @@ class StorageIOError(MigratorError):
 
 
 class MigrationFailed(MigratorError):
-    """A migration ended early. The store that was the authority still is, unchanged."""
+    """A migration ended early; the authoritative store is unchanged."""
 
     code = "migration.failed"
 
 
 class MigrationLocked(MigrationFailed):
-    """Another migrator is at work in the same data directory."""
+    """Another migrator is running in the same data directory."""
 
     exit_code = 4
     code = "migration.locked"
 
 
 class RollbackFailed(MigratorError):
-    """A rollback ended early. SQLite still is the authority."""
+    """A rollback ended early; SQLite is still authoritative."""
 
     code = "rollback.failed"
 
 
 class BackupError(MigratorError):
-    """A backup is missing, damaged, or may not take the place of what is there."""
+    """A backup is missing or damaged, or would replace newer work."""
 
     code = "backup.unusable"
 
 
 class QuarantineError(MigratorError):
-    """There is no such item in quarantine, or it can't be taken out in the way asked for."""
+    """There is no such item in quarantine, or the action is not possible for it."""
 
     code = "quarantine.refused"
 
 
 class SourceFileError(MigratorError):
-    """A workspace file can't be read as an array of sessions. Its neighbours are unaffected."""
+    """A workspace file cannot be read as an array of sessions; other files are unaffected."""
 
     exit_code = 3
     code = "source.invalid"
@@ -183,7 +183,7 @@ class TornFileError(SourceFileError):
 
 
 class StaleStoreError(MigratorError):
-    """The store that was asked for is not the authoritative one; writing to it would fork history."""
+    """The requested store is not the authoritative one; writing to it would create two diverging histories."""
 
     code = "store.stale"
 
@@ -210,7 +210,7 @@ class Problem(NamedTuple):
 class ValidationError(MigratorError):
     """A document is not a valid session.
 
-    :ivar problems: every reason, in document order
+    :ivar problems: every problem, in document order
     """
 
     code = "document.invalid"
@@ -223,40 +223,37 @@ class ValidationError(MigratorError):
 
 
 class WorkspaceNotFound(MigratorError):
-    """No workspace of that path is known."""
+    """There is no workspace with that path."""
 
     code = "workspace.not_found"
 
 
 class SessionNotFound(MigratorError):
-    """The workspace has no session of that id."""
+    """The workspace has no session with that id."""
 
     code = "session.not_found"
 
 
 class SessionAlreadyExists(MigratorError):
-    """The workspace has a session of that id already."""
+    """The workspace already has a session with that id."""
 
     code = "session.exists"
 
 
 class InstanceNotFound(MigratorError):
-    """The session has no instance of that number."""
+    """The session has no instance with that number."""
 
     code = "instance.not_found"
 
 
 class NotInstalled(MigratorError):
-    """A part of the program that is installed only when somebody asks for it is not there."""
+    """An optional part of the program is not installed."""
 
     code = "program.part_missing"
 
 
 class UsageError(MigratorError):
-    """An option, argument or setting that makes no sense."""
+    """An option, an argument or a setting is invalid."""
 
     exit_code = 2
     code = "option.invalid"
-
-
-# The two are classes because a generator for each of tens of thousands of files, several times, would be felt.

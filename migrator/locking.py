@@ -38,9 +38,9 @@ def exclusive(data_dir: DataDir, *, keep: bool = True) -> Iterator[list[Path]]:
             is_held = stack.enter_context(locked(lock, temporary=not keep and not lock.exists()))
         except OSError as error:
             raise MigrationFailed(
-                f"Cannot create the lock file {lock}: {error.strerror or error}.",
+                f"Cannot create the lock file {lock}: {error.strerror or error}. Nothing was changed.",
                 code="lock.not_created",
-                hint="Check that you have permission to write to that folder. Nothing was changed.",
+                hint="Check that you have permission to write to that folder.",
             ) from error
         if not is_held:
             raise MigrationLocked(

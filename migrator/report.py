@@ -1,4 +1,4 @@
-"""What every operation returns: a report that has an exit code, and that ``--json`` prints."""
+"""The base of the reports that operations return: each has an exit code, and is printed by ``--json``."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ from migrator.errors import Message
 
 
 class Report:
-    """What an operation did or found; each kind is a dataclass of its own."""
+    """The result of an operation; each kind of report is a dataclass."""
 
     @property
     def exit_code(self) -> int:
-        """What the command exits with: 0, 1 where something is broken, 3 where something needs the user."""
+        """The exit code of the command: 0, 1 if something is broken, 3 if something needs attention."""
         return 0
 
     def to_json(self) -> dict[str, Any]:
-        """Return its members, and those of what it holds, as JSON has them; a report's errors also as ``problems``."""
+        """Return all members as JSON values; a report's ``errors`` also as ``problems``."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}  # type: ignore[arg-type]
         return _members(values) | (problems_of(values["errors"]) if "errors" in values else {})
 
 
 def problems_of(errors: Iterable[str]) -> dict[str, Any]:
-    """Return the member ``problems`` that stands next to ``errors``: code, message and hint of each."""
+    """Return the member ``problems``, which has the code, the message and the hint of each error."""
     return {"problems": [error.to_json() for error in errors if isinstance(error, Message)]}
 
 
-# A report may hold tens of thousands of named tuples, nearly all of whose members are one of these.
+# A report may contain tens of thousands of named tuples; nearly all of their members have one of these types.
 _SCALARS = frozenset((str, int, float, bool, type(None)))
 
 

@@ -93,7 +93,7 @@ def checked_chunks(path: Path, sha256: str) -> Iterator[bytes]:
 def damaged_copy(copy: Place) -> MigrationFailed:
     """Make the error for a backup copy that differs from its original."""
     return MigrationFailed(
-        f"The backup copy {copy} differs from what was written.",
-        code="backup.not_as_written",
-        hint="The disk may be failing: check it, then run the command again. Nothing was changed.",
+        f"The backup copy {copy} differs from what was written. Nothing was changed.",
+        code="backup.readback_failed",
+        hint="The disk may be failing: check it, then run the command again.",
     )

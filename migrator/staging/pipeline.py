@@ -195,9 +195,10 @@ class Pipeline:
             found = self._load_again(loaded)
         if found.difference:
             raise MigrationFailed(
-                f"{loaded.source.name} and its copy in {self._staging.path.name} differ: {found.difference}.",
-                code="migration.not_as_written",
-                hint="Please report this as a bug, with the output of 'migrator doctor'. Nothing was changed.",
+                f"{loaded.source.name} and its sessions in {self._staging.path.name} differ: {found.difference}. "
+                "Nothing was changed.",
+                code="session.readback_failed",
+                hint="Please report this as a bug, with the output of 'migrator doctor'.",
             )
         loaded.digest = sha256(found.digests).hexdigest()
 
@@ -225,9 +226,10 @@ class Pipeline:
         if found != expected:
             raise MigrationFailed(
                 f"The new database has {counted(found[0], 'instance')} and {counted(found[1], 'message')}, but the "
-                f"files have {counted(expected[0], 'instance')} and {counted(expected[1], 'message')}.",
-                code="migration.not_as_written",
-                hint="The disk may be failing: check it, then run the command again. Nothing was changed.",
+                f"files have {counted(expected[0], 'instance')} and {counted(expected[1], 'message')}. "
+                "Nothing was changed.",
+                code="session.readback_failed",
+                hint="The disk may be failing: check it, then run the command again.",
             )
 
 

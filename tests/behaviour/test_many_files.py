@@ -74,7 +74,7 @@ def require_damage_is_found(name: str, scene: Scene, *, with_worker: bool, limit
 
     with pytest.raises(MigrationFailed, match=name) as caught:
         run(scene, damage, None if with_worker else NoWorker, limits)
-    assert caught.value.code == "backup.not_as_written"
+    assert caught.value.code == "backup.readback_failed"
     assert not scene.database.exists()
 
 
@@ -272,7 +272,7 @@ def test_a_file_that_is_loaded_again_must_be_what_was_copied(doubled: bool, scen
 
     with pytest.raises(MigrationFailed, match=place.name) as caught:
         run(scene, damage)
-    assert caught.value.code == "backup.not_as_written"
+    assert caught.value.code == "backup.readback_failed"
     assert not scene.database.exists()
 
 

@@ -472,7 +472,7 @@ def test_of_small_files_side_by_side_none_is_published_that_is_kept_otherwise(
     spoil_what_is_loaded(spoil, monkeypatch)
     with pytest.raises(MigrationFailed) as caught:
         run_migration(resolve_data_dir(scene.root), limits=IN_SMALL_PARTS if two else LIMITS)
-    assert caught.value.code == "migration.not_as_written"
+    assert caught.value.code == "session.readback_failed"
     assert not scene.database.exists()
 
 
