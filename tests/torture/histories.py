@@ -65,7 +65,7 @@ COMMANDS = {
 }
 SETTLING = ("migrate --salvage", "rollback")
 LENGTH = 12
-SHORT = 6
+SHORT = 5
 _PLACES = ("backup_path", "database", "copy")  # members that name a backup in every report, whether it matters or not
 FINE = (0, 1, 2, 3, 4, -9)
 
@@ -354,16 +354,22 @@ class World:
         self.scene = Scene(target)
 
     def command(self, step: str) -> None:
-        text, _, kill_at = step.partition(" @")
+        text, _, rest = step.partition(" @")
+        kill_at, _, other = rest.partition(" ")
         arguments, token = self.arguments(text)
         if not arguments:
             return
         log = self.launcher.scratch / "log"
         log.unlink(missing_ok=True)
         watch: dict[str, Any] = {"watched": str(self.root), "log": str(log), "kill_at": int(kill_at)} if kill_at else {}
+        written = self.token()
+        if other:
+            watch["meanwhile"] = self.meanwhile(other, written)
         backed_up, before = in_backups(self.root, self.named), self.status
         ended = self.launcher.run("--data-dir", self.root, *arguments, **watch)
         self.require_fine(step, ended)
+        if ended.meanwhile == 0:
+            self.needed.add(written)
         told = named_in(ended)
         if text == "prune":  # what was to be had from there alone, the user has removed
             self.needed -= backed_up - self.found()
@@ -393,6 +399,12 @@ class World:
         edited, token = self.folder / "edited.json", self.token()
         edited.write_text(json.dumps(session(id=words[3], task=token)))
         return ("quarantine", "retry", number, "--edited", edited, "--json"), token
+
+    def meanwhile(self, other: str, token: str) -> tuple[str, ...]:
+        """What another process does while a command is at work: ``file 0``, ``store 0`` or ``sql 0``."""
+        who, workspace = other.split()
+        place = str(self.place(workspace)) if who == "file" else self.workspaces[int(workspace)]
+        return ("call", who, str(self.root), place, f"meanwhile-{token}", token)
 
     def backups(self) -> list[str]:
         """What can be restored, in the order in which it was made."""
@@ -460,7 +472,9 @@ def steps(dice: random.Random) -> Iterator[str]:
     """The steps of a history, without end."""
     while True:
         one, source, workspace = dice.choice(IDS), dice.choice(SOURCES), dice.choice("001")
-        kill = f" @{dice.randrange(1, 90)}" if dice.random() < 0.3 else ""
+        kill = f" @{dice.randrange(1, 90)}" if dice.random() < 0.4 else ""
+        if kill and dice.random() < 0.5:
+            kill += f" {dice.choice(['file', 'file', 'store', 'sql'])} {workspace}"
         kinds: dict[str, int] = {
             f"file {source} add {one}": 12,
             f"file {source} {dice.choice(['change', 'change', 'message', 'delete', 'break', 'mend'])} {one}": 14,

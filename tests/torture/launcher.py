@@ -41,6 +41,7 @@ class Ended:
     out: str
     err: str
     outlived: bool = False
+    meanwhile: int | None = None
     seconds: float = 0.0
 
     @property
@@ -58,6 +59,7 @@ class Job:
     :ivar in_second: it is the second process that is watched, and to which the fault happens
     :ivar kill_after: seconds until it is killed, if it is still there
     :ivar kill_at: the number of the watched step before which it is killed
+    :ivar meanwhile: what another process does at that step, in place of the kill: the step waits for its end
     :ivar limits: what the resources of the process are limited to, by the names of the module ``resource``
     """
 
@@ -69,6 +71,7 @@ class Job:
     in_second: bool = False
     kill_after: float | None = None
     kill_at: int | None = None
+    meanwhile: tuple[str, ...] = ()
     limits: tuple[tuple[str, int], ...] = ()
     patch: str | None = None
 
@@ -135,10 +138,12 @@ def serve(scratch: Path) -> None:
         record = json.loads(line)
         fault = Fault.of(record["fault"]) if record["fault"] else None
         job = Job(**record | {"fault": fault, "arguments": tuple(record["arguments"])})
+        (scratch / "go").unlink(missing_ok=True)
         started = time.perf_counter()
         child = os.fork()
         if child == 0:
             _be_the_process(job, out, err)
+        meanwhile = _meanwhile(child, job, scratch) if job.meanwhile else None
         if job.kill_after is not None:
             time.sleep(job.kill_after)
             os.kill(child, signal.SIGKILL)
@@ -147,11 +152,28 @@ def serve(scratch: Path) -> None:
             "code": os.waitstatus_to_exitcode(status),
             "seconds": time.perf_counter() - started,
             "outlived": _outlived(child),
+            "meanwhile": meanwhile,
             "out": out.read_text(encoding="utf-8", errors="replace"),
             "err": err.read_text(encoding="utf-8", errors="replace"),
         }
         sys.stdout.write(json.dumps(answer) + "\n")
         sys.stdout.flush()
+
+
+def _meanwhile(child: int, job: Job, scratch: Path) -> int | None:
+    """Run the other process while the first one waits; returns its exit code, None where the first never waited."""
+    pause, go = scratch / "pause", scratch / "go"
+    while not pause.exists():
+        if os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None:
+            return None
+        time.sleep(0.001)
+    other = os.fork()
+    if other == 0:
+        _be_the_process(Job(job.meanwhile), scratch / "other-out", scratch / "other-err")
+    _, status = os.waitpid(other, 0)
+    pause.unlink()
+    go.touch()
+    return os.waitstatus_to_exitcode(status)
 
 
 def _outlived(leader: int) -> bool:
@@ -210,7 +232,8 @@ def _prepare(job: Job) -> None:
             watching = f"import sys; sys.path.insert(0, {str(CHECKOUT)!r}); {SECOND.format(watched)}{start[-1]}"
             WorkerProcess.command = lambda: [*start[:-1], watching]  # type: ignore[method-assign]
         else:
-            Watch(Path(job.watched), Path(job.log), job.fault, job.kill_at).install()
+            pause = Path(job.log).with_name("pause") if job.meanwhile else None
+            Watch(Path(job.watched), Path(job.log), job.fault, job.kill_at, pause).install()
 
 
 def watch_second(watched: str) -> None:

@@ -69,6 +69,16 @@ OPEN_FAULTS: dict[str, OpenFault] = {
             _has(history, "backend hybrid") and step.startswith(("putback", "restore database", "lose database"))
         ),
     ),
+    "old build writes before the rename": OpenFault(
+        "file 0 add a; migrate; store create 0 b; rollback @17 file 0",
+        "what an old build writes into a file between the last look at it and the rename of its replacement",
+        lambda _history, step: " file " in step and step.startswith(("rollback @", "backend ", "restore files")),
+    ),
+    "write while a database is restored": OpenFault(
+        "file 0 add a; migrate; rollback; migrate; restore database 0 @7 store 0",
+        "what an app writes between the copy of the database that is there and its replacement",
+        lambda _history, step: step.startswith("restore database") and step.split()[-2] in ("store", "sql"),
+    ),
     "retry --edited": OpenFault(
         "file 0 add a; file 0 break a; migrate; retry 0 edited b; rollback",
         "the text in quarantine that a corrected one takes the place of",

@@ -15,6 +15,7 @@ import signal
 import sqlite3
 import sys
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -92,12 +93,16 @@ class Watch:
     :param log: where each point is noted, a line each, before its step is done
     :param kill_at: the number of the step before which the process is killed, whatever the step is; 1 is the first.
         What is under construction does not count: nobody reads what is left of it
+    :param pause: instead of being killed there, the process makes this file and waits for one named ``go`` next to it
     """
 
-    def __init__(self, root: Path, log: Path, fault: Fault | None, kill_at: int | None = None) -> None:
+    def __init__(
+        self, root: Path, log: Path, fault: Fault | None, kill_at: int | None = None, pause: Path | None = None
+    ) -> None:
         self.root = os.path.realpath(root)
         self.fault = fault
         self._kill_at = kill_at
+        self._pause = pause
         self._steps = 0
         self._seen: Counter[str] = Counter()
         self._turn = threading.Lock()
@@ -128,7 +133,7 @@ class Watch:
         with self._turn:
             self._steps += not target.startswith(UNDER_CONSTRUCTION)
             if self._steps == self._kill_at and not target.startswith(UNDER_CONSTRUCTION):
-                os.kill(os.getpid(), signal.SIGKILL)
+                self._stop()
             point = Point(name, self._seen[name])
             self._seen[name] += 1
             self._write(self._log, (json.dumps([name, threading.current_thread() is _MAIN]) + "\n").encode())
@@ -141,6 +146,14 @@ class Watch:
                 self._strike(point, "after")
         finally:
             self._inside.now = False
+
+    def _stop(self) -> None:
+        if self._pause is None:
+            os.kill(os.getpid(), signal.SIGKILL)
+            return
+        self._opener(self._pause, "w").close()
+        while not os.path.exists(os.path.join(os.path.dirname(self._pause), "go")):
+            time.sleep(0.001)
 
     def _strike(self, point: Point, moment: str) -> None:
         fault = self.fault

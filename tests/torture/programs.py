@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 import os
 import shutil
+import sqlite3
 import sys
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import closing, suppress
 from typing import Any, Self
 
 from migrator import MigratorError, open_storage
@@ -17,7 +19,7 @@ from migrator.storage import timestamps
 from migrator.storage.protocol import SessionStorage
 from migrator.worker.limits import LIMITS
 from migrator.worker.process import WorkerProcess
-from tests.support.scene import app_json, hash_of
+from tests.support.scene import app_inserts, app_json, hash_of
 from tests.support.scene import chat as chat_session
 from tests.support.strategies import message
 
@@ -50,6 +52,27 @@ def create(root: str, task: str) -> None:
     """One session, through the store that holds the truth."""
     with open_storage(root) as store:
         store.create_session(WORKSPACE, chat(task, task=task))
+
+
+def store(root: str, workspace: str, session_id: str, task: str) -> None:
+    """A new session, through the store that holds the truth."""
+    document: Any = chat_session(session_id, task=task)
+    with open_storage(root) as opened:
+        opened.create_session(workspace, document)
+
+
+def file(_root: str, path: str, session_id: str, task: str) -> None:
+    """A new session, by an old build: it reads the file and writes it anew, in place."""
+    with open(path, "rb") as found:
+        documents = json.loads(found.read())
+    with open(path, "wb") as written:
+        written.write(app_json([*documents, chat_session(session_id, task=task)]))
+
+
+def sql(root: str, workspace: str, session_id: str, task: str) -> None:
+    """A new session, by the app's own SQL."""
+    with closing(sqlite3.connect(f"{root}/sessions.db", timeout=1)) as app, app:
+        app_inserts(app, workspace, session_id, task, f"msg-{session_id}")
 
 
 def fork(root: str, workspace: str, session_id: str, *texts: str) -> None:
