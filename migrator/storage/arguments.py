@@ -85,7 +85,7 @@ def require_text(value: Any, what: str) -> None:
             value.encode("utf-8")
         except UnicodeEncodeError:
             message = f"{what} contains half of a surrogate pair, which cannot be encoded as UTF-8."
-            raise ValidationError(message, code="option.not_utf8") from None
+            raise ValidationError(message, code="document.lone_surrogate") from None
     else:
         raise ValidationError(f"{what} must be a string, not {_shown(value)}.", code="option.type")
 
@@ -133,7 +133,7 @@ def _read_back(raw: bytes) -> Any:
     try:
         return parse_element(raw).value
     except Unreadable as error:
-        raise ValidationError(f"Cannot be stored: {error.reason}.", code="document.unreadable") from error
+        raise ValidationError(f"The document cannot be stored: {error.reason}.", code=error.code) from error
 
 
 def workspace_not_found(workspace: WorkspaceRef) -> WorkspaceNotFound:

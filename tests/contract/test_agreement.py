@@ -1,4 +1,4 @@
-"""One state machine drives every store and the model side by side."""
+"""A state machine calls every store and the model with the same arguments and compares the results."""
 
 import itertools
 import os
@@ -60,8 +60,8 @@ FILTERS = st.builds(
 )
 
 
-# A run of many steps has to be frugal with what it draws: unknown members, which may be anything, are in every third.
-# Functions, and not values, because hypothesis spells out the strategies that it retries.
+# To keep long runs fast, only every third document has unknown members.
+# Functions instead of values, because hypothesis prints the strategies that it retries.
 @st.composite
 def some_documents(draw: st.DrawFn) -> Any:
     return draw(documents(None) if draw(st.integers(0, 2)) else documents())
@@ -123,7 +123,7 @@ class Agreement(RuleBasedStateMachine):
             assert same(list(found), list(wanted)), (name, found, wanted)
 
     def any_id(self, workspace: str, data: st.DataObject) -> str:
-        """Mostly one that is there, so that most calls do something."""
+        """Draw mostly existing ids, so that most calls have an effect."""
         present = [document["id"] for document in self.model.get_all_sessions(workspace)]
         session_id: str = data.draw(st.sampled_from(present * 4 + ["s", "t"]), "session id")
         return session_id

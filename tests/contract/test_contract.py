@@ -1,4 +1,4 @@
-"""What SessionStorage promises, asked of every store."""
+"""Every store does what SessionStorage promises."""
 
 import copy
 import logging
@@ -63,7 +63,7 @@ def test_a_created_session_reads_back_in_normal_form(store):
     assert list(created["chatHistory"][0]) == list(MESSAGE_MEMBERS)
 
 
-def test_what_is_given_and_what_is_returned_share_nothing_with_the_store(store):
+def test_arguments_and_results_share_nothing_with_the_store(store):
     given = session(instances=[instance()], chatHistory=[message()], runtimeMix=["claude"])
     before = copy.deepcopy(given)
     created = store.create_session(W, given)
@@ -98,7 +98,7 @@ def test_a_deleted_session_is_gone_and_its_id_is_free_again(store):
     assert ids(store.get_all_sessions(W)) == ["b", "a"]
 
 
-def test_a_message_goes_behind_the_others_and_sets_updated_at(store):
+def test_a_message_goes_after_the_others_and_sets_updated_at(store):
     store.create_session(W, session(chatHistory=[message()], later="kept", createdAt="then"))
     before = datetime.now(UTC)
     added = store.add_chat_message(W, "session-1", message(content="again", instanceId=7, newer=True))
@@ -130,7 +130,7 @@ def test_any_status_can_be_set_on_an_instance(store):
     assert same(store.get_session(W, "session-1"), found)
 
 
-def test_of_two_sessions_of_one_id_the_first_is_meant_both_are_listed_and_both_are_deleted(opened):
+def test_with_two_sessions_of_one_id_the_first_is_used_and_both_are_listed_and_deleted(opened):
     """The app starts a competition by creating its session twice, once from the dialog and once from the shell."""
     first = session(task="from the dialog", instances=[instance(instanceId=1)])
     second = session(task="from the shell", instances=[instance(instanceId=0)])
@@ -150,13 +150,13 @@ def test_of_two_sessions_of_one_id_the_first_is_meant_both_are_listed_and_both_a
     assert ids(store.get_all_sessions(W)) == ["other"]
 
 
-def test_of_two_instances_of_one_number_the_first_is_meant(opened):
+def test_with_two_instances_of_one_number_the_first_is_used(opened):
     opened.load(W, [session(instances=[instance(agentName="a"), instance(agentName="b")])])
     found = opened.store.update_instance_status(W, "session-1", 1, "done")
     assert [i["status"] for i in found["instances"]] == ["done", "idle"]
 
 
-def test_the_number_that_stands_in_for_a_taken_one_names_no_instance(opened):
+def test_the_substitute_of_a_taken_number_finds_no_instance(opened):
     opened.load(W, [session(instances=[instance(), instance()])])
     for number in (1 << 32, (1 << 32) + 1, 1 << 80, -1):
         with pytest.raises(InstanceNotFound):
@@ -179,7 +179,7 @@ def test_one_session_id_may_be_in_several_workspaces(store):
     assert store.get_session("/work/loom", "session-1")["task"] == "there"
 
 
-def test_all_spellings_of_a_path_are_one_workspace(store, tmp_path):
+def test_all_notations_of_a_path_are_one_workspace(store, tmp_path):
     place = tmp_path / "project"
     place.mkdir()
     link = tmp_path / "link"
@@ -225,7 +225,7 @@ def test_a_session_that_exists_is_not_created_again(store):
     assert store.get_all_sessions(W) == [created]
 
 
-def test_an_invalid_document_is_refused_with_every_reason_and_changes_nothing(store):
+def test_an_invalid_document_is_refused_with_every_problem_and_changes_nothing(store):
     created = store.create_session(W, session())
     wrong = session(status=1, task=None, chatHistory=[{"role": None}])
     for write in (store.create_session, store.update_session):
@@ -288,7 +288,7 @@ def test_text_is_found_in_task_id_and_agent_names_and_nowhere_else(store):
     assert ids(store.search_sessions(W, SessionFilters(text="üBER"))) == ["one"]
 
 
-def test_a_page_of_the_result_is_cut_after_sorting(store):
+def test_the_limit_is_applied_after_sorting(store):
     for name, changed in (("a", 2), ("b", None), ("c", 9), ("d", 2), ("e", 0)):
         store.create_session(W, session(id=name, totalFilesChanged=changed))
     search = store.search_sessions

@@ -1,4 +1,4 @@
-"""SQLite spells what a database holds as the app would write it, or so that nobody takes it for that."""
+"""SQLite builds the text that the app would write for a stored document, or marks it as incomplete."""
 
 from collections.abc import Sequence
 from contextlib import closing
@@ -19,7 +19,7 @@ DELICATE = "".join(map(chr, range(0x21))) + "\"\\/'\x7f\x80\u2028\u2029\ufeff\uf
 
 
 def read_as_text(stored: Sequence[Any]) -> list[tuple[CanonicalDocument, bytes]]:
-    """Each document as SQLite spells it, and its canonical form as Python does."""
+    """Each document as SQLite builds it, and its canonical form as Python makes it."""
     with closing(schema.fresh()) as database:
         database.execute("INSERT INTO workspaces (id, workspace_path, workspace_hash) VALUES (1, '/w', ?)", (HASH,))
         for position, document in enumerate(stored):
@@ -37,8 +37,8 @@ def read_as_text(stored: Sequence[Any]) -> list[tuple[CanonicalDocument, bytes]]
 
 
 @given(st.lists(documents(), max_size=4))
-def test_what_sqlite_spells_is_the_canonical_form_or_known_to_be_incomplete(stored: list[Any]) -> None:
-    """JSON functions end a text at NUL: a rescued id or role with NUL in it is not serialized to its end."""
+def test_sqlite_builds_the_canonical_form_or_marks_it_incomplete(stored: list[Any]) -> None:
+    """JSON functions end a text at NUL, so a rescued id or role with a NUL in it is cut off."""
     known = {"id", "role", "content", "timestamp", "instanceId"}
     for (found, expected), document in zip(read_as_text(stored), stored, strict=True):
         chat = document["chatHistory"]
@@ -52,7 +52,7 @@ def test_what_sqlite_spells_is_the_canonical_form_or_known_to_be_incomplete(stor
 
 
 @given(texts())
-def test_any_text_is_spelled_as_python_spells_it(text: str) -> None:
+def test_any_text_is_serialized_as_python_does(text: str) -> None:
     document = session(chatHistory=[message(id="a", content=DELICATE + text), message(id="b", content=text + DELICATE)])
     [(found, expected)] = read_as_text([document])
     assert found.text == expected
@@ -64,13 +64,13 @@ def test_a_session_without_messages_is_whole() -> None:
     assert found.text == expected
 
 
-def test_ids_that_were_taken_and_contents_that_were_empty_are_spelled_as_they_were() -> None:
+def test_taken_ids_and_empty_contents_are_serialized_as_they_were() -> None:
     chat = [message(id="a", content=""), message(id="a", content="x"), message(id="", content="y")]
     for found, expected in read_as_text([session(id="one", chatHistory=chat), session(id="two", chatHistory=chat)]):
         assert found.text == expected
 
 
-def test_what_looks_like_the_place_of_the_messages_is_not_mistaken_for_it() -> None:
+def test_a_text_that_looks_like_an_empty_chat_is_not_mistaken_for_it() -> None:
     text = '"chatHistory": []'
     [(found, expected)] = read_as_text([session(task=text, chatHistory=[message(content=text)])])
     assert found.text == expected

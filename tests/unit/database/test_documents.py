@@ -1,4 +1,4 @@
-"""Documents are read from the rows of a file, or of several, as the app would write them."""
+"""Documents are read from the rows of one file or several, as the app would write them."""
 
 from collections.abc import Sequence
 from contextlib import closing
@@ -18,7 +18,7 @@ DELICATE = "".join(map(chr, range(0x21))) + "\"\\/'\x7f\x80\u2028\u2029\ufeff\uf
 
 
 def read_back(stored: Sequence[Any]) -> list[bytes]:
-    """The canonical form of each document as it is read, in whatever way."""
+    """The canonical form of each document, in each way of reading it."""
     with closing(schema.fresh()) as database:
         database.execute("INSERT INTO workspaces (id, workspace_path, workspace_hash) VALUES (1, '/w', ?)", (HASH,))
         for position, document in enumerate(stored):
@@ -33,7 +33,7 @@ def read_back(stored: Sequence[Any]) -> list[bytes]:
 
 
 @given(st.lists(documents(), max_size=4))
-def test_what_is_read_is_the_canonical_form_of_what_was_written(stored: list[Any]) -> None:
+def test_a_document_is_read_in_the_canonical_form_it_was_written_in(stored: list[Any]) -> None:
     assert read_back(stored) == [canonical_bytes(document) for document in stored]
 
 
@@ -43,7 +43,7 @@ def test_any_text_comes_back(text: str) -> None:
     assert read_back([document]) == [canonical_bytes(document)]
 
 
-def test_ids_that_were_taken_and_contents_that_were_empty_come_back() -> None:
+def test_taken_ids_and_empty_contents_come_back() -> None:
     chat = [message(id="a", content=""), message(id="a", content="x"), message(id="", content="y")]
     stored = [session(id="one", chatHistory=chat), session(id="two", chatHistory=chat), session(chatHistory=[])]
     assert read_back(stored) == [canonical_bytes(document) for document in stored]

@@ -1,4 +1,4 @@
-"""A document that became rows comes back as it was, whatever the tables can't hold."""
+"""A document that was converted to rows comes back unchanged, even if the columns cannot hold its values."""
 
 import json
 import sqlite3
@@ -64,7 +64,7 @@ def value(database: sqlite3.Connection, sql: str) -> Any:
 
 
 @given(documents())
-def test_the_rows_of_a_document_make_the_document_again(document):
+def test_rows_convert_back_to_their_document(document):
     again, _ = of_rows(to_rows(document))
     assert same(again, normal_form(document))
 
@@ -115,7 +115,7 @@ def test_a_document_as_deep_as_can_be_with_a_number_of_any_size_comes_back(datab
 
 
 @given(documents(), st.text(min_size=1, max_size=5))
-def test_rows_under_other_keys_still_make_the_document_again(document, key):
+def test_rows_with_other_keys_convert_back_to_their_document(document, key):
     rows = to_rows(document)
     rekeyed = rekey(rekey(rows.session, key + "'"), key)
     chat = [rekey(row, f"{key}{place}") for place, row in enumerate(rows.messages)]
@@ -139,7 +139,7 @@ def test_an_empty_session_id_gets_a_key_too(database):
     assert workspace(database)[0]["id"] == ""
 
 
-def test_a_derived_key_that_is_somebodys_own_id_is_no_obstacle(database):
+def test_a_derived_key_may_be_another_sessions_own_id(database):
     insert(database, session(id="session-1#aaaaaaaaaaaaaaaa.1"), 0)
     insert(database, session(), 1, 2)
     assert insert(database, session(), 1) == "session-1#aaaaaaaaaaaaaaaa.1#"
@@ -216,7 +216,7 @@ def test_a_runtime_mix_with_repeats_has_a_row_for_each_runtime_once_in_order(dat
 
 
 @pytest.mark.parametrize("mix", [None, []])
-def test_no_runtime_mix_and_an_empty_one_are_told_apart(database, mix):
+def test_no_runtime_mix_and_an_empty_one_are_distinct(database, mix):
     key = insert(database, session(runtimeMix=mix))
     assert stored(database, key)["runtimeMix"] == mix
 
@@ -246,7 +246,7 @@ def test_a_chat_id_that_is_taken_in_another_workspace_gets_one_too(database):
     assert stored(database, key)["chatHistory"] == [message(content="", instanceId=None)]
 
 
-def test_a_chat_id_that_looks_like_a_derived_key_is_no_obstacle(database):
+def test_a_chat_id_may_look_like_a_derived_key(database):
     own = [message(id="a"), message(id="a#session-1.2"), message(id="a"), message(id="a#session-1.2")]
     key = insert(database, session(chatHistory=own))
     assert [each["id"] for each in stored(database, key)["chatHistory"]] == [each["id"] for each in own]
@@ -376,7 +376,7 @@ def test_a_look_up_sees_ids_and_never_keys(database):
     assert keys_of(database, 2, "session-1") == []
 
 
-def test_a_key_that_was_changed_stands_in_for_nothing(database):
+def test_a_changed_key_no_longer_replaces_an_id(database):
     insert(database, session(), 0)
     key = insert(database, session(), 1)
     database.execute("UPDATE sessions SET id = 'session-1#mine' WHERE id = ?", (key,))
@@ -385,7 +385,7 @@ def test_a_key_that_was_changed_stands_in_for_nothing(database):
 
 
 @pytest.mark.parametrize("rescued", ["{", "5", '{"columns": 5}', '{"columns": {"id": 5}}'])
-def test_rescued_data_of_no_sense_hides_no_other_session(database, rescued):
+def test_invalid_rescued_data_hides_no_other_session(database, rescued):
     insert(database, session(), 0)
     spoilt = insert(database, session(), 1)
     third = insert(database, session(), 2)
@@ -394,7 +394,7 @@ def test_rescued_data_of_no_sense_hides_no_other_session(database, rescued):
     assert keys_of(database, 1, spoilt) == [spoilt]
 
 
-def test_rescued_data_that_is_no_text_hides_no_other_session(database):
+def test_rescued_data_that_is_not_text_hides_no_other_session(database):
     insert(database, session(), 0)
     spoilt = insert(database, session(), 1)
     database.execute("UPDATE sessions SET rescued_data = CAST(x'ff' AS TEXT) WHERE id = ?", (spoilt,))
@@ -418,11 +418,11 @@ def test_every_session_is_found_by_its_id_in_file_order(ids):
             assert keys_of(database, 1, name) == [key for key, own in zip(keys, ids, strict=True) if own == name]
 
 
-def test_a_key_that_nobody_has_finds_no_document(database):
+def test_an_unknown_key_finds_no_document(database):
     assert read_document(database, "nobody") is None
 
 
-def test_a_source_gives_its_own_sessions_in_file_order(database):
+def test_a_source_has_its_own_sessions_in_file_order(database):
     database.execute(
         "INSERT INTO migration_ledger (id, source, status, size, mtime_ns, inode, created_at, updated_at)"
         " VALUES (5, 'sessions.json', 'migrated', 1, 1, 1, '', '')"
@@ -454,7 +454,7 @@ def test_deleting_a_session_leaves_nothing_of_it_and_all_of_its_twin(database):
         assert value(database, f"SELECT count(*) FROM {table}") == 1
 
 
-def test_the_next_place_is_behind_the_sessions_and_what_is_in_quarantine(database):
+def test_the_next_position_is_after_sessions_and_quarantined_items(database):
     assert next_position(database, 1, HASHES[1]) == 0
     insert(database, session(), 3)
     assert next_position(database, 1, HASHES[1]) == 4
@@ -485,11 +485,11 @@ def test_of_two_hashes_that_claim_one_path_the_second_keeps_a_placeholder(databa
     assert ensure_workspace(database, "dddddddddddddddd", "/home/dev/engine") == second
 
 
-def test_a_workspace_that_nobody_made_is_not_found(database):
+def test_an_unknown_workspace_is_not_found(database):
     assert find_workspace(database, "eeeeeeeeeeeeeeee") is None
 
 
-def test_rescued_data_is_json_that_says_which_stand_in_goes_with_which_original(database):
+def test_rescued_data_is_json_with_each_substitute_and_its_original(database):
     insert(database, session(task="", status="round_3", x=[1.0]))
     assert json.loads(value(database, "SELECT rescued_data FROM sessions")) == {
         "columns": {"task": [" ", ""], "status": ["running", "round_3"]},
@@ -498,7 +498,7 @@ def test_rescued_data_is_json_that_says_which_stand_in_goes_with_which_original(
 
 
 @given(written=documents())
-def test_plain_messages_stand_for_the_same_rows(written):
+def test_plain_messages_make_the_same_rows(written):
     normal = normal_form(written)["chatHistory"]
     plain = plain_messages(normal)
     rows = message_rows("s-1", normal)
@@ -517,6 +517,6 @@ def test_messages_as_the_app_writes_them_are_plain():
 
 
 @pytest.mark.parametrize("odd", [{"id": ""}, {"id": "a"}, {"more": 1}], ids=["no id", "an id twice", "unknown"])
-def test_what_has_to_be_rescued_is_not_plain(odd):
+def test_a_message_that_needs_rescuing_is_not_plain(odd):
     written = normal_form(session(chatHistory=[message(id="a"), message(**{"id": "b"} | odd)]))["chatHistory"]
     assert plain_messages(written) is None

@@ -1,4 +1,4 @@
-"""The tables are the app's, grow step by step, and shrink back; the app's own SQL goes on working."""
+"""Schema steps extend the app's tables and can be undone; the app's own SQL continues to work."""
 
 import hashlib
 import re
@@ -49,13 +49,13 @@ def connection(path: Path) -> Iterator[sqlite3.Connection]:
 
 
 def made_by_the_app(path: Path) -> None:
-    """What the app does at its start: it runs the script as it stands, and knows nothing of our record."""
+    """Create the database as the app does: it runs the first step's script and does not record it."""
     with closing(sqlite3.connect(path)) as connection:
         connection.executescript((SQL / "0001_initial_schema.up.sql").read_text())
 
 
 def objects(connection: sqlite3.Connection) -> Objects:
-    """Everything in the schema but what SQLite and sqlite-utils keep for themselves."""
+    """Everything in the schema except the internal tables of SQLite and sqlite-utils."""
     found = connection.execute("SELECT type, name, sql FROM sqlite_master WHERE sql IS NOT NULL").fetchall()
     return {
         (kind, name): re.sub(r"\s*([(),])\s*", r"\1", " ".join(re.sub(r"--[^\n]*", "", sql).split()))
@@ -141,7 +141,7 @@ def test_a_new_database_can_be_made_in_one_go_and_is_the_same(connection, path):
         assert schema.apply(made, path) == []
 
 
-def test_what_one_sqlite_indexed_and_another_finds_damaged_goes_with_its_index(path):
+def test_an_index_that_another_sqlite_finds_damaged_is_dropped(path):
     with closing(connect(path, create=True)) as connection:
         schema.apply(connection, path)
         while schema.version(connection) > 6:
@@ -177,7 +177,7 @@ def test_a_database_that_the_app_made_is_adopted_with_its_rows(path):
         assert all(state.applied_at for state in schema.status(connection, path))
 
 
-def test_tables_of_somebody_else_are_left_alone(path):
+def test_tables_of_other_programs_are_left_unchanged(path):
     made_by_the_app(path)
     with closing(connect(path)) as connection:
         connection.execute("CREATE TABLE _sqlx_migrations (version INTEGER)")
@@ -197,7 +197,7 @@ def test_tables_of_somebody_else_are_left_alone(path):
         ("DROP INDEX idx_sessions_status", "idx_sessions_status"),
     ],
 )
-def test_a_database_whose_tables_differ_is_refused_by_name_and_untouched(path, change, named):
+def test_a_database_with_different_tables_is_refused_and_unchanged(path, change, named):
     made_by_the_app(path)
     with closing(connect(path)) as connection:
         connection.execute(change)
@@ -216,7 +216,7 @@ def test_a_database_whose_tables_differ_is_refused_by_name_and_untouched(path, c
         "UPDATE migration_metadata SET schema_version = 3",
     ],
 )
-def test_a_database_whose_version_and_record_disagree_is_refused_and_untouched(connection, path, change):
+def test_a_database_whose_version_and_record_disagree_is_refused_and_unchanged(connection, path, change):
     schema.apply(connection, path)
     connection.execute(change)
     before = contents(path)
@@ -226,7 +226,7 @@ def test_a_database_whose_version_and_record_disagree_is_refused_and_untouched(c
 
 
 @pytest.mark.parametrize("table", ["CREATE TABLE sessions (id TEXT)", "CREATE TABLE workspaces (id INTEGER, x TEXT)"])
-def test_tables_of_our_names_that_somebody_else_made_are_refused_and_untouched(connection, path, table):
+def test_another_programs_tables_with_our_names_are_refused_and_unchanged(connection, path, table):
     connection.execute(table)
     before = contents(path)
     with raises(SchemaError, "schema.foreign_tables"):
@@ -234,7 +234,7 @@ def test_tables_of_our_names_that_somebody_else_made_are_refused_and_untouched(c
     assert contents(path) == before
 
 
-def test_a_newer_database_is_refused_and_untouched(connection, path):
+def test_a_newer_database_is_refused_and_unchanged(connection, path):
     schema.apply(connection, path)
     newer = schema.latest_version() + 1
     connection.execute("UPDATE migration_metadata SET schema_version = ?", (newer,))
@@ -303,7 +303,7 @@ def test_undoing_the_lossless_step_keeps_the_rows_of_the_apps_tables(connection,
     assert schema.apply(connection, path)[0] == "0002_lossless"
 
 
-def test_a_step_that_can_not_be_undone_stays_whole(connection, path, monkeypatch, tmp_path):
+def test_a_step_that_cannot_be_undone_stays_complete(connection, path, monkeypatch, tmp_path):
     schema.apply(connection, path)
     *others, last = schema.steps()
     broken = tmp_path / f"{last.name}.down.sql"
@@ -316,7 +316,7 @@ def test_a_step_that_can_not_be_undone_stays_whole(connection, path, monkeypatch
     assert connection.execute("PRAGMA foreign_keys").fetchone() == (1,)
 
 
-def test_indexes_set_aside_can_be_made_again(database):
+def test_dropped_indexes_can_be_created_again(database):
     before = objects(database)
     statements = schema.drop_plain_indexes(database)
     assert {kind for kind, _ in objects(database)} == {"table", "view"}
@@ -328,7 +328,7 @@ def test_indexes_set_aside_can_be_made_again(database):
 # The state that a database is in.
 
 
-def test_a_missing_or_empty_file_is_no_database(tmp_path):
+def test_a_missing_or_empty_file_is_not_a_database(tmp_path):
     assert state_of(tmp_path / "none.db") is NO_DATABASE
     (tmp_path / "empty.db").touch()
     assert state_of(tmp_path / "empty.db") is NO_DATABASE
@@ -344,7 +344,7 @@ def test_sqlite_is_the_authority_exactly_when_a_migration_completed(connection, 
     assert state.authority == ("sqlite" if status == "completed" else "json")
 
 
-def test_a_file_that_is_no_database_is_a_failed_connection(path):
+def test_a_file_that_is_not_a_database_is_a_failed_connection(path):
     path.write_bytes(b"this is no database at all, but long enough to be read as a header" * 20)
     with raises(ConnectionFailed, "database.not_a_database"):
         state_of(path)
@@ -371,7 +371,7 @@ T = "2025-01-13T10:00:00+00:00"
 
 @pytest.fixture
 def of_the_app(database: sqlite3.Connection) -> sqlite3.Connection:
-    """A database that the app's inserts have filled."""
+    """A database filled by the app's own INSERT statements."""
     database.execute(INSERT_WORKSPACE, ("/test/workspace", "test_hash_123"))
     database.execute(INSERT_SESSION, ("test-session-1", 3, "competition", "Test task", "running", T, T))
     database.execute(INSERT_INSTANCE, ("test-session-1", 1, "/w", "b", "a", "idle", "t"))

@@ -71,7 +71,7 @@ def test_opening_the_json_files_makes_nothing(scene: Scene) -> None:
     assert scene.listing() == {}
 
 
-def test_a_database_whose_migration_never_completed_is_not_the_truth(scene: Scene) -> None:
+def test_a_database_whose_migration_never_completed_is_not_authoritative(scene: Scene) -> None:
     scene.write(ENGINE, [chat("s-1", task="one")])
     with closing(scene.app_opens_it()) as app:
         app_inserts(app, ENGINE, "s-app", "by the app", "msg-app")
@@ -85,7 +85,7 @@ def test_after_a_migration_it_is_sqlite(migrated: Scene) -> None:
         assert tasks(store) == ["one", "two"]
 
 
-def test_the_authority_counts_where_there_is_no_flag(migrated: Scene) -> None:
+def test_without_a_flag_the_authoritative_store_is_opened(migrated: Scene) -> None:
     (migrated.root / "storage.json").unlink()
     assert kind(open_storage(migrated.root)) is SqliteStorage
 
@@ -95,13 +95,13 @@ def test_the_flag_chooses_between_sqlite_and_both(migrated: Scene) -> None:
     assert kind(open_storage(migrated.root)) is HybridStorage
 
 
-def test_the_environment_is_heard_before_the_flag(migrated: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_environment_takes_precedence_over_the_flag(migrated: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     flag(migrated, "hybrid")
     monkeypatch.setenv("STORAGE_BACKEND", "sqlite")
     assert kind(open_storage(migrated.root)) is SqliteStorage
 
 
-def test_the_argument_is_heard_before_the_environment(migrated: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_argument_takes_precedence_over_the_environment(migrated: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STORAGE_BACKEND", "json")
     assert kind(open_storage(migrated.root, "sqlite")) is SqliteStorage
 
@@ -127,9 +127,7 @@ def test_the_database_may_be_elsewhere(
         assert tasks(store) == ["one"]
 
 
-def test_an_unknown_backend_is_a_wrong_usage_that_names_the_ones_there_are(
-    migrated: Scene, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_unknown_backend_is_a_usage_error(migrated: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     with raises(UsageError, "backend.unknown"):
         open_storage(migrated.root, "postgres")
     monkeypatch.setenv("STORAGE_BACKEND", "SQLITE")
@@ -137,7 +135,7 @@ def test_an_unknown_backend_is_a_wrong_usage_that_names_the_ones_there_are(
         open_storage(migrated.root)
 
 
-def test_a_database_that_is_none_is_an_error_and_not_an_empty_store(migrated: Scene) -> None:
+def test_a_file_that_is_not_a_database_is_an_error_and_not_an_empty_store(migrated: Scene) -> None:
     migrated.database.write_bytes(b"no database at all" * 100)
     with raises(ConnectionFailed, "database.not_a_database"):
         open_storage(migrated.root)
@@ -146,14 +144,14 @@ def test_a_database_that_is_none_is_an_error_and_not_an_empty_store(migrated: Sc
 # Flips that were interrupted.
 
 
-def test_a_flag_that_is_behind_a_migration_is_put_right(migrated: Scene) -> None:
+def test_a_flag_from_before_a_migration_is_corrected(migrated: Scene) -> None:
     flag(migrated, "json")
     assert kind(open_storage(migrated.root)) is SqliteStorage
     assert migrated.flag() == "sqlite"
 
 
 @pytest.mark.parametrize("behind", ["sqlite", "hybrid"])
-def test_a_flag_that_is_behind_a_rollback_is_put_right(behind: str, migrated: Scene, migrator: Migrator) -> None:
+def test_a_flag_from_before_a_rollback_is_corrected(behind: str, migrated: Scene, migrator: Migrator) -> None:
     migrator("--data-dir", migrated.root, "rollback")
     flag(migrated, behind)
     assert kind(open_storage(migrated.root)) is JsonStorage
@@ -161,13 +159,13 @@ def test_a_flag_that_is_behind_a_rollback_is_put_right(behind: str, migrated: Sc
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"backend": "postgres"}', b"\xff\x00"])
-def test_a_flag_that_makes_no_sense_is_put_right(content: bytes, migrated: Scene) -> None:
+def test_an_invalid_flag_is_corrected(content: bytes, migrated: Scene) -> None:
     (migrated.root / "storage.json").write_bytes(content)
     assert kind(open_storage(migrated.root)) is SqliteStorage
     assert migrated.flag() == "sqlite"
 
 
-def test_a_flag_that_is_right_is_not_touched(migrated: Scene) -> None:
+def test_a_correct_flag_is_not_written(migrated: Scene) -> None:
     before = (migrated.root / "storage.json").stat().st_mtime_ns
     open_storage(migrated.root).close()
     assert (migrated.root / "storage.json").stat().st_mtime_ns == before
@@ -177,7 +175,7 @@ def test_a_flag_that_is_right_is_not_touched(migrated: Scene) -> None:
 
 
 @pytest.mark.parametrize("by", ["argument", "environment"])
-def test_a_store_that_is_not_the_truth_is_refused_with_the_way_out(
+def test_a_store_that_is_not_authoritative_is_refused(
     by: str, migrated: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if by == "environment":
@@ -187,20 +185,18 @@ def test_a_store_that_is_not_the_truth_is_refused_with_the_way_out(
 
 
 @pytest.mark.parametrize("wanted", ["sqlite", "hybrid"])
-def test_a_database_that_is_not_the_truth_is_refused_with_the_way_out(
-    wanted: str, migrated: Scene, migrator: Migrator
-) -> None:
+def test_a_database_that_is_not_authoritative_is_refused(wanted: str, migrated: Scene, migrator: Migrator) -> None:
     migrator("--data-dir", migrated.root, "rollback")
     with raises(StaleStoreError, "store.not_authoritative"):
         open_storage(migrated.root, wanted)
 
 
-def test_both_stores_are_refused_while_the_files_are_behind(migrated: Scene) -> None:
+def test_hybrid_mode_is_refused_while_the_files_are_out_of_date(migrated: Scene) -> None:
     with raises(StaleStoreError, "hybrid.not_started"):
         open_storage(migrated.root, "hybrid")
 
 
-def test_a_stale_store_may_be_looked_at(migrated: Scene) -> None:
+def test_a_stale_store_can_be_read(migrated: Scene) -> None:
     migrated.change("UPDATE sessions SET task = 'changed' WHERE id = 's-1'")
     with open_storage(migrated.root, "json", read_only=True) as store:
         assert tasks(store) == ["one", "two"]
@@ -221,9 +217,7 @@ WRITES = {
 
 @pytest.mark.parametrize("operation", sorted(WRITES))
 @pytest.mark.parametrize("backend", ["json", "sqlite"])
-def test_nothing_is_written_through_a_store_that_was_opened_for_reading(
-    operation: str, backend: str, migrated: Scene
-) -> None:
+def test_nothing_is_written_through_a_read_only_store(operation: str, backend: str, migrated: Scene) -> None:
     with open_storage(migrated.root, backend, read_only=True) as store:
         before = store.get_all_sessions(ENGINE)
         with raises(StaleStoreError, "store.not_authoritative" if backend == "json" else "store.read_only"):
@@ -235,50 +229,50 @@ def test_nothing_is_written_through_a_store_that_was_opened_for_reading(
 
 
 @pytest.fixture
-def torn(migrated: Scene, migrator: Migrator) -> Scene:
-    """A third workspace, whose file is torn."""
-    migrated.write_bytes("/home/eve/torn", app_json([chat("s-whole"), chat("s-torn")])[:-40])
+def truncated(migrated: Scene, migrator: Migrator) -> Scene:
+    """A third workspace, whose file is truncated."""
+    migrated.write_bytes("/home/eve/truncated", app_json([chat("s-whole"), chat("s-torn")])[:-40])
     assert migrator("--data-dir", migrated.root, "migrate").code == 3
     return migrated
 
 
-def test_a_workspace_whose_file_failed_is_an_error_and_never_empty(torn: Scene) -> None:
-    with open_storage(torn.root) as store:
+def test_a_workspace_whose_file_failed_is_an_error_and_never_empty(truncated: Scene) -> None:
+    with open_storage(truncated.root) as store:
         with raises(StorageIOError, "source.truncated"):
-            store.get_all_sessions("/home/eve/torn")
+            store.get_all_sessions("/home/eve/truncated")
         assert tasks(store) == ["one", "two"]
 
 
-def test_nothing_is_written_over_a_file_that_failed(torn: Scene) -> None:
-    content = torn.file_of("/home/eve/torn").read_bytes()
-    with open_storage(torn.root) as store:
+def test_nothing_is_written_over_a_file_that_failed(truncated: Scene) -> None:
+    content = truncated.file_of("/home/eve/truncated").read_bytes()
+    with open_storage(truncated.root) as store:
         with pytest.raises(StorageIOError):
-            create(store, "s-new", "new", "/home/eve/torn")
+            create(store, "s-new", "new", "/home/eve/truncated")
         create(store, "s-new", "new")
         assert tasks(store) == ["one", "two", "new"]
-    assert torn.file_of("/home/eve/torn").read_bytes() == content
+    assert truncated.file_of("/home/eve/truncated").read_bytes() == content
 
 
-def test_a_workspace_whose_file_was_mended_is_served_from_it(torn: Scene) -> None:
-    torn.write("/home/eve/torn", [chat("s-mended", task="mended")])
-    with open_storage(torn.root) as store:
-        assert tasks(store, "/home/eve/torn") == ["mended"]
-        store.delete_session("/home/eve/torn", "s-mended")
-    assert torn.file_of("/home/eve/torn").read_bytes() == b"[]"
+def test_a_workspace_whose_file_was_fixed_is_served_from_it(truncated: Scene) -> None:
+    truncated.write("/home/eve/truncated", [chat("s-fixed", task="fixed")])
+    with open_storage(truncated.root) as store:
+        assert tasks(store, "/home/eve/truncated") == ["fixed"]
+        store.delete_session("/home/eve/truncated", "s-fixed")
+    assert truncated.file_of("/home/eve/truncated").read_bytes() == b"[]"
 
 
 def test_once_it_is_migrated_it_is_served_from_sqlite_even_by_a_store_that_is_open(
-    torn: Scene, migrator: Migrator
+    truncated: Scene, migrator: Migrator
 ) -> None:
-    with open_storage(torn.root) as store:
-        torn.write("/home/eve/torn", [chat("s-mended", task="mended")])
-        assert migrator("--data-dir", torn.root, "migrate").code == 0
-        torn.change("UPDATE sessions SET task = 'in SQLite' WHERE id = 's-mended'")
-        assert tasks(store, "/home/eve/torn") == ["in SQLite"]
+    with open_storage(truncated.root) as store:
+        truncated.write("/home/eve/truncated", [chat("s-fixed", task="fixed")])
+        assert migrator("--data-dir", truncated.root, "migrate").code == 0
+        truncated.change("UPDATE sessions SET task = 'in SQLite' WHERE id = 's-fixed'")
+        assert tasks(store, "/home/eve/truncated") == ["in SQLite"]
 
 
-def test_a_blank_workspace_path_is_no_failed_workspace(torn: Scene) -> None:
-    with open_storage(torn.root) as store:
+def test_a_blank_workspace_path_is_not_a_failed_workspace(truncated: Scene) -> None:
+    with open_storage(truncated.root) as store:
         assert store.get_all_sessions(" ") == []
 
 
@@ -321,7 +315,7 @@ def test_switching_to_what_runs_already_changes_nothing(migrated: Scene, migrato
     assert migrated.listing() == before
 
 
-def test_an_unknown_target_is_a_wrong_usage(migrated: Scene, migrator: Migrator) -> None:
+def test_an_unknown_target_is_a_usage_error(migrated: Scene, migrator: Migrator) -> None:
     assert migrator("--data-dir", migrated.root, "backend", "postgres").code == 2
 
 
@@ -358,7 +352,7 @@ def test_what_is_written_in_every_state_is_there_after_every_switch(scene: Scene
 
 @pytest.fixture
 def scattered(scene: Scene, migrator: Migrator, tmp_path: Path) -> tuple[Scene, str]:
-    """One workspace whose sessions come from its own file, from an older one inside of it, and from the shared one."""
+    """One workspace with sessions from its own file, from an older file in its folder, and from the shared one."""
     workspace = str(tmp_path / "loom")
     older = tmp_path / "loom" / ".ait42" / "sessions.json"
     older.parent.mkdir(parents=True)
@@ -369,7 +363,7 @@ def scattered(scene: Scene, migrator: Migrator, tmp_path: Path) -> tuple[Scene, 
     return scene, workspace
 
 
-def test_both_stores_answer_alike_for_a_workspace_with_several_files(
+def test_both_stores_give_the_same_answers_for_a_workspace_with_several_files(
     scattered: tuple[Scene, str], migrator: Migrator
 ) -> None:
     scene, workspace = scattered
@@ -399,19 +393,19 @@ def test_hybrid_mode_doubles_no_session_of_another_file(scattered: tuple[Scene, 
     assert json.loads(files[0].read_bytes())[0]["chatHistory"][-1]["id"] == "msg-in-trial"
 
 
-def test_a_file_that_failed_to_migrate_is_left_alone_by_hybrid_mode(torn: Scene, migrator: Migrator) -> None:
-    content = torn.file_of("/home/eve/torn").read_bytes()
-    with closing(sqlite3.connect(torn.database)) as app, app:
-        app_inserts(app, "/home/eve/torn", "s-sql", "born in SQLite", "msg-sql")
-    assert migrator("--data-dir", torn.root, "backend", "hybrid").code == 0
-    assert torn.file_of("/home/eve/torn").read_bytes() == content
+def test_hybrid_mode_does_not_change_a_file_that_failed_to_migrate(truncated: Scene, migrator: Migrator) -> None:
+    content = truncated.file_of("/home/eve/truncated").read_bytes()
+    with closing(sqlite3.connect(truncated.database)) as app, app:
+        app_inserts(app, "/home/eve/truncated", "s-sql", "created in SQLite", "msg-sql")
+    assert migrator("--data-dir", truncated.root, "backend", "hybrid").code == 0
+    assert truncated.file_of("/home/eve/truncated").read_bytes() == content
 
 
 # Hybrid mode.
 
 
 def end_hybrid_mode(scene: Scene, migrator: Migrator) -> list[int]:
-    """What it has counted, which the last of the notes says in words."""
+    """End hybrid mode and return its counts, which the last note contains."""
     outcome = migrator("--data-dir", scene.root, "backend", "sqlite", "--json")
     assert outcome.code == 0
     trial = outcome.json["trial"]
@@ -442,7 +436,7 @@ def test_hybrid_mode_with_a_difference_is_not_clean(migrated: Scene, migrator: M
     assert end_hybrid_mode(migrated, migrator) == [0, 0, 0, 1, 1]
 
 
-def test_what_is_in_quarantine_does_not_keep_hybrid_mode_from_being_clean(scene: Scene, migrator: Migrator) -> None:
+def test_quarantined_items_do_not_make_hybrid_mode_unclean(scene: Scene, migrator: Migrator) -> None:
     scene.write(ENGINE, [chat("s-1", task="one"), 7, chat("s-2", task="two")])
     migrator("--data-dir", scene.root, "migrate")
     migrator("--data-dir", scene.root, "backend", "hybrid")
@@ -453,7 +447,7 @@ def test_what_is_in_quarantine_does_not_keep_hybrid_mode_from_being_clean(scene:
 
 
 @pytest.mark.parametrize("through", [[], ["sqlite"]], ids=["at once", "through SQLite"])
-def test_what_is_in_quarantine_outlives_hybrid_mode_and_is_back_at_its_place_after_it(
+def test_quarantined_items_stay_in_hybrid_mode_and_return_to_their_place_after_it(
     through: list[str], scene: Scene, migrator: Migrator
 ) -> None:
     scene.write(ENGINE, [chat("s-1", task="one"), 7, chat("s-2", task="two")])
@@ -492,7 +486,7 @@ def test_what_the_files_lacked_at_the_end_of_hybrid_mode_is_repaired_before_goin
     with open_storage(migrated.root) as store:
         create(store, "s-new", "new")
         kept = file.rename(tmp_path / "kept")
-        file.mkdir()  # so that nobody can read or write it
+        file.mkdir()  # so that it can be neither read nor written
         store.delete_session(ENGINE, "s-new")
         store.append_chat_message(ENGINE, "s-1", message(id="msg-sqlite"))
     file.rmdir()
@@ -515,10 +509,10 @@ def test_what_an_old_build_wrote_in_hybrid_mode_is_not_lost(migrated: Scene, mig
 
 def test_sessions_that_the_app_inserted_are_in_the_files_of_hybrid_mode(migrated: Scene, migrator: Migrator) -> None:
     with closing(sqlite3.connect(migrated.database)) as app, app:
-        app_inserts(app, "/home/eve/new", "s-sql", "born in SQLite", "msg-sql")
+        app_inserts(app, "/home/eve/new", "s-sql", "created in SQLite", "msg-sql")
     migrator("--data-dir", migrated.root, "backend", "hybrid")
     file = migrated.root / "sessions" / f"{hash_of('/home/eve/new')}.json"
-    assert [one["task"] for one in json.loads(file.read_bytes())] == ["born in SQLite"]
+    assert [one["task"] for one in json.loads(file.read_bytes())] == ["created in SQLite"]
 
 
 def test_the_copy_before_schema_steps_goes_to_the_data_directory_wherever_the_database_is(scene, tmp_path):
@@ -533,8 +527,8 @@ def test_the_copy_before_schema_steps_goes_to_the_data_directory_wherever_the_da
     assert len(list((scene.root / "backups").glob("*-database-before-apply"))) == 1
 
 
-def lose(scene: Scene, how: str) -> None:
-    """The database that holds the truth is gone."""
+def remove_authoritative_database(scene: Scene, how: str) -> None:
+    """Remove the authoritative database."""
     for suffix in ("-wal", "-shm"):
         scene.database.with_name(scene.database.name + suffix).unlink(missing_ok=True)
     scene.database.rename(scene.root / "moved.db")
@@ -551,11 +545,11 @@ LOST = ["moved", "a link to nothing", "an empty file", "made anew by the app"]
 
 @pytest.mark.parametrize("how", LOST)
 @pytest.mark.parametrize("backend", ["sqlite", "hybrid"])
-def test_where_the_truth_is_gone_the_old_files_are_not_opened_in_its_place(
+def test_without_the_authoritative_database_the_old_files_are_not_opened(
     how: str, backend: str, migrated: Scene
 ) -> None:
     flag(migrated, backend)
-    lose(migrated, how)
+    remove_authoritative_database(migrated, how)
     before = migrated.listing()
     for wanted in (None, "json", "sqlite"):
         with raises(StaleStoreError, "database.lost"):
@@ -563,8 +557,8 @@ def test_where_the_truth_is_gone_the_old_files_are_not_opened_in_its_place(
     assert migrated.listing() == before
 
 
-def test_where_the_truth_is_gone_the_old_files_can_be_looked_at(migrated: Scene) -> None:
-    lose(migrated, "moved")
+def test_without_the_authoritative_database_the_old_files_can_be_read(migrated: Scene) -> None:
+    remove_authoritative_database(migrated, "moved")
     with open_storage(migrated.root, read_only=True) as store:
         assert tasks(store) == ["one", "two"]
         with raises(StaleStoreError, "database.lost"):
@@ -584,18 +578,18 @@ def test_where_the_truth_is_gone_the_old_files_can_be_looked_at(migrated: Scene)
         ["schema", "apply"],
     ],
 )
-def test_where_the_truth_is_gone_nothing_is_made_of_the_old_files(
+def test_without_the_authoritative_database_no_command_uses_the_old_files(
     command: list[str], how: str, migrated: Scene, migrator: Migrator
 ) -> None:
-    lose(migrated, how)
+    remove_authoritative_database(migrated, how)
     before = migrated.listing()
     outcome = migrator("--data-dir", migrated.root, *command)
     assert (outcome.code, str(migrated.database) in outcome.err) == (1, True)
     assert migrated.listing() == before
 
 
-def test_where_the_truth_is_gone_everything_that_looks_tells_so(migrated: Scene, migrator: Migrator) -> None:
-    lose(migrated, "moved")
+def test_without_the_authoritative_database_every_report_says_so(migrated: Scene, migrator: Migrator) -> None:
+    remove_authoritative_database(migrated, "moved")
     looked = {
         command: migrator("--data-dir", migrated.root, *command.split())
         for command in ("status", "backend", "verify", "verify --repair", "doctor")
@@ -613,35 +607,35 @@ def test_where_the_truth_is_gone_everything_that_looks_tells_so(migrated: Scene,
 
 
 @pytest.mark.parametrize("words", ["list", "show s-1", "search one", "search"])
-def test_where_the_truth_is_gone_old_sessions_are_shown_as_such(
+def test_without_the_authoritative_database_old_sessions_are_shown_with_a_warning(
     words: str, migrated: Scene, migrator: Migrator
 ) -> None:
-    lose(migrated, "moved")
+    remove_authoritative_database(migrated, "moved")
     outcome = migrator("--data-dir", migrated.root, "sessions", *words.split())
     assert (outcome.code, "s-1" in outcome.out) == (0, True)
     assert str(migrated.database) in outcome.err
 
 
 @pytest.mark.parametrize("backend", ["sqlite", "hybrid"])
-def test_where_the_truth_is_gone_no_program_is_told_to_run_on_the_old_files(
+def test_without_the_authoritative_database_the_backend_stays_the_same(
     backend: str, migrated: Scene, migrator: Migrator
 ) -> None:
     flag(migrated, backend)
-    lose(migrated, "moved")
+    remove_authoritative_database(migrated, "moved")
     told = migrator("--data-dir", migrated.root, "backend", "--json").json
     assert (told["backend"], told["authority"]) == (backend, "sqlite")
     assert [problem["code"] for problem in told["problems"]] == ["database.lost"]
 
 
-def test_a_database_that_comes_back_is_the_truth_as_before(migrated: Scene) -> None:
-    lose(migrated, "moved")
+def test_a_database_that_comes_back_is_authoritative_as_before(migrated: Scene) -> None:
+    remove_authoritative_database(migrated, "moved")
     (migrated.root / "moved.db").rename(migrated.database)
     with open_storage(migrated.root) as store:
         assert tasks(store) == ["one", "two"]
 
 
-def test_a_truth_that_is_lost_for_good_is_given_up_by_name(migrated: Scene, migrator: Migrator) -> None:
-    lose(migrated, "moved")
+def test_a_lost_database_is_given_up_by_switching_to_json(migrated: Scene, migrator: Migrator) -> None:
+    remove_authoritative_database(migrated, "moved")
     outcome = migrator("--data-dir", migrated.root, "backend", "json")
     assert outcome.code == 0
     assert str(migrated.database) in outcome.out

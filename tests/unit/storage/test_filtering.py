@@ -36,7 +36,7 @@ def test_instants_sort_in_time(earlier, later):
     "spelling",
     ["2025-01-13t10:00:00z", "2025-01-13 10:00:00.000Z", "2025-01-13T11:30:00+01:30", "2025-01-13T10:00:00-00:00"],
 )
-def test_one_instant_has_many_spellings(spelling):
+def test_one_instant_has_many_notations(spelling):
     assert instant(spelling) == instant("2025-01-13T10:00:00Z")
 
 
@@ -47,7 +47,7 @@ def test_one_instant_has_many_spellings(spelling):
      "２025-01-13T10:00:00Z",
      "2025-01-13T10:00:61Z", "2025-01-13T10:00:00+24:00"],
 )  # fmt: skip
-def test_what_is_no_timestamp_names_no_instant(text):
+def test_a_text_that_is_not_a_timestamp_has_no_instant(text):
     assert instant(text) is None
 
 
@@ -94,7 +94,7 @@ def test_an_instant_is_written_as_chrono_writes_it(microsecond, written):
         {"offset": None},
     ],
 )
-def test_filters_that_make_no_sense_are_refused(wrong):
+def test_invalid_filters_are_refused(wrong):
     with pytest.raises(ValidationError):
         SessionFilters(**wrong)
 
@@ -106,7 +106,7 @@ def test_filters_take_any_text_and_compare_the_documents_own_values():
     assert [found["id"] for found in Filtering(SessionFilters(session_type=["cup", "x"])).apply(documents)] == ["c"]
 
 
-def test_no_filters_let_everything_through_in_file_order():
+def test_without_filters_everything_matches_in_file_order():
     documents = [session(id=name) for name in "cab"]
     for filters in (None, SessionFilters(), SessionFilters(status=(), session_type=[], text="")):
         assert Filtering(filters).apply(documents) == documents

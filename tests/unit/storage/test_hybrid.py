@@ -1,4 +1,4 @@
-"""Both stores at once: the second one never fails the caller, and whatever it lacks is known and repaired."""
+"""Hybrid mode: errors of the second store never reach the caller, and whatever it lacks is recorded and repaired."""
 
 import os
 import signal
@@ -27,7 +27,7 @@ WRITES = {"create_session", "append_chat_message", "set_instance_status", "updat
 
 
 class Pair:
-    """A hybrid store whose parts can be looked at, and made to fail, by themselves."""
+    """A hybrid store whose parts can be examined and made to fail separately."""
 
     def __init__(self, folder):
         self.folder = folder
@@ -103,7 +103,7 @@ def test_a_failure_of_the_second_store_is_recorded_and_repaired_at_the_next_open
     assert again.stats().pending_repairs == 0
 
 
-def test_while_a_workspace_waits_for_repair_its_writes_keep_out_of_the_second_store(pair):
+def test_while_a_repair_is_pending_writes_do_not_reach_the_second_store(pair):
     pair.store.create_session(W, session())
     pair.failing.add("writes")
     pair.store.append_chat_message(W, "session-1", message(id="a"))
@@ -129,7 +129,7 @@ def test_a_repair_is_tried_again_by_itself_after_a_while(pair):
     assert pair.equal()
 
 
-def test_a_repair_that_fails_leaves_the_workspace_pending_and_hurts_no_caller(pair):
+def test_a_repair_that_fails_leaves_the_workspace_pending_and_raises_nothing(pair):
     pair.store.create_session(W, session())
     pair.failing |= {"writes", "get_all_sessions"}
     pair.store.append_chat_message(W, "session-1", message())
@@ -163,7 +163,7 @@ def test_an_error_of_the_first_store_is_raised_and_nothing_reaches_the_second(pa
     with pytest.raises(ConnectionFailed):
         pair.store.append_chat_message(W, "session-1", message())
     assert not WRITES & set(pair.asked)
-    # How far it came nobody knows: the stores are compared, and made equal, all the same.
+    # It is unknown whether the write was made, so the stores are compared and made equal.
     assert pair.store.stats().pending_repairs == 1
     assert pair.store.repair() == 0
     assert pair.equal()
@@ -207,7 +207,7 @@ def test_every_read_is_compared(pair):
     assert pair.store.stats().comparisons == 8
 
 
-def test_a_second_store_that_cannot_be_read_is_a_failure_and_no_difference(pair):
+def test_a_second_store_that_cannot_be_read_is_a_failure_not_a_difference(pair):
     pair.store.create_session(W, session())
     pair.failing.add("get_session")
     assert pair.store.get_session(W, "session-1")["id"] == "session-1"

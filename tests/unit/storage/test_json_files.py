@@ -1,4 +1,4 @@
-"""The legacy store: the app's files and bytes, but atomic, locked, and never empty because of an error."""
+"""The JSON store writes the app's files and bytes, but atomically and locked, and an error is never an empty result."""
 
 import json
 import os
@@ -87,7 +87,7 @@ def test_an_empty_file_has_no_sessions_and_can_be_written(store, file, content):
         (b"[null]", ValidationError, "session"),
     ],
 )
-def test_a_file_that_is_not_understood_is_an_error_and_stays_as_it_is(store, file, content, error, about):
+def test_an_invalid_file_is_an_error_and_stays_unchanged(store, file, content, error, about):
     file.write_bytes(content)
     operations = [
         lambda: store.get_all_sessions(W),
@@ -117,7 +117,7 @@ def test_a_file_that_cannot_be_read_is_an_error(store, file):
         store.get_all_sessions(W)
 
 
-def test_a_write_that_fails_leaves_the_old_file_whole(store, file, monkeypatch):
+def test_a_write_that_fails_leaves_the_old_file_complete(store, file, monkeypatch):
     store.create_session(W, session())
     before = file.read_bytes()
 
@@ -133,7 +133,7 @@ def test_a_write_that_fails_leaves_the_old_file_whole(store, file, monkeypatch):
     store.create_session(W, session(id="b"))
 
 
-def test_a_link_stays_a_link_and_what_it_points_to_is_written(store, file, tmp_path):
+def test_a_link_stays_a_link_and_its_target_is_written(store, file, tmp_path):
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     real = elsewhere / "history.json"
@@ -148,7 +148,7 @@ def test_a_link_stays_a_link_and_what_it_points_to_is_written(store, file, tmp_p
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has other permissions")
-def test_files_and_folders_are_private_and_nothing_else_is_put_beside_the_sessions(store, tmp_path):
+def test_files_and_folders_are_private_and_nothing_else_is_next_to_the_sessions(store, tmp_path):
     store.create_session(W, session())
     file = tmp_path / "sessions" / NAME
     assert file.stat().st_mode & 0o777 == 0o600
@@ -156,7 +156,7 @@ def test_files_and_folders_are_private_and_nothing_else_is_put_beside_the_sessio
     assert [path.name for path in file.parent.iterdir()] == [NAME]
 
 
-def test_a_workspace_that_somebody_else_changes_is_waited_for_and_then_given_up(store, tmp_path):
+def test_a_workspace_that_another_program_changes_is_an_error_after_a_wait(store, tmp_path):
     store.create_session(W, session())
     lock = FileLock(tmp_path / "locks" / f"{workspace_hash(W)}.lock")
     with lock, raises(ConnectionFailed, "workspace.locked"):
@@ -202,7 +202,7 @@ def test_processes_lose_nothing_of_each_other(store, tmp_path):
     assert len(store.get_session(W, "session-1")["chatHistory"]) == 20
 
 
-def test_a_half_written_file_of_a_killed_process_is_not_in_the_way(store, file):
+def test_a_half_written_file_of_a_killed_process_does_no_harm(store, file):
     leftover = Path(f"{file.parent}/.{NAME}.{os.getpid() + 1}.migrator-tmp")
     leftover.write_bytes(b"[{")
     store.create_session(W, session())

@@ -1,4 +1,4 @@
-"""The JSON files in hybrid mode: what somebody else wrote into one is never written over."""
+"""The JSON files in hybrid mode: another program's changes are never overwritten."""
 
 import pytest
 
@@ -25,14 +25,14 @@ def path(folder):
     return folder / "sessions" / f"{workspace_hash(W)}.json"
 
 
-def test_what_it_wrote_itself_it_writes_over(files):
+def test_its_own_files_are_overwritten(files):
     files.create_session(W, session())
     files.append_chat_message(W, "session-1", message())
     files.delete_session(W, "session-1")
     assert files.get_all_sessions(W) == []
 
 
-def test_another_process_of_hybrid_mode_may_write_over_it_too(files, folder):
+def test_another_process_in_hybrid_mode_may_overwrite_them_too(files, folder):
     files.create_session(W, session())
     with MirrorFiles(data_dir(folder), folder / "hybrid.db") as others:
         others.append_chat_message(W, "session-1", message())
@@ -41,7 +41,7 @@ def test_another_process_of_hybrid_mode_may_write_over_it_too(files, folder):
 
 
 @pytest.mark.parametrize("began", [True, False])
-def test_what_somebody_else_wrote_it_refuses_to_write_over(files, path, began):
+def test_another_programs_changes_are_not_overwritten(files, path, began):
     if began:
         files.create_session(W, session())
     path.parent.mkdir(exist_ok=True)
@@ -60,7 +60,7 @@ def test_what_somebody_else_wrote_it_refuses_to_write_over(files, path, began):
     assert path.read_bytes() == theirs
 
 
-def test_a_file_that_holds_just_what_it_should_counts_as_its_own_from_then_on(files, path):
+def test_a_file_with_the_expected_sessions_counts_as_its_own_from_then_on(files, path):
     files.create_session(W, session())
     path.write_bytes(b"  " + app_json([session()]))
     files.replace_workspace(W, [session()])
@@ -68,7 +68,7 @@ def test_a_file_that_holds_just_what_it_should_counts_as_its_own_from_then_on(fi
     assert len(files.get_session(W, "session-1")["chatHistory"]) == 1
 
 
-def test_a_file_that_is_gone_is_made_again(files, path):
+def test_a_missing_file_is_created_again(files, path):
     files.create_session(W, session())
     path.unlink()
     files.replace_workspace(W, [session()])

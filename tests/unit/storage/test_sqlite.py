@@ -1,4 +1,4 @@
-"""The SQLite store from the inside: rows that the desktop app wrote, statements, threads, processes, the pool."""
+"""The SQLite store's own behaviour: rows that the desktop app wrote, statements, threads, processes, the pool."""
 
 import json
 import os
@@ -38,7 +38,7 @@ def store(path):
 
 @pytest.fixture
 def plain(path):
-    """A connection that shares nothing with the program: the desktop app's, say."""
+    """A connection independent of the store, like the desktop app's."""
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         connection.execute("PRAGMA foreign_keys = ON")
         yield connection
@@ -66,7 +66,7 @@ def app_adds_session(plain, name):
 # What the app wrote.
 
 
-def test_a_message_goes_behind_those_that_the_app_inserted(store, plain):
+def test_a_message_goes_after_those_that_the_app_inserted(store, plain):
     store.create_session(W, session(chatHistory=[message(id="first")]))
     app_adds_message(plain, "by-the-app")
     store.append_chat_message(W, "session-1", message(id="ours"))
@@ -78,7 +78,7 @@ def test_a_message_goes_behind_those_that_the_app_inserted(store, plain):
     assert ids(found) == ["first", "by-the-app", "ours", "by-the-app-again", "ours", "", ""]
 
 
-def test_a_session_goes_behind_those_that_the_app_inserted(store, plain):
+def test_a_session_goes_after_those_that_the_app_inserted(store, plain):
     store.create_session(W, session(id="first"))
     app_adds_session(plain, "by-the-app")
     store.create_session(W, session(id="ours"))
@@ -103,7 +103,7 @@ def test_a_status_that_the_app_sets_counts_and_is_searched_for(store, plain):
     assert store.search_sessions(W, SessionFilters(status="round_2")) == []
 
 
-def test_an_updated_session_keeps_its_key_its_position_and_where_it_came_from(store, plain):
+def test_an_updated_session_keeps_its_key_position_and_source(store, plain):
     for name in "ab":
         store.create_session(W, session(id=name, instances=[instance(), instance()], runtimeMix=["x", "y"]))
     plain.execute(
@@ -127,7 +127,7 @@ def test_deleting_leaves_no_rows_behind(store, plain):
         assert plain.execute(f"SELECT count(*) FROM {table}").fetchone() == (0,)
 
 
-def test_what_quarantine_keeps_a_place_for_is_not_taken_by_a_new_session(store, plain):
+def test_a_new_session_does_not_take_the_place_of_a_quarantined_item(store, plain):
     store.create_session(W, session(id="a"))
     plain.execute(
         """INSERT INTO quarantine (workspace_hash, position, reason, raw, problems, created_at)
@@ -150,7 +150,7 @@ def test_a_placeholder_gets_its_real_path_at_the_first_access(store, plain, tmp_
     assert plain.execute("SELECT workspace_path FROM workspaces").fetchone() == (str(tmp_path.resolve()),)
 
 
-def test_a_reader_that_may_not_name_a_workspace_reads_all_the_same(path, plain, tmp_path):
+def test_a_reader_without_write_permission_for_the_path_can_read(path, plain, tmp_path):
     name = workspace_hash(tmp_path)
     plain.execute("INSERT INTO workspaces (workspace_path, workspace_hash) VALUES (?, ?)", (f"unknown:{name}", name))
     with SqliteStorage(path, busy_timeout=0.05) as store:
@@ -209,7 +209,7 @@ def test_the_returned_document_is_read_back_in_four_statements(store, statements
 
 
 def test_adding_a_message_reads_no_more_of_a_long_session_than_of_a_short_one(store, path):
-    """Counted in the steps of SQLite's virtual machine, which do not depend on the machine."""
+    """Counted in steps of SQLite's virtual machine, which are the same on every computer."""
     work = {}
     for length in (10, 3000):
         name = f"s{length}"
@@ -339,7 +339,7 @@ def test_a_reader_sees_one_state_while_others_write(store):
 # Errors.
 
 
-def test_a_database_that_stays_locked_is_given_up_with_what_to_do(path, plain):
+def test_a_database_that_stays_locked_is_a_failed_connection(path, plain):
     with SqliteStorage(path, busy_timeout=0.05) as store:
         store.create_session(W, session())
         plain.execute("BEGIN IMMEDIATE")
@@ -350,7 +350,7 @@ def test_a_database_that_stays_locked_is_given_up_with_what_to_do(path, plain):
         store.append_chat_message(W, "session-1", message())
 
 
-def test_a_statement_that_fails_is_translated_and_takes_everything_back(store, plain):
+def test_a_statement_that_fails_is_translated_and_rolled_back(store, plain):
     store.create_session(W, session())
     plain.execute("CREATE TRIGGER no BEFORE INSERT ON chat_messages BEGIN SELECT raise(ABORT, 'not today'); END")
     with raises(TransactionError, "transaction.failed"):
@@ -368,7 +368,7 @@ def test_a_failed_creation_leaves_no_workspace_behind(store, plain):
 
 
 @pytest.mark.parametrize("content", [b"this is no database at all, however long one looks at it" * 20])
-def test_a_file_that_is_no_database_is_refused_at_once(tmp_path, content):
+def test_a_file_that_is_not_a_database_is_refused_at_once(tmp_path, content):
     path = tmp_path / "sessions.db"
     path.write_bytes(content)
     with raises(ConnectionFailed, "database.not_a_database"):
@@ -394,7 +394,7 @@ def test_the_database_that_the_app_made_gets_the_steps_it_lacks(tmp_path):
         )
 
 
-def test_damage_is_told_and_no_foreign_exception_gets_out(path):
+def test_damage_is_reported_and_no_foreign_exception_is_raised(path):
     with SqliteStorage(path) as store:
         for number in range(50):
             store.create_session(W, session(id=f"s{number}", chatHistory=[message(content="x" * 500)]))
@@ -452,7 +452,7 @@ def test_a_pool_makes_connections_as_they_are_needed_and_no_more_than_its_size()
         first.execute("SELECT 1")
 
 
-def test_a_connection_that_cannot_be_made_gives_its_place_back():
+def test_a_connection_that_cannot_be_opened_frees_its_slot():
     attempts = []
 
     def connect():
@@ -486,7 +486,7 @@ def test_stores_in_memory_share_nothing():
         assert other.get_all_sessions(W) == []
 
 
-def test_making_a_workspace_equal_leaves_alone_what_is_equal(store, plain):
+def test_replacing_a_workspace_does_not_write_equal_sessions(store, plain):
     for name in "abc":
         store.create_session(W, session(id=name, chatHistory=[message()]))
     rows = "SELECT rowid, id FROM chat_messages WHERE session_id <> 'b' ORDER BY rowid"
