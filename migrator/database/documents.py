@@ -243,7 +243,7 @@ def _is_taken(connection: AnyConnection, statement: str) -> Callable[[str], bool
 
 
 def replace_document(connection: sqlite3.Connection, key: str, document: WorktreeSession) -> None:
-    """Replace the document whose session row has this primary key by a valid one."""
+    """Replace the document whose session row has this primary key with a valid one."""
     rows = to_rows(document, key=key)
     values = [getattr(rows.session, name) for name in queries.REPLACED_COLUMNS]
     connection.execute(queries.UPDATE_SESSION, (*values, key))

@@ -40,7 +40,7 @@ class WriteLocks:
 
 
 class Backoff:
-    """Tells how long not to retry something that failed: the delay doubles with each failure, up to a limit."""
+    """The delay before something that failed is tried again: it doubles with each failure, up to a limit."""
 
     def __init__(self, first: float = 1.0, longest: float = 60.0) -> None:
         self._first, self._longest = first, longest
