@@ -79,7 +79,8 @@ def _restore_files(
         raise BackupError(
             f"Cannot determine which store is authoritative: {error.message}",
             code=error.code,
-            hint=f"Move {data_dir.database} away to make the JSON files authoritative. Nothing was changed.",
+            hint=f"Move {data_dir.database} away, with its -wal and -shm files. Then 'migrator backend json' makes the "
+            "JSON files authoritative. Nothing was changed.",
         ) from error
     require_database(data_dir, state)
     if state.authority == "sqlite":
