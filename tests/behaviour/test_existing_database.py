@@ -156,9 +156,9 @@ def test_a_newer_schema_is_refused_and_not_changed(scene: Scene, migrator: Migra
     scene.change("UPDATE migration_metadata SET schema_version = 99")
     scene.write(WORKSPACE, [chat("s-2")])
     before = scene.listing()
-    outcome = migrator("--data-dir", scene.root, "migrate")
+    outcome = migrator("--data-dir", scene.root, "migrate", "--json")
     assert outcome.code == 1
-    assert "schema version 99" in outcome.err
+    assert [problem["code"] for problem in outcome.json["problems"]] == ["schema.newer"]
     assert scene.listing() == before
 
 
@@ -168,9 +168,11 @@ def test_tables_that_are_not_the_apps_are_refused_and_not_changed(scene: Scene, 
         app.execute("PRAGMA journal_mode = DELETE")
     scene.write(WORKSPACE, [chat("s-1")])
     content = scene.query("SELECT sql FROM sqlite_master")
-    outcome = migrator("--data-dir", scene.root, "migrate")
+    outcome = migrator("--data-dir", scene.root, "migrate", "--json")
     assert outcome.code == 1
-    assert "differs from it in: sessions" in outcome.err
+    [problem] = outcome.json["problems"]
+    assert problem["code"] == "schema.differs"
+    assert "sessions" in problem["message"]
     assert scene.query("SELECT sql FROM sqlite_master") == content
     assert scene.flag() is None
 
@@ -203,11 +205,10 @@ def test_a_database_locked_by_another_program_is_reported_and_not_changed(
     monkeypatch.setitem(opened.__kwdefaults__ or {}, "timeout", 0.1)
     scene.write(WORKSPACE, [chat("s-1")])
     app.execute("BEGIN IMMEDIATE")
-    outcome = migrator("--data-dir", scene.root, "migrate")
+    outcome = migrator("--data-dir", scene.root, "migrate", "--json")
     app.execute("ROLLBACK")
     assert outcome.code == 1
-    assert "locked" in outcome.err
-    assert "close the other program" in outcome.err
+    assert [problem["code"] for problem in outcome.json["problems"]] == ["database.locked"]
     assert scene.query("SELECT count(*) FROM sessions") == [(0,)]
     assert scene.status() == "pending"
     assert scene.flag() is None

@@ -229,8 +229,9 @@ def test_an_older_file_needs_space_in_addition_to_what_is_already_copied(
     if not missing:
         assert run_migration(resolve_data_dir(scene.root)).totals.sessions == 3
         return
-    with pytest.raises(StorageIOError, match="need about"):
+    with pytest.raises(StorageIOError) as refused:
         run_migration(resolve_data_dir(scene.root))
+    assert refused.value.code == "disk.full"
     assert not scene.database.exists()
     assert list((scene.root / "backups").iterdir()) == []
 

@@ -57,8 +57,9 @@ def test_a_store_that_was_opened_before_a_rollback_refuses_to_write_after_it(
     new: Any = chat("s-new")
     with library.open_storage(scene.root) as store:
         library.rollback(scene.root)
-        with pytest.raises(StaleStoreError, match="the JSON files the truth"):
+        with pytest.raises(StaleStoreError) as refused:
             store.create_session(ENGINE, new)
+    assert refused.value.code == "store.rolled_back"
     with library.open_storage(scene.root) as store:
         assert [session["id"] for session in store.get_all_sessions(ENGINE)] == ["s-0"]
 
