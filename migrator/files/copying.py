@@ -36,7 +36,12 @@ def publish_copy(source: Path, target: Path) -> bool:
     named = durable.link_new(source, target)
     if named is None:
         try:
-            copy_new(source, target)
+            if copy_new(source, target)[1] != sha256_of(target):
+                raise StorageIOError(
+                    f"{target} was not written: its bytes do not read back.",
+                    code="file.readback_failed",
+                    hint="The disk may be failing: write to another one.",
+                )
         except BaseException as error:
             if isinstance(error.__cause__, FileExistsError):  # another process was faster, or it is a broken link
                 return False

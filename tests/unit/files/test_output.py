@@ -112,3 +112,22 @@ def test_a_single_file_is_written_only_into_an_existing_folder(tmp_path: Path) -
         write_new_file(tmp_path / "nowhere" / "page.html", [b"page"], "a page")
     assert caught.value.code == "file.missing"
     assert list(tmp_path.iterdir()) == []
+
+
+def test_bytes_that_do_not_read_back_are_not_put_in_place(folder: Path) -> None:
+    def changed_on_the_disk() -> Iterator[bytes]:
+        yield b"1" * (1 << 22)
+        [written] = folder.glob(".export.*/a")
+        with open(written, "r+b") as file:
+            file.write(b"2")
+        yield b"1"
+
+    def write() -> None:
+        with new_files(folder, "export") as files:
+            files.add("b", [b"right"])
+            files.add("a", changed_on_the_disk())
+
+    with pytest.raises(StorageIOError) as raised:
+        write()
+    assert raised.value.code == "file.readback_failed"
+    assert list(folder.iterdir()) == []
