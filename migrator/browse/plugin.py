@@ -14,7 +14,7 @@ from markupsafe import Markup, escape
 
 from migrator.browse import queries as sql
 from migrator.browse.site import DATABASE
-from migrator.text import block
+from migrator.text import block, counted
 
 # Importing datasette makes sqlite3 print a traceback for every SQL function that raises, in the whole process. Ours
 # raise if stored text is not UTF-8; SQLite reports that as an error of the statement.
@@ -158,5 +158,5 @@ def _pre(text: str, left: int) -> Markup:
         Markup('<span class="control">{}</span>').format(block(piece)) if number % 2 else escape(block(piece))
         for number, piece in enumerate(pieces)
     ]
-    more = Markup('<span class="more">… {} more characters</span>').format(f"{left:,}") if left > 0 else Markup()
+    more = Markup('<span class="more">… {}</span>').format(counted(left, "more character")) if left > 0 else Markup()
     return Markup('<pre class="{}" dir="auto">{}{}</pre>').format(kind, Markup().join(parts), more)

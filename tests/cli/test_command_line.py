@@ -74,7 +74,7 @@ def test_help_shows_examples_line_by_line_that_can_be_typed(words: list[str], mi
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "suggestion"),
     [
         (["session", "list"], "Did you mean 'sessions'?"),
         (["migrate", "--dryrun"], "--dry-run"),
@@ -82,10 +82,10 @@ def test_help_shows_examples_line_by_line_that_can_be_typed(words: list[str], mi
         (["list"], "Did you mean 'sessions list' or 'quarantine list' or 'backups list'?"),
     ],
 )
-def test_a_typing_mistake_is_answered_with_what_was_meant(arguments: list[str], told: str, migrator: Migrator) -> None:
+def test_a_typing_mistake_gets_a_suggestion(arguments: list[str], suggestion: str, migrator: Migrator) -> None:
     outcome = migrator(*arguments)
     assert (outcome.code, outcome.out) == (2, "")
-    assert told in outcome.err
+    assert suggestion in outcome.err
 
 
 @pytest.mark.parametrize(
@@ -431,12 +431,12 @@ def test_status_begins_with_the_loss_of_the_authoritative_database(scene: Scene,
     assert migrator("--data-dir", scene.root, "migrate", "--progress", "none").code == 0
     scene.database.unlink()
     outcome = migrator("--data-dir", scene.root, "status")
-    assert str(scene.database) in outcome.out.splitlines()[0]
-    assert "'migrator backups list'" in outcome.out.splitlines()[0]
-    assert "There is no database yet" not in outcome.out
+    first, *_ = outcome.out.splitlines()
+    assert str(scene.database) in first
+    assert "'migrator backups list'" in first
     report = json.loads(migrator("--data-dir", scene.root, "status", "--json").out)
     assert (report["authority"], report["backend"]) == ("sqlite", "sqlite")
-    assert str(scene.database) in report["lost"]
+    assert report["lost"] in outcome.out
 
 
 def test_a_data_directory_whose_name_is_not_text_works(tmp_path: Path, migrator: Migrator) -> None:
@@ -478,7 +478,7 @@ def test_a_reader_that_goes_away_is_no_error(scene: Scene) -> None:
     assert process.returncode == 3  # as if it had been read to the end: there is something in quarantine
 
 
-def test_a_migration_goes_on_when_nobody_reads_its_progress_any_more(scene: Scene) -> None:
+def test_a_migration_continues_when_no_one_reads_its_progress_any_more(scene: Scene) -> None:
     scene.write(WORKSPACE, [chat("s-1")])
     process = start("--data-dir", scene.root, "migrate", "--progress", "jsonl")
     assert process.stderr is not None

@@ -96,10 +96,13 @@ def test_an_example_runs_as_it_stands(
     def served(_data_dir: Any, _port: int, ready: Any) -> None:
         ready("http://127.0.0.1:1/")
 
-    monkeypatch.setattr(serve, "serve_database", served)  # which goes on until somebody ends it
+    monkeypatch.setattr(serve, "serve_database", served)  # the real one runs until it is interrupted
     monkeypatch.setattr(click, "launch", opened.append)
     words = words_of(example, home)
-    if words[:2] in (["backups", "restore"], ["schema", "revert"]):  # only where the files are the truth, and all of it
+    if words[:2] in (
+        ["backups", "restore"],
+        ["schema", "revert"],
+    ):  # only while the files are authoritative
         assert migrator("quarantine", "retry", "--all", "--take", "ours").code in FINE
         assert migrator("rollback", "--progress", "none").code in FINE
     if words[:2] == ["backups", "restore"]:  # and only what has no newer work in its place

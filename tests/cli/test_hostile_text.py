@@ -1,4 +1,4 @@
-"""Stored text is shown, and does nothing: it neither drives the terminal nor passes for a line of ours."""
+"""Stored text is only shown: it cannot control the terminal or pass for a line of ours."""
 
 import json
 import logging
@@ -84,8 +84,8 @@ def run(planted: Scene, migrator: Migrator) -> Command:
     return call
 
 
-def spoil(scene: Scene) -> None:
-    """What only somebody with a hand in the data directory can plant: in the database's own tables, in backups."""
+def plant_in_database_and_backups(scene: Scene) -> None:
+    """Plant text where that needs access to the data directory: in tables of the database, and in backups."""
     scene.change("UPDATE migration_ledger SET error = ? WHERE error IS NOT NULL", HOSTILE)
     scene.change("UPDATE migration_metadata SET json_backup_path = ?", HOSTILE)
     scene.change("UPDATE quarantine SET problems = ? WHERE id = 1", HOSTILE)
@@ -99,10 +99,10 @@ def spoil(scene: Scene) -> None:
     shutil.copytree(whole, backups / f"20250101T000000Z-{name}")
     (backups / name).mkdir()
     (whole / name).write_text(HOSTILE)
-    spoilt = backups / "20250102T000000Z-spoilt"
-    spoilt.mkdir()
+    invalid = backups / "20250102T000000Z-invalid"
+    invalid.mkdir()
     listed = [{"file": HOSTILE, "source": HOSTILE, "size": 1, "sha256": HOSTILE}]
-    (spoilt / "manifest.json").write_text(json.dumps({"created_at": HOSTILE, "files": listed}))
+    (invalid / "manifest.json").write_text(json.dumps({"created_at": HOSTILE, "files": listed}))
     (scene.root / f".rollback-{name}").mkdir()
 
 
@@ -131,7 +131,7 @@ CHANGING: dict[str, list[list[str]]] = {
     "export": [["--to", "{tmp}/exported"], ["--to", "{tmp}/again\x1b[2J\nFORGED"]],
     "quarantine export": [["--to", "{tmp}/items\x1b[2J\nFORGED"]],
     "quarantine retry": [["--all"], ["1", "--edited", "{tmp}/\x1b[2J\nFORGED"], ["1", "--json"]],
-    "backups restore": [["\x1b[2J\nFORGED"], ["20250102T000000Z-spoilt"]],
+    "backups restore": [["\x1b[2J\nFORGED"], ["20250102T000000Z-invalid"]],
     "backups prune": [["--keep", "1", "--dry-run"], ["--keep", "9", "--json"]],
     "search-index drop": [[]],
     "search-index build": [[], ["--json"]],
@@ -161,13 +161,13 @@ def test_nothing_stored_drives_the_terminal_from_any_command(run, planted, tmp_p
     run("migrate", "--dry-run")
     every({"migrate": CHANGING["migrate"]})
     every(LOOKING)
-    spoil(planted)
+    plant_in_database_and_backups(planted)
     every(LOOKING)
     every(CHANGING)
     every(LOOKING)
 
 
-def test_what_was_planted_is_shown_spelled_out(run):
+def test_what_was_planted_is_shown_escaped(run):
     run("migrate")
     assert r"\x1b[2J" in run("sessions", "list").out
     assert r"\u202edesrever" in run("sessions", "show", "a").out
@@ -187,7 +187,7 @@ def test_a_conflict_is_shown_without_driving_anything(run, planted):
 def test_what_is_no_json_is_shown_in_full_but_for_what_drives_the_terminal(run, planted):
     run("migrate", "--salvage")
     for (number,) in planted.query("SELECT id FROM quarantine"):
-        run("quarantine", "show", str(number), forged=True)  # the text as it is, behind what is said of it
+        run("quarantine", "show", str(number), forged=True)  # the text itself, after its description
 
 
 def test_wrong_usage_is_quoted_without_driving_anything(run):
@@ -225,7 +225,7 @@ def on_a_terminal(*arguments: str | Path, environment: dict[str, str]) -> str:
         try:
             while piece := terminal.read(1 << 16):
                 sent += piece
-        except OSError:  # Linux's way to say that nobody holds the other side any more
+        except OSError:  # how Linux says that no process has the terminal open any more
             pass
         process.wait(timeout=60)
     return sent.decode("utf-8", "replace")
@@ -253,7 +253,7 @@ def test_a_traceback_asked_for_drives_nothing(scene, capfd, monkeypatch, break_m
 
 
 @pytest.mark.parametrize("category", ["Cc", "Cf", "Cs", "Zl", "Zp"])
-def test_every_character_of_a_driving_category_is_spelled_out(category):
+def test_every_character_of_a_driving_category_is_escaped(category):
     found = [c for c in map(chr, range(sys.maxunicode + 1)) if unicodedata.category(c) == category]
     assert found
     assert not [c for c in found if c in plain(f"a{c}b")]

@@ -35,10 +35,10 @@ def documented() -> dict[str, set[str]]:
     return found
 
 
-def differences(told: dict[str, Any], members: set[str], before: str = "") -> list[str]:
-    """What is told and not listed, and the other way round."""
+def differences(printed: dict[str, Any], members: set[str], before: str = "") -> list[str]:
+    """Return the members that are printed but not listed, and those that are listed but not printed."""
     seen, wrong = set(), []
-    for name, value in told.items():
+    for name, value in printed.items():
         path = before + name
         if path in members:
             seen.add(path)
@@ -63,8 +63,8 @@ def call(scene: Scene, migrator: Migrator) -> Call:
     def run(command: str, *more: str | Path) -> dict[str, Any]:
         outcome = migrator("--data-dir", scene.root, *command.split(), *more, "--json")
         assert outcome.code in (0, 3), outcome
-        told: dict[str, Any] = outcome.json
-        return told
+        printed: dict[str, Any] = outcome.json
+        return printed
 
     return run
 
@@ -78,7 +78,7 @@ def test_the_page_lists_every_command() -> None:
 
 def test_the_page_lists_what_each_command_prints(call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(serve, "serve_database", lambda _place, _port, ready: ready("http://127.0.0.1:1/"))
-    told = {"migrate": call("migrate")}
+    printed = {"migrate": call("migrate")}
     session = call("sessions list", "--limit", "1")["sessions"][0]["id"]
     (backup,) = [each["name"] for each in call("backups list")["backups"]]
     more: dict[str, list[str | Path]] = {
@@ -94,9 +94,9 @@ def test_the_page_lists_what_each_command_prints(call: Call, tmp_path: Path, mon
     }
     last = ["backend", "rollback", "backups restore", "schema apply", "schema revert"]
     for command in sorted((LOOKING.keys() | CHANGING.keys()) - ELSEWHERE - {"migrate"} - set(last)) + last:
-        told[command] = call(command, *more.get(command, []))
+        printed[command] = call(command, *more.get(command, []))
     members = documented()
-    wrong = {command: differences(told[command], members[SAME_AS.get(command, command)]) for command in told}
+    wrong = {command: differences(printed[command], members[SAME_AS.get(command, command)]) for command in printed}
     assert {command: found for command, found in wrong.items() if found} == {}
 
 

@@ -1,4 +1,4 @@
-"""Every command that a message of ours prints is run here, as it is printed, where somebody gets to read it.
+"""Runs every command that one of our messages prints, exactly as it is printed, in a situation in which it is printed.
 
 The data directory has a name that a shell takes for two words, and the database lies elsewhere: a command that does not
 say so acts on another place, where there is nothing.
@@ -209,7 +209,7 @@ def the_doctor_finds_something_in_quarantine(place: Place) -> Outcome:
 
 
 @prints("quarantine list")
-def somebody_retries_after_a_rollback(place: Place) -> Outcome:
+def a_retry_after_a_rollback(place: Place) -> Outcome:
     a_conflict(place)
     place.run("rollback")
     return place.run("quarantine", "retry", "1", "--take", "theirs")
@@ -250,7 +250,7 @@ def an_invalid_session_was_put_right(place: Place) -> Outcome:
 
 
 @prints("quarantine list")
-def the_status_tells_of_the_quarantine(place: Place) -> Outcome:
+def the_status_shows_the_quarantine(place: Place) -> Outcome:
     a_session_is_not_valid(place)
     return place.run("status")
 
@@ -270,7 +270,7 @@ def a_conflict_is_shown(place: Place) -> Outcome:
 
 
 @prints("rollback")
-def somebody_restores_files_while_sqlite_holds_the_truth(place: Place) -> Outcome:
+def a_restore_while_sqlite_is_authoritative(place: Place) -> Outcome:
     files_are_new(place)
     place.migrate()
     (backup,) = (place.scene.root / "backups").iterdir()
@@ -278,7 +278,7 @@ def somebody_restores_files_while_sqlite_holds_the_truth(place: Place) -> Outcom
 
 
 @prints("rollback")
-def somebody_reverts_a_step_while_sqlite_holds_the_truth(place: Place) -> Outcome:
+def a_revert_while_sqlite_is_authoritative(place: Place) -> Outcome:
     files_are_new(place)
     place.migrate()
     return place.run("schema", "revert")
@@ -286,14 +286,14 @@ def somebody_reverts_a_step_while_sqlite_holds_the_truth(place: Place) -> Outcom
 
 @prints("quarantine export --to quarantined")
 @prints("quarantine retry --all --take ours")
-def somebody_reverts_a_step_that_holds_a_conflict(place: Place) -> Outcome:
+def a_revert_with_a_conflict_in_quarantine(place: Place) -> Outcome:
     a_conflict(place)
     place.run("rollback")
     return place.run("schema", "revert")
 
 
 @prints("rollback --dry-run")
-def a_receipt_tells_the_way_back(place: Place) -> Outcome:
+def a_report_shows_the_way_back(place: Place) -> Outcome:
     files_are_new(place)
     place.migrate()
     return place.run("report")
@@ -308,7 +308,7 @@ def there_is_no_step_to_undo(place: Place) -> Outcome:
 
 
 @prints("schema apply")
-def the_schema_is_behind(place: Place) -> Outcome:
+def the_schema_is_too_old(place: Place) -> Outcome:
     place.stored.app_opens_it().close()
     return place.run("verify")
 
@@ -402,7 +402,7 @@ def there_is_no_space_left(place: Place) -> Outcome:
 
 
 @prints("backend")
-def a_trial_left_something_to_repair(place: Place) -> Outcome:
+def hybrid_mode_left_something_to_repair(place: Place) -> Outcome:
     files_are_new(place)
     place.run("backend", "hybrid")
     with open_storage(place.scene.root, database=place.database) as store:
@@ -413,22 +413,22 @@ def a_trial_left_something_to_repair(place: Place) -> Outcome:
 
 
 def refusal_of_the_library(place: Place, backend: str) -> Outcome:
-    """What a program that embeds the stores is told, and shows; it knows the place, we do not."""
+    """The message that a program gets from the library; it knows the data directory, so the test adds it."""
     files_are_new(place)
     place.migrate()
     with pytest.raises(MigratorError) as refused:
         open_storage(place.scene.root, backend, database=place.database)
-    told = str(refused.value).replace("migrator ", f"migrator {shlex.join(place.options)} ").replace("'/", '"/')
-    return Outcome(1, "", "", re.sub(r"(\w)' (?=--|backend)", r'\1" ', told))
+    message = str(refused.value).replace("migrator ", f"migrator {shlex.join(place.options)} ").replace("'/", '"/')
+    return Outcome(1, "", "", re.sub(r"(\w)' (?=--|backend)", r'\1" ', message))
 
 
 @prints(f"backend {_PART}")
-def a_store_that_does_not_hold_the_truth_is_asked_for(place: Place) -> Outcome:
+def the_wrong_store_is_requested(place: Place) -> Outcome:
     return refusal_of_the_library(place, "json")
 
 
 @prints("backend hybrid")
-def a_trial_is_asked_for_that_was_not_begun(place: Place) -> Outcome:
+def hybrid_mode_is_requested_but_not_on(place: Place) -> Outcome:
     return refusal_of_the_library(place, "hybrid")
 
 
@@ -437,7 +437,7 @@ def commands_in(text: str) -> list[str]:
 
 
 def without_place(line: str) -> list[str]:
-    """The words of a printed command behind those that say where it acts."""
+    """The words of a printed command without the options that say where it acts."""
     words = shlex.split(line)
     while len(words) > 1 and words[1] in ("--data-dir", "--database"):
         del words[1:3]

@@ -26,7 +26,7 @@ def events(err: str) -> list[dict[str, object]]:
 
 
 @pytest.fixture(params=["new", "salvaged", "on top", "dry run", "odd files", "only empty files", "with a folder"])
-def told(request: pytest.FixtureRequest, scene: Scene, migrator: Migrator) -> list[dict[str, object]]:
+def sent(request: pytest.FixtureRequest, scene: Scene, migrator: Migrator) -> list[dict[str, object]]:
     """The events of a run of each kind."""
     options: list[str] = []
     if request.param == "only empty files":
@@ -61,12 +61,12 @@ def require_events(events: list[dict[str, object]]) -> None:
         assert set(event) == set(SCHEMA["$defs"][form]["properties"])
 
 
-def test_each_line_is_an_event_of_the_schema(told: list[dict[str, object]]) -> None:
-    require_events(told)
+def test_each_line_is_an_event_of_the_schema(sent: list[dict[str, object]]) -> None:
+    require_events(sent)
 
 
-def test_only_the_last_event_reports_how_it_ended(told: list[dict[str, object]]) -> None:
-    assert [event["event"] for event in told].index("finished") == len(told) - 1
+def test_only_the_last_event_reports_how_it_ended(sent: list[dict[str, object]]) -> None:
+    assert [event["event"] for event in sent].index("finished") == len(sent) - 1
 
 
 def test_the_last_event_agrees_with_the_report_and_the_exit_code(scene: Scene, migrator: Migrator) -> None:
@@ -81,9 +81,9 @@ def test_the_last_event_agrees_with_the_report_and_the_exit_code(scene: Scene, m
 
 
 def test_with_nothing_to_do_the_last_event_is_the_only_one(scene: Scene, migrator: Migrator) -> None:
-    told = events(migrator("--data-dir", scene.root, "migrate", "--progress", "jsonl").err)
-    require_events(told)
-    assert [event["status"] for event in told] == ["nothing_to_do"]
+    sent = events(migrator("--data-dir", scene.root, "migrate", "--progress", "jsonl").err)
+    require_events(sent)
+    assert [event["status"] for event in sent] == ["nothing_to_do"]
 
 
 @pytest.mark.parametrize("as_json", [[], ["--json"]])
@@ -93,10 +93,10 @@ def test_a_failure_is_an_event_with_its_message_and_exit_code(
     scene.write("/a", [chat("s-1")])
     with exclusive(resolve_data_dir(scene.root)):
         done = migrator("--data-dir", scene.root, "migrate", "--progress", "jsonl", *as_json)
-    told = events(done.err)
-    require_events(told)
-    assert [(event["status"], event["exit_code"]) for event in told] == [("failed", 4)]
-    assert codes(told[0]) == ["migration.locked"]
+    sent = events(done.err)
+    require_events(sent)
+    assert [(event["status"], event["exit_code"]) for event in sent] == [("failed", 4)]
+    assert codes(sent[0]) == ["migration.locked"]
     assert done.code == 4
 
 
@@ -106,10 +106,10 @@ def codes(event: dict[str, Any]) -> list[str]:
 
 
 def how_it_ends(done: Outcome) -> tuple[object, object, object]:
-    told = events(done.err)
-    require_events(told)
-    assert [event["event"] for event in told].count("finished") == 1
-    last = told[-1]
+    sent = events(done.err)
+    require_events(sent)
+    assert [event["event"] for event in sent].count("finished") == 1
+    last = sent[-1]
     assert last["exit_code"] == done.code
     return last["command"], last["status"], codes(last)
 
@@ -164,14 +164,14 @@ def test_a_failure_of_any_command_is_an_event(
         assert not done.out
 
 
-def test_what_is_done_never_decreases_within_a_phase_and_ends_at_the_total(told: list[dict[str, object]]) -> None:
-    told = [event for event in told if event["event"] == "progress"]
-    assert [phase for phase, _ in itertools.groupby(told, lambda event: event["phase"])][:3] == [
+def test_what_is_done_never_decreases_within_a_phase_and_ends_at_the_total(sent: list[dict[str, object]]) -> None:
+    sent = [event for event in sent if event["event"] == "progress"]
+    assert [phase for phase, _ in itertools.groupby(sent, lambda event: event["phase"])][:3] == [
         "backup",
         "load",
         "verify",
     ]
-    for phase, group in itertools.groupby(told, lambda event: event["phase"]):
+    for phase, group in itertools.groupby(sent, lambda event: event["phase"]):
         within = list(group)
         done = [int(str(event["done"])) for event in within]
         assert done == sorted(done)
@@ -182,9 +182,9 @@ def test_what_is_done_never_decreases_within_a_phase_and_ends_at_the_total(told:
 def test_every_file_is_named(scene: Scene, migrator: Migrator) -> None:
     scene.root.rmdir()
     copy_fixture(scene.root)
-    told = events(migrator("--data-dir", scene.root, "migrate", "--json", "--progress", "jsonl").err)
+    sent = events(migrator("--data-dir", scene.root, "migrate", "--json", "--progress", "jsonl").err)
     files = {f"sessions/{path.name}" for path in (scene.root / "sessions").iterdir()} | {"sessions.json"}
-    assert {event["workspace"] for event in told if event.get("phase") == "load"} == files
+    assert {event["workspace"] for event in sent if event.get("phase") == "load"} == files
 
 
 def test_for_a_log_there_is_one_line_a_file_and_one_when_the_app_may_start(scene: Scene, migrator: Migrator) -> None:

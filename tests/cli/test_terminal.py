@@ -1,4 +1,4 @@
-"""Habits of the command line: completion, paging, plain output in a pipe."""
+"""The command line in a terminal: completion, paging, progress bars; plain output in a pipe."""
 
 import fcntl
 import os
@@ -32,7 +32,7 @@ def on_a_terminal(*arguments: str | Path, **settings: str) -> str:
     try:
         while chunk := os.read(master, 65_536):
             shown += chunk
-    except OSError:  # how Linux says that nobody writes any more
+    except OSError:  # how Linux says that no process has the terminal open any more
         pass
     finally:
         os.close(master)
@@ -69,10 +69,10 @@ def test_a_list_that_fits_on_the_terminal_needs_no_pager(many: Scene, pager: str
 
 @pytest.mark.parametrize("columns", ["60", "80", "120"])
 def test_ids_and_tasks_can_be_read_on_a_narrow_terminal(scene: Scene, columns: str) -> None:
-    scene.write(WORKSPACE, [chat("competition-123-8f0e5c12", task="Mend the login of the shop")])
+    scene.write(WORKSPACE, [chat("competition-123-8f0e5c12", task="Fix the login of the shop")])
     shown = on_a_terminal("--data-dir", scene.root, "sessions", "list", COLUMNS=columns)
     assert "competition-123-8f0" in shown
-    assert "Mend the login" in shown
+    assert "Fix the login" in shown
     assert ("WORKSPACE" in shown) == (columns == "120")
 
 
@@ -178,7 +178,7 @@ def test_the_completion_is_a_script_that_the_shell_takes(shell: str, migrator: M
         ("migrator backend ", {"json", "sqlite", "hybrid"}),
     ],
 )
-def test_the_shell_is_told_what_can_follow(typed: str, completed: set[str]) -> None:
+def test_the_shell_gets_the_possible_completions(typed: str, completed: set[str]) -> None:
     words = typed.split(" ")
     variables = {"_MIGRATOR_COMPLETE": "bash_complete", "COMP_WORDS": typed, "COMP_CWORD": str(len(words) - 1)}
     done = subprocess.run(

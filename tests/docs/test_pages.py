@@ -160,6 +160,12 @@ def test_what_is_generated_is_up_to_date(name):
     assert made.PAGE.read_text(encoding="utf-8") == made.page(), "run 'make reference'"
 
 
+def test_the_help_fits_into_the_page_of_commands() -> None:
+    helps = [block.body for block in blocks(CHECKOUT / "docs" / "commands.md") if block.language == "text"]
+    assert helps
+    assert not [line for text in helps for line in text.splitlines() if len(line) > 80]
+
+
 def test_troubleshooting_tells_about_every_error():
     text = (CHECKOUT / "docs" / "troubleshooting.md").read_text(encoding="utf-8")
     every = set(generator("make_message_reference").classes()) - {"MigratorError"}

@@ -15,11 +15,11 @@ from tests.support.scene import Scene
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one command line gave.
+    """The result of one command line.
 
-    :ivar out: standard output, without the place of the call in the commands that are printed
-    :ivar err: the same of standard error
-    :ivar printed: both, as they are
+    :ivar out: standard output, without the location options in printed commands
+    :ivar err: standard error, likewise
+    :ivar printed: both, unchanged
     """
 
     code: int
@@ -42,10 +42,10 @@ Migrator = Callable[..., Outcome]
 
 @pytest.fixture(autouse=True)
 def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test sees the settings, or the home, of whoever runs it."""
+    """Hide the settings and the home of the user who runs the tests."""
     for name in ("AIT42_DATA_DIR", "DATABASE_URL", "STORAGE_BACKEND"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("HOME", str(tmp_path / "home"))  # not made: a test of files finds nothing beside its own
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))  # does not exist: tests find only their own files
 
 
 @pytest.fixture

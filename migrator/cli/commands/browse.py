@@ -24,7 +24,8 @@ def browse_command(resolve: Resolve, port: int, open_it: bool, as_json: bool) ->
     Needs an extra; in a checkout of migrator: python -m pip install ".[browse]"
 
     \b
-    migrator browse --open                   and open the address in the browser
+    migrator browse                          start, and print the address
+    migrator browse --open                   also open it in the browser
     """
     data_dir = resolve()
 

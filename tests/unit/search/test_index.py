@@ -45,7 +45,7 @@ def database(path: Path) -> Iterator[sqlite3.Connection]:
         yield connection
 
 
-def is_whole(connection: sqlite3.Connection) -> bool:
+def is_intact(connection: sqlite3.Connection) -> bool:
     return index_state(connection) == "complete" and not index_differences(connection)
 
 
@@ -77,7 +77,7 @@ def test_every_text_of_a_database_is_in_its_index(database: sqlite3.Connection, 
     for number, text in enumerate(TEXTS):
         app_says(database, number, text)
     built(database, path)
-    assert is_whole(database)
+    assert is_intact(database)
     assert index_problems(database, path) == []
     assert hits(database, "error")
 
@@ -96,7 +96,7 @@ def test_a_text_that_the_index_lacks_is_a_problem(database: sqlite3.Connection, 
     app_says(database, 1)
     [problem] = index_problems(database, path)
     assert "search_message_insert" in problem
-    assert not is_whole(database)
+    assert not is_intact(database)
 
 
 OPERATIONS = st.lists(
@@ -146,7 +146,7 @@ def test_the_index_matches_the_texts_whatever_the_app_does_during_a_build_or_aft
                     connection.execute("UPDATE sessions SET task = ? WHERE rowid = ?", (text or "none", session))
             assert index_problems(connection, path) == []
         built(connection, path)
-        assert is_whole(connection)
+        assert is_intact(connection)
         assert index_problems(connection, path) == []
 
 
@@ -158,11 +158,11 @@ def test_an_interrupted_build_continues_where_it_stopped(database: sqlite3.Conne
     class Stopped(Exception):
         pass
 
-    told = []
+    sizes = []
 
     def stop(size: int) -> None:
-        told.append(size)
-        if len(told) == 4:
+        sizes.append(size)
+        if len(sizes) == 4:
             raise Stopped
 
     with pytest.raises(Stopped):
@@ -170,9 +170,9 @@ def test_an_interrupted_build_continues_where_it_stopped(database: sqlite3.Conne
     assert index_state(database) == "building"
     assert index_problems(database, path) == []
     app_says(database, 9)
-    told.clear()
-    build(database, path, told.append, pace)
-    assert len(told) == 6 * 3 - 3  # all but the three that were committed
+    sizes.clear()
+    build(database, path, sizes.append, pace)
+    assert len(sizes) == 6 * 3 - 3  # all but the three that were committed
     assert index_problems(database, path) == []
 
 
