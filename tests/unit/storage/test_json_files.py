@@ -82,7 +82,7 @@ def test_an_empty_file_has_no_sessions_and_can_be_written(store, file, content):
         (app_bytes(session())[:-9], StorageIOError, "source"),
         (app_bytes(session()) + b"x", StorageIOError, "source"),
         (b'[{"id": "a"}]', ValidationError, "session"),
-        (app_bytes(session(), session(status="done")), ValidationError, "session"),
+        (app_bytes(session(), session(status=7)), ValidationError, "session"),
         (b'[{"id": "a", "id": "b"}]', ValidationError, "session"),
         (b"[null]", ValidationError, "session"),
     ],
@@ -105,7 +105,7 @@ def test_an_invalid_file_is_an_error_and_stays_unchanged(store, file, content, e
 
 
 def test_the_problems_of_a_bad_element_point_into_the_file(store, file):
-    file.write_bytes(app_bytes(session(), session(status="done")))
+    file.write_bytes(app_bytes(session(), session(status=7)))
     with pytest.raises(ValidationError) as raised:
         store.get_all_sessions(W)
     assert [problem.pointer for problem in raised.value.problems] == ["/1/status"]
