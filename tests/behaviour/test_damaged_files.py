@@ -314,7 +314,8 @@ def test_texts_that_could_drive_a_terminal_never_reach_it(scene: Scene, migrator
     workspace = "/home/\x1b]0;owned\x07/\u202eexe"
     document = chat("s-\x1b[2J", workspace=workspace, status="\x1b[31mred")
     document["instances"][0]["status"] = "\x1b[5mblink"
-    scene.write(workspace, [document, chat("s-2", workspace=workspace)])
+    invalid = document | {"totalDuration": "\x1b[31mred"}
+    scene.write(workspace, [document, invalid, chat("s-2", workspace=workspace)])
     outcomes = [
         migrator("--data-dir", scene.root, command, *options)
         for command, *options in (["migrate"], ["migrate"], ["status"], ["verify"], ["migrate", "--json"])

@@ -148,7 +148,7 @@ def test_message_ids_that_repeat_across_the_parts(tmp_path: Path) -> None:
 def test_sessions_in_quarantine_keep_their_places_in_every_part(tmp_path: Path) -> None:
     broken = many("s", 60)
     for number in (0, 7, 31, 44, 59):
-        broken[number]["status"] = "nonsense"
+        broken[number]["status"] = 5
     found = both({A: app_json(broken)}, tmp_path)
     assert [row[2] for row in found["quarantine"]] == [0, 7, 31, 44, 59]
     told = [error[error.index("index") : error.index(": ")] for error in found["errors"]]
