@@ -23,7 +23,13 @@ _MOST_AGENTS = 500
 _MOST_MESSAGES = 2000
 _MOST_CHARACTERS = 5_000_000
 # Columns that refer to another table's row.
-_LINKS = {"session_id": "sessions", "workspace_id": "workspaces", "source_id": "migration_ledger"}
+_LINKS = {
+    "session_id": "sessions",
+    "session_key": "sessions",
+    "message_key": "chat_messages",
+    "workspace_id": "workspaces",
+    "source_id": "migration_ledger",
+}
 # Terminal escape sequences, such as colours and titles. They are shown small, since they are not part of the text.
 _CONTROL = re.compile(r"(\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\^_])|\x9b[0-?]*[ -/]*[@-~])")
 _GLIMPSE = 600
@@ -47,7 +53,7 @@ def _harmless(value: Any) -> Any:
 @hookimpl
 def render_cell(row: Any, value: Any, column: str, table: str | None) -> Markup | None:
     """Render a cell of a table: as a link to the row that it refers to, or as the beginning of a text."""
-    key = {"sessions": "id", None: "session"}.get(table)
+    key = {"sessions": "id", "session_values": "session_key", None: "session"}.get(table)
     if column == "task" and key in row.keys():  # noqa: SIM118 - a row of sqlite3
         return _link(row[key], "sessions", value)
     target = _LINKS.get(column)

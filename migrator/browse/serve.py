@@ -12,6 +12,7 @@ from typing import Any
 from migrator.authority import state_of
 from migrator.data_dir import DataDir
 from migrator.database.connection import connect_read_only, no_database
+from migrator.database.schema import provide_value_views
 from migrator.errors import UsageError
 from migrator.resources import require_extra
 
@@ -68,6 +69,7 @@ def _application(path: Path) -> Any:
             if write:
                 raise sqlite3.OperationalError("attempt to write a readonly database")
             connection = connect_read_only(path)
+            provide_value_views(connection)  # the database may have been migrated by an older version
             self._all_file_connections.append(connection)
             return connection
 

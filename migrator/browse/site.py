@@ -35,10 +35,12 @@ _TABLES: dict[str, dict[str, Any]] = {
         "title": "Sessions",
         "description": "Competitions, ensembles and debates. The page of a session shows its agents and its chat.",
         "label_column": "task",
-        "facets": ["type", "status", "workspace_id"],
+        "facets": ["workspace_id"],  # the columns type and status may hold substitutes
         "sort_desc": "updated_at",
         "columns": {
             "id": "the id in the JSON file, or a substitute if that was already taken",
+            "type": "or a substitute: session_values has the document's own",
+            "status": "or a substitute: session_values has the document's own",
             "winner_id": "the number of the instance that won",
             "total_duration": "seconds",
         },
@@ -53,9 +55,11 @@ _TABLES: dict[str, dict[str, Any]] = {
     "chat_messages": {
         "title": "Chat messages",
         "description": "All messages, oldest first. The page of a session shows its whole chat.",
-        "facets": ["role"],
         "sort": "timestamp",
-        "columns": {"instance_id": "the instance that wrote the message, or that it is about"},
+        "columns": {
+            "role": "or a substitute: message_values has the document's own",
+            "instance_id": "the instance that wrote the message, or that it is about",
+        },
     },
     "session_runtime_mix": {
         "title": "Runtimes of sessions",
@@ -78,6 +82,18 @@ _TABLES: dict[str, dict[str, Any]] = {
         "description": "What each run of the migration found, and how long each stage took, in milliseconds.",
         "sort_desc": "id",
     },
+    "session_values": {
+        "title": "Sessions as in their documents",
+        "description": "Each session with the type, status, id and task of its document, whatever they are.",
+        "facets": ["type", "status", "workspace_id"],
+        "columns": {"session_key": "the key of the session's row", "total_duration": "seconds"},
+    },
+    "message_values": {
+        "title": "Chat messages as in their documents",
+        "description": "Each message with the id, role and content of its document, whatever they are.",
+        "facets": ["role"],
+        "columns": {"message_key": "the key of the message's row", "session_key": "the key of its session's row"},
+    },
     "session_complete": {"title": "Sessions with counts"},
 }
 _HIDDEN = (
@@ -90,6 +106,11 @@ _QUERIES = {
         sql.SESSIONS_IN_WORKSPACES,
         "Sessions by workspace",
         "The number of sessions in each workspace, and from when they are.",
+    ),
+    "types_and_statuses": (
+        sql.SESSIONS_BY_STATUS,
+        "Types and statuses",
+        "How many sessions there are of each type and status.",
     ),
     "winners": (sql.WINNERS, "Winners", "Competitions with a winner, and what the winner changed."),
     "agents": (sql.AGENTS, "Agents", "How often each agent ran, how its runs ended, and what it changed."),

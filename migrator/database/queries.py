@@ -290,7 +290,7 @@ SESSIONS_BY_WORKSPACE = """
     SELECT w.workspace_hash, count(*) FROM sessions s JOIN workspaces w ON w.id = s.workspace_id GROUP BY w.id
 """
 QUARANTINE_BY_WORKSPACE = "SELECT workspace_hash, count(*) FROM quarantine GROUP BY workspace_hash"
-SESSIONS_BY_DAY = "SELECT substr(created_at, 1, 10), type, status, count(*) FROM sessions GROUP BY 1, 2, 3"
+SESSIONS_BY_DAY = "SELECT substr(created_at, 1, 10), type, status, count(*) FROM session_values GROUP BY 1, 2, 3"
 
 TOUCH_SOURCE = "UPDATE migration_ledger SET size = ?, mtime_ns = ?, inode = ? WHERE source = ?"
 FAILED_WORKSPACES = """

@@ -29,6 +29,9 @@ STEP_SET = "migrator"
 # The steps that added the ledger, the quarantine and the columns for lossless storage; the records of runs; the state
 # of the full-text search index. ``authority.State`` says whether a database has them.
 LEDGER_VERSION, RUNS_VERSION, INDEX_VERSION = 2, 3, 5
+_VALUE_VIEW = re.compile(r"CREATE VIEW (session_values|message_values) AS")
+# In place of a table of step 1, which lacks these columns.
+_WITH_LATER_COLUMNS = "FROM (SELECT *, rowid, NULL AS rescued_data, NULL AS position, NULL AS source_id FROM {0}) "
 _COMMENT = re.compile(r"--[^\n]*")
 _REPLACE = "Nothing was changed. Move it away, or restore it from a backup, and run 'migrator migrate' again."
 
@@ -118,6 +121,21 @@ def require_known(connection: sqlite3.Connection, path: Path | str) -> int:
             hint=f"Nothing was changed. Use {needed}.",
         )
     return found
+
+
+def provide_value_views(connection: sqlite3.Connection) -> None:
+    """Create the views of documents' own values as temporary ones if the database has older tables; for reading it."""
+    found = {name for name, _ in connection.execute(queries.SCHEMA_OBJECTS)}
+    before_lossless = version(connection) < LEDGER_VERSION
+    connection.execute("PRAGMA query_only = OFF")  # it would also forbid temporary views
+    for statement in (statement for step in steps() for statement in step.statements()):
+        view = _VALUE_VIEW.search(statement)
+        if view is None or view[1] in found:
+            continue
+        sql = statement[view.start() :].replace("CREATE VIEW", "CREATE TEMP VIEW", 1)
+        if before_lossless:
+            sql = re.sub(r"FROM (sessions|chat_messages) ", lambda match: _WITH_LATER_COLUMNS.format(match[1]), sql)
+        connection.execute(sql)
 
 
 def status(connection: sqlite3.Connection, path: Path | str) -> list[StepState]:

@@ -24,6 +24,7 @@ from migrator.data_dir import DataDir
 from migrator.database import queries
 from migrator.database.columns import RUN_COLUMNS
 from migrator.database.connection import no_database, opened, snapshot
+from migrator.database.schema import provide_value_views
 from migrator.diagnostics.doctor import examine
 from migrator.errors import MigrationFailed
 from migrator.inventory.ledger import LedgerEntry, read_ledger
@@ -183,6 +184,7 @@ def receipt_of(data_dir: DataDir) -> Receipt:
         raise no_database(path)
     with opened(path, read_only=True) as connection, snapshot(connection, path, "gather the migration report"):
         state = read_state(connection, path)
+        provide_value_views(connection)
         gathering = _Gathering(connection, data_dir, state) if state.has_ledger else None
         if gathering is None or not (gathering.ledger or gathering.runs):
             raise MigrationFailed(

@@ -82,20 +82,22 @@ def _plots(receipt: Receipt) -> dict[str, Any]:
     from migrator.receipt import plots  # installed only with the extra
 
     periods = receipt.sessions_over_time
+    types = plots.shown_values(periods, "type", plots.TYPES)
+    statuses = plots.shown_values(periods, "status", plots.STATUSES)
     by_time = []
     if periods:
-        by_time = [plots.over_time(periods, "type", plots.TYPES), plots.over_time(periods, "status", plots.STATUSES)]
+        by_time = [plots.over_time(periods, "type", types), plots.over_time(periods, "status", statuses)]
     table: dict[str, dict[str, int]] = {}
     for period in periods:
         row = table.setdefault(period.start, {})
-        for value in (f"type {period.type}", f"status {period.status}", "all"):
+        for value in (f"type {types[period.type]}", f"status {statuses[period.status]}", "all"):
             row[value] = row.get(value, 0) + period.sessions
     longest = max(receipt.runs, key=lambda run: run.bytes, default=None)
     return {
         "by_time": by_time,
         "periods": table,
-        "types": plots.TYPES,
-        "statuses": plots.STATUSES,
+        "types": list(dict.fromkeys(types.values())),
+        "statuses": list(dict.fromkeys(statuses.values())),
         "largest": plots.largest_workspaces(receipt) if receipt.totals.found else None,
         "longest": longest,
         "stage_times": plots.stage_times(longest) if longest else None,

@@ -6,7 +6,8 @@ Each plot has a name and a description for screen readers; the page shows the sa
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree as ET
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 TYPES = ("competition", "ensemble", "debate")
 STATUSES = ("completed", "running", "paused", "failed")
+OTHERS = "(others)"
+_MOST_OTHERS = 3  # values besides the app's own that get a colour
 OUTCOMES = ("migrated", "merged", "quarantined", "failed")
 STAGES = {
     "discover": "finding the files",
@@ -54,11 +57,25 @@ class Plot:
     legend: tuple[str, ...]
 
 
-def over_time(periods: Sequence[Period], member: str, values: Sequence[str]) -> Plot:
+def shown_values(periods: Sequence[Period], member: str, known: Sequence[str]) -> dict[str, str]:
+    """Map each type or status that there is, and the known ones, to what stands for it: itself or :data:`OTHERS`."""
+    others: Counter[str] = Counter()
+    for period in periods:
+        others[getattr(period, member)] += period.sessions
+    for value in known:
+        del others[value]
+    most = [value for value, _ in sorted(others.items(), key=lambda pair: (-pair[1], pair[0]))]
+    named = most[: _MOST_OTHERS + 1] if len(most) == _MOST_OTHERS + 1 else most[:_MOST_OTHERS]
+    return {value: value for value in (*known, *named)} | {value: OTHERS for value in most if value not in named}
+
+
+def over_time(periods: Sequence[Period], member: str, shown: Mapping[str, str]) -> Plot:
     """Plot the sessions by when they were created.
 
     :param member: ``type`` or ``status``
+    :param shown: what stands for each of its values
     """
+    values = list(dict.fromkeys(shown.values()))
     starts = sorted({period.start for period in periods})
     chart = _chart(
         pygal.StackedBar, width=480, height=240, x_label_rotation=45 if len(starts) > 5 else 0, margin_right=28
@@ -67,11 +84,12 @@ def over_time(periods: Sequence[Period], member: str, values: Sequence[str]) -> 
     for value in values:
         sums = dict.fromkeys(starts, 0)
         for period in periods:
-            if getattr(period, member) == value:
+            if shown[getattr(period, member)] == value:
                 sums[period.start] += period.sessions
         chart.add(value, list(sums.values()))
     description = f"{len(starts)} bars, stacked by {member}"
-    return _plot(chart, f"Sessions over time, by {member}", f"by-{member}", description, values)
+    names = [_short(value) for value in values]
+    return _plot(chart, f"Sessions over time, by {member}", f"by-{member}", description, names)
 
 
 def largest_workspaces(receipt: Receipt) -> Plot:

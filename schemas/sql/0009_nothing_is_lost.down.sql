@@ -1,5 +1,8 @@
 -- Undoes 0009_nothing_is_lost.
 
+DROP VIEW message_values;
+DROP VIEW session_values;
+
 ALTER TABLE quarantine RENAME TO quarantine_before;
 CREATE TABLE quarantine (
     id             INTEGER PRIMARY KEY,

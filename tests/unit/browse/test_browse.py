@@ -204,8 +204,9 @@ def test_the_tables_have_titles_and_the_facets_that_help(visitor: Visitor) -> No
     body = visitor.get("/history/sessions").body
     assert "<h1>Sessions</h1>" in body
     assert set(re.findall(r'data-column="(\w+)"', body)) >= {"type", "status", "workspace_id", "task"}
-    assert all(f"facet-{name}" in body.lower() or f"_facet={name}" in body for name in ("type", "status"))
     assert f">{ENGINE}</a>" in body  # the workspace by its path, not its number
+    body = visitor.get("/history/session_values").body
+    assert all(f"facet-{name}" in body.lower() or f"_facet={name}" in body for name in ("type", "status"))
 
 
 def test_an_instance_names_its_session_by_its_task(visitor: Visitor) -> None:

@@ -507,3 +507,55 @@ def test_a_session_is_looked_up_by_its_id_through_the_index_on_keys(database):
         "SEARCH s USING INDEX sqlite_autoindex_sessions_1 (id=?)",
         "SEARCH s USING INDEX sqlite_autoindex_sessions_1 (id>? AND id<?)",
     ]
+
+
+def values_of(database, row, columns="type, status, id, task, total_duration"):
+    statement = f"SELECT {columns} FROM session_values WHERE session_key = ?"
+    return database.execute(statement, (row,)).fetchone()
+
+
+def test_a_view_gives_the_values_of_the_documents_themselves(database):
+    document = session(
+        id="", type="tournament", status="cancelled", task="", totalDuration=7,
+        chatHistory=[message(id="", role="tool", content="")],
+    )  # fmt: skip
+    key = insert_document(database, document, workspace_id=1, workspace_hash="w", position=0)
+    assert values_of(database, key) == ("tournament", "cancelled", "", "", 7)
+    assert database.execute("SELECT session_key, id, role, content FROM message_values").fetchall() == [
+        (key, "", "tool", "")
+    ]
+    database.execute("UPDATE sessions SET status = 'failed'")  # as the app does it
+    assert values_of(database, key)[1] == "failed"
+
+
+@pytest.mark.parametrize(
+    "rescued",
+    [
+        None, "", "{", "[]", "7", '"x"', "{}", '{"columns": 7}', '{"columns": {"status": 7}}',
+        '{"columns": {"status": []}}', '{"columns": {"status": ["paused"]}}', '{"columns": {"status": ["paused", {}]}}',
+        '{"columns": {"status": ["running", "cancelled"]}}', '{"columns": {"status": ["paused", null]}}',
+    ],
+)  # fmt: skip
+def test_rescued_data_of_another_program_never_breaks_the_views(database, rescued):
+    document = session(status="paused", chatHistory=[message()])
+    key = insert_document(database, document, workspace_id=1, workspace_hash="w", position=0)
+    for table in ("sessions", "chat_messages"):
+        database.execute(f"UPDATE {table} SET rescued_data = ?", (rescued,))
+    assert values_of(database, key)[1] == "paused"
+    assert database.execute("SELECT count(*) FROM message_values WHERE role = 'user'").fetchone() == (1,)
+
+
+@pytest.mark.parametrize("number", range(1, schema.latest_version() + 1))
+def test_the_views_can_be_provided_for_older_tables(number):
+    with closing(schema.fresh(number)) as old:
+        old.execute("INSERT INTO workspaces (id, workspace_path, workspace_hash) VALUES (1, '/w', 'w')")
+        old.execute(
+            "INSERT INTO sessions (id, workspace_id, type, task, status, created_at, updated_at)"
+            " VALUES ('s', 1, 'debate', 't', 'running', 'c', 'u')"
+        )
+        old.execute(
+            "INSERT INTO chat_messages (id, session_id, role, content, timestamp) VALUES ('m', 's', 'user', 'c', 't')"
+        )
+        schema.provide_value_views(old)
+        assert values_of(old, "s") == ("debate", "running", "s", "t", None)
+        assert old.execute("SELECT message_key, id, role FROM message_values").fetchall() == [("m", "m", "user")]

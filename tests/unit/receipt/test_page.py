@@ -11,8 +11,9 @@ import pytest
 from migrator.data_dir import resolve_data_dir
 from migrator.errors import NotInstalled
 from migrator.receipt import page
-from migrator.receipt.facts import Receipt, receipt_of
+from migrator.receipt.facts import Period, Receipt, receipt_of
 from migrator.receipt.page import MOST_WORKSPACES, page_of
+from migrator.receipt.plots import OTHERS
 from migrator.resources import EXTRAS
 from tests.support.command_line import Migrator
 from tests.support.hostile import AS_TEXT, CONTROLS, make_hostile
@@ -190,6 +191,16 @@ def test_a_report_without_runs_and_sessions_is_a_page_too(receipt: Receipt) -> N
     assert "Nothing." in source
 
 
+def test_types_and_statuses_are_the_documents_own_and_rare_ones_are_taken_together(receipt: Receipt) -> None:
+    statuses = ["running", *(f"own-{letter}" for letter in "abcde"), "\x1b[31m<b>"]
+    periods = tuple(Period("2025-01-13", "tournament", status, 9 - at) for at, status in enumerate(statuses))
+    source = page_of(replace(receipt, sessions_over_time=periods))
+    text = Seen(source).text
+    assert all(value in text for value in ("tournament", "own-a", "own-b", "own-c", OTHERS))
+    assert "own-d" not in text
+    assert "\x1b" not in source
+
+
 # Contrast, as WCAG 2 computes it.
 
 
@@ -218,5 +229,5 @@ def test_texts_stand_out_from_the_paper(text: str, colours: dict[str, str]) -> N
 @pytest.mark.parametrize("colours", PALETTES, ids=["light", "dark", "print"])
 def test_bars_stand_out_from_the_paper(colours: dict[str, str]) -> None:
     bars = set(colours) - {"paper", "raised", "ink", "quiet", "line", "good"}
-    assert len(bars) == 10
+    assert len(bars) == 14
     assert [name for name in sorted(bars) if contrast(colours[name], colours["paper"]) < 3] == []
