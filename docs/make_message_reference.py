@@ -29,11 +29,13 @@ for a part that varies, such as a name or a number. [Troubleshooting](troublesho
 The code names the cause, and stays the same when a message is reworded: programs should look at it, not at the words.
 It is the `code` of an exception, of an entry in `problems`, and of a finding of `doctor`. The exit code is that of a
 command that fails with the message. For a text in the report of a command that finished, it is 3 if the text is about
-something that needs attention, and 0 if it is only a warning. `verify` ends with 1 if anything is broken.
+something that needs attention, and 0 if it is only a warning. `verify` ends with 1 if anything is broken. A message
+that repeats another one after a colon has that one's code: *of the cause*.
 
 `docs/make_message_reference.py` writes this page.
 """
 IN_A_REPORT = "0 or 3"  # the exit code with a text in a report
+OF_THE_CAUSE = "*of the cause*"  # the code, where a message is about another error
 # What the operating system and SQLite say, at the end of the message.
 SYSTEM_SAYS = {
     errno.ENOENT: "No such file or directory", errno.ENOSPC: "No space left on device",
@@ -194,13 +196,15 @@ def _rows_of(module: Module, name: str, call: ast.Call) -> Iterator[Row]:
     else:
         return
     if "code" in keywords:
-        codes = [text for text in module.texts(keywords["code"], call) if CODE.fullmatch(text)] or codes
+        given = [text for text in module.texts(keywords["code"], call) if CODE.fullmatch(text)]
+        codes = given or ([OF_THE_CAUSE] if isinstance(keywords["code"], ast.Attribute) else codes)
     if len(call.args) <= place:
         return
     for message, hint, code in product(
         module.texts(call.args[place], call), module.texts(keywords.get("hint", NO_HINT), call), codes
     ):
-        yield Row(_tidy(message), _tidy(hint), code, exit_code, name)
+        if code != OF_THE_CAUSE or ": " in message:
+            yield Row(_tidy(message), _tidy(hint), code, exit_code, name)
 
 
 def _problem(module: Module, call: ast.Call, keywords: dict[str | None, ast.expr]) -> Iterator[Row]:
@@ -237,7 +241,8 @@ def codes() -> dict[str, set[tuple[str, str]]]:
             if isinstance(node, ast.Constant) and isinstance(node.value, str) and CODE.fullmatch(node.value):
                 found.setdefault(node.value, set())
     for row in rows():
-        found.setdefault(row.code, set()).add((row.exit_code, row.name))
+        if row.code != OF_THE_CAUSE:
+            found.setdefault(row.code, set()).add((row.exit_code, row.name))
     for kind in classes().values():
         found[kind.code].add((str(kind.exit_code), kind.__name__))
     return found
@@ -247,7 +252,8 @@ def page() -> str:
     """Return the whole page."""
     text = HEAD + "\n## By the words\n\n| message | what to do | code | exit code |\n|---|---|---|---|\n"
     for row in sorted(rows(), key=_by_words):
-        text += f"| {cell(row.message)} | {cell(row.hint)} | `{row.code}` | {row.exit_code} |\n"
+        code = row.code if row.code == OF_THE_CAUSE else f"`{row.code}`"
+        text += f"| {cell(row.message)} | {cell(row.hint)} | {code} | {row.exit_code} |\n"
     text += "\n## By the code\n\n| code | exception | exit code |\n|---|---|---|\n"
     for code, found in sorted(codes().items()):
         names = ", ".join(f"`{name}`" for name in sorted({name for _, name in found if name in classes()}))

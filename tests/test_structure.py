@@ -144,6 +144,19 @@ def test_modules_and_functions_are_short(name):
     assert not [node.name for node in functions if (node.end_lineno or 0) - node.lineno >= LONGEST_FUNCTION]
 
 
+@pytest.mark.parametrize(
+    "package", sorted(path.parent for path in PACKAGE.rglob("__init__.py") if path.parent != PACKAGE)
+)
+def test_the_docstring_of_a_package_has_a_line_for_each_module_and_the_rule(package):
+    docstring = ast.get_docstring(ast.parse((package / "__init__.py").read_text(encoding="utf-8"))) or ""
+    listed = [line for line in docstring.splitlines() if re.match(r"(- |\w+  )", line)]
+    heads = " ".join(re.split(r":(?= )|  ", line.removeprefix("- "))[0] for line in listed)
+    named = set(re.findall(r"\w+", re.sub(r":mod:`~[\w.]*\.(\w+)`", r"\1", heads)))
+    there = {path.stem for path in package.glob("*.py")} | {path.parent.name for path in package.glob("*/__init__.py")}
+    assert named == there - {"__init__"}
+    assert len(re.findall(r"(?m)^Its rule: ", docstring)) == 1
+
+
 @pytest.mark.parametrize("name", BACKENDS)
 def test_storage_backends_do_not_know_each_other(name):
     if name not in modules():

@@ -37,7 +37,7 @@ class ListedBackup:
     files: int
     bytes: int
     state: str
-    error: str | None = None
+    error: Message | None = None
 
 
 @dataclass(frozen=True)
@@ -170,7 +170,7 @@ def _missing(listed: ListedFile) -> Message:
 
 
 def _changed(listed: ListedFile, difference: str) -> Message:
-    return Message(f"{listed.file} is damaged: {difference}", code="backup.file_changed")
+    return Message(f"{listed.file} is damaged: {difference}", code="backup.file_damaged")
 
 
 def names_in(folder: Path) -> Iterator[str]:

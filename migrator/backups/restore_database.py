@@ -217,7 +217,7 @@ class DatabaseRestore:
             if copying.copy_new(self.copy, self.data_dir.staging)[1] != self.listed.sha256:
                 raise BackupError(
                     f"{self.copy} changed while it was read.",
-                    code="file.changed_while_reading",
+                    code="file.changed_meanwhile",
                     hint="The disk may be failing. Restore again.",
                 )
             yield

@@ -6,6 +6,6 @@
 - ``queries``: all SQL statements, including the example queries
 - ``plugin``: renders cells and the pages of single rows
 
-The rule: the pages cannot write to the database, and stored text cannot run or load anything in a page. The package
+Its rule: the pages cannot write to the database, and stored text cannot run or load anything in a page. The package
 needs the extra ``browse``; only its command and the check of all SQL import it.
 """

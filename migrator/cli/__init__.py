@@ -7,7 +7,7 @@
 - ``progress``: a bar, lines or JSON events, and how a command ended
 - ``signals``: ends the program cleanly on SIGTERM
 
-The rule: this package makes no decisions. Each command is one call to the library.
+Its rule: this package makes no decisions. Each command is one call to the library.
 """
 
 from __future__ import annotations

@@ -34,6 +34,14 @@ _COMMANDS = (
 )  # fmt: skip
 
 
+class _Misused(click.UsageError):
+    """A usage error with a hint of its own, which click prints as part of its message."""
+
+    def __init__(self, message: str, hint: str, ctx: click.Context) -> None:
+        self.text = Message(message, code="option.invalid", hint=hint)
+        super().__init__(self.text, ctx)
+
+
 class _LazyGroup(click.Group):
     """A group that loads a command's module only when it is used, so that a start with nothing to do is fast."""
 
@@ -63,7 +71,7 @@ class _LazyGroup(click.Group):
             ] or get_close_matches(args[0], _COMMANDS, n=1)
             if close:  # click itself suggests only commands that are loaded, and none are
                 names = " or ".join(map(repr, close))
-                raise click.UsageError(f"{error.message} Did you mean {names}?", ctx) from error
+                raise _Misused(error.message, f"Did you mean {names}?", ctx) from error
             raise
 
 
@@ -141,8 +149,14 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _message_of(error: MigratorError | click.ClickException) -> Message:
-    if isinstance(error, click.ClickException):
-        return Message(error.format_message(), code="option.invalid")
+    match error:
+        case _Misused():
+            return error.text
+        case click.NoSuchOption():  # click itself may suggest another one
+            hint = error.format_message().removeprefix(error.message).strip()
+            return Message(error.message, code="option.invalid", hint=hint or None)
+        case click.ClickException():
+            return Message(error.format_message(), code="option.invalid")
     return located(error.as_message())
 
 
@@ -188,7 +202,7 @@ def _with_suggestion(error: click.UsageError, arguments: Sequence[str]) -> click
     else:
         return error
     typed = " ".join(["migrator", *map(shell_quote, line)])
-    return click.UsageError(f"{error.message} The option must come {where} the command:\n  {typed}", error.ctx)
+    return _Misused(error.message, f"The option must come {where} the command:\n  {typed}", error.ctx)
 
 
 def _split_common(arguments: Sequence[str]) -> tuple[list[str], list[str]]:

@@ -12,5 +12,5 @@
 - ``invalid``: reads stored sessions that are no longer valid documents
 - ``quarantine``: the items that could not be migrated, and why
 
-The rule: :func:`rows.from_rows` restores exactly what :func:`rows.to_rows` was given.
+Its rule: :func:`rows.from_rows` restores exactly what :func:`rows.to_rows` was given.
 """

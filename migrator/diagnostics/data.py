@@ -12,7 +12,7 @@ from migrator.backups.catalog import list_backups
 from migrator.data_dir import DataDir
 from migrator.database import schema
 from migrator.diagnostics.database_users import locks_of
-from migrator.errors import ConnectionFailed, Message, MigratorError, StaleStoreError, TornFileError
+from migrator.errors import ConnectionFailed, MigratorError, StaleStoreError, TornFileError
 from migrator.files.locks import described
 from migrator.inventory.plan import make_plan
 from migrator.inventory.status import StatusReport, status_of
@@ -133,10 +133,9 @@ def backups(data_dir: DataDir) -> Iterator[Finding]:
     """Check each backup by its manifest and file sizes, and the copies that a merge will need."""
     listed = list_backups(data_dir)
     for backup in listed:
-        if backup.state == "damaged":
+        if error := backup.error:
             more = f"migrator backups verify {command(backup.name)}"
-            code = backup.error.code if isinstance(backup.error, Message) else "backup.damaged"
-            yield problem("backups", f"{backup.name}: {backup.error}", more, code=code)
+            yield problem("backups", f"{backup.name}: {error.message}", more, code=error.code, hint=error.hint)
     if listed:
         held = f"{counted(len(listed), 'backup')}, {size(sum(backup.bytes for backup in listed))}."
         yield ok("backups", held, "migrator backups list", code="backup.listed")
@@ -166,7 +165,7 @@ def _missing_bases(data_dir: DataDir) -> Iterator[tuple[str, Finding]]:
             message = f"{what}, and the file has changed."
             hint = "Put the copy back, or move the file away: SQLite keeps what it has."
             away = move_aside_command(file)
-            yield entry.source, problem("merge base", message, away, code="backup.missing", hint=hint)
+            yield entry.source, problem("merge base", message, away, code="backup.file_missing", hint=hint)
 
 
 def pending_work(data_dir: DataDir) -> Iterator[Finding]:

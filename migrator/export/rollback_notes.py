@@ -58,7 +58,7 @@ class RollbackNotes:
     def damaged_copy(self, copy: Path, source: str) -> None:
         """Report a backup copy that could not be used."""
         message = f"The backup copy {copy} is missing or damaged; {source} was written from SQLite instead."
-        self.warnings.append(Message(message, code="backup.damaged"))
+        self.warnings.append(Message(message, code="backup.file_damaged"))
 
     def invalid_sessions(self, target: Path, sessions: Sequence[InvalidStoredSession]) -> None:
         """Report sessions that the file cannot hold."""

@@ -7,5 +7,5 @@
 - ``locks``: takes file locks, and finds out who holds them
 - ``os_errors``: translates errors of the operating system
 
-One rule: a file gets its name only when it is complete and on disk, and no existing file is silently overwritten.
+Its rule: a file gets its name only when it is complete and on disk, and no existing file is silently overwritten.
 """

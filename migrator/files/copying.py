@@ -91,7 +91,7 @@ def checked_chunks(path: Path, sha256: str) -> Iterator[bytes]:
         yield from tee(chunks, digest.update)
     if digest.hexdigest() != sha256:
         raise StorageIOError(
-            f"{path} changed while it was read.", code="file.changed_while_reading", hint="Run the command again."
+            f"{path} changed while it was read.", code="file.changed_meanwhile", hint="Run the command again."
         )
 
 

@@ -17,7 +17,10 @@ Todo = Literal["pending", "known", "moved"]
 
 
 class LedgerEntry(NamedTuple):
-    """One row of ``migration_ledger``; the fields are its columns, in their order. There may be tens of thousands."""
+    """One row of ``migration_ledger``; the fields are its columns, in their order. There may be tens of thousands.
+
+    :ivar error: why the file failed, and on a second line what to do about it
+    """
 
     id: int
     source: str
@@ -42,7 +45,12 @@ class LedgerEntry(NamedTuple):
     @property
     def failure(self) -> Message | None:
         """Why the file failed; a row without a code, from an older version, gets the general one."""
-        return Message(self.error, code=self.error_code or SourceFileError.code) if self.error else None
+        if not self.error:
+            return None
+        message, _, hint = self.error.rpartition("\n")
+        if not message:
+            message, hint = hint, ""
+        return Message(message, code=self.error_code or SourceFileError.code, hint=hint or None)
 
     def looks_like(self, source: Source) -> bool:
         """Whether the file has the recorded size, time of change and inode."""

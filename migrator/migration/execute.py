@@ -149,10 +149,11 @@ class Execution:
         """
         problems = [message for source in staged.loaded for message in messages_of(source)]
         if self.options.strict and problems:
+            hints = dict.fromkeys(problem.hint for problem in problems if problem.hint)
             raise MigrationFailed(
-                "Nothing was published because of --strict: " + " ".join(problems),
+                "Nothing was published because of --strict: " + " ".join(problem.message for problem in problems),
                 code="migration.strict",
-                hint="Fix the problems, or run without --strict.",
+                hint="".join(f"{hint} " for hint in hints) + "Fix the problems, or run without --strict.",
             )
         return problems
 

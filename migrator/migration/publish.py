@@ -1,4 +1,4 @@
-"""Publishes the verified staging database in one step: by a rename, or in one transaction of the real database."""
+"""Publishes the verified staging database in one step: under the real name, or in one transaction of the real one."""
 
 from __future__ import annotations
 
@@ -227,7 +227,7 @@ class _Publisher:
             raise MigrationFailed(
                 f"{loaded.source.name} has changed since it was migrated, but the backup copy to compare it with is "
                 f"missing: {copy}. Nothing was changed.",
-                code="backup.missing",
+                code="backup.file_missing",
                 hint=f"Put the copy back; if it is lost, move {known.source} aside (SQLite keeps its sessions). Then "
                 "run the command again.",
             )
@@ -235,7 +235,7 @@ class _Publisher:
             raise MigrationFailed(
                 f"{loaded.source.name} has changed since it was migrated, but the backup copy to compare it with is "
                 f"damaged: {copy}. Nothing was changed.",
-                code="backup.damaged",
+                code="backup.file_damaged",
                 hint=f"Replace the copy with an intact one; if there is none, move {known.source} aside (SQLite keeps "
                 "its sessions). Then run the command again.",
             )

@@ -60,7 +60,8 @@ def _joined(first: Message | None, second: Message | None) -> Message | None:
     """Combine two errors into one message, with the code of the first."""
     if first is None or second is None:
         return first or second
-    return Message(f"{first} {second}", code=first.code)
+    hints = dict.fromkeys(hint for hint in (first.hint, second.hint) if hint)
+    return Message(f"{first.message} {second.message}", code=first.code, hint=" ".join(hints) or None)
 
 
 @dataclass(frozen=True)
@@ -167,9 +168,7 @@ def messages_of(loaded: LoadedSource) -> list[Message]:
         return []
     messages = list(loaded.examples)
     if loaded.quarantined > len(messages):
-        more = (
-            f"{loaded.source.name}: {counted(loaded.quarantined - len(messages), 'more invalid session')} quarantined."
-        )
+        more = counted(loaded.quarantined - len(messages), "more invalid session")
         messages.append(Message(f"{loaded.source.name}: {more} quarantined.", code="session.quarantined"))
     return messages
 

@@ -174,7 +174,7 @@ def entries_of(loaded: Iterable[LoadedSource], saved: Backup) -> dict[str, Ledge
             quarantined=quarantined,
             digest=None if found.error else found.digest,
             backup=f"{folder}{copy.file}" if copy else None,
-            error=str(found.error) if found.error else None,
+            error="\n".join(filter(None, (found.error.message, found.error.hint))) if found.error else None,
             created_at=now,
             updated_at=now,
             error_code=found.error.code if found.error else None,

@@ -257,7 +257,7 @@ class _Gathering:
                 sessions_now=self._sessions.get(file_hash, 0),
                 in_quarantine_now=self._held.get(file_hash, 0),
                 files=tuple(entry.source for entry in sources),
-                errors=tuple(entry.error for entry in sources if entry.error),
+                errors=tuple(str(entry.failure) for entry in sources if entry.error),
             )
             accounts.append(account)
         return tuple(accounts)

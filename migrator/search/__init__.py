@@ -10,5 +10,5 @@
 - ``sessions``: lists sessions, and finds one by the beginning of its id
 - ``queries``: all SQL statements of this package
 
-The rule: the index is optional. If there is none, or it cannot be trusted, every text is read instead.
+Its rule: the index is optional. If there is none, or it cannot be trusted, every text is read instead.
 """

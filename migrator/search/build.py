@@ -91,7 +91,7 @@ def build_index(data_dir: DataDir, listener: Listener = ignore_progress) -> Inde
         if read_state(connection, path).authority != "sqlite":
             raise StaleStoreError(
                 "The JSON files are authoritative; they are searched without an index.",
-                code="search_index.not_applicable",
+                code="store.not_authoritative",
                 hint="To move to SQLite, run 'migrator migrate': it also builds the index.",
             )
         upgrade(connection, path, data_dir.backups)

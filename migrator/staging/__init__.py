@@ -9,7 +9,7 @@
 - ``readback``: reads sessions back from the database and compares them with the files
 - ``database``: the staging database, whose indexes are built last
 - ``connection``: opens it with APSW
-- ``queries``: the SQL
+- ``queries``: the SQL statements of this package
 
-One rule: fast loading is only an assumption; it counts once the sessions were read back and equal their file.
+Its rule: fast loading is only an assumption; it counts once the sessions were read back and equal their file.
 """

@@ -10,5 +10,5 @@
 - ``filtering``: applies SessionFilters, for every store
 - ``timestamps``: reads, compares and writes RFC 3339 timestamps
 
-The rule: a store knows no other store. Whatever involves two stores is a wrapper.
+Its rule: a store knows no other store. Whatever involves two stores is a wrapper.
 """

@@ -41,7 +41,7 @@ BROKEN = {
         "The backup copy {copy} of {source} is missing.",
         "'migrator verify --repair' copies the file again if it has not changed.",
     ),
-    "backup.file_changed": (
+    "backup.file_damaged": (
         "The backup copy {copy} of {source} is damaged: its SHA-256 differs from the recorded one.",
         "'migrator verify --repair' copies the file again if it has not changed.",
     ),
@@ -50,7 +50,7 @@ NOTES = {
     "database.not_created": ("There is no database yet.", "Run 'migrator migrate' first."),
     "database.empty": ("The database has no sessions yet.", None),
     "schema.outdated": ("The database has an older schema.", "Run 'migrator schema apply'."),
-    "schema.changed": ("These objects differ from the schema that this migrator creates: {names}.", None),
+    "schema.differs": ("These objects differ from the schema that this migrator creates: {names}.", None),
     "search_index.unfinished": (
         "The search index is not finished.",
         "'migrator search-index build' continues building it.",
@@ -74,7 +74,7 @@ class Finding:
     """One result of a check.
 
     :ivar level: ``ok``; ``note``: nothing to do; ``problem``: needs attention
-    :ivar code: what was found, as a stable name for programs, such as ``backup.copy_missing``
+    :ivar code: what was found, as a stable name for programs, such as ``backup.file_missing``
     :ivar subject: what was checked, as a label for people
     :ivar message: what was found, and what to do about it
     :ivar command: the command that fixes it, or shows more

@@ -110,7 +110,7 @@ class _Verification:
             return self.report("nothing_to_verify", state, [], 0)
         with self.continuing("the schema"):
             changed = sorted(schema.differences(self.connection, state.schema_version))
-            self.findings += [notable("schema.changed", names=", ".join(changed))] if changed else []
+            self.findings += [notable("schema.differs", names=", ".join(changed))] if changed else []
         sources: list[VerifiedSource] = []
         proven: set[int] = set()
         with self.continuing("the ledger"):

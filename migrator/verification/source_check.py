@@ -116,7 +116,7 @@ class SourceCheck:
                 return "missing"
             if copying.sha256_of(copy) == entry.sha256:
                 return "whole"
-            self._findings.append(broken("backup.file_changed", source=entry.source, copy=copy))
+            self._findings.append(broken("backup.file_damaged", source=entry.source, copy=copy))
         except MigratorError as error:
             self._findings.append(problem("backup", error.message, code=error.code, hint=error.hint))
         return "damaged"
@@ -144,7 +144,7 @@ class SourceCheck:
                     "Its size, inode and modification time are the same, so 'migrator migrate' would not notice: run "
                 )
                 outlook += "'migrator verify --repair' first."
-            self._findings.append(notable("source.changed", source=entry.source, outlook=entry.error or outlook))
+            self._findings.append(notable("source.changed", source=entry.source, outlook=entry.failure or outlook))
         return "changed"
 
 

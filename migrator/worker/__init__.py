@@ -5,5 +5,5 @@
 - ``sharing``: jobs that both processes work on, in any order or with their results in order
 - ``gc_pause``: pauses Python's garbage collector
 
-One rule: nothing depends on the worker. If it cannot be started, or dies, the caller does its part.
+Its rule: nothing depends on the worker. If it cannot be started, or dies, the caller does its part.
 """

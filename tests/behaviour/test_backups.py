@@ -274,7 +274,7 @@ def test_verify_tells_each_file_that_is_missing_changed_or_too_much(migrated, ru
     (folder / "stray.txt").write_text("")
     outcome = run("backups", "verify", "--json")
     assert outcome.code == 1
-    assert outcome.codes == ["backup.file_missing", "backup.file_changed", "backup.unknown_file"]
+    assert outcome.codes == ["backup.file_missing", "backup.file_damaged", "backup.unknown_file"]
     problems = outcome.json["backups"][0]["problems"]
     for problem, name in zip(problems, (first.name, second.name, "stray.txt"), strict=True):
         assert name in problem

@@ -261,7 +261,7 @@ def test_a_missing_merge_base_is_reported_instead_of_a_migration_that_cannot_wor
     found = problems(run)
     assert run("migrate").code == 1
     assert found["source.unmergeable"][1] is None
-    assert follow(found["backup.missing"][1]).code == 0
+    assert follow(found["backup.file_missing"][1]).code == 0
     assert run("migrate").code == 0
     assert migrated.tasks(ENGINE) == ["first"]
     assert file.with_name(f"{file.name}.away").exists()

@@ -289,7 +289,7 @@ def test_a_copy_stays_broken_where_the_file_has_changed(migrated, run):
     outcome = repaired(run)
     assert outcome.code == 1
     assert outcome.json["repaired"] == []
-    assert "backup.file_changed" in [problem["code"] for problem in outcome.json["problems"]]
+    assert "backup.file_damaged" in [problem["code"] for problem in outcome.json["problems"]]
     assert copy.read_bytes() == b"[]"
 
 

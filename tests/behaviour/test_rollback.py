@@ -460,7 +460,7 @@ def test_a_changed_file_without_the_copy_it_started_from_is_named_and_nothing_is
     shutil.rmtree(pair.root / "backups")
     path = pair.write(ENGINE, [chat("s-0", task="in the file")])
     content = path.read_bytes()
-    message = refused(pair, migrator("--data-dir", pair.root, "rollback", "--json"), "backup.missing")
+    message = refused(pair, migrator("--data-dir", pair.root, "rollback", "--json"), "backup.file_missing")
     assert f"sessions/{path.name}" in message
     assert path.read_bytes() == content
 

@@ -183,7 +183,7 @@ def test_while_the_files_are_authoritative_there_is_nothing_to_index(migrated: S
     rollback(migrated.root)
     with pytest.raises(StaleStoreError) as refused:
         build_index(resolve_data_dir(migrated.root))
-    assert refused.value.code == "search_index.not_applicable"
+    assert refused.value.code == "store.not_authoritative"
 
 
 def test_without_a_database_it_says_how_to_get_one(tmp_path: Path, migrator: Migrator) -> None:

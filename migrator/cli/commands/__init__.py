@@ -6,6 +6,6 @@
 - ``export``, ``backups``, ``quarantine``: sessions as JSON files, copies of files, and invalid or conflicting sessions
 - ``schema``, ``completion``: the steps of the database schema, and completion in the shell
 
-The rule: a command parses, calls one function of the library and prints what that returns. Its module is loaded when
+Its rule: a command parses, calls one function of the library and prints what that returns. Its module is loaded when
 the command is used (:mod:`migrator.cli.app`), so all its imports are at the top.
 """

@@ -6,5 +6,5 @@
 - ``locks``: locks that keep the order of writes the same in both stores, and the backoff after failures
 - ``queries``: the journal's SQL statements
 
-The rule: errors of the second store never reach the caller.
+Its rule: errors of the second store never reach the caller.
 """
