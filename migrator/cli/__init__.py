@@ -6,6 +6,7 @@
 - ``output``: everything that the program writes goes through it
 - ``progress``: a bar, lines or JSON events, and how a command ended
 - ``signals``: ends the program cleanly on SIGTERM
+- ``streams``: standard output and standard error, which may be full, closed or missing
 
 Its rule: this package makes no decisions. Each command is one call to the library.
 """
@@ -13,17 +14,14 @@ Its rule: this package makes no decisions. Each command is one call to the libra
 from __future__ import annotations
 
 import gc
-import io
 import sys
 
-from migrator.cli import signals
+from migrator.cli import signals, streams
 
 
 def main() -> None:
     """Run the program ``migrator`` and exit with its code."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # the terminal may be unable to show a path
+    streams.protect_output()
     try:
         signals.end_cleanly_on_sigterm()
         from migrator.cli.app import run

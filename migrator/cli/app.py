@@ -13,11 +13,13 @@ import click
 from migrator._version import __version__
 from migrator.cli.output import (
     echo,
+    exit_code_after_output,
     located,
     log_to_standard_error,
     print_error,
     print_failure,
     set_location,
+    set_works,
     shell_quote,
 )
 from migrator.cli.signals import exit_code
@@ -133,6 +135,11 @@ def run(arguments: Sequence[str]) -> int:
     With ``--json``, a failure is also printed as one object on standard output.
     """
     set_location()
+    set_works(False)
+    return exit_code_after_output(_run(arguments))
+
+
+def _run(arguments: Sequence[str]) -> int:
     try:
         result: Any = cli.main(args=list(arguments), prog_name="migrator", standalone_mode=False)
     except click.exceptions.Exit as leaving:

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import click
 
-from migrator.cli.output import print_json
+from migrator.cli.output import print_json, set_works
 from migrator.data_dir import DataDir
 from migrator.report import Report
 
@@ -26,19 +26,25 @@ def progress_option(text: str = "How to show progress.") -> Callable[[Function],
 
 
 def prints_report(
-    show: Callable[[ReportT], None], text: str = "Print the result as one JSON object.", *, stored: bool = False
+    show: Callable[[ReportT], None],
+    text: str = "Print the result as one JSON object.",
+    *,
+    stored: bool = False,
+    works: bool | str = False,
 ) -> Callable[[Callable[..., ReportT]], Callable[..., int]]:
     """Add the option ``--json`` to a command, print the report that it returns, and end with the report's exit code.
 
     :param show: prints the report for people
     :param text: the option's help
     :param stored: the report contains stored data, which is printed unchanged
+    :param works: the command does more than print: it changes or checks something; or the option that makes it do so
     """
 
     def decorate(command: Callable[..., ReportT]) -> Callable[..., int]:
         @click.option("--json", "as_json", is_flag=True, help=text)
         @wraps(command)
         def run(*, as_json: bool, **options: Any) -> int:
+            set_works(works if isinstance(works, bool) else options[works] is not None)
             report = command(click.get_current_context().obj, **options)
             if as_json:
                 print_json(report.to_json(), stored=stored)

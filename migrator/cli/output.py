@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import sys
 import threading
@@ -16,7 +15,7 @@ from typing import Any
 
 import click
 
-from migrator.errors import Message
+from migrator.errors import Message, StorageIOError
 from migrator.report import problems_of
 from migrator.text import block, plain, pretty
 
@@ -30,6 +29,8 @@ _OUR_TEXTS = frozenset(
 )
 # The --data-dir and --database of this call: every command that it prints needs them as well.
 _LOCATION: ContextVar[str] = ContextVar("location", default="")
+# Whether this call does more than print: then its exit code is that of its work, also if its output is lost.
+_WORKS: ContextVar[bool] = ContextVar("works", default=False)
 
 
 def set_location(data_dir: str | None = None, database: str | None = None) -> None:
@@ -106,13 +107,33 @@ def echo(text: str = "", *, error: bool = False) -> None:
 
 
 def _write(text: str, *, newline: bool = True, error: bool = False) -> None:
-    """Write, ignoring a closed pipe: a command does its work and exits the same if no one reads its output."""
-    try:
-        click.echo(text, nl=newline, err=error)
-    except BrokenPipeError:
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, (sys.stderr if error else sys.stdout).fileno())  # also discards what is still in the buffer
-        os.close(nowhere)
+    click.echo(text, nl=newline, err=error)
+
+
+def output_lost() -> StorageIOError | None:
+    """Return the error if standard output could not be written; a pipe that its reader closed is not one."""
+    lost = getattr(sys.stdout, "lost", None)
+    if lost is None:
+        return None
+    return StorageIOError(
+        f"Cannot write the output: {getattr(lost, 'strerror', None) or lost}.",
+        code="program.output_lost",
+        hint="Send it to a file or a terminal that can be written to.",
+    )
+
+
+def set_works(works: bool) -> None:
+    """Remember whether this call does more than print: it changes or checks something."""
+    _WORKS.set(works)
+
+
+def exit_code_after_output(exit_code: int) -> int:
+    """Report output that was lost, and return the exit code: a call that only prints has failed then."""
+    lost = output_lost()
+    if lost is None:
+        return exit_code
+    print_error(f"{lost.message} The exit code is that of the work itself." if _WORKS.get() else str(lost))
+    return exit_code if _WORKS.get() else exit_code or 1
 
 
 class _ErrorStream:

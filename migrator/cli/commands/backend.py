@@ -32,7 +32,7 @@ def _outcome(report: BackendReport) -> Outcome:
 @click.command("backend", short_help="Show or switch the backend that the app uses.")
 @click.argument("target", required=False, type=click.Choice(BACKENDS))
 @progress_option()
-@prints_report(_print)
+@prints_report(_print, works="target")
 def backend_command(resolve: Resolve, target: Backend | None, progress: str) -> BackendReport:
     """Show the backend that the app uses, or switch it and move the data that the switch needs.
 

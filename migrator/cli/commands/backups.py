@@ -71,7 +71,7 @@ def _print_verified(report: _Verified) -> None:
 
 @backups_command.command("verify")
 @click.argument("names", metavar="[NAME]...", nargs=-1)
-@prints_report(_print_verified)
+@prints_report(_print_verified, works=True)
 def verify_command(resolve: Resolve, names: tuple[str, ...]) -> _Verified:
     """Hash every file of the backups and compare. Exit code 1 if a backup is damaged.
 
@@ -103,7 +103,7 @@ def _print_restored(report: RestoreReport) -> None:
     is_flag=True,
     help="Also replace files that differ from the backup; each is kept next to the restored file.",
 )
-@prints_report(_print_restored, "Print what was restored as one JSON object.")
+@prints_report(_print_restored, "Print what was restored as one JSON object.", works=True)
 def restore_command(resolve: Resolve, name: str, overwrite_newer_work: bool) -> RestoreReport:
     """Restore the files of a backup: all of them, or none.
 
@@ -127,7 +127,7 @@ def _print_pruned(report: PruneReport) -> None:
 @backups_command.command("prune")
 @click.option("--keep", metavar="N", type=int, required=True, help="How many of the newest to keep.")
 @click.option("--dry-run", is_flag=True, help="Only show what would be removed.")
-@prints_report(_print_pruned, "Print what was removed as one JSON object.")
+@prints_report(_print_pruned, "Print what was removed as one JSON object.", works=True)
 def prune_command(resolve: Resolve, keep: int, dry_run: bool) -> PruneReport:
     """Remove old backups that are no longer needed; keep the newest N.
 

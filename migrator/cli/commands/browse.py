@@ -6,7 +6,7 @@ import click
 
 from migrator.browse import serve
 from migrator.cli.options import Resolve
-from migrator.cli.output import echo, print_json
+from migrator.cli.output import echo, output_lost, print_json
 from migrator.text import plain
 
 
@@ -35,6 +35,8 @@ def browse_command(resolve: Resolve, port: int, open_it: bool, as_json: bool) ->
         else:
             echo(f"{plain(str(data_dir.database))} is shown at {address}")
             echo("Press Ctrl-C to stop.", error=True)
+        if output_lost() is not None:  # nothing else has the key
+            raise click.exceptions.Exit(1)
         if open_it:
             click.launch(address)
 

@@ -32,7 +32,7 @@ def _print(examined: WithFile) -> None:
     help="Also write a support report, a JSON file for people who help you: counts, states and versions, with "
     "hashes instead of names.",
 )
-@prints_report(_print)
+@prints_report(_print, works=True)
 def doctor_command(resolve: Resolve, target: Path | None) -> WithFile:
     """Check the machine and the data directory, and show how to fix each problem.
 

@@ -31,7 +31,7 @@ def _print(report: ExportReport) -> None:
     multiple=True,
     help="Only this workspace, by path or hash. May be repeated.",
 )
-@prints_report(_print, "Print what was written as one JSON object.")
+@prints_report(_print, "Print what was written as one JSON object.", works=True)
 def export_command(resolve: Resolve, target: Path, workspaces: tuple[str, ...]) -> ExportReport:
     """Write the sessions of each workspace into DIR as <hash>.json, in the app's format. Overwrites nothing in DIR.
 

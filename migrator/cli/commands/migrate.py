@@ -103,7 +103,7 @@ def _outcome(report: MigrationReport) -> Outcome:
 @click.option("--no-search-index", is_flag=True, help="Do not build the full-text search index.")
 @progress_option("Progress style: a bar on a terminal, otherwise one line per file (at most one per second).")
 @without_collector()
-@prints_report(_print, "Print the report as one JSON object.")
+@prints_report(_print, "Print the report as one JSON object.", works=True)
 def migrate_command(resolve: Resolve, no_search_index: bool, progress: str, **options: Any) -> MigrationReport:
     """Move every session of the data directory into its SQLite database.
 

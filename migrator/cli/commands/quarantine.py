@@ -146,7 +146,7 @@ def _print_retry(report: RetryReport) -> None:
     type=click.Choice(["theirs", "ours", "both"]),
     help="For a conflict: use the file's version, SQLite's version, or both as two sessions.",
 )
-@prints_report(_print_retry, "Print the result for each item as one JSON object.")
+@prints_report(_print_retry, "Print the result for each item as one JSON object.", works=True)
 def retry_command(
     resolve: Resolve, numbers: tuple[int, ...], every: bool, edited: Path | None, take: Take | None
 ) -> RetryReport:
@@ -173,7 +173,7 @@ def _print_exported(report: ExportedItems) -> None:
 @click.option(
     "--to", "target", metavar="DIR", required=True, type=click.Path(path_type=Path), help="Folder to write to."
 )
-@prints_report(_print_exported, "Print what was written as one JSON object.", stored=True)
+@prints_report(_print_exported, "Print what was written as one JSON object.", stored=True, works=True)
 def export_command(resolve: Resolve, target: Path) -> ExportedItems:
     """Write all items unchanged into DIR. Overwrites nothing there.
 

@@ -64,7 +64,7 @@ def _print(written: WithFile) -> None:
     type=click.Path(path_type=Path),
     help="Write the report to FILE as one HTML page with plots.",
 )
-@prints_report(_print)
+@prints_report(_print, works="target")
 def report_command(resolve: Resolve, target: Path | None) -> WithFile:
     """Show a report on everything that has been migrated so far. Changes nothing.
 

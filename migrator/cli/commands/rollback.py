@@ -33,7 +33,7 @@ def _outcome(report: RollbackReport) -> Outcome:
 @click.command("rollback", short_help="Go back to the JSON files with all sessions.")
 @click.option("--dry-run", is_flag=True, help="Do everything in a temporary folder, then remove it.")
 @progress_option()
-@prints_report(_print, "Print the report as one JSON object.")
+@prints_report(_print, "Print the report as one JSON object.", works=True)
 def rollback_command(resolve: Resolve, dry_run: bool, progress: str) -> RollbackReport:
     """Make the JSON files authoritative again, with everything that is in SQLite.
 

@@ -39,7 +39,7 @@ def _print_applied(change: SchemaChange) -> None:
 
 
 @schema_command.command("apply")
-@prints_report(_print_applied)
+@prints_report(_print_applied, works=True)
 def apply(resolve: Resolve) -> SchemaChange:
     """Apply the missing steps, creating the database if necessary. A database with data is backed up first.
 
@@ -55,7 +55,7 @@ def _print_reverted(change: SchemaChange) -> None:
 
 
 @schema_command.command("revert")
-@prints_report(_print_reverted)
+@prints_report(_print_reverted, works=True)
 def revert(resolve: Resolve) -> SchemaChange:
     """Revert the last step, after a backup of the database. Refused if that would lose data.
 
@@ -72,7 +72,7 @@ def _print_check(report: QueryCheck) -> None:
 
 
 @schema_command.command("check")
-@prints_report(_print_check)
+@prints_report(_print_check, works=True)
 def check(resolve: Resolve) -> QueryCheck:
     """Check all SQL statements and the schema of the database.
 

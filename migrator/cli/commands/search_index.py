@@ -52,7 +52,7 @@ def status(resolve: Resolve) -> IndexReport:
 
 @search_index_command.command("build")
 @progress_option()
-@prints_report(_print)
+@prints_report(_print, works=True)
 def build(resolve: Resolve, progress: str) -> IndexReport:
     """Build the index, or continue an interrupted build. The app may be running; you can interrupt it at any time.
 
@@ -64,7 +64,7 @@ def build(resolve: Resolve, progress: str) -> IndexReport:
 
 
 @search_index_command.command("drop")
-@prints_report(_print)
+@prints_report(_print, works=True)
 def drop(resolve: Resolve) -> IndexReport:
     """Drop the index. 'migrate' will not build it again; the database reuses the freed space.
 

@@ -37,7 +37,7 @@ def _outcome(report: VerifyReport) -> Outcome:
 @click.command("verify", short_help="Check the database, the files and the backups.")
 @click.option("--repair", is_flag=True, help="First repair what can be repaired safely, and report it.")
 @progress_option()
-@prints_report(_print)
+@prints_report(_print, works=True)
 def verify_command(resolve: Resolve, repair: bool, progress: str) -> VerifyReport:
     """Check the database thoroughly: run SQLite's own checks, read every session, hash every file and backup.
 
