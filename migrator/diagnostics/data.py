@@ -85,14 +85,16 @@ def _unusable(data_dir: DataDir, error: ConnectionFailed) -> Finding:
         writers = locks_of(path, patience=0).writers
         if writers:
             names, numbers = " and ".join(map(described, writers)), ",".join(map(str, writers))
-            return report(command("ps", "-p", numbers), hint=f"{error.hint} It is locked by {names}.")
-        return report(command("lsof", path), hint=error.hint)
+            return report(command("ps", "-p", numbers), hint=f"Close the program that keeps it locked: {names}.")
+        return report(command("lsof", path), hint="Close the program that keeps it locked.")
     copy, restore = _newest_copy(data_dir)
+    if error.code == "database.not_a_database":
+        found = f"has no backup in {data_dir.backups}" if copy is None else f"has the backup {copy}"
+        hint = f"If it used to be a database, the JSON files may be out of date; it {found}. If it never was one, move "
+        hint += "it away and run 'migrator migrate' again."
+        return report(restore or move_aside_command(path), hint=hint)
     if copy is not None:
         return report(restore, hint=f"{error.hint or ''} Its newest backup is {copy}.".lstrip())
-    if error.code == "database.not_a_database":
-        hint = f"{error.hint or ''} {data_dir.backups} has no backup of it.".lstrip()
-        return report(move_aside_command(path), hint=hint)
     return report("migrator verify", hint=error.hint)
 
 
@@ -117,7 +119,7 @@ def storage_flag(data_dir: DataDir) -> Iterator[Finding]:
     """Check storage.json, and the files around the database."""
     state = _state_or_none(data_dir)
     if state is not None and missing_database(data_dir, state) is None and wrong_flag(data_dir, state) is None:
-        message = "It matches the authoritative store, or does not exist and is not needed."
+        message = "It names the right backend." if data_dir.flag.exists() else "It does not exist, and is not needed."
         yield ok("storage.json", message, code="backend.flag_right")
     yield from find_problems(data_dir, state)
 
@@ -153,8 +155,8 @@ def _missing_bases(data_dir: DataDir) -> Iterator[tuple[str, Finding]]:
         if entry.status == "failed" or not entry.backup:
             continue
         copy = data_dir.recorded(entry.backup)
-        with suppress(OSError):
-            if copy.stat().st_size == entry.size:
+        with suppress(OSError):  # a file that failed later: its size is recorded, and the copy is the last good one
+            if copy.stat().st_size == entry.size or entry.error:
                 continue
         what = f"The backup copy {copy}, needed to merge changes in {entry.source}, is missing or incomplete"
         file = data_dir.recorded(entry.source)
@@ -181,7 +183,7 @@ def pending_work(data_dir: DataDir) -> Iterator[Finding]:
     for workspace in status.workspaces:
         if workspace.error:
             error = workspace.error
-            fix = "migrator migrate --salvage" if error.code in TornFileError.codes else "migrator status"
+            fix = "migrator migrate --salvage" if error.code in TornFileError.codes else None
             yield problem("failed files", f"{workspace.path}: {error.message}", fix, code=error.code, hint=error.hint)
     if status.quarantined:
         message = f"{counted(status.quarantined, 'item')} in quarantine."
@@ -202,9 +204,10 @@ def _pending(status: StatusReport, stuck: int) -> Finding:
     if status.needs_migration:
         return problem("pending work", f"{files} new or changed.", "migrator migrate", code="source.pending")
     if count:
-        message = "After the rollback, the app uses the JSON files again."
-        return note("pending work", message, "migrator migrate", code="rollback.completed")
-    return ok("pending work", "All files are migrated and unchanged.", code="source.migrated")
+        message = "The app uses the JSON files since the rollback."
+        hint = "To return to SQLite, migrate again."
+        return note("pending work", message, "migrator migrate", code="rollback.completed", hint=hint)
+    return ok("pending work", "No file is new or changed.", code="source.migrated")
 
 
 def hybrid_mode(data_dir: DataDir) -> Iterator[Finding]:

@@ -46,10 +46,10 @@ class DoctorReport(Report):
 
 
 def examine(data_dir: DataDir) -> DoctorReport:
-    """Run every check. A check that cannot be carried out is a finding, too."""
-    findings: list[Finding] = []
+    """Run every check. A check that cannot be carried out is a finding, too; one error is reported once."""
+    findings: dict[Finding, None] = {}
     for check in _CHECKS:
-        findings += _guarded(check, data_dir)
+        findings.update(dict.fromkeys(_guarded(check, data_dir)))
     return DoctorReport(tuple(findings))
 
 
@@ -58,6 +58,7 @@ def _guarded(check: Callable[[DataDir], Iterator[Finding]], data_dir: DataDir) -
     try:
         yield from _with_our_errors(check, data_dir)
     except MigratorError as error:
+        subject = "database" if error.code.startswith("database.") else subject
         yield problem(subject, error.message, code=error.code, hint=error.hint)
 
 

@@ -267,6 +267,24 @@ def test_a_missing_merge_base_is_reported_instead_of_a_migration_that_cannot_wor
     assert file.with_name(f"{file.name}.away").exists()
 
 
+def test_the_copy_of_a_file_that_fails_now_is_not_taken_for_a_missing_merge_base(migrated, run):
+    migrated.write_bytes(ENGINE, b"{}")
+    assert run("migrate").code == 3
+    assert problems(run).keys() == {"source.not_array"}
+    assert problems(run)["source.not_array"][1] is None
+
+
+def test_one_damaged_database_is_one_problem(migrated, run):
+    with closing(sqlite3.connect(migrated.database)) as database:
+        (page,) = database.execute("SELECT rootpage FROM sqlite_schema WHERE name = 'migration_ledger'").fetchone()
+        (size,) = database.execute("PRAGMA page_size").fetchone()
+    with migrated.database.open("r+b") as file:
+        file.seek((page - 1) * size)
+        file.write(b"\xff" * size)
+    damaged = [found for found in run("doctor", "--json").json["findings"] if found["code"] == "database.damaged"]
+    assert [found["subject"] for found in damaged] == ["database"]
+
+
 def test_a_missing_database_is_reported_and_its_newest_copy_restored(migrated, run, follow):
     assert run("rollback").code == 0
     assert run("migrate").code == 0

@@ -154,7 +154,7 @@ def there_is_no_such_workspace_to_export(place: Place) -> Outcome:
     return place.run("export", "--to", "out", "--workspace", LOOM)
 
 
-@prints("status")
+@prints("migrate")
 def a_file_is_no_array(place: Place) -> Outcome:
     place.scene.write_bytes(ENGINE, b'{"no": "array"}')
     place.migrate()
