@@ -85,7 +85,8 @@ def switch_backend(data_dir: DataDir, target: Backend, listener: Listener = igno
     if lost is not None:  # only the JSON files are left
         with exclusive(data_dir):
             write_flag(data_dir, "json")
-        message = f"{lost.message} The JSON files are authoritative now; they lack everything since the migration."
+        message = f"The JSON files are authoritative now: the database {data_dir.database} is missing. They may lack "
+        message += "everything since the migration."
         notes: list[str] = [Message(message, code=lost.code)]
         errors = list[str]()
     elif target == "json":

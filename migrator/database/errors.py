@@ -10,19 +10,19 @@ from os import PathLike
 from migrator.errors import ConnectionFailed, TransactionError
 
 _NOT_A_DATABASE = (
-    "If it used to be a database, the JSON files may be out of date: 'migrator doctor' lists the copies that exist, "
-    "and what to do. If it never was one, move it away and run 'migrator migrate' again."
+    "If it used to be a database, the JSON files may be out of date: 'migrator doctor' shows how to restore the newest "
+    "backup. If it never was one, move it away and run 'migrator migrate' again."
 )
 _DAMAGED = (
-    "Keep a copy of it. 'migrator verify' reports what is damaged; 'migrator backups list' shows earlier copies, if "
-    "there are any. The JSON files are only as new as the last migration."
+    "Keep a copy of it, then run 'migrator verify --repair'. If that does not help, 'migrator backups list' shows what "
+    "you can restore. The JSON files may lack everything since the last migration."
 )
 # The primary result codes (https://www.sqlite.org/rescode.html) that mean a problem with the file, not with the
 # statement: the code of our error, and what to do.
 _UNUSABLE = {
     sqlite3.SQLITE_BUSY: (
         "database.locked",
-        "Another program keeps it locked: close that program, or try again in a moment.",
+        "Try again in a moment, or close the program that keeps it locked ('migrator doctor' names it on Linux).",
     ),
     sqlite3.SQLITE_LOCKED: ("database.locked", "Another connection keeps it locked: try again in a moment."),
     sqlite3.SQLITE_CANTOPEN: (

@@ -76,9 +76,9 @@ class RollbackNotes:
         held = counted(elements, "invalid session")
         self.add_errors(
             Message(
-                f"{file.file} contains {held}: the JSON store cannot read the file.",
+                f"{file.file} contains {held}, so the JSON store cannot read it.",
                 code="source.invalid_sessions",
-                hint="Fix or remove them in the file.",
+                hint="Correct the file by hand: 'migrator quarantine list' shows what is invalid.",
             )
         )
 

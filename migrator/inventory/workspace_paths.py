@@ -73,13 +73,13 @@ def _mapped_paths(mapping: Path) -> tuple[dict[str, str], list[Message]]:
     if not os.path.lexists(mapping):
         return {}, []
     if not os.path.isfile(mapping):  # reading a pipe or a device might never end
-        return {}, [_ignored(f"{mapping} is not a file")]
+        return {}, [_ignored(mapping, "it is not a file")]
     try:
         content = json.loads(contents(mapping, _LARGEST_MAPPING))
     except (OSError, ValueError, RecursionError) as error:
-        return {}, [_ignored(f"{mapping} cannot be read as JSON ({error})")]
+        return {}, [_ignored(mapping, f"it cannot be read as JSON ({error})")]
     if not isinstance(content, dict):
-        return {}, [_ignored(f"{mapping} does not contain a JSON object of hashes and paths")]
+        return {}, [_ignored(mapping, "it does not contain a JSON object of hashes and paths")]
     paths, warnings = {}, []
     for key, value in content.items():
         # Both directions occur: {"hash": "path"} and {"path": "hash"}.
@@ -88,15 +88,17 @@ def _mapped_paths(mapping: Path) -> tuple[dict[str, str], list[Message]]:
                 if _hashes_to(path, file_hash):
                     paths[file_hash] = path
                 else:
-                    warnings.append(_ignored(f"{mapping}: {path[:80]!r} does not have the hash {file_hash}"))
+                    reason = f"{path[:80]!r} does not have the hash {file_hash}"
+                    warnings.append(_ignored(f"an entry of {mapping}", reason))
                 break
         else:
-            warnings.append(_ignored(f"{mapping}: the entry {key[:80]!r} is not a pair of a hash and a path"))
+            reason = f"{key[:80]!r} and its value are not a workspace hash and a path"
+            warnings.append(_ignored(f"an entry of {mapping}", reason))
     return paths, warnings
 
 
-def _ignored(reason: str) -> Message:
-    return Message(f"{reason}; it was ignored.", code="workspace.invalid_mapping")
+def _ignored(what: object, reason: str) -> Message:
+    return Message(f"Ignored {what}: {reason}.", code="workspace.invalid_mapping")
 
 
 def _hashes_to(path: str, file_hash: str) -> bool:

@@ -58,9 +58,7 @@ from migrator.migration.matching import (
 )
 from migrator.staging.results import LoadedSource
 
-_CHANGED_ON_BOTH_SIDES = Problem(
-    "", "different changes in the file and in SQLite", "a change on one side only", "session.conflict"
-)
+_CHANGED_ON_BOTH_SIDES = Problem("", "changed in different ways in the file and in SQLite", "", "session.conflict")
 
 
 @dataclass(frozen=True)

@@ -33,9 +33,7 @@ from migrator.errors import Message, Problem, TransactionError
 from migrator.search import index as search_index
 from migrator.text import counted
 
-_CHANGED_TWICE = Problem(
-    "", "changes in the file and, after the rollback, in SQLite", "a change on one side only", "session.conflict"
-)
+_CHANGED_TWICE = Problem("", "changed in the file and, after the rollback, in SQLite", "", "session.conflict")
 
 _HINT = "Run 'migrator quarantine list' to see them."
 

@@ -90,12 +90,10 @@ def retry(
     :raises StaleStoreError: SQLite is not authoritative, and this would change a session there
     :raises StorageIOError: the edited file cannot be read
     """
-    if bool(numbers) == every:
-        raise UsageError(
-            "Nothing to retry was named, or both numbers and --all were.",
-            code="option.conflict" if every else "option.missing",
-            hint="Give the numbers of the items, or --all.",
-        )
+    if every and numbers:
+        raise UsageError("Item numbers and --all cannot be combined.", code="option.conflict", hint="Give only one.")
+    if not every and not numbers:
+        raise UsageError("No item was given.", code="option.missing", hint="Give item numbers, or --all.")
     if edited is not None and (len(numbers) != 1 or take is not None):
         raise UsageError(
             "--edited needs exactly one item number and cannot be combined with --take.", code="option.conflict"

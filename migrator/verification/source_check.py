@@ -60,7 +60,7 @@ class SourceCheck:
         backup = self._backup(entry)
         if entry.status == "failed":
             if failure := entry.failure:
-                message = f"{entry.source} was not migrated and stays JSON: {failure.message}"
+                message = f"{entry.source} could not be migrated and stays as it is: {failure.message}"
                 self._findings.append(note("source", message, code=failure.code, hint=failure.hint))
             return VerifiedSource(entry.source, "none", "failed", backup, 0, {})
         copy = self._data_dir.recorded(entry.backup) if backup == "whole" and entry.backup else None
@@ -139,12 +139,14 @@ class SourceCheck:
             return "unchanged"
         if not self._is_hybrid:  # in hybrid mode we write the file ourselves
             outlook = "'migrator migrate' merges it."
-            if looks_unchanged(entry, path):
+            if entry.failure:
+                outlook = f"It cannot be migrated as it is: {entry.failure}"
+            elif looks_unchanged(entry, path):
                 outlook = (
                     "Its size, inode and modification time are the same, so 'migrator migrate' would not notice: run "
                 )
                 outlook += "'migrator verify --repair' first."
-            self._findings.append(notable("source.changed", source=entry.source, outlook=entry.failure or outlook))
+            self._findings.append(notable("source.changed", source=entry.source, outlook=outlook))
         return "changed"
 
 

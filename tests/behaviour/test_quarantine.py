@@ -69,7 +69,7 @@ def test_list_tells_where_an_item_is_from_and_the_first_thing_wrong_with_it(one_
     assert item["problem"]["code"] == "document.required"
     assert item["problem_count"] == 1
     shown = run("quarantine", "list").out
-    assert f"sessions/{HASH}.json, position 1" in shown
+    assert f"sessions/{HASH}.json, index 1" in shown
     assert "/task: " in shown
 
 

@@ -21,10 +21,12 @@ _MOST_LISTED = 30  # workspaces
 def _print(report: MigrationReport) -> None:
     print_notes(report.warnings)
     if report.status == "nothing_to_do":
-        if report.totals.workspaces:
-            echo(f"Nothing to do: {counted(report.totals.workspaces, 'workspace')} unchanged since the last migration.")
+        unchanged = sum(workspace.error is None for workspace in report.workspaces)
+        if report.workspaces:
+            echo(f"Nothing to do: {counted(unchanged, 'workspace')} unchanged since the last migration.")
         else:
-            echo("Nothing to do: no session files found.")
+            root = click.get_current_context().obj().root
+            echo(f"Nothing to do: there are no session files in {plain(str(root))}.")
         for workspace in report.workspaces:
             if workspace.error:
                 echo(f"Not migrated: {plain(workspace.path)}: {printable(workspace.error)}")

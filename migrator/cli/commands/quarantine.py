@@ -54,6 +54,8 @@ def _print_listed(report: _Listed) -> None:
 def list_command(resolve: Resolve) -> _Listed:
     """List the items in quarantine, with origin and first problem.
 
+    The index is the place of a session in its file, counted from 0.
+
     \b
     migrator quarantine list
     """
@@ -63,7 +65,7 @@ def list_command(resolve: Resolve) -> _Listed:
 def _origin(item: QuarantinedItem) -> str:
     source = plain(item.source) if item.source else "file unknown"
     workspace = plain(item.workspace_path or item.workspace_hash or "workspace unknown")
-    return f"{source}, position {item.position}, {size(item.size)}, {workspace}"
+    return f"{source}, index {item.position}, {size(item.size)}, {workspace}"
 
 
 @pager()

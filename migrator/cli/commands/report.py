@@ -27,7 +27,7 @@ def _print(written: WithFile) -> None:
         f"{totals.quarantined:,} quarantined + {totals.failed:,} failed."
     )
     echo(
-        f"In {counted(totals.files, 'file')}, {totals.failed_files:,} of them failed; with "
+        f"Files: {totals.files:,} ({totals.failed_files:,} failed). In the migrated sessions: "
         f"{counted(totals.instances, 'instance')} and {counted(totals.messages, 'message')}."
     )
     echo(
@@ -53,7 +53,8 @@ def _print(written: WithFile) -> None:
     if receipt.go_back:
         echo(f"To go back: {', then '.join(map(printable, receipt.go_back))}")
     for need in receipt.needs:
-        echo(f"Action needed: {printable(need.message)}" + (f" Run: {printable(need.command)}" if need.command else ""))
+        fix = need.command if need.command and need.command not in need.message else None
+        echo(f"Action needed: {printable(need.message)}" + (f" Run: {printable(fix)}" if fix else ""))
 
 
 @click.command("report", short_help="Show what was found, what became of it, and how to go back.")

@@ -15,7 +15,7 @@ def _print(report: StatusReport) -> None:
     print_notes(report.warnings)
     if report.lost is not None:
         echo(printable(report.lost))
-        echo("The JSON files are as they were at the migration:")
+        echo("The JSON files, which may lack everything since the migration:")
     else:
         print_authority(report.authority, report.backend)
         if report.migration_status is None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import click
 
 from migrator.cli.options import Resolve, prints_report, progress_option
@@ -10,6 +12,13 @@ from migrator.cli.progress import Outcome, run_with_progress
 from migrator.text import counted, plain
 from migrator.verification.repair import repair_and_verify
 from migrator.verification.run import VerifyReport, verify
+
+# What verify says of the files that are in each of these states.
+_FILES = {
+    "unchanged": "unchanged in SQLite since the migration",
+    "changed": "changed in SQLite",
+    "none": "not migrated",
+}
 
 
 def _print(report: VerifyReport) -> None:
@@ -20,11 +29,9 @@ def _print(report: VerifyReport) -> None:
     for note in report.notes:
         echo(f"note      {printable(note)}")
     if report.status == "clean":
-        unchanged = sum(source.database == "unchanged" for source in report.sources)
-        echo(
-            f"OK: {counted(report.sessions, 'session')} verified; {unchanged:,} of "
-            f"{counted(len(report.sources), 'file')} unchanged in SQLite since migration."
-        )
+        states = Counter(source.database for source in report.sources)
+        files = ", ".join(f"{states[state]:,} {what}" for state, what in _FILES.items() if states[state])
+        echo(f"OK: {counted(report.sessions, 'session')} verified." + (f" Files: {files}." if files else ""))
     elif report.broken:
         echo(f"{counted(len(report.broken), 'problem')} found in {plain(report.database)}.")
 
