@@ -362,7 +362,7 @@ def a_flip_was_interrupted(place: Place) -> Outcome:
     return place.run("verify")
 
 
-@prints("verify", 1)
+@prints("verify --repair", 1)
 def the_database_is_damaged(place: Place) -> Outcome:
     files_are_new(place)
     place.migrate()
