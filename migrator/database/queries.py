@@ -323,6 +323,17 @@ CLEAR_UNKNOWN_SOURCES = tuple(
     "WHERE source_id NOT IN (SELECT id FROM migration_ledger WHERE status <> 'failed')"
     for table in ("sessions", "quarantine")
 )
+# Sessions in other workspaces than that of their file: other programs' SQL moved them. A shared file has no workspace.
+PLACES_OUTSIDE_THEIR_SOURCE = """
+    SELECT DISTINCT l.id, l.source, l.workspace_hash, w.id, w.workspace_hash, w.workspace_path
+    FROM sessions s JOIN migration_ledger l ON l.id = s.source_id JOIN workspaces w ON w.id = s.workspace_id
+    WHERE l.workspace_hash IS NOT w.workspace_hash
+"""
+KEYS_OF_SOURCE_IN_WORKSPACE = "SELECT id FROM sessions WHERE source_id = ? AND workspace_id = ? ORDER BY rowid"
+WORKTREES_OF_SESSION = "SELECT worktree_path FROM instances WHERE session_id = ?"
+SESSIONS_IN_WORKSPACE = "SELECT count(*) FROM sessions WHERE workspace_id = ?"
+DETACH = "UPDATE sessions SET source_id = NULL WHERE id = ?"
+DETACH_TO_THE_END = "UPDATE sessions SET source_id = NULL, position = NULL WHERE id = ?"
 UNOWNED_QUARANTINE = """
     SELECT workspace_hash, raw FROM quarantine WHERE source_id IS NULL AND reason <> 'conflict'
     ORDER BY workspace_hash, position, id

@@ -23,6 +23,7 @@ from migrator.export.unchanged import Sessions, sessions_if_unchanged
 from migrator.files import copying, durable
 from migrator.files.output import Replacements, scratch
 from migrator.inventory.ledger import LedgerEntry, read_ledger
+from migrator.inventory.moved import detach_moved
 from migrator.inventory.source_files import place_of_source, workspace_file_name
 from migrator.progress import Listener, Progress
 from migrator.text import counted
@@ -66,6 +67,7 @@ class WorkspaceFiles:
             statement
         ) in queries.CLEAR_UNKNOWN_SOURCES:  # without its row in the ledger, a session counts as created in SQLite
             self.connection.execute(statement)
+        detach_moved(self.connection)
         lost = self.connection.execute(queries.UNREACHABLE_SESSIONS).fetchall()
         if lost:
             raise RollbackFailed(

@@ -20,6 +20,7 @@ from migrator.database.errors import sqlite_errors
 from migrator.errors import MigrationFailed
 from migrator.files import copying, durable
 from migrator.inventory import ledger
+from migrator.inventory.moved import detach_moved
 from migrator.migration.merge import Merge, MergePolicy, MergeResult
 from migrator.migration.post_rollback import ChangesAfterRollback, PostRollbackChanges, empty_after_rollback
 from migrator.migration.run_record import RunFacts, record_run, share_rows, shares_of
@@ -121,6 +122,7 @@ class _Publisher:
             self._known, self._policy = {}, MergePolicy()
         search_index.reopen(self._main)
         self._main.execute(queries.SET_STATUS, ("in_progress",))
+        detach_moved(self._main)
         self._record_sources()
         self._insert(self._merge_known())
         self._record_run()

@@ -57,7 +57,7 @@ class ShownItem(Report):
     @property
     def file_name(self) -> str:
         """The name of its file in an export."""
-        return f"{self.item.id}.{'json' if _is_json(self.raw) else 'txt'}"
+        return f"{self.item.id}.{suffix_of(self.raw)}"
 
     def difference(self) -> list[str]:
         """The lines of a unified diff from SQLite's version of a conflict to the file's."""
@@ -174,15 +174,16 @@ def _shown(connection: sqlite3.Connection, data_dir: DataDir, item: QuarantinedI
     return ShownItem(item, raw, base, stored)
 
 
-def _is_json(raw: bytes) -> bool:
+def suffix_of(raw: bytes) -> str:
+    """``json``, or ``txt`` for what is not JSON."""
     try:
         parse_exactly(raw)
     except Unreadable:
         try:
             json.loads(raw, parse_constant=_refuse)
         except (ValueError, RecursionError):
-            return False
-    return True
+            return "txt"
+    return "json"
 
 
 def _refuse(name: str) -> None:

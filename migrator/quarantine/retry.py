@@ -27,6 +27,7 @@ from migrator.export.hybrid_files import change_and_update_files
 from migrator.files.os_errors import os_errors
 from migrator.locking import exclusive
 from migrator.quarantine.conflict import find_conflicting_session, read_conflict
+from migrator.quarantine.items import suffix_of
 from migrator.report import Report
 from migrator.workspace import workspace_of_source, workspace_shown
 
@@ -45,7 +46,7 @@ class RetriedItem(Report):
         ``needs_choice``
     :ivar sessions: the ids of the sessions that were inserted
     :ivar problems: why it is still invalid
-    :ivar kept: the folder with the version that was dropped or replaced
+    :ivar kept: the folder with the version that was dropped or replaced; also with what a corrected file replaced
     """
 
     id: int
@@ -170,7 +171,10 @@ class _Retry:
             return RetriedItem(item.id, "still_invalid", problems=problems)
         if item.reason == "conflict":
             return self.replace(item, raw, documents, edited=True)
-        return self.restore(item, documents)
+        if self.corrected is None:
+            return self.restore(item, documents)
+        kept = keep_versions(self.data_dir.backups, f"quarantine-{item.id}", {f"original.{suffix_of(raw)}": raw})
+        return dataclasses.replace(self.restore(item, documents), kept=str(kept))
 
     def decide(self, item: QuarantinedItem, raw: bytes) -> RetriedItem:
         """Resolve a conflict as ``take`` says."""

@@ -490,3 +490,19 @@ def test_export_of_a_conflict_brings_the_versions_to_merge(conflict, run, tmp_pa
     assert run("quarantine", "export", "--to", tmp_path / "out").code == 0
     tasks = {file.name: json.loads(file.read_bytes())["task"] for file in (tmp_path / "out").iterdir()}
     assert tasks == {"1.json": "in the file", "1.base.json": "Weave", "1.sqlite.json": "in SQLite"}
+
+
+@pytest.mark.parametrize("raw", [b'{"id": "b", "task": "precious"}', b'{"id": "b", "task": "precious \xff"}'])
+def test_a_corrected_file_leaves_the_text_that_it_replaces_in_the_backups(raw, scene, run, tmp_path):
+    scene.write_bytes(ENGINE, b"[" + raw + b"]")
+    run("migrate", "--progress", "none")
+    edited = tmp_path / "edited.json"
+    edited.write_bytes(app_json([chat("other")]))
+    (item,) = run("quarantine", "retry", "1", "--edited", edited, "--json").json["items"]
+    assert item["result"] == "restored"
+    [kept] = Path(item["kept"]).glob("original.*")
+    assert kept.read_bytes() == raw
+    assert kept.suffix == (".txt" if b"\xff" in raw else ".json")
+    scene.write(ENGINE, [chat("other")])
+    assert run("migrate").code == 0
+    assert kept.read_bytes() == raw

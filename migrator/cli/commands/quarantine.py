@@ -128,7 +128,7 @@ def _print_retry(report: RetryReport) -> None:
         for problem in item.problems:
             echo(f"  - {plain(str(problem))}")
         if item.kept:
-            echo(f"  The rejected version is kept in {plain(item.kept)}")
+            echo(f"  The replaced version is kept in {plain(item.kept)}")
     print_notes(report.warnings)
     if not report.items:
         echo("The quarantine is empty.")
@@ -154,8 +154,8 @@ def retry_command(
 ) -> RetryReport:
     """Validate items again and restore those that are valid now.
 
-    A restored session gets its old place in its workspace. The rejected version of a conflict is kept in a folder under
-    backups/. Exit code 3 if an item stays in quarantine.
+    A restored session gets its old place in its workspace. The rejected version of a conflict, and the text that a
+    corrected file replaces, are kept in a folder under backups/. Exit code 3 if an item stays in quarantine.
 
     \b
     migrator quarantine retry --all          restore every item that is valid now
