@@ -15,13 +15,18 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from migrator.errors import StorageIOError
-from migrator.files.os_errors import os_errors
+from migrator.files.os_errors import code_and_hint, os_errors
 from migrator.files.reading import CHUNK, Place
 
 _BINARY = getattr(os, "O_BINARY", 0)  # without it Windows converts line ends
 _SYNCS_AT_ONCE = 16
 _MANY_FILES = 256
 _WRITE_SIZE = 1 << 16  # bytes
+# What CIFS, VirtualBox's shared folders and some FUSE file systems answer.
+_NO_FOLDER_SYNC = frozenset({errno.EINVAL, errno.ENOTSUP, errno.EBADF})
+_NO_MODES = frozenset({errno.EPERM, errno.ENOTSUP, errno.EINVAL, errno.ENOSYS})
+_NOT_SYNCED = "What was just changed there is in place, but may not survive a power cut. Check the disk."
+_reported: set[str] = set()
 TEMPORARY_SUFFIX = ".migrator-tmp"
 TEMPORARY_FILES = f".*{TEMPORARY_SUFFIX}"  # a glob pattern for what a killed ``replace`` may leave behind
 
@@ -44,16 +49,45 @@ def make_private_folder(path: Path) -> None:
                 os.mkdir(folder, 0o700)
             except FileExistsError:
                 continue  # another process was faster
-            os.chmod(folder, 0o700)
+            set_mode(folder, 0o700)
         sync_folder(folder.parent)
+
+
+def set_mode(path: Place, mode: int) -> None:
+    """Set the mode of a new file or folder; it is reported once if the drive keeps no modes."""
+    try:
+        os.chmod(path, mode)
+    except OSError as error:
+        if error.errno not in _NO_MODES:
+            raise
+    # WSL's Windows drives and exFAT accept the call and keep nothing; a folder stands for its files.
+    if os.name != "nt" and mode == 0o700 and stat.S_IMODE(os.stat(path).st_mode) & 0o077:
+        _report_once(f"The file system of {path} keeps no permissions: other users may be able to read what is there.")
+
+
+def _report_once(message: str) -> None:
+    """Log what a drive does not keep, once in each process."""
+    kind = message.rpartition(":")[2]
+    if kind not in _reported:
+        _reported.add(kind)
+        import logging  # a start with nothing to do needs none
+
+        logging.getLogger("migrator").warning(message)
 
 
 def sync_folder(path: Place) -> None:
     """Sync a folder, so that names created or renamed in it survive a power cut."""
     if os.name == "nt":
         return  # Windows cannot open a folder for fsync; NTFS journals its names
-    with os_errors("sync the folder", path):
+    try:
         _sync(path, os.O_RDONLY)
+    except OSError as error:
+        if error.errno in _NO_FOLDER_SYNC:
+            _report_once(f"The file system of {path} cannot sync folders: after a power cut, new names may be missing.")
+            return
+        code, hint = ("disk.io_error", _NOT_SYNCED) if error.errno == errno.EIO else code_and_hint(error)
+        message = f"Cannot sync the folder {path}: {error.strerror or error}."
+        raise StorageIOError(message, code=code, hint=hint) from error
 
 
 def sync_file(path: Place) -> None:
@@ -75,7 +109,7 @@ def _create(path: Place) -> int:
     with os_errors("create", path):
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _BINARY, 0o600)
         try:
-            os.chmod(path, 0o600)
+            set_mode(path, 0o600)
         except BaseException:
             os.close(descriptor)
             raise

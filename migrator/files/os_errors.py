@@ -32,11 +32,16 @@ _OS_HINTS = {
 }
 
 
+def code_and_hint(error: OSError) -> tuple[str | None, str | None]:
+    """Return the code and the hint for an error of the operating system."""
+    return _OS_HINTS.get(error.errno or 0, (None, None))
+
+
 @contextmanager
 def os_errors(action: str, path: str | PathLike[str]) -> Iterator[None]:
     """Translate an OSError within the block to StorageIOError; ``action`` is a verb such as ``read``."""
     try:
         yield
     except OSError as error:
-        code, hint = _OS_HINTS.get(error.errno or 0, (None, None))
+        code, hint = code_and_hint(error)
         raise StorageIOError(f"Cannot {action} {path}: {error.strerror or error}.", code=code, hint=hint) from error

@@ -12,6 +12,7 @@ from pathlib import Path
 from migrator.authority import read_flag, write_flag
 from migrator.data_dir import DEFAULT_DATABASE, DataDir, ScratchDataDir
 from migrator.database.connection import copy_database, opened
+from migrator.files import durable
 from migrator.files.os_errors import os_errors
 from migrator.locking import DRY_RUN
 
@@ -24,7 +25,7 @@ def scratch_data_dir(data_dir: DataDir) -> Iterator[DataDir]:
         folder = Path(tempfile.mkdtemp(prefix=DRY_RUN, dir=parent))
     try:
         with os_errors("restrict access to", folder):
-            os.chmod(folder, 0o700)  # the umask may have removed some of these permissions
+            durable.set_mode(folder, 0o700)  # the umask may have removed some of these permissions
         scratch = ScratchDataDir(root=data_dir.root, database=folder / DEFAULT_DATABASE)
         flag = read_flag(data_dir)
         if flag is not None:
