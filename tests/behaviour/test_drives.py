@@ -5,6 +5,7 @@ import json
 import logging
 import os
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -18,14 +19,11 @@ WORKSPACE = "/home/dev/engine"
 Lack = Callable[[pytest.MonkeyPatch], None]
 DRIVES: dict[str, tuple[Lack, str]] = {
     **{
-        f"folder sync {errno.errorcode[number]}": (
-            lambda patch, number=number: lacks_folder_sync(patch, number),
-            "cannot sync folders",
-        )
+        f"folder sync {errno.errorcode[number]}": (partial(lacks_folder_sync, number=number), "cannot sync folders")
         for number in (errno.EINVAL, errno.ENOTSUP, errno.EBADF)
     },
-    "chmod EPERM": (lambda patch: lacks_modes(patch, errno.EPERM), "keeps no permissions"),
-    "chmod without effect": (lambda patch: lacks_modes(patch, None), "keeps no permissions"),
+    "chmod EPERM": (partial(lacks_modes, number=errno.EPERM), "keeps no permissions"),
+    "chmod without effect": (partial(lacks_modes, number=None), "keeps no permissions"),
 }
 
 
