@@ -46,7 +46,7 @@ def restore_backup(data_dir: DataDir, name: str, *, overwrite_newer_work: bool =
         manifest = read_manifest(folder)
         if manifest.kind == "versions":
             raise BackupError(
-                f"The backup {folder.name} holds dropped session versions, which have no place to go back to.",
+                f"The backup {folder.name} holds session versions that you dropped; they cannot be restored.",
                 code="backup.not_restorable",
                 hint=f"Read them in {folder}.",
             )

@@ -184,7 +184,7 @@ def disk_space(data_dir: DataDir) -> Iterator[Finding]:
             message += f"; a migration needs about {needed}." if disk.needed else "."
             yield ok("disk space", message, code="disk.sufficient")
             continue
-        message = f"A migration needs about {needed} in {disk.folder}; {free} free."
+        message = f"A migration needs about {needed} in {disk.folder}, where only {free} are free."
         more = command("df", "-h", disk.folder)
         with suppress(MigratorError):
             more = "migrator backups prune --keep 1" if what_to_prune(data_dir, 1).removed else more

@@ -135,7 +135,7 @@ def _roll_back(data_dir: DataDir, listener: Listener, worker_for: WorkerFor | No
                 )
                 restored = files.run()
                 if install:
-                    # This record tells what an app writes to SQLite from now on from what the files hold.
+                    # By this record the next run finds what an app writes to SQLite from now on.
                     connection.execute(queries.FORGET_ROLLED_BACK)
                     connection.executemany(queries.RECORD_ROLLED_BACK, files.written)
                     connection.execute(queries.SET_STATUS, ("rolled_back",))

@@ -147,7 +147,7 @@ def write_sessions(
     written = _write(valid_sessions(), broken, path)
     if written is None:
         raise RollbackFailed(
-            f"{path} does not read back as what SQLite holds.",
+            f"{path} was written, but reading it back gave other sessions than SQLite holds.",
             code="file.readback_failed",
             hint="The disk may be failing. If it is not, please report this as a bug.",
         )

@@ -146,7 +146,7 @@ def require_same_sessions(connection: sqlite3.Connection, workspace_id: int, wri
     for found, stored in zip_longest(_parsed(written), read_workspace(connection, workspace_id)):
         if stored is None or found != stored.canonical_bytes():
             raise StorageIOError(
-                f"{target} was not exported: what was written for it differs from SQLite at session {sessions + 1}.",
+                f"{target} was not exported: the written file differs from SQLite at session {sessions + 1}.",
                 code="file.readback_failed",
                 hint="The disk may be failing: export to another one. Nothing was exported.",
             )

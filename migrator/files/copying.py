@@ -38,7 +38,7 @@ def publish_copy(source: Path, target: Path) -> bool:
         try:
             if copy_new(source, target)[1] != sha256_of(target):
                 raise StorageIOError(
-                    f"{target} was not written: its bytes do not read back.",
+                    f"{target} was not written: reading it back gave other bytes.",
                     code="file.readback_failed",
                     hint="The disk may be failing: write to another one.",
                 )

@@ -102,7 +102,7 @@ class NewFiles:
         durable.write_new(written, tee(chunks, digest.update))
         if copying.sha256_of(written) != digest.hexdigest():
             raise StorageIOError(
-                f"{self.folder / name} was not written: its bytes do not read back.",
+                f"{self.folder / name} was not written: reading it back gave other bytes.",
                 code="file.readback_failed",
                 hint="The disk may be failing: write to another one.",
             )

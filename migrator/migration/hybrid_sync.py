@@ -27,7 +27,7 @@ def merge_policy(data_dir: DataDir) -> MergePolicy:
 def run_in_step(
     data_dir: DataDir, make_plan: Callable[[], Plan], execute: Callable[[Plan], MigrationReport]
 ) -> MigrationReport:
-    """Execute a plan, syncing the files before and after, so that what they lack does not count as a change in them."""
+    """Execute a plan; sync the files before and after it: a session that a file lacks would count as deleted there."""
     plan = make_plan()
     if sync_files(data_dir, plan):
         plan = make_plan()

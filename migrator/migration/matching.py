@@ -1,7 +1,8 @@
 """Matches the sessions of one version of a file with those of another.
 
 A session is identified by its id. If a file has the same id several times, unchanged sessions are matched by their
-contents and the others by their order, in which an element that is not a session may count as one of them.
+contents, and the others by their order. An invalid element may then be the changed form of one of them, so it counts
+in that order too.
 """
 
 from __future__ import annotations

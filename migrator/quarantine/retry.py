@@ -238,7 +238,7 @@ class _Retry:
         stored = read_document(self.connection, key)
         if stored is None or stored.canonical_bytes() != canonical_bytes(document):
             raise TransactionError(
-                f"Item {item.id} does not read back from {self.data_dir.database} as it was inserted.",
+                f"Item {item.id} was inserted into {self.data_dir.database}, but reading it back gave another session.",
                 code="session.readback_failed",
                 hint="Nothing was changed. Please report this as a bug, with the output of 'migrator doctor'.",
             )

@@ -61,7 +61,7 @@ NOTES = {
     ),
     "source.changed_in_database": ("{source}: changed in SQLite since the migration{differences}.", None),
     "quarantine.items_removed": (
-        "{source}: {items} left the quarantine without a session taking their place.",
+        "{source}: {items} are no longer in quarantine, and no session has replaced them.",
         "The file and its backup still have them.",
     ),
     "source.missing": ("{source} is missing; its sessions are in the database and in the backup.", None),

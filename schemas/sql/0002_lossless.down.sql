@@ -1,4 +1,4 @@
--- Undoes 0002_lossless: the tables, indexes and view of 0001 again. What the new columns and tables held is gone;
+-- Undoes 0002_lossless: restores the tables, indexes and view of 0001. What the new columns and tables hold is lost, so
 -- 'migrator schema revert' refuses while they hold anything.
 
 DROP VIEW session_complete;

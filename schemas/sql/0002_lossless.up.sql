@@ -1,24 +1,24 @@
--- 0002_lossless: what the documents hold and the tables of 0001 do not.
+-- 0002_lossless: stores what the documents contain and the tables of 0001 cannot.
 --
--- Additive: the desktop app runs the SQL it was built with on this database, so that every column of 0001 keeps its
--- name, type and meaning, and every new one may be NULL.
+-- Additive: the desktop app runs its own SQL on this database, so every column of 0001 keeps its name, type and
+-- meaning, and every new one may be NULL.
 
 -- One row for each file that sessions were, or should have been, migrated from.
 CREATE TABLE migration_ledger (
     id             INTEGER PRIMARY KEY,
-    source         TEXT NOT NULL UNIQUE,   -- 'sessions/<hash>.json', 'sessions.json', or the whole path of a file elsewhere
-    workspace_hash TEXT,                   -- NULL where one file holds several workspaces
-    status         TEXT NOT NULL,          -- a failed file stays where it is, and the app is served from it
+    source         TEXT NOT NULL UNIQUE,   -- 'sessions/<hash>.json', 'sessions.json', or the full path of a file elsewhere
+    workspace_hash TEXT,                   -- NULL if the file holds several workspaces
+    status         TEXT NOT NULL,          -- a failed file stays where it is, and the app reads it
     size           INTEGER NOT NULL,       -- bytes
-    mtime_ns       INTEGER NOT NULL,       -- with size and inode: known at a glance, without hashing again
+    mtime_ns       INTEGER NOT NULL,       -- with size and inode: shows whether the file must be hashed again
     inode          INTEGER NOT NULL,
-    sha256         TEXT,                   -- NULL where the file could not be read at all
+    sha256         TEXT,                   -- NULL if the file could not be read at all
     sessions       INTEGER NOT NULL DEFAULT 0,
     instances      INTEGER NOT NULL DEFAULT 0,
     messages       INTEGER NOT NULL DEFAULT 0,
     quarantined    INTEGER NOT NULL DEFAULT 0,
     digest         TEXT,                   -- of the sessions, in order, as they were read back from this database
-    backup         TEXT,                   -- the copy, relative to the data directory where it lies within
+    backup         TEXT,                   -- the copy, relative to the data directory if it is inside it
     error          TEXT,                   -- why it failed
     created_at     TEXT NOT NULL,
     updated_at     TEXT NOT NULL,
@@ -27,12 +27,12 @@ CREATE TABLE migration_ledger (
 
 CREATE INDEX idx_migration_ledger_workspace ON migration_ledger(workspace_hash);
 
--- What is no valid session, whole: nothing is thrown away because it could not be understood.
+-- Invalid sessions and the losing versions of conflicts, complete: nothing is discarded because it is invalid.
 CREATE TABLE quarantine (
     id             INTEGER PRIMARY KEY,
     source_id      INTEGER REFERENCES migration_ledger(id) ON DELETE CASCADE,
-    workspace_hash TEXT,                   -- NULL where it can't be told
-    position       INTEGER NOT NULL,       -- its place among the sessions of its file: sessions.position has a gap there
+    workspace_hash TEXT,                   -- NULL if it is unknown
+    position       INTEGER NOT NULL,       -- its place among the sessions of its file; sessions.position has a gap there
     reason         TEXT NOT NULL,
     raw            ANY NOT NULL,           -- the bytes of the file: TEXT if they are UTF-8, else BLOB
     base           ANY,                    -- of a conflict: the version that both sides started from
@@ -46,11 +46,11 @@ CREATE INDEX idx_quarantine_workspace ON quarantine(workspace_hash);
 
 -- Array order carries meaning, and timestamps tie. NULL (a row that the app inserted) comes last, in rowid order.
 ALTER TABLE sessions ADD COLUMN position INTEGER;
--- A JSON object: what the columns of this row can't hold exactly. NULL for nearly every row.
+-- A JSON object: what the columns of this row cannot hold exactly. NULL for nearly every row.
 --   members: unknown members, as they were.
---   columns: {column: [stand-in, original]}; the original counts only while the column still holds the stand-in.
+--   columns: {column: [substitute, original]}; the original counts only while the column still holds the substitute.
 ALTER TABLE sessions ADD COLUMN rescued_data TEXT;
--- The file that the session was migrated from; NULL for one that was born in SQLite.
+-- The file that the session was migrated from; NULL for one that was created in SQLite.
 ALTER TABLE sessions ADD COLUMN source_id INTEGER REFERENCES migration_ledger(id) ON DELETE SET NULL;
 
 ALTER TABLE instances ADD COLUMN position INTEGER;

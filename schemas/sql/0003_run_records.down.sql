@@ -1,4 +1,4 @@
--- Undoes 0003_run_records. What the runs did is forgotten; what they brought stays.
+-- Undoes 0003_run_records. The records of the runs are lost; what the runs migrated stays.
 
 DROP TABLE migration_shares;
 DROP TABLE migration_runs;

@@ -1,7 +1,7 @@
 -- 0003_run_records: what each run found and did, and how long it took.
 --
--- Additive: two tables that neither the app nor a store reads. The receipt of a migration is made from them, and from
--- the ledger alone where a database has none of their rows.
+-- Additive: two tables that neither the app nor a store reads. The migration report is made from them, and from
+-- the ledger alone if a database has none of their rows.
 
 -- One row for each run that published something, committed together with what it published. A run that found nothing to
 -- do writes nothing.
@@ -9,13 +9,13 @@ CREATE TABLE migration_runs (
     id              INTEGER PRIMARY KEY,
     ended_at        TEXT NOT NULL,         -- RFC 3339, UTC: just before it was published
     program_version TEXT NOT NULL,         -- of the migrator that ran
-    files           INTEGER NOT NULL,      -- that it took up
+    files           INTEGER NOT NULL,      -- that it processed
     failed_files    INTEGER NOT NULL,      -- of these: left where they are
-    bytes           INTEGER NOT NULL,      -- of the files that it took up, as far as they could be read
-    database_bytes  INTEGER NOT NULL,      -- of the database, with all that was in it then
-    migrated        INTEGER NOT NULL,      -- sessions; with the next three, all that were found in these files
-    merged          INTEGER NOT NULL,      -- in a file that SQLite had sessions of already
-    quarantined     INTEGER NOT NULL,      -- no valid session, or changed on both sides
+    bytes           INTEGER NOT NULL,      -- of the files that it processed, as far as they could be read
+    database_bytes  INTEGER NOT NULL,      -- size of the database at that time
+    migrated        INTEGER NOT NULL,      -- sessions; with the next three: all that were found in these files
+    merged          INTEGER NOT NULL,      -- from a file that SQLite already had sessions of
+    quarantined     INTEGER NOT NULL,      -- invalid, or changed on both sides
     failed          INTEGER NOT NULL,      -- in files that failed, as far as they could be counted
     instances       INTEGER NOT NULL,      -- of the migrated and merged sessions
     messages        INTEGER NOT NULL,
@@ -24,9 +24,9 @@ CREATE TABLE migration_runs (
     backup          TEXT                   -- the folder with the copies
 ) STRICT;
 
--- What a source brought to a workspace when it was last taken up, for the sources of which the ledger's row does not
--- tell: a file of several workspaces, one that was merged, one that failed. Of any other, all of the ledger's sessions
--- were migrated.
+-- What a workspace got from a source when that was last processed, for sources whose row in the ledger does not say it:
+-- a file of several workspaces, one that was merged, and one that failed. Of any other, all of the ledger's sessions were
+-- migrated.
 CREATE TABLE migration_shares (
     source_id       INTEGER NOT NULL REFERENCES migration_ledger(id) ON DELETE CASCADE,
     workspace_hash  TEXT NOT NULL,

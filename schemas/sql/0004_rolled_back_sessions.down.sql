@@ -1,4 +1,4 @@
--- Undoes 0004_rolled_back_sessions. What was written after a rollback can't be told from the rest any more.
+-- Undoes 0004_rolled_back_sessions. What was written after a rollback can then no longer be found.
 
 DROP TABLE rolled_back_sessions;
 

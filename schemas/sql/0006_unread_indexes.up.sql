@@ -1,7 +1,7 @@
--- 0006_unread_indexes: without two indexes of the first schema that no statement reads by.
+-- 0006_unread_indexes: drops two indexes of the first schema that no statement uses.
 --
--- A chat is read by its session, in order of the position. An index on three roles tells next to nothing, and nothing
--- looks for messages of a time alone. Together they are a tenth of a database, and a part of the cost of every message.
+-- A chat is read by its session, in order of the position. An index on three roles selects too little, and nothing
+-- searches for messages by time alone. Together they take a tenth of a database, and time for every message.
 
 DROP INDEX idx_chat_messages_timestamp;
 DROP INDEX idx_chat_messages_role;

@@ -1,8 +1,8 @@
--- 0007_ids_by_their_keys: without the index on the ids that were taken.
+-- 0007_ids_by_their_keys: drops the index on the ids that were taken.
 --
--- A key that stands in for an id begins with it, so that the primary key finds both. And an index on what json_extract
--- returns is not the same to every SQLite: before 3.45 a text in JSON ends at the first NUL in it. What one version had
--- written another found damaged, where two sessions shared such an id.
+-- A key that replaces an id begins with that id, so a range of the primary key finds both. And versions of SQLite
+-- disagree on an index of what json_extract returns: before 3.45, it ends at the first NUL. If two sessions shared an id
+-- with a NUL, one version reported the index that another one had written as damaged.
 
 DROP INDEX idx_sessions_rescued_id;
 

@@ -1,7 +1,7 @@
--- 0008_failure_codes: why a file failed, as a code that stays when the words of the message change.
+-- 0008_failure_codes: records why a file failed as a code, which stays the same when the message is reworded.
 --
--- Additive: one column behind the others of migration_ledger.
+-- Additive: one more column of migration_ledger.
 
-ALTER TABLE migration_ledger ADD COLUMN error_code TEXT;  -- such as source.truncated; NULL for a failure of before
+ALTER TABLE migration_ledger ADD COLUMN error_code TEXT;  -- such as source.truncated; NULL for earlier failures
 
 UPDATE migration_metadata SET schema_version = 8, last_updated_at = datetime('now') WHERE id = 1;

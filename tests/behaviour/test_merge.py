@@ -464,7 +464,7 @@ def test_without_the_backup_copy_nothing_is_merged_and_nothing_changes(
     outcome = merge(migrated, migrator, [work("a", "in the file")])
     assert outcome.code == 1
     [problem] = outcome.json["problems"]
-    assert problem["code"] == f"backup.{damage}"
+    assert problem["code"] == f"backup.file_{damage}"
     assert str(copy) in problem["message"]
     assert stored(migrated) == before
     assert not migrated.staging.exists()
