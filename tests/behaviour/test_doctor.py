@@ -155,7 +155,7 @@ def test_too_little_space_is_reported_in_numbers(scene, run, fill_disk):
     scene.write(ENGINE, [chat("a")])
     fill_disk()
     assert "disk.full" in problems(run("doctor", "--json"))
-    assert "0 bytes free" in run("doctor").out
+    assert "0 bytes" in run("doctor").out
 
 
 def test_a_network_file_system_is_reported(migrated, run, monkeypatch):
