@@ -24,7 +24,7 @@ from migrator.search.index import create_tables
 from migrator.staging import queries as staging_queries
 from migrator.storage.hybrid import queries as journal_queries
 
-FRAGMENTS = ("ORDER", "IN_RANGE", "IN_FILES", "FILES_IN_ORDER", "OWN_NUMBER")  # of statements
+FRAGMENTS = ("ORDER", "IN_RANGE", "IN_FILES", "FILES_IN_ORDER", "OWN_NUMBER", "OWN_ROLE")  # of statements
 ATTACHED = ("staging", "shard")
 # What the app runs while a user waits: none of these may read a whole table.
 HOT_PATHS = {

@@ -221,6 +221,11 @@ OWN_NUMBER = """
     CASE WHEN json_extract(i.rescued_data, '$.columns.instance_id[0]') = i.instance_id
          THEN json_extract(i.rescued_data, '$.columns.instance_id[1]') ELSE i.instance_id END
 """
+# The role in a message's document.
+OWN_ROLE = """
+    CASE WHEN json_valid(m.rescued_data) AND json_extract(m.rescued_data, '$.columns.role[0]') = m.role
+         THEN json_extract(m.rescued_data, '$.columns.role[1]') ELSE m.role END
+"""
 INSTANCE_BY_NUMBER = f"""
     SELECT i.id FROM instances i
     WHERE i.session_id = ?1 AND (i.instance_id = ?2 OR i.instance_id >= 4294967296) AND {OWN_NUMBER} = ?2

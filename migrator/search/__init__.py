@@ -8,6 +8,7 @@
 - ``find``: a search in the authoritative store
 - ``results``: the report of a search
 - ``sessions``: lists sessions, and finds one by the beginning of its id
+- ``values``: the statuses and types that there are
 - ``queries``: all SQL statements of this package
 
 Its rule: the index is optional. If there is none, or it cannot be trusted, every text is read instead.

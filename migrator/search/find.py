@@ -23,6 +23,7 @@ from migrator.search.results import (
     sort_by_filters,
 )
 from migrator.search.sessions import read_workspaces
+from migrator.search.values import notes_on_values
 from migrator.storage.arguments import workspace_ref
 from migrator.storage.factory import failed_workspaces, is_served_by_sqlite
 from migrator.storage.filtering import Filtering
@@ -60,6 +61,8 @@ def search_texts(
         found = sorted([*found, *scanned], key=lambda one: one.rank, reverse=True)
         if filters.sort_by is not None:
             found = sort_by_filters(((one.session, one) for one in found), Filtering(filters))
+    if not found:
+        notes += notes_on_values(data_dir, workspace, filters)
     page, more = tuple(found[filters.offset : end]), end is not None and len(found) > end
     return SearchReport(page, more, "scan" if indexed is None else "index", tuple(notes))
 

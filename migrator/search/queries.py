@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from migrator.database.columns import SUMMARY_COLUMNS
-from migrator.database.queries import OWN_NUMBER, aliased
+from migrator.database.queries import OWN_NUMBER, OWN_ROLE, aliased
 
 HAS_FTS5 = "SELECT EXISTS (SELECT 1 FROM pragma_module_list WHERE name = 'fts5')"
 
@@ -128,9 +128,16 @@ NEWEST_OF_WORKSPACE = f"{_INFO} WHERE w.workspace_hash = ? ORDER BY s.updated_at
 
 TEXTS = {
     "task": f"SELECT rowid, '', '', task FROM sessions WHERE rowid {_THESE}",
-    "message": f"SELECT rowid, role, timestamp, content FROM chat_messages WHERE rowid {_THESE} ORDER BY rowid",
+    "message": f"""
+        SELECT m.rowid, {OWN_ROLE}, m.timestamp, m.content FROM chat_messages m WHERE m.rowid {_THESE} ORDER BY m.rowid
+    """,
     "output": f"SELECT i.id, {OWN_NUMBER}, i.agent_name, i.output FROM instances i WHERE i.id {_THESE} ORDER BY i.id",
 }
+# ?1 is the hash of one workspace, or NULL for all.
+TYPES_AND_STATUSES = """
+    SELECT s.type, s.status, count(*) FROM session_values s JOIN workspaces w ON w.id = s.workspace_id
+    WHERE ?1 IS NULL OR w.workspace_hash = ?1 GROUP BY 1, 2 ORDER BY 1, 2
+"""
 INDEX_BYTES = """
     SELECT (SELECT coalesce(sum(length(block)), 0) FROM search_words_data)
          + (SELECT coalesce(sum(length(block)), 0) FROM search_grams_data)

@@ -39,8 +39,14 @@ class SessionDocuments(Report):
         return {"sessions": [{"workspace": path, "session": session} for path, session in self.sessions]}
 
 
+@dataclass(frozen=True)
 class SessionList(SessionDocuments):
-    """Sessions of which the JSON has only the members that a list shows."""
+    """Sessions of which the JSON has only the members that a list shows.
+
+    :ivar notes: information for the user
+    """
+
+    notes: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         listed = []
@@ -48,7 +54,7 @@ class SessionList(SessionDocuments):
             members = {name: session.get(name) for name in _LISTED_MEMBERS}
             counts = {"instances": len(session["instances"]), "messages": len(session["chatHistory"])}
             listed.append({"workspace": path, **members, **counts})
-        return {"sessions": listed}
+        return {"sessions": listed, "notes": list(self.notes)}
 
 
 def list_sessions(

@@ -98,3 +98,41 @@ def test_without_words_the_options_alone_choose(talked: Path, migrator: Migrator
 
 def test_a_note_says_that_there_is_more_than_the_limit(talked: Path) -> None:
     assert "--limit" in on_a_terminal("--data-dir", talked, "sessions", "search", "login", "--limit", "1")
+
+
+@pytest.mark.parametrize("store", ["files", "sqlite", "older schema"])
+def test_any_status_and_type_may_be_given_and_where_none_matches_the_ones_that_exist_are_named(
+    store: str, scene: Scene, migrator: Migrator
+) -> None:
+    scene.write(WORKSPACE, [chat("s-1", status="cancelled"), chat("s-2", type="tournament"), chat("s-3", status="")])
+    if store != "files":
+        migrator("--data-dir", scene.root, "migrate")
+    if store == "older schema":
+        migrator("--data-dir", scene.root, "schema", "revert")
+    for options, expected in ((["--status", "cancelled"], ["s-1"]), (["--type", "tournament"], ["s-2"])):
+        for name in ("list", "search"):
+            found = migrator("--data-dir", scene.root, "sessions", name, *options, "--json").json
+            assert [session["id"] for session in found["sessions"]] == expected
+            assert found["notes"] == []
+    for command in (["list"], ["search"], ["search", "hello"]):
+        none = [*command, "--status", "unheard-of", "--type", "paused"]
+        outcome = migrator("--data-dir", scene.root, "sessions", *none, "--json")
+        statuses, types = outcome.json["notes"][-2:]
+        assert all(value in statuses for value in ("cancelled (1 ", "(empty) (1 "))
+        assert "paused" not in statuses
+        assert "tournament (1 " in types
+        assert "tournament (1 " in migrator("--data-dir", scene.root, "sessions", *none).err
+    assert (
+        migrator("--data-dir", scene.root, "sessions", "list", "--workspace", WORKSPACE, "--json").json["notes"] == []
+    )
+
+
+def test_an_excerpt_names_the_role_that_the_document_has(scene: Scene, migrator: Migrator) -> None:
+    session = chat("s-1", text="a rare word")
+    session["chatHistory"][0]["role"] = "tool"
+    scene.write(WORKSPACE, [session])
+    migrator("--data-dir", scene.root, "migrate")
+    for _ in range(2):
+        [found] = migrator("--data-dir", scene.root, "sessions", "search", "rare", "--json").json["sessions"]
+        assert found["excerpts"][0]["place"].startswith("tool")
+        migrator("--data-dir", scene.root, "search-index", "drop")

@@ -14,6 +14,7 @@ from migrator.cli.output import echo, notice_when_slow, pager, print_columns, pr
 from migrator.search.find import search_texts
 from migrator.search.results import FoundText, SearchReport
 from migrator.search.sessions import SessionDocuments, SessionList, find_session, list_sessions
+from migrator.search.values import notes_on_values
 from migrator.storage.protocol import SessionFilters
 from migrator.text import block, counted, plain
 
@@ -63,6 +64,7 @@ def _print_list(report: SessionList) -> None:
             echo(counted(len(rows), "session"))
         else:
             print_columns((columns, *rows))
+    print_notes(report.notes)
 
 
 def _print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
@@ -93,18 +95,39 @@ def _print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     Console(width=width).print(table)
 
 
+def _repeatable(*names: str, text: str) -> Callable[..., Any]:
+    """Make an option that may be repeated; its value is None if it is not given."""
+    return click.option(*names, multiple=True, callback=lambda _, __, values: values or None, help=text)
+
+
+_STATUS = _repeatable("--status", text="Any status, e.g. running, failed or round_2. May be repeated.")
+_TYPE = _repeatable("--type", "session_type", text="Any type, e.g. competition or debate. May be repeated.")
+
+
+def _list(resolve: Resolve, workspace: str | None, filters: SessionFilters, limit: int | None) -> SessionList:
+    """List the sessions that match; where none does, also the statuses and types that there are."""
+    data_dir = resolve()
+    report = list_sessions(data_dir, workspace, filters, limit, print_error)
+    if report.sessions or limit == 0:
+        return report
+    return replace(report, notes=notes_on_values(data_dir, workspace, filters))
+
+
 @sessions_command.command("list")
 @_WORKSPACE
+@_STATUS
+@_TYPE
 @click.option("--limit", type=click.IntRange(min=0), help="Maximum number of sessions.")
 @prints_report(_print_list)
-def list_command(resolve: Resolve, workspace: str | None, limit: int | None) -> SessionList:
+def list_command(resolve: Resolve, workspace: str | None, limit: int | None, **options: Any) -> SessionList:
     """List sessions by workspace, in the app's order.
 
     \b
     migrator sessions list                   the sessions of all workspaces
     migrator sessions list --workspace ~/my/shop --limit 10
+    migrator sessions list --status failed   where no session has it, the statuses that exist are named
     """
-    return list_sessions(resolve(), workspace, SessionFilters(), limit, print_error)
+    return _list(resolve, workspace, SessionFilters(**options), limit)
 
 
 @pager()
@@ -191,16 +214,11 @@ def _excerpt(text: FoundText) -> Iterator[tuple[str, str]]:
     yield plain(text.text[at:]), ""
 
 
-def _repeatable(*names: str, text: str) -> Callable[..., Any]:
-    """Make an option that may be repeated; its value is None if it is not given."""
-    return click.option(*names, multiple=True, callback=lambda _, __, values: values or None, help=text)
-
-
 @sessions_command.command("search", short_help="Search the texts of sessions.")
 @click.argument("words", nargs=-1)
 @_WORKSPACE
-@_repeatable("--status", text="running, completed, failed, paused or round_<n>. May be repeated.")
-@_repeatable("--type", "session_type", text="competition, ensemble or debate. May be repeated.")
+@_STATUS
+@_TYPE
 @click.option("--created-from", metavar="TIME", help="Created at this time or later, e.g. 2025-01-13T00:00:00Z.")
 @click.option("--created-to", metavar="TIME", help="Created at this time or earlier.")
 @click.option("--text", metavar="TEXT", help="Text that occurs in the task, the id or an agent's name.")
@@ -230,7 +248,7 @@ def search_command(
     """
     filters = SessionFilters(**options)
     if not words:
-        return list_sessions(resolve(), workspace, filters, limit, print_error)
+        return _list(resolve, workspace, filters, limit)
     filters = replace(filters, limit=_MOST_FOUND if limit is None else limit)
     with notice_when_slow("Searching. Without a search index every text is read, which can take a while."):
         return search_texts(resolve(), " ".join(words), filters, workspace=workspace)

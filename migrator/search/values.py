@@ -1,0 +1,58 @@
+"""Lists the statuses and types that there are, for a search by one that no session has."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+
+from migrator.data_dir import DataDir
+from migrator.database.connection import opened, snapshot
+from migrator.database.schema import provide_value_views
+from migrator.inventory.status import workspace_names
+from migrator.search import queries
+from migrator.search.sessions import read_workspaces
+from migrator.storage.arguments import workspace_ref
+from migrator.storage.factory import failed_workspaces, is_served_by_sqlite
+from migrator.storage.protocol import SessionFilters
+from migrator.text import counted
+from migrator.workspace import placeholder
+
+_MOST_SHOWN = 30
+
+
+def notes_on_values(data_dir: DataDir, workspace: str | None, filters: SessionFilters) -> tuple[str, ...]:
+    """Say which statuses and types there are; empty if the filters, which match no session, restrict neither.
+
+    :param workspace: only this one; None for all
+    """
+    wanted = {"status": ("statuses", filters.status), "type": ("types", filters.session_type)}
+    members = [member for member, (_, given) in wanted.items() if given]
+    if not members:
+        return ()
+    found: dict[str, Counter[str]] = {member: Counter() for member in members}
+    for kind, status, sessions in _counts(data_dir, workspace):
+        for member in members:
+            found[member][status if member == "status" else kind] += sessions
+    return tuple(_note(wanted[member][0], found[member]) for member in members)
+
+
+def _note(noun: str, found: Counter[str]) -> str:
+    if not found:
+        return "No session matches: there are no sessions."
+    shown = [f"{value or '(empty)'} ({counted(sessions, 'session')})" for value, sessions in found.most_common()]
+    more = f" and {len(shown) - _MOST_SHOWN} more" if len(shown) > _MOST_SHOWN else ""
+    return f"No session matches. These {noun} exist: {', '.join(shown[:_MOST_SHOWN])}{more}."
+
+
+def _counts(data_dir: DataDir, workspace: str | None) -> Iterator[tuple[str, str, int]]:
+    """Yield type, status and number of sessions in the authoritative store."""
+    names: Iterable[str] = [workspace] if workspace else workspace_names(data_dir)
+    if is_served_by_sqlite(data_dir):
+        own = workspace_ref(workspace).hash if workspace else None
+        path = data_dir.database
+        with opened(path, read_only=True) as connection, snapshot(connection, path, "count sessions"):
+            provide_value_views(connection)
+            yield from connection.execute(queries.TYPES_AND_STATUSES, (own,)).fetchall()
+        names = [placeholder(name) for name in failed_workspaces(data_dir) if own in (None, name)]
+    for _, sessions in read_workspaces(data_dir, names, SessionFilters(), lambda _: None, alone=False):
+        yield from ((session["type"], session["status"], 1) for session in sessions)
