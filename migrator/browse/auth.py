@@ -7,8 +7,7 @@ browser send requests to it, using a host name of its own: the check of the host
 from __future__ import annotations
 
 import secrets
-from collections.abc import Awaitable, Callable, MutableMapping
-from http.cookies import SimpleCookie
+from collections.abc import Awaitable, Callable, Iterator, MutableMapping
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -19,6 +18,7 @@ Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 COOKIE = "migrator-browse"
+_DATASETTE = "ds_"  # the names of Datasette's own cookies begin so
 # Datasette's own pages contain inline scripts and styles.
 _POLICY = (
     "default-src 'self'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
@@ -61,8 +61,8 @@ class Gate:
             cookie = f"{self._cookie}={self.key}; HttpOnly; SameSite=Strict; Path=/"
             page = scope["raw_path"] if scope["path"] != "/" else self._landing.encode()
             await _answer(send, 303, "", ((b"location", page), (b"set-cookie", cookie.encode())))
-        elif self._is_key(_cookie(headers.get("cookie", ""), self._cookie)):
-            await self._app(scope, receive, _guarded(send))
+        elif self._is_key(dict(_cookies(headers.get("cookie", ""))).get(self._cookie, "")):
+            await self._app(_with_own_cookies(scope), receive, _guarded(send))
         else:
             await _answer(send, 403, "Open the address that 'migrator browse' printed; it contains the key.")
 
@@ -70,10 +70,22 @@ class Gate:
         return secrets.compare_digest(given.encode(), self.key.encode())
 
 
-def _cookie(header: str, name: str) -> str:
-    cookies: SimpleCookie = SimpleCookie()
-    cookies.load(header)
-    return cookies[name].value if name in cookies else ""
+def _cookies(header: str) -> Iterator[tuple[str, str]]:
+    """Split the header of a request as RFC 6265 describes, whatever other programs have put into their cookies."""
+    for pair in header.split(";"):
+        name, _, value = pair.strip().partition("=")
+        yield name, value
+
+
+def _with_own_cookies(scope: Scope) -> Scope:
+    """Remove the cookies of other programs on this host: Datasette fails on those that Python's parser refuses."""
+
+    def own(header: bytes) -> bytes:
+        pairs = [pair for pair in _cookies(header.decode("latin-1")) if pair[0].startswith(_DATASETTE)]
+        return "; ".join(map("=".join, pairs)).encode("latin-1")
+
+    headers = [(name, own(value) if name.lower() == b"cookie" else value) for name, value in scope["headers"]]
+    return {**scope, "headers": headers}
 
 
 def _guarded(send: Send) -> Send:

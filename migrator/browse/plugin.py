@@ -6,7 +6,8 @@ import logging
 import re
 import sqlite3
 from collections.abc import Awaitable, Callable, Iterable
-from typing import Any
+from typing import Any, Self
+from weakref import WeakKeyDictionary
 
 from datasette import Response, hookimpl
 from datasette.utils import tilde_encode, urlsafe_components
@@ -19,6 +20,9 @@ from migrator.text import block, counted
 # Importing datasette makes sqlite3 print a traceback for every SQL function that raises, in the whole process. Ours
 # raise if stored text is not UTF-8; SQLite reports that as an error of the statement.
 sqlite3.enable_callback_tracebacks(False)  # noqa: FBT003 - as sqlite3 takes it
+MOST_BYTES = 128 << 20  # of a value, and of all values that a query returns
+_LONGEST_PATTERN = 1000  # of LIKE and GLOB, whose time grows with pattern and text
+_SIZES: WeakKeyDictionary[sqlite3.Cursor, int] = WeakKeyDictionary()
 _MOST_AGENTS = 500
 _MOST_MESSAGES = 2000
 _MOST_CHARACTERS = 5_000_000
@@ -35,6 +39,25 @@ _CONTROL = re.compile(r"(\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\
 _GLIMPSE = 600
 _LABEL = 90
 LONGEST = 1_000_000
+
+
+class _BoundedRow(sqlite3.Row):
+    """A row of a result that is refused as soon as it is larger than a page can show."""
+
+    def __new__(cls, cursor: sqlite3.Cursor, values: tuple[Any, ...]) -> Self:
+        size = sum(len(value) for value in values if isinstance(value, str | bytes))
+        _SIZES[cursor] = _SIZES.get(cursor, 0) + size
+        if _SIZES[cursor] > MOST_BYTES:
+            raise sqlite3.OperationalError(f"the result is larger than {MOST_BYTES >> 20} MiB")
+        return super().__new__(cls, cursor, values)
+
+
+@hookimpl
+def prepare_connection(conn: sqlite3.Connection) -> None:
+    """Bound the memory that a query takes, of a value in SQLite and of all that is returned."""
+    conn.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, MOST_BYTES)
+    conn.setlimit(sqlite3.SQLITE_LIMIT_LIKE_PATTERN_LENGTH, _LONGEST_PATTERN)
+    conn.row_factory = _BoundedRow
 
 
 @hookimpl

@@ -56,6 +56,11 @@ class Visitor:
         """Without the cookie, and without following anything."""
         return self._get(self._stopping, self.root + path, **headers)
 
+    def cookie(self) -> str:
+        """The cookie with the key, as a browser sends it."""
+        answer = self.get_as_stranger(self.keyed("/").removeprefix(self.root))
+        return answer.headers["set-cookie"].partition(";")[0]
+
     def post(self, path: str, content: str) -> Answer:
         request = urllib.request.Request(self.root + path, data=content.encode())
         return _answered(self._following, request)

@@ -133,6 +133,37 @@ def test_a_wrong_key_shows_nothing(visitor: Visitor) -> None:
     assert visitor.get_as_stranger("/history", Cookie="migrator-browse=guessed").status == 403
 
 
+@pytest.mark.parametrize(
+    "other",
+    ['prefs={"a": 1, "b": [2]}', "name=Jos\xe9", "x=a,b", "theme=dark mode", "=novalue", "flag", "a[b]=1", "a:b=1",
+     "$Version=1", "path=/x", "a@b=c", "secure", 'q="unterminated', "expires=Mon"],
+)  # fmt: skip
+def test_cookies_of_other_programs_on_this_host_do_not_matter(other: str, visitor: Visitor) -> None:
+    key = visitor.cookie()
+    for header in (f"{other}; {key}", f"{key}; {other}"):
+        answer = visitor.get_as_stranger("/history/sessions.json?_size=1", Cookie=header)
+        assert answer.status == 200, (header, answer.body)
+
+
+@pytest.mark.parametrize(
+    ("statement", "words"),
+    [
+        ("SELECT randomblob(1000000000)", "too big"),
+        (
+            "SELECT zeroblob(30000000) FROM (SELECT 1 UNION SELECT 2 UNION SELECT 3 UNION SELECT 4 UNION SELECT 5)",
+            "MiB",
+        ),
+        ("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n", "took too long"),
+    ],
+)
+def test_memory_and_time_of_a_query_are_bounded_for_those_with_the_key(
+    statement: str, words: str, visitor: Visitor
+) -> None:
+    answer = visitor.get(f"/history.json?sql={quote(statement)}")
+    assert answer.status == 400
+    assert words in answer.body
+
+
 def test_under_another_host_name_nothing_is_shown_even_with_the_key(visitor: Visitor) -> None:
     path = visitor.keyed("/history").removeprefix(visitor.root)
     assert visitor.get_as_stranger(path, Host="evil.example").status == 403
