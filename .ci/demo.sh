@@ -28,7 +28,7 @@ run status
 cat <<END
 
 The result is in $data: sessions.db is the new database, backups/ holds copies of the original files.
-To go on with it, make these two settings in your shell; then the commands above work without a path:
+To explore it, make these two settings in your shell; then you can run the commands below them as they are:
 
     export PATH="$(cd "$(dirname "$migrator")" && pwd):\$PATH"
     export AIT42_DATA_DIR=$data

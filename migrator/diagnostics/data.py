@@ -196,7 +196,7 @@ def _pending(status: StatusReport, stuck: int) -> Finding:
     count = len(status.changed_files)
     files = "1 file is" if (stuck or count) == 1 else f"{stuck or count} files are"
     if stuck:
-        message = f"{files} changed and cannot be merged: see 'merge base'."
+        message = f"{files} changed and cannot be merged without a backup copy: see 'merge base'."
         return problem("pending work", message, code="source.unmergeable")
     if count and status.backend == "hybrid":
         message = f"{files} new or changed. In hybrid mode, migrator updates the files from SQLite."

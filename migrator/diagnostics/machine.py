@@ -113,8 +113,8 @@ def file_access(data_dir: DataDir) -> Iterator[Finding]:
                 yield problem("file type", message, command("ls", "-l", path), code="file.broken_link")
             continue  # it does not exist, or its folder has been reported
         if stat.S_ISDIR(found.st_mode) != bool(needed & os.X_OK):
-            kind = "directory" if needed & os.X_OK else "file"
-            message = f"{path} is not a {kind}, but has the name of one that migrator needs."
+            found_is, kind = ("not a directory", "directory") if needed & os.X_OK else ("a directory", "file")
+            message = f"{path} is {found_is}, but migrator needs a {kind} of that name."
             yield problem("file type", message, move_aside_command(path), code="file.in_the_way")
         elif os.name != "nt" and found.st_uid not in (os.getuid(), data_dir.root.stat().st_uid):
             yield _of_another_user("owner", path, found.st_uid)

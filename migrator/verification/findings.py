@@ -61,7 +61,7 @@ NOTES = {
     ),
     "source.changed_in_database": ("{source}: changed in SQLite since the migration{differences}.", None),
     "quarantine.items_removed": (
-        "{source}: {items} are no longer in quarantine, and no session has replaced them.",
+        "Missing from the quarantine of {source}, and not replaced by a session: {items}.",
         "The file and its backup still have them.",
     ),
     "source.missing": ("{source} is missing; its sessions are in the database and in the backup.", None),

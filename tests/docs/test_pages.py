@@ -402,8 +402,10 @@ def test_the_readme_has_the_figures_that_were_kept() -> None:
     shares = {3: "a third", 4: "a quarter", 5: "a fifth", 6: "a sixth", 7: "a seventh", 8: "an eighth"}
     share = shares[round(imported.wall_s / ours.wall_s)]
     text = " ".join(README.read_text(encoding="utf-8").split())
-    assert f"take {share} of the time of SQLite's own JSON import" in text, "the last measurement says otherwise"
-    assert f"some {round(ours.peak_rss_bytes / 1e7)}0 MB of memory" in text
+    assert f"takes {share} of the time that SQLite's own JSON import takes" in text, (
+        "the last measurement says otherwise"
+    )
+    assert f"about {round(ours.peak_rss_bytes / 1e7)}0 MB of memory" in text
 
 
 @pytest.fixture

@@ -34,7 +34,7 @@ def _outcome(report: BackendReport) -> Outcome:
 @progress_option()
 @prints_report(_print, works="target")
 def backend_command(resolve: Resolve, target: Backend | None, progress: str) -> BackendReport:
-    """Show the backend that the app uses, or switch it and move the data that the switch needs.
+    """Show which backend the app uses, or switch to another one, together with all data.
 
     \b
     migrator backend         show the backend, and what hybrid mode found

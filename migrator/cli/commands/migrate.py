@@ -109,9 +109,9 @@ def _outcome(report: MigrationReport) -> Outcome:
 def migrate_command(resolve: Resolve, no_search_index: bool, progress: str, **options: Any) -> MigrationReport:
     """Move every session of the data directory into its SQLite database.
 
-    The files are backed up first and never changed. Every session is read back from the new database and compared with
-    its file before the database is used. Invalid sessions go to quarantine, and files that cannot be read stay where
-    they are; everything else is migrated. Run it again at any time: it migrates only what is new or changed.
+    The files are backed up first; only hybrid mode changes them. Every session is read back from the new database and
+    compared with its file before the database is used. Invalid sessions go to quarantine, and files that cannot be read
+    stay where they are; everything else is migrated. Run it again at any time: it migrates only what is new or changed.
 
     At the end, when the app may already start, it builds the index for full-text search.
 

@@ -119,7 +119,7 @@ def _print_retry(report: RetryReport) -> None:
             "restored": f"restored ({counted(len(item.sessions), 'session')}).",
             "replaced": "restored; it replaced SQLite's version.",
             "dropped": "dropped; SQLite's version stays.",
-            "still_invalid": "still invalid; nothing changed. Pass a corrected file with --edited.",
+            "still_invalid": "still invalid; nothing changed. Correct it in a file, and pass that with --edited.",
             "needs_edit": "this is a truncated tail, not a session: write the intended session to a file and pass it "
             "with --edited.",
             "needs_choice": "both sides changed it: pass --take theirs, ours or both, or a file with --edited.",
@@ -154,8 +154,9 @@ def retry_command(
 ) -> RetryReport:
     """Validate items again and restore those that are valid now.
 
-    A restored session gets its old place in its workspace. The rejected version of a conflict, and the text that a
-    corrected file replaces, are kept in a folder under backups/. Exit code 3 if an item stays in quarantine.
+    A restored session goes back to its old position in the session list. The rejected version of a conflict, and the
+    text that a corrected file replaces, are kept in a folder under backups/. Exit code 3 if an item stays in
+    quarantine.
 
     \b
     migrator quarantine retry --all          restore every item that is valid now

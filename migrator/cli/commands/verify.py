@@ -52,8 +52,7 @@ def verify_command(resolve: Resolve, repair: bool, progress: str) -> VerifyRepor
 
     --repair fixes: missing or damaged backup copies of files that have not changed; indexes that do not match their
     tables; a storage.json that contradicts the database; leftovers of interrupted runs; files of migrator that other
-    users can read. Files that changed although their size and time did not are marked, so that the next
-    'migrator migrate' reads them.
+    users can read. If a file changed without a new size or time, --repair makes the next 'migrator migrate' read it.
 
     \b
     migrator verify                          check only
