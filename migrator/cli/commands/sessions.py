@@ -122,10 +122,12 @@ def _list(resolve: Resolve, workspace: str | None, filters: SessionFilters, limi
 def list_command(resolve: Resolve, workspace: str | None, limit: int | None, **options: Any) -> SessionList:
     """List sessions by workspace, in the app's order.
 
+    If no session has the given status or type, the existing ones are named.
+
     \b
     migrator sessions list                   the sessions of all workspaces
     migrator sessions list --workspace ~/my/shop --limit 10
-    migrator sessions list --status failed   where no session has it, the statuses that exist are named
+    migrator sessions list --status failed   only those that failed
     """
     return _list(resolve, workspace, SessionFilters(**options), limit)
 
