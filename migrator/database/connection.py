@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from migrator.data_dir import DATABASE_SUFFIXES
+from migrator.database import registry
 from migrator.database.errors import sqlite_errors
 from migrator.errors import ConnectionFailed, StorageIOError
 from migrator.files import durable
@@ -54,7 +55,7 @@ def connect(
     cache_size: int | None = None,
     mmap_size: int | None = None,
     shared_between_threads: bool = False,
-) -> sqlite3.Connection:
+) -> registry.Connection:
     """Open a database with the app's settings: WAL and NORMAL, foreign keys on, a busy timeout.
 
     On a network file system the journal mode is DELETE and syncs are FULL instead.
@@ -70,29 +71,49 @@ def connect(
     """
     require_sqlite()
     if str(path) == MEMORY:
-        connection = sqlite3.connect(MEMORY, isolation_level=None, check_same_thread=not shared_between_threads)
-    else:
-        path = Path(path)
-        _prepare_file(path, create=create, read_only=read_only)
-        # A read-only connection would leave -wal and -shm files; one that may write removes them when it closes.
-        mode = "ro" if read_only and not os.access(path, os.W_OK) else "rw"
+        return _open_in_memory(cache_size, mmap_size, shared_between_threads=shared_between_threads)
+    path = Path(path)
+    _prepare_file(path, create=create, read_only=read_only)
+    # A read-only connection would leave -wal and -shm files; one that may write removes them when it closes.
+    mode = "ro" if read_only and not os.access(path, os.W_OK) else "rw"
+    with registry.opening(path):
         with sqlite_errors("open", path):
-            connection = sqlite3.connect(
-                f"{path.absolute().as_uri()}?mode={mode}",
-                uri=True,
-                timeout=timeout,
-                isolation_level=None,
-                check_same_thread=not shared_between_threads,
-            )
-    try:
-        with sqlite_errors("open", path):
-            _configure(connection, read_only=read_only, cache_size=cache_size, mmap_size=mmap_size)
-            if isinstance(path, Path):
-                _set_durability(connection, path, timeout, read_only=read_only)
-            connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchall()  # fails if the header is invalid
-    except BaseException:
-        connection.close()
-        raise
+            connection = _open(path, f"mode={mode}", timeout, shared_between_threads=shared_between_threads)
+        try:
+            with sqlite_errors("open", path):
+                _configure(connection, read_only=read_only, cache_size=cache_size, mmap_size=mmap_size)
+                uses_log = _set_durability(connection, path, timeout, read_only=read_only)
+                connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchall()  # fails if the header is invalid
+            real = os.path.realpath(path)
+            if uses_log and not read_only and not os.path.exists(f"{real}-shm"):
+                raise registry.log_replaced(path)  # SQLite uses a removed index that a foreign connection holds
+            registry.register(connection, path, real + registry.LOG if uses_log else None)
+        except BaseException:
+            connection.close()
+            raise
+    return connection
+
+
+def _open(path: Path, mode: str, timeout: float, *, shared_between_threads: bool) -> registry.Connection:
+    return sqlite3.connect(
+        f"{path.absolute().as_uri()}?{mode}",
+        uri=True,
+        timeout=timeout,
+        isolation_level=None,
+        check_same_thread=not shared_between_threads,
+        factory=registry.Connection,
+    )
+
+
+def _open_in_memory(
+    cache_size: int | None, mmap_size: int | None, *, shared_between_threads: bool
+) -> registry.Connection:
+    with registry.opening(None):
+        connection = sqlite3.connect(
+            MEMORY, isolation_level=None, check_same_thread=not shared_between_threads, factory=registry.Connection
+        )
+        _configure(connection, read_only=False, cache_size=cache_size, mmap_size=mmap_size)
+        registry.register(connection, None)
     return connection
 
 
@@ -132,8 +153,8 @@ def _configure(
         connection.execute(f"PRAGMA mmap_size = {int(mmap_size)}")
 
 
-def _set_durability(connection: sqlite3.Connection, path: Path, timeout: float, *, read_only: bool) -> None:
-    """Set WAL and NORMAL, or DELETE and FULL if the file system does not support WAL.
+def _set_durability(connection: sqlite3.Connection, path: Path, timeout: float, *, read_only: bool) -> bool:
+    """Set WAL and NORMAL, or DELETE and FULL if the file system does not support WAL; return whether it writes a log.
 
     A database that already has the journal mode is not changed. When several processes change the mode of a new
     database at once, SQLite refuses all but one immediately, without calling the busy handler, because they would
@@ -142,15 +163,16 @@ def _set_durability(connection: sqlite3.Connection, path: Path, timeout: float, 
     on_network = network_file_system(path) is not None
     connection.execute(f"PRAGMA synchronous = {'FULL' if on_network else 'NORMAL'}")
     deadline = time.monotonic() + timeout
-    while not read_only:
+    statement = "PRAGMA journal_mode" + ("" if read_only else f" = {'DELETE' if on_network else 'WAL'}")
+    while True:
         try:
-            connection.execute(f"PRAGMA journal_mode = {'DELETE' if on_network else 'WAL'}")
+            mode: str = connection.execute(statement).fetchone()[0]
         except sqlite3.OperationalError as error:
             if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() >= deadline:
                 raise
             time.sleep(0.01)
         else:
-            return
+            return mode == "wal"
 
 
 def connect_read_only(path: Path, *, immutable: bool = False) -> sqlite3.Connection:
@@ -160,13 +182,16 @@ def connect_read_only(path: Path, *, immutable: bool = False) -> sqlite3.Connect
         if its folder is not writable and there is no log file
     """
     immutable = immutable or (not os.access(path.parent, os.W_OK) and not path.with_name(path.name + "-wal").exists())
-    with sqlite_errors("open", path):
-        return sqlite3.connect(
+    with registry.opening(path), sqlite_errors("open", path):
+        connection = sqlite3.connect(
             f"{path.absolute().as_uri()}?mode=ro{'&immutable=1' if immutable else ''}",
             uri=True,
             timeout=BUSY_TIMEOUT,
             check_same_thread=False,
+            factory=registry.Connection,
         )
+        registry.register(connection, path)
+        return connection
 
 
 def copy_database(connection: sqlite3.Connection, path: Path, target: Path) -> None:

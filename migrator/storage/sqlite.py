@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from operator import eq
 from pathlib import Path
+from typing import TypeAlias, TypeVar
 
 from migrator.backups.database_copy import upgrade
 from migrator.database import queries, schema
@@ -27,6 +29,7 @@ from migrator.database.documents import (
     replace_document,
 )
 from migrator.database.pool import ConnectionPool
+from migrator.database.registry import log_replaced, lost_its_log
 from migrator.documents.document import ChatMessage, WorktreeSession
 from migrator.errors import MigratorError, StaleStoreError
 from migrator.storage import arguments, timestamps
@@ -38,12 +41,18 @@ from migrator.workspace import is_placeholder
 POOL_SIZE = 5
 ACQUIRE_TIMEOUT = 3.0  # seconds
 CACHE_SIZE = -20_000  # KiB: 20 MB, enough for most workspaces
+_ATTEMPTS = 3  # to write to a log that stays
+
+_T = TypeVar("_T")
+_Read: TypeAlias = Callable[[sqlite3.Connection, str], _T]
+_Comparison: TypeAlias = Callable[[list[WorktreeSession], list[WorktreeSession]], object]
 
 
 class SqliteStorage(MirrorableStorage):
     """Sessions in an SQLite database; its methods are described in SessionStorage.
 
-    Several threads and processes may use it, also after a fork. Missing schema steps are applied when it is opened.
+    Several threads and processes may use it, also after a fork. If another SQLite library in this process removes the
+    log, a write that only that log has is made again. Missing schema steps are applied when the store is opened.
 
     :param path: the file, or ``:memory:`` for a store that exists as long as this object, on one connection
     :param backups: the folder for a copy made before schema steps change data; None: ``backups`` next to the file
@@ -97,17 +106,23 @@ class SqliteStorage(MirrorableStorage):
     def create_session(self, workspace_path: str, session: WorktreeSession) -> WorktreeSession:
         workspace = arguments.workspace_ref(workspace_path)
         stored = arguments.as_stored(session)
-        with self._writing(workspace, "create a session", create=True) as (connection, workspace_id):
+
+        def create(connection: sqlite3.Connection, workspace_id: int) -> None:
             if keys_of(connection, workspace_id, stored["id"]):
                 raise arguments.session_exists(stored["id"])
             append_document(connection, stored, workspace_id=workspace_id, workspace_hash=workspace.hash)
+
+        self._write(workspace, stored["id"], "create a session", create, create=True)
         return stored
 
     def update_session(self, workspace_path: str, session: WorktreeSession) -> WorktreeSession:
         workspace = arguments.workspace_ref(workspace_path)
         stored = arguments.as_stored(session)
-        with self._writing(workspace, "update a session") as (connection, workspace_id):
+
+        def update(connection: sqlite3.Connection, workspace_id: int) -> None:
             replace_document(connection, _keys(connection, workspace_id, stored["id"])[0], stored)
+
+        self._write(workspace, stored["id"], "update a session", update)
         return stored
 
     def get_session(self, workspace_path: str, session_id: str) -> WorktreeSession:
@@ -128,56 +143,65 @@ class SqliteStorage(MirrorableStorage):
 
     def delete_session(self, workspace_path: str, session_id: str) -> None:
         workspace = arguments.workspace_of_session(workspace_path, session_id)
-        with self._writing(workspace, "delete a session") as (connection, workspace_id):
+
+        def delete(connection: sqlite3.Connection, workspace_id: int) -> None:
             for key in _keys(connection, workspace_id, session_id):
                 delete_document(connection, key)
+
+        self._write(workspace, session_id, "delete a session", delete)
 
     def add_chat_message(
         self, workspace_path: str, session_id: str, message: ChatMessage, *, updated_at: str | None = None
     ) -> WorktreeSession:
-        with self._adding(workspace_path, session_id, message, updated_at) as (connection, key):
-            return _document(connection, key)
+        return self._add_message(workspace_path, session_id, message, updated_at, _document)
 
     def append_chat_message(
         self, workspace_path: str, session_id: str, message: ChatMessage, *, updated_at: str | None = None
     ) -> None:
-        with self._adding(workspace_path, session_id, message, updated_at):
-            pass  # the session is not read back
+        self._add_message(workspace_path, session_id, message, updated_at, _nothing)  # the session is not read back
 
-    @contextmanager
-    def _adding(
-        self, workspace_path: str, session_id: str, message: ChatMessage, updated_at: str | None
-    ) -> Iterator[tuple[sqlite3.Connection, str]]:
+    def _add_message(
+        self, workspace_path: str, session_id: str, message: ChatMessage, updated_at: str | None, read: _Read[_T]
+    ) -> _T:
         workspace = arguments.workspace_of_session(workspace_path, session_id)
         stored = arguments.message_as_stored(message)
-        with self._editing(workspace, session_id, updated_at, "add a chat message") as (connection, key):
+
+        def add(connection: sqlite3.Connection, key: str) -> _T:
             append_message(connection, key, stored)
-            yield connection, key
+            return read(connection, key)
+
+        return self._edit(workspace, session_id, updated_at, "add a chat message", add, _has_last_message)
 
     def update_instance_status(
         self, workspace_path: str, session_id: str, instance_id: int, status: str, *, updated_at: str | None = None
     ) -> WorktreeSession:
-        with self._setting(workspace_path, session_id, instance_id, status, updated_at) as (connection, key):
-            return _document(connection, key)
+        return self._set_status(workspace_path, session_id, instance_id, status, updated_at, _document)
 
     def set_instance_status(
         self, workspace_path: str, session_id: str, instance_id: int, status: str, *, updated_at: str | None = None
     ) -> None:
-        with self._setting(workspace_path, session_id, instance_id, status, updated_at):
-            pass  # the session is not read back
+        self._set_status(workspace_path, session_id, instance_id, status, updated_at, _nothing)
 
-    @contextmanager
-    def _setting(
-        self, workspace_path: str, session_id: str, instance_id: int, status: str, updated_at: str | None
-    ) -> Iterator[tuple[sqlite3.Connection, str]]:
+    def _set_status(
+        self,
+        workspace_path: str,
+        session_id: str,
+        instance_id: int,
+        status: str,
+        updated_at: str | None,
+        read: _Read[_T],
+    ) -> _T:
         workspace = arguments.workspace_of_session(workspace_path, session_id)
         arguments.require_status(instance_id, status)
-        with self._editing(workspace, session_id, updated_at, "set an instance's status") as (connection, key):
+
+        def set_status(connection: sqlite3.Connection, key: str) -> _T:
             row_id = find_instance(connection, key, instance_id)
             if row_id is None:
                 raise arguments.instance_not_found(session_id, instance_id)
             connection.execute(queries.SET_INSTANCE_STATUS, (status, row_id))
-            yield connection, key
+            return read(connection, key)
+
+        return self._edit(workspace, session_id, updated_at, "set an instance's status", set_status)
 
     def search_sessions(self, workspace_path: str, filters: SessionFilters | None = None) -> list[WorktreeSession]:
         workspace = arguments.workspace_ref(workspace_path)
@@ -200,9 +224,12 @@ class SqliteStorage(MirrorableStorage):
 
     def replace_workspace(self, workspace_path: str, documents: Iterable[WorktreeSession]) -> None:
         workspace = arguments.workspace_ref(workspace_path)
-        replacements = arguments.valid_sessions(documents)
-        with self._writing(workspace, "replace a workspace", create=True) as (connection, workspace_id):
+        replacements = list(arguments.valid_sessions(documents))
+
+        def replace(connection: sqlite3.Connection, workspace_id: int) -> None:
             replace_all(connection, replacements, workspace_id=workspace_id, workspace_hash=workspace.hash)
+
+        self._write(workspace, None, "replace a workspace", replace, create=True)
 
     def close(self) -> None:
         self._pool.close()
@@ -219,12 +246,46 @@ class SqliteStorage(MirrorableStorage):
                 with suppress(MigratorError), transaction(connection, self._path, "set a workspace's path"):
                     ensure_workspace(connection, workspace.hash, workspace.path)
 
-    @contextmanager
-    def _writing(
-        self, workspace: WorkspaceRef, action: str, *, create: bool = False
-    ) -> Iterator[tuple[sqlite3.Connection, int]]:
-        """Lend a connection in a write transaction, with the workspace's row id."""
-        with self._pool.connection() as connection, transaction(connection, self._path, action):
+    def _write(
+        self,
+        workspace: WorkspaceRef,
+        session_id: str | None,
+        action: str,
+        change: Callable[[sqlite3.Connection, int], _T],
+        has_it: _Comparison = eq,
+        *,
+        create: bool = False,
+    ) -> _T:
+        """Make a change in a transaction; return its result once the change is where other processes see it.
+
+        Another SQLite library in this process may remove the log meanwhile. Then the change is looked for in the
+        database as it is now, and made again if it is missing.
+
+        :param session_id: the session that is changed; None for the whole workspace
+        :param change: called with the connection and the workspace's row id
+        :param has_it: whether the sessions as they are now (second) have the change that the first have
+        """
+        for _ in range(_ATTEMPTS):
+            with self._pool.connection() as connection:
+                result = self._change(connection, workspace, action, change, create=create)
+                if not lost_its_log(connection):
+                    return result
+                written = self._sessions(connection, workspace, session_id)
+            with self._pool.connection() as connection:  # another one: the pool lends none without its log
+                if has_it(written, self._sessions(connection, workspace, session_id)):
+                    return result
+        raise log_replaced(self._path)
+
+    def _change(
+        self,
+        connection: sqlite3.Connection,
+        workspace: WorkspaceRef,
+        action: str,
+        change: Callable[[sqlite3.Connection, int], _T],
+        *,
+        create: bool,
+    ) -> _T:
+        with transaction(connection, self._path, action):
             if connection.execute(queries.STATUS).fetchone() == ("rolled_back",):
                 raise StaleStoreError(
                     f"Cannot {action}: since this store was opened, a rollback has made the JSON files authoritative.",
@@ -234,20 +295,51 @@ class SqliteStorage(MirrorableStorage):
             if not create and find_workspace(connection, workspace.hash) is None:
                 raise arguments.workspace_not_found(workspace)
             workspace_id = ensure_workspace(connection, workspace.hash, workspace.path)
-            yield connection, workspace_id
+            result = change(connection, workspace_id)
             connection.execute(queries.TOUCH_WORKSPACE, (workspace_id,))
+            return result
 
-    @contextmanager
-    def _editing(
-        self, workspace: WorkspaceRef, session_id: str, updated_at: str | None, action: str
-    ) -> Iterator[tuple[sqlite3.Connection, str]]:
-        """Lend a connection in a write transaction that changes one session, with the session's key."""
+    def _sessions(
+        self, connection: sqlite3.Connection, workspace: WorkspaceRef, session_id: str | None
+    ) -> list[WorktreeSession]:
+        """Return the sessions with this id, or all of the workspace."""
+        with snapshot(connection, self._path, "look for a change"):
+            found = find_workspace(connection, workspace.hash)
+            if found is None:
+                return []
+            if session_id is None:
+                return [stored.document for stored in read_workspace(connection, found[0])]
+            return [_document(connection, key) for key in keys_of(connection, found[0], session_id)]
+
+    def _edit(
+        self,
+        workspace: WorkspaceRef,
+        session_id: str,
+        updated_at: str | None,
+        action: str,
+        change: _Read[_T],
+        has_it: _Comparison = eq,
+    ) -> _T:
+        """Change one session in a transaction; ``change`` is called with the connection and the session's key."""
         if updated_at is not None:
             arguments.require_text(updated_at, "A timestamp")
-        with self._writing(workspace, action) as (connection, workspace_id):
+
+        def edit(connection: sqlite3.Connection, workspace_id: int) -> _T:
             key = _keys(connection, workspace_id, session_id)[0]
             connection.execute(queries.SET_UPDATED_AT, (updated_at or timestamps.now(), key))
-            yield connection, key
+            return change(connection, key)
+
+        return self._write(workspace, session_id, action, edit, has_it)
+
+
+def _has_last_message(written: list[WorktreeSession], found: list[WorktreeSession]) -> bool:
+    """Return whether the message that was appended to the first session is there, whatever was written after it."""
+    ours = written[0]["chatHistory"][-1]
+
+    def count(sessions: list[WorktreeSession]) -> int:
+        return sum(message == ours for one in sessions for message in one["chatHistory"])
+
+    return count(found) >= count(written)
 
 
 def _keys(connection: sqlite3.Connection, workspace_id: int, session_id: str) -> list[str]:
@@ -263,3 +355,7 @@ def _document(connection: sqlite3.Connection, key: str) -> WorktreeSession:
     if stored is None:
         raise AssertionError("the key that this transaction just found has no row")
     return stored.document
+
+
+def _nothing(connection: sqlite3.Connection, key: str) -> None:
+    """Read nothing: the caller does not ask for the session."""

@@ -14,6 +14,7 @@ from typing import Any
 
 from migrator.database.connection import connect, opened, snapshot, transaction
 from migrator.database.pool import ConnectionPool
+from migrator.database.registry import log_replaced, lost_its_log
 from migrator.database.schema import has_table, split_statements
 from migrator.resources import schemas
 from migrator.storage import timestamps
@@ -115,12 +116,19 @@ class Journal:
         return connection
 
     def _change(self, action: str, *changes: tuple[str, tuple[Any, ...]]) -> int | None:
-        """Execute statements with their values in one transaction; return the id of the last inserted row."""
-        row = None
-        with self._pool.connection() as connection, transaction(connection, self._path, action):
-            for statement, values in changes:
-                row = connection.execute(statement, values).lastrowid
-        return row
+        """Execute statements with their values in one transaction; return the id of the last inserted row.
+
+        If the log is removed meanwhile, the change is made once more: a record too many costs only a repair.
+        """
+        for _ in range(2):
+            row = None
+            with self._pool.connection() as connection:
+                with transaction(connection, self._path, action):
+                    for statement, values in changes:
+                        row = connection.execute(statement, values).lastrowid
+                if not lost_its_log(connection):
+                    return row
+        raise log_replaced(self._path)
 
     def _select(self, statement: str, *values: str) -> list[Any]:
         with self._pool.connection() as connection, snapshot(connection, self._path, _READING):

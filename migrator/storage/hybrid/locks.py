@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Iterator
@@ -12,19 +13,27 @@ from migrator.files import durable
 from migrator.files.locks import locked
 
 
+class ThreadLocks:
+    """Locks by name; a forked child has its own, because no thread would ever release those of its parent."""
+
+    def __init__(self) -> None:
+        self._locks: dict[tuple[int, str], threading.Lock] = {}
+
+    def __getitem__(self, name: str) -> threading.Lock:
+        return self._locks.setdefault((os.getpid(), name), threading.Lock())
+
+
 class WriteLocks:
     """Locks for one writer per workspace at a time, across threads and processes: both stores get the same order."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._guard = threading.Lock()
-        self._locks: dict[str, threading.Lock] = {}
+        self._locks = ThreadLocks()
 
     @contextmanager
     def hold(self, name: str, timeout: float) -> Iterator[bool]:
         """Yield whether the lock with this name could be acquired within ``timeout`` seconds."""
-        with self._guard:
-            lock = self._locks.setdefault(name, threading.Lock())
+        lock = self._locks[name]
         if not lock.acquire(timeout=timeout):
             yield False
             return

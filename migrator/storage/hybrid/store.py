@@ -8,7 +8,6 @@ repair. A repair makes the second store's workspace equal to the first's.
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Callable, Container, Iterator
 from contextlib import contextmanager
 from itertools import zip_longest
@@ -28,7 +27,7 @@ from migrator.errors import (
 from migrator.storage import timestamps
 from migrator.storage.arguments import WorkspaceRef, workspace_ref, workspace_ref_or_none
 from migrator.storage.hybrid.journal import Difference, HybridStats, Journal
-from migrator.storage.hybrid.locks import Backoff, WriteLocks
+from migrator.storage.hybrid.locks import Backoff, ThreadLocks, WriteLocks
 from migrator.storage.protocol import MirrorableStorage, SessionFilters, SessionStorage
 from migrator.workspace import placeholder
 
@@ -95,7 +94,7 @@ class HybridStorage(SessionStorage):
         self._locks = WriteLocks(journal_path.parent / "locks")
         self._backoff = backoff or Backoff()
         self._uncounted = 0
-        self._counting = threading.Lock()
+        self._counting = ThreadLocks()
 
     def create_session(self, workspace_path: str, session: WorktreeSession) -> WorktreeSession:
         return self._write(workspace_path, lambda store: store.create_session(workspace_path, session))
@@ -246,7 +245,7 @@ class HybridStorage(SessionStorage):
             self._backoff.failed(workspace.hash)
             _LOG.warning("The second store could not be read: %r", str(error))
             return
-        with self._counting:
+        with self._counting["comparisons"]:
             self._uncounted += 1
         if self._uncounted >= _UNCOUNTED:
             self._count_comparisons()
@@ -264,7 +263,7 @@ class HybridStorage(SessionStorage):
             return True
 
     def _take_uncounted(self) -> int:
-        with self._counting:
+        with self._counting["comparisons"]:
             taken, self._uncounted = self._uncounted, 0
             return taken
 
