@@ -201,6 +201,7 @@ CHANGES_ELSEWHERE = {
     "migrator.worker.process": {"os.fdopen"},  # pipes
     "migrator.search.excerpts": {"sqlite3.connect"},  # in memory
     "migrator.database.schema": {"sqlite3.connect"},  # the same
+    "migrator.database.registry": {"os.open"},  # to lock what it does not read
     "migrator.diagnostics.database_users": {"sqlite3.connect"},  # takes the write lock, and lets go of it
     # To read alone, as their URLs say.
     "migrator.migration.publish": {"sqlite3.connect"},

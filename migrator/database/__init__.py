@@ -1,6 +1,7 @@
 """The database: opens it, keeps its tables up to date, and stores session documents as rows.
 
 - ``connection``: open a database; transactions, snapshots, copies
+- ``registry``: knows the connections of this process: for forks, and for logs that were removed
 - ``pool``: a small pool of connections, shared by threads
 - ``errors``: translates SQLite's errors to the errors of this package
 - ``schema``: the numbered steps that create and change the tables

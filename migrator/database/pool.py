@@ -109,9 +109,10 @@ class ConnectionPool:
         self._close_free()
 
     def _close_free(self) -> None:
-        with registry.opening(None):
-            while self._idle:
-                self._idle.pop().close()
+        if self._idle:
+            with registry.opening(None):
+                while self._idle:
+                    self._idle.pop().close()
 
     def close_idle(self, which: Callable[[Connection], bool]) -> None:
         """Close the idle connections to files that ``which`` chooses; the caller holds the condition."""

@@ -7,6 +7,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
+from migrator.database import registry
 from migrator.database.errors import sqlite_errors
 from migrator.files import locks
 
@@ -37,7 +38,7 @@ def locks_of(path: Path, *, patience: float) -> DatabaseLocks:
     :raises ConnectionFailed: the database cannot be opened
     """
     locked = False
-    with sqlite_errors("look for locks", path):
+    with registry.opening(path), sqlite_errors("look for locks", path):
         connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True, timeout=patience)
         with closing(connection):
             connection.isolation_level = None
