@@ -17,7 +17,7 @@ from migrator.data_dir import DEFAULT_DATABASE, DataDir, place_in, recorded_data
 from migrator.database import queries
 from migrator.database.connection import opened
 from migrator.database.errors import sqlite_errors
-from migrator.database.schema import INDEX_VERSION, LEDGER_VERSION, RUNS_VERSION, require_known
+from migrator.database.schema import DELETIONS_VERSION, INDEX_VERSION, LEDGER_VERSION, RUNS_VERSION, require_known
 from migrator.errors import StaleStoreError
 from migrator.files import durable
 
@@ -51,6 +51,11 @@ class State(NamedTuple):
     def has_runs(self) -> bool:
         """Whether the schema has the records of runs."""
         return self.schema_version >= RUNS_VERSION
+
+    @property
+    def has_deletions(self) -> bool:
+        """Whether the schema records the sessions that files lost."""
+        return self.schema_version >= DELETIONS_VERSION
 
     @property
     def has_index_state(self) -> bool:

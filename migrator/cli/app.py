@@ -32,7 +32,7 @@ _COMMON_OPTIONS = ("--data-dir", "--database", "--log-level")
 # Each has its own module in migrator/cli/commands/.
 _COMMANDS = (
     "migrate", "status", "report", "browse", "verify", "export", "rollback", "backend", "sessions", "quarantine",
-    "backups", "search-index", "schema", "doctor", "completion",
+    "deletions", "backups", "search-index", "schema", "doctor", "completion",
 )  # fmt: skip
 
 

@@ -7,10 +7,12 @@
 - ``schema``: the numbered steps that create and change the tables
 - ``columns``: the columns of each table, and rows with named members
 - ``queries``: the SQL statements that several packages use
+- ``deletion_queries``: those for the sessions that files lost
 - ``rows``: converts one document to rows and back
 - ``documents``: reads, inserts, replaces and deletes documents and workspaces
 - ``canonical``: reads documents in their canonical form, as bytes
 - ``invalid``: reads stored sessions that are no longer valid documents
+- ``deletions``: sessions that a file lost: quarantined, or held until the user decides
 - ``quarantine``: the items that could not be migrated, and why
 
 Its rule: :func:`rows.from_rows` restores exactly what :func:`rows.to_rows` was given.

@@ -51,6 +51,7 @@ class QuarantineRow(NamedTuple):
     base: str | bytes | None
     problems: str
     created_at: str
+    session_id: str | None = None
 
 
 SESSION_COLUMNS = SessionRow._fields
@@ -81,7 +82,7 @@ LEDGER_COLUMNS = (
 )  # fmt: skip
 RUN_COLUMNS = (
     "ended_at", "program_version", "files", "failed_files", "bytes", "database_bytes", "migrated", "merged",
-    "quarantined", "failed", "instances", "messages", "duration_ms", "stages", "backup",
+    "quarantined", "failed", "instances", "messages", "duration_ms", "stages", "backup", "deleted", "held",
 )  # fmt: skip
 SHARE_COLUMNS = (
     "source_id", "workspace_hash", "migrated", "merged", "quarantined", "failed", "instances", "messages",

@@ -25,8 +25,9 @@ class QuarantinedItem(Report):
     :ivar source: the file that it came from, as in the ledger; None if a rollback has removed that link
     :ivar workspace_path: None if the database does not know the workspace
     :ivar position: its place among the sessions of its workspace
-    :ivar reason: ``invalid``, ``unreadable``, ``torn`` (truncated) or ``conflict``
+    :ivar reason: ``invalid``, ``unreadable``, ``torn`` (truncated), ``conflict`` or ``deleted``
     :ivar size: the size of its text in bytes
+    :ivar session_id: of a deleted session: its id
     """
 
     id: int
@@ -39,6 +40,7 @@ class QuarantinedItem(Report):
     problems: tuple[Problem, ...]
     created_at: str
     size: int
+    session_id: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return what ``quarantine list`` shows: only the first problem, and the number of problems."""

@@ -244,10 +244,11 @@ FROM_OTHER_FILES = """
     SELECT 1 FROM sessions s JOIN workspaces w ON w.id = s.workspace_id JOIN migration_ledger l ON l.id = s.source_id
     WHERE w.workspace_hash = ? AND l.source <> 'sessions/' || w.workspace_hash || '.json' LIMIT 1
 """
-# Conflicts stay, since the files do not have the losing versions.
+# What no file has stays: the losing versions of conflicts, and deleted sessions.
+_IN_NO_FILE = "reason IN ('conflict', 'deleted')"
 EMPTY_FOR_ANOTHER_RUN = (
-    "UPDATE main.quarantine SET source_id = NULL WHERE reason = 'conflict'",
-    "DELETE FROM main.quarantine WHERE reason <> 'conflict'",
+    f"UPDATE main.quarantine SET source_id = NULL WHERE {_IN_NO_FILE}",
+    f"DELETE FROM main.quarantine WHERE NOT {_IN_NO_FILE}",
     *(f"DELETE FROM main.{table}" for table in ("chat_messages", "instances", "session_runtime_mix", "sessions")),
     *(f"DELETE FROM main.{table}" for table in ("workspaces", "migration_shares", "migration_ledger")),
     "DELETE FROM main.rolled_back_sessions",
@@ -289,12 +290,15 @@ DATABASE_BYTES = "SELECT page_count * page_size FROM pragma_page_count, pragma_p
 RECORD_RUN = insert("migration_runs", columns.RUN_COLUMNS)
 RECORD_SHARE = insert("migration_shares", columns.SHARE_COLUMNS)
 FORGET_SHARES = "DELETE FROM migration_shares WHERE source_id = ?"
-RUNS = f"SELECT {', '.join(columns.RUN_COLUMNS)} FROM migration_runs ORDER BY id"
+# All columns, as of the ledger.
+RUNS = "SELECT * FROM migration_runs ORDER BY id"
 SHARES = f"SELECT {', '.join(columns.SHARE_COLUMNS)} FROM migration_shares ORDER BY source_id, workspace_hash"
 SESSIONS_BY_WORKSPACE = """
     SELECT w.workspace_hash, count(*) FROM sessions s JOIN workspaces w ON w.id = s.workspace_id GROUP BY w.id
 """
-QUARANTINE_BY_WORKSPACE = "SELECT workspace_hash, count(*) FROM quarantine GROUP BY workspace_hash"
+QUARANTINE_BY_WORKSPACE = """
+    SELECT workspace_hash, count(*) FROM quarantine WHERE reason <> 'deleted' GROUP BY workspace_hash
+"""
 SESSIONS_BY_DAY = "SELECT substr(created_at, 1, 10), type, status, count(*) FROM session_values GROUP BY 1, 2, 3"
 
 TOUCH_SOURCE = "UPDATE migration_ledger SET size = ?, mtime_ns = ?, inode = ? WHERE source = ?"
@@ -315,7 +319,7 @@ COUNTS_OF_WORKSPACES = """
            (SELECT count(*) FROM sessions s WHERE s.workspace_id = w.id),
            (SELECT count(*) FROM sessions s JOIN instances i ON i.session_id = s.id WHERE s.workspace_id = w.id),
            (SELECT count(*) FROM sessions s JOIN chat_messages m ON m.session_id = s.id WHERE s.workspace_id = w.id),
-           (SELECT count(*) FROM quarantine q WHERE q.workspace_hash = w.workspace_hash)
+           (SELECT count(*) FROM quarantine q WHERE q.workspace_hash = w.workspace_hash AND q.reason <> 'deleted')
     FROM workspaces w ORDER BY w.id
 """
 # Sessions without a workspace; a program that does not turn foreign keys on can create them.
@@ -339,8 +343,8 @@ WORKTREES_OF_SESSION = "SELECT worktree_path FROM instances WHERE session_id = ?
 SESSIONS_IN_WORKSPACE = "SELECT count(*) FROM sessions WHERE workspace_id = ?"
 DETACH = "UPDATE sessions SET source_id = NULL WHERE id = ?"
 DETACH_TO_THE_END = "UPDATE sessions SET source_id = NULL, position = NULL WHERE id = ?"
-UNOWNED_QUARANTINE = """
-    SELECT workspace_hash, raw FROM quarantine WHERE source_id IS NULL AND reason <> 'conflict'
+UNOWNED_QUARANTINE = f"""
+    SELECT workspace_hash, raw FROM quarantine WHERE source_id IS NULL AND NOT {_IN_NO_FILE}
     ORDER BY workspace_hash, position, id
 """
 # Child rows of missing sessions. Each key is compared once, along the index.
@@ -355,8 +359,8 @@ ORPHANED = {
 }
 SESSION_KEYS = "SELECT id FROM sessions ORDER BY rowid"
 CONFLICT_COUNT = "SELECT count(*) FROM quarantine WHERE reason = 'conflict'"
-RESTORABLE_QUARANTINE = """
-    SELECT position, raw, reason FROM quarantine WHERE source_id = ? AND reason <> 'conflict' ORDER BY position, id
+RESTORABLE_QUARANTINE = f"""
+    SELECT position, raw, reason FROM quarantine WHERE source_id = ? AND NOT {_IN_NO_FILE} ORDER BY position, id
 """
 HAS_SESSIONS = "SELECT EXISTS (SELECT 1 FROM sessions)"
 SESSION_COUNT = "SELECT count(*) FROM sessions"
@@ -369,7 +373,8 @@ TABLE_COUNTS = """
 # The quarantine, for its commands.
 _QUARANTINED = """
     SELECT q.id, q.source_id, l.source, q.workspace_hash, w.workspace_path, q.position, q.reason, q.problems,
-           q.created_at, length(CAST(q.raw AS BLOB))
+           q.created_at, length(CAST(q.raw AS BLOB)),
+           CASE q.reason WHEN 'deleted' THEN json_extract(q.raw, '$.id') END
     FROM quarantine q LEFT JOIN migration_ledger l ON l.id = q.source_id
     LEFT JOIN workspaces w ON w.workspace_hash = q.workspace_hash
 """
@@ -377,8 +382,9 @@ QUARANTINED_ITEMS = f"{_QUARANTINED} ORDER BY q.id"
 QUARANTINED_ITEM = f"{_QUARANTINED} WHERE q.id = ?"
 QUARANTINED_TEXTS = "SELECT raw, base FROM quarantine WHERE id = ?"
 BACKUP_OF_SOURCE = "SELECT backup FROM migration_ledger WHERE id = ?"
-QUARANTINE_COUNT = "SELECT count(*) FROM quarantine"
-QUARANTINE_COUNT_OF_WORKSPACE = "SELECT count(*) FROM quarantine WHERE workspace_hash = ?"
+# Deleted sessions wait for no decision, so they are counted on their own.
+QUARANTINE_COUNT = "SELECT count(*) FROM quarantine WHERE reason <> 'deleted'"
+QUARANTINE_COUNT_OF_WORKSPACE = "SELECT count(*) FROM quarantine WHERE workspace_hash = ? AND reason <> 'deleted'"
 
 # The state of the migration.
 METADATA = """

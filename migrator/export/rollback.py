@@ -23,8 +23,9 @@ from dataclasses import dataclass, replace
 from migrator.authority import require_database, require_same_database, state_of, write_flag
 from migrator.backups.database_copy import upgrade
 from migrator.data_dir import DataDir
-from migrator.database import queries
+from migrator.database import deletion_queries, queries
 from migrator.database.connection import opened, transaction
+from migrator.database.deletions import held_deletions
 from migrator.database.errors import sqlite_errors
 from migrator.errors import ConnectionFailed, MigratorError, RollbackFailed
 from migrator.export.rollback_notes import RollbackNotes
@@ -119,7 +120,9 @@ def _roll_back(data_dir: DataDir, listener: Listener, worker_for: WorkerFor | No
     restored: list[RestoredFile] = []
     status = state_of(path).status
     if status == "completed":
-        notes.add_errors(*Run(data_dir, Options(listener=listener)).run().errors)
+        merged = Run(data_dir, Options(listener=listener)).run()
+        notes.add_errors(*merged.errors)
+        notes.warnings += merged.notes_of_deletions
         with opened(path) as connection:
             upgrade(connection, path, data_dir.backups)
             with sqlite_errors("start the rollback", path):
@@ -134,7 +137,11 @@ def _roll_back(data_dir: DataDir, listener: Listener, worker_for: WorkerFor | No
                     worker_for=worker_for,
                 )
                 restored = files.run()
+                held = sum(1 for _ in held_deletions(connection))
+                if held:
+                    notes.held_written(held)
                 if install:
+                    connection.execute(deletion_queries.RELEASE_DELETIONS)
                     # By this record the next run finds what an app writes to SQLite from now on.
                     connection.execute(queries.FORGET_ROLLED_BACK)
                     connection.executemany(queries.RECORD_ROLLED_BACK, files.written)

@@ -55,6 +55,19 @@ class RollbackNotes:
             )
         )
 
+    def deleted_stay(self, deleted: int) -> None:
+        """Report the sessions that were deleted in their files, which go into no file."""
+        held = counted(deleted, "deleted session")
+        message = f"The database's quarantine still holds {held}, which no file gets."
+        hint = "'migrator quarantine list' shows them."
+        self.warnings.append(Message(message, code="quarantine.deleted_remain", hint=hint))
+
+    def held_written(self, held: int) -> None:
+        """Report the sessions that a file had lost and has again, since nobody decided to delete them."""
+        sessions = counted(held, "session")
+        message = f"{sessions} that a file had lost, undecided until now, {'is' if held == 1 else 'are'} in it again."
+        self.warnings.append(Message(message, code="session.deletion_undone"))
+
     def damaged_copy(self, copy: Path, source: str) -> None:
         """Report a backup copy that could not be used."""
         message = f"The backup copy {copy} is missing or damaged; {source} was written from SQLite instead."

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import groupby
 from pathlib import Path
 
 from migrator.authority import missing_database, state_of, store_status
 from migrator.data_dir import DataDir
 from migrator.database import queries
 from migrator.database.connection import opened
+from migrator.database.deletions import Deletion, all_deletions
 from migrator.database.errors import sqlite_errors
 from migrator.errors import Message
 from migrator.inventory.plan import Plan, make_plan, needs_migration
@@ -24,6 +26,8 @@ class WorkspaceState:
 
     :ivar state: ``migrated``, ``failed`` (its file stays JSON), ``new`` or ``changed`` (there is something to migrate)
     :ivar changed: the files that ``migrate`` would migrate
+    :ivar deleted: the sessions that its files lost and that are kept in quarantine
+    :ivar held: those that its files lost and that stay in SQLite until the user decides
     """
 
     hash: str
@@ -35,6 +39,8 @@ class WorkspaceState:
     quarantined: int = 0
     error: Message | None = None
     changed: tuple[str, ...] = ()
+    deleted: int = 0
+    held: int = 0
 
 
 @dataclass(frozen=True)
@@ -45,6 +51,10 @@ class StatusReport(Report):
     :ivar backend: the backend in use: the one that storage.json names, or the authoritative store
     :ivar migration_status: as in ``migration_metadata``; None if there is no database
     :ivar lost: says that the authoritative database is missing, and what to do; None if it is not
+    :ivar quarantined: the items in quarantine that wait for a decision
+    :ivar deleted: the sessions in quarantine that were deleted in their files
+    :ivar held: the sessions that their files lost and that stay until the user decides
+    :ivar deletions: each of both
     :ivar needs_migration: whether ``migrate`` has to be run; see :func:`needs_migration`
     """
 
@@ -62,6 +72,9 @@ class StatusReport(Report):
     changed_files: tuple[str, ...]
     warnings: tuple[Message, ...]
     lost: Message | None = None
+    deleted: int = 0
+    held: int = 0
+    deletions: tuple[Deletion, ...] = ()
 
 
 def status_of(data_dir: DataDir) -> StatusReport:
@@ -73,7 +86,8 @@ def status_of(data_dir: DataDir) -> StatusReport:
     authority, backend, missing = store_status(data_dir, plan.state)
     # In hybrid mode migrator itself writes the files that have been migrated.
     pending = [s for s in plan.work.pending if backend != "hybrid" or s.name not in plan.ledger]
-    states, quarantined = _workspace_states(data_dir.database, plan, pending)
+    states, quarantined, deletions = _workspace_states(data_dir.database, plan, pending)
+    held = sum(deletion.held for deletion in deletions)
     return StatusReport(
         authority=authority,
         backend=backend,
@@ -89,6 +103,9 @@ def status_of(data_dir: DataDir) -> StatusReport:
         changed_files=tuple(source.name for source in pending),
         warnings=tuple(plan.warnings),
         lost=None if missing is None else missing.as_message(),
+        deleted=len(deletions) - held,
+        held=held,
+        deletions=deletions,
     )
 
 
@@ -109,14 +126,17 @@ def workspace_names(data_dir: DataDir) -> list[str]:
     ]
 
 
-def _workspace_states(database: Path, plan: Plan, pending: Sequence[Source]) -> tuple[dict[str, WorkspaceState], int]:
-    """The workspaces of the database and of failed and pending files; and the number of quarantined items."""
-    states, quarantined = dict[str, WorkspaceState](), 0
+def _workspace_states(
+    database: Path, plan: Plan, pending: Sequence[Source]
+) -> tuple[dict[str, WorkspaceState], int, tuple[Deletion, ...]]:
+    """The workspaces of the database and of failed and pending files; the number of quarantined items; deletions."""
+    states, quarantined, deletions = dict[str, WorkspaceState](), 0, tuple[Deletion, ...]()
     if plan.state.has_ledger:
         with opened(database, read_only=True) as connection, sqlite_errors("count the sessions", database):
             for file_hash, path, *counts in connection.execute(queries.COUNTS_OF_WORKSPACES):
                 states[file_hash] = WorkspaceState(file_hash, path, "migrated", *counts)
             quarantined = int(connection.execute(queries.QUARANTINE_COUNT).fetchone()[0])
+            deletions = tuple(all_deletions(connection)) if plan.state.has_deletions else ()
     for entry in plan.ledger.values():
         if entry.error:
             file_hash, path = workspace_of_source(entry.source, entry.workspace_hash, plan.paths)
@@ -129,4 +149,12 @@ def _workspace_states(database: Path, plan: Plan, pending: Sequence[Source]) -> 
         state = "changed" if file_hash in states and source.name in plan.ledger else "new"
         known = states.get(file_hash, WorkspaceState(file_hash, path, state))
         states[file_hash] = replace(known, state=state, changed=(*known.changed, source.name))
-    return states, quarantined
+    for file_hash, lost in groupby(sorted(deletions, key=_workspace_of), _workspace_of):
+        if file_hash in states:
+            held = [deletion.held for deletion in lost]
+            states[file_hash] = replace(states[file_hash], deleted=held.count(False), held=held.count(True))
+    return states, quarantined, deletions
+
+
+def _workspace_of(deletion: Deletion) -> str:
+    return deletion.workspace_hash or ""

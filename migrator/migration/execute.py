@@ -23,6 +23,7 @@ from migrator.migration.report import (
     MigrationReport,
     by_workspace,
     conflict_messages,
+    deletion_messages,
     known_reports,
     messages_of,
     totals_of,
@@ -184,7 +185,8 @@ class Execution:
         parts = [part for source in plan.work.known for part in known_reports(plan, source)]
         for found in staged.loaded:
             parts += workspace_reports(found, merged.get(found.source.name), plan.paths)
-        conflicts = conflict_messages(merged) + published.changes.errors()
+        conflicts = conflict_messages(merged) + deletion_messages(merged, held=True) + published.changes.errors()
+        deleted = deletion_messages(merged, held=False)
         workspaces = by_workspace(parts)
         elapsed, stages = self.timer.read()
         return MigrationReport(
@@ -195,8 +197,9 @@ class Execution:
             backup_path=None if staged.backup is None else os.fspath(staged.backup),
             duration_ms=elapsed,
             errors=tuple(problems + conflicts),
-            warnings=(*plan.warnings, *published.changes.warnings(), *changed),
+            warnings=(*plan.warnings, *deleted, *published.changes.warnings(), *changed),
             stages=stages,
+            deletions=tuple(chain.from_iterable(result.deletions for result in merged.values())),
         )
 
 

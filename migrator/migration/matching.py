@@ -52,6 +52,17 @@ def number_sessions(found: Iterable[Positioned]) -> dict[Identity, Version]:
     return versions
 
 
+def with_earlier(versions: Mapping[Identity, Version], earlier: Iterable[Positioned]) -> dict[Identity, Version]:
+    """Add sessions of earlier versions of a file that this one does not have; they follow those of the same id."""
+    added = dict(versions)
+    for one in earlier:
+        version, number = Version(one.version.digest), 0
+        while (one.session_id, number) in added and added[one.session_id, number] != version:
+            number += 1
+        added[one.session_id, number] = version
+    return added
+
+
 def match_sessions(
     before: Mapping[Identity, Version], found: Sequence[Positioned], broken: Sequence[Unparsable] = ()
 ) -> dict[Identity, Version]:

@@ -8,12 +8,15 @@ condition                   what happened                           what :func:`
 ==========================  ======================================  ===============================================
 ``O == T``                  both sides did the same                 ADOPT: keep SQLite's, now as the file's session
 ``T == B``                  unchanged in the file                   KEEP SQLite's
-``O == B``, T is None       deleted in the file                     DELETE
+``O == B``, T is None       deleted in the file                     DELETE: quarantine SQLite's, or hold it
 ``O == B == None``          new in the file                         INSERT after the others
 ``O == B``, otherwise       changed in the file                     REPLACE at the same position
 else, T is None             deleted in the file, changed in SQLite  KEEP SQLite's
 else                        changed on both sides                   QUARANTINE T, keep SQLite's
 ==========================  ======================================  ===============================================
+
+A deleted session goes to quarantine. If a file lost too many at once, they are held: they stay in SQLite until the user
+decides (:mod:`migrator.database.deletions`).
 
 A session counts as deleted only if the file proves it. Three kinds of file do not: a blank one (the app writes ``[]``
 when it deletes the last session, so a blank file is an interrupted write), a truncated one that was salvaged, and one
@@ -32,6 +35,7 @@ from pathlib import Path
 
 from migrator.database import queries
 from migrator.database.columns import QuarantineRow
+from migrator.database.deletions import Deletion, drop_returned, held_of_source, hold, is_held, release, take_out
 from migrator.database.documents import (
     StoredDocument,
     delete_document,
@@ -55,6 +59,7 @@ from migrator.migration.matching import (
     match_sessions,
     number_sessions,
     own_id,
+    with_earlier,
 )
 from migrator.staging.results import LoadedSource
 
@@ -103,10 +108,12 @@ class MergeResult:
     """What a merge did.
 
     :ivar conflicts: the number of sessions that changed on both sides, by workspace hash
+    :ivar deletions: the sessions that the file lost: those that were quarantined, and those that are held
     :ivar expected: the digest that each written session must have when it is read back, by its key
     """
 
     conflicts: Counter[str] = field(default_factory=Counter)
+    deletions: list[Deletion] = field(default_factory=list)
     expected: dict[str, bytes] = field(default_factory=dict)
 
 
@@ -147,6 +154,7 @@ class Merge:
     :param main: the database
     :param staged: the staging database, on a connection of its own
     :param base: the copy from which this source was last migrated, or None
+    :param mirror: the file is as SQLite wrote it, so a held session in it did not come back
     """
 
     def __init__(
@@ -157,6 +165,8 @@ class Merge:
         source_id: int,
         base: Path | None,
         policy: MergePolicy,
+        *,
+        mirror: bool = False,
     ) -> None:
         self._main = main
         self._staged = staged
@@ -164,19 +174,25 @@ class Merge:
         self._source_id = source_id
         self._base = MergeBase(base)
         self._policy = policy
+        self._mirror = mirror
         self.result = MergeResult()
 
     def run(self) -> MergeResult:
-        base = self._base.versions()
+        present = _positioned(read_source(self._main, self._source_id))
+        held = held_of_source(self._main, self._source_id, {one.version.key: one.version.digest for one in present})
+        base = with_earlier(self._base.versions(), [one for one in present if one.version.key in held])
         new_invalid, no_longer_invalid = self._compare_invalid()
         unparsable = [Unparsable(row.position, own_id(row.raw)) for row in new_invalid]
         theirs = match_sessions(base, _positioned(read_source(self._staged, self._loaded.source_id)), unparsable)
-        ours = match_sessions(theirs | base, _positioned(read_source(self._main, self._source_id)))
-        for identity in [*theirs, *self._deleted(base, theirs, new_invalid)]:
-            their = theirs.get(identity)
+        ours = match_sessions(theirs | base, present)
+        for identity, their in theirs.items():
             our = ours.get(identity) or self._created_in_sqlite(identity, their)
-            if our is not None or their is None or not self._repeats(identity, their):
+            if our is not None or not self._repeats(identity, their):
                 self._resolve(identity, base.get(identity), our, their)
+            if our is not None and our.key in held and not self._mirror:
+                release(self._main, our.key)  # it is in the file again
+        self._take_out(base, ours, theirs, self._deleted(base, theirs, new_invalid), held)
+        self._drop_returned(theirs)
         for row in new_invalid:
             workspace_hash = row.workspace_hash or ""  # every loaded row has one
             position = next_position(self._main, ensure_workspace(self._main, workspace_hash, None), workspace_hash)
@@ -202,9 +218,48 @@ class Merge:
             mentioned |= ids
         return [identity for identity in missing if identity[0] not in mentioned]
 
-    def _created_in_sqlite(self, identity: Identity, their: Version | None) -> Version | None:
+    def _take_out(
+        self,
+        base: dict[Identity, Version],
+        ours: dict[Identity, Version],
+        theirs: dict[Identity, Version],
+        deleted: list[Identity],
+        held: Mapping[str, bytes],
+    ) -> None:
+        """Quarantine the sessions that were deleted in the file, or hold them if they are too many.
+
+        Sessions that both sides deleted do not count, nor do those that are held already.
+        """
+        decided = {identity: our for identity, our in ours.items() if our.key not in held}
+        taken = {
+            identity: decided[identity]
+            for identity in deleted
+            if identity in decided and decide(base[identity].digest, decided[identity].digest, None) is Action.DELETE
+        }
+        too_many = is_held(len(taken), sum(identity in theirs or identity in decided for identity in base))
+        if too_many:
+            hold(self._main, self._source_id, {our.key: our.digest for our in taken.values()})
+        for (session_id, _), our in taken.items():
+            stored = _existing(self._main, our.key)
+            workspace_hash = self._main.execute(queries.WORKSPACE_BY_ID, (stored.workspace_id,)).fetchone()[0]
+            item = None if too_many else take_out(self._main, stored, workspace_hash)
+            source = self._loaded.source.name
+            self.result.deletions.append(Deletion(session_id, workspace_hash, source, held=too_many, item=item))
+
+    def _drop_returned(self, theirs: Mapping[Identity, Version]) -> None:
+        """Remove from quarantine the deleted sessions that the file brought back."""
+        returned = defaultdict[str, set[bytes]](set)
+        inserted = {*self.result.expected.values()}
+        for (session_id, _), their in theirs.items():
+            if their.digest in inserted:
+                returned[session_id].add(their.digest)
+        if returned:
+            for workspace_hash in self._loaded.counts:
+                drop_returned(self._main, workspace_hash, returned)
+
+    def _created_in_sqlite(self, identity: Identity, their: Version) -> Version | None:
         """The session with this id that the app created in SQLite: no file has it, but it is the same session."""
-        if their is None or identity[1]:
+        if identity[1]:
             return None
         return next((_version(stored) for stored in self._namesakes(identity, their) if stored.source_id is None), None)
 
@@ -223,15 +278,13 @@ class Merge:
             if stored is not None:
                 yield stored
 
-    def _resolve(self, identity: Identity, base: Version | None, our: Version | None, their: Version | None) -> None:
+    def _resolve(self, identity: Identity, base: Version | None, our: Version | None, their: Version) -> None:
         action = decide(*(None if version is None else version.digest for version in (base, our, their)))
         if action is Action.ADOPT and our is not None:
             self._main.execute(queries.SET_SESSION_SOURCE, (self._source_id, our.key))
-        elif action is Action.DELETE and our is not None:
-            delete_document(self._main, our.key)
-        elif action in (Action.INSERT, Action.REPLACE) and their is not None:
+        elif action in (Action.INSERT, Action.REPLACE):
             self._apply_theirs(their, our)
-        elif action is Action.QUARANTINE and their is not None:
+        elif action is Action.QUARANTINE:
             self._quarantine_theirs(their, None if base is None else self._base.text_of(identity))
 
     def _apply_theirs(self, their: Version, our: Version | None) -> None:
@@ -286,7 +339,7 @@ class Merge:
         in_base = self._base.invalid_texts()
         quarantined: dict[str | bytes, list[tuple[int, str]]] = defaultdict(list)
         for row_id, raw, reason in self._main.execute(queries.QUARANTINE_OF_SOURCE, (self._source_id,)):
-            if reason != "conflict":
+            if reason not in ("conflict", "deleted"):
                 quarantined[raw].append((row_id, reason))
         not_quarantined = []
         for columns in self._staged.execute(queries.QUARANTINE_ROWS_OF_SOURCE, (self._loaded.source_id,)).fetchall():

@@ -168,7 +168,8 @@ class _Publisher:
             if source_id is not None:
                 self._main.execute(queries.FORGET_SHARES, (source_id,))
                 self._main.executemany(queries.RECORD_SHARE, share_rows(loaded, source_id, shares))
-        record_run(self._main, self._publication.facts, found)
+        deletions = [one for merged in self._merged.values() for one in merged.deletions]
+        record_run(self._main, self._publication.facts, found, deletions)
         self._main.execute(queries.SET_COMPLETED, (self._publication.facts.backup,))
 
     def _is_recorded(self, loaded: LoadedSource) -> bool:
@@ -205,7 +206,8 @@ class _Publisher:
             raise self._readback_failed(loaded)
 
     def _merge(self, loaded: LoadedSource, staged: sqlite3.Connection) -> MergeResult:
-        merge = Merge(self._main, staged, loaded, self._ids[loaded.source.name], self._base(loaded), self._policy)
+        source_id, mirror = self._ids[loaded.source.name], self._is_mirror(loaded)
+        merge = Merge(self._main, staged, loaded, source_id, self._base(loaded), self._policy, mirror=mirror)
         result = merge.run()
         for key, expected in result.expected.items():
             stored = read_document(self._main, key)
@@ -219,7 +221,7 @@ class _Publisher:
         :raises MigrationFailed: it is missing or damaged, so that it cannot be determined which side changed what
         """
         data_dir, entry = self._publication.data_dir, self._publication.entries[loaded.source.name]
-        if loaded.source.kind == "workspace" and entry.sha256 == self._written.get(entry.workspace_hash or ""):
+        if self._is_mirror(loaded):
             return data_dir.recorded(str(entry.backup))  # everything in the file came from SQLite
         known = self._known.get(loaded.source.name)
         if known is None or known.status == "failed" or known.backup is None:
@@ -242,6 +244,11 @@ class _Publisher:
                 "its sessions). Then run the command again.",
             )
         return copy
+
+    def _is_mirror(self, loaded: LoadedSource) -> bool:
+        """Whether the file is as SQLite wrote it."""
+        entry = self._publication.entries[loaded.source.name]
+        return loaded.source.kind == "workspace" and entry.sha256 == self._written.get(entry.workspace_hash or "")
 
     @cached_property
     def _written(self) -> Mapping[str, str]:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
+from migrator.database.deletions import Deletion
 from migrator.errors import Message
 from migrator.inventory.plan import Plan
 from migrator.inventory.source_files import Source
 from migrator.report import Report
 from migrator.text import counted
-from migrator.workspace import workspace_of_source
+from migrator.workspace import placeholder, workspace_of_source
 
 if TYPE_CHECKING:
     from migrator.data_dir import DataDir
@@ -23,6 +25,7 @@ RunStatus = Literal["completed", "completed_with_problems", "nothing_to_do", "fa
 
 # From least to most severe. A workspace with several files has the most severe status of them.
 _SEVERITY: tuple[WorkspaceStatus, ...] = ("unchanged", "migrated", "merged", "failed")
+_NAMED = 10  # sessions in one message; the report has all of them
 
 
 class WorkspaceReport(NamedTuple):
@@ -30,6 +33,8 @@ class WorkspaceReport(NamedTuple):
 
     :ivar path: the placeholder ``unknown:<hash>`` if the path is not known
     :ivar sources: the files that its sessions came from
+    :ivar deleted: the sessions that were deleted in these files, and went to quarantine
+    :ivar held: those that were deleted there too, and stay in SQLite until the user decides
     :ivar error: why one of its files failed, and what to do
     """
 
@@ -42,6 +47,8 @@ class WorkspaceReport(NamedTuple):
     quarantined: int = 0
     error: Message | None = None
     sources: tuple[str, ...] = ()
+    deleted: int = 0
+    held: int = 0
 
     def joined(self, other: WorkspaceReport) -> WorkspaceReport:
         """This report combined with that of another file of the workspace."""
@@ -53,6 +60,8 @@ class WorkspaceReport(NamedTuple):
             quarantined=self.quarantined + other.quarantined,
             error=_joined(self.error, other.error),
             sources=self.sources + other.sources,
+            deleted=self.deleted + other.deleted,
+            held=self.held + other.held,
         )
 
 
@@ -75,6 +84,8 @@ class Totals:
     quarantined: int = 0
     failed: int = 0
     bytes: int = 0
+    deleted: int = 0
+    held: int = 0
 
 
 @dataclass(frozen=True)
@@ -86,6 +97,7 @@ class MigrationReport(Report):
         ``left_out``; None if there is no database
     :ivar errors: messages about everything that needs attention
     :ivar warnings: messages about what is worth knowing but needs no action
+    :ivar deletions: each session that a file had lost
     """
 
     status: RunStatus
@@ -99,6 +111,7 @@ class MigrationReport(Report):
     stages: dict[str, int] = field(default_factory=dict)
     dry_run: bool = False
     search_index: str | None = None
+    deletions: tuple[Deletion, ...] = ()
 
     @classmethod
     def failed(cls, error: MigratorError, data_dir: DataDir | None) -> MigrationReport:
@@ -107,6 +120,11 @@ class MigrationReport(Report):
         :param data_dir: None if it could not be determined
         """
         return cls("failed", str(data_dir.database) if data_dir else "", errors=(error.as_message(),))
+
+    @property
+    def notes_of_deletions(self) -> list[Message]:
+        """The warnings about sessions that files had lost, for commands that merge before they do something else."""
+        return [warning for warning in self.warnings if warning.code == "session.deleted"]
 
     @property
     def exit_code(self) -> int:
@@ -132,6 +150,8 @@ def totals_of(workspaces: tuple[WorkspaceReport, ...], size: int) -> Totals:
         quarantined=sum(workspace.quarantined for workspace in workspaces),
         failed=sum(workspace.status == "failed" for workspace in workspaces),
         bytes=size,
+        deleted=sum(workspace.deleted for workspace in workspaces),
+        held=sum(workspace.held for workspace in workspaces),
     )
 
 
@@ -187,6 +207,31 @@ def conflict_messages(merged: dict[str, MergeResult]) -> list[Message]:
     ]
 
 
+def deletion_messages(merged: dict[str, MergeResult], *, held: bool) -> list[Message]:
+    """The messages about sessions that files had lost.
+
+    :param held: those that stay until the user decides; otherwise those that went to quarantine
+    """
+    messages = []
+    for name, result in merged.items():
+        found = [deletion for deletion in result.deletions if deletion.held is held]
+        if not found:
+            continue
+        lost = f"{name} no longer has {counted(len(found), 'session')} that it had"
+        names = ", ".join(repr(deletion.session_id) for deletion in found[:_NAMED])
+        names += ", …" if len(found) > _NAMED else ""
+        if held:
+            text = f"{lost}: {names}. So many are not deleted without your decision; they stay in SQLite."
+            hint = "'migrator deletions list' shows them; 'migrator deletions confirm --all' deletes them, "
+            hint += "'migrator deletions decline --all' keeps them."
+            messages.append(Message(text, code="session.deletion_held", hint=hint))
+        else:
+            text = f"{lost}: {names}. SQLite's are in quarantine now, as deleted."
+            hint = f"'migrator quarantine retry {found[0].item}' puts the first one back."
+            messages.append(Message(text, code="session.deleted", hint=hint))
+    return messages
+
+
 def workspace_reports(loaded: LoadedSource, merged: MergeResult | None, paths: dict[str, str]) -> list[WorkspaceReport]:
     """Report what each workspace got from a file.
 
@@ -195,11 +240,14 @@ def workspace_reports(loaded: LoadedSource, merged: MergeResult | None, paths: d
     source = loaded.source
     if loaded.error or not loaded.counts:
         file_hash, path = workspace_of_source(source.name, source.workspace_hash, paths)
-        return [
-            WorkspaceReport(
-                file_hash, path, "failed" if loaded.error else "migrated", error=loaded.error, sources=(source.name,)
-            )
-        ]
+        status: WorkspaceStatus = "failed" if loaded.error else "migrated"
+        reports = [WorkspaceReport(file_hash, path, status, error=loaded.error, sources=(source.name,))]
+    else:
+        reports = _loaded_reports(loaded, merged)
+    return reports if merged is None else _with_deletions(reports, merged, source, paths)
+
+
+def _loaded_reports(loaded: LoadedSource, merged: MergeResult | None) -> list[WorkspaceReport]:
     return [
         WorkspaceReport(
             file_hash,
@@ -209,7 +257,20 @@ def workspace_reports(loaded: LoadedSource, merged: MergeResult | None, paths: d
             counts.instances,
             counts.messages,
             counts.quarantined + (merged.conflicts[file_hash] if merged else 0),
-            sources=(source.name,),
+            sources=(loaded.source.name,),
         )
         for file_hash, counts in loaded.counts.items()
     ]
+
+
+def _with_deletions(
+    reports: list[WorkspaceReport], merged: MergeResult, source: Source, paths: dict[str, str]
+) -> list[WorkspaceReport]:
+    """Count the deleted sessions in the reports of their workspaces, of which the file may have no other session."""
+    deleted = Counter(one.workspace_hash or "" for one in merged.deletions if not one.held)
+    held = Counter(one.workspace_hash or "" for one in merged.deletions if one.held)
+    known = {report.hash for report in reports}
+    for file_hash in (deleted | held).keys() - known:
+        path = paths.get(file_hash) or placeholder(file_hash)
+        reports.append(WorkspaceReport(file_hash, path, "merged", sources=(source.name,)))
+    return [report._replace(deleted=deleted[report.hash], held=held[report.hash]) for report in reports]

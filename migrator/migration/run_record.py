@@ -24,6 +24,7 @@ from migrator.workspace import workspace_of_source
 
 if TYPE_CHECKING:
     from migrator.backups.create import Backup
+    from migrator.database.deletions import Deletion
     from migrator.migration.merge import MergeResult
     from migrator.staging.database import StagingDatabase
     from migrator.staging.results import LoadedSource
@@ -101,11 +102,18 @@ def share_rows(loaded: LoadedSource, source_id: int, shares: Sequence[Share]) ->
     return [(source_id, *share) for share in shares]
 
 
-def record_run(connection: AnyConnection, facts: RunFacts, found: Sequence[tuple[LoadedSource, Share]]) -> None:
+def record_run(
+    connection: AnyConnection,
+    facts: RunFacts,
+    found: Sequence[tuple[LoadedSource, Share]],
+    deletions: Sequence[Deletion] = (),
+) -> None:
     """Write the run's own row, as the last statement of its transaction.
 
     :param found: every share of every source that the run processed
+    :param deletions: the sessions that these files had lost
     """
+    held = sum(deletion.held for deletion in deletions)
     failed = {loaded.source.name for loaded, _ in found if loaded.error}
     columns = zip(*(share for _, share in found), strict=True)
     sums = [sum(column) for column in [*columns][1:]] or [0] * (len(Share._fields) - 1)
@@ -123,6 +131,8 @@ def record_run(connection: AnyConnection, facts: RunFacts, found: Sequence[tuple
             elapsed,
             json.dumps(stages),
             facts.backup,
+            len(deletions) - held,
+            held,
         ),
     )
 

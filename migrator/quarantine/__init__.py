@@ -1,7 +1,8 @@
-"""The quarantine: invalid sessions and conflicts.
+"""The quarantine: invalid sessions, conflicts and deleted sessions.
 
 - ``items``: lists, shows and exports them
 - ``conflict``: finds the session in SQLite that a quarantined version conflicts with
+- ``deletions``: decides about sessions that a file lost and that are not deleted yet
 - ``retry``: validates them again and puts them back
 
 Its rule: what leaves the quarantine becomes a session in SQLite, or is kept in the backups.

@@ -77,13 +77,15 @@ def retry(
     numbers: Sequence[int] = (),
     *,
     every: bool = False,
+    reason: str | None = None,
     edited: Path | None = None,
     take: Take | None = None,
 ) -> RetryReport:
     """Validate quarantined items again and insert each valid one at its old place, all in one transaction.
 
     :param numbers: the items to try
-    :param every: try all items
+    :param every: try all items; deleted sessions only if ``reason`` names them
+    :param reason: with ``every``: only the items with this reason
     :param edited: a file with the corrected session, or an array of several, for the one item named
     :param take: for conflicts: the quarantined version (``theirs``), SQLite's (``ours``), or both as two sessions
     :raises UsageError: the arguments cannot be combined
@@ -99,8 +101,10 @@ def retry(
         raise UsageError(
             "--edited needs exactly one item number and cannot be combined with --take.", code="option.conflict"
         )
+    if reason is not None and not every:
+        raise UsageError("--reason needs --all.", code="option.conflict")
     corrected = None if edited is None else _read_edited(edited)
-    apply = partial(_apply, data_dir, None if every else numbers, corrected, take)
+    apply = partial(_apply, data_dir, None if every else numbers, reason, corrected, take)
     with exclusive(data_dir):
         state_of(data_dir.database)  # refuses a newer schema before anything opens it for writing
         items, warnings = change_and_update_files(data_dir, apply, lambda items: any(item.sessions for item in items))
@@ -110,10 +114,11 @@ def retry(
 def _apply(
     data_dir: DataDir,
     numbers: Sequence[int] | None,
+    reason: str | None,
     corrected: list[WorktreeSession] | list[Problem] | None,
     take: Take | None,
 ) -> tuple[RetriedItem, ...]:
-    """Try the items of these numbers; None means all."""
+    """Try the items of these numbers; None means all with this reason, or all but the deleted sessions."""
     path = data_dir.database
     with opened(path) as connection:
         state = read_state(connection, path)
@@ -126,7 +131,8 @@ def _apply(
             )
         with transaction(connection, path, "move sessions out of quarantine"):
             if numbers is None:
-                chosen = items_of(connection)
+                found = items_of(connection)
+                chosen = [item for item in found if (item.reason == reason if reason else item.reason != "deleted")]
             else:
                 chosen = [item_of(connection, number) for number in dict.fromkeys(numbers)]
             for item in chosen:
@@ -245,7 +251,7 @@ class _Retry:
 
     def workspace(self, item: QuarantinedItem, document: WorktreeSession) -> tuple[str, str | None]:
         """The workspace that a session goes to: that of its file; for the shared file, what its worktrees show."""
-        if item.reason != "conflict" and item.source == _SHARED:
+        if item.reason not in ("conflict", "deleted") and item.source == _SHARED:
             return workspace_shown(document, _SHARED, self.paths)
         if item.workspace_hash is not None:
             return item.workspace_hash, item.workspace_path

@@ -24,6 +24,7 @@ from migrator.data_dir import DataDir
 from migrator.database import queries
 from migrator.database.columns import RUN_COLUMNS
 from migrator.database.connection import no_database, opened, snapshot
+from migrator.database.deletions import Deletion, all_deletions
 from migrator.database.schema import provide_value_views
 from migrator.diagnostics.doctor import examine
 from migrator.errors import MigrationFailed
@@ -77,6 +78,8 @@ class WorkspaceAccount(Sums):
     :ivar json_bytes: size of the files that belong to this workspace alone
     :ivar sessions_now: how many sessions the database has now
     :ivar in_quarantine_now: how many quarantined items wait for a decision
+    :ivar deleted_now: the sessions that files lost and that are kept in quarantine
+    :ivar held_now: the sessions that files lost and that stay in the database until the user decides
     :ivar errors: why its files failed, and what to do
     """
 
@@ -85,6 +88,8 @@ class WorkspaceAccount(Sums):
     json_bytes: int
     sessions_now: int
     in_quarantine_now: int
+    deleted_now: int
+    held_now: int
     files: tuple[str, ...]
     errors: tuple[str, ...]
 
@@ -97,6 +102,8 @@ class RunAccount(Sums):
     :ivar database_bytes: size of the database at that time
     :ivar duration_ms: time until the run was recorded, just before it took effect
     :ivar stages: milliseconds of each stage, in the order of work
+    :ivar deleted: the sessions that the files had lost and that went to quarantine
+    :ivar held: those that stayed in the database until the user decided
     """
 
     ended_at: str
@@ -108,6 +115,8 @@ class RunAccount(Sums):
     duration_ms: int
     stages: dict[str, int]
     backup: str | None
+    deleted: int = 0
+    held: int = 0
 
 
 @dataclass(frozen=True)
@@ -128,6 +137,8 @@ class ReceiptTotals(Sums):
     backup_bytes: int
     sessions_now: int
     in_quarantine_now: int
+    deleted_now: int
+    held_now: int
 
 
 @dataclass(frozen=True)
@@ -147,6 +158,7 @@ class Receipt(Report):
     :ivar recorded: whether any run was recorded; if not, no times are known
     :ivar runs: oldest first
     :ivar sessions_over_time: the sessions in the database now, by when they were created
+    :ivar deletions: each session that files lost, as far as it is kept
     :ivar backup: folder of the last backup
     :ivar backup_exists: whether that folder exists
     :ivar go_back: the commands to go back, in order
@@ -166,6 +178,7 @@ class Receipt(Report):
     workspaces: tuple[WorkspaceAccount, ...]
     runs: tuple[RunAccount, ...]
     sessions_over_time: tuple[Period, ...]
+    deletions: tuple[Deletion, ...]
     backup: str | None
     backup_exists: bool
     go_back: tuple[str, ...]
@@ -206,6 +219,9 @@ class _Gathering:
         self._paths = {h: path for _, h, path in connection.execute(queries.ALL_WORKSPACES)}
         self._sessions = dict(connection.execute(queries.SESSIONS_BY_WORKSPACE).fetchall())
         self._held = dict(connection.execute(queries.QUARANTINE_BY_WORKSPACE).fetchall())
+        self._deletions = tuple(all_deletions(connection)) if state.has_deletions else ()
+        self._deleted = Counter(one.workspace_hash for one in self._deletions if not one.held)
+        self._held_deletions = Counter(one.workspace_hash for one in self._deletions if one.held)
         self._shares: dict[int, list[Share]] = {}
         self.runs: tuple[RunAccount, ...] = ()
         if state.has_runs:
@@ -232,6 +248,7 @@ class _Gathering:
             workspaces=workspaces,
             runs=self.runs,
             sessions_over_time=periods_of(self._connection.execute(queries.SESSIONS_BY_DAY).fetchall()),
+            deletions=self._deletions,
             backup=state.backup,
             backup_exists=bool(state.backup) and os.path.isdir(state.backup or ""),
             go_back=GO_BACK if state.authority == "sqlite" else (),
@@ -256,6 +273,8 @@ class _Gathering:
                 json_bytes=sum(entry.size for entry in sources if entry.workspace_hash),
                 sessions_now=self._sessions.get(file_hash, 0),
                 in_quarantine_now=self._held.get(file_hash, 0),
+                deleted_now=self._deleted[file_hash],
+                held_now=self._held_deletions[file_hash],
                 files=tuple(entry.source for entry in sources),
                 errors=tuple(str(entry.failure) for entry in sources if entry.error),
             )
@@ -285,11 +304,13 @@ class _Gathering:
             backup_bytes=sum(backup.bytes for backup in list_backups(self._data_dir)),
             sessions_now=sum(self._sessions.values()),
             in_quarantine_now=sum(self._held.values()),
+            deleted_now=self._deleted.total(),
+            held_now=self._held_deletions.total(),
         )
 
 
 def _run_account(row: tuple[Any, ...]) -> RunAccount:
-    values = dict(zip(RUN_COLUMNS, row, strict=True))
+    values = dict(zip(RUN_COLUMNS, row[1:], strict=False))  # an older schema has no deletions
     values["stages"] = json.loads(values["stages"])
     values["found"] = sum(values[name] for name in ("migrated", "merged", "quarantined", "failed"))
     return RunAccount(**values)

@@ -26,6 +26,8 @@ CREATE INDEX idx_quarantine_source ON quarantine(source_id);
 CREATE INDEX idx_quarantine_workspace ON quarantine(workspace_hash);
 
 DROP TABLE held_deletions;
+ALTER TABLE migration_runs DROP COLUMN deleted;
+ALTER TABLE migration_runs DROP COLUMN held;
 ALTER TABLE migration_ledger DROP COLUMN bases;
 ALTER TABLE migration_metadata DROP COLUMN quarantine_rules;
 

@@ -14,6 +14,7 @@ CREATE TABLE quarantine (
     base           ANY,                    -- of a conflict: the version that both sides started from
     problems       TEXT NOT NULL,          -- a JSON array of {pointer, found, expected, code}
     created_at     TEXT NOT NULL,
+    session_id     TEXT,                   -- of a deleted session: its id, so that it can be named without reading raw
     CHECK (reason IN ('invalid', 'unreadable', 'torn', 'conflict', 'deleted'))
 ) STRICT;
 
@@ -34,6 +35,10 @@ CREATE TABLE held_deletions (
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX idx_held_deletions_source ON held_deletions(source_id);
+
+-- The sessions that the files of a run had lost: those that went to quarantine, and those that are held.
+ALTER TABLE migration_runs ADD COLUMN deleted INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE migration_runs ADD COLUMN held INTEGER NOT NULL DEFAULT 0;
 
 -- The copies that a file's sessions are compared with, newest first, as a JSON array: a session is looked up in the
 -- first one that has it. NULL if it is the one in backup alone.

@@ -368,8 +368,10 @@ def test_a_blank_file_deletes_nothing(content: bytes, migrated: Scene, migrator:
     assert [session_id for session_id, _ in stored(migrated)] == ["a", "b", "c"]
 
 
-def test_an_empty_array_deletes_every_session(migrated: Scene, migrator: Migrator) -> None:
-    merge(migrated, migrator, [])
+def test_an_empty_array_deletes_every_session_once_that_is_confirmed(migrated: Scene, migrator: Migrator) -> None:
+    assert merge(migrated, migrator, []).code == 3
+    assert [name for name, _ in stored(migrated)] == ["a", "b", "c"]
+    assert migrator("--data-dir", migrated.root, "deletions", "confirm", "--all").code == 0
     assert stored(migrated) == []
 
 

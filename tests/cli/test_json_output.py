@@ -17,7 +17,8 @@ PAGE = (CHECKOUT / "docs" / "json-output.md").read_text(encoding="utf-8")
 SCHEMA = json.loads((CHECKOUT / "schemas" / "json" / "session.schema.json").read_text(encoding="utf-8"))
 SESSION_MEMBERS = SCHEMA["$defs"]["session"]["properties"]
 SAME_AS = {"search-index build": "search-index status", "search-index drop": "search-index status"} | {
-    "schema revert": "schema apply"
+    "schema revert": "schema apply",
+    "deletions decline": "deletions confirm",
 }
 ELSEWHERE = {"report", "completion"}  # which has a schema of its own, and which prints no JSON
 
@@ -87,6 +88,8 @@ def test_the_page_lists_what_each_command_prints(call: Call, tmp_path: Path, mon
         "quarantine show": ["1"],
         "quarantine retry": ["--all"],
         "quarantine export": ["--to", tmp_path / "items"],
+        "deletions confirm": ["--all"],
+        "deletions decline": ["--all"],
         "export": ["--to", tmp_path / "exported"],
         "backups prune": ["--keep", "1"],
         "backups restore": [backup, "--overwrite-newer-work"],

@@ -432,6 +432,14 @@ def hybrid_mode_is_requested_but_not_on(place: Place) -> Outcome:
     return refusal_of_the_library(place, "hybrid")
 
 
+@prints(f"quarantine retry {_PART}")
+def a_session_was_deleted(place: Place) -> Outcome:
+    place.scene.write(ENGINE, [chat("a"), chat("b")])
+    place.migrate()
+    place.scene.write(ENGINE, [chat("a")])
+    return place.migrate()
+
+
 def commands_in(text: str) -> list[str]:
     return ["".join(found) for found in _PRINTED.findall(text)]
 

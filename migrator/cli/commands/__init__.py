@@ -4,6 +4,7 @@
 - ``status``, ``report``, ``verify``, ``doctor``: show and check the current state
 - ``sessions``, ``browse``, ``search_index``: look at sessions and search them
 - ``export``, ``backups``, ``quarantine``: sessions as JSON files, copies of files, and invalid or conflicting sessions
+- ``deletions``: sessions that a file lost and that wait for a decision
 - ``schema``, ``completion``: the steps of the database schema, and completion in the shell
 
 Its rule: a command parses, calls one function of the library and prints what that returns. Its module is loaded when

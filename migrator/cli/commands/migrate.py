@@ -65,6 +65,11 @@ def _print_problems(report: MigrationReport) -> None:
             f"{not_migrated}: {counted(totals.failed, 'workspace')}. The app keeps using {files}, or what was migrated "
             f"from {them} earlier."
         )
+    done = "Would be deleted" if report.dry_run else "Deleted"
+    if totals.deleted:
+        echo(f"{done} in SQLite, as in the files: {counted(totals.deleted, 'session')}; kept in quarantine.")
+    if totals.held:
+        echo(f"Deleted in the files, still in SQLite: {counted(totals.held, 'session')}; waiting for your decision.")
     for message in report.errors:
         echo(f"  - {printable(message)}")
 
@@ -76,6 +81,8 @@ def _print_workspaces(report: MigrationReport) -> None:
         echo(
             f"  {workspace.status:<9} {workspace.sessions:>7,} {plain(workspace.path)}"
             + (f"  ({workspace.quarantined} in quarantine)" if workspace.quarantined else "")
+            + (f"  ({workspace.deleted} deleted)" if workspace.deleted else "")
+            + (f"  ({workspace.held} missing in the file)" if workspace.held else "")
         )
     if len(listed) > _MOST_LISTED:
         echo(printable(f"  … and {len(listed) - _MOST_LISTED} more; 'migrator status' lists them all."))

@@ -27,6 +27,8 @@ class _Listed(Report):
 def quarantine_command() -> None:
     """The quarantine holds invalid sessions, byte for byte as in their files, and the rejected side of each conflict.
 
+    It also keeps the sessions that were deleted in a file and therefore in SQLite.
+
     \b
     migrator quarantine list                       list the items and the reasons
     migrator quarantine show 3                     show an item in full
@@ -39,7 +41,9 @@ def quarantine_command() -> None:
 def _print_listed(report: _Listed) -> None:
     for item in report.items:
         echo(f"{item.id:>5}  {plain(item.reason):<10}  {_origin(item)}")
-        if item.problems:
+        if item.session_id is not None:
+            echo(f"       session {plain(item.session_id)}")
+        elif item.problems:
             more = len(item.problems) - 1
             echo(f"       {plain(str(item.problems[0]))}{f' (and {more} more)' if more else ''}")
     if report.items:
@@ -77,6 +81,10 @@ def _print_item(shown: ShownItem) -> None:
     if not shown.is_text:
         export = "'migrator quarantine export --to quarantined' writes the original bytes."
         echo(printable(f"Not valid UTF-8: invalid bytes are shown as \ufffd. {export}"))
+    if item.reason == "deleted":
+        echo(block(shown.text))
+        echo(printable(f"To put it back, run 'migrator quarantine retry {item.id}'."))
+        return
     if item.reason != "conflict":
         echo(block(shown.text))
         name = shown.file_name
@@ -136,7 +144,12 @@ def _print_retry(report: RetryReport) -> None:
 
 @quarantine_command.command("retry")
 @click.argument("numbers", metavar="[ID]...", type=_NUMBER, nargs=-1)
-@click.option("--all", "every", is_flag=True, help="All items in quarantine.")
+@click.option("--all", "every", is_flag=True, help="All items in quarantine, except deleted sessions.")
+@click.option(
+    "--reason",
+    type=click.Choice(["invalid", "unreadable", "torn", "conflict", "deleted"]),
+    help="With --all: only the items with this reason.",
+)
 @click.option(
     "--edited",
     metavar="FILE",
@@ -150,7 +163,12 @@ def _print_retry(report: RetryReport) -> None:
 )
 @prints_report(_print_retry, "Print the result for each item as one JSON object.", works=True)
 def retry_command(
-    resolve: Resolve, numbers: tuple[int, ...], every: bool, edited: Path | None, take: Take | None
+    resolve: Resolve,
+    numbers: tuple[int, ...],
+    every: bool,
+    reason: str | None,
+    edited: Path | None,
+    take: Take | None,
 ) -> RetryReport:
     """Validate items again and restore those that are valid now.
 
@@ -162,8 +180,9 @@ def retry_command(
     migrator quarantine retry --all          restore every item that is valid now
     migrator quarantine retry 3 --edited corrected.json
     migrator quarantine retry 4 --take both  keep both versions, as two sessions
+    migrator quarantine retry --all --reason deleted
     """
-    return retry(resolve(), numbers, every=every, edited=edited, take=take)
+    return retry(resolve(), numbers, every=every, reason=reason, edited=edited, take=take)
 
 
 def _print_exported(report: ExportedItems) -> None:

@@ -50,6 +50,13 @@ def _print(written: WithFile) -> None:
     print_authority(receipt.authority, receipt.backend)
     if receipt.backup:
         echo(f"Backup: {plain(receipt.backup)}" + ("" if receipt.backup_exists else " (missing)"))
+    if totals.deleted_now or totals.held_now:
+        kept = f"{counted(totals.deleted_now, 'session')} kept in quarantine"
+        echo(f"Deleted in the files: {kept}, {totals.held_now:,} waiting for a decision:")
+        for deletion in receipt.deletions[:_MOST]:
+            echo(f"  {plain(deletion.session_id)}  {'to decide' if deletion.held else f'item {deletion.item}'}")
+        if len(receipt.deletions) > _MOST:
+            echo(f"  … and {len(receipt.deletions) - _MOST} more: see --json.")
     if receipt.go_back:
         echo(f"To go back: {', then '.join(map(printable, receipt.go_back))}")
     for need in receipt.needs:
