@@ -13,7 +13,7 @@ from itertools import chain
 
 from migrator.browse import queries as browse_queries
 from migrator.data_dir import DataDir
-from migrator.database import canonical, deletion_queries, queries, schema
+from migrator.database import canonical, quarantine_queries, queries, schema
 from migrator.database.columns import INSTANCE_COLUMNS
 from migrator.database.connection import opened
 from migrator.errors import Message
@@ -42,7 +42,7 @@ _NAMED = re.compile(r"(?<![\w':]):([a-z]+)\b")
 
 def named_statements() -> Iterator[tuple[str, str]]:
     """Every statement of :mod:`~migrator.database.queries` and of the other modules of queries, with its name."""
-    shared, own = (queries, deletion_queries, canonical), (staging_queries, journal_queries, search_queries)
+    shared, own = (queries, quarantine_queries, canonical), (staging_queries, journal_queries, search_queries)
     for name, value in chain.from_iterable(vars(module).items() for module in (*shared, *own, browse_queries)):
         if not name.isupper() or name.startswith(("_", "CREATE_")) or name.endswith(("_COLUMNS", "_TABLES")):
             continue  # fresh_with_staging executes what creates tables

@@ -7,7 +7,7 @@
 - ``schema``: the numbered steps that create and change the tables
 - ``columns``: the columns of each table, and rows with named members
 - ``queries``: the SQL statements that several packages use
-- ``deletion_queries``: those for the sessions that files lost
+- ``quarantine_queries``: those that list the quarantine, and those for sessions that files lost
 - ``rows``: converts one document to rows and back
 - ``documents``: reads, inserts, replaces and deletes documents and workspaces
 - ``canonical``: reads documents in their canonical form, as bytes

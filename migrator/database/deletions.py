@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from migrator.database import deletion_queries, queries
+from migrator.database import quarantine_queries, queries
 from migrator.database.documents import StoredDocument, delete_document, next_position
 from migrator.database.invalid import InvalidStoredSession, read_carefully
 from migrator.database.quarantine import quarantine_row, texts_of
@@ -68,12 +68,12 @@ def hold(connection: sqlite3.Connection, source_id: int, sessions: Mapping[str, 
     """
     now = datetime.now(UTC).isoformat(timespec="seconds")
     rows = [(key, source_id, known, now) for key, known in sessions.items()]
-    connection.executemany(deletion_queries.HOLD_DELETION, rows)
+    connection.executemany(quarantine_queries.HOLD_DELETION, rows)
 
 
 def release(connection: sqlite3.Connection, key: str) -> None:
     """Remove the record of a held deletion; the session stays."""
-    connection.execute(deletion_queries.RELEASE_DELETION, (key,))
+    connection.execute(quarantine_queries.RELEASE_DELETION, (key,))
 
 
 def held_of_source(connection: sqlite3.Connection, source_id: int, present: Mapping[str, bytes]) -> dict[str, bytes]:
@@ -82,7 +82,7 @@ def held_of_source(connection: sqlite3.Connection, source_id: int, present: Mapp
     :param present: the digest of each session that SQLite has of the source now
     """
     held: dict[str, bytes] = {}
-    for key, known in connection.execute(deletion_queries.HELD_OF_SOURCE, (source_id,)).fetchall():
+    for key, known in connection.execute(quarantine_queries.HELD_OF_SOURCE, (source_id,)).fetchall():
         if present.get(key) == known:
             held[key] = known
         else:
@@ -92,7 +92,8 @@ def held_of_source(connection: sqlite3.Connection, source_id: int, present: Mapp
 
 def held_deletions(connection: sqlite3.Connection) -> Iterator[Held]:
     """Yield each deletion that is held, without the sessions that have changed since."""
-    for key, known, found_at, source, file_hash, path in connection.execute(deletion_queries.HELD_DELETIONS).fetchall():
+    rows = connection.execute(quarantine_queries.HELD_DELETIONS).fetchall()
+    for key, known, found_at, source, file_hash, path in rows:
         stored = read_carefully(connection, key)
         if not isinstance(stored, InvalidStoredSession | None) and stored.digest() == known:
             yield Held(stored, source, file_hash, path, found_at)
@@ -117,7 +118,7 @@ def drop_returned(connection: sqlite3.Connection, workspace_hash: str, present: 
 
     :param present: the digests of the sessions that came in, by their ids
     """
-    for item, session_id in connection.execute(deletion_queries.DELETED_OF_WORKSPACE, (workspace_hash,)).fetchall():
+    for item, session_id in connection.execute(quarantine_queries.DELETED_OF_WORKSPACE, (workspace_hash,)).fetchall():
         if session_id in present and digest(texts_of(connection, item)[0]) in present[session_id]:
             connection.execute(queries.DELETE_QUARANTINE, (item,))
 
@@ -126,5 +127,5 @@ def all_deletions(connection: sqlite3.Connection) -> Iterator[Deletion]:
     """Yield each deleted session: first those that are held, then those in quarantine."""
     for held in held_deletions(connection):
         yield held.as_deletion()
-    for item, session_id, workspace_hash, source, _ in connection.execute(deletion_queries.DELETED_ITEMS):
+    for item, session_id, workspace_hash, source, _ in connection.execute(quarantine_queries.DELETED_ITEMS):
         yield Deletion(session_id or "", workspace_hash, source, held=False, item=item)

@@ -10,7 +10,7 @@ from typing import Any
 
 import orjson
 
-from migrator.database import queries
+from migrator.database import quarantine_queries, queries
 from migrator.database.columns import QuarantineRow
 from migrator.documents.exact_json import to_json
 from migrator.documents.parsing import Rejected, text_or_bytes
@@ -52,7 +52,7 @@ class QuarantinedItem(Report):
 
 def items_of(connection: sqlite3.Connection) -> list[QuarantinedItem]:
     """Return every item, oldest first."""
-    return [_item(row) for row in connection.execute(queries.QUARANTINED_ITEMS)]
+    return [_item(row) for row in connection.execute(quarantine_queries.QUARANTINED_ITEMS)]
 
 
 def item_of(connection: sqlite3.Connection, number: int) -> QuarantinedItem:
@@ -60,7 +60,7 @@ def item_of(connection: sqlite3.Connection, number: int) -> QuarantinedItem:
 
     :raises QuarantineError: there is none
     """
-    row = connection.execute(queries.QUARANTINED_ITEM, (number,)).fetchone() if number < 1 << 63 else None
+    row = connection.execute(quarantine_queries.QUARANTINED_ITEM, (number,)).fetchone() if number < 1 << 63 else None
     if row is None:
         raise unknown_item(number)
     return _item(row)

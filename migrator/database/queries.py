@@ -371,15 +371,6 @@ TABLE_COUNTS = """
 """
 
 # The quarantine, for its commands.
-_QUARANTINED = """
-    SELECT q.id, q.source_id, l.source, q.workspace_hash, w.workspace_path, q.position, q.reason, q.problems,
-           q.created_at, length(CAST(q.raw AS BLOB)),
-           CASE q.reason WHEN 'deleted' THEN json_extract(q.raw, '$.id') END
-    FROM quarantine q LEFT JOIN migration_ledger l ON l.id = q.source_id
-    LEFT JOIN workspaces w ON w.workspace_hash = q.workspace_hash
-"""
-QUARANTINED_ITEMS = f"{_QUARANTINED} ORDER BY q.id"
-QUARANTINED_ITEM = f"{_QUARANTINED} WHERE q.id = ?"
 QUARANTINED_TEXTS = "SELECT raw, base FROM quarantine WHERE id = ?"
 BACKUP_OF_SOURCE = "SELECT backup FROM migration_ledger WHERE id = ?"
 # Deleted sessions wait for no decision, so they are counted on their own.

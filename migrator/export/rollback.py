@@ -23,7 +23,7 @@ from dataclasses import dataclass, replace
 from migrator.authority import require_database, require_same_database, state_of, write_flag
 from migrator.backups.database_copy import upgrade
 from migrator.data_dir import DataDir
-from migrator.database import deletion_queries, queries
+from migrator.database import quarantine_queries, queries
 from migrator.database.connection import opened, transaction
 from migrator.database.deletions import held_deletions
 from migrator.database.errors import sqlite_errors
@@ -141,7 +141,7 @@ def _roll_back(data_dir: DataDir, listener: Listener, worker_for: WorkerFor | No
                 if held:
                     notes.held_written(held)
                 if install:
-                    connection.execute(deletion_queries.RELEASE_DELETIONS)
+                    connection.execute(quarantine_queries.RELEASE_DELETIONS)
                     # By this record the next run finds what an app writes to SQLite from now on.
                     connection.execute(queries.FORGET_ROLLED_BACK)
                     connection.executemany(queries.RECORD_ROLLED_BACK, files.written)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from migrator.data_dir import DataDir
-from migrator.database import deletion_queries, queries
+from migrator.database import quarantine_queries, queries
 from migrator.database.invalid import orphaned_rows
 from migrator.documents.app_format import array_of
 from migrator.errors import MigratorError, RollbackFailed
@@ -130,7 +130,7 @@ class WorkspaceFiles:
             )
         if conflicts:
             self.notes.conflicts_stay(conflicts)
-        deleted = self.connection.execute(deletion_queries.DELETED_COUNT).fetchone()[0]
+        deleted = self.connection.execute(quarantine_queries.DELETED_COUNT).fetchone()[0]
         if deleted:
             self.notes.deleted_stay(deleted)
 

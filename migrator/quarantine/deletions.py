@@ -10,7 +10,7 @@ from typing import Literal
 
 from migrator.authority import read_state, state_of
 from migrator.data_dir import DataDir
-from migrator.database import deletion_queries
+from migrator.database import quarantine_queries
 from migrator.database.connection import opened, transaction
 from migrator.database.deletions import Held, held_deletions, release, take_out
 from migrator.database.errors import sqlite_errors
@@ -143,7 +143,7 @@ def _apply(data_dir: DataDir, ids: Sequence[str] | None, *, delete: bool) -> tup
                     )
                 decided.append(_decided(connection, held[key], delete=delete))
             if ids is None and state.has_deletions:  # also the records of sessions that have changed since
-                connection.execute(deletion_queries.RELEASE_DELETIONS)
+                connection.execute(quarantine_queries.RELEASE_DELETIONS)
             return tuple(decided)
 
 

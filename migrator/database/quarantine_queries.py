@@ -1,7 +1,18 @@
-"""The SQL statements for the sessions that files lost: those in quarantine, and those that are held."""
+"""The SQL statements that list the quarantine, and those for sessions that files lost."""
 
 from __future__ import annotations
 
+_QUARANTINED = """
+    SELECT q.id, q.source_id, l.source, q.workspace_hash, w.workspace_path, q.position, q.reason, q.problems,
+           q.created_at, length(CAST(q.raw AS BLOB)),
+           CASE q.reason WHEN 'deleted' THEN json_extract(q.raw, '$.id') END
+    FROM quarantine q LEFT JOIN migration_ledger l ON l.id = q.source_id
+    LEFT JOIN workspaces w ON w.workspace_hash = q.workspace_hash
+"""
+QUARANTINED_ITEMS = f"{_QUARANTINED} ORDER BY q.id"
+QUARANTINED_ITEM = f"{_QUARANTINED} WHERE q.id = ?"
+
+# Deleted sessions: those in quarantine, and those that are held until the user decides.
 DELETED_COUNT = "SELECT count(*) FROM quarantine WHERE reason = 'deleted'"
 DELETED_ITEMS = """
     SELECT q.id, q.session_id, q.workspace_hash, l.source, q.created_at
