@@ -12,7 +12,15 @@ from typing import TYPE_CHECKING, Any
 from migrator._version import __version__
 
 if TYPE_CHECKING:
-    from migrator.api import migrate, needs_migration, rollback, verify
+    from migrator.api import (
+        confirm_deletions,
+        decline_deletions,
+        list_deletions,
+        migrate,
+        needs_migration,
+        rollback,
+        verify,
+    )
     from migrator.data_dir import DataDir, resolve_data_dir
     from migrator.documents.document import ChatMessage, WorktreeInstance, WorktreeSession
     from migrator.errors import (
@@ -36,6 +44,7 @@ if TYPE_CHECKING:
     from migrator.export.rollback import RollbackReport
     from migrator.migration.report import MigrationReport
     from migrator.progress import Progress
+    from migrator.quarantine.deletions import DecidedDeletions, HeldDeletions
     from migrator.storage.factory import open_storage
     from migrator.storage.protocol import SessionFilters, SessionStorage
     from migrator.verification.run import VerifyReport
@@ -43,12 +52,21 @@ if TYPE_CHECKING:
 
 # The module of each public name. Those that are not listed are in migrator.errors.
 _MODULES = {
-    "migrator.api": ("migrate", "needs_migration", "rollback", "verify"),
+    "migrator.api": (
+        "confirm_deletions",
+        "decline_deletions",
+        "list_deletions",
+        "migrate",
+        "needs_migration",
+        "rollback",
+        "verify",
+    ),
     "migrator.data_dir": ("DataDir", "resolve_data_dir"),
     "migrator.documents.document": ("ChatMessage", "WorktreeInstance", "WorktreeSession"),
     "migrator.progress": ("Progress",),
     "migrator.migration.report": ("MigrationReport",),
     "migrator.export.rollback": ("RollbackReport",),
+    "migrator.quarantine.deletions": ("DecidedDeletions", "HeldDeletions"),
     "migrator.verification.run": ("VerifyReport",),
     "migrator.storage.protocol": ("SessionFilters", "SessionStorage"),
     "migrator.storage.factory": ("open_storage",),
@@ -60,6 +78,8 @@ __all__ = [
     "ChatMessage",
     "ConnectionFailed",
     "DataDir",
+    "DecidedDeletions",
+    "HeldDeletions",
     "InstanceNotFound",
     "MigrationFailed",
     "MigrationLocked",
@@ -84,7 +104,10 @@ __all__ = [
     "WorktreeInstance",
     "WorktreeSession",
     "__version__",
+    "confirm_deletions",
+    "decline_deletions",
     "freeze_support",
+    "list_deletions",
     "migrate",
     "needs_migration",
     "open_storage",

@@ -13,6 +13,7 @@ from migrator.progress import Listener, ignore_progress
 if TYPE_CHECKING:
     from migrator.export.rollback import RollbackReport
     from migrator.migration.report import MigrationReport
+    from migrator.quarantine.deletions import DecidedDeletions, HeldDeletions
     from migrator.verification.run import VerifyReport
 
 PathLike = str | os.PathLike[str]
@@ -94,6 +95,44 @@ def verify(
     from migrator.verification.run import verify as run_verification
 
     return run_verification(places, progress)
+
+
+def list_deletions(data_dir: PathLike | DataDir | None = None, *, database: PathLike | None = None) -> HeldDeletions:
+    """The sessions that a file lost and that stay in SQLite until the user decides. Changes nothing.
+
+    :raises MigratorError: the database cannot be opened
+    """
+    from migrator.quarantine import deletions
+
+    return deletions.list_deletions(_resolved(data_dir, database))
+
+
+def confirm_deletions(
+    ids: Iterable[str] | None, data_dir: PathLike | DataDir | None = None, *, database: PathLike | None = None
+) -> DecidedDeletions:
+    """Delete sessions in SQLite that a file lost; each is kept in quarantine.
+
+    :param ids: as :func:`list_deletions` names them; None for all that are held
+    :raises QuarantineError: one of them is not held; nothing was changed
+    :raises StaleStoreError: SQLite is not authoritative
+    """
+    from migrator.quarantine import deletions
+
+    chosen = () if ids is None else tuple(ids)
+    return deletions.confirm_deletions(_resolved(data_dir, database), chosen, every=ids is None)
+
+
+def decline_deletions(
+    ids: Iterable[str] | None, data_dir: PathLike | DataDir | None = None, *, database: PathLike | None = None
+) -> DecidedDeletions:
+    """Keep sessions in SQLite that a file lost; the next rollback or hybrid mode writes them to the file again.
+
+    The parameters and errors are those of :func:`confirm_deletions`.
+    """
+    from migrator.quarantine import deletions
+
+    chosen = () if ids is None else tuple(ids)
+    return deletions.decline_deletions(_resolved(data_dir, database), chosen, every=ids is None)
 
 
 def needs_migration(data_dir: PathLike | DataDir | None = None, *, database: PathLike | None = None) -> bool:

@@ -94,22 +94,24 @@ def switch_backend(data_dir: DataDir, target: Backend, listener: Listener = igno
         write_flag(data_dir, "json")
         notes, errors = [*report.warnings], [*report.errors]
     else:
-        errors = _bring_up_to_date(data_dir, before, listener)
-        notes = [*errors]
+        errors, deleted = _bring_up_to_date(data_dir, before, listener)
+        notes = [*errors, *deleted]
         if target == "sqlite" and before.backend == "hybrid":
             notes.append(hybrid_verdict(before.trial))
         with exclusive(data_dir):
             if target == "hybrid":
-                errors += merge_files(data_dir, listener)
+                merged = merge_files(data_dir, listener)
+                errors += merged.errors
+                notes += (*merged.errors, *merged.notes_of_deletions)
                 notes += write_json_files(data_dir, listener)
             write_flag(data_dir, target)
     return replace(show_backend(data_dir), before=before.backend, notes=tuple(notes), errors=tuple(errors))
 
 
-def _bring_up_to_date(data_dir: DataDir, before: BackendReport, listener: Listener) -> list[str]:
-    """Migrate what SQLite lacks; returns what needs attention."""
+def _bring_up_to_date(data_dir: DataDir, before: BackendReport, listener: Listener) -> tuple[list[str], list[Message]]:
+    """Migrate what SQLite lacks; returns what needs attention, and the notes on deleted sessions."""
     if before.authority != "json" and before.backend != "hybrid":
-        return []
+        return [], []
     # After hybrid mode, too: later changes in the files are compared with their state now.
     report = run_migration(data_dir, listener=listener)
     errors: list[str] = [*report.errors]
@@ -122,7 +124,7 @@ def _bring_up_to_date(data_dir: DataDir, before: BackendReport, listener: Listen
             )
         with exclusive(data_dir):  # there was nothing to migrate
             errors += _start_empty(data_dir).errors()
-    return errors
+    return errors, report.notes_of_deletions
 
 
 def _start_empty(data_dir: DataDir) -> PostRollbackChanges:

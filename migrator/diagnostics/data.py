@@ -190,6 +190,17 @@ def pending_work(data_dir: DataDir) -> Iterator[Finding]:
         yield problem("quarantine", message, "migrator quarantine list", code="quarantine.waiting")
     else:
         yield ok("quarantine", "The quarantine is empty.", code="quarantine.empty")
+    yield from _deletions(status)
+
+
+def _deletions(status: StatusReport) -> Iterator[Finding]:
+    """Report the sessions that files lost. Those that are held need a decision, which was asked for when found."""
+    if status.held:
+        message = f"{counted(status.held, 'session')} missing in their files, kept in SQLite until you decide."
+        yield note("deletions", message, "migrator deletions list", code="session.deletion_held")
+    if status.deleted:
+        message = f"{counted(status.deleted, 'session')} deleted in their files, kept in quarantine."
+        yield note("deletions", message, "migrator quarantine list", code="quarantine.deleted_remain")
 
 
 def _pending(status: StatusReport, stuck: int) -> Finding:

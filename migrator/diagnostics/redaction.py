@@ -17,6 +17,7 @@ from migrator.documents.document import INSTANCE_MEMBERS, MESSAGE_MEMBERS, SESSI
 # How much of a command line may be shown: what follows is a name.
 COMMANDS = (
     "migrator verify --repair", "migrator status", "migrator migrate", "migrator backend", "migrator quarantine list",
+    "migrator deletions list",
     "migrator backups list", "migrator backups verify", "migrator backups restore", "migrator backups prune",
     "migrator verify", "migrator schema apply", "ls -ld", "ls -l", "chmod 700", "chmod u+rwx", "chmod u+rw",
     "sudo chown", "icacls", "mv", "ps -p", "lsof", "df -h", "python3 -c",
@@ -25,7 +26,7 @@ PACKAGES = ("apsw", "click", "filelock", "jsonschema", "jsonschema-rs", "msgspec
 _SUBJECTS = (
     "versions|SQLite|packages|data directory|file system|file type|file access|lock|database|schema|storage.json|"
     "leftovers|backups|permissions|workspace paths|failed files|quarantine|pending work|disk space|hybrid mode|"
-    "database locks|owner|merge base|programs|storage flag"
+    "deletions|database locks|owner|merge base|programs|storage flag"
 )
 # The first word of a code, by what it is about.
 NOUNS = (
@@ -61,7 +62,7 @@ _PATTERNS = {
     "status": "migrated|merged|failed|rolled_back",
     "state": "new|changed|migrated|failed|unknown|damaged",
     "kind": "workspace|shared|older|files|database|versions",
-    "reason": "invalid|unreadable|torn|conflict",
+    "reason": "invalid|unreadable|torn|conflict|deleted",
     "where": _MEMBERS,
     "type": r"[A-Z][A-Za-z]{2,40}",
     "code": rf"(?:{'|'.join(NOUNS)})\.[a-z]+(?:_[a-z]+){{0,5}}",

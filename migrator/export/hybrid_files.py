@@ -18,6 +18,7 @@ from migrator.export.workspace_files import WorkspaceFiles, is_workspace_file
 from migrator.files import copying
 from migrator.inventory.ledger import LedgerEntry
 from migrator.migration.options import Options
+from migrator.migration.report import MigrationReport
 from migrator.migration.run import Run
 from migrator.progress import Listener, ignore_progress
 from migrator.storage.hybrid.journal import Journal
@@ -57,12 +58,9 @@ class HybridFiles(WorkspaceFiles):
         return [], entry.quarantined == 0
 
 
-def merge_files(data_dir: DataDir, listener: Listener = ignore_progress) -> tuple[str, ...]:
-    """Migrate what other programs wrote into the files; the caller holds the lock.
-
-    :returns: what needs attention
-    """
-    return Run(data_dir, Options(listener=listener)).run().errors
+def merge_files(data_dir: DataDir, listener: Listener = ignore_progress) -> MigrationReport:
+    """Migrate what other programs wrote into the files; the caller holds the lock."""
+    return Run(data_dir, Options(listener=listener)).run()
 
 
 def write_json_files(data_dir: DataDir, listener: Listener = ignore_progress) -> list[str]:
@@ -96,7 +94,8 @@ def change_and_update_files(
     """
     if not is_hybrid(data_dir):
         return change(), []
-    warnings = [*merge_files(data_dir)]
+    merged = merge_files(data_dir)
+    warnings: list[str] = [*merged.errors, *merged.notes_of_deletions]
     result = change()
     if has_changed(result):
         try:

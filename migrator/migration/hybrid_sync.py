@@ -33,7 +33,8 @@ def run_in_step(
         plan = make_plan()
     report = execute(plan)
     if plan.work.pending and sync_files(data_dir, make_plan()):
-        execute(make_plan())  # another program had changed these files, so they had to be merged before the sync
+        # Another program had changed these files, so they had to be merged before the sync.
+        report = report.followed_by(execute(make_plan()))
     return report
 
 

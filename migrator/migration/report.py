@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from migrator.database.deletions import Deletion
@@ -125,6 +125,21 @@ class MigrationReport(Report):
     def notes_of_deletions(self) -> list[Message]:
         """The warnings about sessions that files had lost, for commands that merge before they do something else."""
         return [warning for warning in self.warnings if warning.code == "session.deleted"]
+
+    def followed_by(self, other: MigrationReport) -> MigrationReport:
+        """This report, with what a further run of the same command found."""
+        if not (other.errors or other.deletions):
+            return self
+        deletions = self.deletions + other.deletions
+        held = sum(deletion.held for deletion in deletions)
+        return replace(
+            self,
+            status="completed_with_problems" if other.errors else self.status,
+            totals=replace(self.totals, deleted=len(deletions) - held, held=held),
+            errors=self.errors + other.errors,
+            warnings=self.warnings + other.warnings,
+            deletions=deletions,
+        )
 
     @property
     def exit_code(self) -> int:
