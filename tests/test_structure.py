@@ -1,4 +1,4 @@
-"""The house stands as it was drawn: imports point one way, and what is done in one place is done nowhere else."""
+"""The structure of the code: imports point in one direction, and each kind of effect is in one place."""
 
 import ast
 import re
@@ -14,7 +14,7 @@ import migrator
 
 PACKAGE = Path(migrator.__file__).parent
 
-# From the ground up: a package, or a module beside the packages, imports only from rows above its own.
+# From the foundation up: a package, or a module next to the packages, imports only from rows above its own.
 ROWS = (
     ("errors", "_version", "progress", "text"),
     ("report",),
@@ -88,7 +88,7 @@ def imports(name: str) -> frozenset[str]:
 
 
 def package_of(name: str) -> str:
-    """The package that a module belongs to; a module beside the packages is one of its own."""
+    """The package that a module belongs to; a module next to the packages counts as one."""
     first, _, rest = name.partition(".")
     return rest.partition(".")[0] or first
 
@@ -129,7 +129,7 @@ def test_no_two_modules_import_each_other_not_even_by_way_of_others():
     assert order.index("migrator.errors") < order.index("migrator.files.durable")
 
 
-def test_a_folder_can_be_taken_in_at_a_glance():
+def test_no_folder_has_too_many_modules():
     folders = Counter(path.parent for path in PACKAGE.rglob("*.py") if path.name != "__init__.py")
     assert len(folders) > 1
     large = {folder.name: count for folder, count in folders.items() if count > MOST_MODULES}
@@ -234,7 +234,7 @@ def test_the_library_never_prints_and_never_exits(name):
     if name == "migrator.__main__":
         forbidden -= {"sys.exit"}
     if name == "migrator.worker.process":
-        forbidden -= {"os._exit"}  # of the process that is its own, when nobody is left who could want anything of it
+        forbidden -= {"os._exit"}  # ends its own process when its parent is gone
     assert not forbidden & set(calls(name))
 
 

@@ -1,4 +1,4 @@
-"""Backups prove themselves, go back only where they may, and are pruned only where nobody needs them."""
+"""Backups are verified, restored only where that is allowed, and pruned only if they are not needed."""
 
 import errno
 import hashlib
@@ -44,7 +44,7 @@ def migrated(scene: Scene, run: Migrator) -> Scene:
 
 @pytest.fixture
 def rolled_back(migrated: Scene, run: Migrator) -> Scene:
-    """After going back: JSON holds the truth, and there is the backup of the migration."""
+    """After a rollback: the JSON files are authoritative, and the backup of the migration exists."""
     assert run("rollback", "--progress", "none").code == 0
     return migrated
 
@@ -207,7 +207,7 @@ def test_a_failure_that_copied_nothing_leaves_no_empty_backup(scene, run):
         ),
     ],
 )
-def test_a_copy_that_cannot_be_made_ends_the_run_and_is_no_fault_of_its_file(scene, run, monkeypatch, moment, said):
+def test_a_copy_that_cannot_be_made_ends_the_run_and_does_not_fail_its_file(scene, run, monkeypatch, moment, said):
     really = durable._create
 
     def fails(target: Any) -> int:
@@ -227,7 +227,7 @@ def test_a_copy_that_cannot_be_made_ends_the_run_and_is_no_fault_of_its_file(sce
     assert scene.file_of(ENGINE).read_bytes() == before
 
 
-def test_list_tells_kind_number_and_size(migrated, run):
+def test_list_shows_kind_number_and_size(migrated, run):
     database_backup(migrated)
     files, database = run("backups", "list", "--json").json["backups"]
     assert (files["kind"], files["files"], files["state"]) == ("files", 2, "unknown")
@@ -243,7 +243,7 @@ def test_list_says_so_where_there_are_none(scene, run):
     assert run("backups", "verify").code == 0
 
 
-def test_list_shows_what_is_damaged_at_a_glance_without_hashing(migrated, run):
+def test_list_shows_damage_that_needs_no_hashing(migrated, run):
     missing = next((only_backup(migrated) / "sessions").iterdir())
     missing.unlink()
     (listed,) = run("backups", "list", "--json").json["backups"]
@@ -266,7 +266,7 @@ def test_a_database_backup_verifies_too(migrated, run):
     assert run("backups", "verify", folder.name).code == 1
 
 
-def test_verify_tells_each_file_that_is_missing_changed_or_too_much(migrated, run):
+def test_verify_reports_each_file_that_is_missing_changed_or_unknown(migrated, run):
     folder = only_backup(migrated)
     first, second = sorted((folder / "sessions").iterdir())
     first.unlink()
@@ -291,7 +291,7 @@ def test_verify_takes_a_link_for_no_copy(migrated, run):
     assert outcome.codes == ["backup.file_is_link"]
 
 
-def test_sums_that_disagree_with_the_manifest_are_told(migrated, run):
+def test_checksums_that_disagree_with_the_manifest_are_reported(migrated, run):
     (only_backup(migrated) / "SHA256SUMS").write_text("")
     outcome = run("backups", "verify", "--json")
     assert outcome.code == 1
@@ -327,7 +327,7 @@ def test_an_invalid_manifest_is_reported_by_every_command(rolled_back, run, cont
     assert rolled_back.listing() == before
 
 
-def test_a_folder_without_a_manifest_is_told(rolled_back, run):
+def test_a_folder_without_a_manifest_is_reported(rolled_back, run):
     folder = only_backup(rolled_back)
     (folder / "manifest.json").unlink()
     outcome = run("backups", "restore", folder.name, "--json")
@@ -335,7 +335,7 @@ def test_a_folder_without_a_manifest_is_told(rolled_back, run):
 
 
 @pytest.mark.parametrize("name", ["missing", "../sessions", ".", "", "20250101T000000Z-x/.."])
-def test_a_name_that_is_no_backup_is_told(rolled_back, run, name):
+def test_a_name_that_is_not_a_backup_is_reported(rolled_back, run, name):
     for command in ("verify", "restore"):
         outcome = run("backups", command, name, "--json")
         assert (outcome.code, outcome.codes) == (1, ["backup.not_found"])
@@ -364,7 +364,7 @@ def test_restore_over_the_same_files_changes_nothing(rolled_back, run):
     assert rolled_back.listing() == before
 
 
-def test_restore_refuses_while_sqlite_holds_the_truth_and_names_the_way(migrated, run):
+def test_restore_refuses_while_sqlite_is_authoritative_and_names_the_command(migrated, run):
     migrated.file_of(ENGINE).unlink()
     outcome = run("backups", "restore", only_backup(migrated).name, "--overwrite-newer-work", "--json")
     assert (outcome.code, outcome.codes) == (1, ["store.not_authoritative"])
@@ -382,7 +382,7 @@ def test_restore_refuses_to_take_the_place_of_newer_work_of_any_file(rolled_back
     assert rolled_back.listing() == before
 
 
-def test_with_the_flag_newer_work_is_kept_beside(rolled_back, run):
+def test_with_the_option_newer_work_is_kept_under_another_name(rolled_back, run):
     newer = rolled_back.write(LOOM, [chat("newer", workspace=LOOM)]).read_bytes()
     outcome = run("backups", "restore", only_backup(rolled_back).name, "--overwrite-newer-work", "--json")
     assert outcome.code == 0
@@ -549,7 +549,7 @@ def test_a_database_that_is_gone_comes_back_only_by_the_flag_and_without_its_old
     assert [file for file in migrated.root.iterdir() if "before-restore" in file.name]
 
 
-def test_files_are_not_restored_while_the_database_that_holds_the_truth_is_gone(migrated, run):
+def test_files_are_not_restored_while_the_authoritative_database_is_missing(migrated, run):
     folder = only_backup(migrated)
     migrated.database.unlink()
     migrated.write(ENGINE, [chat("older")])
@@ -600,7 +600,7 @@ def test_the_database_comes_back_in_a_data_directory_that_was_moved(migrated, mi
     assert not migrated.root.exists()
 
 
-def test_a_restore_to_another_place_does_not_hide_the_database_that_holds_the_truth(migrated, migrator, tmp_path):
+def test_a_restore_to_another_place_does_not_hide_the_authoritative_database(migrated, migrator, tmp_path):
     folder, elsewhere = database_backup(migrated), tmp_path / "elsewhere" / "sessions.db"
     before = migrated.listing()
     for command in (("backups", "restore", folder.name, "--overwrite-newer-work"), ("migrate",), ("rollback",)):
@@ -657,7 +657,7 @@ def test_prune_keeps_the_newest_and_says_what_it_removed(scene, run):
     assert sorted(path.name for path in (scene.root / "backups").iterdir()) == names[2:]
 
 
-def test_prune_only_tells_in_a_dry_run(scene, run):
+def test_prune_only_reports_in_a_dry_run(scene, run):
     for day in range(1, 4):
         made_up_backup(scene, f"2025010{day}T000000Z-x")
     before = scene.listing()
@@ -699,7 +699,7 @@ def test_prune_leaves_what_it_can_not_read_and_does_not_count_it(scene, run):
     assert set(outcome.json["kept"]) == {damaged.name, whole.name}
 
 
-def test_prune_removes_nothing_while_nobody_can_tell_what_is_needed(migrated, run):
+def test_prune_removes_nothing_while_it_is_unknown_what_is_needed(migrated, run):
     for day in range(1, 3):
         made_up_backup(migrated, f"2025010{day}T000000Z-x")
     migrated.database.write_bytes(b"no database at all" * 100)
@@ -712,7 +712,7 @@ def test_prune_to_nothing_is_wrong_usage(scene, run):
     assert run("backups", "prune", "--keep", "0").code == 2
 
 
-def test_a_backup_half_removed_by_a_killed_prune_is_no_backup_any_more(scene, run):
+def test_a_backup_half_removed_by_a_killed_prune_is_not_a_backup_any_more(scene, run):
     folder = made_up_backup(scene, "20250101T000000Z-x")
     folder.rename(folder.with_name(f".incomplete-{folder.name}"))
     assert run("backups", "list", "--json").json == {"backups": []}
@@ -720,7 +720,7 @@ def test_a_backup_half_removed_by_a_killed_prune_is_no_backup_any_more(scene, ru
     assert list((scene.root / "backups").iterdir()) == []
 
 
-def test_restore_and_prune_wait_for_nobody(rolled_back, run):
+def test_restore_and_prune_do_not_wait_for_the_lock(rolled_back, run):
     with exclusive(resolve_data_dir(rolled_back.root)):
         for arguments in (["restore", only_backup(rolled_back).name], ["prune", "--keep", "1"]):
             assert run("backups", *arguments).code == 4

@@ -180,7 +180,7 @@ def test_what_is_not_a_file_in_place_of_the_shared_one_fails_alone(
 
 @pytest.mark.timeout(20)
 @pytest.mark.parametrize("make", [make for make, _ in NO_FILES], ids=lambda make: make.__name__)
-def test_what_is_no_file_in_place_of_the_mapping_is_passed_over(
+def test_what_is_not_a_file_in_place_of_the_mapping_is_ignored(
     make: Callable[[Path], None], scene: Scene, neighbour: Path, migrator: Migrator
 ) -> None:
     make(scene.root / "workspace_mapping.json")
@@ -234,7 +234,7 @@ def test_other_files_in_the_folder_are_ignored(scene: Scene, neighbour: Path, mi
 
 
 def refuse(monkeypatch: pytest.MonkeyPatch, path: Path) -> None:
-    """As for anybody but root: the file may not be read."""
+    """Refuse to read the file, as for any user but root."""
     path.chmod(0)
     allowed = os.access
     monkeypatch.setattr(os, "access", lambda p, mode, **options: str(p) != str(path) and allowed(p, mode, **options))
@@ -262,7 +262,7 @@ def test_a_file_without_its_read_permission_fails_alone(scene: Scene, neighbour:
     assert str(path) in outcome.json["errors"][0]
 
 
-def test_a_file_that_was_unreadable_is_taken_up_once_it_can_be_read(
+def test_a_file_that_was_unreadable_is_migrated_once_it_can_be_read(
     scene: Scene, neighbour: Path, migrator: Migrator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = scene.write("/w", [chat("s-1", workspace="/w")])

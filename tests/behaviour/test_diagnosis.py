@@ -23,7 +23,7 @@ from tests.support.scene import Scene, chat
 ENGINE = "/home/dev/engine"
 
 needs_modes = pytest.mark.skipif(os.name == "nt", reason="its files have no modes")
-needs_proc = pytest.mark.skipif(not Path("/proc/locks").exists(), reason="the system does not tell who has a lock")
+needs_proc = pytest.mark.skipif(not Path("/proc/locks").exists(), reason="the system does not report who holds a lock")
 needs_root = pytest.mark.skipif(os.name == "nt" or os.geteuid() != 0, reason="only root may give files away")
 
 
@@ -143,7 +143,7 @@ def test_missing_permissions_are_reported_and_restored(migrated, run, follow, by
     assert command.startswith("chmod u+rw")
     assert follow(command).code == 0
     for _, command in problems(run).values():
-        follow(command)  # what SQLite made beside a database that could only be read; the next look may remove it
+        follow(command)  # the files that SQLite created next to a read-only database; the next check may remove them
     assert not problems(run)
 
 
@@ -165,7 +165,7 @@ def test_a_data_directory_of_another_user_is_reported_with_what_makes_it_yours(m
 
 
 @needs_root
-def test_a_file_that_root_left_behind_is_reported(migrated, run, become_another_user):
+def test_a_file_that_root_left_is_reported(migrated, run, become_another_user):
     os.chown(migrated.root, 12345, -1)
     for path in migrated.root.rglob("*"):
         os.chown(path, 12345, -1)

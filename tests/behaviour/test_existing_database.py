@@ -73,10 +73,10 @@ def test_a_read_transaction_of_the_app_does_not_stop_a_migration(
 def test_sessions_that_the_app_created_in_the_same_workspace_stay(
     scene: Scene, app: sqlite3.Connection, migrator: Migrator
 ) -> None:
-    app_inserts(app, WORKSPACE, "s-app", "born in SQLite", "msg-app")
+    app_inserts(app, WORKSPACE, "s-app", "created in SQLite", "msg-app")
     scene.write(WORKSPACE, [chat("s-1"), chat("s-2", task="Spin")])
     assert migrator("--data-dir", scene.root, "migrate").code == 0
-    assert scene.tasks(WORKSPACE) == ["Weave", "Spin", "born in SQLite"]
+    assert scene.tasks(WORKSPACE) == ["Weave", "Spin", "created in SQLite"]
 
 
 def test_the_same_session_in_both_is_stored_once(scene: Scene, app: sqlite3.Connection, migrator: Migrator) -> None:
@@ -93,11 +93,11 @@ def test_the_same_session_in_both_is_stored_once(scene: Scene, app: sqlite3.Conn
 def test_if_two_sessions_of_one_id_differ_sqlites_stays_and_the_files_is_quarantined(
     scene: Scene, app: sqlite3.Connection, migrator: Migrator
 ) -> None:
-    app_inserts(app, WORKSPACE, "s-1", "born in SQLite", "msg-1")
+    app_inserts(app, WORKSPACE, "s-1", "created in SQLite", "msg-1")
     theirs = chat("s-1", task="in the file")
     scene.write(WORKSPACE, [theirs, chat("s-2")])
     assert migrator("--data-dir", scene.root, "migrate").code == 3
-    assert sorted(scene.tasks(WORKSPACE)) == ["Weave", "born in SQLite"]
+    assert sorted(scene.tasks(WORKSPACE)) == ["Weave", "created in SQLite"]
     assert [spelled(document) for document in scene.conflicts()] == [spelled(theirs)]
 
 
@@ -177,7 +177,7 @@ def test_tables_that_are_not_the_apps_are_refused_and_not_changed(scene: Scene, 
     assert scene.flag() is None
 
 
-@pytest.mark.parametrize("content", [b"this is no database at all" * 100, b"SQLite format 3\x00 but broken off"])
+@pytest.mark.parametrize("content", [b"this is not a database at all" * 100, b"SQLite format 3\x00 but broken off"])
 def test_a_file_that_is_not_a_database_is_refused_and_not_changed(
     content: bytes, scene: Scene, migrator: Migrator
 ) -> None:

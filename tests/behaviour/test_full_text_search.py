@@ -99,7 +99,7 @@ def test_it_says_whether_there_is_more(store: Scene) -> None:
 
 
 @pytest.mark.parametrize("words", ['"', '""', "*", "()", "a AND", 'NEAR("', "task:", "-x", "^a", "\0", "{}", "日*"])
-def test_operators_and_quotes_are_no_error(store: Scene, words: str) -> None:
+def test_operators_and_quotes_are_not_errors(store: Scene, words: str) -> None:
     assert search(store, words).sessions == ()
 
 
@@ -117,7 +117,7 @@ def test_a_file_that_cannot_be_read_hides_none_of_the_others(filled: Scene) -> N
     assert torn.name in note
 
 
-def test_after_a_migration_a_torn_file_hides_none_of_the_others_either(filled: Scene) -> None:
+def test_after_a_migration_a_truncated_file_hides_none_of_the_others_either(filled: Scene) -> None:
     torn = filled.write("/home/dev/torn", [chat("torn", workspace="/home/dev/torn")])
     torn.write_bytes(torn.read_bytes()[:-10])
     migrate(filled.root)

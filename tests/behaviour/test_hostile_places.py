@@ -167,7 +167,7 @@ def test_what_is_taken_out_of_quarantine_is_named_by_its_number_alone(migrated, 
         *itertools.product(("sessions.json", "sessions/00000000000000aa.json"), ("pipe", "device", "deep")),
     ],
 )
-def test_whatever_lies_where_a_file_should_be_nobody_waits_for_its_end(scene, name, kind):
+def test_nothing_in_the_place_of_a_file_is_read_without_end(scene, name, kind):
     place = scene.root / name
     if kind == "pipe":
         os.mkfifo(place)
@@ -193,7 +193,7 @@ def test_a_listing_that_is_a_pipe_is_damage(migrated, name):
     assert verified.state == "damaged"
 
 
-def test_a_flag_nested_without_end_is_no_flag(scene):
+def test_a_flag_nested_too_deep_is_ignored(scene):
     scene.root.joinpath("storage.json").write_bytes(b'{"a":' * 50_000)
     assert read_flag(resolve_data_dir(scene.root)) is None
 

@@ -214,7 +214,7 @@ PHASES = ["backup", "load", "verify", "publish"]
 @pytest.mark.parametrize("phase", PHASES)
 def test_an_interrupt_in_any_phase_leaves_nothing_half_done(phase: str, scene: Scene, migrator: Migrator) -> None:
     app = scene.app_opens_it()
-    app_inserts(app, WORKSPACE, "s-app", "born in SQLite", "msg-app")
+    app_inserts(app, WORKSPACE, "s-app", "created in SQLite", "msg-app")
     app.close()
     scene.write("/w", [chat("s-1", workspace="/w")])
     before = scene.query("SELECT * FROM sessions ORDER BY id")
@@ -234,7 +234,7 @@ def test_an_interrupt_in_any_phase_leaves_nothing_half_done(phase: str, scene: S
     assert not scene.staging.exists()
     assert migrator("--data-dir", scene.root, "migrate").code == 0
     assert scene.tasks("/w") == ["Weave"]
-    assert scene.tasks(WORKSPACE) == ["born in SQLite"]
+    assert scene.tasks(WORKSPACE) == ["created in SQLite"]
 
 
 def test_the_remains_of_a_dead_run_are_removed(scene: Scene, migrator: Migrator) -> None:
@@ -301,7 +301,7 @@ def test_a_file_is_synced_before_it_is_renamed(
     monkeypatch.setattr(os, "link", linked)
     monkeypatch.setattr(os, "replace", replaced)
     if not os.path.exists("/proc/self/fd"):
-        pytest.skip("this system does not tell what a descriptor is of")
+        pytest.skip("this system does not report what a descriptor refers to")
     migrator("--data-dir", scene.root, "migrate")
     named = order.index("name sessions.db")
     assert "sync sessions.db.staging" in order[:named]

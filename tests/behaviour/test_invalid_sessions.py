@@ -22,8 +22,8 @@ SPOILT = {
     "a winner that fits no instance": "UPDATE sessions SET winner_id = 4294967296 WHERE id = 's-0'",
     "a timeout below zero": "UPDATE sessions SET timeout_seconds = -1 WHERE id = 's-0'",
     "rescued data of no sense": "UPDATE sessions SET rescued_data = '{\"columns\": 5}' WHERE id = 's-0'",
-    "rescued data of a chat that is no JSON": "UPDATE chat_messages SET rescued_data = 'x' WHERE session_id = 's-0'",
-    "a text that is no UTF-8": "UPDATE sessions SET task = CAST(X'FF' AS TEXT) WHERE id = 's-0'",
+    "rescued data of a chat that is not JSON": "UPDATE chat_messages SET rescued_data = 'x' WHERE session_id = 's-0'",
+    "a text that is not UTF-8": "UPDATE sessions SET task = CAST(X'FF' AS TEXT) WHERE id = 's-0'",
     "an instance beyond all numbers": "UPDATE instances SET instance_id = 5000000000 WHERE session_id = 's-0'",
 }
 
@@ -166,13 +166,13 @@ def test_the_target_of_a_link_that_replaced_a_file_is_not_overwritten(
     pair: Scene, migrator: Migrator, tmp_path: Path
 ) -> None:
     foreign, file = tmp_path / "foreign.txt", pair.file_of(ENGINE)
-    foreign.write_bytes(b"somebody else's")
+    foreign.write_bytes(b"of another program")
     file.unlink()
     file.symlink_to(foreign)
     outcome = migrator("--data-dir", pair.root, "rollback", "--json")
     assert (outcome.code, outcome.codes) == (1, ["file.in_the_way"])
     assert str(foreign) in outcome.err
-    assert (foreign.read_bytes(), pair.status()) == (b"somebody else's", "completed")
+    assert (foreign.read_bytes(), pair.status()) == (b"of another program", "completed")
 
 
 def test_a_link_to_the_migrated_contents_is_kept(pair: Scene, migrator: Migrator, tmp_path: Path) -> None:

@@ -1,19 +1,19 @@
-"""Whatever is written, on whichever side, and whatever is then done: no text is lost that nobody deleted.
+"""No text is lost that was not deleted, whatever is written on either side and whatever commands follow.
 
-Every text is a token, written once. It counts as *needed* from then on, until somebody deletes it where it is seen:
+Every text is a token, written once. It counts as *needed* until it is deleted in one of these ways:
 
-- an old build that rewrites a file without it, be it that it finds no file, or a blank one, and begins anew (its being
-  killed while it writes, or the file's vanishing, deletes only what nothing else holds);
-- a statement or a store that replaces or deletes the session in the database, or in the file that the app runs on;
-- a person who takes an item of the quarantine out in another version (not of a conflict: both versions are kept then).
+- an old build rewrites a file without it, also if it found no file or a blank one and started over (if it is killed
+  while it writes, or if the file vanishes, only what nothing else holds is deleted);
+- a statement or a store replaces or deletes the session in the database, or in the file that the app uses;
+- a user replaces a quarantined item by another version (except in a conflict: then both versions are kept).
 
 A needed token must be found in one of these places, and nowhere else counts, above all no backup that may be pruned:
 
-1. the truth: the sessions in SQLite, or in all files of sessions;
-2. the quarantine, for what the files can't hold: all of it while SQLite is the truth, conflicts afterwards;
-3. a file kept beside another one, or a version that somebody decided against, which pruning keeps;
-4. a file that SQLite has not taken up as it is, by its own record; or, after a rollback, the database, for what was
-   written there since.
+1. the authoritative store: the sessions in SQLite, or in all session files;
+2. the quarantine, for what the files cannot hold: all of it while SQLite is authoritative, conflicts afterwards;
+3. a file that was kept next to another one, or a version that a user dropped, which pruning keeps;
+4. a file that, according to the ledger, was not migrated in its present state; or, after a rollback, the database, for
+   what was written there since.
 """
 
 import hashlib
@@ -61,7 +61,7 @@ def tokens(*contents: bytes | str) -> set[str]:
 
 
 def elements(content: bytes) -> list[bytes] | None:
-    """The elements of an array of sessions as they are; None where it is torn."""
+    """The elements of an array of sessions as they are; None if it is truncated."""
     try:
         return [element.raw for element in read_array(BytesIO(content))]
     except SourceFileError:
@@ -93,8 +93,8 @@ class NothingIsLost(RuleBasedStateMachine):
         self.data_dir: DataDir = resolve_data_dir(self.scene.root)
         self.count = 0
         self.needed: set[str] = set()
-        self.spoilt: dict[str, set[str]] = {}  # what files held before they were torn or vanished
-        self.late: set[str] = set()  # written to SQLite while the files are the truth
+        self.spoilt: dict[str, set[str]] = {}  # what files held before they were truncated or vanished
+        self.late: set[str] = set()  # written to SQLite while the files are authoritative
 
     def teardown(self) -> None:
         report = verify(self.data_dir)
@@ -195,7 +195,7 @@ class NothingIsLost(RuleBasedStateMachine):
         missing = self.needed - self.found()
         assert not missing, sorted(missing)
 
-    # What an old build, or a person, does with the files, whatever the truth is.
+    # What an old build, or a person, does with the files, whichever store is authoritative.
 
     def read(self, source: str) -> list[bytes] | None:
         path = self.files[source]
@@ -208,7 +208,7 @@ class NothingIsLost(RuleBasedStateMachine):
         self.needed -= before - tokens(path.read_bytes())
 
     def spoil(self, source: str, spoil: Callable[[Path], None]) -> None:
-        """What goes like that, nobody deleted; it is lost where nothing else holds it."""
+        """Text that vanishes in this way was not deleted; it is lost only if nothing else holds it."""
         path = self.files[source]
         before = tokens(path.read_bytes())
         spoil(path)
@@ -256,7 +256,7 @@ class NothingIsLost(RuleBasedStateMachine):
         if self.files[source].is_file():
             self.spoil(source, Path.unlink)
 
-    # What the app does with SQL of its own: also behind the back of a rollback, when it still has the database open.
+    # What the app does with its own SQL: also after a rollback, if it still has the database open.
 
     @precondition(lambda self: self.status in ("completed", "rolled_back"))
     @rule(workspace=workspaces, session_id=ids, change=st.sampled_from(["insert", "update", "update", "delete"]))

@@ -41,7 +41,7 @@ def any_umask(request: pytest.FixtureRequest) -> Iterator[None]:
 
 @pytest.fixture
 def scene(tmp_path: Path) -> Scene:
-    """Two workspaces as the app leaves them, one with a session that is none; everybody may read all of it."""
+    """Two workspaces as the app leaves them, one with an invalid session; every user may read all of it."""
     scene = Scene(tmp_path / "ait42")
     scene.write(ENGINE, [chat(f"a{number}") for number in range(60)])
     scene.write(LOOM, [chat("b", workspace=LOOM), {"no": "session"}])
@@ -118,7 +118,7 @@ def test_the_parts_that_a_worker_fills_are_private(scene):
 
 
 @pytest.mark.usefixtures("any_umask")
-def test_the_log_of_the_database_and_the_records_of_a_trial_are_private(scene):
+def test_the_log_of_the_database_and_the_journal_of_hybrid_mode_are_private(scene):
     watch = Watch(scene.root)
     run_migration(resolve_data_dir(scene.root))
     switch_backend(resolve_data_dir(scene.root), "hybrid")

@@ -59,7 +59,7 @@ def write(path: Path, value: Any) -> Path:
     return path
 
 
-def test_list_tells_where_an_item_is_from_and_the_first_thing_wrong_with_it(one_broken, run):
+def test_list_shows_where_an_item_is_from_and_its_first_problem(one_broken, run):
     (item,) = run("quarantine", "list", "--json").json["items"]
     assert item["id"] == 1
     assert item["source"] == f"sessions/{HASH}.json"
@@ -80,7 +80,7 @@ def test_list_says_so_when_nothing_is_in_quarantine(scene, run):
     assert run("quarantine", "list", "--json").json == {"items": []}
 
 
-def test_every_command_says_how_to_make_a_database_where_there_is_none(run, tmp_path):
+def test_every_command_says_how_to_create_a_missing_database(run, tmp_path):
     for arguments in (["list"], ["show", "1"], ["retry", "1"], ["export", "--to", str(tmp_path / "out")]):
         outcome = run("quarantine", *arguments, "--json")
         assert (outcome.code, outcome.codes) == (1, ["database.missing"])
@@ -88,7 +88,7 @@ def test_every_command_says_how_to_make_a_database_where_there_is_none(run, tmp_
     assert not (tmp_path / "out").exists()
 
 
-def test_show_tells_every_problem_and_the_whole_text(scene, run):
+def test_show_prints_every_problem_and_the_whole_text(scene, run):
     document = broken(status=7)
     scene.write(ENGINE, [document])
     run("migrate", "--progress", "none")
@@ -112,7 +112,7 @@ def test_show_spells_out_what_could_drive_the_terminal_and_json_does_not_change_
     assert run("quarantine", "show", "1", "--json").json["raw"].encode() == raw[1:-1]
 
 
-def test_show_decodes_bytes_that_are_no_text_with_replacement_and_says_so(scene, run):
+def test_show_replaces_bytes_that_are_not_text_and_says_so(scene, run):
     scene.write_bytes(ENGINE, b'[{"id": "\xff"}]')
     run("migrate", "--progress", "none")
     assert '{"id": "\ufffd"}' in run("quarantine", "show", "1").out
@@ -128,13 +128,13 @@ def test_show_of_a_number_that_is_not_there_names_the_way_to_find_one(one_broken
     assert run("quarantine", "show", str(10**30)).code == 1
 
 
-def test_show_of_a_record_that_somebody_spoilt_shows_it_as_it_is(one_broken, run):
+def test_show_prints_a_record_that_was_changed_by_hand_as_it_is(one_broken, run):
     one_broken.change("UPDATE quarantine SET problems = 'no list'")
     (problem,) = run("quarantine", "show", "1", "--json").json["problems"]
     assert problem["found"] == "no list"
 
 
-def test_retry_of_what_is_still_invalid_tells_why_and_changes_nothing(one_broken, run):
+def test_retry_of_what_is_still_invalid_says_why_and_changes_nothing(one_broken, run):
     before = one_broken.listing()
     outcome = run("quarantine", "retry", "1", "--json")
     assert outcome.code == 3
@@ -187,7 +187,7 @@ def test_one_bad_session_among_the_corrected_keeps_all_out(one_broken, run, tmp_
 @pytest.mark.parametrize(
     "content", [b"", b"nonsense", b"[", b"[]", b'[{"id": 1}', b"\xff", b'{"a": 1, "a": 2}', b"[" * 10**5]
 )
-def test_an_edited_file_that_is_no_session_is_refused_with_the_reason(one_broken, run, tmp_path, content):
+def test_an_edited_file_that_is_not_a_session_is_refused_with_the_reason(one_broken, run, tmp_path, content):
     edited = tmp_path / "new.json"
     edited.write_bytes(content)
     outcome = run("quarantine", "retry", "1", "--edited", edited, "--json")
@@ -265,7 +265,7 @@ def test_an_id_that_is_taken_goes_in_under_another_key_and_comes_out_as_it_is(on
     ]
 
 
-def test_nothing_is_retried_while_the_json_files_hold_the_truth(one_broken, run, tmp_path):
+def test_nothing_is_retried_while_the_json_files_are_authoritative(one_broken, run, tmp_path):
     assert run("rollback", "--progress", "none").code == 3
     edited = write(tmp_path / "new.json", chat("b"))
     outcome = run("quarantine", "retry", "1", "--edited", edited, "--json")
@@ -288,7 +288,7 @@ def test_what_was_put_right_stays_so_when_an_old_build_writes_the_file_again(one
     assert [json.loads(raw)["id"] for (raw,) in one_broken.query("SELECT raw FROM quarantine")] == ["e"]
 
 
-def test_a_torn_end_that_was_put_right_stays_so(scene, run, tmp_path):
+def test_a_truncated_end_that_was_corrected_stays_corrected(scene, run, tmp_path):
     torn = app_json([chat("a"), chat("b")])[:-40]
     scene.write_bytes(ENGINE, torn)
     run("migrate", "--salvage", "--progress", "none")
@@ -299,7 +299,7 @@ def test_a_torn_end_that_was_put_right_stays_so(scene, run, tmp_path):
     assert scene.query("SELECT count(*) FROM quarantine") == [(0,)]
 
 
-def test_while_both_stores_run_the_json_file_is_mended_as_well(one_broken, run, tmp_path):
+def test_in_hybrid_mode_the_json_file_is_fixed_as_well(one_broken, run, tmp_path):
     assert run("backend", "hybrid", "--progress", "none").code == 0
     outcome = run("quarantine", "retry", "1", "--edited", write(tmp_path / "new.json", chat("b")), "--json")
     assert (outcome.code, outcome.json["warnings"]) == (0, [])
@@ -321,7 +321,7 @@ def test_a_failure_in_the_middle_leaves_everything_as_it_was(one_broken, run, tm
     assert one_broken.query("SELECT count(*) FROM quarantine") == [(1,)]
 
 
-def test_a_database_that_stays_locked_is_told_and_left_alone(one_broken, run, tmp_path, monkeypatch):
+def test_a_database_that_stays_locked_is_reported_and_not_changed(one_broken, run, tmp_path, monkeypatch):
     monkeypatch.setitem(opened.__kwdefaults__, "timeout", 0.1)
     with closing(sqlite3.connect(one_broken.database, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
@@ -329,7 +329,7 @@ def test_a_database_that_stays_locked_is_told_and_left_alone(one_broken, run, tm
     assert (outcome.code, outcome.codes) == (1, ["database.locked"])
 
 
-def test_a_torn_end_comes_back_only_as_somebody_corrected_it(scene, run, tmp_path):
+def test_a_truncated_end_is_restored_only_in_a_corrected_form(scene, run, tmp_path):
     whole = app_json([chat("a"), chat("b")])
     scene.write_bytes(ENGINE, whole[:-40])
     assert run("migrate", "--salvage", "--progress", "none").code == 3
@@ -341,7 +341,7 @@ def test_a_torn_end_comes_back_only_as_somebody_corrected_it(scene, run, tmp_pat
     assert ids(scene) == ["a", "b", "c"]
 
 
-def test_a_mended_session_of_the_shared_file_goes_to_the_workspace_that_its_worktrees_show(scene, run, tmp_path):
+def test_a_fixed_session_of_the_shared_file_goes_to_the_workspace_that_its_worktrees_show(scene, run, tmp_path):
     (scene.root / "sessions.json").write_bytes(app_json([chat("a"), broken("b"), chat("c")]))
     run("migrate", "--progress", "none")
     assert run("quarantine", "retry", "1", "--edited", write(tmp_path / "new.json", chat("b"))).code == 0
@@ -459,7 +459,7 @@ def test_a_session_that_sqlite_deleted_comes_back_with_theirs(conflict, run):
     assert sorted(conflict.tasks(ENGINE)) == ["Weave", "Weave", "in the file"]
 
 
-def test_where_it_cannot_be_told_which_session_is_meant_none_is_replaced(conflict, run):
+def test_if_it_is_unclear_which_session_is_meant_none_is_replaced(conflict, run):
     conflict.change("UPDATE quarantine SET source_id = NULL")
     for table in ("instances", "chat_messages"):
         conflict.change(f"DELETE FROM {table} WHERE session_id = 'z'")

@@ -25,7 +25,7 @@ PATIENCE = 30  # seconds
 
 @contextmanager
 def replicating(database: Path, replica: Path) -> Iterator[None]:
-    """Litestream beside the app, ended in the way that it is meant to be."""
+    """Run Litestream next to the app, and end it as its manual says."""
     command = [str(LITESTREAM), "replicate", str(database), f"file://{replica}"]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:

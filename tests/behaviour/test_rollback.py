@@ -1,4 +1,4 @@
-"""Going back: everything is in JSON again, at its place, and nothing that anybody wrote is lost on the way."""
+"""Rollback: everything is in the JSON files again, in its place, and nothing that was written is lost."""
 
 import errno
 import json
@@ -72,7 +72,7 @@ def restored(report: dict[str, Any], workspace: str | Path) -> dict[str, Any]:
 
 
 def tasks_in(file: Path) -> list[Any]:
-    """What a workspace file holds: the tasks of its sessions, and whatever is no session as it is."""
+    """What a workspace file holds: the tasks of its sessions, and anything else as it is."""
     return [element.get("task", element) if isinstance(element, dict) else element for element in elements(file)]
 
 
@@ -93,7 +93,7 @@ def is_whole_in_sqlite(scene: Scene) -> bool:
 
 
 def scratch(scene: Scene) -> list[str]:
-    """What a run may leave behind and must not."""
+    """Files of a run that must not be left over."""
     marks = (".rollback-", ".rehearsal-", ".staging", ".migrator-tmp", ".incomplete-")
     return [str(path) for path in scene.root.rglob("*") if any(mark in path.name for mark in marks)]
 
@@ -207,9 +207,9 @@ def test_a_workspace_whose_last_session_was_deleted_has_an_empty_file(pair: Scen
 
 def test_sessions_inserted_by_the_apps_own_sql_stand_at_the_end(pair: Scene, migrator: Migrator) -> None:
     with closing(sqlite3.connect(pair.database)) as app, app:
-        app_inserts(app, ENGINE, "s-sql", "born in SQLite", "msg-sql")
+        app_inserts(app, ENGINE, "s-sql", "created in SQLite", "msg-sql")
     go_back(pair, migrator)
-    assert tasks_in(pair.file_of(ENGINE)) == ["task 0", "task 1", "task 2", "born in SQLite"]
+    assert tasks_in(pair.file_of(ENGINE)) == ["task 0", "task 1", "task 2", "created in SQLite"]
 
 
 def test_what_was_written_through_the_store_is_in_the_files(pair: Scene, migrator: Migrator) -> None:
@@ -222,7 +222,7 @@ def test_what_was_written_through_the_store_is_in_the_files(pair: Scene, migrato
     assert listed[1][0]["chatHistory"][-1]["content"] == "by the store"
 
 
-def test_a_workspace_born_in_sqlite_gets_its_file(pair: Scene, migrator: Migrator) -> None:
+def test_a_workspace_created_in_sqlite_gets_its_file(pair: Scene, migrator: Migrator) -> None:
     with SqliteStorage(pair.database) as store:
         store.create_session("/home/eve/new", chat("s-eve", workspace="/home/eve/new", task="new"))  # type: ignore[arg-type]
     report = go_back(pair, migrator)
@@ -240,7 +240,7 @@ def test_what_was_quarantined_stands_at_its_old_places(scene: Scene, migrator: M
     assert (restored(report, ENGINE)["sessions"], restored(report, ENGINE)["quarantined"]) == (2, 3)
 
 
-def test_what_is_no_json_at_all_stands_at_its_old_place_byte_for_byte(scene: Scene, migrator: Migrator) -> None:
+def test_what_is_not_json_stays_at_its_old_place_byte_for_byte(scene: Scene, migrator: Migrator) -> None:
     raw = b'{"id": "s-raw", "task": "\xff", "number": 1e999999999}'
     whole = app_json([chat("s-1"), "PLACE", chat("s-2")]).replace(b'"PLACE"', raw)
     scene.write_bytes(ENGINE, whole)
@@ -251,13 +251,13 @@ def test_what_is_no_json_at_all_stands_at_its_old_place_byte_for_byte(scene: Sce
     assert (before.count(b'"s-1"'), after.count(b'"s-2"')) == (1, 1)
 
 
-def test_sessions_born_in_sqlite_stand_behind_what_was_quarantined_last(scene: Scene, migrator: Migrator) -> None:
+def test_sessions_created_in_sqlite_come_after_what_was_quarantined_last(scene: Scene, migrator: Migrator) -> None:
     scene.write(ENGINE, [chat("s-1", task="one"), 7])
     migrator("--data-dir", scene.root, "migrate")
     with closing(sqlite3.connect(scene.database)) as app, app:
-        app_inserts(app, ENGINE, "s-sql", "born in SQLite", "msg-sql")
+        app_inserts(app, ENGINE, "s-sql", "created in SQLite", "msg-sql")
     go_back(scene, migrator)
-    assert tasks_in(scene.file_of(ENGINE)) == ["one", 7, "born in SQLite"]
+    assert tasks_in(scene.file_of(ENGINE)) == ["one", 7, "created in SQLite"]
 
 
 def test_doubled_ids_are_written_both(scene: Scene, migrator: Migrator) -> None:
@@ -272,7 +272,7 @@ def test_doubled_ids_are_written_both(scene: Scene, migrator: Migrator) -> None:
     ]
 
 
-def test_a_salvaged_file_that_did_not_change_is_torn_again_as_before(scene: Scene, migrator: Migrator) -> None:
+def test_a_salvaged_file_that_did_not_change_is_truncated_again_as_before(scene: Scene, migrator: Migrator) -> None:
     torn = app_json([chat("s-1"), chat("s-2")])[:-40]
     path = scene.write_bytes(ENGINE, torn)
     migrator("--data-dir", scene.root, "migrate", "--salvage")
@@ -281,7 +281,7 @@ def test_a_salvaged_file_that_did_not_change_is_torn_again_as_before(scene: Scen
     assert path.read_bytes() == torn
 
 
-def test_the_torn_end_of_a_changed_file_lies_beside_it(scene: Scene, migrator: Migrator) -> None:
+def test_the_truncated_end_of_a_changed_file_is_next_to_it(scene: Scene, migrator: Migrator) -> None:
     torn = app_json([chat("s-1"), chat("s-2")])[:-40]
     path = scene.write_bytes(ENGINE, torn)
     migrator("--data-dir", scene.root, "migrate", "--salvage")
@@ -308,7 +308,7 @@ def test_both_versions_of_a_conflict_outlive_the_rollback(pair: Scene, migrator:
 
 
 @pytest.mark.parametrize("damage", ["a bit is flipped", "the copy is missing", "the folder is missing"])
-def test_where_the_backup_is_no_help_a_missing_file_is_written_from_sqlite(
+def test_without_a_usable_backup_a_missing_file_is_written_from_sqlite(
     damage: str, pair: Scene, migrator: Migrator
 ) -> None:
     [copy] = (pair.root / "backups").glob(f"*/sessions/{hash_of(ENGINE)}.json")
@@ -336,7 +336,7 @@ def test_a_damaged_backup_does_not_matter_where_the_file_is_still_there(pair: Sc
     assert report["warnings"] == []
 
 
-# Files that somebody changed after the migration.
+# Files that were changed after the migration.
 
 
 def test_what_an_old_build_wrote_into_a_file_is_merged_first(pair: Scene, migrator: Migrator) -> None:
@@ -362,7 +362,7 @@ def test_a_file_that_is_new_since_the_migration_stays_as_it_is(pair: Scene, migr
         pytest.param(lambda _: b'{"sessions": []}', id="no array"),
     ],
 )
-def test_a_file_that_was_spoilt_after_the_migration_is_kept_beside(
+def test_a_file_that_was_damaged_after_the_migration_is_kept(
     spoil: Callable[[bytes], bytes], pair: Scene, migrator: Migrator
 ) -> None:
     path = pair.file_of(ENGINE)
@@ -379,7 +379,7 @@ def test_a_file_that_was_spoilt_after_the_migration_is_kept_beside(
     assert set(report["errors"]) < set(report["warnings"])
 
 
-def test_a_file_that_failed_to_migrate_is_kept_beside_what_the_app_made_of_its_workspace(
+def test_a_file_that_failed_to_migrate_is_kept_next_to_what_the_app_wrote_for_its_workspace(
     scene: Scene, migrator: Migrator
 ) -> None:
     torn = app_json([chat("s-1"), chat("s-2")])[:-40]
@@ -387,9 +387,9 @@ def test_a_file_that_failed_to_migrate_is_kept_beside_what_the_app_made_of_its_w
     scene.write(LOOM, [chat("s-loom", workspace=LOOM)])
     migrator("--data-dir", scene.root, "migrate")
     with closing(sqlite3.connect(scene.database)) as app, app:
-        app_inserts(app, ENGINE, "s-sql", "born in SQLite", "msg-sql")
+        app_inserts(app, ENGINE, "s-sql", "created in SQLite", "msg-sql")
     report = go_back(scene, migrator)
-    assert tasks_in(path) == ["born in SQLite"]
+    assert tasks_in(path) == ["created in SQLite"]
     assert Path(restored(report, ENGINE)["kept_beside"]).read_bytes() == torn
 
 
@@ -465,7 +465,7 @@ def test_a_changed_file_without_the_copy_it_started_from_is_named_and_nothing_is
     assert path.read_bytes() == content
 
 
-def test_a_rollback_beside_another_migrator_is_refused(pair: Scene, migrator: Migrator) -> None:
+def test_a_rollback_during_another_migrator_is_refused(pair: Scene, migrator: Migrator) -> None:
     from filelock import FileLock
 
     with FileLock(pair.root / "migrator.lock"):
@@ -542,14 +542,12 @@ def test_a_dry_run_leaves_neither_a_lock_nor_takes_away_what_dead_runs_left(pair
     assert not pair.staging.exists()
 
 
-def test_it_tells_how_long_it_took(pair: Scene) -> None:
+def test_it_reports_how_long_it_took(pair: Scene) -> None:
     clock = iter([100.0, 101.5]).__next__
     assert run_rollback(resolve_data_dir(pair.root), clock=clock).duration_ms == 1_500
 
 
-def test_a_database_that_is_behind_gets_the_steps_that_it_lacks_after_a_copy_of_it(
-    pair: Scene, migrator: Migrator
-) -> None:
+def test_an_older_database_is_copied_and_then_gets_the_steps_that_it_lacks(pair: Scene, migrator: Migrator) -> None:
     *_, newest = sorted((schemas() / "sql").glob("[0-9]*.down.sql"))
     with closing(sqlite3.connect(pair.database)) as older, older:
         older.executescript(newest.read_text(encoding="utf-8"))
@@ -622,7 +620,7 @@ def test_what_old_sessions_the_database_holds_after_a_rollback_does_not_come_bac
     assert (pair.tasks(ENGINE), pair.tasks(LOOM)) == (["task 1"], [])
 
 
-def test_the_flag_of_a_trial_of_both_stores_turns_to_json(pair: Scene, migrator: Migrator) -> None:
+def test_the_flag_of_hybrid_mode_becomes_json(pair: Scene, migrator: Migrator) -> None:
     (pair.root / "storage.json").write_text('{"backend": "hybrid"}')
     go_back(pair, migrator)
     assert pair.flag() == "json"
@@ -642,7 +640,7 @@ def troubled(scene: Scene, migrator: Migrator) -> Scene:
     migrator("--data-dir", scene.root, "migrate", "--salvage")
     scene.change("UPDATE sessions SET task = 'changed' WHERE id IN ('s-1', 's-2')")
     with closing(sqlite3.connect(scene.database)) as app, app:
-        app_inserts(app, "/home/eve/new", "s-sql", "born in SQLite", "msg-sql")
+        app_inserts(app, "/home/eve/new", "s-sql", "created in SQLite", "msg-sql")
     scene.file_of("/gone").unlink()
     scene.write_bytes(LOOM, b"[{")
     return scene
@@ -653,7 +651,7 @@ TROUBLED_FILES = {
     LOOM: ["Spin"],
     "/t": ["changed"],
     "/gone": ["gone"],
-    "/home/eve/new": ["born in SQLite"],
+    "/home/eve/new": ["created in SQLite"],
 }
 
 

@@ -190,7 +190,7 @@ def test_without_a_database_there_is_nothing_to_undo(scene: Scene, migrator: Mig
 # Applying steps.
 
 
-def test_applying_makes_a_database_where_there_is_none(scene: Scene, migrator: Migrator) -> None:
+def test_applying_creates_a_missing_database(scene: Scene, migrator: Migrator) -> None:
     outcome = migrator("--data-dir", scene.root, "schema", "apply", "--json")
     assert outcome.code == 0
     assert outcome.json["steps"] == [step.name for step in schema.steps()]
@@ -241,7 +241,7 @@ def test_the_check_passes_for_a_migrated_database(migrated: Scene, migrator: Mig
     assert (outcome.code, outcome.codes) == (0, [])
 
 
-def test_a_misspelt_statement_fails_the_check_by_name(
+def test_a_misspelled_statement_fails_the_check_by_name(
     scene: Scene, migrator: Migrator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(queries, "SESSION_COUNT", "SELECT count(*) FROM sesions")
@@ -251,7 +251,7 @@ def test_a_misspelt_statement_fails_the_check_by_name(
     assert outcome.json["errors"] == ["SESSION_COUNT: no such table: sesions"]
 
 
-def test_a_misspelt_statement_among_several_of_one_name_is_told_apart(
+def test_a_misspelled_statement_among_several_of_one_name_is_identified(
     scene: Scene, migrator: Migrator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first, *_ = queries.DELETE_CHILDREN
@@ -297,7 +297,7 @@ def test_what_differs_in_an_existing_database_is_named(
     assert f" {name} " in outcome.json["errors"][0]
 
 
-def test_what_somebody_else_added_does_not_count(migrated: Scene, migrator: Migrator) -> None:
+def test_what_another_program_added_does_not_count(migrated: Scene, migrator: Migrator) -> None:
     migrated.change("CREATE TABLE somebody_elses (x)")
     assert migrator("--data-dir", migrated.root, "schema", "check").code == 0
 
@@ -346,7 +346,7 @@ def test_a_database_from_the_future_is_refused_and_stays_untouched(
 
 
 @pytest.mark.parametrize("backend", [None, "sqlite", "hybrid", "json"])
-def test_no_store_is_opened_beside_a_database_from_the_future(backend: Any, migrated: Scene) -> None:
+def test_no_store_is_opened_with_a_newer_database(backend: Any, migrated: Scene) -> None:
     from migrator import SchemaError, open_storage
 
     migrated.change("UPDATE migration_metadata SET schema_version = 99")

@@ -1,4 +1,4 @@
-"""The report for whoever helps: it says how things stand, and holds no word that the user or their programs wrote."""
+"""The support report describes the state, and contains no word that the user or their programs wrote."""
 
 import importlib.metadata
 import json
@@ -64,7 +64,7 @@ def place(tmp_path: Path) -> Scene:
 
 @pytest.fixture
 def planted(place: Scene, tmp_path: Path) -> Scene:
-    """Before any migration: words in sessions of every kind, in names of files, in what is no session and no JSON."""
+    """Before any migration: words in sessions of every kind, in file names, in invalid sessions and in invalid JSON."""
     twice = f'{{"{word("twice")}": 1, "{word("twice")}": 2}}'.encode()
     content = app_json([marked(), marked(word("badstatus"), winnerId=word("winner")), {word("stranger"): word("x")}])
     place.write_bytes(WORKSPACE, content[:-2] + b",\n  " + twice + b"\n]")
@@ -173,7 +173,7 @@ def test_no_planted_word_is_in_the_report_after_a_rollback(migrated, migrator_th
     assert report["workspaces"]["migration_status"] == "rolled_back"
 
 
-def test_a_conflict_tells_no_word(place, migrator, tmp_path):
+def test_a_conflict_reveals_no_word(place, migrator, tmp_path):
     place.write(WORKSPACE, [marked()])
     migrator("--data-dir", place.root, "migrate", "--progress", "none")
     place.change("UPDATE sessions SET task = ?", word("ours"))
@@ -185,7 +185,7 @@ def test_a_conflict_tells_no_word(place, migrator, tmp_path):
 
 
 @pytest.mark.parametrize("content", [word("nodatabase").encode() * 200, b"SQLite format 3\0" + b"\xff" * 4000])
-def test_a_database_that_is_none_is_told_without_its_name(place, migrator, tmp_path, content):
+def test_a_file_that_is_not_a_database_is_reported_without_its_name(place, migrator, tmp_path, content):
     place.database.write_bytes(content)
     text, report = report_of(place, migrator, tmp_path / "report.json")
     assert_nothing_leaks(text)
@@ -193,14 +193,14 @@ def test_a_database_that_is_none_is_told_without_its_name(place, migrator, tmp_p
     assert report["database"]["error"]["because"]["type"].endswith("Error")
 
 
-def test_a_spoilt_flag_tells_no_word(migrated, migrator, tmp_path):
+def test_an_invalid_flag_reveals_no_word(migrated, migrator, tmp_path):
     (migrated.root / "storage.json").write_text(json.dumps({"backend": word("flag"), "x": word("x")}))
     text, report = report_of(migrated, migrator, tmp_path / "report.json")
     assert_nothing_leaks(text)
     assert report["data_directory"]["backend"] is None
 
 
-def test_a_database_elsewhere_is_told_without_its_name(planted, migrator, tmp_path):
+def test_a_database_elsewhere_is_reported_without_its_name(planted, migrator, tmp_path):
     elsewhere = tmp_path / word("elsewhere.db")
     migrator("--data-dir", planted.root, "--database", elsewhere, "migrate", "--progress", "none")
     text, report = report_of(planted, migrator, tmp_path / "report.json")
@@ -208,7 +208,7 @@ def test_a_database_elsewhere_is_told_without_its_name(planted, migrator, tmp_pa
     assert report["database"]["in_data_directory"] is False
 
 
-def test_settings_are_told_by_name_alone(planted, migrator, tmp_path, monkeypatch):
+def test_settings_are_reported_by_name_alone(planted, migrator, tmp_path, monkeypatch):
     monkeypatch.setenv("AIT42_DATA_DIR", str(planted.root))
     text, report = report_of(planted, migrator, tmp_path / "report.json")
     assert_nothing_leaks(text)
@@ -279,7 +279,7 @@ def test_half_of_a_surrogate_pair_has_a_hash_too():
     assert _HASH.fullmatch(Redaction().hashed("\ud800"))
 
 
-def test_of_a_pointer_only_our_members_and_the_indexes_of_our_arrays_are_told():
+def test_of_a_pointer_only_our_members_and_the_indexes_of_our_arrays_are_reported():
     assert place_of("/instances/3/branch") == ["instances", 3, "branch"]
     assert place_of("/0612345678/instances/5") == ["0612345678", "instances", "5"]
     shown = Redaction().redacted({"where": place_of("/instances/12345678/branch")})["where"]
@@ -287,6 +287,6 @@ def test_of_a_pointer_only_our_members_and_the_indexes_of_our_arrays_are_told():
     assert _HASH.fullmatch(shown[1])
 
 
-def test_every_finding_of_the_doctor_is_told_by_its_subject(migrated, migrator, tmp_path):
+def test_every_finding_of_the_doctor_is_reported_by_its_subject(migrated, migrator, tmp_path):
     _, report = report_of(migrated, migrator, tmp_path / "report.json")
     assert not [text for finding in report["findings"] for text in texts_in(finding) if _HASH.fullmatch(text)]

@@ -1,4 +1,4 @@
-"""Migrating and going back in any order, while both sides write: no version that anybody wrote is ever lost."""
+"""Migrations and rollbacks in any order, while both sides write: no version is ever lost."""
 
 import json
 import sqlite3
@@ -67,10 +67,10 @@ class ThereAndBack(RuleBasedStateMachine):
     def sqlite_is_the_truth(self) -> bool:
         return self.scene.database.exists() and self.scene.status() == "completed"
 
-    # What an old build does with the files, whatever the truth is.
+    # What an old build does with the files, whichever store is authoritative.
 
     def read(self, workspace: str) -> list[Document] | None:
-        """The file's sessions; None where it is torn."""
+        """The file's sessions; None if it is truncated."""
         path = self.scene.file_of(workspace)
         if not path.exists():
             return []
@@ -120,13 +120,13 @@ class ThereAndBack(RuleBasedStateMachine):
         if not documents:
             return
         path = self.scene.file_of(workspace)
-        self.gone.clear()  # what it no longer held is now kept beside at best, and what it replaced may come back
+        self.gone.clear()  # what it no longer held may be in a side file, and what it replaced may come back
         whole = path.read_bytes()
         path.write_bytes(whole[: whole.rindex(b'"status"')])
         lost = [document["task"] for document in documents if document["task"].encode() not in path.read_bytes()]
         assert not lost  # only the end of the last session is torn off
 
-    # What the app does with SQL of its own, and what the store does, while SQLite is the truth.
+    # What the app does with its own SQL, and what the store does, while SQLite is authoritative.
 
     @precondition(lambda self: self.sqlite_is_the_truth)
     @rule(workspace=workspaces, session_id=ids)
@@ -202,7 +202,7 @@ class ThereAndBack(RuleBasedStateMachine):
         return [one for workspace in WORKSPACES for one in self.read(workspace) or []]
 
     def found(self) -> str:
-        """Where versions may be: in the truth, in quarantine, beside a file, or in a file that is served as it is."""
+    """Where versions may be: the authoritative store, the quarantine, side files, files that were not migrated."""
         texts = [document["task"] for document in self.truth()]
         if self.scene.database.exists():
             texts += [str(raw) for (raw,) in self.scene.query("SELECT raw FROM quarantine")]

@@ -193,7 +193,7 @@ def test_what_the_app_does_not_write(name: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("cut_off", [1, 3, 500, 9_000])
 @pytest.mark.parametrize("salvage", [False, True])
-def test_a_torn_file_beside_whole_ones(salvage: bool, cut_off: int, tmp_path: Path) -> None:
+def test_a_truncated_file_among_complete_ones(salvage: bool, cut_off: int, tmp_path: Path) -> None:
     both({A: app_json(many("s", 40))[:-cut_off], B: app_json(many("t", 40))}, tmp_path, salvage=salvage)
 
 
@@ -313,7 +313,7 @@ def test_a_shard_that_can_not_be_filled_here_fails_the_run(
     assert set(os.listdir(divided.root)) <= {"sessions", "backups", "migrator.lock"}
 
 
-def test_a_shard_whose_filling_fails_is_not_written_and_that_is_what_is_told(tmp_path: Path) -> None:
+def test_a_shard_whose_filling_fails_is_not_written_and_the_error_is_reported(tmp_path: Path) -> None:
     def fill(path: Path, error: type[BaseException] | None) -> list[Any]:
         with nullcontext() if error is None else pytest.raises(error), new_shard(path, LIMITS) as rows:
             rows.begin_source()
@@ -516,7 +516,7 @@ def test_instances_whose_numbers_repeat_and_messages_that_are_empty_go_the_same_
 
 @pytest.fixture
 def without_logs() -> Iterator[None]:
-    """What is logged has the names of files in it; of one that is no text, pytest can't hand it to another process."""
+    """Log lines contain file names; pytest cannot pass one that is not text to another process."""
     logging.disable()
     yield
     logging.disable(logging.NOTSET)

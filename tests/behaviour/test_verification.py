@@ -200,7 +200,7 @@ def as_nobody(root: Path) -> Iterator[None]:
 
 @pytest.fixture
 def reachable() -> Iterator[Scene]:
-    """A data directory to which anybody finds the way: pytest's own folders are closed to others."""
+    """A data directory that every user can reach: pytest's own folders are closed to others."""
     with tempfile.TemporaryDirectory() as folder:
         Path(folder).chmod(0o755)
         root = Path(folder) / "ait42"

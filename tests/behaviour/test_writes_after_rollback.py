@@ -195,7 +195,7 @@ def test_it_does_not_come_back_even_if_the_schema_step_that_records_rollbacks_wa
     assert [one["id"] for one in scene.conflicts()] == ["b"]
 
 
-def test_two_sessions_of_one_id_are_told_apart(scene: Scene, migrator: Migrator) -> None:
+def test_two_sessions_of_one_id_are_distinguished(scene: Scene, migrator: Migrator) -> None:
     scene.write(ENGINE, [chat("s-0", task="first"), chat("s-0", task="its twin")])
     migrate(scene, migrator)
     with closing(sqlite3.connect(scene.database, isolation_level=None)) as app:

@@ -465,7 +465,7 @@ def test_a_data_directory_of_any_name_works(name: str, tmp_path: Path, migrator:
     assert migrator("--data-dir", scene.root, "verify").code == 0
 
 
-def test_a_reader_that_goes_away_is_no_error(scene: Scene) -> None:
+def test_a_reader_that_goes_away_is_not_an_error(scene: Scene) -> None:
     copy_fixture(scene.root / "copy")
     process = start("--data-dir", scene.root / "copy", "migrate", "--progress", "none")
     assert process.stdout is not None
@@ -489,7 +489,7 @@ def test_a_migration_continues_when_no_one_reads_its_progress_any_more(scene: Sc
     assert "Migrated 1 session" in out
 
 
-def test_output_that_the_terminal_can_not_encode_is_no_error(scene: Scene) -> None:
+def test_output_that_the_terminal_cannot_encode_is_not_an_error(scene: Scene) -> None:
     scene.write("/開発", [chat("s-1", workspace="/開発")])
     environment = os.environ | {"PYTHONIOENCODING": "ascii"}
     process = subprocess.run(

@@ -54,7 +54,7 @@ def hostile(session_id: str, **members: Any) -> dict[str, Any]:
 
 @pytest.fixture
 def planted(scene: Scene) -> Scene:
-    """Hostile text in sessions good and bad, in the names of files, in what is no JSON, and in a mapping."""
+    """Hostile text in valid and invalid sessions, in file names, in what is not JSON, and in a mapping."""
     twice = f"{{{json.dumps(HOSTILE)}: 1, {json.dumps(HOSTILE)}: 2}}".encode()
     bad = [{HOSTILE: HOSTILE}, hostile("bad", status=HOSTILE), hostile("type", type=HOSTILE), HOSTILE]
     scene.write_bytes(WORKSPACE, app_json([hostile("a"), hostile("b"), *bad])[:-2] + b",\n  " + twice + b"\n]")
@@ -187,7 +187,7 @@ def test_a_conflict_is_shown_without_driving_anything(run, planted):
     assert r"\u001b[2J" in run("quarantine", "show", str(number)).out
 
 
-def test_what_is_no_json_is_shown_in_full_but_for_what_drives_the_terminal(run, planted):
+def test_what_is_not_json_is_shown_in_full_but_for_what_controls_the_terminal(run, planted):
     run("migrate", "--salvage")
     for (number,) in planted.query("SELECT id FROM quarantine"):
         run("quarantine", "show", str(number), forged=True)  # the text itself, after its description

@@ -56,7 +56,7 @@ def test_a_command_that_only_prints_fails_without_its_output(prepared: Path, tmp
         assert code == 1, redirection
         assert "Cannot write the output" in said
         assert "bug in migrator" not in said
-    # That standard error cannot be written, or that a reader closes the pipe, is no failure.
+    # That standard error cannot be written, or that a reader closes the pipe, is not a failure.
     for redirection in ("2>&-", "| true; exit ${PIPESTATUS[0]}"):
         assert run(prepared, tmp_path, command, redirection)[0] == 0, redirection
 

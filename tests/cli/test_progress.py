@@ -196,7 +196,7 @@ def test_for_a_log_there_is_one_line_a_file_and_one_when_the_app_may_start(scene
     assert index.startswith("Building the search index")
 
 
-def test_a_log_names_no_file_where_there_is_none_to_load(scene: Scene, migrator: Migrator) -> None:
+def test_a_log_names_no_file_if_none_is_loaded(scene: Scene, migrator: Migrator) -> None:
     file = scene.write("/a", [chat("a")])
     scene.write("/b", [chat("b")])
     assert migrator("--data-dir", scene.root, "migrate").code == 0
@@ -218,7 +218,7 @@ def test_of_very_many_files_a_log_names_one_a_second(capsys: pytest.CaptureFixtu
 
 
 @pytest.mark.parametrize("command", ["migrate", "verify"])
-def test_none_is_none(command: str, scene: Scene, migrator: Migrator) -> None:
+def test_with_none_nothing_is_printed(command: str, scene: Scene, migrator: Migrator) -> None:
     scene.write("/a", [chat("s-1")])
     migrator("--data-dir", scene.root, "migrate")
     scene.write("/a", [chat("s-1"), chat("s-2")])

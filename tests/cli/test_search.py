@@ -80,7 +80,7 @@ def test_a_search_that_takes_long_says_so_on_a_terminal(
         assert ("every text is read" in capsys.readouterr().err) == on_terminal
 
 
-def test_a_quote_or_an_operator_is_no_error(talked: Path, migrator: Migrator) -> None:
+def test_a_quote_or_an_operator_is_not_an_error(talked: Path, migrator: Migrator) -> None:
     for words in ('"login', "login AND (", "* NEAR", "'; DROP TABLE sessions"):
         assert migrator("--data-dir", talked, "sessions", "search", words).code == 0
 

@@ -41,7 +41,7 @@ def start(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     """The start of an app, in either language."""
     program: list[str | Path] = [sys.executable, EXAMPLES / "start_up.py"]
     if request.param == "rs":
-        built = tmp_path_factory.mktemp("rust") / "start_up.exe"  # as Windows wants it, and nobody else minds
+        built = tmp_path_factory.mktemp("rust") / "start_up.exe"  # as Windows requires; other systems accept it
         source = EXAMPLES / "start_up.rs"
         subprocess.run([str(RUSTC), "--edition", "2021", "-D", "warnings", "-o", built, source], check=True)
         program = [built]
@@ -89,7 +89,7 @@ def test_at_start_up_the_app_does_not_go_on_where_the_database_is_gone(start: St
     assert done.returncode == 1
 
 
-def test_at_start_up_a_wrong_setting_keeps_nobody_from_starting(
+def test_at_start_up_a_wrong_setting_does_not_prevent_the_start(
     start: Start, scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DATABASE_URL", "postgres://elsewhere")

@@ -50,7 +50,7 @@ def why_wrong(block: Block) -> str | None:
     if block.language == "console" and len(block.commands) != len(block.body.splitlines()):
         return "not every line is a command"
     if not all(command.startswith("migrator ") for command in block.commands):
-        return "a command is none of ours"
+        return "a command is not one of ours"
     return None
 
 
@@ -127,7 +127,7 @@ def test_no_page_of_the_site_links_out_of_it():
 
 
 def generator(name: str) -> ModuleType:
-    """A script of docs/, which is no package."""
+    """Load a script of docs/, which is not a package."""
     spec = spec_from_file_location(name, CHECKOUT / "docs" / f"{name}.py")
     assert spec
     assert spec.loader
@@ -166,7 +166,7 @@ def test_the_help_fits_into_the_page_of_commands() -> None:
     assert not [line for text in helps for line in text.splitlines() if len(line) > 80]
 
 
-def test_troubleshooting_tells_about_every_error():
+def test_troubleshooting_describes_every_error():
     text = (CHECKOUT / "docs" / "troubleshooting.md").read_text(encoding="utf-8")
     every = set(generator("make_message_reference").classes()) - {"MigratorError"}
     assert not {name for name in every if f"`{name}`" not in text}

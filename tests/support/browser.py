@@ -1,4 +1,4 @@
-"""A real browser without a window: Chromium as the system has it. Where there is none, who needs it is skipped."""
+"""A real browser without a window: the system's Chromium. Tests that need it are skipped if there is none."""
 
 import json
 import os

@@ -20,7 +20,7 @@ def lacks_folder_sync(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
 
 
 def lacks_modes(monkeypatch: pytest.MonkeyPatch, number: int | None) -> None:
-    """Let each change of a mode fail with an error number, or for None, do nothing: all files are open to everybody."""
+    """Let each change of a mode fail with an error number, or for None, do nothing: every user may use all files."""
 
     def answer(*_: Any, **__: Any) -> None:
         if number is not None:

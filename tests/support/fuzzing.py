@@ -41,7 +41,7 @@ from tests.support.strategies import AWKWARD_TEXTS, of_rows, same
 
 LARGEST_SEED = 6_000  # bytes
 KEPT = 1_000  # inputs that showed something new, to go on from
-EVOLVED = 250  # cases that one stretch of evolution lasts
+EVOLVED = 250  # the number of cases in one series of evolution
 
 # What JSON readers disagree on, and what breaks the ones that are careless.
 TOKENS = [
@@ -78,7 +78,7 @@ def seeds() -> tuple[bytes, ...]:
         try:
             documents = json.loads(file.read_bytes() or b"[]")
         except ValueError:
-            continue  # the torn one: there are others among the damaged
+            continue  # the truncated one: there are others among the damaged files
         short = [_shortened(document) for document in documents]
         found += [app_json(short[start : start + 2]) for start in range(0, min(len(short), 12), 2)]
     found += [file.read_bytes()[:LARGEST_SEED] for file in sorted((FIXTURES / "damaged").glob("*.json"))]
@@ -213,7 +213,7 @@ class Mutator:
                 value[place] = copy.deepcopy(self.dice.choice(VALUES))  # which a later change may go into
             elif isinstance(value, dict):
                 name = self.dice.choice(("", "id", "new", "instances", "\u2028", place + " ")) if how == 1 else place
-                value[name] = value.pop(place)  # behind the others
+                value[name] = value.pop(place)  # after the others
             elif how == 1:
                 value.append(copy.deepcopy(inner))
             else:
@@ -228,7 +228,7 @@ class Outcome(NamedTuple):
     """What the reader makes of some bytes.
 
     :ivar end: ``whole``, ``torn`` or ``no array``
-    :ivar offset: where it is torn
+    :ivar offset: where it is truncated
     """
 
     elements: list[Element]
@@ -241,10 +241,10 @@ def read(data: bytes, chunk: int = 1 << 20) -> Outcome:
     try:
         elements.extend(read_array(io.BytesIO(data), chunk=chunk))
     except TornFileError as torn:
-        require(torn.whole == len(elements), "a torn file says how many are whole")
+        require(torn.whole == len(elements), "a truncated file says how many elements are complete")
         return Outcome(elements, "torn", torn.offset)
     except SourceFileError:
-        require(not elements, "what is no array has no elements")
+        require(not elements, "a file that is not an array has no elements")
         return Outcome(elements, "no array")
     return Outcome(elements, "whole")
 
@@ -274,7 +274,7 @@ def check(data: bytes, chunk: int) -> str:
         between = data[end : element.offset].removeprefix(b"\xef\xbb\xbf").replace(b",", b"").replace(b"[", b"", 1)
         require(not between.strip(b" \t\r\n"), "nothing but commas and space is between two elements")
         end = element.offset + len(element.raw)
-    require(found.end != "torn" or found.offset >= end, "what is torn comes behind what is whole")
+    require(found.end != "torn" or found.offset >= end, "the truncated end comes after the complete elements")
     kinds = [kind_of(element.raw) for element in found.elements]
     check_against_python(data, found, kinds)
     guess = check_guess(data, found)
@@ -336,7 +336,7 @@ def check_against_python(data: bytes, found: Outcome, kinds: Sequence[str]) -> N
         require(not good, "what is whole and valid throughout is JSON to Python, too")
         return
     if not isinstance(value, list):
-        require(found.end == "no array" or not data.strip(), "what is no array to Python is none")
+        require(found.end == "no array" or not data.strip(), "what Python does not read as an array is not one")
         return
     require(found.end == "whole" and len(found.elements) == len(value), "what is an array to Python is one")
     for element, kind, other in zip(found.elements, kinds, value, strict=True):
@@ -387,7 +387,7 @@ def _comparable(value: Any) -> Any:
 
 
 def cases(seed: int, first: int, count: int) -> Iterator[tuple[int, bytes, int]]:
-    """Inputs by their numbers; what shows something new is mutated further, within a stretch of numbers."""
+    """Inputs by their numbers; what shows something new is mutated further, within a range of numbers."""
     number = first - first % EVOLVED
     while number < first + count:
         dice = random.Random(f"{seed} {number}")
@@ -401,7 +401,7 @@ def cases(seed: int, first: int, count: int) -> Iterator[tuple[int, bytes, int]]
                 yield number, data, chunk
             try:
                 kind = check(data, chunk)
-            except Exception:  # noqa: BLE001 - whoever asked for this case meets it, too
+            except Exception:  # noqa: BLE001 - the caller gets it too, for this case
                 kind = ""
             if kind not in seen and len(corpus) < KEPT:
                 seen.add(kind)
@@ -490,7 +490,7 @@ def migrations_agree(contents: Sequence[bytes], place: Path) -> None:
 
 
 def migration_failures(seed: int, first: int, count: int) -> list[str]:
-    """The same as :func:`failures` by whole migrations: which one of the files it was, if any."""
+    """Check files by whole migrations, unlike :func:`failures`; return the file that failed, if any."""
     contents = [data for _, data, _ in cases(seed, first, count)]
     place = Path(tempfile.mkdtemp(prefix="fuzzing-"))
     try:

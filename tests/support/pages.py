@@ -1,4 +1,4 @@
-"""``migrator browse`` as a process of its own, and somebody who looks at its pages."""
+"""``migrator browse`` as a process of its own, and a client that reads its pages."""
 
 import json
 import os

@@ -166,7 +166,7 @@ def app_inserts(
 
 
 def tidy(document: Document) -> Document:
-    """The document with what means the same spelled the same: a null optional member as an absent one."""
+    """Serialize a document so that equal ones give equal texts: a null optional member is left out."""
     return _without_nulls(document, OPTIONAL_IN_SESSION) | {
         "instances": [_without_nulls(one, OPTIONAL_IN_INSTANCE) for one in document["instances"]],
         "chatHistory": [_without_nulls(one, OPTIONAL_IN_MESSAGE) for one in document["chatHistory"]],

@@ -1,4 +1,4 @@
-"""Every store under test, a second store that fails when told to, and the small model that all are held to."""
+"""Every store under test, a second store that fails on request, and the small model that all are compared with."""
 
 from __future__ import annotations
 

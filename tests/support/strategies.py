@@ -187,7 +187,7 @@ _FUTURE_NAMES = ["evaluation", "integrationPhase", "testsPassed", "executionTime
 def _objects(
     required: dict[str, Json], optional: dict[str, Json], known: tuple[str, ...], unknown: Json | None
 ) -> Json:
-    """Objects of these members and, unless ``unknown`` is None, now and then of members that nobody knows."""
+    """Objects with these members and, unless ``unknown`` is None, sometimes with unknown members."""
     nullable = {name: st.none() | values for name, values in optional.items()}
     names = (st.sampled_from(_FUTURE_NAMES) | texts()).filter(lambda name: name not in known)
     future = st.nothing() if unknown is None else st.dictionaries(names, unknown, min_size=1, max_size=2)

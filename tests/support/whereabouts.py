@@ -73,7 +73,7 @@ def app_files(root: Path) -> list[Path]:
 
 
 def kept_files(root: Path) -> Iterator[Path]:
-    """What the program keeps for people: side files, and versions that somebody decided against."""
+    """What the program keeps for people: side files, and versions that a user dropped."""
     for pattern in ("sessions/*.json.*", "sessions.json.*", "backups/[!.]*-quarantine-*/*"):
         yield from (path for path in root.glob(pattern) if path.is_file())
 

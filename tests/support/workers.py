@@ -31,7 +31,7 @@ class SlowWorker(WorkerProcess):
 class FakeWorker(WorkerProcess):
     """Does its jobs in this process, each when its result is wanted.
 
-    :param ready: which of its jobs seem to be done before anybody waits for them
+    :param ready: which of its jobs seem to be done before their results are awaited
     :param dies_at: the first job of which, and of those after it, nothing comes back; they count from 1
     """
 

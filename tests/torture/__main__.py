@@ -34,8 +34,8 @@ from tests.torture.power import Content, cut, recorded, states
 from tests.torture.scenarios import SCENARIOS, Play
 from tests.torture.trace import NO_STRACE
 
-AT_ONCE = 10  # trials in one piece of work
-SHOWN = 100  # failures told in full
+AT_ONCE = 10  # attempts in one piece of work
+SHOWN = 100  # failures reported in full
 RANDOM_KILLS = 2_000
 PARTS = ("points", "random", "faults", "power", aftermath.PART, WHOLE, PART)
 OF_NO_SCENARIO = {PART, WHOLE}
@@ -53,7 +53,7 @@ def batched(many: Iterable[T], count: int) -> Iterator[tuple[T, ...]]:
 
 @dataclass
 class Outcome:
-    """What some trials have come to.
+    """The results of some attempts.
 
     :ivar counts: how many of each kind
     :ivar failures: what was not as promised
@@ -69,7 +69,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Work:
-    """Some trials of one scenario: of points, or by the dice."""
+    """Some attempts of one scenario: at given points, or at random."""
 
     part: str
     scenario: str
@@ -190,7 +190,7 @@ def all_work(points: dict[str, list[Seen]], arguments: argparse.Namespace) -> It
 
 
 def ignore_interrupts() -> None:
-    """The first process decides what an interrupt means: what is under way is ended, and told of."""
+    """Let the first process handle an interrupt: it ends what is running, and reports it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 

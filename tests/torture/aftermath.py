@@ -41,7 +41,7 @@ class Emptied(AssertionError):
 
 
 def write(play: Play) -> Ended:
-    """An app writes through the store that holds the truth."""
+    """An app writes through the authoritative store."""
     return play.stage.run("call", "create", "accepted")
 
 
@@ -171,7 +171,7 @@ class Stopped(Play):
         return self.stage.run(*(chosen[word][0] if word in chosen else word for word in how))
 
     def documents(self, named: Iterable[str]) -> Documents:
-        """Every document that the truth, the quarantine, the kept files and the backups of these names hold."""
+        """Every document in the authoritative store, the quarantine, the kept files and these backups."""
         root, database = self.scene.root, self.scene.database
         found = {*in_quarantine(database), *in_files([*kept_files(root), *root.rglob(".ait42/sessions.json*")])}
         if authority(self.scene) == "sqlite":
@@ -184,7 +184,7 @@ class Stopped(Play):
         return frozenset(found)
 
     def truth(self) -> Documents:
-        """What the store that holds the truth has; without opening it, which may put a flag right."""
+        """The content of the authoritative store, read without opening it, which might correct the flag."""
         if authority(self.scene) == "sqlite":
             return frozenset(in_sessions(self.scene))
         return frozenset(in_files(app_files(self.scene.root)))

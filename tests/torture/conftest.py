@@ -18,7 +18,7 @@ def launcher(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Launcher]:
 
 @pytest.fixture(autouse=True)
 def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test sees the settings, or the home, of whoever runs it."""
+    """Hide the settings and the home of the user who runs the tests."""
     for name in ("AIT42_DATA_DIR", "DATABASE_URL", "STORAGE_BACKEND"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
@@ -26,5 +26,5 @@ def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def dice() -> random.Random:
-    """The same points each time, or others: with $TORTURE_SEED, a number, or a word that is another each time."""
+    """Choose points: the same ones each time, or with $TORTURE_SEED those of that number or word."""
     return random.Random(os.environ.get("TORTURE_SEED", "2025-01-13"))

@@ -17,11 +17,11 @@ _REMOVES = ("unlink", "rmdir", "remove")
 _NEVER_FAIL = ("close",)  # what SQLite can't do at the end, the next to open the database does
 _INTERRUPTED = 130
 _DAMAGE = ("SQLITE_CORRUPT",)
-_KEPT_ASIDE = ".before-restore-"  # a restore keeps what is damaged beside what it puts in its place
+_KEPT_ASIDE = ".before-restore-"  # a restore keeps the damaged file next to the restored one
 
 
 def errors_of(seen: Seen) -> tuple[str, ...]:
-    """What can happen at a point, as the operating system or SQLite would tell it."""
+    """What can happen at a point, as the operating system or SQLite would report it."""
     return OF_DATABASES if seen.is_of_database else OF_FILES
 
 

@@ -8,8 +8,8 @@ plays one. ``python -m tests.torture.histories --seeds 0 1000`` plays a thousand
 something. A step with nothing to work on does nothing. ``@20`` after a command kills it before its 20th change
 outside memory.
 
-Every text is a token, written once. It is *needed* from the moment its write was acknowledged until somebody deletes
-it or overwrites it where they see it. An accident is not a deletion: a file that is truncated, blank, gone or begun
+Every text is a token, written once. It is *needed* from the moment its write was acknowledged until it is
+deleted, or overwritten where it is seen. An accident is not a deletion: a file that is truncated, blank, gone or begun
 anew takes with it only what nothing else holds. After every step each needed token must be in one of these places: a
 session in SQLite, a file of the app, the quarantine, a file that the program keeps for people, or a backup that a
 message names. At the end everything is settled by ``migrate --salvage`` and ``rollback``. Then the sessions in SQLite
@@ -71,11 +71,11 @@ FINE = (0, 1, 2, 3, 4, -9)
 
 
 class Lost(AssertionError):
-    """A text that somebody needs is nowhere, or the program broke down."""
+    """A needed text is nowhere, or the program crashed."""
 
 
 def parts_of(content: bytes) -> list[bytes] | None:
-    """The elements of a file as they are; None where it is torn."""
+    """The elements of a file as they are; None if it is truncated."""
     try:
         return [element.raw for element in read_array(BytesIO(content))]
     except SourceFileError:
@@ -100,7 +100,7 @@ def named_in(ended: Ended) -> str:
 
 
 class World:
-    """A data directory, two workspaces, and everybody who works there."""
+    """A data directory, two workspaces, and all programs that use them."""
 
     def __init__(self, folder: Path, launcher: Launcher) -> None:
         self.folder = folder
@@ -156,7 +156,7 @@ class World:
         workspace = self.workspaces[int(source)] if source in "01" else self.workspaces[self.count % 2]
         worktree = f"{workspace}/.worktrees/competition-a/instance-1"
         if source == "shared" and self.count % 3 == 0:
-            worktree = ""  # it can't be told whose it is
+            worktree = ""  # it does not show its workspace
         document: Document = session(id=session_id, task=task, instances=[instance(worktreePath=worktree)])
         return document
 
@@ -194,7 +194,7 @@ class World:
                 self.needed = (self.needed | (new - old)) - (old - new)
 
     def spoil(self, path: Path, before: bytes, what: str, part: str = "0") -> None:
-        """What goes like that, nobody deleted; it is lost where nothing else has it."""
+        """Text that vanishes in this way was not deleted; it is lost only if nothing else holds it."""
         if not before:
             return
         path.unlink() if what == "vanish" else os.truncate(path, int(len(before) * float(part)))
@@ -269,7 +269,7 @@ class World:
         return [self.token() for _ in range(3)]
 
     def do_sql(self, what: str, *more: str) -> None:
-        """The app's own SQL, also where a rollback took place behind its back."""
+        """The app's own SQL, also after a rollback that the app has not noticed."""
         if what == "open":
             if not self.scene.database.exists():
                 self.scene.app_opens_it().close()
@@ -281,7 +281,7 @@ class World:
         after = in_sessions(self.scene.database)
         self.needed |= tokens([token]) & after
         gone = before - after
-        # What SQL deletes while the files are the truth stays in the files.
+        # What SQL deletes while the files are authoritative stays in the files.
         self.needed -= gone if what == "update" or self.status == "completed" else gone - self.in_files()
 
     def sql_insert(self, token: str, workspace: str, session_id: str) -> None:
@@ -320,7 +320,7 @@ class World:
             (self.root / "storage.json").write_text(json.dumps({"backend": backend}))
 
     def do_lose(self, what: str) -> None:
-        """Somebody removes the database, hybrid mode's journal or the backups; so goes what only they have."""
+        """Remove the database, hybrid mode's journal or the backups, and with them what only they have."""
         before = self.found()
         self.let_go()
         if what == "backups":
@@ -339,7 +339,7 @@ class World:
                 source.backup(copy)
 
     def do_putback(self) -> None:
-        """Somebody puts that copy in the place of the database; so goes what only that had."""
+        """Put that copy in the place of the database, and so remove what only the database had."""
         if self.snapshot.exists():
             before = self.found()
             self.do_lose("database")

@@ -10,7 +10,7 @@ from tests.support import fuzzing
 PART = "fuzz"
 INPUTS = 1_000_000
 AT_ONCE = 10 * fuzzing.EVOLVED
-MIGRATED_OF = 4  # one in so many stretches is also migrated, by files of one data directory
+MIGRATED_OF = 4  # one in so many ranges is also migrated, as files of one data directory
 
 
 @dataclass(frozen=True)

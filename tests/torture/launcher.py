@@ -93,7 +93,7 @@ class Launcher:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            start_new_session=True,  # an interrupt of the tests is none of a command under test
+            start_new_session=True,  # an interrupt of the tests does not reach the command under test
         )
 
     def run(self, *arguments: str | Path, **options: Any) -> Ended:
@@ -132,7 +132,7 @@ def serve(scratch: Path) -> None:
         if not module.name.startswith(LEFT_OUT):
             importlib.import_module(module.name)
     validation.problems({})  # loads what explains, which a process without rights could not
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # also where whoever started us ignores it
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # even if the parent process ignores it
     out, err = scratch / "out", scratch / "err"
     for line in sys.stdin:
         record = json.loads(line)

@@ -1,6 +1,6 @@
 """Faults that are known and not fixed yet: what the histories and the kills leave out until they are.
 
-Whoever fixes one removes its entry: then the histories have its steps again, its own history must lose nothing (move it
+To fix one, remove its entry too: then the histories have its steps again, its own history must lose nothing (move it
 to ``FIXED``), and the kills take in its pairs of commands.
 """
 
@@ -52,9 +52,9 @@ def _files_are_the_truth(history: Sequence[str]) -> bool:
 
 
 OPEN_FAULTS: dict[str, OpenFault] = {
-    "file spoilt after a rollback": OpenFault(
+    "file damaged after a rollback": OpenFault(
         "file 0 add a; migrate; rollback; file 0 vanish; migrate",
-        "what SQLite has of a file that is torn, blank or gone: the tables are emptied for the files first",
+        "what SQLite has of a file that is truncated, blank or gone: the tables are emptied for the files first",
         lambda history, step: _spoils(step) and _files_are_the_truth(history),
     ),
     "file begun anew": OpenFault(

@@ -92,7 +92,7 @@ class Watch:
     :param root: the data directory; what is done elsewhere does not count
     :param log: where each point is noted, a line each, before its step is done
     :param kill_at: the number of the step before which the process is killed, whatever the step is; 1 is the first.
-        What is under construction does not count: nobody reads what is left of it
+        What is under construction does not count: no one reads what is left of it
     :param pause: instead of being killed there, the process makes this file and waits for one named ``go`` next to it
     """
 
@@ -245,7 +245,7 @@ class Watch:
         return connection
 
     def _with_steps(self, kind: Any, target: str) -> Any:
-        """The same kind of connection, whose steps go by here, to that kind of file."""
+        """Wrap a connection to that kind of file, so that its steps are counted here."""
         return type(kind.__name__, (kind,), {"step": lambda _, what, do: self.step(what, target, do)})
 
     def _audit(self, event: str, arguments: tuple[Any, ...]) -> None:

@@ -232,7 +232,7 @@ def put(content: Content, root: Path) -> None:
 def recorded(play: Play) -> list[Call]:
     """What the scenario's command does to the disk, by a process of its own.
 
-    :raises CannotTrace: that can't be told here
+    :raises CannotTrace: this system does not show it
     """
     play.reset()
     command = play.stage.command(play.scenario.command)

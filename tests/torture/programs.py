@@ -41,7 +41,7 @@ WRITES: list[Callable[[SessionStorage], object]] = [
 
 
 def write(root: str, count: str) -> None:
-    """The first so many writes, through the store that holds the truth, by a clock that stands still."""
+    """Write so many times through the authoritative store, with a clock that stands still."""
     timestamps.now = lambda: "2025-02-01T00:00:00Z"
     with open_storage(root) as store:
         for change in WRITES[: int(count)]:
@@ -49,13 +49,13 @@ def write(root: str, count: str) -> None:
 
 
 def create(root: str, task: str) -> None:
-    """One session, through the store that holds the truth."""
+    """Change one session through the authoritative store."""
     with open_storage(root) as store:
         store.create_session(WORKSPACE, chat(task, task=task))
 
 
 def store(root: str, workspace: str, session_id: str, task: str) -> None:
-    """A new session, through the store that holds the truth."""
+    """Create a session through the authoritative store."""
     document: Any = chat_session(session_id, task=task)
     with open_storage(root) as opened:
         opened.create_session(workspace, document)
@@ -111,13 +111,13 @@ def the_second_process_is_slow() -> None:
 
 
 def plenty_of_space() -> None:
-    """What tells how much is free is wrong, as with quotas, or with another program that writes, too."""
+    """Report wrong free space, as with quotas, or if another program writes at the same time."""
     really = shutil.disk_usage
     shutil.disk_usage = lambda path: really(path)._replace(free=1 << 40)
 
 
 def an_old_build_runs() -> None:
-    """Whoever reads a workspace file finds that the app rewrites it, in place, at that very moment."""
+    """Let the app rewrite a workspace file in place whenever it is read."""
     really, done = os.read, set[str]()
 
     def read(descriptor: int, count: int) -> bytes:

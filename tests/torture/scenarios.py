@@ -70,7 +70,7 @@ class Scenario:
     :ivar two: with the second process
     :ivar patch: in what kind of world, by its name in ``programs``
     :ivar by_file: each file is as it was before or as it is after, since no store but the files has them
-    :ivar given_out: the folder of what it gives out, or the one file
+    :ivar given_out: the folder of the files that it writes, or the one file
     """
 
     prepare: Callable[[Stage], None]
@@ -125,7 +125,7 @@ def files_of_an_older_build(stage: Stage) -> None:
 def app_was_there(stage: Stage) -> None:
     files_and_a_broken_session(stage)
     app = stage.scene.app_opens_it()
-    app_inserts(app, LOOM, "born", "born in SQLite", "msg-born")
+    app_inserts(app, LOOM, "born", "created in SQLite", "msg-born")
     app.close()
 
 
@@ -150,7 +150,7 @@ def change_rows(stage: Stage) -> None:
     """What the app does with SQL of its own."""
     stage.scene.change("UPDATE sessions SET task = 'changed in SQLite' WHERE id = 'engine-2'")
     with closing(sqlite3.connect(stage.scene.database, isolation_level=None)) as app:
-        app_inserts(app, ENGINE, "born", "born in SQLite", "msg-born")
+        app_inserts(app, ENGINE, "born", "created in SQLite", "msg-born")
 
 
 def changed_files(stage: Stage) -> None:
@@ -216,7 +216,7 @@ def with_old_backups(stage: Stage) -> None:
 
 
 def with_an_older_state_of_the_files(stage: Stage) -> None:
-    """The JSON files hold the truth again, other than the oldest backup has them."""
+    """The JSON files are authoritative again, and differ from the oldest backup."""
     rolled_back(stage)
     scene = stage.scene
     scene.write(LOOM, [chat("loom-1", workspace=LOOM, task="newer than the backup")])
@@ -340,7 +340,7 @@ def kept(scene: Scene, workspace: str | None, which: str) -> list[str]:
 
 
 def authority(scene: Scene) -> str:
-    """Which store holds the truth, as the database alone says it."""
+    """The authoritative store according to the database alone."""
     if not scene.database.exists():
         return "json"
     if not scene.query("SELECT 1 FROM sqlite_master WHERE name = 'migration_metadata'"):
@@ -355,9 +355,9 @@ def names(root: Path) -> frozenset[str]:
 
 
 def given_out(root: Path, what: str | None) -> dict[str, Any]:
-    """Each file that a command gave out, by its name, with what of it is the same each time.
+    """Return each file that a command wrote, by its name, with the content that is equal in each run.
 
-    :raises ValueError: one is not whole
+    :raises ValueError: one is not complete
     """
     place = root / (what or "")
     found: dict[str, Any] = {}
@@ -421,7 +421,7 @@ class Play:
             self.stage.must("verify", "--repair", codes=(0, 3))
 
     def require_whole(self) -> None:
-        """One store is the truth, whole and readable, and the flag says the same once somebody has opened it."""
+        """One store is authoritative, complete and readable, and the flag agrees once the store has been opened."""
         status = self.stage.must("status", "--json").json
         assert status["authority"] == authority(self.scene)
         found = everything(self.scene)

@@ -73,7 +73,7 @@ while True:
 
 
 def app(root: Path, mine: str) -> subprocess.Popen[str]:
-    """A program that goes on writing through whatever store holds the truth, and tells what was kept."""
+    """A program that keeps writing through the authoritative store, and reports what was accepted."""
     return subprocess.Popen(
         [sys.executable, "-c", APP, str(root), mine, LOOM],
         cwd=CHECKOUT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
@@ -89,7 +89,7 @@ def app(root: Path, mine: str) -> subprocess.Popen[str]:
     ],
     ids=["migrate", "there and back", "both"],
 )
-def test_beside_writers_everything_that_was_accepted_is_there_in_the_end(
+def test_with_other_writers_everything_that_was_accepted_is_there_in_the_end(
     commands: list[list[str]], stage: Stage
 ) -> None:
     files(stage)
@@ -148,7 +148,7 @@ def test_an_app_in_the_middle_of_a_transaction_is_waited_for(stage: Stage) -> No
     held.close()
 
 
-def test_the_lock_of_a_process_that_was_killed_holds_nobody_up(stage: Stage) -> None:
+def test_the_lock_of_a_process_that_was_killed_blocks_no_one(stage: Stage) -> None:
     files(stage)
     program = "import sys, filelock; lock = filelock.FileLock(sys.argv[1]); lock.acquire(); print(flush=True); input()"
     lock = stage.scene.root / "migrator.lock"
@@ -173,7 +173,7 @@ def test_on_a_network_file_system_there_is_no_log_in_shared_memory(
         assert connection.execute("PRAGMA synchronous").fetchone() == (2,)
 
 
-def test_a_whole_migration_on_a_network_file_system_leaves_no_log_behind(stage: Stage) -> None:
+def test_a_whole_migration_on_a_network_file_system_leaves_no_log(stage: Stage) -> None:
     files(stage)
     stage.scene.app_opens_it().close()
     assert stage.run("migrate", patch="on_a_network").code == 0

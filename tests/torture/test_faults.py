@@ -1,4 +1,4 @@
-"""What a machine can do for real: each time a clear message, the truth as before, and a retry that works."""
+"""Real faults of a machine: each gives a clear message, leaves the same store authoritative, and a retry works."""
 
 import os
 import shutil
@@ -134,7 +134,7 @@ def test_what_may_not_be_read_or_written_is_named_and_once_it_may_be_the_next_ru
     play.require_finished()
 
 
-def test_a_file_that_the_app_rewrites_while_it_is_read_is_taken_up_by_the_next_run(play: Play) -> None:
+def test_a_file_that_the_app_rewrites_while_it_is_read_is_migrated_by_the_next_run(play: Play) -> None:
     play.reset()
     ended = play.stage.run("migrate", patch="an_old_build_runs")
     assert "bug in migrator" not in ended.err, ended

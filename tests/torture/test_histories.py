@@ -1,4 +1,4 @@
-"""Whole histories lose nothing, whoever does what in which order, and whenever a command is killed.
+"""Whole histories lose nothing, in any order of steps, and whenever a command is killed.
 
 Other histories with another $TORTURE_SEED; ``make torture`` plays thousands. What a fault lost once is played again.
 """
@@ -24,7 +24,7 @@ pytestmark = [
 
 
 @pytest.mark.parametrize("part", range(HISTORIES // AT_ONCE))
-def test_no_history_loses_a_text_that_nobody_deleted(part: int, launcher: Launcher, dice: random.Random) -> None:
+def test_no_history_loses_a_text_that_was_not_deleted(part: int, launcher: Launcher, dice: random.Random) -> None:
     first = dice.randrange(1 << 32)
     for seed in range(first + part * AT_ONCE, first + (part + 1) * AT_ONCE):
         history = history_of(seed, SHORT)

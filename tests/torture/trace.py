@@ -55,7 +55,7 @@ class CannotTrace(Exception):
 
 
 def record(root: Path, arguments: Sequence[str], log: Path) -> list[Call]:
-    """Run a Python program under strace, and tell what it did in the data directory.
+    """Run a Python program under strace, and return what it did in the data directory.
 
     :raises CannotTrace: that can't be done here
     """
@@ -109,7 +109,7 @@ def _calls(name: str, rest: str, begun: int, places: dict[str, int]) -> Iterator
         return
     descriptor = _DESCRIPTOR.match(rest)
     if descriptor and descriptor[3]:
-        return  # nobody will ever see it
+        return  # no one will ever see it
     if name in _UNKNOWN:
         raise AssertionError(f"the program does something that the simulation does not know: {name}({rest[:80]}")
     texts = [_decoded(text) for text in _TEXT.findall(rest)]

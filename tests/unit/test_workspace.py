@@ -270,7 +270,7 @@ def test_the_workspace_is_the_path_before_the_worktrees_folder(worktree, expecte
     assert workspace_of(worktree) == expected
 
 
-# Nobody knows.
+# Unknown paths.
 
 
 def test_a_placeholder_is_recognized_and_no_path_is_one():

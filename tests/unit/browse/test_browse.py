@@ -48,7 +48,7 @@ def debate() -> Document:
 
 @pytest.fixture(scope="module")
 def visited(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Scene, Visitor]]:
-    """The shipped fixture with a debate and something harmful, migrated, and looked at by somebody with the key."""
+    """The shipped fixture with a debate and hostile text, migrated, and served to a client with the key."""
     from migrator import migrate
 
     scene = copy_fixture(tmp_path_factory.mktemp("browse") / "a # folder %41 of mine?")
@@ -113,7 +113,7 @@ def test_a_port_that_is_in_use_is_wrong_usage(scene: Scene, migrator: Migrator) 
 
 
 def test_a_file_that_is_not_a_database_is_refused(scene: Scene, migrator: Migrator) -> None:
-    scene.database.write_bytes(b"this is no database at all, but long enough to be read as a header" * 20)
+    scene.database.write_bytes(b"this is not a database at all, but long enough to be read as a header" * 20)
     outcome = migrator("--data-dir", scene.root, "browse", "--json")
     assert (outcome.code, outcome.json["problems"][0]["code"].split(".")[0]) == (1, "database")
 

@@ -345,7 +345,7 @@ def test_sqlite_is_the_authority_exactly_when_a_migration_completed(connection, 
 
 
 def test_a_file_that_is_not_a_database_is_a_failed_connection(path):
-    path.write_bytes(b"this is no database at all, but long enough to be read as a header" * 20)
+    path.write_bytes(b"this is not a database at all, but long enough to be read as a header" * 20)
     with raises(ConnectionFailed, "database.not_a_database"):
         state_of(path)
 

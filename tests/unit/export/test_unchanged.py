@@ -51,7 +51,7 @@ def test_the_second_half_is_read_by_the_worker(migrated: Scene) -> None:
 
 
 @pytest.mark.parametrize("number", range(4))
-def test_a_change_is_seen_whoever_reads_it(migrated: Scene, number: int) -> None:
+def test_a_change_is_seen_by_either_process(migrated: Scene, number: int) -> None:
     session = f"{WORKSPACES[number]}-1"
     migrated.change("UPDATE sessions SET task = 'another' WHERE id = ?", session)
     with worker_if_worthwhile(SHARED) as worker_for:

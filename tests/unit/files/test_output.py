@@ -1,4 +1,4 @@
-"""New files appear all together or not at all, and what a killed command left is no obstacle."""
+"""New files appear all together or not at all, and leftovers of a killed command are no obstacle."""
 
 import hashlib
 import os

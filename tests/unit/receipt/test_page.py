@@ -146,7 +146,7 @@ def test_the_page_loads_nothing_and_runs_nothing(receipt: Receipt) -> None:
     assert policy == "default-src 'none'; style-src 'unsafe-inline'"
 
 
-def test_every_plot_has_a_name_a_description_and_a_table_beside_it(receipt: Receipt) -> None:
+def test_every_plot_has_a_name_a_description_and_a_table(receipt: Receipt) -> None:
     seen = Seen(page_of(receipt))
     plots = seen.all("svg")
     assert len(plots) == 5

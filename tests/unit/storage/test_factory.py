@@ -462,7 +462,7 @@ def test_quarantined_items_stay_in_hybrid_mode_and_return_to_their_place_after_i
     assert [one if isinstance(one, int) else one["task"] for one in found] == ["one", 7, "two", "new"]
 
 
-def test_what_both_stores_wrote_is_no_conflict_when_sqlite_changes_it_later(
+def test_what_both_stores_wrote_is_not_a_conflict_if_sqlite_changes_it_later(
     migrated: Scene, migrator: Migrator
 ) -> None:
     migrator("--data-dir", migrated.root, "backend", "hybrid")

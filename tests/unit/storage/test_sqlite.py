@@ -367,7 +367,7 @@ def test_a_failed_creation_leaves_no_workspace_behind(store, plain):
     assert plain.execute("SELECT count(*) FROM workspaces").fetchone() == (0,)
 
 
-@pytest.mark.parametrize("content", [b"this is no database at all, however long one looks at it" * 20])
+@pytest.mark.parametrize("content", [b"this is not a database at all, however long one looks at it" * 20])
 def test_a_file_that_is_not_a_database_is_refused_at_once(tmp_path, content):
     path = tmp_path / "sessions.db"
     path.write_bytes(content)
