@@ -202,7 +202,7 @@ class ThereAndBack(RuleBasedStateMachine):
         return [one for workspace in WORKSPACES for one in self.read(workspace) or []]
 
     def found(self) -> str:
-    """Where versions may be: the authoritative store, the quarantine, side files, files that were not migrated."""
+        """Where versions may be: the authoritative store, the quarantine, side files, files that were not migrated."""
         texts = [document["task"] for document in self.truth()]
         if self.scene.database.exists():
             texts += [str(raw) for (raw,) in self.scene.query("SELECT raw FROM quarantine")]
