@@ -17,7 +17,7 @@ CHECKOUT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(CHECKOUT))
 
 from migrator import migrate  # noqa: E402 - after the path is set
-from migrator.data_dir import resolve_data_dir  # noqa: E402
+from migrator.inventory.location import resolve_data_dir  # noqa: E402
 from migrator.receipt.facts import receipt_of  # noqa: E402
 from migrator.receipt.page import page_of  # noqa: E402
 from tests.support.browser import Browser  # noqa: E402

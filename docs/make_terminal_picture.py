@@ -25,7 +25,7 @@ PICTURE = CHECKOUT / "docs" / "terminal.svg"
 # The options make a pipe look like the terminal that the commands alone would find.
 COMMANDS = (("migrate", "--progress", "bar"), ("verify", "--progress", "none"))
 COLUMNS = 120
-SETTINGS = ("AIT42_DATA_DIR", "DATABASE_URL", "STORAGE_BACKEND")
+SETTINGS = ("AIT42_DATA_DIR", "MIGRATOR_DATABASE_URL", "DATABASE_URL", "STORAGE_BACKEND")
 # rich's frame fetches its font from the network; any monospaced font does.
 FROM_THE_NETWORK = re.compile(r"<!--.*?-->\s*|@font-face \{.*?\}\s*", re.DOTALL)
 # Of the fixture: workspaces in which every session is valid. One file with one invalid session is added.

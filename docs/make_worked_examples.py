@@ -22,7 +22,7 @@ from pathlib import Path
 CHECKOUT = Path(__file__).resolve().parent.parent
 DOCS = CHECKOUT / "docs"
 PAGES = tuple(DOCS / name for name in ("merging.md", "rolling-back.md"))
-SETTINGS = ("AIT42_DATA_DIR", "DATABASE_URL", "STORAGE_BACKEND")
+SETTINGS = ("AIT42_DATA_DIR", "MIGRATOR_DATABASE_URL", "DATABASE_URL", "STORAGE_BACKEND")
 _CODE = re.compile(r"^```(console|python)\n(.*?)^```\n(?:\n```text\n(.*?)^```\n)?", re.DOTALL | re.MULTILINE)
 # What differs from run to run: names of backups, times, durations and sizes of the database.
 _VARIES = re.compile(

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
         rollback,
         verify,
     )
-    from migrator.data_dir import DataDir, resolve_data_dir
+    from migrator.data_dir import DataDir
     from migrator.documents.document import ChatMessage, WorktreeInstance, WorktreeSession
     from migrator.errors import (
         ConnectionFailed,
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
         WorkspaceNotFound,
     )
     from migrator.export.rollback import RollbackReport
+    from migrator.inventory.location import resolve_data_dir
     from migrator.migration.report import MigrationReport
     from migrator.progress import Progress
     from migrator.quarantine.deletions import DecidedDeletions, HeldDeletions
@@ -61,7 +62,8 @@ _MODULES = {
         "rollback",
         "verify",
     ),
-    "migrator.data_dir": ("DataDir", "resolve_data_dir"),
+    "migrator.data_dir": ("DataDir",),
+    "migrator.inventory.location": ("resolve_data_dir",),
     "migrator.documents.document": ("ChatMessage", "WorktreeInstance", "WorktreeSession"),
     "migrator.progress": ("Progress",),
     "migrator.migration.report": ("MigrationReport",),

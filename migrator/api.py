@@ -6,8 +6,9 @@ import os
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from migrator.data_dir import DataDir, resolve_data_dir
+from migrator.data_dir import DataDir
 from migrator.inventory import plan  # loaded here, not in the first call of needs_migration, which has to be fast
+from migrator.inventory.location import resolve_data_dir
 from migrator.progress import Listener, ignore_progress
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def migrate(
     """Migrate every session of the data directory to SQLite; after the first time, only what is new or has changed.
 
     :param data_dir: the app's data directory; None means ``$AIT42_DATA_DIR``, else ``~/.ait42``
-    :param database: a path or an ``sqlite:`` URL; None means ``$DATABASE_URL``, else ``sessions.db`` in the directory
+    :param database: a path or an ``sqlite:`` URL; None means as in :func:`resolve_data_dir`
     :param dry_run: run the whole migration in a scratch directory and change nothing
     :param strict: publish nothing if any file or session is invalid
     :param salvage: migrate the complete sessions of truncated files and quarantine the rest

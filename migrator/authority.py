@@ -18,7 +18,7 @@ from migrator.database import queries
 from migrator.database.connection import opened
 from migrator.database.errors import sqlite_errors
 from migrator.database.schema import DELETIONS_VERSION, INDEX_VERSION, LEDGER_VERSION, RUNS_VERSION, require_known
-from migrator.errors import StaleStoreError
+from migrator.errors import ConnectionFailed, StaleStoreError
 from migrator.files import durable
 
 Authority = Literal["json", "sqlite"]
@@ -136,8 +136,8 @@ def require_same_database(places: DataDir, content: dict[str, Any] | None = None
         raise StaleStoreError(
             f"The authoritative database of {places.root} is {recorded}, not {places.database}.",
             code="store.other_database",
-            hint="Leave out --database (and unset $DATABASE_URL), or first move the authoritative database to the path "
-            "you want to use. Nothing was changed.",
+            hint="Leave out --database (and unset $MIGRATOR_DATABASE_URL), or first move the authoritative database to "
+            "the path you want to use. Nothing was changed.",
         )
 
 
@@ -145,10 +145,23 @@ def require_database(places: DataDir, state: State) -> None:
     """Check that the authoritative database is not missing, since the JSON files are out of date then.
 
     :raises StaleStoreError: SQLite is authoritative according to storage.json, but the database is missing
+    :raises ConnectionFailed: its path is a link to where nothing is
     """
-    missing = missing_database(places, state)
+    missing = missing_database(places, state) or broken_link(places)
     if missing is not None:
         raise missing
+
+
+def broken_link(places: DataDir) -> ConnectionFailed | None:
+    """Return the error if the path of the database is a link to where nothing is; otherwise None."""
+    path = places.database
+    if not path.is_symlink() or path.exists():
+        return None
+    return ConnectionFailed(
+        f"The database {path} is a link to {os.readlink(path)}, where nothing is.",
+        code="database.broken_link",
+        hint="If its disk is not mounted, mount it; otherwise remove the link, or put the database where it leads.",
+    )
 
 
 def missing_database(places: DataDir, state: State) -> StaleStoreError | None:

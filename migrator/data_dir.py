@@ -5,21 +5,31 @@ from __future__ import annotations
 import glob
 import json
 import os
+import re
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import unquote
 
-from migrator.errors import UsageError
+from migrator.errors import Message, UsageError
+from migrator.files.os_errors import os_errors
 from migrator.files.reading import contents
 
 DATA_DIR_VARIABLE = "AIT42_DATA_DIR"
-DATABASE_VARIABLE = "DATABASE_URL"
+DATABASE_VARIABLE = "MIGRATOR_DATABASE_URL"
 DEFAULT_DATABASE = "sessions.db"
 FLAG = "storage.json"
 _LARGEST_FLAG = 1 << 20  # bytes
 PREPARED = ".rollback-"  # prefix of the folder where files are prepared before they are put in place
 INCOMPLETE = ".incomplete-"  # prefix of a backup's folder until the backup is complete
 DATABASE_SUFFIXES = ("", "-wal", "-shm", "-journal")  # the database and the files that SQLite puts next to it
+_NAME = ".ait42"  # of the data directory in the home directory
+# A data directory has something whose name begins with one of these.
+_CONTENTS = ("sessions", FLAG, "backups", "hybrid.db", "workspace_mapping.json", "migrator.lock", "locks")
+_WORKSPACE_FILE = re.compile(r"[0-9a-f]{16}\.json")
+# The codes of places that the user has named, and that are not the app's.
+WRONG_PLACES = frozenset({"option.data_dir_missing", "option.data_dir_is_sessions", "option.data_dir_foreign"})
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:")  # one letter would be a drive
 
 
 class DataDir(NamedTuple):
@@ -27,10 +37,12 @@ class DataDir(NamedTuple):
 
     :ivar root: the app's own directory
     :ivar database: the SQLite database
+    :ivar notes: which settings of the environment are not used, and why
     """
 
     root: Path
     database: Path
+    notes: tuple[Message, ...] = ()
 
     @property
     def output(self) -> Path:
@@ -136,32 +148,78 @@ class ScratchDataDir(DataDir):
         return written if written.exists() else self.root / place
 
 
-def resolve_data_dir(
-    data_dir: str | os.PathLike[str] | None = None, database: str | os.PathLike[str] | None = None
-) -> DataDir:
-    """Find the data directory and its database.
+def find_root(data_dir: str | os.PathLike[str] | None = None) -> Path:
+    """Return the path of the data directory: the argument, else ``$AIT42_DATA_DIR``, else ``~/.ait42``.
 
-    The data directory is the argument, else ``$AIT42_DATA_DIR``, else ``~/.ait42``. The database is the argument (a
-    path or an ``sqlite:`` URL), else ``$DATABASE_URL``, else the one that storage.json names, else ``sessions.db`` in
-    the data directory.
-
-    :raises UsageError: there is no home directory, or the URL is not an SQLite URL
+    :raises UsageError: the argument is empty, or there is no home directory
+    :raises StorageIOError: the path is relative, and the current folder is gone
     """
+    if data_dir is not None and not os.fspath(data_dir):
+        raise UsageError(
+            "The data directory's name is empty.",
+            code="option.data_dir_empty",
+            hint="Name the app's data directory with --data-dir, or leave that option out to use the default one.",
+        )
     chosen = data_dir or os.environ.get(DATA_DIR_VARIABLE)
     if chosen:
-        root = Path(chosen).expanduser()
-    else:
-        try:
-            root = Path.home() / ".ait42"
-        except RuntimeError as error:
-            raise UsageError(
-                "Cannot find your home directory, so there is no default data directory.",
-                code="option.data_dir_unknown",
-                hint="Give the data directory with --data-dir; without a home directory, the app used /tmp/.ait42.",
-            ) from error
-    root = Path(os.path.abspath(root))
-    place = os.fspath(database) if database else os.environ.get(DATABASE_VARIABLE)
-    return DataDir(root=root, database=database_path(place) if place else recorded_database(root))
+        with os_errors("find the current folder, to which this path is relative:", chosen):
+            return Path(os.path.abspath(Path(chosen).expanduser()))
+    root = default_root()
+    if root is None:
+        raise UsageError(
+            "Cannot find your home directory, so there is no default data directory.",
+            code="option.data_dir_unknown",
+            hint="Give the data directory with --data-dir; without a home directory, the app used /tmp/.ait42.",
+        )
+    return root
+
+
+def default_root() -> Path | None:
+    """Return the data directory that is used if none is named; None without a home directory."""
+    with suppress(RuntimeError, OSError):
+        return Path(os.path.abspath(Path.home() / _NAME))
+    return None
+
+
+def wrong_place(places: DataDir) -> Message | None:
+    """Return why this is not a data directory of the app: it is missing, the wrong folder, or another program's.
+
+    An empty folder is the beginning of a new history.
+    """
+    root, is_default, has_database = places.root, places.root == default_root(), os.path.lexists(places.database)
+    if os.path.lexists(root):
+        return None if is_default or has_database or root.name == _NAME else _wrong_folder(root)
+    if not is_default:
+        hint = "Name the app's data directory with --data-dir. To begin a new history there, make the folder first."
+        message = f"The data directory {root} does not exist: there is nothing in it, and it is not created."
+        return Message(message, code="option.data_dir_missing", hint=hint)
+    message = f"{root} does not exist: either the app has not run for this user, or its data are elsewhere."
+    hint = "Name another directory with --data-dir."
+    return None if has_database else Message(message, code="file.missing", hint=hint)
+
+
+def _wrong_folder(root: Path) -> Message | None:
+    try:
+        names = [name for name in os.listdir(root) if not name.startswith(".")]
+    except OSError:
+        return None  # a file, or a folder that cannot be listed: other checks report that
+    if not names or any(name.startswith(_CONTENTS) for name in names):
+        return None
+    if root.name == "sessions" or any(map(_WORKSPACE_FILE.fullmatch, names)):
+        message = f"{root} has the workspaces' files, but is not the data directory: that is the folder around it."
+        return Message(message, code="option.data_dir_is_sessions", hint=f"Use --data-dir {root.parent}.")
+    message = f"{root} has nothing of the app's: no sessions, no database, no backups."
+    return Message(message, code="option.data_dir_foreign", hint="Name the app's data directory with --data-dir.")
+
+
+def require_place(places: DataDir) -> None:
+    """Check that this is a data directory of the app, or an empty folder.
+
+    :raises UsageError: it is missing, the wrong folder, or another program's
+    """
+    wrong = wrong_place(places)
+    if wrong is not None:
+        raise UsageError(wrong.message, code=wrong.code, hint=wrong.hint)
 
 
 def recorded_database(folder: Path, content: dict[str, Any] | None = None) -> Path:
@@ -193,7 +251,7 @@ def database_path(place: str) -> Path:
     """Return the path that ``place`` names: a plain path, ``sqlite:PATH``, ``sqlite://PATH`` or ``sqlite:///PATH``.
 
     URLs are parsed as SQLx does (``SqliteConnectOptions::from_str``): what follows ``sqlite:`` and an optional ``//``
-    is the path, percent-decoded, up to a ``?``.
+    is the path, percent-decoded, up to a ``?``. Other URLs are not shown, since they may hold a password.
 
     :raises UsageError: another scheme, an in-memory database, or no path
     """
@@ -203,9 +261,9 @@ def database_path(place: str) -> Path:
         path = unquote(rest.removeprefix("//").partition("?")[0])
         if path.startswith("//") and os.name != "nt":
             path = path[1:]  # other tools write four slashes before an absolute path
-    elif "://" in place:
+    elif _URL.match(place) and ("://" in place or not os.path.lexists(place)):
         raise UsageError(
-            f"{place!r} is not the URL of an SQLite database.",
+            f"A URL that begins with '{scheme}:' does not name an SQLite database.",
             code="option.database_invalid",
             hint=f"Use --database PATH, or {DATABASE_VARIABLE}=sqlite:///PATH.",
         )
@@ -215,4 +273,5 @@ def database_path(place: str) -> Path:
             code="option.database_invalid",
             hint="migrator needs a database file: use --database PATH.",
         )
-    return Path(os.path.abspath(os.path.expanduser(os.path.expandvars(path))))
+    with os_errors("find the current folder, to which this path is relative:", path):
+        return Path(os.path.abspath(os.path.expanduser(os.path.expandvars(path))))

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-from migrator.data_dir import INCOMPLETE, PREPARED, DataDir
+from migrator.data_dir import INCOMPLETE, PREPARED, DataDir, require_place
 from migrator.errors import MigrationFailed, MigrationLocked
 from migrator.files import durable
 from migrator.files.locks import described, locked, locks_on
@@ -28,9 +28,11 @@ def exclusive(data_dir: DataDir, *, keep: bool = True) -> Iterator[list[Path]]:
     :param keep: keep the lock file, as always when something may be changed; False also removes only the leftovers of
         dry runs
     :raises MigrationLocked: another migrator is running
+    :raises UsageError: this is not a data directory of the app
     """
-    if not data_dir.root.exists():
-        yield []  # no data directory: nothing to migrate, nothing to protect
+    require_place(data_dir)
+    if not durable.exists(data_dir.root):
+        yield []  # there is only a database, elsewhere: nothing to protect
         return
     lock = data_dir.lock
     with ExitStack() as stack:

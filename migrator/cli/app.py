@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from migrator._version import __version__
+from migrator.cli.options import PLACES
 from migrator.cli.output import (
     echo,
     exit_code_after_output,
@@ -18,13 +19,15 @@ from migrator.cli.output import (
     log_to_standard_error,
     print_error,
     print_failure,
+    print_notes,
     set_location,
     set_works,
     shell_quote,
 )
 from migrator.cli.signals import exit_code
-from migrator.data_dir import DATA_DIR_VARIABLE, DATABASE_VARIABLE, resolve_data_dir
+from migrator.data_dir import DATA_DIR_VARIABLE, DATABASE_VARIABLE, DataDir
 from migrator.errors import Message, MigratorError
+from migrator.inventory.location import SHARED_VARIABLE, resolve_data_dir
 
 _LOG_LEVEL = "warning"
 _COMMON_OPTIONS = ("--data-dir", "--database", "--log-level")
@@ -97,7 +100,8 @@ def _show_version(ctx: click.Context, _: click.Parameter, value: bool) -> None:
 @click.option(
     "--database",
     metavar="PATH",
-    help=f"The SQLite database: a path or an sqlite: URL.  [default: ${DATABASE_VARIABLE}, or DIR/sessions.db]",
+    help=f"The SQLite database: a path or an sqlite: URL.  [default: ${DATABASE_VARIABLE}, the "
+    f"authoritative one, ${SHARED_VARIABLE} if it names a database of the app, or DIR/sessions.db]",
 )
 @click.option(
     "--log-level",
@@ -126,7 +130,14 @@ def cli(ctx: click.Context, data_dir: str | None, database: str | None, log_leve
     if log_level != _LOG_LEVEL:  # warnings reach standard error without this
         log_to_standard_error(log_level)
     set_location(data_dir, database)
-    ctx.obj = lambda: resolve_data_dir(data_dir, database)
+
+    def resolve() -> DataDir:
+        places = resolve_data_dir(data_dir, database)
+        ctx.meta[PLACES] = places
+        print_notes(places.notes)
+        return places
+
+    ctx.obj = resolve
 
 
 def run(arguments: Sequence[str]) -> int:

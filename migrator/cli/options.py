@@ -9,14 +9,16 @@ from typing import Any, TypeVar
 
 import click
 
-from migrator.cli.output import print_json, set_works
-from migrator.data_dir import DataDir
+from migrator.cli.output import print_json, print_notes, set_works
+from migrator.data_dir import DataDir, wrong_place
+from migrator.errors import UsageError
 from migrator.report import Report
 
 ReportT = TypeVar("ReportT", bound=Report)
 Function = TypeVar("Function", bound=Callable[..., Any])
 # The first argument of every command: finds the data directory, which may fail.
 Resolve = Callable[[], DataDir]
+PLACES = "migrator.places"  # where the context keeps what it found
 
 
 def progress_option(text: str = "How to show progress.") -> Callable[[Function], Function]:
@@ -45,7 +47,11 @@ def prints_report(
         @wraps(command)
         def run(*, as_json: bool, **options: Any) -> int:
             set_works(works if isinstance(works, bool) else options[works] is not None)
-            report = command(click.get_current_context().obj, **options)
+            context = click.get_current_context()
+            report = command(context.obj, **options)
+            wrong = wrong_place(context.meta[PLACES]) if PLACES in context.meta else None
+            if wrong is not None and report.exit_code != UsageError.exit_code:
+                print_notes([wrong])
             if as_json:
                 print_json(report.to_json(), stored=stored)
             else:

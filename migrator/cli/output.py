@@ -194,10 +194,13 @@ def print_error(message: str) -> None:
 
 
 def print_notes(notes: Iterable[str]) -> None:
-    """Print notes on standard error; with JSON events the last event already has them."""
+    """Print notes on standard error, each once in a call; with JSON events the last event already has them."""
     if click.get_current_context().params.get("progress") != "jsonl":
+        printed = click.get_current_context().meta.setdefault("migrator.notes", set())
         for note in notes:
-            echo(f"Note: {printable(note)}", error=True)
+            if note not in printed:
+                printed.add(note)
+                echo(f"Note: {printable(note)}", error=True)
 
 
 def print_authority(authority: str, backend: str) -> None:

@@ -103,7 +103,9 @@ def run_with_progress(
             print_failure(located(message), error.exit_code)
         raise click.exceptions.Exit(error.exit_code) from error
     if style == "jsonl":
-        _print_outcome(outcome(report), report.exit_code)
+        ended = outcome(report)
+        unsaid = [note for note in data_dir.notes if note not in ended.warnings]
+        _print_outcome(ended._replace(warnings=[*unsaid, *ended.warnings]), report.exit_code)
     return report
 
 

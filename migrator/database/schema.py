@@ -91,6 +91,23 @@ def has_table(connection: AnyConnection, name: str) -> bool:
     return connection.execute(queries.TABLE_EXISTS, (name,)).fetchone() is not None
 
 
+def has_app_tables(connection: sqlite3.Connection) -> bool:
+    """Return whether the database has every table of step 1, with its columns at least."""
+    wanted = _columns_of_app()
+    return all(columns <= _columns(connection, table) for table, columns in wanted.items())
+
+
+@cache
+def _columns_of_app() -> dict[str, set[str]]:
+    with closing(fresh(1)) as connection:
+        tables = [name for name, sql in connection.execute(queries.SCHEMA_OBJECTS) if "CREATE TABLE" in sql]
+        return {table: _columns(connection, table) for table in tables}
+
+
+def _columns(connection: sqlite3.Connection, table: str) -> set[str]:
+    return {row[1] for row in connection.execute(f"PRAGMA table_info({table})")}
+
+
 def version(connection: sqlite3.Connection) -> int:
     """Return the number of the last applied step; 0 for a database without our tables.
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from functools import partial
 
-from migrator.authority import State, missing_database, state_of, wrong_flag
+from migrator.authority import State, broken_link, missing_database, state_of, wrong_flag
 from migrator.backups.catalog import list_backups
 from migrator.data_dir import DataDir
 from migrator.database import schema
@@ -37,6 +37,10 @@ def database(data_dir: DataDir) -> Iterator[Finding]:
     missing = missing_database(data_dir, state)
     if missing is not None:
         yield _missing(data_dir, missing)
+        return
+    link = broken_link(data_dir)
+    if link is not None:
+        yield problem(subject, link.message, command("ls", "-l", path), code=link.code, hint=link.hint)
         return
     if not path.exists():
         message = f"There is no database at {path} yet; the JSON files are authoritative."
@@ -177,6 +181,8 @@ def pending_work(data_dir: DataDir) -> Iterator[Finding]:
         return
     status = status_of(data_dir)
     for warning in status.warnings:
+        if warning.code != "workspace.invalid_mapping":
+            continue  # machine.data_directory reports it
         yield note("workspace paths", warning.message, code=warning.code, hint=warning.hint)
     stuck = {source for source, _ in _missing_bases(data_dir)} & set(status.changed_files)
     yield _pending(status, len(stuck))

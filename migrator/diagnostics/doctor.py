@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from migrator.data_dir import DataDir
+from migrator.data_dir import WRONG_PLACES, DataDir
 from migrator.diagnostics import data as history
 from migrator.diagnostics import machine
 from migrator.errors import MigratorError
@@ -38,7 +38,9 @@ class DoctorReport(Report):
 
     @property
     def exit_code(self) -> int:
-        """3 if a problem needs attention."""
+        """3 if a problem needs attention; 2 if this is not a data directory of the app."""
+        if any(finding.level == "problem" and finding.code in WRONG_PLACES for finding in self.findings):
+            return 2
         return 3 if any(finding.level == "problem" for finding in self.findings) else 0
 
     def to_json(self) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from migrator._version import __version__
 from migrator.authority import state_of
 from migrator.backups.disk_space import space_needed
 from migrator.backups.prune import what_to_prune
-from migrator.data_dir import DATABASE_SUFFIXES, DataDir
+from migrator.data_dir import DATABASE_SUFFIXES, WRONG_PLACES, DataDir, wrong_place
 from migrator.database.connection import MINIMUM_SQLITE, network_file_system
 from migrator.errors import MigratorError
 from migrator.inventory.plan import make_plan
@@ -68,11 +68,17 @@ def programs(_: DataDir) -> Iterator[Finding]:
 
 
 def data_directory(data_dir: DataDir) -> Iterator[Finding]:
-    """Check that the data directory exists, and who can access it."""
+    """Check that the data directory exists and is the app's, and who can access it."""
     subject, root = "data directory", data_dir.root
+    for setting in data_dir.notes:
+        yield note("settings", setting.message, code=setting.code, hint=setting.hint)
+    wrong = wrong_place(data_dir)
+    if wrong is not None:
+        level = problem if wrong.code in WRONG_PLACES else note
+        yield level(subject, wrong.message, code=wrong.code, hint=wrong.hint)
+        return
     if not os.path.lexists(root):
-        message = f"{root} does not exist: either the app has not run for this user, or its data are elsewhere."
-        yield note(subject, message, code="file.missing", hint="Name another directory with --data-dir.")
+        yield ok(subject, f"{root} does not exist; the database is elsewhere.", code="file.missing")
         return
     if not root.is_dir():
         hint = "Name the right one with --data-dir."

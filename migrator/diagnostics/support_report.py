@@ -28,11 +28,11 @@ from migrator.diagnostics.redaction import COMMANDS, PACKAGES, Redaction, place_
 from migrator.errors import Message, MigratorError
 from migrator.files.output import write_new_file
 from migrator.inventory.ledger import LedgerEntry
+from migrator.inventory.location import BACKEND_VARIABLE, SHARED_VARIABLE
 from migrator.inventory.plan import make_plan
 from migrator.inventory.status import status_of
 from migrator.locking import leftovers
 from migrator.quarantine.items import list_quarantine
-from migrator.storage.factory import BACKEND_VARIABLE
 from migrator.storage.hybrid.journal import read_stats
 from migrator.text import pretty
 from migrator.verification.data_dir_check import loose_permissions, unknown_entries
@@ -43,6 +43,7 @@ _ABOUT = (
     "wrote. A hash that begins with a number sign stands for one, the same everywhere in this report."
 )
 _COUNTS = ("sessions", "instances", "messages", "quarantined")
+_SETTINGS = (DATA_DIR_VARIABLE, DATABASE_VARIABLE, SHARED_VARIABLE, BACKEND_VARIABLE)
 _ITEMS = 200  # most items of a kind
 
 Facts = dict[str, Any]
@@ -111,7 +112,7 @@ def _machine() -> Facts:
         "encoding": sys.getfilesystemencoding(),
         "sqlite": sqlite3.sqlite_version,
         "packages": versions,
-        "settings": {name: name in os.environ for name in (DATA_DIR_VARIABLE, DATABASE_VARIABLE, BACKEND_VARIABLE)},
+        "settings": {name: name in os.environ for name in _SETTINGS},
     }
 
 

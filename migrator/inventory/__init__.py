@@ -1,5 +1,6 @@
 """The state before a run, and what there is to do.
 
+- ``location``: which data directory and which database
 - ``source_files``: the files that contain sessions, and their names in the ledger
 - ``workspace_paths``: workspace paths that the user gave or that a file proves
 - ``ledger``: the record of what was done with each file, and what is left to do

@@ -1,7 +1,7 @@
 """The plan of a run: the state of the database, its ledger, the source files, and the work that they leave."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from migrator.authority import NO_DATABASE, State, is_hybrid, missing_database, read_state
@@ -12,8 +12,8 @@ from migrator.database.errors import sqlite_errors
 from migrator.errors import Message
 from migrator.inventory.ledger import LedgerEntry, Work, find_work, read_ledger
 from migrator.inventory.source_files import Source, own_files, with_older_files
-from migrator.inventory.workspace_paths import known_paths
-from migrator.workspace import is_placeholder
+from migrator.inventory.workspace_paths import absolute_path, known_paths
+from migrator.workspace import hashes_of, is_placeholder
 
 Share = tuple[str, str, int, int, int]
 
@@ -53,9 +53,12 @@ def make_plan(data_dir: DataDir, *, named: Iterable[str | os.PathLike[str]] = ()
     :raises MigratorError: the database or the folder cannot be read
     """
     state, ledger, shares, stored, index = _read_database(data_dir)
-    paths, warnings = known_paths(data_dir, named)
+    named = [*named]
+    paths, found = known_paths(data_dir, named)
+    warnings = [*data_dir.notes, *found]
     paths = {file_hash: path for file_hash, path in stored.items() if not is_placeholder(path)} | paths
     sources = with_older_files(own_files(data_dir), paths)
+    warnings += _unmatched(named, sources, stored)
     taken = set(stored.values())
     unnamed = {
         file_hash: paths[file_hash]
@@ -64,6 +67,27 @@ def make_plan(data_dir: DataDir, *, named: Iterable[str | os.PathLike[str]] = ()
     }
     work = find_work(sources, ledger, salvage=salvage)
     return Plan(state, sources, ledger, shares, paths, unnamed, warnings, work, index)
+
+
+def _unmatched(
+    named: Iterable[str | os.PathLike[str]], sources: Iterable[Source], stored: Mapping[str, str]
+) -> list[Message]:
+    """Warn of each named workspace that has no sessions here.
+
+    A file of all workspaces that is not migrated yet may have some: then only the next run can tell.
+    """
+    known = {source.workspace_hash for source in sources} | stored.keys()
+    if None in known and not stored:
+        return []
+    return [
+        Message(
+            f"There are no sessions of the workspace {os.fspath(path)}.",
+            code="workspace.not_found",
+            hint="'migrator status' lists the workspaces.",
+        )
+        for path in named
+        if known.isdisjoint(spelling for spelling, _ in hashes_of(absolute_path(path)))
+    ]
 
 
 def _read_database(

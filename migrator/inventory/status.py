@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
 
-from migrator.authority import missing_database, state_of, store_status
-from migrator.data_dir import DataDir
+from migrator.authority import broken_link, missing_database, state_of, store_status
+from migrator.data_dir import DataDir, wrong_place
 from migrator.database import queries
 from migrator.database.connection import opened
 from migrator.database.deletions import Deletion, all_deletions
@@ -82,7 +82,7 @@ def status_of(data_dir: DataDir) -> StatusReport:
 
     :raises MigratorError: the database or the folder cannot be read
     """
-    plan = make_plan(data_dir)
+    plan, wrong, link = make_plan(data_dir), wrong_place(data_dir), broken_link(data_dir)
     authority, backend, missing = store_status(data_dir, plan.state)
     # In hybrid mode migrator itself writes the files that have been migrated.
     pending = [s for s in plan.work.pending if backend != "hybrid" or s.name not in plan.ledger]
@@ -101,7 +101,7 @@ def status_of(data_dir: DataDir) -> StatusReport:
         needs_migration=needs_migration(data_dir, plan),
         workspaces=tuple(states.values()),
         changed_files=tuple(source.name for source in pending),
-        warnings=tuple(plan.warnings),
+        warnings=(*plan.warnings, *([wrong] if wrong else []), *([link.as_message()] if link and not missing else [])),
         lost=None if missing is None else missing.as_message(),
         deleted=len(deletions) - held,
         held=held,

@@ -63,10 +63,15 @@ def known_paths(data_dir: DataDir, named: Iterable[str | os.PathLike[str]]) -> t
     """
     paths, warnings = _mapped_paths(data_dir.workspace_mapping)
     for name in named:
-        path = os.fspath(name)
-        absolute = os.path.abspath(path) if os.path.exists(path) else path.rstrip("/") or path
+        absolute = absolute_path(name)
         paths[workspace_hash(absolute)] = absolute
     return paths, warnings
+
+
+def absolute_path(name: str | os.PathLike[str]) -> str:
+    """Return the path of a workspace that the user gave; one that is not on this machine is taken as it is."""
+    path = os.fspath(name)
+    return os.path.abspath(path) if os.path.exists(path) else path.rstrip("/") or path
 
 
 def _mapped_paths(mapping: Path) -> tuple[dict[str, str], list[Message]]:

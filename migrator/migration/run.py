@@ -16,7 +16,7 @@ from migrator.authority import (
     require_same_database,
     state_of,
 )
-from migrator.data_dir import DataDir
+from migrator.data_dir import DataDir, wrong_place
 from migrator.inventory.ledger import remember_times
 from migrator.inventory.plan import Plan, make_plan
 from migrator.inventory.source_files import count_file_names
@@ -53,6 +53,9 @@ def run_migration(
     :raises StaleStoreError: the authoritative database is a different one, or missing
     :raises MigratorError: the run failed; nothing was changed
     """
+    wrong = wrong_place(data_dir)
+    if wrong is not None:
+        return MigrationReport("nothing_to_do", os.fspath(data_dir.database), warnings=(*data_dir.notes, wrong))
     require_same_database(data_dir)
     named = [os.fspath(workspace) for workspace in workspaces]
     options = Options(strict, salvage, named, search_index, listener, limits=limits, worker=worker)

@@ -18,16 +18,15 @@ from migrator.authority import (
     state_of,
     write_flag,
 )
-from migrator.data_dir import DataDir, resolve_data_dir
+from migrator.data_dir import DataDir
 from migrator.database import queries
 from migrator.database.connection import opened
 from migrator.database.errors import sqlite_errors
 from migrator.errors import StaleStoreError, StorageIOError, UsageError
+from migrator.inventory.location import BACKEND_VARIABLE, resolve_data_dir
 
 if TYPE_CHECKING:
     from migrator.storage.protocol import SessionStorage
-
-BACKEND_VARIABLE = "STORAGE_BACKEND"
 
 
 def open_storage(
@@ -52,7 +51,7 @@ def open_storage(
     :raises ConnectionFailed: the database cannot be opened
     :raises SchemaError: it is newer than this program
     """
-    places = data_dir if isinstance(data_dir, DataDir) else resolve_data_dir(data_dir, database)
+    places = data_dir if isinstance(data_dir, DataDir) else _resolved(data_dir, database)
     state = state_of(places.database)
     authority = state.authority
     lost = missing_database(places, state)
@@ -78,6 +77,15 @@ def open_storage(
     return store
 
 
+def _resolved(data_dir: str | os.PathLike[str] | None, database: str | os.PathLike[str] | None) -> DataDir:
+    places = resolve_data_dir(data_dir, database)
+    for note in places.notes:
+        import logging  # slow to load; seldom needed
+
+        logging.getLogger("migrator").warning("%s", note)
+    return places
+
+
 def is_served_by_sqlite(places: DataDir) -> bool:
     """Return whether :func:`open_storage` without a backend reads from the database.
 
@@ -88,16 +96,14 @@ def is_served_by_sqlite(places: DataDir) -> bool:
 
 
 def _named(backend: str | None) -> Backend | None:
+    """Return the backend that the argument or ``$STORAGE_BACKEND`` names; other programs use that variable, too."""
     chosen = backend or os.environ.get(BACKEND_VARIABLE)
-    if not chosen:
-        return None
     if chosen in BACKENDS:
         return chosen
-    source = "the argument" if backend else f"${BACKEND_VARIABLE}"
+    if not backend:
+        return None
     raise UsageError(
-        f"There is no backend {chosen!r} ({source}).",
-        code="backend.unknown",
-        hint=f"Use one of: {', '.join(BACKENDS)}.",
+        f"There is no backend {backend!r}.", code="backend.unknown", hint=f"Use one of: {', '.join(BACKENDS)}."
     )
 
 

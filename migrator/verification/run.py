@@ -10,8 +10,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from migrator.authority import NO_DATABASE, State, missing_database, read_state
-from migrator.data_dir import DataDir
+from migrator.authority import NO_DATABASE, State, broken_link, missing_database, read_state
+from migrator.data_dir import DataDir, require_place
 from migrator.database import queries, schema
 from migrator.database.connection import opened
 from migrator.database.documents import read_workspace
@@ -66,8 +66,10 @@ class VerifyReport(Report):
 def verify(data_dir: DataDir, listener: Listener = ignore_progress) -> VerifyReport:
     """Check everything that can be checked; hashes every file, even if its modification time has not changed.
 
+    :raises UsageError: this is not a data directory of the app
     :raises MigratorError: the database cannot be opened at all
     """
+    require_place(data_dir)
     path = data_dir.database
     if not durable.exists(path):
         lost = messages(_missing_database(data_dir, NO_DATABASE), "problem")
@@ -203,7 +205,7 @@ class _Verification:
 
 def _missing_database(data_dir: DataDir, state: State) -> list[Finding]:
     """Check that the database that storage.json points at exists."""
-    missing = missing_database(data_dir, state)
+    missing = missing_database(data_dir, state) or broken_link(data_dir)
     if missing is None:
         return []
     return [problem("database", missing.message, code=missing.code, hint=missing.hint)]

@@ -16,11 +16,11 @@ from typing import Any
 import pytest
 
 from migrator.backups.database_copy import back_up_database
-from migrator.data_dir import resolve_data_dir
 from migrator.database.connection import opened
 from migrator.errors import StorageIOError
 from migrator.files import durable
 from migrator.files.os_errors import os_errors
+from migrator.inventory.location import resolve_data_dir
 from migrator.locking import exclusive
 from migrator.migration.execute import Execution
 from tests.support.command_line import Migrator

@@ -14,8 +14,8 @@ from typing import cast
 import pytest
 
 from migrator import WorktreeSession, open_storage, verify
-from migrator.data_dir import resolve_data_dir
 from migrator.database.schema import latest_version
+from migrator.inventory.location import resolve_data_dir
 from migrator.locking import exclusive
 from tests.support.command_line import Migrator, Outcome
 from tests.support.scene import Scene, chat
@@ -80,8 +80,8 @@ def test_it_shows_the_versions(migrated, run):
 
 def test_it_reports_that_there_is_no_data_directory(scene, migrator, tmp_path):
     outcome = migrator("--data-dir", tmp_path / "missing", "doctor", "--json")
-    assert outcome.code == 0
-    assert levels(outcome)["file.missing"] == "note"
+    assert outcome.code == 2
+    assert levels(outcome)["option.data_dir_missing"] == "problem"
     assert not (tmp_path / "missing").exists()
 
 

@@ -14,11 +14,11 @@ import pytest
 from migrator.authority import read_flag
 from migrator.backups.catalog import verify_backups
 from migrator.backups.restore import restore_backup
-from migrator.data_dir import resolve_data_dir
 from migrator.errors import BackupError, RollbackFailed, StorageIOError
 from migrator.export.rollback import run_rollback
 from migrator.export.to_folder import export
 from migrator.files.reading import contents
+from migrator.inventory.location import resolve_data_dir
 from migrator.inventory.source_files import place_of_source, workspace_file_name
 from migrator.migration.run import run_migration
 from migrator.quarantine.items import export_quarantine

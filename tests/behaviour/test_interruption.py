@@ -12,9 +12,9 @@ import pytest
 from filelock import FileLock
 
 from benchmarks.corpus import Shape, write_corpus
-from migrator.data_dir import resolve_data_dir
 from migrator.errors import StorageIOError
 from migrator.files import durable
+from migrator.inventory.location import resolve_data_dir
 from migrator.migration.run import run_migration
 from migrator.progress import Progress
 from tests.support.command_line import Migrator

@@ -14,9 +14,9 @@ from migrator.backups import create
 from migrator.backups.catalog import verify_backup
 from migrator.backups.copy_files import CopyJob, CopyTask, ReadBackJob
 from migrator.backups.manifest import read_manifest
-from migrator.data_dir import resolve_data_dir
 from migrator.errors import MigrationFailed, StorageIOError
 from migrator.files.copying import sha256_of
+from migrator.inventory.location import resolve_data_dir
 from migrator.inventory.source_files import own_files
 from migrator.migration.report import MigrationReport
 from migrator.migration.run import run_migration

@@ -37,9 +37,10 @@ from migrator.admin.schema_steps import revert_step
 from migrator.admin.switch_backend import switch_backend
 from migrator.authority import Backend
 from migrator.backups.prune import prune_backups
-from migrator.data_dir import DataDir, resolve_data_dir
+from migrator.data_dir import DataDir
 from migrator.documents.array_reader import read_array
 from migrator.errors import QuarantineError, SourceFileError, StaleStoreError
+from migrator.inventory.location import resolve_data_dir
 from migrator.quarantine.retry import Take, retry
 from migrator.storage.hybrid.journal import read_known_files
 from tests.support.scene import Document, Scene, app_inserts, hash_of

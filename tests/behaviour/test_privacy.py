@@ -12,12 +12,12 @@ import pytest
 from migrator import WorktreeSession, open_storage
 from migrator.admin.schema_steps import apply_steps
 from migrator.admin.switch_backend import switch_backend
-from migrator.data_dir import resolve_data_dir
 from migrator.diagnostics.doctor import examine
 from migrator.diagnostics.support_report import write_support_report
 from migrator.export.rollback import run_rollback
 from migrator.export.to_folder import export
 from migrator.files import copying
+from migrator.inventory.location import resolve_data_dir
 from migrator.migration.run import run_migration
 from migrator.progress import Progress
 from migrator.quarantine.items import export_quarantine

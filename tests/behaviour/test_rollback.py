@@ -15,11 +15,11 @@ from typing import Any
 
 import pytest
 
-from migrator.data_dir import resolve_data_dir
 from migrator.database.connection import opened
 from migrator.documents.document import normal_form
 from migrator.errors import RollbackFailed, StorageIOError
 from migrator.export.rollback import run_rollback
+from migrator.inventory.location import resolve_data_dir
 from migrator.resources import schemas
 from migrator.storage.sqlite import SqliteStorage
 from tests.support.command_line import Migrator, Outcome

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from migrator import migrate, rollback, verify
-from migrator.data_dir import DataDir, resolve_data_dir
+from migrator.data_dir import DataDir
+from migrator.inventory.location import resolve_data_dir
 from migrator.storage.sqlite import SqliteStorage
 from tests.support.scene import Document, Scene, app_inserts, hash_of
 from tests.support.strategies import session

@@ -18,7 +18,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from migrator.data_dir import resolve_data_dir
 from migrator.database.rows import to_rows
 from migrator.documents import app_format
 from migrator.documents.app_format import app_file
@@ -26,6 +25,7 @@ from migrator.documents.document import SequenceDigest, canonical_bytes
 from migrator.documents.exact_json import MAX_DEPTH
 from migrator.errors import MigrationFailed, StorageIOError
 from migrator.files.os_errors import os_errors
+from migrator.inventory.location import resolve_data_dir
 from migrator.migration.run import run_migration
 from migrator.progress import OnProgress, ProgressMeter, ignore_progress
 from migrator.staging import pipeline, readback

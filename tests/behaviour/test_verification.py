@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from migrator import verify
-from migrator.data_dir import resolve_data_dir
+from migrator.inventory.location import resolve_data_dir
 from migrator.resources import schemas
 from migrator.verification.repair import repair_and_verify
 from tests.support.command_line import Migrator

@@ -15,10 +15,10 @@ from typing import Any
 import pytest
 
 from migrator import open_storage
-from migrator.data_dir import resolve_data_dir
 from migrator.errors import StorageIOError
 from migrator.files import reading
 from migrator.files.os_errors import os_errors
+from migrator.inventory.location import resolve_data_dir
 from migrator.migration.run import run_migration
 from migrator.progress import Progress
 from tests.support.command_line import Migrator

@@ -141,7 +141,7 @@ def there_are_more_workspaces_than_fit(place: Place) -> Outcome:
 
 @prints("status")
 def another_migrator_is_at_work(place: Place) -> Outcome:
-    from migrator.data_dir import resolve_data_dir
+    from migrator.inventory.location import resolve_data_dir
 
     with exclusive(resolve_data_dir(place.scene.root, place.database)):
         return place.run("schema", "apply")

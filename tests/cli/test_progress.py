@@ -14,7 +14,7 @@ import jsonschema
 import pytest
 
 from migrator.cli.progress import progress_listener
-from migrator.data_dir import resolve_data_dir
+from migrator.inventory.location import resolve_data_dir
 from migrator.locking import exclusive
 from migrator.progress import Progress
 from tests.support.command_line import Migrator, Outcome

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import migrator
-from migrator.data_dir import resolve_data_dir
+from migrator.inventory.location import resolve_data_dir
 from migrator.locking import exclusive
 from tests.support.scene import CHECKOUT, Scene, chat, hash_of
 
@@ -92,10 +92,10 @@ def test_at_start_up_the_app_does_not_go_on_where_the_database_is_gone(start: St
 def test_at_start_up_a_wrong_setting_does_not_prevent_the_start(
     start: Start, scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("DATABASE_URL", "postgres://elsewhere")
+    monkeypatch.setenv("MIGRATOR_DATABASE_URL", "postgres://elsewhere")
     done = start(scene.root, *PROGRAM)
     assert "could not be updated" in done.stdout
-    assert "postgres://elsewhere" in done.stdout
+    assert "'postgres:'" in done.stdout
     assert done.returncode == 0
 
 

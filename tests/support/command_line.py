@@ -43,7 +43,7 @@ Migrator = Callable[..., Outcome]
 @pytest.fixture(autouse=True)
 def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Hide the settings and the home of the user who runs the tests."""
-    for name in ("AIT42_DATA_DIR", "DATABASE_URL", "STORAGE_BACKEND"):
+    for name in ("AIT42_DATA_DIR", "MIGRATOR_DATABASE_URL", "DATABASE_URL", "STORAGE_BACKEND"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))  # does not exist: tests find only their own files
 

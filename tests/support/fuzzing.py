@@ -25,7 +25,6 @@ from unittest import mock
 
 import msgspec
 
-from migrator.data_dir import resolve_data_dir
 from migrator.database.rows import to_rows
 from migrator.documents import app_format
 from migrator.documents.app_format import Element
@@ -35,6 +34,7 @@ from migrator.documents.exact_json import parse_fast
 from migrator.documents.parsing import Rejected, parse_element, parse_session
 from migrator.documents.structs import decode_session
 from migrator.errors import SourceFileError, TornFileError
+from migrator.inventory.location import resolve_data_dir
 from migrator.migration.run import run_migration
 from tests.support.scene import FIXTURES, Scene, app_json
 from tests.support.strategies import AWKWARD_TEXTS, of_rows, same

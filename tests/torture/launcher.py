@@ -84,7 +84,7 @@ class Launcher:
         environment = {
             name: value
             for name, value in os.environ.items()
-            if name not in ("AIT42_DATA_DIR", "DATABASE_URL", "STORAGE_BACKEND")
+            if name not in ("AIT42_DATA_DIR", "MIGRATOR_DATABASE_URL", "DATABASE_URL", "STORAGE_BACKEND")
         }
         self._server = subprocess.Popen(
             [sys.executable, "-m", "tests.torture.launcher", str(scratch)],

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from migrator.data_dir import resolve_data_dir
 from migrator.documents import array_reader
 from migrator.documents.app_format import find_sessions, split
 from migrator.documents.array_reader import read_array
 from migrator.documents.validation import problems
+from migrator.inventory.location import resolve_data_dir
 from migrator.migration.run import run_migration
 from migrator.staging import queries, readback
 from migrator.worker.limits import Limits

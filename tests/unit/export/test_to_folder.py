@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from migrator.data_dir import resolve_data_dir
 from migrator.documents.app_format import app_file
 from migrator.errors import StorageIOError
 from migrator.export import to_folder
+from migrator.inventory.location import resolve_data_dir
 from tests.support.command_line import Migrator
 from tests.support.scene import Document, Scene, chat, hash_of, parsed
 

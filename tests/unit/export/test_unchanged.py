@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from migrator.data_dir import resolve_data_dir
 from migrator.export.rollback import RollbackReport, run_rollback
 from migrator.export.unchanged import DigestJob
+from migrator.inventory.location import resolve_data_dir
 from migrator.worker.limits import LIMITS, Limits
 from migrator.worker.process import worker_if_worthwhile
 from tests.support.command_line import Migrator

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from migrator.data_dir import resolve_data_dir
 from migrator.errors import StorageIOError
 from migrator.files import copying, durable, reading
+from migrator.inventory.location import resolve_data_dir
 from migrator.locking import leftovers, remove_leftover
 
 root = not hasattr(os, "geteuid") or os.geteuid() == 0

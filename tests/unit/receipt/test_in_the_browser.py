@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from migrator.data_dir import resolve_data_dir
+from migrator.inventory.location import resolve_data_dir
 from migrator.receipt.facts import receipt_of
 from migrator.receipt.page import page_of
 from tests.support.browser import Browser, program

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from migrator.data_dir import resolve_data_dir
 from migrator.errors import NotInstalled
+from migrator.inventory.location import resolve_data_dir
 from migrator.receipt import page
 from migrator.receipt.facts import Period, Receipt, receipt_of
 from migrator.receipt.page import MOST_WORKSPACES, page_of

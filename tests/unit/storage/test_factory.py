@@ -16,6 +16,7 @@ from migrator import (
     needs_migration,
     open_storage,
 )
+from migrator.inventory.location import resolve_data_dir
 from migrator.storage.hybrid.store import HybridStorage
 from migrator.storage.json_files import JsonStorage
 from migrator.storage.protocol import SessionFilters
@@ -130,9 +131,13 @@ def test_the_database_may_be_elsewhere(
 def test_an_unknown_backend_is_a_usage_error(migrated: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     with raises(UsageError, "backend.unknown"):
         open_storage(migrated.root, "postgres")
-    monkeypatch.setenv("STORAGE_BACKEND", "SQLITE")
-    with raises(UsageError, "backend.unknown"):
-        open_storage(migrated.root)
+
+
+def test_a_backend_that_another_program_set_is_passed_over(migrated: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STORAGE_BACKEND", "s3")
+    assert [note.code for note in resolve_data_dir(migrated.root).notes] == ["option.backend_ignored"]
+    with open_storage(migrated.root) as store:
+        assert isinstance(store, SqliteStorage)
 
 
 def test_a_file_that_is_not_a_database_is_an_error_and_not_an_empty_store(migrated: Scene) -> None:
