@@ -17,7 +17,14 @@ from migrator.data_dir import DEFAULT_DATABASE, DataDir, place_in, recorded_data
 from migrator.database import queries
 from migrator.database.connection import opened
 from migrator.database.errors import sqlite_errors
-from migrator.database.schema import DELETIONS_VERSION, INDEX_VERSION, LEDGER_VERSION, RUNS_VERSION, require_known
+from migrator.database.schema import (
+    DELETIONS_VERSION,
+    INDEX_VERSION,
+    LEDGER_VERSION,
+    RULES_VERSION,
+    RUNS_VERSION,
+    require_known,
+)
 from migrator.errors import ConnectionFailed, StaleStoreError
 from migrator.files import durable
 
@@ -46,6 +53,11 @@ class State(NamedTuple):
     def has_ledger(self) -> bool:
         """Whether the schema has the ledger, the quarantine and the columns for lossless storage."""
         return self.schema_version >= LEDGER_VERSION
+
+    @property
+    def has_rules(self) -> bool:
+        """Whether the schema records by which rules the quarantine was checked."""
+        return self.schema_version >= RULES_VERSION
 
     @property
     def has_runs(self) -> bool:

@@ -28,6 +28,7 @@ ROWS = (
     ("backups", "staging"),
     ("storage",),
     ("search",),
+    ("upkeep",),
     ("migration",),
     ("export", "verification"),
     ("quarantine", "browse"),

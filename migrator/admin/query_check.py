@@ -23,8 +23,13 @@ from migrator.search import queries as search_queries
 from migrator.search.index import create_tables
 from migrator.staging import queries as staging_queries
 from migrator.storage.hybrid import queries as journal_queries
+from migrator.upkeep import queries as upkeep_queries
 
 FRAGMENTS = ("ORDER", "IN_RANGE", "IN_FILES", "FILES_IN_ORDER", "OWN_NUMBER", "OWN_ROLE")  # of statements
+_MODULES = (
+    queries, quarantine_queries, canonical, staging_queries, journal_queries, search_queries, upkeep_queries,
+    browse_queries,
+)  # fmt: skip
 ATTACHED = ("staging", "shard")
 # What the app runs while a user waits: none of these may read a whole table.
 HOT_PATHS = {
@@ -42,8 +47,7 @@ _NAMED = re.compile(r"(?<![\w':]):([a-z]+)\b")
 
 def named_statements() -> Iterator[tuple[str, str]]:
     """Every statement of :mod:`~migrator.database.queries` and of the other modules of queries, with its name."""
-    shared, own = (queries, quarantine_queries, canonical), (staging_queries, journal_queries, search_queries)
-    for name, value in chain.from_iterable(vars(module).items() for module in (*shared, *own, browse_queries)):
+    for name, value in chain.from_iterable(vars(module).items() for module in _MODULES):
         if not name.isupper() or name.startswith(("_", "CREATE_")) or name.endswith(("_COLUMNS", "_TABLES")):
             continue  # fresh_with_staging executes what creates tables
         if name in FRAGMENTS:

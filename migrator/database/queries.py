@@ -12,6 +12,7 @@ from functools import cache
 from typing import NamedTuple
 
 from migrator.database import columns
+from migrator.documents import document
 
 
 def aliased(alias: str, names: tuple[str, ...]) -> str:
@@ -332,17 +333,6 @@ CLEAR_UNKNOWN_SOURCES = tuple(
     "WHERE source_id NOT IN (SELECT id FROM migration_ledger WHERE status <> 'failed')"
     for table in ("sessions", "quarantine")
 )
-# Sessions in other workspaces than that of their file: other programs' SQL moved them. A shared file has no workspace.
-PLACES_OUTSIDE_THEIR_SOURCE = """
-    SELECT DISTINCT l.id, l.source, l.workspace_hash, w.id, w.workspace_hash, w.workspace_path
-    FROM sessions s JOIN migration_ledger l ON l.id = s.source_id JOIN workspaces w ON w.id = s.workspace_id
-    WHERE l.workspace_hash IS NOT w.workspace_hash
-"""
-KEYS_OF_SOURCE_IN_WORKSPACE = "SELECT id FROM sessions WHERE source_id = ? AND workspace_id = ? ORDER BY rowid"
-WORKTREES_OF_SESSION = "SELECT worktree_path FROM instances WHERE session_id = ?"
-SESSIONS_IN_WORKSPACE = "SELECT count(*) FROM sessions WHERE workspace_id = ?"
-DETACH = "UPDATE sessions SET source_id = NULL WHERE id = ?"
-DETACH_TO_THE_END = "UPDATE sessions SET source_id = NULL, position = NULL WHERE id = ?"
 UNOWNED_QUARANTINE = f"""
     SELECT workspace_hash, raw FROM quarantine WHERE source_id IS NULL AND NOT {_IN_NO_FILE}
     ORDER BY workspace_hash, position, id
@@ -372,6 +362,8 @@ TABLE_COUNTS = """
 
 # The quarantine, for its commands.
 QUARANTINED_TEXTS = "SELECT raw, base FROM quarantine WHERE id = ?"
+QUARANTINE_RULES = "SELECT quarantine_rules FROM migration_metadata WHERE id = 1"
+HAS_INVALID_ITEMS = "SELECT EXISTS (SELECT 1 FROM quarantine WHERE reason IN ('invalid', 'unreadable'))"
 BACKUP_OF_SOURCE = "SELECT backup FROM migration_ledger WHERE id = ?"
 # Deleted sessions wait for no decision, so they are counted on their own.
 QUARANTINE_COUNT = "SELECT count(*) FROM quarantine WHERE reason <> 'deleted'"
@@ -385,10 +377,10 @@ STATUS = "SELECT migration_status FROM migration_metadata WHERE id = 1"
 SET_STATUS = """
     UPDATE migration_metadata SET migration_status = ?, last_updated_at = datetime('now') WHERE id = 1
 """
-SET_COMPLETED = """
+SET_COMPLETED = f"""
     UPDATE migration_metadata
     SET migration_status = 'completed', json_backup_path = coalesce(?, json_backup_path),
-        migrated_at = datetime('now'), last_updated_at = datetime('now')
+        migrated_at = datetime('now'), last_updated_at = datetime('now'), quarantine_rules = {document.RULES}
     WHERE id = 1
 """
 

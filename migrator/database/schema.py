@@ -27,8 +27,9 @@ if TYPE_CHECKING:
 
 STEP_SET = "migrator"
 # The steps that added the ledger, the quarantine and the columns for lossless storage; the records of runs; the state
-# of the full-text search index; the records of deleted sessions. ``authority.State`` says whether a database has them.
-LEDGER_VERSION, RUNS_VERSION, INDEX_VERSION, DELETIONS_VERSION = 2, 3, 5, 9
+# of the full-text search index; the records of deleted sessions; the number of the rules of the quarantine.
+# ``authority.State`` says whether a database has them.
+LEDGER_VERSION, RUNS_VERSION, INDEX_VERSION, DELETIONS_VERSION, RULES_VERSION = 2, 3, 5, 9, 9
 _VALUE_VIEW = re.compile(r"CREATE VIEW (session_values|message_values) AS")
 # In place of a table of step 1, which lacks these columns.
 _WITH_LATER_COLUMNS = "FROM (SELECT *, rowid, NULL AS rescued_data, NULL AS position, NULL AS source_id FROM {0}) "

@@ -23,10 +23,10 @@ from migrator.export.unchanged import Sessions, sessions_if_unchanged
 from migrator.files import copying, durable
 from migrator.files.output import Replacements, scratch
 from migrator.inventory.ledger import LedgerEntry, read_ledger
-from migrator.inventory.moved import detach_moved
 from migrator.inventory.source_files import place_of_source, workspace_file_name
 from migrator.progress import Listener, Progress
 from migrator.text import counted
+from migrator.upkeep.moved import detach_moved
 from migrator.worker.process import WorkerFor
 from migrator.workspace import HASH_PATTERN, workspace_of_source
 

@@ -4,12 +4,10 @@
 - ``source_files``: the files that contain sessions, and their names in the ledger
 - ``workspace_paths``: workspace paths that the user gave or that a file proves
 - ``ledger``: the record of what was done with each file, and what is left to do
-- ``moved``: sessions that another program moved to another workspace than that of their file
 - ``plan``: the sources, the ledger and the paths together, as the plan of a run
 - ``status``: what ``migrator status`` reports
 
-Its rule: looking changes nothing (``moved`` changes rows, for its caller), and a file is read only if its size, time of
-change or inode leave a doubt.
+Its rule: looking changes nothing, and a file is read only if its size, time of change or inode leave a doubt.
 
 The plan and the status take hybrid mode into account: the stores themselves write the files then, so a file that the
 ledger knows is not pending, and a migration is never needed.

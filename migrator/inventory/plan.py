@@ -1,6 +1,7 @@
 """The plan of a run: the state of the database, its ledger, the source files, and the work that they leave."""
 
 import os
+import sqlite3
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
@@ -9,6 +10,7 @@ from migrator.data_dir import DataDir
 from migrator.database import queries
 from migrator.database.connection import opened
 from migrator.database.errors import sqlite_errors
+from migrator.documents.document import RULES
 from migrator.errors import Message
 from migrator.inventory.ledger import LedgerEntry, Work, find_work, read_ledger
 from migrator.inventory.source_files import Source, own_files, with_older_files
@@ -27,6 +29,7 @@ class Plan(NamedTuple):
     :ivar paths: workspace hash to workspace path, as far as known
     :ivar unnamed: the known paths for which the database has only a placeholder
     :ivar index_state: the state of the full-text search index if SQLite is authoritative
+    :ivar outdated_quarantine: as :func:`has_outdated_items`, if SQLite is authoritative
     """
 
     state: State
@@ -38,11 +41,12 @@ class Plan(NamedTuple):
     warnings: list[Message]
     work: Work
     index_state: str | None
+    outdated_quarantine: bool = False
 
     @property
     def is_idle(self) -> bool:
-        """Whether there is nothing to do, neither for files nor for workspaces."""
-        return not (self.work.pending or self.work.moved or self.unnamed)
+        """Whether there is nothing to do, neither for files nor for workspaces nor for the quarantine."""
+        return not (self.work.pending or self.work.moved or self.unnamed or self.outdated_quarantine)
 
 
 def make_plan(data_dir: DataDir, *, named: Iterable[str | os.PathLike[str]] = (), salvage: bool = False) -> Plan:
@@ -52,7 +56,7 @@ def make_plan(data_dir: DataDir, *, named: Iterable[str | os.PathLike[str]] = ()
     :param salvage: process files that failed again
     :raises MigratorError: the database or the folder cannot be read
     """
-    state, ledger, shares, stored, index = _read_database(data_dir)
+    state, ledger, shares, stored, index, outdated = _read_database(data_dir)
     named = [*named]
     paths, found = known_paths(data_dir, named)
     warnings = [*data_dir.notes, *found]
@@ -66,7 +70,7 @@ def make_plan(data_dir: DataDir, *, named: Iterable[str | os.PathLike[str]] = ()
         if is_placeholder(path) and file_hash in paths and paths[file_hash] not in taken
     }
     work = find_work(sources, ledger, salvage=salvage)
-    return Plan(state, sources, ledger, shares, paths, unnamed, warnings, work, index)
+    return Plan(state, sources, ledger, shares, paths, unnamed, warnings, work, index, outdated)
 
 
 def _unmatched(
@@ -92,17 +96,17 @@ def _unmatched(
 
 def _read_database(
     data_dir: DataDir,
-) -> tuple[State, dict[str, LedgerEntry], dict[str, list[Share]], dict[str, str], str | None]:
+) -> tuple[State, dict[str, LedgerEntry], dict[str, list[Share]], dict[str, str], str | None, bool]:
     path = data_dir.database
     if not path.exists() or path.stat().st_size == 0:
-        return NO_DATABASE, {}, {}, {}, None
+        return NO_DATABASE, {}, {}, {}, None, False
     with opened(path, read_only=True) as connection, sqlite_errors("read the state of the migration", path):
         state = read_state(connection, path)
         if not state.has_ledger:
-            return state, {}, {}, {}, None
+            return state, {}, {}, {}, None, False
         stored = {file_hash: name for _, file_hash, name in connection.execute(queries.ALL_WORKSPACES)}
         if state.authority != "sqlite":
-            return state, {}, {}, stored, None
+            return state, {}, {}, stored, None, False
         ledger = read_ledger(connection)
         shares = {
             entry.source: connection.execute(queries.COUNTS_OF_SOURCE, (entry.id,)).fetchall()
@@ -110,7 +114,14 @@ def _read_database(
             if entry.workspace_hash is None
         }
         row = connection.execute(queries.INDEX_STATE).fetchone() if state.has_index_state else None
-        return state, ledger, shares, stored, row[0] if row else None
+        return state, ledger, shares, stored, row[0] if row else None, has_outdated_items(connection, state)
+
+
+def has_outdated_items(connection: sqlite3.Connection, state: State) -> bool:
+    """Whether the quarantine has items that were last found invalid by other rules than those of this version."""
+    if state.has_rules and connection.execute(queries.QUARANTINE_RULES).fetchone() == (RULES,):
+        return False
+    return bool(connection.execute(queries.HAS_INVALID_ITEMS).fetchone()[0])
 
 
 def with_proven_paths(plan: Plan, proven: dict[str, str], *, salvage: bool = False) -> Plan:
@@ -140,11 +151,11 @@ def own_sources(sources: Iterable[Source]) -> list[Source]:
 
 
 def needs_migration(data_dir: DataDir, plan: Plan) -> bool:
-    """Whether ``migrate`` has to be run: a file is new or has changed.
+    """Whether ``migrate`` has to be run: a file is new or has changed, or quarantined sessions may be valid now.
 
     False after a rollback (the user has chosen JSON), in hybrid mode (migrator itself writes the files), and while the
     authoritative database is missing (the files are outdated).
     """
     if plan.state.status == "rolled_back" or is_hybrid(data_dir):
         return False
-    return bool(plan.work.pending) and missing_database(data_dir, plan.state) is None
+    return bool(plan.work.pending or plan.outdated_quarantine) and missing_database(data_dir, plan.state) is None

@@ -20,7 +20,6 @@ from migrator.database.errors import sqlite_errors
 from migrator.errors import MigrationFailed
 from migrator.files import copying, durable
 from migrator.inventory import ledger
-from migrator.inventory.moved import detach_moved
 from migrator.migration.merge import Merge, MergePolicy, MergeResult
 from migrator.migration.post_rollback import ChangesAfterRollback, PostRollbackChanges, empty_after_rollback
 from migrator.migration.run_record import RunFacts, record_run, share_rows, shares_of
@@ -28,6 +27,7 @@ from migrator.search import index as search_index
 from migrator.staging import queries as staging_queries
 from migrator.staging.database import rekey_attached_message, rekey_attached_session
 from migrator.staging.results import LoadedSource
+from migrator.upkeep.moved import detach_moved
 
 
 @dataclass(frozen=True)

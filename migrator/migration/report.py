@@ -95,6 +95,7 @@ class MigrationReport(Report):
     :ivar stages: milliseconds by stage
     :ivar search_index: the state of the full-text search index: ``complete``, ``building``, ``pending`` or
         ``left_out``; None if there is no database
+    :ivar restored: how many sessions were restored from quarantine, because they are valid by this version's rules
     :ivar errors: messages about everything that needs attention
     :ivar warnings: messages about what is worth knowing but needs no action
     :ivar deletions: each session that a file had lost
@@ -112,6 +113,7 @@ class MigrationReport(Report):
     dry_run: bool = False
     search_index: str | None = None
     deletions: tuple[Deletion, ...] = ()
+    restored: int = 0
 
     @classmethod
     def failed(cls, error: MigratorError, data_dir: DataDir | None) -> MigrationReport:

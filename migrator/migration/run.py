@@ -94,6 +94,19 @@ class Run:
         self.policy: MergePolicy | None = None  # None: the default one
 
     def run(self) -> MigrationReport:
+        """Restore what is valid now, then make a plan and execute it."""
+        restored = 0
+        if self.data_dir.database.exists():
+            from migrator.upkeep.readmit import message_of, readmit  # an idle run does not get here
+
+            restored = readmit(self.data_dir, hybrid=self.hybrid)
+        report = self.run_plan()
+        if not restored:
+            return report
+        status = "completed" if report.status == "nothing_to_do" else report.status
+        return replace(report, status=status, restored=restored, warnings=(message_of(restored), *report.warnings))
+
+    def run_plan(self) -> MigrationReport:
         """Make a plan and execute it; in hybrid mode, sync the files with SQLite before and after."""
         from migrator.worker.limits import LIMITS  # loaded only if there may be work to do
         from migrator.worker.process import WorkerProcess, worker_if_worthwhile

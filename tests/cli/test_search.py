@@ -6,6 +6,8 @@ from time import sleep
 import pytest
 
 from migrator.cli.app import run
+from migrator.database import schema
+from migrator.database.connection import opened
 from migrator.search.results import SearchReport
 from tests.cli.test_terminal import on_a_terminal
 from tests.support.command_line import Migrator
@@ -108,7 +110,8 @@ def test_any_status_and_type_may_be_given_and_where_none_matches_the_ones_that_e
     if store != "files":
         migrator("--data-dir", scene.root, "migrate")
     if store == "older schema":
-        migrator("--data-dir", scene.root, "schema", "revert")
+        with opened(scene.database) as connection:
+            schema.revert(connection, scene.database)
     for options, expected in ((["--status", "cancelled"], ["s-1"]), (["--type", "tournament"], ["s-2"])):
         for name in ("list", "search"):
             found = migrator("--data-dir", scene.root, "sessions", name, *options, "--json").json

@@ -10,7 +10,7 @@ import click
 from migrator.cli.options import Resolve, prints_report, progress_option
 from migrator.cli.output import echo, print_notes, printable
 from migrator.cli.progress import Outcome, run_with_progress
-from migrator.migration.report import MigrationReport
+from migrator.migration.report import MigrationReport, WorkspaceReport
 from migrator.migration.run import run_migration
 from migrator.text import counted, plain, size
 from migrator.worker.gc_pause import without_collector
@@ -20,10 +20,11 @@ _MOST_LISTED = 30  # workspaces
 
 def _print(report: MigrationReport) -> None:
     print_notes(report.warnings)
-    if report.status == "nothing_to_do":
+    if report.status == "nothing_to_do" or (report.restored and all(map(_is_unchanged, report.workspaces))):
+        nothing = "Nothing else to do" if report.restored else "Nothing to do"
         unchanged = sum(workspace.error is None for workspace in report.workspaces)
         if report.workspaces:
-            echo(f"Nothing to do: {counted(unchanged, 'workspace')} unchanged since the last migration.")
+            echo(f"{nothing}: {counted(unchanged, 'workspace')} unchanged since the last migration.")
         else:
             root = click.get_current_context().obj().root
             echo(f"Nothing to do: there are no session files in {plain(str(root))}.")
@@ -49,6 +50,10 @@ def _print(report: MigrationReport) -> None:
         echo(f"Database: {plain(report.database)}")
         if report.backup_path:
             echo(f"Backup:   {plain(report.backup_path)}")
+
+
+def _is_unchanged(workspace: WorkspaceReport) -> bool:
+    return workspace.status in ("unchanged", "failed")
 
 
 def _print_problems(report: MigrationReport) -> None:
