@@ -23,6 +23,7 @@ from migrator.migration.run import run_migration
 from migrator.progress import Progress
 from migrator.worker.limits import Limits
 from migrator.worker.process import Job, WorkerProcess
+from tests.support.errors import raises
 from tests.support.scene import Scene, chat, hash_of
 from tests.support.workers import SHARED, NoWorker
 
@@ -314,7 +315,7 @@ def test_an_incomplete_copy_is_made_again(files: Scene, tmp_path: Path) -> None:
     (tmp_path / "sessions").mkdir()
     (tmp_path / sources[0].name).write_bytes(b"half")
     job = CopyJob(str(tmp_path), [CopyTask(s.name, s.place, s.name, s.size, None) for s in sources])
-    with pytest.raises(StorageIOError, match="File exists"):
+    with raises(StorageIOError, "file.exists"):
         job.run(lambda *_: None)
     copies = job.run_again(lambda *_: None)
     assert [(tmp_path / source.name).read_bytes() for source in sources] == [

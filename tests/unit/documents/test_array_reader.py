@@ -174,18 +174,18 @@ def test_another_encoding_is_named_as_the_reason(encoding):
 @pytest.mark.parametrize(
     ("data", "reason"),
     [
-        (b'{"id": 1}', "a JSON object, not an array"),
-        (b"null", "it begins with 'n'"),
-        (b"\x1b[31m", "it begins with '\\x1b'"),
-        (b"\x80[]", "it begins with the byte 0x80"),
-        (b"\x0b[]", "it begins with '\\x0b'"),
-        (b"]", "it begins with ']'"),
+        (b'{"id": 1}', "object"),
+        (b"null", "'n'"),
+        (b"\x1b[31m", "'\\x1b'"),
+        (b"\x80[]", "0x80"),
+        (b"\x0b[]", "'\\x0b'"),
+        (b"]", "']'"),
     ],
 )
 def test_a_file_that_is_not_an_array_says_what_it_begins_with(data, reason):
     with pytest.raises(SourceFileError) as caught:
         elements(data)
-    assert reason in str(caught.value)
+    assert reason in caught.value.message
     assert caught.value.code == "source.not_array"
     assert not isinstance(caught.value, TornFileError)
 

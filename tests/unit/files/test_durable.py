@@ -16,6 +16,7 @@ from migrator.errors import StorageIOError
 from migrator.files import copying, durable, reading
 from migrator.inventory.location import resolve_data_dir
 from migrator.locking import leftovers, remove_leftover
+from tests.support.errors import raises
 
 root = not hasattr(os, "geteuid") or os.geteuid() == 0
 
@@ -132,9 +133,9 @@ def test_replacing_keeps_the_old_contents_until_the_new_ones_are_on_disk(tmp_pat
 def test_a_new_file_never_takes_the_place_of_another(tmp_path):
     path = tmp_path / "file"
     path.write_bytes(b"old")
-    with pytest.raises(StorageIOError, match="exists"):
+    with raises(StorageIOError, "file.exists"):
         durable.write_new(path, [b"new"])
-    with pytest.raises(StorageIOError, match="exists"):
+    with raises(StorageIOError, "file.exists"):
         copying.copy_new(path, path)
     assert path.read_bytes() == b"old"
 
@@ -268,8 +269,8 @@ def test_a_disk_that_fills_up_is_one_error_with_the_path_and_nothing_replaced(tm
         with file_size_limit(100_000), pytest.raises(StorageIOError) as caught:
             write(pieces)
         assert str(target.name) in caught.value.message
-        assert caught.value.message.startswith("Cannot write ")
-        assert "'ulimit -f'" in str(caught.value)
+        assert caught.value.code == "file.too_large"
+        assert "'ulimit -f'" in str(caught.value.hint)
         if action == "replace":
             assert target.read_bytes() == b"old"
             assert names(tmp_path) == ["source", "target"]
@@ -278,9 +279,9 @@ def test_a_disk_that_fills_up_is_one_error_with_the_path_and_nothing_replaced(tm
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full here")
-def test_a_full_device_says_to_free_space(tmp_path, monkeypatch):
+def test_a_full_device_is_reported_as_a_full_disk(tmp_path, monkeypatch):
     monkeypatch.setattr(durable, "_create", lambda _: os.open("/dev/full", os.O_WRONLY))
-    with pytest.raises(StorageIOError, match=r"No space left on device\. Free some space on that disk"):
+    with raises(StorageIOError, "disk.full"):
         durable.write_new(tmp_path / "file", [b"x"])
 
 
@@ -318,10 +319,10 @@ def test_every_error_of_the_system_is_a_storage_error_that_names_the_path(tmp_pa
 
 
 @pytest.mark.skipif(root, reason="nothing is denied to root")
-def test_a_folder_without_permission_says_to_check_it(tmp_path):
+def test_a_folder_without_permission_is_reported(tmp_path):
     tmp_path.chmod(0o500)
     try:
-        with pytest.raises(StorageIOError, match="Check who owns it"):
+        with raises(StorageIOError, "file.permission_denied"):
             durable.write_new(tmp_path / "file", [])
     finally:
         tmp_path.chmod(0o700)
@@ -334,7 +335,7 @@ def test_a_file_whose_mode_cannot_be_set_does_not_stay_open(tmp_path, monkeypatc
 
     monkeypatch.setattr(os, "chmod", refused)
     before = sorted(os.listdir("/proc/self/fd"))
-    with pytest.raises(StorageIOError, match="Input/output error"):
+    with raises(StorageIOError, "disk.io_error"):
         durable.write_new(tmp_path / "file", [b"x"])
     assert sorted(os.listdir("/proc/self/fd")) == before
 
@@ -367,5 +368,5 @@ def test_very_many_files_are_synced_with_their_file_system_or_one_by_one(tmp_pat
 @pytest.mark.skipif(sys.platform != "linux", reason="syncfs is Linux's")
 def test_a_file_system_is_synced_by_any_folder_of_it(tmp_path):
     assert durable._sync_file_system(tmp_path)
-    with pytest.raises(StorageIOError, match="no such place"):
+    with raises(StorageIOError, "file.missing"):
         durable._sync_file_system(tmp_path / "no such place")
