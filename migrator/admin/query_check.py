@@ -17,6 +17,7 @@ from migrator.database import canonical, quarantine_queries, queries, schema
 from migrator.database.columns import INSTANCE_COLUMNS
 from migrator.database.connection import opened
 from migrator.errors import Message
+from migrator.migration.rolled_back import queries as rolled_back_queries
 from migrator.report import Report
 from migrator.resources import schemas
 from migrator.search import queries as search_queries
@@ -28,7 +29,7 @@ from migrator.upkeep import queries as upkeep_queries
 FRAGMENTS = ("ORDER", "IN_RANGE", "IN_FILES", "FILES_IN_ORDER", "OWN_NUMBER", "OWN_ROLE")  # of statements
 _MODULES = (
     queries, quarantine_queries, canonical, staging_queries, journal_queries, search_queries, upkeep_queries,
-    browse_queries,
+    browse_queries, rolled_back_queries,
 )  # fmt: skip
 ATTACHED = ("staging", "shard")
 # What the app runs while a user waits: none of these may read a whole table.

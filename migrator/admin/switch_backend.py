@@ -22,7 +22,7 @@ from migrator.errors import Message, StaleStoreError
 from migrator.export.hybrid_files import merge_files, write_json_files
 from migrator.export.rollback import run_rollback
 from migrator.locking import exclusive, has_stale_files
-from migrator.migration.post_rollback import PostRollbackChanges, empty_after_rollback
+from migrator.migration.rolled_back.changes import PostRollbackChanges, empty_after_rollback
 from migrator.migration.run import run_migration
 from migrator.progress import Listener, ignore_progress
 from migrator.report import Report

@@ -2,6 +2,7 @@
 
 - ``manifest``: the folder of a backup: its name, its list of files, its checksums
 - ``catalog``: lists, finds and verifies backups
+- ``list_again``: makes a backup usable again that lost files or its listing
 - ``create``: backs up source files: copies, syncs, verifies
 - ``copy_files``: copies the files, in one process or two
 - ``disk_space``: checks that the backup and the database will fit

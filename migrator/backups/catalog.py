@@ -142,7 +142,7 @@ def verify_backup(folder: Path) -> VerifiedBackup:
             problems.append(Message(f"{SUMS} and {MANIFEST} differ", code="backup.checksums_differ"))
     except OSError as error:
         problems.append(Message(f"{SUMS} cannot be read: {error.strerror}", code="backup.checksums_unreadable"))
-    known = {os.path.normpath(listed.file) for listed in manifest.files} | {SUMS, MANIFEST}
+    known = {os.path.normpath(listed.file) for listed in manifest.files} | {SUMS, MANIFEST, *manifest.damaged}
     extra = [name for name in names_in(folder) if name not in known]
     problems += [Message(f"{name} does not belong to this backup", code=_UNKNOWN_FILE) for name in extra]
     return VerifiedBackup(folder.name, "damaged" if problems else "whole", len(manifest.files), size, tuple(problems))

@@ -97,11 +97,15 @@ class ListedFile:
 
 @dataclass(frozen=True)
 class Manifest:
-    """A backup's ``manifest.json``."""
+    """A backup's ``manifest.json``.
+
+    :ivar damaged: damaged copies that were set aside, under names of their own
+    """
 
     kind: BackupKind
     created_at: str
     files: tuple[ListedFile, ...]
+    damaged: tuple[str, ...] = ()
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -147,7 +151,9 @@ def _manifest(content: Any) -> Manifest:
     files = content.get(kind)
     if not isinstance(files, list):
         raise TypeError(f"the list of {kind} is missing")
-    return Manifest(kind, content["created_at"], tuple(map(_listed, files)))
+    return Manifest(
+        kind, content["created_at"], tuple(map(_listed, files)), tuple(map(str, content.get("damaged", ())))
+    )
 
 
 def _listed(entry: Any) -> ListedFile:

@@ -8,11 +8,11 @@ from pathlib import Path
 from migrator.authority import read_state
 from migrator.backups.catalog import backup_folders, backup_of, check_quickly
 from migrator.data_dir import INCOMPLETE, DataDir
-from migrator.database import queries
 from migrator.database.connection import opened
 from migrator.database.errors import sqlite_errors
 from migrator.errors import UsageError
 from migrator.files import durable
+from migrator.inventory.ledger import read_ledger
 from migrator.locking import exclusive
 from migrator.report import Report
 
@@ -82,12 +82,13 @@ def _needed(data_dir: DataDir) -> dict[str, str]:
         return {}
     with opened(path, read_only=True) as connection, sqlite_errors("read the ledger", path):
         state = read_state(connection, path)
-        rows = connection.execute(queries.BACKUPS_IN_USE).fetchall() if state.has_ledger else []
+        entries = read_ledger(connection).values() if state.has_ledger else []
     needed: dict[str, str] = {}
     if state.backup:
         needed[Path(state.backup).name] = "it is the backup of the last migration"
-    for source, backup in rows:
-        name = backup_of(data_dir, backup)
-        if name is not None:
-            needed[name] = f"changes in {source} are compared with it"
+    for entry in entries:
+        for copy in {entry.backup, *entry.base_copies} - {None}:
+            name = backup_of(data_dir, str(copy))
+            if name is not None:
+                needed[name] = f"changes in {entry.source} are compared with it"
     return needed

@@ -255,19 +255,9 @@ EMPTY_FOR_ANOTHER_RUN = (
     "DELETE FROM main.rolled_back_sessions",
 )
 
-# The sessions that a rollback wrote to the files, and what has changed since.
+# The sessions that a rollback wrote to the files.
 FORGET_ROLLED_BACK = "DELETE FROM rolled_back_sessions"
 RECORD_ROLLED_BACK = "INSERT OR REPLACE INTO rolled_back_sessions (session_key, digest) VALUES (?, ?)"
-SESSIONS_AFTER_ROLLBACK = f"""
-    SELECT s.id, r.digest, w.workspace_hash, w.workspace_path
-    FROM sessions s LEFT JOIN workspaces w ON w.id = s.workspace_id
-    LEFT JOIN rolled_back_sessions r ON r.session_key = s.id ORDER BY s.workspace_id, {ORDER}
-"""
-HAS_ROLLED_BACK = "SELECT EXISTS (SELECT 1 FROM rolled_back_sessions)"
-DELETED_AFTER_ROLLBACK = """
-    SELECT count(*) FROM rolled_back_sessions WHERE session_key NOT IN (SELECT id FROM sessions)
-"""
-SET_QUARANTINE_REASON = "UPDATE quarantine SET reason = ? WHERE id = ?"
 
 # The ledger.
 # All columns, since a database that has not been upgraded yet lacks the last ones.
@@ -280,7 +270,8 @@ RECORD_SOURCE = f"""
     {insert("migration_ledger", columns.LEDGER_COLUMNS)}
     ON CONFLICT (source) DO UPDATE SET {_LEDGER_UPDATES}
 """
-BACKUPS_IN_USE = "SELECT source, backup FROM migration_ledger WHERE backup IS NOT NULL ORDER BY id"
+FORGET_COPIES = "UPDATE migration_ledger SET backup = ?, bases = ? WHERE source = ?"
+SET_BASES = "UPDATE migration_ledger SET bases = ? WHERE id = ?"
 # A file that was migrated before and fails now: its migrated sessions stay, and stay the base of the next merge.
 FAIL_KNOWN_SOURCE = """
     UPDATE migration_ledger SET error = ?, error_code = ?, mtime_ns = ?, inode = ?, size = ?, updated_at = ?

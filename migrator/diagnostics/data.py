@@ -145,12 +145,11 @@ def backups(data_dir: DataDir) -> Iterator[Finding]:
     if listed:
         held = f"{counted(len(listed), 'backup')}, {size(sum(backup.bytes for backup in listed))}."
         yield ok("backups", held, "migrator backups list", code="backup.listed")
-    for _, found in _missing_bases(data_dir):
-        yield found
+    yield from _missing_bases(data_dir)
 
 
-def _missing_bases(data_dir: DataDir) -> Iterator[tuple[str, Finding]]:
-    """Yield each file whose changes cannot be determined, since the copy of what was migrated is missing."""
+def _missing_bases(data_dir: DataDir) -> Iterator[Finding]:
+    """Yield a finding for each file whose changes have nothing to be compared with: the backup copy is gone."""
     if _state_or_none(data_dir) is None:
         return
     found = make_plan(data_dir)
@@ -158,20 +157,21 @@ def _missing_bases(data_dir: DataDir) -> Iterator[tuple[str, Finding]]:
     for entry in found.ledger.values():
         if entry.status == "failed" or not entry.backup:
             continue
+        lost = [copy for copy in map(data_dir.recorded, {entry.backup, *entry.base_copies}) if not copy.exists()]
         copy = data_dir.recorded(entry.backup)
-        with suppress(OSError):  # a file that failed later: its size is recorded, and the copy is the last good one
-            if copy.stat().st_size == entry.size or entry.error:
-                continue
-        what = f"The backup copy {copy}, needed to merge changes in {entry.source}, is missing or incomplete"
-        file = data_dir.recorded(entry.source)
-        if entry.source not in changed and file.exists():
+        with suppress(OSError):  # the size of a file that failed later is not that of the last good one
+            if entry.error is None and copy.stat().st_size != entry.size:
+                lost.append(copy)
+        if not lost:
+            continue
+        what = f"The backup copy {lost[0]}, needed to merge changes in {entry.source}, is missing or incomplete"
+        if entry.source not in changed and data_dir.recorded(entry.source).exists():
             message = f"{what}; the file itself has not changed."
-            yield entry.source, problem("merge base", message, REPAIR, code="backup.file_missing")
+            yield problem("merge base", message, REPAIR, code="backup.file_missing")
         elif entry.source in changed:
             message = f"{what}, and the file has changed."
-            hint = "Put the copy back, or move the file away: SQLite keeps what it has."
-            away = move_aside_command(file)
-            yield entry.source, problem("merge base", message, away, code="backup.file_missing", hint=hint)
+            hint = "The merge does without: it deletes nothing, and what differs goes to quarantine."
+            yield problem("merge base", message, "migrator migrate", code="backup.file_missing", hint=hint)
 
 
 def pending_work(data_dir: DataDir) -> Iterator[Finding]:
@@ -184,8 +184,7 @@ def pending_work(data_dir: DataDir) -> Iterator[Finding]:
         if warning.code != "workspace.invalid_mapping":
             continue  # machine.data_directory reports it
         yield note("workspace paths", warning.message, code=warning.code, hint=warning.hint)
-    stuck = {source for source, _ in _missing_bases(data_dir)} & set(status.changed_files)
-    yield _pending(status, len(stuck))
+    yield _pending(status)
     for workspace in status.workspaces:
         if workspace.error:
             error = workspace.error
@@ -209,12 +208,9 @@ def _deletions(status: StatusReport) -> Iterator[Finding]:
         yield note("deletions", message, "migrator quarantine list", code="quarantine.deleted_remain")
 
 
-def _pending(status: StatusReport, stuck: int) -> Finding:
+def _pending(status: StatusReport) -> Finding:
     count = len(status.changed_files)
-    files = "1 file is" if (stuck or count) == 1 else f"{stuck or count} files are"
-    if stuck:
-        message = f"{files} changed and cannot be merged without a backup copy: see 'merge base'."
-        return problem("pending work", message, code="source.unmergeable")
+    files = "1 file is" if count == 1 else f"{count} files are"
     if count and status.backend == "hybrid":
         message = f"{files} new or changed. In hybrid mode, migrator updates the files from SQLite."
         return note("pending work", message, code="source.pending_hybrid")

@@ -210,7 +210,8 @@ class WorkspaceFiles:
                 return written
         except MigratorError:
             pass  # reported below
-        self.notes.damaged_copy(copy, entry.source)
+        if entry.backup:
+            self.notes.damaged_copy(copy, entry.source)
         return None
 
     def prepare_export(

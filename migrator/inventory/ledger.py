@@ -1,5 +1,6 @@
 """The ledger: what was done for each source file, from which follows what is left to do."""
 
+import json
 import sqlite3
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
@@ -41,6 +42,13 @@ class LedgerEntry(NamedTuple):
     updated_at: str
     error_code: str | None = None
     bases: str | None = None
+
+    @property
+    def base_copies(self) -> list[str]:
+        """The backup copies that hold the base of the next merge, newest first; see ``bases`` in the schema."""
+        if self.bases is None:
+            return [self.backup] if self.backup else []
+        return [str(name) for name in json.loads(self.bases)]
 
     @property
     def failure(self) -> Message | None:

@@ -6,7 +6,8 @@
 - ``publish``: makes the staging database the real one, or copies its rows into that in one transaction
 - ``merge``: merges three versions of a file's sessions
 - ``matching``: finds which sessions of two versions of a file are the same
-- ``post_rollback``: keeps or quarantines sessions that were written to SQLite after a rollback
+- ``merge_base``: reads the version that both sides started from, from backup copies
+- ``rolled_back``: a migration after a rollback (a package)
 - ``run_record``: the ledger's rows, the shares of workspaces, the run's own row
 - ``search_index``: finishes the search index after a run
 - ``report``: the report of a run, and its messages

@@ -25,6 +25,7 @@ from migrator.migration.report import (
     conflict_messages,
     deletion_messages,
     known_reports,
+    lost_base_messages,
     messages_of,
     totals_of,
     workspace_reports,
@@ -185,7 +186,8 @@ class Execution:
         parts = [part for source in plan.work.known for part in known_reports(plan, source)]
         for found in staged.loaded:
             parts += workspace_reports(found, merged.get(found.source.name), plan.paths)
-        conflicts = conflict_messages(merged) + deletion_messages(merged, held=True) + published.changes.errors()
+        conflicts = [*lost_base_messages(merged), *conflict_messages(merged), *deletion_messages(merged, held=True)]
+        conflicts += published.changes.errors()
         deleted = deletion_messages(merged, held=False)
         workspaces = by_workspace(parts)
         elapsed, stages = self.timer.read()

@@ -27,11 +27,9 @@ from __future__ import annotations
 
 import sqlite3
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum, auto
-from itertools import islice
-from pathlib import Path
 
 from migrator.database import queries
 from migrator.database.columns import QuarantineRow
@@ -47,20 +45,18 @@ from migrator.database.documents import (
     read_source,
 )
 from migrator.database.quarantine import quarantine_row
-from migrator.documents.app_format import Element
-from migrator.documents.parsing import Reading, Rejected, parse_file, text_or_bytes
-from migrator.errors import Problem, TransactionError
+from migrator.documents.parsing import Rejected
+from migrator.errors import Message, Problem, TransactionError
 from migrator.migration.matching import (
     Identity,
     Positioned,
     Unparsable,
     Version,
-    ids_in,
     match_sessions,
-    number_sessions,
     own_id,
     with_earlier,
 )
+from migrator.migration.merge_base import MergeBase, proven_deleted
 from migrator.staging.results import LoadedSource
 
 _CHANGED_ON_BOTH_SIDES = Problem("", "changed in different ways in the file and in SQLite", "", "session.conflict")
@@ -110,42 +106,19 @@ class MergeResult:
     :ivar conflicts: the number of sessions that changed on both sides, by workspace hash
     :ivar deletions: the sessions that the file lost: those that were quarantined, and those that are held
     :ivar expected: the digest that each written session must have when it is read back, by its key
+    :ivar hidden: the number of sessions that the file neither shows nor proves to be deleted
+    :ivar bases: the older copies that hold the base of these
+    :ivar added: the number of sessions that only the file had
+    :ivar lost_base: why there was nothing to compare with, if so: the merge deleted nothing
     """
 
     conflicts: Counter[str] = field(default_factory=Counter)
     deletions: list[Deletion] = field(default_factory=list)
     expected: dict[str, bytes] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class MergeBase:
-    """The version of the file that both sides started from.
-
-    :ivar path: None if there is none; the base is then empty
-    """
-
-    path: Path | None
-
-    def versions(self) -> dict[Identity, Version]:
-        """The sessions of the base."""
-        return number_sessions(
-            Positioned(element.position, session.value["id"], Version(session.digest()))
-            for element, session in self._elements()
-            if session
-        )
-
-    def invalid_texts(self) -> Counter[str | bytes]:
-        """The elements of the base that are not valid sessions."""
-        return Counter(text_or_bytes(element.raw) for element, session in self._elements() if session is None)
-
-    def text_of(self, identity: Identity) -> bytes | None:
-        """One session of the base in canonical form."""
-        namesakes = (session for _, session in self._elements() if session and session.value["id"] == identity[0])
-        found = next(islice(namesakes, identity[1], None), None)
-        return None if found is None else found.canonical_bytes()
-
-    def _elements(self) -> Iterator[tuple[Element, Reading | None]]:
-        return iter(()) if self.path is None else parse_file(self.path)
+    hidden: int = 0
+    bases: list[str] = field(default_factory=list)
+    added: int = 0
+    lost_base: Message | None = None
 
 
 class Merge:
@@ -153,7 +126,7 @@ class Merge:
 
     :param main: the database
     :param staged: the staging database, on a connection of its own
-    :param base: the copy from which this source was last migrated, or None
+    :param base: what the file and SQLite both had
     :param mirror: the file is as SQLite wrote it, so a held session in it did not come back
     """
 
@@ -163,7 +136,7 @@ class Merge:
         staged: sqlite3.Connection,
         loaded: LoadedSource,
         source_id: int,
-        base: Path | None,
+        base: MergeBase,
         policy: MergePolicy,
         *,
         mirror: bool = False,
@@ -172,7 +145,7 @@ class Merge:
         self._staged = staged
         self._loaded = loaded
         self._source_id = source_id
-        self._base = MergeBase(base)
+        self._base = base
         self._policy = policy
         self._mirror = mirror
         self.result = MergeResult()
@@ -180,43 +153,44 @@ class Merge:
     def run(self) -> MergeResult:
         present = _positioned(read_source(self._main, self._source_id))
         held = held_of_source(self._main, self._source_id, {one.version.key: one.version.digest for one in present})
-        base = with_earlier(self._base.versions(), [one for one in present if one.version.key in held])
+        base = with_earlier(self._base.versions, [one for one in present if one.version.key in held])
         new_invalid, no_longer_invalid = self._compare_invalid()
         unparsable = [Unparsable(row.position, own_id(row.raw)) for row in new_invalid]
         theirs = match_sessions(base, _positioned(read_source(self._staged, self._loaded.source_id)), unparsable)
         ours = match_sessions(theirs | base, present)
+        deleted = self._deleted(base, theirs, new_invalid)
+        self._keep_bases(theirs.keys() | deleted)
         for identity, their in theirs.items():
             our = ours.get(identity) or self._created_in_sqlite(identity, their)
             if our is not None or not self._repeats(identity, their):
                 self._resolve(identity, base.get(identity), our, their)
             if our is not None and our.key in held and not self._mirror:
                 release(self._main, our.key)  # it is in the file again
-        self._take_out(base, ours, theirs, self._deleted(base, theirs, new_invalid), held)
+        self._take_out(base, ours, theirs, deleted, held)
         self._drop_returned(theirs)
         for row in new_invalid:
             workspace_hash = row.workspace_hash or ""  # every loaded row has one
             position = next_position(self._main, ensure_workspace(self._main, workspace_hash, None), workspace_hash)
             self._main.execute(queries.INSERT_QUARANTINE, row._replace(source_id=self._source_id, position=position))
         if not self._policy.mirrored:  # in such a file an invalid element is missing even if it was not fixed
-            self._drop_fixed(no_longer_invalid, Counter(name for name, _ in theirs if (name, 0) not in base))
+            new_ids = Counter(name for name, _ in theirs if (name, 0) not in base or self._base.is_older((name, 0)))
+            self._drop_fixed(no_longer_invalid, new_ids)
         return self.result
 
     def _deleted(
-        self, base: dict[Identity, Version], theirs: dict[Identity, Version], new_invalid: list[QuarantineRow]
+        self, base: Iterable[Identity], theirs: Collection[Identity], new_invalid: Iterable[QuarantineRow]
     ) -> list[Identity]:
         """The sessions of the base that the file proves to be deleted."""
-        if self._loaded.blank or self._loaded.salvaged:
-            return []
-        missing = [identity for identity in base if identity not in theirs]
-        if not missing:
-            return []
-        mentioned: set[str] = set()
-        for row in new_invalid:
-            ids = ids_in(row.raw)
-            if not ids:
-                return []  # it may be any of the missing sessions
-            mentioned |= ids
-        return [identity for identity in missing if identity[0] not in mentioned]
+        hides_some = self._loaded.blank or self._loaded.salvaged or self._base.lost is not None
+        texts = (row.raw for row in new_invalid)
+        return proven_deleted(base, theirs, texts, blank_or_torn=hides_some)
+
+    def _keep_bases(self, settled: Collection[Identity]) -> None:
+        """Keep the older copies for the sessions that the file neither shows nor proves to be deleted."""
+        hidden = [identity for identity in self._base.versions if identity not in settled]
+        self.result.hidden = len(hidden)
+        if hidden:
+            self.result.bases = self._base.names_for(hidden)
 
     def _take_out(
         self,
@@ -285,13 +259,14 @@ class Merge:
         elif action in (Action.INSERT, Action.REPLACE):
             self._apply_theirs(their, our)
         elif action is Action.QUARANTINE:
-            self._quarantine_theirs(their, None if base is None else self._base.text_of(identity))
+            self._quarantine_theirs(their, None if base is None else self._base.text_of(identity[0], base.digest))
 
     def _apply_theirs(self, their: Version, our: Version | None) -> None:
         staged = _existing(self._staged, their.key)
         workspace_id, workspace_hash = self._workspace_of(staged)
         if our is None:
             position: int | None = next_position(self._main, workspace_id, workspace_hash)
+            self.result.added += 1
         else:
             position = _existing(self._main, our.key).position
             delete_document(self._main, our.key)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
@@ -18,10 +19,11 @@ from migrator.database.connection import connect_read_only, opened, transaction
 from migrator.database.documents import ensure_workspace, next_position, read_document, source_digest
 from migrator.database.errors import sqlite_errors
 from migrator.errors import MigrationFailed
-from migrator.files import copying, durable
+from migrator.files import durable
 from migrator.inventory import ledger
 from migrator.migration.merge import Merge, MergePolicy, MergeResult
-from migrator.migration.post_rollback import ChangesAfterRollback, PostRollbackChanges, empty_after_rollback
+from migrator.migration.merge_base import BaseCopy, MergeBase, base_of
+from migrator.migration.rolled_back.changes import ChangesAfterRollback, PostRollbackChanges, empty_after_rollback
 from migrator.migration.run_record import RunFacts, record_run, share_rows, shares_of
 from migrator.search import index as search_index
 from migrator.staging import queries as staging_queries
@@ -206,44 +208,38 @@ class _Publisher:
             raise self._readback_failed(loaded)
 
     def _merge(self, loaded: LoadedSource, staged: sqlite3.Connection) -> MergeResult:
-        source_id, mirror = self._ids[loaded.source.name], self._is_mirror(loaded)
-        merge = Merge(self._main, staged, loaded, source_id, self._base(loaded), self._policy, mirror=mirror)
-        result = merge.run()
+        base, source_id, mirror = self._base(loaded), self._ids[loaded.source.name], self._is_mirror(loaded)
+        result = Merge(self._main, staged, loaded, source_id, base, self._policy, mirror=mirror).run()
+        self._keep_bases(loaded, base, result)
+        result.lost_base = base.lost
         for key, expected in result.expected.items():
             stored = read_document(self._main, key)
             if stored is None or stored.digest() != expected:
                 raise self._readback_failed(loaded)
         return result
 
-    def _base(self, loaded: LoadedSource) -> Path | None:
-        """The backup copy of the source as it was last migrated: the base of the merge.
-
-        :raises MigrationFailed: it is missing or damaged, so that it cannot be determined which side changed what
-        """
+    def _base(self, loaded: LoadedSource) -> MergeBase:
+        """What the source and the database both had; see :mod:`~migrator.migration.merge_base`."""
         data_dir, entry = self._publication.data_dir, self._publication.entries[loaded.source.name]
         if self._is_mirror(loaded):
-            return data_dir.recorded(str(entry.backup))  # everything in the file came from SQLite
+            own = str(entry.backup)  # everything in the file came from SQLite
+            return MergeBase(entry.source, [BaseCopy(own, data_dir.recorded(own))])
         known = self._known.get(loaded.source.name)
-        if known is None or known.status == "failed" or known.backup is None:
-            return None
-        copy = data_dir.recorded(known.backup)
-        if not copy.is_file():
-            raise MigrationFailed(
-                f"{loaded.source.name} has changed since it was migrated, but the backup copy to compare it with is "
-                f"missing: {copy}. Nothing was changed.",
-                code="backup.file_missing",
-                hint=f"Put the copy back; if it is lost, move {known.source} aside (SQLite keeps its sessions). Then "
-                "run the command again.",
-            )
-        if copying.sha256_of(copy) != known.sha256:
-            raise MigrationFailed(
-                f"{loaded.source.name} has changed since it was migrated, but the backup copy to compare it with is "
-                f"damaged: {copy}. Nothing was changed.",
-                code="backup.file_damaged",
-                hint=f"Replace the copy with an intact one; if there is none, move {known.source} aside (SQLite keeps "
-                "its sessions). Then run the command again.",
-            )
-        return copy
+        if known is None or known.status == "failed":
+            return MergeBase(entry.source)
+        return base_of(known, data_dir)
+
+    def _keep_bases(self, loaded: LoadedSource, base: MergeBase, result: MergeResult) -> None:
+        """Record which copies hold the base of the source's next merge, if it is not only the newest copy."""
+        entry = self._publication.entries[loaded.source.name]
+        newest = [] if loaded.blank or entry.backup is None else [entry.backup]  # a blank file shows nothing
+        older = result.bases
+        if base.lost:
+            shows_all = not (loaded.blank or loaded.salvaged)
+            older = [] if shows_all else [n for n in self._known[entry.source].base_copies if n not in newest]
+        if older:
+            bound = (json.dumps([*newest, *older]), self._ids[entry.source])
+            self._main.execute(queries.SET_BASES, bound)
 
     def _is_mirror(self, loaded: LoadedSource) -> bool:
         """Whether the file is as SQLite wrote it."""

@@ -249,6 +249,21 @@ def deletion_messages(merged: dict[str, MergeResult], *, held: bool) -> list[Mes
     return messages
 
 
+def lost_base_messages(merged: dict[str, MergeResult]) -> list[Message]:
+    """The messages about files that were merged without the copy of what they were before."""
+    return [
+        Message(
+            f"{name} has changed, and the backup copy to compare it with cannot be used ({result.lost_base}). It was "
+            f"merged without: {counted(result.added, 'session')} only in the file added, "
+            f"{counted(result.conflicts.total(), 'session')} that differ quarantined, nothing deleted.",
+            code=result.lost_base.code,
+            hint="A session that was deleted in the file or in SQLite may have stayed or come back.",
+        )
+        for name, result in merged.items()
+        if result.lost_base
+    ]
+
+
 def workspace_reports(loaded: LoadedSource, merged: MergeResult | None, paths: dict[str, str]) -> list[WorkspaceReport]:
     """Report what each workspace got from a file.
 

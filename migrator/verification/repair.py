@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
+import json
 import os
+from collections import defaultdict
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from migrator.authority import NO_DATABASE, read_state, write_flag, wrong_flag
-from migrator.backups.catalog import backup_of, names_in
-from migrator.backups.manifest import MANIFEST, SUMS, is_inside, read_manifest, write_listing
+from migrator.backups.catalog import backup_folders, backup_of
+from migrator.backups.list_again import list_again
+from migrator.backups.manifest import MANIFEST, SUMS
 from migrator.data_dir import DataDir
 from migrator.database import queries
 from migrator.database.connection import opened, transaction
 from migrator.database.errors import sqlite_errors
-from migrator.errors import BackupError, ConnectionFailed, MigratorError, TransactionError
+from migrator.errors import ConnectionFailed, MigratorError, StorageIOError, TransactionError
 from migrator.files import copying, durable
 from migrator.files.durable import make_private
 from migrator.inventory.ledger import LedgerEntry, read_ledger
 from migrator.locking import exclusive
+from migrator.migration.merge_base import base_of
 from migrator.progress import Listener, ignore_progress
 from migrator.search.build import repair_index
 from migrator.verification.data_dir_check import loose_permissions
@@ -35,7 +39,8 @@ def repair_and_verify(data_dir: DataDir, listener: Listener = ignore_progress) -
     - Migrator's files that other users can access become private.
     - Indexes that do not match their tables are rebuilt, if nothing else is broken.
     - A search index that does not match the texts is rebuilt.
-    - Backup copies that are missing or damaged are made again, if the file still has the recorded SHA-256.
+    - Backup copies that are missing or damaged are made again, if the file still has the recorded SHA-256. Otherwise
+      the ledger forgets them, and their backup is listed without them.
     - Files that changed while their size, inode and modification time did not are marked for 'migrator migrate'.
     - A storage.json that disagrees with the authoritative store is rewritten.
 
@@ -102,17 +107,25 @@ def _repair_indexes(path: Path) -> list[str]:
 
 
 def _repair_copies(data_dir: DataDir, entries: Iterable[LedgerEntry]) -> list[str]:
+    """Remake the copies that can be remade, forget the others, and list anew what a backup still has."""
+    if not os.path.isdir(data_dir.backups) and os.path.lexists(data_dir.backups):
+        return []  # a link to a disk that is not mounted: nothing is lost
     done: list[str] = []
-    by_backup: dict[str, list[LedgerEntry]] = {}
+    members: defaultdict[str, list[LedgerEntry]] = defaultdict(list)
     for entry in entries:
         name = backup_of(data_dir, entry.backup) if entry.backup else None
-        if name is not None:
-            by_backup.setdefault(name, []).append(entry)
-    for name, members in by_backup.items():
-        copied = [entry for entry in members if _copy_again(data_dir, entry)]
-        done += [f"copied {entry.source} into the backup {name}" for entry in copied]
-        if _list_again(data_dir, data_dir.backups / name, members):
-            done.append(f"rewrote {MANIFEST} and {SUMS} of the backup {name}")
+        if name is None:
+            continue
+        if _copy_again(data_dir, entry):
+            done.append(f"copied {entry.source} into the backup {name}")
+        if _is_lost(data_dir, entry):
+            _forget_copies(data_dir, entry)
+            done.append(f"recorded that the copy of {entry.source} is lost; its next merge does without")
+        else:
+            members[name].append(entry)
+    with suppress(StorageIOError):  # verify reports it
+        folders = [f for f in backup_folders(data_dir) if list_again(f, _as_listed(data_dir, f, members[f.name]))]
+        done += [f"rewrote {MANIFEST} and {SUMS} of the backup {folder.name}" for folder in folders]
     return done
 
 
@@ -127,6 +140,41 @@ def _copy_again(data_dir: DataDir, entry: LedgerEntry) -> bool:
     except MigratorError:
         return False  # something is in the way, or the file is changing; verify reports it again
     return True
+
+
+def _is_lost(data_dir: DataDir, entry: LedgerEntry) -> bool:
+    """Whether a copy that the entry needs is gone or damaged; one that cannot be read is not."""
+    copies = [data_dir.recorded(name) for name in {str(entry.backup), *entry.base_copies}]
+    try:
+        for copy in copies:
+            os.stat(copy)
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+    return all(os.access(copy, os.R_OK) for copy in copies) and bool(
+        base_of(entry._replace(bases=None), data_dir).lost or base_of(entry, data_dir).lost
+    )
+
+
+def _forget_copies(data_dir: DataDir, entry: LedgerEntry) -> None:
+    """Remove lost copies from the ledger: the file's own, and those of the bases that cannot be used any more."""
+    own = None if base_of(entry._replace(bases=None), data_dir).lost else entry.backup
+    usable = [copy.name for copy in base_of(entry, data_dir).copies]
+    bases = None if entry.bases is None else json.dumps(usable)
+    path = data_dir.database
+    with opened(path) as connection, transaction(connection, path, "write the ledger"):
+        connection.execute(queries.FORGET_COPIES, (own, bases, entry.source))
+
+
+def _as_listed(data_dir: DataDir, folder: Path, entries: Iterable[LedgerEntry]) -> list[dict[str, Any]]:
+    """The copies of a backup as its manifest lists them, from the ledger."""
+    files: list[dict[str, Any]] = []
+    for entry in entries:
+        file = data_dir.recorded(str(entry.backup)).relative_to(folder).as_posix()
+        members = {"size": entry.size, "sha256": entry.sha256, "mtime_ns": entry.mtime_ns}
+        files.append({"source": entry.source, "file": file, **members})
+    return files
 
 
 def _repair_times(data_dir: DataDir, entries: Iterable[LedgerEntry]) -> list[str]:
@@ -146,35 +194,3 @@ def _has(path: Path, sha256: str) -> bool:
         return os.path.isfile(path) and copying.sha256_of(path) == sha256
     except MigratorError:
         return False
-
-
-def _list_again(data_dir: DataDir, folder: Path, entries: list[LedgerEntry]) -> bool:
-    """Rewrite a manifest that is missing or damaged, if the ledger knows every file of the backup."""
-    try:
-        read_manifest(folder)
-        if os.path.isfile(folder / SUMS):
-            return False
-    except BackupError as error:
-        if error.code == "backup.newer_format":
-            return False
-    if not os.path.isdir(folder):
-        return False
-    files: list[dict[str, Any]] = []
-    for entry in entries:
-        file = data_dir.recorded(str(entry.backup)).relative_to(folder).as_posix()
-        members = {"size": entry.size, "sha256": entry.sha256, "mtime_ns": entry.mtime_ns}
-        files.append({"source": entry.source, "file": file, **members})
-    known = {file["file"] for file in files}
-    present = {Path(name).as_posix() for name in names_in(folder)} - {MANIFEST, SUMS}
-    if present != known or not all(is_inside(str(f["file"])) and _has(folder / f["file"], f["sha256"]) for f in files):
-        return False
-    manifest: dict[str, object] = {
-        "format": 1,
-        "created_at": folder.name.partition("-")[0],
-        "data_dir": str(data_dir.root),
-        "files": files,
-        "unreadable": {},
-        "written_again_at": datetime.now(UTC).isoformat(timespec="seconds"),
-    }
-    write_listing(folder, manifest, files)
-    return True

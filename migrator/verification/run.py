@@ -21,7 +21,7 @@ from migrator.documents.validation import is_valid
 from migrator.errors import ConnectionFailed, Message, MigratorError, StorageIOError
 from migrator.files import durable
 from migrator.inventory.ledger import LedgerEntry, read_ledger
-from migrator.migration.post_rollback import changed_sessions
+from migrator.migration.rolled_back.changes import changed_sessions
 from migrator.progress import Listener, Progress, ignore_progress
 from migrator.report import Report, problems_of
 from migrator.search.index import index_problems, index_state

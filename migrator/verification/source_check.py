@@ -110,6 +110,10 @@ class SourceCheck:
         if entry.backup is None:
             return "none"
         copy = self._data_dir.recorded(entry.backup)
+        for name in set(entry.base_copies) - {entry.backup}:
+            if not durable.exists(self._data_dir.recorded(name)):
+                facts = {"source": entry.source, "copy": self._data_dir.recorded(name)}
+                self._findings.append(broken("backup.file_missing", **facts))
         try:
             if not durable.exists(copy):
                 self._findings.append(broken("backup.file_missing", source=entry.source, copy=copy))

@@ -255,16 +255,12 @@ def test_a_missing_merge_base_is_remade_if_the_file_has_not_changed(migrated, ru
     assert not problems(run)
 
 
-def test_a_missing_merge_base_is_reported_instead_of_a_migration_that_cannot_work(migrated, run, follow):
+def test_a_missing_merge_base_of_a_changed_file_is_reported_and_the_merge_does_without(migrated, run, follow):
     shutil.rmtree(migrated.root / "backups")
-    file = migrated.write(ENGINE, [chat("a", task="second")])
-    found = problems(run)
-    assert run("migrate").code == 1
-    assert found["source.unmergeable"][1] is None
-    assert follow(found["backup.file_missing"][1]).code == 0
-    assert run("migrate").code == 0
-    assert migrated.tasks(ENGINE) == ["first"]
-    assert file.with_name(f"{file.name}.away").exists()
+    migrated.write(ENGINE, [chat("new")])
+    assert follow(problems(run)["backup.file_missing"][1]).code == 3
+    assert "backup.file_missing" not in problems(run)
+    assert len(migrated.tasks(ENGINE)) == 2
 
 
 def test_the_copy_of_a_file_that_fails_now_is_not_taken_for_a_missing_merge_base(migrated, run):

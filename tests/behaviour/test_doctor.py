@@ -282,15 +282,27 @@ def test_a_copy_is_made_again_where_the_file_is_still_the_same(migrated, run, ha
     assert run("backups", "verify").code == 0
 
 
-def test_a_copy_stays_broken_where_the_file_has_changed(migrated, run):
+def test_a_damaged_copy_of_a_file_that_has_changed_is_set_aside(migrated, run):
     copy = only_backup(migrated) / "sessions" / migrated.file_of(ENGINE).name
     copy.write_bytes(b"[]")
     migrated.write(ENGINE, [chat("changed")])
     outcome = repaired(run)
-    assert outcome.code == 1
-    assert outcome.json["repaired"] == []
-    assert "backup.file_damaged" in [problem["code"] for problem in outcome.json["problems"]]
-    assert copy.read_bytes() == b"[]"
+    assert outcome.code == 0
+    assert len(outcome.json["repaired"]) == 2
+    assert copy.with_name(f"{copy.name}.damaged").read_bytes() == b"[]"
+    assert run("backups", "verify").code == 0
+    assert run("migrate").code == 3  # without a base
+
+
+def test_copies_on_a_disk_that_is_not_mounted_are_not_forgotten(migrated, run):
+    backups = migrated.root / "backups"
+    elsewhere = backups.rename(migrated.root.with_name("disk"))
+    backups.symlink_to(elsewhere.with_name("unmounted"))
+    repaired(run)
+    backups.unlink()
+    backups.symlink_to(elsewhere)
+    assert run("verify").code == 0
+    assert migrated.query("SELECT count(*) FROM migration_ledger WHERE backup IS NULL") == [(0,)]
 
 
 def test_a_backup_that_is_gone_altogether_is_made_again_with_its_listing(migrated, run):

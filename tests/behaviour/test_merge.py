@@ -452,26 +452,6 @@ def test_a_damaged_file_that_is_restored_has_no_error_any_more(migrated: Scene, 
     assert len(stored(migrated)) == 3
 
 
-@pytest.mark.parametrize("damage", ["missing", "damaged"])
-def test_without_the_backup_copy_nothing_is_merged_and_nothing_changes(
-    damage: str, migrated: Scene, migrator: Migrator
-) -> None:
-    [copy] = (migrated.root / "backups").glob("*/sessions/*.json")
-    if damage == "missing":
-        copy.unlink()
-    else:
-        copy.write_bytes(copy.read_bytes().replace(b"migrated", b"Migrated"))
-    edit(migrated, "a")
-    before = stored(migrated)
-    outcome = merge(migrated, migrator, [work("a", "in the file")])
-    assert outcome.code == 1
-    [problem] = outcome.json["problems"]
-    assert problem["code"] == f"backup.file_{damage}"
-    assert str(copy) in problem["message"]
-    assert stored(migrated) == before
-    assert not migrated.staging.exists()
-
-
 def test_a_changed_file_is_merged_in_the_shared_file_too(scene: Scene, migrator: Migrator) -> None:
     shared = scene.root / "sessions.json"
     ours, theirs = chat("a", workspace="/w"), chat("b", workspace="/v")

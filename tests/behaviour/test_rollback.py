@@ -454,17 +454,6 @@ def test_sessions_that_belong_to_no_workspace_keep_it_from_going_back(pair: Scen
     assert (pair.status(), pair.flag()) == ("completed", "sqlite")
 
 
-def test_a_changed_file_without_the_copy_it_started_from_is_named_and_nothing_is_changed(
-    pair: Scene, migrator: Migrator
-) -> None:
-    shutil.rmtree(pair.root / "backups")
-    path = pair.write(ENGINE, [chat("s-0", task="in the file")])
-    content = path.read_bytes()
-    message = refused(pair, migrator("--data-dir", pair.root, "rollback", "--json"), "backup.file_missing")
-    assert f"sessions/{path.name}" in message
-    assert path.read_bytes() == content
-
-
 def test_a_rollback_during_another_migrator_is_refused(pair: Scene, migrator: Migrator) -> None:
     from filelock import FileLock
 

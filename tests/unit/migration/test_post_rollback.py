@@ -2,7 +2,7 @@
 
 import pytest
 
-from migrator.migration.post_rollback import PostRollbackChanges
+from migrator.migration.rolled_back.changes import PostRollbackChanges
 
 
 @pytest.mark.parametrize(

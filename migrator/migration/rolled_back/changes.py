@@ -30,6 +30,7 @@ from migrator.database.quarantine import quarantine_row
 from migrator.documents.document import digest
 from migrator.documents.parsing import Reading, Rejected, parse_session
 from migrator.errors import Message, Problem, TransactionError
+from migrator.migration.rolled_back import queries as rolled_back_queries
 from migrator.search import index as search_index
 from migrator.text import counted
 
@@ -100,7 +101,7 @@ def changed_sessions(
     connection: sqlite3.Connection,
 ) -> Iterator[tuple[StoredDocument | InvalidStoredSession, bytes | None, str | None, str | None]]:
     """Yield each session that differs from what the rollback wrote: with its old digest, workspace hash and path."""
-    for key, base, workspace_hash, path in connection.execute(queries.SESSIONS_AFTER_ROLLBACK).fetchall():
+    for key, base, workspace_hash, path in connection.execute(rolled_back_queries.SESSIONS_AFTER_ROLLBACK).fetchall():
         session = read_carefully(connection, key)
         if session is not None and digest(text_of(session)) != base:
             yield session, base, workspace_hash, path
@@ -124,14 +125,14 @@ class ChangesAfterRollback:
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
         self._changes: list[_Change] = []
-        self._recorded = bool(connection.execute(queries.HAS_ROLLED_BACK).fetchone()[0])
+        self._recorded = bool(connection.execute(rolled_back_queries.HAS_ROLLED_BACK).fetchone()[0])
         for session, base, workspace_hash, path in changed_sessions(connection):
             problems = session.problems if isinstance(session, InvalidStoredSession) else [_CHANGED_TWICE]
             rejected = Rejected("conflict", text_of(session), problems)
             row = quarantine_row(None, workspace_hash, session.position or 0, rejected)
             row_id = self._connection.execute(queries.INSERT_QUARANTINE, row).lastrowid
             self._changes.append(_Change(row_id or 0, base, workspace_hash, path))
-        self._deleted = self._connection.execute(queries.DELETED_AFTER_ROLLBACK).fetchone()[0]
+        self._deleted = self._connection.execute(rolled_back_queries.DELETED_AFTER_ROLLBACK).fetchone()[0]
 
     def reapply(self) -> PostRollbackChanges:
         """Apply the changes that do not conflict with the files' sessions, which are loaded now.
@@ -144,7 +145,7 @@ class ChangesAfterRollback:
             raw = row[0].encode()
             parsed = parse_session(raw)
             if isinstance(parsed, Rejected):
-                self._connection.execute(queries.SET_QUARANTINE_REASON, (parsed.reason, change.row_id))
+                self._connection.execute(rolled_back_queries.SET_QUARANTINE_REASON, (parsed.reason, change.row_id))
                 outcomes["invalid"] += 1
             elif change.workspace_hash is None:
                 outcomes["conflict"] += 1
