@@ -63,7 +63,7 @@ class RollbackNotes:
         self.warnings.append(Message(message, code="quarantine.deleted_remain", hint=hint))
 
     def held_written(self, held: int) -> None:
-        """Report the sessions that a file had lost and has again, since nobody decided to delete them."""
+        """Report the sessions that a file had lost and has again, since their deletion was not confirmed."""
         sessions = counted(held, "session")
         message = f"{sessions} that a file had lost, undecided until now, {'is' if held == 1 else 'are'} in it again."
         self.warnings.append(Message(message, code="session.deletion_undone"))

@@ -78,7 +78,7 @@ def _unmatched(
 ) -> list[Message]:
     """Warn of each named workspace that has no sessions here.
 
-    A file of all workspaces that is not migrated yet may have some: then only the next run can tell.
+    A file of all workspaces that is not migrated yet may have some: then only the next run finds them.
     """
     known = {source.workspace_hash for source in sources} | stored.keys()
     if None in known and not stored:

@@ -113,7 +113,7 @@ class Pipeline:
         return workspace_hash, self._paths.get(workspace_hash) or placeholder(workspace_hash)
 
     def _task(self, item: WorkItem) -> LoadTask:
-        """Make the task that tells the worker what to load."""
+        """Make the task that describes what the worker loads."""
         loaded = item.loaded
         workspace_hash, path = self._workspace(loaded)
         number = self._staging.workspace_id(workspace_hash, path)

@@ -59,7 +59,7 @@ def readmit(data_dir: DataDir, *, hybrid: bool) -> int:
 
 
 def message_of(restored: int) -> Message:
-    """What to tell the user."""
+    """The message about restored sessions."""
     were, places = ("was", "its place") if restored == 1 else ("were", "their places")
     return Message(
         f"{counted(restored, 'session')} that an earlier version had quarantined {were} restored to {places}: "

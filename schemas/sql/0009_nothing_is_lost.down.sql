@@ -7,7 +7,7 @@ ALTER TABLE quarantine RENAME TO quarantine_before;
 CREATE TABLE quarantine (
     id             INTEGER PRIMARY KEY,
     source_id      INTEGER REFERENCES migration_ledger(id) ON DELETE CASCADE,
-    workspace_hash TEXT,                   -- NULL where it can't be told
+    workspace_hash TEXT,                   -- NULL if it is unknown
     position       INTEGER NOT NULL,       -- its place among the sessions of its file: sessions.position has a gap there
     reason         TEXT NOT NULL,
     raw            ANY NOT NULL,           -- the bytes of the file: TEXT if they are UTF-8, else BLOB

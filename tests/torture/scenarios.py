@@ -328,7 +328,7 @@ def everything(scene: Scene) -> Everything:
 
 
 def by_workspace(found: Everything) -> dict[str, list[str]]:
-    """The same, apart."""
+    """Group what was found by workspace."""
     return {name: [line for line in found if line.startswith(f"{name} ")] for name in (*WORKSPACES, "conflict")}
 
 
