@@ -1,7 +1,12 @@
-"""Allows only one migrator at a time in a data directory, across processes."""
+"""Allows only one migrator at a time in a data directory, and only one writer of a workspace's file, across processes.
+
+Whoever needs several locks takes them in this order, so that no two programs wait for each other: the data directory's,
+the order of hybrid mode's writes, the database's write transaction, the workspace's file.
+"""
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from collections.abc import Iterator
@@ -9,13 +14,17 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from migrator.data_dir import INCOMPLETE, PREPARED, DataDir, require_place
-from migrator.errors import MigrationFailed, MigrationLocked
+from migrator.errors import ConnectionFailed, MigrationFailed, MigrationLocked, MigratorError
 from migrator.files import durable
 from migrator.files.locks import described, locked, locks_on
+from migrator.files.os_errors import os_errors
+from migrator.files.replacing import look_at_replaced
 
 DRY_RUN = ".rehearsal-"  # prefix of the folder that a dry run writes to
 # Seconds after which a temporary file in sessions/ is left over: the app writes there without our lock, but faster.
 _OLD = 3600
+LOCK_TIMEOUT = 3.0  # seconds to wait for another writer of a workspace's file
+_LOG = logging.getLogger("migrator")
 
 
 @contextmanager
@@ -52,7 +61,52 @@ def exclusive(data_dir: DataDir, *, keep: bool = True) -> Iterator[list[Path]]:
         dead = leftovers(data_dir) if keep else sorted(data_dir.root.glob(f"{DRY_RUN}*"))
         for path in dead:
             remove_leftover(path)
+        if keep:
+            look_once_more(data_dir)
         yield dead
+
+
+@contextmanager
+def file_locked(data_dir: DataDir, target: Path, timeout: float = LOCK_TIMEOUT) -> Iterator[None]:
+    """Be the only writer of a workspace's file; other files are not locked.
+
+    The app itself takes no lock.
+
+    :param timeout: seconds to wait for another program
+    :raises ConnectionFailed: another program still holds the lock
+    """
+    if target.parent != data_dir.sessions:
+        yield
+        return
+    lock = data_dir.locks / f"{target.stem}.lock"
+    durable.make_private_folder(lock.parent)
+    with ExitStack() as stack:
+        with os_errors("lock", lock):
+            is_held = stack.enter_context(locked(lock, timeout))
+        if not is_held:
+            raise ConnectionFailed(
+                f"Another program has been changing {target} for {timeout:g} seconds: {_holder_of(lock)}.",
+                code="workspace.locked",
+                hint="Nothing was changed. Try again in a moment, or close the other program.",
+            )
+        yield
+
+
+def look_once_more(data_dir: DataDir) -> None:
+    """Look at the files that were replaced while a program may have had them open; the caller holds the lock."""
+
+    @contextmanager
+    def lock(name: str) -> Iterator[bool]:
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(file_locked(data_dir, data_dir.sessions / name, timeout=0))
+            except MigratorError:
+                yield False  # a store is replacing the file now
+                return
+            yield True
+
+    for kept in look_at_replaced(data_dir.sessions, lock) + look_at_replaced(data_dir.root):
+        _LOG.warning("Another program changed a file while it was replaced; its version is kept: %s", kept)
 
 
 def lock_holder(data_dir: DataDir) -> str | None:
@@ -65,7 +119,11 @@ def lock_holder(data_dir: DataDir) -> str | None:
                 return None
     except OSError:
         return None  # the lock file cannot be opened; a command that needs the lock reports that
-    found = [lock.process for lock in locks_on(data_dir.lock) if lock.kind == "FLOCK" and lock.process]
+    return _holder_of(data_dir.lock)
+
+
+def _holder_of(lock: Path) -> str:
+    found = [held.process for held in locks_on(lock) if held.kind == "FLOCK" and held.process]
     return described(found[0]) if found else "another process"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 
 from migrator.authority import read_state
@@ -52,7 +53,7 @@ def changing(connection: sqlite3.Connection, path: Path | str, backups: Path) ->
 
     def back_up(why: str) -> Path:
         with opened(path, read_only=True) as reader:
-            copy, is_new = _back_up(reader, Path(path), backups, why)
+            copy, is_new = back_up_by(partial(copy_database, reader, Path(path)), Path(path), backups, why)
         if is_new:
             made.append(copy)
         return copy
@@ -73,14 +74,18 @@ def back_up_database(connection: sqlite3.Connection, path: Path, backups: Path, 
     :param why: a word for the folder's name, e.g. ``before-revert``
     :returns: the copy, or an earlier one with the same contents
     """
-    return _back_up(connection, path, backups, why)[0]
+    return back_up_by(lambda copy: copy_database(connection, path, copy), path, backups, why)[0]
 
 
-def _back_up(connection: sqlite3.Connection, path: Path, backups: Path, why: str) -> tuple[Path, bool]:
-    """The copy, and whether it is new."""
+def back_up_by(make_copy: Callable[[Path], object], path: Path, backups: Path, why: str) -> tuple[Path, bool]:
+    """Make a backup of a database.
+
+    :param make_copy: writes the copy to the path that it is given
+    :returns: the copy, or an earlier one with the same contents; and whether it is new
+    """
     with working_folder(backups) as working:
         copy = working / path.name
-        copy_database(connection, path, copy)
+        make_copy(copy)
         digest = copying.sha256_of(copy)
         for folder in sorted(backups.glob("[0-9]*-database-*")):  # an earlier, undamaged copy of the same
             with suppress(MigratorError):

@@ -14,9 +14,9 @@ from migrator.backups.manifest import BackupKind, ListedFile, read_manifest
 from migrator.backups.restore_database import FLAG_HINT, DatabaseRestore, RestoredCopy, keep_aside
 from migrator.data_dir import DataDir
 from migrator.errors import BackupError, ConnectionFailed, MigratorError
-from migrator.files import copying, durable
+from migrator.files import copying, durable, replacing
 from migrator.files.output import Replacements, scratch
-from migrator.locking import exclusive
+from migrator.locking import exclusive, file_locked
 from migrator.report import Report
 from migrator.workspace import hashes_of
 
@@ -143,13 +143,16 @@ def _put_back(data_dir: DataDir, folder: Path, planned: list[_Planned], *, overw
     :raises MigratorError: no file is in place yet, and one failed
     """
 
-    def keep(target: Path) -> Path:
-        if not overwrite:
-            raise _written_meanwhile(target)
-        return keep_aside(target)
+    def keep(found: Path, target: Path) -> Path:
+        if overwrite:
+            return keep_aside(found, target)
+        if found != target:
+            replacing.put_back(found, target, sha256[target])
+        raise _written_meanwhile(target)
 
     files = Replacements(data_dir.prepared)
     prepared: dict[Path, Path] = {}
+    sha256 = {Path(os.path.realpath(target)): listed.sha256 for listed, target, _ in planned}
     done: list[RestoredCopy] = []
     try:
         with scratch(files.folder):
@@ -160,7 +163,8 @@ def _put_back(data_dir: DataDir, folder: Path, planned: list[_Planned], *, overw
             for listed, target, _ in planned:
                 name = os.fspath(target)
                 if target in prepared:
-                    kept = files.place(prepared[target], target, {listed.sha256}, keep)
+                    with file_locked(data_dir, target):
+                        kept = replacing.place(prepared[target], target, {listed.sha256}, keep)
                     done.append(RestoredCopy(name, "restored", None if kept is None else os.fspath(kept)))
                 elif _differs(target, listed):
                     raise _written_meanwhile(target)

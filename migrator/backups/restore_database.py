@@ -6,10 +6,11 @@ import glob
 import os
 import sqlite3
 import time
-from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from migrator.authority import (
@@ -22,15 +23,18 @@ from migrator.authority import (
     state_of,
     write_flag,
 )
-from migrator.backups.database_copy import back_up_database
+from migrator.backups.database_copy import back_up_by
 from migrator.backups.manifest import ListedFile
 from migrator.data_dir import DataDir
-from migrator.database.connection import BUSY_TIMEOUT, connect_read_only, opened, remove_database
+from migrator.database.connection import BUSY_TIMEOUT, connect_read_only, copy_database, opened, remove_database
 from migrator.database.errors import sqlite_errors
 from migrator.errors import BackupError, ConnectionFailed
 from migrator.files import copying, durable
+from migrator.files.reading import CHUNK
 
 _ASIDE = "before-restore"  # in the name of a file that was replaced
+_PAGES = 16  # of the database that are written at once: the lock is held until the last one
+_POLL = 0.01  # seconds between two attempts to lock the database
 FLAG_HINT = "--overwrite-newer-work restores the backup all the same, and keeps what is there under another name."
 
 
@@ -47,12 +51,16 @@ class RestoredCopy:
     kept_beside: str | None = None
 
 
-def keep_aside(path: Path) -> Path:
-    """Keep a file under another name, and return that; an interrupted restore may have given it already."""
+def keep_aside(found: Path, path: Path) -> Path:
+    """Keep a file under another name, and return that; an interrupted restore may have given it already.
+
+    :param found: where the file is now
+    :param path: its own path
+    """
     for kept in sorted(path.parent.glob(f"{glob.escape(path.name)}.{_ASIDE}-*")):
-        if kept.is_file() and copying.sha256_of(kept) == copying.sha256_of(path):
+        if kept.is_file() and copying.sha256_of(kept) == copying.sha256_of(found):
             return kept
-    return copying.keep_copy(path, path, f"{_ASIDE}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}")
+    return copying.keep_copy(found, path, f"{_ASIDE}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}")
 
 
 class DatabaseRestore:
@@ -153,45 +161,69 @@ class DatabaseRestore:
 
     def take_place(self) -> Path:
         """Replace the database in place; returns the copy that was kept of it."""
-        path = self.data_dir.database
         try:
-            with opened(path) as connection:
-                kept = back_up_database(connection, path, self.data_dir.backups, _ASIDE)
-                self.overwrite_through(connection)
-                return kept
+            with opened(self.data_dir.database) as connection:
+                return self.overwrite_through(connection)
         except ConnectionFailed as error:
             if _is_damage(error.__cause__):
                 return self.put_instead()
             raise
 
-    def overwrite_through(self, connection: sqlite3.Connection) -> None:
+    def overwrite_through(self, connection: sqlite3.Connection) -> Path:
         """Copy through SQLite's backup interface, because other programs may have the file open.
 
+        That interface locks the database with the first pages that it writes. What is there is copied then: nobody can
+        write to it any more, and everybody still sees it as it was.
+
+        :returns: the copy of what was there
         :raises ConnectionFailed: another program keeps it locked
         """
-        path, started = self.data_dir.database, time.monotonic()
+        path, started, kept = self.data_dir.database, time.monotonic(), list[Path]()
 
-        def give_up(status: int, *_: int) -> None:
-            if status in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED) and time.monotonic() - started > BUSY_TIMEOUT:
+        def keep_first(status: int, *_: int) -> None:
+            if status not in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+                if not kept:
+                    kept.append(back_up_by(copy_locked, path, self.data_dir.backups, _ASIDE)[0])
+            elif time.monotonic() - started > BUSY_TIMEOUT:
                 raise ConnectionFailed(
                     f"Another program keeps {path} locked.",
                     code="database.locked",
                     hint="Close it and restore again. Nothing was changed.",
                 )
 
-        with sqlite_errors("write the restored pages", path):
+        with (
+            sqlite_errors("write the restored pages", path),
+            closing(connect_read_only(self.copy, immutable=True)) as source,
+            ExitStack() as after,
+        ):
             connection.execute("PRAGMA synchronous = FULL")
-            with closing(connect_read_only(self.copy, immutable=True)) as source:
-                its, ours = (database.execute("PRAGMA page_size").fetchone() for database in (source, connection))
-                if its != ours:
-                    connection.execute("PRAGMA journal_mode = DELETE")  # in WAL mode, the page size cannot change
-                source.backup(connection, progress=give_up)
+            its, ours = (database.execute("PRAGMA page_size").fetchone() for database in (source, connection))
+            if its != ours:
+                connection.execute("PRAGMA journal_mode = DELETE")  # in WAL mode, the page size cannot change
+            copy_locked = self.copier(connection, after)
+            pages = source.execute("PRAGMA page_count").fetchone()[0]
+            # Fewer than there are, so that the first step is not the last one.
+            source.backup(connection, pages=max(1, min(_PAGES, pages - 1)), progress=keep_first, sleep=_POLL)
+        return kept[0]
+
+    def copier(self, connection: sqlite3.Connection, after: ExitStack) -> Callable[[Path], object]:
+        """What copies the database while this connection is writing to it, as it was before.
+
+        Without WAL, SQLite lets nobody read it then; but the file itself has not been changed yet.
+
+        :param after: closed when the connection has no lock any more: closing the file releases the process's locks
+        """
+        path = self.data_dir.database
+        if connection.execute("PRAGMA journal_mode").fetchone() == ("wal",):
+            return partial(copy_database, after.enter_context(opened(path, read_only=True)), path)
+        file = after.enter_context(open(path, "rb", buffering=0))  # noqa: SIM115 - the caller closes it
+        return lambda copy: durable.write_new(copy, iter(lambda: file.read(CHUNK), b""))
 
     def put_instead(self) -> Path:
         """Replace a file that is no longer a database; it is kept with its -wal and -journal."""
         path = self.data_dir.database
         with self.staged():
-            kept = keep_aside(path)
+            kept = keep_aside(path, path)
             for suffix in ("-wal", "-journal"):
                 companion = path.with_name(path.name + suffix)
                 if companion.exists():
@@ -206,7 +238,7 @@ class DatabaseRestore:
         with self.staged():
             log = path.with_name(path.name + "-wal")
             if log.exists():  # SQLite would apply this log of a lost database to the new one
-                keep_aside(log)
+                keep_aside(log, log)
             self.publish()
 
     @contextmanager

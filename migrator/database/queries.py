@@ -253,6 +253,7 @@ EMPTY_FOR_ANOTHER_RUN = (
     *(f"DELETE FROM main.{table}" for table in ("chat_messages", "instances", "session_runtime_mix", "sessions")),
     *(f"DELETE FROM main.{table}" for table in ("workspaces", "migration_shares", "migration_ledger")),
     "DELETE FROM main.rolled_back_sessions",
+    "DELETE FROM main.written_files",
 )
 
 # The sessions that a rollback wrote to the files.

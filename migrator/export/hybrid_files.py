@@ -4,24 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, TypeVar
 
 from migrator.authority import is_hybrid
+from migrator.backups.database_copy import upgrade
 from migrator.data_dir import DataDir
 from migrator.database import queries
 from migrator.database.connection import opened, transaction
-from migrator.errors import Message, MigratorError
+from migrator.errors import Message, MigratorError, StaleStoreError
 from migrator.export.rollback_notes import RollbackNotes
 from migrator.export.session_file import PreparedFile
-from migrator.export.workspace_files import WorkspaceFiles, is_workspace_file
-from migrator.files import copying
+from migrator.export.workspace_files import LOCK_TIMEOUT, WorkspaceFiles, is_workspace_file
+from migrator.files import copying, replacing
 from migrator.inventory.ledger import LedgerEntry
+from migrator.locking import file_locked
 from migrator.migration.options import Options
 from migrator.migration.report import MigrationReport
 from migrator.migration.run import Run
 from migrator.progress import Listener, ignore_progress
+from migrator.storage.arguments import WorkspaceRef
 from migrator.storage.hybrid.journal import Journal
+from migrator.storage.hybrid.written_files import record_written
 
 _T = TypeVar("_T")
 
@@ -35,13 +40,33 @@ class HybridFiles(WorkspaceFiles):
 
     all_sessions = True
     journal: Journal
+    sha256: dict[Path, str] = field(default_factory=dict)
 
     def prepare(self) -> list[PreparedFile]:
         prepared = [*self.prepare_files()]
-        self.journal.record_known(
-            {f.report.hash: copying.sha256_of(f.written or f.target) for f in prepared if f.report}
-        )
+        for file in prepared:
+            if file.report and file.written:
+                self.sha256[file.target] = copying.sha256_of(file.written)
+                in_place = copying.sha256_of(file.target) if file.target.is_file() else None
+                record_written(self.connection, file.report.hash, self.sha256[file.target], in_place)
         return prepared
+
+    def place(self, file: PreparedFile, written: Path) -> None:
+        """Replace a file, unless another program has changed it: then the next run merges it first."""
+
+        def leave(found: Path, target: Path) -> Path:
+            if found != target:
+                replacing.put_back(found, target, self.sha256[file.target])
+            raise StaleStoreError(
+                f"Another program has changed {target}; its changes are not in SQLite yet.", code="hybrid.file_changed"
+            )
+
+        try:
+            with file_locked(self.data_dir, file.target, LOCK_TIMEOUT):
+                replacing.place(written, file.target, file.replaceable, leave)
+        except StaleStoreError as error:
+            if file.report:
+                self.journal.record_unreadable(WorkspaceRef(file.report.hash, file.report.path), error.message)
 
     def restorable(self, entries: Sequence[LedgerEntry]) -> list[LedgerEntry]:
         return [entry for entry in super().restorable(entries) if is_workspace_file(entry)]
@@ -72,12 +97,13 @@ def write_json_files(data_dir: DataDir, listener: Listener = ignore_progress) ->
     """
     path, notes = data_dir.database, RollbackNotes()
     journal = Journal(data_dir.hybrid_journal)
-    with closing(journal), opened(path) as connection, transaction(connection, path, "read sessions"):
-        known = journal.known_files()
-        files = HybridFiles(
-            data_dir=data_dir, connection=connection, listener=listener, notes=notes, journal=journal, known=known
-        )
-        files.run()
+    with closing(journal), opened(path) as connection:
+        upgrade(connection, path, data_dir.backups)
+        with transaction(connection, path, "write the JSON files"):
+            files = HybridFiles(
+                data_dir=data_dir, connection=connection, listener=listener, notes=notes, journal=journal
+            )
+            files.run()
     migrated = Run(data_dir, Options(listener=listener, hybrid=True)).run()
     return [*notes.warnings, *migrated.errors]
 

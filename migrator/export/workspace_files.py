@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 from operator import itemgetter
@@ -20,17 +20,20 @@ from migrator.errors import MigratorError, RollbackFailed
 from migrator.export.rollback_notes import RollbackNotes, first_few
 from migrator.export.session_file import Choice, PreparedFile, RestoredFile, SideFile, require_free, write_sessions
 from migrator.export.unchanged import Sessions, sessions_if_unchanged
-from migrator.files import copying, durable
+from migrator.files import copying, durable, replacing
 from migrator.files.output import Replacements, scratch
 from migrator.inventory.ledger import LedgerEntry, read_ledger
 from migrator.inventory.source_files import place_of_source, workspace_file_name
+from migrator.locking import file_locked
 from migrator.progress import Listener, Progress
+from migrator.storage.hybrid.written_files import Files, known_files
 from migrator.text import counted
 from migrator.upkeep.moved import detach_moved
 from migrator.worker.process import WorkerFor
 from migrator.workspace import HASH_PATTERN, workspace_of_source
 
 _Quarantined = tuple[int, str | bytes, str]
+LOCK_TIMEOUT = 10.0  # seconds: longer than a store that holds the lock waits for the database
 
 
 @dataclass(kw_only=True)
@@ -38,7 +41,6 @@ class WorkspaceFiles:
     """All JSON files at one moment; to be used within a transaction that keeps other writers out.
 
     :ivar install: whether the files take their places; a dry run only prepares them
-    :ivar known: the SHA-256 of further files that SQLite has all of, by workspace
     :ivar written: key and digest of each session in the files
     """
 
@@ -48,7 +50,6 @@ class WorkspaceFiles:
     notes: RollbackNotes
     install: bool = True
     worker_for: WorkerFor | None = None
-    known: Mapping[str, str] = field(default_factory=dict)
     written: list[tuple[str, bytes]] = field(default_factory=list)
 
     all_sessions: ClassVar = False
@@ -56,6 +57,7 @@ class WorkspaceFiles:
 
     def __post_init__(self) -> None:
         self.files = Replacements(self.data_dir.prepared)
+        self.known: Files = {}  # the SHA-256 of further files that SQLite has all of, by workspace
         self._invalid = self._quarantined = 0
 
     def run(self) -> list[RestoredFile]:
@@ -68,6 +70,7 @@ class WorkspaceFiles:
         ) in queries.CLEAR_UNKNOWN_SOURCES:  # without its row in the ledger, a session counts as created in SQLite
             self.connection.execute(statement)
         detach_moved(self.connection)
+        self.known = known_files(self.connection)
         lost = self.connection.execute(queries.UNREACHABLE_SESSIONS).fetchall()
         if lost:
             raise RollbackFailed(
@@ -95,14 +98,22 @@ class WorkspaceFiles:
             self.notes.side_file(file.target, mark, copying.keep_copy(written, file.target, mark))
         if file.written is None or file.report is None:
             return file
-        kept = self.files.place(file.written, file.target, file.replaceable, self.keep_copy)
+        kept = self.place(file, file.written)
         return replace(file, report=replace(file.report, kept_beside=None if kept is None else os.fspath(kept)))
 
-    def keep_copy(self, target: Path) -> Path:
-        """Keep a file that SQLite does not have all of, under another name."""
-        kept = copying.keep_copy(target, target, "before-rollback")
-        self.notes.kept_copy(target, os.fspath(kept))
-        return kept
+    def place(self, file: PreparedFile, written: Path) -> Path | None:
+        """Replace a file; returns the other name of one that SQLite does not have all of."""
+
+        def keep(found: Path, target: Path) -> Path:
+            kept = copying.keep_copy(found, target, "before-rollback")
+            self.notes.kept_copy(target, os.fspath(kept))
+            return kept
+
+        with file_locked(self.data_dir, file.target, LOCK_TIMEOUT):
+            if file.target.parent not in (self.data_dir.root, self.data_dir.sessions):  # taking the lock looks there
+                for kept in replacing.look_at_replaced(file.target.parent):
+                    self.notes.kept_copy(file.target, os.fspath(kept))
+            return replacing.place(written, file.target, file.replaceable, keep)
 
     def require_all_written(self) -> None:
         """Check that the files account for every session and every quarantined item.
@@ -195,7 +206,7 @@ class WorkspaceFiles:
         self.note_invalid_elements(report, entry.quarantined)
         if written == target:
             return PreparedFile(target, None, report)
-        replaceable = frozenset({entry.sha256, self.known.get(file_hash)})
+        replaceable = self.known.get(file_hash, frozenset()) | {entry.sha256}
         require_free(target, replaceable)
         return PreparedFile(target, written, report, replaceable)
 
@@ -228,7 +239,7 @@ class WorkspaceFiles:
 
         :param sha256: of the file that the sessions came from
         """
-        replaceable = frozenset({sha256, self.known.get(file_hash)})
+        replaceable = self.known.get(file_hash, frozenset()) | {sha256}
         require_free(target, replaceable)
         side_files, broken = list[SideFile](), []
         for position, raw, reason in quarantined:

@@ -3,7 +3,8 @@
 - ``durable``: writes, syncs, renames and removes files; no other module does
 - ``reading``: bounded reads of paths that may be anything
 - ``copying``: copies files and gives them second names, checked by SHA-256
-- ``output``: puts prepared files in place; new files never overwrite, replacements keep a copy of what they replace
+- ``output``: prepares files, and puts new ones in place without ever overwriting one
+- ``replacing``: replaces files that other programs write to without locks, and keeps what those write meanwhile
 - ``locks``: takes file locks, and finds out who holds them
 - ``os_errors``: translates errors of the operating system
 

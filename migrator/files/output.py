@@ -1,15 +1,15 @@
 """Prepares files in a hidden folder, and puts them in place when all are complete and on disk.
 
 There are two ways to handle a file that exists. :func:`new_files`, for commands that write new files, refuses: either
-all files are created or none, and nothing is overwritten. :class:`Replacements`, for files that are restored, keeps a
-copy: files are put in place one by one, and an unexpected file is kept under another name.
+all files are created or none, and nothing is overwritten. :class:`Replacements` only prepares files;
+:func:`replacing.place` puts each in its place, and keeps an unexpected file under another name.
 """
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Container, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from itertools import count
 from pathlib import Path
@@ -52,22 +52,6 @@ class Replacements:
         path = self.next_path()
         durable.write_new(path, chunks)
         return path
-
-    @staticmethod
-    def place(
-        written: Path, target: Path, expected: Container[str | None], keep: Callable[[Path], Path]
-    ) -> Path | None:
-        """Put a prepared file in place.
-
-        :param expected: the SHA-256 of every file that may simply be replaced
-        :param keep: called for any other existing file: gives it a second name, or refuses
-        :returns: the second name, if any
-        """
-        durable.make_private_folder(target.parent)
-        is_new = not os.path.lexists(target) or copying.sha256_of(target) in expected
-        kept = None if is_new else keep(target)
-        durable.move_over(written, target)
-        return kept
 
 
 class NewFiles:

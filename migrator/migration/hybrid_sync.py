@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import closing, suppress
+from collections.abc import Callable, Container
+from contextlib import suppress
 
 from migrator.authority import state_of
 from migrator.data_dir import DataDir, ScratchDataDir
+from migrator.database.connection import opened
+from migrator.database.errors import sqlite_errors
 from migrator.errors import StorageIOError
 from migrator.files import copying
 from migrator.inventory.plan import Plan
 from migrator.inventory.source_files import Source
 from migrator.migration.merge import MergePolicy
 from migrator.migration.report import MigrationReport
-from migrator.storage.hybrid.journal import Journal, read_known_files, read_stats
+from migrator.storage.hybrid.journal import read_stats
 from migrator.storage.hybrid.json_secondary import MirrorFiles
 from migrator.storage.hybrid.store import HybridStorage
+from migrator.storage.hybrid.written_files import known_files
 from migrator.storage.sqlite import SqliteStorage
 
-
-def merge_policy(data_dir: DataDir) -> MergePolicy:
-    """How to merge files that mirror SQLite: a file that is still as SQLite wrote it has no changes to merge."""
-    return MergePolicy(mirrored=True, written=lambda: read_known_files(data_dir.hybrid_journal))
+MIRRORED = MergePolicy(mirrored=True)
 
 
 def run_in_step(
@@ -39,7 +39,7 @@ def run_in_step(
 
 
 def sync_files(data_dir: DataDir, plan: Plan) -> bool:
-    """Record the files that SQLite has merged, and write to the files what they still lack.
+    """Write to the files what they still lack of SQLite.
 
     What cannot be written yet stays recorded as pending.
 
@@ -48,12 +48,11 @@ def sync_files(data_dir: DataDir, plan: Plan) -> bool:
     """
     if isinstance(data_dir, ScratchDataDir) or state_of(data_dir.database).authority != "sqlite":
         return False  # a dry run does not change files
-    _record_merged(data_dir, plan)
     stats = read_stats(data_dir.hybrid_journal)
     if stats is None or not stats.pending_repairs:
         return False
     sqlite = SqliteStorage(data_dir.database, backups=data_dir.backups)
-    files = MirrorFiles(data_dir, data_dir.hybrid_journal)
+    files = MirrorFiles(data_dir)
     with HybridStorage(sqlite, files, data_dir.hybrid_journal) as both:
         both.repair(except_for=_changed_by_others(data_dir, plan))
         return both.stats().pending_repairs < stats.pending_repairs
@@ -61,31 +60,18 @@ def sync_files(data_dir: DataDir, plan: Plan) -> bool:
 
 def _changed_by_others(data_dir: DataDir, plan: Plan) -> set[str]:
     """The hashes of the workspaces whose files contain changes that SQLite has not merged."""
-    known = read_known_files(data_dir.hybrid_journal)
+    with opened(data_dir.database, read_only=True) as connection, sqlite_errors("read the ledger", data_dir.database):
+        known = known_files(connection)
     return {
         source.workspace_hash
         for source in plan.work.pending
         if source.kind == "workspace"
         and source.workspace_hash
-        and not _has_sha256(source, known.get(source.workspace_hash))
+        and not _is_one_of(source, known.get(source.workspace_hash, ()))
     }
 
 
-def _has_sha256(source: Source, sha256: str | None) -> bool:
+def _is_one_of(source: Source, known: Container[str]) -> bool:
     with suppress(StorageIOError):  # the merge reports why it cannot be read
-        return copying.sha256_of(source.place) == sha256
+        return copying.sha256_of(source.place) in known
     return False
-
-
-def _record_merged(data_dir: DataDir, plan: Plan) -> None:
-    """Record in the journal the hashes of the files that SQLite has merged."""
-    known = read_known_files(data_dir.hybrid_journal)
-    merged = {}
-    for source in plan.work.known:
-        entry = plan.ledger[source.name]
-        file_hash, sha256 = source.workspace_hash, entry.sha256
-        if source.kind == "workspace" and file_hash and sha256 and not entry.error and known.get(file_hash) != sha256:
-            merged[file_hash] = sha256
-    if merged:
-        with closing(Journal(data_dir.hybrid_journal)) as journal:
-            journal.record_known(merged)

@@ -27,7 +27,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
@@ -68,11 +68,9 @@ class MergePolicy:
 
     :ivar mirrored: the files mirror SQLite (hybrid mode): they repeat sessions of the workspace's other files and leave
         out what is invalid
-    :ivar written: returns the SHA-256 of each workspace file as SQLite wrote it, by the workspace's hash
     """
 
     mirrored: bool = False
-    written: Callable[[], Mapping[str, str]] = dict
 
 
 class Action(Enum):

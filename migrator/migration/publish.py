@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -29,6 +29,7 @@ from migrator.search import index as search_index
 from migrator.staging import queries as staging_queries
 from migrator.staging.database import rekey_attached_message, rekey_attached_session
 from migrator.staging.results import LoadedSource
+from migrator.storage.hybrid.written_files import Files, written_files
 from migrator.upkeep.moved import detach_moved
 
 
@@ -181,7 +182,11 @@ class _Publisher:
 
     def _is_known(self, loaded: LoadedSource) -> bool:
         """Whether the database may have other versions of the source's sessions."""
-        if self._is_recorded(loaded) or (self._policy.mirrored and loaded.source.kind == "workspace"):
+        if (
+            self._is_recorded(loaded)
+            or self._is_mirror(loaded)
+            or (self._policy.mirrored and loaded.source.kind == "workspace")
+        ):
             return True
         return any(self._main.execute(queries.CREATED_IN_SQLITE, (name,)).fetchone() for name in loaded.counts)
 
@@ -222,7 +227,7 @@ class _Publisher:
         """What the source and the database both had; see :mod:`~migrator.migration.merge_base`."""
         data_dir, entry = self._publication.data_dir, self._publication.entries[loaded.source.name]
         if self._is_mirror(loaded):
-            own = str(entry.backup)  # everything in the file came from SQLite
+            own = str(entry.backup)  # this database has, or had, everything in the file
             return MergeBase(entry.source, [BaseCopy(own, data_dir.recorded(own))])
         known = self._known.get(loaded.source.name)
         if known is None or known.status == "failed":
@@ -244,11 +249,11 @@ class _Publisher:
     def _is_mirror(self, loaded: LoadedSource) -> bool:
         """Whether the file is as SQLite wrote it."""
         entry = self._publication.entries[loaded.source.name]
-        return loaded.source.kind == "workspace" and entry.sha256 == self._written.get(entry.workspace_hash or "")
+        return loaded.source.kind == "workspace" and entry.sha256 in self._written.get(entry.workspace_hash or "", ())
 
     @cached_property
-    def _written(self) -> Mapping[str, str]:
-        return self._policy.written()
+    def _written(self) -> Files:
+        return written_files(self._main)
 
     def _readback_failed(self, loaded: LoadedSource) -> MigrationFailed:
         return MigrationFailed(

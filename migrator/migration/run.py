@@ -121,9 +121,9 @@ class Run:
                 self.worker_for(0, count_file_names(self.data_dir))
             if not self.hybrid:
                 return self.execute(self.make_plan())
-            from migrator.migration.hybrid_sync import merge_policy, run_in_step  # loads the stores
+            from migrator.migration.hybrid_sync import MIRRORED, run_in_step  # loads the stores
 
-            self.policy = merge_policy(self.data_dir)
+            self.policy = MIRRORED
             return run_in_step(self.data_dir, self.make_plan, self.execute)
 
     def make_plan(self) -> Plan:

@@ -25,8 +25,9 @@ from migrator.search.results import (
 from migrator.search.sessions import read_workspaces
 from migrator.search.values import notes_on_values
 from migrator.storage.arguments import workspace_ref
-from migrator.storage.factory import failed_workspaces, is_served_by_sqlite
+from migrator.storage.factory import is_served_by_sqlite
 from migrator.storage.filtering import Filtering
+from migrator.storage.migrated import failed_workspaces
 from migrator.storage.protocol import SessionFilters
 from migrator.workspace import placeholder
 

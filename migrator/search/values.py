@@ -12,7 +12,8 @@ from migrator.inventory.status import workspace_names
 from migrator.search import queries
 from migrator.search.sessions import read_workspaces
 from migrator.storage.arguments import workspace_ref
-from migrator.storage.factory import failed_workspaces, is_served_by_sqlite
+from migrator.storage.factory import is_served_by_sqlite
+from migrator.storage.migrated import failed_workspaces
 from migrator.storage.protocol import SessionFilters
 from migrator.text import counted
 from migrator.workspace import placeholder

@@ -6,6 +6,7 @@
 - ``wrappers``: stores in front of others: read-only, and the fallback to JSON files that could not be migrated
 - ``hybrid``: SQLite as the authoritative store, with the JSON files kept equal
 - ``factory``: opens the store that the app runs on
+- ``migrated``: which workspaces SQLite is authoritative for
 - ``arguments``: checks the arguments of every store's methods
 - ``filtering``: applies SessionFilters, for every store
 - ``timestamps``: reads, compares and writes RFC 3339 timestamps

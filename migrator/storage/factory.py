@@ -14,14 +14,10 @@ from migrator.authority import (
     effective_backend,
     missing_database,
     read_flag,
-    read_state,
     state_of,
     write_flag,
 )
 from migrator.data_dir import DataDir
-from migrator.database import queries
-from migrator.database.connection import opened
-from migrator.database.errors import sqlite_errors
 from migrator.errors import StaleStoreError, StorageIOError, UsageError
 from migrator.inventory.location import BACKEND_VARIABLE, resolve_data_dir
 
@@ -131,6 +127,7 @@ def _open(places: DataDir, backend: Backend, *, cache_size: int | None, mmap_siz
 
     if backend == "json":
         return JsonStorage(places)
+    from migrator.storage.migrated import failed_workspaces
     from migrator.storage.sqlite import SqliteStorage
 
     sqlite = SqliteStorage(places.database, backups=places.backups, cache_size=cache_size, mmap_size=mmap_size)
@@ -139,7 +136,9 @@ def _open(places: DataDir, backend: Backend, *, cache_size: int | None, mmap_siz
         from migrator.storage.hybrid.json_secondary import MirrorFiles
         from migrator.storage.hybrid.store import HybridStorage
 
-        store = HybridStorage(sqlite, MirrorFiles(places, places.hybrid_journal), places.hybrid_journal)
+        store = HybridStorage(
+            sqlite, MirrorFiles(places), places.hybrid_journal, is_current=lambda: read_flag(places) == "hybrid"
+        )
     failed = failed_workspaces(places)
     if failed:
         from migrator.storage.wrappers import FallbackStorage
@@ -149,13 +148,3 @@ def _open(places: DataDir, backend: Backend, *, cache_size: int | None, mmap_siz
             store, JsonStorage(places), lambda name: name in failed and name in failed_workspaces(places)
         )
     return store
-
-
-def failed_workspaces(places: DataDir) -> frozenset[str]:
-    """Return the hashes of the workspaces whose own file failed to migrate."""
-    if not places.database.exists():
-        return frozenset()
-    with opened(places.database, read_only=True) as connection, sqlite_errors("read the ledger", places.database):
-        if not read_state(connection, places.database).has_ledger:
-            return frozenset()
-        return frozenset(name for (name,) in connection.execute(queries.FAILED_WORKSPACES))

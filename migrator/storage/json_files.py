@@ -6,8 +6,9 @@ A file that cannot be read, or contains an invalid session, is an error, never a
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 
 from migrator.data_dir import DataDir
@@ -15,16 +16,17 @@ from migrator.documents.app_format import Element, app_file
 from migrator.documents.array_reader import read_array
 from migrator.documents.document import ChatMessage, WorktreeInstance, WorktreeSession, normal_form
 from migrator.documents.parsing import Reading, parse_session
-from migrator.errors import ConnectionFailed, SourceFileError, StorageIOError, ValidationError
-from migrator.files import durable
-from migrator.files.locks import locked
+from migrator.errors import ConnectionFailed, SourceFileError, StaleStoreError, StorageIOError, ValidationError
+from migrator.files import copying, durable, replacing
 from migrator.files.os_errors import os_errors
+from migrator.files.reading import tee
+from migrator.files.replacing import Seen
+from migrator.locking import LOCK_TIMEOUT, file_locked
 from migrator.storage import arguments, timestamps
 from migrator.storage.arguments import WorkspaceRef
 from migrator.storage.filtering import Filtering
+from migrator.storage.migrated import JsonWorkspaces
 from migrator.storage.protocol import MirrorableStorage, SessionFilters
-
-LOCK_TIMEOUT = 3.0  # seconds
 
 
 class JsonStorage(MirrorableStorage):
@@ -36,6 +38,7 @@ class JsonStorage(MirrorableStorage):
     def __init__(self, data_dir: DataDir, *, lock_timeout: float = LOCK_TIMEOUT) -> None:
         self._data_dir = data_dir
         self._lock_timeout = lock_timeout
+        self._authoritative = JsonWorkspaces(data_dir)
         self._closed = False
 
     def create_session(self, workspace_path: str, session: WorktreeSession) -> WorktreeSession:
@@ -132,42 +135,60 @@ class JsonStorage(MirrorableStorage):
 
     @contextmanager
     def _changing(
-        self, workspace: WorkspaceRef, *, create: bool = False, discard: bool = False
+        self,
+        workspace: WorkspaceRef,
+        *,
+        create: bool = False,
+        discard: bool = False,  # noqa: ARG002 - for subclasses: the block replaces all documents
     ) -> Iterator[list[WorktreeSession]]:
         """Let the block change the documents of a workspace, then write them, unless it raises.
 
-        :param discard: the block replaces all documents
+        :raises StaleStoreError: the file is not authoritative any more
         """
         self._require_open()
-        path = self._data_dir.locks / f"{workspace.hash}.lock"
-        durable.make_private_folder(path.parent)
-        with ExitStack() as stack:
-            with os_errors("lock", path):
-                is_held = stack.enter_context(locked(path, self._lock_timeout))
-            if not is_held:
-                raise ConnectionFailed(
-                    f"Another program has been changing {self._path(workspace)} for {self._lock_timeout:g} seconds.",
-                    code="workspace.locked",
-                    hint="Nothing was changed. Try again in a moment, or close the other program.",
-                )
-            found = self._read_replaceable(workspace) if discard else self._read(workspace)
+        with file_locked(self._data_dir, self._path(workspace), self._lock_timeout):
+            self._authoritative.require(workspace.hash)
+            seen = replacing.see(self._path(workspace))
+            found = self._read(workspace)
             if found is None and not create:
                 raise arguments.workspace_not_found(workspace)
             documents = [*found] if found else []
             yield documents
-            self._replace(workspace, found, documents)
+            self._replace(workspace, *self._prepare(workspace, documents), seen)
 
-    def _replace(
-        self,
-        workspace: WorkspaceRef,
-        found: list[WorktreeSession] | None,  # noqa: ARG002 - the file's current documents, for subclasses
-        documents: list[WorktreeSession],
-    ) -> None:
-        durable.replace(self._target(workspace), app_file(documents))
+    def _prepare(self, workspace: WorkspaceRef, documents: list[WorktreeSession]) -> tuple[Path, str]:
+        """Write the new file next to its place; returns it with its SHA-256."""
+        digest, target = copying.new_sha256(), self._target(workspace)
+        written = target.with_name(f".{target.name}.{os.getpid()}-{threading.get_ident()}{durable.TEMPORARY_SUFFIX}")
+        try:
+            durable.write_new(written, tee(app_file(documents), digest.update))
+        except BaseException:
+            durable.remove(written)
+            raise
+        return written, digest.hexdigest()
 
-    def _read_replaceable(self, workspace: WorkspaceRef) -> list[WorktreeSession] | None:
-        """Read the documents of a file that is about to be replaced."""
-        return self._read(workspace)
+    def _replace(self, workspace: WorkspaceRef, written: Path, sha256: str, seen: Seen | None) -> None:
+        """Put a prepared file in its place, unless another program has changed the one that was seen there.
+
+        :raises StorageIOError: another program has changed it, without a lock
+        """
+
+        def refuse(found: Path, target: Path) -> Path:
+            if found != target:  # it was changed at the last moment, and is replaced already
+                replacing.put_back(found, target, sha256)
+            raise self._changed(workspace)
+
+        try:
+            replacing.place(written, self._target(workspace), {seen.sha256} if seen else (), refuse, seen)
+        finally:
+            durable.remove(written)
+
+    def _changed(self, workspace: WorkspaceRef) -> StorageIOError | StaleStoreError:
+        return StorageIOError(
+            f"Another program has changed {self._path(workspace)} in the meantime.",
+            code="file.changed_meanwhile",
+            hint="Nothing was changed. Try again.",
+        )
 
     def _target(self, workspace: WorkspaceRef) -> Path:
         """Return the file to write, after creating its folder."""

@@ -44,6 +44,15 @@ ALTER TABLE migration_runs ADD COLUMN held INTEGER NOT NULL DEFAULT 0;
 -- first one that has it. NULL if it is the one in backup alone.
 ALTER TABLE migration_ledger ADD COLUMN bases TEXT;
 
+-- What hybrid mode wrote to a workspace's file, or was about to write. SQLite has, or had, everything in a file with one
+-- of these SHA-256. The record is kept here, so that it always agrees with the database: an older copy of the database
+-- that is put back knows only the older files.
+CREATE TABLE written_files (
+    workspace_hash TEXT NOT NULL,
+    sha256         TEXT NOT NULL,
+    PRIMARY KEY (workspace_hash, sha256)
+) STRICT, WITHOUT ROWID;
+
 -- The number of the rules by which what is in quarantine was last found invalid.
 ALTER TABLE migration_metadata ADD COLUMN quarantine_rules INTEGER;
 

@@ -12,13 +12,6 @@ CREATE TABLE IF NOT EXISTS pending_repairs (
 
 CREATE INDEX IF NOT EXISTS idx_pending_repairs_workspace ON pending_repairs(workspace_hash);
 
--- The workspace files whose content the first store has: those that hybrid mode wrote last, or that were migrated. A file
--- with any other content is never overwritten.
-CREATE TABLE IF NOT EXISTS known_files (
-    workspace_hash TEXT PRIMARY KEY,
-    sha256         TEXT NOT NULL
-) STRICT, WITHOUT ROWID;
-
 -- The differences that comparisons found. A digest is NULL if that store had no such session.
 CREATE TABLE IF NOT EXISTS trial_differences (
     id               INTEGER PRIMARY KEY,

@@ -763,15 +763,15 @@ def test_a_restore_that_was_interrupted_says_what_it_did_and_is_finished_by_the_
     folder = only_backup(rolled_back)
     first, second = sorted(path.name for path in (rolled_back.root / "sessions").iterdir())
     shutil.rmtree(rolled_back.root / "sessions")
-    move_over = durable.move_over
+    link_new = durable.link_new
 
-    def fails_at_the_second(source: Path, target: Path) -> None:
+    def fails_at_the_second(source: Path, target: Path) -> bool | None:
         if target.name == second:
             raise StorageIOError(f"Cannot replace {target}: it is broken.")
-        move_over(source, target)
+        return link_new(source, target)
 
     with monkeypatch.context() as patch:
-        patch.setattr("migrator.files.durable.move_over", fails_at_the_second)
+        patch.setattr("migrator.files.durable.link_new", fails_at_the_second)
         outcome = run("backups", "restore", folder.name, "--json")
     assert (outcome.code, outcome.codes) == (1, ["file.refused"])
     assert str(rolled_back.root / "sessions" / first) in outcome.json["problems"][0]["hint"]

@@ -42,7 +42,6 @@ from migrator.documents.array_reader import read_array
 from migrator.errors import QuarantineError, SourceFileError, StaleStoreError
 from migrator.inventory.location import resolve_data_dir
 from migrator.quarantine.retry import Take, retry
-from migrator.storage.hybrid.journal import read_known_files
 from tests.support.scene import Document, Scene, app_inserts, hash_of
 from tests.support.strategies import instance, message, session
 
@@ -170,12 +169,12 @@ class NothingIsLost(RuleBasedStateMachine):
         known = {name: (sha256, error) for name, sha256, error in self.rows(
             "SELECT source, sha256, error FROM migration_ledger"
         )}  # fmt: skip
-        in_trial = read_known_files(self.data_dir.hybrid_journal) if self.scene.flag() == "hybrid" else {}
+        in_trial = self.rows("SELECT workspace_hash, sha256 FROM written_files")
         for path in self.files.values():
             if path.is_file():
                 name = str(path.relative_to(self.scene.root)) if path.is_relative_to(self.scene.root) else str(path)
                 sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
-                if known.get(name) != (sha256, None) and in_trial.get(path.stem) != sha256:
+                if known.get(name) != (sha256, None) and (path.stem, sha256) not in in_trial:
                     yield path
 
     def found(self) -> set[str]:

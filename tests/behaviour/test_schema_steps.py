@@ -167,7 +167,7 @@ def test_what_is_written_while_a_step_is_about_to_be_undone_keeps_it(
     migrator("--data-dir", scene.root, "schema", "apply")
     for _ in range(LATEST - 1):
         migrator("--data-dir", scene.root, "schema", "revert")
-    back_up = database_copy._back_up
+    back_up = database_copy.back_up_by
 
     def then_written(*arguments: Any) -> Any:
         copy = back_up(*arguments)
@@ -175,7 +175,7 @@ def test_what_is_written_while_a_step_is_about_to_be_undone_keeps_it(
             app_inserts(connection, ENGINE, "s-1", "one", "m-1")
         return copy
 
-    monkeypatch.setattr(database_copy, "_back_up", then_written)
+    monkeypatch.setattr(database_copy, "back_up_by", then_written)
     outcome = migrator("--data-dir", scene.root, "schema", "revert", "--json")
     assert (outcome.code, outcome.codes) == (1, ["schema.holds_sessions"])
     assert scene.query("SELECT task FROM sessions") == [("one",)]

@@ -54,7 +54,7 @@ class Trial:
         sqlite = SqliteStorage(data_dir.database)
         if self.kind == "sqlite":
             return sqlite
-        return HybridStorage(sqlite, MirrorFiles(data_dir, data_dir.hybrid_journal), data_dir.hybrid_journal)
+        return HybridStorage(sqlite, MirrorFiles(data_dir), data_dir.hybrid_journal)
 
     def write(self, store: SessionStorage, name: str, count: int = 5) -> None:
         """Create sessions; record each that was acknowledged."""

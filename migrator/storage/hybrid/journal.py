@@ -7,7 +7,6 @@ truncated record, and the counts must be available without reading every record.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Mapping
 from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any
@@ -75,14 +74,6 @@ def read_stats(path: Path) -> HybridStats | None:
     """
     rows = _read(path, "trial_counts", queries.JOURNAL_STATS)
     return HybridStats(*rows[0]) if rows else None
-
-
-def read_known_files(path: Path) -> dict[str, str]:
-    """Read the SHA-256 of each workspace file whose content the first store has, by the workspace's hash.
-
-    :raises ConnectionFailed: the journal at ``path`` cannot be read
-    """
-    return dict(_read(path, "known_files", queries.JOURNAL_ALL_KNOWN))
 
 
 def _read(path: Path, table: str, statement: str) -> list[Any]:
@@ -181,21 +172,6 @@ class Journal:
     def record_repair(self, workspace: WorkspaceRef, newest: int) -> None:
         """Record that the workspace was repaired: the second store has everything up to the record ``newest``."""
         self._change("record a repair", (queries.JOURNAL_REPAIRED, (workspace.hash, newest)))
-
-    def record_known(self, files: Mapping[str, str]) -> None:
-        """Record that the first store has everything in these workspace files.
-
-        :param files: the SHA-256 of each file, by the workspace's hash
-        """
-        self._change("record a file's content", *((queries.JOURNAL_KNOW, known) for known in files.items()))
-
-    def is_known(self, workspace_hash: str, sha256: str) -> bool:
-        """Return whether the first store has everything in the workspace's file with this SHA-256."""
-        return self._select(queries.JOURNAL_KNOWN, workspace_hash) == [(sha256,)]
-
-    def known_files(self) -> dict[str, str]:
-        """Return the SHA-256 of each workspace file whose content the first store has, by the workspace's hash."""
-        return dict(self._select(queries.JOURNAL_ALL_KNOWN))
 
     def differences(self) -> list[Difference]:
         """Return every difference found, oldest first."""

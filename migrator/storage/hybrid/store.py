@@ -77,6 +77,8 @@ class HybridStorage(SessionStorage):
     :param primary: the store that answers and is authoritative
     :param journal_path: the journal's path; it is created if it is missing
     :param backoff: how long a failing second store is not used
+    :param is_current: whether hybrid mode has not ended since the store was opened; otherwise writes raise
+        StaleStoreError
     :raises ConnectionFailed: the journal cannot be opened
     """
 
@@ -87,12 +89,14 @@ class HybridStorage(SessionStorage):
         journal_path: Path,
         *,
         backoff: Backoff | None = None,
+        is_current: Callable[[], bool] = lambda: True,
     ) -> None:
         self._primary = primary
         self._secondary = secondary
         self._journal = Journal(journal_path)
         self._locks = WriteLocks(journal_path.parent / "locks")
         self._backoff = backoff or Backoff()
+        self._is_current = is_current
         self._uncounted = 0
         self._counting = ThreadLocks()
 
@@ -192,6 +196,12 @@ class HybridStorage(SessionStorage):
         """Write to the first store and, if that succeeded, to the second, in the same order."""
         workspace = workspace_ref(workspace_path)
         with self._locks.hold(workspace.hash, _LOCK_TIMEOUT) as locked:
+            if not self._is_current():
+                raise StaleStoreError(
+                    "Cannot write: since this store was opened, hybrid mode has ended.",
+                    code="hybrid.ended",
+                    hint="Nothing was changed. Open the store again: open_storage() opens the authoritative one.",
+                )
             # While a repair is pending or another process writes, the second store could get it in the wrong order.
             in_order = locked and self._journal.newest_intent(workspace) is None
             intent = self._journal.record_intent(workspace)
@@ -253,7 +263,8 @@ class HybridStorage(SessionStorage):
     def _compare_locked(self, shadow: _ShadowRead) -> bool:
         """Compare again while no one can write, in case there was a write in between; return False if not possible."""
         with self._locks.hold(shadow.workspace.hash, _LOCK_TIMEOUT) as locked:
-            if not locked or self._journal.newest_intent(shadow.workspace) is not None:
+            pending = self._journal.newest_intent(shadow.workspace) is not None
+            if not locked or pending or not self._is_current():
                 return False
             difference = _difference(shadow.answer(self._primary), shadow.answer(self._secondary))
             if difference is not None:
@@ -286,6 +297,8 @@ class HybridStorage(SessionStorage):
             newest = self._journal.newest_intent(workspace) if locked else None
             if newest is None:
                 return locked
+            if not self._is_current():
+                return False
             try:
                 documents = self._primary.get_all_sessions(workspace_path)
                 # Also if they are equal: MirrorFiles then records the file's content as known.

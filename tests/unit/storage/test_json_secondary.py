@@ -2,6 +2,8 @@
 
 import pytest
 
+from migrator.database import queries
+from migrator.database.connection import opened
 from migrator.documents.app_format import app_file
 from migrator.errors import StaleStoreError
 from migrator.storage.hybrid.json_secondary import MirrorFiles
@@ -16,7 +18,9 @@ W = "/work/engine"
 
 @pytest.fixture
 def files(folder):
-    with MirrorFiles(data_dir(folder), folder / "hybrid.db") as files:
+    with opened(folder / "sessions.db") as connection:
+        connection.execute(queries.SET_COMPLETED, (None,))
+    with MirrorFiles(data_dir(folder)) as files:
         yield files
 
 
@@ -34,7 +38,7 @@ def test_its_own_files_are_overwritten(files):
 
 def test_another_process_in_hybrid_mode_may_overwrite_them_too(files, folder):
     files.create_session(W, session())
-    with MirrorFiles(data_dir(folder), folder / "hybrid.db") as others:
+    with MirrorFiles(data_dir(folder)) as others:
         others.append_chat_message(W, "session-1", message())
     files.append_chat_message(W, "session-1", message(id="another"))
     assert len(files.get_session(W, "session-1")["chatHistory"]) == 2

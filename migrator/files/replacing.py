@@ -1,0 +1,209 @@
+"""Replaces files that other programs write to at any moment, without locks.
+
+The replacement is complete and on disk before the target is looked at for the last time. Then the target gets a second
+name, the replacement is renamed over it, and the replaced file is looked at once more: what another program has written
+in between is there. The replaced file keeps its second name while a program may have it open for writing; the next run
+looks at it again.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import re
+import signal
+import time
+from collections.abc import Callable, Container, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from pathlib import Path
+from typing import NamedTuple
+
+from migrator.files import copying, durable
+from migrator.files.os_errors import os_errors
+from migrator.files.reading import CHUNK
+
+_SUFFIX = ".replaced"
+_NAME = re.compile(rf"\.(.+)\.([0-9a-f]{{64}})(?:-\d+)?{re.escape(_SUFFIX)}", re.DOTALL)
+WRITTEN_LATE = "written-late"
+"""The mark in the name of a replaced file that another program wrote to after its replacement."""
+
+Keep = Callable[[Path, Path], Path]
+"""Keeps a file that must not be lost; called with its present path and the path that it was written at."""
+# Nanoseconds: a file that was changed more recently may be changed again without getting another time of change.
+_SETTLED = 2_000_000_000
+
+
+class Seen(NamedTuple):
+    """A file as it was read.
+
+    :ivar status: inode, size and time of change
+    :ivar is_settled: a further change would change the status
+    """
+
+    sha256: str
+    status: tuple[int, int, int]
+    is_settled: bool
+
+    def is_still(self, path: Path) -> bool:
+        """Whether the file, perhaps under another name, is certainly unchanged."""
+        return self.is_settled and path.exists() and _status(path) == self.status
+
+
+def see(path: Path) -> Seen | None:
+    """Read a file to notice later changes; None if there is none, or only a broken link.
+
+    :raises StorageIOError: it cannot be read
+    """
+    with os_errors("read", path):
+        try:
+            status = _status(path)
+        except FileNotFoundError:
+            return None
+    return Seen(copying.sha256_of(path), status, time.time_ns() - status[2] > _SETTLED)
+
+
+def _status(path: Path) -> tuple[int, int, int]:
+    found = path.stat()
+    return found.st_ino, found.st_size, found.st_mtime_ns
+
+
+def place(
+    written: Path, target: Path, expected: Container[str | None], keep: Keep, seen: Seen | None = None
+) -> Path | None:
+    """Rename a prepared and synced file to its place.
+
+    :param expected: the SHA-256 of every file that may simply be replaced
+    :param keep: called for any other file, before it is replaced or, if it was changed at the last moment, after;
+        raises if it must not be replaced
+    :param seen: the file in that place, if it was read before
+    :returns: what ``keep`` returned, if it was called
+    """
+    target = Path(os.path.realpath(target))
+    durable.make_private_folder(target.parent)
+    if seen is None or not seen.is_still(target):
+        seen = see(target)
+        while seen is None:
+            if _put_new(written, target):
+                return None
+            seen = see(target)
+    kept = None if seen.sha256 in expected else keep(target, target)
+    changed = _swap(written, target, seen)
+    if changed is not None:
+        kept = keep(changed, target)
+        durable.remove(changed)
+    return kept
+
+
+def put_back(replaced: Path, target: Path, sha256: str) -> None:
+    """Put a file that was changed at the last moment back in its place.
+
+    :param sha256: of the file that replaced it; if that was changed as well, it is kept next to it
+    """
+    place(replaced, target, {sha256}, lambda found, place: copying.keep_copy(found, place, WRITTEN_LATE))
+
+
+def _free(_name: str) -> AbstractContextManager[bool]:
+    return nullcontext(enter_result=True)
+
+
+def look_at_replaced(folder: Path, lock: Callable[[str], AbstractContextManager[bool]] = _free) -> list[Path]:
+    """Look once more at the files in a folder that were replaced.
+
+    One that nobody has changed is removed, unless a program may still have it open for writing.
+
+    :param lock: given a file's name, keeps it from being replaced within a block, and yields whether it could
+    :returns: the new names of those that were changed after they were replaced
+    """
+    kept = []
+    names = os.listdir(folder) if folder.is_dir() else []
+    for name in sorted(name for name in names if name.endswith(_SUFFIX)):
+        match = _NAME.fullmatch(name)
+        if match is None:
+            continue
+        second, target = folder / name, folder / match[1]
+        with lock(match[1]) as is_locked:
+            if not is_locked or not second.exists():
+                continue
+            if target.exists() and second.samefile(target):
+                durable.remove(second)  # a killed process gave the second name, and replaced nothing
+            elif _has_changed(second, match[2]):
+                kept.append(copying.keep_copy(second, target, WRITTEN_LATE))
+                durable.remove(second)
+    return kept
+
+
+def _put_new(written: Path, target: Path) -> bool:
+    """Give a file its name; False if another program has taken that meanwhile."""
+    named = durable.link_new(written, target)
+    if named is None:  # no hard links: nothing better can be done
+        durable.move_over(written, target)
+    elif named:
+        durable.sync_folder(target.parent)
+        durable.remove(written)
+    return named is not False
+
+
+def _swap(written: Path, target: Path, seen: Seen) -> Path | None:
+    """Replace a file; returns the replaced one if it was changed since it was seen, under its second name."""
+    names = (f".{target.name}.{seen.sha256}{f'-{number}' if number else ''}{_SUFFIX}" for number in itertools.count())
+    for second in map(target.with_name, names):
+        linked = durable.link_new(target, second)
+        if linked is not False:
+            break
+    if not linked:
+        return _swap_without_links(written, target, seen.sha256, second)
+    try:
+        durable.move_over(written, target)
+    except BaseException:
+        if target.exists() and second.samefile(target):
+            durable.remove(second)
+        raise
+    return second if _has_changed(second, seen.sha256, seen) else None
+
+
+def _swap_without_links(written: Path, target: Path, sha256: str, second: Path) -> Path | None:
+    """Replace a file while it is held open, and read it once more."""
+    if os.name == "nt":  # an open file cannot be replaced
+        durable.move_over(written, target)
+        return None
+    with os_errors("read", target), open(target, "rb", buffering=0) as old:
+        durable.move_over(written, target)
+        digest = copying.new_sha256()
+        while chunk := old.read(CHUNK):
+            digest.update(chunk)
+        if digest.hexdigest() == sha256:
+            return None
+        old.seek(0)
+        durable.write_new(second, iter(lambda: old.read(CHUNK), b""))
+    return second
+
+
+def _has_changed(second: Path, sha256: str, seen: Seen | None = None) -> bool:
+    """Whether a replaced file has another SHA-256; if not, and no program can still write to it, it is removed."""
+    with _no_writers(second) as nobody_writes:
+        is_still = seen is not None and seen.is_still(second)
+        if not is_still and copying.sha256_of(second) != sha256:
+            return True
+        if nobody_writes:
+            durable.remove(second)
+        return False
+
+
+@contextmanager
+def _no_writers(path: Path) -> Iterator[bool]:
+    """Yield whether certainly no program has the file open for writing, nor can open it so within the block.
+
+    Linux alone answers that: it grants a lease on a file for reading only if nobody has it open for writing.
+    """
+    with os_errors("read", path):
+        file = open(path, "rb", buffering=0)  # noqa: SIM115 - so that only errors of opening it are translated
+    with file:
+        granted = False
+        with suppress(ImportError, AttributeError, OSError):
+            import fcntl
+
+            # The signal that says that somebody wants to open the file: by default SIGIO, which would end the process.
+            fcntl.fcntl(file, fcntl.F_SETSIG, signal.SIGURG)
+            fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_RDLCK)
+            granted = True
+        yield granted
