@@ -234,7 +234,8 @@ class Watch:
         target = None if text == ":memory:" or "mode=ro" in text else self.kind(path)
         if target is None:
             return self._connect(database, *arguments, **options)
-        return self._connect(database, *arguments, factory=self._with_steps(WatchedConnection, target), **options)
+        kind = self._with_steps(WatchedConnection, target, options.pop("factory", sqlite3.Connection))
+        return self._connect(database, *arguments, factory=kind, **options)
 
     def _staged(self, database: str, *arguments: Any, **options: Any) -> apsw.Connection:
         path, _, options_of_it = database.removeprefix("file://").partition("?")
@@ -244,9 +245,12 @@ class Watch:
         connection: apsw.Connection = self._with_steps(WatchedStaged, target)(database, *arguments, **options)
         return connection
 
-    def _with_steps(self, kind: Any, target: str) -> Any:
-        """Wrap a connection to that kind of file, so that its steps are counted here."""
-        return type(kind.__name__, (kind,), {"step": lambda _, what, do: self.step(what, target, do)})
+    def _with_steps(self, kind: Any, target: str, *bases: Any) -> Any:
+        """Wrap a connection to that kind of file, so that its steps are counted here.
+
+        :param bases: what the connection is besides
+        """
+        return type(kind.__name__, (kind, *bases), {"step": lambda _, what, do: self.step(what, target, do)})
 
     def _audit(self, event: str, arguments: tuple[Any, ...]) -> None:
         """Whatever changes a file and did not go by here is noted too: a test wants none of it."""
