@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from migrator.data_dir import DataDir
+from migrator.files.os_errors import remaining_os_errors
 from migrator.inventory import plan  # loaded here, not in the first call of needs_migration, which has to be fast
 from migrator.inventory.location import resolve_data_dir
 from migrator.progress import Listener, ignore_progress
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 PathLike = str | os.PathLike[str]
 
 
+@remaining_os_errors()
 def migrate(
     data_dir: PathLike | DataDir | None = None,
     *,
@@ -58,6 +60,7 @@ def migrate(
     )
 
 
+@remaining_os_errors()
 def rollback(
     data_dir: PathLike | DataDir | None = None,
     *,
@@ -75,6 +78,7 @@ def rollback(
     return run_rollback(_resolved(data_dir, database), dry_run=dry_run, listener=progress)
 
 
+@remaining_os_errors()
 def verify(
     data_dir: PathLike | DataDir | None = None,
     *,
@@ -98,6 +102,7 @@ def verify(
     return run_verification(places, progress)
 
 
+@remaining_os_errors()
 def list_deletions(data_dir: PathLike | DataDir | None = None, *, database: PathLike | None = None) -> HeldDeletions:
     """The sessions that a file lost and that stay in SQLite until the user decides. Changes nothing.
 
@@ -108,6 +113,7 @@ def list_deletions(data_dir: PathLike | DataDir | None = None, *, database: Path
     return deletions.list_deletions(_resolved(data_dir, database))
 
 
+@remaining_os_errors()
 def confirm_deletions(
     ids: Iterable[str] | None, data_dir: PathLike | DataDir | None = None, *, database: PathLike | None = None
 ) -> DecidedDeletions:
@@ -123,6 +129,7 @@ def confirm_deletions(
     return deletions.confirm_deletions(_resolved(data_dir, database), chosen, every=ids is None)
 
 
+@remaining_os_errors()
 def decline_deletions(
     ids: Iterable[str] | None, data_dir: PathLike | DataDir | None = None, *, database: PathLike | None = None
 ) -> DecidedDeletions:
@@ -136,6 +143,7 @@ def decline_deletions(
     return deletions.decline_deletions(_resolved(data_dir, database), chosen, every=ids is None)
 
 
+@remaining_os_errors()
 def needs_migration(data_dir: PathLike | DataDir | None = None, *, database: PathLike | None = None) -> bool:
     """Whether ``migrate`` has to be run: a file is new, or has changed since it was migrated.
 

@@ -27,6 +27,7 @@ from migrator.cli.output import (
 from migrator.cli.signals import exit_code
 from migrator.data_dir import DATA_DIR_VARIABLE, DATABASE_VARIABLE, DataDir
 from migrator.errors import Message, MigratorError
+from migrator.files.os_errors import remaining_os_errors
 from migrator.inventory.location import SHARED_VARIABLE, resolve_data_dir
 
 _LOG_LEVEL = "warning"
@@ -152,7 +153,8 @@ def run(arguments: Sequence[str]) -> int:
 
 def _run(arguments: Sequence[str]) -> int:
     try:
-        result: Any = cli.main(args=list(arguments), prog_name="migrator", standalone_mode=False)
+        with remaining_os_errors():
+            result: Any = cli.main(args=list(arguments), prog_name="migrator", standalone_mode=False)
     except click.exceptions.Exit as leaving:
         return leaving.exit_code
     except BaseException as raised:  # noqa: BLE001 - the one place that handles them; _report raises others again

@@ -14,6 +14,7 @@ import click
 from migrator.cli.output import echo, locate_commands, located, print_error, print_failure, print_json
 from migrator.data_dir import DataDir
 from migrator.errors import MigratorError
+from migrator.files.os_errors import remaining_os_errors
 from migrator.progress import Listener, Progress, ignore_progress
 from migrator.report import Report, problems_of
 from migrator.text import counted, plain
@@ -86,7 +87,7 @@ def run_with_progress(
     data_dir = None
     try:
         data_dir = resolve()
-        with progress_listener(style) as listener:
+        with remaining_os_errors(), progress_listener(style) as listener:
             report = work(data_dir, listener=listener)
     except MigratorError as error:
         if style != "jsonl" and not (as_json and failed):

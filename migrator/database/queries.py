@@ -201,21 +201,23 @@ SET_INSTANCE_STATUS = "UPDATE instances SET status = ? WHERE id = ?"
 DELETE_QUARANTINE = "DELETE FROM quarantine WHERE id = ?"
 SET_SESSION_SOURCE = "UPDATE sessions SET source_id = ? WHERE id = ?"
 
+_LAST_BUT_ONE = (1 << 63) - 2  # after the last number there is none: the next session shares it, and comes after
 # The next free position in a workspace; sessions and quarantined items share the numbers.
-NEXT_POSITION = """
-    SELECT max(
+NEXT_POSITION = f"""
+    SELECT min({_LAST_BUT_ONE}, max(
         coalesce((SELECT max(position) FROM sessions WHERE workspace_id = ?1), -1),
         coalesce((SELECT max(position) FROM quarantine WHERE workspace_hash = ?2), -1)
-    ) + 1
+    )) + 1
 """
 
 # Sessions without a position come last, so a session after them must not have one either.
 WORKSPACE_HAS_UNPLACED = "SELECT 1 FROM sessions WHERE workspace_id = ? AND position IS NULL LIMIT 1"
 # The position for an appended message; and a number for its key, in case its own is taken.
-NEXT_MESSAGE_POSITION = """
+NEXT_MESSAGE_POSITION = f"""
     SELECT CASE WHEN EXISTS (SELECT 1 FROM chat_messages WHERE session_id = ?1 AND position IS NULL) THEN NULL
-                ELSE (SELECT coalesce(max(position), -1) + 1 FROM chat_messages WHERE session_id = ?1) END,
-           (SELECT coalesce(max(rowid), 0) + 1 FROM chat_messages)
+                ELSE (SELECT min(coalesce(max(position), -1), {_LAST_BUT_ONE}) + 1 FROM chat_messages
+                      WHERE session_id = ?1) END,
+           (SELECT min(coalesce(max(rowid), 0), {_LAST_BUT_ONE}) + 1 FROM chat_messages)
 """
 # The first instance whose own number this is; a substitute number is 2^32 or more.
 OWN_NUMBER = """

@@ -45,3 +45,16 @@ def os_errors(action: str, path: str | PathLike[str]) -> Iterator[None]:
     except OSError as error:
         code, hint = code_and_hint(error)
         raise StorageIOError(f"Cannot {action} {path}: {error.strerror or error}.", code=code, hint=hint) from error
+
+
+@contextmanager
+def remaining_os_errors() -> Iterator[None]:
+    """Translate any OSError within the block that was not translated where it happened; also a decorator.
+
+    Looking whether a path exists can fail, too: in a folder of another user, for example.
+    """
+    try:
+        yield
+    except OSError as error:
+        with os_errors("access", error.filename or "a file"):
+            raise

@@ -11,11 +11,13 @@ from migrator.database import schema
 from migrator.database.connection import opened
 from migrator.database.errors import sqlite_errors
 from migrator.errors import Message, MigratorError, UsageError
+from migrator.files.os_errors import remaining_os_errors
 
 SHARED_VARIABLE = "DATABASE_URL"  # other programs use it, too
 BACKEND_VARIABLE = "STORAGE_BACKEND"
 
 
+@remaining_os_errors()
 def resolve_data_dir(
     data_dir: str | os.PathLike[str] | None = None, database: str | os.PathLike[str] | None = None
 ) -> DataDir:

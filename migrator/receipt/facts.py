@@ -309,9 +309,20 @@ class _Gathering:
         )
 
 
+def _stages(text: str) -> dict[str, int]:
+    """Read the milliseconds of each stage; what is not such a record, because other SQL changed it, is left out."""
+    try:
+        stages = json.loads(text)
+    except (ValueError, RecursionError):
+        return {}
+    if not isinstance(stages, dict):
+        return {}
+    return {name: took for name, took in stages.items() if type(took) is int and took >= 0}
+
+
 def _run_account(row: tuple[Any, ...]) -> RunAccount:
     values = dict(zip(RUN_COLUMNS, row[1:], strict=False))  # an older schema has no deletions
-    values["stages"] = json.loads(values["stages"])
+    values["stages"] = _stages(values["stages"])
     values["found"] = sum(values[name] for name in ("migrated", "merged", "quarantined", "failed"))
     return RunAccount(**values)
 

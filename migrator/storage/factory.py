@@ -19,12 +19,14 @@ from migrator.authority import (
 )
 from migrator.data_dir import DataDir
 from migrator.errors import StaleStoreError, StorageIOError, UsageError
+from migrator.files.os_errors import remaining_os_errors
 from migrator.inventory.location import BACKEND_VARIABLE, resolve_data_dir
 
 if TYPE_CHECKING:
     from migrator.storage.protocol import SessionStorage
 
 
+@remaining_os_errors()
 def open_storage(
     data_dir: str | os.PathLike[str] | DataDir | None = None,
     backend: str | None = None,

@@ -67,6 +67,13 @@ def test_a_list_that_fits_on_the_terminal_needs_no_pager(many: Scene, pager: str
     assert "5 sessions" in shown
 
 
+@pytest.mark.parametrize("command", [["list"], ["search", "--status", "failed"], ["search", "nothing"]])
+def test_an_empty_list_is_no_error(scene: Scene, command: list[str]) -> None:
+    shown = on_a_terminal("--data-dir", scene.root, "sessions", *command)
+    assert "0 sessions" in shown or "Nothing found" in shown
+    assert "bug in migrator" not in shown
+
+
 @pytest.mark.parametrize("columns", ["60", "80", "120"])
 def test_ids_and_tasks_can_be_read_on_a_narrow_terminal(scene: Scene, columns: str) -> None:
     scene.write(WORKSPACE, [chat("competition-123-8f0e5c12", task="Fix the login of the shop")])

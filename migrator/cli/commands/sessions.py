@@ -77,7 +77,7 @@ def _print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     table = Table(box=None, pad_edge=False, expand=True)
     for number in visible:
         column = columns[number]
-        widest = max(len(column), *(len(row[number]) for row in rows))
+        widest = max([len(column), *(len(row[number]) for row in rows)])
         if column == "ID" and width < _WIDTH_FOR_IDS:
             widest = min(widest, _ABBREVIATED_ID)
         table.add_column(
