@@ -70,6 +70,11 @@ class DataDir(NamedTuple):
         return self.root / "backups"
 
     @property
+    def dismissed(self) -> Path:
+        """The folder of the texts that the user took out of quarantine."""
+        return self.root / "dismissed"
+
+    @property
     def flag(self) -> Path:
         """storage.json, which names the backend that the app uses and the database."""
         return self.root / FLAG

@@ -78,7 +78,7 @@ WORKSPACE_COLUMNS = ("id", "workspace_path", "workspace_hash")
 LEDGER_COLUMNS = (
     "source", "workspace_hash", "status", "size", "mtime_ns", "inode", "sha256", "sessions", "instances", "messages",
     "quarantined", "digest", "backup", "error", "created_at", "updated_at", "error_code",
-    "bases",
+    "bases", "dismissed",
 )  # fmt: skip
 RUN_COLUMNS = (
     "ended_at", "program_version", "files", "failed_files", "bytes", "database_bytes", "migrated", "merged",

@@ -30,3 +30,5 @@ HOLD_DELETION = """
 """
 RELEASE_DELETION = "DELETE FROM held_deletions WHERE session_key = ?"
 RELEASE_DELETIONS = "DELETE FROM held_deletions"
+# The file still contains the item; a rollback writes the file without it.
+COUNT_DISMISSED = "UPDATE migration_ledger SET dismissed = coalesce(dismissed, 0) + 1 WHERE id = ?"

@@ -267,7 +267,7 @@ RECORD_ROLLED_BACK = "INSERT OR REPLACE INTO rolled_back_sessions (session_key, 
 LEDGER = "SELECT * FROM migration_ledger ORDER BY id"
 LEDGER_ID = "SELECT id FROM migration_ledger WHERE source = ?"
 _LEDGER_UPDATES = ", ".join(
-    f"{name} = excluded.{name}" for name in columns.LEDGER_COLUMNS if name not in ("source", "created_at")
+    f"{name} = excluded.{name}" for name in columns.LEDGER_COLUMNS if name not in ("source", "created_at", "dismissed")
 )
 RECORD_SOURCE = f"""
     {insert("migration_ledger", columns.LEDGER_COLUMNS)}

@@ -182,10 +182,11 @@ class WorkspaceFiles:
     def quarantine_of(self, entry: LedgerEntry) -> tuple[list[_Quarantined], bool]:
         """The quarantined items that go into a source's file, and whether the migrated bytes may be that file.
 
-        If items are gone and there is no session in their place, the migrated bytes still have them.
+        If items are gone and there is no session in their place, the migrated bytes still have them, unless the user
+        dismissed them.
         """
         rows = self.connection.execute(queries.RESTORABLE_QUARANTINE, (entry.id,)).fetchall()
-        return rows, len(rows) <= entry.quarantined
+        return rows, len(rows) <= entry.quarantined and not entry.dismissed
 
     def prepare_source(
         self, entry: LedgerEntry, own: Any, unchanged_sessions: Callable[[LedgerEntry], Sessions | None], *, more: bool

@@ -42,6 +42,7 @@ class LedgerEntry(NamedTuple):
     updated_at: str
     error_code: str | None = None
     bases: str | None = None
+    dismissed: int | None = None
 
     @property
     def base_copies(self) -> list[str]:

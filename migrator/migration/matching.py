@@ -10,12 +10,14 @@ from __future__ import annotations
 import json
 import re
 from collections import defaultdict, deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from itertools import chain, count
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import orjson
+
+from migrator.documents.document import WorktreeSession
 
 Identity = tuple[str, int]
 
@@ -135,3 +137,51 @@ def ids_in(raw: str | bytes) -> set[str]:
         with suppress(orjson.JSONDecodeError):
             names.add(orjson.loads(literal))
     return names
+
+
+_LITERAL = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"(\s*+:)?', re.DOTALL)
+_CHANGES = frozenset({"status", "updatedAt", "completedAt", "endTime"})  # what the app goes on changing
+
+
+def mends(session: WorktreeSession, torn: str | bytes) -> bool:
+    """Whether a session has every text of a truncated end that begins with it.
+
+    What the app goes on changing does not count.
+    """
+    data = torn.encode() if isinstance(torn, str) else torn
+    texts: list[str] = []
+    name, end = "", 0
+    for literal in _LITERAL.finditer(data):
+        end = literal.end()
+        try:
+            text = str(orjson.loads(literal[0].removesuffix(literal[1] or b"")))
+        except orjson.JSONDecodeError:
+            return False
+        if literal[1]:
+            name = text
+        elif name not in _CHANGES:
+            texts.append(text)
+    if not texts or texts[0] != session["id"] or not data.lstrip(b" \t\r\n,").startswith(b"{"):
+        return False
+    cut = data[end:].partition(b'"')[2]  # the beginning of a text that the tear cut
+    found = set(_texts_in(session))
+    if name in _CHANGES:
+        cut = b""
+    return found.issuperset(texts) and any(text.startswith(_readable(cut)) for text in found)
+
+
+def _readable(cut: bytes) -> str:
+    """Return as much of the beginning of a JSON text as can be read: a character or an escape may be cut, too."""
+    for length in range(len(cut), max(len(cut) - 13, -1), -1):
+        with suppress(orjson.JSONDecodeError):
+            return str(orjson.loads(b'"' + cut[:length] + b'"'))
+    return cut.decode(errors="replace")
+
+
+def _texts_in(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, (dict, list)):
+        yield from value if isinstance(value, dict) else ()
+        for member in value.values() if isinstance(value, dict) else value:
+            yield from _texts_in(member)

@@ -52,7 +52,9 @@ from migrator.migration.matching import (
     Positioned,
     Unparsable,
     Version,
+    ids_in,
     match_sessions,
+    mends,
     own_id,
     with_earlier,
 )
@@ -173,6 +175,7 @@ class Merge:
         if not self._policy.mirrored:  # in such a file an invalid element is missing even if it was not fixed
             new_ids = Counter(name for name, _ in theirs if (name, 0) not in base or self._base.is_older((name, 0)))
             self._drop_fixed(no_longer_invalid, new_ids)
+            self._drop_mended([(row_id, raw) for row_id, raw, reason in no_longer_invalid if reason == "torn"], theirs)
         return self.result
 
     def _deleted(
@@ -301,6 +304,16 @@ class Merge:
         for name, row_ids in of_id.items():
             if len(row_ids) <= new_ids[name]:  # otherwise it is unclear which of them was fixed
                 self._main.executemany(queries.DELETE_QUARANTINE, [(row_id,) for row_id in row_ids])
+
+    def _drop_mended(self, torn: list[tuple[int, str | bytes]], theirs: dict[Identity, Version]) -> None:
+        """Remove truncated ends from quarantine whose session the file now has, with all of their texts.
+
+        :param torn: the truncated ends that the file does not have any more: row id and text
+        """
+        for row_id, raw in torn:
+            named = [theirs[name, 0] for name in ids_in(raw) if (name, 0) in theirs]
+            if any(mends(_existing(self._staged, their.key).document, raw) for their in named):
+                self._main.execute(queries.DELETE_QUARANTINE, (row_id,))
 
     def _compare_invalid(self) -> tuple[list[QuarantineRow], list[tuple[int, str | bytes, str]]]:
         """Compare the file's invalid elements with the base's and the quarantine's.

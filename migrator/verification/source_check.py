@@ -102,8 +102,9 @@ class SourceCheck:
                 facts = {"source": entry.source, "what": what, "expected": expected, "count": found}
                 self._findings.append(broken("migration.ledger_count", **facts))
         held = len(self._connection.execute(queries.RESTORABLE_QUARANTINE, (entry.id,)).fetchall())
-        if held < entry.quarantined:
-            items = counted(entry.quarantined - held, "item")
+        expected_items = entry.quarantined - (entry.dismissed or 0)
+        if held < expected_items:
+            items = counted(expected_items - held, "item")
             self._findings.append(notable("quarantine.items_removed", source=entry.source, items=items))
 
     def _backup(self, entry: LedgerEntry) -> str:

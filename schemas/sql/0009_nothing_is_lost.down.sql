@@ -29,6 +29,7 @@ DROP TABLE held_deletions;
 ALTER TABLE migration_runs DROP COLUMN deleted;
 ALTER TABLE migration_runs DROP COLUMN held;
 DROP TABLE written_files;
+ALTER TABLE migration_ledger DROP COLUMN dismissed;
 ALTER TABLE migration_ledger DROP COLUMN bases;
 ALTER TABLE migration_metadata DROP COLUMN quarantine_rules;
 

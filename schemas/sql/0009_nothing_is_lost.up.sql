@@ -44,6 +44,10 @@ ALTER TABLE migration_runs ADD COLUMN held INTEGER NOT NULL DEFAULT 0;
 -- first one that has it. NULL if it is the one in backup alone.
 ALTER TABLE migration_ledger ADD COLUMN bases TEXT;
 
+-- How many invalid sessions of the file the user took out of quarantine: a rollback writes the file without them, even if
+-- nothing else has changed.
+ALTER TABLE migration_ledger ADD COLUMN dismissed INTEGER;
+
 -- What hybrid mode wrote to a workspace's file, or was about to write. SQLite has, or had, everything in a file with one
 -- of these SHA-256. The record is kept here, so that it always agrees with the database: an older copy of the database
 -- that is put back knows only the older files.

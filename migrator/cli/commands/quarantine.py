@@ -10,12 +10,14 @@ import click
 from migrator.cli.options import Resolve, prints_report
 from migrator.cli.output import echo, pager, print_notes, printable
 from migrator.database.quarantine import QuarantinedItem
+from migrator.quarantine.dismiss import DismissReport, dismiss
 from migrator.quarantine.items import ExportedItems, ShownItem, export_quarantine, list_quarantine, show_quarantined
 from migrator.quarantine.retry import RetryReport, Take, retry
 from migrator.report import Report
 from migrator.text import block, counted, plain, size
 
 _NUMBER = click.IntRange(min=1)
+_REASONS = ("invalid", "unreadable", "torn", "conflict", "deleted")
 
 
 @dataclass(frozen=True)
@@ -147,7 +149,7 @@ def _print_retry(report: RetryReport) -> None:
 @click.option("--all", "every", is_flag=True, help="All items in quarantine, except deleted sessions.")
 @click.option(
     "--reason",
-    type=click.Choice(["invalid", "unreadable", "torn", "conflict", "deleted"]),
+    type=click.Choice(_REASONS),
     help="With --all: only the items with this reason.",
 )
 @click.option(
@@ -183,6 +185,35 @@ def retry_command(
     migrator quarantine retry --all --reason deleted
     """
     return retry(resolve(), numbers, every=every, reason=reason, edited=edited, take=take)
+
+
+def _print_dismissed(report: DismissReport) -> None:
+    for item in report.items:
+        echo(f"{item.id}: taken out; its text is in {plain(item.file)}" if item.file else f"{item.id}: discarded.")
+    if not report.items:
+        echo("There is no such item.")
+
+
+@quarantine_command.command("dismiss")
+@click.argument("numbers", metavar="[ID]...", type=_NUMBER, nargs=-1)
+@click.option("--all", "every", is_flag=True, help="All items in quarantine, except deleted sessions.")
+@click.option("--reason", type=click.Choice(_REASONS), help="With --all: only the items with this reason.")
+@click.option("--to", metavar="FILE", type=click.Path(path_type=Path), help="A new file for the text. Needs one ID.")
+@click.option("--discard", is_flag=True, help="Keep no text. Backups and JSON files may still contain it.")
+@prints_report(_print_dismissed, "Print what was taken out as one JSON object.")
+def dismiss_command(
+    resolve: Resolve, numbers: tuple[int, ...], every: bool, reason: str | None, to: Path | None, discard: bool
+) -> DismissReport:
+    """Take items out of quarantine. Their texts are kept in the folder dismissed/ of the data directory.
+
+    A later rollback writes their files without them.
+
+    \b
+    migrator quarantine dismiss 3
+    migrator quarantine dismiss 3 --to ~/old-session.json
+    migrator quarantine dismiss --all --reason deleted --discard
+    """
+    return dismiss(resolve(), numbers, every=every, reason=reason, to=to, discard=discard)
 
 
 def _print_exported(report: ExportedItems) -> None:

@@ -1,0 +1,138 @@
+"""Takes items out of quarantine for good; their texts are kept in a folder, or discarded if the user says so."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from migrator.authority import State, read_state, state_of
+from migrator.backups.database_copy import upgrade
+from migrator.backups.manifest import stamp
+from migrator.data_dir import DataDir
+from migrator.database import quarantine_queries, queries
+from migrator.database.connection import opened, transaction
+from migrator.database.quarantine import QuarantinedItem, item_of, items_of, texts_of
+from migrator.errors import StaleStoreError, UsageError
+from migrator.files import durable
+from migrator.files.output import new_files, write_new_file
+from migrator.locking import exclusive
+from migrator.quarantine.items import suffix_of
+from migrator.report import Report
+
+_IN_NO_FILE = ("conflict", "deleted")
+
+
+@dataclass(frozen=True)
+class DismissedItem(Report):
+    """One item that was taken out.
+
+    :ivar file: where its text is now; None if it was discarded
+    """
+
+    id: int
+    reason: str
+    file: str | None
+
+
+@dataclass(frozen=True)
+class DismissReport(Report):
+    """The items that were taken out."""
+
+    items: tuple[DismissedItem, ...]
+
+
+def dismiss(
+    data_dir: DataDir,
+    numbers: Sequence[int] = (),
+    *,
+    every: bool = False,
+    reason: str | None = None,
+    to: Path | None = None,
+    discard: bool = False,
+) -> DismissReport:
+    """Take items out of quarantine, all in one transaction. Their texts go to the folder ``dismissed``.
+
+    :param numbers: the items
+    :param every: all items; deleted sessions only if ``reason`` names them
+    :param reason: with ``every``: only the items with this reason
+    :param to: a new file for the text of the one item named
+    :param discard: keep no text
+    :raises UsageError: the arguments cannot be combined
+    :raises QuarantineError: there is no such item
+    :raises StaleStoreError: the JSON files are authoritative, and the item is in one of them
+    :raises StorageIOError: a text cannot be written; nothing was taken out
+    """
+    _check(numbers, every=every, reason=reason, to=to, discard=discard)
+    path = data_dir.database
+    with exclusive(data_dir):
+        state_of(path)  # refuses a newer schema before anything opens it for writing
+        with opened(path) as connection:
+            upgrade(connection, path, data_dir.backups)
+            with transaction(connection, path, "take items out of quarantine"):
+                state = read_state(connection, path)
+                chosen = _chosen(connection, state, None if every else numbers, reason)
+                files = {} if discard else _keep(connection, data_dir, chosen, to)
+                for item in chosen:
+                    connection.execute(queries.DELETE_QUARANTINE, (item.id,))
+                    if item.reason not in _IN_NO_FILE:
+                        connection.execute(quarantine_queries.COUNT_DISMISSED, (item.source_id,))
+    return DismissReport(tuple(DismissedItem(item.id, item.reason, files.get(item.id)) for item in chosen))
+
+
+def _check(numbers: Sequence[int], *, every: bool, reason: str | None, to: Path | None, discard: bool) -> None:
+    if every and numbers:
+        raise UsageError("Item numbers and --all cannot be combined.", code="option.conflict", hint="Give only one.")
+    if not every and not numbers:
+        raise UsageError("No item was given.", code="option.missing", hint="Give item numbers, or --all.")
+    if reason is not None and not every:
+        raise UsageError("--reason needs --all.", code="option.conflict")
+    if to is not None and (discard or len(numbers) != 1):
+        raise UsageError(
+            "--to needs exactly one item number and cannot be combined with --discard.",
+            code="option.conflict",
+            hint="Without --to, each text goes to a file of its own.",
+        )
+
+
+def _chosen(
+    connection: sqlite3.Connection, state: State, numbers: Sequence[int] | None, reason: str | None
+) -> list[QuarantinedItem]:
+    """The items to take out; while the JSON files are authoritative, only those that are in none of them."""
+    in_files = state.authority != "sqlite"
+    if numbers is None:
+        found = items_of(connection)
+        chosen = [item for item in found if (item.reason == reason if reason else item.reason != "deleted")]
+        return [item for item in chosen if not in_files or item.reason in _IN_NO_FILE]
+    chosen = [item_of(connection, number) for number in dict.fromkeys(numbers)]
+    for item in chosen:
+        if in_files and item.reason not in _IN_NO_FILE:
+            raise StaleStoreError(
+                f"The JSON files are authoritative, and one of them contains item {item.id}.",
+                code="store.not_authoritative",
+                hint="Remove it from its JSON file ('migrator quarantine show' shows its text), then run "
+                "'migrator migrate'. Nothing was changed.",
+            )
+    return chosen
+
+
+def _keep(
+    connection: sqlite3.Connection, data_dir: DataDir, chosen: Sequence[QuarantinedItem], to: Path | None
+) -> dict[int, str]:
+    """Write the texts, and return the file of each item."""
+    if not chosen:
+        return {}
+    texts = {item.id: texts_of(connection, item.id)[0] for item in chosen}
+    if to is not None:
+        [(number, raw)] = texts.items()
+        write_new_file(to, [raw], "quarantine dismiss")
+        return {number: os.fspath(to)}
+    folder, now = data_dir.dismissed, stamp()
+    durable.make_private_folder(folder)
+    names = {number: f"{now}-{number}.{suffix_of(raw)}" for number, raw in texts.items()}
+    with new_files(folder, "dismissed", "quarantine dismiss", "Run the command again.") as files:
+        for number, raw in texts.items():
+            files.add(names[number], [raw])
+    return {number: os.fspath(folder / name) for number, name in names.items()}
