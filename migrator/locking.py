@@ -6,7 +6,6 @@ the order of hybrid mode's writes, the database's write transaction, the workspa
 
 from __future__ import annotations
 
-import logging
 import os
 import time
 from collections.abc import Iterator
@@ -24,7 +23,6 @@ DRY_RUN = ".rehearsal-"  # prefix of the folder that a dry run writes to
 # Seconds after which a temporary file in sessions/ is left over: the app writes there without our lock, but faster.
 _OLD = 3600
 LOCK_TIMEOUT = 3.0  # seconds to wait for another writer of a workspace's file
-_LOG = logging.getLogger("migrator")
 
 
 @contextmanager
@@ -106,7 +104,11 @@ def look_once_more(data_dir: DataDir) -> None:
             yield True
 
     for kept in look_at_replaced(data_dir.sessions, lock) + look_at_replaced(data_dir.root):
-        _LOG.warning("Another program changed a file while it was replaced; its version is kept: %s", kept)
+        import logging  # slow to load, and hardly ever needed
+
+        logging.getLogger("migrator").warning(
+            "Another program changed a file while it was replaced; its version is kept: %s", kept
+        )
 
 
 def lock_holder(data_dir: DataDir) -> str | None:

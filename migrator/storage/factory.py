@@ -139,7 +139,10 @@ def _open(places: DataDir, backend: Backend, *, cache_size: int | None, mmap_siz
         from migrator.storage.hybrid.store import HybridStorage
 
         store = HybridStorage(
-            sqlite, MirrorFiles(places), places.hybrid_journal, is_current=lambda: read_flag(places) == "hybrid"
+            sqlite,
+            MirrorFiles(places),
+            places.hybrid_journal,
+            is_current=lambda: read_flag(places) in ("hybrid", "json"),  # after a rollback, SQLite refuses by itself
         )
     failed = failed_workspaces(places)
     if failed:
