@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain
 
+from migrator.backups import queries as backup_queries
 from migrator.browse import queries as browse_queries
 from migrator.data_dir import DataDir
 from migrator.database import canonical, quarantine_queries, queries, schema
@@ -29,7 +30,7 @@ from migrator.upkeep import queries as upkeep_queries
 FRAGMENTS = ("ORDER", "IN_RANGE", "IN_FILES", "FILES_IN_ORDER", "OWN_NUMBER", "OWN_ROLE")  # of statements
 _MODULES = (
     queries, quarantine_queries, canonical, staging_queries, journal_queries, search_queries, upkeep_queries,
-    browse_queries, rolled_back_queries,
+    browse_queries, rolled_back_queries, backup_queries,
 )  # fmt: skip
 ATTACHED = ("staging", "shard")
 # What the app runs while a user waits: none of these may read a whole table.

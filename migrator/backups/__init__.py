@@ -10,6 +10,8 @@
 - ``restore``: puts files back in their places
 - ``restore_database``: puts a database back in its place
 - ``prune``: removes backups that are no longer needed
+- ``last_copies``: finds the sessions that a backup holds and nothing else does
+- ``queries``: the SQL statements for that
 
 Its rule: a folder gets a backup's name only when the backup is complete.
 """

@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from migrator.authority import read_state
-from migrator.backups.catalog import backup_folders, backup_of, check_quickly
+from migrator.backups.catalog import ListedBackup, backup_folders, backup_of, check_quickly
+from migrator.backups.last_copies import LastCopies
 from migrator.data_dir import INCOMPLETE, DataDir
 from migrator.database.connection import opened
 from migrator.database.errors import sqlite_errors
@@ -27,20 +28,23 @@ class PruneReport(Report):
     dry_run: bool
 
 
-def prune_backups(data_dir: DataDir, keep: int, *, dry_run: bool = False) -> PruneReport:
+def prune_backups(
+    data_dir: DataDir, keep: int, *, discard_last_copies: bool = False, dry_run: bool = False
+) -> PruneReport:
     """Remove backups of files and databases, except the newest ``keep`` and those that the database needs.
 
     A later migration compares a changed file with the copy that the ledger names.
 
+    :param discard_last_copies: also remove backups that hold sessions which exist nowhere else
     :raises UsageError: ``keep`` is less than 1
     :raises MigratorError: the database cannot be read, so it is unknown which backups it needs
     """
     if keep < 1:
         raise UsageError("--keep must be at least 1.", code="option.invalid")
     if dry_run:
-        return what_to_prune(data_dir, keep)
+        return what_to_prune(data_dir, keep, discard_last_copies=discard_last_copies)
     with exclusive(data_dir):
-        planned = what_to_prune(data_dir, keep)
+        planned = what_to_prune(data_dir, keep, discard_last_copies=discard_last_copies)
         for folder in (data_dir.backups / name for name in planned.removed):
             dead = folder.with_name(f"{INCOMPLETE}{folder.name}")
             durable.rename_folder(folder, dead)  # first the name, so that an interruption leaves no half backup
@@ -48,15 +52,15 @@ def prune_backups(data_dir: DataDir, keep: int, *, dry_run: bool = False) -> Pru
     return replace(planned, dry_run=False)
 
 
-def what_to_prune(data_dir: DataDir, keep: int) -> PruneReport:
+def what_to_prune(data_dir: DataDir, keep: int, *, discard_last_copies: bool = False) -> PruneReport:
     """What :func:`prune_backups` would do.
 
     :raises MigratorError: the database cannot be read, so it is unknown which backups it needs
     """
     needed = _needed(data_dir)
-    removed: list[str] = []
     kept: dict[str, str] = {}
-    size = newest = 0
+    newest = 0
+    copies, rest = LastCopies(data_dir), list[ListedBackup]()
     for folder in reversed(backup_folders(data_dir)):
         found = check_quickly(folder)
         reason = needed.get(folder.name)
@@ -69,10 +73,20 @@ def what_to_prune(data_dir: DataDir, keep: int) -> PruneReport:
             reason = reason or f"it is one of the newest {keep}"
         if reason:
             kept[folder.name] = reason
+            copies.keep(folder)
         else:
-            removed.append(folder.name)
-            size += found.bytes
-    return PruneReport(tuple(removed), kept, size, dry_run=True)
+            rest.append(found)
+    removed: list[ListedBackup] = []
+    for found in rest:  # when all the others that stay are known; the newest first
+        folder = data_dir.backups / found.name
+        reason = None if discard_last_copies else copies.reason_to_keep(folder)
+        if reason:
+            kept[found.name] = reason
+            copies.keep(folder)
+        else:
+            removed.append(found)
+    names = tuple(backup.name for backup in removed)
+    return PruneReport(names, kept, sum(backup.bytes for backup in removed), dry_run=True)
 
 
 def _needed(data_dir: DataDir) -> dict[str, str]:

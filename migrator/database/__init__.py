@@ -12,7 +12,6 @@
 - ``documents``: reads, inserts, replaces and deletes documents and workspaces
 - ``canonical``: reads documents in their canonical form, as bytes
 - ``invalid``: reads stored sessions that are no longer valid documents
-- ``deletions``: sessions that a file lost: quarantined, or held until the user decides
 - ``quarantine``: the items that could not be migrated, and why
 
 Its rule: :func:`rows.from_rows` restores exactly what :func:`rows.to_rows` was given.

@@ -25,12 +25,12 @@ from migrator.backups.database_copy import upgrade
 from migrator.data_dir import DataDir
 from migrator.database import quarantine_queries, queries
 from migrator.database.connection import opened, transaction
-from migrator.database.deletions import held_deletions
 from migrator.database.errors import sqlite_errors
 from migrator.errors import ConnectionFailed, MigratorError, RollbackFailed
 from migrator.export.rollback_notes import RollbackNotes
 from migrator.export.session_file import RestoredFile
 from migrator.export.workspace_files import WorkspaceFiles
+from migrator.inventory.deletions import held_deletions
 from migrator.locking import exclusive
 from migrator.migration.dry_run import scratch_data_dir
 from migrator.migration.options import Options

@@ -11,9 +11,9 @@ from migrator.authority import broken_link, missing_database, state_of, store_st
 from migrator.data_dir import DataDir, wrong_place
 from migrator.database import queries
 from migrator.database.connection import opened
-from migrator.database.deletions import Deletion, all_deletions
 from migrator.database.errors import sqlite_errors
 from migrator.errors import Message
+from migrator.inventory.deletions import Deletion, all_deletions
 from migrator.inventory.plan import Plan, make_plan, needs_migration
 from migrator.inventory.source_files import Source
 from migrator.report import Report

@@ -16,7 +16,7 @@ else                        changed on both sides                   QUARANTINE T
 ==========================  ======================================  ===============================================
 
 A deleted session goes to quarantine. If a file lost too many at once, they are held: they stay in SQLite until the user
-decides (:mod:`migrator.database.deletions`).
+decides (:mod:`migrator.inventory.deletions`).
 
 A session counts as deleted only if the file proves it. Three kinds of file do not: a blank one (the app writes ``[]``
 when it deletes the last session, so a blank file is an interrupted write), a truncated one that was salvaged, and one
@@ -33,7 +33,6 @@ from enum import Enum, auto
 
 from migrator.database import queries
 from migrator.database.columns import QuarantineRow
-from migrator.database.deletions import Deletion, drop_returned, held_of_source, hold, is_held, release, take_out
 from migrator.database.documents import (
     StoredDocument,
     delete_document,
@@ -47,6 +46,7 @@ from migrator.database.documents import (
 from migrator.database.quarantine import quarantine_row
 from migrator.documents.parsing import Rejected
 from migrator.errors import Message, Problem, TransactionError
+from migrator.inventory.deletions import Deletion, drop_returned, held_of_source, hold, is_held, release, take_out
 from migrator.migration.matching import (
     Identity,
     Positioned,

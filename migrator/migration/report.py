@@ -6,8 +6,8 @@ from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from migrator.database.deletions import Deletion
 from migrator.errors import Message
+from migrator.inventory.deletions import Deletion
 from migrator.inventory.plan import Plan
 from migrator.inventory.source_files import Source
 from migrator.report import Report

@@ -12,10 +12,10 @@ from migrator.authority import read_state, state_of
 from migrator.data_dir import DataDir
 from migrator.database import quarantine_queries
 from migrator.database.connection import opened, transaction
-from migrator.database.deletions import Held, held_deletions, release, take_out
 from migrator.database.errors import sqlite_errors
 from migrator.errors import QuarantineError, StaleStoreError, UsageError
 from migrator.export.hybrid_files import change_and_update_files
+from migrator.inventory.deletions import Held, held_deletions, release, take_out
 from migrator.locking import exclusive
 from migrator.report import Report
 

@@ -24,10 +24,10 @@ from migrator.data_dir import DataDir
 from migrator.database import queries
 from migrator.database.columns import RUN_COLUMNS
 from migrator.database.connection import no_database, opened, snapshot
-from migrator.database.deletions import Deletion, all_deletions
 from migrator.database.schema import provide_value_views
 from migrator.diagnostics.doctor import examine
 from migrator.errors import MigrationFailed
+from migrator.inventory.deletions import Deletion, all_deletions
 from migrator.inventory.ledger import LedgerEntry, read_ledger
 from migrator.migration.run_record import Share
 from migrator.report import Report

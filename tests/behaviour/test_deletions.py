@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from migrator.database.deletions import is_held
+from migrator.inventory.deletions import is_held
 from tests.support.command_line import Migrator, Outcome
 from tests.support.scene import Document, Scene, chat, hash_of, parsed
 
@@ -238,6 +238,61 @@ def test_hybrid_mode_holds_and_decides_in_both_stores(data: Data) -> None:
     assert sorted(data.in_file()) == sorted(data.ids()) == [*"abx"]
     assert data.run("migrate").code == 0
     assert data.run("verify").code == 0
+
+
+def prune(data: Data, *more: str) -> tuple[list[str], dict[str, str]]:
+    """Remove what may be removed: the newest backup is an empty one."""
+    newest = data.scene.root / "backups" / "99990101T000000Z-x"
+    newest.mkdir(exist_ok=True)
+    (newest / "manifest.json").write_text('{"format": 1, "created_at": "9999", "files": []}')
+    pruned = data.run("backups", "prune", "--keep", "1", *more, "--json")
+    assert pruned.code == 0
+    return pruned.json["removed"], pruned.json["kept"]
+
+
+def test_prune_keeps_what_is_nowhere_else_and_names_it(data: Data) -> None:
+    first = data.run("backups", "list", "--json").json["backups"][0]["name"]
+    data.scene.change("DELETE FROM sessions WHERE id = 'b'")
+    data.write("acdef")
+    data.run("migrate")
+    removed, kept = prune(data)
+    assert removed == []
+    assert "'b'" in kept[first]
+    removed, kept = prune(data, "--discard-last-copies")
+    assert removed == [first]
+
+
+def test_prune_removes_what_is_held_or_in_quarantine(data: Data) -> None:
+    first = data.run("backups", "list", "--json").json["backups"][0]["name"]
+    data.merge("x")
+    data.run("deletions", "confirm", "a")
+    assert prune(data)[0] == [first]
+    assert (data.ids(), [*data.quarantined()]) == ("bcdefx", ["a"])
+
+
+def test_prune_looks_into_copies_of_databases(data: Data) -> None:
+    data.run("rollback")
+    data.run("migrate")
+    [copy] = [one["name"] for one in data.run("backups", "list", "--json").json["backups"] if one["kind"] == "database"]
+    data.scene.change("DELETE FROM sessions WHERE id = 'b'")
+    data.write("acdefx")
+    data.run("migrate")
+    before = data.scene.listing()
+    _, kept = prune(data, "--dry-run")
+    assert "'b'" in kept[copy]
+    assert {*data.scene.listing()} - {*before} == {
+        "backups/99990101T000000Z-x",
+        "backups/99990101T000000Z-x/manifest.json",
+    }
+
+
+def test_prune_knows_a_truncated_session_by_its_id(data: Data) -> None:
+    whole = data.scene.file_of(WORKSPACE).read_bytes()
+    data.scene.write_bytes(WORKSPACE, whole[:-300])
+    data.run("migrate")
+    data.merge(f"{SIX}x")
+    data.merge(f"{SIX}xy")
+    assert len(prune(data)[0]) == 3
 
 
 @pytest.mark.parametrize("decision", ["confirm", "decline"])

@@ -37,13 +37,6 @@ def _has(history: Sequence[str], *steps: str) -> bool:
     return any(step.startswith(steps) for step in history)
 
 
-def _begins_anew(history: Sequence[str], step: str) -> bool:
-    """Whether an old build may find no file, or a blank one, and write a new one."""
-    if not step.startswith("file") or step.split()[2] not in ("add", "anew"):
-        return False
-    return any(_spoils(one) and one.split()[1] == step.split()[1] for one in history)
-
-
 def _files_are_the_truth(history: Sequence[str]) -> bool:
     """Whether the last whole switch was, or may have been, back to the files."""
     back = max((at for at, step in enumerate(history) if step.startswith(BACK)), default=-1)
@@ -57,15 +50,11 @@ OPEN_FAULTS: dict[str, OpenFault] = {
         "what SQLite has of a file that is truncated, blank or gone: the tables are emptied for the files first",
         lambda history, step: _spoils(step) and _files_are_the_truth(history),
     ),
-    "file begun anew": OpenFault(
-        "file 0 add a; migrate; file 0 vanish; file 0 anew; migrate",
-        "what a new file does not repeat of the old one: it counts as deleted, and is kept nowhere",
-        lambda history, step: _begins_anew(history, step) and _has(history, *THERE),
-    ),
 }
 
 # The histories of faults that were fixed: played as they are, each time.
 FIXED = {
+    "file begun anew": "file 0 add a; migrate; file 0 vanish; file 0 anew; migrate",
     "older database under hybrid mode": "file 0 add a; backend hybrid; snapshot; store create 0 b; putback; rollback",
     "old build writes before the rename": "file 0 add a; migrate; store create 0 b; rollback @17 file 0",
     "write while a database is restored": "file 0 add a; migrate; rollback; migrate; restore database 0 @7 store 0",

@@ -126,16 +126,19 @@ def _print_pruned(report: PruneReport) -> None:
 
 @backups_command.command("prune")
 @click.option("--keep", metavar="N", type=int, required=True, help="How many of the newest to keep.")
+@click.option("--discard-last-copies", is_flag=True, help="Also remove backups with sessions that exist nowhere else.")
 @click.option("--dry-run", is_flag=True, help="Only show what would be removed.")
 @prints_report(_print_pruned, "Print what was removed as one JSON object.", works=True)
-def prune_command(resolve: Resolve, keep: int, dry_run: bool) -> PruneReport:
+def prune_command(resolve: Resolve, keep: int, discard_last_copies: bool, dry_run: bool) -> PruneReport:
     """Remove old backups that are no longer needed; keep the newest N.
 
     Always kept, whatever N is: backups that the database compares changed files with, versions of sessions that were
     rejected in quarantine, and folders whose manifest cannot be read. They do not count towards N.
 
+    Backups with sessions that exist nowhere else are kept, too, and these sessions are named.
+
     \b
     migrator backups prune --keep 3 --dry-run
     migrator backups prune --keep 3
     """
-    return prune_backups(resolve(), keep, dry_run=dry_run)
+    return prune_backups(resolve(), keep, discard_last_copies=discard_last_copies, dry_run=dry_run)

@@ -9,7 +9,7 @@ import click
 
 from migrator.cli.options import Resolve, prints_report
 from migrator.cli.output import echo, pager, print_authority, print_notes, printable
-from migrator.database.deletions import Deletion
+from migrator.inventory.deletions import Deletion
 from migrator.inventory.status import StatusReport, status_of
 from migrator.text import counted, plain, size
 
