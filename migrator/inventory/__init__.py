@@ -8,8 +8,8 @@
 - ``plan``: the sources, the ledger and the paths together, as the plan of a run
 - ``status``: what ``migrator status`` reports
 
-Its rule: looking changes nothing (``deletions`` changes rows, for its callers), and a file is read only if its size, time
-of change or inode leave a doubt.
+Its rule: looking changes nothing (``deletions`` changes rows, for its callers), and a file is read only if its size,
+time of change or inode leave a doubt.
 
 The plan and the status take hybrid mode into account: the stores themselves write the files then, so a file that the
 ledger knows is not pending, and a migration is never needed.
