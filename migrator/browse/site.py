@@ -67,7 +67,7 @@ _TABLES: dict[str, dict[str, Any]] = {
     },
     "quarantine": {
         "title": "Quarantine",
-        "description": "Invalid sessions, and the rejected sides of conflicts, exactly as they were found.",
+        "description": "Invalid sessions, the rejected sides of conflicts, and deleted sessions.",
         "facets": ["reason"],
         "columns": {"raw": "the text in the file", "base": "for a conflict: the last common version"},
     },
@@ -115,7 +115,11 @@ _QUERIES = {
     "winners": (sql.WINNERS, "Winners", "Competitions with a winner, and what the winner changed."),
     "agents": (sql.AGENTS, "Agents", "How often each agent ran, how its runs ended, and what it changed."),
     "said": (sql.SAID, "Messages with a text", "The first 100 messages that contain exactly this text."),
-    "set_aside": (sql.SET_ASIDE, "In quarantine", "Items that need a decision, with their problems."),
+    "set_aside": (
+        sql.SET_ASIDE,
+        "In quarantine",
+        "Items that need a decision, and deleted sessions.",
+    ),
 }
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+import migrator
 from migrator.inventory.deletions import is_held
 from tests.support.command_line import Migrator, Outcome
 from tests.support.scene import Document, Scene, chat, hash_of, parsed
@@ -22,13 +23,13 @@ def work(session_id: str, task: str = "as migrated") -> Document:
 class Data:
     """A migrated data directory, and the program run on it."""
 
-    def __init__(self, scene: Scene, migrator: Migrator) -> None:
-        self.scene, self._migrator = scene, migrator
+    def __init__(self, scene: Scene, call: Migrator) -> None:
+        self.scene, self._call = scene, call
         self.write(SIX)
         assert self.run("migrate").code == 0
 
     def run(self, *arguments: str | Path) -> Outcome:
-        return self._migrator("--data-dir", self.scene.root, *arguments)
+        return self._call("--data-dir", self.scene.root, *arguments)
 
     def write(self, ids: str, task: str = "as migrated") -> None:
         self.scene.write(WORKSPACE, [work(one, task) for one in ids])
@@ -303,6 +304,29 @@ def test_wrong_calls_change_nothing(data: Data, decision: str) -> None:
     failed = data.run("deletions", decision, "a", "nothing", "--json")
     assert (failed.code, codes(failed.json["problems"])) == (1, ["session.not_held"])
     assert data.held() == [*SIX]
+
+
+def test_a_program_decides_as_the_commands_do(data: Data) -> None:
+    data.merge("x")
+    held = migrator.list_deletions(data.scene.root)
+    assert [item.id for item in held.items] == [*SIX]
+    assert held.items[0].messages == 1
+    confirmed = migrator.confirm_deletions(["a"], data.scene.root)
+    assert [(item.session_id, item.result) for item in confirmed.items] == [("a", "deleted")]
+    declined = migrator.decline_deletions(None, data.scene.root)
+    assert {item.result for item in declined.items} == {"kept"}
+    assert (data.ids(), data.held()) == ("bcdefx", [])
+    with pytest.raises(migrator.MigratorError) as refused:
+        migrator.confirm_deletions(["b"], data.scene.root)
+    assert refused.value.code == "session.not_held"
+
+
+def test_the_doctor_names_what_waits_without_a_problem(data: Data) -> None:
+    data.merge("x")
+    data.run("deletions", "confirm", "a")
+    findings = data.run("doctor", "--json").json["findings"]
+    found = [(one["code"], one["level"]) for one in findings if one["subject"] == "deletions"]
+    assert found == [("session.deletion_held", "note"), ("quarantine.deleted_remain", "note")]
 
 
 def test_a_schema_with_deleted_sessions_is_not_reverted(data: Data) -> None:
