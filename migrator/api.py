@@ -31,7 +31,7 @@ def migrate(
     salvage: bool = False,
     workspaces: Iterable[PathLike] = (),
     search_index: bool = True,
-    progress: Listener = ignore_progress,
+    progress: Listener | None = None,
 ) -> MigrationReport:
     """Migrate every session of the data directory to SQLite; after the first time, only what is new or has changed.
 
@@ -43,7 +43,7 @@ def migrate(
     :param workspaces: paths of workspaces to include, each with its older ``.ait42/sessions.json`` if present
     :param search_index: build the full-text search index after everything else; once the phase ``search_index`` begins,
         the store can be opened and used
-    :param progress: called with a :class:`Progress` from time to time, in the calling thread
+    :param progress: called with a :class:`Progress` from time to time, in the calling thread; None to hear nothing
     :raises MigrationLocked: another migrator is running there
     :raises MigratorError: the migration failed; the store that was authoritative still is, unchanged
     """
@@ -56,7 +56,7 @@ def migrate(
         salvage=salvage,
         workspaces=workspaces,
         search_index=search_index,
-        listener=progress,
+        listener=progress or ignore_progress,
     )
 
 
@@ -66,7 +66,7 @@ def rollback(
     *,
     database: PathLike | None = None,
     dry_run: bool = False,
-    progress: Listener = ignore_progress,
+    progress: Listener | None = None,
 ) -> RollbackReport:
     """Write every session back to the JSON files and make them authoritative, without losing anything.
 
@@ -75,7 +75,7 @@ def rollback(
     """
     from migrator.export.rollback import run_rollback  # each function imports what it needs when it is called
 
-    return run_rollback(_resolved(data_dir, database), dry_run=dry_run, listener=progress)
+    return run_rollback(_resolved(data_dir, database), dry_run=dry_run, listener=progress or ignore_progress)
 
 
 @remaining_os_errors()
@@ -84,7 +84,7 @@ def verify(
     *,
     database: PathLike | None = None,
     repair: bool = False,
-    progress: Listener = ignore_progress,
+    progress: Listener | None = None,
 ) -> VerifyReport:
     """Check the database in depth: against itself, its backups and the files it came from.
 
@@ -96,10 +96,10 @@ def verify(
     if repair:
         from migrator.verification.repair import repair_and_verify
 
-        return repair_and_verify(places, progress)
+        return repair_and_verify(places, progress or ignore_progress)
     from migrator.verification.run import verify as run_verification
 
-    return run_verification(places, progress)
+    return run_verification(places, progress or ignore_progress)
 
 
 @remaining_os_errors()

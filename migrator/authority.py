@@ -15,7 +15,7 @@ from typing import Any, Literal, NamedTuple, get_args
 
 from migrator.data_dir import DEFAULT_DATABASE, DataDir, place_in, recorded_database
 from migrator.database import queries
-from migrator.database.connection import opened
+from migrator.database.connection import no_database, opened
 from migrator.database.errors import sqlite_errors
 from migrator.database.schema import (
     DELETIONS_VERSION,
@@ -198,6 +198,17 @@ def missing_database(places: DataDir, state: State) -> StaleStoreError | None:
         "lost for good, 'migrator backend json' switches back to the JSON files, which may lack everything since the "
         "migration.",
     )
+
+
+def require_history(places: DataDir) -> None:
+    """Check that there is a database, for a command that has nothing to work with otherwise.
+
+    :raises StaleStoreError: SQLite is authoritative according to storage.json, but the database is missing
+    :raises ConnectionFailed: there is none
+    """
+    require_database(places, state_of(places.database))
+    if not durable.exists(places.database):
+        raise no_database(places.database)
 
 
 def is_hybrid(data_dir: DataDir) -> bool:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from migrator.authority import read_state, require_database, state_of
+from migrator.authority import read_state, require_database, require_history, state_of
 from migrator.backups.database_copy import changing, upgrade
 from migrator.data_dir import DataDir
 from migrator.database import quarantine_queries, queries, schema
@@ -48,6 +48,7 @@ def schema_status(data_dir: DataDir) -> SchemaStatus:
     :raises SchemaError: the database has newer steps than this version knows
     """
     path = data_dir.database
+    require_history(data_dir)
     with opened(path, read_only=True) as connection:
         version = schema.require_known(connection, path)
         return SchemaStatus(str(path), version, tuple(schema.status(connection, path)))
@@ -76,7 +77,7 @@ def revert_step(data_dir: DataDir) -> SchemaChange:
     """
     path = data_dir.database
     with exclusive(data_dir):
-        state_of(path)  # refuses a newer schema before anything opens it for writing
+        require_history(data_dir)  # refuses a newer schema before anything opens it for writing
         with opened(path) as connection:
             found = schema.require_known(connection, path)
             require = partial(_require_nothing_to_lose, connection, path)

@@ -9,9 +9,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from migrator.authority import state_of
+from migrator.authority import require_history
 from migrator.data_dir import DataDir
-from migrator.database.connection import connect_read_only, no_database
+from migrator.database.connection import connect_read_only
 from migrator.database.schema import provide_value_views
 from migrator.errors import UsageError
 from migrator.resources import require_extra
@@ -30,9 +30,7 @@ def serve_database(data_dir: DataDir, port: int, ready: Callable[[str], None]) -
     """
     require_extra("browse", "Showing the database in a browser")
     path = data_dir.database
-    if not path.exists():
-        raise no_database(path)
-    state_of(path)  # refuses a file that is not a database, or a newer schema
+    require_history(data_dir)  # also refuses a file that is not a database, or a newer schema
     try:
         listener = socket.create_server(("127.0.0.1", port))
     except (OSError, OverflowError) as error:

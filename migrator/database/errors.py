@@ -11,7 +11,8 @@ from migrator.errors import ConnectionFailed, TransactionError
 
 _NOT_A_DATABASE = (
     "If it used to be a database, the JSON files may be out of date: 'migrator doctor' shows how to restore the newest "
-    "backup. If it never was one, move it away and run 'migrator migrate' again."
+    "backup. If it never was one, correct --database or the variable that names it; if it is in the place "
+    "of the database, move it away and run 'migrator migrate' again."
 )
 _DAMAGED = (
     "Keep a copy of it, then run 'migrator verify --repair'. If that does not help, 'migrator backups list' shows what "

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
 
-from migrator.authority import read_state
+from migrator.authority import read_state, require_history
 from migrator.data_dir import DataDir
 from migrator.database import queries
 from migrator.database.connection import opened
@@ -74,6 +74,7 @@ def export(data_dir: DataDir, target: Path, workspaces: Sequence[str | os.PathLi
     :raises WorkspaceNotFound: the database does not have one of the workspaces
     :raises StorageIOError: a file of that name exists, cannot be written, or does not read back; nothing was exported
     """
+    require_history(data_dir)
     with opened(data_dir.database, read_only=True) as connection, sqlite_errors("read sessions", data_dir.database):
         state = read_state(connection, data_dir.database)
         connection.execute("BEGIN")  # all files show one state

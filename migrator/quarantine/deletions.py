@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Literal
 
-from migrator.authority import read_state, state_of
+from migrator.authority import read_state, require_history, state_of
 from migrator.data_dir import DataDir
 from migrator.database import quarantine_queries
 from migrator.database.connection import opened, transaction
@@ -79,6 +79,7 @@ def list_deletions(data_dir: DataDir) -> HeldDeletions:
     :raises ConnectionFailed: there is no database
     """
     path = data_dir.database
+    require_history(data_dir)
     with opened(path, read_only=True) as connection, sqlite_errors("read the held deletions", path):
         connection.execute("BEGIN")
         found = held_deletions(connection) if read_state(connection, path).has_deletions else ()

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from migrator.authority import read_state
+from migrator.authority import read_state, require_history
 from migrator.data_dir import DataDir
 from migrator.database.connection import opened
 from migrator.database.errors import sqlite_errors
@@ -156,6 +156,7 @@ def _write(shown: ShownItem, files: NewFiles) -> ExportedItem:
 def _reading(data_dir: DataDir) -> Iterator[sqlite3.Connection | None]:
     """A read transaction on the database; None if its tables are older than the quarantine."""
     path = data_dir.database
+    require_history(data_dir)
     with opened(path, read_only=True) as connection, sqlite_errors("read the quarantine", path):
         connection.execute("BEGIN")
         known = read_state(connection, path).has_ledger

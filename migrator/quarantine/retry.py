@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
-from migrator.authority import read_state, state_of
+from migrator.authority import read_state, require_history
 from migrator.backups.manifest import keep_versions
 from migrator.data_dir import DataDir
 from migrator.database import queries
@@ -106,7 +106,7 @@ def retry(
     corrected = None if edited is None else _read_edited(edited)
     apply = partial(_apply, data_dir, None if every else numbers, reason, corrected, take)
     with exclusive(data_dir):
-        state_of(data_dir.database)  # refuses a newer schema before anything opens it for writing
+        require_history(data_dir)  # refuses a newer schema before anything opens it for writing
         items, warnings = change_and_update_files(data_dir, apply, lambda items: any(item.sessions for item in items))
     return RetryReport(items, tuple(warnings))
 

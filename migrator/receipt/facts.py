@@ -18,12 +18,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 from migrator._version import __version__
-from migrator.authority import State, effective_backend, read_state
+from migrator.authority import State, effective_backend, read_state, require_history
 from migrator.backups.catalog import list_backups
 from migrator.data_dir import DataDir
 from migrator.database import queries
 from migrator.database.columns import RUN_COLUMNS
-from migrator.database.connection import no_database, opened, snapshot
+from migrator.database.connection import opened, snapshot
 from migrator.database.schema import provide_value_views
 from migrator.diagnostics.doctor import examine
 from migrator.errors import MigrationFailed
@@ -193,8 +193,7 @@ def receipt_of(data_dir: DataDir) -> Receipt:
     :raises SchemaError: it is newer than this program
     """
     path = data_dir.database
-    if not path.exists():
-        raise no_database(path)
+    require_history(data_dir)
     with opened(path, read_only=True) as connection, snapshot(connection, path, "gather the migration report"):
         state = read_state(connection, path)
         provide_value_views(connection)

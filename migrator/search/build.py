@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
+from contextlib import closing
 from dataclasses import dataclass
 
-from migrator.authority import read_state
+from migrator.authority import read_state, require_history
 from migrator.backups.database_copy import upgrade
 from migrator.data_dir import DataDir
 from migrator.database.connection import opened, transaction
@@ -86,7 +87,7 @@ def build_index(data_dir: DataDir, listener: Listener = ignore_progress) -> Inde
     :raises StaleStoreError: the JSON files are authoritative
     :raises MigratorError: it cannot be built; what is built so far is kept
     """
-    with exclusive(data_dir), opened(data_dir.database) as connection:
+    with exclusive(data_dir), _opened(data_dir) as connection:
         path = data_dir.database
         if read_state(connection, path).authority != "sqlite":
             raise StaleStoreError(
@@ -102,12 +103,17 @@ def build_index(data_dir: DataDir, listener: Listener = ignore_progress) -> Inde
         return _report(connection, data_dir)
 
 
+def _opened(data_dir: DataDir) -> closing[sqlite3.Connection]:
+    require_history(data_dir)
+    return opened(data_dir.database)
+
+
 def drop_index(data_dir: DataDir) -> IndexReport:
     """Drop the index; later runs do not build it again. Searching then reads every text.
 
     :raises MigrationLocked: another migrator is running
     """
-    with exclusive(data_dir), opened(data_dir.database) as connection:
+    with exclusive(data_dir), _opened(data_dir) as connection:
         with transaction(connection, data_dir.database, "drop the search index"):
             discard(connection, "left_out")
         return _report(connection, data_dir)
@@ -115,6 +121,7 @@ def drop_index(data_dir: DataDir) -> IndexReport:
 
 def index_status(data_dir: DataDir) -> IndexReport:
     """Return the state of the index. Changes nothing."""
+    require_history(data_dir)
     with opened(data_dir.database, read_only=True) as connection:
         return _report(connection, data_dir)
 

@@ -212,6 +212,9 @@ class SessionStorage(Protocol):
         """Close files and connections; may be called again. Any other operation then raises ConnectionFailed."""
         ...
 
+    def __reduce__(self) -> str | tuple[Any, ...]:
+        raise TypeError("A store cannot be pickled or copied: open one in each process, with open_storage().")
+
     def __enter__(self) -> Self:
         """Return the store itself."""
         return self

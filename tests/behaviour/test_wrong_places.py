@@ -2,6 +2,7 @@
 
 import logging
 import os
+import pickle
 import shutil
 import sqlite3
 import subprocess
@@ -13,7 +14,7 @@ from typing import Any, cast
 
 import pytest
 
-from migrator import UsageError, migrate, open_storage, resolve_data_dir, verify
+from migrator import UsageError, migrate, open_storage, resolve_data_dir, rollback, verify
 from tests.support.command_line import Migrator
 from tests.support.errors import raises
 from tests.support.scene import Scene, chat, hash_of
@@ -247,3 +248,77 @@ def test_a_relative_path_in_a_deleted_folder_is_an_error_of_ours(tmp_path: Path)
     assert done.returncode == 1
     assert "bug in migrator" not in done.stderr
     assert "Traceback" not in done.stderr
+
+
+# What is said of a database that is lost, or that never was one
+
+
+@pytest.mark.parametrize("there", ["nothing", "an empty file", "a broken link"])
+@pytest.mark.parametrize(
+    "command",
+    [
+        "report", "export --to out", "quarantine list", "quarantine show 1", "quarantine retry --all",
+        "quarantine export --to out", "schema status", "schema apply", "schema revert", "search-index status",
+        "search-index build", "search-index drop", "migrate", "backend sqlite", "browse",
+    ],
+)  # fmt: skip
+def test_every_command_says_that_the_authoritative_database_is_lost(
+    scene: Scene, migrator: Migrator, there: str, command: str
+) -> None:
+    scene.write(ENGINE, [chat("a")])
+    migrate(scene.root)
+    scene.database.unlink()
+    if there == "an empty file":
+        scene.database.touch()
+    elif there == "a broken link":
+        scene.database.symlink_to(scene.root / "nowhere")
+    outcome = migrator("--data-dir", scene.root, *command.split(), "--json")
+    assert (outcome.code, outcome.codes) == (1, ["database.lost"])
+
+
+def test_a_file_that_never_was_a_database_is_not_to_be_moved_away(
+    scene: Scene, migrator: Migrator, tmp_path: Path
+) -> None:
+    readme = tmp_path / "README.md"
+    readme.write_text("# Read me" * 1000)
+    scene.write(ENGINE, [chat("a")])
+    for command in ("status", "verify", "migrate", "report", "backend sqlite"):
+        outcome = migrator("--data-dir", scene.root, "--database", readme, *command.split(), "--json")
+        assert (outcome.code, outcome.codes) == (1, ["database.not_a_database"]), command
+        assert "--database" in outcome.json["problems"][0]["hint"]
+    assert readme.read_text() == "# Read me" * 1000
+
+
+def test_progress_may_be_none(scene: Scene) -> None:
+    scene.write(ENGINE, [chat("a")])
+    assert migrate(scene.root, progress=None).exit_code == 0
+    assert verify(scene.root, progress=None).exit_code == 0
+    assert rollback(scene.root, progress=None).exit_code == 0
+
+
+@pytest.mark.parametrize("backend", ["json", "sqlite", "hybrid"])
+def test_a_store_says_that_it_cannot_be_pickled(scene: Scene, migrator: Migrator, backend: str) -> None:
+    scene.write(ENGINE, [chat("a")])
+    migrator("--data-dir", scene.root, "backend", backend)
+    for read_only in (False, True):
+        with (
+            open_storage(scene.root, read_only=read_only) as store,
+            pytest.raises(TypeError, match="open_storage"),
+        ):
+            pickle.dumps(store)
+
+
+def test_status_after_a_rollback_names_a_way_on(scene: Scene, migrator: Migrator) -> None:
+    scene.write(ENGINE, [chat("a")])
+    migrate(scene.root)
+    rollback(scene.root)
+    assert "migrator migrate" in migrator("--data-dir", scene.root, "status").out
+
+
+def test_a_list_in_a_pipe_has_zones_and_no_endless_lines(scene: Scene, migrator: Migrator) -> None:
+    times = ["2025-01-13T10:00:00.000Z", "2025-01-13T10:00:00.123456789+00:00", "2025-01-13T10:00:00+09:00"]
+    scene.write(ENGINE, [chat(str(n), task="x" * 2_000_000, createdAt=time) for n, time in enumerate(times)])
+    listed = migrator("--data-dir", scene.root, "sessions", "list").out
+    assert len(listed) < 10_000
+    shown = [line.split("\t")[3] for line in listed.splitlines()[1:]]
+    assert shown == ["2025-01-13T10:00:00Z", "2025-01-13T10:00:00+00:00", "2025-01-13T10:00:00+09:00"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -29,6 +30,8 @@ _NEEDED_WIDTH = {"INST": 120, "MSGS": 120, "WORKSPACE": 120, "CREATED": 90, "TYP
 # This much of an id usually identifies it, which is enough for 'sessions show'; whole ids take up too much room.
 _ABBREVIATED_ID = 20
 _WIDTH_FOR_IDS = 160
+_LONGEST_TASK = 1000  # characters in a list; 'sessions show' and --json have all of it
+_FRACTION = re.compile(r"\.\d+")
 
 
 @click.group("sessions", short_help="List, show or search sessions.")
@@ -42,6 +45,11 @@ def sessions_command() -> None:
     """
 
 
+def _time(text: str) -> str:
+    """Return a time without fractions of a second, but with its zone: times of different zones look alike otherwise."""
+    return _FRACTION.sub("", text, count=1)
+
+
 def _print_list(report: SessionList) -> None:
     """Print a table on a terminal, and tab-separated lines elsewhere."""
     columns = ("ID", "TYPE", "STATUS", "CREATED", "INST", "MSGS", "WORKSPACE", "TASK")
@@ -50,11 +58,11 @@ def _print_list(report: SessionList) -> None:
             session["id"],
             session["type"],
             session["status"],
-            session["createdAt"][:19],
+            _time(session["createdAt"]),
             str(len(session["instances"])),
             str(len(session["chatHistory"])),
             path,
-            " ".join(session["task"].split()),
+            " ".join(session["task"][:_LONGEST_TASK].split()),
         )
         for path, session in report.sessions
     ]
