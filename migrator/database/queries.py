@@ -12,7 +12,6 @@ from functools import cache
 from typing import NamedTuple
 
 from migrator.database import columns
-from migrator.documents import document
 
 
 def aliased(alias: str, names: tuple[str, ...]) -> str:
@@ -374,7 +373,7 @@ SET_STATUS = """
 SET_COMPLETED = f"""
     UPDATE migration_metadata
     SET migration_status = 'completed', json_backup_path = coalesce(?, json_backup_path),
-        migrated_at = datetime('now'), last_updated_at = datetime('now'), quarantine_rules = {document.RULES}
+        migrated_at = datetime('now'), last_updated_at = datetime('now'), quarantine_rules = {columns.RULES}
     WHERE id = 1
 """
 

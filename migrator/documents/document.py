@@ -13,10 +13,6 @@ import orjson
 
 from migrator.documents.exact_json import encode
 
-RULES = 2
-"""The number of the rules by which a document is valid. Raise it when a document becomes valid that was not: the next
-run then checks again what is in quarantine. By the first rules, type, status and role had to be among the app's own."""
-
 
 class ChatMessage(TypedDict, total=False):
     """One message of a session's chat; its ``id`` is not unique, not even within one session."""

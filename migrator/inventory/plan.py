@@ -8,9 +8,9 @@ from typing import NamedTuple
 from migrator.authority import NO_DATABASE, State, is_hybrid, missing_database, read_state
 from migrator.data_dir import DataDir
 from migrator.database import queries
+from migrator.database.columns import RULES
 from migrator.database.connection import opened
 from migrator.database.errors import sqlite_errors
-from migrator.documents.document import RULES
 from migrator.errors import Message
 from migrator.inventory.ledger import LedgerEntry, Work, find_work, read_ledger
 from migrator.inventory.source_files import Source, own_files, with_older_files

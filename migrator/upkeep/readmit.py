@@ -15,10 +15,11 @@ from migrator.authority import state_of
 from migrator.backups.database_copy import upgrade
 from migrator.data_dir import DataDir
 from migrator.database import queries
+from migrator.database.columns import RULES
 from migrator.database.connection import opened, transaction
 from migrator.database.documents import ensure_workspace, insert_document, read_document
 from migrator.database.quarantine import QuarantinedItem, items_of, texts_of
-from migrator.documents.document import RULES, SequenceDigest, WorktreeSession, canonical_bytes
+from migrator.documents.document import SequenceDigest, WorktreeSession, canonical_bytes
 from migrator.documents.parsing import Rejected, parse_file, parse_session
 from migrator.errors import Message, MigratorError, TransactionError
 from migrator.files import copying
