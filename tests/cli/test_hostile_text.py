@@ -131,6 +131,7 @@ CHANGING: dict[str, list[list[str]]] = {
     "migrate": [[], ["--json"], ["--salvage", "--progress", "jsonl"], ["--workspace", "\x1b[2J\nFORGED"]],
     "export": [["--to", "{tmp}/exported"], ["--to", "{tmp}/again\x1b[2J\nFORGED"]],
     "quarantine export": [["--to", "{tmp}/items\x1b[2J\nFORGED"]],
+    "quarantine dismiss": [["1", "--to", "{tmp}/item\x1b[2J\nFORGED"], ["--all"], ["--all", "--reason", "\x1b[2J"]],
     "quarantine retry": [["--all"], ["1", "--edited", "{tmp}/\x1b[2J\nFORGED"], ["1", "--json"]],
     "deletions confirm": [["\x1b[2J\nFORGED"]],
     "deletions decline": [["\x1b[2J\nFORGED"], ["--all"]],

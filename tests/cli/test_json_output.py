@@ -87,6 +87,7 @@ def test_the_page_lists_what_each_command_prints(call: Call, tmp_path: Path, mon
         "sessions search": ["flaky"],
         "quarantine show": ["1"],
         "quarantine retry": ["--all"],
+        "quarantine dismiss": ["3"],
         "quarantine export": ["--to", tmp_path / "items"],
         "deletions confirm": ["--all"],
         "deletions decline": ["--all"],
