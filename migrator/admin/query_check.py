@@ -27,7 +27,7 @@ from migrator.staging import queries as staging_queries
 from migrator.storage.hybrid import queries as journal_queries
 from migrator.upkeep import queries as upkeep_queries
 
-FRAGMENTS = ("ORDER", "IN_RANGE", "IN_FILES", "FILES_IN_ORDER", "OWN_NUMBER", "OWN_ROLE")  # of statements
+FRAGMENTS = ("ORDER", "IN_RANGE", "IN_FILES", "FILES_IN_ORDER", "OWN_NUMBER", "OWN_ROLE", "IN_NO_FILE")  # of statements
 _MODULES = (
     queries, quarantine_queries, canonical, staging_queries, journal_queries, search_queries, upkeep_queries,
     browse_queries, rolled_back_queries, backup_queries,

@@ -8,13 +8,12 @@ from migrator.authority import (
     Backend,
     missing_database,
     read_flag,
-    read_state,
     require_database,
     state_of,
     store_status,
     write_flag,
 )
-from migrator.backups.database_copy import changing, upgrade
+from migrator.backups.database_copy import upgrade
 from migrator.data_dir import DataDir
 from migrator.database import queries
 from migrator.database.connection import opened, transaction
@@ -22,7 +21,6 @@ from migrator.errors import Message, StaleStoreError
 from migrator.export.hybrid_files import merge_files, write_json_files
 from migrator.export.rollback import run_rollback
 from migrator.locking import exclusive, has_stale_files
-from migrator.migration.rolled_back.changes import PostRollbackChanges, empty_after_rollback
 from migrator.migration.run import run_migration
 from migrator.progress import Listener, ignore_progress
 from migrator.report import Report
@@ -123,25 +121,17 @@ def _bring_up_to_date(data_dir: DataDir, before: BackendReport, listener: Listen
                 hint="'migrator status' shows which files could not be migrated.",
             )
         with exclusive(data_dir):  # there was nothing to migrate
-            errors += _start_empty(data_dir).errors()
+            _start_empty(data_dir)
     return errors, report.notes_of_deletions
 
 
-def _start_empty(data_dir: DataDir) -> PostRollbackChanges:
-    """Make an empty store; sessions written to the old one after a rollback are brought in."""
+def _start_empty(data_dir: DataDir) -> None:
+    """Make an empty store; nothing is there that could be migrated."""
     path = data_dir.database
     with opened(path, create=True) as connection:
         upgrade(connection, path, data_dir.backups)
-        with (
-            changing(connection, path, data_dir.backups) as back_up,
-            transaction(connection, path, "create an empty store"),
-        ):
-            late = PostRollbackChanges()
-            if read_state(connection, path).status == "rolled_back":  # its sessions were deleted in the files
-                back_up("rolled-back")
-                late = empty_after_rollback(connection).reapply()
+        with transaction(connection, path, "create an empty store"):
             connection.execute(queries.SET_COMPLETED, (None,))
-        return late
 
 
 def hybrid_verdict(trial: HybridStats | None) -> Message:

@@ -7,6 +7,7 @@
 - ``copy_files``: copies the files, in one process or two
 - ``disk_space``: checks that the backup and the database will fit
 - ``database_copy``: copies the database before it is changed
+- ``reverted``: brings back the record of a rollback that reverting the schema removed
 - ``restore``: puts files back in their places
 - ``restore_database``: puts a database back in its place
 - ``prune``: removes backups that are no longer needed

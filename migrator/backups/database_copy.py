@@ -10,12 +10,15 @@ from pathlib import Path
 
 from migrator.authority import read_state
 from migrator.backups.manifest import give_name, read_manifest, stamp, working_folder, write_listing
+from migrator.backups.reverted import restore_record
 from migrator.data_dir import place_in
 from migrator.database import queries, schema
 from migrator.database.connection import copy_database, opened, transaction
 from migrator.database.errors import sqlite_errors
 from migrator.errors import MigratorError
 from migrator.files import copying, durable
+
+_LOSSLESS, _RECORD = "0002_lossless", "0004_rolled_back_sessions"
 
 
 def upgrade(connection: sqlite3.Connection, path: Path | str, backups: Path) -> tuple[list[str], Path | None]:
@@ -37,7 +40,11 @@ def upgrade(connection: sqlite3.Connection, path: Path | str, backups: Path) -> 
                 has_sessions = connection.execute(queries.HAS_SESSIONS).fetchone()[0]
             if has_sessions:
                 copy = back_up("before-apply")
-        return schema.apply(connection, path), copy
+        applied = schema.apply(connection, path)
+        if _RECORD in applied and read_state(connection, path).status == "rolled_back":
+            with sqlite_errors("restore the record of the rollback", path):
+                restore_record(connection, backups, lossless=_LOSSLESS not in applied)
+        return applied, copy
 
 
 @contextmanager

@@ -247,18 +247,20 @@ FROM_OTHER_FILES = """
     WHERE w.workspace_hash = ? AND l.source <> 'sessions/' || w.workspace_hash || '.json' LIMIT 1
 """
 # What no file has stays: the losing versions of conflicts, and deleted sessions.
-_IN_NO_FILE = "reason IN ('conflict', 'deleted')"
-EMPTY_FOR_ANOTHER_RUN = (
-    f"UPDATE main.quarantine SET source_id = NULL WHERE {_IN_NO_FILE}",
-    f"DELETE FROM main.quarantine WHERE NOT {_IN_NO_FILE}",
-    *(f"DELETE FROM main.{table}" for table in ("chat_messages", "instances", "session_runtime_mix", "sessions")),
-    *(f"DELETE FROM main.{table}" for table in ("workspaces", "migration_shares", "migration_ledger")),
-    "DELETE FROM main.rolled_back_sessions",
-    "DELETE FROM main.written_files",
-)
+IN_NO_FILE = "reason IN ('conflict', 'deleted')"
 
 # The sessions that a rollback wrote to the files.
 FORGET_ROLLED_BACK = "DELETE FROM rolled_back_sessions"
+# The rows of a session in the columns of step 1.
+_ADDED = ("position", "rescued_data", "source_id")
+APP_ROWS = [
+    f"SELECT {', '.join(name for name in names if name not in _ADDED)} FROM {table} WHERE {of} = ?"
+    for table, of, names in (
+        ("sessions", "id", columns.SESSION_COLUMNS),
+        *((table, "session_id", names) for table, names in columns.CHILD_TABLES.items()),
+    )
+]
+ROLLED_BACK = "SELECT session_key, digest FROM rolled_back_sessions"
 RECORD_ROLLED_BACK = "INSERT OR REPLACE INTO rolled_back_sessions (session_key, digest) VALUES (?, ?)"
 
 # The ledger.
@@ -327,7 +329,7 @@ CLEAR_UNKNOWN_SOURCES = tuple(
     for table in ("sessions", "quarantine")
 )
 UNOWNED_QUARANTINE = f"""
-    SELECT workspace_hash, raw FROM quarantine WHERE source_id IS NULL AND NOT {_IN_NO_FILE}
+    SELECT workspace_hash, raw FROM quarantine WHERE source_id IS NULL AND NOT {IN_NO_FILE}
     ORDER BY workspace_hash, position, id
 """
 # Child rows of missing sessions. Each key is compared once, along the index.
@@ -343,9 +345,13 @@ ORPHANED = {
 SESSION_KEYS = "SELECT id FROM sessions ORDER BY rowid"
 CONFLICT_COUNT = "SELECT count(*) FROM quarantine WHERE reason = 'conflict'"
 RESTORABLE_QUARANTINE = f"""
-    SELECT position, raw, reason FROM quarantine WHERE source_id = ? AND NOT {_IN_NO_FILE} ORDER BY position, id
+    SELECT position, raw, reason FROM quarantine WHERE source_id = ? AND NOT {IN_NO_FILE} ORDER BY position, id
 """
 HAS_SESSIONS = "SELECT EXISTS (SELECT 1 FROM sessions)"
+HOLDS_SOMETHING = f"""
+    SELECT EXISTS (SELECT 1 FROM sessions)
+        OR EXISTS (SELECT 1 FROM quarantine WHERE source_id IS NOT NULL AND NOT {IN_NO_FILE})
+"""
 SESSION_COUNT = "SELECT count(*) FROM sessions"
 VIEW_COUNTS = "SELECT count(*), total(instance_count), total(message_count) FROM session_complete"
 CHILD_COUNTS = "SELECT (SELECT count(*) FROM instances), (SELECT count(*) FROM chat_messages)"

@@ -30,6 +30,7 @@ class Plan(NamedTuple):
     :ivar unnamed: the known paths for which the database has only a placeholder
     :ivar index_state: the state of the full-text search index if SQLite is authoritative
     :ivar outdated_quarantine: as :func:`has_outdated_items`, if SQLite is authoritative
+    :ivar stranded: after a rollback, SQLite holds something, but no file is there: a run brings it back
     """
 
     state: State
@@ -42,11 +43,13 @@ class Plan(NamedTuple):
     work: Work
     index_state: str | None
     outdated_quarantine: bool = False
+    stranded: bool = False
 
     @property
     def is_idle(self) -> bool:
         """Whether there is nothing to do, neither for files nor for workspaces nor for the quarantine."""
-        return not (self.work.pending or self.work.moved or self.unnamed or self.outdated_quarantine)
+        work = self.work.pending or self.work.moved or self.stranded
+        return not (work or self.unnamed or self.outdated_quarantine)
 
 
 def make_plan(data_dir: DataDir, *, named: Iterable[str | os.PathLike[str]] = (), salvage: bool = False) -> Plan:
@@ -70,7 +73,16 @@ def make_plan(data_dir: DataDir, *, named: Iterable[str | os.PathLike[str]] = ()
         if is_placeholder(path) and file_hash in paths and paths[file_hash] not in taken
     }
     work = find_work(sources, ledger, salvage=salvage)
-    return Plan(state, sources, ledger, shares, paths, unnamed, warnings, work, index, outdated)
+    stranded = state.status == "rolled_back" and not sources and _holds_something(data_dir)
+    return Plan(state, sources, ledger, shares, paths, unnamed, warnings, work, index, outdated, stranded)
+
+
+def _holds_something(data_dir: DataDir) -> bool:
+    path = data_dir.database
+    with opened(path, read_only=True) as connection, sqlite_errors("count the sessions", path):
+        if not read_state(connection, path).has_ledger:
+            return bool(connection.execute(queries.HAS_SESSIONS).fetchone()[0])
+        return bool(connection.execute(queries.HOLDS_SOMETHING).fetchone()[0])
 
 
 def _unmatched(

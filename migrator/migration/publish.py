@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -23,7 +24,8 @@ from migrator.files import durable
 from migrator.inventory import ledger
 from migrator.migration.merge import Merge, MergePolicy, MergeResult
 from migrator.migration.merge_base import BaseCopy, MergeBase, base_of
-from migrator.migration.rolled_back.changes import ChangesAfterRollback, PostRollbackChanges, empty_after_rollback
+from migrator.migration.rolled_back.changes import ChangesAfterRollback, PostRollbackChanges
+from migrator.migration.rolled_back.kept import KeptFile, keep_rows
 from migrator.migration.run_record import RunFacts, record_run, share_rows, shares_of
 from migrator.search import index as search_index
 from migrator.staging import queries as staging_queries
@@ -93,12 +95,15 @@ def publish_into(publication: Publication, seen: Callable[[str, int], None]) -> 
             changing(connection, path, backups) as back_up,
             transaction(connection, path, "publish the migrated sessions"),
         ):
-            changes = None
+            changes, kept = None, list[KeptFile]()
             if read_state(connection, path).status == "rolled_back":
-                back_up("rolled-back")  # no other program can write now
-                # After a rollback the files are complete; the database has old data, and what was written after it.
-                changes = empty_after_rollback(connection)
-            published = _Publisher(connection, publication, seen).run(changes)
+                copy = back_up("rolled-back")  # no other program can write now
+                # The files are loaded anew; the database has old data, and what was written after the rollback.
+                changes = ChangesAfterRollback(connection)
+                search_index.start_over(connection)
+                name = os.path.join(backups.name, copy.parent.name, copy.name)
+                kept = keep_rows(connection, publication.loaded, changes.changed, name)
+            published = _Publisher(connection, publication, seen).run(changes, kept)
         with sqlite_errors("detach the staging database", path):
             connection.execute(staging_queries.DETACH, ("staging",))
         return published
@@ -116,20 +121,25 @@ class _Publisher:
         self._ids: dict[str, int] = {}
         self._merged: dict[str, MergeResult] = {}
 
-    def run(self, changes: ChangesAfterRollback | None) -> Published:
+    def run(self, changes: ChangesAfterRollback | None, kept: Sequence[KeptFile]) -> Published:
         """Publish every source.
 
         :param changes: what had been written to the database after a rollback
+        :param kept: the files whose rows were kept
         """
-        if changes is not None:  # the tables are empty: nothing is known, and no file repeats what they hold
-            self._known, self._policy = {}, MergePolicy()
+        if changes is not None:  # hybrid mode has ended
+            self._policy = MergePolicy()
         search_index.reopen(self._main)
         self._main.execute(queries.SET_STATUS, ("in_progress",))
         detach_moved(self._main)
         self._record_sources()
         self._insert(self._merge_known())
         self._record_run()
-        return Published(self._merged) if changes is None else Published(self._merged, changes.reapply())
+        if changes is None:
+            return Published(self._merged)
+        hidden = {name: result.hidden for name, result in self._merged.items()}
+        messages = (file.message(hidden.get(file.source)) for file in kept)
+        return Published(self._merged, replace(changes.reapply(), kept=tuple(filter(None, messages))))
 
     def _record_sources(self) -> None:
         for loaded in self._publication.loaded:

@@ -136,7 +136,7 @@ class Run:
 
     def execute(self, plan: Plan) -> MigrationReport:
         """Execute the plan, or report that there is nothing to do."""
-        if not plan.work.pending:
+        if not plan.work.pending and not plan.stranded:
             return self.nothing_to_do(plan)
         from migrator.migration.execute import Execution  # only a run with work to do pays for loading it
 

@@ -599,14 +599,12 @@ def test_migrating_after_a_rollback_works_and_verifies_clean(fixture: Scene, mig
     assert migrator("--data-dir", fixture.root, "verify").code == 0
 
 
-def test_what_old_sessions_the_database_holds_after_a_rollback_does_not_come_back(
-    pair: Scene, migrator: Migrator
-) -> None:
+def test_what_a_file_lost_after_a_rollback_goes_to_quarantine(pair: Scene, migrator: Migrator) -> None:
     go_back(pair, migrator)
-    pair.write(ENGINE, [chat("s-1", task="task 1")])
-    pair.file_of(LOOM).unlink()
+    pair.write(ENGINE, [chat("s-1", task="task 1"), chat("s-2", task="task 2")])
     migrator("--data-dir", pair.root, "migrate")
-    assert (pair.tasks(ENGINE), pair.tasks(LOOM)) == (["task 1"], [])
+    assert pair.tasks(ENGINE) == ["task 1", "task 2"]
+    assert pair.query("SELECT reason, json_extract(raw, '$.id') FROM quarantine") == [("deleted", "s-0")]
 
 
 def test_the_flag_of_hybrid_mode_becomes_json(pair: Scene, migrator: Migrator) -> None:

@@ -31,7 +31,6 @@ from migrator.documents.document import digest
 from migrator.documents.parsing import Reading, Rejected, parse_session
 from migrator.errors import Message, Problem, TransactionError
 from migrator.migration.rolled_back import queries as rolled_back_queries
-from migrator.search import index as search_index
 from migrator.text import counted
 
 _CHANGED_TWICE = Problem("", "changed in the file and, after the rollback, in SQLite", "", "session.conflict")
@@ -49,12 +48,14 @@ class PostRollbackChanges:
     :ivar conflicts: quarantined, because the file has another version
     :ivar invalid: quarantined, because they are not valid sessions
     :ivar deleted: deleted in SQLite, but kept, because the files have them
+    :ivar kept: the messages about rows that are kept, because the files do not show them
     """
 
     applied: int = 0
     conflicts: int = 0
     invalid: int = 0
     deleted: int = 0
+    kept: tuple[Message, ...] = ()
 
     def warnings(self) -> list[Message]:
         """The messages that need no action."""
@@ -70,7 +71,7 @@ class PostRollbackChanges:
 
     def errors(self) -> list[Message]:
         """The messages that need attention."""
-        found = []
+        found = [*self.kept]
         if self.conflicts:
             conflicts = f"{_written(self.conflicts)} quarantined: the files have other versions, which stay."
             found.append(Message(conflicts, code="session.conflict", hint=_HINT))
@@ -107,30 +108,23 @@ def changed_sessions(
             yield session, base, workspace_hash, path
 
 
-def empty_after_rollback(connection: sqlite3.Connection) -> ChangesAfterRollback:
-    """Empty the tables, within the caller's transaction, which then loads the files and calls ``reapply``.
-
-    :returns: what differs from what the rollback wrote
-    """
-    changes = ChangesAfterRollback(connection)
-    search_index.start_over(connection)
-    for statement in queries.EMPTY_FOR_ANOTHER_RUN:
-        connection.execute(statement)
-    return changes
-
-
 class ChangesAfterRollback:
-    """The sessions that differ from what the rollback wrote, kept in quarantine while the other tables are emptied."""
+    """The sessions that differ from what the rollback wrote, kept in quarantine while the other tables are emptied.
+
+    :ivar changed: whether each is a valid session, by its key
+    """
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
         self._changes: list[_Change] = []
+        self.changed: dict[str, bool] = {}
         self._recorded = bool(connection.execute(rolled_back_queries.HAS_ROLLED_BACK).fetchone()[0])
         for session, base, workspace_hash, path in changed_sessions(connection):
             problems = session.problems if isinstance(session, InvalidStoredSession) else [_CHANGED_TWICE]
             rejected = Rejected("conflict", text_of(session), problems)
             row = quarantine_row(None, workspace_hash, session.position or 0, rejected)
             row_id = self._connection.execute(queries.INSERT_QUARANTINE, row).lastrowid
+            self.changed[session.key] = isinstance(session, StoredDocument)
             self._changes.append(_Change(row_id or 0, base, workspace_hash, path))
         self._deleted = self._connection.execute(rolled_back_queries.DELETED_AFTER_ROLLBACK).fetchone()[0]
 

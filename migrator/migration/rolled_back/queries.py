@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from migrator.database.queries import ORDER
+from migrator.database.queries import IN_NO_FILE, ORDER
 
 SESSIONS_AFTER_ROLLBACK = f"""
     SELECT s.id, r.digest, w.workspace_hash, w.workspace_path
@@ -21,3 +21,33 @@ DELETED_AFTER_ROLLBACK = """
     SELECT count(*) FROM rolled_back_sessions WHERE session_key NOT IN (SELECT id FROM sessions)
 """
 SET_QUARANTINE_REASON = "UPDATE quarantine SET reason = ? WHERE id = ?"
+
+# All sessions that the rollback wrote; without its record (of an older version, or lost by reverting the schema) all.
+WRITTEN_SESSIONS = f"""
+    SELECT s.id, {_FILE_OF_SESSION} FROM main.sessions s {_WITH_FILE}
+    WHERE s.id IN (SELECT session_key FROM rolled_back_sessions) OR NOT EXISTS (SELECT 1 FROM rolled_back_sessions)
+    ORDER BY s.rowid
+"""
+STAGED_KEYS = "SELECT source_id, id FROM staging.sessions"
+FORGET_SOURCES = "UPDATE main.sessions SET source_id = NULL"
+SET_SOURCE = "UPDATE main.sessions SET source_id = ? WHERE id = ?"
+EMPTY = (
+    f"UPDATE main.quarantine SET source_id = NULL WHERE {IN_NO_FILE}",
+    f"DELETE FROM main.quarantine WHERE NOT {IN_NO_FILE}",
+    *(f"DELETE FROM main.{table}" for table in ("chat_messages", "instances", "session_runtime_mix", "sessions")),
+    *(f"DELETE FROM main.{table}" for table in ("workspaces", "migration_shares", "migration_ledger")),
+    "DELETE FROM main.rolled_back_sessions",
+    "DELETE FROM main.written_files",
+)
+# :kept is a JSON array of the numbers of the files whose rows stay.
+_KEPT = "(SELECT value FROM json_each(:kept))"
+EMPTY_EXCEPT = (
+    f"UPDATE main.quarantine SET source_id = NULL WHERE {IN_NO_FILE} AND source_id NOT IN {_KEPT}",
+    f"DELETE FROM main.quarantine WHERE NOT {IN_NO_FILE} AND (source_id IS NULL OR source_id NOT IN {_KEPT})",
+    "DELETE FROM main.sessions WHERE source_id IS NULL",
+    "DELETE FROM main.workspaces WHERE id NOT IN (SELECT workspace_id FROM main.sessions)",
+    f"DELETE FROM main.migration_shares WHERE source_id NOT IN {_KEPT}",
+    f"DELETE FROM main.migration_ledger WHERE id NOT IN {_KEPT}",
+    "DELETE FROM main.rolled_back_sessions",
+    "DELETE FROM main.written_files",
+)
