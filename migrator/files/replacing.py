@@ -14,7 +14,7 @@ import re
 import signal
 import time
 from collections.abc import Callable, Container, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import NamedTuple
 
@@ -31,6 +31,7 @@ Keep = Callable[[Path, Path], Path]
 """Keeps a file that must not be lost; called with its present path and the path that it was written at."""
 # Nanoseconds: a file that was changed more recently may be changed again without getting another time of change.
 _SETTLED = 2_000_000_000
+_PATIENCE = 10.0  # seconds that a replaced file keeps its second name where nobody can say who has it open
 
 
 class Seen(NamedTuple):
@@ -87,10 +88,12 @@ def place(
                 return None
             seen = see(target)
     kept = None if seen.sha256 in expected else keep(target, target)
-    changed = _swap(written, target, seen)
-    if changed is not None:
-        kept = keep(changed, target)
-        durable.remove(changed)
+    second, has_changed = _swap(written, target, seen)
+    if has_changed:
+        kept = keep(second, target)
+        durable.remove(second)
+    elif second.exists():  # somebody may have it open: look at the earlier ones, so that they do not pile up
+        look_at_replaced(target.parent, lambda name: nullcontext(name == target.name))
     return kept
 
 
@@ -143,39 +146,39 @@ def _put_new(written: Path, target: Path) -> bool:
     return named is not False
 
 
-def _swap(written: Path, target: Path, seen: Seen) -> Path | None:
-    """Replace a file; returns the replaced one if it was changed since it was seen, under its second name."""
+def _swap(written: Path, target: Path, seen: Seen) -> tuple[Path, bool]:
+    """Replace a file; returns the second name of the replaced one, and whether it was changed since it was seen."""
     names = (f".{target.name}.{seen.sha256}{f'-{number}' if number else ''}{_SUFFIX}" for number in itertools.count())
     for second in map(target.with_name, names):
         linked = durable.link_new(target, second)
         if linked is not False:
             break
     if not linked:
-        return _swap_without_links(written, target, seen.sha256, second)
+        return second, _swap_without_links(written, target, seen.sha256, second)
     try:
         durable.move_over(written, target)
     except BaseException:
         if target.exists() and second.samefile(target):
             durable.remove(second)
         raise
-    return second if _has_changed(second, seen.sha256, seen) else None
+    return second, _has_changed(second, seen.sha256, seen)
 
 
-def _swap_without_links(written: Path, target: Path, sha256: str, second: Path) -> Path | None:
-    """Replace a file while it is held open, and read it once more."""
+def _swap_without_links(written: Path, target: Path, sha256: str, second: Path) -> bool:
+    """Replace a file while it is held open, and read it once more; if it was changed, give it the second name."""
     if os.name == "nt":  # an open file cannot be replaced
         durable.move_over(written, target)
-        return None
+        return False
     with os_errors("read", target), open(target, "rb", buffering=0) as old:
         durable.move_over(written, target)
         digest = copying.new_sha256()
         while chunk := old.read(CHUNK):
             digest.update(chunk)
         if digest.hexdigest() == sha256:
-            return None
+            return False
         old.seek(0)
         durable.write_new(second, iter(lambda: old.read(CHUNK), b""))
-    return second
+    return True
 
 
 def _has_changed(second: Path, sha256: str, seen: Seen | None = None) -> bool:
@@ -191,19 +194,23 @@ def _has_changed(second: Path, sha256: str, seen: Seen | None = None) -> bool:
 
 @contextmanager
 def _no_writers(path: Path) -> Iterator[bool]:
-    """Yield whether certainly no program has the file open for writing, nor can open it so within the block.
+    """Yield whether no program has the file open for writing, nor can open it so within the block.
 
-    Linux alone answers that: it grants a lease on a file for reading only if nobody has it open for writing.
+    Linux answers that: it grants a lease on a file for reading only if nobody has it open for writing. Elsewhere the
+    file must have been replaced some time ago.
     """
     with os_errors("read", path):
         file = open(path, "rb", buffering=0)  # noqa: SIM115 - so that only errors of opening it are translated
     with file:
-        granted = False
-        with suppress(ImportError, AttributeError, OSError):
+        try:
             import fcntl
 
             # The signal that says that somebody wants to open the file: by default SIGIO, which would end the process.
             fcntl.fcntl(file, fcntl.F_SETSIG, signal.SIGURG)
             fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_RDLCK)
-            granted = True
-        yield granted
+            nobody = True
+        except BlockingIOError:
+            nobody = False
+        except (ImportError, AttributeError, OSError):  # no leases: a program that rewrites a file is done by then
+            nobody = time.time() - os.fstat(file.fileno()).st_ctime > _PATIENCE
+        yield nobody

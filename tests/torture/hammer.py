@@ -213,7 +213,8 @@ class Hammer:
 
     def listen(self, process: subprocess.Popen[str], said: list[str]) -> None:
         assert process.stdout is not None
-        said.extend(process.stdout)
+        with process.stdout as lines:
+            said.extend(lines)
 
     def command(self, command: Sequence[str]) -> None:
         if command[0] != "restore":

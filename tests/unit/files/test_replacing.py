@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -125,3 +126,18 @@ def test_a_file_is_put_back_and_what_was_written_to_its_replacement_is_kept(targ
     target.write_bytes(b"newest")
     replacing.put_back(replaced, target, sha256(NEW))
     assert there(target) == {"a.json": THEIRS, "a.json.written-late": b"newest"}
+
+
+def test_where_the_system_cannot_say_who_has_a_file_open_the_second_name_stays_for_some_seconds(
+    target: Path, written: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "fcntl", None)
+    replacing.place(written, target, {sha256(OLD)}, keep)
+    assert len(there(target)) == 2
+    assert replacing.look_at_replaced(target.parent) == []
+    assert len(there(target)) == 2
+    monkeypatch.setattr(replacing, "_PATIENCE", -1)
+    written.write_bytes(b"newer")
+    replacing.place(written, target, {sha256(NEW)}, keep)
+    assert replacing.look_at_replaced(target.parent) == []
+    assert there(target) == {"a.json": b"newer"}
