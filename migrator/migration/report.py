@@ -7,7 +7,6 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from migrator.errors import Message
-from migrator.inventory.deletions import Deletion
 from migrator.inventory.plan import Plan
 from migrator.inventory.source_files import Source
 from migrator.report import Report
@@ -17,6 +16,7 @@ from migrator.workspace import placeholder, workspace_of_source
 if TYPE_CHECKING:
     from migrator.data_dir import DataDir
     from migrator.errors import MigratorError
+    from migrator.inventory.deletions import Deletion
     from migrator.migration.merge import MergeResult
     from migrator.staging.results import LoadedSource
 
