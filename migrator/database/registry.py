@@ -201,23 +201,26 @@ def require_usable(file: FileId | None) -> None:
 
 
 def _close_stale(path: Path, file: FileId) -> None:
-    """Close every connection to a database whose log was removed."""
+    """Close every connection to a database, or to one that it has replaced, whose log was removed."""
+
+    def is_stale(one: Connection) -> bool:
+        return one.log is not None and (one.file == file or one.log[0] == log) and not one.has_its_log()
 
     def stale() -> list[Connection]:
-        return [one for one in _here.connections if one.file == file and not one.has_its_log()]
+        return [one for one in _here.connections if is_stale(one)]
 
     def others_are_idle() -> bool:
         return all(one.user in (None, me) for one in stale())
 
+    log = os.path.realpath(path) + LOG
     me = threading.get_ident()
     with _here.changed:
-        if not stale():
-            return
-        _here.changed.wait_for(others_are_idle, PATIENCE)
-        for pool in list(_here.pools):
-            pool.close_idle(lambda one: not one.has_its_log() and one.file == file)
         if stale():
-            raise log_replaced(path)
+            _here.changed.wait_for(others_are_idle, PATIENCE)
+            for pool in list(_here.pools):
+                pool.close_idle(is_stale)
+            if stale():
+                raise log_replaced(path)
 
 
 def log_replaced(path: Path | str) -> ConnectionFailed:
@@ -231,12 +234,15 @@ def log_replaced(path: Path | str) -> ConnectionFailed:
 
 
 @contextmanager
-def _no_checkpoint(connection: sqlite3.Connection, path: str) -> Iterator[None]:
+def _no_checkpoint(connection: Connection, path: str) -> Iterator[None]:
     """Let the connection close without copying its log into the database, and without removing the log by name."""
     configure: int | None = getattr(sqlite3, "SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE", None)
     if configure is not None:
         connection.setconfig(configure)  # type: ignore[attr-defined] # since Python 3.12
         yield
+        return
+    if file_id(path) != connection.file:
+        yield  # SQLite notices that the database was replaced, and does neither
         return
     # Older versions: SQLite does both only if it can lock the file exclusively. This lock prevents that, because it
     # belongs to the descriptor and not to the process.
