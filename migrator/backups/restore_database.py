@@ -26,6 +26,7 @@ from migrator.authority import (
 from migrator.backups.database_copy import back_up_by
 from migrator.backups.manifest import ListedFile
 from migrator.data_dir import DataDir
+from migrator.database import registry
 from migrator.database.connection import BUSY_TIMEOUT, connect_read_only, copy_database, opened, remove_database
 from migrator.database.errors import sqlite_errors
 from migrator.errors import BackupError, ConnectionFailed
@@ -136,7 +137,7 @@ class DatabaseRestore:
         """Whether the database in place equals the copy."""
         path = self.data_dir.database
         log = path.with_name(path.name + "-wal")
-        if not path.exists() or (log.exists() and log.stat().st_size):
+        if not path.exists() or not registry.release(path) or (log.exists() and log.stat().st_size):
             return False
         return copying.sha256_of(path) == self.listed.sha256
 

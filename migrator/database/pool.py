@@ -61,7 +61,7 @@ class ConnectionPool:
     def _acquire(self) -> sqlite3.Connection | None:
         """Take an idle connection whose log is there; None stands for a connection to open."""
         with self._changed:
-            if not self._closed and not self._changed.wait_for(self._may_lend, self._acquire_timeout):
+            if not self._may_lend() and not self._changed.wait_for(self._may_lend, self._acquire_timeout):
                 raise self._busy()
             if self._closed:
                 raise ConnectionFailed("This store is closed.", code="store.closed", hint="Open it again.")

@@ -50,7 +50,14 @@ class Connection(sqlite3.Connection):
 
     def has_its_log(self) -> bool:
         """Return whether the log has its name still, so that other processes see what this connection writes."""
-        return self.log is None or file_id(self.log[0]) == self.log[1] is not None
+        if self.log is None:
+            return True
+        path, opened = self.log
+        try:
+            found = os.stat(path)
+        except OSError:
+            return False
+        return opened == (found.st_dev, found.st_ino)
 
     def close(self) -> None:
         """Close it, unless another process opened it: that would release locks and write pages of that process."""
@@ -127,7 +134,8 @@ def begin() -> None:
 
     :raises ConnectionFailed: another thread was using SQLite when this process was forked
     """
-    require_usable(None)
+    if _here.frozen:
+        require_usable(None)
     me = threading.get_ident()
     _here.using[me] = _here.using.get(me, 0) + 1
 
@@ -221,6 +229,19 @@ def _close_stale(path: Path, file: FileId) -> None:
                 pool.close_idle(is_stale)
             if stale():
                 raise log_replaced(path)
+
+
+def release(path: Path) -> bool:
+    """Close the idle connections to a database; return whether none is left.
+
+    Only then may its bytes be read: when a process closes any descriptor of a file, the system drops all locks that the
+    process has on it.
+    """
+    file = file_id(path)
+    with _here.changed:
+        for pool in list(_here.pools):
+            pool.close_idle(lambda one: one.file == file)
+        return not any(one.file == file for one in _here.connections)
 
 
 def log_replaced(path: Path | str) -> ConnectionFailed:

@@ -8,6 +8,7 @@ from contextlib import closing
 import pytest
 
 import migrator
+from migrator.database import registry
 from migrator.database.connection import connect, connect_read_only, opened
 from migrator.errors import ConnectionFailed
 from migrator.storage.sqlite import SqliteStorage
@@ -98,3 +99,13 @@ def test_a_store_that_was_closed_stays_closed_in_the_child(path):
             store.get_all_sessions(W)
 
     wait(fork(child))
+
+
+def test_a_database_is_released_before_its_bytes_are_read(path):
+    with SqliteStorage(path) as store:
+        store.create_session(W, session())
+        assert registry.release(path)
+        assert not os.path.exists(f"{path}-wal")
+        assert len(store.get_all_sessions(W)) == 1
+        with store._pool.connection():
+            assert not registry.release(path)
