@@ -21,6 +21,7 @@ import struct
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol
 from weakref import WeakSet
@@ -30,6 +31,8 @@ from migrator.errors import ConnectionFailed
 LOG = "-wal"  # what SQLite appends to a database's name
 PATIENCE = 2.0  # seconds that a fork, or a new connection, waits for connections that are in use
 FileId = tuple[int, int]  # device and inode
+# What stores load when they first need it. A child would wait forever for a module that another thread was loading.
+_LOADED_LATER = ("filelock", "hashlib", "jsonschema", "jsonschema_rs", "logging", "shutil")
 _SHARED_LOCK = (0x40000002, 510)  # the bytes that SQLite locks while it has a database open, and their number
 
 
@@ -288,6 +291,10 @@ def _others(me: int) -> bool:
 
 def _before_fork() -> None:
     """Wait until no other thread uses SQLite, and close every idle connection; hold the condition until after it."""
+    if len(_here.pools) and threading.active_count() > 1:
+        for name in _LOADED_LATER:
+            with suppress(ImportError):
+                import_module(name)
     _here.changed.acquire()
     _here.forks += 1
     me = threading.get_ident()

@@ -6,6 +6,7 @@ python -m tests.torture.forks --rounds 200 [SITUATION ...]
 from __future__ import annotations
 
 import argparse
+import faulthandler
 import multiprocessing
 import os
 import signal
@@ -91,6 +92,7 @@ def fork(work: Callable[[], object]) -> int:
         return child
     status = 1
     try:
+        faulthandler.dump_traceback_later(TIMEOUT - 10)
         signal.alarm(TIMEOUT)  # ends a child that hangs
         work()
         status = 0
