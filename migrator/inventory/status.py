@@ -14,9 +14,11 @@ from migrator.database.connection import opened
 from migrator.database.errors import sqlite_errors
 from migrator.errors import Message
 from migrator.inventory.deletions import Deletion, all_deletions
+from migrator.inventory.ledger import read_ledger
 from migrator.inventory.plan import Plan, make_plan, needs_migration
 from migrator.inventory.source_files import Source
 from migrator.report import Report
+from migrator.text import counted
 from migrator.workspace import placeholder, workspace_hash, workspace_of_source
 
 
@@ -115,6 +117,23 @@ def note_of_loss(data_dir: DataDir) -> str | None:
     if missing is None:
         return None
     return f"{missing.message} These sessions come from the JSON files, which are outdated; see 'migrator status'."
+
+
+def notes_of_hidden(data_dir: DataDir) -> list[Message]:
+    """The notes to show with sessions of SQLite: what is in quarantine, and which files failed, is not among them."""
+    path, notes = data_dir.database, list[Message]()
+    if state_of(path).authority != "sqlite":
+        return notes
+    with opened(path, read_only=True) as connection, sqlite_errors("count what is not listed", path):
+        held = connection.execute(queries.QUARANTINE_COUNT).fetchone()[0]
+        failed = sum(1 for entry in read_ledger(connection).values() if entry.error)
+    if held:
+        what = f"Not shown: {counted(held, 'item')} in quarantine."
+        notes.append(Message(what, code="quarantine.waiting", hint="'migrator quarantine list' shows why."))
+    if failed:
+        what = f"{counted(failed, 'file')} failed to migrate, so sessions may be missing or older than in the file."
+        notes.append(Message(what, code="source.invalid", hint="'migrator status' shows why."))
+    return notes
 
 
 def workspace_names(data_dir: DataDir) -> list[str]:

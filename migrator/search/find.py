@@ -9,7 +9,7 @@ from itertools import islice
 from migrator.data_dir import DataDir
 from migrator.database.columns import SUMMARY_MEMBERS
 from migrator.database.connection import opened, snapshot
-from migrator.inventory.status import note_of_loss, workspace_names
+from migrator.inventory.status import note_of_loss, notes_of_hidden, workspace_names
 from migrator.search.excerpts import Matcher
 from migrator.search.index import index_differences, index_state
 from migrator.search.lookup import search_with_index
@@ -48,7 +48,7 @@ def search_texts(
         note = "Nothing to search for: a word needs at least one letter or digit."
         return SearchReport(sessions=(), more=False, method="scan", notes=(note,))
     loss = note_of_loss(data_dir)
-    notes = [] if loss is None else [loss]
+    notes: list[str] = [*notes_of_hidden(data_dir), *([] if loss is None else [loss])]
     end = None if filters.limit is None else filters.offset + filters.limit
     indexed = _ask_index(data_dir, query, filters, workspace, notes, None if end is None else end + 1)
     if indexed is None:

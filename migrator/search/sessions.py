@@ -20,7 +20,7 @@ from migrator.errors import (
     ValidationError,
     WorkspaceNotFound,
 )
-from migrator.inventory.status import note_of_loss, workspace_names
+from migrator.inventory.status import note_of_loss, notes_of_hidden, workspace_names
 from migrator.report import Report
 from migrator.storage.factory import open_storage
 from migrator.storage.protocol import SessionFilters
@@ -66,7 +66,8 @@ def list_sessions(
     :param limit: maximum number of sessions in total
     :param notice: called with messages for the user, such as a workspace that cannot be read
     """
-    return SessionList(tuple(islice(_all_sessions(data_dir, workspace, filters, notice), limit)))
+    found = tuple(islice(_all_sessions(data_dir, workspace, filters, notice), limit))
+    return SessionList(found, tuple(notes_of_hidden(data_dir)))
 
 
 def find_session(data_dir: DataDir, beginning: str, workspace: str | None, notice: Notice) -> SessionDocuments:

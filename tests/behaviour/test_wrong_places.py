@@ -322,3 +322,17 @@ def test_a_list_in_a_pipe_has_zones_and_no_endless_lines(scene: Scene, migrator:
     assert len(listed) < 10_000
     shown = [line.split("\t")[3] for line in listed.splitlines()[1:]]
     assert shown == ["2025-01-13T10:00:00Z", "2025-01-13T10:00:00+00:00", "2025-01-13T10:00:00+09:00"]
+
+
+@pytest.mark.parametrize("command", ["sessions list", "sessions search hello", "sessions search --type debate"])
+def test_a_list_says_what_is_not_in_it(scene: Scene, migrator: Migrator, command: str) -> None:
+    scene.write(ENGINE, [chat("a")])
+    migrate(scene.root)
+    assert migrator("--data-dir", scene.root, *command.split(), "--json").json["notes"] == []
+    scene.write(ENGINE, [chat("a"), {"id": "invalid"}])
+    scene.write_bytes("/home/dev/loom", b"[{")
+    migrate(scene.root)
+    outcome = migrator("--data-dir", scene.root, *command.split())
+    assert "quarantine list" in outcome.err
+    assert "1 file failed" in outcome.err
+    assert len(migrator("--data-dir", scene.root, *command.split(), "--json").json["notes"]) >= 2
