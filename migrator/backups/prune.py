@@ -8,9 +8,11 @@ from pathlib import Path
 from migrator.authority import read_state
 from migrator.backups.catalog import ListedBackup, backup_folders, backup_of, check_quickly
 from migrator.backups.last_copies import LastCopies
+from migrator.backups.reverted import BEFORE_REVERT
 from migrator.data_dir import INCOMPLETE, DataDir
 from migrator.database.connection import opened
 from migrator.database.errors import sqlite_errors
+from migrator.database.schema import ROLLBACK_VERSION
 from migrator.errors import UsageError
 from migrator.files import durable
 from migrator.inventory.ledger import read_ledger
@@ -98,6 +100,9 @@ def _needed(data_dir: DataDir) -> dict[str, str]:
         state = read_state(connection, path)
         entries = read_ledger(connection).values() if state.has_ledger else []
     needed: dict[str, str] = {}
+    if state.status == "rolled_back" and state.schema_version < ROLLBACK_VERSION:
+        copies = data_dir.backups.glob(BEFORE_REVERT)
+        needed = {copy.name: "it has the record of what the rollback wrote" for copy in copies}
     if state.backup:
         needed[Path(state.backup).name] = "it is the backup of the last migration"
     for entry in entries:

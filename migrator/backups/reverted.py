@@ -17,6 +17,8 @@ from migrator.database.invalid import read_carefully, text_of
 from migrator.database.schema import has_table
 from migrator.documents.document import digest
 
+BEFORE_REVERT = "[0-9]*-database-before-revert*"
+
 
 def restore_record(connection: sqlite3.Connection, backups: Path, *, lossless: bool) -> None:
     """Restore the record, within the caller's transaction.
@@ -25,7 +27,7 @@ def restore_record(connection: sqlite3.Connection, backups: Path, *, lossless: b
         now, without what its columns cannot hold; one that an app has changed is not recorded, so that it cannot
         replace the one in the file
     """
-    for folder in sorted(backups.glob("[0-9]*-database-before-revert*"), reverse=True):
+    for folder in sorted(backups.glob(BEFORE_REVERT), reverse=True):
         for path in folder.glob("*.db"):
             with suppress(sqlite3.Error), closing(connect_read_only(path, immutable=True)) as copy:
                 if has_table(copy, "rolled_back_sessions") and (known := copy.execute(queries.ROLLED_BACK).fetchall()):

@@ -30,6 +30,7 @@ STEP_SET = "migrator"
 # of the full-text search index; the records of deleted sessions; the number of the rules of the quarantine.
 # ``authority.State`` says whether a database has them.
 LEDGER_VERSION, RUNS_VERSION, INDEX_VERSION, DELETIONS_VERSION, RULES_VERSION = 2, 3, 5, 9, 9
+ROLLBACK_VERSION = 4  # the record of what a rollback wrote
 _VALUE_VIEW = re.compile(r"CREATE VIEW (session_values|message_values) AS")
 # In place of a table of step 1, which lacks these columns.
 _WITH_LATER_COLUMNS = "FROM (SELECT *, rowid, NULL AS rescued_data, NULL AS position, NULL AS source_id FROM {0}) "

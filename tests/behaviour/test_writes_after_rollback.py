@@ -205,6 +205,8 @@ def test_changes_in_files_after_the_schema_was_reverted_are_no_conflicts(
     migrator("--data-dir", scene.root, "rollback")
     while scene.query("SELECT schema_version FROM migration_metadata") > [(version,)]:
         assert migrator("--data-dir", scene.root, "schema", "revert").code == 0
+    if version < 4:  # the copy that has the record is needed
+        assert migrator("--data-dir", scene.root, "backups", "prune", "--keep", "1").code == 0
     scene.change("UPDATE sessions SET task = 'late' WHERE id = 's-1'")
     for document in documents[2:]:
         document["task"] = "in the file"
