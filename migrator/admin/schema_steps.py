@@ -119,7 +119,8 @@ def _require_nothing_to_lose(connection: sqlite3.Connection, path: Path, found: 
             f"Reverting schema step {found} would lose {counted(deleted, 'deleted session')} in quarantine, "
             "which no JSON file holds.",
             code="schema.holds_deleted",
-            hint="'migrator quarantine export --to quarantined' writes them to files. Nothing was changed.",
+            hint="'migrator quarantine export --to quarantined' writes them to files; 'migrator quarantine dismiss "
+            "--all --reason deleted' takes them out. Nothing was changed.",
         )
     if any(dropped):  # an app may have written some of it here while the files were authoritative
         sessions, instances, messages = dropped

@@ -112,7 +112,7 @@ def _chosen(
             raise StaleStoreError(
                 f"The JSON files are authoritative, and one of them contains item {item.id}.",
                 code="store.not_authoritative",
-                hint="Remove it from its JSON file ('migrator quarantine show' shows its text), then run "
+                hint=f"Remove it from its JSON file ('migrator quarantine show {item.id}' shows its text), then run "
                 "'migrator migrate'. Nothing was changed.",
             )
     return chosen

@@ -432,6 +432,13 @@ def hybrid_mode_is_requested_but_not_on(place: Place) -> Outcome:
     return refusal_of_the_library(place, "hybrid")
 
 
+@prints("quarantine dismiss --all --reason deleted")
+def a_schema_step_would_lose_deleted_sessions(place: Place) -> Outcome:
+    a_session_was_deleted(place)
+    place.run("rollback", "--progress", "none")
+    return place.run("schema", "revert")
+
+
 @prints(f"quarantine retry {_PART}")
 def a_session_was_deleted(place: Place) -> Outcome:
     place.scene.write(ENGINE, [chat("a"), chat("b")])
