@@ -44,14 +44,14 @@ class KeptFile(NamedTuple):
         number = self.sessions if hidden is None or self.why == "blank" else hidden
         if not number:
             return None
-        states = {
-            "missing": "is missing",
-            "failed": "cannot be read",
-            "blank": "is blank",
-            "incomplete": "does not show all its sessions",
-        }
-        text = f"{self.source} {states[self.why]}: SQLite keeps {counted(number, 'session')} that the rollback wrote "
-        return Message(f"{text}to it.", code=f"source.{self.why}_after_rollback", hint=_HINT)
+        stay = f"SQLite keeps {counted(number, 'session')} that the rollback wrote to it."
+        if self.why == "missing":
+            return Message(f"{self.source} is missing: {stay}", code="source.missing_after_rollback", hint=_HINT)
+        if self.why == "failed":
+            return Message(f"{self.source} cannot be read: {stay}", code="source.failed_after_rollback")
+        if self.why == "blank":
+            return Message(f"{self.source} is blank: {stay}", code="source.blank_after_rollback", hint=_HINT)
+        return Message(f"{self.source} does not show all its sessions: {stay}", code="source.incomplete_after_rollback")
 
 
 def keep_rows(
