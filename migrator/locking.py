@@ -13,7 +13,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from migrator.data_dir import INCOMPLETE, PREPARED, DataDir, require_place
-from migrator.errors import ConnectionFailed, MigrationFailed, MigrationLocked, MigratorError
+from migrator.errors import ConnectionFailed, MigrationFailed, MigrationLocked, MigratorError, StorageIOError
 from migrator.files import durable
 from migrator.files.locks import described, locked, locks_on
 from migrator.files.os_errors import os_errors
@@ -103,7 +103,11 @@ def look_once_more(data_dir: DataDir) -> None:
                 return
             yield True
 
-    for kept in look_at_replaced(data_dir.sessions, lock) + look_at_replaced(data_dir.root):
+    found: list[Path] = []
+    for folder, lock_of in ((data_dir.sessions, lock), (data_dir.root, None)):
+        with suppress(StorageIOError):  # the command itself says that the folder cannot be read
+            found += look_at_replaced(folder, lock_of) if lock_of else look_at_replaced(folder)
+    for kept in found:
         import logging  # slow to load, and hardly ever needed
 
         logging.getLogger("migrator").warning(

@@ -118,7 +118,8 @@ def look_at_replaced(folder: Path, lock: Callable[[str], AbstractContextManager[
     :returns: the new names of those that were changed after they were replaced
     """
     kept = []
-    names = os.listdir(folder) if folder.is_dir() else []
+    with os_errors("list", folder):
+        names = os.listdir(folder) if folder.is_dir() else []
     for name in sorted(name for name in names if name.endswith(_SUFFIX)):
         match = _NAME.fullmatch(name)
         if match is None:

@@ -90,6 +90,8 @@ def test_the_totals_are_as_promised(migrated: tuple[Scene, Document]) -> None:
         "messages": totals["messages"],
         "quarantined": totals["quarantined"],
         "failed": totals["failed"],
+        "deleted": 0,
+        "held": 0,
         "bytes": totals["bytes"],
     }
 

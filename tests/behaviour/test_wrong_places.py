@@ -324,7 +324,7 @@ def test_a_list_in_a_pipe_has_zones_and_no_endless_lines(scene: Scene, migrator:
     assert shown == ["2025-01-13T10:00:00Z", "2025-01-13T10:00:00+00:00", "2025-01-13T10:00:00+09:00"]
 
 
-@pytest.mark.parametrize("command", ["sessions list", "sessions search hello", "sessions search --type debate"])
+@pytest.mark.parametrize("command", ["sessions list", "sessions search hello", "sessions search --type competition"])
 def test_a_list_says_what_is_not_in_it(scene: Scene, migrator: Migrator, command: str) -> None:
     scene.write(ENGINE, [chat("a")])
     migrate(scene.root)

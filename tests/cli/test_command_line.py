@@ -79,7 +79,7 @@ def test_help_shows_examples_line_by_line_that_can_be_typed(words: list[str], mi
         (["session", "list"], "Did you mean 'sessions'?"),
         (["migrate", "--dryrun"], "--dry-run"),
         (["search", "login"], "Did you mean 'sessions search'?"),
-        (["list"], "Did you mean 'sessions list' or 'quarantine list' or 'backups list'?"),
+        (["list"], "Did you mean 'sessions list' or 'quarantine list' or 'deletions list' or 'backups list'?"),
     ],
 )
 def test_a_typing_mistake_gets_a_suggestion(arguments: list[str], suggestion: str, migrator: Migrator) -> None:

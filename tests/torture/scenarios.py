@@ -170,6 +170,13 @@ def in_conflict(stage: Stage) -> None:
     stage.must("migrate", codes=(3,))
 
 
+def begun_anew(stage: Stage) -> None:
+    """An old build has begun a workspace's file anew: what it lost is held until the user decides."""
+    migrated(stage)
+    stage.scene.write(LOOM, [chat("loom-9", workspace=LOOM)])
+    stage.must("migrate", codes=(3,))
+
+
 def changed_rows(stage: Stage) -> None:
     migrated(stage)
     change_rows(stage)
@@ -273,6 +280,9 @@ SCENARIOS: dict[str, Scenario] = {
     "quarantine retry of a conflict": Scenario(
         in_conflict, ("quarantine", "retry", "2", "--take", "theirs"), again=False, codes=(0, 3)
     ),
+    "quarantine dismiss": Scenario(in_conflict, ("quarantine", "dismiss", "2", "--to", "ROOT/out"), again=False),
+    "deletions confirm": Scenario(begun_anew, ("deletions", "confirm", "--all"), again=False),
+    "deletions decline": Scenario(begun_anew, ("deletions", "decline", "--all"), again=False),
     "write to the JSON files": Scenario(files, ("call", "write", str(len(WRITES))), partly=WROTE),
     "write to SQLite": Scenario(migrated_clean, ("call", "write", str(len(WRITES))), partly=WROTE),
     "write to both": Scenario(both_run, ("call", "write", str(len(WRITES))), partly=WROTE),
@@ -322,14 +332,17 @@ def everything(scene: Scene) -> Everything:
             if truth == "json" and file.exists() and BROKEN in parsed(file.read_bytes()):
                 found.append(f"{name} kept {json.dumps(BROKEN, sort_keys=True)}")
             if truth == "sqlite":
-                found += [f"{name} kept {raw}" for raw in kept(scene, name, "reason != 'conflict'")]
-    found += [f"conflict {raw}" for raw in kept(scene, None, "reason = 'conflict'")]
+                found += [f"{name} kept {raw}" for raw in kept(scene, name, "reason NOT IN ('conflict', 'deleted')")]
+    for reason in ("conflict", "deleted"):  # in the database alone, whichever store is authoritative
+        found += [f"{reason} {raw}" for raw in kept(scene, None, f"reason = '{reason}'")]
     return tuple(found)
 
 
 def by_workspace(found: Everything) -> dict[str, list[str]]:
     """Group what was found by workspace."""
-    return {name: [line for line in found if line.startswith(f"{name} ")] for name in (*WORKSPACES, "conflict")}
+    return {
+        name: [line for line in found if line.startswith(f"{name} ")] for name in (*WORKSPACES, "conflict", "deleted")
+    }
 
 
 def kept(scene: Scene, workspace: str | None, which: str) -> list[str]:

