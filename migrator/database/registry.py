@@ -31,8 +31,9 @@ from migrator.errors import ConnectionFailed
 LOG = "-wal"  # what SQLite appends to a database's name
 PATIENCE = 2.0  # seconds that a fork, or a new connection, waits for connections that are in use
 FileId = tuple[int, int]  # device and inode
-# What stores load when they first need it. A child would wait forever for a module that another thread was loading.
-_LOADED_LATER = ("filelock", "hashlib", "jsonschema", "jsonschema_rs", "logging", "shutil")
+# What stores load when they first need it. A child would wait forever for a module that another thread was loading. A
+# module that takes part in forks itself, as filelock does, cannot be loaded here: half of its part would be missing.
+_LOADED_LATER = ("hashlib", "jsonschema", "jsonschema_rs", "shutil")
 _SHARED_LOCK = (0x40000002, 510)  # the bytes that SQLite locks while it has a database open, and their number
 
 

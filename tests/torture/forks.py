@@ -10,6 +10,7 @@ import faulthandler
 import multiprocessing
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -17,7 +18,7 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -48,7 +49,9 @@ class Trial:
     def __init__(self, root: Path, kind: str) -> None:
         self.root, self.kind = root, kind
         self.told, self.closed = root / "told", root / "closed"
-        self.open().close()
+        SqliteStorage(root / "sessions.db").close()
+        with closing(sqlite3.connect(root / "sessions.db")) as connection, connection:
+            connection.execute("UPDATE migration_metadata SET migration_status = 'completed'")
 
     def open(self) -> SessionStorage:
         data_dir = DataDir(root=self.root, database=self.root / "sessions.db")
@@ -92,8 +95,8 @@ def fork(work: Callable[[], object]) -> int:
         return child
     status = 1
     try:
-        faulthandler.dump_traceback_later(TIMEOUT - 10)
         signal.alarm(TIMEOUT)  # ends a child that hangs
+        faulthandler.register(signal.SIGALRM, chain=True)  # and shows where
         work()
         status = 0
     except BaseException:  # noqa: BLE001 - shown, and the end of the child

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
+import filelock  # noqa: F401 - loaded before any thread writes: a child would wait forever for a thread that was loading it
+
 from migrator.files import durable
 from migrator.files.locks import locked
 
