@@ -10,6 +10,7 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 
 from migrator.data_dir import INCOMPLETE, PREPARED, DataDir, require_place
@@ -104,9 +105,9 @@ def look_once_more(data_dir: DataDir) -> None:
             yield True
 
     found: list[Path] = []
-    for folder, lock_of in ((data_dir.sessions, lock), (data_dir.root, None)):
+    for look in (partial(look_at_replaced, data_dir.sessions, lock), partial(look_at_replaced, data_dir.root)):
         with suppress(StorageIOError):  # the command itself says that the folder cannot be read
-            found += look_at_replaced(folder, lock_of) if lock_of else look_at_replaced(folder)
+            found += look()
     for kept in found:
         import logging  # slow to load, and hardly ever needed
 
