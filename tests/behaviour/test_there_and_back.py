@@ -3,6 +3,7 @@
 import json
 import sqlite3
 import tempfile
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -173,6 +174,7 @@ class ThereAndBack(RuleBasedStateMachine):
         assert report.status != "failed"
         self.unmerged.clear()
         self.settled = True
+        self.hold(report.errors)
 
     @rule()
     def back(self) -> None:
@@ -181,7 +183,13 @@ class ThereAndBack(RuleBasedStateMachine):
         if report.status == "rolled_back":
             self.unmerged.clear()
             self.settled = True
+            self.hold(report.errors)
         assert not self.sqlite_is_the_truth
+
+    def hold(self, errors: Sequence[str]) -> None:
+        """What a run has held, and says so, is not deleted: it stays until the user decides, also over a rollback."""
+        if any(getattr(error, "code", None) == "session.deletion_held" for error in errors):
+            self.gone.difference_update(document["task"] for document in self.truth())
 
     @invariant()
     def nothing_is_lost(self) -> None:
