@@ -115,6 +115,7 @@ class World:
         self.count = 0
         self.needed: set[str] = set()
         self.named: set[str] = set()
+        self.spoilt: set[str] = set()  # files that an accident emptied or removed
         self.held: SessionStorage | None = None
         self.snapshot = folder / "snapshot.db"
 
@@ -176,7 +177,10 @@ class World:
         path = self.place(source)
         before = path.read_bytes() if path.is_file() else b""
         parts = parts_of(before)
+        if what == "add" and not parts and source in self.spoilt:
+            what = "anew"  # the app cannot know which ids the file had
         if what in ("tear", "blank", "vanish"):
+            self.spoilt.add(source)
             self.spoil(path, before, what, *more)
         elif what == "anew":
             if not parts:  # no file, a blank one, or one that can't be read
@@ -366,6 +370,7 @@ class World:
         if other:
             watch["meanwhile"] = self.meanwhile(other, written)
         backed_up, before = in_backups(self.root, self.named), self.status
+        quarantined = in_quarantine(self.scene.database)
         ended = self.launcher.run("--data-dir", self.root, *arguments, **watch)
         self.require_fine(step, ended)
         if ended.meanwhile == 0:
@@ -377,7 +382,7 @@ class World:
         if token and ended.code == 0:
             self.needed.add(token)
         if ended.code in (0, 3) and (before, self.status) == ("completed", "rolled_back"):
-            self.require_same_workspaces()
+            self.require_same_workspaces(quarantined)
 
     def arguments(self, text: str) -> tuple[Sequence[str | Path], str | None]:
         """The command line of a step, and the token that it writes."""
@@ -417,8 +422,11 @@ class World:
         if ended.code not in FINE or "Traceback" in ended.err or "bug in migrator" in ended.err:
             raise Lost(f"{step} broke down: {ended}")
 
-    def require_same_workspaces(self) -> None:
-        """After a rollback a workspace's own file has no session that SQLite has in another workspace."""
+    def require_same_workspaces(self, quarantined: set[str]) -> None:
+        """After a rollback a workspace's own file has no session that SQLite has in another workspace.
+
+        :param quarantined: what was in quarantine: it goes back to the file that it came from
+        """
         of_workspace: dict[str, set[str]] = {}
         for name, task in rows(
             self.scene.database,
@@ -427,7 +435,7 @@ class World:
             of_workspace.setdefault(name, set()).update(tokens([task]))
         for path in self.root.glob("sessions/*.json"):
             others = {token for name, found in of_workspace.items() if name != path.stem for token in found}
-            strange = tokens([path.read_bytes()]) & others - of_workspace.get(path.stem, set())
+            strange = tokens([path.read_bytes()]) & others - of_workspace.get(path.stem, set()) - quarantined
             if strange:
                 raise Lost(f"in the file of another workspace: {' '.join(sorted(strange))}")
 

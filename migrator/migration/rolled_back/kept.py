@@ -29,7 +29,7 @@ class KeptFile(NamedTuple):
     """A file whose rows are kept.
 
     :ivar source: its name in the ledger
-    :ivar sessions: the number of sessions that the rollback wrote to it
+    :ivar sessions: the number of sessions that the rollback wrote to it, valid or not
     """
 
     source: str
@@ -90,11 +90,17 @@ def _files_to_keep(
     for source_id, key in connection.execute(queries.STAGED_KEYS):
         staged[source_id].add(key)
     by_name = {found.source.name: found for found in loaded}
+    items: dict[str, int] = dict(connection.execute(queries.WRITTEN_ITEMS).fetchall())
     kept = []
-    for source, keys in written.items():
-        why = _why_kept(by_name.get(source), keys, staged)
+    for source in dict.fromkeys([*written, *items]):
+        keys, found = written.get(source, ()), by_name.get(source)
+        why = _why_kept(found, keys, staged)
+        if why is None and found is not None and found.salvaged and source in items:
+            # In a file that is not truncated, an item that is gone was deleted or fixed there.
+            hidden = connection.execute(queries.HAS_HIDDEN_ITEMS, (source, found.source_id)).fetchone()[0]
+            why = "incomplete" if hidden else None
         if why is not None:
-            kept.append(KeptFile(source, why, len(keys)))
+            kept.append(KeptFile(source, why, len(keys) + items.get(source, 0)))
     return kept
 
 

@@ -28,7 +28,18 @@ WRITTEN_SESSIONS = f"""
     WHERE s.id IN (SELECT session_key FROM rolled_back_sessions) OR NOT EXISTS (SELECT 1 FROM rolled_back_sessions)
     ORDER BY s.rowid
 """
+# The quarantined items that it wrote to the files.
+WRITTEN_ITEMS = f"""
+    SELECT l.source, count(*) FROM main.quarantine q JOIN main.migration_ledger l ON l.id = q.source_id
+    WHERE NOT {IN_NO_FILE} GROUP BY l.source
+"""
 STAGED_KEYS = "SELECT source_id, id FROM staging.sessions"
+HAS_HIDDEN_ITEMS = f"""
+    SELECT EXISTS (
+        SELECT 1 FROM main.quarantine q JOIN main.migration_ledger l ON l.id = q.source_id
+        WHERE l.source = ? AND NOT {IN_NO_FILE} AND raw NOT IN (SELECT raw FROM staging.quarantine WHERE source_id = ?)
+    )
+"""
 FORGET_SOURCES = "UPDATE main.sessions SET source_id = NULL"
 SET_SOURCE = "UPDATE main.sessions SET source_id = ? WHERE id = ?"
 EMPTY = (
