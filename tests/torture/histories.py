@@ -115,7 +115,7 @@ class World:
         self.count = 0
         self.needed: set[str] = set()
         self.named: set[str] = set()
-        self.spoilt: set[str] = set()  # files that an accident emptied or removed
+        self.spoilt: set[str] = set()  # files that an accident truncated, emptied or removed since the last rollback
         self.held: SessionStorage | None = None
         self.snapshot = folder / "snapshot.db"
 
@@ -177,8 +177,6 @@ class World:
         path = self.place(source)
         before = path.read_bytes() if path.is_file() else b""
         parts = parts_of(before)
-        if what == "add" and not parts and source in self.spoilt:
-            what = "anew"  # the app cannot know which ids the file had
         if what in ("tear", "blank", "vanish"):
             self.spoilt.add(source)
             self.spoil(path, before, what, *more)
@@ -208,6 +206,8 @@ class World:
         """The elements of a file after a change; None where there is nothing to change."""
         at = next((number for number, part in enumerate(parts) if id_of(part) == session_id), None)
         if what == "add":
+            if source in self.spoilt:  # a new session has a new id, and never that of one that an accident took
+                session_id = f"{session_id}-{self.count}"
             return [*parts, json.dumps(self.document(source, session_id, self.token())).encode()]
         if at is None:
             return None
@@ -359,6 +359,7 @@ class World:
 
     def command(self, step: str) -> None:
         text, _, rest = step.partition(" @")
+        words = text.split()
         kill_at, _, other = rest.partition(" ")
         arguments, token = self.arguments(text)
         if not arguments:
@@ -381,7 +382,11 @@ class World:
         self.named |= {path.name for path in (self.root / "backups").glob("[!.]*") if path.name in told}
         if token and ended.code == 0:
             self.needed.add(token)
-        if ended.code in (0, 3) and (before, self.status) == ("completed", "rolled_back"):
+        if ended.code == -9:  # it could not say that it had copied the database: 'backups list' does
+            self.named |= {path.name for path in (self.root / "backups").glob("*-database-before-restore*")}
+        if self.status == "rolled_back":
+            self.spoilt.clear()
+        if words[0] != "restore" and ended.code in (0, 3) and (before, self.status) == ("completed", "rolled_back"):
             self.require_same_workspaces(quarantined)
 
     def arguments(self, text: str) -> tuple[Sequence[str | Path], str | None]:
