@@ -51,7 +51,7 @@ def connect(
     *,
     create: bool = False,
     read_only: bool = False,
-    timeout: float = BUSY_TIMEOUT,
+    timeout: float | None = None,
     cache_size: int | None = None,
     mmap_size: int | None = None,
     shared_between_threads: bool = False,
@@ -64,7 +64,7 @@ def connect(
     SQLite gives its log files the same mode.
 
     :param create: create a private (0600) file if there is none
-    :param timeout: seconds to wait for another connection's lock
+    :param timeout: seconds to wait for another connection's lock; None waits as long as the app does
     :param cache_size: as in the PRAGMA: pages, or KiB if negative
     :param mmap_size: bytes
     :raises ConnectionFailed: the file does not exist or is not a database, or SQLite is too old
@@ -72,6 +72,7 @@ def connect(
     require_sqlite()
     if str(path) == MEMORY:
         return _open_in_memory(cache_size, mmap_size, shared_between_threads=shared_between_threads)
+    timeout = BUSY_TIMEOUT if timeout is None else timeout
     path = Path(path)
     _prepare_file(path, create=create, read_only=read_only)
     # A read-only connection would leave -wal and -shm files; one that may write removes them when it closes.
@@ -118,7 +119,7 @@ def _open_in_memory(
 
 
 def opened(
-    path: Path | str, *, create: bool = False, read_only: bool = False, timeout: float = BUSY_TIMEOUT
+    path: Path | str, *, create: bool = False, read_only: bool = False, timeout: float | None = None
 ) -> closing[sqlite3.Connection]:
     """Open a database as :func:`connect` does, and close it at the end of the ``with`` block."""
     return closing(connect(path, create=create, read_only=read_only, timeout=timeout))

@@ -25,8 +25,8 @@ COMMANDS = (
     "backups prune --keep 1", "search-index status", "search-index drop", "search-index build", "schema status",
     "schema apply", "schema check", "schema revert",
 )  # fmt: skip
-# Runs every command and function, as another user if it can, and prints how each ended. Before, it runs all of them in
-# a folder where nothing is refused: another user may be unable to read the modules.
+# For each folder that it reads, runs every command and function, as another user if it can, and prints how each ended.
+# Before, it runs all of them where nothing is refused: another user may be unable to read the modules.
 DRIVER = """
 import contextlib, importlib, io, json, os, pkgutil, sys
 import migrator, migrator.browse
@@ -67,12 +67,19 @@ def every_end(root, out):
 
 every_end("healthy", "healthy-out")
 every_end("no-such-folder", "healthy-out")
-if os.geteuid() == 0:
-    os.setgroups([])
-    os.setresgid(65_534, 65_534, 65_534)
-    os.setresuid(65_534, 65_534, 65_534)
-ended = every_end("data", "out")
-print(json.dumps(ended))
+for folder in sys.stdin:
+    child = os.fork()
+    if child == 0:
+        os.chdir(folder.strip())
+        os.environ["HOME"] = folder.strip()
+        if os.geteuid() == 0:
+            os.setgroups([])
+            os.setresgid(65_534, 65_534, 65_534)
+            os.setresuid(65_534, 65_534, 65_534)
+        print(json.dumps(every_end("data", "out")), flush=True)
+        os._exit(0)
+    if os.waitpid(child, 0)[1]:
+        sys.exit(1)
 """
 
 
@@ -161,18 +168,40 @@ def folder() -> Iterator[Path]:
     shutil.rmtree(folder)
 
 
+@pytest.fixture(scope="module")
+def driver() -> Iterator[subprocess.Popen[str]]:
+    folder = Path(tempfile.mkdtemp(dir="/tmp"))
+    folder.chmod(0o777)
+    scene = Scene(folder / "healthy")
+    scene.write(ENGINE, [chat("a"), {"id": "invalid"}])
+    migrate(scene.root)
+    scene.write(ENGINE, [chat("a"), chat("b"), {"id": "invalid"}])
+    with (folder / "errors").open("w") as errors:
+        process = subprocess.Popen(
+            [sys.executable, "-c", DRIVER, ENGINE, json.dumps(COMMANDS)],
+            cwd=folder, env=os.environ | {"HOME": str(folder), "PYTHONPATH": os.pathsep.join(sys.path)},
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True,
+        )  # fmt: skip
+        yield process
+        process.communicate(timeout=60)
+    said = (folder / "errors").read_text()
+    shutil.rmtree(folder)
+    assert process.returncode == 0, said
+
+
 @pytest.mark.skipif(os.name == "nt", reason="POSIX permissions")
 @pytest.mark.parametrize(
     ("state", "first"),
     [(state, "migrated") for state in STATES] + [(state, "json") for state in (not_searchable, not_writable, gone)],
 )
-def test_what_the_machine_refuses_is_an_error_of_ours(folder: Path, state: Callable[[Path], None], first: str) -> None:
+def test_what_the_machine_refuses_is_an_error_of_ours(
+    driver: subprocess.Popen[str], folder: Path, state: Callable[[Path], None], first: str
+) -> None:
     scene = Scene(folder / "data")
     scene.write(ENGINE, [chat("a"), {"id": "invalid"}])
     if first == "migrated":
         migrate(scene.root)
         scene.write(ENGINE, [chat("a"), chat("b"), {"id": "invalid"}])
-    shutil.copytree(scene.root, folder / "healthy")
     is_root = os.geteuid() == 0
     if not is_root and state is of_another_user:
         pytest.skip("needs root")
@@ -181,13 +210,11 @@ def test_what_the_machine_refuses_is_an_error_of_ours(folder: Path, state: Calla
             os.chown(path, 65_534, 65_534)
     (scene.root / "backups").mkdir(exist_ok=True)
     state(scene.root)
-    done = subprocess.run(
-        [sys.executable, "-c", DRIVER, ENGINE, json.dumps(COMMANDS)],
-        cwd=folder, env=os.environ | {"HOME": str(folder), "PYTHONPATH": os.pathsep.join(sys.path)},
-        capture_output=True, text=True, timeout=300, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    ended = json.loads(done.stdout)
+    assert driver.stdin is not None
+    assert driver.stdout is not None
+    driver.stdin.write(f"{folder}\n")
+    driver.stdin.flush()
+    ended = json.loads(driver.stdout.readline())
     foreign = {name: code for name, (code, said) in ended.items() if code not in (0, 1, 2, 3) or "bug in" in said}
     assert not foreign, {name: ended[name] for name in foreign}
     code, said = ended["migrate --progress jsonl"]

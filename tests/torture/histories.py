@@ -116,6 +116,7 @@ class World:
         self.needed: set[str] = set()
         self.named: set[str] = set()
         self.spoilt: set[str] = set()  # files that an accident truncated, emptied or removed since the last rollback
+        self.deleted_by_sql: set[str] = set()
         self.held: SessionStorage | None = None
         self.snapshot = folder / "snapshot.db"
 
@@ -289,6 +290,8 @@ class World:
         self.needed -= gone if what == "update" or self.status == "completed" else gone - self.in_files()
 
     def sql_insert(self, token: str, workspace: str, session_id: str) -> None:
+        if session_id in self.deleted_by_sql:  # the app gives no id twice
+            return
         if not self.scene.query("SELECT 1 FROM sessions WHERE id = ?", session_id):
             with closing(sqlite3.connect(self.scene.database)) as app, app:
                 app_inserts(app, self.workspaces[int(workspace)], session_id, token, f"msg-{self.count}")
@@ -297,6 +300,7 @@ class World:
         self.scene.change("UPDATE sessions SET task = ? WHERE id = ?", token, session_id)
 
     def sql_delete(self, _token: str, session_id: str) -> None:
+        self.deleted_by_sql.add(session_id)
         self.scene.change("DELETE FROM sessions WHERE id = ?", session_id)
 
     def sql_move(self, _token: str, session_id: str, workspace: str) -> None:

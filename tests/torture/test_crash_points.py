@@ -19,8 +19,8 @@ from tests.torture.kills import kill, kill_second, points_of, points_of_second, 
 from tests.torture.launcher import Launcher
 from tests.torture.scenarios import PASSING, SCENARIOS, Play, Stage, migrated
 
-KILLS = 2  # in each scenario
-FAULTS = 2
+KILLS = 1  # in each scenario
+FAULTS = 1
 
 # Every command without a scenario, with what it is given.
 LOOKING = {
