@@ -27,6 +27,7 @@ from migrator.database.schema import (
 )
 from migrator.errors import ConnectionFailed, StaleStoreError
 from migrator.files import durable
+from migrator.ownership import foreign_database
 
 Authority = Literal["json", "sqlite"]
 
@@ -141,16 +142,21 @@ def require_same_database(places: DataDir, content: dict[str, Any] | None = None
     :param content: the content of storage.json, if known
     :raises StaleStoreError: the one that storage.json names, or the one in the default place, is authoritative
     """
-    recorded = recorded_database(places.flag.parent, content)
-    if recorded == places.database or os.path.realpath(recorded) == os.path.realpath(places.database):
-        return
-    if state_of(recorded).authority == "sqlite":
+    recorded = _other_recorded(places, content)
+    if recorded is not None and state_of(recorded).authority == "sqlite" and foreign_database(places, recorded) is None:
         raise StaleStoreError(
             f"The authoritative database of {places.root} is {recorded}, not {places.database}.",
             code="store.other_database",
             hint="Leave out --database (and unset $MIGRATOR_DATABASE_URL), or first move the authoritative database to "
             "the path you want to use. Nothing was changed.",
         )
+
+
+def _other_recorded(places: DataDir, content: dict[str, Any] | None = None) -> Path | None:
+    """Return the database that storage.json names, or the one in the default place, if it is another one."""
+    recorded = recorded_database(places.flag.parent, content)
+    is_same = recorded == places.database or os.path.realpath(recorded) == os.path.realpath(places.database)
+    return None if is_same else recorded
 
 
 def require_database(places: DataDir, state: State) -> None:
@@ -185,6 +191,9 @@ def missing_database(places: DataDir, state: State) -> StaleStoreError | None:
     """
     if state.has_ledger or read_flag(places) not in ("sqlite", "hybrid"):
         return None
+    recorded = _other_recorded(places)
+    if recorded is not None and foreign_database(places, recorded) is not None:
+        return None  # storage.json names a database of another data directory
     if places.database.exists():
         reason = "is missing: nothing was ever migrated into the file that is there now"
     elif os.path.lexists(places.database):

@@ -217,6 +217,15 @@ def _wrong_folder(root: Path) -> Message | None:
     return Message(message, code="option.data_dir_foreign", hint="Name the app's data directory with --data-dir.")
 
 
+def is_data_dir(folder: Path) -> bool:
+    """Return whether a folder certainly is a data directory: it names a backend, or has files of workspaces."""
+    if isinstance(_flag_content(folder / FLAG).get("backend"), str):
+        return True
+    with suppress(OSError), os.scandir(folder / "sessions") as entries:
+        return any(_WORKSPACE_FILE.fullmatch(entry.name) for entry in entries)
+    return False
+
+
 def require_place(places: DataDir) -> None:
     """Check that this is a data directory of the app, or an empty folder.
 

@@ -19,6 +19,7 @@ from migrator.files import durable
 from migrator.files.locks import described, locked, locks_on
 from migrator.files.os_errors import os_errors
 from migrator.files.replacing import look_at_replaced
+from migrator.ownership import require_own_database
 
 DRY_RUN = ".rehearsal-"  # prefix of the folder that a dry run writes to
 # Seconds after which a temporary file in sessions/ is left over: the app writes there without our lock, but faster.
@@ -36,9 +37,10 @@ def exclusive(data_dir: DataDir, *, keep: bool = True) -> Iterator[list[Path]]:
     :param keep: keep the lock file, as always when something may be changed; False also removes only the leftovers of
         dry runs
     :raises MigrationLocked: another migrator is running
-    :raises UsageError: this is not a data directory of the app
+    :raises UsageError: this is not a data directory of the app, or the database belongs to another one
     """
     require_place(data_dir)
+    require_own_database(data_dir, follow=keep)
     if not durable.exists(data_dir.root):
         yield []  # there is only a database, elsewhere: nothing to protect
         return

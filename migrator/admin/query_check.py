@@ -18,9 +18,9 @@ from migrator.database import canonical, quarantine_queries, queries, schema
 from migrator.database.columns import INSTANCE_COLUMNS
 from migrator.database.connection import opened
 from migrator.errors import Message
+from migrator.files.resources import schemas
 from migrator.migration.rolled_back import queries as rolled_back_queries
 from migrator.report import Report
-from migrator.resources import schemas
 from migrator.search import queries as search_queries
 from migrator.search.index import create_tables
 from migrator.staging import queries as staging_queries

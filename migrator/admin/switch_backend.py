@@ -22,6 +22,7 @@ from migrator.export.hybrid_files import merge_files, write_json_files
 from migrator.export.rollback import run_rollback
 from migrator.locking import exclusive, has_stale_files
 from migrator.migration.run import run_migration
+from migrator.ownership import place_to_record
 from migrator.progress import Listener, ignore_progress
 from migrator.report import Report
 from migrator.storage.hybrid.journal import HybridStats, read_stats
@@ -131,7 +132,7 @@ def _start_empty(data_dir: DataDir) -> None:
     with opened(path, create=True) as connection:
         upgrade(connection, path, data_dir.backups)
         with transaction(connection, path, "create an empty store"):
-            connection.execute(queries.SET_COMPLETED, (None,))
+            connection.execute(queries.SET_COMPLETED, (None, place_to_record(data_dir.root)))
 
 
 def hybrid_verdict(trial: HybridStats | None) -> Message:

@@ -14,7 +14,7 @@ from migrator.data_dir import DataDir
 from migrator.database.connection import connect_read_only
 from migrator.database.schema import provide_value_views
 from migrator.errors import UsageError
-from migrator.resources import require_extra
+from migrator.files.resources import require_extra
 
 _HERE = Path(__file__).parent
 

@@ -379,9 +379,12 @@ SET_STATUS = """
 SET_COMPLETED = f"""
     UPDATE migration_metadata
     SET migration_status = 'completed', json_backup_path = coalesce(?, json_backup_path),
-        migrated_at = datetime('now'), last_updated_at = datetime('now'), quarantine_rules = {columns.RULES}
+        migrated_at = datetime('now'), last_updated_at = datetime('now'), quarantine_rules = {columns.RULES},
+        data_dir = ?
     WHERE id = 1
 """
+DATA_DIR = "SELECT data_dir FROM migration_metadata WHERE id = 1"
+SET_DATA_DIR = "UPDATE migration_metadata SET data_dir = ? WHERE id = 1"
 
 
 INDEX_STATE = "SELECT state FROM search_index"

@@ -20,16 +20,18 @@ from migrator.database import queries
 from migrator.database.connection import AnyConnection, transaction
 from migrator.database.errors import sqlite_errors
 from migrator.errors import SchemaError
-from migrator.resources import schemas
+from migrator.files.resources import schemas
 
 if TYPE_CHECKING:
     from sqlite_utils import Database
 
 STEP_SET = "migrator"
 # The steps that added the ledger, the quarantine and the columns for lossless storage; the records of runs; the state
-# of the full-text search index; the records of deleted sessions; the number of the rules of the quarantine.
+# of the full-text search index; the records of deleted sessions; the number of the rules of the quarantine; the data
+# directory that the database belongs to.
 # ``authority.State`` says whether a database has them.
 LEDGER_VERSION, RUNS_VERSION, INDEX_VERSION, DELETIONS_VERSION, RULES_VERSION = 2, 3, 5, 9, 9
+SURROUNDINGS_VERSION = 10
 ROLLBACK_VERSION = 4  # the record of what a rollback wrote
 _VALUE_VIEW = re.compile(r"CREATE VIEW (session_values|message_values) AS")
 # In place of a table of step 1, which lacks these columns.

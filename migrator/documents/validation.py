@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, cast
 from migrator.documents.document import SESSION_MEMBERS
 from migrator.documents.exact_json import LONE_SURROGATE, MAX_DEPTH, escape_pointer
 from migrator.errors import Problem, ValidationError
-from migrator.resources import schemas
+from migrator.files.resources import schemas
 from migrator.text import counted
 
 if TYPE_CHECKING:

@@ -79,8 +79,8 @@ def run_rollback(
     :raises MigrationLocked: another migrator is running
     :raises RollbackFailed: the rollback failed; its hint says which store is authoritative now
     """
-    require_same_database(data_dir)
     with exclusive(data_dir, keep=not dry_run):
+        require_same_database(data_dir)
         try:
             require_database(data_dir, state_of(data_dir.database))  # a newer schema raises SchemaError
         except ConnectionFailed as error:

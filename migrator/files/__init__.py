@@ -7,6 +7,7 @@
 - ``replacing``: replaces files that other programs write to without locks, and keeps what those write meanwhile
 - ``locks``: takes file locks, and finds out who holds them
 - ``os_errors``: translates errors of the operating system
+- ``resources``: finds what ships with the program, and optional packages
 
 Its rule: a file gets its name only when it is complete and on disk, and no existing file is silently overwritten.
 """

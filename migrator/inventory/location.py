@@ -12,6 +12,7 @@ from migrator.database.connection import opened
 from migrator.database.errors import sqlite_errors
 from migrator.errors import Message, MigratorError, UsageError
 from migrator.files.os_errors import remaining_os_errors
+from migrator.ownership import foreign_database
 
 SHARED_VARIABLE = "DATABASE_URL"  # other programs use it, too
 BACKEND_VARIABLE = "STORAGE_BACKEND"
@@ -33,7 +34,12 @@ def resolve_data_dir(
 
     :raises UsageError: there is no home directory, an argument is empty, or the URL is not an SQLite URL
     """
-    root = find_root(data_dir)
+    places = _chosen(find_root(data_dir), database)
+    foreign = foreign_database(places)
+    return places if foreign is None else places._replace(notes=(*places.notes, foreign))
+
+
+def _chosen(root: Path, database: str | os.PathLike[str] | None) -> DataDir:
     notes = _unknown_backend()
     place = os.fspath(database) if database is not None else os.environ.get(DATABASE_VARIABLE) or None
     if place is not None:

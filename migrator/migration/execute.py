@@ -31,6 +31,7 @@ from migrator.migration.report import (
     workspace_reports,
 )
 from migrator.migration.run_record import RunFacts, entries_of, record_in_staging
+from migrator.ownership import place_to_record
 from migrator.progress import OnProgress, StageTimer
 from migrator.staging.database import StagingDatabase
 from migrator.staging.pipeline import Pipeline
@@ -140,7 +141,7 @@ class Execution:
             self.timer.begin("record")
             entries = entries_of(loaded, saved)
             folder = None if saved.folder is None else durable.as_text(saved.folder)
-            facts = RunFacts(self.timer, len(loaded), total, folder)
+            facts = RunFacts(self.timer, len(loaded), total, folder, place_to_record(self.data_dir.root))
             record_in_staging(staging, loaded, [*entries.values()], facts)
         return Publication(self.data_dir, self.policy or MergePolicy(), loaded, saved.folder, entries, facts)
 

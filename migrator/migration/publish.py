@@ -183,7 +183,7 @@ class _Publisher:
                 self._main.executemany(queries.RECORD_SHARE, share_rows(loaded, source_id, shares))
         deletions = [one for merged in self._merged.values() for one in merged.deletions]
         record_run(self._main, self._publication.facts, found, deletions)
-        self._main.execute(queries.SET_COMPLETED, (self._publication.facts.backup,))
+        self._main.execute(queries.SET_COMPLETED, (self._publication.facts.backup, self._publication.facts.data_dir))
 
     def _is_recorded(self, loaded: LoadedSource) -> bool:
         """Whether the source was migrated before."""

@@ -24,6 +24,7 @@ from migrator.inventory.workspace_paths import name_workspaces
 from migrator.locking import exclusive, has_stale_files
 from migrator.migration.options import Options
 from migrator.migration.report import MigrationReport, by_workspace, known_reports, totals_of
+from migrator.ownership import require_own_database
 from migrator.progress import Listener, StageTimer, ignore_progress
 from migrator.worker.gc_pause import without_collector
 
@@ -51,11 +52,13 @@ def run_migration(
 
     :raises MigrationLocked: another migrator is running here
     :raises StaleStoreError: the authoritative database is a different one, or missing
+    :raises UsageError: the database belongs to another data directory
     :raises MigratorError: the run failed; nothing was changed
     """
     wrong = wrong_place(data_dir)
     if wrong is not None:
         return MigrationReport("nothing_to_do", os.fspath(data_dir.database), warnings=(*data_dir.notes, wrong))
+    require_own_database(data_dir, follow=not dry_run)
     require_same_database(data_dir)
     named = [os.fspath(workspace) for workspace in workspaces]
     options = Options(strict, salvage, named, search_index, listener, limits=limits, worker=worker)

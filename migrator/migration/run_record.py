@@ -56,12 +56,14 @@ class RunFacts:
     :ivar files: the number of files that it processed
     :ivar size: the size of these files in bytes
     :ivar backup: the folder with the copies; None if nothing could be copied
+    :ivar data_dir: the data directory, as the database records it
     """
 
     timer: StageTimer
     files: int
     size: int
     backup: str | None
+    data_dir: str
 
 
 def shares_of(loaded: LoadedSource, merged: MergeResult | None = None) -> list[Share]:
@@ -149,7 +151,7 @@ def record_in_staging(
         insert_many(connection, "migration_ledger", ("id", *LEDGER_COLUMNS), entries)
         connection.executemany(queries.RECORD_SHARE, shares)
         record_run(connection, facts, [(loaded, share) for loaded, each in found for share in each])
-        connection.execute(queries.SET_COMPLETED, (facts.backup,))
+        connection.execute(queries.SET_COMPLETED, (facts.backup, facts.data_dir))
         connection.execute("COMMIT")
 
 

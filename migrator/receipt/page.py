@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from migrator.files.output import write_new_file
+from migrator.files.resources import require_extra
 from migrator.receipt.facts import Receipt
-from migrator.resources import require_extra
 from migrator.text import counted, duration, plain, size
 
 MOST_WORKSPACES = 300  # rows in the table; the report as JSON has them all

@@ -18,7 +18,7 @@ from migrator.database import queries, schema
 from migrator.database.connection import transaction
 from migrator.database.errors import sqlite_errors
 from migrator.errors import Message
-from migrator.resources import schemas
+from migrator.files.resources import schemas
 from migrator.search import queries as search_queries
 from migrator.search.excerpts import require_full_text
 from migrator.search.query import is_unspaced, searched_text

@@ -21,6 +21,7 @@ from migrator.data_dir import DataDir
 from migrator.errors import StaleStoreError, StorageIOError, UsageError
 from migrator.files.os_errors import remaining_os_errors
 from migrator.inventory.location import BACKEND_VARIABLE, resolve_data_dir
+from migrator.ownership import require_own_database
 
 if TYPE_CHECKING:
     from migrator.storage.protocol import SessionStorage
@@ -44,7 +45,7 @@ def open_storage(
     :param read_only: also open a store that is not authoritative; writing raises StaleStoreError
     :param cache_size: SQLite's cache_size, as in its PRAGMA
     :param mmap_size: SQLite's mmap_size, in bytes
-    :raises UsageError: there is no such backend
+    :raises UsageError: there is no such backend, or the database belongs to another data directory
     :raises StaleStoreError: the requested backend is not authoritative, or the authoritative database is missing
     :raises ConnectionFailed: the database cannot be opened
     :raises SchemaError: it is newer than this program
@@ -53,8 +54,10 @@ def open_storage(
     state = state_of(places.database)
     authority = state.authority
     lost = missing_database(places, state)
-    if lost is not None and not read_only:
-        raise lost
+    if not read_only:
+        require_own_database(places)
+        if lost is not None:
+            raise lost
     agreed = effective_backend(places, authority)
     wanted = _named(backend)
     if wanted is None:

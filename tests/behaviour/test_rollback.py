@@ -19,8 +19,8 @@ from migrator.database.connection import opened
 from migrator.documents.document import normal_form
 from migrator.errors import RollbackFailed, StorageIOError
 from migrator.export.rollback import run_rollback
+from migrator.files.resources import schemas
 from migrator.inventory.location import resolve_data_dir
-from migrator.resources import schemas
 from migrator.storage.sqlite import SqliteStorage
 from tests.support.command_line import Migrator, Outcome
 from tests.support.scene import (

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from migrator import verify
+from migrator.files.resources import schemas
 from migrator.inventory.location import resolve_data_dir
-from migrator.resources import schemas
 from migrator.verification.repair import repair_and_verify
 from tests.support.command_line import Migrator
 from tests.support.scene import Scene, chat

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from migrator.database.documents import read_workspace
-from migrator.resources import schemas
+from migrator.files.resources import schemas
 from tests.support.strategies import instance, message, session
 
 CHECKOUT = Path(__file__).resolve().parent.parent.parent

@@ -15,7 +15,7 @@ from migrator.database.connection import connect, opened, snapshot, transaction
 from migrator.database.pool import ConnectionPool
 from migrator.database.registry import log_replaced, lost_its_log
 from migrator.database.schema import has_table, split_statements
-from migrator.resources import schemas
+from migrator.files.resources import schemas
 from migrator.storage import timestamps
 from migrator.storage.arguments import WorkspaceRef
 from migrator.storage.hybrid import queries

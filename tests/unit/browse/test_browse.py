@@ -14,7 +14,7 @@ import pytest
 from migrator.browse import plugin
 from migrator.database.connection import connect_read_only
 from migrator.errors import NotInstalled
-from migrator.resources import EXTRAS
+from migrator.files.resources import EXTRAS
 from tests.support.browser import Browser, program
 from tests.support.command_line import Migrator
 from tests.support.pages import Texts, Visitor, browsing

@@ -18,7 +18,7 @@ from migrator.database.connection import connect
 from migrator.database.documents import insert_document, keys_of
 from migrator.documents.exact_json import to_json
 from migrator.errors import ConnectionFailed, SchemaError, TransactionError
-from migrator.resources import schemas
+from migrator.files.resources import schemas
 from tests.support.errors import raises
 from tests.support.strategies import instance, message, session
 

@@ -8,8 +8,8 @@ import jsonschema
 import pytest
 
 from migrator.database import schema
+from migrator.files.resources import schemas
 from migrator.receipt.facts import UNDATED, Period, periods_of
-from migrator.resources import schemas
 from tests.support.command_line import Migrator
 from tests.support.scene import Document, Scene, app_json, chat, copy_fixture, hash_of
 

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from migrator.errors import NotInstalled
+from migrator.files.resources import EXTRAS
 from migrator.inventory.location import resolve_data_dir
 from migrator.receipt import page
 from migrator.receipt.facts import Period, Receipt, receipt_of
 from migrator.receipt.page import MOST_WORKSPACES, page_of
 from migrator.receipt.plots import OTHERS
-from migrator.resources import EXTRAS
 from tests.support.command_line import Migrator
 from tests.support.hostile import AS_TEXT, CONTROLS, make_hostile
 from tests.support.scene import Scene, copy_fixture

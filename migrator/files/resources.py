@@ -8,7 +8,7 @@ from pathlib import Path
 
 from migrator.errors import NotInstalled
 
-_PACKAGE = Path(__file__).resolve().parent
+_PACKAGE = Path(__file__).resolve().parent.parent
 
 
 @cache
