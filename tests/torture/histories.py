@@ -388,9 +388,8 @@ class World:
             self.needed.add(token)
         if ended.code == -9:  # it could not say that it had copied the database: 'backups list' does
             self.named |= {path.name for path in (self.root / "backups").glob("*-database-before-restore*")}
-        if self.status == "rolled_back":
-            self.spoilt.clear()
         if words[0] != "restore" and ended.code in (0, 3) and (before, self.status) == ("completed", "rolled_back"):
+            self.spoilt.clear()
             self.require_same_workspaces(quarantined)
 
     def arguments(self, text: str) -> tuple[Sequence[str | Path], str | None]:
