@@ -20,6 +20,7 @@ from migrator.database.connection import opened, transaction
 from migrator.errors import Message, StaleStoreError
 from migrator.export.hybrid_files import merge_files, write_json_files
 from migrator.export.rollback import run_rollback
+from migrator.inventory.late_writes import find_replaced
 from migrator.locking import exclusive, has_stale_files
 from migrator.migration.run import run_migration
 from migrator.ownership import place_to_record
@@ -104,7 +105,8 @@ def switch_backend(data_dir: DataDir, target: Backend, listener: Listener = igno
                 notes += (*merged.errors, *merged.notes_of_deletions)
                 notes += write_json_files(data_dir, listener)
             write_flag(data_dir, target)
-    return replace(show_backend(data_dir), before=before.backend, notes=tuple(notes), errors=tuple(errors))
+    late = [message for message in find_replaced(data_dir).kept if message not in errors]
+    return replace(show_backend(data_dir), before=before.backend, notes=(*notes, *late), errors=(*errors, *late))
 
 
 def _bring_up_to_date(data_dir: DataDir, before: BackendReport, listener: Listener) -> tuple[list[str], list[Message]]:

@@ -181,9 +181,10 @@ def pending_work(data_dir: DataDir) -> Iterator[Finding]:
         return
     status = status_of(data_dir)
     for warning in status.warnings:
-        if warning.code != "workspace.invalid_mapping":
-            continue  # machine.data_directory reports it
-        yield note("workspace paths", warning.message, code=warning.code, hint=warning.hint)
+        if warning.code == "file.written_late":
+            yield problem("replaced files", warning.message, code=warning.code, hint=warning.hint)
+        elif warning.code == "workspace.invalid_mapping":  # machine.data_directory reports the others
+            yield note("workspace paths", warning.message, code=warning.code, hint=warning.hint)
     yield _pending(status)
     for workspace in status.workspaces:
         if workspace.error:

@@ -26,7 +26,7 @@ PACKAGES = ("apsw", "click", "filelock", "jsonschema", "jsonschema-rs", "msgspec
 _SUBJECTS = (
     "versions|SQLite|packages|data directory|file system|file type|file access|lock|database|schema|storage.json|"
     "leftovers|backups|permissions|workspace paths|failed files|quarantine|pending work|disk space|hybrid mode|"
-    "deletions|database locks|owner|merge base|programs|storage flag"
+    "deletions|replaced files|database locks|owner|merge base|programs|storage flag"
 )
 # The first word of a code, by what it is about.
 NOUNS = (

@@ -31,6 +31,7 @@ from migrator.export.rollback_notes import RollbackNotes
 from migrator.export.session_file import RestoredFile
 from migrator.export.workspace_files import WorkspaceFiles
 from migrator.inventory.deletions import held_deletions
+from migrator.inventory.late_writes import find_replaced
 from migrator.locking import exclusive
 from migrator.migration.dry_run import scratch_data_dir
 from migrator.migration.options import Options
@@ -148,6 +149,7 @@ def _roll_back(data_dir: DataDir, listener: Listener, worker_for: WorkerFor | No
                     connection.execute(queries.SET_STATUS, ("rolled_back",))
     if install and status in ("completed", "rolled_back"):  # also to finish an earlier rollback
         write_flag(data_dir, "json")
+    notes.add_errors(*find_replaced(data_dir, [file.file for file in restored]).kept)
     return RollbackReport(
         status="rolled_back" if status == "completed" else "nothing_to_do",
         workspaces=tuple(restored),

@@ -111,8 +111,7 @@ class WorkspaceFiles:
 
         with file_locked(self.data_dir, file.target, LOCK_TIMEOUT):
             if file.target.parent not in (self.data_dir.root, self.data_dir.sessions):  # taking the lock looks there
-                for kept in replacing.look_at_replaced(file.target.parent):
-                    self.notes.kept_copy(file.target, os.fspath(kept))
+                replacing.look_at_replaced(file.target.parent)  # what it keeps is reported at the end
             return replacing.place(written, file.target, file.replaceable, keep)
 
     def require_all_written(self) -> None:

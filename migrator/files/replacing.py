@@ -22,8 +22,9 @@ from migrator.files import copying, durable
 from migrator.files.os_errors import os_errors
 from migrator.files.reading import CHUNK
 
-_SUFFIX = ".replaced"
-_NAME = re.compile(rf"\.(.+)\.([0-9a-f]{{64}})(?:-\d+)?{re.escape(_SUFFIX)}", re.DOTALL)
+REPLACED = ".replaced"
+"""The end of the second name of a replaced file that somebody may still write to."""
+_NAME = re.compile(rf"\.(.+)\.([0-9a-f]{{64}})(?:-\d+)?{re.escape(REPLACED)}", re.DOTALL)
 WRITTEN_LATE = "written-late"
 """The mark in the name of a replaced file that another program wrote to after its replacement."""
 
@@ -120,7 +121,7 @@ def look_at_replaced(folder: Path, lock: Callable[[str], AbstractContextManager[
     kept = []
     with os_errors("list", folder):
         names = os.listdir(folder) if folder.is_dir() else []
-    for name in sorted(name for name in names if name.endswith(_SUFFIX)):
+    for name in sorted(name for name in names if name.endswith(REPLACED)):
         match = _NAME.fullmatch(name)
         if match is None:
             continue
@@ -149,7 +150,7 @@ def _put_new(written: Path, target: Path) -> bool:
 
 def _swap(written: Path, target: Path, seen: Seen) -> tuple[Path, bool]:
     """Replace a file; returns the second name of the replaced one, and whether it was changed since it was seen."""
-    names = (f".{target.name}.{seen.sha256}{f'-{number}' if number else ''}{_SUFFIX}" for number in itertools.count())
+    names = (f".{target.name}.{seen.sha256}{f'-{number}' if number else ''}{REPLACED}" for number in itertools.count())
     for second in map(target.with_name, names):
         linked = durable.link_new(target, second)
         if linked is not False:

@@ -5,6 +5,7 @@
 - ``workspace_paths``: workspace paths that the user gave or that a file proves
 - ``ledger``: the record of what was done with each file, and what is left to do
 - ``deletions``: sessions that a file lost: quarantined, or held until the user decides
+- ``late_writes``: what other programs wrote to files while they were replaced
 - ``plan``: the sources, the ledger and the paths together, as the plan of a run
 - ``status``: what ``migrator status`` reports
 

@@ -12,6 +12,7 @@ from migrator.database.columns import RULES
 from migrator.database.connection import opened
 from migrator.database.errors import sqlite_errors
 from migrator.errors import Message
+from migrator.inventory.late_writes import find_replaced
 from migrator.inventory.ledger import LedgerEntry, Work, find_work, read_ledger
 from migrator.inventory.source_files import Source, own_files, with_older_files
 from migrator.inventory.workspace_paths import absolute_path, known_paths
@@ -30,6 +31,7 @@ class Plan(NamedTuple):
     :ivar unnamed: the known paths for which the database has only a placeholder
     :ivar index_state: the state of the full-text search index if SQLite is authoritative
     :ivar outdated_quarantine: as :func:`has_outdated_items`, if SQLite is authoritative
+    :ivar has_unsettled: a replaced file may have been written to since; a run looks at it under the lock
     :ivar stranded: after a rollback, SQLite holds something, but no file is there: a run brings it back
     """
 
@@ -44,11 +46,12 @@ class Plan(NamedTuple):
     index_state: str | None
     outdated_quarantine: bool = False
     stranded: bool = False
+    has_unsettled: bool = False
 
     @property
     def is_idle(self) -> bool:
         """Whether there is nothing to do, neither for files nor for workspaces nor for the quarantine."""
-        work = self.work.pending or self.work.moved or self.stranded
+        work = self.work.pending or self.work.moved or self.stranded or self.has_unsettled
         return not (work or self.unnamed or self.outdated_quarantine)
 
 
@@ -66,6 +69,8 @@ def make_plan(data_dir: DataDir, *, named: Iterable[str | os.PathLike[str]] = ()
     paths = {file_hash: path for file_hash, path in stored.items() if not is_placeholder(path)} | paths
     sources = with_older_files(own_files(data_dir), paths)
     warnings += _unmatched(named, sources, stored)
+    replaced = find_replaced(data_dir, [source.place for source in sources if source.kind == "older"])
+    warnings += replaced.kept
     taken = set(stored.values())
     unnamed = {
         file_hash: paths[file_hash]
@@ -74,7 +79,20 @@ def make_plan(data_dir: DataDir, *, named: Iterable[str | os.PathLike[str]] = ()
     }
     work = find_work(sources, ledger, salvage=salvage)
     stranded = state.status == "rolled_back" and not sources and _holds_something(data_dir)
-    return Plan(state, sources, ledger, shares, paths, unnamed, warnings, work, index, outdated, stranded)
+    return Plan(
+        state,
+        sources,
+        ledger,
+        shares,
+        paths,
+        unnamed,
+        warnings,
+        work,
+        index,
+        outdated_quarantine=outdated,
+        stranded=stranded,
+        has_unsettled=replaced.is_unsettled,
+    )
 
 
 def _holds_something(data_dir: DataDir) -> bool:
