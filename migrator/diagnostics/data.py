@@ -6,16 +6,22 @@ import os
 from collections.abc import Iterator
 from contextlib import suppress
 from functools import partial
+from pathlib import Path
 
 from migrator.authority import State, broken_link, missing_database, state_of, wrong_flag
 from migrator.backups.catalog import list_backups
 from migrator.data_dir import DataDir
 from migrator.database import schema
+from migrator.database.connection import opened
+from migrator.database.errors import sqlite_errors
 from migrator.diagnostics.database_users import locks_of
 from migrator.errors import ConnectionFailed, MigratorError, StaleStoreError, TornFileError
 from migrator.files.locks import described
 from migrator.inventory.plan import make_plan
 from migrator.inventory.status import StatusReport, status_of
+from migrator.migration.rolled_back import queries as rolled_back_queries
+from migrator.migration.rolled_back.changes import changed_sessions
+from migrator.search.index import index_state
 from migrator.storage.hybrid.journal import read_stats
 from migrator.text import counted, size
 from migrator.verification.data_dir_check import find_problems
@@ -145,6 +151,12 @@ def backups(data_dir: DataDir) -> Iterator[Finding]:
     if listed:
         held = f"{counted(len(listed), 'backup')}, {size(sum(backup.bytes for backup in listed))}."
         yield ok("backups", held, "migrator backups list", code="backup.listed")
+    state = _state_or_none(data_dir)
+    if state is not None and state.backup and not data_dir.recorded(state.backup).exists():
+        message = f"The backup of the last migration is missing: {data_dir.recorded(state.backup)}."
+        hint = "If its disk is not mounted, mount it." if data_dir.backups.is_symlink() else None
+        level = problem if state.authority == "sqlite" else note
+        yield level("backups", message, REPAIR, code="backup.missing", hint=hint)
     yield from _missing_bases(data_dir)
 
 
@@ -167,11 +179,11 @@ def _missing_bases(data_dir: DataDir) -> Iterator[Finding]:
         what = f"The backup copy {lost[0]}, needed to merge changes in {entry.source}, is missing or incomplete"
         if entry.source not in changed and data_dir.recorded(entry.source).exists():
             message = f"{what}; the file itself has not changed."
-            yield problem("merge base", message, REPAIR, code="backup.file_missing")
+            yield problem("backup copies", message, REPAIR, code="backup.file_missing")
         elif entry.source in changed:
             message = f"{what}, and the file has changed."
             hint = "The merge does without: it deletes nothing, and what differs goes to quarantine."
-            yield problem("merge base", message, "migrator migrate", code="backup.file_missing", hint=hint)
+            yield problem("backup copies", message, "migrator migrate", code="backup.file_missing", hint=hint)
 
 
 def pending_work(data_dir: DataDir) -> Iterator[Finding]:
@@ -222,6 +234,47 @@ def _pending(status: StatusReport) -> Finding:
         hint = "To return to SQLite, migrate again."
         return note("pending work", message, "migrator migrate", code="rollback.completed", hint=hint)
     return ok("pending work", "No file is new or changed.", code="source.migrated")
+
+
+def search_index(data_dir: DataDir) -> Iterator[Finding]:
+    """Check whether the search index is finished; without it, searching is slower."""
+    state = _state_or_none(data_dir)
+    if state is None or state.authority != "sqlite" or not state.has_index_state:
+        return
+    with opened(data_dir.database, read_only=True) as connection, sqlite_errors("look at", data_dir.database):
+        found = index_state(connection)
+    if found in ("pending", "building"):
+        message = "It is not finished, so searching takes longer."
+        yield note("search index", message, "migrator search-index build", code="search_index.unfinished")
+
+
+def rolled_back(data_dir: DataDir) -> Iterator[Finding]:
+    """Check whether a database that is no longer authoritative holds sessions that no file has."""
+    state, path = _state_or_none(data_dir), data_dir.database
+    if state is None or state.status != "rolled_back":
+        return
+    with opened(path, read_only=True) as connection, sqlite_errors("look for sessions", path):
+        if not schema.has_table(connection, "rolled_back_sessions"):
+            return
+        late = {found[0].key for found in changed_sessions(connection)}
+        written = connection.execute(rolled_back_queries.WRITTEN_SESSIONS).fetchall()
+    gone = {source for _, source in written if not _has_sessions(data_dir.recorded(source))}
+    only = late | {key for key, source in written if source in gone}
+    if only:
+        message = (
+            f"{path} has {counted(len(only), 'session')} that the JSON files lack, although they are authoritative "
+        )
+        message += "since the rollback."
+        hint = "Do not delete it: 'migrator migrate' merges it with the files."
+        yield problem("rollback", message, "migrator migrate", code="session.written_after_rollback", hint=hint)
+
+
+def _has_sessions(file: Path) -> bool:
+    """Return whether a file may hold a session: it exists, and is longer than an empty array."""
+    try:
+        return file.stat().st_size > len("[]")
+    except OSError:
+        return False
 
 
 def hybrid_mode(data_dir: DataDir) -> Iterator[Finding]:

@@ -9,6 +9,7 @@ from typing import Any
 from migrator.data_dir import WRONG_PLACES, DataDir
 from migrator.diagnostics import data as history
 from migrator.diagnostics import machine
+from migrator.diagnostics.summing import summed
 from migrator.errors import MigratorError
 from migrator.files.os_errors import os_errors
 from migrator.report import Report
@@ -25,6 +26,8 @@ _CHECKS = (
     history.storage_flag,
     history.backups,
     history.pending_work,
+    history.search_index,
+    history.rolled_back,
     machine.disk_space,
     history.hybrid_mode,
 )
@@ -73,8 +76,8 @@ def _with_our_errors(check: Callable[[DataDir], Iterator[Finding]], data_dir: Da
 
 
 def summary(report: DoctorReport) -> str:
-    """Return how many problems there are, as a sentence."""
-    problems = sum(finding.level == "problem" for finding in report.findings)
+    """Return how many problems there are, as a sentence; those of one kind count as one."""
+    problems = sum(finding.level == "problem" for finding in summed(report.findings))
     if not problems:
         return "No problems found."
     return f"{counted(problems, 'problem')} {'needs' if problems == 1 else 'need'} attention."

@@ -33,6 +33,7 @@ from migrator.verification.findings import (
     problem,
 )
 
+_FULL = 1 << 20  # bytes: a disk with less free space is full
 _PACKAGE = re.compile(r"[A-Za-z0-9._-]+")
 
 
@@ -178,19 +179,23 @@ def lock(data_dir: DataDir) -> Iterator[Finding]:
 
 
 def disk_space(data_dir: DataDir) -> Iterator[Finding]:
-    """Check whether the disks have room for what is left to migrate."""
+    """Check whether the disks have room for what is left to migrate, and for anything at all."""
     try:
         state_of(data_dir.database)
+        pending = make_plan(data_dir).work.pending
     except MigratorError:
-        return  # data.database reports it
-    for disk in space_needed(data_dir, make_plan(data_dir).work.pending):
-        needed, free = size(disk.needed), size(disk.free)
-        if disk.free >= disk.needed:
+        pending = []  # other checks report that
+    for disk in space_needed(data_dir, pending):
+        free = size(disk.free)
+        if disk.free >= max(disk.needed, _FULL):
             message = f"{free} free in {disk.folder}"
-            message += f"; a migration needs about {needed}." if disk.needed else "."
+            message += f"; a migration needs about {size(disk.needed)}." if disk.needed else "."
             yield ok("disk space", message, code="disk.sufficient")
             continue
-        message = f"A migration needs about {needed} in {disk.folder}, where only {free} are free."
+        message = f"The disk of {disk.folder} is full: {free} free. SQLite needs some space for every write."
+        if disk.free < disk.needed:
+            needed = size(disk.needed)
+            message = f"A migration needs about {needed} in {disk.folder}, where only {free} are free."
         more = command("df", "-h", disk.folder)
         with suppress(MigratorError):
             more = "migrator backups prune --keep 1" if what_to_prune(data_dir, 1).removed else more

@@ -19,14 +19,15 @@ COMMANDS = (
     "migrator verify --repair", "migrator status", "migrator migrate", "migrator backend", "migrator quarantine list",
     "migrator deletions list",
     "migrator backups list", "migrator backups verify", "migrator backups restore", "migrator backups prune",
-    "migrator verify", "migrator schema apply", "ls -ld", "ls -l", "chmod 700", "chmod u+rwx", "chmod u+rw",
+    "migrator verify", "migrator schema apply",
+    "migrator search-index build", "ls -ld", "ls -l", "chmod 700", "chmod u+rwx", "chmod u+rw",
     "sudo chown", "icacls", "mv", "ps -p", "lsof", "df -h", "python3 -c",
 )  # fmt: skip
 PACKAGES = ("apsw", "click", "filelock", "jsonschema", "jsonschema-rs", "msgspec", "orjson", "rich", "sqlite-utils")
 _SUBJECTS = (
     "versions|SQLite|packages|data directory|file system|file type|file access|lock|database|schema|storage.json|"
     "leftovers|backups|permissions|workspace paths|failed files|quarantine|pending work|disk space|hybrid mode|"
-    "deletions|replaced files|database locks|owner|merge base|programs|storage flag"
+    "deletions|replaced files|search index|rollback|database locks|owner|backup copies|programs|storage flag"
 )
 # The first word of a code, by what it is about.
 NOUNS = (

@@ -26,6 +26,7 @@ from migrator.database.columns import RUN_COLUMNS
 from migrator.database.connection import opened, snapshot
 from migrator.database.schema import provide_value_views
 from migrator.diagnostics.doctor import examine
+from migrator.diagnostics.summing import summed
 from migrator.errors import MigrationFailed
 from migrator.inventory.deletions import Deletion, all_deletions
 from migrator.inventory.ledger import LedgerEntry, read_ledger
@@ -230,7 +231,7 @@ class _Gathering:
 
     def receipt(self) -> Receipt:
         state, workspaces = self._state, self._workspaces()
-        problems = [finding for finding in examine(self._data_dir).findings if finding.level == "problem"]
+        problems = [finding for finding in summed(examine(self._data_dir).findings) if finding.level == "problem"]
         backend = effective_backend(self._data_dir, state.authority)
         return Receipt(
             made_at=datetime.now(UTC).isoformat(timespec="seconds"),

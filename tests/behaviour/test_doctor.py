@@ -15,8 +15,10 @@ import pytest
 
 from migrator import WorktreeSession, open_storage, verify
 from migrator.database.schema import latest_version
+from migrator.diagnostics.summing import summed
 from migrator.inventory.location import resolve_data_dir
 from migrator.locking import exclusive
+from migrator.verification.findings import Finding, command, problem
 from tests.support.command_line import Migrator, Outcome
 from tests.support.scene import Scene, chat
 
@@ -391,3 +393,50 @@ def test_a_database_whose_error_message_is_not_text_is_damaged(migrated, run):
     outcome = run("quarantine", "list", "--json")
     assert outcome.code == 1
     assert outcome.json["problems"][0]["code"].startswith("database.")
+
+
+def test_many_findings_of_a_kind_are_one_with_one_command(scene, run):
+    for name in ("one", "two", "three", "four", "five"):
+        scene.write(f"/home/dev/{name}", [chat(name, workspace=f"/home/dev/{name}")])
+    run("migrate", "--progress", "none")
+    shutil.rmtree(scene.root / "backups")
+    outcome = run("doctor", "--json")
+    codes = [f["code"] for f in outcome.json["findings"] if f["level"] == "problem"]
+    assert sorted(codes) == ["backup.file_missing"] * 5 + ["backup.missing"]
+    printed = run("doctor").out
+    assert printed.count("run:") == 2  # one command for each kind
+    assert "2 problems" in printed
+    assert repaired(run).code == 0
+    assert run("doctor").code == 0
+
+
+def test_one_command_is_for_all_paths():
+    def finding(path: str) -> Finding:
+        return problem("permissions", f"{path}!", command("chmod", "u+rw", path), code="file.permission_denied")
+
+    (few,) = summed(finding(f"/a/{number}.json") for number in range(5))
+    assert few.command == "chmod u+rw /a/0.json /a/1.json /a/2.json /a/3.json /a/4.json"
+    (many,) = summed(finding(f"/a/{number}.json") for number in range(500))
+    assert many.command == "chmod -R u+rw /a"
+    assert "499" in many.message
+
+
+def test_a_full_disk_is_a_problem_even_if_nothing_is_left_to_migrate(migrated, run, fill_disk):
+    fill_disk()
+    assert list(problems(run("doctor", "--json"))) == ["disk.full"]
+
+
+def test_an_unfinished_search_index_is_named(migrated, run):
+    migrated.change("UPDATE search_index SET state = 'building'")
+    outcome = run("doctor", "--json")
+    assert (outcome.code, levels(outcome)["search_index.unfinished"]) == (0, "note")
+
+
+@pytest.mark.parametrize("harm", ["written", "gone"])
+def test_a_rolled_back_database_that_holds_what_no_file_has_is_a_problem(migrated, run, harm):
+    run("rollback", "--progress", "none")
+    if harm == "written":
+        migrated.change("UPDATE sessions SET task = 'newer' WHERE id = 'a'")
+    else:
+        migrated.file_of(ENGINE).unlink()
+    assert problems(run("doctor", "--json")) == {"session.written_after_rollback": "migrator migrate"}

@@ -41,8 +41,8 @@ def test_an_idle_run_looks_at_a_replaced_file_and_reports_what_it_keeps(migrated
     places = resolve_data_dir(migrated.root)
     assert CODE in [warning.code for warning in status_of(places).warnings]
     assert CODE in [found.code for found in examine(places).findings if found.level == "problem"]
-    assert [error.code for error in switch_backend(places, "hybrid").errors] == [CODE]
-    assert [error.code for error in rollback(migrated.root).errors] == [CODE]
+    assert [problem["code"] for problem in switch_backend(places, "hybrid").to_json()["problems"]] == [CODE]
+    assert [problem["code"] for problem in rollback(migrated.root).to_json()["problems"]] == [CODE]
     kept.unlink()
     assert not status_of(places).warnings
 

@@ -9,12 +9,13 @@ import click
 from migrator.cli.options import Resolve, WithFile, prints_report
 from migrator.cli.output import echo, printable
 from migrator.diagnostics.doctor import examine, summary
+from migrator.diagnostics.summing import summed
 from migrator.diagnostics.support_report import write_support_report
 from migrator.text import plain
 
 
 def _print(examined: WithFile) -> None:
-    for finding in examined.report.findings:
+    for finding in summed(examined.report.findings):
         echo(f"{finding.level:<8} {finding.subject}: {printable(finding.message)}")
         if finding.command and finding.level != "ok":
             echo(f"         run: {printable(finding.command)}")
