@@ -17,7 +17,7 @@ from migrator.data_dir import INCOMPLETE, PREPARED, DataDir, require_place
 from migrator.errors import ConnectionFailed, MigrationFailed, MigrationLocked, MigratorError, StorageIOError
 from migrator.files import durable
 from migrator.files.locks import described, locked, locks_on
-from migrator.files.os_errors import os_errors
+from migrator.files.os_errors import os_errors, reason_of
 from migrator.files.replacing import look_at_replaced
 from migrator.ownership import require_own_database
 
@@ -50,7 +50,7 @@ def exclusive(data_dir: DataDir, *, keep: bool = True) -> Iterator[list[Path]]:
             is_held = stack.enter_context(locked(lock, temporary=not keep and not lock.exists()))
         except OSError as error:
             raise MigrationFailed(
-                f"Cannot create the lock file {lock}: {error.strerror or error}. Nothing was changed.",
+                f"Cannot create the lock file {lock}: {reason_of(error, lock)} Nothing was changed.",
                 code="lock.not_created",
                 hint="Check that you have permission to write to that folder.",
             ) from error

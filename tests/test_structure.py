@@ -182,7 +182,7 @@ def test_only_durable_renames_links_and_syncs(name):
 
 # What changes files, folders or what they are called; everything else only looks.
 CHANGING = {
-    "os.chmod", "os.fchmod", "os.link", "os.makedirs", "os.mkdir", "os.open", "os.remove", "os.removedirs",
+    "os.chmod", "os.chown", "os.fchmod", "os.fchown", "os.link", "os.makedirs", "os.mkdir", "os.open", "os.remove", "os.removedirs",
     "os.rename", "os.renames", "os.replace", "os.rmdir", "os.symlink", "os.truncate", "os.unlink", "os.utime",
     "os.write", "os.fdopen", "shutil.copy", "shutil.copy2", "shutil.copyfile", "shutil.copytree", "shutil.move",
     "shutil.rmtree", "tempfile.mkdtemp", "tempfile.mkstemp", "tempfile.NamedTemporaryFile", "tempfile.TemporaryFile",
@@ -198,7 +198,8 @@ CHANGES_ELSEWHERE = {
     "migrator.files.reading": {"os.open", "os.fdopen"},  # to read
     "migrator.cli.streams": {"os.open", "open"},  # the null device
     "migrator.files.durable": {"chmod"},  # takes rights away
-    "migrator.migration.dry_run": {"os.chmod", "tempfile.mkdtemp", "shutil.rmtree"},  # what a dry run throws away
+    "migrator.files.owners": {"os.fchmod", "os.fchown", "os.open"},  # gives away what durable has just made
+    "migrator.migration.dry_run": {"tempfile.mkdtemp", "shutil.rmtree"},  # what a dry run throws away
     "migrator.files.locks": {"filelock.FileLock"},  # an empty file
     "migrator.worker.process": {"os.fdopen"},  # pipes
     "migrator.search.excerpts": {"sqlite3.connect"},  # in memory

@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager, contextmanager
 from os import PathLike
 
 from migrator.errors import ConnectionFailed, TransactionError
+from migrator.files.owners import who_owns
 
 _NOT_A_DATABASE = (
     "If it used to be a database, the JSON files may be out of date: 'migrator doctor' shows how to restore the newest "
@@ -40,6 +41,7 @@ _UNUSABLE = {
         "The disk may be failing, or the file system does not support what SQLite needs.",
     ),
 }
+_REFUSED = frozenset({sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM})
 
 
 def sqlite_errors(action: str, path: str | PathLike[str]) -> AbstractContextManager[None]:
@@ -65,6 +67,8 @@ def database_errors(kind: type[Exception], code: str, action: str, path: str | P
     except kind as error:
         primary = getattr(error, code, 0) & 0xFF
         message = f"Cannot {phrase} the database {path}: {error}."
+        if primary in _REFUSED:
+            message += who_owns(path)
         if primary in _UNUSABLE:
             cause, hint = _UNUSABLE[primary]
             raise ConnectionFailed(message, code=cause, hint=hint) from error

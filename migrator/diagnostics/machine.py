@@ -20,6 +20,7 @@ from migrator.backups.prune import what_to_prune
 from migrator.data_dir import DATABASE_SUFFIXES, WRONG_PLACES, DataDir, wrong_place
 from migrator.database.connection import MINIMUM_SQLITE, network_file_system
 from migrator.errors import MigratorError
+from migrator.files.owners import user_name, who_owns
 from migrator.inventory.plan import make_plan
 from migrator.locking import lock_holder
 from migrator.text import size
@@ -88,10 +89,14 @@ def data_directory(data_dir: DataDir) -> Iterator[Finding]:
         return
     found = root.stat()
     if not os.access(root, os.R_OK | os.W_OK | os.X_OK):
-        message = f"You do not have permission to read and write {root}."
+        message = f"You do not have permission to read and write {root}.{who_owns(root)}"
         yield problem(subject, message, fix_permissions_command(root), code="file.permission_denied")
     elif os.name != "nt" and found.st_uid != os.getuid():
-        yield _of_another_user(subject, root, found.st_uid)
+        if os.getuid() != 0:
+            yield _of_another_user(subject, root, found.st_uid, os.getuid())
+            return
+        message = f"{root} belongs to the user {user_name(found.st_uid)}, who also gets what you create there as root."
+        yield note(subject, message, code="file.other_owner")
     elif os.name != "nt" and stat.S_IMODE(found.st_mode) & 0o077:
         message = f"Other users can read {root}."
         yield note(subject, message, command("chmod", "700", root), code="file.open_to_others")
@@ -99,18 +104,23 @@ def data_directory(data_dir: DataDir) -> Iterator[Finding]:
         yield ok(subject, f"{root} is yours.", code="file.accessible")
 
 
-def _of_another_user(subject: str, path: Path, owner: int) -> Finding:
-    you = os.getuid()
-    if you != 0:
-        message = f"{path} belongs to user {owner}; you are user {you}."
-        return problem(subject, message, command("sudo", "chown", "-R", str(you), path), code="file.other_owner")
-    message = f"{path} belongs to user {owner} and you are root: that user cannot change the files that you create."
-    hint = "Run migrator as that user."
-    return problem(subject, message, command("ls", "-ld", path), code="file.other_owner", hint=hint)
+def _of_another_user(subject: str, path: Path, owner: int, user: int) -> Finding:
+    message = f"{path} belongs to the user {user_name(owner)}, not to {user_name(user)}."
+    return problem(subject, message, command("sudo", "chown", "-R", str(user), path), code="file.other_owner")
+
+
+def _users(root: Path) -> tuple[int, ...]:
+    """Return the users who may own what is in the data directory; as root, that is its owner."""
+    if os.name != "nt":
+        with suppress(OSError):
+            owner, you = root.stat().st_uid, os.getuid()
+            return (owner, you) if you != 0 else (owner,)
+    return (0,)
 
 
 def file_access(data_dir: DataDir) -> Iterator[Finding]:
     """Check the type, owner and permissions of the files and folders that migrator uses."""
+    users = _users(data_dir.root)
     for path, needed in _used(data_dir):
         try:
             found = path.stat()
@@ -123,11 +133,11 @@ def file_access(data_dir: DataDir) -> Iterator[Finding]:
             found_is, kind = ("not a directory", "directory") if needed & os.X_OK else ("a directory", "file")
             message = f"{path} is {found_is}, but migrator needs a {kind} of that name."
             yield problem("file type", message, move_aside_command(path), code="file.in_the_way")
-        elif os.name != "nt" and found.st_uid not in (os.getuid(), data_dir.root.stat().st_uid):
-            yield _of_another_user("owner", path, found.st_uid)
+        elif os.name != "nt" and found.st_uid not in users:
+            yield _of_another_user("owner", path, found.st_uid, users[-1])
         elif not os.access(path, needed):
             verb = "read and write" if needed & os.W_OK else "read"
-            message = f"You do not have permission to {verb} {path}."
+            message = f"You do not have permission to {verb} {path}.{who_owns(path)}"
             yield problem("permissions", message, fix_permissions_command(path), code="file.permission_denied")
 
 

@@ -6,6 +6,7 @@
 - ``output``: prepares files, and puts new ones in place without ever overwriting one
 - ``replacing``: replaces files that other programs write to without locks, and keeps what those write meanwhile
 - ``locks``: takes file locks, and finds out who holds them
+- ``owners``: gives what root makes to the owner of its folder
 - ``os_errors``: translates errors of the operating system
 - ``resources``: finds what ships with the program, and optional packages
 

@@ -15,6 +15,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from migrator.errors import StorageIOError
+from migrator.files import owners
 from migrator.files.os_errors import code_and_hint, os_errors
 from migrator.files.reading import CHUNK, Place
 
@@ -49,20 +50,25 @@ def make_private_folder(path: Path) -> None:
                 os.mkdir(folder, 0o700)
             except FileExistsError:
                 continue  # another process was faster
-            set_mode(folder, 0o700)
+            settle_folder(folder)
         sync_folder(folder.parent)
 
 
-def set_mode(path: Place, mode: int) -> None:
-    """Set the mode of a new file or folder; it is reported once if the drive keeps no modes."""
+def settle_folder(path: Place) -> None:
+    """Make a new folder private, whatever the umask; it is reported once if the drive keeps no permissions."""
+    owners.hand_over_folder(path)
+    _set_mode(path, 0o700)
+    # WSL's Windows drives and exFAT accept the call and keep nothing; a folder stands for its files.
+    if os.name != "nt" and stat.S_IMODE(os.stat(path).st_mode) & 0o077:
+        _report_once(f"The file system of {path} keeps no permissions: other users may be able to read what is there.")
+
+
+def _set_mode(place: Place | int, mode: int) -> None:
     try:
-        os.chmod(path, mode)
+        os.chmod(place, mode)
     except OSError as error:
         if error.errno not in _NO_MODES:
             raise
-    # WSL's Windows drives and exFAT accept the call and keep nothing; a folder stands for its files.
-    if os.name != "nt" and mode == 0o700 and stat.S_IMODE(os.stat(path).st_mode) & 0o077:
-        _report_once(f"The file system of {path} keeps no permissions: other users may be able to read what is there.")
 
 
 def _report_once(message: str) -> None:
@@ -109,7 +115,8 @@ def _create(path: Place) -> int:
     with os_errors("create", path):
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _BINARY, 0o600)
         try:
-            set_mode(path, 0o600)
+            owners.hand_over(descriptor, path)
+            _set_mode(descriptor if os.chmod in os.supports_fd else path, 0o600)
         except BaseException:
             os.close(descriptor)
             raise
@@ -138,6 +145,13 @@ def write_new(path: Place, chunks: Iterable[bytes], *, sync: bool = True) -> int
     return size
 
 
+def make_lock_file(path: Path) -> None:
+    """Create an empty file for a lock, if root would otherwise create one that its folder's owner cannot use."""
+    if owners.is_root() and not os.path.lexists(path):
+        with suppress(StorageIOError):  # locking it reports the same error, or another process was faster
+            write_new(path, (), sync=False)
+
+
 def _join_small(chunks: Iterable[bytes]) -> Iterator[bytes | bytearray]:
     """Join small chunks, because each system call is expensive."""
     waiting = bytearray()
@@ -159,6 +173,7 @@ def replace(path: Path, chunks: Iterable[bytes]) -> None:
     try:
         write_new(temporary, chunks)
         with os_errors("replace", path):
+            owners.make_like(temporary, path)
             os.replace(temporary, path)
     finally:
         remove(temporary)
@@ -291,6 +306,7 @@ def move_over(source: Path, target: Path) -> None:
     """Rename a finished and synced file, replacing an existing one; links are followed, not replaced."""
     target = Path(os.path.realpath(target))
     with os_errors("replace", target):
+        owners.make_like(source, target)
         try:
             os.replace(source, target)
         except OSError as error:

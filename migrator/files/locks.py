@@ -26,6 +26,7 @@ def locked(path: Path, timeout: float = 0, *, temporary: bool = False) -> Iterat
     """
     from filelock import FileLock, Timeout  # slow to load; a start without work needs no lock
 
+    durable.make_lock_file(path)
     lock = FileLock(path, timeout=timeout, mode=0o600, poll_interval=_POLL)
     try:
         lock.acquire()

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from os import PathLike
 
 from migrator.errors import StorageIOError
+from migrator.files.owners import who_owns
 
 _PERMISSIONS = "Check its owner and permissions with 'ls -l', then run the command again."
 # The code and the hint for each error number.
@@ -37,6 +38,12 @@ def code_and_hint(error: OSError) -> tuple[str | None, str | None]:
     return _OS_HINTS.get(error.errno or 0, (None, None))
 
 
+def reason_of(error: OSError, path: str | PathLike[str]) -> str:
+    """Return why the system refused something, as the end of a sentence; without permission, also whose it is."""
+    reason = f"{error.strerror or error}."
+    return reason + who_owns(path) if error.errno in (errno.EACCES, errno.EPERM) else reason
+
+
 @contextmanager
 def os_errors(action: str, path: str | PathLike[str]) -> Iterator[None]:
     """Translate an OSError within the block to StorageIOError; ``action`` is a verb such as ``read``."""
@@ -44,7 +51,7 @@ def os_errors(action: str, path: str | PathLike[str]) -> Iterator[None]:
         yield
     except OSError as error:
         code, hint = code_and_hint(error)
-        raise StorageIOError(f"Cannot {action} {path}: {error.strerror or error}.", code=code, hint=hint) from error
+        raise StorageIOError(f"Cannot {action} {path}: {reason_of(error, path)}", code=code, hint=hint) from error
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from typing import Literal, NamedTuple
 from migrator.data_dir import DataDir
 from migrator.errors import Message, StorageIOError
 from migrator.files.os_errors import os_errors
+from migrator.files.owners import who_owns
 from migrator.workspace import HASH_PATTERN, is_placeholder, workspace_hash
 
 Kind = Literal["workspace", "shared", "older"]
@@ -142,7 +143,9 @@ def _source(name: str, path: str, kind: Kind, file_hash: str | None) -> Source:
         error = Message("a folder or a device, not a file.", code="source.not_a_file", hint="Move it away.")
     elif not (found.st_uid == _OUR_UID and found.st_mode & stat.S_IRUSR) and not os.access(path, os.R_OK):
         hint = "Make the file readable for you ('chmod u+r')."
-        error = Message("cannot be read: permission denied.", code="source.permission_denied", hint=hint)
+        error = Message(
+            f"cannot be read: permission denied.{who_owns(path)}", code="source.permission_denied", hint=hint
+        )
     return Source(name, path, kind, file_hash, found.st_size, found.st_mtime_ns, found.st_ino, error)
 
 

@@ -25,7 +25,7 @@ def scratch_data_dir(data_dir: DataDir) -> Iterator[DataDir]:
         folder = Path(tempfile.mkdtemp(prefix=DRY_RUN, dir=parent))
     try:
         with os_errors("restrict access to", folder):
-            durable.set_mode(folder, 0o700)  # the umask may have removed some of these permissions
+            durable.settle_folder(folder)  # the umask may have removed some of these permissions
         scratch = ScratchDataDir(root=data_dir.root, database=folder / DEFAULT_DATABASE)
         flag = read_flag(data_dir)
         if flag is not None:

@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
@@ -98,7 +99,7 @@ def test_a_copy_of_the_directory_works(scene: Scene, two: Scene, tmp_path: Path)
     shutil.copytree(scene.root, copy.root)
     assert scene.query("SELECT data_dir FROM migration_metadata") == [(os.path.realpath(scene.root),)]
     with open_storage(copy.root) as store:
-        store.create_session(ENGINE, chat("in the copy"))
+        store.create_session(ENGINE, cast(Any, chat("in the copy")))
     copy.write(LOOM, [chat("two", workspace=LOOM)])
     assert migrate(copy.root).exit_code == 0
     assert len(copy.tasks(ENGINE)) == 2
