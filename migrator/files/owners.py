@@ -85,5 +85,5 @@ def who_owns(path: Place) -> str:
             owner = found.stat().st_uid
             if owner == os.geteuid():
                 return ""
-            return f" {found} belongs to the user {user_name(owner)}."
+            return f" {'It' if found == place else found} belongs to the user {user_name(owner)}."
     return ""
