@@ -183,10 +183,11 @@ def test_only_durable_renames_links_and_syncs(name):
 # What changes files, folders or what they are called; everything else only looks.
 CHANGING = {
     "os.chmod", "os.chown", "os.fchmod", "os.fchown", "os.link", "os.makedirs", "os.mkdir", "os.open", "os.remove",
-    "os.removedirs", "os.rename", "os.renames", "os.replace", "os.rmdir", "os.symlink", "os.truncate", "os.unlink", "os.utime",
-    "os.write", "os.fdopen", "shutil.copy", "shutil.copy2", "shutil.copyfile", "shutil.copytree", "shutil.move",
-    "shutil.rmtree", "tempfile.mkdtemp", "tempfile.mkstemp", "tempfile.NamedTemporaryFile", "tempfile.TemporaryFile",
-    "tempfile.TemporaryDirectory", "filelock.FileLock", "sqlite3.connect", "apsw.Connection",
+    "os.removedirs", "os.rename", "os.renames", "os.replace", "os.rmdir", "os.symlink", "os.truncate", "os.unlink",
+    "os.utime", "os.write", "os.fdopen", "shutil.copy", "shutil.copy2", "shutil.copyfile", "shutil.copytree",
+    "shutil.move", "shutil.rmtree", "tempfile.mkdtemp", "tempfile.mkstemp", "tempfile.NamedTemporaryFile",
+    "tempfile.TemporaryFile", "tempfile.TemporaryDirectory", "filelock.FileLock", "sqlite3.connect",
+    "apsw.Connection",
 }  # fmt: skip
 CHANGING_METHODS = {
     "chmod", "hardlink_to", "mkdir", "rmdir", "symlink_to", "touch", "unlink", "write_bytes", "write_text",
