@@ -121,6 +121,13 @@ class DataDir(NamedTuple):
         """Find the file that the ledger or a backup records as ``place``, which may be relative or absolute."""
         return self.root / place
 
+    def backup_now(self, recorded: str | None) -> str | None:
+        """Return where a backup is now: its recorded folder was elsewhere if the data directory was moved since."""
+        name = Path(recorded or "").name
+        here = self.recorded(os.path.join("backups", name))
+        is_there = os.path.isdir(here) or not os.path.isdir(recorded or "")
+        return str(here) if name not in ("", os.pardir) and is_there else recorded
+
 
 class ScratchDataDir(DataDir):
     """A data directory that is only read: everything is written to the folder of its database, as in a dry run."""

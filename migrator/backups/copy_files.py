@@ -161,7 +161,8 @@ def _copy(working: str, task: CopyTask) -> CopyResult:
             raise
         if os.path.exists(target):
             durable.remove(Path(target))
-        return 0, "", proof.path if proof else None, error.as_message()
+        message = error.message.replace(task.place, task.name)  # the data directory may be moved
+        return 0, "", proof.path if proof else None, Message(message, code=error.code, hint=error.hint)
 
 
 def _readable(path: str) -> bool:

@@ -112,7 +112,7 @@ def _authority_after_failure(data_dir: DataDir) -> str:
     result = "SQLite is still authoritative."
     if state.status == "rolled_back":
         result = "All files are in place and authoritative; run 'migrator rollback' again to finish."
-    return result + (f" The backup is {state.backup}." if state.backup else "")
+    return result + (f" The backup is {data_dir.backup_now(state.backup)}." if state.backup else "")
 
 
 def _roll_back(data_dir: DataDir, listener: Listener, worker_for: WorkerFor | None, *, install: bool) -> RollbackReport:
@@ -154,7 +154,7 @@ def _roll_back(data_dir: DataDir, listener: Listener, worker_for: WorkerFor | No
         status="rolled_back" if status == "completed" else "nothing_to_do",
         workspaces=tuple(restored),
         database=os.fspath(path),
-        backup_path=state_of(path).backup,
+        backup_path=data_dir.backup_now(state_of(path).backup),
         warnings=tuple(notes.warnings),
         errors=tuple(notes.errors),
     )

@@ -98,7 +98,7 @@ def status_of(data_dir: DataDir) -> StatusReport:
         migrated_at=plan.state.migrated_at,
         database=str(data_dir.database),
         database_bytes=data_dir.database.stat().st_size if data_dir.database.exists() else 0,
-        backup_path=plan.state.backup,
+        backup_path=data_dir.backup_now(plan.state.backup),
         quarantined=quarantined,
         needs_migration=needs_migration(data_dir, plan),
         workspaces=tuple(states.values()),

@@ -172,7 +172,7 @@ class Run:
             database=os.fspath(self.data_dir.database),
             workspaces=workspaces,
             totals=totals_of(workspaces, sum(source.size for source in plan.work.known)),
-            backup_path=plan.state.backup,
+            backup_path=self.data_dir.backup_now(plan.state.backup),
             duration_ms=elapsed,
             warnings=tuple(plan.warnings),
             stages=stages,

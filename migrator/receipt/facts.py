@@ -225,7 +225,7 @@ class _Gathering:
         self._shares: dict[int, list[Share]] = {}
         self.runs: tuple[RunAccount, ...] = ()
         if state.has_runs:
-            self.runs = tuple(map(_run_account, connection.execute(queries.RUNS)))
+            self.runs = tuple(_run_account(row, data_dir) for row in connection.execute(queries.RUNS))
             for source_id, *share in connection.execute(queries.SHARES):
                 self._shares.setdefault(source_id, []).append(Share(*share))
 
@@ -233,6 +233,7 @@ class _Gathering:
         state, workspaces = self._state, self._workspaces()
         problems = [finding for finding in summed(examine(self._data_dir).findings) if finding.level == "problem"]
         backend = effective_backend(self._data_dir, state.authority)
+        backup = self._data_dir.backup_now(state.backup)
         return Receipt(
             made_at=datetime.now(UTC).isoformat(timespec="seconds"),
             program_version=__version__,
@@ -249,8 +250,8 @@ class _Gathering:
             runs=self.runs,
             sessions_over_time=periods_of(self._connection.execute(queries.SESSIONS_BY_DAY).fetchall()),
             deletions=self._deletions,
-            backup=state.backup,
-            backup_exists=bool(state.backup) and os.path.isdir(state.backup or ""),
+            backup=backup,
+            backup_exists=backup is not None and os.path.isdir(backup),
             go_back=GO_BACK if state.authority == "sqlite" else (),
             needs=tuple(Need(problem.message, problem.command) for problem in problems),
         )
@@ -320,8 +321,9 @@ def _stages(text: str) -> dict[str, int]:
     return {name: took for name, took in stages.items() if type(took) is int and took >= 0}
 
 
-def _run_account(row: tuple[Any, ...]) -> RunAccount:
+def _run_account(row: tuple[Any, ...], data_dir: DataDir) -> RunAccount:
     values = dict(zip(RUN_COLUMNS, row[1:], strict=False))  # an older schema has no deletions
+    values["backup"] = data_dir.backup_now(values["backup"])
     values["stages"] = _stages(values["stages"])
     values["found"] = sum(values[name] for name in ("migrated", "merged", "quarantined", "failed"))
     return RunAccount(**values)
