@@ -248,6 +248,8 @@ class World:
     def write(self, store: SessionStorage, what: str, workspace: str, session_id: str) -> None:
         """One write; what it replaced or deleted is what this store had."""
         place, token = self.workspaces[int(workspace)], self.token()
+        if what == "create" and workspace in self.spoilt:  # as with files
+            session_id = f"{session_id}-{self.count}"
         with suppress(MigratorError):
             seen = [json.dumps(one) for one in store.get_all_sessions(place) if one["id"] == session_id]
             replaced: set[str] = set()
