@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Container, Iterable, Iterator, Mapping
+from contextlib import suppress
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -64,7 +65,42 @@ def _canonicalize(path: str) -> str | None:
         resolved = os.path.realpath(path, strict=True)
     except (OSError, ValueError):
         return None
-    return verbatim(resolved) if os.name == "nt" else resolved
+    return verbatim(resolved) if os.name == "nt" else _in_case_on_disk(resolved)
+
+
+def _in_case_on_disk(path: str) -> str:
+    """Return an absolute path in the case that it has on disk, also where the file system ignores the case."""
+    parts = path.split("/")
+    for number, name in enumerate(parts):
+        folder, other = "/".join(parts[:number]) or "/", name.swapcase()
+        with suppress(OSError):  # usually there is no file of that name
+            if other != name and os.path.samefile(f"{folder}/{other}", f"{folder}/{name}"):
+                names = os.listdir(folder)
+                parts[number] = next((n for n in (name, *names) if n in names and n.lower() == name.lower()), name)
+    return "/".join(parts)
+
+
+def named_workspace(given: str | os.PathLike[str], known: Mapping[str, str]) -> str:
+    """Return the hash of the workspace that the user named: by its hash, or by any path of its folder.
+
+    :param known: the path of each known workspace, or a placeholder, by hash
+    """
+    text = os.fspath(given)
+    bare = text.removeprefix(UNKNOWN_PREFIX)
+    if HASH_PATTERN.fullmatch(bare) and (bare in known or bare != text):
+        return bare
+    candidates = [file_hash for file_hash, path in known.items() if path == text]
+    candidates += [file_hash for file_hash, _ in hashes_of(absolute_path(text)) if file_hash in known]
+    real = None if candidates else _canonicalize(text)
+    if real is not None:  # another link to it may have been hashed
+        candidates = [file_hash for file_hash, path in known.items() if _canonicalize(path) == real]
+    return candidates[0] if candidates else workspace_hash(text)
+
+
+def absolute_path(name: str | os.PathLike[str]) -> str:
+    """Return the path of a workspace that the user gave; one that is not on this machine is taken as it is."""
+    path = os.fspath(name)
+    return os.path.abspath(path) if os.path.exists(path) else path.rstrip("/") or path
 
 
 def verbatim(path: str) -> str:

@@ -25,7 +25,7 @@ from migrator.files.os_errors import os_errors
 from migrator.files.output import NewFiles, new_files
 from migrator.inventory.source_files import workspace_file_name
 from migrator.report import Report
-from migrator.workspace import workspace_hash
+from migrator.workspace import named_workspace, placeholder
 
 # Row id, hash and path.
 Workspace = tuple[int, str, str]
@@ -80,8 +80,9 @@ def export(data_dir: DataDir, target: Path, workspaces: Sequence[str | os.PathLi
         connection.execute("BEGIN")  # all files show one state
         # The hashes of the workspaces whose own file could not be migrated.
         failed = {name for (name,) in connection.execute(queries.FAILED_WORKSPACES)} if state.has_ledger else set()
-        # The names that match what was given: that itself, as a path or a hash, and the hash of that path.
-        wanted = {os.fspath(given): {os.fspath(given), workspace_hash(os.fspath(given))} for given in workspaces}
+        known = {file_hash: path for _, file_hash, path in connection.execute(queries.ALL_WORKSPACES)}
+        known = {name: placeholder(name) for name in failed} | known
+        wanted = {os.fspath(given): {named_workspace(given, known)} for given in workspaces}
         if wanted:
             failed &= set().union(*wanted.values())
         chosen = [
@@ -112,7 +113,7 @@ def _chosen(connection: sqlite3.Connection, wanted: Mapping[str, set[str]], fail
         return rows
     chosen: list[Workspace] = []
     for given, names in wanted.items():
-        found = [row for row in rows if row[1] in names or row[2] in names]
+        found = [row for row in rows if row[1] in names]
         if not found and not names & failed:
             raise WorkspaceNotFound(
                 f"The database has no workspace {given}.", hint="'migrator status' lists the workspaces that it has."

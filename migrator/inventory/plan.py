@@ -15,8 +15,8 @@ from migrator.errors import Message
 from migrator.inventory.late_writes import find_replaced
 from migrator.inventory.ledger import LedgerEntry, Work, find_work, read_ledger
 from migrator.inventory.source_files import Source, own_files, with_older_files
-from migrator.inventory.workspace_paths import absolute_path, known_paths
-from migrator.workspace import hashes_of, is_placeholder
+from migrator.inventory.workspace_paths import known_paths
+from migrator.workspace import is_placeholder, named_workspace, placeholder
 
 Share = tuple[str, str, int, int, int]
 
@@ -110,9 +110,9 @@ def _unmatched(
 
     A file of all workspaces that is not migrated yet may have some: then only the next run finds them.
     """
-    known = {source.workspace_hash for source in sources} | stored.keys()
-    if None in known and not stored:
+    if not stored and any(source.workspace_hash is None for source in sources):
         return []
+    known = known_workspaces(sources, stored)
     return [
         Message(
             f"There are no sessions of the workspace {os.fspath(path)}.",
@@ -120,8 +120,14 @@ def _unmatched(
             hint="'migrator status' lists the workspaces.",
         )
         for path in named
-        if known.isdisjoint(spelling for spelling, _ in hashes_of(absolute_path(path)))
+        if named_workspace(path, known) not in known
     ]
+
+
+def known_workspaces(sources: Iterable[Source], paths: Mapping[str, str]) -> dict[str, str]:
+    """Return the path or a placeholder of each workspace that has a file or a known path, by its hash."""
+    names = (source.workspace_hash for source in sources if source.workspace_hash is not None)
+    return {name: placeholder(name) for name in names} | dict(paths)
 
 
 def _read_database(

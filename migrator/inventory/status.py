@@ -15,11 +15,11 @@ from migrator.database.errors import sqlite_errors
 from migrator.errors import Message
 from migrator.inventory.deletions import Deletion, all_deletions
 from migrator.inventory.ledger import read_ledger
-from migrator.inventory.plan import Plan, make_plan, needs_migration
+from migrator.inventory.plan import Plan, known_workspaces, make_plan, needs_migration
 from migrator.inventory.source_files import Source
 from migrator.report import Report
 from migrator.text import counted
-from migrator.workspace import placeholder, workspace_hash, workspace_of_source
+from migrator.workspace import named_workspace, placeholder, workspace_hash, workspace_of_source
 
 
 @dataclass(frozen=True)
@@ -138,11 +138,20 @@ def notes_of_hidden(data_dir: DataDir) -> list[Message]:
 
 def workspace_names(data_dir: DataDir) -> list[str]:
     """The name of every workspace, as stores accept it: its path, or ``unknown:<hash>``."""
-    return [
-        # If a link on the path has changed, the path has another hash now.
-        state.path if workspace_hash(state.path) == state.hash else placeholder(state.hash)
-        for state in status_of(data_dir).workspaces
-    ]
+    return [_name_for_stores(state.hash, state.path) for state in status_of(data_dir).workspaces]
+
+
+def name_of_workspace(data_dir: DataDir, given: str) -> str:
+    """The name, as stores accept it, of the workspace that the user named by its hash or by any path of its folder."""
+    plan = make_plan(data_dir)
+    known = known_workspaces(plan.sources, plan.paths)
+    found = named_workspace(given, known)
+    return given if found == workspace_hash(given) else _name_for_stores(found, known.get(found, ""))
+
+
+def _name_for_stores(file_hash: str, path: str) -> str:
+    # If a link on the path has changed, the path has another hash now.
+    return path if path and workspace_hash(path) == file_hash else placeholder(file_hash)
 
 
 def _workspace_states(

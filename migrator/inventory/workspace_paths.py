@@ -16,7 +16,7 @@ from migrator.data_dir import DataDir
 from migrator.database.connection import opened, transaction
 from migrator.errors import Message
 from migrator.files.reading import contents
-from migrator.workspace import HASH_PATTERN, hashes_of, prove_path, workspace_hash
+from migrator.workspace import HASH_PATTERN, UNKNOWN_PREFIX, absolute_path, hashes_of, prove_path, workspace_hash
 
 _WORKTREE_PATH = re.compile(rb'"worktreePath"\s*+:\s*+("[^"\\]*+(?:\\.[^"\\]*+)*+")')
 _OVERLAP = 1 << 16  # longer than any path, so that a chunk boundary cannot split one
@@ -64,14 +64,10 @@ def known_paths(data_dir: DataDir, named: Iterable[str | os.PathLike[str]]) -> t
     paths, warnings = _mapped_paths(data_dir.workspace_mapping)
     for name in named:
         absolute = absolute_path(name)
-        paths[workspace_hash(absolute)] = absolute
+        if not HASH_PATTERN.fullmatch(absolute.removeprefix(UNKNOWN_PREFIX)):
+            paths |= {file_hash: spelling for file_hash, spelling in hashes_of(absolute) if file_hash not in paths}
+            paths[workspace_hash(absolute)] = absolute
     return paths, warnings
-
-
-def absolute_path(name: str | os.PathLike[str]) -> str:
-    """Return the path of a workspace that the user gave; one that is not on this machine is taken as it is."""
-    path = os.fspath(name)
-    return os.path.abspath(path) if os.path.exists(path) else path.rstrip("/") or path
 
 
 def _mapped_paths(mapping: Path) -> tuple[dict[str, str], list[Message]]:

@@ -9,7 +9,7 @@ from itertools import islice
 from migrator.data_dir import DataDir
 from migrator.database.columns import SUMMARY_MEMBERS
 from migrator.database.connection import opened, snapshot
-from migrator.inventory.status import note_of_loss, notes_of_hidden, workspace_names
+from migrator.inventory.status import name_of_workspace, note_of_loss, notes_of_hidden, workspace_names
 from migrator.search.excerpts import Matcher
 from migrator.search.index import index_differences, index_state
 from migrator.search.lookup import search_with_index
@@ -44,6 +44,7 @@ def search_texts(
     """
     filters = filters or SessionFilters()
     query = parse_query(words)
+    workspace = name_of_workspace(data_dir, workspace) if workspace else workspace
     if not query.terms:
         note = "Nothing to search for: a word needs at least one letter or digit."
         return SearchReport(sessions=(), more=False, method="scan", notes=(note,))

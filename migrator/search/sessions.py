@@ -20,7 +20,7 @@ from migrator.errors import (
     ValidationError,
     WorkspaceNotFound,
 )
-from migrator.inventory.status import note_of_loss, notes_of_hidden, workspace_names
+from migrator.inventory.status import name_of_workspace, note_of_loss, notes_of_hidden, workspace_names
 from migrator.report import Report
 from migrator.storage.factory import open_storage
 from migrator.storage.protocol import SessionFilters
@@ -100,7 +100,7 @@ def _all_sessions(
     loss = note_of_loss(data_dir)
     if loss is not None:
         notice(loss)
-    names = [workspace] if workspace else workspace_names(data_dir)
+    names = [name_of_workspace(data_dir, workspace)] if workspace else workspace_names(data_dir)
     for path, sessions in read_workspaces(data_dir, names, filters, notice, alone=workspace is not None):
         yield from ((path, session) for session in sessions)
 
