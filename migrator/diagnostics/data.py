@@ -152,9 +152,9 @@ def backups(data_dir: DataDir) -> Iterator[Finding]:
         held = f"{counted(len(listed), 'backup')}, {size(sum(backup.bytes for backup in listed))}."
         yield ok("backups", held, "migrator backups list", code="backup.listed")
     state = _state_or_none(data_dir)
-    backup = None if state is None else data_dir.backup_now(state.backup)
-    if backup is not None and not os.path.isdir(backup):
-        message = f"The backup of the last migration is missing: {backup}."
+    last = data_dir.backup_now(state.backup) if state is not None else None
+    if state is not None and last is not None and not os.path.isdir(last):
+        message = f"The backup of the last migration is missing: {last}."
         hint = "If its disk is not mounted, mount it." if data_dir.backups.is_symlink() else None
         level = problem if state.authority == "sqlite" else note
         yield level("backups", message, REPAIR, code="backup.missing", hint=hint)
