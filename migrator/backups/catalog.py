@@ -11,7 +11,16 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from migrator.backups.manifest import LARGEST_LISTING, MANIFEST, NAME, SUMS, BackupKind, ListedFile, read_manifest
+from migrator.backups.manifest import (
+    LARGEST_LISTING,
+    MANIFEST,
+    NAME,
+    SUMS,
+    BackupKind,
+    ListedFile,
+    read_manifest,
+    sequence_of,
+)
 from migrator.data_dir import DataDir
 from migrator.errors import BackupError, Message, MigratorError
 from migrator.files import copying
@@ -61,12 +70,12 @@ class VerifiedBackup:
 
 
 def backup_folders(data_dir: DataDir) -> list[Path]:
-    """The folders that have a backup's name, oldest first."""
+    """The folders that have a backup's name, oldest first: those without a sequence number, then by that."""
     if not data_dir.backups.is_dir():
         return []
     with os_errors("list", data_dir.backups), os.scandir(data_dir.backups) as entries:
         found = [e.name for e in entries if NAME.fullmatch(e.name) and e.is_dir(follow_symlinks=False)]
-    return [data_dir.backups / name for name in sorted(found)]
+    return sorted((data_dir.backups / name for name in found), key=lambda folder: (sequence_of(folder), folder.name))
 
 
 def find_backup(data_dir: DataDir, name: str) -> Path:

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from migrator.backups.catalog import verify_backup
 from migrator.backups.copy_files import BackedUpFile, ReadBackJob, copy_all
-from migrator.backups.manifest import give_name, read_manifest, stamp, working_folder, write_listing
+from migrator.backups.manifest import give_name, next_sequence, read_manifest, stamp, working_folder, write_listing
 from migrator.data_dir import DataDir
 from migrator.errors import BackupError, Message
 from migrator.files import durable
@@ -163,6 +163,7 @@ class BackupWriter:
         ]
         if files:
             manifest = {
+                "sequence": next_sequence(self._backups),
                 "format": 1,
                 "created_at": self._now,
                 "data_dir": os.fspath(self._root),

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from migrator.authority import read_state
-from migrator.backups.manifest import give_name, read_manifest, stamp, working_folder, write_listing
+from migrator.backups.manifest import give_name, next_sequence, read_manifest, stamp, working_folder, write_listing
 from migrator.backups.reverted import restore_record
 from migrator.data_dir import place_in
 from migrator.database import queries, schema
@@ -102,6 +102,7 @@ def back_up_by(make_copy: Callable[[Path], object], path: Path, backups: Path, w
         durable.sync_file(copy)
         now = stamp()
         manifest: dict[str, object] = {
+            "sequence": next_sequence(backups),
             "format": 1,
             "created_at": now,
             "database": place_in(backups.parent, path),

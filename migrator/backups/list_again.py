@@ -45,7 +45,8 @@ def list_again(folder: Path, known: Sequence[dict[str, Any]]) -> bool:
     for name in damaged:
         durable.move_over(folder / name, folder / f"{name}{_DAMAGED}")
     made_now = {"format": 1, "created_at": folder.name.partition("-")[0], "data_dir": str(folder.parent.parent)}
-    manifest = {**made_now, "unreadable": {}, **manifest, "files": whole}
+    # The first member stays the first.
+    manifest = {**manifest, **made_now, "unreadable": {}, **manifest, "files": whole}
     manifest["damaged"] = sorted({*manifest.get("damaged", ()), *(f"{name}{_DAMAGED}" for name in damaged)})
     manifest["written_again_at"] = datetime.now(UTC).isoformat(timespec="seconds")
     write_listing(folder, manifest, whole)

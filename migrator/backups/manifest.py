@@ -29,6 +29,8 @@ SUMS = "SHA256SUMS"
 MANIFEST = "manifest.json"
 NAME = re.compile(r"\d{8}T\d{6}Z-[^/\\]+")
 LARGEST_LISTING = 1 << 28  # bytes: enough for a million files
+_SEQUENCE = re.compile(rb'\{\s*"sequence":\s*(\d{1,15})\b')
+_BEGINNING = 64  # bytes of a manifest that have its sequence number, which is its first member
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 BackupKind = Literal["files", "database", "versions"]
@@ -46,6 +48,21 @@ def working_folder(backups: Path) -> Iterator[Path]:
     with scratch(working):
         make_private(backups)
         yield working
+
+
+def next_sequence(backups: Path) -> int:
+    """The sequence number of the next backup: the clock, from which names are made, may go back."""
+    return 1 + max((sequence_of(folder) for folder in backups.glob("[0-9]*")), default=0)
+
+
+def sequence_of(folder: Path) -> int:
+    """The sequence number in a backup's manifest, of which only the beginning is read; 0 if there is none."""
+    try:
+        with open(folder / MANIFEST, "rb") as file:
+            found = _SEQUENCE.match(file.read(_BEGINNING))
+    except OSError:
+        return 0
+    return int(found[1]) if found else 0
 
 
 def write_listing(folder: Path, manifest: dict[str, object], files: Iterable[dict[str, Any]]) -> None:
@@ -76,7 +93,8 @@ def keep_versions(backups: Path, why: str, versions: dict[str, bytes]) -> Path:
             durable.write_new(working / name, [content])
             files.append({"file": name, "size": len(content), "sha256": hashlib.sha256(content).hexdigest()})
         now = stamp()
-        write_listing(working, {"format": 1, "created_at": now, "why": why, "versions": files}, files)
+        manifest = {"sequence": next_sequence(backups), "format": 1, "created_at": now, "why": why, "versions": files}
+        write_listing(working, manifest, files)
         return give_name(working, backups, f"{now}-{why}")
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from migrator.authority import read_state
+from migrator.authority import read_state, require_database, state_of
 from migrator.backups.catalog import ListedBackup, backup_folders, backup_of, check_quickly
 from migrator.backups.last_copies import LastCopies
+from migrator.backups.manifest import sequence_of
 from migrator.backups.reverted import BEFORE_REVERT
 from migrator.data_dir import INCOMPLETE, DataDir
 from migrator.database.connection import opened
@@ -35,6 +36,8 @@ def prune_backups(
 ) -> PruneReport:
     """Remove backups of files and databases, except the newest ``keep`` and those that the database needs.
 
+    The newest is told by a sequence number in the manifest, since the clock can go back. Backups without one are older;
+    of these, what the database needs counts as newer, and then the name decides.
     A later migration compares a changed file with the copy that the ledger names.
 
     :param discard_last_copies: also remove backups that hold sessions which exist nowhere else
@@ -59,11 +62,14 @@ def what_to_prune(data_dir: DataDir, keep: int, *, discard_last_copies: bool = F
 
     :raises MigratorError: the database cannot be read, so it is unknown which backups it needs
     """
+    require_database(data_dir, state_of(data_dir.database))  # without it, it is unknown what is needed
     needed = _needed(data_dir)
     kept: dict[str, str] = {}
     newest = 0
     copies, rest = LastCopies(data_dir), list[ListedBackup]()
-    for folder in reversed(backup_folders(data_dir)):
+    folders = backup_folders(data_dir)
+    folders.sort(key=lambda folder: (sequence_of(folder), folder.name in needed, folder.name), reverse=True)
+    for folder in folders:
         found = check_quickly(folder)
         reason = needed.get(folder.name)
         if found.kind is None:

@@ -21,6 +21,46 @@ Resolve = Callable[[], DataDir]
 PLACES = "migrator.places"  # where the context keeps what it found
 
 
+class Value(click.ParamType):  # type: ignore[type-arg] - older versions of click have no argument
+    """The value of an option; the message about a wrong one says what the option takes.
+
+    :param expected: what that is, for the message
+    :param read: returns the value of a text, or raises ValueError
+    """
+
+    def __init__(self, name: str, expected: str, read: Callable[[Any], Any]) -> None:
+        self.name = name
+        self._expected, self._read = expected, read
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the value of a text."""
+        try:
+            return self._read(value)
+        except ValueError:
+            raise click.BadParameter(f"{value!r} is not {self._expected}.", ctx, param) from None
+
+
+def whole_number(smallest: int, largest: int = (1 << 63) - 1) -> Value:
+    """Make the type of a whole number; the largest one is by default the largest that SQLite can hold."""
+
+    def read(value: Any) -> int:
+        if smallest <= int(value) <= largest:
+            return int(value)
+        raise ValueError
+
+    return Value("integer", f"a whole number from {smallest} to {largest}", read)
+
+
+def _not_empty(value: str) -> str:
+    if not value.strip():
+        raise ValueError
+    return value
+
+
+NAME = Value("path", "a path or a name", _not_empty)
+FILE = Value("path", "the path of a file or folder", lambda value: Path(_not_empty(value)))
+
+
 def progress_option(text: str = "How to show progress.") -> Callable[[Function], Function]:
     """Make the option ``--progress``."""
     styles = click.Choice(["auto", "bar", "jsonl", "none"])

@@ -8,7 +8,7 @@ from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
-from migrator.authority import State, broken_link, missing_database, state_of, wrong_flag
+from migrator.authority import State, broken_link, missing_database, read_flag, state_of, wrong_flag
 from migrator.backups.catalog import list_backups
 from migrator.data_dir import DataDir
 from migrator.database import schema
@@ -280,6 +280,8 @@ def _has_sessions(file: Path) -> bool:
 
 def hybrid_mode(data_dir: DataDir) -> Iterator[Finding]:
     """Check what hybrid mode recorded."""
+    if read_flag(data_dir) != "hybrid":
+        return  # its journal is about the past
     try:
         found = read_stats(data_dir.hybrid_journal)
     except ConnectionFailed as error:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Literal
 
-from migrator.authority import read_state, require_history, state_of
+from migrator.authority import read_state, require_history
 from migrator.data_dir import DataDir
 from migrator.database import quarantine_queries
 from migrator.database.connection import opened, transaction
@@ -115,7 +115,7 @@ def _decide(data_dir: DataDir, ids: Sequence[str], *, every: bool, delete: bool)
         )
     apply = partial(_apply, data_dir, None if every else ids, delete=delete)
     with exclusive(data_dir):
-        state_of(data_dir.database)  # refuses a newer schema before anything opens it for writing
+        require_history(data_dir)  # refuses a newer schema before anything opens it for writing
         items, warnings = change_and_update_files(data_dir, apply, bool)
     return DecidedDeletions(items, tuple(warnings))
 

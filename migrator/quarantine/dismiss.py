@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from migrator.authority import State, read_state, state_of
+from migrator.authority import State, read_state, require_history
 from migrator.backups.database_copy import upgrade
 from migrator.backups.manifest import stamp
 from migrator.data_dir import DataDir
@@ -68,7 +68,7 @@ def dismiss(
     _check(numbers, every=every, reason=reason, to=to, discard=discard)
     path = data_dir.database
     with exclusive(data_dir):
-        state_of(path)  # refuses a newer schema before anything opens it for writing
+        require_history(data_dir)  # refuses a newer schema before anything opens it for writing
         with opened(path) as connection:
             upgrade(connection, path, data_dir.backups)
             with transaction(connection, path, "take items out of quarantine"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +19,7 @@ from migrator.data_dir import DataDir
 from migrator.database import queries
 from migrator.database.connection import opened, transaction
 from migrator.database.errors import sqlite_errors
-from migrator.errors import ConnectionFailed, MigratorError, StorageIOError, TransactionError
+from migrator.errors import ConnectionFailed, Message, MigratorError, StorageIOError, TransactionError
 from migrator.files import copying, durable
 from migrator.files.durable import make_private
 from migrator.inventory.ledger import LedgerEntry, read_ledger
@@ -28,7 +28,8 @@ from migrator.migration.merge_base import base_of
 from migrator.progress import Listener, ignore_progress
 from migrator.search.build import repair_index
 from migrator.verification.data_dir_check import loose_permissions
-from migrator.verification.run import VerifyReport, check_integrity, is_damage, verify
+from migrator.verification.findings import REPAIR
+from migrator.verification.run import RESTORE, VerifyReport, check_integrity, is_damage, verify
 from migrator.verification.source_check import looks_unchanged
 
 
@@ -47,11 +48,25 @@ def repair_and_verify(data_dir: DataDir, listener: Listener = ignore_progress) -
     :raises MigrationLocked: another migrator is running
     :raises MigratorError: the database cannot be opened at all
     """
-    repaired = tuple(_repair(data_dir))
-    return replace(verify(data_dir, listener), repaired=repaired)
+    failures: list[Message] = []
+    repaired = tuple(_repair(data_dir, failures))
+    report = verify(data_dir, listener)
+    broken, notes = (tuple(_unrepaired(text, failures) for text in texts) for texts in (report.broken, report.notes))
+    return replace(report, repaired=repaired, broken=broken, notes=notes)
 
 
-def _repair(data_dir: DataDir) -> list[str]:
+def _unrepaired(message: Message, failures: Sequence[Message]) -> Message:
+    """Replace the advice to repair, which has just been tried, by the cause of the failure and the way out."""
+    if message.hint is None or REPAIR not in message.hint:
+        return message
+    cause = next((failure for failure in failures if failure.code == message.code), None)
+    hint = "--repair could not fix it; 'migrator doctor' shows who can access that file, and how to change it."
+    if cause is not None:
+        hint = f"--repair could not fix it: {cause}"
+    return Message(message.message, code=message.code, hint=hint)
+
+
+def _repair(data_dir: DataDir, failures: list[Message]) -> list[str]:
     path = data_dir.database
     with exclusive(data_dir) as removed:
         done = [f"removed {left}, left over from an interrupted run" for left in removed]
@@ -61,7 +76,7 @@ def _repair(data_dir: DataDir) -> list[str]:
             if make_private(loose)  # another user's file stays as it is, and verify reports it again
         ]
         try:
-            done += _repair_indexes(path)
+            done += _repair_indexes(path, failures)
             state, entries = NO_DATABASE, list[LedgerEntry]()
             if not _is_empty(path):
                 if repair_index(data_dir):
@@ -73,7 +88,7 @@ def _repair(data_dir: DataDir) -> list[str]:
             if not is_damage(error):
                 raise  # verify reports damage; what needs no database is repaired all the same
         else:
-            done += _repair_copies(data_dir, entries)
+            done += _repair_copies(data_dir, entries, failures)
             done += _repair_times(data_dir, entries)
             backend = wrong_flag(data_dir, state)
             if backend is not None:
@@ -88,25 +103,29 @@ def _is_empty(path: Path) -> bool:
     return not durable.exists(path) or path.stat().st_size == 0
 
 
-def _repair_indexes(path: Path) -> list[str]:
+def _repair_indexes(path: Path, failures: list[Message]) -> list[str]:
     if _is_empty(path):
         return []
     with opened(path, read_only=True) as connection:  # looking must not change the file
         read_state(connection, path)
         findings, names = check_integrity(connection)
-    if not names or any(found.code != "database.index_wrong" for found in findings):
-        return []  # with broken tables, an index may be all that is still right
+    if names and any(found.code != "database.index_wrong" for found in findings):
+        reason = "the tables are damaged as well, so the index may be all that is right."
+        failures.append(Message(reason, code="database.index_wrong", hint=RESTORE))
+    if not names or failures:
+        return []
     try:
         with opened(path) as connection, transaction(connection, path, "rebuild the indexes"):
             for name in names:
                 connection.execute(f'REINDEX "{name}"')
             connection.execute("ANALYZE")
-    except TransactionError:
-        return []  # the table violates the index, such as its uniqueness; verify reports it again
+    except TransactionError as error:  # the table violates the index, such as its uniqueness
+        failures.append(Message(error.message, code="database.index_wrong", hint=RESTORE))
+        return []
     return [f"rebuilt the index {name}" for name in names]
 
 
-def _repair_copies(data_dir: DataDir, entries: Iterable[LedgerEntry]) -> list[str]:
+def _repair_copies(data_dir: DataDir, entries: Iterable[LedgerEntry], failures: list[Message]) -> list[str]:
     """Remake the copies that can be remade, forget the others, and list anew what a backup still has."""
     if not os.path.isdir(data_dir.backups) and os.path.lexists(data_dir.backups):
         return []  # a link to a disk that is not mounted: nothing is lost
@@ -116,7 +135,7 @@ def _repair_copies(data_dir: DataDir, entries: Iterable[LedgerEntry]) -> list[st
         name = backup_of(data_dir, entry.backup) if entry.backup else None
         if name is None:
             continue
-        if _copy_again(data_dir, entry):
+        if _copy_again(data_dir, entry, failures):
             done.append(f"copied {entry.source} into the backup {name}")
         if _is_lost(data_dir, entry):
             _forget_copies(data_dir, entry)
@@ -129,7 +148,7 @@ def _repair_copies(data_dir: DataDir, entries: Iterable[LedgerEntry]) -> list[st
     return done
 
 
-def _copy_again(data_dir: DataDir, entry: LedgerEntry) -> bool:
+def _copy_again(data_dir: DataDir, entry: LedgerEntry, failures: list[Message]) -> bool:
     """Remake a copy that is missing or damaged, if the file still has the recorded contents."""
     copy, source = data_dir.recorded(str(entry.backup)), data_dir.recorded(entry.source)
     if entry.sha256 is None or _has(copy, entry.sha256) or not _has(source, entry.sha256):
@@ -137,8 +156,10 @@ def _copy_again(data_dir: DataDir, entry: LedgerEntry) -> bool:
     try:
         durable.make_private_folder(copy.parent)
         durable.replace(copy, copying.checked_chunks(source, entry.sha256))
-    except MigratorError:
-        return False  # something is in the way, or the file is changing; verify reports it again
+    except MigratorError as error:  # something is in the way, or the file is changing
+        codes = ("backup.file_missing", "backup.file_damaged")
+        failures += [Message(error.message, code=code, hint=error.hint) for code in codes]
+        return False
     return True
 
 

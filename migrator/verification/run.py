@@ -31,7 +31,7 @@ from migrator.verification.findings import Finding, Level, broken, notable, prob
 from migrator.verification.source_check import SourceCheck, VerifiedSource
 
 # The usual hint says to run 'migrator verify', which the user has just done.
-_DAMAGE_HINT = "Keep a copy of the database; 'migrator backups list' shows what can be restored."
+RESTORE = "Keep a copy of the database; 'migrator backups list' shows what can be restored."
 # What SQLite's integrity_check says about an index that does not match its table.
 _INDEX_ONLY = re.compile(r"(?:row \d+ missing from|wrong # of entries in|non-unique entry in) index (\S+)")
 
@@ -86,7 +86,7 @@ def verify(data_dir: DataDir, listener: Listener = ignore_progress) -> VerifyRep
     except ConnectionFailed as error:
         if not is_damage(error):
             raise
-        raise ConnectionFailed(error.message, code=error.code, hint=_DAMAGE_HINT) from error.__cause__
+        raise ConnectionFailed(error.message, code=error.code, hint=RESTORE) from error.__cause__
 
 
 class _Verification:
@@ -135,7 +135,7 @@ class _Verification:
             with sqlite_errors(f"check {what}", self.path):
                 yield
         except MigratorError as error:
-            hint = _DAMAGE_HINT if is_damage(error) else error.hint if isinstance(error, StorageIOError) else None
+            hint = RESTORE if is_damage(error) else error.hint if isinstance(error, StorageIOError) else None
             self.findings.append(problem(what, error.message, code=error.code, hint=hint))
 
     def check_sources(self, ledger: dict[str, LedgerEntry]) -> list[VerifiedSource]:
@@ -264,5 +264,5 @@ def _checked(connection: sqlite3.Connection, pragma: str) -> tuple[list[str], li
             found.append(text)
     except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
         message = f"SQLite's integrity check ended early: {error}."
-        return found, [problem("database", message, code="database.damaged", hint=_DAMAGE_HINT)]
+        return found, [problem("database", message, code="database.damaged", hint=RESTORE)]
     return found, []

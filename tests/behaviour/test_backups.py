@@ -67,14 +67,16 @@ def rewrite(folder: Path, **changes: Any) -> None:
     (folder / "SHA256SUMS").write_text(sums)
 
 
-def made_up_backup(scene: Scene, name: str, content: bytes = b"[]") -> Path:
-    """A whole backup of ``sessions.json``."""
+def made_up_backup(scene: Scene, name: str, content: bytes = b"[]", sequence: int | None = None) -> Path:
+    """A whole backup of ``sessions.json``; an older one unless it has a sequence number."""
     folder = scene.root / "backups" / name
     folder.mkdir(parents=True)
     (folder / "sessions.json").write_bytes(content)
     digest = hashlib.sha256(content).hexdigest()
     entry = {"source": "sessions.json", "file": "sessions.json", "size": len(content), "sha256": digest, "mtime_ns": 0}
-    (folder / "manifest.json").write_text(json.dumps({"format": 1, "created_at": name[:16], "files": [entry]}))
+    number = {} if sequence is None else {"sequence": sequence}
+    content_of = number | {"format": 1, "created_at": name[:16], "files": [entry]}
+    (folder / "manifest.json").write_text(json.dumps(content_of))
     (folder / "SHA256SUMS").write_text(f"{digest}  sessions.json\n")
     return folder
 
@@ -334,7 +336,7 @@ def test_a_folder_without_a_manifest_is_reported(rolled_back, run):
     assert (outcome.code, outcome.codes) == (1, ["backup.manifest_missing"])
 
 
-@pytest.mark.parametrize("name", ["missing", "../sessions", ".", "", "20250101T000000Z-x/.."])
+@pytest.mark.parametrize("name", ["missing", "../sessions", ".", "20250101T000000Z-x/.."])
 def test_a_name_that_is_not_a_backup_is_reported(rolled_back, run, name):
     for command in ("verify", "restore"):
         outcome = run("backups", command, name, "--json")
@@ -657,6 +659,27 @@ def test_prune_keeps_the_newest_and_says_what_it_removed(scene, run):
     assert sorted(path.name for path in (scene.root / "backups").iterdir()) == names[2:]
 
 
+def test_the_newest_backup_is_the_last_one_made_even_if_the_clock_went_back(migrated, run):
+    first = only_backup(migrated)
+    renamed = first.rename(first.with_name("99990101T000000Z-x"))
+    assert manifest(renamed)["sequence"] == 1
+    migrated.change("UPDATE migration_ledger SET backup = NULL, bases = NULL")
+    migrated.change("UPDATE migration_metadata SET json_backup_path = NULL")
+    later = database_backup(migrated).name
+    listed = [backup["name"] for backup in run("backups", "list", "--json").json["backups"]]
+    assert listed == [renamed.name, later]
+    assert run("backups", "prune", "--keep", "1", "--json").json["removed"] == [renamed.name]
+
+
+def test_of_backups_without_a_sequence_number_those_that_are_needed_count_as_newer(migrated, run):
+    needed = only_backup(migrated)
+    content = manifest(needed)
+    del content["sequence"]
+    (needed / "manifest.json").write_text(json.dumps(content))
+    made_up_backup(migrated, "99990101T000000Z-x")
+    assert run("backups", "prune", "--keep", "1", "--json").json["removed"] == ["99990101T000000Z-x"]
+
+
 def test_prune_only_reports_in_a_dry_run(scene, run):
     for day in range(1, 4):
         made_up_backup(scene, f"2025010{day}T000000Z-x")
@@ -670,7 +693,7 @@ def test_prune_only_reports_in_a_dry_run(scene, run):
 def test_prune_keeps_what_a_later_merge_needs(migrated, run):
     needed = only_backup(migrated).name
     for day in range(1, 4):
-        made_up_backup(migrated, f"9999010{day}T000000Z-x")
+        made_up_backup(migrated, f"9999010{day}T000000Z-x", sequence=day + 1)
     outcome = run("backups", "prune", "--keep", "1", "--json")
     assert outcome.json["removed"] == ["99990102T000000Z-x", "99990101T000000Z-x"]
     assert needed in outcome.json["kept"]
@@ -683,7 +706,7 @@ def test_prune_keeps_the_copies_of_every_file_that_the_ledger_knows(migrated, ru
     first = only_backup(migrated).name
     migrated.write(ENGINE, [chat("a"), chat("new")])
     run("migrate", "--progress", "none")
-    made_up_backup(migrated, "99990101T000000Z-x")
+    made_up_backup(migrated, "99990101T000000Z-x", sequence=99)
     outcome = run("backups", "prune", "--keep", "1", "--json")
     assert outcome.json["removed"] == []
     assert "sessions/" in outcome.json["kept"][first]  # it still is the base for the other workspace

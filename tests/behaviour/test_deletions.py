@@ -245,7 +245,7 @@ def prune(data: Data, *more: str) -> tuple[list[str], dict[str, str]]:
     """Remove what may be removed: the newest backup is an empty one."""
     newest = data.scene.root / "backups" / "99990101T000000Z-x"
     newest.mkdir(exist_ok=True)
-    (newest / "manifest.json").write_text('{"format": 1, "created_at": "9999", "files": []}')
+    (newest / "manifest.json").write_text('{"sequence": 99, "format": 1, "created_at": "9999", "files": []}')
     pruned = data.run("backups", "prune", "--keep", "1", *more, "--json")
     assert pruned.code == 0
     return pruned.json["removed"], pruned.json["kept"]

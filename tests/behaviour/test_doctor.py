@@ -440,3 +440,35 @@ def test_a_rolled_back_database_that_holds_what_no_file_has_is_a_problem(migrate
     else:
         migrated.file_of(ENGINE).unlink()
     assert problems(run("doctor", "--json")) == {"session.written_after_rollback": "migrator migrate"}
+
+
+def test_what_could_not_be_repaired_is_named_with_its_cause_and_not_with_the_repair(migrated, run):
+    folder = only_backup(migrated)
+    shutil.rmtree(folder / "sessions")
+    (folder / "sessions").write_text("in the way")
+    os.chmod(folder / "sessions", 0o600)
+    outcome = run("verify", "--repair", "--progress", "none", "--json")
+    assert outcome.code == 1
+    hints = [problem["hint"] for problem in outcome.json["problems"] if problem["code"] == "backup.file_missing"]
+    assert len(hints) == 2
+    assert all(str(folder / "sessions") in hint and "verify --repair'" not in hint for hint in hints)
+
+
+def test_after_hybrid_mode_its_journal_is_not_reported_any_more(migrated, run):
+    run("backend", "hybrid", "--progress", "none")
+    assert "Hybrid mode" in run("backend").out
+    run("backend", "sqlite", "--progress", "none")
+    assert "Hybrid mode" not in run("backend").out
+    assert "hybrid mode" not in run("doctor").out
+
+
+def test_a_lost_database_is_called_that_by_every_command(migrated, run):
+    migrated.database.unlink()
+    for line in (
+        "migrate", "rollback", "report", "export --to x", "quarantine list", "quarantine show 1",
+        "quarantine retry --all",
+        "quarantine dismiss --all", "deletions list", "deletions confirm --all", "schema status", "schema apply",
+        "search-index build", "backups prune --keep 1",
+    ):  # fmt: skip
+        outcome = run(*line.split(), "--json")
+        assert (outcome.code, outcome.codes) == (1, ["database.lost"]), line

@@ -20,7 +20,7 @@ def _print(report: BackendReport) -> None:
         echo(f"Switched from {report.before} to {report.backend}.")
     else:
         echo(f"Backend in use: {report.backend}.")
-    if report.trial is not None:
+    if report.trial is not None and report.backend == "hybrid":  # the switch out of it has its own note
         echo(f"Hybrid mode: {report.trial.summary()}.")
 
 

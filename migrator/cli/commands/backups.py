@@ -9,7 +9,7 @@ import click
 from migrator.backups.catalog import ListedBackup, VerifiedBackup, list_backups, verify_backups
 from migrator.backups.prune import PruneReport, prune_backups
 from migrator.backups.restore import RestoreReport, restore_backup
-from migrator.cli.options import Resolve, prints_report
+from migrator.cli.options import NAME, Resolve, prints_report, whole_number
 from migrator.cli.output import echo, printable
 from migrator.errors import Message
 from migrator.report import Report
@@ -70,7 +70,7 @@ def _print_verified(report: _Verified) -> None:
 
 
 @backups_command.command("verify")
-@click.argument("names", metavar="[NAME]...", nargs=-1)
+@click.argument("names", metavar="[NAME]...", nargs=-1, type=NAME)
 @prints_report(_print_verified, works=True)
 def verify_command(resolve: Resolve, names: tuple[str, ...]) -> _Verified:
     """Hash every file of the backups and compare. Exit code 1 if a backup is damaged.
@@ -97,7 +97,7 @@ def _print_restored(report: RestoreReport) -> None:
 
 
 @backups_command.command("restore")
-@click.argument("name")
+@click.argument("name", type=NAME)
 @click.option(
     "--overwrite-newer-work",
     is_flag=True,
@@ -125,7 +125,7 @@ def _print_pruned(report: PruneReport) -> None:
 
 
 @backups_command.command("prune")
-@click.option("--keep", metavar="N", type=int, required=True, help="How many of the newest to keep.")
+@click.option("--keep", metavar="N", type=whole_number(1), required=True, help="How many of the newest to keep.")
 @click.option("--discard-last-copies", is_flag=True, help="Also remove backups with sessions that exist nowhere else.")
 @click.option("--dry-run", is_flag=True, help="Only show what would be removed.")
 @prints_report(_print_pruned, "Print what was removed as one JSON object.", works=True)
@@ -133,7 +133,7 @@ def prune_command(resolve: Resolve, keep: int, discard_last_copies: bool, dry_ru
     """Remove old backups that are no longer needed; keep the newest N.
 
     Always kept, whatever N is: backups that the database compares changed files with, versions of sessions that were
-    rejected in quarantine, and folders whose manifest cannot be read. They do not count towards N.
+    rejected in quarantine, and folders whose manifest cannot be read. The last two do not count towards N.
 
     Backups with sessions that exist nowhere else are kept, too, and these sessions are named.
 

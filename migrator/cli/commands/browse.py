@@ -5,13 +5,13 @@ from __future__ import annotations
 import click
 
 from migrator.browse import serve
-from migrator.cli.options import Resolve
+from migrator.cli.options import Resolve, whole_number
 from migrator.cli.output import echo, output_lost, print_json
 from migrator.text import plain
 
 
 @click.command("browse", short_help="Show the database in a browser.")
-@click.option("--port", type=click.IntRange(0, 65535), default=0, help="Port to use.  [default: a free one]")
+@click.option("--port", type=whole_number(0, 65535), default=0, help="Port to use.  [default: a free one]")
 @click.option("--open", "open_it", is_flag=True, help="Also open the address in the browser.")
 @click.option("--json", "as_json", is_flag=True, help="Print the address as one JSON object.")
 @click.pass_obj

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from migrator.cli.options import Resolve, WithFile, prints_report
+from migrator.cli.options import FILE, Resolve, WithFile, prints_report
 from migrator.cli.output import echo, printable
 from migrator.diagnostics.doctor import examine, summary
 from migrator.diagnostics.summing import summed
@@ -29,7 +29,7 @@ def _print(examined: WithFile) -> None:
     "--report",
     "target",
     metavar="FILE",
-    type=click.Path(path_type=Path),
+    type=FILE,
     help="Also write a support report, a JSON file for people who help you: counts, states and versions, with "
     "hashes instead of names.",
 )

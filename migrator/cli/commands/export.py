@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from migrator.cli.options import Resolve, prints_report
+from migrator.cli.options import FILE, NAME, Resolve, prints_report
 from migrator.cli.output import echo, print_notes
 from migrator.export.to_folder import ExportReport, export
 from migrator.text import counted, plain
@@ -21,13 +21,12 @@ def _print(report: ExportReport) -> None:
 
 
 @click.command("export", short_help="Write sessions from SQLite into JSON files.")
-@click.option(
-    "--to", "target", metavar="DIR", required=True, type=click.Path(path_type=Path), help="Folder to write to."
-)
+@click.option("--to", "target", metavar="DIR", required=True, type=FILE, help="Folder to write to.")
 @click.option(
     "--workspace",
     "workspaces",
     metavar="PATH",
+    type=NAME,
     multiple=True,
     help="Only this workspace, by path or hash. May be repeated.",
 )

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from migrator.cli.options import Resolve, prints_report, progress_option
+from migrator.cli.options import NAME, Resolve, prints_report, progress_option
 from migrator.cli.output import echo, print_notes, printable
 from migrator.cli.progress import Outcome, run_with_progress
 from migrator.migration.report import MigrationReport, WorkspaceReport
@@ -111,6 +111,7 @@ def _outcome(report: MigrationReport) -> Outcome:
     "--workspace",
     "workspaces",
     metavar="PATH",
+    type=NAME,
     multiple=True,
     help="Path of a workspace to include, with its PATH/.ait42/sessions.json if present. May be repeated.",
 )

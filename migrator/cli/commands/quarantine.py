@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from migrator.cli.options import Resolve, prints_report
+from migrator.cli.options import FILE, Resolve, prints_report, whole_number
 from migrator.cli.output import echo, pager, print_notes, printable
 from migrator.database.quarantine import QuarantinedItem
 from migrator.quarantine.dismiss import DismissReport, dismiss
@@ -16,7 +16,7 @@ from migrator.quarantine.retry import RetryReport, Take, retry
 from migrator.report import Report
 from migrator.text import block, counted, plain, size
 
-_NUMBER = click.IntRange(min=1)
+_NUMBER = whole_number(1)
 _REASONS = ("invalid", "unreadable", "torn", "conflict", "deleted")
 
 
@@ -155,7 +155,7 @@ def _print_retry(report: RetryReport) -> None:
 @click.option(
     "--edited",
     metavar="FILE",
-    type=click.Path(path_type=Path),
+    type=FILE,
     help="A file with the corrected session as JSON, or an array of sessions. Needs exactly one ID.",
 )
 @click.option(
@@ -198,7 +198,7 @@ def _print_dismissed(report: DismissReport) -> None:
 @click.argument("numbers", metavar="[ID]...", type=_NUMBER, nargs=-1)
 @click.option("--all", "every", is_flag=True, help="All items in quarantine, except deleted sessions.")
 @click.option("--reason", type=click.Choice(_REASONS), help="With --all: only the items with this reason.")
-@click.option("--to", metavar="FILE", type=click.Path(path_type=Path), help="A new file for the text. Needs one ID.")
+@click.option("--to", metavar="FILE", type=FILE, help="A new file for the text. Needs one ID.")
 @click.option("--discard", is_flag=True, help="Keep no text. Backups and JSON files may still contain it.")
 @prints_report(_print_dismissed, "Print what was taken out as one JSON object.")
 def dismiss_command(
@@ -223,9 +223,7 @@ def _print_exported(report: ExportedItems) -> None:
 
 
 @quarantine_command.command("export")
-@click.option(
-    "--to", "target", metavar="DIR", required=True, type=click.Path(path_type=Path), help="Folder to write to."
-)
+@click.option("--to", "target", metavar="DIR", required=True, type=FILE, help="Folder to write to.")
 @prints_report(_print_exported, "Print what was written as one JSON object.", stored=True, works=True)
 def export_command(resolve: Resolve, target: Path) -> ExportedItems:
     """Write all items unchanged into DIR. Overwrites nothing there.

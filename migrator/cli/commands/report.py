@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from migrator.cli.options import Resolve, WithFile, prints_report
+from migrator.cli.options import FILE, Resolve, WithFile, prints_report
 from migrator.cli.output import echo, print_authority, printable, with_location
 from migrator.receipt.facts import Receipt, receipt_of
 from migrator.receipt.page import write_page
@@ -69,7 +69,7 @@ def _print(written: WithFile) -> None:
     "--html",
     "target",
     metavar="FILE",
-    type=click.Path(path_type=Path),
+    type=FILE,
     help="Write the report to FILE as one HTML page with plots.",
 )
 @prints_report(_print, works="target")

@@ -10,16 +10,26 @@ from typing import Any
 
 import click
 
-from migrator.cli.options import Resolve, prints_report
+from migrator.cli.options import NAME, Resolve, Value, prints_report, whole_number
 from migrator.cli.output import echo, notice_when_slow, pager, print_columns, print_error, print_notes
 from migrator.search.find import search_texts
 from migrator.search.results import FoundText, SearchReport
 from migrator.search.sessions import SessionDocuments, SessionList, find_session, list_sessions
 from migrator.search.values import notes_on_values
 from migrator.storage.protocol import SessionFilters
+from migrator.storage.timestamps import instant
 from migrator.text import block, counted, plain
 
-_WORKSPACE = click.option("--workspace", metavar="PATH", help="Only this workspace.  [default: all]")
+_WORKSPACE = click.option("--workspace", metavar="PATH", type=NAME, help="Only this workspace.  [default: all]")
+
+
+def _timestamp(text: str) -> str:
+    if instant(text) is None:
+        raise ValueError
+    return text
+
+
+_TIME = Value("time", "a time such as 2025-01-13T10:00:00Z", _timestamp)
 _SORT_KEYS = click.Choice(["createdAt", "updatedAt", "duration", "filesChanged"])
 _MOST_FOUND = 20
 _INDENT = " " * 11
@@ -125,7 +135,7 @@ def _list(resolve: Resolve, workspace: str | None, filters: SessionFilters, limi
 @_WORKSPACE
 @_STATUS
 @_TYPE
-@click.option("--limit", type=click.IntRange(min=0), help="Maximum number of sessions.")
+@click.option("--limit", type=whole_number(0), help="Maximum number of sessions.")
 @prints_report(_print_list)
 def list_command(resolve: Resolve, workspace: str | None, limit: int | None, **options: Any) -> SessionList:
     """List sessions by workspace, in the app's order.
@@ -229,16 +239,14 @@ def _excerpt(text: FoundText) -> Iterator[tuple[str, str]]:
 @_WORKSPACE
 @_STATUS
 @_TYPE
-@click.option("--created-from", metavar="TIME", help="Created at this time or later, e.g. 2025-01-13T00:00:00Z.")
-@click.option("--created-to", metavar="TIME", help="Created at this time or earlier.")
+@click.option("--created-from", metavar="TIME", type=_TIME, help="Created then or later, e.g. 2025-01-13T00:00:00Z.")
+@click.option("--created-to", metavar="TIME", type=_TIME, help="Created then or earlier.")
 @click.option("--text", metavar="TEXT", help="Text that occurs in the task, the id or an agent's name.")
 @click.option(
     "--sort-by", type=_SORT_KEYS, help="Sort order.  [default: best match first; without WORDS, the app's order]"
 )
 @click.option("--descending", is_flag=True, help="With --sort-by: largest or latest first.")
-@click.option(
-    "--limit", type=click.IntRange(min=0), help=f"Maximum number of sessions.  [default: {_MOST_FOUND} with WORDS]"
-)
+@click.option("--limit", type=whole_number(0), help=f"Maximum number of sessions.  [default: {_MOST_FOUND} with WORDS]")
 @prints_report(_print_search)
 def search_command(
     resolve: Resolve, words: tuple[str, ...], workspace: str | None, limit: int | None, **options: Any
