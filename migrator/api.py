@@ -30,6 +30,7 @@ def migrate(
     strict: bool = False,
     salvage: bool = False,
     workspaces: Iterable[PathLike] = (),
+    adopt: Iterable[PathLike] = (),
     search_index: bool = True,
     progress: Listener | None = None,
 ) -> MigrationReport:
@@ -41,6 +42,7 @@ def migrate(
     :param strict: publish nothing if any file or session is invalid
     :param salvage: migrate the complete sessions of truncated files and quarantine the rest
     :param workspaces: paths of workspaces to include, each with its older ``.ait42/sessions.json`` if present
+    :param adopt: files with other names than the app's, such as conflict copies; SQLite gets what it lacks of them
     :param search_index: build the full-text search index after everything else; once the phase ``search_index`` begins,
         the store can be opened and used
     :param progress: called with a :class:`Progress` from time to time, in the calling thread; None to hear nothing
@@ -55,6 +57,7 @@ def migrate(
         strict=strict,
         salvage=salvage,
         workspaces=workspaces,
+        adopt=adopt,
         search_index=search_index,
         listener=progress or ignore_progress,
     )

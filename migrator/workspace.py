@@ -157,6 +157,18 @@ def prove_path(file_hash: str, worktree_paths: Iterable[str], tried: set[str] | 
     return None
 
 
+def known_ancestor(path: str, known: Container[str]) -> tuple[str, str] | None:
+    """Find a parent folder of a path that is one of these workspaces; returns its hash and spelling.
+
+    :param known: hashes
+    """
+    for ancestor in _ancestors(path):
+        for spelling in _spellings(ancestor):
+            if hash_of_text(spelling) in known:
+                return hash_of_text(spelling), spelling
+    return None
+
+
 def _ancestors(path: str) -> Iterator[str]:
     """Yield the path itself and every folder above it; both separators are recognized."""
     current = path.rstrip("/\\")

@@ -19,6 +19,7 @@ from migrator.database.columns import INSTANCE_COLUMNS
 from migrator.database.connection import opened
 from migrator.errors import Message
 from migrator.files.resources import schemas
+from migrator.migration.adoption import queries as adoption_queries
 from migrator.migration.rolled_back import queries as rolled_back_queries
 from migrator.report import Report
 from migrator.search import queries as search_queries
@@ -27,10 +28,13 @@ from migrator.staging import queries as staging_queries
 from migrator.storage.hybrid import queries as journal_queries
 from migrator.upkeep import queries as upkeep_queries
 
-FRAGMENTS = ("ORDER", "IN_RANGE", "IN_FILES", "FILES_IN_ORDER", "OWN_NUMBER", "OWN_ROLE", "IN_NO_FILE")  # of statements
+FRAGMENTS = (  # of statements
+    "ORDER", "IN_RANGE", "IN_FILES", "FILES_IN_ORDER", "OWN_NUMBER", "OWN_ROLE", "IN_NO_FILE", "IS_ADOPTED",
+)  # fmt: skip
 _MODULES = (
     queries, quarantine_queries, canonical, staging_queries, journal_queries, search_queries, upkeep_queries,
-    browse_queries, rolled_back_queries, backup_queries,
+    browse_queries, rolled_back_queries, adoption_queries,
+    backup_queries,
 )  # fmt: skip
 ATTACHED = ("staging", "shard")
 # What the app runs while a user waits: none of these may read a whole table.

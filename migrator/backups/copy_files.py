@@ -14,12 +14,14 @@ from typing import NamedTuple
 from migrator.errors import Message, MigratorError, StorageIOError
 from migrator.files import copying, durable
 from migrator.inventory.source_files import Source
-from migrator.inventory.workspace_paths import PathEvidence
+from migrator.inventory.workspace_paths import PathEvidence, SharedEvidence
 from migrator.progress import OnProgress, ProgressMeter
 from migrator.worker.limits import Limits
 from migrator.worker.process import WorkerProcess
 from migrator.worker.sharing import run_shared
+from migrator.workspace import hash_of_text
 
+ADOPTED = "adopted"  # the folder of a backup with the copies of adopted files
 _COPIED_AT_ONCE = 2  # threads: one can hash while the other waits for the disk
 
 
@@ -40,7 +42,7 @@ class CopyTask(NamedTuple):
 
     :ivar file: the copy, relative to the backup's folder
     :ivar size: in bytes, for the progress
-    :ivar unnamed: the hash of its workspace, if the path of that is unknown
+    :ivar unnamed: the hash of its workspace, if the path of that is unknown; empty for a file of several workspaces
     """
 
     name: str
@@ -50,8 +52,8 @@ class CopyTask(NamedTuple):
     unnamed: str | None
 
 
-# Size and SHA-256 of a copy, the workspace path that it proves if that was unknown, and why there is no copy.
-CopyResult = tuple[int, str, str | None, Message | None]
+# Size and SHA-256 of a copy, hash and path of each workspace that it proves, and why there is no copy.
+CopyResult = tuple[int, str, Sequence[tuple[str, str]], Message | None]
 
 
 @dataclass(frozen=True)
@@ -119,9 +121,8 @@ def copy_all(
     tasks = []
     for source in sources:
         workspace = source.workspace_hash
-        file = f"workspaces/{workspace}/sessions.json" if source.kind == "older" else source.name
-        unnamed = None if workspace in paths else workspace
-        tasks.append(CopyTask(source.name, source.place, file, source.size, unnamed))
+        unnamed = None if workspace in paths else workspace or ""
+        tasks.append(CopyTask(source.name, source.place, _name_of_copy(source), source.size, unnamed))
     for folder in {os.path.dirname(task.file) for task in tasks}:
         durable.make_private_folder(working / folder)
     meter.expect(sum(source.size for source in sources))
@@ -138,12 +139,20 @@ def copy_all(
                 results.append(result)
                 meter.add(task.name, task.size, sessions=0)
     copied: list[BackedUpFile | Message] = []
-    proven = {}
-    for source, task, (size, sha256, path, error) in zip(sources, tasks, results, strict=True):
+    proven = dict[str, str]()
+    for source, task, (size, sha256, shown, error) in zip(sources, tasks, results, strict=True):
         copied.append(error or BackedUpFile(source, task.file, size, sha256))
-        if path is not None and task.unnamed is not None:
-            proven[task.unnamed] = path
+        for file_hash, path in shown:
+            if file_hash not in paths and (task.unnamed or file_hash not in proven):  # a file's own proof counts more
+                proven[file_hash] = path
     return copied, proven
+
+
+def _name_of_copy(source: Source) -> str:
+    """The path of a source's copy in the backup's folder; the name of an adopted file may be anything."""
+    if source.kind == "adopted":
+        return f"{ADOPTED}/{hash_of_text(source.name)}.json"
+    return f"workspaces/{source.workspace_hash}/sessions.json" if source.kind == "older" else source.name
 
 
 def _copy(working: str, task: CopyTask) -> CopyResult:
@@ -152,17 +161,17 @@ def _copy(working: str, task: CopyTask) -> CopyResult:
     :raises StorageIOError: the copy cannot be written
     """
     target = f"{working}{os.sep}{task.file}"  # faster than a Path, for tens of thousands of files
-    proof = PathEvidence(task.unnamed) if task.unnamed is not None else None
+    proof = None if task.unnamed is None else PathEvidence(task.unnamed) if task.unnamed else SharedEvidence()
     try:
         size, sha256 = copying.copy_new(task.place, target, sync=False, on_chunk=proof.feed if proof else None)
-        return size, sha256, proof.path if proof else None, None
+        return size, sha256, proof.proven if proof else (), None
     except StorageIOError as error:
         if _readable(task.place):
             raise
         if os.path.exists(target):
             durable.remove(Path(target))
         message = error.message.replace(task.place, task.name)  # the data directory may be moved
-        return 0, "", proof.path if proof else None, Message(message, code=error.code, hint=error.hint)
+        return 0, "", proof.proven if proof else (), Message(message, code=error.code, hint=error.hint)
 
 
 def _readable(path: str) -> bool:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from migrator.authority import require_database, state_of
 from migrator.backups.catalog import find_backup, verify_backup
+from migrator.backups.copy_files import ADOPTED
 from migrator.backups.manifest import BackupKind, ListedFile, read_manifest
 from migrator.backups.restore_database import FLAG_HINT, DatabaseRestore, RestoredCopy, keep_aside
 from migrator.data_dir import DataDir
@@ -91,6 +92,8 @@ def _restore_files(
         )
     planned = []
     for listed in files:
+        if listed.file.startswith(f"{ADOPTED}/"):
+            continue  # it was not one of the app's: its sessions went to the files of their workspaces
         target = _target(data_dir, listed)
         if os.path.lexists(target) and (target.is_symlink() or not target.is_file()):
             raise BackupError(

@@ -265,7 +265,15 @@ RECORD_ROLLED_BACK = "INSERT OR REPLACE INTO rolled_back_sessions (session_key, 
 
 # The ledger.
 # All columns, since a database that has not been upgraded yet lacks the last ones.
-LEDGER = "SELECT * FROM migration_ledger ORDER BY id"
+# An adopted file is not one that sessions are kept for: SQLite has them as its own. And earlier versions recorded files
+# with other names than a hash as failed.
+IS_ADOPTED = "status = 'merged'"
+_WORKSPACE_FILE = f"'sessions/{'[0-9a-f]' * 16}.json'"
+LEDGER = f"""
+    SELECT * FROM migration_ledger WHERE NOT {IS_ADOPTED}
+    AND (status <> 'failed' OR source NOT LIKE 'sessions/%' OR source GLOB {_WORKSPACE_FILE}) ORDER BY id
+"""
+ADOPTED = f"SELECT * FROM migration_ledger WHERE {IS_ADOPTED} ORDER BY id"
 LEDGER_ID = "SELECT id FROM migration_ledger WHERE source = ?"
 _LEDGER_UPDATES = ", ".join(
     f"{name} = excluded.{name}" for name in columns.LEDGER_COLUMNS if name not in ("source", "created_at", "dismissed")
@@ -298,9 +306,9 @@ QUARANTINE_BY_WORKSPACE = """
 SESSIONS_BY_DAY = "SELECT substr(created_at, 1, 10), type, status, count(*) FROM session_values GROUP BY 1, 2, 3"
 
 TOUCH_SOURCE = "UPDATE migration_ledger SET size = ?, mtime_ns = ?, inode = ? WHERE source = ?"
-FAILED_WORKSPACES = """
+FAILED_WORKSPACES = f"""
     SELECT workspace_hash FROM migration_ledger
-    WHERE status = 'failed' AND source = 'sessions/' || workspace_hash || '.json'
+    WHERE status = 'failed' AND source = 'sessions/' || workspace_hash || '.json' AND source GLOB {_WORKSPACE_FILE}
 """
 
 # Counts.
@@ -329,7 +337,9 @@ CLEAR_UNKNOWN_SOURCES = tuple(
     for table in ("sessions", "quarantine")
 )
 UNOWNED_QUARANTINE = f"""
-    SELECT workspace_hash, raw FROM quarantine WHERE source_id IS NULL AND NOT {IN_NO_FILE}
+    SELECT workspace_hash, raw FROM quarantine
+    WHERE (source_id IS NULL OR source_id IN (SELECT id FROM migration_ledger WHERE {IS_ADOPTED}))
+        AND NOT {IN_NO_FILE}
     ORDER BY workspace_hash, position, id
 """
 # Child rows of missing sessions. Each key is compared once, along the index.

@@ -26,8 +26,9 @@ COMMANDS = (
 PACKAGES = ("apsw", "click", "filelock", "jsonschema", "jsonschema-rs", "msgspec", "orjson", "rich", "sqlite-utils")
 _SUBJECTS = (
     "versions|SQLite|packages|data directory|file system|file type|file access|lock|database|schema|storage.json|"
-    "leftovers|backups|permissions|workspace paths|failed files|quarantine|pending work|disk space|hybrid mode|"
-    "deletions|replaced files|search index|rollback|database locks|owner|backup copies|programs|storage flag"
+    "leftovers|backups|permissions|workspace paths|failed files|other files|quarantine|pending work|disk space|"
+    "hybrid mode|deletions|replaced files|search index|rollback|database locks|owner|backup copies|programs|"
+    "storage flag"
 )
 # The first word of a code, by what it is about.
 NOUNS = (

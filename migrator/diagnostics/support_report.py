@@ -183,6 +183,7 @@ def _files(data_dir: DataDir) -> Facts:
         "count": len(sources),
         "bytes": sum(source.size for source in sources),
         "pending": len(found.work.pending),
+        "others": [{"code": message.code} for message in found.strangers],
         "gone": [_entry(entry) for entry in gone[:_ITEMS]],
         "first": [
             {

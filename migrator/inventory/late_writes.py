@@ -12,14 +12,14 @@ from migrator.errors import Message
 from migrator.files.os_errors import os_errors
 from migrator.files.replacing import REPLACED, WRITTEN_LATE
 
-_MARK = f".{WRITTEN_LATE}"  # in the name, followed by a number if there are several
+WRITTEN_LATE_MARK = f".{WRITTEN_LATE}"  # in the name, followed by a number if there are several
 
 
 class Replaced(NamedTuple):
     """What is left of replaced files.
 
     :ivar kept: names each version that another program wrote during the replacement; it is in neither store, and every
-        report names it until the user has moved it away
+        report names it until the user has adopted it or moved it away
     :ivar is_unsettled: a replaced file has its second name still, so somebody may have written to it
     """
 
@@ -27,10 +27,13 @@ class Replaced(NamedTuple):
     is_unsettled: bool
 
 
-def find_replaced(data_dir: DataDir, files: Iterable[str | os.PathLike[str]] = ()) -> Replaced:
+def find_replaced(
+    data_dir: DataDir, files: Iterable[str | os.PathLike[str]] = (), *, in_sessions: bool = True
+) -> Replaced:
     """Search the folders of the JSON files.
 
     :param files: further files, whose folders are searched as well
+    :param in_sessions: name versions in ``sessions/``, too; ``strangers`` names those that were not adopted
     """
     kept, is_unsettled = list[Message](), False
     for folder in {data_dir.sessions: None, data_dir.root: None} | {Path(file).parent: None for file in files}:
@@ -38,16 +41,18 @@ def find_replaced(data_dir: DataDir, files: Iterable[str | os.PathLike[str]] = (
             continue
         with os_errors("list", folder):
             names = os.listdir(folder)
-        kept += [_described(folder / name) for name in sorted(names) if _MARK in name]
+        if in_sessions or folder != data_dir.sessions:
+            kept += [described(folder / name) for name in sorted(names) if WRITTEN_LATE_MARK in name]
         is_unsettled = is_unsettled or any(name.endswith(REPLACED) for name in names)
     return Replaced(kept, is_unsettled)
 
 
-def _described(path: Path) -> Message:
-    file = path.name.partition(_MARK)[0]
+def described(path: Path) -> Message:
+    """Return the message about a version that another program wrote during the replacement."""
+    file = path.name.partition(WRITTEN_LATE_MARK)[0]
     return Message(
         f"Another program changed {path.parent / file} while migrator replaced it; its version is kept as {path} and "
         "was not migrated.",
         code="file.written_late",
-        hint="Compare the two, then remove that version or move it away.",
+        hint="'migrator migrate --adopt FILE' adds what SQLite lacks of it; or compare the two, then remove it.",
     )

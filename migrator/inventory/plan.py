@@ -2,19 +2,19 @@
 
 import os
 import sqlite3
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from migrator.authority import NO_DATABASE, State, is_hybrid, missing_database, read_state
 from migrator.data_dir import DataDir
-from migrator.database import queries
+from migrator.database import queries, schema
 from migrator.database.columns import RULES
 from migrator.database.connection import opened
 from migrator.database.errors import sqlite_errors
 from migrator.errors import Message
 from migrator.inventory.late_writes import find_replaced
 from migrator.inventory.ledger import LedgerEntry, Work, find_work, read_ledger
-from migrator.inventory.source_files import Source, own_files, with_older_files
+from migrator.inventory.source_files import Source, list_files, with_older_files
 from migrator.inventory.workspace_paths import known_paths
 from migrator.workspace import is_placeholder, named_workspace, placeholder
 
@@ -33,6 +33,7 @@ class Plan(NamedTuple):
     :ivar outdated_quarantine: as :func:`has_outdated_items`, if SQLite is authoritative
     :ivar has_unsettled: a replaced file may have been written to since; a run looks at it under the lock
     :ivar stranded: after a rollback, SQLite holds something, but no file is there: a run brings it back
+    :ivar strangers: the messages about entries of ``sessions/`` that are not the app's files
     """
 
     state: State
@@ -47,6 +48,12 @@ class Plan(NamedTuple):
     outdated_quarantine: bool = False
     stranded: bool = False
     has_unsettled: bool = False
+    strangers: Sequence[Message] = ()
+
+    @property
+    def known(self) -> dict[str, str]:
+        """The path or a placeholder of each known workspace, by its hash."""
+        return known_workspaces(self.sources, self.paths)
 
     @property
     def is_idle(self) -> bool:
@@ -55,11 +62,18 @@ class Plan(NamedTuple):
         return not (work or self.unnamed or self.outdated_quarantine)
 
 
-def make_plan(data_dir: DataDir, *, named: Iterable[str | os.PathLike[str]] = (), salvage: bool = False) -> Plan:
+def make_plan(
+    data_dir: DataDir,
+    *,
+    named: Iterable[str | os.PathLike[str]] = (),
+    salvage: bool = False,
+    adopting: Sequence[str | os.PathLike[str]] = (),
+) -> Plan:
     """Examine the database and the files.
 
     :param named: workspace paths that the user gave
     :param salvage: process files that failed again
+    :param adopting: files that this run takes in, so that they are not reported
     :raises MigratorError: the database or the folder cannot be read
     """
     state, ledger, shares, stored, index, outdated = _read_database(data_dir)
@@ -67,9 +81,12 @@ def make_plan(data_dir: DataDir, *, named: Iterable[str | os.PathLike[str]] = ()
     paths, found = known_paths(data_dir, named)
     warnings = [*data_dir.notes, *found]
     paths = {file_hash: path for file_hash, path in stored.items() if not is_placeholder(path)} | paths
-    sources = with_older_files(own_files(data_dir), paths)
-    warnings += _unmatched(named, sources, stored)
-    replaced = find_replaced(data_dir, [source.place for source in sources if source.kind == "older"])
+    own, strange = list_files(data_dir)
+    sources = with_older_files(own, paths)
+    warnings += [] if adopting else _unmatched(named, sources, stored)
+    replaced = find_replaced(
+        data_dir, [source.place for source in sources if source.kind == "older"], in_sessions=False
+    )
     warnings += replaced.kept
     taken = set(stored.values())
     unnamed = {
@@ -79,7 +96,7 @@ def make_plan(data_dir: DataDir, *, named: Iterable[str | os.PathLike[str]] = ()
     }
     work = find_work(sources, ledger, salvage=salvage)
     stranded = state.status == "rolled_back" and not sources and _holds_something(data_dir)
-    return Plan(
+    plan = Plan(
         state,
         sources,
         ledger,
@@ -93,6 +110,17 @@ def make_plan(data_dir: DataDir, *, named: Iterable[str | os.PathLike[str]] = ()
         stranded=stranded,
         has_unsettled=replaced.is_unsettled,
     )
+    return plan._replace(strangers=_strangers(data_dir, plan, strange, adopting)) if strange else plan
+
+
+def _strangers(
+    data_dir: DataDir, plan: Plan, names: Iterable[str], adopting: Iterable[str | os.PathLike[str]]
+) -> list[Message]:
+    from migrator.inventory import strangers  # hardly ever needed
+
+    taken_in = {os.path.realpath(file) for file in adopting}
+    left = [name for name in names if os.path.realpath(data_dir.sessions / name) not in taken_in]
+    return strangers.reports_of(data_dir, left, plan.paths, plan.known, has_ledger=plan.state.has_ledger)
 
 
 def _holds_something(data_dir: DataDir) -> bool:
@@ -138,10 +166,10 @@ def _read_database(
         return NO_DATABASE, {}, {}, {}, None, False
     with opened(path, read_only=True) as connection, sqlite_errors("read the state of the migration", path):
         state = read_state(connection, path)
-        if not state.has_ledger:
+        if not state.has_ledger and not schema.has_app_tables(connection):
             return state, {}, {}, {}, None, False
         stored = {file_hash: name for _, file_hash, name in connection.execute(queries.ALL_WORKSPACES)}
-        if state.authority != "sqlite":
+        if state.authority != "sqlite" or not state.has_ledger:  # the app itself may have made the database
             return state, {}, {}, stored, None, False
         ledger = read_ledger(connection)
         shares = {

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -14,13 +15,15 @@ from migrator.files.os_errors import os_errors
 from migrator.files.owners import who_owns
 from migrator.workspace import HASH_PATTERN, is_placeholder, workspace_hash
 
-Kind = Literal["workspace", "shared", "older"]
+Kind = Literal["workspace", "shared", "older", "adopted"]
 
 _OUR_UID = os.geteuid() if hasattr(os, "geteuid") else None  # for our own files the mode says whether we can read
 _EFFECTIVE_IDS = os.access in os.supports_effective_ids
 _OLDER_PARTS = (".ait42", "sessions.json")
 _OLDER_FOLDER = os.path.join(os.sep, _OLDER_PARTS[0])
 _OLDER = os.path.join(os.sep, *_OLDER_PARTS)
+_JSON = ".json"
+_WORKSPACE_FILE = re.compile(rf"{HASH_PATTERN.pattern}{re.escape(_JSON)}").fullmatch
 
 
 class Source(NamedTuple):
@@ -28,8 +31,9 @@ class Source(NamedTuple):
 
     :ivar name: its name in the ledger: relative to the data directory if it is in there, else absolute
     :ivar place: its full path
-    :ivar kind: a ``workspace`` file, the ``shared`` file of all workspaces, or an ``older`` file inside a workspace
-    :ivar workspace_hash: None for the shared file
+    :ivar kind: a ``workspace`` file, the ``shared`` file of all workspaces, an ``older`` file inside a workspace, or
+        any other file that the user has ``adopted``
+    :ivar workspace_hash: None for a file of several workspaces
     :ivar size: in bytes
     :ivar error: why it cannot be read; None for nearly all files
     """
@@ -48,8 +52,24 @@ class Source(NamedTuple):
         return Path(self.place)
 
 
+class Listing(NamedTuple):
+    """What is in the data directory.
+
+    :ivar own: workspace files, then the shared one
+    :ivar strangers: the names of the other entries of ``sessions/``
+    """
+
+    own: list[Source]
+    strangers: list[str]
+
+
 def own_files(data_dir: DataDir) -> list[Source]:
-    """The files in the data directory: workspace files, then the shared one.
+    """The files in the data directory: workspace files, then the shared one."""
+    return list_files(data_dir).own
+
+
+def list_files(data_dir: DataDir) -> Listing:
+    """Return the files in the data directory, and the names that are not the app's.
 
     :raises StorageIOError: the data directory is not a directory, or cannot be read
     """
@@ -59,10 +79,13 @@ def own_files(data_dir: DataDir) -> list[Source]:
             code="file.not_a_directory",
             hint="Pass the app's data directory with --data-dir.",
         )
-    found, shared = [*_workspace_files(data_dir)], data_dir.shared_sessions
+    names, strangers = _names_in_sessions(data_dir)
+    folder = os.fspath(data_dir.sessions)
+    found = [source_at(f"sessions/{n}", f"{folder}{os.sep}{n}", "workspace", n[: -len(_JSON)]) for n in names]
+    shared = data_dir.shared_sessions
     if os.path.lexists(shared):
-        found.append(_source("sessions.json", os.fspath(shared), "shared", None))
-    return found
+        found.append(source_at("sessions.json", os.fspath(shared), "shared", None))
+    return Listing(found, strangers)
 
 
 def count_file_names(data_dir: DataDir) -> int:
@@ -91,7 +114,7 @@ def with_older_files(own: Sequence[Source], paths: dict[str, str]) -> list[Sourc
     for _, file_hash, path in sorted(candidates):
         if os.path.realpath(path) not in seen:
             seen.add(os.path.realpath(path))
-            older.append(_source(path, path, "older", file_hash))
+            older.append(source_at(path, path, "older", file_hash))
     workspaces = [source for source in own if source.kind == "workspace"]
     return [*workspaces, *older, *own[len(workspaces) :]]
 
@@ -104,32 +127,18 @@ def _may_have_older(path: str) -> bool:
         return False  # a path cannot contain NUL
 
 
-def _workspace_files(data_dir: DataDir) -> Iterator[Source]:
+def _names_in_sessions(data_dir: DataDir) -> tuple[list[str], list[str]]:
     folder = os.fspath(data_dir.sessions)
     if not os.path.lexists(folder):
-        return
-    with os_errors("list", folder), os.scandir(folder) as entries:
-        names = sorted(entry.name for entry in entries if entry.name.endswith(".json") and entry.name[0] != ".")
-    for name in names:
-        stem = name.removesuffix(".json")
-        if HASH_PATTERN.fullmatch(stem):
-            yield _source(f"sessions/{name}", f"{folder}{os.sep}{name}", "workspace", stem)
-        else:
-            text = name.encode("utf-8", "backslashreplace").decode()  # a name may have any bytes, the ledger has text
-            yield Source(
-                name=f"sessions/{text}",
-                place=os.path.join(folder, name),
-                kind="workspace",
-                workspace_hash=text.removesuffix(".json"),
-                error=Message(
-                    "the file name is not a workspace hash (16 hexadecimal digits).",
-                    code="source.invalid_name",
-                    hint="Move the file out of sessions/, or rename it to its workspace's hash.",
-                ),
-            )
+        return [], []
+    with os_errors("list", folder):
+        names = sorted(os.listdir(folder))
+    own = [name for name in names if _WORKSPACE_FILE(name)]
+    return own, [] if len(own) == len(names) else [name for name in names if not _WORKSPACE_FILE(name)]
 
 
-def _source(name: str, path: str, kind: Kind, file_hash: str | None) -> Source:
+def source_at(name: str, path: str, kind: Kind, file_hash: str | None) -> Source:
+    """Return the source for a path, with the reason if it cannot be read."""
     error = None
     try:
         found = os.stat(path)

@@ -103,7 +103,12 @@ def status_of(data_dir: DataDir) -> StatusReport:
         needs_migration=needs_migration(data_dir, plan),
         workspaces=tuple(states.values()),
         changed_files=tuple(source.name for source in pending),
-        warnings=(*plan.warnings, *([wrong] if wrong else []), *([link.as_message()] if link and not missing else [])),
+        warnings=(
+            *plan.warnings,
+            *plan.strangers,
+            *([wrong] if wrong else []),
+            *([link.as_message()] if link and not missing else []),
+        ),
         lost=None if missing is None else missing.as_message(),
         deleted=len(deletions) - held,
         held=held,

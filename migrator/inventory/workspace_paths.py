@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -16,35 +16,33 @@ from migrator.data_dir import DataDir
 from migrator.database.connection import opened, transaction
 from migrator.errors import Message
 from migrator.files.reading import contents
-from migrator.workspace import HASH_PATTERN, UNKNOWN_PREFIX, absolute_path, hashes_of, prove_path, workspace_hash
+from migrator.workspace import (
+    HASH_PATTERN,
+    UNKNOWN_PREFIX,
+    absolute_path,
+    hashes_of,
+    known_ancestor,
+    prove_path,
+    workspace_hash,
+    workspace_of,
+)
 
 _WORKTREE_PATH = re.compile(rb'"worktreePath"\s*+:\s*+("[^"\\]*+(?:\\.[^"\\]*+)*+")')
 _OVERLAP = 1 << 16  # longer than any path, so that a chunk boundary cannot split one
 _LARGEST_MAPPING = 1 << 26  # bytes
 
 
-class PathEvidence:
-    """Searches a file for the path of its workspace, chunk by chunk. The file may be truncated.
+class Worktrees:
+    """Finds the paths of worktrees in a file, chunk by chunk, each once. The file may be truncated."""
 
-    :ivar path: the proven path; None until it is found
-    """
-
-    def __init__(self, file_hash: str) -> None:
-        self.path: str | None = None
-        self._file_hash = file_hash
+    def __init__(self) -> None:
         self._seen: set[bytes] = set()
-        self._tried: set[str] = set()
         self._rest = b""
 
-    def feed(self, chunk: bytes) -> None:
-        """Search the next chunk of the file."""
-        if self.path is None:
-            window = self._rest + chunk
-            self.path = prove_path(self._file_hash, self._worktree_paths(window), self._tried)
-            self._rest = window[-_OVERLAP:]
-
-    def _worktree_paths(self, window: bytes) -> Iterator[str]:
-        """The values of ``"worktreePath"``, without repeating the same text."""
+    def in_next(self, chunk: bytes) -> Iterator[str]:
+        """The values of ``"worktreePath"`` in the next chunk of the file."""
+        window = self._rest + chunk
+        self._rest = window[-_OVERLAP:]
         for found in _WORKTREE_PATH.finditer(window):
             if found[1] not in self._seen:
                 self._seen.add(found[1])
@@ -52,6 +50,58 @@ class PathEvidence:
                     text = json.loads(found[1]) if b"\\" in found[1] else found[1][1:-1].decode()
                     if text:
                         yield text
+
+
+class PathEvidence:
+    """Searches a file for the path of its workspace, chunk by chunk.
+
+    :ivar path: the proven path; None until it is found
+    """
+
+    def __init__(self, file_hash: str) -> None:
+        self.path: str | None = None
+        self._file_hash = file_hash
+        self._worktrees = Worktrees()
+        self._tried: set[str] = set()
+
+    def feed(self, chunk: bytes) -> None:
+        """Search the next chunk of the file."""
+        if self.path is None:
+            self.path = prove_path(self._file_hash, self._worktrees.in_next(chunk), self._tried)
+
+    @property
+    def proven(self) -> list[tuple[str, str]]:
+        """The hash and the path that the file proves."""
+        return [] if self.path is None else [(self._file_hash, self.path)]
+
+
+class SharedEvidence:
+    """Collects the workspaces that the worktrees in a file are in, chunk by chunk.
+
+    :param known: the hashes of known workspaces, which worktrees anywhere inside them show
+    """
+
+    def __init__(self, known: Container[str] | None = None) -> None:
+        self._known = known
+        self._found: dict[str, str] = {}
+        self._tried: set[str] = set()
+        self._worktrees = Worktrees()
+
+    def feed(self, chunk: bytes) -> None:
+        """Search the next chunk of the file."""
+        for worktree in self._worktrees.in_next(chunk):
+            path = workspace_of(worktree)
+            shown = None if self._known is None else known_ancestor(worktree, self._known)
+            if shown is None and path and path not in self._tried:
+                self._tried.add(path)
+                shown = hashes_of(path)[0]
+            if shown is not None:
+                self._found.setdefault(*shown)
+
+    @property
+    def proven(self) -> list[tuple[str, str]]:
+        """The hash and the path of each workspace."""
+        return [*self._found.items()]
 
 
 def known_paths(data_dir: DataDir, named: Iterable[str | os.PathLike[str]]) -> tuple[dict[str, str], list[Message]]:

@@ -7,6 +7,7 @@
 - ``merge``: merges three versions of a file's sessions
 - ``matching``: finds which sessions of two versions of a file are the same
 - ``merge_base``: reads the version that both sides started from, from backup copies
+- ``adoption``: a merge without a base (a package)
 - ``rolled_back``: a migration after a rollback (a package)
 - ``run_record``: the ledger's rows, the shares of workspaces, the run's own row
 - ``search_index``: finishes the search index after a run

@@ -21,6 +21,7 @@ from migrator.migration.options import Options
 from migrator.migration.publish import Publication, Published, publish_into, publish_new
 from migrator.migration.report import (
     MigrationReport,
+    adopted_messages,
     by_workspace,
     conflict_messages,
     deletion_messages,
@@ -72,7 +73,7 @@ class Execution:
                     set_status(self.data_dir, plan.state, "in_progress")
                     self.begun = True
                     staged = self.stage(plan, backup)
-                    problems = self.problems_of(staged)
+                    problems = self.problems_of(plan, staged)
                     published = self.publish(staged)
                 except BaseException:
                     self.give_up(plan)
@@ -145,12 +146,13 @@ class Execution:
             record_in_staging(staging, loaded, [*entries.values()], facts)
         return Publication(self.data_dir, self.policy or MergePolicy(), loaded, saved.folder, entries, facts)
 
-    def problems_of(self, staged: Publication) -> list[Message]:
-        """The messages about the files that have problems.
+    def problems_of(self, plan: Plan, staged: Publication) -> list[Message]:
+        """The messages about the files that have problems, and about those that may be copies of the app's.
 
         :raises MigrationFailed: there are some, and the run is strict
         """
-        problems = [message for source in staged.loaded for message in messages_of(source)]
+        problems = [message for message in plan.strangers if message.code == "source.invalid_name"]
+        problems += [message for source in staged.loaded for message in messages_of(source)]
         if self.options.strict and problems:
             hints = dict.fromkeys(problem.hint for problem in problems if problem.hint)
             raise MigrationFailed(
@@ -164,7 +166,8 @@ class Execution:
         """Rename the staging database to its final name, or publish it into the existing database."""
         meter = self.timer.begin("publish", staged.facts.size)
         published = Published()
-        if not publish_new(staged):
+        adopting = any(loaded.source.kind == "adopted" for loaded in staged.loaded)  # merged even if all is new
+        if adopting or not publish_new(staged):
             published = publish_into(staged, meter.add)
             meter.complete()
         self.timer.end()
@@ -189,7 +192,9 @@ class Execution:
             parts += workspace_reports(found, merged.get(found.source.name), plan.paths)
         conflicts = [*lost_base_messages(merged), *conflict_messages(merged), *deletion_messages(merged, held=True)]
         conflicts += published.changes.errors()
+        adopted = adopted_messages(staged.loaded, merged)
         deleted = deletion_messages(merged, held=False)
+        unknown = [message for message in plan.strangers if message.code != "source.invalid_name"]
         workspaces = by_workspace(parts)
         elapsed, stages = self.timer.read()
         return MigrationReport(
@@ -200,7 +205,7 @@ class Execution:
             backup_path=None if staged.backup is None else os.fspath(staged.backup),
             duration_ms=elapsed,
             errors=tuple(problems + conflicts),
-            warnings=(*plan.warnings, *deleted, *published.changes.warnings(), *changed),
+            warnings=(*plan.warnings, *unknown, *adopted, *deleted, *published.changes.warnings(), *changed),
             stages=stages,
             deletions=tuple(chain.from_iterable(result.deletions for result in merged.values())),
         )

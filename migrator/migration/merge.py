@@ -109,6 +109,7 @@ class MergeResult:
     :ivar hidden: the number of sessions that the file neither shows nor proves to be deleted
     :ivar bases: the older copies that hold the base of these
     :ivar added: the number of sessions that only the file had
+    :ivar repeated: the number of sessions that only repeat what SQLite has from another file
     :ivar lost_base: why there was nothing to compare with, if so: the merge deleted nothing
     """
 
@@ -118,6 +119,7 @@ class MergeResult:
     hidden: int = 0
     bases: list[str] = field(default_factory=list)
     added: int = 0
+    repeated: int = 0
     lost_base: Message | None = None
 
 

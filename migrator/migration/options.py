@@ -16,6 +16,7 @@ class Options(NamedTuple):
     :ivar strict: publish nothing if any file or session is invalid
     :ivar salvage: migrate the complete sessions of truncated files
     :ivar named: workspace paths that the user gave
+    :ivar adopt: files with other names than the app's, whose sessions are added
     :ivar search_index: whether to build the full-text search index
     :ivar listener: called with the progress
     :ivar hybrid: keep the files equal to SQLite, even if storage.json does not name hybrid mode yet
@@ -26,6 +27,7 @@ class Options(NamedTuple):
     strict: bool = False
     salvage: bool = False
     named: Sequence[str] = ()
+    adopt: Sequence[str] = ()
     search_index: bool = False
     listener: Listener = ignore_progress
     hybrid: bool = False

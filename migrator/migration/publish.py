@@ -13,7 +13,7 @@ from pathlib import Path
 
 from migrator.authority import read_state
 from migrator.backups.database_copy import changing, upgrade
-from migrator.data_dir import DataDir
+from migrator.data_dir import DataDir, ScratchDataDir
 from migrator.database import queries
 from migrator.database.columns import MessageRow, SessionRow
 from migrator.database.connection import connect_read_only, opened, transaction
@@ -22,15 +22,19 @@ from migrator.database.errors import sqlite_errors
 from migrator.errors import MigrationFailed
 from migrator.files import durable
 from migrator.inventory import ledger
+from migrator.migration.adoption import queries as adoption_queries
+from migrator.migration.adoption.additions import Additions
 from migrator.migration.merge import Merge, MergePolicy, MergeResult
 from migrator.migration.merge_base import BaseCopy, MergeBase, base_of
 from migrator.migration.rolled_back.changes import ChangesAfterRollback, PostRollbackChanges
 from migrator.migration.rolled_back.kept import KeptFile, keep_rows
-from migrator.migration.run_record import RunFacts, record_run, share_rows, shares_of
+from migrator.migration.run_record import RunFacts, counts_of, record_run, share_rows, shares_of
 from migrator.search import index as search_index
 from migrator.staging import queries as staging_queries
 from migrator.staging.database import rekey_attached_message, rekey_attached_session
 from migrator.staging.results import LoadedSource
+from migrator.storage.arguments import WorkspaceRef
+from migrator.storage.hybrid.journal import Journal
 from migrator.storage.hybrid.written_files import Files, written_files
 from migrator.upkeep.moved import detach_moved
 
@@ -144,6 +148,8 @@ class _Publisher:
     def _record_sources(self) -> None:
         for loaded in self._publication.loaded:
             entry = self._publication.entries[loaded.source.name]
+            if loaded.error and loaded.source.kind == "adopted":
+                continue
             if loaded.error and self._is_recorded(loaded):
                 ledger.record_failure(self._main, entry)
                 continue
@@ -179,8 +185,11 @@ class _Publisher:
             found += [(loaded, share) for share in shares]
             source_id = self._ids.get(loaded.source.name)
             if source_id is not None:
-                self._main.execute(queries.FORGET_SHARES, (source_id,))
-                self._main.executemany(queries.RECORD_SHARE, share_rows(loaded, source_id, shares))
+                adopted = loaded.source.kind == "adopted"  # perhaps once more: then its shares are added up
+                if not adopted:
+                    self._main.execute(queries.FORGET_SHARES, (source_id,))
+                statement = adoption_queries.ADD_SHARE if adopted else queries.RECORD_SHARE
+                self._main.executemany(statement, share_rows(loaded, source_id, shares))
         deletions = [one for merged in self._merged.values() for one in merged.deletions]
         record_run(self._main, self._publication.facts, found, deletions)
         self._main.execute(queries.SET_COMPLETED, (self._publication.facts.backup, self._publication.facts.data_dir))
@@ -193,7 +202,8 @@ class _Publisher:
     def _is_known(self, loaded: LoadedSource) -> bool:
         """Whether the database may have other versions of the source's sessions."""
         if (
-            self._is_recorded(loaded)
+            loaded.source.kind == "adopted"
+            or self._is_recorded(loaded)
             or self._is_mirror(loaded)
             or (self._policy.mirrored and loaded.source.kind == "workspace")
         ):
@@ -223,15 +233,32 @@ class _Publisher:
             raise self._readback_failed(loaded)
 
     def _merge(self, loaded: LoadedSource, staged: sqlite3.Connection) -> MergeResult:
-        base, source_id, mirror = self._base(loaded), self._ids[loaded.source.name], self._is_mirror(loaded)
-        result = Merge(self._main, staged, loaded, source_id, base, self._policy, mirror=mirror).run()
-        self._keep_bases(loaded, base, result)
-        result.lost_base = base.lost
+        source_id = self._ids[loaded.source.name]
+        if loaded.source.kind == "adopted":
+            result = Additions(self._main, staged, loaded, source_id).run()
+            if result.added and self._policy.mirrored:
+                self._record_to_mirror(loaded)
+        else:
+            base, mirror = self._base(loaded), self._is_mirror(loaded)
+            result = Merge(self._main, staged, loaded, source_id, base, self._policy, mirror=mirror).run()
+            self._keep_bases(loaded, base, result)
+            result.lost_base = base.lost
+        self._main.execute(
+            adoption_queries.SET_COUNTS, (*counts_of(loaded), source_id)
+        )  # without what is from other files
         for key, expected in result.expected.items():
             stored = read_document(self._main, key)
             if stored is None or stored.digest() != expected:
                 raise self._readback_failed(loaded)
         return result
+
+    def _record_to_mirror(self, loaded: LoadedSource) -> None:
+        """Record that the JSON files of a source's workspaces lack what was added, before that is committed."""
+        if isinstance(self._publication.data_dir, ScratchDataDir):
+            return
+        with closing(Journal(self._publication.data_dir.hybrid_journal)) as journal:
+            for workspace_hash, counts in loaded.counts.items():
+                journal.record_intent(WorkspaceRef(workspace_hash, counts.path))
 
     def _base(self, loaded: LoadedSource) -> MergeBase:
         """What the source and the database both had; see :mod:`~migrator.migration.merge_base`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
@@ -128,6 +129,22 @@ class MigrationReport(Report):
         """The warnings about sessions that files had lost, for commands that merge before they do something else."""
         return [warning for warning in self.warnings if warning.code == "session.deleted"]
 
+    def with_adopted(self, other: MigrationReport) -> MigrationReport:
+        """This report, with what the adopted files added."""
+        added = [part for part in other.workspaces if part.status != "unchanged"]
+        workspaces = by_workspace([*self.workspaces, *added])
+        return replace(
+            other,
+            status="completed_with_problems" if self.errors or other.errors else "completed",
+            workspaces=workspaces,
+            totals=totals_of(workspaces, self.totals.bytes + other.totals.bytes),
+            backup_path=other.backup_path or self.backup_path,
+            errors=self.errors + other.errors,
+            warnings=tuple(dict.fromkeys(self.warnings + other.warnings)),
+            stages={name: self.stages.get(name, 0) + took for name, took in other.stages.items()},
+            deletions=self.deletions + other.deletions,
+        )
+
     def followed_by(self, other: MigrationReport) -> MigrationReport:
         """This report, with what a further run of the same command found."""
         if not (other.errors or other.deletions):
@@ -221,6 +238,19 @@ def conflict_messages(merged: dict[str, MergeResult]) -> list[Message]:
         )
         for name, result in merged.items()
         if result.conflicts
+    ]
+
+
+def adopted_messages(loaded: Sequence[LoadedSource], merged: dict[str, MergeResult]) -> list[Message]:
+    """The messages about what adopted files added."""
+    return [
+        Message(
+            f"{source.source.place} was adopted: {counted(result.added, 'session')} added; "
+            f"{counted(result.repeated, 'session')} SQLite had already.",
+            code="source.adopted",
+        )
+        for source in loaded
+        if source.source.kind == "adopted" and (result := merged.get(source.source.name)) is not None
     ]
 
 

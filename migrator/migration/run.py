@@ -17,9 +17,9 @@ from migrator.authority import (
     state_of,
 )
 from migrator.data_dir import DataDir, wrong_place
-from migrator.inventory.ledger import remember_times
+from migrator.inventory.ledger import Work, remember_times
 from migrator.inventory.plan import Plan, make_plan
-from migrator.inventory.source_files import count_file_names
+from migrator.inventory.source_files import Source, count_file_names
 from migrator.inventory.workspace_paths import name_workspaces
 from migrator.locking import exclusive, has_stale_files
 from migrator.migration.options import Options
@@ -41,6 +41,7 @@ def run_migration(
     strict: bool = False,
     salvage: bool = False,
     workspaces: Iterable[str | os.PathLike[str]] = (),
+    adopt: Iterable[str | os.PathLike[str]] = (),
     search_index: bool = True,
     listener: Listener = ignore_progress,
     limits: Limits | None = None,
@@ -61,7 +62,8 @@ def run_migration(
     require_own_database(data_dir, follow=not dry_run)
     require_same_database(data_dir)
     named = [os.fspath(workspace) for workspace in workspaces]
-    options = Options(strict, salvage, named, search_index, listener, limits=limits, worker=worker)
+    files = [os.fspath(file) for file in adopt]
+    options = Options(strict, salvage, named, files, search_index, listener, limits=limits, worker=worker)
     if dry_run:
         return _dry_run(data_dir, options)
     idle = Run(data_dir, options).idle_report()
@@ -122,17 +124,41 @@ class Run:
         ):
             if not self.data_dir.database.exists():  # all files are new: start the worker while they are examined
                 self.worker_for(0, count_file_names(self.data_dir))
+            if self.options.adopt:
+                self.to_adopt(self.make_plan())  # refuses before anything is done
             if not self.hybrid:
-                return self.execute(self.make_plan())
+                return self.with_adopted(self.execute(self.make_plan()))
             from migrator.migration.hybrid_sync import MIRRORED, run_in_step  # loads the stores
 
             self.policy = MIRRORED
-            return run_in_step(self.data_dir, self.make_plan, self.execute)
+            return self.with_adopted(run_in_step(self.data_dir, self.make_plan, self.execute))
+
+    def to_adopt(self, plan: Plan) -> list[Source]:
+        """The files that the user adopts."""
+        from migrator.inventory import strangers
+
+        return [*strangers.to_adopt(self.data_dir, self.options.adopt, plan.sources, plan.known, self.options.named)]
+
+    def with_adopted(self, report: MigrationReport) -> MigrationReport:
+        """Add the sessions of the files that the user adopts, in a transaction of their own."""
+        if not self.options.adopt:
+            return report
+        plan = self.make_plan()
+        sources = self.to_adopt(plan)
+        added = self.execute(plan._replace(sources=sources, work=Work(sources, [], []), strangers=()))
+        if self.hybrid:
+            from migrator.migration.hybrid_sync import sync_files
+
+            if sync_files(self.data_dir, self.make_plan()):
+                added = added.followed_by(self.execute(self.make_plan()))
+        return report.with_adopted(added)
 
     def make_plan(self) -> Plan:
         """Find out what there is to do."""
         self.timer.begin("discover")
-        plan = make_plan(self.data_dir, named=self.options.named, salvage=self.options.salvage)
+        plan = make_plan(
+            self.data_dir, named=self.options.named, salvage=self.options.salvage, adopting=self.options.adopt
+        )
         require_database(self.data_dir, plan.state)
         self.timer.end()
         return plan
@@ -147,7 +173,11 @@ class Run:
 
     def idle_report(self) -> MigrationReport | None:
         """The report of a run with nothing to do, if that is clear without the lock; otherwise None."""
-        if self.hybrid or (not self.data_dir.database.exists() and self.data_dir.sessions.is_dir()):
+        if (
+            self.hybrid
+            or self.options.adopt
+            or (not self.data_dir.database.exists() and self.data_dir.sessions.is_dir())
+        ):
             return None
         plan = self.make_plan()
         if not plan.is_idle or has_stale_files(self.data_dir):
@@ -174,7 +204,7 @@ class Run:
             totals=totals_of(workspaces, sum(source.size for source in plan.work.known)),
             backup_path=self.data_dir.backup_now(plan.state.backup),
             duration_ms=elapsed,
-            warnings=tuple(plan.warnings),
+            warnings=(*plan.warnings, *plan.strangers),
             stages=stages,
             search_index=plan.index_state,
         )

@@ -77,7 +77,9 @@ def shares_of(loaded: LoadedSource, merged: MergeResult | None = None) -> list[S
     shares = []
     for workspace_hash, counts in loaded.counts.items():
         conflicts = 0 if merged is None else merged.conflicts[workspace_hash]
-        accepted = counts.sessions - conflicts
+        accepted = counts.sessions
+        if loaded.source.kind != "adopted":  # of which only what is added is counted
+            accepted -= conflicts
         shares.append(
             Share(
                 workspace_hash,
@@ -97,7 +99,7 @@ def share_rows(loaded: LoadedSource, source_id: int, shares: Sequence[Share]) ->
 
     :param source_id: the ledger's number of the source
     """
-    if len(shares) == 1:
+    if len(shares) == 1 and loaded.source.kind != "adopted":
         [share] = shares
         if share.workspace_hash == loaded.source.workspace_hash and not share.merged and not share.failed:
             return []
@@ -155,6 +157,17 @@ def record_in_staging(
         connection.execute("COMMIT")
 
 
+def counts_of(loaded: LoadedSource) -> tuple[int, int, int, int]:
+    """The sessions, instances, messages and invalid elements that a source contributed."""
+    sessions = instances = messages = quarantined = 0
+    for counts in loaded.counts.values():
+        sessions += counts.sessions
+        instances += counts.instances
+        messages += counts.messages
+        quarantined += counts.quarantined
+    return sessions, instances, messages, quarantined
+
+
 def entries_of(loaded: Iterable[LoadedSource], saved: Backup) -> dict[str, LedgerEntry]:
     """The ledger's row for each source that a run processed, by its name; ``id`` is the source's number in the run.
 
@@ -165,17 +178,12 @@ def entries_of(loaded: Iterable[LoadedSource], saved: Backup) -> dict[str, Ledge
     entries = {}
     for found in loaded:
         source, copy = found.source, saved.copies.get(found.source.name)
-        sessions = instances = messages = quarantined = 0
-        for count in found.counts.values():
-            sessions += count.sessions
-            instances += count.instances
-            messages += count.messages
-            quarantined += count.quarantined
+        sessions, instances, messages, quarantined = counts_of(found)
         entries[source.name] = LedgerEntry(
             id=found.source_id,
             source=source.name,
             workspace_hash=source.workspace_hash,
-            status="failed" if found.error else "migrated",
+            status="failed" if found.error else "merged" if source.kind == "adopted" else "migrated",
             size=source.size,
             mtime_ns=source.mtime_ns,
             inode=source.inode,

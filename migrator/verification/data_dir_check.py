@@ -13,6 +13,8 @@ from migrator.data_dir import DATABASE_SUFFIXES, INCOMPLETE, DataDir
 from migrator.errors import BackupError
 from migrator.files.durable import is_open_to_others
 from migrator.files.os_errors import os_errors
+from migrator.inventory.plan import make_plan
+from migrator.inventory.source_files import list_files
 from migrator.locking import leftovers, lock_holder
 from migrator.verification.findings import REPAIR, Finding, note, problem
 
@@ -30,6 +32,12 @@ def find_problems(data_dir: DataDir, state: State | None) -> Iterator[Finding]:
         for path in leftovers(data_dir):
             message = f"{path} is left over from an interrupted run."
             yield problem("leftovers", message, REPAIR, code="file.leftover")
+    if list_files(data_dir).strangers:
+        for found in make_plan(data_dir).strangers:
+            if found.code == "file.written_late":
+                continue  # it is named with what is left to do
+            kind = note if found.code == "source.unknown_file" else problem
+            yield kind("other files", found.message, code=found.code, hint=found.hint)
     for path in unknown_entries(data_dir):
         yield note("backups", f"{path} is not a backup; nothing uses it.", code="backup.unknown_file")
     for path in loose_permissions(data_dir):
@@ -44,7 +52,7 @@ def as_notes(findings: Iterable[Finding]) -> Iterator[Finding]:
         message = found.message.message
         if found in loose and len(loose) > 1:
             message = f"{message.removesuffix('.')} and {len(loose) - 1} more."
-        hint = f"'{found.command}' fixes it." if found.command else None
+        hint = f"'{found.command}' fixes it." if found.command else found.message.hint
         yield note(found.subject, message, code=found.code, hint=hint)
 
 

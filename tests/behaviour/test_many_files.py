@@ -321,4 +321,4 @@ def test_an_incomplete_copy_is_made_again(files: Scene, tmp_path: Path) -> None:
     assert [(tmp_path / source.name).read_bytes() for source in sources] == [
         source.path.read_bytes() for source in sources
     ]
-    assert copies == [(source.size, sha256_of(source.place), None, None) for source in sources]
+    assert copies == [(source.size, sha256_of(source.place), (), None) for source in sources]

@@ -76,6 +76,7 @@ def home(tmp_path: Path, migrator: Migrator, monkeypatch: pytest.MonkeyPatch) ->
     assert scene.query("SELECT id, reason FROM quarantine WHERE id IN (3, 4)") == [(3, "invalid"), (4, "conflict")]
     for name in ("corrected.json", "new.json"):
         (tmp_path / name).write_bytes(app_json([chat("b2", workspace=LOOM)])[1:-1])
+    (tmp_path / "copy of shop.json").write_bytes(app_json([chat("competition-13", workspace=shop)]))
     return home
 
 

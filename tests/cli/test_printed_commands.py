@@ -126,6 +126,15 @@ def a_file_is_torn(place: Place) -> Outcome:
     return place.migrate()
 
 
+@prints("migrate --adopt FILE")
+def a_file_may_be_a_copy(place: Place) -> Outcome:
+    place.scene.write(ENGINE, [chat("a")])
+    (place.scene.root / "sessions" / "copy.json").write_bytes(app_json([chat("b")]))
+    (place.scene.root / "sessions" / "copy.json").replace("FILE")
+    (place.scene.root / "sessions" / "copy.json").symlink_to(Path("FILE").resolve())
+    return place.run("status")
+
+
 @prints("migrate --salvage", 3)
 def the_doctor_finds_a_torn_file(place: Place) -> Outcome:
     a_file_is_torn(place)

@@ -115,6 +115,12 @@ def _outcome(report: MigrationReport) -> Outcome:
     multiple=True,
     help="Path of a workspace to include, with its PATH/.ait42/sessions.json if present. May be repeated.",
 )
+@click.option(
+    "--adopt",
+    metavar="FILE",
+    multiple=True,
+    help="Add the sessions of a file with another name than the app's, such as a conflict copy. May be repeated.",
+)
 @click.option("--no-search-index", is_flag=True, help="Do not build the full-text search index.")
 @progress_option("Progress style: a bar on a terminal, otherwise one line per file (at most one per second).")
 @without_collector()
@@ -131,6 +137,7 @@ def migrate_command(resolve: Resolve, no_search_index: bool, progress: str, **op
     \b
     migrator migrate --dry-run               see what would happen
     migrator migrate --workspace ~/my/repo   name a workspace that is not detected
+    migrator migrate --adopt 'copy of shop.json' --workspace ~/shop
     migrator --data-dir /tmp/.ait42 migrate  use another data directory
     """
     work = partial(run_migration, search_index=not no_search_index, **options)

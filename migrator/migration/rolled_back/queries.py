@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from migrator.database.queries import IN_NO_FILE, ORDER
+from migrator.database.queries import IN_NO_FILE, IS_ADOPTED, ORDER
 
 SESSIONS_AFTER_ROLLBACK = f"""
     SELECT s.id, r.digest, w.workspace_hash, w.workspace_path
@@ -42,13 +42,19 @@ HAS_HIDDEN_ITEMS = f"""
 """
 FORGET_SOURCES = "UPDATE main.sessions SET source_id = NULL"
 SET_SOURCE = "UPDATE main.sessions SET source_id = ? WHERE id = ?"
+# The files have what was adopted; its own file only stays known.
+_EMPTY_RECORDS = (
+    "DELETE FROM main.rolled_back_sessions",
+    "DELETE FROM main.written_files",
+    f"UPDATE main.migration_ledger SET sessions = 0, instances = 0, messages = 0, quarantined = 0 WHERE {IS_ADOPTED}",
+)
 EMPTY = (
     f"UPDATE main.quarantine SET source_id = NULL WHERE {IN_NO_FILE}",
     f"DELETE FROM main.quarantine WHERE NOT {IN_NO_FILE}",
     *(f"DELETE FROM main.{table}" for table in ("chat_messages", "instances", "session_runtime_mix", "sessions")),
-    *(f"DELETE FROM main.{table}" for table in ("workspaces", "migration_shares", "migration_ledger")),
-    "DELETE FROM main.rolled_back_sessions",
-    "DELETE FROM main.written_files",
+    *(f"DELETE FROM main.{table}" for table in ("workspaces", "migration_shares")),
+    f"DELETE FROM main.migration_ledger WHERE NOT {IS_ADOPTED}",
+    *_EMPTY_RECORDS,
 )
 # :kept is a JSON array of the numbers of the files whose rows stay.
 _KEPT = "(SELECT value FROM json_each(:kept))"
@@ -58,7 +64,6 @@ EMPTY_EXCEPT = (
     "DELETE FROM main.sessions WHERE source_id IS NULL",
     "DELETE FROM main.workspaces WHERE id NOT IN (SELECT workspace_id FROM main.sessions)",
     f"DELETE FROM main.migration_shares WHERE source_id NOT IN {_KEPT}",
-    f"DELETE FROM main.migration_ledger WHERE id NOT IN {_KEPT}",
-    "DELETE FROM main.rolled_back_sessions",
-    "DELETE FROM main.written_files",
+    f"DELETE FROM main.migration_ledger WHERE id NOT IN {_KEPT} AND NOT {IS_ADOPTED}",
+    *_EMPTY_RECORDS,
 )
