@@ -72,10 +72,12 @@ def _in_case_on_disk(path: str) -> str:
     """Return an absolute path in the case that it has on disk, also where the file system ignores the case."""
     parts = path.split("/")
     for number, name in enumerate(parts):
-        folder, other = "/".join(parts[:number]) or "/", name.swapcase()
-        with suppress(OSError):  # usually there is no file of that name
-            if other != name and os.path.samefile(f"{folder}/{other}", f"{folder}/{name}"):
-                names = os.listdir(folder)
+        folder, other = "/".join(parts[:number]), name.swapcase()
+        if other == name or not os.access(f"{folder}/{other}", os.F_OK):
+            continue  # the usual case, without the cost of an exception
+        with suppress(OSError):
+            if os.path.samefile(f"{folder}/{other}", f"{folder}/{name}"):
+                names = os.listdir(folder or "/")
                 parts[number] = next((n for n in (name, *names) if n in names and n.lower() == name.lower()), name)
     return "/".join(parts)
 

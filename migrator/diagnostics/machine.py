@@ -73,7 +73,8 @@ def data_directory(data_dir: DataDir) -> Iterator[Finding]:
     """Check that the data directory exists and is the app's, and who can access it."""
     subject, root = "data directory", data_dir.root
     for setting in data_dir.notes:
-        yield note("settings", setting.message, code=setting.code, hint=setting.hint)
+        level = problem if setting.code == "database.other_data_dir" else note
+        yield level("settings", setting.message, code=setting.code, hint=setting.hint)
     wrong = wrong_place(data_dir)
     if wrong is not None:
         level = problem if wrong.code in WRONG_PLACES else note

@@ -72,9 +72,9 @@ def ignore_case(monkeypatch: pytest.MonkeyPatch, volume: Path) -> None:
         return found
 
     _listdir = os.listdir
-    for function in ("stat", "lstat"):
+    for function in ("stat", "lstat", "access"):
         real = getattr(os, function)
-        monkeypatch.setattr(os, function, lambda path, real=real, **more: real(on_disk(path), **more))
+        monkeypatch.setattr(os, function, lambda path, *rest, real=real, **more: real(on_disk(path), *rest, **more))
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows itself answers with the case on disk")

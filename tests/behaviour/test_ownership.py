@@ -55,6 +55,8 @@ def test_from_another_directory_it_is_only_read(
         outcome = migrator("--data-dir", two.root, *command.split())
         assert outcome.code == 0, command
         assert outcome.err.count(f"belongs to the data directory {scene.root}") == 1, command
+    findings = migrator("--data-dir", two.root, "doctor", "--json").json["findings"]
+    assert FOREIGN in [finding["code"] for finding in findings if finding["level"] == "problem"]
     with raises(UsageError, FOREIGN):
         open_storage(two.root)
     with open_storage(two.root, read_only=True) as store:
