@@ -30,6 +30,7 @@ def _read(alias: str, names: tuple[str, ...], session: str) -> str:
 # Schema.
 
 TABLE_EXISTS = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?"
+TABLES = "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite^_%' ESCAPE '^'"
 SCHEMA_VERSION = "SELECT schema_version FROM migration_metadata WHERE id = 1"
 SCHEMA_OBJECTS = """
     SELECT name, sql FROM sqlite_master
@@ -364,6 +365,10 @@ HOLDS_SOMETHING = f"""
 """
 SESSION_COUNT = "SELECT count(*) FROM sessions"
 VIEW_COUNTS = "SELECT count(*), total(instance_count), total(message_count) FROM session_complete"
+ALL_COUNTS = """
+    SELECT (SELECT count(*) FROM workspaces), (SELECT count(*) FROM sessions), (SELECT count(*) FROM instances),
+           (SELECT count(*) FROM chat_messages)
+"""
 CHILD_COUNTS = "SELECT (SELECT count(*) FROM instances), (SELECT count(*) FROM chat_messages)"
 TABLE_COUNTS = """
     SELECT (SELECT count(*) FROM sessions), (SELECT total(1) FROM instances), (SELECT total(1) FROM chat_messages)

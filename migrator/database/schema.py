@@ -21,6 +21,7 @@ from migrator.database.connection import AnyConnection, transaction
 from migrator.database.errors import sqlite_errors
 from migrator.errors import SchemaError
 from migrator.files.resources import schemas
+from migrator.text import counted
 
 if TYPE_CHECKING:
     from sqlite_utils import Database
@@ -28,8 +29,7 @@ if TYPE_CHECKING:
 STEP_SET = "migrator"
 # The steps that added the ledger, the quarantine and the columns for lossless storage; the records of runs; the state
 # of the full-text search index; the records of deleted sessions; the number of the rules of the quarantine; the data
-# directory that the database belongs to.
-# ``authority.State`` says whether a database has them.
+# directory that the database belongs to. ``authority.State`` says whether a database has them.
 LEDGER_VERSION, RUNS_VERSION, INDEX_VERSION, DELETIONS_VERSION, RULES_VERSION = 2, 3, 5, 9, 9
 SURROUNDINGS_VERSION = 10
 ROLLBACK_VERSION = 4  # the record of what a rollback wrote
@@ -37,6 +37,11 @@ _VALUE_VIEW = re.compile(r"CREATE VIEW (session_values|message_values) AS")
 # In place of a table of step 1, which lacks these columns.
 _WITH_LATER_COLUMNS = "FROM (SELECT *, rowid, NULL AS rescued_data, NULL AS position, NULL AS source_id FROM {0}) "
 _COMMENT = re.compile(r"--[^\n]*")
+_STEP_RECORDS = frozenset({"_sqlite_migrations", "_sqlx_migrations"})
+_METADATA = frozenset({"id", "schema_version", "migrated_at", "json_backup_path", "migration_status"})
+_OF_BRANCH = frozenset({"workspace_hash", "session_type"})
+_MOST_NAMED = 5
+_MOVE_AWAY = "Nothing was changed. If it is in the place of the app's database, move it away."
 _REPLACE = "Nothing was changed. Move it away, or restore it from a backup, and run 'migrator migrate' again."
 
 
@@ -95,19 +100,6 @@ def has_table(connection: AnyConnection, name: str) -> bool:
     return connection.execute(queries.TABLE_EXISTS, (name,)).fetchone() is not None
 
 
-def has_app_tables(connection: sqlite3.Connection) -> bool:
-    """Return whether the database has every table of step 1, with its columns at least."""
-    wanted = _columns_of_app()
-    return all(columns <= _columns(connection, table) for table, columns in wanted.items())
-
-
-@cache
-def _columns_of_app() -> dict[str, set[str]]:
-    with closing(fresh(1)) as connection:
-        tables = [name for name, sql in connection.execute(queries.SCHEMA_OBJECTS) if "CREATE TABLE" in sql]
-        return {table: _columns(connection, table) for table in tables}
-
-
 def _columns(connection: sqlite3.Connection, table: str) -> set[str]:
     return {row[1] for row in connection.execute(f"PRAGMA table_info({table})")}
 
@@ -126,9 +118,10 @@ def version(connection: sqlite3.Connection) -> int:
 def require_known(connection: sqlite3.Connection, path: Path | str) -> int:
     """Return the version of the tables.
 
-    :raises SchemaError: it is newer than this program
+    :raises SchemaError: it is newer than this program, or the database is not one of the app
     """
     with sqlite_errors("read the schema version", path):
+        require_apps(connection, path)
         found = version(connection)
         writer = int(connection.execute("PRAGMA user_version").fetchone()[0]) if found > latest_version() else 0
     if found > latest_version():
@@ -142,6 +135,48 @@ def require_known(connection: sqlite3.Connection, path: Path | str) -> int:
             hint=f"Nothing was changed. Use {needed}.",
         )
     return found
+
+
+def is_of_branch(connection: sqlite3.Connection) -> bool:
+    """Return whether an earlier branch of the app made the database: its tables have our names and other columns."""
+    return _columns(connection, "sessions") >= _OF_BRANCH
+
+
+def require_apps(connection: sqlite3.Connection, path: Path | str) -> None:
+    """Check that the app, or migrator, made the database, or that it has no tables yet.
+
+    :raises SchemaError: another program or an earlier branch of the app made it, or its texts are not UTF-8
+    """
+    encoding = connection.execute("PRAGMA encoding").fetchone()[0]
+    if encoding != "UTF-8":
+        raise SchemaError(
+            f"The texts in the database {path} are stored as {encoding}; those of the app are UTF-8.",
+            code="schema.encoding",
+            hint=f"{_MOVE_AWAY} 'sqlite3 OLD .dump | sqlite3 NEW' makes a copy with UTF-8.",
+        )
+    if has_table(connection, "migration_ledger"):
+        return
+    if is_of_branch(connection):
+        raise _of_branch(connection, path)
+    tables = sorted({name for (name,) in connection.execute(queries.TABLES)} - _STEP_RECORDS)
+    if tables and not _columns(connection, "migration_metadata") >= _METADATA and not applied(connection):
+        named = ", ".join(tables[:_MOST_NAMED]) + (", …" if len(tables) > _MOST_NAMED else "")
+        raise SchemaError(
+            f"The database {path} belongs to another program; it has the tables {named}.",
+            code="schema.foreign_tables",
+            hint=f"{_MOVE_AWAY} Name another database with --database.",
+        )
+
+
+def _of_branch(connection: sqlite3.Connection, path: Path | str) -> SchemaError:
+    nouns = ("workspace", "session", "instance", "message")
+    counts = ", ".join(map(counted, connection.execute(queries.ALL_COUNTS).fetchone(), nouns))
+    return SchemaError(
+        f"The database {path} was made by an earlier branch of the app; it holds {counts}.",
+        code="schema.earlier_branch",
+        hint="Nothing was changed. Close that app, move the database away with its -wal and -shm files, and run the "
+        "command again. Its sessions stay in it.",
+    )
 
 
 def provide_value_views(connection: sqlite3.Connection) -> None:
@@ -194,7 +229,8 @@ def apply(connection: sqlite3.Connection, path: Path | str) -> list[str]:
                 )
             return []
         unrecorded = [step for step in missing if step.number <= before]
-        if unrecorded or before == 0:
+        _require_names_free(connection, before, path)
+        if unrecorded:
             _require_ours(connection, before, path)
         _apply_pending(connection, unrecorded)
         names = [step.name for step in missing if step not in unrecorded]
@@ -264,21 +300,39 @@ def _require_ours(connection: sqlite3.Connection, found: int, path: Path | str) 
 
     :raises SchemaError: they differ
     """
-    if found == 0:
-        with closing(fresh()) as model:
-            foreign = sorted(_objects(model).keys() & _objects(connection).keys())
-        if foreign:
-            raise SchemaError(
-                f"The database {path} has tables of another program with the names of ours: {', '.join(foreign)}.",
-                code="schema.foreign_tables",
-                hint="Nothing was changed. Move it away and run 'migrator migrate' again.",
-            )
     differing = sorted(differences(connection, found))
     if differing:
         raise SchemaError(
             f"The database {path} has schema version {found}, but these differ from it: {', '.join(differing)}.",
             code="schema.differs",
             hint=_REPLACE,
+        )
+
+
+def require_upgradable(connection: sqlite3.Connection, path: Path | str) -> None:
+    """Check that the missing steps can be applied, as far as that shows before anything is done.
+
+    :raises SchemaError: the tables are different or newer, or other objects have the names of tables to come
+    """
+    if (found := require_known(connection, path)) < latest_version():
+        with sqlite_errors("examine the schema of", path):
+            _require_names_free(connection, found, path)
+            if not applied(connection):
+                _require_ours(connection, found, path)
+
+
+def _require_names_free(connection: sqlite3.Connection, found: int, path: Path | str) -> None:
+    """Check that no object has the name of one that a missing step makes.
+
+    :raises SchemaError: some have
+    """
+    with closing(fresh()) as last, closing(fresh(found)) as now:
+        taken = sorted((_objects(last).keys() - _objects(now).keys()) & _objects(connection).keys())
+    if taken:
+        raise SchemaError(
+            f"In the database {path}, objects of another program have names that migrator needs: {', '.join(taken)}.",
+            code="schema.foreign_tables",
+            hint="Nothing was changed. Rename them, or move them to another database, and run the command again.",
         )
 
 

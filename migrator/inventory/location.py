@@ -93,6 +93,7 @@ def _may_be_ours(path: Path) -> bool:
         if not os.path.lexists(path) or (path.is_file() and path.stat().st_size == 0):
             return True
         with opened(path, read_only=True) as connection, sqlite_errors("read the schema of", path):
-            return schema.has_app_tables(connection)
+            schema.require_apps(connection, path)
+            return schema.version(connection) > 0
     except (MigratorError, OSError):
         return False

@@ -18,7 +18,7 @@ from migrator.database.documents import read_workspace
 from migrator.database.errors import sqlite_errors
 from migrator.database.invalid import UNREADABLE, InvalidStoredSession, read_carefully
 from migrator.documents.validation import is_valid
-from migrator.errors import ConnectionFailed, Message, MigratorError, StorageIOError
+from migrator.errors import ConnectionFailed, Message, MigratorError, SchemaError, StorageIOError
 from migrator.files import durable
 from migrator.inventory.ledger import LedgerEntry, read_ledger
 from migrator.migration.rolled_back.changes import changed_sessions
@@ -109,6 +109,8 @@ class _Verification:
         self.findings += _missing_database(self.data_dir, state)
         self.findings += check_integrity(self.connection).findings
         if not state.has_ledger:
+            with self.continuing("the schema"):
+                schema.require_upgradable(self.connection, self.path)
             return self.report("nothing_to_verify", state, [], 0)
         with self.continuing("the schema"):
             changed = sorted(schema.differences(self.connection, state.schema_version))
@@ -135,7 +137,8 @@ class _Verification:
             with sqlite_errors(f"check {what}", self.path):
                 yield
         except MigratorError as error:
-            hint = RESTORE if is_damage(error) else error.hint if isinstance(error, StorageIOError) else None
+            keeps_hint = isinstance(error, (SchemaError, StorageIOError))
+            hint = RESTORE if is_damage(error) else error.hint if keeps_hint else None
             self.findings.append(problem(what, error.message, code=error.code, hint=hint))
 
     def check_sources(self, ledger: dict[str, LedgerEntry]) -> list[VerifiedSource]:

@@ -217,15 +217,6 @@ def test_where_nothing_is_missing_nothing_is_applied(migrated: Scene, migrator: 
     assert migrator("--data-dir", migrated.root, "schema", "apply", "--json").json["backup"] is None
 
 
-def test_tables_of_another_program_are_named_and_left_alone(scene: Scene, migrator: Migrator) -> None:
-    with closing(sqlite3.connect(scene.database)) as other:
-        other.execute("CREATE TABLE sessions (cookie TEXT)")
-    outcome = migrator("--data-dir", scene.root, "schema", "apply", "--json")
-    assert (outcome.code, outcome.codes) == (1, ["schema.foreign_tables"])
-    assert "sessions" in outcome.json["problems"][0]["message"]
-    assert list(objects(scene.database)) == ["sessions"]
-
-
 # Checking.
 
 
