@@ -148,7 +148,9 @@ def _used(data_dir: DataDir) -> Iterator[tuple[Path, int]]:
     yield data_dir.sessions, within
     yield data_dir.backups, within
     yield data_dir.locks, within
+    yield data_dir.lock, writing
     yield data_dir.flag, writing
+    yield data_dir.hybrid_journal, writing
     yield data_dir.shared_sessions, writing
     yield data_dir.workspace_mapping, reading
     if data_dir.database.parent != data_dir.root:
