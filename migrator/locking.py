@@ -6,6 +6,7 @@ the order of hybrid mode's writes, the database's write transaction, the workspa
 
 from __future__ import annotations
 
+import errno
 import os
 import time
 from collections.abc import Iterator
@@ -16,7 +17,7 @@ from pathlib import Path
 from migrator.data_dir import INCOMPLETE, PREPARED, DataDir, require_place
 from migrator.errors import ConnectionFailed, MigrationFailed, MigrationLocked, MigratorError, StorageIOError
 from migrator.files import durable
-from migrator.files.locks import described, locked, locks_on
+from migrator.files.locks import HOLDER, described, locked, locks_on, named_holder
 from migrator.files.os_errors import os_errors, reason_of
 from migrator.files.replacing import look_at_replaced
 from migrator.ownership import require_own_database
@@ -24,6 +25,8 @@ from migrator.ownership import require_own_database
 DRY_RUN = ".rehearsal-"  # prefix of the folder that a dry run writes to
 # Seconds after which a temporary file in sessions/ is left over: the app writes there without our lock, but faster.
 _OLD = 3600
+_PERMISSION = "Check that you have permission to write to that folder."
+_MOUNT = "Mount the file system writable, then run the command again."
 LOCK_TIMEOUT = 3.0  # seconds to wait for another writer of a workspace's file
 
 
@@ -49,15 +52,18 @@ def exclusive(data_dir: DataDir, *, keep: bool = True) -> Iterator[list[Path]]:
         try:
             is_held = stack.enter_context(locked(lock, temporary=not keep and not lock.exists()))
         except OSError as error:
+            if not keep and not os.access(data_dir.root, os.W_OK):
+                yield []  # a dry run where nothing can be written: no other migrator runs there
+                return
             raise MigrationFailed(
                 f"Cannot create the lock file {lock}: {reason_of(error, lock)} Nothing was changed.",
                 code="lock.not_created",
-                hint="Check that you have permission to write to that folder.",
+                hint=_MOUNT if error.errno == errno.EROFS else _PERMISSION,
             ) from error
         if not is_held:
             raise MigrationLocked(
                 f"Another migrator is running in {data_dir.root}.",
-                hint="Wait for it to finish; 'migrator status' shows its progress.",
+                hint=f"Wait for it to finish; 'migrator status' shows its progress.{_how_to_free(lock)}",
             )
         dead = leftovers(data_dir) if keep else sorted(data_dir.root.glob(f"{DRY_RUN}*"))
         for path in dead:
@@ -132,8 +138,20 @@ def lock_holder(data_dir: DataDir) -> str | None:
 
 
 def _holder_of(lock: Path) -> str:
+    named = named_holder(lock)
+    if named is not None:
+        process, _, host = named
+        return f"process {process} on {host}, named in {lock}{HOLDER}"
     found = [held.process for held in locks_on(lock) if held.kind == "FLOCK" and held.process]
     return described(found[0]) if found else "another process"
+
+
+def _how_to_free(lock: Path) -> str:
+    """Return what to do about a lock without the system's help, whose process may have ended on another host."""
+    named = named_holder(lock)
+    if named is None:
+        return ""
+    return f" If the process {named[0]} does not run on {named[2]} any more, remove {lock}{HOLDER}."
 
 
 def leftovers(data_dir: DataDir) -> list[Path]:

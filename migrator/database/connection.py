@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from migrator.data_dir import DATABASE_SUFFIXES
 from migrator.database import registry
@@ -27,6 +27,15 @@ _NETWORK_FILE_SYSTEMS = frozenset(
     {"nfs", "nfs4", "cifs", "smb3", "smbfs", "smb2", "9p", "afs", "ceph", "glusterfs", "lustre", "fuse.sshfs",
      "fuse.glusterfs", "afpfs", "webdav", "davfs", "fuse.davfs2", "ncpfs", "gpfs", "beegfs"}
 )  # fmt: skip
+
+
+# The errors if SQLite cannot create or extend the log or its index, or the file system has no locks.
+_NO_FILES = frozenset(
+    {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMOPEN,
+     sqlite3.SQLITE_IOERR_SHMSIZE, sqlite3.SQLITE_IOERR_SHMMAP, sqlite3.SQLITE_IOERR_SHMLOCK,
+     sqlite3.SQLITE_IOERR_LOCK, sqlite3.SQLITE_IOERR_RDLOCK, sqlite3.SQLITE_IOERR_ACCESS}
+)  # fmt: skip
+_WITHOUT_LOCKS = "win32-none" if os.name == "nt" else "unix-none"  # of the file layers that SQLite comes with
 
 
 class AnyConnection(Protocol):
@@ -70,29 +79,94 @@ def connect(
     :raises ConnectionFailed: the file does not exist or is not a database, or SQLite is too old
     """
     require_sqlite()
-    if str(path) == MEMORY:
-        return _open_in_memory(cache_size, mmap_size, shared_between_threads=shared_between_threads)
     timeout = BUSY_TIMEOUT if timeout is None else timeout
+    settings = _Settings(timeout, cache_size, mmap_size, read_only=read_only, shared=shared_between_threads)
+    if str(path) == MEMORY:
+        return _open_in_memory(settings)
     path = Path(path)
     _prepare_file(path, create=create, read_only=read_only)
     # A read-only connection would leave -wal and -shm files; one that may write removes them when it closes.
     mode = "ro" if read_only and not os.access(path, os.W_OK) else "rw"
-    with registry.opening(path):
-        with sqlite_errors("open", path):
-            connection = _open(path, f"mode={mode}", timeout, shared_between_threads=shared_between_threads)
-        try:
-            with sqlite_errors("open", path):
-                _configure(connection, read_only=read_only, cache_size=cache_size, mmap_size=mmap_size)
-                uses_log = _set_durability(connection, path, timeout, read_only=read_only)
-                connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchall()  # fails if the header is invalid
-            real = os.path.realpath(path)
-            if uses_log and not read_only and not os.path.exists(f"{real}-shm"):
-                raise registry.log_replaced(path)  # SQLite uses a removed index that a foreign connection holds
-            registry.register(connection, path, real + registry.LOG if uses_log else None)
-        except BaseException:
-            connection.close()
-            raise
+
+    with registry.opening(path), sqlite_errors("open", path):
+        return _open_to_read(path, mode, settings) if read_only else _open_file(path, mode, settings)
+
+
+class _Settings(NamedTuple):
+    """How to open a database."""
+
+    timeout: float
+    cache_size: int | None
+    mmap_size: int | None
+    read_only: bool
+    shared: bool
+
+
+def _open_file(path: Path, mode: str, settings: _Settings, *, locks: bool = True) -> registry.Connection:
+    """Open a file with parameters of an SQLite URI; without locks, the index of its log is in memory."""
+    connection = _open(path, f"mode={mode}", settings.timeout, shared_between_threads=settings.shared)
+    try:
+        if not locks:
+            connection.execute("PRAGMA locking_mode = EXCLUSIVE")
+        _configure(connection, settings)
+        uses_log = _set_durability(connection, path, settings.timeout, read_only=settings.read_only)
+        connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchall()  # fails if the header is invalid
+        real = os.path.realpath(path)
+        if uses_log and not settings.read_only and not os.path.exists(f"{real}-shm"):
+            raise registry.log_replaced(path)  # SQLite uses a removed index that a foreign connection holds
+        registry.register(connection, path, real + registry.LOG if uses_log and locks else None)
+    except BaseException:
+        connection.close()
+        raise
     return connection
+
+
+def _open_to_read(path: Path, mode: str, settings: _Settings) -> registry.Connection:
+    """Open a database to read it: without locks if SQLite cannot create the files that it needs for them.
+
+    That is so on a read-only medium, in a folder that this user cannot write to, and on a full disk. Nothing is written
+    then, neither to the database nor next to it. Whether another process wrote meanwhile is checked afterwards, by
+    :func:`require_unchanged`.
+    """
+    try:
+        return _open_file(path, mode, settings)
+    except sqlite3.OperationalError as error:
+        states = registry.states_of_files(path)
+        _, log, journal = states
+        if error.sqlite_errorcode not in _NO_FILES and error.sqlite_errorcode & 0xFF not in _NO_FILES:
+            raise
+        if states[0] is None or journal is not None:  # undoing what the journal holds is a change of the database
+            raise
+    mode = "ro&immutable=1" if log is None else f"ro&vfs={_WITHOUT_LOCKS}"
+    connection = _open_file(path, mode, settings, locks=False)
+    connection.unlocked = (path, states)
+    configure: int | None = getattr(sqlite3, "SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE", None)
+    if configure is not None:  # since Python 3.12; before, SQLite tries to write what is in the log, and fails
+        connection.setconfig(configure)  # type: ignore[attr-defined]
+    return connection
+
+
+def require_unchanged(connection: sqlite3.Connection, path: Path | str) -> None:
+    """Check that what was read without locks is what the database contained, at one moment.
+
+    :raises ConnectionFailed: another process has changed it meanwhile
+    """
+    if isinstance(connection, registry.Connection) and connection.unlocked and not connection.is_current():
+        raise ConnectionFailed(
+            f"Another program changed the database {path} while it was read without locks.",
+            code="database.changed_meanwhile",
+            hint="The answer was discarded: ask again.",
+        )
+
+
+@contextmanager
+def _unchanged(connection: sqlite3.Connection, path: Path | str) -> Iterator[None]:
+    try:
+        yield
+    except Exception:
+        require_unchanged(connection, path)  # half of a change may look like damage
+        raise
+    require_unchanged(connection, path)
 
 
 def _open(path: Path, mode: str, timeout: float, *, shared_between_threads: bool) -> registry.Connection:
@@ -106,23 +180,29 @@ def _open(path: Path, mode: str, timeout: float, *, shared_between_threads: bool
     )
 
 
-def _open_in_memory(
-    cache_size: int | None, mmap_size: int | None, *, shared_between_threads: bool
-) -> registry.Connection:
+def _open_in_memory(settings: _Settings) -> registry.Connection:
     with registry.opening(None):
         connection = sqlite3.connect(
-            MEMORY, isolation_level=None, check_same_thread=not shared_between_threads, factory=registry.Connection
+            MEMORY, isolation_level=None, check_same_thread=not settings.shared, factory=registry.Connection
         )
-        _configure(connection, read_only=False, cache_size=cache_size, mmap_size=mmap_size)
+        _configure(connection, settings)
         registry.register(connection, None)
     return connection
 
 
+@contextmanager
 def opened(
     path: Path | str, *, create: bool = False, read_only: bool = False, timeout: float | None = None
-) -> closing[sqlite3.Connection]:
-    """Open a database as :func:`connect` does, and close it at the end of the ``with`` block."""
-    return closing(connect(path, create=create, read_only=read_only, timeout=timeout))
+) -> Iterator[sqlite3.Connection]:
+    """Open a database as :func:`connect` does, and close it at the end of the ``with`` block.
+
+    :raises ConnectionFailed: it was read without locks, and another process has changed it meanwhile
+    """
+    with (
+        closing(connect(path, create=create, read_only=read_only, timeout=timeout)) as connection,
+        _unchanged(connection, path),
+    ):
+        yield connection
 
 
 def _prepare_file(path: Path, *, create: bool, read_only: bool) -> None:
@@ -142,16 +222,14 @@ def _prepare_file(path: Path, *, create: bool, read_only: bool) -> None:
             make_private(path.with_name(path.name + suffix))
 
 
-def _configure(
-    connection: sqlite3.Connection, *, read_only: bool, cache_size: int | None, mmap_size: int | None
-) -> None:
+def _configure(connection: sqlite3.Connection, settings: _Settings) -> None:
     connection.execute("PRAGMA foreign_keys = ON")
-    if read_only:
+    if settings.read_only:
         connection.execute("PRAGMA query_only = ON")
-    if cache_size is not None:
-        connection.execute(f"PRAGMA cache_size = {int(cache_size)}")
-    if mmap_size is not None:
-        connection.execute(f"PRAGMA mmap_size = {int(mmap_size)}")
+    if settings.cache_size is not None:
+        connection.execute(f"PRAGMA cache_size = {int(settings.cache_size)}")
+    if settings.mmap_size is not None:
+        connection.execute(f"PRAGMA mmap_size = {int(settings.mmap_size)}")
 
 
 def _set_durability(connection: sqlite3.Connection, path: Path, timeout: float, *, read_only: bool) -> bool:
@@ -179,18 +257,13 @@ def _set_durability(connection: sqlite3.Connection, path: Path, timeout: float, 
 def connect_read_only(path: Path, *, immutable: bool = False) -> sqlite3.Connection:
     """Open a database that any thread may read and nothing can be written to.
 
-    :param immutable: no other process uses it, so no locks are needed (they would create files). This is also assumed
-        if its folder is not writable and there is no log file
+    :param immutable: no other process uses it, so no locks are needed (they would create files)
     """
-    immutable = immutable or (not os.access(path.parent, os.W_OK) and not path.with_name(path.name + "-wal").exists())
+    settings = _Settings(BUSY_TIMEOUT, None, None, read_only=True, shared=True)
     with registry.opening(path), sqlite_errors("open", path):
-        connection = sqlite3.connect(
-            f"{path.absolute().as_uri()}?mode=ro{'&immutable=1' if immutable else ''}",
-            uri=True,
-            timeout=BUSY_TIMEOUT,
-            check_same_thread=False,
-            factory=registry.Connection,
-        )
+        if not immutable:
+            return _open_to_read(path, "ro", settings)
+        connection = _open(path, "mode=ro&immutable=1", settings.timeout, shared_between_threads=True)
         registry.register(connection, path)
         return connection
 
@@ -238,7 +311,7 @@ def snapshot(connection: sqlite3.Connection, path: Path | str, action: str) -> I
     :raises ConnectionFailed: the database is locked or damaged
     :raises TransactionError: a statement failed
     """
-    with sqlite_errors(action, path):
+    with sqlite_errors(action, path), _unchanged(connection, path):
         connection.execute("BEGIN")
         try:
             yield

@@ -65,7 +65,11 @@ def database_errors(kind: type[Exception], code: str, action: str, path: str | P
         message = f"Cannot {phrase} the database {path}: it contains text that is not UTF-8."
         raise ConnectionFailed(message, code="database.damaged", hint=_DAMAGED) from error
     except kind as error:
-        primary = getattr(error, code, 0) & 0xFF
+        extended = getattr(error, code, 0)
+        primary = extended & 0xFF
+        if extended == sqlite3.SQLITE_IOERR_SHMSIZE:  # what SQLite calls a "disk I/O error" then
+            message = f"Cannot {phrase} the database {path}: there is no space for its shared-memory file {path}-shm."
+            raise ConnectionFailed(message, code="disk.full", hint=_UNUSABLE[sqlite3.SQLITE_FULL][1]) from error
         message = f"Cannot {phrase} the database {path}: {error}."
         if primary in _REFUSED:
             message += who_owns(path)

@@ -59,7 +59,7 @@ class ConnectionPool:
                 self._release(connection, generation)
 
     def _acquire(self) -> sqlite3.Connection | None:
-        """Take an idle connection whose log is there; None stands for a connection to open."""
+        """Take an idle connection that is current; None stands for a connection to open."""
         with self._changed:
             if not self._may_lend() and not self._changed.wait_for(self._may_lend, self._acquire_timeout):
                 raise self._busy()
@@ -69,7 +69,7 @@ class ConnectionPool:
             self._lent += 1
             connection = self._idle.pop() if self._idle else None
             if isinstance(connection, Connection):
-                if not connection.has_its_log():
+                if not connection.is_current():
                     self._idle.append(connection)  # opening a connection closes it
                     return None
                 connection.user = threading.get_ident()

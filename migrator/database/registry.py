@@ -31,6 +31,7 @@ from migrator.errors import ConnectionFailed
 LOG = "-wal"  # what SQLite appends to a database's name
 PATIENCE = 2.0  # seconds that a fork, or a new connection, waits for connections that are in use
 FileId = tuple[int, int]  # device and inode
+FileState = tuple[int, int, int, int]  # device, inode, size and modification time
 # What stores load when they first need it. A child would wait forever for a module that another thread was loading. A
 # module that takes part in forks itself, as filelock does, cannot be loaded here: half of its part would be missing.
 _LOADED_LATER = ("hashlib", "jsonschema", "jsonschema_rs", "shutil")
@@ -42,18 +43,27 @@ class Connection(sqlite3.Connection):
 
     :ivar file: the database file; None in memory, or when it is not known
     :ivar log: the path of its log and the file that this connection has open there; None without WAL
+    :ivar unlocked: if it reads the database without locks: the path, and the state of the files when it was opened
     :ivar user: the thread that uses it; None while it is idle in a pool
     :ivar wrote_in_vain: whether it committed to a log that was removed, so that its changes must not be copied anywhere
     """
 
     file: FileId | None = None
     log: tuple[str, FileId | None] | None = None
+    unlocked: tuple[Path, list[FileState | None]] | None = None
     user: int | None = None
     wrote_in_vain = False
     inherited = False
 
+    def is_current(self) -> bool:
+        """Return whether this connection sees what others write, and they what it writes."""
+        if self.unlocked is not None:
+            path, states = self.unlocked
+            return states == states_of_files(path)
+        return self.has_its_log()
+
     def has_its_log(self) -> bool:
-        """Return whether the log has its name still, so that other processes see what this connection writes."""
+        """Return whether the log has its name still."""
         if self.log is None:
             return True
         path, opened = self.log
@@ -119,6 +129,21 @@ def file_id(path: str | Path) -> FileId | None:
     except OSError:
         return None
     return found.st_dev, found.st_ino
+
+
+def states_of_files(path: Path) -> list[FileState | None]:
+    """Return the states of a database file, its log and its journal; None for one that is missing, or an empty log."""
+    real = os.path.realpath(path)
+    states: list[FileState | None] = []
+    for suffix in ("", LOG, "-journal"):
+        try:
+            found = os.stat(real + suffix)
+        except OSError:
+            states.append(None)
+            continue
+        is_there = not suffix or found.st_size > 0
+        states.append((found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns) if is_there else None)
+    return states
 
 
 def add_pool(pool: Pool) -> threading.Condition:
@@ -213,10 +238,11 @@ def require_usable(file: FileId | None) -> None:
 
 
 def _close_stale(path: Path, file: FileId) -> None:
-    """Close every connection to a database, or to one that it has replaced, whose log was removed."""
+    """Close every connection to a database, or to one that it has replaced, that is not current any more."""
 
     def is_stale(one: Connection) -> bool:
-        return one.log is not None and (one.file == file or one.log[0] == log) and not one.has_its_log()
+        is_ours = one.file == file or (one.log is not None and one.log[0] == log)
+        return is_ours and not one.is_current()
 
     def stale() -> list[Connection]:
         return [one for one in _here.connections if is_stale(one)]

@@ -89,7 +89,10 @@ def data_directory(data_dir: DataDir) -> Iterator[Finding]:
         yield problem(subject, f"{root} is not a directory.", show, code="file.not_a_directory", hint=hint)
         return
     found = root.stat()
-    if not os.access(root, os.R_OK | os.W_OK | os.X_OK):
+    if _is_read_only(root):
+        message = f"{root} is on a read-only file system: you can look at everything, but change nothing."
+        yield note(subject, message, code="disk.read_only")
+    elif not os.access(root, os.R_OK | os.W_OK | os.X_OK):
         message = f"You do not have permission to read and write {root}.{who_owns(root)}"
         yield problem(subject, message, fix_permissions_command(root), code="file.permission_denied")
     elif os.name != "nt" and found.st_uid != os.getuid():
@@ -103,6 +106,12 @@ def data_directory(data_dir: DataDir) -> Iterator[Finding]:
         yield note(subject, message, command("chmod", "700", root), code="file.open_to_others")
     else:
         yield ok(subject, f"{root} is yours.", code="file.accessible")
+
+
+def _is_read_only(path: Path) -> bool:
+    with suppress(OSError, AttributeError):  # Windows has no statvfs
+        return bool(os.statvfs(path).f_flag & os.ST_RDONLY)
+    return False
 
 
 def _of_another_user(subject: str, path: Path, owner: int, user: int) -> Finding:
@@ -136,7 +145,7 @@ def file_access(data_dir: DataDir) -> Iterator[Finding]:
             yield problem("file type", message, move_aside_command(path), code="file.in_the_way")
         elif os.name != "nt" and found.st_uid not in users:
             yield _of_another_user("owner", path, found.st_uid, users[-1])
-        elif not os.access(path, needed):
+        elif not os.access(path, needed & ~os.W_OK if _is_read_only(path) else needed):
             verb = "read and write" if needed & os.W_OK else "read"
             message = f"You do not have permission to {verb} {path}.{who_owns(path)}"
             yield problem("permissions", message, fix_permissions_command(path), code="file.permission_denied")
@@ -181,7 +190,7 @@ def lock(data_dir: DataDir) -> Iterator[Finding]:
     if path.exists() and not path.is_file():
         message = f"{path} is not a file, so migrator cannot lock it."
         yield problem("lock", message, move_aside_command(path), code="file.in_the_way")
-    elif path.exists() and not os.access(path, os.R_OK | os.W_OK):
+    elif path.exists() and not os.access(path, os.R_OK | os.W_OK) and not _is_read_only(path):
         message = f"You do not have permission to open {path}, which migrator must lock."
         yield problem("lock", message, fix_permissions_command(path), code="file.permission_denied")
     elif (holder := lock_holder(data_dir)) is None:

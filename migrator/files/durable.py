@@ -60,7 +60,7 @@ def settle_folder(path: Place) -> None:
     _set_mode(path, 0o700)
     # WSL's Windows drives and exFAT accept the call and keep nothing; a folder stands for its files.
     if os.name != "nt" and stat.S_IMODE(os.stat(path).st_mode) & 0o077:
-        _report_once(f"The file system of {path} keeps no permissions: other users may be able to read what is there.")
+        report_once(f"The file system of {path} keeps no permissions: other users may be able to read what is there.")
 
 
 def _set_mode(place: Place | int, mode: int) -> None:
@@ -71,7 +71,7 @@ def _set_mode(place: Place | int, mode: int) -> None:
             raise
 
 
-def _report_once(message: str) -> None:
+def report_once(message: str) -> None:
     """Log what a drive does not keep, once in each process."""
     kind = message.rpartition(":")[2]
     if kind not in _reported:
@@ -89,7 +89,7 @@ def sync_folder(path: Place) -> None:
         _sync(path, os.O_RDONLY)
     except OSError as error:
         if error.errno in _NO_FOLDER_SYNC:
-            _report_once(f"The file system of {path} cannot sync folders: after a power cut, new names may be missing.")
+            report_once(f"The file system of {path} cannot sync folders: after a power cut, new names may be missing.")
             return
         code, hint = ("disk.io_error", _NOT_SYNCED) if error.errno == errno.EIO else code_and_hint(error)
         message = f"Cannot sync the folder {path}: {error.strerror or error}."

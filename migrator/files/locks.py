@@ -1,17 +1,27 @@
-"""Takes file locks; on Linux, also finds the processes that hold a lock or have a file open."""
+"""Takes file locks; on Linux, also finds the processes that hold a lock or have a file open.
+
+Some file systems have no locks. There, a file next to the lock file is the lock: it is created exclusively, and names
+its process and host. It stays when the process is killed; the next one on the same host notices that, and removes it.
+"""
 
 from __future__ import annotations
 
+import errno
 import os
+import socket
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from migrator.errors import StorageIOError
 from migrator.files import durable
 
 PROC = Path("/proc")
+HOLDER = ".holder"  # suffix of the file that is the lock where there are no locks
+_NO_LOCKS = frozenset({errno.ENOSYS, errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP})
+_UNFINISHED = 10.0  # seconds after which a file of ours that is complete in milliseconds was left by a killed process
 _POLL = 0.01  # seconds between two attempts; a lock that is waited for is usually held for a few milliseconds
 
 
@@ -27,11 +37,20 @@ def locked(path: Path, timeout: float = 0, *, temporary: bool = False) -> Iterat
     from filelock import FileLock, Timeout  # slow to load; a start without work needs no lock
 
     durable.make_lock_file(path)
-    lock = FileLock(path, timeout=timeout, mode=0o600, poll_interval=_POLL)
+    lock = FileLock(path, timeout=timeout, mode=0o600, poll_interval=_POLL, **_settings(FileLock))
+    has_locks = True
     try:
         lock.acquire()
     except Timeout:
         yield False
+        return
+    except (OSError, NotImplementedError) as error:
+        if getattr(error, "errno", errno.ENOSYS) not in _NO_LOCKS:
+            raise
+        has_locks = False
+    if not has_locks:
+        with _held_by_name(path, timeout) as is_held:
+            yield is_held
         return
     try:
         yield True
@@ -40,6 +59,95 @@ def locked(path: Path, timeout: float = 0, *, temporary: bool = False) -> Iterat
             with suppress(StorageIOError):  # where an open file cannot be removed, releasing the lock removes it
                 durable.remove(path)
         lock.release()
+
+
+def _settings(lock: Any) -> dict[str, Any]:
+    """Return the settings against the package's own replacement for locks: it depends on the version."""
+    return {"fallback_to_soft": False} if hasattr(lock, "fallback_to_soft") else {}
+
+
+@contextmanager
+def _held_by_name(path: Path, timeout: float) -> Iterator[bool]:
+    """Hold a lock on a file system that has none."""
+    durable.report_once(f"The file system of {path} has no locks: files that name the process stand for them.")
+    own = f"{os.getpid()} {_started(os.getpid())} {socket.gethostname()}\n"
+    holder = path.with_name(path.name + HOLDER)
+    deadline = time.monotonic() + timeout
+    while not _created(holder, own):
+        if _is_stale(holder):
+            _remove_stale(holder)
+        elif time.monotonic() >= deadline:
+            yield False
+            return
+        else:
+            time.sleep(_POLL)
+    try:
+        yield True
+    finally:
+        durable.remove(holder)
+
+
+def _created(path: Path, content: str) -> bool:
+    try:
+        durable.write_new(path, [content.encode()], sync=False)
+    except StorageIOError as error:
+        if error.code != "file.exists":
+            raise
+        return False
+    return True
+
+
+def named_holder(path: Path) -> tuple[int, str, str] | None:
+    """Return the process, its start and the host that hold a lock by name; None if none does."""
+    with suppress(OSError, ValueError):
+        process, started, host = path.with_name(path.name + HOLDER).read_text(encoding="utf-8").split()
+        return int(process), started, host
+    return None
+
+
+def _is_stale(holder: Path) -> bool:
+    """Return whether the process that created the file has ended; always False for one of another host."""
+    found = named_holder(holder.with_name(holder.name.removesuffix(HOLDER)))
+    if found is None:
+        return _is_unfinished(holder)
+    process, started, host = found
+    if host != socket.gethostname() or os.name == "nt":
+        return False
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return True
+    except OSError:
+        return False  # it belongs to another user
+    return _started(process) != started
+
+
+def _is_unfinished(path: Path) -> bool:
+    with suppress(OSError):
+        return time.time() - path.stat().st_mtime > _UNFINISHED
+    return False
+
+
+def _remove_stale(holder: Path) -> None:
+    """Remove the file of a process that has ended; one process at a time, so that none removes a new one."""
+    removing = holder.with_name(holder.name + durable.TEMPORARY_SUFFIX)
+    if _created(removing, ""):
+        try:
+            if _is_stale(holder):
+                durable.remove(holder)
+        finally:
+            durable.remove(removing)
+    elif _is_unfinished(removing):
+        durable.remove(removing)
+
+
+def _started(process: int) -> str:
+    """Return when a process started, in a form that tells it from a later one with the same number."""
+    with suppress(OSError, IndexError):
+        return (
+            (PROC / str(process) / "stat").read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()[19]
+        )
+    return "-"
 
 
 class HeldLock(NamedTuple):

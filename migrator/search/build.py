@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
-from contextlib import closing
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 from migrator.authority import read_state, require_history
@@ -24,7 +24,7 @@ from migrator.search.index import build, bytes_to_do, discard, index_differences
 from migrator.text import size
 
 PHASE = "search_index"
-_SPARE = 50_000_000  # bytes of the disk that stay free
+_SPARE = 50_000_000  # bytes of the disk that stay free; fewer for a small index
 
 
 @dataclass(frozen=True)
@@ -65,10 +65,11 @@ def _build(connection: sqlite3.Connection, data_dir: DataDir, listener: Listener
     with sqlite_errors("read the search index", path):
         total = bytes_to_do(connection)
     free = shutil.disk_usage(path.parent).free
-    if free < total + _SPARE:
+    spare = min(_SPARE, 1_000_000 + 10 * total)
+    if free < total + spare:
         raise StorageIOError(
             f"There is not enough space for the search index in {path.parent}: it may need {size(total)}, and "
-            f"{size(free)} are free.",
+            f"{size(spare)} must stay free, but only {size(free)} are free.",
             code="disk.full",
             hint="Free some space, then run 'migrator search-index build'.",
         )
@@ -103,7 +104,7 @@ def build_index(data_dir: DataDir, listener: Listener = ignore_progress) -> Inde
         return _report(connection, data_dir)
 
 
-def _opened(data_dir: DataDir) -> closing[sqlite3.Connection]:
+def _opened(data_dir: DataDir) -> AbstractContextManager[sqlite3.Connection]:
     require_history(data_dir)
     return opened(data_dir.database)
 

@@ -69,7 +69,7 @@ def open_storage(
     refusal = _refusal(wanted, authority, agreed)
     if refusal is not None and not read_only:
         raise refusal
-    store = _open(places, wanted, cache_size=cache_size, mmap_size=mmap_size)
+    store = _open(places, wanted, read_only=read_only, cache_size=cache_size, mmap_size=mmap_size)
     if read_only:
         from migrator.storage.wrappers import ReadOnly
 
@@ -126,7 +126,9 @@ def _refusal(wanted: Backend, authority: Authority, agreed: Backend) -> StaleSto
     return None
 
 
-def _open(places: DataDir, backend: Backend, *, cache_size: int | None, mmap_size: int | None) -> SessionStorage:
+def _open(
+    places: DataDir, backend: Backend, *, read_only: bool, cache_size: int | None, mmap_size: int | None
+) -> SessionStorage:
     # Each store's module is imported only when that store is opened, to start faster.
     from migrator.storage.json_files import JsonStorage
 
@@ -135,9 +137,11 @@ def _open(places: DataDir, backend: Backend, *, cache_size: int | None, mmap_siz
     from migrator.storage.migrated import failed_workspaces
     from migrator.storage.sqlite import SqliteStorage
 
-    sqlite = SqliteStorage(places.database, backups=places.backups, cache_size=cache_size, mmap_size=mmap_size)
+    sqlite = SqliteStorage(
+        places.database, backups=places.backups, cache_size=cache_size, mmap_size=mmap_size, read_only=read_only
+    )
     store: SessionStorage = sqlite
-    if backend == "hybrid":
+    if backend == "hybrid" and not read_only and os.access(places.database, os.W_OK):
         from migrator.storage.hybrid.json_secondary import MirrorFiles
         from migrator.storage.hybrid.store import HybridStorage
 

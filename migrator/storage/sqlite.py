@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -31,7 +32,7 @@ from migrator.database.documents import (
 from migrator.database.pool import ConnectionPool
 from migrator.database.registry import log_replaced, lost_its_log
 from migrator.documents.document import ChatMessage, WorktreeSession
-from migrator.errors import MigratorError, StaleStoreError
+from migrator.errors import MigratorError, SchemaError, StaleStoreError
 from migrator.storage import arguments, timestamps
 from migrator.storage.arguments import WorkspaceRef
 from migrator.storage.filtering import Filtering
@@ -60,6 +61,8 @@ class SqliteStorage(MirrorableStorage):
     :param busy_timeout: seconds to wait for another process's lock
     :param cache_size: as in SQLite's PRAGMA: pages, or KiB if negative; None uses CACHE_SIZE
     :param mmap_size: bytes
+    :param read_only: write nothing, so that a read-only medium and a full disk are no obstacle; also so where this user
+        cannot write to the file
     :raises ConnectionFailed: the file cannot be opened, or is not a database
     :raises SchemaError: the database is newer than this program, or has different tables
     """
@@ -74,12 +77,14 @@ class SqliteStorage(MirrorableStorage):
         busy_timeout: float = BUSY_TIMEOUT,
         cache_size: int | None = None,
         mmap_size: int | None = None,
+        read_only: bool = False,
     ) -> None:
         self._path = path
         self._backups = backups or Path(path).parent / "backups"
         self._busy_timeout = busy_timeout
         self._cache_size = CACHE_SIZE if cache_size is None else cache_size
         self._mmap_size = mmap_size
+        self._read_only = read_only
         self._unnameable: set[str] = set()
         size = 1 if str(path) == MEMORY else pool_size
         self._pool = ConnectionPool(self._connect, size=size, acquire_timeout=acquire_timeout)
@@ -87,21 +92,44 @@ class SqliteStorage(MirrorableStorage):
             pass  # so that problems with the database are reported now, not at the first use
 
     def _connect(self) -> sqlite3.Connection:
-        connection = connect(
+        is_writable = not os.path.exists(self._path) or os.access(self._path, os.W_OK)
+        if self._read_only or not is_writable:
+            connection = self._open(read_only=True)
+            if self._version_of(connection) == schema.latest_version():
+                return connection
+            connection.close()
+            if not is_writable:
+                raise SchemaError(
+                    f"The tables of {self._path} are of an older version, and cannot be changed there.",
+                    code="schema.outdated",
+                    hint="Copy the data directory to where you can write, and open the copy.",
+                )
+        connection = self._open(read_only=False)
+        if self._version_of(connection) < schema.latest_version():
+            try:
+                upgrade(connection, self._path, self._backups)
+            except BaseException:
+                connection.close()
+                raise
+        return connection
+
+    def _open(self, *, read_only: bool) -> sqlite3.Connection:
+        return connect(
             self._path,
-            create=True,
+            create=not read_only,
+            read_only=read_only,
             timeout=self._busy_timeout,
             cache_size=self._cache_size,
             mmap_size=self._mmap_size,
             shared_between_threads=True,
         )
+
+    def _version_of(self, connection: sqlite3.Connection) -> int:
         try:
-            if schema.require_known(connection, self._path) < schema.latest_version():
-                upgrade(connection, self._path, self._backups)
+            return schema.require_known(connection, self._path)
         except BaseException:
             connection.close()
             raise
-        return connection
 
     def create_session(self, workspace_path: str, session: WorktreeSession) -> WorktreeSession:
         workspace = arguments.workspace_ref(workspace_path)

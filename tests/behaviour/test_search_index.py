@@ -2,6 +2,7 @@
 
 from contextlib import closing
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -90,8 +91,13 @@ def test_an_index_that_cannot_be_built_is_a_warning(filled: Scene, monkeypatch: 
 
 
 def test_an_index_that_would_fill_the_disk_is_not_begun(filled: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(indexing, "_SPARE", 1 << 62)
+    def free(amount: int) -> None:
+        monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=amount))
+
+    free(1_000_000)
     assert migrate(filled.root).search_index == "pending"
+    free(39_000_000)  # more than enough for a small index
+    assert build_index(resolve_data_dir(filled.root)).state == "complete"
 
 
 def test_what_comes_later_is_indexed_by_the_same_run(migrated: Scene) -> None:

@@ -34,3 +34,12 @@ def lacks_modes(monkeypatch: pytest.MonkeyPatch, number: int | None) -> None:
 
     for name, function in (("chmod", answer), ("fchmod", answer), ("mkdir", make_open)):
         monkeypatch.setattr(os, name, function)
+
+
+def lacks_locks(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    """Let each lock of a whole file fail with an error number."""
+
+    def answer(*_: Any) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr("fcntl.flock", answer)

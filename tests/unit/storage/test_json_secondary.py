@@ -19,7 +19,7 @@ W = "/work/engine"
 @pytest.fixture
 def files(folder):
     with opened(folder / "sessions.db") as connection:
-        connection.execute(queries.SET_COMPLETED, (None,))
+        connection.execute(queries.SET_COMPLETED, (None, None))
     with MirrorFiles(data_dir(folder)) as files:
         yield files
 
