@@ -72,9 +72,8 @@ def _application(path: Path) -> Any:
             return connection
 
         async def execute(self, sql: str, params: Any = None, **options: Any) -> Any:
-            answer = await super().execute(
-                sql, params, **options | {"log_sql_errors": False}
-            )  # the page shows the error
+            options["log_sql_errors"] = False  # the page shows the error
+            answer = await super().execute(sql, params, **options)
             if not all(one.is_current() for one in self._all_file_connections if one.unlocked):
                 raise sqlite3.OperationalError("Another program changed the database. Start 'migrator browse' again.")
             return answer
