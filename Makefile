@@ -1,6 +1,8 @@
 # Needs Python 3.11 or newer with pip, and make. To use another Python: make test PYTHON=python3.13
 PYTHON ?= python3
 ARGS ?=
+# What differs between the loaders.
+LOADING := tests/unit/staging tests/behaviour/test_merge.py tests/behaviour/test_damaged_files.py
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -10,7 +12,7 @@ STAMP := $(VENV)/installed-$(shell $(PYTHON) -c 'import platform; print(platform
 say = @sed -n 's/^$@:.*\#\# /$@: /p' Makefile
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test coverage lint format types schema-check wheel-check bench-small bench sidecar sidecar-check docs \
+.PHONY: help demo test test-without-apsw coverage lint format types schema-check wheel-check bench-small bench sidecar sidecar-check docs \
 	reference check torture mutants clean
 
 help: ## list these targets
@@ -23,6 +25,10 @@ demo: $(STAMP) ## migrate a temporary copy of the fixture and show the result
 test: $(STAMP) ## run the tests on all cores; make test ARGS="-k torn" runs some
 	$(say)
 	@$(BIN)/python -m pytest -n auto $(ARGS)
+
+test-without-apsw: $(STAMP) ## run the tests of loading, merging and damaged files as if APSW were not installed
+	$(say)
+	@PYTHONPATH=tests/support/without_apsw $(BIN)/python -m pytest -n auto $(or $(ARGS),$(LOADING))
 
 coverage: $(STAMP) ## run the tests and report lines and branches that no test reaches; fails below the threshold in pyproject.toml
 	$(say)

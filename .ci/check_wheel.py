@@ -28,7 +28,11 @@ def main() -> None:
         sdist, wheel = build(scratch / "dist")
         check_sdist(sdist)
         check_wheel(wheel)
-        check_installed(install(wheel, scratch / "venv"), scratch, version=wheel.name.split("-")[1])
+        commands, version = install(wheel, scratch / "venv"), wheel.name.split("-")[1]
+        alone = check_installed(commands, scratch, "sqlite-utils", version)
+        run(sys.executable, "-m", "pip", "--python", commands / "python", "install", "-qq", f"{wheel}[fast]")
+        fast = check_installed(commands, scratch, "apsw", version)
+        expect(alone == fast, f"the loaders report different workspaces: {alone} and {fast}")
     print("wheel-check: all good")
 
 
@@ -78,21 +82,28 @@ def install(wheel: Path, environment: Path) -> Path:
     return commands
 
 
-def check_installed(commands: Path, scratch: Path, version: str) -> None:
-    """Migrate a copy of the fixture with the installed program, from a folder outside of the checkout."""
+def check_installed(commands: Path, scratch: Path, loader: str, version: str) -> list[object]:
+    """Migrate a copy of the fixture with the installed program, from a folder outside of the checkout.
+
+    :param loader: the one that the program must choose by itself
+    :returns: the workspaces as its status shows them
+    """
     where = run(commands / "python", "-c", "import migrator; print(migrator.__file__)", cwd=scratch)
     expect(Path(where.strip()).is_relative_to(scratch.resolve()), f"the wheel is not what runs, but {where}")
 
     program = commands / "migrator"
     printed = run(program, "--version", cwd=scratch)
     expect(version in printed, f"migrator --version says {printed!r}, the wheel is {version}")
+    expect(f"loads with {loader}" in printed, f"migrator --version says {printed!r}, not that it loads with {loader}")
 
-    data = scratch / "data"
+    data = scratch / f"data-{loader}"
     shutil.copytree(FIXTURE, data)
     run(program, "--data-dir", data, "migrate", cwd=scratch, allowed=MIGRATED)
     status = json.loads(run(program, "--data-dir", data, "status", "--json", cwd=scratch, allowed=MIGRATED))
     expect(status["authority"] == "sqlite", f"after migrate the authority is {status['authority']!r}")
     print(f"installed {version}: migrated {len(status['workspaces'])} workspaces, the authority is sqlite")
+    counts = ("hash", "sessions", "instances", "messages", "quarantined")
+    return [[found[name] for name in counts] for found in status["workspaces"]]
 
 
 def run(*command: str | Path, cwd: Path = CHECKOUT, allowed: tuple[int, ...] = (0,)) -> str:

@@ -28,7 +28,14 @@ from benchmarks.results import Figures, Growth, Result, SizeResult, Totals
 
 RIVALS = ("json_each", "executemany", "sqlite-utils")
 WITH_INDEX = "with search index"
-CONTENDERS = ("migrator", WITH_INDEX, "limit", *RIVALS)
+REFERENCE = "with sqlite-utils"  # the other loader
+# What migrate is given for each of its own.
+OURS = {
+    "migrator": ("--no-search-index",),
+    WITH_INDEX: (),
+    REFERENCE: ("--no-search-index", "--loader", "sqlite-utils"),
+}
+CONTENDERS = (*OURS, "limit", *RIVALS)
 GROWTH_CONTENDERS = ("migrator", "limit")
 GROWTH_SIZES = ("10MB", "31.6MB", "100MB", "316MB", "1GB")
 TABLES = ("sessions", "instances", "chat_messages")
@@ -66,8 +73,8 @@ class Bench:
         """Run one contender in a new directory; preparing and removing that is not timed."""
         folder = Path(tempfile.mkdtemp(dir=self.scratch))
         try:
-            if contender in ("migrator", WITH_INDEX):
-                return self._migrate(folder, *([] if contender == WITH_INDEX else ["--no-search-index"]))
+            if contender in OURS:
+                return self._migrate(folder, *OURS[contender])
             return self._rival(contender, folder)
         finally:
             if self.totals.files < MANY_FILES:  # otherwise it is removed with the scratch folder

@@ -18,7 +18,7 @@ PLOT_NAME = "benchmarks.svg"
 HEADINGS = ("contender", "wall s", "CPU s", "peak MB", "written MB", "database MB", "rows lost")
 MEANINGS = """\
 `migrator`: `migrate --no-search-index`, which is as long as the app has to wait. `with search index` then builds the
-full-text index, while the app may run.
+full-text index, while the app may run. `with sqlite-utils` uses the other loader, without the index.
 `limit`: the least work that any migration does. It parses every file once with orjson and copies the rows of a migrated
 database into one with the same tables and indexes, with one fsync and no check. In parentheses, each figure is given as
 a multiple of the limit's.

@@ -32,6 +32,7 @@ def migrate(
     workspaces: Iterable[PathLike] = (),
     adopt: Iterable[PathLike] = (),
     search_index: bool = True,
+    loader: str = "auto",
     progress: Listener | None = None,
 ) -> MigrationReport:
     """Migrate every session of the data directory to SQLite; after the first time, only what is new or has changed.
@@ -45,6 +46,7 @@ def migrate(
     :param adopt: files with other names than the app's, such as conflict copies; SQLite gets what it lacks of them
     :param search_index: build the full-text search index after everything else; once the phase ``search_index`` begins,
         the store can be opened and used
+    :param loader: what fills the new database: ``apsw``, ``sqlite-utils``, or ``auto``, the faster one installed
     :param progress: called with a :class:`Progress` from time to time, in the calling thread; None to hear nothing
     :raises MigrationLocked: another migrator is running there
     :raises MigratorError: the migration failed; the store that was authoritative still is, unchanged
@@ -59,6 +61,7 @@ def migrate(
         workspaces=workspaces,
         adopt=adopt,
         search_index=search_index,
+        loader=loader,
         listener=progress or ignore_progress,
     )
 

@@ -194,7 +194,7 @@ CHANGING_METHODS = {
 }  # fmt: skip
 
 # Where else files are changed, each for a reason. A kill is tried at each of these, too (tests/torture).
-MAY_CHANGE_FILES = {"migrator.files.durable", "migrator.database.connection", "migrator.staging.connection"}
+MAY_CHANGE_FILES = {"migrator.files.durable", "migrator.database.connection", "migrator.staging.connections.opening"}
 CHANGES_ELSEWHERE = {
     "migrator.files.reading": {"os.open", "os.fdopen"},  # to read
     "migrator.cli.streams": {"os.open", "open"},  # the null device
@@ -203,6 +203,8 @@ CHANGES_ELSEWHERE = {
     "migrator.migration.dry_run": {"tempfile.mkdtemp", "shutil.rmtree"},  # what a dry run throws away
     "migrator.files.locks": {"filelock.FileLock"},  # an empty file
     "migrator.worker.process": {"os.fdopen"},  # pipes
+    "migrator.staging.connections.with_apsw": {"apsw.Connection"},
+    "migrator.staging.connections.with_sqlite_utils": {"sqlite3.connect"},
     "migrator.search.excerpts": {"sqlite3.connect"},  # in memory
     "migrator.database.schema": {"sqlite3.connect"},  # the same
     "migrator.database.registry": {"os.open"},  # to lock what it does not read

@@ -83,7 +83,9 @@ class _LazyGroup(click.Group):
 
 def _show_version(ctx: click.Context, _: click.Parameter, value: bool) -> None:
     if value:
-        echo(f"migrator {__version__} (SQLite {sqlite3.sqlite_version})")
+        from migrator.staging.connections.choice import in_words
+
+        echo(f"migrator {__version__} (SQLite {sqlite3.sqlite_version}; loads with {in_words()})")
         ctx.exit()
 
 

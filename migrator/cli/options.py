@@ -21,7 +21,8 @@ Resolve = Callable[[], DataDir]
 PLACES = "migrator.places"  # where the context keeps what it found
 
 
-class Value(click.ParamType):  # type: ignore[type-arg] - older versions of click have no argument
+# Older versions of click have no argument there.
+class Value(click.ParamType):  # type: ignore[type-arg]
     """The value of an option; the message about a wrong one says what the option takes.
 
     :param expected: what that is, for the message

@@ -46,15 +46,15 @@ _REFUSED = frozenset({sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.
 
 def sqlite_errors(action: str, path: str | PathLike[str]) -> AbstractContextManager[None]:
     """Translate sqlite3's exceptions within the block to ConnectionFailed or TransactionError."""
-    return database_errors(sqlite3.Error, "sqlite_errorcode", action, path)
+    return database_errors((sqlite3.Error,), action, path)
 
 
 @contextmanager
-def database_errors(kind: type[Exception], code: str, action: str, path: str | PathLike[str]) -> Iterator[None]:
-    """Translate the exceptions of any SQLite binding within the block.
+def database_errors(kinds: tuple[type[Exception], ...], action: str, path: str | PathLike[str]) -> Iterator[None]:
+    """Translate the exceptions of SQLite's bindings within the block.
 
-    :param kind: the base class of its exceptions
-    :param code: the attribute of theirs that holds SQLite's result code
+    :param kinds: the base classes of their exceptions; SQLite's result code is in ``sqlite_errorcode`` (sqlite3) or
+        ``result`` (APSW)
     :param action: what is being done, for the message: ``Cannot <action> in the database …``, or, if it is one word,
         ``Cannot <action> the database …``
     """
@@ -64,8 +64,8 @@ def database_errors(kind: type[Exception], code: str, action: str, path: str | P
     except UnicodeDecodeError as error:  # the binding cannot decode even SQLite's own message
         message = f"Cannot {phrase} the database {path}: it contains text that is not UTF-8."
         raise ConnectionFailed(message, code="database.damaged", hint=_DAMAGED) from error
-    except kind as error:
-        extended = getattr(error, code, 0)
+    except kinds as error:
+        extended = getattr(error, "sqlite_errorcode", 0) or getattr(error, "result", 0)
         primary = extended & 0xFF
         if extended == sqlite3.SQLITE_IOERR_SHMSIZE:  # what SQLite calls a "disk I/O error" then
             message = f"Cannot {phrase} the database {path}: there is no space for its shared-memory file {path}-shm."

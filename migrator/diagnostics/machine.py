@@ -23,6 +23,7 @@ from migrator.errors import MigratorError
 from migrator.files.owners import user_name, who_owns
 from migrator.inventory.plan import make_plan
 from migrator.locking import lock_holder
+from migrator.staging.connections.choice import NOT_INSTALLED, apsw_problem, in_words
 from migrator.text import size
 from migrator.verification.findings import (
     Finding,
@@ -67,6 +68,10 @@ def programs(_: DataDir) -> Iterator[Finding]:
         yield problem("packages", message, install, code="program.part_missing")
     if found:
         yield ok("packages", ", ".join(found) + ".", code="program.packages_found")
+    apsw = apsw_problem()
+    usable = apsw is None or apsw == NOT_INSTALLED
+    said = f"'migrate' loads with {in_words()}."
+    yield (ok if usable else note)("loader", said, code="program.loader")
 
 
 def data_directory(data_dir: DataDir) -> Iterator[Finding]:

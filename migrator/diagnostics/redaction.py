@@ -28,7 +28,7 @@ _SUBJECTS = (
     "versions|SQLite|packages|data directory|file system|file type|file access|lock|database|schema|storage.json|"
     "leftovers|backups|permissions|workspace paths|failed files|other files|quarantine|pending work|disk space|"
     "hybrid mode|deletions|replaced files|search index|rollback|database locks|owner|backup copies|programs|"
-    "storage flag"
+    "storage flag|loader"
 )
 # The first word of a code, by what it is about.
 NOUNS = (

@@ -19,7 +19,7 @@ def schemas() -> Path:
 
 
 # The names under which the packages are imported.
-EXTRAS = {"report": ("jinja2", "pygal"), "browse": ("datasette", "uvicorn")}
+EXTRAS = {"fast": ("apsw",), "report": ("jinja2", "pygal"), "browse": ("datasette", "uvicorn")}
 
 
 def require_extra(extra: str, purpose: str) -> None:
@@ -40,7 +40,14 @@ def require_extra(extra: str, purpose: str) -> None:
     if missing:
         raise NotInstalled(
             f"{purpose} needs packages that are not installed: {', '.join(missing)}.",
-            # This Python's pip, which already has this migrator: there is another package of that name.
-            hint=f'Install it with: "{sys.executable}" -m pip install "migrator[{extra}]" '
-            f'(in a checkout: python -m pip install ".[{extra}]"). Then run the command again.',
+            hint=f"{install_hint(extra)} Then run the command again.",
         )
+
+
+def install_hint(extra: str) -> str:
+    """Return the sentence that says how to install an extra."""
+    # This Python's pip, which already has this migrator: there is another package of that name.
+    return (
+        f'Install it with: "{sys.executable}" -m pip install "migrator[{extra}]" '
+        f'(in a checkout: python -m pip install ".[{extra}]").'
+    )

@@ -36,6 +36,8 @@ from migrator.migration.report import (
 from migrator.migration.run_record import RunFacts, entries_of, record_in_staging
 from migrator.ownership import place_to_record
 from migrator.progress import OnProgress, StageTimer
+from migrator.staging.connections.choice import choose
+from migrator.staging.connections.choice import warnings as loader_warnings
 from migrator.staging.database import StagingDatabase
 from migrator.staging.pipeline import Pipeline
 from migrator.staging.results import LoadedSource
@@ -124,7 +126,7 @@ class Execution:
         """Load every pending file into the staging database, verify it, and record the run there."""
         loaded = [_to_load(source, number, backup) for number, source in enumerate(plan.work.pending, 1)]
         path, total = self.data_dir.staging, backup.size
-        with StagingDatabase(path, self.limits) as staging:
+        with StagingDatabase(path, choose(self.options.loader), self.limits) as staging:
             backup.start_sync()  # after the file is created: that takes long while many others are synced
             pipeline = Pipeline(
                 staging,
@@ -215,7 +217,15 @@ class Execution:
             backup_path=None if staged.backup is None else os.fspath(staged.backup),
             duration_ms=elapsed,
             errors=tuple(problems + conflicts),
-            warnings=(*plan.warnings, *unknown, *adopted, *deleted, *published.changes.warnings(), *changed),
+            warnings=(
+                *plan.warnings,
+                *loader_warnings(self.options.loader),
+                *unknown,
+                *adopted,
+                *deleted,
+                *published.changes.warnings(),
+                *changed,
+            ),
             stages=stages,
             deletions=tuple(chain.from_iterable(result.deletions for result in merged.values())),
         )

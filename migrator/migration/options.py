@@ -20,6 +20,7 @@ class Options(NamedTuple):
     :ivar search_index: whether to build the full-text search index
     :ivar listener: called with the progress
     :ivar hybrid: keep the files equal to SQLite, even if storage.json does not name hybrid mode yet
+    :ivar loader: which one loads the staging database, by name
     :ivar limits: None means the default ones, which are loaded only if there is work to do
     :ivar worker: replaces the class of the worker process in tests
     """
@@ -31,5 +32,6 @@ class Options(NamedTuple):
     search_index: bool = False
     listener: Listener = ignore_progress
     hybrid: bool = False
+    loader: str = "auto"
     limits: "Limits | None" = None
     worker: "type[WorkerProcess] | None" = None

@@ -44,6 +44,7 @@ def run_migration(
     adopt: Iterable[str | os.PathLike[str]] = (),
     search_index: bool = True,
     listener: Listener = ignore_progress,
+    loader: str = "auto",
     limits: Limits | None = None,
     worker: type[WorkerProcess] | None = None,
 ) -> MigrationReport:
@@ -51,6 +52,7 @@ def run_migration(
 
     The parameters are those of ``migrate`` and of :class:`Options`.
 
+    :raises UsageError: the loader cannot be used here
     :raises MigrationLocked: another migrator is running here
     :raises StaleStoreError: the authoritative database is a different one, or missing
     :raises UsageError: the database belongs to another data directory
@@ -61,9 +63,15 @@ def run_migration(
         return MigrationReport("nothing_to_do", os.fspath(data_dir.database), warnings=(*data_dir.notes, wrong))
     require_own_database(data_dir, follow=not dry_run)
     require_same_database(data_dir)
+    if loader != "auto":
+        from migrator.staging.connections.choice import choose  # an idle run needs none
+
+        choose(loader)
     named = [os.fspath(workspace) for workspace in workspaces]
     files = [os.fspath(file) for file in adopt]
-    options = Options(strict, salvage, named, files, search_index, listener, limits=limits, worker=worker)
+    options = Options(
+        strict, salvage, named, files, search_index, listener, loader=loader, limits=limits, worker=worker
+    )
     if dry_run:
         return _dry_run(data_dir, options)
     idle = Run(data_dir, options).idle_report()

@@ -18,8 +18,7 @@ from migrator.database.columns import LEDGER_COLUMNS
 from migrator.database.connection import AnyConnection
 from migrator.inventory.ledger import LedgerEntry
 from migrator.progress import StageTimer
-from migrator.staging.connection import staged_errors
-from migrator.staging.row_writer import insert_many
+from migrator.staging.connections.opening import staged_errors
 from migrator.workspace import workspace_of_source
 
 if TYPE_CHECKING:
@@ -150,7 +149,7 @@ def record_in_staging(
     connection = staging.connection
     with staged_errors("write the ledger", staging.path):
         connection.execute("BEGIN")
-        insert_many(connection, "migration_ledger", ("id", *LEDGER_COLUMNS), entries)
+        connection.insert("migration_ledger", ("id", *LEDGER_COLUMNS), entries)
         connection.executemany(queries.RECORD_SHARE, shares)
         record_run(connection, facts, [(loaded, share) for loaded, each in found for share in each])
         connection.execute(queries.SET_COMPLETED, (facts.backup, facts.data_dir))

@@ -14,8 +14,9 @@ from migrator.database.connection import AnyConnection, remove_database
 from migrator.database.documents import insert_message
 from migrator.database.rows import derived_key, free_key, rekey
 from migrator.staging import queries
-from migrator.staging.connection import CACHE, as_uri, create_staged, staged_errors
-from migrator.staging.row_writer import RowWriter, insert_many
+from migrator.staging.connections.interface import LoaderName
+from migrator.staging.connections.opening import CACHE, as_uri, create_staged, staged_errors
+from migrator.staging.row_writer import RowWriter
 from migrator.worker.limits import LIMITS, Limits
 from migrator.workspace import is_placeholder, placeholder
 
@@ -23,13 +24,15 @@ from migrator.workspace import is_placeholder, placeholder
 class StagingDatabase:
     """A staging database that is open for loading; as a context manager it closes itself.
 
+    :ivar loader: loads it and reads it back, in both processes
     :ivar rows: receives the rows to insert
     """
 
-    def __init__(self, path: Path, limits: Limits = LIMITS) -> None:
+    def __init__(self, path: Path, loader: LoaderName, limits: Limits = LIMITS) -> None:
         remove_database(path)
         self.path = path
-        self.connection = create_staged(path, tables=True)
+        self.loader = loader
+        self.connection = create_staged(path, loader, tables=True)
         with staged_errors("prepare loading", path):
             self._indexes = schema.drop_plain_indexes(self.connection)
             self.connection.execute("BEGIN")
@@ -96,7 +99,7 @@ class StagingDatabase:
             rows.append((number, placeholder(workspace_hash) if path in claimed else path, workspace_hash))
             claimed.add(path)
         with staged_errors("build the indexes", self.path):
-            insert_many(self.connection, "workspaces", WORKSPACE_COLUMNS, rows)
+            self.connection.insert("workspaces", WORKSPACE_COLUMNS, rows)
             # Sorting uses threads only if it does not fit into the cache, so a small cache is faster here.
             self.connection.execute("PRAGMA threads = 2")
             self.connection.execute("PRAGMA cache_size = -2000")

@@ -22,8 +22,9 @@ from migrator.files.copying import damaged_copy, new_sha256
 from migrator.files.os_errors import os_errors
 from migrator.files.reading import opened, small
 from migrator.progress import OnProgress
+from migrator.staging.plain_messages import plain_instance_rows, plain_messages, plain_of_values
 from migrator.staging.results import EXAMPLES, Counts, LoadedRange, LoadedSource
-from migrator.staging.row_writer import RowWriter, plain_instance_rows, plain_messages, plain_of_values
+from migrator.staging.row_writer import RowWriter
 from migrator.worker.limits import LIMITS, Limits
 from migrator.workspace import placeholder, workspace_of_source, workspace_shown
 

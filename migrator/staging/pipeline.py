@@ -17,7 +17,7 @@ from migrator.database.connection import remove_database
 from migrator.errors import MigrationFailed
 from migrator.files.copying import damaged_copy, sha256_of
 from migrator.progress import ProgressMeter, ignore_progress
-from migrator.staging.connection import staged_errors
+from migrator.staging.connections.opening import staged_errors
 from migrator.staging.database import StagingDatabase
 from migrator.staging.loader import Loader, LoadTask
 from migrator.staging.partition import WorkItem, divide
@@ -90,7 +90,7 @@ class Pipeline:
 
         @cache  # jobs are made when needed: the worker can begin once the first one is made
         def job(number: int) -> LoadJob:
-            return LoadJob(self._shards(number), [*map(self._task, shards[number])], self._limits)
+            return LoadJob(self._shards(number), self._staging.loader, [*map(self._task, shards[number])], self._limits)
 
         jobs = OrderedJobs(len(shards), job, self._worker, meter.add)
         others = self._load_here(mine, loader, jobs.submit_more if shards else None)
@@ -172,7 +172,7 @@ class Pipeline:
         else:
             pieces = [*_shared_tasks(self._tasks)]
             self._tasks = [*chain.from_iterable(pieces)]
-            jobs = [CompareJob(self._staging.path, piece) for piece in pieces]
+            jobs = [CompareJob(self._staging.path, self._staging.loader, piece) for piece in pieces]
             results = [*chain.from_iterable(run_shared(jobs, self._worker, meter.add))]
         found: dict[int, ReadBack] = {}
         for task, result in zip(self._tasks, results, strict=True):
@@ -184,7 +184,7 @@ class Pipeline:
         self._require_no_more(sources)
 
     def _compare_here(self, tasks: Sequence[CompareTask], meter: ProgressMeter) -> list[ReadBack]:
-        return CompareJob(self._staging.path, tasks).run(meter.add)
+        return CompareJob(self._staging.path, self._staging.loader, tasks).run(meter.add)
 
     def _settle(self, loaded: LoadedSource, found: ReadBack) -> None:
         """Set a source's digest; if it reads back differently, load it carefully, because orjson may have lost data.

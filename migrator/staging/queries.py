@@ -31,7 +31,8 @@ TABLE_SQL = "SELECT sql FROM sqlite_master WHERE type = 'table' AND name = ?"
 LAST_ROWIDS = f"SELECT {', '.join(f'(SELECT coalesce(max(rowid), 0) FROM {table})' for table in _TABLES)}"
 # One for each number of LAST_ROWIDS, in its order.
 FORGET_AFTER = tuple(f"DELETE FROM {table} WHERE rowid > ?" for table in _TABLES)
-MESSAGE_KEYS_AFTER = "SELECT id FROM chat_messages WHERE rowid > ? ORDER BY rowid"
+LAST_MESSAGE = "SELECT coalesce(max(rowid), 0) FROM chat_messages"
+DELETE_MESSAGES_AFTER = "DELETE FROM chat_messages WHERE rowid > ?"
 # Removes all rows of a source, which is then loaded again.
 DROP_SOURCE = (
     *(f"DELETE FROM {table} WHERE session_id IN (SELECT id FROM sessions WHERE source_id = ?)" for table in _CHILDREN),

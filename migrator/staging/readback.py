@@ -25,7 +25,8 @@ from migrator.files.os_errors import os_errors
 from migrator.files.reading import SMALL, opened
 from migrator.progress import OnProgress
 from migrator.staging import queries
-from migrator.staging.connection import StagedConnection, open_staged, staged_errors
+from migrator.staging.connections.interface import LoaderName, StagedConnection
+from migrator.staging.connections.opening import open_staged, staged_errors
 
 _LARGEST_VALUE = 128 << 20  # bytes; SQLite joins the messages of documents up to this size (its limit is 1 GB)
 
@@ -241,9 +242,10 @@ class CompareJob:
     """The job of reading part of a finished staging database back, in either process."""
 
     staging: Path
+    loader: LoaderName
     tasks: Sequence[CompareTask]
 
     def run(self, on_progress: OnProgress) -> list[ReadBack]:
         """Return the result of each task."""
-        with closing(open_staged(self.staging)) as connection:
+        with closing(open_staged(self.staging, self.loader)) as connection:
             return [*StagingVerifier(connection, self.staging, on_progress).run(self.tasks)]

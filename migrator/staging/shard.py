@@ -13,7 +13,8 @@ from migrator.database.connection import remove_database
 from migrator.inventory.source_files import Source
 from migrator.progress import OnProgress
 from migrator.staging import queries
-from migrator.staging.connection import create_staged, staged_errors
+from migrator.staging.connections.interface import LoaderName
+from migrator.staging.connections.opening import create_staged, staged_errors
 from migrator.staging.loader import Loader, LoadTask
 from migrator.staging.results import LoadedPart, LoadedSource
 from migrator.staging.row_writer import RowWriter
@@ -23,13 +24,13 @@ _SHARED_TABLES = ("sessions", "session_runtime_mix", "instances", "chat_messages
 
 
 @contextmanager
-def new_shard(path: Path, limits: Limits) -> Iterator[RowWriter]:
+def new_shard(path: Path, loader: LoaderName, limits: Limits) -> Iterator[RowWriter]:
     """Create a shard: a database file with the tables for sessions, usually loaded by the worker.
 
     The block gets the writer for its rows; afterwards the remaining rows are written and the file is closed.
     """
     remove_database(path)
-    with closing(create_staged(path, tables=False)) as connection:
+    with closing(create_staged(path, loader, tables=False)) as connection:
         with staged_errors("prepare loading", path):
             for statement in _shared_tables():
                 connection.execute(statement)
@@ -53,6 +54,7 @@ class LoadJob:
     """The job of loading sources into a shard, in either process."""
 
     shard: Path
+    loader: LoaderName
     tasks: Sequence[LoadTask]
     limits: Limits
 
@@ -61,7 +63,7 @@ class LoadJob:
         ids = {task.workspace_hash: task.workspace_id for task in self.tasks}
         paths = {task.workspace_hash: task.workspace_path for task in self.tasks}
         parts: list[LoadedPart | None] = []
-        with new_shard(self.shard, self.limits) as rows:
+        with new_shard(self.shard, self.loader, self.limits) as rows:
             loader = Loader(rows, lambda name, _: ids[name], paths, on_progress, self.limits)
             for name, workspace_hash, _, _, source_id, copy, sha256, within in self.tasks:
                 loaded = LoadedSource(Source(name, copy, "workspace", workspace_hash), source_id, copy, sha256)

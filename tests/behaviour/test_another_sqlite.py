@@ -11,7 +11,6 @@ import sys
 from contextlib import closing
 from typing import Any
 
-import apsw
 import pytest
 
 from migrator.errors import ConnectionFailed
@@ -22,6 +21,7 @@ from tests.support.errors import raises
 from tests.support.strategies import instance, message, session
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="Windows locks belong to the open file")
+apsw = pytest.importorskip("apsw")
 W = "/work/engine"
 
 

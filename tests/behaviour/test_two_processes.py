@@ -37,6 +37,7 @@ from migrator.staging.shard import LoadJob, new_shard
 from migrator.worker import gc_pause as collector
 from migrator.worker.limits import LIMITS, Limits
 from migrator.worker.process import Job, WorkerProcess
+from tests.support.loaders import LOADERS
 from tests.support.scene import CHECKOUT, Scene, app_json, chat, copy_fixture, hash_of
 from tests.support.strategies import files, instance, message, session
 from tests.support.workers import IN_SMALL_PARTS, NoWorker, SlowWorker
@@ -315,7 +316,7 @@ def test_a_shard_that_can_not_be_filled_here_fails_the_run(
 
 def test_a_shard_whose_filling_fails_is_not_written_and_the_error_is_reported(tmp_path: Path) -> None:
     def fill(path: Path, error: type[BaseException] | None) -> list[Any]:
-        with nullcontext() if error is None else pytest.raises(error), new_shard(path, LIMITS) as rows:
+        with nullcontext() if error is None else pytest.raises(error), new_shard(path, LOADERS[0], LIMITS) as rows:
             rows.begin_source()
             rows.add(to_rows(session(id="s")), None, 1, ("h", 0))
             if error is not None:

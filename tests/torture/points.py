@@ -24,7 +24,10 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, Self
 
-import apsw
+try:
+    import apsw
+except ImportError:  # then there is nothing of it to watch
+    apsw = None  # type: ignore[assignment]
 
 PACKAGE = str(Path(__file__).resolve().parent.parent.parent / "migrator") + os.sep
 
@@ -110,7 +113,7 @@ class Watch:
         self._really = {name: getattr(os, name) for name in CHANGING}
         self._open, self._fdopen, self._opener, self._connect = os.open, os.fdopen, builtins.open, sqlite3.connect
         self._write = os.write
-        self._connect_staged = apsw.Connection
+        self._connect_staged: Any = getattr(apsw, "Connection", None)
         self._log = self._open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
 
     def install(self) -> None:
@@ -122,7 +125,8 @@ class Watch:
         os.fdopen = self._file_of_descriptor  # type: ignore[assignment]
         builtins.open = self._file  # type: ignore[assignment]
         sqlite3.connect = self._database
-        apsw.Connection = self._staged  # type: ignore[assignment, misc]
+        if apsw is not None:
+            apsw.Connection = self._staged  # type: ignore[assignment, misc]
         sys.addaudithook(self._audit)
 
     def step(self, what: str, target: str, do: Call) -> Any:
@@ -237,13 +241,12 @@ class Watch:
         kind = self._with_steps(WatchedConnection, target, options.pop("factory", sqlite3.Connection))
         return self._connect(database, *arguments, factory=kind, **options)
 
-    def _staged(self, database: str, *arguments: Any, **options: Any) -> apsw.Connection:
+    def _staged(self, database: str, *arguments: Any, **options: Any) -> Any:
         path, _, options_of_it = database.removeprefix("file://").partition("?")
         target = None if "immutable=1" in options_of_it else self.kind(path)
         if target is None:
             return self._connect_staged(database, *arguments, **options)
-        connection: apsw.Connection = self._with_steps(WatchedStaged, target)(database, *arguments, **options)
-        return connection
+        return self._with_steps(WatchedStaged, target, self._connect_staged)(database, *arguments, **options)
 
     def _with_steps(self, kind: Any, target: str, *bases: Any) -> Any:
         """Wrap a connection to that kind of file, so that its steps are counted here.
@@ -299,7 +302,7 @@ def kind_of(name: str) -> str:
 def _asked_by(frame: FrameType | None) -> str:
     """The innermost function of the program, and the one outside of its file layer, that asked for a step."""
     callers: list[str] = []
-    layer = ("files.durable", "files.copying", "database.connection", "staging.connection")
+    layer = ("files.durable", "files.copying", "database.connection", "staging.connections.opening")
     while frame is not None and len(callers) < 2:
         file = frame.f_code.co_filename
         if file.startswith(PACKAGE):
@@ -398,20 +401,20 @@ class WatchedCursor(sqlite3.Cursor):
         return cursor
 
 
-class WatchedStaged(apsw.Connection):
-    """A connection of APSW, to a database under construction, whose changes are steps."""
+class WatchedStaged:
+    """Mixed into a connection of APSW, to a database under construction, whose changes are steps."""
 
     def step(self, what: str, do: Call) -> Any:
         raise NotImplementedError
 
-    def execute(self, sql: str, *arguments: Any) -> Any:  # type: ignore[override]
-        return self._statement(sql, lambda: super(WatchedStaged, self).execute(sql, *arguments))
+    def execute(self, sql: str, *arguments: Any) -> Any:
+        return self._statement(sql, lambda: super(WatchedStaged, self).execute(sql, *arguments))  # type: ignore[misc]
 
-    def executemany(self, sql: str, *arguments: Any) -> Any:  # type: ignore[override]
-        return self._statement(sql, lambda: super(WatchedStaged, self).executemany(sql, *arguments))
+    def executemany(self, sql: str, *arguments: Any) -> Any:
+        return self._statement(sql, lambda: super(WatchedStaged, self).executemany(sql, *arguments))  # type: ignore[misc]
 
     def close(self, *arguments: Any) -> None:
-        self.step("close", lambda: super(WatchedStaged, self).close(*arguments))
+        self.step("close", lambda: super(WatchedStaged, self).close(*arguments))  # type: ignore[misc]
 
     def _statement(self, sql: str, do: Callable[[], Any]) -> Any:
         words = changes(sql)

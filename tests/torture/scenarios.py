@@ -255,9 +255,15 @@ SCENARIOS: dict[str, Scenario] = {
     "migrate with a slow second process": Scenario(
         files_and_a_broken_session, ("migrate",), codes=(0, 3), two=True, patch="the_second_process_is_slow"
     ),
+    "migrate with sqlite-utils": Scenario(
+        files_and_a_broken_session, ("migrate", "--loader", "sqlite-utils"), codes=(0, 3), two=True
+    ),
     "migrate files of an older build": Scenario(files_of_an_older_build, ("migrate",)),
     "migrate into the app's database": Scenario(app_was_there, ("migrate",), codes=(0, 3)),
     "merge changed files": Scenario(changed_files, ("migrate",), codes=(0, 3)),
+    "merge changed files with sqlite-utils": Scenario(
+        changed_files, ("migrate", "--loader", "sqlite-utils"), codes=(0, 3)
+    ),
     "merge a conflict": Scenario(changed_on_both_sides, ("migrate",), codes=(0, 3)),
     "migrate after a rollback": Scenario(rolled_back, ("migrate",)),
     "roll back what did not change": Scenario(migrated, ("rollback",), codes=(0, 3)),

@@ -121,6 +121,13 @@ def _outcome(report: MigrationReport) -> Outcome:
     multiple=True,
     help="Add the sessions of a file with another name than the app's, such as a conflict copy. May be repeated.",
 )
+@click.option(
+    "--loader",
+    type=click.Choice(["auto", "sqlite-utils", "apsw"]),
+    default="auto",
+    show_default=True,
+    help="What fills the new database; auto takes apsw, the faster one, where it is installed. Both make the same.",
+)
 @click.option("--no-search-index", is_flag=True, help="Do not build the full-text search index.")
 @progress_option("Progress style: a bar on a terminal, otherwise one line per file (at most one per second).")
 @without_collector()

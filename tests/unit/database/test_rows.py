@@ -33,7 +33,7 @@ from migrator.database.rows import (
 )
 from migrator.documents.document import WorktreeSession, normal_form
 from migrator.documents.exact_json import MAX_DEPTH
-from migrator.staging.row_writer import plain_message_rows, plain_messages
+from migrator.staging.plain_messages import plain_message_rows, plain_messages
 from tests.support.strategies import U64_MAX, documents, files, instance, message, of_rows, same, session, session_ids
 
 HASHES = {1: "aaaaaaaaaaaaaaaa", 2: "bbbbbbbbbbbbbbbb"}

@@ -9,7 +9,6 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
-import apsw
 import pytest
 
 from migrator.authority import NO_DATABASE, read_state, state_of
@@ -149,6 +148,7 @@ def test_an_index_that_another_sqlite_finds_damaged_is_dropped(path):
         assert "idx_sessions_rescued_id" in {name for _, name in objects(connection)}
         connection.execute("INSERT INTO workspaces (workspace_path, workspace_hash) VALUES ('/w', 'h')")
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    apsw = pytest.importorskip("apsw")
     with closing(apsw.Connection(str(path))) as newer:  # from 3.45 on, as what loads a migration's rows
         rescued = to_json({"columns": {"id": ["s\0t#h.1", "s\0t"]}})
         newer.execute(

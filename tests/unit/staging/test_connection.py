@@ -3,37 +3,45 @@
 from contextlib import closing
 from pathlib import Path
 
+import pytest
+
 from migrator.database.connection import connect
 from migrator.errors import ConnectionFailed, TransactionError
-from migrator.staging.connection import create_staged, open_staged, staged_errors
+from migrator.staging.connections.interface import LoaderName
+from migrator.staging.connections.opening import create_staged, open_staged, staged_errors
 from tests.support.errors import raises
+from tests.support.loaders import LOADERS
+
+pytestmark = pytest.mark.parametrize("loader", LOADERS)
 
 
-def test_a_staged_database_is_read_without_a_lock_and_never_written(tmp_path: Path) -> None:
+def test_a_staged_database_is_read_without_a_lock_and_never_written(tmp_path: Path, loader: LoaderName) -> None:
     path = tmp_path / "staged #1%.db"
-    with closing(create_staged(path, tables=False)) as writer:
+    with closing(create_staged(path, loader, tables=False)) as writer:
         writer.execute("CREATE TABLE t (x)")
         writer.execute("BEGIN EXCLUSIVE")
-        with closing(open_staged(path)) as reader:
+        with closing(open_staged(path, loader)) as reader:
             assert reader.execute("SELECT count(*) FROM t").fetchone() == (0,)
             with raises(ConnectionFailed, "database.read_only"), staged_errors("write", path):
                 reader.execute("INSERT INTO t VALUES (1)")
 
 
-def test_an_error_while_reading_is_one_of_our_errors(tmp_path: Path) -> None:
+def test_an_error_while_reading_is_one_of_our_errors(tmp_path: Path, loader: LoaderName) -> None:
     broken = tmp_path / "broken.db"
     broken.write_bytes(b"no database at all " * 100)
     failing = raises(ConnectionFailed, "database.not_a_database")
-    with closing(open_staged(broken)) as reader, failing, staged_errors("read", broken):
+    with closing(open_staged(broken, loader)) as reader, failing, staged_errors("read", broken):
         reader.execute("SELECT 1 FROM sqlite_master").fetchall()
     with raises(ConnectionFailed, "database.cannot_open"):
-        open_staged(tmp_path / "gone.db")
+        open_staged(tmp_path / "gone.db", loader)
     with closing(connect(tmp_path / "good.db", create=True)) as good:
         good.execute("CREATE TABLE t (x TEXT)")
         good.execute("INSERT INTO t VALUES (CAST(x'ff' AS TEXT))")
         good.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    with closing(open_staged(tmp_path / "good.db")) as reader:
-        with raises(ConnectionFailed, "database.damaged"), staged_errors("read", tmp_path / "good.db"):
+    with closing(open_staged(tmp_path / "good.db", loader)) as reader:
+        # sqlite3 gives this error no code of SQLite's.
+        text = (ConnectionFailed, "database.damaged") if loader == "apsw" else (TransactionError, "transaction.failed")
+        with raises(*text), staged_errors("read", tmp_path / "good.db"):
             reader.execute("SELECT x FROM t").fetchall()
         with raises(TransactionError, "transaction.failed"), staged_errors("read", tmp_path / "good.db"):
             reader.execute("SELECT x FROM u").fetchall()

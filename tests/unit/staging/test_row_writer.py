@@ -10,8 +10,10 @@ from hypothesis import strategies as st
 from migrator.database.quarantine import quarantine_row
 from migrator.database.rows import to_rows
 from migrator.documents.parsing import Rejected
+from migrator.staging.connections.interface import LoaderName
 from migrator.staging.database import StagingDatabase
 from migrator.worker.limits import Limits
+from tests.support.loaders import LOADERS
 from tests.support.strategies import instance, message, session
 
 
@@ -27,10 +29,13 @@ sources = st.lists(
 )
 
 
-@given(loaded=sources)
-def test_forgotten_sources_have_no_rows_and_all_others_have_theirs_once(loaded: list[tuple[list[Item], bool]]) -> None:
+@given(loaded=sources, loader=st.sampled_from(LOADERS))
+def test_forgotten_sources_have_no_rows_and_all_others_have_theirs_once(
+    loaded: list[tuple[list[Item], bool]], loader: LoaderName
+) -> None:
     """Each source has some items and may be forgotten in the end; a batch is full after a few items."""
-    with TemporaryDirectory() as folder, StagingDatabase(Path(folder, "staging.db"), Limits(batch=6000)) as staging:
+    limits = Limits(batch=6000)
+    with TemporaryDirectory() as folder, StagingDatabase(Path(folder, "staging.db"), loader, limits) as staging:
         sessions: list[str] = []
         quarantined: list[str] = []
         for number, (items, taken_back) in enumerate(loaded, 1):

@@ -14,6 +14,7 @@ from migrator.staging.shard import LoadJob
 from migrator.worker.process import WorkerProcess, freeze_support, worker_if_worthwhile
 from tests.behaviour.test_two_processes import is_running
 from tests.support.command_line import Outcome
+from tests.support.loaders import LOADERS
 from tests.support.scene import CHECKOUT, Scene, chat
 from tests.support.workers import SHARED
 
@@ -68,7 +69,7 @@ def test_the_program_does_the_jobs_of_a_worker(
     with worker_if_worthwhile(SHARED, kind=Program) as worker_for:
         worker = worker_for(0, 0)
         assert worker
-        assert worker.result(worker.submit(LoadJob(tmp_path / "shard.db", [], SHARED))) == []
+        assert worker.result(worker.submit(LoadJob(tmp_path / "shard.db", LOADERS[0], [], SHARED))) == []
     assert (tmp_path / "shard.db").exists()
 
 

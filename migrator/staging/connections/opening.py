@@ -1,28 +1,19 @@
-"""Opens staging databases with APSW, which has its own SQLite.
-
-APSW's SQLite writes and reads rows in one half to two thirds of the time of the one in many systems, and is the same on
-all systems. Two SQLite libraries in one process must not have the same file open while it is written
-(https://www.sqlite.org/howtocorrupt.html, section 2.2.1). So APSW opens only files that no other process uses, and
-never the app's database.
-"""
+"""Creates staging databases and opens finished ones, with the loader that the run uses."""
 
 from __future__ import annotations
 
 import sqlite3
+import sys
 from contextlib import AbstractContextManager, closing
 from os import PathLike
 from pathlib import Path
-
-import apsw
 
 from migrator.database import schema
 from migrator.database.connection import require_sqlite
 from migrator.database.errors import database_errors, sqlite_errors
 from migrator.files import durable
+from migrator.staging.connections.interface import LoaderName, StagedConnection
 
-StagedConnection = apsw.Connection
-
-_FLAGS = apsw.SQLITE_OPEN_URI | apsw.SQLITE_OPEN_NOMUTEX  # each connection is used by one thread
 CACHE = -16_384  # KiB; a larger cache is not faster, because rows are written once and read in order
 PAGE_SIZE = 16_384  # bytes; for long texts, large pages are faster than the usual 4 KiB
 # After a crash the database is discarded, so it needs no journal and no syncs; it is synced before it is published.
@@ -39,7 +30,7 @@ _FOR_LOADING = (
 )
 
 
-def create_staged(path: Path, *, tables: bool) -> StagedConnection:
+def create_staged(path: Path, loader: LoaderName, *, tables: bool) -> StagedConnection:
     """Create a private staging database, and open it for loading.
 
     :param tables: create the schema; otherwise the database is empty
@@ -53,17 +44,29 @@ def create_staged(path: Path, *, tables: bool) -> StagedConnection:
                 connection.execute(f"PRAGMA {setting}")
             with sqlite_errors("create the tables", path):
                 schema.create(connection)
+    loading = _connect(path, as_uri(path), loader, read_only=False)
     with staged_errors("open", path):
-        loading = apsw.Connection(as_uri(path), flags=_FLAGS | apsw.SQLITE_OPEN_READWRITE)
         for setting in _FOR_LOADING:
             loading.execute(f"PRAGMA {setting}").fetchall()
     return loading
 
 
-def open_staged(path: Path) -> StagedConnection:
+def open_staged(path: Path, loader: LoaderName) -> StagedConnection:
     """Open a finished staging database, read-only and without locks."""
+    return _connect(path, f"{as_uri(path)}?immutable=1", loader, read_only=True)
+
+
+def _connect(path: Path, uri: str, loader: LoaderName, *, read_only: bool) -> StagedConnection:
+    # Loaded here, because they take time, and APSW may not be installed.
+    if loader == "apsw":
+        from migrator.staging.connections.with_apsw import ApswConnection
+
+        with staged_errors("open", path):
+            return ApswConnection(uri, read_only=read_only)
+    from migrator.staging.connections.with_sqlite_utils import SqliteUtilsConnection
+
     with staged_errors("open", path):
-        return apsw.Connection(f"{as_uri(path)}?immutable=1", flags=_FLAGS | apsw.SQLITE_OPEN_READONLY)
+        return SqliteUtilsConnection(uri, read_only=read_only)
 
 
 def as_uri(path: Path) -> str:
@@ -72,5 +75,7 @@ def as_uri(path: Path) -> str:
 
 
 def staged_errors(action: str, path: str | PathLike[str]) -> AbstractContextManager[None]:
-    """Translate APSW's exceptions within the block, as ``errors.sqlite_errors`` does for sqlite3."""
-    return database_errors(apsw.Error, "result", action, path)
+    """Translate the exceptions of both loaders within the block, as ``sqlite_errors`` does for sqlite3."""
+    apsw = sys.modules.get("apsw")
+    kinds = (sqlite3.Error, apsw.Error) if apsw else (sqlite3.Error,)
+    return database_errors(kinds, action, path)

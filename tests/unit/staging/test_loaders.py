@@ -1,0 +1,152 @@
+"""Both loaders make the same database, and one of them is chosen."""
+
+import shutil
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from migrator import UsageError, migrate
+from migrator.documents.exact_json import to_json
+from migrator.staging.connections import choice
+from tests.support.command_line import Migrator
+from tests.support.errors import raises
+from tests.support.scene import Scene, chat
+from tests.support.strategies import documents, message, session
+
+FIXTURE = Path(__file__).resolve().parents[3] / "fixtures" / "data-dir"
+LOADERS = ("apsw", "sqlite-utils")
+# What differs from run to run: times, places, and the statistics of the two SQLites.
+TIMES = {
+    "created_at",
+    "migrated_at",
+    "last_updated_at",
+    "updated_at",
+    "ended_at",
+    "applied_at",
+    "last_accessed",
+    "last_accessed_at",
+    "mtime_ns",
+    "duration_ms",
+    "stages",
+}
+PLACES = {"inode", "backup", "json_backup_path", "data_dir", "database_bytes"}
+STATISTICS = ("sqlite_stat1", "sqlite_stat4")
+
+
+def contents(database: Path) -> dict[str, list[Any]]:
+    """Every table's rows with their row ids, and the schema."""
+    with closing(sqlite3.connect(database)) as connection:
+        schema = connection.execute("SELECT type, name, sql FROM sqlite_master ORDER BY name").fetchall()
+        schema = [row for row in schema if row[1] not in STATISTICS]
+        found = {"schema": schema}
+        for name in [name for kind, name, sql in schema if kind == "table" and "VIRTUAL" not in sql]:
+            columns = [column for _, column, *_ in connection.execute(f'PRAGMA table_info("{name}")')]
+            columns = [column for column in columns if column not in TIMES | PLACES]
+            rowid = [] if "WITHOUT ROWID" in next(sql for _, own, sql in schema if own == name) else ["rowid"]
+            wanted = ", ".join([*rowid, *(f'"{column}"' for column in columns)])
+            found[name] = connection.execute(f'SELECT {wanted} FROM "{name}" ORDER BY 1').fetchall()
+    return found
+
+
+def loaded_by_each(root: Path, copies: Path) -> Iterator[dict[str, list[Any]]]:
+    for loader in LOADERS:
+        copy = copies / loader
+        shutil.copytree(root, copy)
+        migrate(copy, loader=loader, salvage=True, search_index=False)
+        yield contents(copy / "sessions.db")
+
+
+needs_apsw = pytest.mark.skipif(choice.apsw_problem() is not None, reason="APSW is not installed")
+
+
+@needs_apsw
+def test_the_fixture_is_loaded_alike(tmp_path: Path) -> None:
+    first, second = loaded_by_each(FIXTURE, tmp_path)
+    assert first["chat_messages"]
+    assert first == second
+
+
+FEW_IDS = st.sampled_from(["a", "b", ""])
+
+
+@st.composite
+def colliding(draw: st.DrawFn) -> Any:
+    """A session with messages whose ids other sessions have."""
+    ids = draw(st.lists(st.sampled_from(["m1", "m2", "m3", ""]), max_size=5))
+    return session(id=draw(FEW_IDS), chatHistory=[message(id=name, content=name) for name in ids])
+
+
+@needs_apsw
+@given(files=st.lists(st.lists(documents() | colliding() | st.just({"id": "invalid"}), max_size=5), max_size=3))
+@settings(max_examples=settings().max_examples // 5)
+def test_any_documents_are_loaded_alike(files: list[list[Any]]) -> None:
+    with TemporaryDirectory() as folder:
+        scene = Scene(Path(folder, "data"))
+        for number, found in enumerate(files):
+            scene.write_bytes(f"/w/{number}", f"[{','.join(map(to_json, found))}]".encode())
+        scene.root.mkdir(exist_ok=True)
+        first, second = loaded_by_each(scene.root, Path(folder))
+        assert first == second
+
+
+def test_a_loader_is_used_by_name(scene: Scene, migrator: Migrator) -> None:
+    scene.write("/w", [chat("a")])
+    assert migrator("--data-dir", scene.root, "migrate", "--loader", "sqlite-utils").code == 0
+    assert len(scene.tasks("/w")) == 1
+    with raises(UsageError, "option.invalid"):
+        migrate(scene.root, loader="duckdb")
+
+
+@pytest.fixture
+def without_apsw(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setitem(sys.modules, "apsw", None)
+    choice.apsw_problem.cache_clear()
+    yield
+    choice.apsw_problem.cache_clear()
+
+
+@pytest.mark.usefixtures("without_apsw")
+def test_without_apsw_the_other_loader_is_used_and_named(scene: Scene, migrator: Migrator) -> None:
+    scene.write("/w", [chat("a")])
+    refused = migrator("--data-dir", scene.root, "migrate", "--loader", "apsw", "--json")
+    assert (refused.code, refused.codes) == (2, ["program.apsw_unusable"])
+    assert "migrator[fast]" in refused.json["problems"][0]["hint"]
+    assert not scene.database.exists()
+    done = migrator("--data-dir", scene.root, "migrate", "--json")
+    assert (done.code, done.json["warnings"]) == (0, [])  # nothing is wrong without it
+    assert "sqlite-utils" in migrator("--version").out
+
+
+@needs_apsw
+def test_an_apsw_that_is_too_old_is_told_and_not_used(
+    scene: Scene, migrator: Migrator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scene.write("/w", [chat("a")])
+    monkeypatch.setattr("apsw.sqlite_lib_version", lambda: "3.31.1")
+    choice.apsw_problem.cache_clear()
+    try:
+        done = migrator("--data-dir", scene.root, "migrate", "--json")
+        assert done.code == 0
+        assert ["3.31.1" in warning for warning in done.json["warnings"]] == [True]
+    finally:
+        choice.apsw_problem.cache_clear()
+
+
+def test_stores_load_neither(scene: Scene) -> None:
+    scene.write("/w", [chat("a")])
+    migrate(scene.root)
+    program = (
+        "import sys; from migrator import open_storage\n"
+        f"with open_storage({str(scene.root)!r}) as store: store.delete_session('/w', 'a')\n"
+        "sys.exit(bool({'apsw', 'sqlite_utils'} & sys.modules.keys()))"
+    )
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
