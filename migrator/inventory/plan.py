@@ -166,7 +166,7 @@ def _read_database(
         return NO_DATABASE, {}, {}, {}, None, False
     with opened(path, read_only=True) as connection, sqlite_errors("read the state of the migration", path):
         state = read_state(connection, path)
-        if not state.has_ledger and not schema.has_app_tables(connection):
+        if not state.has_ledger and not schema.has_table(connection, "workspaces"):
             return state, {}, {}, {}, None, False
         stored = {file_hash: name for _, file_hash, name in connection.execute(queries.ALL_WORKSPACES)}
         if state.authority != "sqlite" or not state.has_ledger:  # the app itself may have made the database
