@@ -166,6 +166,8 @@ class Merge:
             our = ours.get(identity) or self._created_in_sqlite(identity, their)
             if our is not None or not self._repeats(identity, their):
                 self._resolve(identity, base.get(identity), our, their)
+            else:
+                self._leave_out(their)
             if our is not None and our.key in held and not self._mirror:
                 release(self._main, our.key)  # it is in the file again
         self._take_out(base, ours, theirs, deleted, held)
@@ -246,6 +248,15 @@ class Merge:
             stored.source_id != self._source_id and _version(stored).digest == their.digest
             for stored in self._namesakes(identity, their)
         )
+
+    def _leave_out(self, their: Version) -> None:
+        """Take a session that is from another file out of what this one contributed."""
+        staged = _existing(self._staged, their.key)
+        counts = self._loaded.counts[self._workspace_of(staged)[1]]
+        counts.sessions -= 1
+        counts.instances -= len(staged.document["instances"])
+        counts.messages -= len(staged.document["chatHistory"])
+        self.result.repeated += 1
 
     def _namesakes(self, identity: Identity, their: Version) -> Iterator[StoredDocument]:
         """The sessions in the database with the same id and workspace."""

@@ -28,7 +28,7 @@ from migrator.migration.merge import Merge, MergePolicy, MergeResult
 from migrator.migration.merge_base import BaseCopy, MergeBase, base_of
 from migrator.migration.rolled_back.changes import ChangesAfterRollback, PostRollbackChanges
 from migrator.migration.rolled_back.kept import KeptFile, keep_rows
-from migrator.migration.run_record import RunFacts, counts_of, record_run, share_rows, shares_of
+from migrator.migration.run_record import RunFacts, Share, counts_of, record_run, share_rows, shares_of
 from migrator.search import index as search_index
 from migrator.staging import queries as staging_queries
 from migrator.staging.database import rekey_attached_message, rekey_attached_session
@@ -181,9 +181,12 @@ class _Publisher:
     def _record_run(self) -> None:
         found = []
         for loaded in self._publication.loaded:
-            shares = shares_of(loaded, self._merged.get(loaded.source.name))
-            found += [(loaded, share) for share in shares]
             source_id = self._ids.get(loaded.source.name)
+            if source_id is not None and self._is_mirror(loaded):
+                self._keep_shares(loaded, source_id)
+                continue
+            shares = self._shares_of(loaded, source_id)
+            found += [(loaded, share) for share in shares]
             if source_id is not None:
                 adopted = loaded.source.kind == "adopted"  # perhaps once more: then its shares are added up
                 if not adopted:
@@ -193,6 +196,24 @@ class _Publisher:
         deletions = [one for merged in self._merged.values() for one in merged.deletions]
         record_run(self._main, self._publication.facts, found, deletions)
         self._main.execute(queries.SET_COMPLETED, (self._publication.facts.backup, self._publication.facts.data_dir))
+
+    def _shares_of(self, loaded: LoadedSource, source_id: int | None) -> list[Share]:
+        """What each workspace got; a file of hybrid mode leaves out what is in quarantine, so that is counted there."""
+        shares = shares_of(loaded, self._merged.get(loaded.source.name))
+        if self._policy.mirrored and loaded.source.kind == "workspace" and source_id is not None:
+            held = self._main.execute(adoption_queries.QUARANTINED_OF_SOURCE, (source_id,)).fetchone()[0]
+            shares = [share._replace(quarantined=held) for share in shares]
+        return shares
+
+    def _keep_shares(self, loaded: LoadedSource, source_id: int) -> None:
+        """Keep what was recorded of a file before SQLite wrote it: its own sessions are no find."""
+        if self._main.execute(adoption_queries.HAS_SHARES, (source_id,)).fetchone()[0]:
+            return
+        known, workspace_hash = self._known.get(loaded.source.name), loaded.source.workspace_hash or ""
+        share = Share(workspace_hash)
+        if known is not None:
+            share = Share(workspace_hash, known.sessions, 0, known.quarantined, 0, known.instances, known.messages)
+        self._main.execute(queries.RECORD_SHARE, (source_id, *share))
 
     def _is_recorded(self, loaded: LoadedSource) -> bool:
         """Whether the source was migrated before."""

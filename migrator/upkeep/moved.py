@@ -32,8 +32,7 @@ def detach_moved(connection: sqlite3.Connection) -> None:
 
     They come after the other sessions of their new workspace; if there are no others, they keep their order.
     """
-    places = [_Place(*row) for row in connection.execute(queries.PLACES_OUTSIDE_THEIR_SOURCE)]
-    moved = [(key, place.workspace_id) for place in places for key in _moved_from(connection, place)]
+    moved = moved_sessions(connection)
     if not moved:
         return
     arrived = Counter(workspace_id for _, workspace_id in moved)
@@ -45,6 +44,12 @@ def detach_moved(connection: sqlite3.Connection) -> None:
     for key, workspace_id in moved:
         statement = queries.DETACH_TO_THE_END if workspace_id in joined else queries.DETACH
         connection.execute(statement, (key,))
+
+
+def moved_sessions(connection: sqlite3.Connection) -> list[tuple[str, int]]:
+    """Return the key and the workspace's row id of each session that was moved. Changes nothing."""
+    places = [_Place(*row) for row in connection.execute(queries.PLACES_OUTSIDE_THEIR_SOURCE).fetchall()]
+    return [(key, place.workspace_id) for place in places for key in _moved_from(connection, place)]
 
 
 def _moved_from(connection: sqlite3.Connection, place: _Place) -> Iterator[str]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from migrator.authority import is_hybrid
 from migrator.data_dir import DataDir
 from migrator.database import queries
-from migrator.database.documents import read_source
+from migrator.database.documents import StoredDocument, find_workspace, read_source, read_workspace
 from migrator.database.invalid import UNREADABLE, reraise_unless_data_error
 from migrator.documents.document import SequenceDigest
 from migrator.documents.parsing import parse_file
@@ -19,6 +19,7 @@ from migrator.files import copying, durable
 from migrator.inventory.ledger import LedgerEntry
 from migrator.inventory.source_files import place_of_source
 from migrator.text import counted
+from migrator.upkeep.moved import moved_sessions
 from migrator.verification.findings import Finding, broken, notable, note, problem
 
 _SHOWN = 3  # ids in a message; the report has all of them
@@ -33,7 +34,8 @@ class VerifiedSource:
     :ivar database: ``unchanged`` since the migration, ``changed`` in SQLite, or ``unreadable``
     :ivar file: ``unchanged``, ``changed`` or ``missing``; ``failed`` if it was not migrated
     :ivar backup: ``whole``, ``missing`` or ``damaged``; ``none`` if the file was not copied
-    :ivar differences: the ids of the sessions that were ``added``, ``changed`` and ``removed`` in SQLite
+    :ivar differences: the ids of the sessions that were ``added``, ``changed`` and ``removed`` in SQLite, and of those
+        that were ``moved`` to another workspace, if there are some
     """
 
     source: str
@@ -55,6 +57,7 @@ class SourceCheck:
         self._connection = connection
         self._findings = findings
         self._is_hybrid = is_hybrid(data_dir)
+        self._moved = {key for key, _ in moved_sessions(connection)}
 
     def check(self, entry: LedgerEntry) -> VerifiedSource:
         backup = self._backup(entry)
@@ -70,12 +73,13 @@ class SourceCheck:
     def _database(self, entry: LedgerEntry, copy: Path | None) -> tuple[str, dict[str, list[str]]]:
         """Compare the source's sessions in SQLite with what was migrated, if possible with its backup copy."""
         try:
-            stored = read_source(self._connection, entry.id)
-            now = [(session.document["id"], session.digest()) for session in stored]
+            stored = [*map(_brief, read_source(self._connection, entry.id))]
         except UNREADABLE as error:
             reraise_unless_data_error(error)
             self._findings.append(broken("session.unreadable", source=entry.source))
             return "unreadable", {}
+        now = [(name, own) for key, name, own in stored if key not in self._moved]
+        moved = [name for key, name, _ in stored if key in self._moved]
         if _digest(now) == entry.digest:
             self._compare_counts(entry)
             return "unchanged", {}
@@ -85,12 +89,34 @@ class SourceCheck:
         before = [(session.value["id"], session.digest()) for _, session in parse_file(copy) if session]
         if _digest(before) != entry.digest:
             self._findings.append(broken("migration.ledger_changed", source=entry.source, copy=copy))
+        if self._is_hybrid and entry.source.startswith("sessions/"):
+            before = self._without_repeated(before, entry)
         if before == now:
             return "unchanged", {}
         differences = _differences(before, now)
+        if moved:
+            differences |= {"moved": moved, "removed": [*(Counter(differences["removed"]) - Counter(moved)).elements()]}
         shown = f" ({_summary(differences)})"
         self._findings.append(notable("source.changed_in_database", source=entry.source, differences=shown))
         return "changed", differences
+
+    def _without_repeated(self, before: _Sessions, entry: LedgerEntry) -> _Sessions:
+        """Leave out sessions that hybrid mode wrote to the workspace's file though they are from another file."""
+        workspace = find_workspace(self._connection, entry.workspace_hash or "")
+        if workspace is None:
+            return before
+        others = Counter(
+            (stored.document["id"], stored.digest())
+            for stored in read_workspace(self._connection, workspace[0])
+            if stored.source_id != entry.id
+        )
+        left = []
+        for session in before:
+            if others[session] > 0:
+                others[session] -= 1
+            else:
+                left.append(session)
+        return left
 
     def _compare_counts(self, entry: LedgerEntry) -> None:
         """Compare the ledger's counts with the database, for a source that has not changed in it."""
@@ -162,6 +188,10 @@ def looks_unchanged(entry: LedgerEntry, path: Path) -> bool:
     except OSError:
         return False
     return (found.st_size, found.st_mtime_ns, found.st_ino) == (entry.size, entry.mtime_ns, entry.inode)
+
+
+def _brief(stored: StoredDocument) -> tuple[str, str, bytes]:
+    return stored.key, stored.document["id"], stored.digest()
 
 
 def _digest(sessions: _Sessions) -> str:

@@ -145,3 +145,12 @@ def test_a_session_of_a_file_with_no_or_another_name_goes_to_the_file_of_its_wor
         document["id"] for document in documents if document["id"] != "b"
     ]
     assert ids(scene, LOOM) == ["x", "b"]
+
+
+def test_verify_calls_a_moved_session_a_change_at_once(pair: Scene, migrator: Migrator) -> None:
+    pair.change(MOVE, hash_of(LOOM), "b")
+    report = migrator("--data-dir", pair.root, "verify", "--json")
+    assert report.code == 0
+    differences = {source["source"]: source["differences"] for source in report.json["sources"] if source["differences"]}
+    assert list(differences) == [f"sessions/{hash_of(ENGINE)}.json"]
+    assert [(what, found) for what, found in differences.popitem()[1].items() if found] == [("moved", ["b"])]

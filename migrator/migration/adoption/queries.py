@@ -11,4 +11,6 @@ ADD_SHARE = f"""
     {RECORD_SHARE} ON CONFLICT DO UPDATE SET
     {", ".join(f"{name} = {name} + excluded.{name}" for name in SHARE_COLUMNS[2:])}
 """
+HAS_SHARES = "SELECT EXISTS (SELECT 1 FROM migration_shares WHERE source_id = ?)"
+QUARANTINED_OF_SOURCE = "SELECT count(*) FROM quarantine WHERE source_id = ? AND reason <> 'deleted'"
 SET_COUNTS = "UPDATE migration_ledger SET sessions = ?, instances = ?, messages = ?, quarantined = ? WHERE id = ?"
