@@ -96,7 +96,7 @@ def _require_nothing_to_lose(connection: sqlite3.Connection, path: Path, found: 
     """
     with sqlite_errors("count sessions", path):
         state = read_state(connection, path)
-        conflicts = state.has_ledger and connection.execute(queries.CONFLICT_COUNT).fetchone()[0]
+        conflicts = state.has_ledger and connection.execute(quarantine_queries.CONFLICT_COUNT).fetchone()[0]
         deleted = state.has_deletions and connection.execute(quarantine_queries.DELETED_COUNT).fetchone()[0]
         dropped = [*map(int, connection.execute(queries.TABLE_COUNTS).fetchone())] if found == 1 else []
     # Even without sessions, the ledger knows which files failed and are read as they are.

@@ -33,3 +33,9 @@ RELEASE_DELETION = "DELETE FROM held_deletions WHERE session_key = ?"
 RELEASE_DELETIONS = "DELETE FROM held_deletions"
 # The file still contains the item; a rollback writes the file without it.
 COUNT_DISMISSED = "UPDATE migration_ledger SET dismissed = coalesce(dismissed, 0) + 1 WHERE id = ?"
+
+BACKUP_OF_SOURCE = "SELECT backup FROM migration_ledger WHERE id = ?"
+QUARANTINE_RULES = "SELECT quarantine_rules FROM migration_metadata WHERE id = 1"
+HAS_INVALID_ITEMS = "SELECT EXISTS (SELECT 1 FROM quarantine WHERE reason IN ('invalid', 'unreadable'))"
+CONFLICT_COUNT = "SELECT count(*) FROM quarantine WHERE reason = 'conflict'"
+QUARANTINE_COUNT_OF_WORKSPACE = "SELECT count(*) FROM quarantine WHERE workspace_hash = ? AND reason <> 'deleted'"

@@ -354,7 +354,6 @@ ORPHANED = {
     for table, names in columns.CHILD_TABLES.items()
 }
 SESSION_KEYS = "SELECT id FROM sessions ORDER BY rowid"
-CONFLICT_COUNT = "SELECT count(*) FROM quarantine WHERE reason = 'conflict'"
 RESTORABLE_QUARANTINE = f"""
     SELECT position, raw, reason FROM quarantine WHERE source_id = ? AND NOT {IN_NO_FILE} ORDER BY position, id
 """
@@ -376,12 +375,8 @@ TABLE_COUNTS = """
 
 # The quarantine, for its commands.
 QUARANTINED_TEXTS = "SELECT raw, base FROM quarantine WHERE id = ?"
-QUARANTINE_RULES = "SELECT quarantine_rules FROM migration_metadata WHERE id = 1"
-HAS_INVALID_ITEMS = "SELECT EXISTS (SELECT 1 FROM quarantine WHERE reason IN ('invalid', 'unreadable'))"
-BACKUP_OF_SOURCE = "SELECT backup FROM migration_ledger WHERE id = ?"
 # Deleted sessions wait for no decision, so they are counted on their own.
 QUARANTINE_COUNT = "SELECT count(*) FROM quarantine WHERE reason <> 'deleted'"
-QUARANTINE_COUNT_OF_WORKSPACE = "SELECT count(*) FROM quarantine WHERE workspace_hash = ? AND reason <> 'deleted'"
 
 # The state of the migration.
 METADATA = """
@@ -400,6 +395,5 @@ SET_COMPLETED = f"""
 """
 DATA_DIR = "SELECT data_dir FROM migration_metadata WHERE id = 1"
 SET_DATA_DIR = "UPDATE migration_metadata SET data_dir = ? WHERE id = 1"
-
 
 INDEX_STATE = "SELECT state FROM search_index"

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from migrator.authority import read_state, require_history
 from migrator.data_dir import DataDir
-from migrator.database import queries
+from migrator.database import quarantine_queries, queries
 from migrator.database.connection import opened
 from migrator.database.documents import read_workspace
 from migrator.database.errors import sqlite_errors
@@ -133,7 +133,7 @@ def _write(
 
     documents = (stored.document for stored in read_workspace(connection, workspace_id))
     sha256 = files.add(name, app_file(documents), read_back)
-    held = connection.execute(queries.QUARANTINE_COUNT_OF_WORKSPACE, (file_hash,)).fetchone()[0]
+    held = connection.execute(quarantine_queries.QUARANTINE_COUNT_OF_WORKSPACE, (file_hash,)).fetchone()[0]
     return ExportedWorkspace(file_hash, path, "export", os.fspath(files.folder / name), sessions, held, sha256)
 
 

@@ -130,7 +130,7 @@ class WorkspaceFiles:
                 hint="'migrator verify' shows what is wrong with the database. No file was changed.",
             )
         held = self.connection.execute(queries.QUARANTINE_COUNT).fetchone()[0]
-        conflicts = self.connection.execute(queries.CONFLICT_COUNT).fetchone()[0]
+        conflicts = self.connection.execute(quarantine_queries.CONFLICT_COUNT).fetchone()[0]
         if self._quarantined + conflicts != held:
             raise RollbackFailed(
                 f"The quarantine holds {counted(held - conflicts, 'item')}, but the files would have only "

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from migrator.authority import NO_DATABASE, State, is_hybrid, missing_database, read_state
 from migrator.data_dir import DataDir
-from migrator.database import queries, schema
+from migrator.database import quarantine_queries, queries, schema
 from migrator.database.columns import RULES
 from migrator.database.connection import opened
 from migrator.database.errors import sqlite_errors
@@ -183,9 +183,9 @@ def _read_database(
 
 def has_outdated_items(connection: sqlite3.Connection, state: State) -> bool:
     """Whether the quarantine has items that were last found invalid by other rules than those of this version."""
-    if state.has_rules and connection.execute(queries.QUARANTINE_RULES).fetchone() == (RULES,):
+    if state.has_rules and connection.execute(quarantine_queries.QUARANTINE_RULES).fetchone() == (RULES,):
         return False
-    return bool(connection.execute(queries.HAS_INVALID_ITEMS).fetchone()[0])
+    return bool(connection.execute(quarantine_queries.HAS_INVALID_ITEMS).fetchone()[0])
 
 
 def with_proven_paths(plan: Plan, proven: dict[str, str], *, salvage: bool = False) -> Plan:

@@ -12,9 +12,8 @@ from migrator.data_dir import DataDir, wrong_place
 from migrator.database import queries
 from migrator.database.connection import opened
 from migrator.database.errors import sqlite_errors
-from migrator.errors import Message
+from migrator.errors import Message, MigratorError
 from migrator.inventory.deletions import Deletion, all_deletions
-from migrator.inventory.ledger import read_ledger
 from migrator.inventory.plan import Plan, known_workspaces, make_plan, needs_migration
 from migrator.inventory.source_files import Source
 from migrator.report import Report
@@ -124,14 +123,32 @@ def note_of_loss(data_dir: DataDir) -> str | None:
     return f"{missing.message} These sessions come from the JSON files, which are outdated; see 'migrator status'."
 
 
-def notes_of_hidden(data_dir: DataDir) -> list[Message]:
-    """The notes to show with sessions of SQLite: what is in quarantine, and which files failed, is not among them."""
-    path, notes = data_dir.database, list[Message]()
-    if state_of(path).authority != "sqlite":
+def notes_of_hidden(data_dir: DataDir, workspace: str | None = None) -> list[Message]:
+    """The notes to show with sessions of the authoritative store, about what is not among them.
+
+    With SQLite, that is what is in quarantine and which files failed; with the JSON files, the files that only a
+    migration reads.
+
+    :param workspace: what is not among the sessions of this one; None for all
+    """
+    path, notes, plan = data_dir.database, list[Message](), make_plan(data_dir)
+    if missing_database(data_dir, plan.state) is not None:
         return notes
+    own = None if workspace is None else named_workspace(workspace, plan.known)
+    if plan.state.authority != "sqlite":
+        return [
+            Message(
+                f"Not shown: {_sessions_in(source)} of the older file {source.name}.",
+                code="source.not_listed",
+                hint="'migrator migrate' migrates them.",
+            )
+            for source in plan.sources
+            if source.kind != "workspace" and own in (None, source.workspace_hash or own)
+        ]
     with opened(path, read_only=True) as connection, sqlite_errors("count what is not listed", path):
-        held = connection.execute(queries.QUARANTINE_COUNT).fetchone()[0]
-        failed = sum(1 for entry in read_ledger(connection).values() if entry.error)
+        counts = dict(connection.execute(queries.QUARANTINE_BY_WORKSPACE).fetchall())
+        held = sum(counts.values()) if own is None else counts.get(own, 0)
+    failed = sum(1 for entry in plan.ledger.values() if entry.error and own in (None, entry.workspace_hash))
     if held:
         what = f"Not shown: {counted(held, 'item')} in quarantine."
         notes.append(Message(what, code="quarantine.waiting", hint="'migrator quarantine list' shows why."))
@@ -139,6 +156,16 @@ def notes_of_hidden(data_dir: DataDir) -> list[Message]:
         what = f"{counted(failed, 'file')} failed to migrate, so sessions may be missing or older than in the file."
         notes.append(Message(what, code="source.invalid", hint="'migrator status' shows why."))
     return notes
+
+
+def _sessions_in(source: Source) -> str:
+    """Say how many sessions a file has, as far as it can be read."""
+    from migrator.documents.parsing import parse_file  # other commands do without
+
+    try:
+        return counted(sum(session is not None for _, session in parse_file(source.path)), "session")
+    except MigratorError:
+        return "the sessions"
 
 
 def workspace_names(data_dir: DataDir) -> list[str]:

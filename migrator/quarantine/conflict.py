@@ -6,7 +6,7 @@ import sqlite3
 from typing import cast
 
 from migrator.data_dir import DataDir
-from migrator.database import queries
+from migrator.database import quarantine_queries
 from migrator.database.documents import StoredDocument, find_workspace, keys_of, read_document
 from migrator.database.quarantine import QuarantinedItem
 from migrator.documents.document import WorktreeSession, canonical_bytes, digest
@@ -92,7 +92,7 @@ def _versions_in_file(
     connection: sqlite3.Connection, data_dir: DataDir, source_id: int, session_id: str
 ) -> dict[Identity, Version]:
     """The sessions of that id in the backup of a source file; none if there is no readable backup."""
-    row = connection.execute(queries.BACKUP_OF_SOURCE, (source_id,)).fetchone()
+    row = connection.execute(quarantine_queries.BACKUP_OF_SOURCE, (source_id,)).fetchone()
     if row is None or row[0] is None:
         return {}
     try:

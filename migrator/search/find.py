@@ -49,7 +49,7 @@ def search_texts(
         note = "Nothing to search for: a word needs at least one letter or digit."
         return SearchReport(sessions=(), more=False, method="scan", notes=(note,))
     loss = note_of_loss(data_dir)
-    notes: list[str] = [*notes_of_hidden(data_dir), *([] if loss is None else [loss])]
+    notes: list[str] = [*notes_of_hidden(data_dir, workspace), *([] if loss is None else [loss])]
     end = None if filters.limit is None else filters.offset + filters.limit
     indexed = _ask_index(data_dir, query, filters, workspace, notes, None if end is None else end + 1)
     if indexed is None:

@@ -67,7 +67,7 @@ def list_sessions(
     :param notice: called with messages for the user, such as a workspace that cannot be read
     """
     found = tuple(islice(_all_sessions(data_dir, workspace, filters, notice), limit))
-    return SessionList(found, tuple(notes_of_hidden(data_dir)))
+    return SessionList(found, tuple(notes_of_hidden(data_dir, workspace)))
 
 
 def find_session(data_dir: DataDir, beginning: str, workspace: str | None, notice: Notice) -> SessionDocuments:

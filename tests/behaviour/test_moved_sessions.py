@@ -151,6 +151,8 @@ def test_verify_calls_a_moved_session_a_change_at_once(pair: Scene, migrator: Mi
     pair.change(MOVE, hash_of(LOOM), "b")
     report = migrator("--data-dir", pair.root, "verify", "--json")
     assert report.code == 0
-    differences = {source["source"]: source["differences"] for source in report.json["sources"] if source["differences"]}
+    differences = {
+        source["source"]: source["differences"] for source in report.json["sources"] if source["differences"]
+    }
     assert list(differences) == [f"sessions/{hash_of(ENGINE)}.json"]
     assert [(what, found) for what, found in differences.popitem()[1].items() if found] == [("moved", ["b"])]

@@ -128,7 +128,7 @@ def _list(resolve: Resolve, workspace: str | None, filters: SessionFilters, limi
     report = list_sessions(data_dir, workspace, filters, limit, print_error)
     if report.sessions or limit == 0:
         return report
-    return replace(report, notes=notes_on_values(data_dir, workspace, filters))
+    return replace(report, notes=(*report.notes, *notes_on_values(data_dir, workspace, filters)))
 
 
 @sessions_command.command("list")
