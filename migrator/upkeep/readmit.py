@@ -13,7 +13,7 @@ from contextlib import closing, suppress
 
 from migrator.authority import state_of
 from migrator.backups.database_copy import upgrade
-from migrator.data_dir import DataDir
+from migrator.data_dir import DataDir, ScratchDataDir
 from migrator.database import queries
 from migrator.database.columns import RULES
 from migrator.database.connection import opened, transaction
@@ -52,7 +52,7 @@ def readmit(data_dir: DataDir, *, hybrid: bool) -> int:
         upgrade(connection, path, data_dir.backups)
         with transaction(connection, path, "restore quarantined sessions"):
             restored = _Readmission(connection, data_dir).run()
-            if hybrid and restored:
+            if hybrid and restored and not isinstance(data_dir, ScratchDataDir):  # a dry run repairs nothing later
                 with closing(Journal(data_dir.hybrid_journal)) as journal:
                     for workspace_hash, workspace_path in restored:
                         journal.record_intent(WorkspaceRef(workspace_hash, workspace_path))
