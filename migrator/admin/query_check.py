@@ -87,7 +87,11 @@ def fresh_with_staging() -> sqlite3.Connection:
             if not statement.startswith("CREATE TABLE sqlite_"):
                 connection.execute(statement.replace("CREATE TABLE ", f"CREATE TABLE {name}.", 1))
     create_tables(connection)
-    for statement in (search_queries.CREATE_EXCERPTS, *search_queries.CREATE_INDEX_COPY):
+    for statement in (
+        search_queries.CREATE_EXCERPTS,
+        *search_queries.CREATE_INDEX_COPY,
+        staging_queries.CREATE_KEPT_CONFLICTS,
+    ):
         connection.execute(statement)
     return connection
 

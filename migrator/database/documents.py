@@ -22,6 +22,7 @@ from migrator.database.rows import (
     document_id,
     free_key,
     from_rows,
+    key_of_id,
     message_rows,
     rekey,
     session_summary,
@@ -165,8 +166,11 @@ def read_summaries(
 def keys_of(connection: sqlite3.Connection, workspace_id: int, session_id: str) -> list[str]:
     """Return the primary keys of the sessions with this id in their documents, in file order."""
     rows = []
-    values = (workspace_id, session_id, *derived_keys(session_id))
-    for key, position, row_id, rescued_data in connection.execute(queries.KEYS_BY_DOCUMENT_ID, values):
+    found = chain.from_iterable(
+        connection.execute(queries.KEYS_BY_DOCUMENT_ID, (workspace_id, wanted, *derived_keys(wanted)))
+        for wanted in {session_id, key_of_id(session_id)}  # databases of earlier versions have long ids as keys
+    )
+    for key, position, row_id, rescued_data in found:
         try:
             own_id = document_id(key, None if rescued_data is None else rescued_data.decode())
         except (ValueError, KeyError, TypeError, AttributeError):  # invalid: reading the session reports it
@@ -219,8 +223,9 @@ def insert_document(
     :param key: a primary key that is known to be free; None finds one
     """
     if key is None:
-        spare = derived_key(document["id"], workspace_hash, position or 0)
-        key = free_key(document["id"], spare, _is_taken(connection, queries.SESSION_KEY_TAKEN))
+        wanted = key_of_id(document["id"])
+        spare = derived_key(wanted, workspace_hash, position or 0)
+        key = free_key(wanted, spare, _is_taken(connection, queries.SESSION_KEY_TAKEN))
     rows = to_rows(document, key=key, workspace_id=workspace_id, position=position, source_id=source_id)
     connection.execute(queries.INSERT_SESSION, rows.session)
     _insert_children(connection, rows)

@@ -238,7 +238,6 @@ INSTANCE_BY_NUMBER = f"""
 QUARANTINE_ROWS_OF_SOURCE = f"""
     SELECT {", ".join(columns.QUARANTINE_COLUMNS)} FROM quarantine WHERE source_id = ? ORDER BY position, id
 """
-QUARANTINE_OF_SOURCE = "SELECT id, raw, reason FROM quarantine WHERE source_id = ? ORDER BY position, id"
 CREATED_IN_SQLITE = """
     SELECT 1 FROM sessions s JOIN workspaces w ON w.id = s.workspace_id
     WHERE w.workspace_hash = ? AND s.source_id IS NULL LIMIT 1
@@ -249,6 +248,9 @@ FROM_OTHER_FILES = """
 """
 # What no file has stays: the losing versions of conflicts, and deleted sessions.
 IN_NO_FILE = "reason IN ('conflict', 'deleted')"
+QUARANTINE_OF_SOURCE = f"""
+    SELECT id, raw, reason FROM quarantine WHERE source_id = ? AND NOT {IN_NO_FILE} ORDER BY position, id
+"""
 
 # The sessions that a rollback wrote to the files.
 FORGET_ROLLED_BACK = "DELETE FROM rolled_back_sessions"

@@ -10,6 +10,7 @@ only while the column still holds the substitute, so a later UPDATE by the deskt
 column              cannot hold                            substitute
 ==================  =====================================  ==================================================
 ``sessions.id``     an id that is taken, or empty          ``<id>#<workspace hash>.<position>``
+an id               more than 200 bytes                    its first 32 bytes, ``~``, its SHA-256
 ``task``            an empty text                          one space
 ``type``            all but the app's three                ``competition``
 ``sessions.status`` ``round_<n>`` of a running debate      ``running``
@@ -25,6 +26,7 @@ chat ``content``    an empty text                          one space
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Callable, Iterable, Sequence
 from operator import itemgetter
@@ -39,6 +41,8 @@ INTEGER_MAX = (1 << 63) - 1
 FIRST_INSTANCE_SUBSTITUTE = 1 << 32
 BLANK = " "
 _MARK = "#"
+_LONGEST_KEY, _BEGINNING = 200, 32  # bytes
+SURELY_SHORT = _LONGEST_KEY // 4  # characters that are never more bytes than that
 _RESCUED = itemgetter(-1)  # rescued_data of an instance's or a message's row: NULL or an object that is not empty
 # The values that the app's tables accept; documents may have any text.
 _TYPES = frozenset({"competition", "ensemble", "debate"})
@@ -66,6 +70,16 @@ class DocumentRows(NamedTuple):
     runtimes: list[Row]
     instances: list[Row]
     messages: list[MessageRow]
+
+
+def key_of_id(name: str) -> str:
+    """Return the key for an id: the id itself, or a short stand-in for a long one, computed from the id alone.
+
+    Every child row and every index entry repeats the key.
+    """
+    if len(name) <= SURELY_SHORT or len(data := name.encode()) <= _LONGEST_KEY:
+        return name
+    return f"{data[:_BEGINNING].decode(errors='ignore')}~{hashlib.sha256(data).hexdigest()}"
 
 
 def derived_key(wanted: str, scope: str, position: int) -> str:
@@ -98,11 +112,11 @@ def to_rows(
 ) -> DocumentRows:
     """Convert a valid document to rows.
 
-    :param key: the primary key for the session; None uses the document's own id
+    :param key: the primary key for the session; None uses the one of the document's own id
     :param position: the session's place in its workspace
     :param with_messages: False leaves out the messages, for a caller that makes their rows itself
     """
-    key = document["id"] if key is None else key
+    key = key_of_id(document["id"]) if key is None else key
     duration = document.get("totalDuration")
     columns: dict[str, Any] = {}
     mix = document.get("runtimeMix")
@@ -190,7 +204,8 @@ def message_rows(key: str, messages: Iterable[Any], first_position: int = 0) -> 
     for position, message in enumerate(messages, first_position):
         columns: dict[str, Any] = {}
         wanted = message["id"]
-        own = _fit(columns, "id", wanted, free_key(wanted, derived_key(wanted, key, position), taken.__contains__))
+        short = key_of_id(wanted)
+        own = _fit(columns, "id", wanted, free_key(short, derived_key(short, key, position), taken.__contains__))
         taken.add(own)
         row = MessageRow(
             own,

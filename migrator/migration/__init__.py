@@ -4,9 +4,7 @@
 - ``options``: the options of a run
 - ``execute``: back up → load → verify → record → publish → write the flag → report
 - ``publish``: makes the staging database the real one, or copies its rows into that in one transaction
-- ``merge``: merges three versions of a file's sessions
-- ``matching``: finds which sessions of two versions of a file are the same
-- ``merge_base``: reads the version that both sides started from, from backup copies
+- ``merging``: merges three versions of a file's sessions (a package)
 - ``adoption``: a merge without a base (a package)
 - ``rolled_back``: a migration after a rollback (a package)
 - ``run_record``: the ledger's rows, the shares of workspaces, the run's own row

@@ -18,7 +18,7 @@ from migrator.errors import Message, MigrationFailed, MigratorError
 from migrator.files import durable
 from migrator.inventory.plan import Plan, own_sources, with_proven_paths
 from migrator.inventory.source_files import Source
-from migrator.migration.merge import MergePolicy
+from migrator.migration.merging.decision import MergePolicy
 from migrator.migration.options import Options
 from migrator.migration.publish import Publication, Published, publish_into, publish_new
 from migrator.migration.report import (

@@ -13,7 +13,7 @@ from migrator.errors import StorageIOError
 from migrator.files import copying
 from migrator.inventory.plan import Plan
 from migrator.inventory.source_files import Source
-from migrator.migration.merge import MergePolicy
+from migrator.migration.merging.decision import MergePolicy
 from migrator.migration.report import MigrationReport
 from migrator.storage.hybrid.journal import read_stats
 from migrator.storage.hybrid.json_secondary import MirrorFiles

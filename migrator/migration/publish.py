@@ -8,7 +8,6 @@ import sqlite3
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from pathlib import Path
 
 from migrator.authority import read_state
@@ -24,14 +23,16 @@ from migrator.files import durable
 from migrator.inventory import ledger
 from migrator.migration.adoption import queries as adoption_queries
 from migrator.migration.adoption.additions import Additions
-from migrator.migration.merge import Merge, MergePolicy, MergeResult
-from migrator.migration.merge_base import BaseCopy, MergeBase, base_of
+from migrator.migration.merging.decision import MergePolicy, MergeResult
+from migrator.migration.merging.merge import Merge
+from migrator.migration.merging.merge_base import BaseCopy, MergeBase, base_of
 from migrator.migration.rolled_back.changes import ChangesAfterRollback, PostRollbackChanges
 from migrator.migration.rolled_back.kept import KeptFile, keep_rows
 from migrator.migration.run_record import RunFacts, Share, counts_of, record_run, share_rows, shares_of
 from migrator.search import index as search_index
 from migrator.staging import queries as staging_queries
 from migrator.staging.database import rekey_attached_message, rekey_attached_session
+from migrator.staging.prepared import create_table
 from migrator.staging.results import LoadedSource
 from migrator.storage.arguments import WorkspaceRef
 from migrator.storage.hybrid.journal import Journal
@@ -96,34 +97,72 @@ def publish_into(publication: Publication, seen: Callable[[str, int], None]) -> 
             connection.execute("PRAGMA synchronous = FULL")  # before storage.json points here
             connection.execute(staging_queries.ATTACH, (_uri(data_dir.staging), "staging"))
         with (
+            # A merge reads the staging database on a separate connection, so nothing may be written there meanwhile.
+            closing(connect_read_only(data_dir.staging)) as staged,
             changing(connection, path, backups) as back_up,
-            transaction(connection, path, "publish the migrated sessions"),
         ):
-            changes, kept = None, list[KeptFile]()
-            if read_state(connection, path).status == "rolled_back":
-                copy = back_up("rolled-back")  # no other program can write now
-                # The files are loaded anew; the database has old data, and what was written after the rollback.
-                changes = ChangesAfterRollback(connection)
-                search_index.start_over(connection)
-                name = os.path.join(backups.name, copy.parent.name, copy.name)
-                kept = keep_rows(connection, publication.loaded, changes.changed, name)
-            published = _Publisher(connection, publication, seen).run(changes, kept)
+            publisher = _Publisher(connection, staged, publication, seen)
+            publisher.prepare()
+            with transaction(connection, path, "publish the migrated sessions"):
+                published = _publish(connection, publisher, publication, back_up)
         with sqlite_errors("detach the staging database", path):
             connection.execute(staging_queries.DETACH, ("staging",))
         return published
 
 
+def _publish(
+    connection: sqlite3.Connection, publisher: _Publisher, publication: Publication, back_up: Callable[[str], Path]
+) -> Published:
+    """Publish within the caller's transaction."""
+    data_dir = publication.data_dir
+    if read_state(connection, data_dir.database).status != "rolled_back":
+        return publisher.run(None, ())
+    copy = back_up("rolled-back")  # no other program can write now
+    # The files are loaded anew; the database has old data, and what was written after the rollback.
+    changes = ChangesAfterRollback(connection)
+    search_index.start_over(connection)
+    name = os.path.join(data_dir.backups.name, copy.parent.name, copy.name)
+    return publisher.run(changes, keep_rows(connection, publication.loaded, changes.changed, name))
+
+
 class _Publisher:
     """One transaction: record every source, merge the known ones, insert the new ones, record the run."""
 
-    def __init__(self, main: sqlite3.Connection, publication: Publication, seen: Callable[[str, int], None]) -> None:
+    def __init__(
+        self,
+        main: sqlite3.Connection,
+        staged: sqlite3.Connection,
+        publication: Publication,
+        seen: Callable[[str, int], None],
+    ) -> None:
         self._main = main
+        self._staged = staged
         self._publication = publication
         self._policy = publication.policy
         self._seen = seen
-        self._known = ledger.read_ledger(main)
+        self._known: dict[str, ledger.LedgerEntry] = {}
         self._ids: dict[str, int] = {}
         self._merged: dict[str, MergeResult] = {}
+        self._written: Files = {}
+        self._prepared: dict[str, tuple[ledger.LedgerEntry | None, Merge]] = {}
+
+    def prepare(self) -> None:
+        """Do as much of the merges as needs no write lock."""
+        data_dir = self._publication.data_dir
+        if read_state(self._main, data_dir.database).status == "rolled_back":
+            return  # the tables are going to be emptied
+        with sqlite_errors("compare the files", data_dir.database):
+            self._known, self._written = ledger.read_ledger(self._main), written_files(self._main)
+            known = [loaded for loaded in self._publication.loaded if self._is_merged(loaded)]
+            if known:
+                create_table(self._main)
+            for loaded in known:
+                entry, merge = self._entry(loaded), self._merge_of(loaded)
+                merge.prepare(None if entry is None else entry.id, data_dir.database)
+                self._prepared[loaded.source.name] = entry, merge
+
+    def _is_merged(self, loaded: LoadedSource) -> bool:
+        return not loaded.error and loaded.source.kind != "adopted" and self._is_known(loaded)
 
     def run(self, changes: ChangesAfterRollback | None, kept: Sequence[KeptFile]) -> Published:
         """Publish every source.
@@ -133,6 +172,7 @@ class _Publisher:
         """
         if changes is not None:  # hybrid mode has ended
             self._policy = MergePolicy()
+        self._known, self._written = ledger.read_ledger(self._main), written_files(self._main)
         search_index.reopen(self._main)
         self._main.execute(queries.SET_STATUS, ("in_progress",))
         detach_moved(self._main)
@@ -160,15 +200,14 @@ class _Publisher:
     def _merge_known(self) -> list[LoadedSource]:
         """Merge the sources that the database knows, and return the new ones."""
         new: list[LoadedSource] = []
-        # A merge reads the staging database on a separate connection, so nothing may be written there meanwhile.
-        with closing(connect_read_only(self._publication.data_dir.staging)) as staged:
-            for loaded in self._publication.loaded:
-                if loaded.error:
-                    continue
-                if self._is_known(loaded):
-                    self._merged[loaded.source.name] = self._merge(loaded, staged)
-                else:
-                    new.append(loaded)
+        for loaded in self._publication.loaded:
+            if loaded.error:
+                continue
+            if self._is_known(loaded):
+                self._merged[loaded.source.name] = self._merge(loaded)
+            else:
+                new.append(loaded)
+        self._staged.close()
         return new
 
     def _insert(self, new: Sequence[LoadedSource]) -> None:
@@ -217,8 +256,7 @@ class _Publisher:
 
     def _is_recorded(self, loaded: LoadedSource) -> bool:
         """Whether the source was migrated before."""
-        entry = self._known.get(loaded.source.name)
-        return entry is not None and entry.status != "failed"
+        return self._entry(loaded) is not None
 
     def _is_known(self, loaded: LoadedSource) -> bool:
         """Whether the database may have other versions of the source's sessions."""
@@ -253,17 +291,23 @@ class _Publisher:
         if found != loaded.digest:
             raise self._readback_failed(loaded)
 
-    def _merge(self, loaded: LoadedSource, staged: sqlite3.Connection) -> MergeResult:
+    def _entry(self, loaded: LoadedSource) -> ledger.LedgerEntry | None:
+        """The ledger's row for a source that was migrated before."""
+        entry = self._known.get(loaded.source.name)
+        return None if entry is None or entry.status == "failed" else entry
+
+    def _merge_of(self, loaded: LoadedSource) -> Merge:
+        base, mirror = self._base(loaded), self._is_mirror(loaded)
+        return Merge(self._main, self._staged, loaded, base, self._policy, mirror=mirror)
+
+    def _merge(self, loaded: LoadedSource) -> MergeResult:
         source_id = self._ids[loaded.source.name]
         if loaded.source.kind == "adopted":
-            result = Additions(self._main, staged, loaded, source_id).run()
+            result = Additions(self._main, self._staged, loaded, source_id).run()
             if result.added and self._policy.mirrored:
                 self._record_to_mirror(loaded)
         else:
-            base, mirror = self._base(loaded), self._is_mirror(loaded)
-            result = Merge(self._main, staged, loaded, source_id, base, self._policy, mirror=mirror).run()
-            self._keep_bases(loaded, base, result)
-            result.lost_base = base.lost
+            result = self._merge_file(loaded, source_id)
         self._main.execute(
             adoption_queries.SET_COUNTS, (*counts_of(loaded), source_id)
         )  # without what is from other files
@@ -271,6 +315,20 @@ class _Publisher:
             stored = read_document(self._main, key)
             if stored is None or stored.digest() != expected:
                 raise self._readback_failed(loaded)
+        return result
+
+    def _merge_file(self, loaded: LoadedSource, source_id: int) -> MergeResult:
+        name = loaded.source.name
+        known, merge = self._prepared.pop(name, (None, None))
+        if merge is None or (known, merge.policy, merge.mirror) != (
+            self._entry(loaded),
+            self._policy,
+            self._is_mirror(loaded),
+        ):
+            merge = self._merge_of(loaded)  # something has changed since the merge was prepared
+        result = merge.run(source_id)
+        self._keep_bases(loaded, merge.base, result)
+        result.lost_base = merge.base.lost
         return result
 
     def _record_to_mirror(self, loaded: LoadedSource) -> None:
@@ -282,15 +340,13 @@ class _Publisher:
                 journal.record_intent(WorkspaceRef(workspace_hash, counts.path))
 
     def _base(self, loaded: LoadedSource) -> MergeBase:
-        """What the source and the database both had; see :mod:`~migrator.migration.merge_base`."""
+        """What the source and the database both had; see :mod:`~migrator.migration.merging.merge_base`."""
         data_dir, entry = self._publication.data_dir, self._publication.entries[loaded.source.name]
         if self._is_mirror(loaded):
             own = str(entry.backup)  # this database has, or had, everything in the file
             return MergeBase(entry.source, [BaseCopy(own, data_dir.recorded(own))])
-        known = self._known.get(loaded.source.name)
-        if known is None or known.status == "failed":
-            return MergeBase(entry.source)
-        return base_of(known, data_dir)
+        known = self._entry(loaded)
+        return MergeBase(entry.source) if known is None else base_of(known, data_dir)
 
     def _keep_bases(self, loaded: LoadedSource, base: MergeBase, result: MergeResult) -> None:
         """Record which copies hold the base of the source's next merge, if it is not only the newest copy."""
@@ -308,10 +364,6 @@ class _Publisher:
         """Whether the file is as SQLite wrote it."""
         entry = self._publication.entries[loaded.source.name]
         return loaded.source.kind == "workspace" and entry.sha256 in self._written.get(entry.workspace_hash or "", ())
-
-    @cached_property
-    def _written(self) -> Files:
-        return written_files(self._main)
 
     def _readback_failed(self, loaded: LoadedSource) -> MigrationFailed:
         return MigrationFailed(

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from migrator.data_dir import DataDir
     from migrator.errors import MigratorError
     from migrator.inventory.deletions import Deletion
-    from migrator.migration.merge import MergeResult
+    from migrator.migration.merging.decision import MergeResult
     from migrator.staging.results import LoadedSource
 
 WorkspaceStatus = Literal["migrated", "merged", "unchanged", "failed"]

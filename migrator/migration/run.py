@@ -29,7 +29,7 @@ from migrator.progress import Listener, StageTimer, ignore_progress
 from migrator.worker.gc_pause import without_collector
 
 if TYPE_CHECKING:
-    from migrator.migration.merge import MergePolicy
+    from migrator.migration.merging.decision import MergePolicy
     from migrator.worker.limits import Limits
     from migrator.worker.process import WorkerProcess
 

@@ -24,7 +24,7 @@ from migrator.workspace import workspace_of_source
 if TYPE_CHECKING:
     from migrator.backups.create import Backup
     from migrator.inventory.deletions import Deletion
-    from migrator.migration.merge import MergeResult
+    from migrator.migration.merging.decision import MergeResult
     from migrator.staging.database import StagingDatabase
     from migrator.staging.results import LoadedSource
 

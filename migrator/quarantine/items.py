@@ -26,7 +26,7 @@ from migrator.documents.exact_json import Unreadable, parse_exactly
 from migrator.errors import QuarantineError
 from migrator.files import durable
 from migrator.files.output import NewFiles, new_files
-from migrator.quarantine.conflict import find_conflicting_session
+from migrator.quarantine.conflict import ConflictFinder
 from migrator.report import Report
 
 
@@ -114,7 +114,7 @@ def show_quarantined(data_dir: DataDir, number: int) -> ShownItem:
     with _reading(data_dir) as connection:
         if connection is None:
             raise unknown_item(number)
-        return _shown(connection, data_dir, item_of(connection, number))
+        return _shown(connection, ConflictFinder(connection, data_dir), item_of(connection, number))
 
 
 def export_quarantine(data_dir: DataDir, target: Path) -> ExportedItems:
@@ -130,7 +130,8 @@ def export_quarantine(data_dir: DataDir, target: Path) -> ExportedItems:
         durable.make_private_folder(target)
         with new_files(target, "quarantine") as files:
             if connection is not None:
-                written = [_write(_shown(connection, data_dir, item), files) for item in items_of(connection)]
+                conflicts = ConflictFinder(connection, data_dir)
+                written = [_write(_shown(connection, conflicts, item), files) for item in items_of(connection)]
     return ExportedItems(os.fspath(target), tuple(written))
 
 
@@ -163,12 +164,12 @@ def _reading(data_dir: DataDir) -> Iterator[sqlite3.Connection | None]:
         yield connection if known else None
 
 
-def _shown(connection: sqlite3.Connection, data_dir: DataDir, item: QuarantinedItem) -> ShownItem:
+def _shown(connection: sqlite3.Connection, conflicts: ConflictFinder, item: QuarantinedItem) -> ShownItem:
     raw, base = texts_of(connection, item.id)
     stored = None
     if item.reason == "conflict":
         try:
-            found = find_conflicting_session(connection, data_dir, item, raw)
+            found = conflicts.find(item, raw)
         except QuarantineError:
             found = None
         stored = None if found is None else app_bytes(found.document)

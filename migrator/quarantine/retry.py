@@ -26,7 +26,7 @@ from migrator.errors import Problem, SourceFileError, StaleStoreError, TornFileE
 from migrator.export.hybrid_files import change_and_update_files
 from migrator.files.os_errors import os_errors
 from migrator.locking import exclusive
-from migrator.quarantine.conflict import find_conflicting_session, read_conflict
+from migrator.quarantine.conflict import ConflictFinder, read_conflict
 from migrator.quarantine.items import suffix_of
 from migrator.report import Report
 from migrator.workspace import workspace_of_source, workspace_shown
@@ -158,6 +158,7 @@ class _Retry:
     take: Take | None
 
     def __post_init__(self) -> None:
+        self.conflicts = ConflictFinder(self.connection, self.data_dir)
         self.paths = {file_hash for _, file_hash, _ in self.connection.execute(queries.ALL_WORKSPACES)}
 
     def item(self, item: QuarantinedItem) -> RetriedItem:
@@ -197,6 +198,7 @@ class _Retry:
         """Insert the documents at the item's old position; those that share one keep the order of insertion."""
         for document in documents:
             self.insert(item, document, item.position, item.source_id)
+            self.conflicts.forget(document["id"])
         self.remove(item)
         return RetriedItem(item.id, "restored", sessions=tuple(document["id"] for document in documents))
 
@@ -204,7 +206,7 @@ class _Retry:
         self, item: QuarantinedItem, raw: bytes, documents: Sequence[WorktreeSession], *, edited: bool
     ) -> RetriedItem:
         """Replace SQLite's version of a conflict by the documents; each version that is dropped is kept in a backup."""
-        ours = find_conflicting_session(self.connection, self.data_dir, item, raw)
+        ours = self.conflicts.find(item, raw)
         versions = {"theirs.json": raw} if edited else {}
         if ours is not None:
             versions["ours.json"] = app_bytes(ours.document)
@@ -214,7 +216,13 @@ class _Retry:
             return dataclasses.replace(restored, kept=None if kept is None else str(kept))
         delete_document(self.connection, ours.key)
         for document in documents:
-            self.insert(item, document, ours.position, ours.source_id, ours.workspace_id)
+            key = self.insert(item, document, ours.position, ours.source_id, ours.workspace_id)
+            if edited:
+                self.conflicts.forget(document["id"])
+            else:
+                self.conflicts.replaced(item, document, ours.key, key)
+        if edited:
+            self.conflicts.forget(ours.document["id"])
         self.remove(item)
         return RetriedItem(item.id, "replaced", tuple(document["id"] for document in documents), kept=str(kept))
 
@@ -225,8 +233,8 @@ class _Retry:
         position: int | None,
         source_id: int | None,
         workspace_id: int | None = None,
-    ) -> None:
-        """Insert a document and read it back.
+    ) -> str:
+        """Insert a document and read it back; return its key.
 
         :raises TransactionError: it does not read back as it was inserted
         """
@@ -248,6 +256,7 @@ class _Retry:
                 code="session.readback_failed",
                 hint="Nothing was changed. Please report this as a bug, with the output of 'migrator doctor'.",
             )
+        return key
 
     def workspace(self, item: QuarantinedItem, document: WorktreeSession) -> tuple[str, str | None]:
         """The workspace that a session goes to: that of its file; for the shared file, what its worktrees show."""

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from msgspec.structs import astuple
 
 from migrator.database.quarantine import quarantine_row
-from migrator.database.rows import derived_key, to_rows
+from migrator.database.rows import derived_key, key_of_id, to_rows
 from migrator.documents import app_format
 from migrator.documents.app_format import ByteRange, Element
 from migrator.documents.array_reader import read_array, torn_tail
@@ -149,7 +149,7 @@ class Loader:
     def _add_session(self, loaded: LoadedSource, session: Session, index: int, size: int) -> bool:
         """Load a session that has exactly the app's members; returns False if it needs more care."""
         messages = plain_of_values(list(chain.from_iterable(map(astuple, session.chatHistory))))
-        instances = plain_instance_rows(session.id, list(map(astuple, session.instances)))
+        instances = plain_instance_rows(key_of_id(session.id), list(map(astuple, session.instances)))
         if messages is None or instances is None or not session.id:
             return False
         document: Any = {name: getattr(session, name) for name in SESSION_MEMBERS}
@@ -179,7 +179,7 @@ class Loader:
         messages = plain_messages(document["chatHistory"])
         rows = to_rows(
             document,
-            key=document["id"] or derived_key("", workspace_hash, index),
+            key=key_of_id(document["id"]) or derived_key("", workspace_hash, index),
             workspace_id=counts.workspace_id,
             position=loaded.first_position + index,
             source_id=loaded.source_id,

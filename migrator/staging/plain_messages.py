@@ -7,7 +7,7 @@ from itertools import chain
 from typing import Any, NamedTuple
 
 from migrator.database.columns import MessageRow
-from migrator.database.rows import ROLES, Row, message_rows
+from migrator.database.rows import SURELY_SHORT, key_of_id, ROLES, Row, message_rows
 from migrator.documents.document import MESSAGE_MEMBERS
 
 _WIDTH = len(MESSAGE_MEMBERS)
@@ -59,6 +59,8 @@ def plain_of_values(values: list[Any]) -> PlainMessages | None:
     names, roles, contents = values[::_WIDTH], values[_ROLE::_WIDTH], values[_CONTENT::_WIDTH]
     distinct = set(names)
     if len(distinct) < len(names) or "" in distinct or not ROLES.issuperset(roles):
+        return None
+    if max(map(len, names), default=0) > SURELY_SHORT and any(key_of_id(name) != name for name in names):
         return None
     return PlainMessages(values, [] if all(contents) else [n for n, content in enumerate(contents) if not content])
 

@@ -16,7 +16,7 @@ from migrator.database.columns import (
     RUNTIME_COLUMNS,
     SESSION_COLUMNS,
 )
-from migrator.database.queries import aliased
+from migrator.database.queries import ORDER, aliased
 
 _CHILDREN = {
     "session_runtime_mix": RUNTIME_COLUMNS,
@@ -140,6 +140,65 @@ COPY_CHILDREN = tuple(
     """
     for table, names in _CHILDREN.items()
 )
+# Merging into an existing database: see :mod:`migrator.staging.prepared`.
+
+DATA_VERSION = "PRAGMA main.data_version"
+PLACES_OF_SOURCE = (
+    f"SELECT s.id, s.position, s.rescued_data FROM main.sessions s WHERE s.source_id = ? ORDER BY {ORDER}"
+)
+_PLACED = ("workspace_id", "position", "source_id")
+CONTENTS_OF_SESSION = f"""
+    SELECT {", ".join(name for name in SESSION_COLUMNS if name not in _PLACED)} FROM sessions WHERE id = ?
+"""
+WORKSPACE_OF_SESSION = """
+    SELECT w.workspace_hash, w.workspace_path FROM sessions s JOIN workspaces w ON w.id = s.workspace_id WHERE s.id = ?
+"""
+UNSYNCED = ("PRAGMA staging.journal_mode = MEMORY", "PRAGMA staging.synchronous = OFF")
+CREATE_KEPT_CONFLICTS = """
+    CREATE TABLE staging.kept_conflicts (session_key TEXT PRIMARY KEY, raw BLOB NOT NULL, base BLOB)
+"""
+KEEP_CONFLICT = "INSERT OR REPLACE INTO staging.kept_conflicts (session_key, raw, base) VALUES (?, ?, ?)"
+KEPT_CONFLICT = "SELECT raw, base FROM staging.kept_conflicts WHERE session_key = ?"
+_PLACED_SESSION = ", ".join(
+    {"workspace_id": "?2", "position": "?3", "source_id": "?4"}.get(name, name) for name in SESSION_COLUMNS
+)
+COPY_STAGED_SESSION = f"""
+    INSERT INTO main.sessions ({", ".join(SESSION_COLUMNS)})
+    SELECT {_PLACED_SESSION} FROM staging.sessions WHERE id = ?1
+"""
+REPLACE_BY_STAGED = f"""
+    UPDATE main.sessions SET ({", ".join(SESSION_COLUMNS)}) =
+        (SELECT {_PLACED_SESSION} FROM staging.sessions WHERE id = ?1) WHERE id = ?1
+"""
+
+
+def _delete_differing(table: str, names: tuple[str, ...], key: tuple[str, ...]) -> str:
+    """Delete the rows of a session that are not staged with the same values; ``key`` finds a row's counterpart."""
+    counterpart = " AND ".join(f"s.{name} = m.{name}" for name in key)
+    same = " AND ".join(f"s.{name} IS m.{name}" for name in names)
+    return f"""
+        DELETE FROM main.{table} AS m WHERE m.session_id = ?1 AND NOT EXISTS (
+            SELECT 1 FROM staging.{table} s WHERE {counterpart} AND {same}
+        )
+    """
+
+
+# The runtimes are read in the order in which they were inserted.
+DELETE_DIFFERING = (
+    "DELETE FROM main.session_runtime_mix WHERE session_id = ?1",
+    _delete_differing("instances", INSTANCE_COLUMNS, ("session_id", "instance_id")),
+    _delete_differing("chat_messages", MESSAGE_COLUMNS, ("id",)),
+)
+COPY_STAGED_CHILDREN = tuple(
+    f"""
+    INSERT OR IGNORE INTO main.{table} ({", ".join(names)})
+    SELECT {", ".join(names)} FROM staging.{table} WHERE session_id = ?1 ORDER BY rowid
+    """
+    for table, names in _CHILDREN.items()
+)
+
+# Publishing new files, again.
+
 _COPIED_QUARANTINE = ", ".join(
     {"source_id": "?3", "position": "position + ?2"}.get(name, name) for name in QUARANTINE_COLUMNS
 )

@@ -24,7 +24,7 @@ from migrator.files import copying, durable
 from migrator.files.durable import make_private
 from migrator.inventory.ledger import LedgerEntry, read_ledger
 from migrator.locking import exclusive
-from migrator.migration.merge_base import base_of
+from migrator.migration.merging.merge_base import base_of
 from migrator.progress import Listener, ignore_progress
 from migrator.search.build import repair_index
 from migrator.verification.data_dir_check import loose_permissions

@@ -8,4 +8,8 @@
 -- copies and snapshots of a whole directory work.
 ALTER TABLE migration_metadata ADD COLUMN data_dir TEXT;
 
+-- The last position in a workspace is found at once, however much is in quarantine.
+DROP INDEX idx_quarantine_workspace;
+CREATE INDEX idx_quarantine_workspace_position ON quarantine(workspace_hash, position);
+
 UPDATE migration_metadata SET schema_version = 10, last_updated_at = datetime('now') WHERE id = 1;

@@ -26,8 +26,8 @@ from migrator.documents.parsing import Rejected
 from migrator.errors import Problem
 from migrator.inventory.deletions import drop_returned
 from migrator.migration.adoption.queries import QUARANTINE_OF_WORKSPACE
-from migrator.migration.matching import Positioned, Version, match_sessions, number_sessions
-from migrator.migration.merge import MergeResult
+from migrator.migration.merging.decision import MergeResult
+from migrator.migration.merging.matching import Positioned, Version, match_sessions, number_sessions
 from migrator.staging.results import LoadedSource
 
 _DIFFERS = Problem("", "differs in the adopted file and in SQLite", "", "session.conflict")

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Literal, NamedTuple
 
+from migrator.database.rows import key_of_id
 from migrator.errors import Message
 from migrator.inventory import ledger
 from migrator.migration.rolled_back import queries
@@ -111,7 +112,7 @@ def _why_kept(found: LoadedSource | None, keys: Iterable[str], staged: Mapping[i
         return "failed"
     if found.blank:
         return "blank"
-    return None if staged[found.source_id].issuperset(keys) else "incomplete"
+    return None if staged[found.source_id].issuperset(map(key_of_id, keys)) else "incomplete"
 
 
 def _make_known(connection: sqlite3.Connection, kept: Sequence[KeptFile], copy: str) -> dict[str, int]:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from migrator.migration.merge import Action, decide
+from migrator.migration.merging.decision import Action, decide
 
 A, B, C = b"a", b"b", b"c"
 

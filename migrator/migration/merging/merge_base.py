@@ -24,7 +24,7 @@ from migrator.errors import BackupError, Message, MigratorError, TornFileError
 from migrator.files import copying
 from migrator.files.os_errors import os_errors
 from migrator.inventory.ledger import LedgerEntry
-from migrator.migration.matching import Identity, Positioned, Version, ids_in, match_sessions, number_sessions
+from migrator.migration.merging.matching import Identity, Positioned, Version, ids_in, match_sessions, number_sessions
 from migrator.migration.rolled_back.written import written_to
 
 _DATABASE = b"SQLite format 3\0"
@@ -94,13 +94,18 @@ class MergeBase:
                 break  # what an older copy had was fixed or removed since
         return found
 
-    def text_of(self, session_id: str, digest: bytes) -> bytes | None:
-        """One session of the base in canonical form."""
+    def texts_of(self, wanted: Collection[tuple[str, bytes]]) -> Iterator[tuple[str, bytes, bytes]]:
+        """Yield id, digest and canonical form of sessions of the base, one at a time.
+
+        :param wanted: the id and the digest of each
+        """
+        missing = set(wanted)
         for copy in self.copies:
-            for _, found_id, session in _Contents(copy.path, self._source).documents():
-                if found_id == session_id and session.digest() == digest:
-                    return session.canonical_bytes()
-        return None
+            documents = _Contents(copy.path, self._source).documents() if missing else ()
+            for _, session_id, session in documents:
+                if (found := (session_id, session.digest())) in missing:
+                    missing.remove(found)
+                    yield *found, session.canonical_bytes()
 
 
 def base_of(known: LedgerEntry, data_dir: DataDir) -> MergeBase:

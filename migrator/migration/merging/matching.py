@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import json
 import re
+from bisect import bisect_left
 from collections import defaultdict, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from itertools import chain, count
+from math import inf
+from operator import attrgetter, itemgetter
 from typing import Any, NamedTuple
 
 import orjson
@@ -57,11 +59,17 @@ def number_sessions(found: Iterable[Positioned]) -> dict[Identity, Version]:
 def with_earlier(versions: Mapping[Identity, Version], earlier: Iterable[Positioned]) -> dict[Identity, Version]:
     """Add sessions of earlier versions of a file that this one does not have; they follow those of the same id."""
     added = dict(versions)
+    known: defaultdict[str, dict[bytes, int]] = defaultdict(dict)  # the first number of each digest
+    for (session_id, number), version in sorted(versions.items(), key=itemgetter(0)):
+        known[session_id].setdefault(version.digest, number)
+    free: defaultdict[str, int] = defaultdict(int)
     for one in earlier:
-        version, number = Version(one.version.digest), 0
-        while (one.session_id, number) in added and added[one.session_id, number] != version:
-            number += 1
-        added[one.session_id, number] = version
+        while (one.session_id, free[one.session_id]) in added:
+            free[one.session_id] += 1
+        digest, number = one.version.digest, free[one.session_id]
+        number = min(number, known[one.session_id].setdefault(digest, number))
+        known[one.session_id][digest] = number
+        added[one.session_id, number] = Version(digest)
     return added
 
 
@@ -78,24 +86,24 @@ def match_sessions(
     places: defaultdict[str, list[int]] = defaultdict(list)
     for index, placed in enumerate(found):
         places[placed.session_id].append(index)
-    numbers = [0] * len(found)
+    numbers, claims = [0] * len(found), _Claims(broken)
     for session_id, indexes in places.items():
         known = old.get(session_id, {})
         if len(indexes) > 1 or len(known) > 1:
-            for index, number in _numbers(known, [(index, found[index]) for index in indexes], broken):
+            for index, number in _numbers(known, [(index, found[index]) for index in indexes], claims):
                 numbers[index] = number
     return {(placed.session_id, number): placed.version for placed, number in zip(found, numbers, strict=True)}
 
 
 def _numbers(
-    known: dict[int, bytes], found: list[tuple[int, Positioned]], broken: Sequence[Unparsable]
+    known: dict[int, bytes], found: list[tuple[int, Positioned]], claims: _Claims
 ) -> Iterable[tuple[int, int]]:
     """Yield the index and the number of each session of one id."""
     of_contents: defaultdict[bytes, deque[int]] = defaultdict(deque)
     for number, digest in sorted(known.items()):
         of_contents[digest].append(number)
     left = dict(known)
-    changed: list[tuple[int | None, int | None]] = []
+    changed: list[tuple[float, int]] = []
     for index, placed in found:
         same = of_contents.get(placed.version.digest)
         if same:
@@ -103,16 +111,26 @@ def _numbers(
             del left[number]
             yield index, number
         else:
-            changed.append((placed.position, index))
-    if len(changed) < len(left):  # some are missing: broken elements may be what is left of them
-        session_id = found[0][1].session_id
-        claims = [(place, None) for place, named in broken if named in (session_id, None)]
-        if claims:
-            changed = sorted([*changed, *claims], key=lambda claim: (claim[0] is None, claim[0] or 0))
-    following = chain(sorted(left), count(max(known, default=-1) + 1))
-    for (_, claimant), number in zip(changed, following, strict=False):
-        if claimant is not None:
-            yield claimant, number
+            changed.append((inf if placed.position is None else placed.position, index))
+    missing, new = sorted(left), max(known, default=-1) + 1
+    # If some are missing, broken elements may be what is left of them.
+    places = claims.of(found[0][1].session_id) if len(changed) < len(left) else ()
+    for before, (position, index) in enumerate(sorted(changed) if places else changed):
+        order = before + sum(bisect_left(place, position) for place in places)
+        yield index, missing[order] if order < len(missing) else new + order - len(missing)
+
+
+class _Claims:
+    """The places of broken elements, by the id that they have."""
+
+    def __init__(self, broken: Iterable[Unparsable]) -> None:
+        self._places: defaultdict[str | None, list[int]] = defaultdict(list)
+        for one in sorted(broken, key=attrgetter("position")):
+            self._places[one.session_id].append(one.position)
+
+    def of(self, session_id: str) -> list[list[int]]:
+        """The places of those that may be a session of this id: they have it, or none."""
+        return [self._places[name] for name in (session_id, None) if name in self._places]
 
 
 def own_id(raw: str | bytes) -> str | None:

@@ -1,0 +1,160 @@
+"""Time and space grow with the size of what there is, and the app waits only for what changes in the database."""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from migrator import open_storage
+from migrator.database.connection import transaction
+from migrator.database.rows import key_of_id
+from migrator.migration import publish
+from migrator.migration.merging import merge_base
+from migrator.quarantine import conflict
+from tests.support.command_line import Migrator
+from tests.support.scene import Document, Scene, chat, hash_of
+from tests.support.strategies import message, session
+
+WORKSPACE = "/home/dev/engine"
+HASH = hash_of(WORKSPACE)
+LONG = "long" * 1000
+
+
+def tasks(scene: Scene) -> dict[str, str]:
+    return {document["id"]: document["task"] for document in scene.documents(HASH)}
+
+
+def counted(monkeypatch: pytest.MonkeyPatch, module: Any, name: str) -> list[object]:
+    """Note the first argument of every call of a function of a module."""
+    calls, function = [], getattr(module, name)
+
+    def call(*values: Any) -> Any:
+        calls.append(values[0])
+        return function(*values)
+
+    monkeypatch.setattr(module, name, call)
+    return calls
+
+
+def test_the_base_and_the_backup_are_read_once_for_all_conflicts(
+    scene: Scene, migrator: Migrator, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    names = [f"s{number}" for number in range(20)]
+    scene.write(WORKSPACE, [chat(name) for name in names])
+    migrator("--data-dir", scene.root, "migrate")
+    scene.change("UPDATE sessions SET task = 'in SQLite'")
+    scene.write(WORKSPACE, [chat(name, task="in the file") for name in names])
+    bases, backups = counted(monkeypatch, merge_base, "read_array"), counted(monkeypatch, conflict, "parse_file")
+    assert migrator("--data-dir", scene.root, "migrate").code == 3
+    assert len(bases) <= 3
+    migrator("--data-dir", scene.root, "quarantine", "export", "--to", tmp_path / "out")
+    assert len(backups) == 1
+    assert migrator("--data-dir", scene.root, "quarantine", "retry", "--all", "--take", "theirs").code == 0
+    assert len(backups) == 2
+    assert tasks(scene) == dict.fromkeys(names, "in the file")
+
+
+def test_the_next_position_is_found_without_reading_the_quarantine(scene: Scene, migrator: Migrator) -> None:
+    scene.write(WORKSPACE, [{"bad": 1}])
+    migrator("--data-dir", scene.root, "migrate")
+    with closing(sqlite3.connect(scene.root / "sessions.db")) as connection:
+        plan = connection.execute(
+            "EXPLAIN QUERY PLAN SELECT max(position) FROM quarantine WHERE workspace_hash = 'x'"
+        ).fetchall()
+    assert any("COVERING INDEX" in row[-1] for row in plan)
+
+
+def test_what_the_app_changes_while_a_merge_is_prepared_counts(
+    scene: Scene, migrator: Migrator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = ("changed-in-file", "deleted-in-file", "conflict", "same", "untouched", "deleted-in-sqlite", "new")
+    scene.write(WORKSPACE, [chat(name) for name in names[:-1]] + [chat(f"more{number}") for number in range(9)])
+    migrator("--data-dir", scene.root, "migrate")
+    scene.change("UPDATE sessions SET task = 'in SQLite' WHERE id = 'conflict'")
+    scene.write(
+        WORKSPACE,
+        [
+            *(chat(name, task="in the file") for name in names if name not in ("deleted-in-file", "untouched")),
+            chat("untouched"),
+            *(chat(f"more{number}") for number in range(9)),
+        ],
+    )
+
+    @contextmanager
+    def late(connection: sqlite3.Connection, path: Path, action: str) -> Iterator[None]:
+        scene.change("UPDATE sessions SET task = 'meanwhile' WHERE id NOT IN ('conflict', 'same')")
+        scene.change("UPDATE sessions SET task = 'in the file' WHERE id = 'same'")
+        scene.change("DELETE FROM sessions WHERE id = 'deleted-in-sqlite'")
+        with transaction(connection, path, action):
+            yield
+
+    monkeypatch.setattr(publish, "transaction", late)
+    assert migrator("--data-dir", scene.root, "migrate").code == 3
+    found = tasks(scene)
+    assert found == dict.fromkeys(found, "meanwhile") | {
+        "conflict": "in SQLite",
+        "same": "in the file",
+        "new": "in the file",
+    }
+    assert found.keys() == {*names, *(f"more{number}" for number in range(9))} - {"deleted-in-sqlite"}
+    conflicts = {document["id"] for document in scene.conflicts()}
+    assert conflicts == {"changed-in-file", "conflict", "deleted-in-sqlite"}
+
+
+def test_messages_that_did_not_change_stay_as_they_are_when_a_session_is_replaced(
+    scene: Scene, migrator: Migrator
+) -> None:
+    def talk(count: int) -> Document:
+        return session(id="a", runtimeMix=["b", "a"], chatHistory=[message(id=f"m{n}") for n in range(count)])
+
+    scene.write(WORKSPACE, [talk(5)])
+    migrator("--data-dir", scene.root, "migrate")
+    before = scene.query("SELECT rowid, id FROM chat_messages")
+    scene.write(WORKSPACE, [talk(7)])
+    migrator("--data-dir", scene.root, "migrate")
+    after = scene.query("SELECT rowid, id FROM chat_messages")
+    assert after[:5] == before
+    assert len(after) == 7
+    [document] = scene.documents(HASH)
+    assert [one["id"] for one in document["chatHistory"]] == [f"m{number}" for number in range(7)]
+    assert document["runtimeMix"] == ["b", "a"]
+
+
+def test_a_long_id_does_not_multiply_the_size(scene: Scene, migrator: Migrator) -> None:
+    messages = [message(id="" if number % 2 else f"m{number}") for number in range(100)]
+    scene.write(WORKSPACE, [session(id=LONG, chatHistory=messages), session(id=LONG, task="the second")])
+    scene.write("/home/dev/other", [session(id=LONG, task="elsewhere", chatHistory=[message(id=LONG)])])
+    migrator("--data-dir", scene.root, "migrate")
+    assert scene.query("SELECT max(length(session_id)) FROM chat_messages")[0][0] < 250
+    assert [document["id"] for document in scene.documents(HASH)] == [LONG, LONG]
+    with open_storage(scene.root) as store:
+        assert len(store.get_session(WORKSPACE, LONG)["chatHistory"]) == 100
+        store.append_chat_message(WORKSPACE, LONG, message(id=LONG))  # type: ignore[arg-type]
+        assert store.get_session(WORKSPACE, LONG)["chatHistory"][-1]["id"] == LONG
+        assert store.get_session("/home/dev/other", LONG)["task"] == "elsewhere"
+        store.delete_session(WORKSPACE, LONG)
+        assert store.get_all_sessions(WORKSPACE) == []
+    assert migrator("--data-dir", scene.root, "sessions", "show", "longlong").code == 0
+
+
+def test_a_database_with_long_ids_as_keys_goes_on_working(
+    scene: Scene, migrator: Migrator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scene.write(WORKSPACE, [session(id=LONG, chatHistory=[message(id="m")])])
+    with monkeypatch.context() as earlier:
+        for module in ("migrator.database.rows", "migrator.staging.loader"):
+            earlier.setattr(f"{module}.key_of_id", str)
+        migrator("--data-dir", scene.root, "migrate")
+    assert scene.query("SELECT id FROM sessions") == [(LONG,)]
+    with open_storage(scene.root) as store:
+        store.append_chat_message(WORKSPACE, LONG, message(id="n"))  # type: ignore[arg-type]
+        assert len(store.get_session(WORKSPACE, LONG)["chatHistory"]) == 2
+    scene.change("UPDATE sessions SET task = 'a task' WHERE id = ?", LONG)
+    changed = session(id=LONG, task="in the file", chatHistory=[message(id="m")])
+    scene.write("/home/dev/other", [changed])
+    migrator("--data-dir", scene.root, "migrate")
+    assert [document["id"] for document in scene.documents(hash_of("/home/dev/other"))] == [LONG]
+    assert scene.query("SELECT id FROM sessions ORDER BY rowid") == [(LONG,), (key_of_id(LONG),)]
