@@ -80,11 +80,12 @@ def give_name(working: Path, backups: Path, name: str) -> Path:
     return final
 
 
-def keep_versions(backups: Path, why: str, versions: dict[str, bytes]) -> Path:
+def keep_versions(backups: Path, why: str, versions: dict[str, bytes], sequence: int) -> Path:
     """Save session versions that are about to be dropped and may exist nowhere else.
 
     :param why: a word for the folder's name
     :param versions: the contents, by file name
+    :param sequence: of :func:`next_sequence`, which looks at every backup: those of one run have the same
     :returns: the folder, which is a backup of its own
     """
     with working_folder(backups) as working:
@@ -93,7 +94,7 @@ def keep_versions(backups: Path, why: str, versions: dict[str, bytes]) -> Path:
             durable.write_new(working / name, [content])
             files.append({"file": name, "size": len(content), "sha256": hashlib.sha256(content).hexdigest()})
         now = stamp()
-        manifest = {"sequence": next_sequence(backups), "format": 1, "created_at": now, "why": why, "versions": files}
+        manifest = {"sequence": sequence, "format": 1, "created_at": now, "why": why, "versions": files}
         write_listing(working, manifest, files)
         return give_name(working, backups, f"{now}-{why}")
 

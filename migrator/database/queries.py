@@ -248,9 +248,9 @@ FROM_OTHER_FILES = """
 """
 # What no file has stays: the losing versions of conflicts, and deleted sessions.
 IN_NO_FILE = "reason IN ('conflict', 'deleted')"
-QUARANTINE_OF_SOURCE = f"""
-    SELECT id, raw, reason FROM quarantine WHERE source_id = ? AND NOT {IN_NO_FILE} ORDER BY position, id
-"""
+QUARANTINE_OF_SOURCE = (
+    f"SELECT id, raw, reason FROM quarantine WHERE source_id = ? AND NOT {IN_NO_FILE} ORDER BY position"
+)
 
 # The sessions that a rollback wrote to the files.
 FORGET_ROLLED_BACK = "DELETE FROM rolled_back_sessions"

@@ -7,12 +7,12 @@ import io
 import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Literal
 
 from migrator.authority import read_state, require_history
-from migrator.backups.manifest import keep_versions
+from migrator.backups.manifest import keep_versions, next_sequence
 from migrator.data_dir import DataDir
 from migrator.database import queries
 from migrator.database.connection import opened, transaction
@@ -180,7 +180,7 @@ class _Retry:
             return self.replace(item, raw, documents, edited=True)
         if self.corrected is None:
             return self.restore(item, documents)
-        kept = keep_versions(self.data_dir.backups, f"quarantine-{item.id}", {f"original.{suffix_of(raw)}": raw})
+        kept = self.keep(item, {f"original.{suffix_of(raw)}": raw})
         return dataclasses.replace(self.restore(item, documents), kept=str(kept))
 
     def decide(self, item: QuarantinedItem, raw: bytes) -> RetriedItem:
@@ -190,7 +190,7 @@ class _Retry:
             return self.restore(item, [theirs])
         if self.take == "theirs":
             return self.replace(item, raw, [theirs], edited=False)
-        kept = keep_versions(self.data_dir.backups, f"quarantine-{item.id}", {"theirs.json": raw})
+        kept = self.keep(item, {"theirs.json": raw})
         self.remove(item)
         return RetriedItem(item.id, "dropped", kept=str(kept))
 
@@ -210,7 +210,7 @@ class _Retry:
         versions = {"theirs.json": raw} if edited else {}
         if ours is not None:
             versions["ours.json"] = app_bytes(ours.document)
-        kept = keep_versions(self.data_dir.backups, f"quarantine-{item.id}", versions) if versions else None
+        kept = self.keep(item, versions) if versions else None
         if ours is None:
             restored = self.restore(item, documents)
             return dataclasses.replace(restored, kept=None if kept is None else str(kept))
@@ -257,6 +257,15 @@ class _Retry:
                 hint="Nothing was changed. Please report this as a bug, with the output of 'migrator doctor'.",
             )
         return key
+
+    def keep(self, item: QuarantinedItem, versions: dict[str, bytes]) -> Path:
+        """Keep versions that are about to be dropped; return their folder."""
+        return keep_versions(self.data_dir.backups, f"quarantine-{item.id}", versions, self.sequence)
+
+    @cached_property
+    def sequence(self) -> int:
+        """The sequence number of the backups of this run."""
+        return next_sequence(self.data_dir.backups)
 
     def workspace(self, item: QuarantinedItem, document: WorktreeSession) -> tuple[str, str | None]:
         """The workspace that a session goes to: that of its file; for the shared file, what its worktrees show."""

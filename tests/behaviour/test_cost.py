@@ -24,7 +24,7 @@ LONG = "long" * 1000
 
 
 def tasks(scene: Scene) -> dict[str, str]:
-    return {document["id"]: document["task"] for document in scene.documents(HASH)}
+    return {str(document["id"]): str(document["task"]) for document in scene.documents(HASH)}
 
 
 def counted(monkeypatch: pytest.MonkeyPatch, module: Any, name: str) -> list[object]:
@@ -132,7 +132,7 @@ def test_a_long_id_does_not_multiply_the_size(scene: Scene, migrator: Migrator) 
     assert [document["id"] for document in scene.documents(HASH)] == [LONG, LONG]
     with open_storage(scene.root) as store:
         assert len(store.get_session(WORKSPACE, LONG)["chatHistory"]) == 100
-        store.append_chat_message(WORKSPACE, LONG, message(id=LONG))  # type: ignore[arg-type]
+        store.append_chat_message(WORKSPACE, LONG, message(id=LONG))
         assert store.get_session(WORKSPACE, LONG)["chatHistory"][-1]["id"] == LONG
         assert store.get_session("/home/dev/other", LONG)["task"] == "elsewhere"
         store.delete_session(WORKSPACE, LONG)
@@ -150,7 +150,7 @@ def test_a_database_with_long_ids_as_keys_goes_on_working(
         migrator("--data-dir", scene.root, "migrate")
     assert scene.query("SELECT id FROM sessions") == [(LONG,)]
     with open_storage(scene.root) as store:
-        store.append_chat_message(WORKSPACE, LONG, message(id="n"))  # type: ignore[arg-type]
+        store.append_chat_message(WORKSPACE, LONG, message(id="n"))
         assert len(store.get_session(WORKSPACE, LONG)["chatHistory"]) == 2
     scene.change("UPDATE sessions SET task = 'a task' WHERE id = ?", LONG)
     changed = session(id=LONG, task="in the file", chatHistory=[message(id="m")])
