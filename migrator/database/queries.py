@@ -248,9 +248,6 @@ FROM_OTHER_FILES = """
 """
 # What no file has stays: the losing versions of conflicts, and deleted sessions.
 IN_NO_FILE = "reason IN ('conflict', 'deleted')"
-QUARANTINE_OF_SOURCE = (
-    f"SELECT id, raw, reason FROM quarantine WHERE source_id = ? AND NOT {IN_NO_FILE} ORDER BY position"
-)
 
 # The sessions that a rollback wrote to the files.
 FORGET_ROLLED_BACK = "DELETE FROM rolled_back_sessions"
@@ -381,13 +378,9 @@ QUARANTINED_TEXTS = "SELECT raw, base FROM quarantine WHERE id = ?"
 QUARANTINE_COUNT = "SELECT count(*) FROM quarantine WHERE reason <> 'deleted'"
 
 # The state of the migration.
-METADATA = """
-    SELECT schema_version, migration_status, json_backup_path, migrated_at FROM migration_metadata WHERE id = 1
-"""
+METADATA = "SELECT schema_version, migration_status, json_backup_path, migrated_at FROM migration_metadata WHERE id = 1"
 STATUS = "SELECT migration_status FROM migration_metadata WHERE id = 1"
-SET_STATUS = """
-    UPDATE migration_metadata SET migration_status = ?, last_updated_at = datetime('now') WHERE id = 1
-"""
+SET_STATUS = "UPDATE migration_metadata SET migration_status = ?, last_updated_at = datetime('now') WHERE id = 1"
 SET_COMPLETED = f"""
     UPDATE migration_metadata
     SET migration_status = 'completed', json_backup_path = coalesce(?, json_backup_path),

@@ -7,7 +7,7 @@ from itertools import chain
 from typing import Any, NamedTuple
 
 from migrator.database.columns import MessageRow
-from migrator.database.rows import SURELY_SHORT, key_of_id, ROLES, Row, message_rows
+from migrator.database.rows import ROLES, SURELY_SHORT, Row, key_of_id, message_rows
 from migrator.documents.document import MESSAGE_MEMBERS
 
 _WIDTH = len(MESSAGE_MEMBERS)

@@ -16,7 +16,7 @@ from migrator.database.columns import (
     RUNTIME_COLUMNS,
     SESSION_COLUMNS,
 )
-from migrator.database.queries import ORDER, aliased
+from migrator.database.queries import IN_NO_FILE, ORDER, aliased
 
 _CHILDREN = {
     "session_runtime_mix": RUNTIME_COLUMNS,
@@ -149,6 +149,9 @@ PLACES_OF_SOURCE = (
 _PLACED = ("workspace_id", "position", "source_id")
 CONTENTS_OF_SESSION = f"""
     SELECT {", ".join(name for name in SESSION_COLUMNS if name not in _PLACED)} FROM sessions WHERE id = ?
+"""
+QUARANTINE_OF_SOURCE = f"""
+    SELECT id, raw, reason FROM main.quarantine WHERE source_id = ? AND NOT {IN_NO_FILE} ORDER BY position, id
 """
 WORKSPACE_OF_SESSION = """
     SELECT w.workspace_hash, w.workspace_path FROM sessions s JOIN workspaces w ON w.id = s.workspace_id WHERE s.id = ?

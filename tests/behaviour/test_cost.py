@@ -108,7 +108,9 @@ def test_messages_that_did_not_change_stay_as_they_are_when_a_session_is_replace
     scene: Scene, migrator: Migrator
 ) -> None:
     def talk(count: int) -> Document:
-        return session(id="a", runtimeMix=["b", "a"], chatHistory=[message(id=f"m{n}") for n in range(count)])
+        messages = [message(id=f"m{number}") for number in range(count)]
+        talked: Document = session(id="a", runtimeMix=["b", "a"], chatHistory=messages)
+        return talked
 
     scene.write(WORKSPACE, [talk(5)])
     migrator("--data-dir", scene.root, "migrate")

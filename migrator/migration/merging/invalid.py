@@ -12,6 +12,7 @@ from migrator.database.columns import QuarantineRow
 from migrator.database.documents import read_document
 from migrator.migration.merging.matching import Identity, Version, ids_in, mends, own_id
 from migrator.migration.merging.merge_base import MergeBase
+from migrator.staging import queries as staging_queries
 
 
 class InvalidElements:
@@ -84,7 +85,7 @@ class InvalidElements:
         """
         in_base = Counter(self._invalid_in_base)
         quarantined: defaultdict[str | bytes, deque[tuple[int, str]]] = defaultdict(deque)
-        for row_id, raw, reason in self._main.execute(queries.QUARANTINE_OF_SOURCE, (source_id,)):
+        for row_id, raw, reason in self._main.execute(staging_queries.QUARANTINE_OF_SOURCE, (source_id,)):
             quarantined[raw].append((row_id, reason))
         not_quarantined = []
         for row in self._staged_invalid():
