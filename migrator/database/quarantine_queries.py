@@ -39,3 +39,6 @@ QUARANTINE_RULES = "SELECT quarantine_rules FROM migration_metadata WHERE id = 1
 HAS_INVALID_ITEMS = "SELECT EXISTS (SELECT 1 FROM quarantine WHERE reason IN ('invalid', 'unreadable'))"
 CONFLICT_COUNT = "SELECT count(*) FROM quarantine WHERE reason = 'conflict'"
 QUARANTINE_COUNT_OF_WORKSPACE = "SELECT count(*) FROM quarantine WHERE workspace_hash = ? AND reason <> 'deleted'"
+SOURCES_IN_QUARANTINE = """
+    SELECT DISTINCT l.source FROM quarantine q JOIN migration_ledger l ON l.id = q.source_id WHERE q.reason <> 'deleted'
+"""

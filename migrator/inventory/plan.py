@@ -33,6 +33,7 @@ class Plan(NamedTuple):
     :ivar outdated_quarantine: as :func:`has_outdated_items`, if SQLite is authoritative
     :ivar has_unsettled: a replaced file may have been written to since; a run looks at it under the lock
     :ivar stranded: after a rollback, SQLite holds something, but no file is there: a run brings it back
+    :ivar quarantined: the number of items in quarantine by workspace hash, if SQLite is authoritative
     :ivar strangers: the messages about entries of ``sessions/`` that are not the app's files
     """
 
@@ -45,6 +46,7 @@ class Plan(NamedTuple):
     warnings: list[Message]
     work: Work
     index_state: str | None
+    quarantined: Mapping[str, int]
     outdated_quarantine: bool = False
     stranded: bool = False
     has_unsettled: bool = False
@@ -76,7 +78,7 @@ def make_plan(
     :param adopting: files that this run takes in, so that they are not reported
     :raises MigratorError: the database or the folder cannot be read
     """
-    state, ledger, shares, stored, index, outdated = _read_database(data_dir)
+    state, ledger, shares, stored, index, quarantined, outdated = _read_database(data_dir)
     named = [*named]
     paths, found = known_paths(data_dir, named)
     warnings = [*data_dir.notes, *found]
@@ -106,6 +108,7 @@ def make_plan(
         warnings,
         work,
         index,
+        quarantined,
         outdated_quarantine=outdated,
         stranded=stranded,
         has_unsettled=replaced.is_unsettled,
@@ -158,19 +161,29 @@ def known_workspaces(sources: Iterable[Source], paths: Mapping[str, str]) -> dic
     return {name: placeholder(name) for name in names} | dict(paths)
 
 
-def _read_database(
-    data_dir: DataDir,
-) -> tuple[State, dict[str, LedgerEntry], dict[str, list[Share]], dict[str, str], str | None, bool]:
+class _Stored(NamedTuple):
+    """What the database has for the plan: as there, with the paths of all its workspaces."""
+
+    state: State
+    ledger: dict[str, LedgerEntry]
+    shares: dict[str, list[Share]]
+    paths: dict[str, str]
+    index_state: str | None
+    quarantined: Mapping[str, int]
+    outdated_quarantine: bool = False
+
+
+def _read_database(data_dir: DataDir) -> _Stored:
     path = data_dir.database
     if not path.exists() or path.stat().st_size == 0:
-        return NO_DATABASE, {}, {}, {}, None, False
+        return _Stored(NO_DATABASE, {}, {}, {}, None, {})
     with opened(path, read_only=True) as connection, sqlite_errors("read the state of the migration", path):
         state = read_state(connection, path)
         if not state.has_ledger and not schema.has_table(connection, "workspaces"):
-            return state, {}, {}, {}, None, False
+            return _Stored(state, {}, {}, {}, None, {})
         stored = {file_hash: name for _, file_hash, name in connection.execute(queries.ALL_WORKSPACES)}
         if state.authority != "sqlite" or not state.has_ledger:  # the app itself may have made the database
-            return state, {}, {}, stored, None, False
+            return _Stored(state, {}, {}, stored, None, {})
         ledger = read_ledger(connection)
         shares = {
             entry.source: connection.execute(queries.COUNTS_OF_SOURCE, (entry.id,)).fetchall()
@@ -178,7 +191,9 @@ def _read_database(
             if entry.workspace_hash is None
         }
         row = connection.execute(queries.INDEX_STATE).fetchone() if state.has_index_state else None
-        return state, ledger, shares, stored, row[0] if row else None, has_outdated_items(connection, state)
+        outdated = has_outdated_items(connection, state)
+        quarantined = dict(connection.execute(queries.QUARANTINE_BY_WORKSPACE).fetchall())
+        return _Stored(state, ledger, shares, stored, row[0] if row else None, quarantined, outdated)
 
 
 def has_outdated_items(connection: sqlite3.Connection, state: State) -> bool:

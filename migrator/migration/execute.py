@@ -12,7 +12,7 @@ from migrator.authority import point_at_sqlite, set_status
 from migrator.backups.create import BackupWriter, new_backup
 from migrator.backups.disk_space import require_space
 from migrator.data_dir import DataDir
-from migrator.database import schema
+from migrator.database import quarantine_queries, queries, schema
 from migrator.database.connection import opened
 from migrator.errors import Message, MigrationFailed, MigratorError
 from migrator.files import durable
@@ -31,6 +31,7 @@ from migrator.migration.report import (
     lost_base_messages,
     messages_of,
     totals_of,
+    with_quarantine,
     workspace_reports,
 )
 from migrator.migration.run_record import RunFacts, entries_of, record_in_staging
@@ -207,7 +208,13 @@ class Execution:
         adopted = adopted_messages(staged.loaded, merged)
         deleted = deletion_messages(merged, held=False)
         unknown = [message for message in plan.strangers if message.code != "source.invalid_name"]
-        workspaces = by_workspace(parts)
+        with opened(self.data_dir.database, read_only=True) as connection:
+            held = dict(connection.execute(queries.QUARANTINE_BY_WORKSPACE).fetchall())
+            quarantined = {name for (name,) in connection.execute(quarantine_queries.SOURCES_IN_QUARANTINE)}
+        fixed = [found for found in staged.loaded if found.source.name in merged.keys() - quarantined]
+        settled = {message for found in fixed if not found.error for message in messages_of(found)}
+        problems = [problem for problem in problems if problem not in settled]  # fixed in SQLite, not in the file
+        workspaces = with_quarantine(by_workspace(parts), held)
         elapsed, stages = self.timer.read()
         return MigrationReport(
             status="completed_with_problems" if problems or conflicts else "completed",

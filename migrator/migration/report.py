@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
@@ -172,6 +172,14 @@ def by_workspace(parts: list[WorkspaceReport]) -> tuple[WorkspaceReport, ...]:
         known = joined.get(part.hash)
         joined[part.hash] = known.joined(part) if known else part
     return tuple(joined.values())
+
+
+def with_quarantine(workspaces: tuple[WorkspaceReport, ...], held: Mapping[str, int]) -> tuple[WorkspaceReport, ...]:
+    """Set the counts of quarantined items to those of the quarantine itself: some were retried or dismissed since.
+
+    :param held: the number of items by workspace hash
+    """
+    return tuple(workspace._replace(quarantined=held.get(workspace.hash, 0)) for workspace in workspaces)
 
 
 def totals_of(workspaces: tuple[WorkspaceReport, ...], size: int) -> Totals:

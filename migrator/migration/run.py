@@ -23,7 +23,7 @@ from migrator.inventory.source_files import Source, count_file_names
 from migrator.inventory.workspace_paths import name_workspaces
 from migrator.locking import exclusive, has_stale_files
 from migrator.migration.options import Options
-from migrator.migration.report import MigrationReport, by_workspace, known_reports, totals_of
+from migrator.migration.report import MigrationReport, by_workspace, known_reports, totals_of, with_quarantine
 from migrator.ownership import require_own_database
 from migrator.progress import Listener, StageTimer, ignore_progress
 from migrator.worker.gc_pause import without_collector
@@ -203,7 +203,8 @@ class Run:
         if plan.state.authority == "sqlite":
             name_workspaces(self.data_dir, plan.unnamed)
             point_at_sqlite(self.data_dir)
-        workspaces = by_workspace([part for source in plan.work.known for part in known_reports(plan, source)])
+        parts = [part for source in plan.work.known for part in known_reports(plan, source)]
+        workspaces = with_quarantine(by_workspace(parts), plan.quarantined)
         elapsed, stages = self.timer.read()
         return MigrationReport(
             status="nothing_to_do",

@@ -512,7 +512,7 @@ def test_with_pages_of_another_size_a_program_that_has_it_open_has_to_close_it(m
 
 
 def test_a_database_that_stays_locked_is_not_restored_over(migrated, run, monkeypatch):
-    monkeypatch.setitem(opened.__kwdefaults__, "timeout", 0.1)
+    monkeypatch.setattr("migrator.database.connection.BUSY_TIMEOUT", 0.1)
     monkeypatch.setattr("migrator.backups.restore_database.BUSY_TIMEOUT", 0.2)
     folder = database_backup(migrated)
     with closing(sqlite3.connect(migrated.database, isolation_level=None)) as app:

@@ -202,7 +202,7 @@ def test_a_folder_in_the_databases_place_is_refused(scene: Scene, migrator: Migr
 def test_a_database_locked_by_another_program_is_reported_and_not_changed(
     scene: Scene, app: sqlite3.Connection, migrator: Migrator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(opened.__kwdefaults__ or {}, "timeout", 0.1)
+    monkeypatch.setattr("migrator.database.connection.BUSY_TIMEOUT", 0.1)
     scene.write(WORKSPACE, [chat("s-1")])
     app.execute("BEGIN IMMEDIATE")
     outcome = migrator("--data-dir", scene.root, "migrate", "--json")

@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 
 from migrator import open_storage
-from migrator.database.connection import opened
 from tests.support.command_line import Migrator
 from tests.support.scene import Scene, app_json, chat, hash_of, parsed, spelled
 
@@ -125,7 +124,7 @@ def test_show_of_a_number_that_is_not_there_names_the_way_to_find_one(one_broken
     outcome = run("quarantine", "show", "99", "--json")
     assert (outcome.code, outcome.codes) == (1, ["quarantine.not_found"])
     assert "'migrator quarantine list'" in outcome.err
-    assert run("quarantine", "show", str(10**30)).code == 1
+    assert run("quarantine", "show", str(10**30)).code == 2
 
 
 def test_show_prints_a_record_that_was_changed_by_hand_as_it_is(one_broken, run):
@@ -322,7 +321,7 @@ def test_a_failure_in_the_middle_leaves_everything_as_it_was(one_broken, run, tm
 
 
 def test_a_database_that_stays_locked_is_reported_and_not_changed(one_broken, run, tmp_path, monkeypatch):
-    monkeypatch.setitem(opened.__kwdefaults__, "timeout", 0.1)
+    monkeypatch.setattr("migrator.database.connection.BUSY_TIMEOUT", 0.1)
     with closing(sqlite3.connect(one_broken.database, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         outcome = run("quarantine", "retry", "1", "--edited", write(tmp_path / "new.json", chat("b")), "--json")
