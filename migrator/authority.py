@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args
 
-from migrator.data_dir import DEFAULT_DATABASE, DataDir, place_in, recorded_database
+from migrator.data_dir import DEFAULT_DATABASE, DataDir, place_in, recorded_database, require_directory
 from migrator.database import queries
 from migrator.database.connection import no_database, opened
 from migrator.database.errors import sqlite_errors
@@ -215,6 +215,7 @@ def require_history(places: DataDir) -> None:
     :raises StaleStoreError: SQLite is authoritative according to storage.json, but the database is missing
     :raises ConnectionFailed: there is none
     """
+    require_directory(places)
     require_database(places, state_of(places.database))
     if not durable.exists(places.database):
         raise no_database(places.database)

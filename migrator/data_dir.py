@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import unquote
 
-from migrator.errors import Message, UsageError
+from migrator.errors import Message, StorageIOError, UsageError
 from migrator.files.os_errors import os_errors
 from migrator.files.reading import contents
 
@@ -233,11 +233,26 @@ def is_data_dir(folder: Path) -> bool:
     return False
 
 
+def require_directory(places: DataDir) -> None:
+    """Check that the data directory is a directory, if there is anything of that name.
+
+    :raises StorageIOError: it is a file, or a link to where no directory is
+    """
+    if os.path.lexists(places.root) and not os.path.isdir(places.root):
+        raise StorageIOError(
+            f"{places.root} is not a directory.",
+            code="file.not_a_directory",
+            hint="Pass the app's data directory with --data-dir.",
+        )
+
+
 def require_place(places: DataDir) -> None:
     """Check that this is a data directory of the app, or an empty folder.
 
     :raises UsageError: it is missing, the wrong folder, or another program's
+    :raises StorageIOError: it is not a directory
     """
+    require_directory(places)
     wrong = wrong_place(places)
     if wrong is not None:
         raise UsageError(wrong.message, code=wrong.code, hint=wrong.hint)

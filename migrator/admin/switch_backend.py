@@ -14,7 +14,7 @@ from migrator.authority import (
     write_flag,
 )
 from migrator.backups.database_copy import upgrade
-from migrator.data_dir import DataDir
+from migrator.data_dir import DataDir, require_directory
 from migrator.database import queries
 from migrator.database.connection import opened, transaction
 from migrator.errors import Message, StaleStoreError
@@ -55,7 +55,11 @@ class BackendReport(Report):
 
 
 def show_backend(data_dir: DataDir) -> BackendReport:
-    """The backend in use. Changes nothing."""
+    """The backend in use. Changes nothing.
+
+    :raises StorageIOError: the data directory is a file
+    """
+    require_directory(data_dir)
     state = state_of(data_dir.database)
     flag, trial = read_flag(data_dir), read_stats(data_dir.hybrid_journal)
     authority, backend, missing = store_status(data_dir, state)

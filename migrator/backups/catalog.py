@@ -21,7 +21,7 @@ from migrator.backups.manifest import (
     read_manifest,
     sequence_of,
 )
-from migrator.data_dir import DataDir
+from migrator.data_dir import DataDir, require_directory
 from migrator.errors import BackupError, Message, MigratorError
 from migrator.files import copying
 from migrator.files.os_errors import os_errors
@@ -71,6 +71,7 @@ class VerifiedBackup:
 
 def backup_folders(data_dir: DataDir) -> list[Path]:
     """The folders that have a backup's name, oldest first: those without a sequence number, then by that."""
+    require_directory(data_dir)
     if not data_dir.backups.is_dir():
         return []
     with os_errors("list", data_dir.backups), os.scandir(data_dir.backups) as entries:

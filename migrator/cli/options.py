@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
 from typing import Any, TypeVar
@@ -11,7 +12,7 @@ import click
 
 from migrator.cli.output import print_json, print_notes, set_works
 from migrator.data_dir import DataDir, wrong_place
-from migrator.errors import UsageError
+from migrator.errors import Message, MigratorError, UsageError
 from migrator.report import Report
 
 ReportT = TypeVar("ReportT", bound=Report)
@@ -89,8 +90,9 @@ def prints_report(
         def run(*, as_json: bool, **options: Any) -> int:
             set_works(works if isinstance(works, bool) else options[works] is not None)
             context = click.get_current_context()
-            report = command(context.obj, **options)
-            wrong = wrong_place(context.meta[PLACES]) if PLACES in context.meta else None
+            with naming_wrong_place():
+                report = command(context.obj, **options)
+            wrong = _wrong_place(context)
             if wrong is not None and report.exit_code != UsageError.exit_code:
                 print_notes([wrong])
             if as_json:
@@ -102,6 +104,22 @@ def prints_report(
         return run
 
     return decorate
+
+
+@contextmanager
+def naming_wrong_place() -> Iterator[None]:
+    """Replace an error within the block by its cause, if this is not a data directory of the app."""
+    try:
+        yield
+    except MigratorError as error:
+        wrong = _wrong_place(click.get_current_context())
+        if wrong is None or error.exit_code == UsageError.exit_code:
+            raise
+        raise UsageError(wrong.message, code=wrong.code, hint=wrong.hint) from error
+
+
+def _wrong_place(context: click.Context) -> Message | None:
+    return wrong_place(context.meta[PLACES]) if PLACES in context.meta else None
 
 
 class WithFile(Report):

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from migrator.data_dir import DataDir
+from migrator.data_dir import DataDir, require_directory
 from migrator.errors import Message, StorageIOError
 from migrator.files.os_errors import os_errors
 from migrator.files.owners import who_owns
@@ -73,12 +73,7 @@ def list_files(data_dir: DataDir) -> Listing:
 
     :raises StorageIOError: the data directory is not a directory, or cannot be read
     """
-    if os.path.lexists(data_dir.root) and not os.path.isdir(data_dir.root):
-        raise StorageIOError(
-            f"{data_dir.root} is not a directory.",
-            code="file.not_a_directory",
-            hint="Pass the app's data directory with --data-dir.",
-        )
+    require_directory(data_dir)
     names, strangers = _names_in_sessions(data_dir)
     folder = os.fspath(data_dir.sessions)
     found = [source_at(f"sessions/{n}", f"{folder}{os.sep}{n}", "workspace", n[: -len(_JSON)]) for n in names]
