@@ -211,7 +211,7 @@ class Machine:
                 if state.output == "closed":
                     os.close(1)
                     # As Python itself does.
-                    sys.stdout = None  # type: ignore[assignment]
+                    sys.stdout = None
                 _become(state.user, words)
             code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
             printed.seek(0)
