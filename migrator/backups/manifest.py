@@ -22,7 +22,7 @@ from migrator.errors import BackupError
 from migrator.files import durable
 from migrator.files.durable import make_private
 from migrator.files.output import scratch
-from migrator.files.reading import contents
+from migrator.files.reading import contents, opened
 from migrator.text import pretty
 
 SUMS = "SHA256SUMS"
@@ -58,7 +58,7 @@ def next_sequence(backups: Path) -> int:
 def sequence_of(folder: Path) -> int:
     """The sequence number in a backup's manifest, of which only the beginning is read; 0 if there is none."""
     try:
-        with open(folder / MANIFEST, "rb") as file:
+        with opened(folder / MANIFEST) as file:
             found = _SEQUENCE.match(file.read(_BEGINNING))
     except OSError:
         return 0
