@@ -110,7 +110,11 @@ class Writer:
         except FileNotFoundError:
             return False
         with open(descriptor, "rb+", buffering=0) as file:
-            documents = json.loads(file.read())
+            before = file.read()
+            try:
+                documents = json.loads(before) if before.strip() else []
+            except ValueError:  # a copy of a half-written file was restored; the app shows an error
+                return False
             content = app_json([*documents, self.document(token)])
             file.seek(0)
             file.truncate()
