@@ -72,16 +72,20 @@ def rollback(
     *,
     database: PathLike | None = None,
     dry_run: bool = False,
+    salvage: bool = False,
     progress: Listener | None = None,
 ) -> RollbackReport:
     """Write every session back to the JSON files and make them authoritative, without losing anything.
+
+    :param salvage: if the database is damaged, write what can be read of it, and name the rest
 
     :raises MigrationLocked: another migrator is running there
     :raises RollbackFailed: the rollback failed; SQLite is still authoritative, and intact
     """
     from migrator.export.rollback import run_rollback  # each function imports what it needs when it is called
 
-    return run_rollback(_resolved(data_dir, database), dry_run=dry_run, listener=progress or ignore_progress)
+    places, listener = _resolved(data_dir, database), progress or ignore_progress
+    return run_rollback(places, dry_run=dry_run, salvage=salvage, listener=listener)
 
 
 @remaining_os_errors()

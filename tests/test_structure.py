@@ -27,7 +27,7 @@ ROWS = (
     ("authority", "locking"),
     ("inventory",),
     ("backups", "staging"),
-    ("storage",),
+    ("salvage", "storage"),
     ("search",),
     ("upkeep",),
     ("migration",),
@@ -201,6 +201,7 @@ CHANGES_ELSEWHERE = {
     "migrator.files.durable": {"chmod"},  # takes rights away
     "migrator.files.owners": {"os.fchmod", "os.fchown", "os.open"},  # gives away what durable has just made
     "migrator.migration.dry_run": {"tempfile.mkdtemp", "shutil.rmtree"},  # what a dry run throws away
+    "migrator.salvage.access": {"tempfile.mkdtemp", "shutil.rmtree"},  # a copy that is thrown away
     "migrator.files.locks": {"filelock.FileLock"},  # an empty file
     "migrator.worker.process": {"os.fdopen"},  # pipes
     "migrator.staging.connections.with_apsw": {"apsw.Connection"},

@@ -271,6 +271,12 @@ class DatabaseRestore:
             )
 
 
+def put_in_place(data_dir: DataDir, copy: Path) -> Path:
+    """Put a new database, which is closed, in the place of a damaged one; return the copy that is kept of that."""
+    listed = ListedFile(copy.name, None, None, copying.sha256_of(copy))
+    return DatabaseRestore(data_dir, copy.parent, listed, overwrite=True).take_place()
+
+
 def _is_damage(cause: BaseException | None) -> bool:
     """Whether SQLite failed because the file is damaged or not a database."""
     code = getattr(cause, "sqlite_errorcode", 0) & 0xFF

@@ -15,9 +15,9 @@ _NOT_A_DATABASE = (
     "backup. If it never was one, correct --database or the variable that names it; if it is in the place "
     "of the database, move it away and run 'migrator migrate' again."
 )
-_DAMAGED = (
-    "Keep a copy of it, then run 'migrator verify --repair'. If that does not help, 'migrator backups list' shows what "
-    "you can restore. The JSON files may lack everything since the last migration."
+DAMAGED = (
+    "Keep a copy of it, then run 'migrator verify --repair'. If that does not help, 'migrator rollback --salvage' goes "
+    "back to JSON files with what can be read; 'migrator backups list' shows what you can restore instead."
 )
 # The primary result codes (https://www.sqlite.org/rescode.html) that mean a problem with the file, not with the
 # statement: the code of our error, and what to do.
@@ -32,7 +32,7 @@ _UNUSABLE = {
         "Check that its folder exists and that you have permission to write there.",
     ),
     sqlite3.SQLITE_NOTADB: ("database.not_a_database", _NOT_A_DATABASE),
-    sqlite3.SQLITE_CORRUPT: ("database.damaged", _DAMAGED),
+    sqlite3.SQLITE_CORRUPT: ("database.damaged", DAMAGED),
     sqlite3.SQLITE_READONLY: ("database.read_only", "Check its permissions and those of its folder."),
     sqlite3.SQLITE_PERM: ("database.permission_denied", "Check its permissions and those of its folder."),
     sqlite3.SQLITE_FULL: ("disk.full", "Free some space and try again."),
@@ -63,7 +63,7 @@ def database_errors(kinds: tuple[type[Exception], ...], action: str, path: str |
         yield
     except UnicodeDecodeError as error:  # the binding cannot decode even SQLite's own message
         message = f"Cannot {phrase} the database {path}: it contains text that is not UTF-8."
-        raise ConnectionFailed(message, code="database.damaged", hint=_DAMAGED) from error
+        raise ConnectionFailed(message, code="database.damaged", hint=DAMAGED) from error
     except kinds as error:
         extended = getattr(error, "sqlite_errorcode", 0) or getattr(error, "result", 0)
         primary = extended & 0xFF
@@ -73,6 +73,8 @@ def database_errors(kinds: tuple[type[Exception], ...], action: str, path: str |
         message = f"Cannot {phrase} the database {path}: {error}."
         if primary in _REFUSED:
             message += who_owns(path)
+        if "Could not decode to UTF-8" in str(error):  # SQLite has no code for that
+            raise ConnectionFailed(message, code="database.damaged", hint=DAMAGED) from error
         if primary in _UNUSABLE:
             cause, hint = _UNUSABLE[primary]
             raise ConnectionFailed(message, code=cause, hint=hint) from error

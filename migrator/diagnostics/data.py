@@ -21,6 +21,7 @@ from migrator.inventory.plan import make_plan
 from migrator.inventory.status import StatusReport, status_of
 from migrator.migration.rolled_back import queries as rolled_back_queries
 from migrator.migration.rolled_back.changes import changed_sessions
+from migrator.salvage.intact import require_intact
 from migrator.search.index import index_state
 from migrator.storage.hybrid.journal import read_stats
 from migrator.text import counted, size
@@ -55,7 +56,13 @@ def database(data_dir: DataDir) -> Iterator[Finding]:
     store = "SQLite is" if state.authority == "sqlite" else "the JSON files are"
     known = schema.latest_version()
     message = f"{path}: schema version {state.schema_version}, migration {state.status}; {store} authoritative."
-    yield ok(subject, message, code="database.usable")
+    try:
+        with opened(path, read_only=True) as connection:
+            require_intact(connection, path, everything=True)
+    except ConnectionFailed as error:
+        yield _unusable(data_dir, error)
+    else:
+        yield ok(subject, message, code="database.usable")
     if 0 < state.schema_version < known:
         message = f"The database has schema version {state.schema_version}; this migrator uses version {known}."
         level = problem if state.authority == "sqlite" else note

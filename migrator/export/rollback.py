@@ -19,14 +19,16 @@ import time
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
+from functools import partial
 
 from migrator.authority import require_database, require_same_database, state_of, write_flag
 from migrator.backups.database_copy import upgrade
+from migrator.backups.restore_database import put_in_place
 from migrator.data_dir import DataDir
 from migrator.database import quarantine_queries, queries
 from migrator.database.connection import opened, transaction
 from migrator.database.errors import sqlite_errors
-from migrator.errors import ConnectionFailed, MigratorError, RollbackFailed
+from migrator.errors import ConnectionFailed, Message, MigratorError, RollbackFailed
 from migrator.export.rollback_notes import RollbackNotes
 from migrator.export.session_file import RestoredFile
 from migrator.export.workspace_files import WorkspaceFiles
@@ -38,6 +40,8 @@ from migrator.migration.options import Options
 from migrator.migration.run import Run
 from migrator.progress import Listener, ignore_progress
 from migrator.report import Report
+from migrator.salvage.access import DAMAGE, readable_copy
+from migrator.salvage.intact import require_intact
 from migrator.worker.process import WorkerFor
 
 
@@ -69,12 +73,14 @@ def run_rollback(
     data_dir: DataDir,
     *,
     dry_run: bool = False,
+    salvage: bool = False,
     listener: Listener = ignore_progress,
     worker_for: WorkerFor | None = None,
     clock: Callable[[], float] = time.perf_counter,
 ) -> RollbackReport:
     """Write every session back to the JSON files and make them authoritative.
 
+    :param salvage: if the database is damaged, write what can be read of it
     :param clock: returns the time in seconds
     :param worker_for: supplies a worker process; None starts one if it is worthwhile
     :raises MigrationLocked: another migrator is running
@@ -82,19 +88,55 @@ def run_rollback(
     """
     with exclusive(data_dir, keep=not dry_run):
         require_same_database(data_dir)
-        try:
-            require_database(data_dir, state_of(data_dir.database))  # a newer schema raises SchemaError
-        except ConnectionFailed as error:
-            hint = f"'migrator backups list' lists the backups in {data_dir.backups}."
-            raise _failed(error, hint) from error
         started = clock()
+        attempt = partial(_attempt, data_dir, listener, worker_for, dry_run=dry_run)
         try:
-            with scratch_data_dir(data_dir) if dry_run else nullcontext(data_dir) as places:
-                report = _roll_back(places, listener, worker_for, install=not dry_run)
-        except MigratorError as error:
-            raise _failed(error, _authority_after_failure(data_dir)) from error
+            report = attempt()
+        except RollbackFailed as error:
+            if not salvage or error.code not in DAMAGE:
+                raise
+            report = _salvage(data_dir, error, listener, worker_for, dry_run=dry_run)
         duration = round((clock() - started) * 1000)
         return replace(report, dry_run=dry_run, database=os.fspath(data_dir.database), duration_ms=duration)
+
+
+def _attempt(data_dir: DataDir, listener: Listener, worker_for: WorkerFor | None, *, dry_run: bool) -> RollbackReport:
+    try:
+        require_database(data_dir, state_of(data_dir.database))  # a newer schema raises SchemaError
+    except ConnectionFailed as error:
+        hint = f"'migrator backups list' lists the backups in {data_dir.backups}."
+        raise _failed(error, hint) from error
+    try:
+        with scratch_data_dir(data_dir) if dry_run else nullcontext(data_dir) as places:
+            if state_of(places.database).status == "completed":
+                with opened(places.database, read_only=True) as connection:
+                    require_intact(connection, places.database)
+            finish = None if dry_run else partial(write_flag, data_dir, "json")
+            return _roll_back(places, listener, worker_for, finish)
+    except MigratorError as error:
+        raise _failed(error, _authority_after_failure(data_dir)) from error
+
+
+def _salvage(
+    data_dir: DataDir, damage: MigratorError, listener: Listener, worker_for: WorkerFor | None, *, dry_run: bool
+) -> RollbackReport:
+    """Roll back from a readable copy of a damaged database, and put that copy in its place."""
+    kept: list[str] = []
+    with readable_copy(data_dir, damage, parent=data_dir.root) as found:
+        places = found.places if dry_run else found.writable
+
+        def finish() -> None:
+            kept.append(os.fspath(put_in_place(data_dir, places.database)))
+            write_flag(data_dir, "json")
+
+        try:
+            report = _roll_back(places, listener, worker_for, None if dry_run else finish)
+        except MigratorError as error:
+            raise _failed(error, "The damaged database is still in its place.") from error
+    for copy in kept:
+        message = f"The damaged database is kept as {copy}."
+        report = replace(report, warnings=(*report.warnings, Message(message, code="rollback.kept_copy")))
+    return replace(report, warnings=(*found.messages, *report.warnings), errors=(*found.messages, *report.errors))
 
 
 def _failed(error: MigratorError, hint: str) -> RollbackFailed:
@@ -115,9 +157,14 @@ def _authority_after_failure(data_dir: DataDir) -> str:
     return result + (f" The backup is {data_dir.backup_now(state.backup)}." if state.backup else "")
 
 
-def _roll_back(data_dir: DataDir, listener: Listener, worker_for: WorkerFor | None, *, install: bool) -> RollbackReport:
-    """Merge the files' changes, write all files, and only then set the database's new status."""
-    path, notes = data_dir.database, RollbackNotes()
+def _roll_back(
+    data_dir: DataDir, listener: Listener, worker_for: WorkerFor | None, finish: Callable[[], object] | None
+) -> RollbackReport:
+    """Merge the files' changes, write all files, and only then set the database's new status.
+
+    :param finish: called when all files are in place; None only prepares them
+    """
+    path, notes, install = data_dir.database, RollbackNotes(), finish is not None
     restored: list[RestoredFile] = []
     status = state_of(path).status
     if status == "completed":
@@ -147,14 +194,15 @@ def _roll_back(data_dir: DataDir, listener: Listener, worker_for: WorkerFor | No
                     connection.execute(queries.FORGET_ROLLED_BACK)
                     connection.executemany(queries.RECORD_ROLLED_BACK, files.written)
                     connection.execute(queries.SET_STATUS, ("rolled_back",))
-    if install and status in ("completed", "rolled_back"):  # also to finish an earlier rollback
-        write_flag(data_dir, "json")
+    backup = state_of(path).backup
+    if finish is not None and status in ("completed", "rolled_back"):  # also to finish an earlier rollback
+        finish()
     notes.add_errors(*find_replaced(data_dir, [file.file for file in restored]).kept)
     return RollbackReport(
         status="rolled_back" if status == "completed" else "nothing_to_do",
         workspaces=tuple(restored),
         database=os.fspath(path),
-        backup_path=data_dir.backup_now(state_of(path).backup),
+        backup_path=data_dir.backup_now(backup),
         warnings=tuple(notes.warnings),
         errors=tuple(notes.errors),
     )

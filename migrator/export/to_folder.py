@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from itertools import zip_longest
 from pathlib import Path
 
@@ -25,6 +26,8 @@ from migrator.files.os_errors import os_errors
 from migrator.files.output import NewFiles, new_files
 from migrator.inventory.source_files import workspace_file_name
 from migrator.report import Report
+from migrator.salvage.access import read_what_can_be_read
+from migrator.salvage.intact import require_intact
 from migrator.workspace import named_workspace, placeholder
 
 # Row id, hash and path.
@@ -53,7 +56,7 @@ class ExportReport(Report):
     """What was exported, and what could not be.
 
     :ivar notes: one for each workspace file that is skipped because it could not be migrated
-    :ivar errors: the notes, all of which need attention
+    :ivar errors: the notes, all of which need attention, and what could not be read of a damaged database
     """
 
     workspaces: tuple[ExportedWorkspace, ...]
@@ -74,10 +77,16 @@ def export(data_dir: DataDir, target: Path, workspaces: Sequence[str | os.PathLi
     :raises WorkspaceNotFound: the database does not have one of the workspaces
     :raises StorageIOError: a file of that name exists, cannot be written, or does not read back; nothing was exported
     """
+    report, missing = read_what_can_be_read(data_dir, partial(_export, target=target, workspaces=workspaces))
+    return replace(report, notes=(*report.notes, *missing), errors=(*report.errors, *missing))
+
+
+def _export(data_dir: DataDir, target: Path, workspaces: Sequence[str | os.PathLike[str]]) -> ExportReport:
     require_history(data_dir)
     with opened(data_dir.database, read_only=True) as connection, sqlite_errors("read sessions", data_dir.database):
         state = read_state(connection, data_dir.database)
         connection.execute("BEGIN")  # all files show one state
+        require_intact(connection, data_dir.database)
         # The hashes of the workspaces whose own file could not be migrated.
         failed = {name for (name,) in connection.execute(queries.FAILED_WORKSPACES)} if state.has_ledger else set()
         known = {file_hash: path for _, file_hash, path in connection.execute(queries.ALL_WORKSPACES)}

@@ -32,16 +32,21 @@ def _outcome(report: RollbackReport) -> Outcome:
 
 @click.command("rollback", short_help="Go back to the JSON files with all sessions.")
 @click.option("--dry-run", is_flag=True, help="Do everything in a temporary folder, then remove it.")
+@click.option("--salvage", is_flag=True, help="If the database is damaged: go back with what can be read of it.")
 @progress_option()
 @prints_report(_print, "Print the report as one JSON object.", works=True)
-def rollback_command(resolve: Resolve, dry_run: bool, progress: str) -> RollbackReport:
+def rollback_command(resolve: Resolve, dry_run: bool, salvage: bool, progress: str) -> RollbackReport:
     """Make the JSON files authoritative again, with everything that is in SQLite.
 
     A workspace that did not change since the migration gets its original bytes back; a changed one is written in the
     app's format. The database and the backups are kept. You can run 'migrator migrate' again later.
 
+    With --salvage, what a damaged database does not have is taken from the backup copies of the files, and named; the
+    exit code is then 3. The damaged database is kept under another name.
+
     \b
     migrator rollback --dry-run              see what would happen
     migrator rollback                        do it
+    migrator rollback --salvage              do it with a damaged database
     """
-    return run_with_progress(resolve, progress, partial(run_rollback, dry_run=dry_run), _outcome)
+    return run_with_progress(resolve, progress, partial(run_rollback, dry_run=dry_run, salvage=salvage), _outcome)

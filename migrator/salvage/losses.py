@@ -1,0 +1,91 @@
+"""Finds out which sessions have lost rows: the indexes of a damaged table have its rowids and some of its columns."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import defaultdict
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+from migrator.database import queries
+from migrator.database.columns import CHILD_TABLES
+from migrator.salvage.copy import Databases
+from migrator.workspace import placeholder, workspace_hash
+
+
+@dataclass
+class Lost:
+    """A session that cannot be read, or not whole.
+
+    :ivar key: the primary key of its row
+    :ivar tables: those with rows that are lost
+    """
+
+    key: str
+    tables: set[str] = field(default_factory=set)
+    workspace_id: int | None = None
+    position: int | None = None
+    source_id: int | None = None
+
+
+def lost_sessions(both: Databases, damaged: Iterable[str]) -> list[Lost]:
+    """Return the sessions that have lost rows in these tables, as far as the indexes or other rows mention them."""
+    found: dict[str, Lost] = {}
+    if "sessions" in damaged:
+        places = _rows(both, "sessions", "workspace_id", "position")
+        sources = _rows(both, "sessions", "source_id")
+        keys = {key: row_id for row_id, key in _rows(both, "sessions", "id").items()}
+        for key, row_id in keys.items():
+            workspace_id, position = places.get(row_id, (None, None))
+            found[key[0]] = Lost(key[0], {"sessions"}, workspace_id, position, *sources.get(row_id, (None,)))
+        for table in CHILD_TABLES:
+            statement = f"SELECT DISTINCT session_id FROM {table} WHERE session_id NOT IN (SELECT id FROM sessions)"
+            for (key,) in both.copy.execute(statement).fetchall():
+                found.setdefault(key, Lost(key, {"sessions"}))
+    for table in CHILD_TABLES:
+        if table in damaged:
+            for (key,) in _rows(both, table, "session_id").values():
+                found.setdefault(key, Lost(key)).tables.add(table)
+    return list(found.values())
+
+
+def _rows(both: Databases, table: str, *columns: str) -> dict[int, tuple[Any, ...]]:
+    """Return the columns of a table's lost rows, by rowid, from the first index that begins with these columns."""
+    present = {row_id for (row_id,) in both.copy.execute(f"SELECT rowid FROM {table}")}
+    for _, index, _, _, partial in both.damaged.execute(f"PRAGMA index_list({table})").fetchall():
+        names = tuple(row[2] for row in both.damaged.execute(f'PRAGMA index_info("{index}")').fetchall())
+        if names[: len(columns)] != columns:
+            continue
+        condition = f" WHERE {columns[0]} IS NOT NULL" if partial else ""
+        statement = f'SELECT rowid, {", ".join(columns)} FROM {table} INDEXED BY "{index}"{condition}'
+        with suppress(sqlite3.DatabaseError):
+            return {row[0]: row[1:] for row in both.damaged.execute(statement) if row[0] not in present}
+    return {}
+
+
+def restore_workspaces(both: Databases) -> None:
+    """Make the rows of lost workspaces again, from the indexes of the table and from the ledger."""
+    paths = _rows(both, "workspaces", "workspace_path")
+    hashes = _rows(both, "workspaces", "workspace_hash")
+    by_source: defaultdict[int, set[str]] = defaultdict(set)
+    statement = """
+        SELECT s.workspace_id, l.workspace_hash FROM sessions s LEFT JOIN migration_ledger l ON l.id = s.source_id
+        WHERE s.workspace_id NOT IN (SELECT id FROM workspaces)
+    """
+    for workspace_id, name in both.copy.execute(statement).fetchall():
+        by_source[workspace_id] |= {name} if name else set()
+    for workspace_id in sorted({*by_source, *paths, *hashes}):
+        path = paths.get(workspace_id, (None,))[0]
+        known = hashes.get(workspace_id, (None,))[0] or next(iter(by_source[workspace_id]), None)
+        name = known or workspace_hash(path or f"workspace {workspace_id}")
+        row = (workspace_id, path or placeholder(name), name)
+        with suppress(sqlite3.IntegrityError):
+            both.copy.execute("INSERT INTO workspaces (id, workspace_path, workspace_hash) VALUES (?, ?, ?)", row)
+
+
+def workspace_of(connection: sqlite3.Connection, workspace_id: int | None) -> tuple[str, str] | None:
+    """Return hash and path of a workspace in the copy; None if it is unknown."""
+    row = connection.execute(queries.WORKSPACE_BY_ID, (workspace_id,)).fetchone()
+    return (row[0], row[1]) if row else None

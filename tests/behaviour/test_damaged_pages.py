@@ -1,0 +1,114 @@
+"""A page of the database cannot be read: what can be read is given, and what cannot is named."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from migrator import api
+from migrator.data_dir import DataDir
+from migrator.diagnostics.doctor import examine
+from migrator.errors import MigratorError, RollbackFailed
+from migrator.export.rollback import run_rollback
+from migrator.export.to_folder import export
+from tests.support.scene import Scene, chat
+
+ENGINE, SHOP = "/home/dev/engine", "/home/dev/shop"
+SESSIONS = 7
+
+
+@pytest.fixture(scope="module")
+def healthy(tmp_path_factory: pytest.TempPathFactory) -> Scene:
+    scene = Scene(tmp_path_factory.mktemp("healthy"))
+    scene.write(ENGINE, [chat(f"e{number}", text="x" * 3000) for number in range(SESSIONS - 2)])
+    scene.write(SHOP, [chat(f"s{number}", workspace=SHOP) for number in range(2)])
+    api.migrate(scene.root, search_index=False)
+    return scene
+
+
+def damaged(healthy: Scene, folder: Path, page: int) -> Scene:
+    scene = Scene(folder)
+    shutil.copytree(healthy.root, folder, ignore=shutil.ignore_patterns("*-wal", "*-shm"))
+    size = page_size(scene)
+    with open(scene.database, "r+b") as file:
+        if page:
+            file.seek((page - 1) * size)
+            file.write(bytes(size))
+    return scene
+
+
+def page_size(scene: Scene) -> int:
+    return int.from_bytes(scene.database.read_bytes()[16:18], "big")
+
+
+def written(folder: Path) -> dict[str, Any]:
+    sessions = [session for file in folder.glob("*.json") for session in json.loads(file.read_bytes())]
+    return {session["id"]: without_null(session) for session in sessions}
+
+
+def without_null(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: without_null(member) for name, member in value.items() if member is not None}
+    return [without_null(member) for member in value] if isinstance(value, list) else value
+
+
+def test_whatever_page_is_zeroed_every_session_is_given(healthy: Scene, tmp_path: Path) -> None:
+    """The backup copies have what the page had; only the names of tables and the header cannot be done without."""
+    whole = written(healthy.root / "sessions")
+    unreadable: list[str] = []
+    for page in range(1, healthy.database.stat().st_size // page_size(healthy) + 1):
+        scene = damaged(healthy, tmp_path / f"data-{page}", page)
+        places = DataDir(scene.root, scene.database)
+        out = tmp_path / f"out-{page}"
+        try:
+            report = export(places, out)
+        except MigratorError as error:
+            unreadable.append(error.code)
+            continue
+        assert written(out) == whole
+        assert report.exit_code == (3 if report.errors else 0)
+        try:
+            rolled_back = run_rollback(places, salvage=True)
+        except MigratorError as error:
+            pytest.fail(f"page {page}: {error.code}")
+        assert rolled_back.status == "rolled_back"
+        assert written(scene.root / "sessions") == whole
+        assert scene.status() == "rolled_back"
+    assert len(unreadable) <= 4
+    assert {*unreadable} == {"database.damaged", "database.not_a_database"}
+
+
+def test_without_the_option_a_rollback_changes_nothing(healthy: Scene, tmp_path: Path) -> None:
+    root = healthy.query("SELECT rootpage FROM sqlite_master WHERE name = 'chat_messages'")[0][0]
+    scene = damaged(healthy, tmp_path / "data", root)
+    before = scene.listing()
+    with pytest.raises(RollbackFailed) as refused:
+        run_rollback(DataDir(scene.root, scene.database))
+    assert refused.value.code == "database.damaged"
+    assert "rollback --salvage" in str(refused.value.hint)
+    assert scene.listing() == before
+
+
+def test_rows_that_stand_in_no_index_are_damage(healthy: Scene, tmp_path: Path) -> None:
+    """Another engine wrote to the table, but not to one of its indexes."""
+    scene = damaged(healthy, tmp_path / "data", page=0)
+    name = "idx_chat_messages_session_position"
+    [(root,)] = scene.query("SELECT rootpage FROM sqlite_master WHERE name = ?", name)
+    size = page_size(scene)
+    with open(scene.database, "rb") as file:
+        file.seek((root - 1) * size)
+        before = file.read(size)
+    row = ("late", "e1", "user", "late", "2025-11-10T10:00:00Z")
+    scene.change("INSERT INTO chat_messages (id, session_id, role, content, timestamp) VALUES (?, ?, ?, ?, ?)", *row)
+    with open(scene.database, "r+b") as file:
+        file.seek((root - 1) * size)
+        file.write(before)
+    places = DataDir(scene.root, scene.database)
+    with pytest.raises(RollbackFailed) as refused:
+        run_rollback(places)
+    assert refused.value.code == "database.index_wrong"
+    assert export(places, tmp_path / "out").exit_code == 3
+    assert written(tmp_path / "out")["e1"]["chatHistory"][-1]["content"] == "late"
+    assert examine(places).exit_code == 3
