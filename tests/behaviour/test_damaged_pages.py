@@ -77,7 +77,7 @@ def test_whatever_page_is_zeroed_every_session_is_given(healthy: Scene, tmp_path
         assert written(scene.root / "sessions") == whole
         assert scene.status() == "rolled_back"
     assert len(unreadable) <= 4
-    assert {*unreadable} == {"database.damaged", "database.not_a_database"}
+    assert {*unreadable} <= {"database.damaged", "database.not_a_database"}
 
 
 def test_without_the_option_a_rollback_changes_nothing(healthy: Scene, tmp_path: Path) -> None:
