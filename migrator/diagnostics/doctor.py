@@ -54,7 +54,10 @@ def examine(data_dir: DataDir) -> DoctorReport:
     """Run every check. A check that cannot be carried out is a finding, too; one error is reported once."""
     findings: dict[Finding, None] = {}
     for check in _CHECKS:
-        findings.update(dict.fromkeys(_guarded(check, data_dir)))
+        damaged = any(found.code == "database.damaged" for found in findings)
+        for found in _guarded(check, data_dir):
+            if not damaged or found.code != "database.damaged":  # other checks meet the same damage
+                findings[found] = None
     return DoctorReport(tuple(findings))
 
 
