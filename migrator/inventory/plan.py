@@ -144,15 +144,16 @@ def _unmatched(
     if not stored and any(source.workspace_hash is None for source in sources):
         return []
     known = known_workspaces(sources, stored)
-    return [
-        Message(
-            f"There are no sessions of the workspace {os.fspath(path)}.",
-            code="workspace.not_found",
-            hint="'migrator status' lists the workspaces.",
-        )
-        for path in named
-        if named_workspace(path, known) not in known
-    ]
+    return [no_sessions_of(path) for path in named if named_workspace(path, known) not in known]
+
+
+def no_sessions_of(workspace: str | os.PathLike[str]) -> Message:
+    """The message about a workspace that the user named and that is unknown here."""
+    return Message(
+        f"There are no sessions of the workspace {os.fspath(workspace)}.",
+        code="workspace.not_found",
+        hint="'migrator status' lists the workspaces.",
+    )
 
 
 def known_workspaces(sources: Iterable[Source], paths: Mapping[str, str]) -> dict[str, str]:

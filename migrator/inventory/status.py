@@ -14,7 +14,7 @@ from migrator.database.connection import opened
 from migrator.database.errors import sqlite_errors
 from migrator.errors import Message, MigratorError
 from migrator.inventory.deletions import Deletion, all_deletions
-from migrator.inventory.plan import Plan, known_workspaces, make_plan, needs_migration
+from migrator.inventory.plan import Plan, known_workspaces, make_plan, needs_migration, no_sessions_of
 from migrator.inventory.source_files import Source
 from migrator.report import Report
 from migrator.text import counted
@@ -135,6 +135,8 @@ def notes_of_hidden(data_dir: DataDir, workspace: str | None = None) -> list[Mes
     if missing_database(data_dir, plan.state) is not None:
         return notes
     own = None if workspace is None else named_workspace(workspace, plan.known)
+    if workspace is not None and own not in plan.known:
+        return [no_sessions_of(workspace)]
     if plan.state.authority != "sqlite":
         return [
             Message(

@@ -180,6 +180,7 @@ class _Publisher:
         self._insert(self._merge_known())
         self._record_run()
         if changes is None:
+            search_index.close_again(self._main)
             return Published(self._merged)
         hidden = {name: result.hidden for name, result in self._merged.items()}
         messages = (file.message(hidden.get(file.source)) for file in kept)

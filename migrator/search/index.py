@@ -145,6 +145,12 @@ def reopen(connection: sqlite3.Connection) -> None:
         connection.execute(search_queries.REOPEN_INDEX)
 
 
+def close_again(connection: sqlite3.Connection) -> None:
+    """Call a reopened index complete if the transaction inserted nothing that the builder would have to index."""
+    if index_state(connection) == "building" and not connection.execute(search_queries.HAS_ROWS_TO_INDEX).fetchone()[0]:
+        connection.execute(search_queries.COMPLETE_INDEX)
+
+
 def start_over(connection: sqlite3.Connection) -> None:
     """Drop the index, within a transaction that empties the tables; the next run builds it again."""
     if index_state(connection) in ("building", "complete"):

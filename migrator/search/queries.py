@@ -42,6 +42,10 @@ BYTES_TO_INDEX = "SELECT " + " + ".join(
     """
     for _, text, table, reached in _TEXTS
 )
+HAS_ROWS_TO_INDEX = "SELECT " + " OR ".join(
+    f"EXISTS (SELECT 1 FROM {table} WHERE rowid > (SELECT {reached} FROM search_index))"
+    for _, _, table, reached in _TEXTS
+)
 # The sizes of the texts that come next.
 NEXT_ROWS = tuple(
     f"SELECT rowid, coalesce(length(CAST({text} AS BLOB)), 0) FROM {table} WHERE rowid > ? ORDER BY rowid LIMIT ?"

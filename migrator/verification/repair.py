@@ -68,6 +68,7 @@ def _unrepaired(message: Message, failures: Sequence[Message]) -> Message:
 
 def _repair(data_dir: DataDir, failures: list[Message]) -> list[str]:
     path = data_dir.database
+    _require_apps(path)
     with exclusive(data_dir) as removed:
         done = [f"removed {left}, left over from an interrupted run" for left in removed]
         done += [
@@ -97,6 +98,14 @@ def _repair(data_dir: DataDir, failures: list[Message]) -> list[str]:
                     f"set the backend in {data_dir.flag.name} to {backend!r}, which matches the authoritative store"
                 )
     return done
+
+
+def _require_apps(path: Path) -> None:
+    """Check that the database, if it can be read, is one of the app: another program's keeps its permissions."""
+    with suppress(ConnectionFailed):
+        if not _is_empty(path):
+            with opened(path, read_only=True) as connection:
+                read_state(connection, path)
 
 
 def _is_empty(path: Path) -> bool:

@@ -97,3 +97,12 @@ def test_where_the_case_counts_it_stays(tmp_path: Path) -> None:
     (tmp_path / "two").mkdir()
     for name in ("one", "ONE", "two"):
         assert hashed_path(tmp_path / name) == f"{os.path.realpath(tmp_path)}/{name}"
+
+
+@pytest.mark.parametrize("command", [["list"], ["search", "hello"]])
+def test_a_workspace_that_is_not_here_is_said_not_to_be(scene: Scene, migrator: Migrator, command: list[str]) -> None:
+    scene.write("/home/dev/engine", [chat("a")])
+    for _ in range(2):  # while the files are authoritative, and while SQLite is
+        outcome = migrator("--data-dir", scene.root, "sessions", *command, "--workspace", "/no/such", "--json")
+        assert (outcome.code, ["/no/such" in note for note in outcome.json["notes"]]) == (0, [True])
+        assert migrator("--data-dir", scene.root, "migrate").code == 0
