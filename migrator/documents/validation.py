@@ -46,8 +46,15 @@ def _schema() -> dict[str, Any]:
 
 @cache
 def _fast() -> Callable[[Any], bool]:
-    import jsonschema_rs  # slow to load; only a run that validates needs it
+    try:
+        import jsonschema_rs  # slow to load; only a run that validates needs it
+    except BaseException as error:
+        if type(error).__name__ != "PanicException":
+            raise
+        # The interrupt key was pressed while it was loading, which it answers with a panic: then it loads at once.
+        import jsonschema_rs
 
+        raise KeyboardInterrupt from error
     return jsonschema_rs.Draft202012Validator(_schema()).is_valid
 
 

@@ -14,10 +14,11 @@ import re
 import signal
 import time
 from collections.abc import Callable, Container, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import NamedTuple
 
+from migrator.errors import StorageIOError
 from migrator.files import copying, durable
 from migrator.files.os_errors import os_errors
 from migrator.files.reading import CHUNK
@@ -162,6 +163,9 @@ def _swap(written: Path, target: Path, seen: Seen) -> tuple[Path, bool]:
     except BaseException:
         if target.exists() and second.samefile(target):
             durable.remove(second)
+        else:  # it was replaced, but perhaps not for good
+            with suppress(StorageIOError):
+                _has_changed(second, seen.sha256, seen)
         raise
     return second, _has_changed(second, seen.sha256, seen)
 

@@ -328,6 +328,15 @@ def the_database_is_none(place: Place) -> Outcome:
     return place.run("status")
 
 
+@prints("doctor --json", 3)
+def the_doctor_finds_the_same_many_times(place: Place) -> Outcome:
+    for number in range(9):
+        path = place.scene.write(f"/w/{number}", [chat("a"), chat("b")])
+        path.write_bytes(path.read_bytes()[:-40])
+    place.migrate()
+    return place.run("doctor")
+
+
 @prints("backups list")
 def there_is_no_such_backup(place: Place) -> Outcome:
     files_are_new(place)
