@@ -253,7 +253,7 @@ def test_every_store_does_what_the_model_does(template, steps):
     run_state_machine_as_test(
         Agreement,
         settings=settings(
-            max_examples=settings().max_examples // 5,
+            max_examples=settings().max_examples // 8,
             stateful_step_count=steps,
             suppress_health_check=list(HealthCheck),  # a long run now and then outgrows what may be drawn
         ),
