@@ -31,6 +31,7 @@ def migrate(
     salvage: bool = False,
     workspaces: Iterable[PathLike] = (),
     adopt: Iterable[PathLike] = (),
+    from_database: PathLike | None = None,
     search_index: bool = True,
     loader: str = "auto",
     progress: Listener | None = None,
@@ -44,6 +45,7 @@ def migrate(
     :param salvage: migrate the complete sessions of truncated files and quarantine the rest
     :param workspaces: paths of workspaces to include, each with its older ``.ait42/sessions.json`` if present
     :param adopt: files with other names than the app's, such as conflict copies; SQLite gets what it lacks of them
+    :param from_database: a database that an earlier branch of the app made; its sessions are added in the same way
     :param search_index: build the full-text search index after everything else; once the phase ``search_index`` begins,
         the store can be opened and used
     :param loader: what fills the new database: ``apsw``, ``sqlite-utils``, or ``auto``, the faster one installed
@@ -60,6 +62,7 @@ def migrate(
         salvage=salvage,
         workspaces=workspaces,
         adopt=adopt,
+        from_database=from_database,
         search_index=search_index,
         loader=loader,
         listener=progress or ignore_progress,

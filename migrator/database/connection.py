@@ -279,6 +279,21 @@ def copy_database(connection: sqlite3.Connection, path: Path, target: Path) -> N
         connection.backup(copy)
 
 
+def require_closed(path: Path) -> None:
+    """Check that no other program has a database open.
+
+    :raises ConnectionFailed: one has
+    """
+    with (
+        registry.opening(path),
+        sqlite_errors("lock", path),
+        closing(_open(path, "mode=rw", 0, shared_between_threads=False)) as connection,
+    ):
+        connection.execute("PRAGMA locking_mode = EXCLUSIVE")
+        connection.execute("BEGIN EXCLUSIVE")
+        connection.execute("ROLLBACK")
+
+
 def remove_database(path: Path) -> None:
     """Remove a database file and SQLite's files next to it; those that do not exist are skipped."""
     for suffix in DATABASE_SUFFIXES:

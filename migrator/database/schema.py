@@ -174,8 +174,8 @@ def _of_branch(connection: sqlite3.Connection, path: Path | str) -> SchemaError:
     return SchemaError(
         f"The database {path} was made by an earlier branch of the app; it holds {counts}.",
         code="schema.earlier_branch",
-        hint="Nothing was changed. Close that app, move the database away with its -wal and -shm files, and run the "
-        "command again. Its sessions stay in it.",
+        hint="Nothing was changed. Close that app; 'migrator migrate --from-database FILE', with this file, adds its "
+        "sessions, and moves it away if it is in the place of the app's database.",
     )
 
 

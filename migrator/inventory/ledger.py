@@ -71,6 +71,11 @@ def read_ledger(connection: sqlite3.Connection) -> dict[str, LedgerEntry]:
     return {entry.source: entry for entry in (LedgerEntry(*row) for row in connection.execute(queries.LEDGER))}
 
 
+def read_adopted(connection: sqlite3.Connection) -> dict[str, LedgerEntry]:
+    """The rows of the adopted files, by their names."""
+    return {entry.source: entry for entry in (LedgerEntry(*row) for row in connection.execute(queries.ADOPTED))}
+
+
 class Work(NamedTuple):
     """What there is to do.
 

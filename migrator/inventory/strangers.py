@@ -11,7 +11,6 @@ from collections.abc import Collection, Container, Iterable, Iterator, Mapping
 from pathlib import Path
 
 from migrator.data_dir import DataDir
-from migrator.database import queries
 from migrator.database.connection import opened
 from migrator.database.errors import sqlite_errors
 from migrator.errors import Message, UsageError
@@ -19,7 +18,7 @@ from migrator.files.durable import TEMPORARY_SUFFIX
 from migrator.files.os_errors import os_errors
 from migrator.files.reading import read_chunks
 from migrator.inventory.late_writes import WRITTEN_LATE_MARK, described
-from migrator.inventory.ledger import LedgerEntry, classify
+from migrator.inventory.ledger import LedgerEntry, classify, read_adopted
 from migrator.inventory.source_files import Source, source_at
 from migrator.inventory.workspace_paths import SharedEvidence
 from migrator.workspace import HASH_PATTERN, named_workspace
@@ -46,7 +45,7 @@ def name_in_ledger(data_dir: DataDir, place: str) -> str:
 def adopted_files(database: Path) -> dict[str, LedgerEntry]:
     """Return the ledger's rows of the adopted files, by their names."""
     with opened(database, read_only=True) as connection, sqlite_errors("read the ledger", database):
-        return {entry.source: entry for entry in (LedgerEntry(*row) for row in connection.execute(queries.ADOPTED))}
+        return read_adopted(connection)
 
 
 def reports_of(

@@ -141,6 +141,7 @@ class _Publisher:
         self._policy = publication.policy
         self._seen = seen
         self._known: dict[str, ledger.LedgerEntry] = {}
+        self._adopted: dict[str, ledger.LedgerEntry] = {}  # as they were before this run
         self._ids: dict[str, int] = {}
         self._merged: dict[str, MergeResult] = {}
         self._written: Files = {}
@@ -176,6 +177,8 @@ class _Publisher:
         search_index.reopen(self._main)
         self._main.execute(queries.SET_STATUS, ("in_progress",))
         detach_moved(self._main)
+        if any(loaded.source.kind == "adopted" for loaded in self._publication.loaded):
+            self._adopted = ledger.read_adopted(self._main)
         self._record_sources()
         self._insert(self._merge_known())
         self._record_run()
@@ -304,7 +307,9 @@ class _Publisher:
     def _merge(self, loaded: LoadedSource) -> MergeResult:
         source_id = self._ids[loaded.source.name]
         if loaded.source.kind == "adopted":
-            result = Additions(self._main, self._staged, loaded, source_id).run()
+            before = self._adopted.get(loaded.source.name)
+            base = MergeBase(loaded.source.name) if before is None else base_of(before, self._publication.data_dir)
+            result = Additions(self._main, self._staged, loaded, source_id, base).run()
             if result.added and self._policy.mirrored:
                 self._record_to_mirror(loaded)
         else:

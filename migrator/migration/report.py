@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -253,8 +254,9 @@ def adopted_messages(loaded: Sequence[LoadedSource], merged: dict[str, MergeResu
     """The messages about what adopted files added."""
     return [
         Message(
-            f"{source.source.place} was adopted: {counted(result.added, 'session')} added; "
-            f"{counted(result.repeated, 'session')} SQLite had already.",
+            f"{_adopted_place(source.source)} was adopted: {counted(result.added, 'session')} added; "
+            f"{counted(result.repeated, 'session')} SQLite had already."
+            + (f" {counted(result.gone, 'session')} deleted in SQLite since the last time." if result.gone else ""),
             code="source.adopted",
         )
         for source in loaded
@@ -344,3 +346,8 @@ def _with_deletions(
         path = paths.get(file_hash) or placeholder(file_hash)
         reports.append(WorkspaceReport(file_hash, path, "merged", sources=(source.name,)))
     return [report._replace(deleted=deleted[report.hash], held=held[report.hash]) for report in reports]
+
+
+def _adopted_place(source: Source) -> str:
+    """The path of an adopted file; one that was made of a database has the path that the ledger knows."""
+    return source.name if os.path.isabs(source.name) else source.place

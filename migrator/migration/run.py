@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -42,6 +43,7 @@ def run_migration(
     salvage: bool = False,
     workspaces: Iterable[str | os.PathLike[str]] = (),
     adopt: Iterable[str | os.PathLike[str]] = (),
+    from_database: str | os.PathLike[str] | None = None,
     search_index: bool = True,
     listener: Listener = ignore_progress,
     loader: str = "auto",
@@ -67,32 +69,47 @@ def run_migration(
         from migrator.staging.connections.choice import choose  # an idle run needs none
 
         choose(loader)
-    named = [os.fspath(workspace) for workspace in workspaces]
-    files = [os.fspath(file) for file in adopt]
+    named, files = ([os.fspath(path) for path in paths] for paths in (workspaces, adopt))
     options = Options(
-        strict, salvage, named, files, search_index, listener, loader=loader, limits=limits, worker=worker
+        strict, salvage, named, files, None, search_index, listener, loader=loader, limits=limits, worker=worker
     )
     if dry_run:
-        return _dry_run(data_dir, options)
-    idle = Run(data_dir, options).idle_report()
-    if idle is not None:
+        return _dry_run(data_dir, options, from_database)
+    if from_database is None and (idle := Run(data_dir, options).idle_report()) is not None:
         return idle
-    with exclusive(data_dir):
+    with exclusive(data_dir), _with_branch(data_dir, options, from_database) as complete:
         correct_flag(data_dir)
-        run = Run(data_dir, options)
-        report = run.run()
+        report = (run := Run(data_dir, complete)).run()
         from migrator.migration.search_index import index_after  # an idle run does not get here
 
         return index_after(report, data_dir, options, run.timer)
 
 
-def _dry_run(data_dir: DataDir, options: Options) -> MigrationReport:
+@contextmanager
+def _with_branch(
+    data_dir: DataDir, options: Options, from_database: str | os.PathLike[str] | None
+) -> Iterator[Options]:
+    """The options, with what a database of an earlier branch of the app holds."""
+    if from_database is None:
+        yield options
+        return
+    from migrator.migration.adoption.branch import branch_files  # hardly ever needed
+
+    with branch_files(data_dir, from_database) as branch:
+        yield options._replace(branch=branch)
+
+
+def _dry_run(data_dir: DataDir, options: Options, from_database: str | os.PathLike[str] | None) -> MigrationReport:
     with exclusive(data_dir, keep=False):
-        require_database(data_dir, state_of(data_dir.database))
         from migrator.migration.dry_run import scratch_data_dir  # only a dry run needs it
 
-        with scratch_data_dir(data_dir) as scratch:
-            report = Run(scratch, options).run()
+        places = data_dir
+        if from_database is not None and os.path.realpath(from_database) == os.path.realpath(data_dir.database):
+            places = data_dir._replace(database=data_dir.staging)  # nothing is there: a run would move it away
+        else:
+            require_database(data_dir, state_of(data_dir.database))
+        with scratch_data_dir(places) as scratch, _with_branch(scratch, options, from_database) as complete:
+            report = Run(scratch, complete).run()
     return replace(report, dry_run=True, database=os.fspath(data_dir.database), backup_path=None)
 
 
@@ -132,7 +149,7 @@ class Run:
         ):
             if not self.data_dir.database.exists():  # all files are new: start the worker while they are examined
                 self.worker_for(0, count_file_names(self.data_dir))
-            if self.options.adopt:
+            if self.options.adopts:
                 self.to_adopt(self.make_plan())  # refuses before anything is done
             if not self.hybrid:
                 return self.with_adopted(self.execute(self.make_plan()))
@@ -142,17 +159,24 @@ class Run:
             return self.with_adopted(run_in_step(self.data_dir, self.make_plan, self.execute))
 
     def to_adopt(self, plan: Plan) -> list[Source]:
-        """The files that the user adopts."""
+        """The files that the user adopts, and those made of a database."""
         from migrator.inventory import strangers
 
-        return [*strangers.to_adopt(self.data_dir, self.options.adopt, plan.sources, plan.known, self.options.named)]
+        made = [] if self.options.branch is None else self.options.branch.sources
+        return [
+            *made,
+            *strangers.to_adopt(self.data_dir, self.options.adopt, plan.sources, plan.known, self.options.named),
+        ]
 
     def with_adopted(self, report: MigrationReport) -> MigrationReport:
         """Add the sessions of the files that the user adopts, in a transaction of their own."""
-        if not self.options.adopt:
+        if not self.options.adopts:
             return report
         plan = self.make_plan()
         sources = self.to_adopt(plan)
+        if self.options.branch is not None:
+            paths = {**self.options.branch.paths, **plan.paths}
+            plan = plan._replace(paths=paths, warnings=[*plan.warnings, *self.options.branch.messages])
         added = self.execute(plan._replace(sources=sources, work=Work(sources, [], []), strangers=()))
         if self.hybrid:
             from migrator.migration.hybrid_sync import sync_files
@@ -183,7 +207,7 @@ class Run:
         """The report of a run with nothing to do, if that is clear without the lock; otherwise None."""
         if (
             self.hybrid
-            or self.options.adopt
+            or self.options.adopts
             or (not self.data_dir.database.exists() and self.data_dir.sessions.is_dir())
         ):
             return None

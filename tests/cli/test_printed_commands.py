@@ -21,6 +21,7 @@ from migrator.errors import MigratorError
 from migrator.locking import exclusive
 from migrator.storage.factory import open_storage
 from tests.cli.test_help_examples import EXAMPLES
+from tests.support.branch_database import make_branch_database
 from tests.support.command_line import Migrator, Outcome
 from tests.support.scene import Scene, app_json, chat
 
@@ -132,6 +133,13 @@ def a_file_may_be_a_copy(place: Place) -> Outcome:
     (place.scene.root / "sessions" / "copy.json").write_bytes(app_json([chat("b")]))
     (place.scene.root / "sessions" / "copy.json").replace("FILE")
     (place.scene.root / "sessions" / "copy.json").symlink_to(Path("FILE").resolve())
+    return place.run("status")
+
+
+@prints("migrate --from-database FILE")
+def an_earlier_branch_of_the_app_made_the_database(place: Place) -> Outcome:
+    make_branch_database(place.database, 2, {ENGINE: [chat("a")]})
+    Path("FILE").symlink_to(place.database)
     return place.run("status")
 
 

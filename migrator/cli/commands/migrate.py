@@ -122,6 +122,11 @@ def _outcome(report: MigrationReport) -> Outcome:
     help="Add the sessions of a file with another name than the app's, such as a conflict copy. May be repeated.",
 )
 @click.option(
+    "--from-database",
+    metavar="FILE",
+    help="Add the sessions of a database that an earlier branch of the app made.",
+)
+@click.option(
     "--loader",
     type=click.Choice(["auto", "sqlite-utils", "apsw"]),
     default="auto",
@@ -145,6 +150,7 @@ def migrate_command(resolve: Resolve, no_search_index: bool, progress: str, **op
     migrator migrate --dry-run               see what would happen
     migrator migrate --workspace ~/my/repo   name a workspace that is not detected
     migrator migrate --adopt 'copy of shop.json' --workspace ~/shop
+    migrator migrate --from-database FILE    add what an earlier branch's database holds
     migrator --data-dir /tmp/.ait42 migrate  use another data directory
     """
     work = partial(run_migration, search_index=not no_search_index, **options)

@@ -1,8 +1,9 @@
 """Merges a file that the user adopted, without a base: it only adds to what SQLite has.
 
-A session that SQLite has already is left as it is, one that only the file has is inserted as if the app had created it
-in SQLite, and one that differs goes to quarantine. Nothing is deleted or replaced. So the file is never written: a
-rollback writes its sessions to the files of their workspaces.
+What the file had already when it was adopted last is passed over: SQLite has had it since then, and the user may have
+deleted it there. Of the rest, a session that SQLite has already is left as it is, one that only the file has is
+inserted as if the app had created it in SQLite, and one that differs goes to quarantine. Nothing is deleted or
+replaced. So the file is never written: a rollback writes its sessions to the files of their workspaces.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from migrator.inventory.deletions import drop_returned
 from migrator.migration.adoption.queries import QUARANTINE_OF_WORKSPACE
 from migrator.migration.merging.decision import MergeResult
 from migrator.migration.merging.matching import Positioned, Version, match_sessions, number_sessions
+from migrator.migration.merging.merge_base import MergeBase
 from migrator.staging.results import LoadedSource
 
 _DIFFERS = Problem("", "differs in the adopted file and in SQLite", "", "session.conflict")
@@ -41,15 +43,23 @@ class Additions:
     :param main: the database
     :param staged: the staging database, on a connection of its own
     :param source_id: the number of the file's own row in the ledger
+    :param base: the file as it was adopted last
     """
 
     def __init__(
-        self, main: sqlite3.Connection, staged: sqlite3.Connection, loaded: LoadedSource, source_id: int
+        self,
+        main: sqlite3.Connection,
+        staged: sqlite3.Connection,
+        loaded: LoadedSource,
+        source_id: int,
+        base: MergeBase,
     ) -> None:
         self._main = main
         self._staged = staged
         self._loaded = loaded
         self._source_id = source_id
+        self._known = {(session_id, version.digest) for (session_id, _), version in base.versions.items()}
+        self._known_texts = base.invalid_texts()
         self._quarantined: dict[str, set[str | bytes]] = {}  # the texts in quarantine, by workspace
         self.result = MergeResult()
 
@@ -64,7 +74,7 @@ class Additions:
             self._add_sessions(workspace_id, workspace_hash, found[workspace_hash])
         for columns in self._staged.execute(queries.QUARANTINE_ROWS_OF_SOURCE, (self._loaded.source_id,)).fetchall():
             row = QuarantineRow(*columns)
-            if not self._quarantine(row):
+            if row.raw in self._known_texts or not self._quarantine(row):
                 self._loaded.counts[row.workspace_hash or ""].quarantined -= 1
         return self.result
 
@@ -73,8 +83,8 @@ class Additions:
         ours = match_sessions(theirs, _positioned(read_workspace(self._main, workspace_id)))
         returned = defaultdict[str, set[bytes]](set)
         for (identity, their), staged in zip(theirs.items(), found, strict=True):
-            our = ours.get(identity)
-            if our is None:
+            our, is_known = ours.get(identity), (identity[0], their.digest) in self._known
+            if our is None and not is_known:
                 key = append_document(
                     self._main, staged.document, workspace_id=workspace_id, workspace_hash=workspace_hash
                 )
@@ -87,7 +97,13 @@ class Additions:
             counts.messages -= len(staged.document["chatHistory"])
             rejected = Rejected("conflict", staged.canonical_bytes(), [_DIFFERS])
             counts.sessions -= 1
-            if our.digest != their.digest and self._quarantine(quarantine_row(None, workspace_hash, 0, rejected)):
+            if our is None:
+                self.result.gone += 1
+            elif (
+                our.digest != their.digest
+                and not is_known
+                and self._quarantine(quarantine_row(None, workspace_hash, 0, rejected))
+            ):
                 self.result.conflicts[workspace_hash] += 1
             else:
                 self.result.repeated += 1

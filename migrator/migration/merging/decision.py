@@ -85,6 +85,7 @@ class MergeResult:
     :ivar bases: the older copies that hold the base of these
     :ivar added: the number of sessions that only the file had
     :ivar repeated: the number of sessions that only repeat what SQLite has from another file
+    :ivar gone: the number of sessions of an adopted file that were deleted in SQLite since it was adopted last
     :ivar lost_base: why there was nothing to compare with, if so: the merge deleted nothing
     """
 
@@ -95,4 +96,5 @@ class MergeResult:
     bases: list[str] = field(default_factory=list)
     added: int = 0
     repeated: int = 0
+    gone: int = 0
     lost_base: Message | None = None
