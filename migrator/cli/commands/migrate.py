@@ -150,7 +150,6 @@ def migrate_command(resolve: Resolve, no_search_index: bool, progress: str, **op
     migrator migrate --dry-run               see what would happen
     migrator migrate --workspace ~/my/repo   name a workspace that is not detected
     migrator migrate --adopt 'copy of shop.json' --workspace ~/shop
-    migrator migrate --from-database FILE    add what an earlier branch's database holds
     migrator --data-dir /tmp/.ait42 migrate  use another data directory
     """
     work = partial(run_migration, search_index=not no_search_index, **options)

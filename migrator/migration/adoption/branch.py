@@ -83,9 +83,9 @@ def branch_files(data_dir: DataDir, file: str | os.PathLike[str]) -> Iterator[Br
     :raises UsageError: there is no such file, or the branch did not make it
     :raises MigratorError: it cannot be read, or is in use; nothing was changed
     """
-    place = Path(os.path.abspath(file))
+    place = Path(os.path.realpath(file))  # its log is next to it, not next to a link
     if not place.is_file():
-        raise UsageError(f"There is no file {place}.", code="option.from_database_missing")
+        raise UsageError(f"There is no file {place}.", code="option.from_database_missing", hint="Correct the path.")
     folder = data_dir.output / f"{DRY_RUN}{os.getpid()}-{_ASIDE}"
     with scratch(folder):
         seen = _copy(place, folder / "copy.db")
