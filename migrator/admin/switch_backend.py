@@ -26,7 +26,7 @@ from migrator.migration.run import run_migration
 from migrator.ownership import place_to_record
 from migrator.progress import Listener, ignore_progress
 from migrator.report import Report
-from migrator.storage.hybrid.journal import HybridStats, read_stats
+from migrator.storage.hybrid.journal import HybridStats, find_damage, read_stats, renew_if_damaged
 
 
 @dataclass(frozen=True)
@@ -61,9 +61,10 @@ def show_backend(data_dir: DataDir) -> BackendReport:
     """
     require_directory(data_dir)
     state = state_of(data_dir.database)
-    flag, trial = read_flag(data_dir), read_stats(data_dir.hybrid_journal)
+    flag, damage = read_flag(data_dir), find_damage(data_dir.hybrid_journal)
+    trial = None if damage else read_stats(data_dir.hybrid_journal)
     authority, backend, missing = store_status(data_dir, state)
-    errors = () if missing is None else (missing.as_message(),)
+    errors = tuple(message for message in (missing and missing.as_message(), damage) if message)
     return BackendReport(backend, backend, authority, flag, trial, notes=errors, errors=errors)
 
 
@@ -80,12 +81,13 @@ def switch_backend(data_dir: DataDir, target: Backend, listener: Listener = igno
     lost = missing_database(data_dir, state)
     if target != "json":
         require_database(data_dir, state)
+    renewed = [message for message in (renew_if_damaged(data_dir),) if message]
     before = show_backend(data_dir)
     if target == before.backend and before.flag in (target, None):
         if has_stale_files(data_dir):
             with exclusive(data_dir):  # taking the lock removes what an interrupted switch left
                 pass
-        return before
+        return replace(before, notes=(*renewed, *before.notes))
     if lost is not None:  # only the JSON files are left
         with exclusive(data_dir):
             write_flag(data_dir, "json")
@@ -110,7 +112,12 @@ def switch_backend(data_dir: DataDir, target: Backend, listener: Listener = igno
                 notes += write_json_files(data_dir, listener)
             write_flag(data_dir, target)
     late = [message for message in find_replaced(data_dir).kept if message not in errors]
-    return replace(show_backend(data_dir), before=before.backend, notes=(*notes, *late), errors=(*errors, *late))
+    return replace(
+        show_backend(data_dir),
+        before=before.backend,
+        notes=(*renewed, *notes, *late),
+        errors=(*errors, *late),
+    )
 
 
 def _bring_up_to_date(data_dir: DataDir, before: BackendReport, listener: Listener) -> tuple[list[str], list[Message]]:

@@ -23,7 +23,7 @@ from migrator.migration.rolled_back import queries as rolled_back_queries
 from migrator.migration.rolled_back.changes import changed_sessions
 from migrator.salvage.intact import require_intact
 from migrator.search.index import index_state
-from migrator.storage.hybrid.journal import read_stats
+from migrator.storage.hybrid.journal import find_damage, read_stats
 from migrator.text import counted, size
 from migrator.verification.data_dir_check import find_problems
 from migrator.verification.findings import REPAIR, Finding, command, finding, move_aside_command, note, ok, problem
@@ -290,11 +290,14 @@ def hybrid_mode(data_dir: DataDir) -> Iterator[Finding]:
     if read_flag(data_dir) != "hybrid":
         return  # its journal is about the past
     try:
-        found = read_stats(data_dir.hybrid_journal)
+        damage = find_damage(data_dir.hybrid_journal)
+        found = None if damage else read_stats(data_dir.hybrid_journal)
     except ConnectionFailed as error:
         message = f"The journal of hybrid mode cannot be read: {error.message}"
-        away = move_aside_command(data_dir.hybrid_journal)
-        yield problem("hybrid mode", message, away, code="hybrid.journal_unreadable", hint="SQLite has all sessions.")
+        yield problem("hybrid mode", message, code="hybrid.journal_unreadable", hint=error.hint)
+        return
+    if damage is not None:
+        yield problem("hybrid mode", damage, "migrator migrate", code=damage.code, hint=damage.hint)
         return
     if found is None:
         return

@@ -7,6 +7,7 @@ gets its name only when it is complete and on disk: write a temporary file, fsyn
 from __future__ import annotations
 
 import errno
+import itertools
 import os
 import stat
 import threading
@@ -316,6 +317,25 @@ def move_over(source: Path, target: Path) -> None:
                 replace(target, iter(lambda: file.read(CHUNK), b""))
             os.unlink(source)
     sync_folder(target.parent)
+
+
+def move_aside(path: Path, suffixes: Sequence[str]) -> Path:
+    """Rename a file or folder to a free name that ends in ``.damaged``, with the files that belong to it.
+
+    :param suffixes: the ends of all names; the file itself, with the empty one, comes last
+    :returns: the new name
+    """
+    aside = path.with_name(f"{path.name}.damaged")
+    for number in itertools.count(2):
+        if not os.path.lexists(aside):
+            break
+        aside = path.with_name(f"{path.name}.damaged{number}")
+    for suffix in sorted(suffixes, reverse=True):
+        source = path.with_name(path.name + suffix)
+        with os_errors("rename", source), suppress(FileNotFoundError):
+            os.rename(source, aside.with_name(aside.name + suffix))
+    sync_folder(path.parent)
+    return aside
 
 
 def is_open_to_others(path: Path) -> bool:

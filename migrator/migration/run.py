@@ -125,12 +125,18 @@ class Run:
 
     def run(self) -> MigrationReport:
         """Restore what is valid now, then make a plan and execute it."""
-        restored = 0
+        restored, renewed = 0, None
+        if self.hybrid:
+            from migrator.storage.hybrid.journal import renew_if_damaged
+
+            renewed = renew_if_damaged(self.data_dir)
         if self.data_dir.database.exists():
             from migrator.upkeep.readmit import message_of, readmit  # an idle run does not get here
 
             restored = readmit(self.data_dir, hybrid=self.hybrid)
         report = self.run_plan()
+        if renewed is not None:
+            report = replace(report, warnings=(renewed, *report.warnings))
         if not restored:
             return report
         status = "completed" if report.status == "nothing_to_do" else report.status

@@ -142,9 +142,15 @@ def _open(
     )
     store: SessionStorage = sqlite
     if backend == "hybrid" and not read_only and os.access(places.database, os.W_OK):
+        import logging
+
+        from migrator.storage.hybrid.journal import renew_if_damaged
         from migrator.storage.hybrid.json_secondary import MirrorFiles
         from migrator.storage.hybrid.store import HybridStorage
 
+        renewed = renew_if_damaged(places)
+        if renewed is not None:
+            logging.getLogger("migrator").warning("%s", renewed)
         store = HybridStorage(
             sqlite,
             MirrorFiles(places),

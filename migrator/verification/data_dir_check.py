@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
-from migrator.authority import State, wrong_flag
+from migrator.authority import State, read_flag, wrong_flag
 from migrator.backups.catalog import backup_folders, names_in
 from migrator.backups.manifest import MANIFEST, NAME, SUMS, read_manifest
 from migrator.data_dir import DATABASE_SUFFIXES, INCOMPLETE, DataDir
-from migrator.errors import BackupError
+from migrator.errors import BackupError, ConnectionFailed
 from migrator.files.durable import is_open_to_others
 from migrator.files.os_errors import os_errors
 from migrator.inventory.plan import make_plan
 from migrator.inventory.source_files import list_files
 from migrator.locking import leftovers, lock_holder
+from migrator.storage.hybrid.journal import find_damage
 from migrator.verification.findings import REPAIR, Finding, note, problem
 
 
@@ -38,6 +40,11 @@ def find_problems(data_dir: DataDir, state: State | None) -> Iterator[Finding]:
                 continue  # it is named with what is left to do
             kind = note if found.code == "source.unknown_file" else problem
             yield kind("other files", found.message, code=found.code, hint=found.hint)
+    if read_flag(data_dir) == "hybrid":
+        with suppress(ConnectionFailed):  # the doctor reports that it cannot be opened
+            damage = find_damage(data_dir.hybrid_journal)
+            if damage is not None:
+                yield problem("hybrid mode", damage, "migrator migrate", code=damage.code, hint=damage.hint)
     for path in unknown_entries(data_dir):
         yield note("backups", f"{path} is not a backup; nothing uses it.", code="backup.unknown_file")
     for path in loose_permissions(data_dir):

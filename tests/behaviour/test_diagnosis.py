@@ -213,13 +213,17 @@ def test_a_dangling_link_in_the_place_of_the_backups_is_reported(scene, run, fol
     assert "/nowhere/backups" in follow(command).out
 
 
-def test_a_destroyed_journal_of_hybrid_mode_is_reported_and_moved_away(scene, run, follow):
+def test_a_damaged_journal_of_hybrid_mode_is_reported_and_renewed(scene, run, follow):
     scene.write(ENGINE, [chat("a", task="first")])
     assert run("backend", "hybrid").code == 0
     scene.change("UPDATE sessions SET task = 'second'")
     (scene.root / "hybrid.db").write_bytes(b"garbage" * 1000)
-    _, command = problems(run)["hybrid.journal_unreadable"]
+    assert run("verify").code == 0
+    assert run("backend").code == 3
+    _, command = problems(run)["hybrid.journal_damaged"]
     assert follow(command).code == 0
+    assert (scene.root / "hybrid.db.damaged").exists()
+    assert json.loads(scene.file_of(ENGINE).read_bytes())[0]["task"] == "second"  # it may have been recorded there
     assert run("backend", "sqlite").code == 0
     assert not problems(run)
     assert scene.tasks(ENGINE) == ["second"]

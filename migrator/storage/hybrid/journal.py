@@ -7,14 +7,22 @@ truncated record, and the counts must be available without reading every record.
 from __future__ import annotations
 
 import sqlite3
+from contextlib import closing
 from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any
 
+from migrator.data_dir import DATABASE_SUFFIXES, DataDir, ScratchDataDir
+from migrator.database import queries as database_queries
 from migrator.database.connection import connect, opened, snapshot, transaction
+from migrator.database.errors import sqlite_errors
 from migrator.database.pool import ConnectionPool
 from migrator.database.registry import log_replaced, lost_its_log
 from migrator.database.schema import has_table, split_statements
+from migrator.errors import Message, MigratorError, TransactionError
+from migrator.files import durable
+from migrator.files.locks import locked
+from migrator.files.os_errors import os_errors
 from migrator.files.resources import schemas
 from migrator.storage import timestamps
 from migrator.storage.arguments import WorkspaceRef
@@ -23,6 +31,7 @@ from migrator.text import counted
 from migrator.workspace import placeholder
 
 _ACQUIRE_TIMEOUT = 3.0  # seconds
+_DAMAGE = frozenset({"database.damaged", "database.not_a_database"})
 _READING = "read hybrid mode's journal"  # for error messages
 
 
@@ -74,6 +83,60 @@ def read_stats(path: Path) -> HybridStats | None:
     """
     rows = _read(path, "trial_counts", queries.JOURNAL_STATS)
     return HybridStats(*rows[0]) if rows else None
+
+
+def find_damage(path: Path) -> Message | None:
+    """Return why what is in the journal's place cannot be used as one; None if it can, or nothing is there.
+
+    :raises ConnectionFailed: it cannot be opened for another reason
+    """
+    reason = f"{path} is a directory."
+    if not path.is_dir():
+        if not path.exists():
+            return None
+        try:
+            with opened(path, read_only=True) as connection, snapshot(connection, path, _READING):
+                if connection.execute("SELECT 1 FROM sqlite_master").fetchone() is None:
+                    return None  # the tables are made when it is opened for writing
+                for statement in (queries.JOURNAL_STATS, queries.JOURNAL_PENDING, queries.JOURNAL_DIFFERENCES):
+                    connection.execute(statement)
+                reason = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+        except MigratorError as error:
+            if error.code not in _DAMAGE and not isinstance(error, TransactionError):
+                raise
+            reason = error.message
+        if reason == "ok":
+            return None
+    message = f"The journal of hybrid mode is damaged: {reason}"
+    hint = "SQLite has all sessions. 'migrator migrate' renames the journal and writes the JSON files again."
+    return Message(message, code="hybrid.journal_damaged", hint=hint)
+
+
+def renew_if_damaged(data_dir: DataDir) -> Message | None:
+    """Rename a damaged journal and make a new one, by which the JSON files of all workspaces are written again.
+
+    :returns: what was done, if it was damaged
+    :raises MigratorError: it cannot be renamed, or the database cannot be read
+    """
+    path = data_dir.hybrid_journal
+    if isinstance(data_dir, ScratchDataDir) or find_damage(path) is None:
+        return None
+    lock = data_dir.locks / "hybrid.lock"
+    durable.make_private_folder(lock.parent)
+    with os_errors("lock", lock), locked(lock, _ACQUIRE_TIMEOUT) as is_held:
+        damage = find_damage(path) if is_held else None  # another process may have renewed it meanwhile
+        if damage is None:
+            return None
+        workspaces = []
+        if data_dir.database.exists():
+            with opened(data_dir.database, read_only=True) as connection, sqlite_errors("list", data_dir.database):
+                workspaces = connection.execute(database_queries.ALL_WORKSPACES).fetchall()
+        aside = durable.move_aside(path, DATABASE_SUFFIXES)
+        with closing(Journal(path)) as journal:
+            for _, name, workspace_path in workspaces:
+                journal.record_intent(WorkspaceRef(name, workspace_path))
+    message = f"{damage} It is {aside} now, and a new one was begun. No session is lost: SQLite has all."
+    return Message(message, code="hybrid.journal_renewed")
 
 
 def _read(path: Path, table: str, statement: str) -> list[Any]:

@@ -7,12 +7,13 @@ import subprocess
 import sys
 import threading
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 
 from migrator.documents.document import canonical_bytes, digest
 from migrator.errors import ConnectionFailed, SessionNotFound, StorageIOError, TransactionError
-from migrator.storage.hybrid.journal import HybridStats, read_stats
+from migrator.storage.hybrid.journal import HybridStats, find_damage, read_stats, renew_if_damaged
 from migrator.storage.hybrid.locks import Backoff
 from migrator.storage.hybrid.store import HybridStorage
 from migrator.storage.json_files import JsonStorage
@@ -220,6 +221,46 @@ def test_what_hybrid_mode_recorded_is_read_without_opening_it(pair):
     pair.store.get_session(W, "session-1")
     pair.store.close()
     assert read_stats(pair.folder / "hybrid.db") == HybridStats(1, 0, 0, 1, 0)
+
+
+def hurt(journal: Path, how: str) -> None:
+    content = journal.read_bytes()
+    journal.unlink()
+    if how == "folder":
+        journal.mkdir()
+    elif how == "foreign":
+        with closing(sqlite3.connect(journal)) as connection:
+            connection.execute("CREATE TABLE pending_repairs (x)")
+    else:
+        journal.write_bytes(content[: len(content) // 2] if how == "half" else content[:4096] + bytes(4096))
+
+
+@pytest.mark.parametrize("how", ["half", "page", "folder", "foreign"])
+def test_a_damaged_journal_is_renamed_and_every_file_is_written_again(pair, how):
+    pair.store.create_session(W, session())
+    pair.failing.add("writes")
+    pair.store.append_chat_message(W, "session-1", message())  # only the journal knows that the file lacks it
+    pair.store.close()
+    places = data_dir(pair.folder)
+    for _ in range(2):
+        hurt(places.hybrid_journal, how)
+        renewed = renew_if_damaged(places)
+        assert renewed is not None
+        assert renewed.code == "hybrid.journal_renewed"
+    assert {"hybrid.db.damaged", "hybrid.db.damaged2"} <= {path.name for path in pair.folder.iterdir()}
+    assert renew_if_damaged(places) is None
+    later = Pair(pair.folder)
+    with later.store:
+        assert later.store.stats().pending_repairs == 1
+        later.store.repair()
+        assert later.equal()
+
+
+def test_an_empty_journal_is_not_damaged(folder):
+    places = data_dir(folder)
+    assert find_damage(places.hybrid_journal) is None
+    places.hybrid_journal.touch()
+    assert find_damage(places.hybrid_journal) is None
 
 
 def test_a_write_that_cannot_be_recorded_is_not_made(pair):
