@@ -18,6 +18,7 @@ from migrator.authority import (
     state_of,
 )
 from migrator.data_dir import DataDir, wrong_place
+from migrator.errors import UsageError
 from migrator.inventory.ledger import Work, remember_times
 from migrator.inventory.plan import Plan, make_plan
 from migrator.inventory.source_files import Source, count_file_names
@@ -60,8 +61,10 @@ def run_migration(
     :raises UsageError: the database belongs to another data directory
     :raises MigratorError: the run failed; nothing was changed
     """
-    wrong = wrong_place(data_dir)
+    wrong, named, files = wrong_place(data_dir), *([os.fspath(path) for path in paths] for paths in (workspaces, adopt))
     if wrong is not None:
+        if files or from_database is not None:
+            raise UsageError(wrong.message, code=wrong.code, hint=wrong.hint)
         return MigrationReport("nothing_to_do", os.fspath(data_dir.database), warnings=(*data_dir.notes, wrong))
     require_own_database(data_dir, follow=not dry_run)
     require_same_database(data_dir)
@@ -69,7 +72,6 @@ def run_migration(
         from migrator.staging.connections.choice import choose  # an idle run needs none
 
         choose(loader)
-    named, files = ([os.fspath(path) for path in paths] for paths in (workspaces, adopt))
     options = Options(
         strict, salvage, named, files, None, search_index, listener, loader=loader, limits=limits, worker=worker
     )

@@ -150,6 +150,10 @@ def test_invalid_elements_of_an_adopted_file_are_quarantined_once_and_go_back_ne
     migrator(*at, "rollback")
     [side] = (strange.root / "sessions").glob("*.quarantined")
     assert json.loads(side.read_bytes()) == [{"id": "broken"}]
+    migrator(*at, "migrate")
+    items = migrator(*at, "quarantine", "list", "--json").json["items"]
+    assert [item["source"] for item in items if item["reason"] == "invalid"] == [os.fspath(elsewhere)]
+    assert migrator(*at, "verify").code == 0
 
 
 def test_many_strangers_are_counted(scene: Scene, migrator: Migrator) -> None:

@@ -139,6 +139,14 @@ def test_what_is_not_of_the_branch_is_refused(name: str, scene: Scene, tmp_path:
     assert [place for place in scene.listing() if place not in before] in ([], ["migrator.lock"])
 
 
+def test_a_data_directory_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    other = make_branch_database(tmp_path / "old.db", 1, HISTORY)
+    for given in ({"from_database": other}, {"adopt": [other]}):
+        with raises(api.MigratorError, "option.data_dir_missing"):
+            api.migrate(tmp_path / "missing", **given)
+    assert [place.name for place in tmp_path.iterdir()] == ["old.db"]
+
+
 def test_a_branch_database_that_is_open_stays_where_it_is(scene: Scene) -> None:
     make_branch_database(scene.database, 2, HISTORY)
     with closing(sqlite3.connect(scene.database)) as app:

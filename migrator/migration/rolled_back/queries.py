@@ -31,7 +31,7 @@ WRITTEN_SESSIONS = f"""
 # The quarantined items that it wrote to the files.
 WRITTEN_ITEMS = f"""
     SELECT l.source, count(*) FROM main.quarantine q JOIN main.migration_ledger l ON l.id = q.source_id
-    WHERE NOT {IN_NO_FILE} GROUP BY l.source
+    WHERE NOT {IN_NO_FILE} AND NOT l.{IS_ADOPTED} GROUP BY l.source
 """
 STAGED_KEYS = "SELECT source_id, id FROM staging.sessions"
 HAS_HIDDEN_ITEMS = f"""
@@ -42,15 +42,21 @@ HAS_HIDDEN_ITEMS = f"""
 """
 FORGET_SOURCES = "UPDATE main.sessions SET source_id = NULL"
 SET_SOURCE = "UPDATE main.sessions SET source_id = ? WHERE id = ?"
-# The files have what was adopted; its own file only stays known.
+# The files have what was adopted; its own file only stays known, with its items in quarantine, which are in no file of
+# the app.
+_NOT_ADOPTED = f"(source_id IS NULL OR source_id NOT IN (SELECT id FROM main.migration_ledger WHERE {IS_ADOPTED}))"
 _EMPTY_RECORDS = (
     "DELETE FROM main.rolled_back_sessions",
     "DELETE FROM main.written_files",
-    f"UPDATE main.migration_ledger SET sessions = 0, instances = 0, messages = 0, quarantined = 0 WHERE {IS_ADOPTED}",
+    f"""
+    UPDATE main.migration_ledger SET sessions = 0, instances = 0, messages = 0,
+    quarantined = (SELECT count(*) FROM main.quarantine q WHERE q.source_id = main.migration_ledger.id)
+    WHERE {IS_ADOPTED}
+    """,
 )
 EMPTY = (
     f"UPDATE main.quarantine SET source_id = NULL WHERE {IN_NO_FILE}",
-    f"DELETE FROM main.quarantine WHERE NOT {IN_NO_FILE}",
+    f"DELETE FROM main.quarantine WHERE NOT {IN_NO_FILE} AND {_NOT_ADOPTED}",
     *(f"DELETE FROM main.{table}" for table in ("chat_messages", "instances", "session_runtime_mix", "sessions")),
     *(f"DELETE FROM main.{table}" for table in ("workspaces", "migration_shares")),
     f"DELETE FROM main.migration_ledger WHERE NOT {IS_ADOPTED}",
@@ -60,7 +66,10 @@ EMPTY = (
 _KEPT = "(SELECT value FROM json_each(:kept))"
 EMPTY_EXCEPT = (
     f"UPDATE main.quarantine SET source_id = NULL WHERE {IN_NO_FILE} AND source_id NOT IN {_KEPT}",
-    f"DELETE FROM main.quarantine WHERE NOT {IN_NO_FILE} AND (source_id IS NULL OR source_id NOT IN {_KEPT})",
+    f"""
+    DELETE FROM main.quarantine
+    WHERE NOT {IN_NO_FILE} AND {_NOT_ADOPTED} AND (source_id IS NULL OR source_id NOT IN {_KEPT})
+    """,
     "DELETE FROM main.sessions WHERE source_id IS NULL",
     "DELETE FROM main.workspaces WHERE id NOT IN (SELECT workspace_id FROM main.sessions)",
     f"DELETE FROM main.migration_shares WHERE source_id NOT IN {_KEPT}",
