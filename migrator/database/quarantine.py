@@ -27,7 +27,7 @@ class QuarantinedItem(Report):
     :ivar position: its place among the sessions of its workspace
     :ivar reason: ``invalid``, ``unreadable``, ``torn`` (truncated), ``conflict`` or ``deleted``
     :ivar size: the size of its text in bytes
-    :ivar session_id: of a deleted session: its id
+    :ivar session_id: of a deleted session, or one that cannot be read: its id
     """
 
     id: int

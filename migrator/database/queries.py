@@ -61,6 +61,9 @@ RECORD_STEP = "INSERT INTO _sqlite_migrations (migration_set, name, applied_at) 
 
 WORKSPACE_BY_HASH = "SELECT id, workspace_path FROM workspaces WHERE workspace_hash = ?"
 WORKSPACE_BY_ID = "SELECT workspace_hash, workspace_path FROM workspaces WHERE id = ?"
+WORKSPACE_OF_KEY = """
+    SELECT w.id, w.workspace_hash FROM sessions s JOIN workspaces w ON w.id = s.workspace_id WHERE s.id = ?
+"""
 ALL_WORKSPACES = "SELECT id, workspace_hash, workspace_path FROM workspaces ORDER BY id"
 INSERT_WORKSPACE = "INSERT OR IGNORE INTO workspaces (workspace_path, workspace_hash) VALUES (?, ?) RETURNING id"
 TOUCH_WORKSPACE = "UPDATE workspaces SET last_accessed_at = datetime('now') WHERE id = ?"

@@ -31,6 +31,7 @@ from migrator.migration.report import (
     lost_base_messages,
     messages_of,
     totals_of,
+    unreadable_messages,
     with_quarantine,
     workspace_reports,
 )
@@ -204,7 +205,7 @@ class Execution:
         for found in staged.loaded:
             parts += workspace_reports(found, merged.get(found.source.name), plan.paths)
         conflicts = [*lost_base_messages(merged), *conflict_messages(merged), *deletion_messages(merged, held=True)]
-        conflicts += published.changes.errors()
+        conflicts += [*unreadable_messages(merged), *published.changes.errors()]
         adopted = adopted_messages(staged.loaded, merged)
         deleted = deletion_messages(merged, held=False)
         unknown = [message for message in plan.strangers if message.code != "source.invalid_name"]

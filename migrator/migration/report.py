@@ -304,6 +304,20 @@ def lost_base_messages(merged: dict[str, MergeResult]) -> list[Message]:
     ]
 
 
+def unreadable_messages(merged: dict[str, MergeResult]) -> list[Message]:
+    """The messages about sessions that could not be read in SQLite and were quarantined."""
+    return [
+        Message(
+            f"The session {key!r} of {name} cannot be read in SQLite: {reason}. Its rows are in quarantine now, and "
+            "the file's version takes their place, if the file has one.",
+            code="session.unreadable",
+            hint="'migrator quarantine list' shows its number.",
+        )
+        for name, result in merged.items()
+        for key, reason in result.unreadable.items()
+    ]
+
+
 def workspace_reports(loaded: LoadedSource, merged: MergeResult | None, paths: dict[str, str]) -> list[WorkspaceReport]:
     """Report what each workspace got from a file.
 

@@ -58,7 +58,10 @@ def test_whatever_page_is_zeroed_every_session_is_given(healthy: Scene, tmp_path
     """The backup copies have what the page had; only the names of tables and the header cannot be done without."""
     whole = written(healthy.root / "sessions")
     unreadable: list[str] = []
-    for page in range(1, healthy.database.stat().st_size // page_size(healthy) + 1):
+    names = "('sessions', 'chat_messages', 'instances', 'workspaces', 'migration_ledger', 'migration_metadata')"
+    roots = {root for (root,) in healthy.query(f"SELECT rootpage FROM sqlite_master WHERE name IN {names}")}
+    last = healthy.database.stat().st_size // page_size(healthy)
+    for page in sorted({1, *roots, *range(2, last + 1, 8)}):
         scene = damaged(healthy, tmp_path / f"data-{page}", page)
         places = DataDir(scene.root, scene.database)
         out = tmp_path / f"out-{page}"
@@ -89,6 +92,27 @@ def test_without_the_option_a_rollback_changes_nothing(healthy: Scene, tmp_path:
     assert refused.value.code == "database.damaged"
     assert "rollback --salvage" in str(refused.value.hint)
     assert scene.listing() == before
+
+
+@pytest.mark.parametrize("how", ["text", "rescued data"])
+def test_one_unreadable_session_blocks_neither_migrate_nor_rollback(healthy: Scene, tmp_path: Path, how: str) -> None:
+    """Its rows go to quarantine, and the file's version takes their place."""
+    scene = damaged(healthy, tmp_path / "data", page=0)
+    if how == "text":
+        row = ("late", "e1", "user", "2025-11-10T10:00:00Z")
+        statement = "INSERT INTO chat_messages (id, session_id, role, content, timestamp)"
+        scene.change(f"{statement} VALUES (?, ?, ?, CAST(x'ff' AS TEXT), ?)", *row)
+    else:
+        scene.change("UPDATE sessions SET rescued_data = '{' WHERE id = 'e1'")
+    file = scene.file_of(ENGINE)
+    scene.write(ENGINE, [*json.loads(file.read_bytes()), chat("by-old-build")])
+    whole = written(scene.root / "sessions")
+    report = api.migrate(scene.root, search_index=False)
+    assert report.exit_code == 3
+    assert {message.code for message in report.errors} == {"session.unreadable"}
+    assert scene.query("SELECT session_id, reason FROM quarantine") == [("e1", "unreadable")]
+    assert run_rollback(DataDir(scene.root, scene.database)).status == "rolled_back"
+    assert written(scene.root / "sessions") == whole
 
 
 def test_rows_that_stand_in_no_index_are_damage(healthy: Scene, tmp_path: Path) -> None:

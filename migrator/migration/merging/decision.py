@@ -87,6 +87,7 @@ class MergeResult:
     :ivar repeated: the number of sessions that only repeat what SQLite has from another file
     :ivar gone: the number of sessions of an adopted file that were deleted in SQLite since it was adopted last
     :ivar lost_base: why there was nothing to compare with, if so: the merge deleted nothing
+    :ivar unreadable: the sessions that could not be read in SQLite, now in quarantine: the reason of each, by its key
     """
 
     conflicts: Counter[str] = field(default_factory=Counter)
@@ -98,3 +99,4 @@ class MergeResult:
     repeated: int = 0
     gone: int = 0
     lost_base: Message | None = None
+    unreadable: dict[str, str] = field(default_factory=dict)

@@ -9,10 +9,30 @@ from functools import cached_property
 
 from migrator.database import queries
 from migrator.database.columns import QuarantineRow
-from migrator.database.documents import read_document
+from migrator.database.documents import delete_document, next_position, read_document
+from migrator.database.invalid import InvalidStoredSession, read_each_carefully
+from migrator.database.quarantine import quarantine_row
+from migrator.documents.parsing import Rejected
+from migrator.errors import UnreadableSession
 from migrator.migration.merging.matching import Identity, Version, ids_in, mends, own_id
 from migrator.migration.merging.merge_base import MergeBase
 from migrator.staging import queries as staging_queries
+
+
+def take_out_unreadable(connection: sqlite3.Connection, source_id: int) -> dict[str, str]:
+    """Quarantine the sessions of a source whose rows cannot be read; return the reason of each, by its key."""
+    taken = {}
+    for found in read_each_carefully(connection, queries.KEYS_OF_SOURCE, source_id):
+        if not isinstance(found, InvalidStoredSession) or found.problems[0].code != UnreadableSession.code:
+            continue
+        workspace_id, workspace_hash = connection.execute(queries.WORKSPACE_OF_KEY, (found.key,)).fetchone()
+        position = next_position(connection, workspace_id, workspace_hash) if found.position is None else found.position
+        rejected = Rejected("unreadable", found.raw, found.problems)
+        row = quarantine_row(None, workspace_hash, position, rejected)  # no file has these rows
+        connection.execute(queries.INSERT_QUARANTINE, row._replace(session_id=found.key))
+        delete_document(connection, found.key)
+        taken[found.key] = found.problems[0].found
+    return taken
 
 
 class InvalidElements:

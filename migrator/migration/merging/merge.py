@@ -26,12 +26,14 @@ from migrator.database.documents import (
     read_document,
     read_source,
 )
+from migrator.database.invalid import UNREADABLE, read_carefully, reraise_unless_data_error
 from migrator.database.quarantine import quarantine_row
+from migrator.database.rows import key_of_id
 from migrator.documents.parsing import Rejected
 from migrator.errors import Problem, TransactionError
 from migrator.inventory.deletions import Deletion, drop_returned, held_of_source, hold, is_held, release, take_out
 from migrator.migration.merging.decision import Action, MergePolicy, MergeResult, decide, decide_versions
-from migrator.migration.merging.invalid import InvalidElements
+from migrator.migration.merging.invalid import InvalidElements, take_out_unreadable
 from migrator.migration.merging.matching import (
     Identity,
     Positioned,
@@ -92,7 +94,10 @@ class Merge:
         base, present = self.base.versions, list[Present]()
         if source_id is not None:
             with snapshot(self._main, path, "read the sessions of a file"):
-                present = self._prepared.look(source_id)
+                try:
+                    present = self._prepared.look(source_id)
+                except UNREADABLE as error:  # run() quarantines what cannot be read
+                    reraise_unless_data_error(error)
         self._invalid.prepare()
         theirs = match_sessions(base, self._staged_sessions)
         ours = match_sessions(theirs | base, _positioned(present))
@@ -109,10 +114,10 @@ class Merge:
     def run(self, source_id: int) -> MergeResult:
         """Merge, within the caller's transaction."""
         self._source_id = source_id
-        present = _positioned(self._prepared.present(source_id, self._touched()))
+        present = self._present_now()
         self._present = {one.version.key for one in present}
         held = held_of_source(self._main, self._source_id, {one.version.key: one.version.digest for one in present})
-        base = with_earlier(self.base.versions, [one for one in present if one.version.key in held])
+        base = with_earlier(self._readable_base(), [one for one in present if one.version.key in held])
         new_invalid, no_longer_invalid = self._invalid.compare(source_id)
         unparsable = [Unparsable(row.position, self._invalid.own_id(row)) for row in new_invalid]
         theirs = match_sessions(base, self._staged_sessions, unparsable)
@@ -140,6 +145,21 @@ class Merge:
             self._invalid.drop_fixed(no_longer_invalid, new_ids)
             self._invalid.drop_mended(no_longer_invalid, theirs)
         return self.result
+
+    def _present_now(self) -> list[Positioned]:
+        """The sessions that SQLite has of the file, without those that cannot be read, which go to quarantine."""
+        touched = self._touched()
+        try:
+            return _positioned(self._prepared.present(self._source_id, touched))
+        except UNREADABLE as error:
+            reraise_unless_data_error(error)
+        self.result.unreadable = take_out_unreadable(self._main, self._source_id)
+        return _positioned(self._prepared.present(self._source_id, touched))
+
+    def _readable_base(self) -> dict[Identity, Version]:
+        """The base, without the sessions that cannot be read in SQLite: the file's version takes their place."""
+        lost = {name for key in self.result.unreadable for name in (key, key.rpartition("#")[0])}
+        return {one: version for one, version in self.base.versions.items() if key_of_id(one[0]) not in lost}
 
     @cached_property
     def _staged_sessions(self) -> list[Positioned]:
@@ -258,8 +278,8 @@ class Merge:
         """The sessions in the database with the same id and workspace."""
         workspace_id, _ = self._workspace_of(their.key)
         for key in keys_of(self._main, workspace_id, identity[0]):
-            stored = read_document(self._main, key)
-            if stored is not None:
+            stored = read_carefully(self._main, key)
+            if isinstance(stored, StoredDocument):
                 yield stored
 
     def _resolve(self, identity: Identity, base: Version | None, our: Version | None, their: Version) -> None:
