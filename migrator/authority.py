@@ -203,7 +203,7 @@ def missing_database(places: DataDir, state: State) -> StaleStoreError | None:
     return StaleStoreError(
         f"SQLite is authoritative according to {places.flag}, but the database {places.database} {reason}.",
         code="database.lost",
-        hint="Nothing was changed. Put it back, or restore a copy: 'migrator backups list' shows what exists. If it is "
+        hint="Nothing was changed. Put it back, or restore a copy: 'migrator doctor' shows how. If it is "
         "lost for good, 'migrator backend json' switches back to the JSON files, which may lack everything since the "
         "migration.",
     )

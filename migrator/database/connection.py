@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -36,6 +37,19 @@ _NO_FILES = frozenset(
      sqlite3.SQLITE_IOERR_LOCK, sqlite3.SQLITE_IOERR_RDLOCK, sqlite3.SQLITE_IOERR_ACCESS}
 )  # fmt: skip
 _WITHOUT_LOCKS = "win32-none" if os.name == "nt" else "unix-none"  # of the file layers that SQLite comes with
+
+
+_patience = ContextVar("patience", default=BUSY_TIMEOUT)
+
+
+@contextmanager
+def waiting(seconds: float) -> Iterator[None]:
+    """Within the block, wait as long for the locks of others where no time is given."""
+    before = _patience.set(seconds)
+    try:
+        yield
+    finally:
+        _patience.reset(before)
 
 
 class AnyConnection(Protocol):
@@ -73,13 +87,14 @@ def connect(
     SQLite gives its log files the same mode.
 
     :param create: create a private (0600) file if there is none
-    :param timeout: seconds to wait for another connection's lock; None waits as long as the app does
+    :param timeout: seconds to wait for another connection's lock; None waits as long as the app does, or as
+        :func:`waiting` says
     :param cache_size: as in the PRAGMA: pages, or KiB if negative
     :param mmap_size: bytes
     :raises ConnectionFailed: the file does not exist or is not a database, or SQLite is too old
     """
     require_sqlite()
-    timeout = BUSY_TIMEOUT if timeout is None else timeout
+    timeout = _patience.get() if timeout is None else timeout
     settings = _Settings(timeout, cache_size, mmap_size, read_only=read_only, shared=shared_between_threads)
     if str(path) == MEMORY:
         return _open_in_memory(settings)

@@ -17,7 +17,7 @@ from migrator.database.errors import sqlite_errors
 from migrator.diagnostics.database_users import locks_of
 from migrator.errors import ConnectionFailed, MigratorError, StaleStoreError, TornFileError
 from migrator.files.locks import described
-from migrator.inventory.plan import make_plan
+from migrator.inventory.plan import make_plan, why_refused
 from migrator.inventory.status import StatusReport, status_of
 from migrator.migration.rolled_back import queries as rolled_back_queries
 from migrator.migration.rolled_back.changes import changed_sessions
@@ -63,7 +63,10 @@ def database(data_dir: DataDir) -> Iterator[Finding]:
         yield _unusable(data_dir, error)
     else:
         yield ok(subject, message, code="database.usable")
-    if 0 < state.schema_version < known:
+    refused = why_refused(data_dir, state)
+    if refused is not None:
+        yield problem("schema", refused.message, code=refused.code, hint=refused.hint)
+    elif 0 < state.schema_version < known:
         message = f"The database has schema version {state.schema_version}; this migrator uses version {known}."
         level = problem if state.authority == "sqlite" else note
         yield level("schema", message, "migrator schema apply", code="schema.outdated")
@@ -205,7 +208,8 @@ def pending_work(data_dir: DataDir) -> Iterator[Finding]:
             yield problem("replaced files", warning.message, code=warning.code, hint=warning.hint)
         elif warning.code == "workspace.invalid_mapping":  # machine.data_directory reports the others
             yield note("workspace paths", warning.message, code=warning.code, hint=warning.hint)
-    yield _pending(status)
+    if status.refused is None:  # otherwise the check of the database reports why nothing can be migrated
+        yield _pending(status)
     for workspace in status.workspaces:
         if workspace.error:
             error = workspace.error

@@ -7,21 +7,26 @@ from dataclasses import dataclass
 from typing import Any
 
 from migrator.data_dir import WRONG_PLACES, DataDir
+from migrator.database.connection import BUSY_TIMEOUT, waiting
 from migrator.diagnostics import data as history
 from migrator.diagnostics import machine
 from migrator.diagnostics.summing import summed
 from migrator.errors import MigratorError
 from migrator.files.os_errors import os_errors
+from migrator.ownership import foreign_database
 from migrator.report import Report
 from migrator.text import counted
-from migrator.verification.findings import Finding, problem
+from migrator.verification.findings import Finding, note, problem
 
-_CHECKS = (
+_OF_THE_MACHINE = (
     machine.programs,
     machine.data_directory,
     machine.file_access,
     machine.file_system,
     machine.lock,
+)
+# Of the database with its files and backups, which belong together.
+_OF_THE_HISTORY = (
     history.database,
     history.storage_flag,
     history.backups,
@@ -31,6 +36,7 @@ _CHECKS = (
     machine.disk_space,
     history.hybrid_mode,
 )
+_MET_BY_MANY = {"database.damaged", "database.locked"}  # what other checks meet, too
 
 
 @dataclass(frozen=True)
@@ -51,13 +57,21 @@ class DoctorReport(Report):
 
 
 def examine(data_dir: DataDir) -> DoctorReport:
-    """Run every check. A check that cannot be carried out is a finding, too; one error is reported once."""
+    """Run every check. A check that cannot be carried out is a finding, too; one error is reported once.
+
+    The database of another data directory is examined from there.
+    """
     findings: dict[Finding, None] = {}
-    for check in _CHECKS:
-        damaged = any(found.code == "database.damaged" for found in findings)
-        for found in _guarded(check, data_dir):
-            if not damaged or found.code != "database.damaged":  # other checks meet the same damage
-                findings[found] = None
+    is_own = foreign_database(data_dir) is None
+    for check in (*_OF_THE_MACHINE, *(_OF_THE_HISTORY if is_own else ())):
+        known = {found.code for found in findings} & _MET_BY_MANY
+        with waiting(0 if "database.locked" in known else BUSY_TIMEOUT):
+            for found in _guarded(check, data_dir):
+                if found.code not in known:
+                    findings[found] = None
+    if not is_own:
+        message = f"{data_dir.database} and the files and backups of {data_dir.root} do not belong together, so they "
+        findings[note("history", f"{message}were not checked.", code="database.other_data_dir")] = None
     return DoctorReport(tuple(findings))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from migrator.authority import BACKENDS, read_flag, state_of
@@ -16,6 +17,7 @@ from migrator.ownership import foreign_database
 
 SHARED_VARIABLE = "DATABASE_URL"  # other programs use it, too
 BACKEND_VARIABLE = "STORAGE_BACKEND"
+_MAGIC = b"SQLite format 3\0"
 
 
 @remaining_os_errors()
@@ -32,7 +34,8 @@ def resolve_data_dir(
     4. ``$DATABASE_URL``, if its file is absent, empty, or a database of the app
     5. the one that storage.json names, else ``sessions.db`` in the data directory
 
-    :raises UsageError: there is no home directory, an argument is empty, or the URL is not an SQLite URL
+    :raises UsageError: there is no home directory, an argument is empty, the URL is not an SQLite URL, or the file is
+        not a database
     """
     places = _chosen(find_root(data_dir), database)
     foreign = foreign_database(places)
@@ -42,9 +45,10 @@ def resolve_data_dir(
 def _chosen(root: Path, database: str | os.PathLike[str] | None) -> DataDir:
     notes = _unknown_backend()
     place = os.fspath(database) if database is not None else os.environ.get(DATABASE_VARIABLE) or None
-    if place is not None:
-        return DataDir(root, database_path(place), notes)
     recorded = recorded_database(root)
+    if place is not None:
+        _require_not_text(chosen := database_path(place), recorded)
+        return DataDir(root, chosen, notes)
     url = os.environ.get(SHARED_VARIABLE)
     if not url:
         return DataDir(root, recorded, notes)
@@ -61,6 +65,25 @@ def _chosen(root: Path, database: str | os.PathLike[str] | None) -> DataDir:
     else:
         return DataDir(root, shared, notes)
     return DataDir(root, recorded, (*notes, _passed_over(reason)))
+
+
+def _require_not_text(chosen: Path, recorded: Path) -> None:
+    """Check that a file that the user named is not one of another kind.
+
+    The database of the data directory, damaged so that it is no longer one, is not refused: it has its own way out.
+
+    :raises UsageError: it is a file, and does not begin as every SQLite database does
+    """
+    with suppress(OSError):  # opening it will say why
+        if os.path.realpath(chosen) != os.path.realpath(recorded) and chosen.is_file():
+            with chosen.open("rb") as file:
+                begin = file.read(len(_MAGIC))
+            if begin and begin != _MAGIC:
+                raise UsageError(
+                    f"{chosen} is not an SQLite database.",
+                    code="database.not_a_database",
+                    hint=f"Nothing was changed. Correct --database or ${DATABASE_VARIABLE}.",
+                )
 
 
 def _passed_over(reason: str) -> Message:

@@ -11,11 +11,12 @@ from migrator.database import quarantine_queries, queries, schema
 from migrator.database.columns import RULES
 from migrator.database.connection import opened
 from migrator.database.errors import sqlite_errors
-from migrator.errors import Message
+from migrator.errors import Message, SchemaError
 from migrator.inventory.late_writes import find_replaced
 from migrator.inventory.ledger import LedgerEntry, Work, find_work, read_ledger
 from migrator.inventory.source_files import Source, list_files, with_older_files
 from migrator.inventory.workspace_paths import known_paths
+from migrator.ownership import foreign_database
 from migrator.workspace import is_placeholder, named_workspace, placeholder
 
 Share = tuple[str, str, int, int, int]
@@ -228,6 +229,26 @@ def with_proven_paths(plan: Plan, proven: dict[str, str], *, salvage: bool = Fal
 def own_sources(sources: Iterable[Source]) -> list[Source]:
     """The sources in the data directory, without the older files in the workspaces."""
     return [source for source in sources if source.kind != "older"]
+
+
+def require_upgradable(data_dir: DataDir, state: State) -> None:
+    """Check that a migration will not fail because of the tables that are in the database.
+
+    :raises SchemaError: it would
+    """
+    path = data_dir.database
+    if state.status is not None and state.schema_version < schema.latest_version():
+        with opened(path, read_only=True) as connection:
+            schema.require_upgradable(connection, path)
+
+
+def why_refused(data_dir: DataDir, state: State) -> Message | None:
+    """Return why a migration would be refused: whose the database is, or its tables; None if it would not be."""
+    try:
+        require_upgradable(data_dir, state)
+    except SchemaError as error:
+        return error.as_message()
+    return foreign_database(data_dir)
 
 
 def needs_migration(data_dir: DataDir, plan: Plan) -> bool:

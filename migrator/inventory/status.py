@@ -14,7 +14,7 @@ from migrator.database.connection import opened
 from migrator.database.errors import sqlite_errors
 from migrator.errors import Message, MigratorError
 from migrator.inventory.deletions import Deletion, all_deletions
-from migrator.inventory.plan import Plan, known_workspaces, make_plan, needs_migration, no_sessions_of
+from migrator.inventory.plan import Plan, known_workspaces, make_plan, needs_migration, no_sessions_of, why_refused
 from migrator.inventory.source_files import Source
 from migrator.report import Report
 from migrator.text import counted
@@ -52,6 +52,7 @@ class StatusReport(Report):
     :ivar backend: the backend in use: the one that storage.json names, or the authoritative store
     :ivar migration_status: as in ``migration_metadata``; None if there is no database
     :ivar lost: says that the authoritative database is missing, and what to do; None if it is not
+    :ivar refused: why ``migrate`` would be refused, and what to do; None if it would not be
     :ivar quarantined: the items in quarantine that wait for a decision
     :ivar deleted: the sessions in quarantine that were deleted in their files
     :ivar held: the sessions that their files lost and that stay until the user decides
@@ -73,6 +74,7 @@ class StatusReport(Report):
     changed_files: tuple[str, ...]
     warnings: tuple[Message, ...]
     lost: Message | None = None
+    refused: Message | None = None
     deleted: int = 0
     held: int = 0
     deletions: tuple[Deletion, ...] = ()
@@ -109,6 +111,7 @@ def status_of(data_dir: DataDir) -> StatusReport:
             *([link.as_message()] if link and not missing else []),
         ),
         lost=None if missing is None else missing.as_message(),
+        refused=why_refused(data_dir, plan.state),
         deleted=len(deletions) - held,
         held=held,
         deletions=deletions,
@@ -120,7 +123,7 @@ def note_of_loss(data_dir: DataDir) -> str | None:
     missing = missing_database(data_dir, state_of(data_dir.database))
     if missing is None:
         return None
-    return f"{missing.message} These sessions come from the JSON files, which are outdated; see 'migrator status'."
+    return f"{missing.message} These sessions come from the JSON files, which are outdated; see 'migrator doctor'."
 
 
 def notes_of_hidden(data_dir: DataDir, workspace: str | None = None) -> list[Message]:

@@ -12,11 +12,11 @@ from migrator.authority import point_at_sqlite, set_status
 from migrator.backups.create import BackupWriter, new_backup
 from migrator.backups.disk_space import require_space
 from migrator.data_dir import DataDir
-from migrator.database import quarantine_queries, queries, schema
+from migrator.database import quarantine_queries, queries
 from migrator.database.connection import opened
 from migrator.errors import Message, MigrationFailed, MigratorError
 from migrator.files import durable
-from migrator.inventory.plan import Plan, own_sources, with_proven_paths
+from migrator.inventory.plan import Plan, own_sources, require_upgradable, with_proven_paths
 from migrator.inventory.source_files import Source
 from migrator.migration.merging.decision import MergePolicy
 from migrator.migration.options import Options
@@ -71,7 +71,7 @@ class Execution:
 
         :raises MigratorError: nothing was published, and temporary files were removed
         """
-        self.require_upgradable(plan)
+        require_upgradable(self.data_dir, plan.state)
         require_space(self.data_dir, plan.work.pending)
         try:
             with new_backup(self.data_dir, self.worker_if_worthwhile(plan), self.limits) as backup:
@@ -90,13 +90,6 @@ class Execution:
                 durable.remove(path)
         point_at_sqlite(self.data_dir)
         return self.report(plan, staged, published, problems)
-
-    def require_upgradable(self, plan: Plan) -> None:
-        """Check that publishing will not fail because of the tables that are there."""
-        path = self.data_dir.database
-        if plan.state.status is not None and plan.state.schema_version < schema.latest_version():
-            with opened(path, read_only=True) as connection:
-                schema.require_upgradable(connection, path)
 
     def worker_if_worthwhile(self, plan: Plan) -> WorkerProcess | None:
         sources = plan.work.pending

@@ -20,7 +20,7 @@ from migrator.authority import (
 from migrator.data_dir import DataDir, wrong_place
 from migrator.errors import UsageError
 from migrator.inventory.ledger import Work, remember_times
-from migrator.inventory.plan import Plan, make_plan
+from migrator.inventory.plan import Plan, make_plan, require_upgradable
 from migrator.inventory.source_files import Source, count_file_names
 from migrator.inventory.workspace_paths import name_workspaces
 from migrator.locking import exclusive, has_stale_files
@@ -109,7 +109,9 @@ def _dry_run(data_dir: DataDir, options: Options, from_database: str | os.PathLi
         if from_database is not None and os.path.realpath(from_database) == os.path.realpath(data_dir.database):
             places = data_dir._replace(database=data_dir.staging)  # nothing is there: a run would move it away
         else:
-            require_database(data_dir, state_of(data_dir.database))
+            state = state_of(data_dir.database)
+            require_database(data_dir, state)
+            require_upgradable(data_dir, state)  # here, so that the error does not name the copy
         with scratch_data_dir(places) as scratch, _with_branch(scratch, options, from_database) as complete:
             report = Run(scratch, complete).run()
     return replace(report, dry_run=True, database=os.fspath(data_dir.database), backup_path=None)

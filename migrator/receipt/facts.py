@@ -30,7 +30,9 @@ from migrator.diagnostics.summing import summed
 from migrator.errors import MigrationFailed
 from migrator.inventory.deletions import Deletion, all_deletions
 from migrator.inventory.ledger import LedgerEntry, read_ledger
+from migrator.inventory.plan import require_upgradable
 from migrator.migration.run_record import Share
+from migrator.ownership import foreign_database
 from migrator.report import Report
 from migrator.workspace import placeholder, workspace_of_source
 
@@ -200,6 +202,7 @@ def receipt_of(data_dir: DataDir) -> Receipt:
         provide_value_views(connection)
         gathering = _Gathering(connection, data_dir, state) if state.has_ledger else None
         if gathering is None or not (gathering.ledger or gathering.runs):
+            require_upgradable(data_dir, state)  # before 'migrate' is suggested
             raise MigrationFailed(
                 f"Nothing has been migrated into {path} yet.",
                 code="migration.not_run",
@@ -252,7 +255,7 @@ class _Gathering:
             deletions=self._deletions,
             backup=backup,
             backup_exists=backup is not None and os.path.isdir(backup),
-            go_back=GO_BACK if state.authority == "sqlite" else (),
+            go_back=GO_BACK if state.authority == "sqlite" and foreign_database(self._data_dir) is None else (),
             needs=tuple(Need(problem.message, problem.command) for problem in problems),
         )
 

@@ -22,12 +22,13 @@ from migrator.errors import ConnectionFailed, Message, MigratorError, SchemaErro
 from migrator.files import durable
 from migrator.inventory.ledger import LedgerEntry, read_ledger
 from migrator.migration.rolled_back.changes import changed_sessions
+from migrator.ownership import foreign_database
 from migrator.progress import Listener, Progress, ignore_progress
 from migrator.report import Report, problems_of
 from migrator.search.index import index_problems, index_state
 from migrator.text import counted
 from migrator.verification.data_dir_check import as_notes, find_problems, find_unlisted_files
-from migrator.verification.findings import Finding, Level, broken, notable, problem
+from migrator.verification.findings import Finding, Level, broken, notable, note, problem
 from migrator.verification.source_check import SourceCheck, VerifiedSource
 
 # The usual hint says to run 'migrator verify', which the user has just done.
@@ -101,16 +102,17 @@ class _Verification:
         state = read_state(self.connection, self.path)
         behind = state.schema_version < schema.latest_version()
         if behind:
-            self.findings.append(notable("database.empty" if state == NO_DATABASE else "schema.outdated"))
-        with self.continuing("the data directory"):
-            self.findings += as_notes(find_problems(self.data_dir, state))
-        with self.continuing("the backups"):
-            self.findings += find_unlisted_files(self.data_dir)
-        self.findings += _missing_database(self.data_dir, state)
-        self.findings += check_integrity(self.connection).findings
-        if not state.has_ledger:
             with self.continuing("the schema"):
                 schema.require_upgradable(self.connection, self.path)
+                self.findings.append(notable("database.empty" if state == NO_DATABASE else "schema.outdated"))
+        foreign = foreign_database(self.data_dir)
+        if foreign is not None:
+            message = f"{foreign.message} So it was not compared with the files and backups here."
+            self.findings.append(note("data directory", message, code=foreign.code, hint=foreign.hint))
+        else:
+            self.check_surroundings(state)
+        self.findings += check_integrity(self.connection).findings
+        if not state.has_ledger:
             return self.report("nothing_to_verify", state, [], 0)
         with self.continuing("the schema"):
             changed = sorted(schema.differences(self.connection, state.schema_version))
@@ -118,12 +120,19 @@ class _Verification:
         sources: list[VerifiedSource] = []
         proven: set[int] = set()
         with self.continuing("the ledger"):
-            ledger = read_ledger(self.connection)
+            ledger = read_ledger(self.connection) if foreign is None else {}
             sources = self.check_sources(ledger)
             proven = {ledger[source.source].id for source in sources if source.database == "unchanged"}
         sessions = self.read_the_rest(proven)
         self.check_derived(state, behind=behind)
         return self.report("clean", state, sources, sessions)
+
+    def check_surroundings(self, state: State) -> None:
+        with self.continuing("the data directory"):
+            self.findings += as_notes(find_problems(self.data_dir, state))
+        with self.continuing("the backups"):
+            self.findings += find_unlisted_files(self.data_dir)
+        self.findings += _missing_database(self.data_dir, state)
 
     def report(self, outcome: str, state: State, sources: list[VerifiedSource], sessions: int) -> VerifyReport:
         problems, notes = messages(self.findings, "problem"), messages(self.findings, "note")

@@ -123,11 +123,20 @@ def test_the_process_that_keeps_the_database_locked_is_named_and_shown(migrated,
 
 @needs_proc
 def test_the_process_that_has_an_exclusive_lock_is_named(migrated, run, monkeypatch):
-    monkeypatch.setattr("migrator.database.connection.BUSY_TIMEOUT", 0)
+    waits, connect = [], sqlite3.connect
+    monkeypatch.setattr("migrator.diagnostics.doctor.BUSY_TIMEOUT", 0.1)
+
+    def noticed(*file: Any, **options: Any) -> Any:
+        waits.append(options.get("timeout"))
+        return connect(*file, **options)
+
+    monkeypatch.setattr(sqlite3, "connect", noticed)
     with another_process(
         migrated.database, "PRAGMA journal_mode = DELETE", "PRAGMA locking_mode = EXCLUSIVE", "BEGIN EXCLUSIVE"
     ) as app:
-        [(message, command)] = [found for found in problems(run).values() if found[1].startswith("ps ")]
+        [(message, command)] = problems(run).values()
+    assert waits[0] == 0.1
+    assert not any(waits[1:])  # known to be locked, it is not waited for again
     assert f"process {app.pid} (" in message
     assert command == f"ps -p {app.pid}"
 

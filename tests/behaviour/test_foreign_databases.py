@@ -75,15 +75,36 @@ def test_a_foreign_table_with_a_name_that_is_needed_is_named_before_anything_is_
     scene.database.chmod(0o600)
     scene.write(ENGINE, [chat("s-1")])
     before = scene.listing()
-    for command in (["migrate"], ["verify"]):
-        outcome = migrator("--data-dir", scene.root, *command, "--json")
-        assert (outcome.code, outcome.codes) == (1, ["schema.foreign_tables"]), command
-        assert "quarantine" in outcome.json["problems"][0]["message"]
+    assert_all_say(migrator, scene, "schema.foreign_tables", "quarantine")
     assert scene.listing() == before
 
 
-def test_the_apps_database_with_other_tables_is_not_clean(scene: Scene, migrator: Migrator) -> None:
+def test_other_tables_of_the_app_are_named_before_anything_is_written(scene: Scene, migrator: Migrator) -> None:
     with closing(scene.app_opens_it()) as app:
         app.execute("ALTER TABLE sessions ADD COLUMN colour TEXT")
-    outcome = migrator("--data-dir", scene.root, "verify", "--json")
-    assert (outcome.code, outcome.codes) == (1, ["schema.differs"])
+        app.execute("PRAGMA journal_mode = DELETE")
+    scene.database.chmod(0o600)
+    scene.write(ENGINE, [chat("s-1")])
+    before = scene.listing()
+    assert_all_say(migrator, scene, "schema.differs", "sessions")
+    assert scene.listing() == before
+
+
+def assert_all_say(migrator: Migrator, scene: Scene, code: str, name: str) -> None:
+    """Assert that every command says why a migration is refused, in the same words, and suggests none."""
+    said = set()
+    for command in (["migrate"], ["migrate", "--dry-run"], ["verify"], ["report"]):
+        outcome = migrator("--data-dir", scene.root, *command, "--json")
+        assert (outcome.code, outcome.codes) == (1, [code]), command
+        said.add(outcome.json["problems"][0]["message"])
+    said.add(migrator("--data-dir", scene.root, "status", "--json").json["refused"].partition(" Nothing was")[0])
+    found = migrator("--data-dir", scene.root, "doctor", "--json").json["findings"]
+    [problem] = [finding for finding in found if finding["level"] == "problem"]
+    assert problem["code"] == code
+    said.add(problem["message"].partition(" Nothing was")[0])
+    [message] = said
+    assert str(scene.database) in message
+    assert name in message
+    status = migrator("--data-dir", scene.root, "status")
+    assert message in status.err
+    assert "to migrate: run" not in status.out

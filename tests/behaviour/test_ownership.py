@@ -10,6 +10,7 @@ import pytest
 
 from migrator import UsageError, migrate, open_storage, resolve_data_dir
 from migrator.data_dir import DataDir
+from migrator.database import schema
 from tests.support.command_line import Migrator
 from tests.support.errors import raises
 from tests.support.scene import Scene, chat
@@ -56,7 +57,12 @@ def test_from_another_directory_it_is_only_read(
         assert outcome.code == 0, command
         assert outcome.err.count(f"belongs to the data directory {scene.root}") == 1, command
     findings = migrator("--data-dir", two.root, "doctor", "--json").json["findings"]
-    assert FOREIGN in [finding["code"] for finding in findings if finding["level"] == "problem"]
+    assert [finding["code"] for finding in findings if finding["level"] == "problem"] == [FOREIGN]
+    verified = migrator("--data-dir", two.root, "verify", "--json")
+    assert (verified.code, verified.json["sessions"], verified.json["sources"]) == (0, 1, [])
+    assert any("not compared" in note for note in verified.json["notes"])
+    assert "migrator migrate" not in migrator("--data-dir", two.root, "status").out
+    assert "migrator rollback" not in migrator("--data-dir", two.root, "report").out
     with raises(UsageError, FOREIGN):
         open_storage(two.root)
     with open_storage(two.root, read_only=True) as store:
@@ -156,8 +162,8 @@ def test_before_there_was_a_record_the_last_backup_tells(
     alone = Scene(elsewhere.parent)
     alone_database = elsewhere.rename(alone.database)
     if schema_version == 9:
-        alone.change("ALTER TABLE migration_metadata DROP COLUMN data_dir")
-        alone.change("UPDATE migration_metadata SET schema_version = 9")
+        for statement in schema.split_statements(schema.steps()[-1].down.read_text(encoding="utf-8")):
+            alone.change(statement)
         alone.change("DELETE FROM _sqlite_migrations WHERE name LIKE '0010%'")
     else:
         alone.change("UPDATE migration_metadata SET data_dir = NULL")

@@ -282,11 +282,31 @@ def test_a_file_that_never_was_a_database_is_not_to_be_moved_away(
     readme = tmp_path / "README.md"
     readme.write_text("# Read me" * 1000)
     scene.write(ENGINE, [chat("a")])
-    for command in ("status", "verify", "migrate", "report", "backend sqlite"):
+    readme.chmod(0o644)
+    before = scene.listing()
+    for command in (
+        "status", "verify", "verify --repair", "doctor", "migrate", "report", "rollback", "export --to out",
+        "backend sqlite", "sessions list", "sessions search x", "quarantine list", "deletions list", "schema status",
+        "schema apply", "search-index status", "backups list",
+    ):  # fmt: skip
         outcome = migrator("--data-dir", scene.root, "--database", readme, *command.split(), "--json")
-        assert (outcome.code, outcome.codes) == (1, ["database.not_a_database"]), command
+        assert (outcome.code, outcome.codes) == (2, ["database.not_a_database"]), command
+        assert str(readme) in outcome.json["problems"][0]["message"]
         assert "--database" in outcome.json["problems"][0]["hint"]
-    assert readme.read_text() == "# Read me" * 1000
+    assert (readme.read_text(), readme.stat().st_mode & 0o777) == ("# Read me" * 1000, 0o644)
+    assert scene.listing() == before
+
+
+def test_the_recorded_database_is_not_called_a_wrong_option_when_it_is_damaged(
+    scene: Scene, migrator: Migrator, tmp_path: Path
+) -> None:
+    scene.write(ENGINE, [chat("a")])
+    database = tmp_path / "disk" / "app.db"
+    migrate(scene.root, database=database)
+    database.write_bytes(b"damaged" * 1000)
+    outcome = migrator("--data-dir", scene.root, "--database", database, "doctor", "--json")
+    assert outcome.code == 3
+    assert "database.not_a_database" in [finding["code"] for finding in outcome.json["findings"]]
 
 
 def test_progress_may_be_none(scene: Scene) -> None:

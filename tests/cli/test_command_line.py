@@ -433,7 +433,7 @@ def test_status_begins_with_the_loss_of_the_authoritative_database(scene: Scene,
     outcome = migrator("--data-dir", scene.root, "status")
     first, *_ = outcome.out.splitlines()
     assert str(scene.database) in first
-    assert "'migrator backups list'" in first
+    assert "'migrator doctor'" in first
     report = json.loads(migrator("--data-dir", scene.root, "status", "--json").out)
     assert (report["authority"], report["backend"]) == ("sqlite", "sqlite")
     assert report["lost"] in outcome.out

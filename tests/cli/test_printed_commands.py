@@ -205,7 +205,7 @@ def a_file_that_failed_is_left_out_of_an_export(place: Place) -> Outcome:
     return place.run("export", "--to", "out")
 
 
-@prints("status")
+@prints("doctor", 3)
 def sessions_are_listed_while_the_database_is_gone(place: Place) -> Outcome:
     files_are_new(place)
     place.migrate()
@@ -332,6 +332,8 @@ def the_schema_is_too_old(place: Place) -> Outcome:
 
 @prints("doctor", 3)
 def the_database_is_none(place: Place) -> Outcome:
+    files_are_new(place)
+    place.migrate()
     place.database.write_bytes(b"garbage" * 1000)
     return place.run("status")
 

@@ -47,6 +47,9 @@ def _print(report: StatusReport) -> None:
     if report.quarantined:
         echo(printable(f"In quarantine: {counted(report.quarantined, 'item')}; 'migrator quarantine list' shows why."))
     _print_deletions(report)
+    if report.refused is not None:
+        print_notes([report.refused])  # in place of a command that would end with it
+        return
     if report.migration_status == "rolled_back":
         echo(printable("After the rollback, the app uses the JSON files. 'migrator migrate' moves to SQLite again."))
     if report.needs_migration:
