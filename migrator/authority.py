@@ -16,7 +16,7 @@ from typing import Any, Literal, NamedTuple, get_args
 from migrator.data_dir import DEFAULT_DATABASE, DataDir, place_in, recorded_database, require_directory
 from migrator.database import queries
 from migrator.database.connection import no_database, opened
-from migrator.database.errors import sqlite_errors
+from migrator.database.errors import sqlite_errors, without_values
 from migrator.database.schema import (
     DELETIONS_VERSION,
     INDEX_VERSION,
@@ -87,8 +87,11 @@ def read_state(connection: sqlite3.Connection, path: Path | str) -> State:
     version = require_known(connection, path)
     with sqlite_errors("read the state of the migration", path):
         row = connection.execute(queries.METADATA).fetchone() if version else None
-    if row is None:
+        has_others = version and row is None and connection.execute("SELECT 1 FROM migration_metadata").fetchone()
+    if row is None and not has_others:
         return State(schema_version=version, status="pending", backup=None, migrated_at=None)
+    if row is None or row[1] is None:
+        raise without_values("migration_metadata", path)
     return State(version, row[1], row[2], row[3])
 
 

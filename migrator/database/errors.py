@@ -44,6 +44,21 @@ _UNUSABLE = {
 _REFUSED = frozenset({sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM})
 
 
+def without_values(table: str, path: str | PathLike[str]) -> ConnectionFailed:
+    """Return the error for rows that have lost their values: a page that is zeroed in part reads so."""
+    message = f"The database {path} is damaged: rows of the table {table} have no values."
+    return ConnectionFailed(message, code="database.damaged", hint=DAMAGED)
+
+
+@contextmanager
+def missing_values(table: str, path: str | PathLike[str]) -> Iterator[None]:
+    """Translate the errors within the block that a NULL in a table without NULLs causes."""
+    try:
+        yield
+    except (TypeError, ValueError, AttributeError) as error:
+        raise without_values(table, path) from error
+
+
 def sqlite_errors(action: str, path: str | PathLike[str]) -> AbstractContextManager[None]:
     """Translate sqlite3's exceptions within the block to ConnectionFailed or TransactionError."""
     return database_errors((sqlite3.Error,), action, path)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from migrator._version import __version__
 from migrator.database import queries
 from migrator.database.connection import AnyConnection, transaction
-from migrator.database.errors import sqlite_errors
+from migrator.database.errors import missing_values, sqlite_errors
 from migrator.errors import SchemaError
 from migrator.files.resources import schemas
 from migrator.text import counted
@@ -120,7 +120,7 @@ def require_known(connection: sqlite3.Connection, path: Path | str) -> int:
 
     :raises SchemaError: it is newer than this program, or the database is not one of the app
     """
-    with sqlite_errors("read the schema version", path):
+    with sqlite_errors("read the schema version", path), missing_values("migration_metadata", path):
         require_apps(connection, path)
         found = version(connection)
         writer = int(connection.execute("PRAGMA user_version").fetchone()[0]) if found > latest_version() else 0

@@ -10,7 +10,7 @@ from migrator.data_dir import DataDir
 from migrator.database import quarantine_queries, queries, schema
 from migrator.database.columns import RULES
 from migrator.database.connection import opened
-from migrator.database.errors import sqlite_errors
+from migrator.database.errors import sqlite_errors, without_values
 from migrator.errors import Message, SchemaError
 from migrator.inventory.late_writes import find_replaced
 from migrator.inventory.ledger import LedgerEntry, Work, find_work, read_ledger
@@ -184,6 +184,8 @@ def _read_database(data_dir: DataDir) -> _Stored:
         if not state.has_ledger and not schema.has_table(connection, "workspaces"):
             return _Stored(state, {}, {}, {}, None, {})
         stored = {file_hash: name for _, file_hash, name in connection.execute(queries.ALL_WORKSPACES)}
+        if None in {*stored, *stored.values()}:
+            raise without_values("workspaces", path)
         if state.authority != "sqlite" or not state.has_ledger:  # the app itself may have made the database
             return _Stored(state, {}, {}, stored, None, {})
         ledger = read_ledger(connection)

@@ -13,6 +13,7 @@ from migrator.diagnostics.doctor import examine
 from migrator.errors import MigratorError, RollbackFailed
 from migrator.export.rollback import run_rollback
 from migrator.export.to_folder import export
+from migrator.inventory.status import status_of
 from tests.support.scene import Scene, chat
 
 ENGINE, SHOP = "/home/dev/engine", "/home/dev/shop"
@@ -92,6 +93,23 @@ def test_without_the_option_a_rollback_changes_nothing(healthy: Scene, tmp_path:
     assert refused.value.code == "database.damaged"
     assert "rollback --salvage" in str(refused.value.hint)
     assert scene.listing() == before
+
+
+@pytest.mark.parametrize("table", ["workspaces", "migration_metadata"])
+def test_rows_without_values_are_damage(healthy: Scene, tmp_path: Path, table: str) -> None:
+    """So a page reads whose second half is zeroed."""
+    root = healthy.query("SELECT rootpage FROM sqlite_master WHERE name = ?", table)[0][0]
+    scene = damaged(healthy, tmp_path / "data", page=0)
+    size = page_size(scene)
+    with open(scene.database, "r+b") as file:
+        file.seek((root - 1) * size + 1000)
+        file.write(bytes(size - 1000))
+    places = DataDir(scene.root, scene.database)
+    for command in (status_of, run_rollback, lambda places: api.migrate(places.root, search_index=False)):
+        with pytest.raises(MigratorError) as refused:
+            command(places)
+        assert refused.value.code == "database.damaged"
+    assert examine(places).exit_code == 3
 
 
 @pytest.mark.parametrize("how", ["text", "rescued data"])
