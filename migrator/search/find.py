@@ -10,6 +10,7 @@ from migrator.data_dir import DataDir
 from migrator.database.columns import SUMMARY_MEMBERS
 from migrator.database.connection import opened, snapshot
 from migrator.inventory.status import name_of_workspace, note_of_loss, notes_of_hidden, workspace_names
+from migrator.salvage.access import read_what_can_be_read
 from migrator.search.excerpts import Matcher
 from migrator.search.index import index_differences, index_state
 from migrator.search.lookup import search_with_index
@@ -42,8 +43,12 @@ def search_texts(
     :param workspace: search only this one
     :raises ConnectionFailed: the database cannot be opened, or the SQLite of this Python has no FTS5
     """
-    filters = filters or SessionFilters()
-    query = parse_query(words)
+    chosen, query = filters or SessionFilters(), parse_query(words)
+    report, missing = read_what_can_be_read(data_dir, lambda places: _search(places, query, chosen, workspace))
+    return replace(report, errors=missing)
+
+
+def _search(data_dir: DataDir, query: SearchQuery, filters: SessionFilters, workspace: str | None) -> SearchReport:
     workspace = name_of_workspace(data_dir, workspace) if workspace else workspace
     if not query.terms:
         note = "Nothing to search for: a word needs at least one letter or digit."

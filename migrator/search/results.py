@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from migrator.errors import Message
 from migrator.report import Report
 from migrator.storage.filtering import Filtering
 
@@ -61,12 +62,18 @@ class SearchReport(Report):
     :ivar more: whether there are more
     :ivar method: ``index``, or ``scan`` if every text was read
     :ivar notes: messages for the user
+    :ivar errors: what cannot be read of a damaged database
     """
 
     sessions: tuple[FoundSession, ...]
     more: bool
     method: str
     notes: tuple[str, ...] = ()
+    errors: tuple[Message, ...] = ()
+
+    @property
+    def exit_code(self) -> int:
+        return 3 if self.errors else 0
 
 
 def searchable_texts(document: Mapping[str, Any]) -> list[tuple[str, str, str]]:

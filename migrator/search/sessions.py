@@ -6,13 +6,14 @@ A workspace that cannot be read is skipped with a note; if only that one was req
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
 
 from migrator.data_dir import DataDir
 from migrator.documents.document import WorktreeSession
 from migrator.errors import (
+    Message,
     SessionNotFound,
     SourceFileError,
     StorageIOError,
@@ -21,7 +22,8 @@ from migrator.errors import (
     WorkspaceNotFound,
 )
 from migrator.inventory.status import name_of_workspace, note_of_loss, notes_of_hidden, workspace_names
-from migrator.report import Report
+from migrator.report import Report, problems_of
+from migrator.salvage.access import read_what_can_be_read
 from migrator.storage.factory import open_storage
 from migrator.storage.protocol import SessionFilters
 
@@ -31,12 +33,21 @@ Notice = Callable[[str], None]
 
 @dataclass(frozen=True)
 class SessionDocuments(Report):
-    """Complete sessions, each with its workspace."""
+    """Complete sessions, each with its workspace.
+
+    :ivar errors: what cannot be read of a damaged database
+    """
 
     sessions: tuple[tuple[str, WorktreeSession], ...]
+    errors: tuple[Message, ...] = ()
+
+    @property
+    def exit_code(self) -> int:
+        return 3 if self.errors else 0
 
     def to_json(self) -> dict[str, Any]:
-        return {"sessions": [{"workspace": path, "session": session} for path, session in self.sessions]}
+        sessions = [{"workspace": path, "session": session} for path, session in self.sessions]
+        return {"sessions": sessions, "errors": list(self.errors)} | problems_of(self.errors)
 
 
 @dataclass(frozen=True)
@@ -54,7 +65,7 @@ class SessionList(SessionDocuments):
             members = {name: session.get(name) for name in _LISTED_MEMBERS}
             counts = {"instances": len(session["instances"]), "messages": len(session["chatHistory"])}
             listed.append({"workspace": path, **members, **counts})
-        return {"sessions": listed, "notes": list(self.notes)}
+        return super().to_json() | {"sessions": listed, "notes": list(self.notes)}
 
 
 def list_sessions(
@@ -66,8 +77,13 @@ def list_sessions(
     :param limit: maximum number of sessions in total
     :param notice: called with messages for the user, such as a workspace that cannot be read
     """
-    found = tuple(islice(_all_sessions(data_dir, workspace, filters, notice), limit))
-    return SessionList(found, tuple(notes_of_hidden(data_dir, workspace)))
+
+    def read(places: DataDir) -> SessionList:
+        found = tuple(islice(_all_sessions(places, workspace, filters, notice), limit))
+        return SessionList(found, notes=tuple(notes_of_hidden(places, workspace)))
+
+    report, missing = read_what_can_be_read(data_dir, read)
+    return replace(report, errors=missing)
 
 
 def find_session(data_dir: DataDir, beginning: str, workspace: str | None, notice: Notice) -> SessionDocuments:
@@ -76,6 +92,13 @@ def find_session(data_dir: DataDir, beginning: str, workspace: str | None, notic
     :raises SessionNotFound: there is no such session
     :raises UsageError: several ids begin with it
     """
+    report, missing = read_what_can_be_read(
+        data_dir, lambda places: _find_session(places, beginning, workspace, notice)
+    )
+    return replace(report, errors=missing)
+
+
+def _find_session(data_dir: DataDir, beginning: str, workspace: str | None, notice: Notice) -> SessionDocuments:
     every = _all_sessions(data_dir, workspace, SessionFilters(), notice)
     similar = [(path, session) for path, session in every if session["id"].startswith(beginning)]
     found = [(path, session) for path, session in similar if session["id"] == beginning] or similar

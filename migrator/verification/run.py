@@ -32,7 +32,10 @@ from migrator.verification.findings import Finding, Level, broken, notable, note
 from migrator.verification.source_check import SourceCheck, VerifiedSource
 
 # The usual hint says to run 'migrator verify', which the user has just done.
-RESTORE = "Keep a copy of the database; 'migrator backups list' shows what can be restored."
+RESTORE = (
+    "Keep a copy of the database. 'migrator export --to ~/sessions' and 'migrator rollback --salvage' write what can "
+    "be read to JSON files; 'migrator backups list' shows what can be restored instead."
+)
 # What SQLite's integrity_check says about an index that does not match its table.
 _INDEX_ONLY = re.compile(r"(?:row \d+ missing from|wrong # of entries in|non-unique entry in) index (\S+)")
 

@@ -14,6 +14,9 @@ from migrator.errors import MigratorError, RollbackFailed
 from migrator.export.rollback import run_rollback
 from migrator.export.to_folder import export
 from migrator.inventory.status import status_of
+from migrator.search.find import search_texts
+from migrator.search.sessions import find_session, list_sessions
+from migrator.storage.protocol import SessionFilters
 from tests.support.scene import Scene, chat
 
 ENGINE, SHOP = "/home/dev/engine", "/home/dev/shop"
@@ -82,6 +85,22 @@ def test_whatever_page_is_zeroed_every_session_is_given(healthy: Scene, tmp_path
         assert scene.status() == "rolled_back"
     assert len(unreadable) <= 4
     assert {*unreadable} <= {"database.damaged", "database.not_a_database"}
+
+
+@pytest.mark.parametrize("table", ["chat_messages", "sessions", "workspaces"])
+def test_the_sessions_that_can_be_read_are_listed(healthy: Scene, tmp_path: Path, table: str) -> None:
+    root = healthy.query("SELECT rootpage FROM sqlite_master WHERE name = ?", table)[0][0]
+    scene = damaged(healthy, tmp_path / "data", root)
+    places = DataDir(scene.root, scene.database)
+    listed = list_sessions(places, None, SessionFilters(), None, pytest.fail)
+    assert len(listed.sessions) == SESSIONS
+    assert listed.exit_code == 3
+    shown = find_session(places, "e1", None, pytest.fail)
+    assert [session["id"] for _, session in shown.sessions] == ["e1"]
+    assert shown.exit_code == 3
+    found = search_texts(places, "x*")
+    assert len(found.sessions) == SESSIONS - 2
+    assert found.exit_code == 3
 
 
 def test_without_the_option_a_rollback_changes_nothing(healthy: Scene, tmp_path: Path) -> None:

@@ -82,7 +82,7 @@ def _print_list(report: SessionList) -> None:
             echo(counted(len(rows), "session"))
         else:
             print_columns((columns, *rows))
-    print_notes(report.notes)
+    print_notes((*report.notes, *report.errors))
 
 
 def _print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
@@ -126,7 +126,7 @@ def _list(resolve: Resolve, workspace: str | None, filters: SessionFilters, limi
     """List the sessions that match; where none does, also the statuses and types that there are."""
     data_dir = resolve()
     report = list_sessions(data_dir, workspace, filters, limit, print_error)
-    if report.sessions or limit == 0:
+    if report.sessions or report.errors or limit == 0:
         return report
     return replace(report, notes=(*report.notes, *notes_on_values(data_dir, workspace, filters)))
 
@@ -152,6 +152,7 @@ def list_command(resolve: Resolve, workspace: str | None, limit: int | None, **o
 
 @pager()
 def _print_whole(report: SessionDocuments) -> None:
+    print_notes(report.errors)
     for path, session in report.sessions:
         echo(f"{plain(session['id'])}  {plain(session['type'])}, {plain(session['status'])}")
         echo(f"workspace  {plain(path)}")
@@ -198,7 +199,7 @@ def _print_search(report: SearchReport | SessionList) -> None:
             _print_excerpts(report)
         else:
             print_columns((("ID", "WORKSPACE", "KIND", "PLACE", "TEXT"), *rows))
-    print_notes(report.notes)
+    print_notes((*report.notes, *report.errors))
 
 
 def _print_excerpts(report: SearchReport) -> None:
