@@ -212,14 +212,14 @@ def test_a_message_without_its_session_is_written_next_to_the_file_and_reported(
     assert "database.orphaned_rows" in outcome.codes
 
 
-@pytest.mark.parametrize(("command", "code"), [(["export", "--to", "exported"], 3), (["sessions", "show", "s-0"], 1)])
+@pytest.mark.parametrize("command", [["export", "--to", "exported"], ["sessions", "show", "s-0"]])
 def test_a_command_that_reads_an_invalid_session_names_it_and_says_what_to_do(
-    pair: Scene, migrator: Migrator, command: list[str], code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    pair: Scene, migrator: Migrator, command: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     pair.change(SPOILT["rescued data of no sense"])
     outcome = migrator("--data-dir", pair.root, *command)
-    assert outcome.code == code
+    assert outcome.code == 3
     assert "'s-0'" in outcome.err
     assert "bug" not in outcome.err
 

@@ -24,7 +24,7 @@ WORK = (
     "schema check", "report --html out.html",
 )  # fmt: skip
 PIPE_CLOSES = "| true; exit ${PIPESTATUS[0]}"
-# The first command has all of them, each other one two: a process takes a third of a second.
+# The first command has all of them, each other one its own: a process takes a third of a second.
 REDIRECTIONS = (">/dev/full", ">&-", ">&- 2>&-", "2>/dev/full", PIPE_CLOSES)
 needs_full = pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full here")
 
@@ -72,7 +72,7 @@ def test_a_command_that_works_ends_with_the_code_of_its_work(
     prepared: Path, tmp_path: Path, number: int, command: str
 ) -> None:
     code, _, state = run(prepared, tmp_path, command, "")
-    for redirection in {REDIRECTIONS[number % 5], REDIRECTIONS[number * 2 % 5]} if number else REDIRECTIONS:
+    for redirection in [REDIRECTIONS[number % 5]] if number else REDIRECTIONS:
         ended, said, after = run(prepared, tmp_path, command, redirection)
         assert (ended, after) == (code, state), redirection
         assert "bug in migrator" not in said

@@ -20,7 +20,7 @@ from tests.torture.launcher import Launcher
 from tests.torture.scenarios import PASSING, SCENARIOS, Play, Stage, migrated
 
 KILLS = 1  # in each scenario
-FAULTS = 1
+FAILING = 0.5  # of the scenarios, one fault each
 
 # Every command without a scenario, with what it is given.
 LOOKING = {
@@ -59,7 +59,8 @@ def test_killed_failing_or_interrupted_at_any_step_it_loses_nothing_and_the_next
     assert not [seen.point.name for seen in points if seen.point.name.startswith("UNSEEN")]
     for seen, moment in sample(points, KILLS, dice):
         kill(play, seen, moment)
-    for seen, act in dice.sample(list(one_of_each_group(points, dice)), FAULTS):
+    if dice.random() < FAILING:
+        seen, act = dice.choice(list(one_of_each_group(points, dice)))
         fail(play, seen, act)
 
 

@@ -1,13 +1,13 @@
 """The migration report adds up, says what is known, and names a command for each problem that needs attention."""
 
 import json
-from contextlib import closing
 from typing import Any
 
 import jsonschema
 import pytest
 
 from migrator.database import schema
+from migrator.database.connection import opened
 from migrator.files.resources import schemas
 from migrator.receipt.facts import UNDATED, Period, periods_of
 from tests.support.command_line import Migrator
@@ -36,15 +36,9 @@ def receipt(scene: Scene, migrator: Migrator) -> Any:
 
 def to_version(scene: Scene, migrator: Migrator, number: int) -> None:
     """The database as an older migrator left it."""
-    with closing(schema.fresh(number)) as model:
-        kept = {name for (name,) in model.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-    for (name,) in scene.query(
-        "SELECT name FROM sqlite_master WHERE type = 'table' AND name LIKE 'migration^_%' ESCAPE '^'"
-    ):
-        if name not in kept:
-            scene.change(f"DROP TABLE {name}")
-    scene.change("UPDATE migration_metadata SET schema_version = ?", number)
-    scene.change("DELETE FROM _sqlite_migrations WHERE CAST(substr(name, 1, 4) AS INTEGER) > ?", number)
+    with opened(scene.database) as connection:
+        while schema.version(connection) > number:
+            schema.revert(connection, scene.database)
 
 
 def test_everything_that_was_found_is_accounted_for(fixture: Scene, migrator: Migrator) -> None:
