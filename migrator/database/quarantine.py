@@ -81,8 +81,10 @@ def _item(row: Sequence[Any]) -> QuarantinedItem:
     try:
         problems = tuple(_problem(members) for members in orjson.loads(text))
     except (ValueError, TypeError, KeyError):
-        problems = (Problem("", text, "a list of problems"),)  # an invalid record is shown as it is
-    return QuarantinedItem(**members | {"problems": problems})
+        # An invalid record is shown as it is; one on a damaged page may have lost its values.
+        problems = (Problem("", text or "nothing", "a list of problems"),)
+    members |= {"problems": problems, "reason": members["reason"] or "unreadable", "size": members["size"] or 0}
+    return QuarantinedItem(**members)
 
 
 def _problem(members: dict[str, Any]) -> Problem:

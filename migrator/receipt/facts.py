@@ -24,6 +24,7 @@ from migrator.data_dir import DataDir
 from migrator.database import queries
 from migrator.database.columns import RUN_COLUMNS
 from migrator.database.connection import opened, snapshot
+from migrator.database.errors import missing_values
 from migrator.database.schema import provide_value_views
 from migrator.diagnostics.doctor import examine
 from migrator.diagnostics.summing import summed
@@ -197,7 +198,11 @@ def receipt_of(data_dir: DataDir) -> Receipt:
     """
     path = data_dir.database
     require_history(data_dir)
-    with opened(path, read_only=True) as connection, snapshot(connection, path, "gather the migration report"):
+    with (
+        opened(path, read_only=True) as connection,
+        snapshot(connection, path, "gather the migration report"),
+        missing_values("workspaces", path),
+    ):
         state = read_state(connection, path)
         provide_value_views(connection)
         gathering = _Gathering(connection, data_dir, state) if state.has_ledger else None
