@@ -53,7 +53,7 @@ def waiting(seconds: float) -> Iterator[None]:
 
 
 class AnyConnection(Protocol):
-    """A connection of sqlite3 or APSW: the methods that both have."""
+    """A connection of sqlite3, or to a staging database: the methods that both have."""
 
     def execute(self, statement: str, values: Sequence[Any] = ..., /) -> Any: ...
 

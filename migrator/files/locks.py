@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import errno
 import os
-import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -70,7 +69,7 @@ def _settings(lock: Any) -> dict[str, Any]:
 def _held_by_name(path: Path, timeout: float) -> Iterator[bool]:
     """Hold a lock on a file system that has none."""
     durable.report_once(f"The file system of {path} has no locks: files that name the process stand for them.")
-    own = f"{os.getpid()} {_started(os.getpid())} {socket.gethostname()}\n"
+    own = f"{os.getpid()} {_started(os.getpid())} {_host()}\n"
     holder = path.with_name(path.name + HOLDER)
     deadline = time.monotonic() + timeout
     while not _created(holder, own):
@@ -111,7 +110,7 @@ def _is_stale(holder: Path) -> bool:
     if found is None:
         return _is_unfinished(holder)
     process, started, host = found
-    if host != socket.gethostname() or os.name == "nt":
+    if host != _host() or os.name == "nt":
         return False
     try:
         os.kill(process, 0)
@@ -139,6 +138,12 @@ def _remove_stale(holder: Path) -> None:
             durable.remove(removing)
     elif _is_unfinished(removing):
         durable.remove(removing)
+
+
+def _host() -> str:
+    import socket  # slow to load, and only a file system without locks needs it
+
+    return socket.gethostname()
 
 
 def _started(process: int) -> str:

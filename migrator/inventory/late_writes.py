@@ -28,21 +28,24 @@ class Replaced(NamedTuple):
 
 
 def find_replaced(
-    data_dir: DataDir, files: Iterable[str | os.PathLike[str]] = (), *, in_sessions: bool = True
+    data_dir: DataDir, files: Iterable[str | os.PathLike[str]] = (), *, strangers: Iterable[str] | None = None
 ) -> Replaced:
     """Search the folders of the JSON files.
 
     :param files: further files, whose folders are searched as well
-    :param in_sessions: name versions in ``sessions/``, too; ``strangers`` names those that were not adopted
+    :param strangers: the names in ``sessions/`` that are not the app's, if they are known: then that folder is not
+        listed, and its versions are not named, because the plan names those that were not adopted
     """
-    kept, is_unsettled = list[Message](), False
-    for folder in {data_dir.sessions: None, data_dir.root: None} | {Path(file).parent: None for file in files}:
+    folders = dict.fromkeys([data_dir.root, *(Path(file).parent for file in files)])
+    if strangers is None:
+        folders = {data_dir.sessions: None, **folders}
+    kept, is_unsettled = list[Message](), any(name.endswith(REPLACED) for name in strangers or ())
+    for folder in folders:
         if not folder.is_dir():
             continue
         with os_errors("list", folder):
             names = os.listdir(folder)
-        if in_sessions or folder != data_dir.sessions:
-            kept += [described(folder / name) for name in sorted(names) if WRITTEN_LATE_MARK in name]
+        kept += [described(folder / name) for name in sorted(names) if WRITTEN_LATE_MARK in name]
         is_unsettled = is_unsettled or any(name.endswith(REPLACED) for name in names)
     return Replaced(kept, is_unsettled)
 

@@ -87,9 +87,8 @@ def make_plan(
     own, strange = list_files(data_dir)
     sources = with_older_files(own, paths)
     warnings += [] if adopting else _unmatched(named, sources, stored)
-    replaced = find_replaced(
-        data_dir, [source.place for source in sources if source.kind == "older"], in_sessions=False
-    )
+    older = [source.place for source in sources if source.kind == "older"]
+    replaced = find_replaced(data_dir, older, strangers=strange)
     warnings += replaced.kept
     taken = set(stored.values())
     unnamed = {

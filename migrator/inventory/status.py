@@ -14,7 +14,7 @@ from migrator.database.connection import opened
 from migrator.database.errors import sqlite_errors
 from migrator.errors import Message, MigratorError
 from migrator.inventory.deletions import Deletion, all_deletions
-from migrator.inventory.plan import Plan, known_workspaces, make_plan, needs_migration, no_sessions_of, why_refused
+from migrator.inventory.plan import Plan, make_plan, needs_migration, no_sessions_of, why_refused
 from migrator.inventory.source_files import Source
 from migrator.report import Report
 from migrator.text import counted
@@ -134,7 +134,7 @@ def notes_of_hidden(data_dir: DataDir, workspace: str | None = None) -> list[Mes
 
     :param workspace: what is not among the sessions of this one; None for all
     """
-    path, notes, plan = data_dir.database, list[Message](), make_plan(data_dir)
+    notes, plan = list[Message](), make_plan(data_dir)
     if missing_database(data_dir, plan.state) is not None:
         return notes
     own = None if workspace is None else named_workspace(workspace, plan.known)
@@ -150,9 +150,7 @@ def notes_of_hidden(data_dir: DataDir, workspace: str | None = None) -> list[Mes
             for source in plan.sources
             if source.kind != "workspace" and own in (None, source.workspace_hash or own)
         ]
-    with opened(path, read_only=True) as connection, sqlite_errors("count what is not listed", path):
-        counts = dict(connection.execute(queries.QUARANTINE_BY_WORKSPACE).fetchall())
-        held = sum(counts.values()) if own is None else counts.get(own, 0)
+    held = sum(plan.quarantined.values()) if own is None else plan.quarantined.get(own, 0)
     failed = sum(1 for entry in plan.ledger.values() if entry.error and own in (None, entry.workspace_hash))
     if held:
         what = f"Not shown: {counted(held, 'item')} in quarantine."
@@ -181,7 +179,7 @@ def workspace_names(data_dir: DataDir) -> list[str]:
 def name_of_workspace(data_dir: DataDir, given: str) -> str:
     """The name, as stores accept it, of the workspace that the user named by its hash or by any path of its folder."""
     plan = make_plan(data_dir)
-    known = known_workspaces(plan.sources, plan.paths)
+    known = plan.known
     found = named_workspace(given, known)
     return given if found == workspace_hash(given) else _name_for_stores(found, known.get(found, ""))
 

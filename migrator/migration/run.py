@@ -55,23 +55,18 @@ def run_migration(
 
     The parameters are those of ``migrate`` and of :class:`Options`.
 
-    :raises UsageError: the loader cannot be used here
+    :raises UsageError: the loader cannot be used here, or the database belongs to another data directory
     :raises MigrationLocked: another migrator is running here
     :raises StaleStoreError: the authoritative database is a different one, or missing
-    :raises UsageError: the database belongs to another data directory
     :raises MigratorError: the run failed; nothing was changed
     """
-    wrong, named, files = wrong_place(data_dir), *([os.fspath(path) for path in paths] for paths in (workspaces, adopt))
+    named, files = ([os.fspath(path) for path in paths] for paths in (workspaces, adopt))
+    wrong = wrong_place(data_dir)
     if wrong is not None:
         if files or from_database is not None:
             raise UsageError(wrong.message, code=wrong.code, hint=wrong.hint)
         return MigrationReport("nothing_to_do", os.fspath(data_dir.database), warnings=(*data_dir.notes, wrong))
-    require_own_database(data_dir, follow=not dry_run)
-    require_same_database(data_dir)
-    if loader != "auto":
-        from migrator.staging.connections.choice import choose  # an idle run needs none
-
-        choose(loader)
+    _require_usable(data_dir, loader, dry_run=dry_run)
     options = Options(
         strict, salvage, named, files, None, search_index, listener, loader=loader, limits=limits, worker=worker
     )
@@ -81,10 +76,21 @@ def run_migration(
         return idle
     with exclusive(data_dir), _with_branch(data_dir, options, from_database) as complete:
         correct_flag(data_dir)
-        report = (run := Run(data_dir, complete)).run()
+        run = Run(data_dir, complete)
+        report = run.run()
         from migrator.migration.search_index import index_after  # an idle run does not get here
 
         return index_after(report, data_dir, options, run.timer)
+
+
+def _require_usable(data_dir: DataDir, loader: str, *, dry_run: bool) -> None:
+    """Check that the database is this directory's and the authoritative one, and that there is such a loader."""
+    require_own_database(data_dir, follow=not dry_run)
+    require_same_database(data_dir)
+    if loader != "auto":
+        from migrator.staging.connections.choice import choose  # an idle run needs none
+
+        choose(loader)
 
 
 @contextmanager

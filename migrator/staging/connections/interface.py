@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any, Literal, Protocol
+from typing import Literal, Protocol
 
 from migrator.database.columns import MessageRow
+from migrator.database.connection import AnyConnection
 from migrator.database.documents import insert_message
 from migrator.database.rows import Row
 from migrator.staging import queries
@@ -18,14 +19,8 @@ LoaderName = Literal["apsw", "sqlite-utils"]
 SessionMessages = tuple[str, PlainMessages | Sequence[MessageRow]]
 
 
-class StagedConnection(Protocol):
+class StagedConnection(AnyConnection, Protocol):
     """A connection to a staging database, as both loaders offer it; its errors are translated by ``staged_errors``."""
-
-    def execute(self, statement: str, bindings: Sequence[Any] = (), /) -> Any:
-        """Execute one statement; returns an iterable cursor with ``fetchone`` and ``fetchall``."""
-
-    def executemany(self, statement: str, rows: Iterable[Sequence[Any]], /) -> object:
-        """Execute one statement for each row of values."""
 
     def insert(self, table: str, columns: tuple[str, ...], rows: Sequence[Row]) -> None:
         """Insert rows, whose values are in the order of the columns."""
