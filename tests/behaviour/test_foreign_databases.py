@@ -66,27 +66,24 @@ def test_what_a_database_of_the_branch_holds_is_counted(shape: int, scene: Scene
     assert "2 workspaces, 2 sessions, 2 instances, 2 messages" in problem["message"]
 
 
-def test_a_foreign_table_with_a_name_that_is_needed_is_named_before_anything_is_written(
-    scene: Scene, migrator: Migrator
+@pytest.mark.parametrize(
+    ("change", "code", "named"),
+    [
+        ("CREATE TABLE quarantine (patient TEXT)", "schema.foreign_tables", "quarantine"),
+        ("ALTER TABLE sessions ADD COLUMN colour TEXT", "schema.differs", "sessions"),
+    ],
+    ids=["a foreign table with a name that is needed", "other tables of the app"],
+)
+def test_tables_in_the_way_are_named_before_anything_is_written(
+    scene: Scene, migrator: Migrator, change: str, code: str, named: str
 ) -> None:
     with closing(scene.app_opens_it()) as app:
-        app.execute("CREATE TABLE quarantine (patient TEXT)")
+        app.execute(change)
         app.execute("PRAGMA journal_mode = DELETE")
     scene.database.chmod(0o600)
     scene.write(ENGINE, [chat("s-1")])
     before = scene.listing()
-    assert_all_say(migrator, scene, "schema.foreign_tables", "quarantine")
-    assert scene.listing() == before
-
-
-def test_other_tables_of_the_app_are_named_before_anything_is_written(scene: Scene, migrator: Migrator) -> None:
-    with closing(scene.app_opens_it()) as app:
-        app.execute("ALTER TABLE sessions ADD COLUMN colour TEXT")
-        app.execute("PRAGMA journal_mode = DELETE")
-    scene.database.chmod(0o600)
-    scene.write(ENGINE, [chat("s-1")])
-    before = scene.listing()
-    assert_all_say(migrator, scene, "schema.differs", "sessions")
+    assert_all_say(migrator, scene, code, named)
     assert scene.listing() == before
 
 
@@ -108,3 +105,11 @@ def assert_all_say(migrator: Migrator, scene: Scene, code: str, name: str) -> No
     status = migrator("--data-dir", scene.root, "status")
     assert message in status.err
     assert "to migrate: run" not in status.out
+
+
+def test_a_repair_leaves_another_programs_database_its_mode(scene: Scene, migrator: Migrator) -> None:
+    with closing(sqlite3.connect(scene.database)) as other:
+        other.execute("CREATE TABLE patients (name TEXT)")
+    scene.database.chmod(0o644)
+    assert migrator("--data-dir", scene.root, "verify", "--repair").code == 1
+    assert scene.database.stat().st_mode & 0o777 == 0o644

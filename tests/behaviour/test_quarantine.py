@@ -505,3 +505,33 @@ def test_a_corrected_file_leaves_the_text_that_it_replaces_in_the_backups(raw, s
     scene.write(ENGINE, [chat("other")])
     assert run("migrate").code == 0
     assert kept.read_bytes() == raw
+
+
+def test_a_run_counts_what_is_listed_and_does_not_call_invalid_what_was_fixed(
+    scene: Scene, migrator: Migrator, tmp_path: Path
+) -> None:
+    scene.write(ENGINE, [chat("a"), {"id": "invalid"}])
+    scene.write("/w", [chat("c"), {"id": "other"}, {"id": "another"}])
+    assert migrator("--data-dir", scene.root, "migrate").code == 3
+    items = migrator("--data-dir", scene.root, "quarantine", "list", "--json").json["items"]
+    [number] = [item["id"] for item in items if item["workspace_hash"] == hash_of(ENGINE)]
+    (tmp_path / "fixed.json").write_text(json.dumps(chat("fixed")))
+    edited = ("quarantine", "retry", str(number), "--edited", tmp_path / "fixed.json")
+    assert migrator("--data-dir", scene.root, *edited).code == 0
+    for documents in (None, [chat("a"), chat("new"), {"id": "invalid"}]):  # idle, then with a file that changed
+        if documents:
+            scene.write(ENGINE, documents)
+        run = migrator("--data-dir", scene.root, "migrate", "--json")
+        held = {found["hash"]: found["quarantined"] for found in run.json["workspaces"]}
+        assert (run.code, run.codes) == (0, [])
+        assert held == {hash_of(ENGINE): 0, hash_of("/w"): 2}
+        assert run.json["totals"]["quarantined"] == 2
+
+
+def test_an_item_whose_row_has_lost_its_values_is_listed(one_broken, run):
+    with closing(sqlite3.connect(one_broken.database)) as damaged, damaged:
+        damaged.execute("PRAGMA writable_schema = ON")
+        damaged.execute("UPDATE sqlite_master SET sql = replace(sql, ' NOT NULL', '') WHERE name = 'quarantine'")
+    with closing(sqlite3.connect(one_broken.database)) as damaged, damaged:
+        damaged.execute("UPDATE quarantine SET reason = NULL, raw = NULL, problems = NULL")
+    assert run("quarantine", "list").code == 0

@@ -1,5 +1,6 @@
 """The search index and the commands: it is built last, left out, continued, checked and repaired."""
 
+import json
 from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
@@ -197,3 +198,11 @@ def test_without_a_database_it_says_how_to_get_one(tmp_path: Path, migrator: Mig
     outcome = migrator("--data-dir", tmp_path, "search-index", "build")
     assert (outcome.code, outcome.out) == (1, "")
     assert "migrator migrate" in outcome.err
+
+
+def test_a_run_that_inserts_nothing_leaves_the_index_complete(migrated: Scene, migrator: Migrator) -> None:
+    assert state(migrated) == "complete"
+    [path] = (migrated.root / "sessions").glob("*.json")
+    path.write_bytes(json.dumps(json.loads(path.read_bytes())).encode())  # another layout, the same sessions
+    assert migrator("--data-dir", migrated.root, "migrate", "--no-search-index").code == 0
+    assert state(migrated) == "complete"

@@ -1,5 +1,6 @@
 """The fast validator and the one that explains agree with each other and with serde."""
 
+import builtins
 import json
 from decimal import Decimal
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 
+from migrator.documents import validation
 from migrator.documents.app_format import app_file
 from migrator.documents.exact_json import MAX_DEPTH, parse_exactly
 from migrator.documents.validation import abbreviated, is_valid, problems, require_message, require_session
@@ -309,3 +311,22 @@ def test_the_problems_of_a_message_point_into_the_message(value, pointer):
 
 def test_an_integer_too_long_to_write_is_rejected() -> None:
     assert refused(session(extra=10**5000))[0].code == "document.number_too_large"
+
+
+class PanicException(BaseException):
+    """What a module written in Rust raises if an interrupt comes while it is loading."""
+
+
+def test_an_interrupt_while_the_validator_loads_is_an_interrupt(monkeypatch: pytest.MonkeyPatch) -> None:
+    really, panics = builtins.__import__, iter([PanicException()])
+
+    def interrupted(name: str, *arguments: Any, **more: Any) -> Any:
+        if name == "jsonschema_rs" and (panic := next(panics, None)):
+            raise panic
+        return really(name, *arguments, **more)
+
+    validation._fast.cache_clear()
+    monkeypatch.setattr(builtins, "__import__", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        is_valid({})
+    assert not is_valid({})

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from migrator.errors import StorageIOError
 from migrator.files import copying, durable, replacing
 
 OLD, NEW, THEIRS = b"old", b"new", b"by another program"
@@ -141,3 +142,18 @@ def test_where_the_system_cannot_say_who_has_a_file_open_the_second_name_stays_f
     replacing.place(written, target, {sha256(NEW)}, keep)
     assert replacing.look_at_replaced(target.parent) == []
     assert there(target) == {"a.json": b"newer"}
+
+
+def test_a_replacement_that_is_reported_as_failed_leaves_no_second_name(
+    target: Path, written: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    really = durable.move_over
+
+    def fails_to_sync(source: Path, place: Path) -> None:
+        really(source, place)
+        raise StorageIOError("the folder cannot be synced")
+
+    monkeypatch.setattr(durable, "move_over", fails_to_sync)
+    with pytest.raises(StorageIOError):
+        replacing.place(written, target, {sha256(OLD)}, keep)
+    assert there(target) == {"a.json": NEW}

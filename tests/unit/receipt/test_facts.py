@@ -1,6 +1,8 @@
 """The migration report adds up, says what is known, and names a command for each problem that needs attention."""
 
 import json
+import sqlite3
+from contextlib import closing
 from typing import Any
 
 import jsonschema
@@ -212,3 +214,13 @@ def test_many_days_are_joined_to_months_and_many_months_to_years() -> None:
 @pytest.mark.parametrize("day", ["", "yesterday", "2025-1-1", "20２5-01-01", "<script>a"])
 def test_an_invalid_date_counts_as_undated(day: str) -> None:
     assert periods_of(days(day)) == (Period(UNDATED, "debate", "running", 1),)
+
+
+def test_rows_that_have_lost_their_values_are_damage(fixture: Scene, migrator: Migrator) -> None:
+    with closing(sqlite3.connect(fixture.database)) as damaged, damaged:
+        damaged.execute("PRAGMA writable_schema = ON")
+        damaged.execute("UPDATE sqlite_master SET sql = replace(sql, ' NOT NULL', '') WHERE name = 'migration_runs'")
+    with closing(sqlite3.connect(fixture.database)) as damaged, damaged:
+        damaged.execute("UPDATE migration_runs SET ended_at = NULL, stages = NULL, duration_ms = NULL")
+    outcome = migrator("--data-dir", fixture.root, "report", "--json")
+    assert (outcome.code, outcome.codes) == (1, ["database.damaged"])
