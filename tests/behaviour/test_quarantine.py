@@ -535,3 +535,5 @@ def test_an_item_whose_row_has_lost_its_values_is_listed(one_broken, run):
     with closing(sqlite3.connect(one_broken.database)) as damaged, damaged:
         damaged.execute("UPDATE quarantine SET reason = NULL, raw = NULL, problems = NULL")
     assert run("quarantine", "list").code == 0
+    shown = run("quarantine", "show", "1", "--json")
+    assert (shown.code, [problem["found"] for problem in shown.json["problems"]]) == (0, ["nothing"])
