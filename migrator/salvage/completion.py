@@ -40,9 +40,8 @@ def complete(connection: sqlite3.Connection, data_dir: DataDir, lost: Iterable[L
     for key, one in sorted(wanted.items()):
         base = bases.get(key)
         if "sessions" not in one.tables:
-            one.workspace_id = connection.execute("SELECT workspace_id FROM sessions WHERE id = ?", (key,)).fetchone()[
-                0
-            ]
+            row = connection.execute("SELECT workspace_id FROM sessions WHERE id = ?", (key,)).fetchone()
+            one.workspace_id = row[0]
         document = None if base is None else _document(connection, one, base.document)
         if base is not None and document is not None:
             _write(connection, one, base, document)
