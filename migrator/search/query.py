@@ -91,6 +91,15 @@ def searched_text(text: str) -> str:
     return text[:_LONGEST]
 
 
+def indexed_parts(text: str) -> tuple[str | None, str | None]:
+    """Return what of a text is in ``search_words`` and what in ``search_grams``; None if nothing is.
+
+    The triggers of schemas/sql/search_index.sql make the same of it.
+    """
+    text = searched_text(text)
+    return (None, text + "  ") if is_unspaced(text) else (text, None)
+
+
 def is_unspaced(text: str) -> bool:
     """Return whether the text contains a character of a script that is written without spaces."""
     return not text.isascii() and _UNSPACED.search(text) is not None
