@@ -86,7 +86,18 @@ _TABLES: dict[str, dict[str, Any]] = {
         "title": "Sessions as in their documents",
         "description": "Each session with the type, status, id and task of its document, whatever they are.",
         "facets": ["type", "status", "workspace_id"],
-        "columns": {"session_key": "the key of the session's row", "total_duration": "seconds"},
+        "columns": {
+            "session_key": "the key of the session's row",
+            "total_duration": "seconds",
+            "runtime_mix": "one for each instance that was started, in order",
+            "other_members": "what newer versions of the app wrote",
+        },
+    },
+    "instance_values": {
+        "title": "Instances as in their documents",
+        "description": "Each instance with the number of its document.",
+        "facets": ["status"],
+        "columns": {"instance_key": "the key of the instance's row", "session_key": "the key of its session's row"},
     },
     "message_values": {
         "title": "Chat messages as in their documents",

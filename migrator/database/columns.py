@@ -80,9 +80,9 @@ SUMMARY_MEMBERS = ("id", "type", "task", "status", "createdAt", "updatedAt", "to
 QUARANTINE_COLUMNS = QuarantineRow._fields
 WORKSPACE_COLUMNS = ("id", "workspace_path", "workspace_hash")
 LEDGER_COLUMNS = (
-    "source", "workspace_hash", "status", "size", "mtime_ns", "inode", "sha256", "sessions", "instances", "messages",
-    "quarantined", "digest", "backup", "error", "created_at", "updated_at", "error_code",
-    "bases", "dismissed",
+    "source", "workspace_hash", "status", "size", "mtime_ns", "inode", "sha256", "session_count", "instances",
+    "messages", "quarantined", "digest", "backup", "error", "created_at", "updated_at", "error_code", "bases",
+    "dismissed",
 )  # fmt: skip
 RUN_COLUMNS = (
     "ended_at", "program_version", "files", "failed_files", "bytes", "database_bytes", "migrated", "merged",

@@ -29,13 +29,13 @@ if TYPE_CHECKING:
 STEP_SET = "migrator"
 # The steps that added the ledger, the quarantine and the columns for lossless storage; the records of runs; the state
 # of the full-text search index; the records of deleted sessions; the number of the rules of the quarantine; the data
-# directory that the database belongs to. ``authority.State`` says whether a database has them.
+# directory that the database belongs to; the views of documents' own values. ``authority.State`` says whether a database has them.
 LEDGER_VERSION, RUNS_VERSION, INDEX_VERSION, DELETIONS_VERSION, RULES_VERSION = 2, 3, 5, 9, 9
-SURROUNDINGS_VERSION = 10
+SURROUNDINGS_VERSION, VALUES_VERSION = 10, 11
 ROLLBACK_VERSION = 4  # the record of what a rollback wrote
-_VALUE_VIEW = re.compile(r"CREATE VIEW (session_values|message_values) AS")
+_VALUE_VIEW = re.compile(r"CREATE VIEW (session_values|instance_values|message_values) AS")
 # In place of a table of step 1, which lacks these columns.
-_WITH_LATER_COLUMNS = "FROM (SELECT *, rowid, NULL AS rescued_data, NULL AS position, NULL AS source_id FROM {0}) "
+_WITH_LATER_COLUMNS = r"FROM (SELECT *, rowid, NULL AS rescued_data, NULL AS position, NULL AS source_id FROM \1) "
 _COMMENT = re.compile(r"--[^\n]*")
 _STEP_RECORDS = frozenset({"_sqlite_migrations", "_sqlx_migrations"})
 _METADATA = frozenset({"id", "schema_version", "migrated_at", "json_backup_path", "migration_status"})
@@ -181,16 +181,16 @@ def _of_branch(connection: sqlite3.Connection, path: Path | str) -> SchemaError:
 
 def provide_value_views(connection: sqlite3.Connection) -> None:
     """Create the views of documents' own values as temporary ones if the database has older tables; for reading it."""
-    found = {name for name, _ in connection.execute(queries.SCHEMA_OBJECTS)}
-    before_lossless = version(connection) < LEDGER_VERSION
+    found = version(connection)
+    if found >= VALUES_VERSION:
+        return
     connection.execute("PRAGMA query_only = OFF")  # it would also forbid temporary views
-    for statement in (statement for step in steps() for statement in step.statements()):
-        view = _VALUE_VIEW.search(statement)
-        if view is None or view[1] in found:
-            continue
-        sql = statement[view.start() :].replace("CREATE VIEW", "CREATE TEMP VIEW", 1)
-        if before_lossless:
-            sql = re.sub(r"FROM (sessions|chat_messages) ", lambda match: _WITH_LATER_COLUMNS.format(match[1]), sql)
+    statements = (statement for step in steps() for statement in step.statements())
+    views = {view[1]: statement[view.start() :] for statement in statements if (view := _VALUE_VIEW.search(statement))}
+    for statement in views.values():  # of each view, the last one
+        sql = statement.replace("CREATE VIEW", "CREATE TEMP VIEW", 1)
+        if found < LEDGER_VERSION:
+            sql = re.sub(r"FROM (sessions|instances|chat_messages) ", _WITH_LATER_COLUMNS, sql)
         connection.execute(sql)
 
 

@@ -31,7 +31,7 @@ class LedgerEntry(NamedTuple):
     mtime_ns: int
     inode: int
     sha256: str | None
-    sessions: int
+    session_count: int
     instances: int
     messages: int
     quarantined: int

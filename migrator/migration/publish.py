@@ -255,7 +255,7 @@ class _Publisher:
         known, workspace_hash = self._known.get(loaded.source.name), loaded.source.workspace_hash or ""
         share = Share(workspace_hash)
         if known is not None:
-            share = Share(workspace_hash, known.sessions, 0, known.quarantined, 0, known.instances, known.messages)
+            share = Share(workspace_hash, known.session_count, 0, known.quarantined, 0, known.instances, known.messages)
         self._main.execute(queries.RECORD_SHARE, (source_id, *share))
 
     def _is_recorded(self, loaded: LoadedSource) -> bool:

@@ -202,8 +202,8 @@ def known_reports(plan: Plan, source: Source) -> list[WorkspaceReport]:
     """Report on each workspace of an unchanged source, from the ledger."""
     entry = plan.ledger[source.name]
     file_hash, path = workspace_of_source(entry.source, entry.workspace_hash, plan.paths)
-    shares = [(file_hash, path, entry.sessions, entry.instances, entry.messages)]
-    if entry.workspace_hash is None and entry.sessions:
+    shares = [(file_hash, path, entry.session_count, entry.instances, entry.messages)]
+    if entry.workspace_hash is None and entry.session_count:
         shares = plan.shares[entry.source]
         if entry.quarantined and not any(share[0] == file_hash for share in shares):
             shares = [*shares, (file_hash, path, 0, 0, 0)]

@@ -187,7 +187,7 @@ def entries_of(loaded: Iterable[LoadedSource], saved: Backup) -> dict[str, Ledge
             mtime_ns=source.mtime_ns,
             inode=source.inode,
             sha256=copy.sha256 if copy else None,
-            sessions=sessions,
+            session_count=sessions,
             instances=instances,
             messages=messages,
             quarantined=quarantined,

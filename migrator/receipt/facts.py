@@ -295,11 +295,11 @@ class _Gathering:
         if recorded is not None:
             return recorded
         own, _ = workspace_of_source(entry.source, entry.workspace_hash)
-        if entry.workspace_hash is None and entry.sessions:
+        if entry.workspace_hash is None and entry.session_count:
             counted = self._connection.execute(queries.COUNTS_OF_SOURCE, (entry.id,)).fetchall()
             split = [Share(row[0], migrated=row[2], instances=row[3], messages=row[4]) for row in counted]
             return [*split, Share(own, quarantined=entry.quarantined)] if entry.quarantined else split
-        return [Share(own, entry.sessions, 0, entry.quarantined, 0, entry.instances, entry.messages)]
+        return [Share(own, entry.session_count, 0, entry.quarantined, 0, entry.instances, entry.messages)]
 
     def _totals(self, workspaces: tuple[WorkspaceAccount, ...]) -> ReceiptTotals:
         return ReceiptTotals(

@@ -22,5 +22,5 @@ COUNT_READMITTED = """
     WHERE source_id = ? AND workspace_hash = ? AND quarantined > 0
 """
 RECOUNT_SOURCE = """
-    UPDATE migration_ledger SET sessions = ?, instances = ?, messages = ?, quarantined = ?, digest = ? WHERE id = ?
+    UPDATE migration_ledger SET session_count = ?, instances = ?, messages = ?, quarantined = ?, digest = ? WHERE id = ?
 """

@@ -135,7 +135,7 @@ class _Readmission:
                 values = (sessions, instances, messages, quarantined, digest.hexdigest(), entry.id)
                 self._connection.execute(upkeep_queries.RECOUNT_SOURCE, values)
                 return
-        counts = (entry.sessions + restored, entry.instances, entry.messages, max(entry.quarantined - restored, 0))
+        counts = (entry.session_count + restored, entry.instances, entry.messages, max(entry.quarantined - restored, 0))
         self._connection.execute(upkeep_queries.RECOUNT_SOURCE, (*counts, entry.digest, entry.id))
 
 

@@ -68,7 +68,7 @@ class SourceCheck:
             return VerifiedSource(entry.source, "none", "failed", backup, 0, {})
         copy = self._data_dir.recorded(entry.backup) if backup == "whole" and entry.backup else None
         state, differences = self._database(entry, copy)
-        return VerifiedSource(entry.source, state, self._file(entry), backup, entry.sessions, differences)
+        return VerifiedSource(entry.source, state, self._file(entry), backup, entry.session_count, differences)
 
     def _database(self, entry: LedgerEntry, copy: Path | None) -> tuple[str, dict[str, list[str]]]:
         """Compare the source's sessions in SQLite with what was migrated, if possible with its backup copy."""
@@ -122,7 +122,7 @@ class SourceCheck:
         """Compare the ledger's counts with the database, for a source that has not changed in it."""
         rows = self._connection.execute(queries.COUNTS_OF_SOURCE, (entry.id,)).fetchall()
         sums = [sum(row[column] for row in rows) for column in (2, 3, 4)]
-        recorded = [entry.sessions, entry.instances, entry.messages]
+        recorded = [entry.session_count, entry.instances, entry.messages]
         for what, found, expected in zip(("sessions", "instances", "messages"), sums, recorded, strict=True):
             if found != expected:
                 facts = {"source": entry.source, "what": what, "expected": expected, "count": found}

@@ -88,7 +88,9 @@ def test_an_adopted_file_only_adds(begin: list[str], strange: Scene, migrator: M
     assert told(strange, migrator) == []
     if begin == ["backend hybrid"]:
         assert in_file(strange.file_of(ENGINE)) == ["a", "b", "c"]
-    [entry] = strange.query("SELECT status, sessions, backup FROM migration_ledger WHERE source LIKE '%conflicted%'")
+    [entry] = strange.query(
+        "SELECT status, session_count, backup FROM migration_ledger WHERE source LIKE '%conflicted%'"
+    )
     assert entry[:2] == ("merged", 1)
     assert (strange.root / entry[2]).read_bytes() == copy.read_bytes()
     verified = migrator(*at, "verify", "--json")

@@ -50,8 +50,9 @@ def quarantine_as_before(scene: Scene, *, schema_8: bool) -> None:
                     " WHERE id = ?",
                     (hash_of("unknown:sessions.json"), position, raw, json.dumps(problem), source_id),
                 )
+                column = "sessions" if schema_8 else "session_count"
                 connection.execute(
-                    "UPDATE migration_ledger SET quarantined = quarantined + 1, sessions = sessions - 1,"
+                    f"UPDATE migration_ledger SET quarantined = quarantined + 1, {column} = {column} - 1,"
                     " instances = instances - 1, messages = messages - 1 WHERE id = ?",
                     (source_id,),
                 )
@@ -86,7 +87,7 @@ def test_they_come_back_at_their_places_and_are_counted_and_told(earlier: Scene,
     [(raw,)] = earlier.query("SELECT raw FROM quarantine")
     assert json.loads(raw)["id"] == "c"
     [totals] = earlier.query(
-        "SELECT sessions, instances, messages, quarantined FROM migration_ledger WHERE id = "
+        "SELECT session_count, instances, messages, quarantined FROM migration_ledger WHERE id = "
         "(SELECT source_id FROM quarantine)"
     )
     assert totals == (5, 5, 5, 1)

@@ -68,9 +68,8 @@ def outcome(
     report = run_migration(resolve_data_dir(scene.root), salvage=salvage, limits=limits, worker=worker).to_json()
     workspaces = scene.query("SELECT workspace_hash, workspace_path FROM workspaces ORDER BY workspace_hash")
     quarantine = "SELECT source_id, workspace_hash, position, reason, raw, problems FROM quarantine ORDER BY 1, 3"
-    ledger = (
-        "SELECT id, source, status, sha256, sessions, instances, messages, quarantined, digest FROM migration_ledger"
-    )
+    columns = "id, source, status, sha256, session_count, instances, messages, quarantined, digest"
+    ledger = f"SELECT {columns} FROM migration_ledger"
     return {
         "report": [report[name] for name in ("status", "workspaces", "totals")],
         "errors": [error.replace(str(scene.root), "") for error in report["errors"]],

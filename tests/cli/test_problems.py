@@ -115,7 +115,7 @@ def test_every_error_about_conflicts_and_damage_after_the_migration_has_a_code(s
     assert run("migrate", "--progress", "jsonl").codes
     run("quarantine", "list")
     scene.change("UPDATE sessions SET rescued_data = 'x' WHERE id = 'c'")
-    scene.change("UPDATE migration_ledger SET sessions = 77")
+    scene.change("UPDATE migration_ledger SET session_count = 77")
     next((scene.root / "backups").glob("*/sessions/*.json")).write_bytes(b"damaged")
     (scene.root / "storage.json").write_text('{"backend": "json"}', encoding="utf-8")
     assert run("verify").codes

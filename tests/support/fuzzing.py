@@ -471,7 +471,7 @@ def migrated(contents: Sequence[bytes], place: Path) -> dict[str, Any]:
             "SELECT workspace_hash, position, reason, raw, problems FROM quarantine ORDER BY 1, 2"
         )
         found["ledger"] = scene.query(
-            "SELECT source, status, sha256, sessions, instances, messages, quarantined, digest, error "
+            "SELECT source, status, sha256, session_count, instances, messages, quarantined, digest, error "
             "FROM migration_ledger ORDER BY source"
         )
         found["broken"] = scene.query("PRAGMA integrity_check") + scene.query("PRAGMA foreign_key_check")

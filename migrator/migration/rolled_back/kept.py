@@ -138,7 +138,7 @@ def _new_entry(file: KeptFile) -> ledger.LedgerEntry:
         mtime_ns=-1,
         inode=-1,
         sha256=None,
-        sessions=file.sessions,
+        session_count=file.sessions,
         instances=0,
         messages=0,
         quarantined=0,

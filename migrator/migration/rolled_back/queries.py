@@ -49,7 +49,7 @@ _EMPTY_RECORDS = (
     "DELETE FROM main.rolled_back_sessions",
     "DELETE FROM main.written_files",
     f"""
-    UPDATE main.migration_ledger SET sessions = 0, instances = 0, messages = 0,
+    UPDATE main.migration_ledger SET session_count = 0, instances = 0, messages = 0,
     quarantined = (SELECT count(*) FROM main.quarantine q WHERE q.source_id = main.migration_ledger.id)
     WHERE {IS_ADOPTED}
     """,

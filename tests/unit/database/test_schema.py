@@ -1,6 +1,7 @@
 """Schema steps extend the app's tables and can be undone; the app's own SQL continues to work."""
 
 import hashlib
+import json
 import re
 import sqlite3
 from collections.abc import Iterator
@@ -520,12 +521,30 @@ def test_a_view_gives_the_values_of_the_documents_themselves(database):
         chatHistory=[message(id="", role="tool", content="")],
     )  # fmt: skip
     key = insert_document(database, document, workspace_id=1, workspace_hash="w", position=0)
-    assert values_of(database, key) == ("tournament", "cancelled", "", "", 7)
+    assert values_of(database, key) == ("tournament", "cancelled", "", "", "7")
     assert database.execute("SELECT session_key, id, role, content FROM message_values").fetchall() == [
         (key, "", "tool", "")
     ]
     database.execute("UPDATE sessions SET status = 'failed'")  # as the app does it
     assert values_of(database, key)[1] == "failed"
+
+
+@pytest.mark.parametrize("duration", [None, 0, 2**53 + 1, 2**63 - 1, 2**63, 2**64 - 1])
+@pytest.mark.parametrize("mix", [None, [], ["b", "a"], ["b", "a", "b"], ['"', "é", '"', "\x1b"]])
+def test_a_view_gives_durations_runtimes_and_numbers_exactly(database, duration, mix):
+    document = session(
+        totalDuration=duration, runtimeMix=mix, newer={"n": 2**64 - 1},
+        instances=[instance(instanceId=3), instance(instanceId=3, newer=2**63)], chatHistory=[message(newer=2**63)],
+    )  # fmt: skip
+    key = insert_document(database, document, workspace_id=1, workspace_hash="w", position=0)
+    text, runtimes, others = values_of(database, key, "total_duration, runtime_mix, other_members")
+    assert text == (None if duration is None else str(duration))
+    assert (None if runtimes is None else json.loads(runtimes)) == mix
+    assert others == '{"newer":{"n":18446744073709551615}}'
+    assert database.execute("SELECT instance_id, other_members FROM instance_values ORDER BY position").fetchall() == [
+        (3, None), (3, '{"newer":9223372036854775808}')
+    ]  # fmt: skip
+    assert database.execute("SELECT other_members FROM message_values").fetchone() == ('{"newer":9223372036854775808}',)
 
 
 @pytest.mark.parametrize(
@@ -534,14 +553,18 @@ def test_a_view_gives_the_values_of_the_documents_themselves(database):
         None, "", "{", "[]", "7", '"x"', "{}", '{"columns": 7}', '{"columns": {"status": 7}}',
         '{"columns": {"status": []}}', '{"columns": {"status": ["paused"]}}', '{"columns": {"status": ["paused", {}]}}',
         '{"columns": {"status": ["running", "cancelled"]}}', '{"columns": {"status": ["paused", null]}}',
+        '{"columns": {"runtime_mix": 7}}', '{"columns": {"runtime_mix": [7, ["x"]]}}', '{"members": 7}',
+        '{"columns": {"runtime_mix": [["x"], ["y"]]}}', '{"columns": {"total_duration": [1]}}',
     ],
 )  # fmt: skip
 def test_rescued_data_of_another_program_never_breaks_the_views(database, rescued):
-    document = session(status="paused", chatHistory=[message()])
+    document = session(status="paused", instances=[instance(instanceId=1)], chatHistory=[message()])
     key = insert_document(database, document, workspace_id=1, workspace_hash="w", position=0)
-    for table in ("sessions", "chat_messages"):
+    for table in ("sessions", "instances", "chat_messages"):
         database.execute(f"UPDATE {table} SET rescued_data = ?", (rescued,))
     assert values_of(database, key)[1] == "paused"
+    assert values_of(database, key, "runtime_mix, other_members") == (None, None)
+    assert database.execute("SELECT instance_id, other_members FROM instance_values").fetchall() == [(1, None)]
     assert database.execute("SELECT count(*) FROM message_values WHERE role = 'user'").fetchone() == (1,)
 
 

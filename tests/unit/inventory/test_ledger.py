@@ -130,8 +130,8 @@ def test_a_row_has_what_is_known_of_the_file_and_the_time(source):
         assert "." not in moment
     assert row._replace(created_at="", updated_at="") == LedgerEntry(
         id=1, source=source.name, workspace_hash=HASH, status="migrated", size=2, mtime_ns=source.mtime_ns,
-        inode=source.inode, sha256=None, sessions=0, instances=0, messages=0, quarantined=0, digest="", backup=None,
-        error=None, created_at="", updated_at="",
+        inode=source.inode, sha256=None, session_count=0, instances=0, messages=0, quarantined=0, digest="",
+        backup=None, error=None, created_at="", updated_at="",
     )  # fmt: skip
 
 
@@ -150,7 +150,17 @@ def test_a_processed_file_has_the_sums_of_its_workspaces_and_the_path_of_its_cop
     }
     saved = Backup(tmp_path / "backups" / "b", copies)
     found = entries_of([loaded, failed, unread], saved)
-    shown = ("status", "sha256", "sessions", "instances", "messages", "quarantined", "digest", "backup", "error_code")
+    shown = (
+        "status",
+        "sha256",
+        "session_count",
+        "instances",
+        "messages",
+        "quarantined",
+        "digest",
+        "backup",
+        "error_code",
+    )
     assert {name: tuple(getattr(row, member) for member in shown) for name, row in found.items()} == {
         source.name: ("migrated", "s1", 3, 30, 300, 3000, "d", "backups/b/sessions/x.json", None),
         "failed": ("failed", "s2", 0, 0, 0, 0, None, "backups/b/sessions/f.json", "source.truncated"),
@@ -176,21 +186,21 @@ def test_a_recorded_row_can_be_read(database, source, entry):
 
 
 def test_recording_a_source_again_keeps_the_number_and_the_time_of_creation(database, source):
-    first = record(database, row_for(source, created_at="then", sessions=1))
+    first = record(database, row_for(source, created_at="then", session_count=1))
     other = record(database, row_for(source._replace(name="other")))
-    assert record(database, row_for(source, created_at="now", sessions=2)) == first != other
+    assert record(database, row_for(source, created_at="now", session_count=2)) == first != other
     found = row_of(database, source)
-    assert (found.created_at, found.sessions) == ("then", 2)
+    assert (found.created_at, found.session_count) == ("then", 2)
 
 
 def test_a_recorded_failure_keeps_the_rest_of_the_row(database, source):
-    record(database, row_for(source, sha256="s", sessions=7, digest="d"))
+    record(database, row_for(source, sha256="s", session_count=7, digest="d"))
     record_failure(
         database, row_for(source._replace(size=9, mtime_ns=8, inode=6), sha256="t", error=TORN, updated_at="u")
     )
     found = row_of(database, source)
     assert (found.error, found.size, found.mtime_ns, found.inode, found.updated_at) == ("torn", 9, 8, 6, "u")
-    assert (found.status, found.sha256, found.sessions, found.digest) == ("migrated", "s", 7, "d")
+    assert (found.status, found.sha256, found.session_count, found.digest) == ("migrated", "s", 7, "d")
 
 
 def test_a_file_that_could_not_be_read_is_examined_again_in_the_next_run(database, source):
