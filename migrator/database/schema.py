@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 STEP_SET = "migrator"
 # The steps that added the ledger, the quarantine and the columns for lossless storage; the records of runs; the state
 # of the full-text search index; the records of deleted sessions; the number of the rules of the quarantine; the data
-# directory that the database belongs to; the views of documents' own values. ``authority.State`` says whether a database has them.
+# directory that the database belongs to; the views of exact values. ``authority.State`` says whether it has them.
 LEDGER_VERSION, RUNS_VERSION, INDEX_VERSION, DELETIONS_VERSION, RULES_VERSION = 2, 3, 5, 9, 9
 SURROUNDINGS_VERSION, VALUES_VERSION = 10, 11
 ROLLBACK_VERSION = 4  # the record of what a rollback wrote
