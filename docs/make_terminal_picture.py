@@ -63,11 +63,12 @@ def run(command: tuple[str, ...], home: Path) -> str:
     settings = {name: value for name, value in os.environ.items() if name not in SETTINGS}
     settings |= {"HOME": str(home), "USERPROFILE": str(home), "COLUMNS": str(COLUMNS), "PYTHONPATH": str(CHECKOUT)}
     words = [sys.executable, "-m", "migrator", *command]
-    both = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "encoding": "utf-8"}
+    both = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
     done = subprocess.run(words, cwd=home, env=settings, check=False, **both)
+    printed = done.stdout.decode()
     if done.returncode not in (0, 3):  # one session is invalid on purpose
-        sys.exit(f"migrator {' '.join(command)} ended with exit code {done.returncode}:\n{done.stdout}")
-    return done.stdout
+        sys.exit(f"migrator {' '.join(command)} ended with exit code {done.returncode}:\n{printed}")
+    return "\n".join(line.rpartition("\r")[2] for line in printed.split("\n"))  # of a bar, the last drawing
 
 
 if __name__ == "__main__":

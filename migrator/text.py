@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 import unicodedata
 from contextlib import suppress
+from datetime import datetime
 from typing import Any
 
+_FRACTION = re.compile(r"\.\d+")
 _HARMFUL = ("Cc", "Cf", "Cs", "Zl", "Zp")
 
 
@@ -32,15 +35,25 @@ def counted(number: int, noun: str) -> str:
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
+_UNITS = ("bytes", "kB", "MB", "GB", "TB")
+
+
+def _power(count: float) -> int:
+    """Return the index of the unit in which a number of bytes is shown."""
+    return next((power for power in range(len(_UNITS) - 1) if count < 1000 ** (power + 1)), len(_UNITS) - 1)
+
+
 def size(count: float) -> str:
     """Format a number of bytes: ``1 byte``, ``1.5 MB``."""
-    if count < 1000:
-        return counted(round(count), "byte")
-    for unit in ("kB", "MB", "GB"):
-        count /= 1000
-        if count < 1000:
-            return f"{count:,.1f} {unit}"
-    return f"{count / 1000:,.1f} TB"
+    power = _power(count)
+    return f"{count / 1000**power:,.1f} {_UNITS[power]}" if power else counted(round(count), "byte")
+
+
+def portion(done: int, total: int) -> str:
+    """Format how many bytes are done of how many: ``0.5/1.5 MB``."""
+    power = _power(total)
+    digits = 1 if power else 0
+    return f"{done / 1000**power:,.{digits}f}/{total / 1000**power:,.{digits}f} {_UNITS[power]}"
 
 
 def duration(milliseconds: int) -> str:
@@ -50,6 +63,20 @@ def duration(milliseconds: int) -> str:
     if milliseconds < 60_000:
         return f"{milliseconds / 1000:.1f} s"
     return f"{milliseconds // 60_000} min {milliseconds % 60_000 // 1000} s"
+
+
+def to_the_second(time: str) -> str:
+    """Remove the fraction of a second from a time, but not its zone."""
+    return _FRACTION.sub("", time, count=1)
+
+
+def local_time(time: str) -> str:
+    """Format a time in the zone of this machine: ``2025-01-13 19:00:00+09:00``; other texts stay as they are."""
+    time = to_the_second(time)
+    with suppress(ValueError, OverflowError, OSError):  # also a time that this system cannot convert
+        moment = datetime.fromisoformat(time)
+        return time if moment.tzinfo is None else moment.astimezone().isoformat(" ", "seconds")
+    return time
 
 
 def pretty(value: Any) -> str:

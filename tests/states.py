@@ -288,15 +288,7 @@ def main() -> None:
     for module in pkgutil.walk_packages(migrator.__path__, "migrator."):  # another user may not be able to read them
         if not module.name.endswith("__main__"):
             importlib.import_module(module.name)
-    for name in (
-        "email.parser",
-        "email.message",
-        "email.policy",
-        "rich.console",
-        "rich.table",
-        "rich.padding",
-        "rich.progress",
-    ):
+    for name in ("email.parser", "email.message", "email.policy"):
         importlib.import_module(name)
     with tempfile.TemporaryDirectory() as folder:
         os.chmod(folder, 0o755)

@@ -3,6 +3,7 @@
 - ``app``: the group of commands, and the one place that turns errors into messages and exit codes
 - ``commands/``: one module per command, loaded when the command is used
 - ``options``: options that several commands share; prints the report that a command returns, with ``--json`` too
+- ``layout``: fits text to a terminal: wide characters, lines that wrap at words, columns
 - ``output``: everything that the program writes goes through it
 - ``progress``: a bar, lines or JSON events, and how a command ended
 - ``signals``: ends the program cleanly on SIGTERM

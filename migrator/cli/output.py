@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import sys
 import threading
@@ -15,6 +16,7 @@ from typing import Any
 
 import click
 
+from migrator.cli.layout import terminal_size, wrapped
 from migrator.errors import Message, StorageIOError
 from migrator.report import problems_of
 from migrator.text import block, plain, pretty
@@ -23,6 +25,19 @@ _MANY = 1000
 PATIENCE = 1.0  # seconds
 # Our texts name commands in quotes; a finding's command is a text of its own.
 _COMMAND = re.compile(r"(?:(?<=')|^)migrator (?=[a-z])")
+_OK: dict[str, Any] = {"fg": "green"}
+_NOTE: dict[str, Any] = {"fg": "yellow"}
+_PROBLEM: dict[str, Any] = {"fg": "red", "bold": True}
+# The styles of parts of a line: what reports say of one thing, and what stands out.
+_STYLES = {
+    **dict.fromkeys(("ok", "migrated", "merged", "repaired", "whole"), _OK),
+    **dict.fromkeys(("note", "new", "changed"), _NOTE),
+    **dict.fromkeys(("problem", "failed", "BROKEN", "damaged"), _PROBLEM),
+    "heading": {"bold": True},
+    "found": {"bold": True, "underline": True},
+    "-": {"fg": "red"},
+    "+": {"fg": "green"},
+}
 # The members of reports that hold our own texts.
 _OUR_TEXTS = frozenset(
     {"broken", "command", "error", "errors", "go_back", "hint", "message", "notes", "problems", "repaired", "warnings"}
@@ -97,13 +112,29 @@ def locate_commands(value: Any, *, ours: bool = False) -> Any:
     return with_location(value) if ours and isinstance(value, str) else value
 
 
-def echo(text: str = "", *, error: bool = False) -> None:
+def echo(*parts: str | tuple[str, str], error: bool = False, wrap: bool = True, redrawn: bool = False) -> None:
     """Print text for people on standard output or standard error. Every line that the program writes goes through here.
 
     Nothing in the text can control the terminal. Stored data goes through :func:`plain` or :func:`block` first, so that
-    it cannot look like lines of ours.
+    it cannot look like lines of ours. On a terminal, lines wrap at words.
+
+    :param parts: the text; a part with a style is a pair of both
+    :param wrap: False for stored data, whose lines stay as they are
+    :param redrawn: draw over the line that was printed like this before, and do not end it
     """
-    _write(block(text), error=error)
+    stream = sys.stderr if error else sys.stdout
+    on_terminal = stream.isatty()
+    colours = on_terminal and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    text = "".join(block(part) if isinstance(part, str) else _styled(*part, colours=colours) for part in parts)
+    if redrawn:
+        text = f"\r{text}"
+    elif on_terminal and wrap:
+        text = wrapped(text, terminal_size(2 if error else 1)[0])
+    _write(text, newline=not redrawn, error=error)
+
+
+def _styled(text: str, style: str, *, colours: bool) -> str:
+    return click.style(block(text), **_STYLES.get(style, {})) if colours else block(text)
 
 
 def _write(text: str, *, newline: bool = True, error: bool = False) -> None:
@@ -165,6 +196,13 @@ def notice_when_slow(what: str) -> Iterator[None]:
         timer.cancel()
 
 
+class _Page(StringIO):
+    """Holds what is meant for the terminal, and looks like it."""
+
+    def isatty(self) -> bool:
+        return True
+
+
 @contextmanager
 def pager() -> Iterator[bool]:
     """Send what the block prints through the user's pager ($PAGER) if it is longer than the terminal.
@@ -174,15 +212,13 @@ def pager() -> Iterator[bool]:
     if not sys.stdout.isatty():
         yield False
         return
-    printed = StringIO()
+    printed = _Page()
     try:
         with redirect_stdout(printed):
             yield True
     finally:
         text = printed.getvalue()
-        from shutil import get_terminal_size  # loads the modules of every archive format
-
-        if text.count("\n") >= get_terminal_size().lines:
+        if text.count("\n") >= terminal_size()[1]:
             click.echo_via_pager(text)
         else:
             _write(text, newline=False)
@@ -190,7 +226,7 @@ def pager() -> Iterator[bool]:
 
 def print_error(message: str) -> None:
     """Print one error message on standard error."""
-    echo(f"migrator: {printable(message)}", error=True)
+    echo(("migrator:", "problem"), f" {printable(message)}", error=True)
 
 
 def print_notes(notes: Iterable[str]) -> None:
@@ -200,7 +236,7 @@ def print_notes(notes: Iterable[str]) -> None:
         for note in notes:
             if note not in printed:
                 printed.add(note)
-                echo(f"Note: {printable(note)}", error=True)
+                echo(("Note:", "note"), f" {printable(note)}", error=True)
 
 
 def print_authority(authority: str, backend: str) -> None:

@@ -11,13 +11,14 @@ from typing import Any, NamedTuple, TypeVar
 
 import click
 
+from migrator.cli.layout import terminal_size, width_of
 from migrator.cli.output import echo, locate_commands, located, print_error, print_failure, print_json
 from migrator.data_dir import DataDir
 from migrator.errors import MigratorError
 from migrator.files.os_errors import remaining_os_errors
 from migrator.progress import Listener, Progress, ignore_progress
 from migrator.report import Report, problems_of
-from migrator.text import counted, plain
+from migrator.text import counted, portion, size
 
 ReportT = TypeVar("ReportT", bound=Report)
 _VERBS = {
@@ -29,7 +30,10 @@ _VERBS = {
     "restore": "Restoring",
 }
 
-_FILES_WITH_A_LINE = 50  # further files get at most one line a second
+_SHORT = 2  # seconds; work that takes less prints no lines
+_REDRAWN = 0.1  # seconds
+_WIDTH_OF_VERBS = 12
+# A full line would wrap at the ^C that the terminal echoes.
 _ROOM_FOR_ECHO = len("^C^C")
 _WIDTH_FOR_SPEED = 80 - _ROOM_FOR_ECHO
 
@@ -38,14 +42,13 @@ _WIDTH_FOR_SPEED = 80 - _ROOM_FOR_ECHO
 def progress_listener(style: str, clock: Callable[[], float] = monotonic) -> Iterator[Listener]:
     """Yield a listener that shows progress on standard error.
 
-    :param style: ``bar``, ``jsonl``, ``none``, or ``auto``: a bar on a terminal, otherwise one line per file (at most
-        one per second if there are many)
+    :param style: ``bar``, ``jsonl``, ``none``, or ``auto``: a bar on a terminal, otherwise at most one line per second
     :param clock: returns seconds
     """
     if style == "auto":
         style = "bar" if sys.stderr.isatty() else "lines"
     if style == "bar":
-        with _bar() as show:
+        with _bar(clock) as show:
             yield show
     else:
         yield {"jsonl": _jsonl, "lines": _lines(clock), "none": ignore_progress}[style]
@@ -122,71 +125,75 @@ def _print_outcome(outcome: Outcome, exit_code: int) -> None:
 
 
 def _lines(clock: Callable[[], float]) -> Listener:
-    """A listener that prints one line per file, later at most one per second; and one when the app may start."""
-    shown: set[str] = set()
-    latest = 0.0
+    """A listener that prints at most one line per second, and none in the first two."""
+    latest = clock() + _SHORT - 1
 
     def show(event: Progress) -> None:
         nonlocal latest
-        if event.phase == "load" and event.workspace and event.workspace not in shown:
-            shown.add(event.workspace)
-            if len(shown) <= _FILES_WITH_A_LINE:
-                echo(f"Loading {plain(event.workspace)}", error=True)
-            elif clock() >= latest + 1:
-                latest = clock()
-                share = event.done / event.total if event.total else 1
-                echo(f"Loading {plain(event.workspace)} ({share:.0%} done)", error=True)
-        elif event.phase == "search_index" and event.phase not in shown:
-            shown.add(event.phase)
-            echo("Building the search index. Everything else is done, and the app may start.", error=True)
+        if event.total and clock() >= latest + 1:
+            latest = clock()
+            counts = ", ".join(filter(None, (portion(event.done, event.total), _sessions(event))))
+            now = " Everything else is done, and the app may start." if event.phase == "search_index" else ""
+            echo(f"{_verb(event.phase)}: {counts}.{now}", error=True)
 
     return show
 
 
+def _verb(phase: str) -> str:
+    return _VERBS.get(phase, phase)
+
+
+def _sessions(event: Progress) -> str:
+    return counted(event.sessions, "session") if event.sessions else ""
+
+
+class _Bar:
+    """Draws one bar per phase, each in a line of its own: bytes, sessions, speed, time left."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._shown: Progress | None = None
+        self._began = self._drawn = 0.0
+
+    def show(self, event: Progress) -> None:
+        """Draw the bar of a phase, if the last drawing was not a moment ago."""
+        now = self._clock()
+        if self._shown is None or event.phase != self._shown.phase:
+            self.end()
+            self._began = now
+        elif now < self._drawn + _REDRAWN and event.done < event.total:
+            self._shown = event
+            return
+        self._shown, self._drawn = event, now
+        self._draw(event)
+
+    def end(self, *, complete: bool = True) -> None:
+        """End the line of the bar; unless the phase was interrupted, it is drawn as complete."""
+        if self._shown is not None:
+            self._draw(self._shown._replace(done=self._shown.total) if complete else self._shown)
+            echo(error=True)
+            self._shown = None
+
+    def _draw(self, event: Progress) -> None:
+        took, width = self._clock() - self._began, terminal_size(2)[0] - _ROOM_FOR_ECHO
+        speed = event.done / took if took > _REDRAWN else 0
+        facts = [portion(event.done, event.total), f"{_sessions(event):>15}"]
+        if width >= _WIDTH_FOR_SPEED:
+            facts.append(f"{size(speed) if speed else '':>10}{'/s' if speed else '  '}")
+        seconds = int((event.total - event.done) / speed) if speed else 0
+        end = " ".join([*facts, f"{seconds // 60:>3}:{seconds % 60:02}"])
+        room = max(4, width - width_of(end) - _WIDTH_OF_VERBS - 1)
+        full = room if event.done >= event.total else room * event.done // event.total
+        line = f"{_verb(event.phase):<{_WIDTH_OF_VERBS}}", ("━" * full, "ok"), "─" * (room - full), f" {end}"
+        echo(*line, error=True, redrawn=True)
+
+
 @contextmanager
-def _bar() -> Iterator[Listener]:
-    """A listener that draws one bar per phase: bytes, sessions, speed, time left."""
-    from rich import progress as rich  # loaded only for a terminal
-    from rich.console import Console, ConsoleDimensions
-    from rich.table import Column
-
-    class NarrowConsole(Console):
-        """A console whose bars leave room for the ^C that the terminal echoes.
-
-        In a full line it would wrap to the next one. rich would then erase the wrong line and show a bar twice.
-        """
-
-        @property  # type: ignore[misc] # rich's has a setter, which nothing here uses
-        def size(self) -> ConsoleDimensions:
-            width, height = super().size
-            return ConsoleDimensions(max(1, width - _ROOM_FOR_ECHO), height)
-
-    class Bars(rich.Progress):
-        def refresh(self) -> None:
-            """Leave drawing to rich's own thread: Ctrl-C interrupts this one, and half a drawing would stay."""
-
-    console = NarrowConsole(stderr=True)
-    column = Column(no_wrap=True)
-    speed = (rich.TransferSpeedColumn(table_column=column),) if console.width >= _WIDTH_FOR_SPEED else ()
-    bars = Bars(
-        rich.TextColumn("{task.description:<11}", table_column=column),
-        rich.BarColumn(bar_width=None),
-        rich.DownloadColumn(table_column=column),
-        rich.TextColumn("{task.fields[sessions]}", table_column=column),
-        *speed,
-        rich.TimeRemainingColumn(compact=True, table_column=column),
-        console=console,
-    )
-    tasks: dict[str, rich.TaskID] = {}
-
-    def show(event: Progress) -> None:
-        if event.phase not in tasks:
-            for task in tasks.values():
-                bars.update(task, completed=bars.tasks[task].total)
-            verb = _VERBS.get(event.phase, event.phase)
-            tasks[event.phase] = bars.add_task(verb, total=event.total, sessions="")
-        sessions = counted(event.sessions, "session") if event.sessions else ""
-        bars.update(tasks[event.phase], completed=event.done, total=event.total, sessions=sessions)
-
-    with bars:
-        yield show
+def _bar(clock: Callable[[], float]) -> Iterator[Listener]:
+    bar = _Bar(clock)
+    try:
+        yield bar.show
+    except BaseException:
+        bar.end(complete=False)
+        raise
+    bar.end()

@@ -49,7 +49,8 @@ def protect_output() -> None:
             os.fstat(descriptor)
         except OSError:
             os.open(os.devnull, os.O_RDWR)
-    sys.stdout = _protected(sys.stdout, "standard output")
+    # Also the second name: the library asks it for the width of the terminal.
+    sys.stdout = sys.__stdout__ = _protected(sys.stdout, "standard output")  # type: ignore[misc, assignment]
     sys.stderr = _protected(sys.stderr, "standard error")
 
 

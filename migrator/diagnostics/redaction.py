@@ -23,7 +23,7 @@ COMMANDS = (
     "migrator search-index build", "ls -ld", "ls -l", "chmod 700", "chmod u+rwx", "chmod u+rw",
     "sudo chown", "icacls", "mv", "ps -p", "lsof", "df -h", "python3 -c",
 )  # fmt: skip
-PACKAGES = ("apsw", "click", "filelock", "jsonschema", "jsonschema-rs", "msgspec", "orjson", "rich", "sqlite-utils")
+PACKAGES = ("apsw", "click", "filelock", "jsonschema", "jsonschema-rs", "msgspec", "orjson", "sqlite-utils")
 _SUBJECTS = (
     "versions|SQLite|packages|data directory|file system|file type|file access|lock|database|schema|storage.json|"
     "leftovers|backups|permissions|workspace paths|failed files|other files|quarantine|pending work|disk space|"

@@ -187,34 +187,35 @@ def test_every_file_is_named(scene: Scene, migrator: Migrator) -> None:
     assert {event["workspace"] for event in sent if event.get("phase") == "load"} == files
 
 
-def test_for_a_log_there_is_one_line_a_file_and_one_when_the_app_may_start(scene: Scene, migrator: Migrator) -> None:
-    first, second = scene.write("/a", [chat("s-1")]), scene.write("/b", [chat("s-2")])
-    err = migrator("--data-dir", scene.root, "migrate").err
-    loading = [f"Loading sessions/{name}" for name in sorted((first.name, second.name))]
-    *files, index = err.splitlines()
-    assert files == loading
-    assert index.startswith("Building the search index")
+def lines_of(capsys: pytest.CaptureFixture[str], *events: tuple[float, Progress]) -> list[str]:
+    """What a log gets of these events, each at its second."""
+    now = 0.0
+    with progress_listener("auto", clock=lambda: now) as listener:
+        for second, event in events:
+            now = second
+            listener(event)
+    return capsys.readouterr().err.splitlines()
 
 
-def test_a_log_names_no_file_if_none_is_loaded(scene: Scene, migrator: Migrator) -> None:
-    file = scene.write("/a", [chat("a")])
-    scene.write("/b", [chat("b")])
-    assert migrator("--data-dir", scene.root, "migrate").code == 0
-    file.unlink()
-    file.mkdir()
-    err = migrator("--data-dir", scene.root, "migrate").err
-    assert [line for line in err.splitlines() if line.strip() == "Loading"] == []
+def test_of_work_that_is_done_at_once_a_log_gets_no_line(scene: Scene, migrator: Migrator) -> None:
+    scene.write("/a", [chat("s-1")])
+    assert migrator("--data-dir", scene.root, "migrate").err == ""
 
 
-def test_of_very_many_files_a_log_names_one_a_second(capsys: pytest.CaptureFixture[str]) -> None:
-    clock = itertools.count(1000.0, 0.25)  # each look at it takes a quarter of a second, and a line takes two
-    with progress_listener("auto", clock=lambda: next(clock)) as listener:
-        for number in range(1, 201):
-            listener(Progress("load", f"sessions/{number:016}.json", number, 200, number))
-    lines = capsys.readouterr().err.splitlines()
-    assert lines[:50] == [f"Loading sessions/{number:016}.json" for number in range(1, 51)]
-    assert lines[50] == f"Loading sessions/{51:016}.json (26% done)"
-    assert 25 < len(lines[50:]) < 50
+def test_a_log_gets_one_line_a_second_with_counts_and_none_in_the_first_two(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    load = [Progress("load", f"{number}.json", number * 1000, 40_000, number) for number in range(40)]
+    lines = lines_of(capsys, *((event.done / 10_000, event) for event in load))
+    assert lines == ["Loading: 20.0/40.0 kB, 20 sessions.", "Loading: 30.0/40.0 kB, 30 sessions."]
+
+
+def test_a_log_says_when_the_app_may_start(capsys: pytest.CaptureFixture[str]) -> None:
+    [line] = lines_of(
+        capsys, (3, Progress("search_index", "", 500, 1000)), (3.5, Progress("search_index", "", 600, 1000))
+    )
+    assert line.startswith("Indexing: 0.5/1.0 kB.")
+    assert "the app may start" in line
 
 
 @pytest.mark.parametrize("command", ["migrate", "verify"])
@@ -228,16 +229,19 @@ def test_with_none_nothing_is_printed(command: str, scene: Scene, migrator: Migr
 def test_a_bar_shows_bytes_sessions_and_speed(monkeypatch: pytest.MonkeyPatch) -> None:
     screen = io.StringIO()
     monkeypatch.setattr(sys, "stderr", screen)
-    with progress_listener("bar") as show:
+    clock = itertools.count(0.0, 0.5)
+    with progress_listener("bar", clock=lambda: next(clock)) as show:
         for done in (0, 50_000, 100_000):
             show(Progress("load", "a", done, 100_000, done // 1000))
         show(Progress("verify", "a", 100_000, 100_000, 100))
         show(Progress("verify", "b", 150_000, 200_000, 150))  # more was found on the way
+    bars = [line.rpartition("\r")[2] for line in screen.getvalue().split("\n")[:-1]]
+    assert [bar.split()[0] for bar in bars] == ["Loading", "Verifying"]
+    assert "100.0/100.0 kB" in bars[0]
+    assert "100 sessions" in bars[0]
+    assert "kB/s" in bars[0]
     assert "150.0/200.0 kB" in screen.getvalue()
-    assert "Loading" in screen.getvalue()
-    assert "Verifying" in screen.getvalue()
-    assert "100.0/100.0 kB" in screen.getvalue()
-    assert "100 sessions" in screen.getvalue()
+    assert len(set(map(len, screen.getvalue().replace("\n", "\r").split("\r"))) - {0}) == 1  # each covers the last
 
 
 @pytest.mark.skipif(os.name == "nt", reason="this system has no pseudo terminals")

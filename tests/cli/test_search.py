@@ -38,7 +38,7 @@ def test_in_a_pipe_each_excerpt_is_a_line(talked: Path, migrator: Migrator) -> N
 
 def test_on_a_terminal_the_places_stand_out(talked: Path) -> None:
     shown = on_a_terminal("--data-dir", talked, "sessions", "search", "login")
-    assert "Fix the \x1b[1;4mlogin\x1b[0m <b>form</b>\\u202e" in shown
+    assert "Fix the \x1b[1m\x1b[4mlogin\x1b[0m <b>form</b>\\u202e" in shown
     assert "2 sessions" in shown
 
 

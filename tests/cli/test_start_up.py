@@ -12,7 +12,7 @@ from tests.support.scene import CHECKOUT, chat
 
 # Each takes one to thirty milliseconds to load.
 HEAVY = {
-    "_decimal", "_hashlib", "apsw", "bz2", "jsonschema", "jsonschema_rs", "lzma", "msgspec", "orjson", "rich", "shutil",
+    "_decimal", "_hashlib", "apsw", "bz2", "jsonschema", "jsonschema_rs", "lzma", "msgspec", "orjson", "shutil",
     "sqlite_utils", "tempfile",
 }  # fmt: skip
 # What click needs anyway, and an app that only asks has no use for.

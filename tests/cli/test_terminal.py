@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from migrator.cli.layout import width_of
 from tests.support.command_line import Migrator
 from tests.support.scene import Scene, chat
 
@@ -70,7 +71,7 @@ def test_a_list_that_fits_on_the_terminal_needs_no_pager(many: Scene, pager: str
 @pytest.mark.parametrize("command", [["list"], ["search", "--status", "failed"], ["search", "nothing"]])
 def test_an_empty_list_is_no_error(scene: Scene, command: list[str]) -> None:
     shown = on_a_terminal("--data-dir", scene.root, "sessions", *command)
-    assert "0 sessions" in shown or "Nothing found" in shown
+    assert "No sessions" in shown or "Nothing found" in shown
     assert "bug in migrator" not in shown
 
 
@@ -80,7 +81,19 @@ def test_ids_and_tasks_can_be_read_on_a_narrow_terminal(scene: Scene, columns: s
     shown = on_a_terminal("--data-dir", scene.root, "sessions", "list", COLUMNS=columns)
     assert "competition-123-8f0" in shown
     assert "Fix the login" in shown
-    assert ("WORKSPACE" in shown) == (columns == "120")
+    assert ("CREATED" in shown) == (columns != "60")
+    assert ("MSGS" in shown) == (columns == "120")
+    assert max(map(width_of, shown.splitlines())) <= int(columns)
+
+
+def test_a_list_is_grouped_by_workspace(scene: Scene, migrator: Migrator) -> None:
+    scene.write("/a", [chat("a-1", workspace="/a"), chat("a-2", workspace="/a")])
+    scene.write("/b", [chat("b-1", workspace="/b", task="日本語" * 30)])
+    migrator("--data-dir", scene.root, "migrate")
+    shown = on_a_terminal("--data-dir", scene.root, "sessions", "list", NO_COLOR="1")
+    groups = [[line.split()[0] for line in group.splitlines()] for group in shown.split("\n\n")]
+    assert groups == [["ID"], ["/a", "a-1", "a-2"], ["/b", "b-1", "3"]]
+    assert all(width_of(line) <= 80 for line in shown.splitlines())
 
 
 def test_an_id_is_taken_as_a_narrow_list_shows_it(scene: Scene) -> None:
@@ -92,19 +105,15 @@ def test_an_id_is_taken_as_a_narrow_list_shows_it(scene: Scene) -> None:
 
 
 def screen_of(sent: str, columns: int) -> list[str]:
-    """The lines of a terminal after what it was sent: of the sequences that move the cursor, those that rich uses."""
+    """The lines of a terminal after what it was sent, colours aside."""
     lines, row, column = [""], 0, 0
-    for control, character in re.findall(r"(\x1b\[[0-9;?]*[a-zA-Z])|(.)", sent, re.DOTALL):
-        if control == "\x1b[2K":
-            lines[row] = ""
-        elif control.endswith("A"):
-            row -= int(control[2:-1])
-        elif character == "\r":
+    for character in re.sub(r"\x1b\[[0-9;]*m", "", sent):
+        if character == "\r":
             column = 0
-        elif character == "\n" or (character and column == columns):
+        elif character == "\n" or column == columns:
             row, column = row + 1, 0 if character != "\n" else column
             lines += [""] * (row + 1 - len(lines))
-        if character.isprintable() and character:
+        if character.isprintable():
             lines[row] = lines[row].ljust(column)[:column] + character + lines[row][column + 1 :]
             column += 1
     return lines

@@ -39,8 +39,9 @@ def backups_command() -> None:
 def _print_listed(report: _Listed) -> None:
     for backup in report.backups:
         held = f"{counted(backup.files, 'file')}, {size(backup.bytes)}"
-        state = "" if backup.error is None else f"  DAMAGED: {printable(backup.error)}"
-        echo(f"{plain(backup.name)}  {backup.kind or 'unknown':<8}  {held}{state}")
+        echo(f"{plain(backup.name)}  {backup.kind or 'unknown':<8}  {held}")
+        if backup.error is not None:
+            echo("  ", ("DAMAGED", "problem"), f": {printable(backup.error)}")
     if not report.backups:
         echo("There are no backups.")
 
@@ -60,7 +61,8 @@ def list_command(resolve: Resolve) -> _Listed:
 
 def _print_verified(report: _Verified) -> None:
     for backup in report.backups:
-        echo(f"{backup.state:<8} {plain(backup.name)}  {counted(backup.files, 'file')}, {size(backup.bytes)}")
+        held = f"{counted(backup.files, 'file')}, {size(backup.bytes)}"
+        echo((f"{backup.state:<8}", backup.state), f" {plain(backup.name)}  {held}")
         for problem in backup.problems:
             echo(f"         {printable(problem)}")
     if report.exit_code:

@@ -16,7 +16,7 @@ from migrator.text import plain
 
 def _print(examined: WithFile) -> None:
     for finding in summed(examined.report.findings):
-        echo(f"{finding.level:<8} {finding.subject}: {printable(finding.message)}")
+        echo((f"{finding.level:<8}", finding.level), f" {finding.subject}: {printable(finding.message)}")
         if finding.command and finding.level != "ok":
             echo(f"         run: {printable(finding.command)}")
     echo(summary(examined.report))

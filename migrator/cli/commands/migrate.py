@@ -84,10 +84,11 @@ def _print_workspaces(report: MigrationReport) -> None:
     listed = [workspace for workspace in report.workspaces if workspace.status != "unchanged" or workspace.error]
     for workspace in listed[:_MOST_LISTED]:
         echo(
-            f"  {workspace.status:<9} {workspace.sessions:>7,} {plain(workspace.path)}"
+            (f"  {workspace.status:<9}", workspace.status),
+            f" {workspace.sessions:>7,} {plain(workspace.path)}"
             + (f"  ({workspace.quarantined} in quarantine)" if workspace.quarantined else "")
             + (f"  ({workspace.deleted} deleted)" if workspace.deleted else "")
-            + (f"  ({workspace.held} missing in the file)" if workspace.held else "")
+            + (f"  ({workspace.held} missing in the file)" if workspace.held else ""),
         )
     if len(listed) > _MOST_LISTED:
         echo(printable(f"  … and {len(listed) - _MOST_LISTED} more; 'migrator status' lists them all."))
@@ -134,7 +135,7 @@ def _outcome(report: MigrationReport) -> Outcome:
     help="What fills the new database; auto takes apsw, the faster one, where it is installed. Both make the same.",
 )
 @click.option("--no-search-index", is_flag=True, help="Do not build the full-text search index.")
-@progress_option("Progress style: a bar on a terminal, otherwise one line per file (at most one per second).")
+@progress_option("Progress style: a bar on a terminal, otherwise at most one line per second.")
 @without_collector()
 @prints_report(_print, "Print the report as one JSON object.", works=True)
 def migrate_command(resolve: Resolve, no_search_index: bool, progress: str, **options: Any) -> MigrationReport:

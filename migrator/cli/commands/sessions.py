@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
-import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
 import click
 
+from migrator.cli.layout import columns_of, fitted, terminal_size
 from migrator.cli.options import NAME, Resolve, Value, prints_report, whole_number
 from migrator.cli.output import echo, notice_when_slow, pager, print_columns, print_error, print_notes
 from migrator.search.find import search_texts
@@ -18,7 +17,7 @@ from migrator.search.sessions import SessionDocuments, SessionList, find_session
 from migrator.search.values import notes_on_values
 from migrator.storage.protocol import SessionFilters
 from migrator.storage.timestamps import instant
-from migrator.text import block, counted, plain
+from migrator.text import block, counted, local_time, plain, to_the_second
 
 _WORKSPACE = click.option("--workspace", metavar="PATH", type=NAME, help="Only this workspace.  [default: all]")
 
@@ -34,14 +33,13 @@ _SORT_KEYS = click.Choice(["createdAt", "updatedAt", "duration", "filesChanged"]
 _MOST_FOUND = 20
 _INDENT = " " * 11
 
-_SHARES = {"WORKSPACE": 2, "TASK": 3}
-# The width that a terminal needs for a column to be shown, so that ids and tasks can be read.
-_NEEDED_WIDTH = {"INST": 120, "MSGS": 120, "WORKSPACE": 120, "CREATED": 90, "TYPE": 70}
 # This much of an id usually identifies it, which is enough for 'sessions show'; whole ids take up too much room.
 _ABBREVIATED_ID = 20
-_WIDTH_FOR_IDS = 160
+_WIDTH_FOR_IDS = 130
+# The columns of a table: the width of the terminal from which each is shown, so that ids and tasks can be read.
+_WIDEST = (14, 14, len("2025-01-13 10:00:00"), 6, 6, 0)  # of the columns after it
+_COLUMNS = {"ID": 0, "TYPE": 90, "STATUS": 0, "CREATED": 70, "INST": 105, "MSGS": 105, "TASK": 0}
 _LONGEST_TASK = 1000  # characters in a list; 'sessions show' and --json have all of it
-_FRACTION = re.compile(r"\.\d+")
 
 
 @click.group("sessions", short_help="List, show or search sessions.")
@@ -55,20 +53,14 @@ def sessions_command() -> None:
     """
 
 
-def _time(text: str) -> str:
-    """Return a time without fractions of a second, but with its zone: times of different zones look alike otherwise."""
-    return _FRACTION.sub("", text, count=1)
-
-
 def _print_list(report: SessionList) -> None:
-    """Print a table on a terminal, and tab-separated lines elsewhere."""
-    columns = ("ID", "TYPE", "STATUS", "CREATED", "INST", "MSGS", "WORKSPACE", "TASK")
+    """Print a table for each workspace on a terminal, and tab-separated lines elsewhere."""
     rows = [
         (
             session["id"],
             session["type"],
             session["status"],
-            _time(session["createdAt"]),
+            to_the_second(session["createdAt"]),
             str(len(session["instances"])),
             str(len(session["chatHistory"])),
             path,
@@ -78,39 +70,36 @@ def _print_list(report: SessionList) -> None:
     ]
     with pager() as on_terminal:
         if on_terminal:
-            _print_table(columns, rows)
-            echo(counted(len(rows), "session"))
+            _print_tables(rows)
+            echo(counted(len(rows), "session") if rows else "No sessions.")
         else:
-            print_columns((columns, *rows))
+            print_columns((("ID", "TYPE", "STATUS", "CREATED", "INST", "MSGS", "WORKSPACE", "TASK"), *rows))
     print_notes((*report.notes, *report.errors))
 
 
-def _print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    from rich.console import Console  # loaded only for a terminal
-    from rich.table import Table
-    from rich.text import Text
+def _print_tables(rows: Sequence[tuple[str, ...]]) -> None:
+    """Print the rows under the names of their workspaces, with the columns that the terminal has room for."""
+    workspaces = [row[6] for row in rows]
+    rows = [(*row[:3], local_time(row[3])[:19], *row[4:6], row[7]) for row in rows]
+    if not rows:
+        return
+    width = terminal_size()[0]
+    visible = [number for number, least in enumerate(_COLUMNS.values()) if width >= least]
+    table = [tuple(plain(row[number]) for number in visible) for row in ([*_COLUMNS], *rows)]
+    most = (_ABBREVIATED_ID if width < _WIDTH_FOR_IDS else width, *_WIDEST)
+    *widths, _ = columns_of(table, [most[number] for number in visible])
+    widths.append(max(1, width - sum(widths) - 2 * len(widths)))
+    right = [name in ("INST", "MSGS") for name, least in _COLUMNS.items() if width >= least]
 
-    width = shutil.get_terminal_size().columns
-    visible = [number for number, column in enumerate(columns) if width >= _NEEDED_WIDTH.get(column, 0)]
-    table = Table(box=None, pad_edge=False, expand=True)
-    for number in visible:
-        column = columns[number]
-        widest = max([len(column), *(len(row[number]) for row in rows)])
-        if column == "ID" and width < _WIDTH_FOR_IDS:
-            widest = min(widest, _ABBREVIATED_ID)
-        table.add_column(
-            column,
-            overflow="ellipsis",
-            no_wrap=True,
-            justify="right" if column in ("INST", "MSGS") else "left",
-            # Short columns are shown in full; the two long ones share the rest of the width.
-            min_width=None if column in _SHARES else widest,
-            max_width=widest if column == "ID" else None,
-            ratio=_SHARES.get(column),
-        )
-    for row in rows:
-        table.add_row(*(Text(plain(row[number])) for number in visible))
-    Console(width=width).print(table)
+    def line(cells: tuple[str, ...]) -> str:
+        return "  ".join(map(fitted, cells, widths, right)).rstrip()
+
+    echo(line(table[0]))
+    for number, cells in enumerate(table[1:]):
+        if number == 0 or workspaces[number] != workspaces[number - 1]:
+            echo()
+            echo((plain(workspaces[number]), "heading"))
+        echo(line(cells), wrap=False)
 
 
 def _repeatable(*names: str, text: str) -> Callable[..., Any]:
@@ -156,8 +145,8 @@ def _print_whole(report: SessionDocuments) -> None:
     for path, session in report.sessions:
         echo(f"{plain(session['id'])}  {plain(session['type'])}, {plain(session['status'])}")
         echo(f"workspace  {plain(path)}")
-        echo(f"created    {plain(session['createdAt'])}")
-        echo(f"updated    {plain(session['updatedAt'])}")
+        echo(f"created    {plain(local_time(session['createdAt']))}")
+        echo(f"updated    {plain(local_time(session['updatedAt']))}")
         echo(f"task       {block(session['task'], _INDENT).removeprefix(_INDENT)}")
         for instance in session["instances"]:
             echo(
@@ -165,7 +154,7 @@ def _print_whole(report: SessionDocuments) -> None:
                 f"{plain(instance['worktreePath'])}"
             )
         for message in session["chatHistory"]:
-            echo(f"\n[{plain(message['timestamp'])}] {plain(message['role'])}:")
+            echo(f"\n[{plain(local_time(message['timestamp']))}] {plain(message['role'])}:")
             echo(block(message["content"], "  "))
         echo()
 
@@ -203,36 +192,31 @@ def _print_search(report: SearchReport | SessionList) -> None:
 
 
 def _print_excerpts(report: SearchReport) -> None:
-    from rich.console import Console  # loaded only for a terminal
-    from rich.padding import Padding
-    from rich.text import Text
-
-    console = Console(width=shutil.get_terminal_size().columns, force_terminal=True, highlight=False)
     for found in report.sessions:
         session = found.session
-        facts = plain(", ".join((session["type"], session["status"], session["createdAt"][:10])))
-        console.print(Text.assemble((plain(session["id"]), "bold"), f"  {facts}  {plain(found.workspace)}"))
+        facts = plain(", ".join((session["type"], session["status"], local_time(session["createdAt"])[:10])))
+        echo((plain(session["id"]), "heading"), f"  {facts}  {plain(found.workspace)}")
         for text in found.excerpts:
-            console.print(Padding(Text.assemble(*_excerpt(text)), (0, 0, 0, 4)))
+            echo("  - ", *_excerpt(text))
         more = found.texts - len(found.excerpts)
         if more > 0:
-            console.print(f"    and in {counted(more, 'more text')}")
-        console.print()
+            echo(f"    and in {counted(more, 'more text')}")
+        echo()
     if not report.sessions:
-        console.print("Nothing found.")
+        echo("Nothing found.")
     else:
         sessions = counted(len(report.sessions), "session")
-        console.print(f"{sessions}; there are more, raise --limit to see them." if report.more else sessions)
+        echo(f"{sessions}; there are more, raise --limit to see them." if report.more else sessions)
 
 
-def _excerpt(text: FoundText) -> Iterator[tuple[str, str]]:
-    yield f"{text.kind}{f' ({plain(text.place)})' if text.place else ''}: ", ""
+def _excerpt(text: FoundText) -> Iterator[str | tuple[str, str]]:
+    yield f"{text.kind}{f' ({plain(text.place)})' if text.place else ''}: "
     at = 0
     for begin, end in text.marks:
-        yield plain(text.text[at:begin]), ""
-        yield plain(text.text[begin:end]), "bold underline"
+        yield plain(text.text[at:begin])
+        yield plain(text.text[begin:end]), "found"
         at = end
-    yield plain(text.text[at:]), ""
+    yield plain(text.text[at:])
 
 
 @sessions_command.command("search", short_help="Search the texts of sessions.")

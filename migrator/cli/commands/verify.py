@@ -23,15 +23,16 @@ _FILES = {
 
 def _print(report: VerifyReport) -> None:
     for repaired in report.repaired:
-        echo(f"repaired  {printable(repaired)}")
+        echo(("repaired", "repaired"), f"  {printable(repaired)}")
     for broken in report.broken:
-        echo(f"BROKEN    {printable(broken)}")
+        echo(("BROKEN", "BROKEN"), f"    {printable(broken)}")
     for note in report.notes:
-        echo(f"note      {printable(note)}")
+        echo(("note", "note"), f"      {printable(note)}")
     if report.status == "clean":
         states = Counter(source.database for source in report.sources)
         files = ", ".join(f"{states[state]:,} {what}" for state, what in _FILES.items() if states[state])
-        echo(f"OK: {counted(report.sessions, 'session')} verified." + (f" Files: {files}." if files else ""))
+        verified = f": {counted(report.sessions, 'session')} verified." + (f" Files: {files}." if files else "")
+        echo(("OK", "ok"), verified)
     elif report.broken:
         echo(f"{counted(len(report.broken), 'problem')} found in {plain(report.database)}.")
 
