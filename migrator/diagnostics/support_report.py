@@ -210,8 +210,9 @@ def _code(error: str | None) -> str | None:
 def _entry(entry: LedgerEntry | None) -> Facts:
     if entry is None:
         return {"ledger": None}
-    members = _members(entry, "status", *_COUNTS, "backup", "updated_at")
-    return {"ledger": {"name": entry.source, "bytes": entry.size, **members, "code": _code(entry.failure)}}
+    counts = {"sessions": entry.session_count, **_members(entry, *_COUNTS[1:])}
+    others = _members(entry, "status", "backup", "updated_at")
+    return {"ledger": {"name": entry.source, "bytes": entry.size, **counts, **others, "code": _code(entry.failure)}}
 
 
 def _quarantine(data_dir: DataDir) -> Facts | None:
