@@ -90,6 +90,7 @@ def fresh_with_staging() -> sqlite3.Connection:
     for statement in (
         search_queries.CREATE_EXCERPTS,
         *search_queries.CREATE_INDEX_COPY,
+        *search_queries.CREATE_TERMS,
         staging_queries.CREATE_KEPT_CONFLICTS,
     ):
         connection.execute(statement)

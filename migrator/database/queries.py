@@ -394,4 +394,6 @@ SET_COMPLETED = f"""
 DATA_DIR = "SELECT data_dir FROM migration_metadata WHERE id = 1"
 SET_DATA_DIR = "UPDATE migration_metadata SET data_dir = ? WHERE id = 1"
 
-INDEX_STATE = "SELECT state FROM search_index"
+# An index of an older version, which other tools cannot read, is built again.
+_OLD_INDEX = "EXISTS (SELECT 1 FROM sqlite_master WHERE instr(sql, ' USING fts5('))"
+INDEX_STATE = f"SELECT iif(state = 'complete' AND {_OLD_INDEX}, 'building', state) FROM search_index"

@@ -95,7 +95,7 @@ def build(connection: sqlite3.Connection, path: Path, advance: Callable[[int], N
         state = index_state(connection)
         if state == "complete":
             return
-        if state != "building":
+        if state != "building" or index_differences(connection):
             _drop(connection)
             create_tables(connection)
             connection.execute(search_queries.SET_INDEX_STATE, ("building",))

@@ -79,6 +79,9 @@ class _TextIndex:
 
     def __init__(self, connection: sqlite3.Connection, query: SearchQuery) -> None:
         self._connection = connection
+        connection.execute("PRAGMA query_only = OFF")  # it would also forbid temporary tables
+        for statement in search_queries.CREATE_TERMS:
+            connection.execute(statement)
         # FTS5 reads every place of all words with a beginning, each time: too slow for a broad one.
         narrow = SearchQuery(tuple(term for term in query.terms if not (term.prefix and self._is_broad(term))))
         self._spaced = query.word_match is not None

@@ -69,7 +69,7 @@ _SHOULD_BE = " UNION ALL ".join(
     """
     for base, text, table, reached in _TEXTS
 )
-_OPTIONS = "content_rowid = 'id', columnsize = 0"
+_OPTIONS = "content_rowid = 'id'"
 CREATE_INDEX_COPY = (
     f"CREATE TEMP VIEW should_be_words AS SELECT id, text FROM ({_SHOULD_BE}) WHERE NOT is_unspaced(text)",
     f"CREATE TEMP VIEW should_be_grams AS SELECT id, text || '  ' AS text FROM ({_SHOULD_BE}) WHERE is_unspaced(text)",
@@ -87,7 +87,7 @@ CREATE_INDEX_COPY = (
 COPY_INDEX = tuple(
     statement
     for kind in ("words", "grams")
-    for part in ("data", "idx")
+    for part in ("data", "idx", "docsize")
     for statement in (
         f"DELETE FROM temp.copied_{kind}_{part}",
         f"INSERT INTO temp.copied_{kind}_{part} SELECT * FROM main.search_{kind}_{part}",
@@ -102,6 +102,12 @@ DROP_INDEX_COPY = (
     "DROP TABLE IF EXISTS temp.copied_grams",
     "DROP VIEW IF EXISTS temp.should_be_words",
     "DROP VIEW IF EXISTS temp.should_be_grams",
+)
+
+# The terms of the index: temporary, because a program that reads every table would read each place of each term.
+CREATE_TERMS = tuple(
+    f"CREATE VIRTUAL TABLE temp.search_{kind}_terms USING fts5vocab(main, search_{kind}, instance)"
+    for kind in ("words", "grams")
 )
 
 # Searching. Rowids come in order, so that a LIMIT ends it early.

@@ -74,6 +74,16 @@ def test_a_run_with_nothing_to_do_continues_an_unfinished_index(migrated: Scene)
     assert found(migrated, "login") == ["s-1"]
 
 
+def test_the_next_run_builds_an_index_of_an_older_version_again(migrated: Scene) -> None:
+    migrated.change("DROP TABLE search_words")
+    migrated.change("CREATE VIRTUAL TABLE search_words USING fts5(text, content = '', columnsize = 0)")
+    assert any("search_words" in text for text in verify(migrated.root).broken)
+    assert search_texts(resolve_data_dir(migrated.root), "login").method == "scan"
+    assert migrate(migrated.root).search_index == "complete"
+    assert found(migrated, "login") == ["s-1"]
+    assert verify(migrated.root).broken == ()
+
+
 def test_a_dry_run_builds_no_index(filled: Scene) -> None:
     before = filled.listing()
     assert migrate(filled.root, dry_run=True).search_index is None

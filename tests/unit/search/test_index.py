@@ -82,6 +82,17 @@ def test_every_text_of_a_database_is_in_its_index(database: sqlite3.Connection, 
     assert hits(database, "error")
 
 
+def test_other_programs_can_read_every_table(database: sqlite3.Connection, path: Path) -> None:
+    app_says(database, 1)
+    built(database, path)
+    assert list(database.iterdump())
+    tables = database.execute("SELECT name, sql FROM sqlite_master WHERE type = 'table'").fetchall()
+    for name, sql in tables:
+        database.execute(f'SELECT * FROM "{name}"').fetchall()
+        assert "VIRTUAL" not in sql or " using " in sql  # what another engine recognizes, and refuses
+    assert database.execute("SELECT snippet(search_words, 0, '', '', '', 5) FROM search_words('hi')").fetchall()
+
+
 def test_a_text_in_the_index_that_no_row_has_is_a_problem(database: sqlite3.Connection, path: Path) -> None:
     app_says(database, 1)
     built(database, path)
