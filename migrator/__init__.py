@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         RollbackFailed,
         SchemaError,
         SessionAlreadyExists,
+        SessionChanged,
         SessionNotFound,
         StaleStoreError,
         StorageIOError,
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
     from migrator.progress import Progress
     from migrator.quarantine.deletions import DecidedDeletions, HeldDeletions
     from migrator.storage.factory import open_storage
+    from migrator.storage.lists.summaries import SessionSummary, WorkspaceSummary
     from migrator.storage.protocol import SessionFilters, SessionStorage
     from migrator.verification.run import VerifyReport
     from migrator.worker.process import freeze_support
@@ -71,6 +73,7 @@ _MODULES = {
     "migrator.quarantine.deletions": ("DecidedDeletions", "HeldDeletions"),
     "migrator.verification.run": ("VerifyReport",),
     "migrator.storage.protocol": ("SessionFilters", "SessionStorage"),
+    "migrator.storage.lists.summaries": ("SessionSummary", "WorkspaceSummary"),
     "migrator.storage.factory": ("open_storage",),
     "migrator.worker.process": ("freeze_support",),
 }
@@ -92,9 +95,11 @@ __all__ = [
     "RollbackReport",
     "SchemaError",
     "SessionAlreadyExists",
+    "SessionChanged",
     "SessionFilters",
     "SessionNotFound",
     "SessionStorage",
+    "SessionSummary",
     "StaleStoreError",
     "StorageIOError",
     "TransactionError",
@@ -103,6 +108,7 @@ __all__ = [
     "ValidationError",
     "VerifyReport",
     "WorkspaceNotFound",
+    "WorkspaceSummary",
     "WorktreeInstance",
     "WorktreeSession",
     "__version__",

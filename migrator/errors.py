@@ -20,6 +20,7 @@
     ├── WorkspaceNotFound            1
     ├── SessionNotFound              1
     ├── SessionAlreadyExists         1
+    ├── SessionChanged               1  the session is not as it was read
     ├── InstanceNotFound             1
     ├── NotInstalled                 1  an optional part of the program is not installed
     └── UsageError                   2  an option or a setting is invalid
@@ -238,6 +239,25 @@ class SessionAlreadyExists(MigratorError):
     """The workspace already has a session with that id."""
 
     code = "session.exists"
+
+
+class SessionChanged(MigratorError):
+    """The session in the store is not the one that the caller had read.
+
+    :ivar expected: the document that the caller had read
+    :ivar found: the document that the store has
+    """
+
+    code = "session.changed"
+
+    def __init__(self, message: str, *, expected: Any, found: Any, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.expected = expected
+        self.found = found
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        made = partial(type(self), self.message, expected=self.expected, found=self.found, hint=self.hint)
+        return made, ()
 
 
 class InstanceNotFound(MigratorError):

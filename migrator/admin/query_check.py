@@ -26,13 +26,14 @@ from migrator.search import queries as search_queries
 from migrator.search.index import create_tables
 from migrator.staging import queries as staging_queries
 from migrator.storage.hybrid import queries as journal_queries
+from migrator.storage.lists import queries as list_queries
 from migrator.upkeep import queries as upkeep_queries
 
 FRAGMENTS = (  # of statements
     "ORDER", "IN_RANGE", "IN_FILES", "FILES_IN_ORDER", "OWN_NUMBER", "OWN_ROLE", "IN_NO_FILE", "IS_ADOPTED",
 )  # fmt: skip
 _MODULES = (
-    queries, quarantine_queries, canonical, staging_queries, journal_queries, search_queries, upkeep_queries,
+    queries, quarantine_queries, canonical, staging_queries, journal_queries, list_queries, search_queries, upkeep_queries,
     browse_queries, rolled_back_queries, adoption_queries,
     backup_queries,
 )  # fmt: skip
@@ -42,7 +43,7 @@ HOT_PATHS = {
     "WORKSPACE_BY_HASH", "KEYS_BY_DOCUMENT_ID", "SESSION_BY_KEY", "RUNTIMES_OF_SESSION", "INSTANCES_OF_SESSION",
     "MESSAGES_OF_SESSION", "DOCUMENTS_OF_WORKSPACE", "SESSION_KEY_TAKEN", "MESSAGE_KEY_TAKEN", "DELETE_SESSION",
     "TOUCH_WORKSPACE", "WORKSPACE_HAS_UNPLACED", "NEXT_POSITION", "NEXT_MESSAGE_POSITION", "INSTANCE_BY_NUMBER",
-    "UPDATE_SESSION", "DELETE_CHILDREN", "SET_UPDATED_AT", "SET_INSTANCE_STATUS", "SUMMARIES", "AGENTS_OF_SUMMARIES",
+    "UPDATE_SESSION", "DELETE_CHILDREN", "SET_UPDATED_AT", "SET_INSTANCE_STATUS", "LISTED", "SEARCHED",
     "CHOSEN_DOCUMENTS", "JOURNAL_FORGET", "JOURNAL_NEWEST",
 }  # fmt: skip
 # A scan of a table, not of a constant row or of the JSON in a parameter.

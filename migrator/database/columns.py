@@ -77,6 +77,15 @@ SUMMARY_COLUMNS = (
     "rescued_data",
 )  # fmt: skip
 SUMMARY_MEMBERS = ("id", "type", "task", "status", "createdAt", "updatedAt", "totalDuration", "totalFilesChanged")
+# What lists of sessions show.
+LISTED_COLUMNS = (
+    "id", "type", "task", "status", "created_at", "updated_at", "completed_at", "model", "total_duration",
+    "total_files_changed", "total_lines_added", "total_lines_deleted", "rescued_data",
+)  # fmt: skip
+LISTED_MEMBERS = (
+    "id", "type", "task", "status", "createdAt", "updatedAt", "completedAt", "model", "totalDuration",
+    "totalFilesChanged", "totalLinesAdded", "totalLinesDeleted",
+)  # fmt: skip
 QUARANTINE_COLUMNS = QuarantineRow._fields
 WORKSPACE_COLUMNS = ("id", "workspace_path", "workspace_hash")
 LEDGER_COLUMNS = (

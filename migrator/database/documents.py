@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections import defaultdict, deque
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain, groupby
 from operator import itemgetter
 from typing import Any, NamedTuple
@@ -25,10 +24,7 @@ from migrator.database.rows import (
     key_of_id,
     message_rows,
     rekey,
-    session_summary,
-    status_column,
     to_rows,
-    type_column,
 )
 from migrator.documents.document import ChatMessage, SequenceDigest, WorktreeSession, canonical_bytes, digest
 from migrator.errors import UnreadableSession
@@ -125,42 +121,6 @@ def _stored(row: Row, runtimes: Iterable[str], instances: list[Row], messages: l
     except (ValueError, KeyError, TypeError, AttributeError) as error:  # another program wrote the rescued data
         raise UnreadableSession(session.id, error) from error
     return StoredDocument(document, session.id, session.position, session.source_id, session.workspace_id, plain)
-
-
-def read_summaries(
-    connection: sqlite3.Connection,
-    workspace_id: int,
-    *,
-    statuses: Collection[str] | None = None,
-    types: Collection[str] | None = None,
-    with_agents: bool = False,
-) -> list[dict[str, Any]]:
-    """Read the searchable members of each session of a workspace, in file order, with its ``row_id`` and ``key``.
-
-    :param statuses: leave out most sessions of other statuses; the caller must check the document's own status
-    :param types: likewise for types
-    :param with_agents: add ``instances``, each with its ``agentName`` only
-    """
-    columns = [
-        None if values is None else json.dumps(sorted({column_of(value) for value in values}))
-        for values, column_of in ((statuses, status_column), (types, type_column))
-    ]
-    bound = (workspace_id, *columns)
-    summaries = []
-    for row in connection.execute(queries.SUMMARIES, bound):
-        try:
-            summary = session_summary(row)
-        except (ValueError, KeyError, TypeError, AttributeError) as error:  # as in _stored
-            raise UnreadableSession(row[0], error) from error
-        summary["key"], summary["row_id"] = row[0], row[-1]
-        summaries.append(summary)
-    if with_agents:
-        agents = defaultdict(list)
-        for row_id, name in connection.execute(queries.AGENTS_OF_SUMMARIES, bound):
-            agents[row_id].append({"agentName": name})
-        for summary in summaries:
-            summary["instances"] = agents[summary["row_id"]]
-    return summaries
 
 
 def keys_of(connection: sqlite3.Connection, workspace_id: int, session_id: str) -> list[str]:

@@ -136,20 +136,6 @@ KEYS_OF_WORKSPACE = f"SELECT s.id FROM sessions s WHERE s.workspace_id = ? ORDER
 SOURCES_OF_WORKSPACE = f"SELECT s.id, s.source_id FROM sessions s WHERE s.workspace_id = ? ORDER BY {ORDER}"
 KEYS_OF_SOURCE = f"SELECT s.id FROM sessions s WHERE s.source_id = ? ORDER BY {ORDER}"
 
-# Searching: the searchable columns of each session of a workspace. ?2 and ?3 are JSON arrays of the values allowed in
-# the columns status and type, or NULL for any; the document's own values may differ from the columns.
-_NARROWED = """
-    s.workspace_id = ?1
-    AND (?2 IS NULL OR s.status IN (SELECT value FROM json_each(?2)))
-    AND (?3 IS NULL OR s.type IN (SELECT value FROM json_each(?3)))
-"""
-SUMMARIES = f"""
-    SELECT {aliased("s", columns.SUMMARY_COLUMNS)}, s.rowid FROM sessions s WHERE {_NARROWED} ORDER BY {ORDER}
-"""
-AGENTS_OF_SUMMARIES = f"""
-    SELECT s.rowid, i.agent_name FROM sessions s CROSS JOIN instances i ON i.session_id = s.id WHERE {_NARROWED}
-"""
-
 # The sessions that may have an id in their document: the one with this key, and those with a key derived from it, which
 # are between ?3 and ?4. No index on the workspace (hence the +) and no sorting: either would scan the whole workspace.
 # rescued_data is read as bytes because another program may have written invalid text there.

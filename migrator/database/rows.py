@@ -261,13 +261,13 @@ def _restore(members: dict[str, Any], rescued: dict[str, Any], names: dict[str, 
     members.update(rescued.get("members", {}))
 
 
-def session_summary(row: Row) -> dict[str, Any]:
-    """Return the searchable members of a document, SUMMARY_MEMBERS, without instances and messages.
+def session_summary(row: Row, members: tuple[str, ...] = SUMMARY_MEMBERS) -> dict[str, Any]:
+    """Return some members of a document, without instances and messages.
 
-    :param row: begins with the values of SUMMARY_COLUMNS
+    :param row: begins with the values of these members, then ``rescued_data``
     """
-    *values, rescued_data = row[: len(SUMMARY_MEMBERS) + 1]
-    summary: dict[str, Any] = dict(zip(SUMMARY_MEMBERS, values, strict=True))
+    *values, rescued_data = row[: len(members) + 1]
+    summary: dict[str, Any] = dict(zip(members, values, strict=True))
     if rescued_data is not None:
         _restore(summary, _parse(rescued_data) | {"members": {}}, _SESSION_RESCUED)
     return summary

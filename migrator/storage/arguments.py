@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple, cast
 
 from migrator.documents.app_format import app_bytes
-from migrator.documents.document import ChatMessage, WorktreeSession
+from migrator.documents.document import ChatMessage, WorktreeSession, canonical_bytes
 from migrator.documents.exact_json import Unreadable, to_json
 from migrator.documents.parsing import parse_element
 from migrator.documents.validation import abbreviated, require_message, require_session
-from migrator.errors import InstanceNotFound, SessionAlreadyExists, SessionNotFound, ValidationError, WorkspaceNotFound
+from migrator.errors import (
+    InstanceNotFound,
+    SessionAlreadyExists,
+    SessionChanged,
+    SessionNotFound,
+    ValidationError,
+    WorkspaceNotFound,
+)
 from migrator.workspace import HASH_PATTERN, UNKNOWN_PREFIX, hash_of_text, hashed_path
 
 _LOG = logging.getLogger("migrator")
@@ -58,14 +65,30 @@ def workspace_ref_or_none(workspace_path: Any) -> WorkspaceRef | None:
     return workspace_ref(workspace_path)
 
 
-def workspace_of_session(workspace_path: Any, session_id: Any) -> WorkspaceRef:
-    """Return the workspace of a path, after checking the session id as well.
+class SessionRef(NamedTuple):
+    """A session as the stores identify it.
 
-    :raises ValidationError: the path is empty or blank, or the id is not a string
+    :ivar ordinal: 0 for the first session of the workspace with this id, 1 for the second, and so on
+    """
+
+    workspace: WorkspaceRef
+    id: str
+    ordinal: int
+
+
+def session_ref(workspace_path: Any, session_id: Any, ordinal: Any = 0) -> SessionRef:
+    """Return the session of a workspace with an id and an ordinal.
+
+    :raises ValidationError: the path is empty or blank, or the id or the ordinal is not one
     """
     workspace = workspace_ref(workspace_path)
     require_text(session_id, "A session id")
-    return workspace
+    if not isinstance(ordinal, int) or isinstance(ordinal, bool) or ordinal < 0:
+        raise ValidationError(
+            f"The argument ordinal cannot be {_shown(ordinal)}: it must be an integer of 0 or more.",
+            code="option.invalid",
+        )
+    return SessionRef(workspace, session_id, ordinal)
 
 
 def _shown(value: Any) -> str:
@@ -120,6 +143,65 @@ def as_stored(session: WorktreeSession) -> WorktreeSession:
     return cast(WorktreeSession, _read_back(app_bytes(session)))
 
 
+def all_as_stored(sessions: Any) -> list[WorktreeSession]:
+    """Return a copy of each document as it will be read back.
+
+    :raises ValidationError: the argument is not a list of documents, or one of them is not a valid session
+    :raises SessionAlreadyExists: two of them have the same id
+    """
+    if isinstance(sessions, (str, bytes, Mapping)) or not isinstance(sessions, Iterable):
+        raise ValidationError(
+            f"The argument sessions must be a list of sessions, not {_shown(sessions)}.", code="option.type"
+        )
+    stored: dict[str, WorktreeSession] = {}
+    for index, session in enumerate(sessions):
+        try:
+            document = as_stored(session)
+        except ValidationError as error:
+            problems = [problem._replace(pointer=f"/{index}{problem.pointer}") for problem in error.problems]
+            raise ValidationError(
+                f"At index {index}: {error.message}", problems, code=error.code, hint=error.hint
+            ) from error
+        if stored.setdefault(document["id"], document) is not document:
+            raise session_exists(document["id"])
+    return [*stored.values()]
+
+
+def expected_as_stored(expected: Any, session_id: str) -> WorktreeSession | None:
+    """Return the document that a caller has read before, as it was stored; None if there is none.
+
+    :raises ValidationError: it is not a valid session, or has another id
+    """
+    if expected is None:
+        return None
+    try:
+        stored = as_stored(expected)
+    except ValidationError as error:
+        raise ValidationError(
+            f"The argument expected: {error.message}", error.problems, code=error.code, hint=error.hint
+        ) from error
+    if stored["id"] != session_id:
+        raise ValidationError(
+            f"The argument expected is the session {abbreviated(stored['id'])}, not {abbreviated(session_id)}.",
+            code="option.invalid",
+        )
+    return stored
+
+
+def require_unchanged(expected: WorktreeSession, found: WorktreeSession) -> None:
+    """Check that a session is still as the caller has read it.
+
+    :raises SessionChanged: it is not
+    """
+    if canonical_bytes(expected) != canonical_bytes(found):
+        raise SessionChanged(
+            f"The session {abbreviated(found['id'])} has changed since it was read.",
+            expected=expected,
+            found=found,
+            hint="Nothing was changed. Apply the change to the session as it is now, and update it again.",
+        )
+
+
 def message_as_stored(message: ChatMessage) -> ChatMessage:
     """Return a copy of a chat message as it will be read back.
 
@@ -142,9 +224,10 @@ def workspace_not_found(workspace: WorkspaceRef) -> WorkspaceNotFound:
     return WorkspaceNotFound(f"The store has no workspace {named}.", hint="It appears with its first session.")
 
 
-def session_not_found(session_id: str) -> SessionNotFound:
+def session_not_found(session: SessionRef) -> SessionNotFound:
     """Return the error for a session that does not exist."""
-    return SessionNotFound(f"The workspace has no session {abbreviated(session_id)}.")
+    which = f" with the ordinal {session.ordinal}" if session.ordinal else ""
+    return SessionNotFound(f"The workspace has no session {abbreviated(session.id)}{which}.")
 
 
 def session_exists(session_id: str) -> SessionAlreadyExists:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from datetime import datetime
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
 from typing import Any, TypeVar
 
-from migrator.storage.protocol import SessionFilters, several
-from migrator.storage.timestamps import Instant, instant, instant_of
+from migrator.errors import ValidationError
+from migrator.storage.protocol import SessionFilters, required_instant, several
+from migrator.storage.timestamps import instant
 
+_Item = TypeVar("_Item")
 Document = TypeVar("Document", bound=Mapping[str, Any])
 
 _SORTED_BY = {"duration": "totalDuration", "filesChanged": "totalFilesChanged"}
@@ -19,18 +22,25 @@ class Filtering:
 
     A document must have the members that the filters compare; ``instances`` is needed only with a text.
 
+    :ivar is_empty: they select, sort and limit nothing
     :ivar statuses: the statuses that match, None for all
     :ivar types: the types that match, None for all
     :ivar text: the text to search for, case-folded, or None
+    :raises ValidationError: the argument is something else
     """
 
     def __init__(self, filters: SessionFilters | None) -> None:
-        filters = filters or SessionFilters()
+        filters = SessionFilters() if filters is None else filters
+        if not isinstance(filters, SessionFilters):
+            raise ValidationError(
+                f"The argument filters must be SessionFilters, not a {type(filters).__name__}.", code="option.type"
+            )
+        self.is_empty = filters == SessionFilters()
         self.statuses = frozenset(several(filters.status)) or None
         self.types = frozenset(several(filters.session_type)) or None
         self.text = filters.text.casefold() if filters.text else None
-        self._from = _bound(filters.created_from)
-        self._to = _bound(filters.created_to)
+        self._from = required_instant("created_from", filters.created_from)
+        self._to = required_instant("created_to", filters.created_to)
         self._filters = filters
 
     def matches(self, document: Mapping[str, Any]) -> bool:
@@ -79,10 +89,18 @@ class Filtering:
         end = None if filters.limit is None else filters.offset + filters.limit
         return self.sort(documents)[filters.offset : end]
 
-    def apply(self, documents: Sequence[Document]) -> list[Document]:
-        """Return the documents that match, sorted and limited."""
-        return self.paginate([document for document in documents if self.matches(document)])
+    def apply(self, documents: Iterable[Document], most: int | None = None) -> list[Document]:
+        """Return the documents that match, sorted and limited; in file order, no more are taken than needed.
+
+        :param most: maximum number of documents, for filters without a limit
+        """
+        filters, matching = self._filters, filter(self.matches, documents)
+        if filters.sort_by is not None or filters.descending:
+            return self.paginate(list(matching))[:most]
+        return first(matching, filters.limit if most is None else most, filters.offset)
 
 
-def _bound(value: str | datetime | None) -> Instant | None:
-    return instant_of(value) if isinstance(value, datetime) else instant(value) if value is not None else None
+def first(items: Iterable[_Item], count: int | None, begin: int = 0) -> list[_Item]:
+    """Return at most ``count`` items (None for all) after ``begin`` others; no more are taken than needed."""
+    end = None if count is None else min(begin + count, sys.maxsize)
+    return list(islice(items, min(begin, sys.maxsize), end))

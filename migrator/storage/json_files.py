@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from migrator.data_dir import DataDir
 from migrator.documents.app_format import Element, app_file
@@ -23,10 +24,15 @@ from migrator.files.reading import tee
 from migrator.files.replacing import Seen
 from migrator.locking import LOCK_TIMEOUT, file_locked
 from migrator.storage import arguments, timestamps
-from migrator.storage.arguments import WorkspaceRef
+from migrator.storage.arguments import SessionRef, WorkspaceRef
 from migrator.storage.filtering import Filtering
+from migrator.storage.lists.paging import FilePlaces, iterated_filtering, page_filtering
+from migrator.storage.lists.summaries import SessionSummary, WorkspaceSummary, ordinals_of, summary_of
 from migrator.storage.migrated import JsonWorkspaces
 from migrator.storage.protocol import MirrorableStorage, SessionFilters
+from migrator.workspace import HASH_PATTERN, prove_path
+
+_INDEX = " index"  # not the name of a member that filters look at
 
 
 class JsonStorage(MirrorableStorage):
@@ -42,59 +48,147 @@ class JsonStorage(MirrorableStorage):
         self._closed = False
 
     def create_session(self, workspace_path: str, session: WorktreeSession) -> WorktreeSession:
-        workspace = arguments.workspace_ref(workspace_path)
-        stored = arguments.as_stored(session)
+        return self._create(arguments.workspace_ref(workspace_path), [arguments.as_stored(session)])[0]
+
+    def create_sessions(self, workspace_path: str, sessions: Iterable[WorktreeSession]) -> list[WorktreeSession]:
+        workspace, stored = arguments.workspace_ref(workspace_path), arguments.all_as_stored(sessions)
+        return self._create(workspace, stored) if stored else []
+
+    def _create(self, workspace: WorkspaceRef, stored: list[WorktreeSession]) -> list[WorktreeSession]:
         with self._changing(workspace, create=True) as documents:
-            if any(document["id"] == stored["id"] for document in documents):
-                raise arguments.session_exists(stored["id"])
-            documents.append(stored)
+            present = {document["id"] for document in documents}
+            for session in stored:
+                if session["id"] in present:
+                    raise arguments.session_exists(session["id"])
+            documents.extend(stored)
         return stored
 
-    def update_session(self, workspace_path: str, session: WorktreeSession) -> WorktreeSession:
-        workspace = arguments.workspace_ref(workspace_path)
+    def update_session(
+        self,
+        workspace_path: str,
+        session: WorktreeSession,
+        *,
+        expected: WorktreeSession | None = None,
+        ordinal: int = 0,
+    ) -> WorktreeSession:
         stored = arguments.as_stored(session)
-        with self._changing(workspace) as documents:
-            documents[_first(documents, stored["id"])] = stored
+        place = arguments.session_ref(workspace_path, stored["id"], ordinal)
+        before = arguments.expected_as_stored(expected, stored["id"])
+        with self._changing(place.workspace) as documents:
+            index = _index(documents, place)
+            if before is not None:
+                arguments.require_unchanged(before, documents[index])
+            documents[index] = stored
         return stored
 
-    def get_session(self, workspace_path: str, session_id: str) -> WorktreeSession:
-        workspace = arguments.workspace_of_session(workspace_path, session_id)
-        documents = self._read(workspace)
+    def get_session(self, workspace_path: str, session_id: str, *, ordinal: int = 0) -> WorktreeSession:
+        session = arguments.session_ref(workspace_path, session_id, ordinal)
+        documents = self._read(session.workspace)
         if documents is None:
-            raise arguments.workspace_not_found(workspace)
-        return normal_form(documents[_first(documents, session_id)])
+            raise arguments.workspace_not_found(session.workspace)
+        return normal_form(documents[_index(documents, session)])
 
     def get_all_sessions(self, workspace_path: str) -> list[WorktreeSession]:
         workspace = arguments.workspace_ref_or_none(workspace_path)
         documents = self._read(workspace) if workspace else None
         return [normal_form(document) for document in documents or ()]
 
-    def delete_session(self, workspace_path: str, session_id: str) -> None:
-        workspace = arguments.workspace_of_session(workspace_path, session_id)
-        with self._changing(workspace) as documents:
-            _first(documents, session_id)
-            documents[:] = [document for document in documents if document["id"] != session_id]
+    def iter_sessions(self, workspace_path: str, filters: SessionFilters | None = None) -> Iterator[WorktreeSession]:
+        workspace, filtering = arguments.workspace_ref(workspace_path), iterated_filtering(filters)
+        self._require_open()
+        return map(normal_form, filter(filtering.matches, self._stream(self._path(workspace))))
+
+    def list_sessions(
+        self,
+        workspace_path: str,
+        filters: SessionFilters | None = None,
+        *,
+        after: str | None = None,
+        limit: int | None = None,
+    ) -> list[SessionSummary]:
+        workspace = arguments.workspace_ref(workspace_path)
+        filtering = page_filtering(filters, after, limit)
+        documents = self._read(workspace) or []
+        places = FilePlaces(workspace.hash, documents)
+        ordinals = ordinals_of(documents)
+        begin = places.find(after)
+        numbered: Iterator[dict[str, Any]] = (
+            {**document, _INDEX: index} for index, document in enumerate(documents[begin:], begin)
+        )
+        chosen = [one[_INDEX] for one in filtering.apply(numbered, limit)]
+        return [summary_of(documents[index], ordinals[index], places.cursor(index + 1)) for index in chosen]
+
+    def list_workspaces(self, only: Callable[[str], bool] = lambda _: True) -> list[WorkspaceSummary]:
+        """List the workspaces, as SessionStorage says.
+
+        :param only: list only those with a hash for which it is true
+        """
+        self._require_open()
+        folder = self._data_dir.sessions
+        with os_errors("list", folder):
+            names = sorted(path.stem for path in folder.glob("*.json")) if folder.is_dir() else []
+        return [self._summary_of(name) for name in names if HASH_PATTERN.fullmatch(name) and only(name)]
+
+    def _summary_of(self, workspace_hash: str) -> WorkspaceSummary:
+        count, path = 0, None
+        tried: set[str] = set()
+        try:
+            for document in self._stream(self._file(workspace_hash)):
+                count += 1
+                worktrees = (instance["worktreePath"] for instance in document["instances"])
+                path = path or prove_path(workspace_hash, worktrees, tried)
+        except (StorageIOError, ValidationError):
+            return WorkspaceSummary(workspace_hash, path, None, None, "json")  # reading its sessions says why
+        return WorkspaceSummary(workspace_hash, path, None, count, "json")
+
+    def delete_session(self, workspace_path: str, session_id: str, *, ordinal: int | None = None) -> None:
+        session = arguments.session_ref(workspace_path, session_id, 0 if ordinal is None else ordinal)
+        with self._changing(session.workspace) as documents:
+            index = _index(documents, session)
+            if ordinal is None:
+                documents[:] = [document for document in documents if document["id"] != session_id]
+            else:
+                del documents[index]
 
     def add_chat_message(
-        self, workspace_path: str, session_id: str, message: ChatMessage, *, updated_at: str | None = None
+        self,
+        workspace_path: str,
+        session_id: str,
+        message: ChatMessage,
+        *,
+        ordinal: int = 0,
+        updated_at: str | None = None,
     ) -> WorktreeSession:
-        workspace = arguments.workspace_of_session(workspace_path, session_id)
+        session = arguments.session_ref(workspace_path, session_id, ordinal)
         stored = arguments.message_as_stored(message)
-        with self._editing(workspace, session_id, updated_at) as document:
+        with self._editing(session, updated_at) as document:
             document["chatHistory"] = [*document["chatHistory"], stored]
         return normal_form(document)
 
     def append_chat_message(
-        self, workspace_path: str, session_id: str, message: ChatMessage, *, updated_at: str | None = None
+        self,
+        workspace_path: str,
+        session_id: str,
+        message: ChatMessage,
+        *,
+        ordinal: int = 0,
+        updated_at: str | None = None,
     ) -> None:
-        self.add_chat_message(workspace_path, session_id, message, updated_at=updated_at)
+        self.add_chat_message(workspace_path, session_id, message, ordinal=ordinal, updated_at=updated_at)
 
     def update_instance_status(
-        self, workspace_path: str, session_id: str, instance_id: int, status: str, *, updated_at: str | None = None
+        self,
+        workspace_path: str,
+        session_id: str,
+        instance_id: int,
+        status: str,
+        *,
+        ordinal: int = 0,
+        updated_at: str | None = None,
     ) -> WorktreeSession:
-        workspace = arguments.workspace_of_session(workspace_path, session_id)
+        session = arguments.session_ref(workspace_path, session_id, ordinal)
         arguments.require_status(instance_id, status)
-        with self._editing(workspace, session_id, updated_at) as document:
+        with self._editing(session, updated_at) as document:
             instances = document["instances"]
             index = next((at for at, each in enumerate(instances) if each["instanceId"] == instance_id), None)
             if index is None:
@@ -104,9 +198,18 @@ class JsonStorage(MirrorableStorage):
         return normal_form(document)
 
     def set_instance_status(
-        self, workspace_path: str, session_id: str, instance_id: int, status: str, *, updated_at: str | None = None
+        self,
+        workspace_path: str,
+        session_id: str,
+        instance_id: int,
+        status: str,
+        *,
+        ordinal: int = 0,
+        updated_at: str | None = None,
     ) -> None:
-        self.update_instance_status(workspace_path, session_id, instance_id, status, updated_at=updated_at)
+        self.update_instance_status(
+            workspace_path, session_id, instance_id, status, ordinal=ordinal, updated_at=updated_at
+        )
 
     def search_sessions(self, workspace_path: str, filters: SessionFilters | None = None) -> list[WorktreeSession]:
         documents = self._read(arguments.workspace_ref(workspace_path))
@@ -122,12 +225,12 @@ class JsonStorage(MirrorableStorage):
         self._closed = True
 
     @contextmanager
-    def _editing(self, workspace: WorkspaceRef, session_id: str, updated_at: str | None) -> Iterator[WorktreeSession]:
-        """Let the block change the first session with this id, then write it."""
+    def _editing(self, session: SessionRef, updated_at: str | None) -> Iterator[WorktreeSession]:
+        """Let the block change a session, then write it."""
         if updated_at is not None:
             arguments.require_text(updated_at, "A timestamp")
-        with self._changing(workspace) as documents:
-            index = _first(documents, session_id)
+        with self._changing(session.workspace) as documents:
+            index = _index(documents, session)
             document: WorktreeSession = {**normal_form(documents[index])}  # a copy: the one in the list stays unchanged
             yield document
             document["updatedAt"] = updated_at or timestamps.now()
@@ -197,18 +300,27 @@ class JsonStorage(MirrorableStorage):
         return target
 
     def _path(self, workspace: WorkspaceRef) -> Path:
-        return self._data_dir.sessions / f"{workspace.hash}.json"
+        return self._file(workspace.hash)
+
+    def _file(self, workspace_hash: str) -> Path:
+        return self._data_dir.sessions / f"{workspace_hash}.json"
 
     def _read(self, workspace: WorkspaceRef) -> list[WorktreeSession] | None:
         """Read every document of a workspace's file, in order; None if there is no file."""
         self._require_open()
         path = self._path(workspace)
+        documents = list(self._stream(path))
+        return documents if documents or path.exists() else None
+
+    def _stream(self, path: Path) -> Iterator[WorktreeSession]:
+        """Read the documents of a file one by one, in order; none if there is no file."""
         with os_errors("read", path):
             try:
                 with open(path, "rb", buffering=0) as file:
-                    return [_session(element, path) for element in read_array(file)]
+                    for element in read_array(file):
+                        yield _session(element, path)
             except FileNotFoundError:
-                return None
+                return
             except SourceFileError as error:
                 raise StorageIOError(
                     f"Cannot read {path}: {error.message}",
@@ -235,9 +347,9 @@ def _session(element: Element, path: Path) -> WorktreeSession:
     )
 
 
-def _first(documents: list[WorktreeSession], session_id: str) -> int:
-    """Return the index of the first document with this id."""
-    for index, document in enumerate(documents):
-        if document["id"] == session_id:
-            return index
-    raise arguments.session_not_found(session_id)
+def _index(documents: list[WorktreeSession], session: SessionRef) -> int:
+    """Return the index of a session; raise SessionNotFound if there is none."""
+    same = [index for index, document in enumerate(documents) if document["id"] == session.id]
+    if session.ordinal >= len(same):
+        raise arguments.session_not_found(session)
+    return same[session.ordinal]

@@ -5,7 +5,8 @@ Returned documents are in normal form: every known member in the order of the ap
 caller owns a returned document: changing it does not change the store.
 
 A workspace file of the app may contain the same session id several times. A method that takes an id then uses the first
-session in file order, listing returns all, and deleting removes all; the app does the same.
+session in file order, listing returns all, and deleting removes all; the app does the same. ``ordinal`` chooses another
+one: 1 is the second session with the id in file order. A number for which there is no session raises SessionNotFound.
 
 Every operation may also raise ConnectionFailed (the store stays locked, is damaged or closed), TransactionError or
 StorageIOError. An operation that raises an error has changed nothing. In the complexities, *n* is the number of
@@ -14,7 +15,7 @@ sessions of the workspace, *m* the number of messages and instances of one sessi
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from types import TracebackType
@@ -22,7 +23,8 @@ from typing import Any, Literal, Protocol, Self, get_args, runtime_checkable
 
 from migrator.documents.document import ChatMessage, WorktreeSession
 from migrator.errors import ValidationError
-from migrator.storage.timestamps import instant
+from migrator.storage.lists.summaries import SessionSummary, WorkspaceSummary
+from migrator.storage.timestamps import Instant, instant, instant_of
 
 SortKey = Literal["createdAt", "updatedAt", "duration", "filesChanged"]
 
@@ -63,8 +65,10 @@ class SessionFilters:
             is_collection = value is None or isinstance(value, Collection)
             if not is_collection or not all(isinstance(text, str) for text in several(value)):
                 raise _refused(name, value, "a string or several")
-        _require_instant("created_from", self.created_from)
-        _require_instant("created_to", self.created_to)
+        since = required_instant("created_from", self.created_from)
+        until = required_instant("created_to", self.created_to)
+        if since is not None and until is not None and until < since:
+            raise _refused("created_to", self.created_to, f"{self.created_from} or later, which is created_from")
         if self.text is not None and not isinstance(self.text, str):
             raise _refused("text", self.text, "a string")
         if self.sort_by is not None and self.sort_by not in get_args(SortKey):
@@ -83,14 +87,21 @@ def several(value: str | Collection[str] | None) -> Collection[Any]:
     return (value,) if isinstance(value, str) else value
 
 
-def _require_instant(name: str, value: Any) -> None:
+def required_instant(name: str, value: Any) -> Instant | None:
+    """Return the instant of a filter; None for None.
+
+    :raises ValidationError: it is neither a timestamp nor an aware datetime
+    """
     if value is None:
-        return
+        return None
     if isinstance(value, datetime):
         if value.tzinfo is None:
             raise _refused(name, value, "a datetime that knows its time zone")
-    elif not isinstance(value, str) or instant(value) is None:
+        return instant_of(value)
+    found = instant(value) if isinstance(value, str) else None
+    if found is None:
         raise _refused(name, value, "a timestamp such as 2025-01-13T10:00:00Z")
+    return found
 
 
 def _refused(name: str, value: Any, expected: str) -> ValidationError:
@@ -116,19 +127,38 @@ class SessionStorage(Protocol):
         """
         ...
 
-    def update_session(self, workspace_path: str, session: WorktreeSession) -> WorktreeSession:
+    def create_sessions(self, workspace_path: str, sessions: Iterable[WorktreeSession]) -> list[WorktreeSession]:
+        """Store new sessions after the others, in this order: all of them, or none if one cannot be stored.
+
+        :returns: the sessions as they will be read
+        :raises ValidationError: one is not a valid session; lists every problem of the first such one
+        :raises SessionAlreadyExists: the workspace already has a session with one of the ids, or two have the same id
+        """
+        ...
+
+    def update_session(
+        self,
+        workspace_path: str,
+        session: WorktreeSession,
+        *,
+        expected: WorktreeSession | None = None,
+        ordinal: int = 0,
+    ) -> WorktreeSession:
         """Replace the whole document with this id, including unknown members and ``updatedAt``; it keeps its place.
 
         SQLite: O(m + log n).
 
+        :param expected: the document as the caller has read it: replace it only if the store still has this one.
+            Whole documents are compared, since other programs may leave ``updatedAt`` as it was
         :returns: the session as it will be read
+        :raises SessionChanged: the store has another document than the expected one; the error carries both
         :raises ValidationError: it is not a valid session; lists every problem
         :raises WorkspaceNotFound: the store does not know the workspace
         :raises SessionNotFound: the workspace has no session with this id
         """
         ...
 
-    def get_session(self, workspace_path: str, session_id: str) -> WorktreeSession:
+    def get_session(self, workspace_path: str, session_id: str, *, ordinal: int = 0) -> WorktreeSession:
         """Return the session with this id.
 
         SQLite: O(m + log n). JSON: O(everything in the workspace), as for every read.
@@ -147,8 +177,51 @@ class SessionStorage(Protocol):
         """
         ...
 
-    def delete_session(self, workspace_path: str, session_id: str) -> None:
+    def iter_sessions(self, workspace_path: str, filters: SessionFilters | None = None) -> Iterator[WorktreeSession]:
+        """Yield the sessions of the workspace one by one, in file order, with one document at a time in memory.
+
+        The loop may take its time, and write to the store. A session that is not changed meanwhile comes exactly once;
+        another one as it was or as it is, or not at all.
+
+        :param filters: only select: ``sort_by``, ``descending``, ``limit`` and ``offset`` are refused
+        :raises ValidationError: at the call: the arguments are invalid. In the loop: a JSON file has an invalid session
+        """
+        ...
+
+    def list_sessions(
+        self,
+        workspace_path: str,
+        filters: SessionFilters | None = None,
+        *,
+        after: str | None = None,
+        limit: int | None = None,
+    ) -> list[SessionSummary]:
+        """Return what a list shows of the sessions that match, without their texts; none for an unknown workspace.
+
+        In file order, unless the filters sort. For pages, give ``limit``, and from the second page on the ``cursor`` of
+        the last session of the page before: whatever others write meanwhile, a session that is not changed is in
+        exactly one page.
+
+        SQLite: one statement, which reads rows of the page and an index. Any page takes the same time.
+
+        :param after: list what comes after this cursor
+        :param limit: maximum number of sessions, 1 or more
+        :raises ValidationError: an argument is invalid; the cursor is not one of this workspace; or a page is wanted of
+            filters with ``sort_by``, ``descending``, ``limit`` or ``offset``
+        """
+        ...
+
+    def list_workspaces(self) -> list[WorkspaceSummary]:
+        """Return every workspace that the store has, by hash; also those without sessions.
+
+        SQLite: O(number of sessions), in an index. JSON: O(everything).
+        """
+        ...
+
+    def delete_session(self, workspace_path: str, session_id: str, *, ordinal: int | None = None) -> None:
         """Delete every session with this id. An unknown id is an error, unlike in the app, which ignores it.
+
+        :param ordinal: delete only this one; the next session with the id then gets its number
 
         SQLite: O(m + log n).
 
@@ -157,7 +230,9 @@ class SessionStorage(Protocol):
         """
         ...
 
-    def add_chat_message(self, workspace_path: str, session_id: str, message: ChatMessage) -> WorktreeSession:
+    def add_chat_message(
+        self, workspace_path: str, session_id: str, message: ChatMessage, *, ordinal: int = 0
+    ) -> WorktreeSession:
         """Append a message to the session's chat and set ``updatedAt`` to now (RFC 3339, UTC).
 
         SQLite: O(log m + log n), and O(m) to return the document.
@@ -169,7 +244,9 @@ class SessionStorage(Protocol):
         """
         ...
 
-    def append_chat_message(self, workspace_path: str, session_id: str, message: ChatMessage) -> None:
+    def append_chat_message(
+        self, workspace_path: str, session_id: str, message: ChatMessage, *, ordinal: int = 0
+    ) -> None:
         """Append a message as :meth:`add_chat_message` does, without returning the session.
 
         Raises the same errors. SQLite: O(log m + log n).
@@ -177,7 +254,7 @@ class SessionStorage(Protocol):
         ...
 
     def update_instance_status(
-        self, workspace_path: str, session_id: str, instance_id: int, status: str
+        self, workspace_path: str, session_id: str, instance_id: int, status: str, *, ordinal: int = 0
     ) -> WorktreeSession:
         """Set the status of the session's first instance with this number, and ``updatedAt`` to now (RFC 3339, UTC).
 
@@ -191,18 +268,20 @@ class SessionStorage(Protocol):
         """
         ...
 
-    def set_instance_status(self, workspace_path: str, session_id: str, instance_id: int, status: str) -> None:
+    def set_instance_status(
+        self, workspace_path: str, session_id: str, instance_id: int, status: str, *, ordinal: int = 0
+    ) -> None:
         """Set an instance's status as :meth:`update_instance_status` does, without returning the session.
 
         Raises the same errors. SQLite: O(log m + log n).
         """
         ...
 
-    def search_sessions(self, workspace_path: str, filters: SessionFilters) -> list[WorktreeSession]:
+    def search_sessions(self, workspace_path: str, filters: SessionFilters | None = None) -> list[WorktreeSession]:
         """Return the sessions that match the filters, sorted as they say; none for an unknown workspace.
 
-        SQLite: a fixed number of statements; O(n) without the instances and messages, and O(m) for each session of the
-        result.
+        SQLite: a fixed number of statements; O(n) without the instances and messages, in file order only up to the last
+        session of the result, and O(m) for each session of the result. :meth:`list_sessions` takes the same filters.
 
         :param filters: which sessions to return, and in which order
         """
@@ -236,25 +315,51 @@ class MirrorableStorage(SessionStorage, Protocol):
     """
 
     def append_chat_message(
-        self, workspace_path: str, session_id: str, message: ChatMessage, *, updated_at: str | None = None
+        self,
+        workspace_path: str,
+        session_id: str,
+        message: ChatMessage,
+        *,
+        ordinal: int = 0,
+        updated_at: str | None = None,
     ) -> None:
         """Append a message as in :meth:`SessionStorage.append_chat_message`, with a given timestamp."""
         ...
 
     def add_chat_message(
-        self, workspace_path: str, session_id: str, message: ChatMessage, *, updated_at: str | None = None
+        self,
+        workspace_path: str,
+        session_id: str,
+        message: ChatMessage,
+        *,
+        ordinal: int = 0,
+        updated_at: str | None = None,
     ) -> WorktreeSession:
         """Append a message as in :meth:`SessionStorage.add_chat_message`, with a given timestamp."""
         ...
 
     def update_instance_status(
-        self, workspace_path: str, session_id: str, instance_id: int, status: str, *, updated_at: str | None = None
+        self,
+        workspace_path: str,
+        session_id: str,
+        instance_id: int,
+        status: str,
+        *,
+        ordinal: int = 0,
+        updated_at: str | None = None,
     ) -> WorktreeSession:
         """Set a status as in :meth:`SessionStorage.update_instance_status`, with a given timestamp."""
         ...
 
     def set_instance_status(
-        self, workspace_path: str, session_id: str, instance_id: int, status: str, *, updated_at: str | None = None
+        self,
+        workspace_path: str,
+        session_id: str,
+        instance_id: int,
+        status: str,
+        *,
+        ordinal: int = 0,
+        updated_at: str | None = None,
     ) -> None:
         """Set a status as in :meth:`SessionStorage.set_instance_status`, with a given timestamp."""
         ...

@@ -3,162 +3,95 @@
 from __future__ import annotations
 
 import json
-import os
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing
+from functools import partial
 from operator import eq
-from pathlib import Path
 from typing import TypeAlias, TypeVar
 
-from migrator.backups.database_copy import upgrade
-from migrator.database import queries, schema
-from migrator.database.connection import BUSY_TIMEOUT, MEMORY, connect, snapshot, transaction
+from migrator.database import queries
+from migrator.database.connection import snapshot
 from migrator.database.documents import (
     append_document,
     append_message,
     delete_document,
-    ensure_workspace,
     find_instance,
-    find_workspace,
     keys_of,
-    read_document,
     read_documents,
-    read_summaries,
     read_workspace,
     replace_all,
     replace_document,
 )
-from migrator.database.pool import ConnectionPool
-from migrator.database.registry import log_replaced, lost_its_log
+from migrator.database.rows import Row
 from migrator.documents.document import ChatMessage, WorktreeSession
-from migrator.errors import MigratorError, SchemaError, StaleStoreError
 from migrator.storage import arguments, timestamps
-from migrator.storage.arguments import WorkspaceRef
-from migrator.storage.filtering import Filtering
+from migrator.storage.arguments import SessionRef, WorkspaceRef
+from migrator.storage.filtering import Filtering, first
+from migrator.storage.lists import queries as list_queries
+from migrator.storage.lists import rows as summary_rows
+from migrator.storage.lists.paging import RowPlace, iterated_filtering, page_filtering, row_cursor, row_place
+from migrator.storage.lists.summaries import SessionSummary, WorkspaceSummary
 from migrator.storage.protocol import MirrorableStorage, SessionFilters
+from migrator.storage.sqlite_access import Comparison, SqliteAccess, document_of
 from migrator.workspace import is_placeholder
-
-POOL_SIZE = 5
-ACQUIRE_TIMEOUT = 3.0  # seconds
-CACHE_SIZE = -20_000  # KiB: 20 MB, enough for most workspaces
-_ATTEMPTS = 3  # to write to a log that stays
 
 _T = TypeVar("_T")
 _Read: TypeAlias = Callable[[sqlite3.Connection, str], _T]
-_Comparison: TypeAlias = Callable[[list[WorktreeSession], list[WorktreeSession]], object]
 
 
-class SqliteStorage(MirrorableStorage):
-    """Sessions in an SQLite database; its methods are described in SessionStorage.
+class SqliteStorage(SqliteAccess, MirrorableStorage):
+    """Sessions in an SQLite database; its methods are described in SessionStorage, its parameters in SqliteAccess.
 
     Several threads and processes may use it, also after a fork. If another SQLite library in this process removes the
     log, a write that only that log has is made again. Missing schema steps are applied when the store is opened.
-
-    :param path: the file, or ``:memory:`` for a store that exists as long as this object, on one connection
-    :param backups: the folder for a copy made before schema steps change data; None: ``backups`` next to the file
-    :param acquire_timeout: seconds to wait for a connection from the pool
-    :param busy_timeout: seconds to wait for another process's lock
-    :param cache_size: as in SQLite's PRAGMA: pages, or KiB if negative; None uses CACHE_SIZE
-    :param mmap_size: bytes
-    :param read_only: write nothing, so that a read-only medium and a full disk are no obstacle; also so where this user
-        cannot write to the file
-    :raises ConnectionFailed: the file cannot be opened, or is not a database
-    :raises SchemaError: the database is newer than this program, or has different tables
     """
 
-    def __init__(
-        self,
-        path: Path | str,
-        *,
-        backups: Path | None = None,
-        pool_size: int = POOL_SIZE,
-        acquire_timeout: float = ACQUIRE_TIMEOUT,
-        busy_timeout: float = BUSY_TIMEOUT,
-        cache_size: int | None = None,
-        mmap_size: int | None = None,
-        read_only: bool = False,
-    ) -> None:
-        self._path = path
-        self._backups = backups or Path(path).parent / "backups"
-        self._busy_timeout = busy_timeout
-        self._cache_size = CACHE_SIZE if cache_size is None else cache_size
-        self._mmap_size = mmap_size
-        self._read_only = read_only
-        self._unnameable: set[str] = set()
-        size = 1 if str(path) == MEMORY else pool_size
-        self._pool = ConnectionPool(self._connect, size=size, acquire_timeout=acquire_timeout)
-        with self._pool.connection():
-            pass  # so that problems with the database are reported now, not at the first use
-
-    def _connect(self) -> sqlite3.Connection:
-        is_writable = not os.path.exists(self._path) or os.access(self._path, os.W_OK)
-        if self._read_only or not is_writable:
-            connection = self._open(read_only=True)
-            if self._version_of(connection) == schema.latest_version():
-                return connection
-            connection.close()
-            if not is_writable:
-                raise SchemaError(
-                    f"The tables of {self._path} are of an older version, and cannot be changed there.",
-                    code="schema.outdated",
-                    hint="Copy the data directory to where you can write, and open the copy.",
-                )
-        connection = self._open(read_only=False)
-        if self._version_of(connection) < schema.latest_version():
-            try:
-                upgrade(connection, self._path, self._backups)
-            except BaseException:
-                connection.close()
-                raise
-        return connection
-
-    def _open(self, *, read_only: bool) -> sqlite3.Connection:
-        return connect(
-            self._path,
-            create=not read_only,
-            read_only=read_only,
-            timeout=self._busy_timeout,
-            cache_size=self._cache_size,
-            mmap_size=self._mmap_size,
-            shared_between_threads=True,
-        )
-
-    def _version_of(self, connection: sqlite3.Connection) -> int:
-        try:
-            return schema.require_known(connection, self._path)
-        except BaseException:
-            connection.close()
-            raise
-
     def create_session(self, workspace_path: str, session: WorktreeSession) -> WorktreeSession:
-        workspace = arguments.workspace_ref(workspace_path)
-        stored = arguments.as_stored(session)
+        return self._create(arguments.workspace_ref(workspace_path), [arguments.as_stored(session)])[0]
 
+    def create_sessions(self, workspace_path: str, sessions: Iterable[WorktreeSession]) -> list[WorktreeSession]:
+        workspace, stored = arguments.workspace_ref(workspace_path), arguments.all_as_stored(sessions)
+        return self._create(workspace, stored) if stored else []
+
+    def _create(self, workspace: WorkspaceRef, stored: list[WorktreeSession]) -> list[WorktreeSession]:
         def create(connection: sqlite3.Connection, workspace_id: int) -> None:
-            if keys_of(connection, workspace_id, stored["id"]):
-                raise arguments.session_exists(stored["id"])
-            append_document(connection, stored, workspace_id=workspace_id, workspace_hash=workspace.hash)
+            for session in stored:
+                if keys_of(connection, workspace_id, session["id"]):
+                    raise arguments.session_exists(session["id"])
+                append_document(connection, session, workspace_id=workspace_id, workspace_hash=workspace.hash)
 
-        self._write(workspace, stored["id"], "create a session", create, create=True)
+        only = stored[0]["id"] if len(stored) == 1 else None
+        self._write(workspace, only, "create a session", create, create=True)
         return stored
 
-    def update_session(self, workspace_path: str, session: WorktreeSession) -> WorktreeSession:
-        workspace = arguments.workspace_ref(workspace_path)
+    def update_session(
+        self,
+        workspace_path: str,
+        session: WorktreeSession,
+        *,
+        expected: WorktreeSession | None = None,
+        ordinal: int = 0,
+    ) -> WorktreeSession:
         stored = arguments.as_stored(session)
+        found = arguments.session_ref(workspace_path, stored["id"], ordinal)
+        before = arguments.expected_as_stored(expected, stored["id"])
 
         def update(connection: sqlite3.Connection, workspace_id: int) -> None:
-            replace_document(connection, _keys(connection, workspace_id, stored["id"])[0], stored)
+            key = _key(connection, workspace_id, found)
+            if before is not None:
+                arguments.require_unchanged(before, document_of(connection, key))
+            replace_document(connection, key, stored)
 
-        self._write(workspace, stored["id"], "update a session", update)
+        self._write(found.workspace, found.id, "update a session", update)
         return stored
 
-    def get_session(self, workspace_path: str, session_id: str) -> WorktreeSession:
-        workspace = arguments.workspace_of_session(workspace_path, session_id)
-        with self._reading(workspace, "read a session") as (connection, workspace_id):
+    def get_session(self, workspace_path: str, session_id: str, *, ordinal: int = 0) -> WorktreeSession:
+        session = arguments.session_ref(workspace_path, session_id, ordinal)
+        with self._reading(session.workspace, "read a session") as (connection, workspace_id):
             if workspace_id is None:
-                raise arguments.workspace_not_found(workspace)
-            return _document(connection, _keys(connection, workspace_id, session_id)[0])
+                raise arguments.workspace_not_found(session.workspace)
+            return document_of(connection, _key(connection, workspace_id, session))
 
     def get_all_sessions(self, workspace_path: str) -> list[WorktreeSession]:
         workspace = arguments.workspace_ref_or_none(workspace_path)
@@ -169,67 +102,58 @@ class SqliteStorage(MirrorableStorage):
                 return []
             return [stored.document for stored in read_workspace(connection, workspace_id)]
 
-    def delete_session(self, workspace_path: str, session_id: str) -> None:
-        workspace = arguments.workspace_of_session(workspace_path, session_id)
+    def iter_sessions(self, workspace_path: str, filters: SessionFilters | None = None) -> Iterator[WorktreeSession]:
+        workspace = arguments.workspace_ref(workspace_path)
+        return self._each(workspace, iterated_filtering(filters))
 
-        def delete(connection: sqlite3.Connection, workspace_id: int) -> None:
-            for key in _keys(connection, workspace_id, session_id):
-                delete_document(connection, key)
+    def _each(self, workspace: WorkspaceRef, filtering: Filtering) -> Iterator[WorktreeSession]:
+        """Yield each session, read in a transaction of its own: the caller may take its time, and write meanwhile."""
+        place: RowPlace | None = None
+        while True:
+            with self._reading(workspace, "read a session") as (connection, workspace_id):
+                if workspace_id is None:
+                    return
+                rows = _rows(connection, workspace_id, filtering, place, 1, counted=False)
+                documents = [document_of(connection, row[summary_rows.KEY]) for row in rows]
+            if not documents:
+                return
+            place = RowPlace(rows[0][summary_rows.POSITION], rows[0][summary_rows.ROW_ID])
+            yield documents.pop()
 
-        self._write(workspace, session_id, "delete a session", delete)
-
-    def add_chat_message(
-        self, workspace_path: str, session_id: str, message: ChatMessage, *, updated_at: str | None = None
-    ) -> WorktreeSession:
-        return self._add_message(workspace_path, session_id, message, updated_at, _document)
-
-    def append_chat_message(
-        self, workspace_path: str, session_id: str, message: ChatMessage, *, updated_at: str | None = None
-    ) -> None:
-        self._add_message(workspace_path, session_id, message, updated_at, _nothing)  # the session is not read back
-
-    def _add_message(
-        self, workspace_path: str, session_id: str, message: ChatMessage, updated_at: str | None, read: _Read[_T]
-    ) -> _T:
-        workspace = arguments.workspace_of_session(workspace_path, session_id)
-        stored = arguments.message_as_stored(message)
-
-        def add(connection: sqlite3.Connection, key: str) -> _T:
-            append_message(connection, key, stored)
-            return read(connection, key)
-
-        return self._edit(workspace, session_id, updated_at, "add a chat message", add, _has_last_message)
-
-    def update_instance_status(
-        self, workspace_path: str, session_id: str, instance_id: int, status: str, *, updated_at: str | None = None
-    ) -> WorktreeSession:
-        return self._set_status(workspace_path, session_id, instance_id, status, updated_at, _document)
-
-    def set_instance_status(
-        self, workspace_path: str, session_id: str, instance_id: int, status: str, *, updated_at: str | None = None
-    ) -> None:
-        self._set_status(workspace_path, session_id, instance_id, status, updated_at, _nothing)
-
-    def _set_status(
+    def list_sessions(
         self,
         workspace_path: str,
-        session_id: str,
-        instance_id: int,
-        status: str,
-        updated_at: str | None,
-        read: _Read[_T],
-    ) -> _T:
-        workspace = arguments.workspace_of_session(workspace_path, session_id)
-        arguments.require_status(instance_id, status)
+        filters: SessionFilters | None = None,
+        *,
+        after: str | None = None,
+        limit: int | None = None,
+    ) -> list[SessionSummary]:
+        workspace = arguments.workspace_ref(workspace_path)
+        filtering, place = page_filtering(filters, after, limit), row_place(workspace.hash, after)
+        with self._reading(workspace, "list sessions") as (connection, workspace_id):
+            if workspace_id is None:
+                return []
+            return [
+                SessionSummary._make(
+                    (
+                        *row[summary_rows.MEMBERS],
+                        row[summary_rows.INSTANCES],
+                        row[summary_rows.MESSAGES],
+                        summary_rows.ordinal_of(connection, workspace_id, row),
+                        row_cursor(workspace.hash, row[summary_rows.POSITION], row[summary_rows.ROW_ID]),
+                    )
+                )
+                for row in _rows(connection, workspace_id, filtering, place, limit)
+            ]
 
-        def set_status(connection: sqlite3.Connection, key: str) -> _T:
-            row_id = find_instance(connection, key, instance_id)
-            if row_id is None:
-                raise arguments.instance_not_found(session_id, instance_id)
-            connection.execute(queries.SET_INSTANCE_STATUS, (status, row_id))
-            return read(connection, key)
-
-        return self._edit(workspace, session_id, updated_at, "set an instance's status", set_status)
+    def list_workspaces(self) -> list[WorkspaceSummary]:
+        with self._pool.connection() as connection, snapshot(connection, self._path, "list workspaces"):
+            return [
+                WorkspaceSummary(
+                    name, None if is_placeholder(path) else path, timestamps.of_sqlite(accessed), count, "sqlite"
+                )
+                for name, path, accessed, count in connection.execute(list_queries.WORKSPACES)
+            ]
 
     def search_sessions(self, workspace_path: str, filters: SessionFilters | None = None) -> list[WorktreeSession]:
         workspace = arguments.workspace_ref(workspace_path)
@@ -237,18 +161,95 @@ class SqliteStorage(MirrorableStorage):
         with self._reading(workspace, "search sessions") as (connection, workspace_id):
             if workspace_id is None:
                 return []
-            summaries = read_summaries(
-                connection,
-                workspace_id,
-                statuses=filtering.statuses,
-                types=filtering.types,
-                with_agents=filtering.text is not None,
-            )
-            chosen = filtering.apply(summaries)
-            row_ids = json.dumps([summary["row_id"] for summary in chosen])
+            chosen = _rows(connection, workspace_id, filtering, counted=False)
+            row_ids = json.dumps([row[summary_rows.ROW_ID] for row in chosen])
             stored = read_documents(connection, queries.CHOSEN_DOCUMENTS, row_ids)
             found = {each.key: each.document for each in stored}
-        return [found[summary["key"]] for summary in chosen]
+        return [found[row[summary_rows.KEY]] for row in chosen]
+
+    def delete_session(self, workspace_path: str, session_id: str, *, ordinal: int | None = None) -> None:
+        session = arguments.session_ref(workspace_path, session_id, 0 if ordinal is None else ordinal)
+
+        def delete(connection: sqlite3.Connection, workspace_id: int) -> None:
+            first = _key(connection, workspace_id, session)
+            for key in keys_of(connection, workspace_id, session_id) if ordinal is None else [first]:
+                delete_document(connection, key)
+
+        self._write(session.workspace, session_id, "delete a session", delete)
+
+    def add_chat_message(
+        self,
+        workspace_path: str,
+        session_id: str,
+        message: ChatMessage,
+        *,
+        ordinal: int = 0,
+        updated_at: str | None = None,
+    ) -> WorktreeSession:
+        session = arguments.session_ref(workspace_path, session_id, ordinal)
+        return self._add_message(session, message, updated_at, document_of)
+
+    def append_chat_message(
+        self,
+        workspace_path: str,
+        session_id: str,
+        message: ChatMessage,
+        *,
+        ordinal: int = 0,
+        updated_at: str | None = None,
+    ) -> None:
+        session = arguments.session_ref(workspace_path, session_id, ordinal)
+        self._add_message(session, message, updated_at, _nothing)  # the session is not read back
+
+    def _add_message(self, session: SessionRef, message: ChatMessage, updated_at: str | None, read: _Read[_T]) -> _T:
+        stored = arguments.message_as_stored(message)
+
+        def add(connection: sqlite3.Connection, key: str) -> _T:
+            append_message(connection, key, stored)
+            return read(connection, key)
+
+        has_it = partial(_has_last_message, session.ordinal)
+        return self._edit(session, updated_at, "add a chat message", add, has_it)
+
+    def update_instance_status(
+        self,
+        workspace_path: str,
+        session_id: str,
+        instance_id: int,
+        status: str,
+        *,
+        ordinal: int = 0,
+        updated_at: str | None = None,
+    ) -> WorktreeSession:
+        session = arguments.session_ref(workspace_path, session_id, ordinal)
+        return self._set_status(session, instance_id, status, updated_at, document_of)
+
+    def set_instance_status(
+        self,
+        workspace_path: str,
+        session_id: str,
+        instance_id: int,
+        status: str,
+        *,
+        ordinal: int = 0,
+        updated_at: str | None = None,
+    ) -> None:
+        session = arguments.session_ref(workspace_path, session_id, ordinal)
+        self._set_status(session, instance_id, status, updated_at, _nothing)
+
+    def _set_status(
+        self, session: SessionRef, instance_id: int, status: str, updated_at: str | None, read: _Read[_T]
+    ) -> _T:
+        arguments.require_status(instance_id, status)
+
+        def set_status(connection: sqlite3.Connection, key: str) -> _T:
+            row_id = find_instance(connection, key, instance_id)
+            if row_id is None:
+                raise arguments.instance_not_found(session.id, instance_id)
+            connection.execute(queries.SET_INSTANCE_STATUS, (status, row_id))
+            return read(connection, key)
+
+        return self._edit(session, updated_at, "set an instance's status", set_status)
 
     def replace_workspace(self, workspace_path: str, documents: Iterable[WorktreeSession]) -> None:
         workspace = arguments.workspace_ref(workspace_path)
@@ -259,110 +260,29 @@ class SqliteStorage(MirrorableStorage):
 
         self._write(workspace, None, "replace a workspace", replace, create=True)
 
-    def close(self) -> None:
-        self._pool.close()
-
-    @contextmanager
-    def _reading(self, workspace: WorkspaceRef, action: str) -> Iterator[tuple[sqlite3.Connection, int | None]]:
-        """Lend a connection in a read transaction, with the workspace's row id (None if it is unknown)."""
-        with self._pool.connection() as connection:
-            with snapshot(connection, self._path, action):
-                found = find_workspace(connection, workspace.hash)
-                yield connection, found[0] if found else None
-            if found and workspace.path and is_placeholder(found[1]) and workspace.hash not in self._unnameable:
-                self._unnameable.add(workspace.hash)  # filling in the path is tried once, and may fail
-                with suppress(MigratorError), transaction(connection, self._path, "set a workspace's path"):
-                    ensure_workspace(connection, workspace.hash, workspace.path)
-
-    def _write(
-        self,
-        workspace: WorkspaceRef,
-        session_id: str | None,
-        action: str,
-        change: Callable[[sqlite3.Connection, int], _T],
-        has_it: _Comparison = eq,
-        *,
-        create: bool = False,
-    ) -> _T:
-        """Make a change in a transaction; return its result once the change is where other processes see it.
-
-        Another SQLite library in this process may remove the log meanwhile. Then the change is looked for in the
-        database as it is now, and made again if it is missing.
-
-        :param session_id: the session that is changed; None for the whole workspace
-        :param change: called with the connection and the workspace's row id
-        :param has_it: whether the sessions as they are now (second) have the change that the first have
-        """
-        for _ in range(_ATTEMPTS):
-            with self._pool.connection() as connection:
-                result = self._change(connection, workspace, action, change, create=create)
-                if not lost_its_log(connection):
-                    return result
-                written = self._sessions(connection, workspace, session_id)
-            with self._pool.connection() as connection:  # another one: the pool lends none without its log
-                if has_it(written, self._sessions(connection, workspace, session_id)):
-                    return result
-        raise log_replaced(self._path)
-
-    def _change(
-        self,
-        connection: sqlite3.Connection,
-        workspace: WorkspaceRef,
-        action: str,
-        change: Callable[[sqlite3.Connection, int], _T],
-        *,
-        create: bool,
-    ) -> _T:
-        with transaction(connection, self._path, action):
-            if connection.execute(queries.STATUS).fetchone() == ("rolled_back",):
-                raise StaleStoreError(
-                    f"Cannot {action}: since this store was opened, a rollback has made the JSON files authoritative.",
-                    code="store.rolled_back",
-                    hint="Open the store again: open_storage() opens the authoritative one.",
-                )
-            if not create and find_workspace(connection, workspace.hash) is None:
-                raise arguments.workspace_not_found(workspace)
-            workspace_id = ensure_workspace(connection, workspace.hash, workspace.path)
-            result = change(connection, workspace_id)
-            connection.execute(queries.TOUCH_WORKSPACE, (workspace_id,))
-            return result
-
-    def _sessions(
-        self, connection: sqlite3.Connection, workspace: WorkspaceRef, session_id: str | None
-    ) -> list[WorktreeSession]:
-        """Return the sessions with this id, or all of the workspace."""
-        with snapshot(connection, self._path, "look for a change"):
-            found = find_workspace(connection, workspace.hash)
-            if found is None:
-                return []
-            if session_id is None:
-                return [stored.document for stored in read_workspace(connection, found[0])]
-            return [_document(connection, key) for key in keys_of(connection, found[0], session_id)]
-
     def _edit(
         self,
-        workspace: WorkspaceRef,
-        session_id: str,
+        session: SessionRef,
         updated_at: str | None,
         action: str,
         change: _Read[_T],
-        has_it: _Comparison = eq,
+        has_it: Comparison = eq,
     ) -> _T:
         """Change one session in a transaction; ``change`` is called with the connection and the session's key."""
         if updated_at is not None:
             arguments.require_text(updated_at, "A timestamp")
 
         def edit(connection: sqlite3.Connection, workspace_id: int) -> _T:
-            key = _keys(connection, workspace_id, session_id)[0]
+            key = _key(connection, workspace_id, session)
             connection.execute(queries.SET_UPDATED_AT, (updated_at or timestamps.now(), key))
             return change(connection, key)
 
-        return self._write(workspace, session_id, action, edit, has_it)
+        return self._write(session.workspace, session.id, action, edit, has_it)
 
 
-def _has_last_message(written: list[WorktreeSession], found: list[WorktreeSession]) -> bool:
-    """Return whether the message that was appended to the first session is there, whatever was written after it."""
-    ours = written[0]["chatHistory"][-1]
+def _has_last_message(ordinal: int, written: list[WorktreeSession], found: list[WorktreeSession]) -> bool:
+    """Return whether the message that was appended to a session is there, whatever was written after it."""
+    ours = written[ordinal]["chatHistory"][-1]
 
     def count(sessions: list[WorktreeSession]) -> int:
         return sum(message == ours for one in sessions for message in one["chatHistory"])
@@ -370,19 +290,39 @@ def _has_last_message(written: list[WorktreeSession], found: list[WorktreeSessio
     return count(found) >= count(written)
 
 
-def _keys(connection: sqlite3.Connection, workspace_id: int, session_id: str) -> list[str]:
-    """Return the primary keys of the sessions with this id; raise SessionNotFound if there are none."""
-    keys = keys_of(connection, workspace_id, session_id)
-    if not keys:
-        raise arguments.session_not_found(session_id)
-    return keys
+def _key(connection: sqlite3.Connection, workspace_id: int, session: SessionRef) -> str:
+    """Return the primary key of a session; raise SessionNotFound if there is none."""
+    keys = keys_of(connection, workspace_id, session.id)
+    if session.ordinal >= len(keys):
+        raise arguments.session_not_found(session)
+    return keys[session.ordinal]
 
 
-def _document(connection: sqlite3.Connection, key: str) -> WorktreeSession:
-    stored = read_document(connection, key)
-    if stored is None:
-        raise AssertionError("the key that this transaction just found has no row")
-    return stored.document
+def _rows(
+    connection: sqlite3.Connection,
+    workspace_id: int,
+    filtering: Filtering,
+    after: RowPlace | None = None,
+    limit: int | None = None,
+    *,
+    counted: bool = True,
+) -> list[Row]:
+    """Return the rows of :mod:`migrator.storage.lists.rows` that match, after a place."""
+    with closing(
+        summary_rows.read_summaries(
+            connection,
+            workspace_id,
+            statuses=filtering.statuses,
+            types=filtering.types,
+            after=after,
+            counted=counted,
+            with_agents=filtering.text is not None,
+        )
+    ) as rows:
+        if filtering.is_empty:
+            return first(rows, limit)
+        described = ({**summary_rows.members_of(row), "row": row} for row in rows)
+        return [each["row"] for each in filtering.apply(described, limit)]
 
 
 def _nothing(connection: sqlite3.Connection, key: str) -> None:

@@ -51,3 +51,9 @@ def rfc3339(moment: datetime) -> str:
     if moment.microsecond == 0:
         return moment.isoformat(timespec="seconds")
     return moment.isoformat(timespec="microseconds" if moment.microsecond % 1000 else "milliseconds")
+
+
+def of_sqlite(text: str) -> str:
+    """Return what SQLite's ``datetime('now')`` wrote as RFC 3339; any other text as it is."""
+    converted = f"{text.replace(' ', 'T', 1)}+00:00"
+    return converted if " " in text and instant(converted) else text

@@ -1,9 +1,10 @@
 """A state machine calls every store and the model with the same arguments and compares the results."""
 
+import copy
 import itertools
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 from unittest.mock import patch
@@ -17,6 +18,7 @@ from migrator.errors import MigratorError, ValidationError
 from migrator.storage import timestamps
 from migrator.storage.hybrid.store import HybridStorage
 from migrator.storage.json_files import JsonStorage
+from migrator.storage.lists.summaries import SessionSummary
 from migrator.storage.protocol import SessionFilters, SessionStorage
 from migrator.storage.sqlite import SqliteStorage
 from tests.support.stores import (
@@ -46,18 +48,36 @@ WORKSPACES = st.sampled_from(["/work/engine"] * 5 + ["/work/loom"])
 STATUSES = session_statuses().filter(lambda status: len(status) < 20)
 TYPES = st.sampled_from(["competition", "ensemble", "debate"])
 MOMENTS = st.sampled_from(["2025-01-13T10:00:00Z", "2025-01-13T11:00:00.123456789+01:00", "2024-12-31T23:59:60Z"])
+SELECTING = st.fixed_dictionaries(
+    {
+        "status": st.none() | STATUSES | st.lists(STATUSES, max_size=2),
+        "session_type": st.none() | TYPES | st.lists(TYPES, max_size=2),
+        "created_from": st.none() | MOMENTS,
+        "text": st.none() | texts(),
+    }
+)
 FILTERS = st.builds(
-    SessionFilters,
-    status=st.none() | STATUSES | st.lists(STATUSES, max_size=2),
-    session_type=st.none() | TYPES | st.lists(TYPES, max_size=2),
-    created_from=st.none() | MOMENTS,
-    created_to=st.none() | MOMENTS,
-    text=st.none() | texts(),
+    lambda selecting, **others: SessionFilters(**selecting, **others),
+    SELECTING,
+    created_to=st.none() | st.just("2025-01-13T11:00:00.123456789+01:00"),
     sort_by=st.sampled_from([None, "createdAt", "updatedAt", "duration", "filesChanged"]),
     descending=st.booleans(),
     limit=st.none() | st.integers(0, 3),
     offset=st.integers(0, 2),
 )
+
+ORDINALS = st.sampled_from([0, 0, 0, 1, 2])
+
+
+def pages(store: SessionStorage, path: str, filters: SessionFilters, limit: int) -> Iterator[list[SessionSummary]]:
+    """Each page of a list, until one is not full."""
+    after = None
+    while True:
+        page = store.list_sessions(path, filters, after=after, limit=limit)
+        yield page
+        if len(page) < limit:
+            return
+        after = page[-1].cursor
 
 
 # To keep long runs fast, only every third document has unknown members.
@@ -145,41 +165,50 @@ class Agreement(RuleBasedStateMachine):
             lambda store: store.create_session(workspace, session),
         )
 
-    @rule(workspace=WORKSPACES, session=some_documents(), data=st.data())
-    def update(self, workspace: str, session: Any, data: st.DataObject) -> None:
+    @rule(workspace=WORKSPACES, sessions=st.lists(some_documents(), max_size=3))
+    def create_several(self, workspace: str, sessions: Any) -> None:
+        self.agree(
+            lambda: self.model.create_sessions(workspace, sessions),
+            lambda store: store.create_sessions(workspace, sessions),
+        )
+
+    @rule(workspace=WORKSPACES, session=some_documents(), data=st.data(), ordinal=ORDINALS)
+    def update(self, workspace: str, session: Any, data: st.DataObject, ordinal: int) -> None:
         session = session | {"id": self.any_id(workspace, data)}
+        present = [each for each in self.model.get_all_sessions(workspace) if each["id"] == session["id"]]
+        expected = copy.deepcopy(data.draw(st.sampled_from([None, session, *present]), "expected"))
         self.agree(
-            lambda: self.model.update_session(workspace, session),
-            lambda store: store.update_session(workspace, session),
+            lambda: self.model.update_session(workspace, session, expected, ordinal),
+            lambda store: store.update_session(workspace, session, expected=expected, ordinal=ordinal),
         )
 
-    @rule(workspace=WORKSPACES, data=st.data())
-    def get(self, workspace: str, data: st.DataObject) -> None:
+    @rule(workspace=WORKSPACES, data=st.data(), ordinal=ORDINALS)
+    def get(self, workspace: str, data: st.DataObject, ordinal: int) -> None:
         session_id = self.any_id(workspace, data)
         self.agree(
-            lambda: self.model.get_session(workspace, session_id),
-            lambda store: store.get_session(workspace, session_id),
+            lambda: self.model.get_session(workspace, session_id, ordinal),
+            lambda store: store.get_session(workspace, session_id, ordinal=ordinal),
         )
 
-    @rule(workspace=WORKSPACES, data=st.data())
-    def delete(self, workspace: str, data: st.DataObject) -> None:
+    @rule(workspace=WORKSPACES, data=st.data(), ordinal=st.none() | ORDINALS)
+    def delete(self, workspace: str, data: st.DataObject, ordinal: int | None) -> None:
         session_id = self.any_id(workspace, data)
         self.agree(
-            lambda: self.model.delete_session(workspace, session_id),
-            lambda store: store.delete_session(workspace, session_id),
+            lambda: self.model.delete_session(workspace, session_id, ordinal),
+            lambda store: store.delete_session(workspace, session_id, ordinal=ordinal),
         )
 
-    @rule(workspace=WORKSPACES, data=st.data(), message=some_messages(), returning=st.booleans())
-    def add(self, workspace: str, data: st.DataObject, message: Any, returning: bool) -> None:
+    @rule(workspace=WORKSPACES, data=st.data(), message=some_messages(), returning=st.booleans(), ordinal=ORDINALS)
+    def add(self, workspace: str, data: st.DataObject, message: Any, returning: bool, ordinal: int) -> None:
         session_id = self.any_id(workspace, data)
 
         def expected() -> Any:
-            found = self.model.add_chat_message(workspace, session_id, message, self.now())
+            found = self.model.add_chat_message(workspace, session_id, message, self.now(), ordinal)
             return found if returning else None
 
         def call(store: SessionStorage) -> Any:
             add: Any = store.add_chat_message if returning else store.append_chat_message
-            return add(workspace, session_id, message)
+            return add(workspace, session_id, message, ordinal=ordinal)
 
         self.agree(expected, call)
 
@@ -189,19 +218,52 @@ class Agreement(RuleBasedStateMachine):
         number=st.integers(-1, 2) | st.sampled_from([1 << 32, (1 << 32) + 1, 1 << 70]),
         status=texts(),
         returning=st.booleans(),
+        ordinal=ORDINALS,
     )
-    def set_status(self, workspace: str, data: st.DataObject, number: int, status: str, returning: bool) -> None:
+    def set_status(
+        self, workspace: str, data: st.DataObject, number: int, status: str, returning: bool, ordinal: int
+    ) -> None:
         session_id = self.any_id(workspace, data)
 
         def expected() -> Any:
-            found = self.model.update_instance_status(workspace, session_id, number, status, self.now())
+            found = self.model.update_instance_status(workspace, session_id, number, status, self.now(), ordinal)
             return found if returning else None
 
         def call(store: SessionStorage) -> Any:
             set_status: Any = store.update_instance_status if returning else store.set_instance_status
-            return set_status(workspace, session_id, number, status)
+            return set_status(workspace, session_id, number, status, ordinal=ordinal)
 
         self.agree(expected, call)
+
+    @rule(workspace=WORKSPACES, filters=FILTERS)
+    def list_them(self, workspace: str, filters: SessionFilters) -> None:
+        self.agree(
+            lambda: self.model.list_sessions(workspace, filters),
+            lambda store: [summary[:-1] for summary in store.list_sessions(workspace, filters)],
+        )
+
+    @rule(workspace=WORKSPACES, selecting=SELECTING, limit=st.integers(1, 3))
+    def list_pages(self, workspace: str, selecting: Any, limit: int) -> None:
+        filters = SessionFilters(**selecting)
+        self.agree(
+            lambda: self.model.list_sessions(workspace, filters),
+            lambda store: [summary[:-1] for page in pages(store, workspace, filters, limit) for summary in page],
+        )
+
+    @rule(workspace=WORKSPACES, selecting=SELECTING)
+    def iterate(self, workspace: str, selecting: Any) -> None:
+        filters = SessionFilters(**selecting)
+        self.agree(
+            lambda: self.model.search_sessions(workspace, filters),
+            lambda store: list(store.iter_sessions(workspace, filters)),
+        )
+
+    @rule()
+    def list_workspaces(self) -> None:
+        self.agree(
+            self.model.list_workspaces,
+            lambda store: [(found.hash, found.sessions) for found in store.list_workspaces()],
+        )
 
     @rule(workspace=WORKSPACES, filters=FILTERS)
     def search(self, workspace: str, filters: SessionFilters) -> None:

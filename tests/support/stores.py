@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from migrator.data_dir import DataDir
+from migrator.database.columns import LISTED_MEMBERS
 from migrator.documents.document import INSTANCE_MEMBERS, MESSAGE_MEMBERS, SESSION_MEMBERS
 from migrator.errors import (
     ConnectionFailed,
     InstanceNotFound,
     SessionAlreadyExists,
+    SessionChanged,
     SessionNotFound,
     WorkspaceNotFound,
 )
@@ -23,6 +25,8 @@ from migrator.storage.hybrid.store import HybridStorage
 from migrator.storage.json_files import JsonStorage
 from migrator.storage.protocol import MirrorableStorage, SessionFilters, SessionStorage
 from migrator.storage.sqlite import SqliteStorage
+from migrator.workspace import workspace_hash
+from tests.support.strategies import same
 
 Document = dict[str, Any]
 
@@ -119,35 +123,63 @@ class Model:
         self.workspaces[path] = [normal(document) for document in documents]
 
     def create_session(self, path: str, session: Document) -> Document:
-        if any(document["id"] == session["id"] for document in self.workspaces.get(path, [])):
-            raise SessionAlreadyExists("")
-        self.workspaces.setdefault(path, []).append(normal(session))
-        return normal(session)
+        return self.create_sessions(path, [session])[0]
 
-    def update_session(self, path: str, session: Document) -> Document:
-        found = self.find(path, session["id"])
+    def create_sessions(self, path: str, sessions: list[Document]) -> list[Document]:
+        ids = [document["id"] for document in [*self.workspaces.get(path, []), *sessions]]
+        if any(ids.count(session["id"]) > 1 for session in sessions):
+            raise SessionAlreadyExists("")
+        if sessions:
+            self.workspaces.setdefault(path, []).extend(map(normal, sessions))
+        return [normal(session) for session in sessions]
+
+    def update_session(
+        self, path: str, session: Document, expected: Document | None = None, ordinal: int = 0
+    ) -> Document:
+        found = self.find(path, session["id"], ordinal)
+        if expected is not None and not same(found, normal(expected)):
+            raise SessionChanged("", expected=expected, found=found)
         found.clear()
         found.update(normal(session))
         return found
 
-    def get_session(self, path: str, session_id: str) -> Document:
-        return self.find(path, session_id)
+    def get_session(self, path: str, session_id: str, ordinal: int = 0) -> Document:
+        return self.find(path, session_id, ordinal)
 
     def get_all_sessions(self, path: str) -> list[Document]:
         return self.workspaces.get(path, [])
 
-    def delete_session(self, path: str, session_id: str) -> None:
-        self.find(path, session_id)
-        self.workspaces[path] = [document for document in self.workspaces[path] if document["id"] != session_id]
+    def list_sessions(self, path: str, filters: SessionFilters | None = None) -> list[tuple[Any, ...]]:
+        """What SessionSummary has, but for the cursor."""
+        found = []
+        ids: list[str] = []
+        for document in self.workspaces.get(path, []):
+            counts = len(document["instances"]), len(document["chatHistory"]), ids.count(document["id"])
+            ids.append(document["id"])
+            found.append({**document, "": (*(document[name] for name in LISTED_MEMBERS), *counts)})
+        return [document[""] for document in Filtering(filters).apply(found)]
 
-    def add_chat_message(self, path: str, session_id: str, message: Document, now: str) -> Document:
-        found = self.find(path, session_id)
+    def list_workspaces(self) -> list[tuple[str, int]]:
+        return sorted((workspace_hash(path), len(found)) for path, found in self.workspaces.items())
+
+    def delete_session(self, path: str, session_id: str, ordinal: int | None = None) -> None:
+        chosen = self.find(path, session_id, ordinal or 0)
+        self.workspaces[path] = [
+            document
+            for document in self.workspaces[path]
+            if document is not chosen and (ordinal is not None or document["id"] != session_id)
+        ]
+
+    def add_chat_message(self, path: str, session_id: str, message: Document, now: str, ordinal: int = 0) -> Document:
+        found = self.find(path, session_id, ordinal)
         found["chatHistory"].append(ordered(message, MESSAGE_MEMBERS))
         found["updatedAt"] = now
         return found
 
-    def update_instance_status(self, path: str, session_id: str, number: int, status: str, now: str) -> Document:
-        found = self.find(path, session_id)
+    def update_instance_status(
+        self, path: str, session_id: str, number: int, status: str, now: str, ordinal: int = 0
+    ) -> Document:
+        found = self.find(path, session_id, ordinal)
         for instance in found["instances"]:
             if instance["instanceId"] == number:
                 instance["status"] = status
@@ -158,13 +190,13 @@ class Model:
     def search_sessions(self, path: str, filters: SessionFilters) -> list[Document]:
         return Filtering(filters).apply(self.workspaces.get(path, []))
 
-    def find(self, path: str, session_id: str) -> Document:
+    def find(self, path: str, session_id: str, ordinal: int = 0) -> Document:
         if path not in self.workspaces:
             raise WorkspaceNotFound("")
-        for document in self.workspaces[path]:
-            if document["id"] == session_id:
-                return document
-        raise SessionNotFound("")
+        found = [document for document in self.workspaces[path] if document["id"] == session_id]
+        if ordinal >= len(found):
+            raise SessionNotFound("")
+        return found[ordinal]
 
 
 def ordered(members: Document, names: tuple[str, ...]) -> Document:

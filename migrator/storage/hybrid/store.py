@@ -8,26 +8,28 @@ repair. A repair makes the second store's workspace equal to the first's.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Container, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from contextlib import contextmanager
 from itertools import zip_longest
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple, TypedDict, TypeVar
 
 from migrator.documents.document import ChatMessage, WorktreeSession, canonical_bytes, digest
 from migrator.errors import (
     InstanceNotFound,
     MigratorError,
     SessionAlreadyExists,
+    SessionChanged,
     SessionNotFound,
     StaleStoreError,
     ValidationError,
     WorkspaceNotFound,
 )
 from migrator.storage import timestamps
-from migrator.storage.arguments import WorkspaceRef, workspace_ref, workspace_ref_or_none
+from migrator.storage.arguments import WorkspaceRef, all_as_stored, workspace_ref, workspace_ref_or_none
 from migrator.storage.hybrid.journal import Difference, HybridStats, Journal
 from migrator.storage.hybrid.locks import Backoff, ThreadLocks, WriteLocks
+from migrator.storage.lists.summaries import SessionSummary, WorkspaceSummary
 from migrator.storage.protocol import MirrorableStorage, SessionFilters, SessionStorage
 from migrator.workspace import placeholder
 
@@ -36,7 +38,7 @@ _T = TypeVar("_T")
 
 _ABSENT = (WorkspaceNotFound, SessionNotFound)
 # After these errors the first store is certainly unchanged; after any other error that is unknown.
-_REFUSALS = (ValidationError, SessionAlreadyExists, InstanceNotFound, StaleStoreError, *_ABSENT)
+_REFUSALS = (ValidationError, SessionAlreadyExists, SessionChanged, InstanceNotFound, StaleStoreError, *_ABSENT)
 _LOCK_TIMEOUT = 3.0  # seconds
 _UNCOUNTED = 100  # the most comparisons that may be missing from the count after a crash
 
@@ -67,6 +69,13 @@ class _ShadowRead(NamedTuple):
             return self.read(store)
         except _ABSENT:
             return []
+
+
+class _At(TypedDict):
+    """Where and when both stores change a session."""
+
+    ordinal: int
+    updated_at: str
 
 
 class HybridStorage(SessionStorage):
@@ -103,48 +112,69 @@ class HybridStorage(SessionStorage):
     def create_session(self, workspace_path: str, session: WorktreeSession) -> WorktreeSession:
         return self._write(workspace_path, lambda store: store.create_session(workspace_path, session))
 
-    def update_session(self, workspace_path: str, session: WorktreeSession) -> WorktreeSession:
-        return self._write(workspace_path, lambda store: store.update_session(workspace_path, session))
+    def create_sessions(self, workspace_path: str, sessions: Iterable[WorktreeSession]) -> list[WorktreeSession]:
+        stored = all_as_stored(sessions)
+        return self._write(workspace_path, lambda store: store.create_sessions(workspace_path, stored))
 
-    def delete_session(self, workspace_path: str, session_id: str) -> None:
-        self._write(workspace_path, lambda store: store.delete_session(workspace_path, session_id))
-
-    def add_chat_message(self, workspace_path: str, session_id: str, message: ChatMessage) -> WorktreeSession:
-        now = timestamps.now()  # the same for both stores
+    def update_session(
+        self,
+        workspace_path: str,
+        session: WorktreeSession,
+        *,
+        expected: WorktreeSession | None = None,
+        ordinal: int = 0,
+    ) -> WorktreeSession:
         return self._write(
             workspace_path,
-            lambda store: store.add_chat_message(workspace_path, session_id, message, updated_at=now),
-            lambda store: store.append_chat_message(workspace_path, session_id, message, updated_at=now),
+            lambda store: store.update_session(workspace_path, session, expected=expected, ordinal=ordinal),
+            lambda store: store.update_session(workspace_path, session, ordinal=ordinal),
         )
 
-    def append_chat_message(self, workspace_path: str, session_id: str, message: ChatMessage) -> None:
-        now = timestamps.now()
-        self._write(
+    def delete_session(self, workspace_path: str, session_id: str, *, ordinal: int | None = None) -> None:
+        self._write(workspace_path, lambda store: store.delete_session(workspace_path, session_id, ordinal=ordinal))
+
+    def add_chat_message(
+        self, workspace_path: str, session_id: str, message: ChatMessage, *, ordinal: int = 0
+    ) -> WorktreeSession:
+        at = _At(ordinal=ordinal, updated_at=timestamps.now())  # the same for both stores
+        return self._write(
             workspace_path,
-            lambda store: store.append_chat_message(workspace_path, session_id, message, updated_at=now),
+            lambda store: store.add_chat_message(workspace_path, session_id, message, **at),
+            lambda store: store.append_chat_message(workspace_path, session_id, message, **at),
         )
+
+    def append_chat_message(
+        self, workspace_path: str, session_id: str, message: ChatMessage, *, ordinal: int = 0
+    ) -> None:
+        at = _At(ordinal=ordinal, updated_at=timestamps.now())
+        self._write(workspace_path, lambda store: store.append_chat_message(workspace_path, session_id, message, **at))
 
     def update_instance_status(
-        self, workspace_path: str, session_id: str, instance_id: int, status: str
+        self, workspace_path: str, session_id: str, instance_id: int, status: str, *, ordinal: int = 0
     ) -> WorktreeSession:
-        now = timestamps.now()
+        at = _At(ordinal=ordinal, updated_at=timestamps.now())
         return self._write(
             workspace_path,
-            lambda store: store.update_instance_status(workspace_path, session_id, instance_id, status, updated_at=now),
-            lambda store: store.set_instance_status(workspace_path, session_id, instance_id, status, updated_at=now),
+            lambda store: store.update_instance_status(workspace_path, session_id, instance_id, status, **at),
+            lambda store: store.set_instance_status(workspace_path, session_id, instance_id, status, **at),
         )
 
-    def set_instance_status(self, workspace_path: str, session_id: str, instance_id: int, status: str) -> None:
-        now = timestamps.now()
+    def set_instance_status(
+        self, workspace_path: str, session_id: str, instance_id: int, status: str, *, ordinal: int = 0
+    ) -> None:
+        at = _At(ordinal=ordinal, updated_at=timestamps.now())
         self._write(
             workspace_path,
-            lambda store: store.set_instance_status(workspace_path, session_id, instance_id, status, updated_at=now),
+            lambda store: store.set_instance_status(workspace_path, session_id, instance_id, status, **at),
         )
 
-    def get_session(self, workspace_path: str, session_id: str) -> WorktreeSession:
+    def get_session(self, workspace_path: str, session_id: str, *, ordinal: int = 0) -> WorktreeSession:
         workspace = workspace_ref(workspace_path)
         read = _ShadowRead(
-            workspace, "get_session", lambda store: [store.get_session(workspace_path, session_id)], session_id
+            workspace,
+            "get_session",
+            lambda store: [store.get_session(workspace_path, session_id, ordinal=ordinal)],
+            session_id,
         )
         return self._read(read)[0]
 
@@ -156,7 +186,25 @@ class HybridStorage(SessionStorage):
             _ShadowRead(workspace, "get_all_sessions", lambda store: store.get_all_sessions(workspace_path))
         )
 
-    def search_sessions(self, workspace_path: str, filters: SessionFilters) -> list[WorktreeSession]:
+    # Lists are not compared: the second store would have to read whole documents for them.
+
+    def iter_sessions(self, workspace_path: str, filters: SessionFilters | None = None) -> Iterator[WorktreeSession]:
+        return self._primary.iter_sessions(workspace_path, filters)
+
+    def list_sessions(
+        self,
+        workspace_path: str,
+        filters: SessionFilters | None = None,
+        *,
+        after: str | None = None,
+        limit: int | None = None,
+    ) -> list[SessionSummary]:
+        return self._primary.list_sessions(workspace_path, filters, after=after, limit=limit)
+
+    def list_workspaces(self) -> list[WorkspaceSummary]:
+        return self._primary.list_workspaces()
+
+    def search_sessions(self, workspace_path: str, filters: SessionFilters | None = None) -> list[WorktreeSession]:
         workspace = workspace_ref(workspace_path)
         return self._read(
             _ShadowRead(workspace, "search_sessions", lambda store: store.search_sessions(workspace_path, filters))

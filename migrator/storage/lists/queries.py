@@ -1,0 +1,48 @@
+"""The SQL statements for lists, by name."""
+
+from __future__ import annotations
+
+from migrator.database.columns import LISTED_COLUMNS
+from migrator.database.queries import aliased
+
+# ?2 and ?3 are JSON arrays of the values allowed in the columns status and type, or NULL for any; the document's own
+# values may differ from the columns.
+_NARROWED = """
+    s.workspace_id = ?1
+    AND (?2 IS NULL OR s.status IN (SELECT value FROM json_each(?2)))
+    AND (?3 IS NULL OR s.type IN (SELECT value FROM json_each(?3)))
+"""
+# Two statements, because SQLite would sort for NULLS LAST: the rows with a position, and those without one.
+_PLACES = (
+    "(s.position, s.rowid) > (?4, ?5) ORDER BY s.position, s.rowid",
+    "s.position IS NULL AND s.rowid > ?4 ORDER BY s.rowid",
+)
+_COUNTS = """
+    (SELECT count(*) FROM instances i WHERE i.session_id = s.id),
+    (SELECT count(*) FROM chat_messages m WHERE m.session_id = s.id)
+"""
+# Whether other sessions may have the same id: their keys are derived from it (see rows.derived_keys).
+_MAY_SHARE_ITS_ID = "EXISTS (SELECT 1 FROM sessions d WHERE d.id > s.id || '#' AND d.id < s.id || '$')"
+_AGENT_NAMES = "(SELECT json_group_array(i.agent_name) FROM instances i WHERE i.session_id = s.id)"
+
+
+def _statements(counts: str, shared: str, agents: str) -> tuple[str, ...]:
+    return tuple(
+        f"""
+        SELECT {aliased("s", LISTED_COLUMNS)}, {counts}, s.position, s.rowid, s.id, {shared}, {agents}
+        FROM sessions s WHERE {_NARROWED} AND {place}
+        """
+        for place in _PLACES
+    )
+
+
+LISTED = _statements(_COUNTS, _MAY_SHARE_ITS_ID, "NULL")
+LISTED_WITH_AGENTS = _statements(_COUNTS, _MAY_SHARE_ITS_ID, _AGENT_NAMES)
+SEARCHED = _statements("NULL, NULL", "NULL", "NULL")
+SEARCHED_WITH_AGENTS = _statements("NULL, NULL", "NULL", _AGENT_NAMES)
+
+WORKSPACES = """
+    SELECT w.workspace_hash, w.workspace_path, w.last_accessed_at,
+           (SELECT count(*) FROM sessions s WHERE s.workspace_id = w.id)
+    FROM workspaces w ORDER BY w.workspace_hash
+"""
