@@ -33,8 +33,8 @@ FRAGMENTS = (  # of statements
     "ORDER", "IN_RANGE", "IN_FILES", "FILES_IN_ORDER", "OWN_NUMBER", "OWN_ROLE", "IN_NO_FILE", "IS_ADOPTED",
 )  # fmt: skip
 _MODULES = (
-    queries, quarantine_queries, canonical, staging_queries, journal_queries, list_queries, search_queries, upkeep_queries,
-    browse_queries, rolled_back_queries, adoption_queries,
+    queries, quarantine_queries, canonical, staging_queries, journal_queries, list_queries, search_queries,
+    upkeep_queries, browse_queries, rolled_back_queries, adoption_queries,
     backup_queries,
 )  # fmt: skip
 ATTACHED = ("staging", "shard")

@@ -131,7 +131,7 @@ class FilePlaces:
         if best == 0 and self._marks:
             raise ValidationError(
                 "The argument after cannot be used any more: all sessions around that place were deleted.",
-                code="cursor.lost",
+                code="option.cursor_lost",
                 hint="List the sessions from the beginning.",
             )
         return places[-1]  # older sessions come before the place
@@ -157,7 +157,7 @@ def _unknown(after: str) -> ValidationError:
     return ValidationError(
         f"The argument after cannot be {abbreviated(after)}: it must be a cursor that this store returned for this "
         "workspace.",
-        code="cursor.invalid",
+        code="option.cursor_unknown",
         hint="List the sessions from the beginning.",
     )
 
