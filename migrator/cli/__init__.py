@@ -3,10 +3,12 @@
 - ``app``: the group of commands, and the one place that turns errors into messages and exit codes
 - ``commands/``: one module per command, loaded when the command is used
 - ``options``: options that several commands share; prints the report that a command returns, with ``--json`` too
+- ``dates``: reads dates as people type them
 - ``layout``: fits text to a terminal: wide characters, lines that wrap at words, columns
 - ``output``: everything that the program writes goes through it
 - ``progress``: a bar, lines or JSON events, and how a command ended
 - ``signals``: ends the program cleanly on SIGTERM
+- ``suggestions``: suggests values to a shell that completes a command line
 - ``streams``: standard output and standard error, which may be full, closed or missing
 
 Its rule: this package makes no decisions. Each command is one call to the library.

@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from migrator._version import __version__
-from migrator.cli.options import PLACES
+from migrator.cli.options import PLACES, verbosity_options
 from migrator.cli.output import (
     echo,
     exit_code_after_output,
@@ -21,6 +21,7 @@ from migrator.cli.output import (
     print_failure,
     print_notes,
     set_location,
+    set_quiet,
     set_works,
     shell_quote,
 )
@@ -36,7 +37,7 @@ _COMMON_OPTIONS = ("--data-dir", "--database", "--log-level")
 # Each has its own module in migrator/cli/commands/.
 _COMMANDS = (
     "migrate", "status", "report", "browse", "verify", "export", "rollback", "backend", "sessions", "quarantine",
-    "deletions", "backups", "search-index", "schema", "doctor", "completion",
+    "deletions", "backups", "search-index", "schema", "doctor", "completion", "help",
 )  # fmt: skip
 
 
@@ -113,7 +114,9 @@ def _show_version(ctx: click.Context, _: click.Parameter, value: bool) -> None:
     show_default=True,
     help="Log level for standard error.",
 )
+@verbosity_options(hidden=False)
 @click.option(
+    "-V",
     "--version",
     is_flag=True,
     is_eager=True,
@@ -150,6 +153,7 @@ def run(arguments: Sequence[str]) -> int:
     """
     set_location()
     set_works(False)
+    set_quiet(False)
     return exit_code_after_output(_run(arguments))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
@@ -10,7 +11,15 @@ from typing import Any, TypeVar
 
 import click
 
-from migrator.cli.output import print_json, print_notes, set_works
+from migrator.cli.output import (
+    echo,
+    is_quiet,
+    log_to_standard_error,
+    print_json,
+    print_notes,
+    set_quiet,
+    set_works,
+)
 from migrator.data_dir import DataDir, wrong_place
 from migrator.errors import Message, MigratorError, UsageError
 from migrator.report import Report
@@ -38,7 +47,7 @@ class Value(click.ParamType):  # type: ignore[type-arg]
         """Return the value of a text."""
         try:
             return self._read(value)
-        except ValueError:
+        except (ValueError, OverflowError, OSError):  # also a date that this system cannot convert
             raise click.BadParameter(f"{value!r} is not {self._expected}.", ctx, param) from None
 
 
@@ -69,6 +78,45 @@ def progress_option(text: str = "How to show progress.") -> Callable[[Function],
     return click.option("--progress", type=styles, default="auto", show_default=True, help=text)
 
 
+def _set_quiet(_: click.Context, __: click.Parameter, value: bool) -> None:
+    if value:
+        set_quiet(True)
+
+
+def _set_verbose(_: click.Context, __: click.Parameter, value: bool) -> None:
+    if value:
+        log_to_standard_error("debug")
+
+
+def verbosity_options(*, hidden: bool = True) -> Callable[[Function], Function]:
+    """Make the options ``-q`` and ``-v``: before the command, and hidden in its help after it."""
+    kinds: dict[str, Any] = {"is_flag": True, "is_eager": True, "expose_value": False, "hidden": hidden}
+    quiet = "Print only errors, what was asked for, and what needs attention: no progress, no notes."
+    verbose = "Also print what is done inside; the same as --log-level debug."
+
+    def decorate(command: Function) -> Function:
+        command = click.option("-v", "--verbose", callback=_set_verbose, help=verbose, **kinds)(command)
+        return click.option("-q", "--quiet", callback=_set_quiet, help=quiet, **kinds)(command)
+
+    return decorate
+
+
+yes_option = click.option("--yes", "-y", is_flag=True, help="Do not ask; without a terminal nothing is asked anyway.")
+
+
+def asks(yes: bool) -> bool:
+    """Return whether the command asks before it does what cannot be undone: on a terminal, for people."""
+    as_json = click.get_current_context().params["as_json"]
+    return not yes and not as_json and sys.stdin is not None and sys.stdin.isatty() and sys.stderr.isatty()
+
+
+def require_yes(question: str) -> None:
+    """Ask a question on standard error, and end the command with exit code 1 unless the answer is yes."""
+    if not click.confirm(question, err=True):
+        echo("Nothing was changed.", error=True)
+        raise click.exceptions.Exit(1)
+
+
 def prints_report(
     show: Callable[[ReportT], None],
     text: str = "Print the result as one JSON object.",
@@ -86,18 +134,22 @@ def prints_report(
 
     def decorate(command: Callable[..., ReportT]) -> Callable[..., int]:
         @click.option("--json", "as_json", is_flag=True, help=text)
+        @verbosity_options()
         @wraps(command)
         def run(*, as_json: bool, **options: Any) -> int:
-            set_works(works if isinstance(works, bool) else options[works] is not None)
+            worked = works if isinstance(works, bool) else options[works] is not None
+            set_works(worked)
             context = click.get_current_context()
             with naming_wrong_place():
                 report = command(context.obj, **options)
+            if report.exit_code:
+                set_quiet(False)  # what needs attention is said in full
             wrong = _wrong_place(context)
             if wrong is not None and report.exit_code != UsageError.exit_code:
                 print_notes([wrong])
             if as_json:
                 print_json(report.to_json(), stored=stored)
-            else:
+            elif not (worked and is_quiet()):
                 show(report)
             return report.exit_code
 

@@ -46,6 +46,8 @@ _OUR_TEXTS = frozenset(
 _LOCATION: ContextVar[str] = ContextVar("location", default="")
 # Whether this call does more than print: then its exit code is that of its work, also if its output is lost.
 _WORKS: ContextVar[bool] = ContextVar("works", default=False)
+# Whether this call prints only what was asked for, and errors.
+_QUIET: ContextVar[bool] = ContextVar("quiet", default=False)
 
 
 def set_location(data_dir: str | None = None, database: str | None = None) -> None:
@@ -158,6 +160,16 @@ def set_works(works: bool) -> None:
     _WORKS.set(works)
 
 
+def set_quiet(quiet: bool) -> None:
+    """Remember whether this call prints no notes, no progress, and nothing of work that went well."""
+    _QUIET.set(quiet)
+
+
+def is_quiet() -> bool:
+    """Return what :func:`set_quiet` remembered."""
+    return _QUIET.get()
+
+
 def exit_code_after_output(exit_code: int) -> int:
     """Report output that was lost, and return the exit code: a call that only prints has failed then."""
     lost = output_lost()
@@ -231,6 +243,8 @@ def print_error(message: str) -> None:
 
 def print_notes(notes: Iterable[str]) -> None:
     """Print notes on standard error, each once in a call; with JSON events the last event already has them."""
+    if is_quiet():
+        return
     if click.get_current_context().params.get("progress") != "jsonl":
         printed = click.get_current_context().meta.setdefault("migrator.notes", set())
         for note in notes:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, TypeVar
 import click
 
 from migrator.cli.layout import terminal_size, width_of
-from migrator.cli.output import echo, locate_commands, located, print_error, print_failure, print_json
+from migrator.cli.output import echo, is_quiet, locate_commands, located, print_error, print_failure, print_json
 from migrator.data_dir import DataDir
 from migrator.errors import MigratorError
 from migrator.files.os_errors import remaining_os_errors
@@ -45,7 +45,9 @@ def progress_listener(style: str, clock: Callable[[], float] = monotonic) -> Ite
     :param style: ``bar``, ``jsonl``, ``none``, or ``auto``: a bar on a terminal, otherwise at most one line per second
     :param clock: returns seconds
     """
-    if style == "auto":
+    if style == "auto" and is_quiet():
+        style = "none"
+    elif style == "auto":
         style = "bar" if sys.stderr.isatty() else "lines"
     if style == "bar":
         with _bar(clock) as show:

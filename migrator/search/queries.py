@@ -148,6 +148,7 @@ TYPES_AND_STATUSES = """
     SELECT s.type, s.status, count(*) FROM session_values s JOIN workspaces w ON w.id = s.workspace_id
     WHERE ?1 IS NULL OR w.workspace_hash = ?1 GROUP BY 1, 2 ORDER BY 1, 2
 """
+IDS_THAT_BEGIN = "SELECT DISTINCT id FROM session_values WHERE substr(id, 1, length(?1)) = ?1 ORDER BY 1 LIMIT 100"
 INDEX_BYTES = """
     SELECT (SELECT coalesce(sum(length(block)), 0) FROM search_words_data)
          + (SELECT coalesce(sum(length(block)), 0) FROM search_grams_data)

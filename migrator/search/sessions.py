@@ -5,7 +5,7 @@ A workspace that cannot be read is skipped with a note; if only that one was req
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
@@ -25,6 +25,7 @@ from migrator.inventory.status import name_of_workspace, note_of_loss, notes_of_
 from migrator.report import Report, problems_of
 from migrator.salvage.access import read_what_can_be_read
 from migrator.storage.factory import open_storage
+from migrator.storage.filtering import Filtering
 from migrator.storage.protocol import SessionFilters
 
 _LISTED_MEMBERS = ("id", "type", "task", "status", "createdAt", "updatedAt", "completedAt", "model", "totalDuration")
@@ -79,11 +80,22 @@ def list_sessions(
     """
 
     def read(places: DataDir) -> SessionList:
-        found = tuple(islice(_all_sessions(places, workspace, filters, notice), limit))
-        return SessionList(found, notes=tuple(notes_of_hidden(places, workspace)))
+        found = _all_sessions(places, workspace, filters, notice)
+        if filters.sort_by is not None:
+            found = _sorted([*found], filters)
+        return SessionList(tuple(islice(found, limit)), notes=tuple(notes_of_hidden(places, workspace)))
 
     report, missing = read_what_can_be_read(data_dir, read)
     return replace(report, errors=missing)
+
+
+def _sorted(
+    found: Sequence[tuple[str, WorktreeSession]], filters: SessionFilters
+) -> Iterator[tuple[str, WorktreeSession]]:
+    """Sort the sessions of all workspaces together."""
+    workspaces = {id(session): path for path, session in found}
+    ordered = Filtering(filters).sort([session for _, session in found])
+    return ((workspaces[id(session)], session) for session in ordered)
 
 
 def find_session(data_dir: DataDir, beginning: str, workspace: str | None, notice: Notice) -> SessionDocuments:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
 
 from migrator.data_dir import DataDir
 from migrator.database.connection import opened, snapshot
@@ -19,6 +22,13 @@ from migrator.text import counted
 from migrator.workspace import placeholder
 
 _MOST_SHOWN = 30
+# Of the JSON files, which would all have to be read, those that the app writes.
+_APPS_VALUES = (
+    ("competition", "running"),
+    ("ensemble", "completed"),
+    ("debate", "failed"),
+    ("debate", "paused"),
+)
 
 
 def notes_on_values(data_dir: DataDir, workspace: str | None, filters: SessionFilters) -> tuple[str, ...]:
@@ -37,6 +47,31 @@ def notes_on_values(data_dir: DataDir, workspace: str | None, filters: SessionFi
     return tuple(_note(wanted[member][0], found[member]) for member in members)
 
 
+def types_and_statuses(data_dir: DataDir) -> tuple[list[str], list[str]]:
+    """List the types and the statuses to suggest, quickly."""
+    found: Iterable[Sequence[Any]] = _APPS_VALUES
+    if is_served_by_sqlite(data_dir):
+        with _values(data_dir) as connection:
+            found = connection.execute(queries.TYPES_AND_STATUSES, (None,)).fetchall()
+    return [str(row[0]) for row in found], [str(row[1]) for row in found]
+
+
+def ids_that_begin(data_dir: DataDir, beginning: str) -> list[str]:
+    """List ids of sessions to suggest, quickly: there are none while the JSON files are authoritative."""
+    if not is_served_by_sqlite(data_dir):
+        return []
+    with _values(data_dir) as connection:
+        return [str(row[0]) for row in connection.execute(queries.IDS_THAT_BEGIN, (beginning,))]
+
+
+@contextmanager
+def _values(data_dir: DataDir) -> Iterator[sqlite3.Connection]:
+    path = data_dir.database
+    with opened(path, read_only=True) as connection, snapshot(connection, path, "count sessions"):
+        provide_value_views(connection)
+        yield connection
+
+
 def _note(noun: str, found: Counter[str]) -> str:
     if not found:
         return "No session matches: there are no sessions."
@@ -50,9 +85,7 @@ def _counts(data_dir: DataDir, workspace: str | None) -> Iterator[tuple[str, str
     names: Iterable[str] = [workspace] if workspace else workspace_names(data_dir)
     if is_served_by_sqlite(data_dir):
         own = workspace_ref(workspace).hash if workspace else None
-        path = data_dir.database
-        with opened(path, read_only=True) as connection, snapshot(connection, path, "count sessions"):
-            provide_value_views(connection)
+        with _values(data_dir) as connection:
             yield from connection.execute(queries.TYPES_AND_STATUSES, (own,)).fetchall()
         names = [placeholder(name) for name in failed_workspaces(data_dir) if own in (None, name)]
     for _, sessions in read_workspaces(data_dir, names, SessionFilters(), lambda _: None, alone=False):

@@ -126,6 +126,7 @@ LOOKING: dict[str, list[list[str]]] = {
     "backend": [[], ["--json"]],
     "search-index status": [[], ["--json"]],
     "completion": [["bash"], ["\x1b[2J"]],
+    "help": [["migrate"], ["\x1b[2J\nFORGED"]],
 }
 CHANGING: dict[str, list[list[str]]] = {
     "migrate": [[], ["--json"], ["--salvage", "--progress", "jsonl"], ["--workspace", "\x1b[2J\nFORGED"]],

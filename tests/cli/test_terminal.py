@@ -20,7 +20,7 @@ from tests.support.scene import Scene, chat
 WORKSPACE = "/home/dev/engine"
 
 
-def on_a_terminal(*arguments: str | Path, **settings: str) -> str:
+def on_a_terminal(*arguments: str | Path, typed: str = "", **settings: str) -> str:
     """What a terminal of 24 lines and 80 columns gets from one command line."""
     master, slave = pty.openpty()
     settings = {"TERM": "xterm", "LINES": "24", "COLUMNS": "80"} | settings
@@ -29,6 +29,7 @@ def on_a_terminal(*arguments: str | Path, **settings: str) -> str:
         stdin=slave, stdout=slave, stderr=slave, env=os.environ | settings,
     )  # fmt: skip
     os.close(slave)
+    os.write(master, typed.encode())
     shown = b""
     try:
         while chunk := os.read(master, 65_536):

@@ -5,7 +5,7 @@
 - ``sessions``, ``browse``, ``search_index``: look at sessions and search them
 - ``export``, ``backups``, ``quarantine``: sessions as JSON files, copies of files, and invalid or conflicting sessions
 - ``deletions``: sessions that a file lost and that wait for a decision
-- ``schema``, ``completion``: the steps of the database schema, and completion in the shell
+- ``schema``, ``completion``, ``help``: the steps of the database schema, completion in the shell, and help
 
 Its rule: a command parses, calls one function of the library and prints what that returns. Its module is loaded when
 the command is used (:mod:`migrator.cli.app`), so all its imports are at the top.

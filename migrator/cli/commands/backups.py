@@ -6,14 +6,17 @@ from dataclasses import dataclass
 
 import click
 
-from migrator.backups.catalog import ListedBackup, VerifiedBackup, list_backups, verify_backups
-from migrator.backups.prune import PruneReport, prune_backups
+from migrator.backups.catalog import ListedBackup, VerifiedBackup, backup_folders, list_backups, verify_backups
+from migrator.backups.prune import PruneReport, prune_backups, what_to_prune
 from migrator.backups.restore import RestoreReport, restore_backup
-from migrator.cli.options import NAME, Resolve, prints_report, whole_number
+from migrator.cli.options import NAME, Resolve, asks, prints_report, require_yes, whole_number, yes_option
 from migrator.cli.output import echo, printable
+from migrator.cli.suggestions import suggests
 from migrator.errors import Message
 from migrator.report import Report
 from migrator.text import counted, plain, size
+
+_NAMES = suggests(lambda places, _: (folder.name for folder in backup_folders(places)))
 
 
 @dataclass(frozen=True)
@@ -72,7 +75,7 @@ def _print_verified(report: _Verified) -> None:
 
 
 @backups_command.command("verify")
-@click.argument("names", metavar="[NAME]...", nargs=-1, type=NAME)
+@click.argument("names", metavar="[NAME]...", nargs=-1, type=NAME, shell_complete=_NAMES)
 @prints_report(_print_verified, works=True)
 def verify_command(resolve: Resolve, names: tuple[str, ...]) -> _Verified:
     """Hash every file of the backups and compare. Exit code 1 if a backup is damaged.
@@ -99,7 +102,7 @@ def _print_restored(report: RestoreReport) -> None:
 
 
 @backups_command.command("restore")
-@click.argument("name", type=NAME)
+@click.argument("name", type=NAME, shell_complete=_NAMES)
 @click.option(
     "--overwrite-newer-work",
     is_flag=True,
@@ -130,17 +133,25 @@ def _print_pruned(report: PruneReport) -> None:
 @click.option("--keep", metavar="N", type=whole_number(1), required=True, help="How many of the newest to keep.")
 @click.option("--discard-last-copies", is_flag=True, help="Also remove backups with sessions that exist nowhere else.")
 @click.option("--dry-run", is_flag=True, help="Only show what would be removed.")
+@yes_option
 @prints_report(_print_pruned, "Print what was removed as one JSON object.", works=True)
-def prune_command(resolve: Resolve, keep: int, discard_last_copies: bool, dry_run: bool) -> PruneReport:
+def prune_command(resolve: Resolve, keep: int, discard_last_copies: bool, dry_run: bool, yes: bool) -> PruneReport:
     """Remove old backups that are no longer needed; keep the newest N.
 
     Always kept, whatever N is: backups that the database compares changed files with, versions of sessions that were
     rejected in quarantine, and folders whose manifest cannot be read. The last two do not count towards N.
 
-    Backups with sessions that exist nowhere else are kept, too, and these sessions are named.
+    Backups with sessions that exist nowhere else are kept, too, and these sessions are named. On a terminal it shows
+    what would be removed, and asks.
 
     \b
     migrator backups prune --keep 3 --dry-run
-    migrator backups prune --keep 3
+    migrator backups prune --keep 3 --yes
     """
-    return prune_backups(resolve(), keep, discard_last_copies=discard_last_copies, dry_run=dry_run)
+    places = resolve()
+    if not dry_run and asks(yes):
+        planned = what_to_prune(places, keep, discard_last_copies=discard_last_copies)
+        if planned.removed:
+            _print_pruned(planned)
+            require_yes("Remove them?")
+    return prune_backups(places, keep, discard_last_copies=discard_last_copies, dry_run=dry_run)

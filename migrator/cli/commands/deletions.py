@@ -6,6 +6,7 @@ import click
 
 from migrator.cli.options import Resolve, prints_report
 from migrator.cli.output import echo, pager, print_notes, printable
+from migrator.cli.suggestions import suggests
 from migrator.quarantine.deletions import (
     DecidedDeletions,
     HeldDeletions,
@@ -15,7 +16,8 @@ from migrator.quarantine.deletions import (
 )
 from migrator.text import counted, plain
 
-_IDS = click.argument("ids", metavar="[ID]...", nargs=-1)
+_HELD = suggests(lambda places, _: (item.id for item in list_deletions(places).items))
+_IDS = click.argument("ids", metavar="[ID]...", nargs=-1, shell_complete=_HELD)
 _ALL = click.option("--all", "every", is_flag=True, help="All deletions that are held.")
 
 

@@ -9,6 +9,7 @@ import click
 
 from migrator.cli.options import FILE, Resolve, prints_report, whole_number
 from migrator.cli.output import echo, pager, print_notes, printable
+from migrator.cli.suggestions import suggests
 from migrator.database.quarantine import QuarantinedItem
 from migrator.quarantine.dismiss import DismissReport, dismiss
 from migrator.quarantine.items import ExportedItems, ShownItem, export_quarantine, list_quarantine, show_quarantined
@@ -17,6 +18,7 @@ from migrator.report import Report
 from migrator.text import block, counted, plain, size
 
 _NUMBER = whole_number(1)
+_ITEMS = suggests(lambda places, _: (str(item.id) for item in list_quarantine(places)))
 _REASONS = ("invalid", "unreadable", "torn", "conflict", "deleted")
 
 
@@ -109,7 +111,7 @@ def _print_item(shown: ShownItem) -> None:
 
 
 @quarantine_command.command("show")
-@click.argument("number", metavar="ID", type=_NUMBER)
+@click.argument("number", metavar="ID", type=_NUMBER, shell_complete=_ITEMS)
 @prints_report(_print_item, "Print the item as one JSON object, with its text unchanged.", stored=True)
 def show_command(resolve: Resolve, number: int) -> ShownItem:
     """Show one item in full, with its problems.
@@ -145,7 +147,7 @@ def _print_retry(report: RetryReport) -> None:
 
 
 @quarantine_command.command("retry")
-@click.argument("numbers", metavar="[ID]...", type=_NUMBER, nargs=-1)
+@click.argument("numbers", metavar="[ID]...", type=_NUMBER, nargs=-1, shell_complete=_ITEMS)
 @click.option("--all", "every", is_flag=True, help="All items in quarantine, except deleted sessions.")
 @click.option(
     "--reason",
@@ -195,7 +197,7 @@ def _print_dismissed(report: DismissReport) -> None:
 
 
 @quarantine_command.command("dismiss")
-@click.argument("numbers", metavar="[ID]...", type=_NUMBER, nargs=-1)
+@click.argument("numbers", metavar="[ID]...", type=_NUMBER, nargs=-1, shell_complete=_ITEMS)
 @click.option("--all", "every", is_flag=True, help="All items in quarantine, except deleted sessions.")
 @click.option("--reason", type=click.Choice(_REASONS), help="With --all: only the items with this reason.")
 @click.option("--to", metavar="FILE", type=FILE, help="A new file for the text. Needs one ID.")

@@ -8,27 +8,19 @@ from typing import Any
 
 import click
 
+from migrator.cli.dates import EXPECTED, beginning_of, end_of
 from migrator.cli.layout import columns_of, fitted, terminal_size
-from migrator.cli.options import NAME, Resolve, Value, prints_report, whole_number
+from migrator.cli.options import NAME, Function, Resolve, Value, prints_report, whole_number
 from migrator.cli.output import echo, notice_when_slow, pager, print_columns, print_error, print_notes
+from migrator.cli.suggestions import Suggest, suggests
+from migrator.inventory.status import workspace_names
 from migrator.search.find import search_texts
 from migrator.search.results import FoundText, SearchReport
 from migrator.search.sessions import SessionDocuments, SessionList, find_session, list_sessions
-from migrator.search.values import notes_on_values
+from migrator.search.values import ids_that_begin, notes_on_values, types_and_statuses
 from migrator.storage.protocol import SessionFilters
-from migrator.storage.timestamps import instant
 from migrator.text import block, counted, local_time, plain, to_the_second
 
-_WORKSPACE = click.option("--workspace", metavar="PATH", type=NAME, help="Only this workspace.  [default: all]")
-
-
-def _timestamp(text: str) -> str:
-    if instant(text) is None:
-        raise ValueError
-    return text
-
-
-_TIME = Value("time", "a time such as 2025-01-13T10:00:00Z", _timestamp)
 _SORT_KEYS = click.Choice(["createdAt", "updatedAt", "duration", "filesChanged"])
 _MOST_FOUND = 20
 _INDENT = " " * 11
@@ -79,6 +71,8 @@ def _print_list(report: SessionList) -> None:
 
 def _print_tables(rows: Sequence[tuple[str, ...]]) -> None:
     """Print the rows under the names of their workspaces, with the columns that the terminal has room for."""
+    first = {row[6]: number for number, row in reversed([*enumerate(rows)])}
+    rows = sorted(rows, key=lambda row: first[row[6]])
     workspaces = [row[6] for row in rows]
     rows = [(*row[:3], local_time(row[3])[:19], *row[4:6], row[7]) for row in rows]
     if not rows:
@@ -102,13 +96,54 @@ def _print_tables(rows: Sequence[tuple[str, ...]]) -> None:
         echo(line(cells), wrap=False)
 
 
-def _repeatable(*names: str, text: str) -> Callable[..., Any]:
+_WORKSPACE = click.option(
+    "--workspace",
+    metavar="PATH",
+    type=NAME,
+    shell_complete=suggests(lambda places, _: workspace_names(places)),
+    help="Only this workspace.  [default: all]",
+)
+_TYPES, _STATUSES = (
+    suggests(lambda places, _, column=column: types_and_statuses(places)[column])  # type: ignore[misc]
+    for column in (0, 1)
+)
+
+
+def _repeatable(*names: str, suggest: Suggest, text: str) -> Callable[[Function], Function]:
     """Make an option that may be repeated; its value is None if it is not given."""
-    return click.option(*names, multiple=True, callback=lambda _, __, values: values or None, help=text)
+    return click.option(
+        *names, multiple=True, callback=lambda _, __, values: values or None, shell_complete=suggest, help=text
+    )
 
 
-_STATUS = _repeatable("--status", text="Any status, e.g. running, failed or round_2. May be repeated.")
-_TYPE = _repeatable("--type", "session_type", text="Any type, e.g. competition or debate. May be repeated.")
+def _filters(order: str) -> Callable[[Function], Function]:
+    """Make the options that say which sessions to show, and in which order.
+
+    :param order: the order without ``--sort-by``, for the help
+    """
+    date_from, date_to = (Value("date", EXPECTED, read) for read in (beginning_of, end_of))
+    options = (
+        _WORKSPACE,
+        _repeatable("--status", suggest=_STATUSES, text="Any status, e.g. running or round_2. May be repeated."),
+        _repeatable("--type", "session_type", suggest=_TYPES, text="Any type, e.g. debate. May be repeated."),
+        click.option(
+            "--created-from",
+            metavar="DATE",
+            type=date_from,
+            help="Created on this day or later: 2025-01-13, 7d (7 days ago), 2w, today, yesterday; or a time, such as "
+            "2025-01-13T10:00:00Z.",
+        ),
+        click.option("--created-to", metavar="DATE", type=date_to, help="Created on this day or earlier."),
+        click.option("--sort-by", type=_SORT_KEYS, help=f"Sort order.  [default: {order}]"),
+        click.option("--descending", is_flag=True, help="With --sort-by: largest or latest first."),
+    )
+
+    def decorate(command: Function) -> Function:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return decorate
 
 
 def _list(resolve: Resolve, workspace: str | None, filters: SessionFilters, limit: int | None) -> SessionList:
@@ -121,9 +156,7 @@ def _list(resolve: Resolve, workspace: str | None, filters: SessionFilters, limi
 
 
 @sessions_command.command("list")
-@_WORKSPACE
-@_STATUS
-@_TYPE
+@_filters("the app's order, by workspace")
 @click.option("--limit", type=whole_number(0), help="Maximum number of sessions.")
 @prints_report(_print_list)
 def list_command(resolve: Resolve, workspace: str | None, limit: int | None, **options: Any) -> SessionList:
@@ -135,6 +168,7 @@ def list_command(resolve: Resolve, workspace: str | None, limit: int | None, **o
     migrator sessions list                   the sessions of all workspaces
     migrator sessions list --workspace ~/my/shop --limit 10
     migrator sessions list --status failed   only those that failed
+    migrator sessions list --created-from 7d --sort-by createdAt --descending
     """
     return _list(resolve, workspace, SessionFilters(**options), limit)
 
@@ -160,7 +194,7 @@ def _print_whole(report: SessionDocuments) -> None:
 
 
 @sessions_command.command("show")
-@click.argument("session_id", metavar="ID")
+@click.argument("session_id", metavar="ID", shell_complete=suggests(ids_that_begin))
 @_WORKSPACE
 @prints_report(_print_whole, stored=True)
 def show_command(resolve: Resolve, session_id: str, workspace: str | None) -> SessionDocuments:
@@ -221,16 +255,8 @@ def _excerpt(text: FoundText) -> Iterator[str | tuple[str, str]]:
 
 @sessions_command.command("search", short_help="Search the texts of sessions.")
 @click.argument("words", nargs=-1)
-@_WORKSPACE
-@_STATUS
-@_TYPE
-@click.option("--created-from", metavar="TIME", type=_TIME, help="Created then or later, e.g. 2025-01-13T00:00:00Z.")
-@click.option("--created-to", metavar="TIME", type=_TIME, help="Created then or earlier.")
+@_filters("best match first; without WORDS, the app's order")
 @click.option("--text", metavar="TEXT", help="Text that occurs in the task, the id or an agent's name.")
-@click.option(
-    "--sort-by", type=_SORT_KEYS, help="Sort order.  [default: best match first; without WORDS, the app's order]"
-)
-@click.option("--descending", is_flag=True, help="With --sort-by: largest or latest first.")
 @click.option("--limit", type=whole_number(0), help=f"Maximum number of sessions.  [default: {_MOST_FOUND} with WORDS]")
 @prints_report(_print_search)
 def search_command(
@@ -246,7 +272,7 @@ def search_command(
     migrator sessions search login timeout             both words, in any order
     migrator sessions search '"merge conflict"'        the words in this order
     migrator sessions search 'refactor*' --type debate words that begin with this
-    migrator sessions search 会議 --created-from 2025-01-01T00:00:00Z
+    migrator sessions search 会議 --created-from 2025-01-01
     migrator sessions search --status failed --sort-by updatedAt --descending
     """
     filters = SessionFilters(**options)
