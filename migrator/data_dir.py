@@ -94,6 +94,11 @@ class DataDir(NamedTuple):
         return self.root / "migrator.lock"
 
     @property
+    def progress(self) -> Path:
+        """What a running migrator writes for ``status``."""
+        return self.root / "migrator.progress"
+
+    @property
     def locks(self) -> Path:
         """The folder of the workspace files' locks; not in ``sessions``, where the app reads every file."""
         return self.root / "locks"

@@ -7,6 +7,7 @@ the order of hybrid mode's writes, the database's write transaction, the workspa
 from __future__ import annotations
 
 import errno
+import json
 import os
 import time
 from collections.abc import Iterator
@@ -21,6 +22,7 @@ from migrator.files.locks import HOLDER, described, locked, locks_on, named_hold
 from migrator.files.os_errors import os_errors, reason_of
 from migrator.files.replacing import look_at_replaced
 from migrator.ownership import require_own_database
+from migrator.progress import Listener, Progress
 
 DRY_RUN = ".rehearsal-"  # prefix of the folder that a dry run writes to
 # Seconds after which a temporary file in sessions/ is left over: the app writes there without our lock, but faster.
@@ -69,8 +71,39 @@ def exclusive(data_dir: DataDir, *, keep: bool = True) -> Iterator[list[Path]]:
         for path in dead:
             remove_leftover(path)
         if keep:
+            durable.remove(data_dir.progress)
             look_once_more(data_dir)
         yield dead
+
+
+@contextmanager
+def progress_for_others(data_dir: DataDir, listener: Listener) -> Iterator[Listener]:
+    """Yield a listener that also writes the progress to a file, at most once a second; the caller holds the lock."""
+    latest = time.monotonic()
+
+    def show(event: Progress) -> None:
+        nonlocal latest
+        listener(event)
+        now = time.monotonic()
+        if now >= latest + 1:
+            latest = now
+            with suppress(StorageIOError):  # nothing depends on it
+                durable.replace(data_dir.progress, [json.dumps(event._asdict()).encode()], sync=False)
+
+    try:
+        yield show
+    finally:
+        with suppress(StorageIOError):
+            durable.remove(data_dir.progress)
+
+
+def progress_of_other(data_dir: DataDir) -> Progress | None:
+    """Return how far the running migrator is; None if none is at work, or only since a moment ago."""
+    try:
+        found = Progress(**json.loads(data_dir.progress.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return None
+    return found if lock_holder(data_dir) else None  # a killed one leaves the file
 
 
 @contextmanager

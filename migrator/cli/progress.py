@@ -136,12 +136,13 @@ def _lines(clock: Callable[[], float]) -> Listener:
             latest = clock()
             counts = ", ".join(filter(None, (portion(event.done, event.total), _sessions(event))))
             now = " Everything else is done, and the app may start." if event.phase == "search_index" else ""
-            echo(f"{_verb(event.phase)}: {counts}.{now}", error=True)
+            echo(f"{verb_of(event.phase)}: {counts}.{now}", error=True)
 
     return show
 
 
-def _verb(phase: str) -> str:
+def verb_of(phase: str) -> str:
+    """Return what a migrator does in a phase, for people: ``Loading``."""
     return _VERBS.get(phase, phase)
 
 
@@ -186,7 +187,7 @@ class _Bar:
         end = " ".join([*facts, f"{seconds // 60:>3}:{seconds % 60:02}"])
         room = max(4, width - width_of(end) - _WIDTH_OF_VERBS - 1)
         full = room if event.done >= event.total else room * event.done // event.total
-        line = f"{_verb(event.phase):<{_WIDTH_OF_VERBS}}", ("━" * full, "ok"), "─" * (room - full), f" {end}"
+        line = f"{verb_of(event.phase):<{_WIDTH_OF_VERBS}}", ("━" * full, "ok"), "─" * (room - full), f" {end}"
         echo(*line, error=True, redrawn=True)
 
 

@@ -34,7 +34,7 @@ from migrator.export.session_file import RestoredFile
 from migrator.export.workspace_files import WorkspaceFiles
 from migrator.inventory.deletions import held_deletions
 from migrator.inventory.late_writes import find_replaced
-from migrator.locking import exclusive
+from migrator.locking import exclusive, progress_for_others
 from migrator.migration.dry_run import scratch_data_dir
 from migrator.migration.options import Options
 from migrator.migration.run import Run
@@ -86,16 +86,15 @@ def run_rollback(
     :raises MigrationLocked: another migrator is running
     :raises RollbackFailed: the rollback failed; its hint says which store is authoritative now
     """
-    with exclusive(data_dir, keep=not dry_run):
+    with exclusive(data_dir, keep=not dry_run), progress_for_others(data_dir, listener) as shown:
         require_same_database(data_dir)
         started = clock()
-        attempt = partial(_attempt, data_dir, listener, worker_for, dry_run=dry_run)
         try:
-            report = attempt()
+            report = _attempt(data_dir, shown, worker_for, dry_run=dry_run)
         except RollbackFailed as error:
             if not salvage or error.code not in DAMAGE:
                 raise
-            report = _salvage(data_dir, error, listener, worker_for, dry_run=dry_run)
+            report = _salvage(data_dir, error, shown, worker_for, dry_run=dry_run)
         duration = round((clock() - started) * 1000)
         return replace(report, dry_run=dry_run, database=os.fspath(data_dir.database), duration_ms=duration)
 

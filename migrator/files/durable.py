@@ -168,17 +168,21 @@ def _join_small(chunks: Iterable[bytes]) -> Iterator[bytes | bytearray]:
         yield waiting
 
 
-def replace(path: Path, chunks: Iterable[bytes]) -> None:
-    """Replace a file's contents atomically: at any moment it has either the old or the new contents, complete."""
+def replace(path: Path, chunks: Iterable[bytes], *, sync: bool = True) -> None:
+    """Replace a file's contents atomically: at any moment it has either the old or the new contents, complete.
+
+    :param sync: False for what has no use after a power cut
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}{TEMPORARY_SUFFIX}")
     try:
-        write_new(temporary, chunks)
+        write_new(temporary, chunks, sync=sync)
         with os_errors("replace", path):
             owners.make_like(temporary, path)
             os.replace(temporary, path)
     finally:
         remove(temporary)
-    sync_folder(path.parent)
+    if sync:
+        sync_folder(path.parent)
 
 
 @contextmanager

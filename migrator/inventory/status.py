@@ -16,9 +16,11 @@ from migrator.errors import Message, MigratorError
 from migrator.inventory.deletions import Deletion, all_deletions
 from migrator.inventory.plan import Plan, make_plan, needs_migration, no_sessions_of, why_refused
 from migrator.inventory.source_files import Source
+from migrator.locking import progress_of_other
+from migrator.progress import Progress
 from migrator.report import Report
 from migrator.text import counted
-from migrator.workspace import named_workspace, placeholder, workspace_hash, workspace_of_source
+from migrator.workspace import UNKNOWN_PREFIX, named_workspace, placeholder, workspace_hash, workspace_of_source
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,7 @@ class StatusReport(Report):
     :ivar deleted: the sessions in quarantine that were deleted in their files
     :ivar held: the sessions that their files lost and that stay until the user decides
     :ivar deletions: each of both
+    :ivar running: how far the migrator is that is at work; None if none is
     :ivar needs_migration: whether ``migrate`` has to be run; see :func:`needs_migration`
     """
 
@@ -78,6 +81,7 @@ class StatusReport(Report):
     deleted: int = 0
     held: int = 0
     deletions: tuple[Deletion, ...] = ()
+    running: Progress | None = None
 
 
 def status_of(data_dir: DataDir) -> StatusReport:
@@ -102,7 +106,7 @@ def status_of(data_dir: DataDir) -> StatusReport:
         backup_path=data_dir.backup_now(plan.state.backup),
         quarantined=quarantined,
         needs_migration=needs_migration(data_dir, plan),
-        workspaces=tuple(states.values()),
+        workspaces=tuple(sorted(states.values(), key=_in_order)),
         changed_files=tuple(source.name for source in pending),
         warnings=(
             *plan.warnings,
@@ -115,7 +119,13 @@ def status_of(data_dir: DataDir) -> StatusReport:
         deleted=len(deletions) - held,
         held=held,
         deletions=deletions,
+        running=progress_of_other(data_dir),
     )
+
+
+def _in_order(workspace: WorkspaceState) -> tuple[bool, str, str]:
+    """The order of their paths, with those whose path is not known at the end."""
+    return workspace.path.startswith(UNKNOWN_PREFIX), workspace.path.casefold(), workspace.path
 
 
 def note_of_loss(data_dir: DataDir) -> str | None:

@@ -23,7 +23,7 @@ from migrator.inventory.ledger import Work, remember_times
 from migrator.inventory.plan import Plan, make_plan, require_upgradable
 from migrator.inventory.source_files import Source, count_file_names
 from migrator.inventory.workspace_paths import name_workspaces
-from migrator.locking import exclusive, has_stale_files
+from migrator.locking import exclusive, has_stale_files, progress_for_others
 from migrator.migration.options import Options
 from migrator.migration.report import MigrationReport, by_workspace, known_reports, totals_of, with_quarantine
 from migrator.ownership import require_own_database
@@ -74,13 +74,17 @@ def run_migration(
         return _dry_run(data_dir, options, from_database)
     if from_database is None and (idle := Run(data_dir, options).idle_report()) is not None:
         return idle
-    with exclusive(data_dir), _with_branch(data_dir, options, from_database) as complete:
+    with (
+        exclusive(data_dir),
+        progress_for_others(data_dir, listener) as shown,
+        _with_branch(data_dir, options._replace(listener=shown), from_database) as complete,
+    ):
         correct_flag(data_dir)
         run = Run(data_dir, complete)
         report = run.run()
         from migrator.migration.search_index import index_after  # an idle run does not get here
 
-        return index_after(report, data_dir, options, run.timer)
+        return index_after(report, data_dir, complete, run.timer)
 
 
 def _require_usable(data_dir: DataDir, loader: str, *, dry_run: bool) -> None:

@@ -16,7 +16,7 @@ from migrator.data_dir import DataDir
 from migrator.database.connection import opened, transaction
 from migrator.database.errors import sqlite_errors
 from migrator.errors import ConnectionFailed, StaleStoreError, StorageIOError
-from migrator.locking import exclusive
+from migrator.locking import exclusive, progress_for_others
 from migrator.progress import Listener, ProgressMeter, ignore_progress
 from migrator.report import Report
 from migrator.search import queries as search_queries
@@ -88,7 +88,11 @@ def build_index(data_dir: DataDir, listener: Listener = ignore_progress) -> Inde
     :raises StaleStoreError: the JSON files are authoritative
     :raises MigratorError: it cannot be built; what is built so far is kept
     """
-    with exclusive(data_dir), _opened(data_dir) as connection:
+    with (
+        exclusive(data_dir),
+        progress_for_others(data_dir, listener) as shown,
+        _opened(data_dir) as connection,
+    ):
         path = data_dir.database
         if read_state(connection, path).authority != "sqlite":
             raise StaleStoreError(
@@ -100,7 +104,7 @@ def build_index(data_dir: DataDir, listener: Listener = ignore_progress) -> Inde
         with transaction(connection, path, "start the search index"):
             if index_state(connection) == "left_out" or index_differences(connection):
                 discard(connection, "pending")
-        _build(connection, data_dir, listener)
+        _build(connection, data_dir, shown)
         return _report(connection, data_dir)
 
 

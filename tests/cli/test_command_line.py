@@ -17,8 +17,11 @@ import pytest
 from migrator._version import __version__
 from migrator.cli import app
 from migrator.database import schema
+from migrator.inventory.location import resolve_data_dir
+from migrator.locking import exclusive, progress_for_others
+from migrator.progress import Progress, ignore_progress
 from tests.support.command_line import Migrator
-from tests.support.scene import CHECKOUT, Scene, app_json, chat, copy_fixture, start
+from tests.support.scene import CHECKOUT, Scene, app_json, chat, copy_fixture, hash_of, start
 
 WORKSPACE = "/home/dev/engine"
 
@@ -278,13 +281,53 @@ def test_status_shows_what_changed_and_what_failed(migrated: Scene, migrator: Mi
 
 
 def test_status_counts_only_what_the_database_has(scene: Scene, migrator: Migrator) -> None:
+    def rows() -> list[list[str]]:
+        out = migrator("--data-dir", scene.root, "status").out
+        return [line.split() for line in out.splitlines() if re.match("(new|migrated|failed|total) ", line)]
+
+    place = f"unknown:{hash_of(WORKSPACE)}"
     scene.write(WORKSPACE, [chat("s-1")])
-    assert "0 sessions" not in migrator("--data-dir", scene.root, "status").out
+    assert rows()[0] == ["new", place]
     migrator("--data-dir", scene.root, "migrate")
-    assert ": 1 session, " in migrator("--data-dir", scene.root, "status").out
+    assert rows()[0][:4] == ["migrated", "1", "1", "1"]
     scene.write_bytes("/home/dev/torn", b'[{"id": 1}')
     migrator("--data-dir", scene.root, "migrate")
-    assert "0 sessions" not in migrator("--data-dir", scene.root, "status").out
+    assert [row[0] for row in rows()] == ["migrated", "failed", "total"]
+    assert rows()[1][1].startswith("unknown:")
+    assert rows()[2] == ["total", "1", "1", "1", "2", "workspaces", "(1", "migrated,", "1", "failed)"]
+
+
+def test_status_lists_workspaces_by_path(scene: Scene, migrator: Migrator) -> None:
+    for path in ("/b", "/C", "/a", "/home/nobody/knows"):
+        scene.write(path, [chat(path[1:], workspace=path)])
+    scene.write("/", [])
+    migrator("--data-dir", scene.root, "migrate")
+    paths = [one["path"] for one in migrator("--data-dir", scene.root, "status", "--json").json["workspaces"]]
+    assert paths[:4] == ["/a", "/b", "/C", "/home/nobody/knows"]
+    assert paths[4].startswith("unknown:")
+
+
+def test_status_says_how_far_a_running_migrator_is(
+    scene: Scene, migrator: Migrator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def running() -> Any:
+        return migrator("--data-dir", scene.root, "status", "--json").json["running"]
+
+    places, now = resolve_data_dir(scene.root), 0.0
+    monkeypatch.setattr("migrator.locking.time.monotonic", lambda: now)
+    with exclusive(places), progress_for_others(places, ignore_progress) as listener:
+        listener(Progress("load", "a.json", 1000, 9000, 1))
+        assert running() is None  # it began a moment ago
+        now = 5.0
+        listener(Progress("load", "a.json", 5000, 9000, 5))
+        assert running()["done"] == 5000
+        assert "Loading 5.0/9.0 kB, 5 sessions" in migrator("--data-dir", scene.root, "status").out
+        left = places.progress.read_bytes()
+    assert running() is None
+    places.progress.write_bytes(left)  # as after a kill
+    assert running() is None
+    with exclusive(places):
+        assert not places.progress.exists()
 
 
 def test_a_dry_run_names_no_list_that_it_throws_away(scene: Scene, migrator: Migrator) -> None:

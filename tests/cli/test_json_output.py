@@ -20,7 +20,7 @@ SAME_AS = {"search-index build": "search-index status", "search-index drop": "se
     "schema revert": "schema apply",
     "deletions decline": "deletions confirm",
 }
-ELSEWHERE = {"report", "completion"}  # which has a schema of its own, and which prints no JSON
+ELSEWHERE = {"report", "completion", "help"}  # the first has a schema of its own, the others print no JSON
 
 
 def documented() -> dict[str, set[str]]:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from itertools import islice
 
 import click
 
 from migrator.cli.options import Resolve, prints_report
 from migrator.cli.output import echo, pager, print_authority, print_notes, printable
+from migrator.cli.progress import verb_of
 from migrator.inventory.deletions import Deletion
-from migrator.inventory.status import StatusReport, status_of
-from migrator.text import counted, plain, size
+from migrator.inventory.status import StatusReport, WorkspaceState, status_of
+from migrator.text import counted, plain, portion, size
 
 _NAMED = 10  # deleted sessions
 
@@ -33,17 +35,11 @@ def _print(report: StatusReport) -> None:
             )
     if report.backup_path:
         echo(f"Backup:   {plain(report.backup_path)}")
-    for workspace in report.workspaces:
-        nouns = ("session", "instance", "message")
-        contents = ": " + ", ".join(counted(getattr(workspace, f"{noun}s"), noun) for noun in nouns)
-        if workspace.state in ("new", "failed") and not workspace.sessions:
-            contents = ""  # the file's sessions are not in the database, so they are not counted
-        held = f", {workspace.quarantined} in quarantine" if workspace.quarantined else ""
-        held += f", {workspace.deleted} deleted" if workspace.deleted else ""
-        held += f", {workspace.held} missing in the file" if workspace.held else ""
-        echo(f"  {workspace.state:<9} {plain(workspace.hash)}  {plain(workspace.path)}{contents}{held}")
-        if workspace.error:
-            echo(f"            {printable(workspace.error)}")
+    if report.running is not None:
+        done = portion(report.running.done, report.running.total)
+        sessions = f", {counted(report.running.sessions, 'session')}" if report.running.sessions else ""
+        echo(f"A migrator is at work: {verb_of(report.running.phase)} {done}{sessions}.")
+    _print_workspaces(report.workspaces)
     if report.quarantined:
         echo(printable(f"In quarantine: {counted(report.quarantined, 'item')}; 'migrator quarantine list' shows why."))
     _print_deletions(report)
@@ -54,6 +50,42 @@ def _print(report: StatusReport) -> None:
         echo(printable("After the rollback, the app uses the JSON files. 'migrator migrate' moves to SQLite again."))
     if report.needs_migration:
         echo(printable(f"{counted(len(report.changed_files), 'file')} to migrate: run 'migrator migrate'."))
+
+
+def _print_workspaces(workspaces: Sequence[WorkspaceState]) -> None:
+    """Print a table of the workspaces, and its totals."""
+    if not workspaces:
+        return
+    echo()
+    echo((f"{'STATE':<10}{'SESSIONS':>8}{'INSTANCES':>11}{'MESSAGES':>10}  WORKSPACE", "heading"))
+    for workspace in workspaces:
+        counts = [workspace.sessions, workspace.instances, workspace.messages]
+        # The sessions of a file that is not in the database are not counted.
+        not_counted = workspace.state in ("new", "failed") and not workspace.sessions
+        held = {
+            "in quarantine": workspace.quarantined,
+            "deleted": workspace.deleted,
+            "missing in the file": workspace.held,
+        }
+        notes = ", ".join(f"{number:,} {what}" for what, number in held.items() if number)
+        name = plain(workspace.path) + (f"  ({notes})" if notes else "")
+        echo(
+            (f"{workspace.state:<10}", workspace.state),
+            f"{_cells(None if not_counted else counts)}  {name}",
+            wrap=False,
+        )
+        if workspace.error:
+            echo(f"{'':<10}{printable(workspace.error)}")
+    nouns = ("sessions", "instances", "messages")
+    totals = [sum(getattr(workspace, noun) for workspace in workspaces) for noun in nouns]
+    states = Counter(workspace.state for workspace in workspaces)
+    each = ", ".join(f"{number:,} {state}" for state, number in states.items())
+    echo((f"{'total':<10}{_cells(totals)}  {counted(len(workspaces), 'workspace')} ({each})", "heading"))
+    echo()
+
+
+def _cells(counts: Sequence[int] | None) -> str:
+    return " " * 29 if counts is None else "{:>8,}{:>11,}{:>10,}".format(*counts)
 
 
 def _print_deletions(report: StatusReport) -> None:
