@@ -112,8 +112,12 @@ class DataDir(NamedTuple):
         """Return the path of a part of the new database that is loaded separately, usually by the worker."""
         return self.staging.with_name(f"{self.staging.name}-shard{number}")
 
+    def index_piece(self, number: int) -> Path:
+        """Return the path of a part of the search index that is built separately."""
+        return self.staging.with_name(f"{self.staging.name}-index{number}")
+
     def under_construction(self) -> list[Path]:
-        """List the files of a new database that is being built, or was left over by a killed run."""
+        """List the files of a new database or index that is being built, or was left over by a killed run."""
         folder = self.staging.parent
         return sorted(folder.glob(glob.escape(self.staging.name) + "*")) if folder.is_dir() else []
 

@@ -23,7 +23,8 @@ from migrator.migration.adoption import queries as adoption_queries
 from migrator.migration.rolled_back import queries as rolled_back_queries
 from migrator.report import Report
 from migrator.search import queries as search_queries
-from migrator.search.index import create_tables
+from migrator.search.building import queries as building_queries
+from migrator.search.index import create_tables, start_log, table_definitions
 from migrator.staging import queries as staging_queries
 from migrator.storage.hybrid import queries as journal_queries
 from migrator.storage.lists import queries as list_queries
@@ -35,7 +36,7 @@ FRAGMENTS = (  # of statements
 _MODULES = (
     queries, quarantine_queries, canonical, staging_queries, journal_queries, list_queries, search_queries,
     upkeep_queries, browse_queries, rolled_back_queries, adoption_queries,
-    backup_queries,
+    backup_queries, building_queries,
 )  # fmt: skip
 ATTACHED = ("staging", "shard")
 # What the app runs while a user waits: none of these may read a whole table.
@@ -88,6 +89,10 @@ def fresh_with_staging() -> sqlite3.Connection:
             if not statement.startswith("CREATE TABLE sqlite_"):
                 connection.execute(statement.replace("CREATE TABLE ", f"CREATE TABLE {name}.", 1))
     create_tables(connection)
+    start_log(connection)
+    connection.execute("ATTACH DATABASE ':memory:' AS piece")
+    for statement in table_definitions():
+        connection.execute(statement.replace("VIRTUAL TABLE ", "VIRTUAL TABLE piece.", 1))
     for statement in (
         search_queries.CREATE_EXCERPTS,
         *search_queries.CREATE_INDEX_COPY,

@@ -1,7 +1,8 @@
 """Full-text search in tasks, messages and outputs, with an index, or without one by reading every text.
 
 - ``query``: parses what the user typed; says which part of a text is searched
-- ``index``: the tables of the index: filling, checking and dropping them
+- ``index``: the tables of the index: creating, checking and dropping them
+- ``building``: fills them
 - ``build``: the operations on the index: build, drop, status, repair
 - ``lookup``: a search with the index, and the order of its results
 - ``excerpts``: finds the terms in a text and makes the excerpts

@@ -5,7 +5,6 @@ It is built once the database is authoritative, in short transactions, so that t
 
 from __future__ import annotations
 
-import shutil
 import sqlite3
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -15,16 +14,17 @@ from migrator.backups.database_copy import upgrade
 from migrator.data_dir import DataDir
 from migrator.database.connection import opened, transaction
 from migrator.database.errors import sqlite_errors
-from migrator.errors import ConnectionFailed, StaleStoreError, StorageIOError
+from migrator.errors import ConnectionFailed, StaleStoreError
 from migrator.locking import exclusive, progress_for_others
 from migrator.progress import Listener, ProgressMeter, ignore_progress
 from migrator.report import Report
 from migrator.search import queries as search_queries
-from migrator.search.index import build, bytes_to_do, discard, index_differences, index_problems, index_state
-from migrator.text import size
+from migrator.search.building.bulk import BULK, BulkOptions, index_in_bulk, require_space
+from migrator.search.building.gradual import index_gradually
+from migrator.search.excerpts import require_full_text
+from migrator.search.index import begin, bytes_to_do, discard, index_differences, index_problems, index_state
 
 PHASE = "search_index"
-_SPARE = 50_000_000  # bytes of the disk that stay free; fewer for a small index
 
 
 @dataclass(frozen=True)
@@ -60,23 +60,23 @@ def finish(connection: sqlite3.Connection, data_dir: DataDir, listener: Listener
         return index_state(connection)
 
 
-def _build(connection: sqlite3.Connection, data_dir: DataDir, listener: Listener) -> None:
+def _build(connection: sqlite3.Connection, data_dir: DataDir, listener: Listener, options: BulkOptions = BULK) -> None:
     path = data_dir.database
+    require_full_text(connection)
     with sqlite_errors("read the search index", path):
         total = bytes_to_do(connection)
-    free = shutil.disk_usage(path.parent).free
-    spare = min(_SPARE, 1_000_000 + 10 * total)
-    if free < total + spare:
-        raise StorageIOError(
-            f"There is not enough space for the search index in {path.parent}: it may need {size(total)}, and "
-            f"{size(spare)} must stay free, but only {size(free)} are free.",
-            code="disk.full",
-            hint="Free some space, then run 'migrator search-index build'.",
-        )
+    require_space(path, total, "it may need")
+    with transaction(connection, path, "create the search index"):
+        begin(connection)
     meter = ProgressMeter(listener, PHASE, total)
     if total:
         meter.begin(path.name)
-    build(connection, path, lambda done: meter.add(path.name, done, 0))
+
+    def advance(done: int) -> None:
+        meter.add(path.name, done, 0)
+
+    index_in_bulk(data_dir, options, advance)
+    index_gradually(connection, path, advance, options.pace)
     if total:
         meter.complete()
 
@@ -101,9 +101,6 @@ def build_index(data_dir: DataDir, listener: Listener = ignore_progress) -> Inde
                 hint="To move to SQLite, run 'migrator migrate': it also builds the index.",
             )
         upgrade(connection, path, data_dir.backups)
-        with transaction(connection, path, "start the search index"):
-            if index_state(connection) == "left_out" or index_differences(connection):
-                discard(connection, "pending")
         _build(connection, data_dir, shown)
         return _report(connection, data_dir)
 
@@ -156,7 +153,7 @@ def repair_index(data_dir: DataDir) -> bool:
         with opened(path) as connection:
             with transaction(connection, path, "drop the search index"):
                 discard(connection, "pending")
-            build(connection, path, lambda _: None)
+            _build(connection, data_dir, ignore_progress)
     except ConnectionFailed:
         return False  # more than the index is damaged; verify reports it
     return True

@@ -1,4 +1,4 @@
-"""The tables of the search index: built in short transactions, kept up to date by triggers, dropped on demand.
+"""The tables of the search index: kept up to date by triggers, checked, dropped on demand.
 
 ``schemas/sql/search_index.sql`` creates them. The table ``search_index`` says how far the index is built. The triggers
 take care of rows up to there, the builder of rows after it. So the app may write during a build, and a build that was
@@ -8,41 +8,19 @@ killed can be continued.
 from __future__ import annotations
 
 import sqlite3
-import time
-from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from typing import NamedTuple
 
 from migrator.database import queries, schema
-from migrator.database.connection import transaction
 from migrator.database.errors import sqlite_errors
 from migrator.errors import Message
 from migrator.files.resources import schemas
 from migrator.search import queries as search_queries
-from migrator.search.excerpts import require_full_text
 from migrator.search.query import is_unspaced, searched_text
 
 TASKS, MESSAGES, OUTPUTS = 0, 1 << 40, 1 << 41  # added to the rowids of sessions, chat_messages, instances
-# A pause after each transaction lets others write: SQLite retries a lock every tenth of a second.
-_PAUSE = 0.11  # seconds
-_ROWS = 500
 UNFINISHED = ("pending", "building")
 _REBUILD = "'migrator verify --repair' rebuilds it."
-
-
-class Pace(NamedTuple):
-    """How much is indexed at once.
-
-    :ivar seconds: duration of one transaction
-    :ivar portion: bytes of text that are indexed before the clock is checked again
-    """
-
-    seconds: float = 0.7
-    portion: int = 250_000
-
-
-PACE = Pace()
 
 
 def index_state(connection: sqlite3.Connection) -> str | None:
@@ -75,63 +53,36 @@ def _script(name: str) -> list[str]:
     return schema.split_statements((schemas() / "sql" / name).read_text(encoding="utf-8"))
 
 
+def table_definitions() -> list[str]:
+    """Return the statements that create the two tables of the index, without their triggers."""
+    return [_expected()[name] for name in ("search_words", "search_grams")]
+
+
 def create_tables(connection: sqlite3.Connection) -> None:
     """Create the empty index, with the triggers that keep it up to date."""
     for statement in _script("search_index.sql"):
         connection.execute(statement)
 
 
-def build(connection: sqlite3.Connection, path: Path, advance: Callable[[int], None], pace: Pace = PACE) -> None:
-    """Build the index, or continue to build it, until it is complete.
-
-    :param advance: called with the number of bytes of text that were indexed
-    :raises ConnectionFailed: the database stays locked, the disk is full, or SQLite has no FTS5
-    :raises TransactionError: a statement failed; what is built so far is kept
-    """
-    require_full_text(connection)
-    # Replaces the GLOB of the triggers on this connection: the same result, many times as fast.
-    connection.create_function("glob", 2, lambda _, text: is_unspaced(text), deterministic=True)
-    with transaction(connection, path, "create the search index"):
-        state = index_state(connection)
-        if state == "complete":
-            return
-        if state != "building" or index_differences(connection):
-            _drop(connection)
-            create_tables(connection)
-            connection.execute(search_queries.SET_INDEX_STATE, ("building",))
-    while not _build_some(connection, path, advance, pace):
-        time.sleep(_PAUSE)
+def begin(connection: sqlite3.Connection) -> None:
+    """Create the tables, in a transaction, if there are none yet, or none that can be completed."""
+    state = index_state(connection)
+    if state not in ("building", "complete") or index_differences(connection):
+        _drop(connection)
+        create_tables(connection)
+        connection.execute(search_queries.SET_INDEX_STATE, ("building",))
 
 
-def _build_some(connection: sqlite3.Connection, path: Path, advance: Callable[[int], None], pace: Pace) -> bool:
-    """Do the work of one transaction; return whether the index is complete."""
-    until = time.monotonic() + pace.seconds
-    with transaction(connection, path, "fill the search index"):
-        reached = connection.execute(search_queries.INDEX_REACHED).fetchone()
-        kinds = (search_queries.NEXT_ROWS, search_queries.PUT_ROWS, search_queries.REACH_ROWS)
-        for first, next_rows, put, reach in zip(reached, *kinds, strict=True):
-            after = first
-            while (portion := _next_portion(connection, next_rows, after, pace.portion)) is not None:
-                last, size = portion
-                connection.execute(put, (after, last))
-                after = last
-                advance(size)
-                if time.monotonic() >= until:
-                    connection.execute(reach, (after,))
-                    return False
-            connection.execute(reach, (after,))
-        connection.execute(search_queries.COMPLETE_INDEX)
-    return True
+def start_log(connection: sqlite3.Connection) -> None:
+    """Begin to log what the app changes in rows that are not indexed yet."""
+    for statement in _script("search_index_build.sql"):
+        connection.execute(statement)
 
 
-def _next_portion(connection: sqlite3.Connection, next_rows: str, after: int, most: int) -> tuple[int, int] | None:
-    """Return the last rowid and the bytes of the next rows that make up a portion; None if there are no more rows."""
-    last, total = None, 0
-    for last, size in connection.execute(next_rows, (after, _ROWS)):  # noqa: B007 - used after the loop
-        total += size
-        if total >= most:
-            break
-    return None if last is None else (last, total)
+def drop_log(connection: sqlite3.Connection) -> None:
+    """Drop that log, if there is one."""
+    for statement in _script("search_index_build_drop.sql"):
+        connection.execute(statement)
 
 
 def bytes_to_do(connection: sqlite3.Connection) -> int:
@@ -168,6 +119,7 @@ def discard(connection: sqlite3.Connection, state: str) -> None:
 
 
 def _drop(connection: sqlite3.Connection) -> None:
+    drop_log(connection)
     for statement in _script("search_index_drop.sql"):
         connection.execute(statement)
 

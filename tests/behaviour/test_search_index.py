@@ -94,7 +94,7 @@ def test_an_index_that_cannot_be_built_is_a_warning(filled: Scene, monkeypatch: 
     def refuse(*_: object) -> None:
         raise ConnectionFailed("refused by the test")
 
-    monkeypatch.setattr(indexing, "build", refuse)
+    monkeypatch.setattr(indexing, "begin", refuse)
     report = migrate(filled.root)
     assert (report.status, report.search_index) == ("completed", "pending")
     [warning] = report.warnings

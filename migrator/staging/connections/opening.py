@@ -35,9 +35,7 @@ def create_staged(path: Path, loader: LoaderName, *, tables: bool) -> StagedConn
 
     :param tables: create the schema; otherwise the database is empty
     """
-    require_sqlite()
-    durable.make_private_folder(path.parent)
-    durable.write_new(path, ())
+    _create(path)
     if tables:
         with sqlite_errors("open", path), closing(sqlite3.connect(path, isolation_level=None)) as connection:
             for setting in _FOR_LOADING[:3]:
@@ -49,6 +47,22 @@ def create_staged(path: Path, loader: LoaderName, *, tables: bool) -> StagedConn
         for setting in _FOR_LOADING:
             loading.execute(f"PRAGMA {setting}").fetchall()
     return loading
+
+
+def create_private(path: Path) -> sqlite3.Connection:
+    """Create a private database with Python's own SQLite, for what no other process opens meanwhile."""
+    _create(path)
+    with sqlite_errors("open", path):
+        connection = sqlite3.connect(path, isolation_level=None)
+        for setting in (*_FOR_LOADING, "secure_delete = OFF"):
+            connection.execute(f"PRAGMA {setting}").fetchall()
+    return connection
+
+
+def _create(path: Path) -> None:
+    require_sqlite()
+    durable.make_private_folder(path.parent)
+    durable.write_new(path, ())
 
 
 def open_staged(path: Path, loader: LoaderName) -> StagedConnection:

@@ -5,7 +5,7 @@ import re
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -15,16 +15,15 @@ from hypothesis import strategies as st
 
 from migrator.database import schema
 from migrator.database.connection import connect, transaction
-from migrator.search import queries as search_queries
+from migrator.search.building.gradual import index_gradually
+from migrator.search.building.turns import Pace
 from migrator.search.index import (
-    Pace,
-    build,
+    begin,
     create_tables,
     discard,
     index_differences,
     index_problems,
     index_state,
-    reopen,
 )
 from migrator.search.query import UNSPACED_RANGES, is_unspaced, searched_text
 from tests.support.scene import CHECKOUT, app_inserts
@@ -64,7 +63,13 @@ def app_says(connection: sqlite3.Connection, number: int, text: str = "hi") -> N
 
 
 def built(connection: sqlite3.Connection, path: Path) -> None:
-    build(connection, path, lambda _: None)
+    build(connection, path, lambda _: None, Pace())
+
+
+def build(connection: sqlite3.Connection, path: Path, advance: Callable[[int], None], pace: Pace) -> None:
+    with transaction(connection, path, "begin"):
+        begin(connection)
+    index_gradually(connection, path, advance, pace)
 
 
 def hits(connection: sqlite3.Connection, word: str) -> list[int]:
@@ -108,57 +113,6 @@ def test_a_text_that_the_index_lacks_is_a_problem(database: sqlite3.Connection, 
     [problem] = index_problems(database, path)
     assert "search_message_insert" in problem
     assert not is_intact(database)
-
-
-OPERATIONS = st.lists(
-    st.tuples(
-        st.sampled_from(
-            ["say", "change", "delete", "drop output", "build a little", "finish", "reopen", "replace task"]
-        ),
-        st.integers(0, 5),
-        st.sampled_from(TEXTS),
-    ),
-    max_size=25,
-)
-
-
-@given(OPERATIONS)
-def test_the_index_matches_the_texts_whatever_the_app_does_during_a_build_or_after_it(
-    operations: list[tuple[str, int, str]],
-) -> None:
-    path = Path(":memory:")
-    with closing(connect(path, create=True)) as connection:
-        schema.apply(connection, path)
-        create_tables(connection)
-        connection.execute("UPDATE search_index SET state = 'building'")
-        for number, (operation, session, text) in enumerate(operations):
-            match operation:
-                case "say":
-                    app_says(connection, 100 + number, text)
-                case "change":
-                    connection.execute("UPDATE chat_messages SET content = ? WHERE rowid = ?", (text or " ", session))
-                    connection.execute("UPDATE instances SET output = ? WHERE id = ?", (text, session))
-                case "delete":
-                    connection.execute("DELETE FROM sessions WHERE rowid = ?", (session,))
-                case "drop output":
-                    connection.execute("UPDATE instances SET output = NULL WHERE id = ?", (session,))
-                case "build a little":
-                    [every] = connection.execute(search_queries.INDEX_REACHED).fetchall()
-                    for reached, put, reach in zip(
-                        every, search_queries.PUT_ROWS, search_queries.REACH_ROWS, strict=True
-                    ):
-                        connection.execute(put, (reached, max(reached, session)))
-                        connection.execute(reach, (max(reached, session),))
-                case "finish":
-                    built(connection, path)
-                case "reopen":
-                    reopen(connection)
-                case _:
-                    connection.execute("UPDATE sessions SET task = ? WHERE rowid = ?", (text or "none", session))
-            assert index_problems(connection, path) == []
-        built(connection, path)
-        assert is_intact(connection)
-        assert index_problems(connection, path) == []
 
 
 def test_an_interrupted_build_continues_where_it_stopped(database: sqlite3.Connection, path: Path) -> None:
