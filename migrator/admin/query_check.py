@@ -97,7 +97,8 @@ def fresh_with_staging() -> sqlite3.Connection:
         search_queries.CREATE_EXCERPTS,
         *search_queries.CREATE_INDEX_COPY,
         *search_queries.CREATE_TERMS,
-        staging_queries.CREATE_KEPT_CONFLICTS,
+        staging_queries.CREATE_KEPT,
+        *staging_queries.CREATE_SEEN,
     ):
         connection.execute(statement)
     return connection

@@ -294,6 +294,13 @@ def copy_database(connection: sqlite3.Connection, path: Path, target: Path) -> N
         connection.backup(copy)
 
 
+def sync_log(path: Path) -> None:
+    """Sync the log of a database, so that what was committed survives a power cut; others may write meanwhile."""
+    log = Path(os.path.realpath(path) + registry.LOG)
+    if log.exists():
+        durable.sync_file(log)
+
+
 def require_closed(path: Path) -> None:
     """Check that no other program has a database open.
 

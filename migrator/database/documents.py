@@ -288,14 +288,9 @@ def replace_all(
             connection.execute(queries.MOVE_SESSION, (position, key))
 
 
-def source_digest(connection: sqlite3.Connection, source_id: int, seen: Callable[[int], None]) -> str:
-    """Return the digest of a source file's documents as they are in the database now.
-
-    :param seen: called with the size of each document's canonical form, in bytes
-    """
+def source_digest(connection: sqlite3.Connection, source_id: int) -> str:
+    """Return the digest of a source file's documents as they are in the database now."""
     digest = SequenceDigest()
     for stored in read_source(connection, source_id):
-        text = stored.canonical_bytes()
-        digest.add(text)
-        seen(len(text))
+        digest.add(stored.canonical_bytes())
     return digest.hexdigest()

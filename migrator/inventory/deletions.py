@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 
 from migrator.database import quarantine_queries, queries
+from migrator.database.columns import QuarantineRow
 from migrator.database.documents import StoredDocument, delete_document, next_position
 from migrator.database.invalid import InvalidStoredSession, read_carefully
 from migrator.database.quarantine import quarantine_row, texts_of
@@ -101,16 +102,25 @@ def held_deletions(connection: sqlite3.Connection) -> Iterator[Held]:
 
 def take_out(connection: sqlite3.Connection, stored: StoredDocument, workspace_hash: str) -> int:
     """Move a session into quarantine as deleted; return its number there."""
-    position = stored.position
-    if position is None:
-        position = next_position(connection, stored.workspace_id, workspace_hash)
-    rejected = Rejected("deleted", stored.canonical_bytes(), [_DELETED])
-    row = quarantine_row(stored.source_id, workspace_hash, position, rejected)
-    row = row._replace(session_id=stored.document["id"])
+    row = deleted_row(stored, workspace_hash)
+    if stored.position is None:
+        row = row._replace(position=next_position(connection, stored.workspace_id, workspace_hash))
     item = connection.execute(queries.INSERT_QUARANTINE, row).lastrowid
-    delete_document(connection, stored.key)
-    release(connection, stored.key)
+    remove(connection, stored.key)
     return item or 0
+
+
+def deleted_row(stored: StoredDocument, workspace_hash: str) -> QuarantineRow:
+    """Make the item for a deleted session; without a place of its own, it is the first."""
+    rejected = Rejected("deleted", stored.canonical_bytes(), [_DELETED])
+    row = quarantine_row(stored.source_id, workspace_hash, stored.position or 0, rejected)
+    return row._replace(session_id=stored.document["id"])
+
+
+def remove(connection: sqlite3.Connection, key: str) -> None:
+    """Delete a session that is in quarantine now."""
+    delete_document(connection, key)
+    release(connection, key)
 
 
 def drop_returned(connection: sqlite3.Connection, workspace_hash: str, present: Mapping[str, set[bytes]]) -> None:

@@ -15,7 +15,7 @@ from migrator.backups.database_copy import changing, upgrade
 from migrator.data_dir import DataDir, ScratchDataDir
 from migrator.database import queries
 from migrator.database.columns import MessageRow, SessionRow
-from migrator.database.connection import connect_read_only, opened, transaction
+from migrator.database.connection import connect_read_only, opened, sync_log, transaction
 from migrator.database.documents import ensure_workspace, next_position, read_document, source_digest
 from migrator.database.errors import sqlite_errors
 from migrator.errors import MigrationFailed
@@ -29,10 +29,11 @@ from migrator.migration.merging.merge_base import BaseCopy, MergeBase, base_of
 from migrator.migration.rolled_back.changes import ChangesAfterRollback, PostRollbackChanges
 from migrator.migration.rolled_back.kept import KeptFile, keep_rows
 from migrator.migration.run_record import RunFacts, Share, counts_of, record_run, share_rows, shares_of
+from migrator.progress import OnProgress
 from migrator.search import index as search_index
 from migrator.staging import queries as staging_queries
 from migrator.staging.database import rekey_attached_message, rekey_attached_session
-from migrator.staging.prepared import create_table
+from migrator.staging.prepared import create_tables
 from migrator.staging.results import LoadedSource
 from migrator.storage.arguments import WorkspaceRef
 from migrator.storage.hybrid.journal import Journal
@@ -81,7 +82,7 @@ def publish_new(publication: Publication) -> bool:
     return durable.publish_new(publication.data_dir.staging, database)
 
 
-def publish_into(publication: Publication, seen: Callable[[str, int], None]) -> Published:
+def publish_into(publication: Publication, seen: OnProgress) -> Published:
     """Publish the staged sources into a database, in one transaction that ends as ``completed``.
 
     The app may have the database open. A source that is new there is copied by SQLite and then read back. A source
@@ -94,8 +95,9 @@ def publish_into(publication: Publication, seen: Callable[[str, int], None]) -> 
     with opened(path, create=True) as connection:
         upgrade(connection, path, backups)
         with sqlite_errors("attach the staging database", path):
-            connection.execute("PRAGMA synchronous = FULL")  # before storage.json points here
             connection.execute(staging_queries.ATTACH, (_uri(data_dir.staging), "staging"))
+            for statement in staging_queries.LARGER_CACHES:
+                connection.execute(statement)
         with (
             # A merge reads the staging database on a separate connection, so nothing may be written there meanwhile.
             closing(connect_read_only(data_dir.staging)) as staged,
@@ -105,6 +107,7 @@ def publish_into(publication: Publication, seen: Callable[[str, int], None]) -> 
             publisher.prepare()
             with transaction(connection, path, "publish the migrated sessions"):
                 published = _publish(connection, publisher, publication, back_up)
+            sync_log(path)  # before storage.json points here
         with sqlite_errors("detach the staging database", path):
             connection.execute(staging_queries.DETACH, ("staging",))
         return published
@@ -133,7 +136,7 @@ class _Publisher:
         main: sqlite3.Connection,
         staged: sqlite3.Connection,
         publication: Publication,
-        seen: Callable[[str, int], None],
+        seen: OnProgress,
     ) -> None:
         self._main = main
         self._staged = staged
@@ -156,7 +159,7 @@ class _Publisher:
             self._known, self._written = ledger.read_ledger(self._main), written_files(self._main)
             known = [loaded for loaded in self._publication.loaded if self._is_merged(loaded)]
             if known:
-                create_table(self._main)
+                create_tables(self._main)
             for loaded in known:
                 entry, merge = self._entry(loaded), self._merge_of(loaded)
                 merge.prepare(None if entry is None else entry.id, data_dir.database)
@@ -216,10 +219,9 @@ class _Publisher:
 
     def _insert(self, new: Sequence[LoadedSource]) -> None:
         self._main.execute(staging_queries.DEFER_FOREIGN_KEYS)
-        for loaded in new:
-            self._free_taken_keys(loaded)
-        for loaded in new:
-            self._copy(loaded, self._ids[loaded.source.name])
+        rekeyed = [self._free_taken_keys(loaded) for loaded in new]
+        for loaded, is_rekeyed in zip(new, rekeyed, strict=True):
+            self._copy(loaded, self._ids[loaded.source.name], is_rekeyed=is_rekeyed)
 
     def _record_run(self) -> None:
         found = []
@@ -273,15 +275,19 @@ class _Publisher:
             return True
         return any(self._main.execute(queries.CREATED_IN_SQLITE, (name,)).fetchone() for name in loaded.counts)
 
-    def _free_taken_keys(self, loaded: LoadedSource) -> None:
-        """Give new keys to the staged rows whose keys are taken in the database, before any are copied."""
+    def _free_taken_keys(self, loaded: LoadedSource) -> bool:
+        """Give new keys to the staged rows whose keys are taken in the database; return whether there were any."""
         main, bound = self._main, (loaded.source_id,)
-        for *row, workspace_hash in main.execute(staging_queries.STAGED_TAKEN_SESSIONS, bound).fetchall():
+        sessions = main.execute(staging_queries.STAGED_TAKEN_SESSIONS, bound).fetchall()
+        for *row, workspace_hash in sessions:
             rekey_attached_session(main, "staging", SessionRow._make(row), workspace_hash)
-        for row in main.execute(staging_queries.STAGED_TAKEN_MESSAGES, bound).fetchall():
+        messages = main.execute(staging_queries.STAGED_TAKEN_MESSAGES, bound).fetchall()
+        for row in messages:
             rekey_attached_message(main, "staging", MessageRow._make(row))
+        return bool(sessions or messages)
 
-    def _copy(self, loaded: LoadedSource, source_id: int) -> None:
+    def _copy(self, loaded: LoadedSource, source_id: int, *, is_rekeyed: bool) -> None:
+        """Copy the rows of a source and compare them with the staged ones, which were compared with the file."""
         offset = 0
         for workspace_hash, counts in loaded.counts.items():
             workspace_id = ensure_workspace(self._main, workspace_hash, counts.path)
@@ -291,9 +297,11 @@ class _Publisher:
         for statement in staging_queries.COPY_CHILDREN:
             self._main.execute(statement, (loaded.source_id,))
         self._main.execute(staging_queries.COPY_QUARANTINE, bound)
-        found = source_digest(self._main, source_id, lambda size: self._seen(loaded.source.name, size))
-        if found != loaded.digest:
+        differs = self._main.execute(staging_queries.COPY_DIFFERS, bound).fetchone()[0]
+        if differs or (is_rekeyed and source_digest(self._main, source_id) != loaded.digest):
             raise self._readback_failed(loaded)
+        sessions = sum(counts.sessions for counts in loaded.counts.values())
+        self._seen(loaded.source.name, loaded.source.size, sessions)
 
     def _entry(self, loaded: LoadedSource) -> ledger.LedgerEntry | None:
         """The ledger's row for a source that was migrated before."""

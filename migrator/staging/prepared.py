@@ -1,18 +1,19 @@
 """What a merge prepares before it takes the database's write lock, so that other programs wait only for the changes.
 
-Before: the sessions that SQLite has of a file are read, and the texts of conflicts are written to a table of the
-staging database. Under the lock a session is read again only if its rows have changed, and SQLite itself copies rows.
+Before: the sessions that SQLite has of a file are read, and the rows of those that the file changed are copied to the
+staging database and compared with the staged ones; items for the quarantine are completed there. Under the lock SQLite
+itself compares the rows with their copies, and copies what is new: no text of a session that nobody has changed
+meanwhile goes through Python.
 """
 
 from __future__ import annotations
 
-import hashlib
-import marshal
 import sqlite3
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterator, Sequence
 from typing import NamedTuple
 
 from migrator.database import queries
+from migrator.database.columns import QuarantineRow
 from migrator.database.documents import delete_document, read_document, read_source
 from migrator.staging import queries as staging_queries
 
@@ -27,7 +28,6 @@ class Present(NamedTuple):
 
 
 class _Seen(NamedTuple):
-    stamp: bytes
     session_id: str
     digest: bytes
     rescued_data: str | None
@@ -37,26 +37,34 @@ class Preparation:
     """What is known of one source; useful without any preparation, too.
 
     :param main: the database, with the staging database attached as ``staging``
-    :param staged: the staging database, on a connection of its own
+    :param staged_id: the number of the source there
     """
 
-    def __init__(self, main: sqlite3.Connection, staged: sqlite3.Connection) -> None:
+    def __init__(self, main: sqlite3.Connection, staged_id: int) -> None:
         self._main = main
-        self._staged = staged
+        self._staged_id = staged_id
         self._seen: dict[str, _Seen] = {}
+        self._copied: set[str] = set()
+        self._same: set[str] = set()
+        self._compared: set[str] = set()
         self._version: int | None = None
-        self._kept: set[str] = set()
-        self._stamps: dict[str, bytes] = {}
+        self._kept: dict[tuple[str, str], bytes] = {}
 
-    def look(self, source_id: int) -> list[Present]:
-        """Read what SQLite has of the source; the caller has begun a transaction."""
+    def look(self, source_id: int, touched: Container[str]) -> list[Present]:
+        """Read what SQLite has of the source; the caller has begun a transaction.
+
+        :param touched: the ids whose contents matter
+        """
         self._version = self._data_version()
         rescued = {key: text for key, _, text in self._main.execute(staging_queries.PLACES_OF_SOURCE, (source_id,))}
         found = []
         for stored in read_source(self._main, source_id):
             one = Present(stored.key, stored.position, stored.document["id"], stored.digest())
-            self._seen[one.key] = _Seen(stamp(self._main, one.key), one.session_id, one.digest, rescued[one.key])
+            self._seen[one.key] = _Seen(one.session_id, one.digest, rescued[one.key])
             found.append(one)
+        self._copied = {one.key for one in found if one.session_id in touched}
+        for statement in staging_queries.SEE:
+            self._main.executemany(statement, [(self._staged_id, key) for key in self._copied])
         return found
 
     def present(self, source_id: int, touched: Container[str]) -> Iterator[Present]:
@@ -69,17 +77,20 @@ class Preparation:
                 yield Present(stored.key, stored.position, stored.document["id"], stored.digest())
             return
         unchanged = self._version == self._data_version()
+        self._same = self._copied if unchanged else self._copied - self._changed_since_seen()
         places = self._main.execute(staging_queries.PLACES_OF_SOURCE, (source_id,)).fetchall()
         for key, position, rescued_data in places:
             seen = self._seen.get(key)
             if seen and (
-                unchanged
-                or (seen.session_id not in touched and seen.rescued_data == rescued_data)
-                or seen.stamp == stamp(self._main, key)
+                unchanged or key in self._same or (seen.session_id not in touched and seen.rescued_data == rescued_data)
             ):
                 yield Present(key, position, seen.session_id, seen.digest)
             elif (stored_now := read_document(self._main, key)) is not None:
                 yield Present(key, position, stored_now.document["id"], stored_now.digest())
+
+    def _changed_since_seen(self) -> set[str]:
+        changed = staging_queries.CHANGED_SINCE_SEEN if self._copied else ()
+        return {key for statement in changed for (key,) in self._main.execute(statement, (self._staged_id,))}
 
     def id_of(self, key: str) -> str | None:
         """Return the id that the session with this key had when it was looked at."""
@@ -90,33 +101,38 @@ class Preparation:
         """Return a number that differs once another connection has changed the database."""
         return int(self._main.execute(staging_queries.DATA_VERSION).fetchone()[0])
 
-    def keep_conflict(self, key: str, base: bytes | None) -> None:
-        """Keep the text of a staged session, and of what it was once, to be quarantined later."""
-        stored = read_document(self._staged, key)
-        if stored is not None:
-            self._main.execute(staging_queries.KEEP_CONFLICT, (key, stored.canonical_bytes(), base))
-            self._kept.add(key)
+    def keep(self, key: str, digest: bytes, item: QuarantineRow) -> None:
+        """Keep an item for the quarantine: a version of a session.
 
-    def conflict(self, key: str) -> tuple[bytes, bytes | None] | None:
-        """Return the two texts, if they were kept."""
-        if key not in self._kept:
+        :param key: of the session, in the database that the version is from
+        :param digest: of the version
+        """
+        self._main.execute(staging_queries.KEEP_ITEM, (key, *item))
+        self._kept[key, item.reason] = digest
+
+    def quarantine(self, key: str, digest: bytes, reason: str, source_id: int | None, position: int) -> int | None:
+        """Quarantine an item that was kept; return its number, or None if this version was not kept."""
+        if self._kept.get((key, reason)) != digest:
             return None
-        raw, base = self._main.execute(staging_queries.KEPT_CONFLICT, (key,)).fetchone()
-        return raw, base
+        return self._main.execute(staging_queries.QUARANTINE_KEPT, (source_id, position, key, reason)).lastrowid
 
-    def expect(self, key: str) -> None:
-        """Note the rows of a staged session, to be compared with what is written later."""
-        self._stamps[key] = stamp(self._staged, key)
+    def compare(self, key: str) -> None:
+        """Compare the rows of a session that was looked at with the staged ones, which are going to replace them."""
+        if key in self._copied:
+            for statement in staging_queries.COMPARE_WITH_STAGED:
+                self._main.execute(statement, (self._staged_id, key))
+            self._compared.add(key)
 
     def replace(self, key: str, workspace_id: int, position: int | None, source_id: int) -> bool:
         """Replace a session by the staged one with the same key; rows that are equal stay.
 
         :returns: whether it is as it was staged; if not, it has to be inserted anew
         """
-        for statement in staging_queries.DELETE_DIFFERING:
-            self._main.execute(statement, (key,))
-        self._main.execute(staging_queries.REPLACE_BY_STAGED, (key, workspace_id, position, source_id))
-        return self._copy_children(key)
+        return (
+            key in self._compared
+            and key in self._same
+            and self._copy(staging_queries.REPLACE_BY_STAGED, (key, workspace_id, position, source_id))
+        )
 
     def insert(self, key: str, workspace_id: int, position: int | None, source_id: int) -> bool:
         """Copy a staged session into the database and compare what was written.
@@ -125,30 +141,19 @@ class Preparation:
         """
         if self._main.execute(queries.SESSION_KEY_TAKEN, (key,)).fetchone():
             return False
-        self._main.execute(staging_queries.COPY_STAGED_SESSION, (key, workspace_id, position, source_id))
-        if self._copy_children(key):
+        if self._copy(staging_queries.COPY_STAGED, (key, workspace_id, position, source_id)):
             return True
         delete_document(self._main, key)
         return False
 
-    def _copy_children(self, key: str) -> bool:
-        """Copy the other rows of a session; return whether all are as they were staged: some keys may be taken."""
-        for statement in staging_queries.COPY_STAGED_CHILDREN:
-            self._main.execute(statement, (key,))
-        return stamp(self._main, key) == (self._stamps.get(key) or stamp(self._staged, key))
+    def _copy(self, statements: Sequence[str], place: tuple[str, int, int | None, int]) -> bool:
+        """Copy the rows of a session; return whether all are as they were staged: some keys may be taken."""
+        for number, statement in enumerate(statements):
+            self._main.execute(statement, place if number == 0 else place[:1])
+        return not self._main.execute(staging_queries.DIFFERS_FROM_STAGED, place[:1]).fetchone()[0]
 
 
-def create_table(main: sqlite3.Connection) -> None:
-    """Create the table for the texts of conflicts in the attached staging database, which needs no syncs any more."""
-    for statement in (*staging_queries.UNSYNCED, staging_queries.CREATE_KEPT_CONFLICTS):
+def create_tables(main: sqlite3.Connection) -> None:
+    """Create the tables for the copies in the attached staging database, which needs no syncs any more."""
+    for statement in (*staging_queries.UNSYNCED, staging_queries.CREATE_KEPT, *staging_queries.CREATE_SEEN):
         main.execute(statement)
-
-
-def stamp(connection: sqlite3.Connection, key: str) -> bytes:
-    """Return a hash of the rows of a session, without its place: much faster than its digest, which is of the JSON."""
-    session = connection.execute(staging_queries.CONTENTS_OF_SESSION, (key,)).fetchall()
-    runtimes = connection.execute(queries.RUNTIMES_OF_SESSION, (key,)).fetchall()
-    instances = connection.execute(queries.INSTANCES_OF_SESSION, (key,)).fetchall()
-    messages = connection.execute(queries.MESSAGES_OF_SESSION, (key,)).fetchall()
-    # Version 2 writes equal values in the same way, however they are shared.
-    return hashlib.sha256(marshal.dumps((session, runtimes, instances, messages), 2)).digest()

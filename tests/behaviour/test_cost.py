@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 
 from migrator import open_storage
+from migrator.database import documents
 from migrator.database.connection import transaction
 from migrator.database.rows import key_of_id
+from migrator.files import durable
 from migrator.migration import publish
 from migrator.migration.merging import merge_base
 from migrator.quarantine import conflict
@@ -102,6 +104,48 @@ def test_what_the_app_changes_while_a_merge_is_prepared_counts(
     assert found.keys() == {*names, *(f"more{number}" for number in range(9))} - {"deleted-in-sqlite"}
     conflicts = {document["id"] for document in scene.conflicts()}
     assert conflicts == {"changed-in-file", "conflict", "deleted-in-sqlite"}
+
+
+def test_under_the_lock_no_session_is_read_that_nobody_changed_meanwhile(
+    scene: Scene, migrator: Migrator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = ("changed", "deleted", "conflict", *(f"more{number}" for number in range(9)))
+    scene.write(WORKSPACE, [chat(name) for name in names])
+    migrator("--data-dir", scene.root, "migrate")
+    scene.change("UPDATE sessions SET task = 'in SQLite' WHERE id = 'conflict'")
+    changed = [chat("changed", task="in the file"), chat("conflict", task="in the file"), chat("n", task="in the file")]
+    scene.write(WORKSPACE, [*changed, *(chat(name) for name in names[3:])])
+    scene.write("/home/dev/new", [chat("elsewhere")])
+    during = list[tuple[int, int]]()
+    read = counted(monkeypatch, documents, "from_rows")
+    synced = counted(monkeypatch, durable, "sync_file")
+
+    @contextmanager
+    def busy(connection: sqlite3.Connection, path: Path, action: str) -> Iterator[None]:
+        scene.change("UPDATE sessions SET task = 'meanwhile' WHERE id = 'more0'")
+        with transaction(connection, path, action):
+            before = len(read), len(synced)
+            yield
+            during.append((len(read) - before[0], len(synced) - before[1]))
+        assert not [path for path in synced if str(path).endswith("-wal")]
+
+    monkeypatch.setattr(publish, "transaction", busy)
+    assert migrator("--data-dir", scene.root, "migrate").code == 3
+    assert during == [(0, 0)]
+    assert [path for path in synced if str(path).endswith("-wal")]
+    found = tasks(scene)
+    assert [found[name] for name in ("changed", "n", "conflict", "more0")] == [
+        "in the file",
+        "in the file",
+        "in SQLite",
+        "meanwhile",
+    ]
+    assert "deleted" not in found
+    assert [document["id"] for document in scene.documents(hash_of("/home/dev/new"))] == ["elsewhere"]
+    assert sorted(scene.query("SELECT reason, source_id IS NOT NULL FROM quarantine")) == [
+        ("conflict", 1),
+        ("deleted", 1),
+    ]
 
 
 def test_messages_that_did_not_change_stay_as_they_are_when_a_session_is_replaced(

@@ -56,7 +56,7 @@ def quarantine_as_before(scene: Scene, *, schema_8: bool) -> None:
                     " instances = instances - 1, messages = messages - 1 WHERE id = ?",
                     (source_id,),
                 )
-            digest = source_digest(connection, source_id, lambda _: None)
+            digest = source_digest(connection, source_id)
             connection.execute("UPDATE migration_ledger SET digest = ? WHERE id = ?", (digest, source_id))
         if not schema_8:
             connection.execute("UPDATE migration_metadata SET quarantine_rules = NULL")

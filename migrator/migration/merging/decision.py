@@ -26,12 +26,13 @@ with an invalid element that mentions the session's id.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
 from migrator.errors import Message
-from migrator.inventory.deletions import Deletion
-from migrator.migration.merging.matching import Version
+from migrator.inventory.deletions import Deletion, is_held
+from migrator.migration.merging.matching import Identity, Version
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,24 @@ def decide(base: bytes | None, ours: bytes | None, theirs: bytes | None) -> Acti
 def decide_versions(base: Version | None, ours: Version | None, theirs: Version | None) -> Action:
     """Decide by the table of this module, from one session in the three versions."""
     return decide(*(None if version is None else version.digest for version in (base, ours, theirs)))
+
+
+def only_in_sqlite(
+    base: Mapping[Identity, Version],
+    ours: Mapping[Identity, Version],
+    theirs: Collection[Identity],
+    deleted: Iterable[Identity],
+) -> tuple[dict[Identity, Version], bool]:
+    """Return the sessions that were deleted in the file alone, and whether they are so many that they are held.
+
+    :param deleted: those that the file proves to be deleted
+    """
+    taken = {
+        identity: ours[identity]
+        for identity in deleted
+        if identity in ours and decide(base[identity].digest, ours[identity].digest, None) is Action.DELETE
+    }
+    return taken, is_held(len(taken), sum(identity in theirs or identity in ours for identity in base))
 
 
 @dataclass

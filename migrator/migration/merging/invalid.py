@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import sqlite3
 from collections import Counter, defaultdict, deque
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 
 from migrator.database import queries
 from migrator.database.columns import QuarantineRow
-from migrator.database.documents import delete_document, next_position, read_document
+from migrator.database.documents import delete_document, ensure_workspace, next_position, read_document
 from migrator.database.invalid import InvalidStoredSession, read_each_carefully
 from migrator.database.quarantine import quarantine_row
 from migrator.documents.parsing import Rejected
@@ -50,10 +50,11 @@ class InvalidElements:
 
     def prepare(self) -> None:
         """Parse what would otherwise be parsed under the write lock."""
-        for row in self._staged_invalid():
+        for row in self._staged_invalid:
             self.own_id(row)
         _ = self._invalid_in_base
 
+    @cached_property
     def _staged_invalid(self) -> list[QuarantineRow]:
         rows = self._staged.execute(queries.QUARANTINE_ROWS_OF_SOURCE, (self._staged_id,))
         return [QuarantineRow(*columns) for columns in rows]
@@ -96,6 +97,14 @@ class InvalidElements:
             if any(stored and mends(stored.document, raw) for stored in found):
                 self._main.execute(queries.DELETE_QUARANTINE, (row_id,))
 
+    def quarantine(self, new: Iterable[QuarantineRow], source_id: int) -> None:
+        """Quarantine staged elements, after what is in their workspaces."""
+        for row in new:
+            workspace_hash = row.workspace_hash or ""  # every loaded row has one
+            position = next_position(self._main, ensure_workspace(self._main, workspace_hash, None), workspace_hash)
+            bound = (source_id, position, self._staged_id, row.position)
+            self._main.execute(staging_queries.QUARANTINE_STAGED, bound)
+
     def compare(self, source_id: int) -> tuple[list[QuarantineRow], list[tuple[int, str | bytes, str]]]:
         """Compare the file's invalid elements with the base's and the quarantine's.
 
@@ -108,7 +117,7 @@ class InvalidElements:
         for row_id, raw, reason in self._main.execute(staging_queries.QUARANTINE_OF_SOURCE, (source_id,)):
             quarantined[raw].append((row_id, reason))
         not_quarantined = []
-        for row in self._staged_invalid():
+        for row in self._staged_invalid:
             if quarantined[row.raw]:
                 quarantined[row.raw].popleft()
                 in_base[row.raw] -= 1

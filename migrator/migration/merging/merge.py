@@ -31,8 +31,17 @@ from migrator.database.quarantine import quarantine_row
 from migrator.database.rows import key_of_id
 from migrator.documents.parsing import Rejected
 from migrator.errors import Problem, TransactionError
-from migrator.inventory.deletions import Deletion, drop_returned, held_of_source, hold, is_held, release, take_out
-from migrator.migration.merging.decision import Action, MergePolicy, MergeResult, decide, decide_versions
+from migrator.inventory.deletions import (
+    Deletion,
+    deleted_row,
+    drop_returned,
+    held_of_source,
+    hold,
+    release,
+    remove,
+    take_out,
+)
+from migrator.migration.merging.decision import Action, MergePolicy, MergeResult, decide_versions, only_in_sqlite
 from migrator.migration.merging.invalid import InvalidElements, take_out_unreadable
 from migrator.migration.merging.matching import (
     Identity,
@@ -76,7 +85,7 @@ class Merge:
         self.base = base
         self.policy = policy
         self.mirror = mirror
-        self._prepared = Preparation(main, staged)
+        self._prepared = Preparation(main, loaded.source_id)
         self._present: set[str] = set()
         self._workspaces: dict[str, int] = {}
         self._invalid = InvalidElements(main, staged, loaded.source_id, base)
@@ -93,11 +102,13 @@ class Merge:
         """
         base, present = self.base.versions, list[Present]()
         if source_id is not None:
+            touched = self._touched(source_id)
             with snapshot(self._main, path, "read the sessions of a file"):
                 try:
-                    present = self._prepared.look(source_id)
+                    present = self._prepared.look(source_id, touched)
                 except UNREADABLE as error:  # run() quarantines what cannot be read
                     reraise_unless_data_error(error)
+                self._main.execute("COMMIT")  # what was copied to the staging database stays
         self._invalid.prepare()
         theirs = match_sessions(base, self._staged_sessions)
         ours = match_sessions(theirs | base, _positioned(present))
@@ -106,10 +117,16 @@ class Merge:
             action = decide_versions(base.get(identity), ours.get(identity), their)
             if action is Action.QUARANTINE:
                 conflicts.append((identity[0], their, base[identity].digest if identity in base else None))
-            elif action in (Action.INSERT, Action.REPLACE):
-                self._prepared.expect(their.key)
+            elif action is Action.REPLACE:
+                self._prepared.compare(their.key)
         for their, text in self._with_base_texts(conflicts):
-            self._prepared.keep_conflict(their.key, text)
+            raw = _existing(self._staged, their.key).canonical_bytes()
+            self._prepared.keep(their.key, their.digest, self._conflict_row(their, raw, text))
+        taken, too_many = only_in_sqlite(base, ours, theirs, (one for one in base if one not in theirs))
+        for our in () if too_many else taken.values():
+            stored = read_document(self._main, our.key)
+            if stored is not None and stored.digest() == our.digest:
+                self._prepared.keep(our.key, our.digest, deleted_row(stored, self._workspace_hash(our.key)))
 
     def run(self, source_id: int) -> MergeResult:
         """Merge, within the caller's transaction."""
@@ -136,10 +153,7 @@ class Merge:
             self._quarantine_theirs(their, _existing(self._staged, their.key).canonical_bytes(), text)
         self._take_out(base, ours, theirs, deleted, held)
         self._drop_returned(theirs)
-        for row in new_invalid:
-            workspace_hash = row.workspace_hash or ""  # every loaded row has one
-            position = next_position(self._main, ensure_workspace(self._main, workspace_hash, None), workspace_hash)
-            self._main.execute(queries.INSERT_QUARANTINE, row._replace(source_id=self._source_id, position=position))
+        self._invalid.quarantine(new_invalid, self._source_id)
         if not self.policy.mirrored:  # in such a file an invalid element is missing even if it was not fixed
             new_ids = Counter(name for name, _ in theirs if (name, 0) not in base or self.base.is_older((name, 0)))
             self._invalid.drop_fixed(no_longer_invalid, new_ids)
@@ -148,7 +162,7 @@ class Merge:
 
     def _present_now(self) -> list[Positioned]:
         """The sessions that SQLite has of the file, without those that cannot be read, which go to quarantine."""
-        touched = self._touched()
+        touched = self._touched(self._source_id)
         try:
             return _positioned(self._prepared.present(self._source_id, touched))
         except UNREADABLE as error:
@@ -169,12 +183,12 @@ class Merge:
             for stored in read_source(self._staged, self._loaded.source_id)
         ]
 
-    def _touched(self) -> set[str]:
+    def _touched(self, source_id: int) -> set[str]:
         """The ids whose sessions in SQLite matter: those that the file changed, and those that are held."""
         differing = Counter((session_id, version.digest) for (session_id, _), version in self.base.versions.items())
         differing.subtract((one.session_id, one.version.digest) for one in self._staged_sessions)
         touched = {session_id for (session_id, _), number in differing.items() if number}
-        held = self._main.execute(quarantine_queries.HELD_OF_SOURCE, (self._source_id,))
+        held = self._main.execute(quarantine_queries.HELD_OF_SOURCE, (source_id,))
         return touched | {self._prepared.id_of(key) or "" for key, _ in held}
 
     def _with_base_texts(
@@ -224,20 +238,28 @@ class Merge:
         Sessions that both sides deleted do not count, nor do those that are held already.
         """
         decided = {identity: our for identity, our in ours.items() if our.key not in held}
-        taken = {
-            identity: decided[identity]
-            for identity in deleted
-            if identity in decided and decide(base[identity].digest, decided[identity].digest, None) is Action.DELETE
-        }
-        too_many = is_held(len(taken), sum(identity in theirs or identity in decided for identity in base))
+        taken, too_many = only_in_sqlite(base, decided, theirs, deleted)
         if too_many:
             hold(self._main, self._source_id, {our.key: our.digest for our in taken.values()})
         for (session_id, _), our in taken.items():
-            stored = _existing(self._main, our.key)
-            workspace_hash = self._main.execute(queries.WORKSPACE_BY_ID, (stored.workspace_id,)).fetchone()[0]
-            item = None if too_many else take_out(self._main, stored, workspace_hash)
+            workspace_hash = self._workspace_hash(our.key)
+            item = None if too_many else self._quarantine_ours(our, workspace_hash)
             source = self._loaded.source.name
             self.result.deletions.append(Deletion(session_id, workspace_hash, source, held=too_many, item=item))
+
+    def _quarantine_ours(self, our: Version, workspace_hash: str) -> int:
+        """Quarantine a session of SQLite as deleted; return the number of the item."""
+        position, source_id = self._main.execute(queries.PLACE_OF_SESSION, (our.key,)).fetchone()
+        if position is not None:
+            item = self._prepared.quarantine(our.key, our.digest, "deleted", source_id, position)
+            if item is not None:
+                remove(self._main, our.key)
+                return item
+        return take_out(self._main, _existing(self._main, our.key), workspace_hash)
+
+    def _workspace_hash(self, key: str) -> str:
+        """The hash of the workspace of a session in the database."""
+        return str(self._main.execute(queries.WORKSPACE_OF_KEY, (key,)).fetchone()[1])
 
     def _drop_returned(self, theirs: Mapping[Identity, Version]) -> None:
         """Remove from quarantine the deleted sessions that the file brought back."""
@@ -291,11 +313,12 @@ class Merge:
         elif action in (Action.INSERT, Action.REPLACE):
             self._apply_theirs(their, our)
         elif action is Action.QUARANTINE:
-            kept = self._prepared.conflict(their.key)
-            if kept is None:
+            workspace_id, workspace_hash = self._workspace_of(their.key)
+            position = next_position(self._main, workspace_id, workspace_hash)
+            if self._prepared.quarantine(their.key, their.digest, "conflict", self._source_id, position) is None:
                 self._unkept.append((identity[0], their, None if base is None else base.digest))
             else:
-                self._quarantine_theirs(their, *kept)
+                self.result.conflicts[workspace_hash] += 1
 
     def _apply_theirs(self, their: Version, our: Version | None) -> None:
         workspace_id, workspace_hash = self._workspace_of(their.key)
@@ -324,15 +347,25 @@ class Merge:
 
     def _quarantine_theirs(self, their: Version, raw: bytes, base: bytes | None) -> None:
         workspace_id, workspace_hash = self._workspace_of(their.key)
-        rejected = Rejected("conflict", raw, [_CHANGED_ON_BOTH_SIDES])
+        row = self._conflict_row(their, raw, base)
         position = next_position(self._main, workspace_id, workspace_hash)
-        row = quarantine_row(self._source_id, workspace_hash, position, rejected, base=base)
-        self._main.execute(queries.INSERT_QUARANTINE, row)
+        self._main.execute(queries.INSERT_QUARANTINE, row._replace(source_id=self._source_id, position=position))
         self.result.conflicts[workspace_hash] += 1
+
+    def _conflict_row(self, their: Version, raw: bytes, base: bytes | None) -> QuarantineRow:
+        """The item for a session that changed on both sides, without its source and position."""
+        rejected = Rejected("conflict", raw, [_CHANGED_ON_BOTH_SIDES])
+        return quarantine_row(None, self._staged_workspaces[their.key][0], 0, rejected, base=base)
+
+    @cached_property
+    def _staged_workspaces(self) -> dict[str, tuple[str, str]]:
+        """The hash and the path of each staged session's workspace."""
+        rows = self._staged.execute(staging_queries.WORKSPACES_OF_SESSIONS, (self._loaded.source_id,))
+        return {key: (name, path) for key, name, path in rows}
 
     def _workspace_of(self, key: str) -> tuple[int, str]:
         """The row id and the hash of a staged session's workspace in the database."""
-        name, path = self._staged.execute(staging_queries.WORKSPACE_OF_SESSION, (key,)).fetchone()
+        name, path = self._staged_workspaces[key]
         if name not in self._workspaces:
             self._workspaces[name] = ensure_workspace(self._main, name, path)
         return self._workspaces[name], name
