@@ -235,7 +235,7 @@ def apply(connection: sqlite3.Connection, path: Path | str) -> list[str]:
         _apply_pending(connection, unrecorded)
         names = [step.name for step in missing if step not in unrecorded]
         if names:
-            _set_program_version(connection)
+            set_program_version(connection)
     return names
 
 
@@ -264,7 +264,7 @@ def create(connection: sqlite3.Connection) -> None:
     _execute_steps(connection)
     _record(connection, steps())
     connection.execute("COMMIT")
-    _set_program_version(connection)
+    set_program_version(connection)
 
 
 def _record(connection: sqlite3.Connection, made: Sequence[SchemaStep]) -> None:
@@ -284,7 +284,7 @@ def _execute_steps(connection: sqlite3.Connection, number: int | None = None) ->
                 connection.execute(statement)
 
 
-def _set_program_version(connection: sqlite3.Connection) -> None:
+def set_program_version(connection: sqlite3.Connection) -> None:
     """Write this program's version to the database's header."""
     connection.execute(f"PRAGMA user_version = {_number_of(__version__)}")
 

@@ -22,11 +22,22 @@ from migrator.inventory.status import StatusReport, status_of
 from migrator.migration.rolled_back import queries as rolled_back_queries
 from migrator.migration.rolled_back.changes import changed_sessions
 from migrator.salvage.intact import require_intact
-from migrator.search.index import index_state
+from migrator.search.index import index_state, quick_problems
 from migrator.storage.hybrid.journal import find_damage, read_stats
 from migrator.text import counted, size
 from migrator.verification.data_dir_check import find_problems
-from migrator.verification.findings import REPAIR, Finding, command, finding, move_aside_command, note, ok, problem
+from migrator.verification.findings import (
+    BROKEN,
+    REPAIR,
+    Finding,
+    command,
+    finding,
+    move_aside_command,
+    note,
+    ok,
+    problem,
+)
+from migrator.verification.run import was_loaded_from_dump
 
 _PATIENCE = 1.0  # seconds: an app that writes releases the database long before
 
@@ -59,10 +70,14 @@ def database(data_dir: DataDir) -> Iterator[Finding]:
     try:
         with opened(path, read_only=True) as connection:
             require_intact(connection, path, everything=True)
+            from_dump = was_loaded_from_dump(connection)
     except ConnectionFailed as error:
         yield _unusable(data_dir, error)
     else:
         yield ok(subject, message, code="database.usable")
+        if from_dump:
+            text, hint = BROKEN["database.from_dump"]
+            yield problem(subject, text, REPAIR, code="database.from_dump", hint=hint)
     refused = why_refused(data_dir, state)
     if refused is not None:
         yield problem("schema", refused.message, code=refused.code, hint=refused.hint)
@@ -254,8 +269,10 @@ def search_index(data_dir: DataDir) -> Iterator[Finding]:
     if state is None or state.authority != "sqlite" or not state.has_index_state:
         return
     with opened(data_dir.database, read_only=True) as connection, sqlite_errors("look at", data_dir.database):
-        found = index_state(connection)
-    if found in ("pending", "building"):
+        found, problems = index_state(connection), quick_problems(connection)
+    for broken in problems:
+        yield problem("search index", broken.message, REPAIR, code=broken.code, hint=broken.hint)
+    if found in ("pending", "building") and not problems:
         message = "It is not finished, so searching takes longer."
         yield note("search index", message, "migrator search-index build", code="search_index.unfinished")
 

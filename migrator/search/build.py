@@ -22,7 +22,15 @@ from migrator.search import queries as search_queries
 from migrator.search.building.bulk import BULK, BulkOptions, index_in_bulk, require_space
 from migrator.search.building.gradual import index_gradually
 from migrator.search.excerpts import require_full_text
-from migrator.search.index import begin, bytes_to_do, discard, index_differences, index_problems, index_state
+from migrator.search.index import (
+    begin,
+    bytes_to_do,
+    discard,
+    index_differences,
+    index_problems,
+    index_state,
+    quick_problems,
+)
 
 PHASE = "search_index"
 
@@ -36,6 +44,7 @@ class IndexReport(Report):
     :ivar index_bytes: its size
     :ivar bytes_to_do: bytes of text that are not indexed yet
     :ivar differing: tables, views and triggers of the index that are missing or changed
+    :ivar stale: whether rows were added, removed or numbered anew without the triggers
     """
 
     database: str
@@ -43,6 +52,7 @@ class IndexReport(Report):
     index_bytes: int
     bytes_to_do: int
     differing: tuple[str, ...]
+    stale: bool
 
 
 def finish(connection: sqlite3.Connection, data_dir: DataDir, listener: Listener, *, wanted: bool) -> str | None:
@@ -101,6 +111,9 @@ def build_index(data_dir: DataDir, listener: Listener = ignore_progress) -> Inde
                 hint="To move to SQLite, run 'migrator migrate': it also builds the index.",
             )
         upgrade(connection, path, data_dir.backups)
+        with transaction(connection, path, "start the search index"):
+            if quick_problems(connection):
+                discard(connection, "pending")
         _build(connection, data_dir, shown)
         return _report(connection, data_dir)
 
@@ -137,7 +150,8 @@ def _report(connection: sqlite3.Connection, data_dir: DataDir) -> IndexReport:
         if state in ("building", "complete") and not differing:
             size = connection.execute(search_queries.INDEX_BYTES).fetchone()[0]
         left = 0 if state is None or state == "complete" else bytes_to_do(connection)
-        return IndexReport(str(path), state, size, left, tuple(differing))
+        stale = not differing and bool(quick_problems(connection))
+        return IndexReport(str(path), state, size, left, tuple(differing), stale)
 
 
 def repair_index(data_dir: DataDir) -> bool:

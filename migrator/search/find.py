@@ -12,7 +12,7 @@ from migrator.database.connection import opened, snapshot
 from migrator.inventory.status import name_of_workspace, note_of_loss, notes_of_hidden, workspace_names
 from migrator.salvage.access import read_what_can_be_read
 from migrator.search.excerpts import Matcher
-from migrator.search.index import index_differences, index_state
+from migrator.search.index import index_state, quick_problems
 from migrator.search.lookup import search_with_index
 from migrator.search.query import SearchQuery, parse_query
 from migrator.search.results import (
@@ -88,7 +88,7 @@ def _ask_index(
     path = data_dir.database
     with opened(path, read_only=True) as connection, snapshot(connection, path, "search"):
         state = index_state(connection)
-        if state == "complete" and not index_differences(connection):
+        if state == "complete" and not quick_problems(connection):
             own = workspace_ref(workspace).hash if workspace else None
             elsewhere = failed_workspaces(data_dir)
             found = search_with_index(connection, query, filters, workspace_hash=own, elsewhere=elsewhere)

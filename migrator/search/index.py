@@ -21,6 +21,10 @@ from migrator.search.query import is_unspaced, searched_text
 TASKS, MESSAGES, OUTPUTS = 0, 1 << 40, 1 << 41  # added to the rowids of sessions, chat_messages, instances
 UNFINISHED = ("pending", "building")
 _REBUILD = "'migrator verify --repair' rebuilds it."
+_TRIGGERS_DROPPED = (
+    "Tools that rebuild a table drop its triggers: sqlite-utils transform, Alembic's batch mode, drizzle-kit."
+)
+_ROWS_CHANGED = "Loading an SQL dump numbers rows anew; engines that are not SQLite leave triggers out."
 
 
 def index_state(connection: sqlite3.Connection) -> str | None:
@@ -35,6 +39,21 @@ def index_differences(connection: sqlite3.Connection) -> list[str]:
     """Return the names of the index's tables, views and triggers that are missing or changed."""
     found = dict(connection.execute(search_queries.INDEX_OBJECTS).fetchall())
     return [name for name, sql in _expected().items() if found.get(name) != sql]
+
+
+def quick_problems(connection: sqlite3.Connection) -> list[Message]:
+    """Return what is wrong with the index, as far as that shows without reading every text."""
+    state = index_state(connection)
+    if state not in ("building", "complete"):
+        return []
+    differing = index_differences(connection)
+    if differing:
+        message = f"Parts of the search index are missing or changed: {', '.join(sorted(differing))}."
+        return [Message(message, code="search_index.damaged", hint=f"{_REBUILD} {_TRIGGERS_DROPPED}")]
+    if state == "complete" and connection.execute(search_queries.IS_STALE).fetchone()[0]:
+        message = "Rows were added, removed or numbered anew without the triggers of the search index."
+        return [Message(message, code="search_index.stale", hint=f"{_REBUILD} {_ROWS_CHANGED}")]
+    return []
 
 
 @cache
@@ -131,13 +150,9 @@ def index_problems(connection: sqlite3.Connection, path: Path) -> list[Message]:
 
     :param connection: may write temporary tables
     """
-    state = index_state(connection)
-    if state not in ("building", "complete"):
-        return []
-    differing = index_differences(connection)
-    if differing:
-        message = f"Parts of the search index are missing or changed: {', '.join(sorted(differing))}."
-        return [Message(message, code="search_index.damaged", hint=_REBUILD)]
+    found = quick_problems(connection)
+    if found or index_state(connection) not in ("building", "complete"):
+        return found
     connection.create_function("is_unspaced", 1, is_unspaced, deterministic=True)
     connection.create_function("searched_text", 1, searched_text, deterministic=True)
     problems: list[Message] = []

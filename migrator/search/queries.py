@@ -46,6 +46,18 @@ HAS_ROWS_TO_INDEX = "SELECT " + " OR ".join(
     f"EXISTS (SELECT 1 FROM {table} WHERE rowid > (SELECT {reached} FROM search_index))"
     for _, _, table, reached in _TEXTS
 )
+# Is the last text in the index not the last one in the tables? So it is after rows were added or removed at the end
+# without the triggers, and after they were numbered anew, unless no number was missing before.
+IS_STALE = "SELECT " + " OR ".join(
+    f"""
+    (SELECT max(id) FROM (
+        SELECT max(id) AS id FROM search_words_docsize WHERE id > {base} AND id < {end}
+        UNION ALL SELECT max(id) FROM search_grams_docsize WHERE id > {base} AND id < {end}
+    )) IS NOT (SELECT {base} + rowid FROM {table} WHERE {text} IS NOT NULL ORDER BY rowid DESC LIMIT 1)
+    """
+    for (base, text, table, _), end in zip(_TEXTS, (*(one[0] for one in _TEXTS[1:]), _EVERY), strict=True)
+)
+
 # Checking the index: a copy in temporary tables is compared with views of what it should contain.
 _SHOULD_BE = " UNION ALL ".join(
     f"""

@@ -31,7 +31,14 @@ BROKEN = {
         "The index {index} does not match its table: {count}.",
         "'migrator verify --repair' rebuilds it if nothing else is damaged.",
     ),
-    "database.orphaned_rows": ("{table} row {rowid} refers to a missing row of {parent}.", None),
+    "database.orphaned_rows": (
+        "In {table}, {count} to missing rows of {parent}; the first has the rowid {rowid}.",
+        "Programs that leave foreign keys off, such as DuckDB, do that. A rollback writes these rows to another file.",
+    ),
+    "database.from_dump": (
+        "The database was loaded from an SQL dump.",
+        "A dump may lack what follows a NUL: prefer the original. 'migrator verify --repair' keeps this one.",
+    ),
     "migration.ledger_changed": (
         "The ledger's digest of {source} does not match the backup copy {copy}: the ledger was edited.",
         None,

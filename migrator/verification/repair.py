@@ -16,7 +16,7 @@ from migrator.backups.catalog import backup_folders, backup_of
 from migrator.backups.list_again import list_again
 from migrator.backups.manifest import MANIFEST, SUMS
 from migrator.data_dir import DataDir
-from migrator.database import queries
+from migrator.database import queries, schema
 from migrator.database.connection import opened, transaction
 from migrator.database.errors import sqlite_errors
 from migrator.errors import ConnectionFailed, Message, MigratorError, StorageIOError, TransactionError
@@ -29,7 +29,7 @@ from migrator.progress import Listener, ignore_progress
 from migrator.search.build import repair_index
 from migrator.verification.data_dir_check import loose_permissions
 from migrator.verification.findings import REPAIR
-from migrator.verification.run import RESTORE, VerifyReport, check_integrity, is_damage, verify
+from migrator.verification.run import RESTORE, VerifyReport, check_integrity, is_damage, verify, was_loaded_from_dump
 from migrator.verification.source_check import looks_unchanged
 
 
@@ -40,6 +40,7 @@ def repair_and_verify(data_dir: DataDir, listener: Listener = ignore_progress) -
     - Migrator's files that other users can access become private.
     - Indexes that do not match their tables are rebuilt, if nothing else is broken.
     - A search index that does not match the texts is rebuilt.
+    - A database that was loaded from an SQL dump gets the version in its header again.
     - Backup copies that are missing or damaged are made again, if the file still has the recorded SHA-256. Otherwise
       the ledger forgets them, and their backup is listed without them.
     - Files that changed while their size, inode and modification time did not are marked for 'migrator migrate'.
@@ -82,6 +83,8 @@ def _repair(data_dir: DataDir, failures: list[Message]) -> list[str]:
             if not _is_empty(path):
                 if repair_index(data_dir):
                     done.append("rebuilt the search index")
+                if _accept_dump(path):
+                    done.append("recorded the version of the tables, which an SQL dump leaves out")
                 with opened(path, read_only=True) as connection, sqlite_errors("read the ledger", path):
                     state = read_state(connection, path)
                     entries = [*read_ledger(connection).values()] if state.has_ledger else []
@@ -132,6 +135,15 @@ def _repair_indexes(path: Path, failures: list[Message]) -> list[str]:
         failures.append(Message(error.message, code="database.index_wrong", hint=RESTORE))
         return []
     return [f"rebuilt the index {name}" for name in names]
+
+
+def _accept_dump(path: Path) -> bool:
+    with opened(path, read_only=True) as connection, sqlite_errors("read", path):
+        if not was_loaded_from_dump(connection):
+            return False
+    with opened(path) as connection, sqlite_errors("write to", path):
+        schema.set_program_version(connection)
+    return True
 
 
 def _repair_copies(data_dir: DataDir, entries: Iterable[LedgerEntry], failures: list[Message]) -> list[str]:

@@ -115,6 +115,8 @@ class _Verification:
         else:
             self.check_surroundings(state)
         self.findings += check_integrity(self.connection).findings
+        if was_loaded_from_dump(self.connection):
+            self.findings.append(broken("database.from_dump"))
         if not state.has_ledger:
             return self.report("nothing_to_verify", state, [], 0)
         with self.continuing("the schema"):
@@ -218,6 +220,13 @@ class _Verification:
                     self.findings.append(notable("search_index.unfinished"))
 
 
+def was_loaded_from_dump(connection: sqlite3.Connection) -> bool:
+    """Return whether the header lacks the version of the program that made the tables: an SQL dump has no header."""
+    if schema.version(connection) < schema.VALUES_VERSION:  # before, the app may have made them
+        return False
+    return bool(connection.execute("PRAGMA user_version").fetchone() == (0,))
+
+
 def _missing_database(data_dir: DataDir, state: State) -> list[Finding]:
     """Check that the database that storage.json points at exists."""
     missing = missing_database(data_dir, state) or broken_link(data_dir)
@@ -259,8 +268,12 @@ def check_integrity(connection: sqlite3.Connection) -> Integrity:
         for name, number in sorted(indexes.items())
     ]
     try:
-        for table, rowid, parent, _ in connection.execute("PRAGMA foreign_key_check").fetchall():
-            findings.append(broken("database.orphaned_rows", table=table, rowid=rowid, parent=parent))
+        orphans: dict[tuple[str, str], list[int]] = {}
+        for table, rowid, parent, _ in connection.execute("PRAGMA foreign_key_check"):
+            orphans.setdefault((table, parent), []).append(rowid)
+        for (table, parent), rowids in orphans.items():
+            count = "1 row refers" if len(rowids) == 1 else f"{len(rowids):,} rows refer"
+            findings.append(broken("database.orphaned_rows", table=table, parent=parent, count=count, rowid=rowids[0]))
     except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
         findings.append(problem("database", f"SQLite cannot check references: {error}.", code="database.damaged"))
     return Integrity(findings, sorted(indexes))

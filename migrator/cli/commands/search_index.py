@@ -37,6 +37,8 @@ def _print(report: IndexReport) -> None:
     if report.differing:
         differing = ", ".join(report.differing)
         echo(printable(f"Missing or changed: {differing}. 'migrator search-index build' rebuilds it."))
+    if report.stale:
+        echo("It does not match the rows, so every text is read. 'migrator search-index build' rebuilds it.")
 
 
 @search_index_command.command("status")

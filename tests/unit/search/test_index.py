@@ -101,7 +101,7 @@ def test_other_programs_can_read_every_table(database: sqlite3.Connection, path:
 def test_a_text_in_the_index_that_no_row_has_is_a_problem(database: sqlite3.Connection, path: Path) -> None:
     app_says(database, 1)
     built(database, path)
-    database.execute("INSERT INTO search_words (rowid, text) VALUES (77, 'nobody said this')")
+    database.execute("INSERT INTO search_words (rowid, text) VALUES (1, 'nobody said this')")
     [problem] = index_problems(database, path)
     assert "search_words" in problem
 
