@@ -26,7 +26,7 @@ from benchmarks import record, report
 from benchmarks.process import Usage, measure
 from benchmarks.results import Figures, Growth, Result, SizeResult, Totals
 
-RIVALS = ("json_each", "executemany", "sqlite-utils")
+RIVALS = ("duckdb", "duckdb with keys", "json_each", "executemany", "sqlite-utils")
 WITH_INDEX = "with search index"
 REFERENCE = "with sqlite-utils"  # the other loader
 # What migrate is given for each of its own.

@@ -179,6 +179,84 @@ def sqlite_utils(corpus: Path, database: Path) -> None:
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
 
 
+# The types for DuckDB, which by itself makes timestamps of texts, and loses how they were spelled.
+DUCKDB_TYPES = {
+    "totalDuration": "UBIGINT",
+    "preserveWorktrees": "BOOLEAN",
+    **dict.fromkeys(("timeoutSeconds", "winnerId", "totalFilesChanged", "totalLinesAdded"), "BIGINT"),
+    **dict.fromkeys(("totalLinesDeleted", "instanceId", "filesChanged", "linesAdded", "linesDeleted"), "BIGINT"),
+}
+# What makes the keys of the bare tables; rows whose key is taken go first.
+KEYS = {"sessions": "id", "instances": "session_id, instance_id", "chat_messages": "id"}
+
+
+def duckdb(corpus: Path, database: Path) -> None:
+    """DuckDB: `read_json` into tables of an attached SQLite file, without keys and indexes."""
+    import duckdb  # of the extra [bench]
+    import duckdb_extension_sqlite_scanner
+
+    [extension] = Path(duckdb_extension_sqlite_scanner.__file__).parent.rglob("*.duckdb_extension")
+    with duckdb.connect() as connection:
+        connection.execute(f"LOAD '{extension}'")
+        connection.execute(f"ATTACH '{database}' AS sqlite (TYPE sqlite)")
+        members = {
+            **_duckdb_types(("id", *(member for _, member in SESSION_COLUMNS))),
+            "instances": _duckdb_struct(member for _, member in INSTANCE_COLUMNS),
+            "chatHistory": _duckdb_struct(("id", *(member for _, member in MESSAGE_COLUMNS))),
+        }
+        columns = ", ".join(f"{name}: '{kind}'" for name, kind in members.items())
+        connection.execute(
+            "CREATE TEMP TABLE documents AS SELECT *, parse_filename(filename, true) AS workspace FROM read_json("
+            f"'{corpus}/sessions/*.json', format = 'array', filename = true, maximum_object_size = 1000000000, "
+            f"columns = {{{columns}}})"
+        )
+        connection.execute(
+            f"CREATE TABLE sqlite.sessions AS SELECT id, workspace, {_renamed(SESSION_COLUMNS)} FROM documents"
+        )
+        for table, column, names in (
+            ("instances", "instances", INSTANCE_COLUMNS),
+            ("chat_messages", "chatHistory", (("id", "id"), *MESSAGE_COLUMNS)),
+        ):
+            connection.execute(
+                f"CREATE TABLE sqlite.{table} AS SELECT session_id, {_renamed(names, 'one.')} "
+                f"FROM (SELECT id AS session_id, unnest({column}) AS one FROM documents)"
+            )
+
+
+def duckdb_with_keys(corpus: Path, database: Path) -> None:
+    """The same, and then the keys and indexes of the app's tables."""
+    duckdb(corpus, database)
+    indexes = [
+        statement
+        for statement in APP_SCHEMA.read_text(encoding="utf-8").split(";")
+        if "CREATE INDEX" in statement and any(f" ON {table}(" in statement for table in LOADED_TABLES)
+    ]
+    with closing(sqlite3.connect(database, isolation_level=None)) as connection:
+        connection.execute("BEGIN")
+        for table, key in KEYS.items():
+            connection.execute(f"CREATE INDEX key ON {table} ({key})")
+            connection.execute(
+                f"DELETE FROM {table} WHERE rowid NOT IN (SELECT min(rowid) FROM {table} GROUP BY {key})"
+            )
+            connection.execute("DROP INDEX key")
+            connection.execute(f"CREATE UNIQUE INDEX {table}_key ON {table} ({key})")
+        for statement in indexes:
+            connection.execute(statement.replace("workspace_id", "workspace"))
+        connection.execute("COMMIT")
+
+
+def _duckdb_types(members: Iterable[str]) -> dict[str, str]:
+    return {member: DUCKDB_TYPES.get(member, "VARCHAR") for member in members}
+
+
+def _duckdb_struct(members: Iterable[str]) -> str:
+    return f"STRUCT({', '.join(f'{name} {kind}' for name, kind in _duckdb_types(members).items())})[]"
+
+
+def _renamed(columns: Iterable[tuple[str, str]], source: str = "") -> str:
+    return ", ".join(f'{source}"{member}" AS {column}' for column, member in columns)
+
+
 def limit(corpus: Path, database: Path, source: Path) -> None:
     """The least possible work: parse every file once, write every row once, sync once.
 
@@ -227,6 +305,8 @@ RIVALS: dict[str, Callable[[Path, Path], None]] = {
     "json_each": json_each,
     "executemany": executemany,
     "sqlite-utils": sqlite_utils,
+    "duckdb": duckdb,
+    "duckdb with keys": duckdb_with_keys,
 }
 
 

@@ -34,12 +34,12 @@ class CanonicalDocument(NamedTuple):
 
 def canonical_range(connection: AnyConnection, source_id: int, begin: int, end: int) -> Iterator[CanonicalDocument]:
     """Read the documents of a source file from position ``begin`` up to, not including, ``end``."""
-    return _read(connection, SESSIONS_OF_RANGE, queries.DOCUMENTS_OF_RANGE, (source_id, begin, end))
+    return _read(connection, _statement(connection, _RANGE), queries.DOCUMENTS_OF_RANGE, (source_id, begin, end))
 
 
 def canonical_files(connection: AnyConnection, first: int, last: int) -> Iterator[CanonicalDocument]:
     """Read the documents of several source files with consecutive numbers."""
-    return _read(connection, SESSIONS_OF_FILES, queries.DOCUMENTS_OF_FILES, (first, last))
+    return _read(connection, _statement(connection, _FILES), queries.DOCUMENTS_OF_FILES, (first, last))
 
 
 def whole(stored: StoredDocument) -> CanonicalDocument:
@@ -80,22 +80,57 @@ def _original(column: str) -> str:
         THEN json_extract(m.rescued_data, '$.columns.{column}[1]') ELSE m.{column} END"""
 
 
-# A message as it is written in a workspace file. One with unknown members becomes an empty text.
-_MESSAGE = f"""CASE WHEN m.rescued_data IS NOT NULL AND json_type(m.rescued_data, '$.members') IS NOT NULL THEN ''
-    ELSE '      {{
-        "id": ' || json_quote({_original("id")}) || ',
-        "role": ' || json_quote({_original("role")}) || ',
-        "content": ' || json_quote({_original("content")}) || ',
-        "timestamp": ' || json_quote(m.timestamp) || ',
-        "instanceId": ' || coalesce(m.instance_id, 'null') || '
-      }}' END"""
-# Sessions with all of their messages as one value: NULL if there are none.
-_SESSIONS = f"""
+# A message as it is written in a workspace file.
+_PARTS = (
+    """'      {
+        "id": '""",
+    f"json_quote({_original('id')})",
+    """',
+        "role": '""",
+    f"json_quote({_original('role')})",
+    """',
+        "content": '""",
+    f"json_quote({_original('content')})",
+    """',
+        "timestamp": '""",
+    "json_quote(m.timestamp)",
+    """',
+        "instanceId": '""",
+    "coalesce(m.instance_id, 'null')",
+    """'
+      }'""",
+)
+
+
+def _sessions(message: str) -> str:
+    """Return SQL for sessions with all of their messages as one value: NULL if there are none.
+
+    A message with unknown members becomes an empty text.
+    """
+    return f"""
     SELECT {queries.aliased("s", SESSION_COLUMNS)}, s.rowid, CAST((
-        SELECT group_concat({_MESSAGE}, ',
+        SELECT group_concat(
+            CASE WHEN m.rescued_data IS NOT NULL AND json_type(m.rescued_data, '$.members') IS NOT NULL THEN ''
+            ELSE {message} END, ',
 ') FROM (SELECT * FROM chat_messages c WHERE c.session_id = s.id ORDER BY c.position NULLS LAST, c.rowid) m
     ) AS BLOB)
     FROM sessions s
 """
-SESSIONS_OF_RANGE = f"{_SESSIONS} WHERE {queries.IN_RANGE} ORDER BY {queries.ORDER}"
-SESSIONS_OF_FILES = f"{_SESSIONS} WHERE {queries.IN_FILES} ORDER BY {queries.FILES_IN_ORDER}"
+
+
+# With SQLite's function, the text is put together once, in a fifth less time.
+_CONCAT_SINCE = (3, 44)
+_BY_CONCAT, _BY_OPERATOR = _sessions(f"concat({', '.join(_PARTS)})"), _sessions(" || ".join(_PARTS))
+
+
+def _statement(connection: AnyConnection, which: str) -> str:
+    [(version,)] = connection.execute("SELECT sqlite_version()").fetchall()
+    found = tuple(map(int, version.split(".")[:2]))
+    return (_BY_CONCAT if found >= _CONCAT_SINCE else _BY_OPERATOR) + which
+
+
+_RANGE = f"WHERE {queries.IN_RANGE} ORDER BY {queries.ORDER}"
+_FILES = f"WHERE {queries.IN_FILES} ORDER BY {queries.FILES_IN_ORDER}"
+# As they are for any SQLite.
+SESSIONS_OF_RANGE = _BY_OPERATOR + _RANGE
+SESSIONS_OF_FILES = _BY_OPERATOR + _FILES

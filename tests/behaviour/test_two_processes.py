@@ -434,11 +434,8 @@ def spoil_what_is_loaded(spoil: str, monkeypatch: pytest.MonkeyPatch) -> None:
     real = StagingDatabase.finish
 
     def finish(self: Any) -> None:
-        self.rows.flush()
-        self.connection.execute("COMMIT")
-        self.connection.execute(spoil)
-        self.connection.execute("BEGIN")
         real(self)
+        self.connection.execute(spoil)
 
     monkeypatch.setattr(StagingDatabase, "finish", finish)
     nowhere = ProgressMeter(ignore_progress, "load", 0)

@@ -9,16 +9,26 @@ from contextlib import closing
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from migrator import UsageError, migrate
+from migrator.database import schema
+from migrator.database.documents import insert_document
+from migrator.database.rows import derived_key, key_of_id, to_rows
 from migrator.documents.exact_json import to_json
 from migrator.staging.connections import choice
+from migrator.staging.connections.interface import LoaderName
+from migrator.staging.database import StagingDatabase
+from migrator.staging.plain_messages import plain_messages
+from migrator.worker.limits import Limits
+from migrator.workspace import workspace_hash
 from tests.support.command_line import Migrator
 from tests.support.errors import raises
+from tests.support.loaders import LOADERS as LOADABLE
 from tests.support.scene import Scene, chat
 from tests.support.strategies import documents, message, session
 
@@ -150,3 +160,80 @@ def test_stores_load_neither(scene: Scene) -> None:
         "sys.exit(bool({'apsw', 'sqlite_utils'} & sys.modules.keys()))"
     )
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+def inserted(files: list[list[Any]]) -> dict[str, list[Any]]:
+    """The rows of documents, inserted one by one as the stores and the merge do."""
+    with closing(schema.fresh()) as connection:
+        for number, found in enumerate(files):
+            name = workspace_hash(f"/w/{number}")
+            connection.execute("INSERT INTO workspaces (workspace_path, workspace_hash) VALUES (?, ?)", (name, name))
+            for position, document in enumerate(found):
+                insert_document(
+                    connection,
+                    document,
+                    workspace_id=number + 1,
+                    workspace_hash=name,
+                    position=position,
+                    source_id=number + 1,
+                )
+        return {table: rows_of(connection, table) for table in TABLES_OF_SESSIONS}
+
+
+TABLES_OF_SESSIONS = ("sessions", "session_runtime_mix", "instances", "chat_messages")
+
+
+def rows_of(connection: sqlite3.Connection, table: str) -> list[Any]:
+    return connection.execute(f"SELECT rowid, * FROM {table} ORDER BY rowid").fetchall()
+
+
+@given(files=st.lists(st.lists(documents() | colliding(), max_size=5), max_size=3), loader=st.sampled_from(LOADABLE))
+@settings(max_examples=settings().max_examples // 5)
+def test_a_loader_makes_the_rows_that_the_stores_make(files: list[list[Any]], loader: LoaderName) -> None:
+    names = [workspace_hash(f"/w/{number}") for number in range(len(files))]
+    with TemporaryDirectory() as folder, StagingDatabase(Path(folder, "s.db"), loader, Limits()) as staging:
+        for number, (name, found) in enumerate(zip(names, files, strict=True), 1):
+            staging.workspace_id(name, name)
+            staging.rows.begin_source()
+            for position, document in enumerate(found):
+                key = key_of_id(document["id"]) or derived_key("", name, position)
+                rows = to_rows(document, key=key, workspace_id=number, position=position, source_id=number)
+                staging.rows.add(rows, plain_messages(document["chatHistory"]), 1, (name, position))
+        staging.finish()
+        with closing(sqlite3.connect(staging.path.as_uri() + "?immutable=1", uri=True)) as connection:
+            loaded = {table: rows_of(connection, table) for table in TABLES_OF_SESSIONS}
+    assert loaded == inserted(files)
+
+
+@needs_apsw
+def test_apsw_and_python_never_have_a_file_open_at_the_same_time(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As closing a file releases all locks that the process has on it, whoever took them."""
+    import apsw
+
+    here: dict[str, list[Any]] = {"apsw": [], "sqlite3": []}
+
+    def is_open(connection: Any) -> bool:
+        try:
+            connection.in_transaction  # noqa: B018
+        except (sqlite3.Error, apsw.Error):  # closed
+            return False
+        return True
+
+    def watched(library: str, other: str, connect: Any) -> Any:
+        def opening(path: Any, *arguments: Any, **options: Any) -> Any:
+            name = unquote(str(path)).removeprefix("file://").split("?")[0]
+            assert not [path for path, connection in here[other] if path == name and is_open(connection)], name
+            connection = connect(path, *arguments, **options)
+            here[library].append((name, connection))
+            return connection
+
+        return opening
+
+    monkeypatch.setattr(apsw, "Connection", watched("apsw", "sqlite3", apsw.Connection))
+    monkeypatch.setattr(sqlite3, "connect", watched("sqlite3", "apsw", sqlite3.connect))
+    scene.write("/w", [chat("a"), chat("b")])
+    migrate(scene.root, loader="apsw")
+    scene.write("/w", [chat("a", task="changed"), chat("c")])
+    migrate(scene.root, loader="apsw")
+    assert {Path(name).name for name, _ in here["apsw"]} & {Path(name).name for name, _ in here["sqlite3"]}
+    assert scene.database not in {Path(name) for name, _ in here["apsw"]}
