@@ -97,6 +97,7 @@ bench: $(STAMP) ## measure everything against the limit and the rivals, and writ
 	@$(BIN)/python -m benchmarks.storage_bench --size M --write
 	@$(BIN)/python -m benchmarks.search_bench --size M --write
 	@$(BIN)/python -m benchmarks.startup_bench --write
+	@$(BIN)/python -m benchmarks.stages_bench --size M
 
 check: test lint types schema-check wheel-check ## run the tests and all checks
 

@@ -22,12 +22,15 @@ full-text index, while the app may run. `with sqlite-utils` uses the other loade
 `limit`: the least work that any migration does. It parses every file once with orjson and copies the rows of a migrated
 database into one with the same tables and indexes, with one fsync and no check. In parentheses, each figure is given as
 a multiple of the limit's.
+`duckdb`: DuckDB's `read_json` with the types given, into three bare tables of an attached SQLite file. `duckdb with
+keys` then removes the rows whose key is taken, and makes the keys and indexes of the app's tables with SQLite.
 `json_each`: SQLite's own JSON functions, `INSERT OR IGNORE … SELECT … FROM json_each(?)`.
 `executemany`: `json.load`, then `INSERT OR IGNORE` row by row.
 `sqlite-utils`: `sqlite-utils insert … sessions FILE --ignore --alter` for each file. It leaves instances and
 messages as JSON text in one table, so only its sessions are counted.
 
-The last three make no backup, check nothing and read nothing back; *rows lost* is what their `IGNORE` silently dropped.
+The last five make no backup, check nothing and read nothing back; *rows lost* is what they silently dropped because its
+key was taken.
 The contenders take turns; time, CPU and bytes are medians over the runs. Memory is the largest sum over all processes
 of a contender, sampled 20 times a second; shared memory counts twice."""
 

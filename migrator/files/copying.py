@@ -18,16 +18,19 @@ if TYPE_CHECKING:
 def copy_new(
     source: Place, target: Place, *, sync: bool = True, on_chunk: Callable[[bytes], None] | None = None
 ) -> tuple[int, str]:
-    """Copy a file to a path that does not exist yet, and sync it.
+    """Copy a file to a path that does not exist yet, and sync it; where the file system can, share its blocks.
 
     :param sync: False leaves syncing to :func:`durable.sync_files`, which is faster for many files
     :param on_chunk: called with each chunk that is copied
     :returns: the number of bytes read, and their SHA-256 in hex
     """
     digest = new_sha256()
-    with read_chunks(source) as read:
-        chunks = read if on_chunk is None else tee(read, on_chunk)
-        size = durable.write_new(target, tee(chunks, digest.update), sync=sync)
+    cloned = durable.clone_new(source, target)
+    with read_chunks(target if cloned else source) as read:
+        chunks = tee(read if on_chunk is None else tee(read, on_chunk), digest.update)
+        size = sum(map(len, chunks)) if cloned else durable.write_new(target, chunks, sync=sync)
+    if cloned and sync:
+        durable.sync_file(Path(target))
     return size, digest.hexdigest()
 
 

@@ -10,6 +10,7 @@ import errno
 import itertools
 import os
 import stat
+import sys
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -18,7 +19,7 @@ from pathlib import Path
 from migrator.errors import StorageIOError
 from migrator.files import owners
 from migrator.files.os_errors import code_and_hint, os_errors
-from migrator.files.reading import CHUNK, Place
+from migrator.files.reading import CHUNK, READ, Place, size_of_file
 
 _BINARY = getattr(os, "O_BINARY", 0)  # without it Windows converts line ends
 _SYNCS_AT_ONCE = 16
@@ -28,6 +29,8 @@ _WRITE_SIZE = 1 << 16  # bytes
 _NO_FOLDER_SYNC = frozenset({errno.EINVAL, errno.ENOTSUP, errno.EBADF})
 _NO_MODES = frozenset({errno.EPERM, errno.ENOTSUP, errno.EINVAL, errno.ENOSYS})
 _NOT_SYNCED = "What was just changed there is in place, but may not survive a power cut. Check the disk."
+_FICLONE = 0x40049409  # linux/fs.h
+_cannot_clone: set[int] = set()  # devices
 _reported: set[str] = set()
 TEMPORARY_SUFFIX = ".migrator-tmp"
 TEMPORARY_FILES = f".*{TEMPORARY_SUFFIX}"  # a glob pattern for what a killed ``replace`` may leave behind
@@ -144,6 +147,35 @@ def write_new(path: Place, chunks: Iterable[bytes], *, sync: bool = True) -> int
         finally:
             os.close(descriptor)
     return size
+
+
+def clone_new(source: Place, path: Place) -> bool:
+    """Create a file that shares the blocks of another until one of them changes, as btrfs and XFS can.
+
+    :returns: False if that is not possible; then there is no file
+    """
+    if sys.platform != "linux":
+        return False
+    from fcntl import ioctl
+
+    with suppress(OSError):
+        original = os.open(source, READ)
+        try:
+            device = os.fstat(original).st_dev
+            if device in _cannot_clone or size_of_file(original) < CHUNK:
+                return False
+            copy = _create(path)
+            try:
+                ioctl(copy, _FICLONE, original)
+                return True
+            except OSError:
+                _cannot_clone.add(device)
+                os.unlink(path)
+            finally:
+                os.close(copy)
+        finally:
+            os.close(original)
+    return False
 
 
 def make_lock_file(path: Path) -> None:

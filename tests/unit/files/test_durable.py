@@ -252,6 +252,36 @@ def test_a_finished_folder_gets_its_name(tmp_path):
 # Refusals.
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="the call is Linux's")
+@pytest.mark.parametrize("able", [True, False])
+def test_a_large_file_shares_its_blocks_with_its_copy_where_the_file_system_can(
+    able: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As btrfs and XFS do; the file systems of tests cannot, and answer so."""
+    content = os.urandom(reading.CHUNK + 1)
+    (tmp_path / "source").write_bytes(content)
+    calls = 0
+
+    def ioctl(copy: int, request: int, original: int) -> None:
+        nonlocal calls
+        calls += 1
+        if not able:
+            raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))
+        os.sendfile(copy, original, 0, len(content))
+
+    monkeypatch.setattr("fcntl.ioctl", ioctl)
+    monkeypatch.setattr(durable, "_cannot_clone", set())
+    for name in ("first", "second"):
+        seen = bytearray()
+        assert copying.copy_new(tmp_path / "source", tmp_path / name, on_chunk=seen.extend) == (
+            len(content),
+            hashlib.sha256(content).hexdigest(),
+        )
+        assert bytes(seen) == (tmp_path / name).read_bytes() == content
+        assert stat.S_IMODE((tmp_path / name).stat().st_mode) == 0o600
+    assert calls == (2 if able else 1)  # what a drive cannot do is tried once
+
+
 @pytest.mark.parametrize("action", ["write_new", "replace", "copy_new"])
 def test_a_disk_that_fills_up_is_one_error_with_the_path_and_nothing_replaced(tmp_path, action):
     source, target = tmp_path / "source", tmp_path / "target"
