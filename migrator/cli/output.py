@@ -136,7 +136,7 @@ def echo(*parts: str | tuple[str, str], error: bool = False, wrap: bool = True, 
 
 
 def _styled(text: str, style: str, *, colours: bool) -> str:
-    return click.style(block(text), **_STYLES.get(style, {})) if colours else block(text)
+    return click.style(block(text), **_STYLES[style]) if colours and style in _STYLES else block(text)
 
 
 def _write(text: str, *, newline: bool = True, error: bool = False) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,6 +19,10 @@ from migrator.documents.parsing import Rejected, text_or_bytes
 from migrator.errors import Problem, QuarantineError
 from migrator.report import Report
 
+_NAMES = ("id", "task")
+_LONG = re.compile(rb'"(?:instances|chatHistory)"')
+_BEGINNING = 1 << 16  # bytes of a text that is not JSON, in which the id and the task are looked for
+
 
 @dataclass(frozen=True)
 class QuarantinedItem(Report):
@@ -27,7 +33,8 @@ class QuarantinedItem(Report):
     :ivar position: its place among the sessions of its workspace
     :ivar reason: ``invalid``, ``unreadable``, ``torn`` (truncated), ``conflict`` or ``deleted``
     :ivar size: the size of its text in bytes
-    :ivar session_id: of a deleted session, or one that cannot be read: its id
+    :ivar session_id: the id of the session; None if its text has none that can be read
+    :ivar task: its task, likewise
     """
 
     id: int
@@ -41,6 +48,7 @@ class QuarantinedItem(Report):
     created_at: str
     size: int
     session_id: str | None = None
+    task: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return what ``quarantine list`` shows: only the first problem, and the number of problems."""
@@ -76,7 +84,9 @@ def unknown_item(number: int) -> QuarantineError:
 
 
 def _item(row: Sequence[Any]) -> QuarantinedItem:
-    members = dict(zip(QuarantinedItem.__annotations__, row, strict=True))
+    *columns, raw = row
+    session_id, task = _named(_bytes(raw or b""))
+    members = dict(zip(QuarantinedItem.__annotations__, (*columns, session_id, task), strict=True))
     text = members["problems"]
     try:
         problems = tuple(_problem(members) for members in orjson.loads(text))
@@ -85,6 +95,26 @@ def _item(row: Sequence[Any]) -> QuarantinedItem:
         problems = (Problem("", text or "nothing", "a list of problems"),)
     members |= {"problems": problems, "reason": members["reason"] or "unreadable", "size": members["size"] or 0}
     return QuarantinedItem(**members)
+
+
+def _named(raw: bytes) -> tuple[str | None, str | None]:
+    """Return the id and the task of a session, as far as they can be read in its text."""
+    try:
+        document = orjson.loads(raw)
+        found = [document.get(name) for name in _NAMES] if isinstance(document, dict) else []
+    except ValueError:  # its beginning may be whole; these two come before everything long
+        beginning = _LONG.split(raw[:_BEGINNING], maxsplit=1)[0].decode("utf-8", "replace")
+        matches = (re.search(rf'"{name}"\s*:\s*("(?:[^"\\]|\\.)*")', beginning) for name in _NAMES)
+        found = [match and _string(match[1]) for match in matches]
+    session_id, task = ([value if isinstance(value, str) else None for value in found] + [None, None])[:2]
+    return session_id, task
+
+
+def _string(literal: str) -> str | None:
+    try:
+        return str(json.loads(literal, strict=False))
+    except ValueError:
+        return None
 
 
 def _problem(members: dict[str, Any]) -> Problem:

@@ -5,8 +5,7 @@ from __future__ import annotations
 _QUARANTINED = """
     SELECT q.id, CASE WHEN l.status = 'merged' THEN NULL ELSE q.source_id END, l.source,
            q.workspace_hash, w.workspace_path, q.position, q.reason, q.problems,
-           q.created_at, length(CAST(q.raw AS BLOB)),
-           CASE q.reason WHEN 'deleted' THEN json_extract(q.raw, '$.id') END
+           q.created_at, length(CAST(q.raw AS BLOB)), q.raw
     FROM quarantine q LEFT JOIN migration_ledger l ON l.id = q.source_id
     LEFT JOIN workspaces w ON w.workspace_hash = q.workspace_hash
 """

@@ -227,9 +227,9 @@ def pending_work(data_dir: DataDir) -> Iterator[Finding]:
         yield _pending(status)
     for workspace in status.workspaces:
         if workspace.error:
-            error = workspace.error
-            fix = "migrator migrate --salvage" if error.code in TornFileError.codes else None
-            yield problem("failed files", f"{workspace.path}: {error.message}", fix, code=error.code, hint=error.hint)
+            code, message = workspace.error.code, f"A file of {workspace.path} could not be migrated."
+            fix = "migrator migrate --salvage" if code in TornFileError.codes else None
+            yield problem("failed files", message, fix, code=code, hint="'migrator status' shows why.")
     if status.quarantined:
         message = f"{counted(status.quarantined, 'item')} in quarantine."
         yield problem("quarantine", message, "migrator quarantine list", code="quarantine.waiting")

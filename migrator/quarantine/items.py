@@ -11,7 +11,7 @@ import json
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,11 +23,14 @@ from migrator.database.errors import sqlite_errors
 from migrator.database.quarantine import QuarantinedItem, item_of, items_of, texts_of, unknown_item
 from migrator.documents.app_format import app_bytes
 from migrator.documents.exact_json import Unreadable, parse_exactly
+from migrator.documents.parsing import parse_element
 from migrator.errors import QuarantineError
 from migrator.files import durable
 from migrator.files.output import NewFiles, new_files
 from migrator.quarantine.conflict import ConflictFinder
 from migrator.report import Report
+
+_LONGEST = 160  # characters of a line of a diff
 
 
 @dataclass(frozen=True)
@@ -59,12 +62,14 @@ class ShownItem(Report):
         """The name of its file in an export."""
         return f"{self.item.id}.{suffix_of(self.raw)}"
 
-    def difference(self) -> list[str]:
-        """The lines of a unified diff from SQLite's version of a conflict to the file's."""
-        if self.item.reason != "conflict":
-            return []
-        ours = self.stored.decode("utf-8", "replace").split("\n") if self.stored else []
-        return list(difflib.unified_diff(ours, self.text.split("\n"), "in SQLite", "in the file", lineterm=""))
+    def difference(self) -> Iterator[str]:
+        """The lines of a unified diff from SQLite's version of a conflict to the file's, both as the app writes them.
+
+        Long lines are in pieces.
+        """
+        if self.item.reason == "conflict":
+            ours = _lines(self.stored) if self.stored else []
+            yield from difflib.unified_diff(ours, _lines(self.raw), "in SQLite", "in the file", lineterm="")
 
     def to_json(self) -> dict[str, Any]:
         members = self.item.to_json()
@@ -77,6 +82,14 @@ class ShownItem(Report):
             members["in_sqlite"] = None if self.stored is None else self.stored.decode("utf-8", "replace")
             members["diff"] = "\n".join(self.difference())
         return members
+
+
+def _lines(raw: bytes) -> list[str]:
+    """The lines of a document: within a string, too, one for each line of the text."""
+    with suppress(Unreadable):  # it was changed in the database: as it is
+        raw = app_bytes(parse_element(raw).value)
+    lines = raw.decode("utf-8", "replace").replace("\\n", "\\n\n").split("\n")
+    return [line[at : at + _LONGEST] for line in lines for at in range(0, max(1, len(line)), _LONGEST)]
 
 
 @dataclass(frozen=True)

@@ -24,8 +24,10 @@ from migrator.errors import (
 from migrator.inventory.status import name_of_workspace, note_of_loss, notes_of_hidden, workspace_names
 from migrator.report import Report, problems_of
 from migrator.salvage.access import read_what_can_be_read
+from migrator.storage.arguments import workspace_ref
 from migrator.storage.factory import open_storage
 from migrator.storage.filtering import Filtering
+from migrator.storage.migrated import failed_workspaces
 from migrator.storage.protocol import SessionFilters
 
 _LISTED_MEMBERS = ("id", "type", "task", "status", "createdAt", "updatedAt", "completedAt", "model", "totalDuration")
@@ -154,7 +156,9 @@ def read_workspaces(
             except (WorkspaceNotFound, StorageIOError, SourceFileError, ValidationError) as error:
                 if alone:
                     raise
-                if not isinstance(error, WorkspaceNotFound):
+                if workspace_ref(name).hash in failed_workspaces(data_dir):
+                    notice(f"Skipped {name}: its file could not be migrated. 'migrator status' shows why.")
+                elif not isinstance(error, WorkspaceNotFound):
                     notice(f"Skipped {name}: {error}")
                 continue
             yield name, sessions

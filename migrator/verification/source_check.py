@@ -63,8 +63,8 @@ class SourceCheck:
         backup = self._backup(entry)
         if entry.status == "failed":
             if failure := entry.failure:
-                message = f"{entry.source} could not be migrated and stays as it is: {failure.message}"
-                self._findings.append(note("source", message, code=failure.code, hint=failure.hint))
+                message = f"{entry.source} could not be migrated and stays as it is."
+                self._findings.append(note("source", message, code=failure.code, hint="'migrator status' shows why."))
             return VerifiedSource(entry.source, "none", "failed", backup, 0, {})
         copy = self._data_dir.recorded(entry.backup) if backup == "whole" and entry.backup else None
         state, differences = self._database(entry, copy)

@@ -30,7 +30,7 @@ def _print(report: MigrationReport) -> None:
             echo(f"Nothing to do: there are no session files in {plain(str(root))}.")
         for workspace in report.workspaces:
             if workspace.error:
-                echo(f"Not migrated: {plain(workspace.path)}: {printable(workspace.error)}")
+                echo(printable(f"Not migrated: {workspace.path}; 'migrator status' shows why."))
         return
     migrated = [workspace for workspace in report.workspaces if workspace.status in ("migrated", "merged")]
     sessions, instances, messages = (

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import click
 
+from migrator.cli.layout import fitted
 from migrator.cli.options import FILE, Resolve, prints_report, whole_number
 from migrator.cli.output import echo, pager, print_notes, printable
 from migrator.cli.suggestions import suggests
@@ -15,10 +17,12 @@ from migrator.quarantine.dismiss import DismissReport, dismiss
 from migrator.quarantine.items import ExportedItems, ShownItem, export_quarantine, list_quarantine, show_quarantined
 from migrator.quarantine.retry import RetryReport, Take, retry
 from migrator.report import Report
-from migrator.text import block, counted, plain, size
+from migrator.text import block, counted, local_time, plain, size
 
 _NUMBER = whole_number(1)
 _ITEMS = suggests(lambda places, _: (str(item.id) for item in list_quarantine(places)))
+_MOST_LINES = 200  # of a diff
+_WIDTH_OF_TASK = 72
 _REASONS = ("invalid", "unreadable", "torn", "conflict", "deleted")
 
 
@@ -44,10 +48,11 @@ def quarantine_command() -> None:
 @pager()
 def _print_listed(report: _Listed) -> None:
     for item in report.items:
-        echo(f"{item.id:>5}  {plain(item.reason):<10}  {_origin(item)}")
-        if item.session_id is not None:
-            echo(f"       session {plain(item.session_id)}")
-        elif item.problems:
+        session_id, task = _named(item)
+        echo((f"{item.id:>5}  {plain(item.reason):<10}  {session_id}", "heading"))
+        for line in filter(None, (task, _origin(item))):
+            echo(f"       {line}")
+        if item.problems and item.reason != "deleted":
             more = len(item.problems) - 1
             echo(f"       {plain(str(item.problems[0]))}{f' (and {more} more)' if more else ''}")
     if report.items:
@@ -60,7 +65,7 @@ def _print_listed(report: _Listed) -> None:
 @quarantine_command.command("list")
 @prints_report(_print_listed, stored=True)
 def list_command(resolve: Resolve) -> _Listed:
-    """List the items in quarantine, with origin and first problem.
+    """List the items in quarantine, with id, task, origin and first problem.
 
     The index is the place of a session in its file, counted from 0.
 
@@ -68,6 +73,12 @@ def list_command(resolve: Resolve) -> _Listed:
     migrator quarantine list
     """
     return _Listed(tuple(list_quarantine(resolve())))
+
+
+def _named(item: QuarantinedItem) -> tuple[str, str]:
+    """Return the id and the beginning of the task of the session that an item is."""
+    task = fitted(plain(" ".join((item.task or "")[:1000].split())), _WIDTH_OF_TASK).rstrip()
+    return "no id" if item.session_id is None else plain(item.session_id), task
 
 
 def _origin(item: QuarantinedItem) -> str:
@@ -79,7 +90,8 @@ def _origin(item: QuarantinedItem) -> str:
 @pager()
 def _print_item(shown: ShownItem) -> None:
     item = shown.item
-    echo(f"{item.id}: {plain(item.reason)}, from {_origin(item)}, since {plain(item.created_at)}")
+    echo((f"{item.id}: {'  '.join(_named(item)).rstrip()}", "heading"))
+    echo(f"{plain(item.reason)}, from {_origin(item)}, since {plain(local_time(item.created_at))}")
     for problem in item.problems:
         echo(f"  - {plain(str(problem))}")
     if not shown.is_text:
@@ -96,16 +108,15 @@ def _print_item(shown: ShownItem) -> None:
         export = "'migrator quarantine export --to quarantined'"
         echo(printable(f"To fix it: run {export}, edit quarantined/{name}, then run {correct}."))
         return
-    for title, version in (
-        ("Last common version", shown.base),
-        ("SQLite's version", shown.stored),
-        ("The file's version, in quarantine", shown.raw),
-    ):
-        text = "(none, or unknown)" if version is None else version.decode("utf-8", "replace")
-        echo(f"{title}:\n{block(text)}")
-    echo("Changes from SQLite's version to the file's version:")
-    for line in shown.difference():
-        echo(block(line))
+    if shown.stored is None:
+        echo("SQLite does not have this session, or has several with its id. The file's version:")
+    else:
+        echo("Changes from SQLite's version to the file's version:")
+    lines = list(islice(shown.difference(), _MOST_LINES + 1))
+    for line in lines[:_MOST_LINES]:
+        echo((block(line), line[:1]), wrap=False)
+    more = "The rest is not shown. " if len(lines) > _MOST_LINES else ""
+    echo(printable(f"{more}'migrator quarantine export --to quarantined' writes all versions."))
     decide = f"'migrator quarantine retry {item.id} --take theirs'"
     echo(printable(f"To resolve it, run {decide} to use the file's version, or give 'ours' or 'both' instead."))
 
@@ -116,7 +127,7 @@ def _print_item(shown: ShownItem) -> None:
 def show_command(resolve: Resolve, number: int) -> ShownItem:
     """Show one item in full, with its problems.
 
-    For a conflict, all versions are shown.
+    For a conflict, it shows what differs between the file's version and SQLite's.
 
     \b
     migrator quarantine show 3
