@@ -17,6 +17,9 @@ Document = TypeVar("Document", bound=Mapping[str, Any])
 _SORTED_BY = {"duration": "totalDuration", "filesChanged": "totalFilesChanged"}
 
 
+_EVERYTHING = SessionFilters()
+
+
 class Filtering:
     """SessionFilters, prepared to be applied to documents or summaries of documents.
 
@@ -30,12 +33,12 @@ class Filtering:
     """
 
     def __init__(self, filters: SessionFilters | None) -> None:
-        filters = SessionFilters() if filters is None else filters
+        filters = _EVERYTHING if filters is None else filters
         if not isinstance(filters, SessionFilters):
             raise ValidationError(
                 f"The argument filters must be SessionFilters, not a {type(filters).__name__}.", code="option.type"
             )
-        self.is_empty = filters == SessionFilters()
+        self.is_empty = filters == _EVERYTHING
         self.statuses = frozenset(several(filters.status)) or None
         self.types = frozenset(several(filters.session_type)) or None
         self.text = filters.text.casefold() if filters.text else None

@@ -110,7 +110,7 @@ class JsonStorage(MirrorableStorage):
         filtering = page_filtering(filters, after, limit)
         documents = self._read(workspace) or []
         places = FilePlaces(workspace.hash, documents)
-        ordinals = ordinals_of(documents)
+        ordinals = ordinals_of(document["id"] for document in documents)
         begin = places.find(after)
         numbered: Iterator[dict[str, Any]] = (
             {**document, _INDEX: index} for index, document in enumerate(documents[begin:], begin)

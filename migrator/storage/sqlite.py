@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing
 from functools import partial
 from operator import eq
 from typing import TypeAlias, TypeVar
@@ -23,14 +22,13 @@ from migrator.database.documents import (
     replace_all,
     replace_document,
 )
-from migrator.database.rows import Row
 from migrator.documents.document import ChatMessage, WorktreeSession
 from migrator.storage import arguments, timestamps
 from migrator.storage.arguments import SessionRef, WorkspaceRef
-from migrator.storage.filtering import Filtering, first
+from migrator.storage.filtering import Filtering
 from migrator.storage.lists import queries as list_queries
-from migrator.storage.lists import rows as summary_rows
-from migrator.storage.lists.paging import RowPlace, iterated_filtering, page_filtering, row_cursor, row_place
+from migrator.storage.lists.paging import RowPlace, iterated_filtering, page_filtering, row_place
+from migrator.storage.lists.rows import find_sessions, read_summaries
 from migrator.storage.lists.summaries import SessionSummary, WorkspaceSummary
 from migrator.storage.protocol import MirrorableStorage, SessionFilters
 from migrator.storage.sqlite_access import Comparison, SqliteAccess, document_of
@@ -113,11 +111,11 @@ class SqliteStorage(SqliteAccess, MirrorableStorage):
             with self._reading(workspace, "read a session") as (connection, workspace_id):
                 if workspace_id is None:
                     return
-                rows = _rows(connection, workspace_id, filtering, place, 1, counted=False)
-                documents = [document_of(connection, row[summary_rows.KEY]) for row in rows]
+                found = find_sessions(connection, workspace_id, filtering, place, 1)
+                documents = [document_of(connection, each.key) for each in found]
             if not documents:
                 return
-            place = RowPlace(rows[0][summary_rows.POSITION], rows[0][summary_rows.ROW_ID])
+            place = RowPlace(found[0].position, found[0].row_id)
             yield documents.pop()
 
     def list_sessions(
@@ -133,18 +131,7 @@ class SqliteStorage(SqliteAccess, MirrorableStorage):
         with self._reading(workspace, "list sessions") as (connection, workspace_id):
             if workspace_id is None:
                 return []
-            return [
-                SessionSummary._make(
-                    (
-                        *row[summary_rows.MEMBERS],
-                        row[summary_rows.INSTANCES],
-                        row[summary_rows.MESSAGES],
-                        summary_rows.ordinal_of(connection, workspace_id, row),
-                        row_cursor(workspace.hash, row[summary_rows.POSITION], row[summary_rows.ROW_ID]),
-                    )
-                )
-                for row in _rows(connection, workspace_id, filtering, place, limit)
-            ]
+            return read_summaries(connection, (workspace_id, workspace.hash), filtering, place, limit)
 
     def list_workspaces(self) -> list[WorkspaceSummary]:
         with self._pool.connection() as connection, snapshot(connection, self._path, "list workspaces"):
@@ -161,11 +148,12 @@ class SqliteStorage(SqliteAccess, MirrorableStorage):
         with self._reading(workspace, "search sessions") as (connection, workspace_id):
             if workspace_id is None:
                 return []
-            chosen = _rows(connection, workspace_id, filtering, counted=False)
-            row_ids = json.dumps([row[summary_rows.ROW_ID] for row in chosen])
-            stored = read_documents(connection, queries.CHOSEN_DOCUMENTS, row_ids)
+            chosen = find_sessions(connection, workspace_id, filtering)
+            stored = read_documents(
+                connection, queries.CHOSEN_DOCUMENTS, json.dumps([place.row_id for place in chosen])
+            )
             found = {each.key: each.document for each in stored}
-        return [found[row[summary_rows.KEY]] for row in chosen]
+        return [found[place.key] for place in chosen]
 
     def delete_session(self, workspace_path: str, session_id: str, *, ordinal: int | None = None) -> None:
         session = arguments.session_ref(workspace_path, session_id, 0 if ordinal is None else ordinal)
@@ -296,33 +284,6 @@ def _key(connection: sqlite3.Connection, workspace_id: int, session: SessionRef)
     if session.ordinal >= len(keys):
         raise arguments.session_not_found(session)
     return keys[session.ordinal]
-
-
-def _rows(
-    connection: sqlite3.Connection,
-    workspace_id: int,
-    filtering: Filtering,
-    after: RowPlace | None = None,
-    limit: int | None = None,
-    *,
-    counted: bool = True,
-) -> list[Row]:
-    """Return the rows of :mod:`migrator.storage.lists.rows` that match, after a place."""
-    with closing(
-        summary_rows.read_summaries(
-            connection,
-            workspace_id,
-            statuses=filtering.statuses,
-            types=filtering.types,
-            after=after,
-            counted=counted,
-            with_agents=filtering.text is not None,
-        )
-    ) as rows:
-        if filtering.is_empty:
-            return first(rows, limit)
-        described = ({**summary_rows.members_of(row), "row": row} for row in rows)
-        return [each["row"] for each in filtering.apply(described, limit)]
 
 
 def _nothing(connection: sqlite3.Connection, key: str) -> None:

@@ -3,6 +3,7 @@
 import copy
 import logging
 import os
+import pickle
 from datetime import UTC, datetime, timedelta, timezone
 from functools import partial
 
@@ -13,6 +14,7 @@ from migrator.errors import (
     ConnectionFailed,
     InstanceNotFound,
     SessionAlreadyExists,
+    SessionChanged,
     SessionNotFound,
     ValidationError,
     WorkspaceNotFound,
@@ -35,8 +37,13 @@ OPERATIONS = {
     "update_instance_status": lambda store, path: store.update_instance_status(path, "s", 1, "done"),
     "set_instance_status": lambda store, path: store.set_instance_status(path, "s", 1, "done"),
     "search_sessions": lambda store, path: store.search_sessions(path, SessionFilters()),
+    "create_sessions": lambda store, path: store.create_sessions(path, [session(id="s")]),
+    "list_sessions": lambda store, path: store.list_sessions(path),
+    "iter_sessions": lambda store, path: list(store.iter_sessions(path)),
 }
-NEED_A_SESSION = sorted(OPERATIONS.keys() - {"create_session", "search_sessions"})
+NEED_A_SESSION = sorted(
+    OPERATIONS.keys() - {"create_session", "create_sessions", "search_sessions", "list_sessions", "iter_sessions"}
+)
 
 
 @pytest.fixture
@@ -46,6 +53,10 @@ def store(opened):
 
 def ids(documents):
     return [document["id"] for document in documents]
+
+
+def ids_of(*pages):
+    return [row.id for page in pages for row in page]
 
 
 def test_every_store_is_a_session_storage(store):
@@ -150,6 +161,162 @@ def test_with_two_sessions_of_one_id_the_first_is_used_and_both_are_listed_and_d
     assert ids(store.get_all_sessions(W)) == ["other"]
 
 
+def test_the_second_session_of_an_id_is_reached_by_its_ordinal(opened):
+    opened.load(W, [session(task="first"), session(id="other"), session(task="second", instances=[instance()])])
+    store = opened.store
+    assert [(row.id, row.ordinal) for row in store.list_sessions(W)] == [
+        ("session-1", 0), ("other", 0), ("session-1", 1)
+    ]  # fmt: skip
+    [row] = store.list_sessions(W, after=store.list_sessions(W)[1].cursor)
+    [same_row] = store.list_sessions(W, SessionFilters(text="second"))
+    assert (row.ordinal, same_row) == (1, row)
+    assert store.get_session(W, "session-1", ordinal=1)["task"] == "second"
+    assert store.add_chat_message(W, "session-1", message(), ordinal=1)["task"] == "second"
+    assert store.update_instance_status(W, "session-1", 1, "done", ordinal=1)["task"] == "second"
+    store.update_session(W, session(task="changed"), ordinal=1)
+    assert [d["task"] for d in store.get_all_sessions(W)] == ["first", "Weave", "changed"]
+    with pytest.raises(SessionNotFound):
+        store.get_session(W, "session-1", ordinal=2)
+    store.delete_session(W, "session-1", ordinal=0)
+    assert store.get_session(W, "session-1")["task"] == "changed"
+
+
+def test_a_list_has_everything_but_the_texts(store):
+    totals = {"totalDuration": (1 << 64) - 1, "totalFilesChanged": 3, "totalLinesAdded": 20, "totalLinesDeleted": 1}
+    given = session(status="round_2", model="m", completedAt="then", task="", later=[1], **totals)
+    store.create_session(W, given | {"instances": [instance()], "chatHistory": [message()] * 3})
+    [row] = store.list_sessions(W)
+    assert row[:-2] == (
+        *("session-1", given["type"], "", "round_2", given["createdAt"], given["updatedAt"], "then", "m"),
+        *totals.values(),
+        *(1, 3),
+    )
+    assert store.list_sessions(W, SessionFilters(status="running")) == []
+    assert store.list_sessions(W, SessionFilters(text="SESSION")) == [row]
+
+
+def test_pages_have_every_session_once_while_others_write(opened):
+    store = opened.store
+    store.create_sessions(W, [session(id=str(number)) for number in range(60)])
+    first = store.list_sessions(W, limit=20)
+    opened.load(W, [d for d in store.get_all_sessions(W) if not 5 <= int(d["id"]) < 20])  # the last of the page too
+    store.create_session(W, session(id="19"))  # again, now after all others
+    store.update_session(W, session(id="21", task="changed"))
+    second = store.list_sessions(W, after=first[-1].cursor, limit=20)
+    opened.load(W, [d for d in store.get_all_sessions(W) if not 30 <= int(d["id"]) < 60])
+    store.create_session(W, session(id="61"))
+    third = store.list_sessions(W, after=second[-1].cursor, limit=20)
+    assert ids_of(first, second, third) == [*map(str, range(40)), "19", "61"]
+    assert store.list_sessions(W, after=third[-1].cursor) == []
+
+
+def test_what_was_listed_may_be_deleted_before_the_next_page(opened):
+    store = opened.store
+    store.create_sessions(W, [session(id=str(number)) for number in range(50)])
+    seen, after = [], None
+    while page := store.list_sessions(W, after=after, limit=20):
+        seen += ids_of(page)
+        after = page[-1].cursor
+        opened.load(W, [document for document in store.get_all_sessions(W) if document["id"] not in seen])
+    assert seen == [*map(str, range(50))]
+
+
+def test_sessions_are_read_one_by_one_while_the_loop_writes(store):
+    store.create_sessions(W, [session(id=name) for name in "abcd"])
+    seen = []
+    for document in store.iter_sessions(W, SessionFilters(status="running")):
+        seen.append(document["id"])
+        store.append_chat_message(W, document["id"], message())
+    assert seen == [*"abcd"]
+
+
+def test_pages_and_filters_that_make_no_sense_are_refused(store):
+    store.create_session(W, session())
+    store.create_session("/work/loom", session())
+    cursor, elsewhere = (store.list_sessions(path)[0].cursor for path in (W, "/work/loom"))
+    for wrong in ("", "x", cursor + "1" * 30, cursor[:-1] + "x", elsewhere, 1, b"", "s" * 300):
+        with pytest.raises(ValidationError, match="after"):
+            store.list_sessions(W, after=wrong)
+    for wrong in (0, -1, "1", 1.0, True):
+        with pytest.raises(ValidationError, match="limit"):
+            store.list_sessions(W, limit=wrong)
+    for name, value in {"sort_by": "createdAt", "descending": True, "limit": 1, "offset": 1}.items():
+        filters = SessionFilters(**{name: value})
+        for call in (partial(store.list_sessions, limit=1), partial(store.list_sessions, after=cursor)):
+            with pytest.raises(ValidationError, match=name):
+                call(W, filters)
+        with pytest.raises(ValidationError, match=name):
+            store.iter_sessions(W, filters)  # before the first session is asked for
+    for call in (store.list_sessions, store.iter_sessions, store.search_sessions):
+        for wrong in ("running", {"status": "running"}, []):
+            with pytest.raises(ValidationError, match="filters"):
+                call(W, wrong)
+    assert len(store.list_sessions(W, limit=1 << 80)) == 1
+    assert len(store.search_sessions(W, SessionFilters(limit=1 << 80, offset=0))) == 1
+    assert store.search_sessions(W, SessionFilters(offset=1 << 80)) == []
+
+
+def test_a_range_that_ends_before_it_begins_is_refused():
+    with pytest.raises(ValidationError, match="created_to"):
+        SessionFilters(created_from="2025-01-13T10:00:00Z", created_to="2025-01-13T10:59:59+01:00")
+
+
+def test_workspaces_are_listed_with_their_hash_and_count(store):
+    worktree = instance(worktreePath="/work/loom/.worktrees/competition-1/instance-1")
+    store.create_sessions("/work/loom", [session(id=name, instances=[worktree]) for name in "ab"])
+    store.create_session(W, session())
+    store.delete_session(W, "session-1")
+    found = {row.hash: row for row in store.list_workspaces()}
+    assert list(found) == sorted(map(workspace_hash, ("/work/loom", W)))
+    loom, engine = found[workspace_hash("/work/loom")], found[workspace_hash(W)]
+    assert (loom.path, loom.sessions, engine.sessions) == ("/work/loom", 2, 0)
+    assert engine.path in (W, None)  # nothing in a JSON file says where it is
+    for row in found.values():
+        assert row.served_from in ("json", "sqlite")
+        assert row.last_accessed is None or datetime.fromisoformat(row.last_accessed).tzinfo is not None
+        assert len(store.list_sessions(f"unknown:{row.hash}")) == row.sessions
+
+
+def test_an_update_of_a_session_that_has_changed_is_refused(opened):
+    store = opened.store
+    before = store.create_session(W, session(later=1))
+    ours = {**before, "task": "ours"}
+    theirs = {**before, "later": 2}  # the same times
+    store.update_session(W, theirs)
+    with pytest.raises(SessionChanged) as changed:
+        store.update_session(W, ours, expected=before)
+    assert (changed.value.code, changed.value.exit_code) == ("session.changed", 1)
+    assert (changed.value.expected, changed.value.found) == (before, theirs)
+    again = pickle.loads(pickle.dumps(changed.value))
+    assert (again.found, str(again)) == (theirs, str(changed.value))
+    assert store.get_session(W, "session-1") == theirs
+    absent = {name: value for name, value in theirs.items() if value is not None}  # equals null
+    assert store.update_session(W, ours, expected=absent) == ours
+    with pytest.raises(ValidationError, match="expected"):
+        store.update_session(W, ours, expected={"id": "session-1"})
+    with pytest.raises(ValidationError, match="expected"):
+        store.update_session(W, ours, expected=session(id="other"))
+
+
+def test_several_sessions_are_created_or_none(store):
+    store.create_session(W, session(id="a"))
+    kept = store.get_all_sessions(W)
+    for wrong, error in (
+        ([session(id="b"), session(id="a")], SessionAlreadyExists),
+        ([session(id="b"), session(id="b")], SessionAlreadyExists),
+        ([session(id="b"), session(id="c", task=None)], ValidationError),
+        (session(id="b"), ValidationError),
+        (None, ValidationError),
+    ):
+        with pytest.raises(error):
+            store.create_sessions(W, wrong)
+        assert store.get_all_sessions(W) == kept
+    assert store.create_sessions("/work/loom", []) == store.list_sessions("/work/loom") == []
+    assert len(store.list_workspaces()) == 1
+    created = store.create_sessions(W, (session(id=name) for name in "cb"))
+    assert store.get_all_sessions(W) == [*kept, *created]
+
+
 def test_with_two_instances_of_one_number_the_first_is_used(opened):
     opened.load(W, [session(instances=[instance(agentName="a"), instance(agentName="b")])])
     found = opened.store.update_instance_status(W, "session-1", 1, "done")
@@ -208,6 +375,8 @@ def test_a_workspace_that_was_never_seen_is_not_found(store):
             OPERATIONS[name](store, W)
     assert store.get_all_sessions(W) == []
     assert store.search_sessions(W, SessionFilters()) == []
+    assert store.list_sessions(W) == [*store.iter_sessions(W)] == []
+    assert store.list_workspaces() == []
 
 
 def test_a_session_is_not_found_in_a_workspace_that_is_known(store):
@@ -255,6 +424,11 @@ def test_arguments_of_the_wrong_kind_are_refused(store):
     for wrong in (None, 1, b"s", "\ud800"):
         calls += [partial(store.get_session, W, wrong), partial(store.delete_session, W, wrong)]
         calls += [partial(store.update_instance_status, W, "session-1", 1, wrong)]
+        calls += [partial(store.create_sessions, W, wrong), partial(store.create_sessions, W, [wrong])]
+    for wrong in (-1, "0", 1.0, True):
+        calls += [partial(store.get_session, W, "session-1", ordinal=wrong)]
+        calls += [partial(store.delete_session, W, "session-1", ordinal=wrong)]
+        calls += [partial(store.update_session, W, session(), ordinal=wrong)]
     calls += [partial(store.set_instance_status, W, "session-1", wrong, "done") for wrong in (None, "1", 1.0, True)]
     for call in calls:
         with pytest.raises(ValidationError):
@@ -321,7 +495,9 @@ def test_what_was_written_is_there_when_the_store_is_opened_again(name, folder):
         assert store.get_all_sessions(W) == [created]
 
 
-@pytest.mark.parametrize("name", ["get_session", "append_chat_message", "search_sessions"])
+@pytest.mark.parametrize(
+    "name", ["get_session", "append_chat_message", "search_sessions", "list_sessions", "iter_sessions"]
+)
 def test_a_closed_store_says_so(store, name):
     store.close()
     store.close()

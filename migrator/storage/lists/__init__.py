@@ -2,7 +2,7 @@
 
 - ``summaries``: SessionSummary and WorkspaceSummary
 - ``paging``: where a page begins, as a cursor says it
-- ``rows``: reads summaries from the database
+- ``rows``: reads summaries, and finds sessions, in the database
 - ``queries``: the SQL statements for that
 
 Its rule: no list reads the texts of instances or messages.

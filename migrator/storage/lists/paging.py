@@ -77,9 +77,9 @@ def require_file_order(filters: SessionFilters | None, what: str) -> None:
             )
 
 
-def row_cursor(workspace_hash: str, position: int | None, row_id: int) -> str:
-    """Return the cursor after a session in the database."""
-    return f"s{workspace_hash[:8]}.{'' if position is None else position}.{row_id}"
+def row_cursors(workspace_hash: str) -> str:
+    """Return the beginning of every cursor in the database; after it come the session's position and rowid."""
+    return f"s{workspace_hash[:8]}."
 
 
 def row_place(workspace_hash: str, after: str | None) -> RowPlace | None:

@@ -13,33 +13,30 @@ _NARROWED = """
     AND (?3 IS NULL OR s.type IN (SELECT value FROM json_each(?3)))
 """
 # Two statements, because SQLite would sort for NULLS LAST: the rows with a position, and those without one.
-_PLACES = (
+_ORDERS = (
     "(s.position, s.rowid) > (?4, ?5) ORDER BY s.position, s.rowid",
-    "s.position IS NULL AND s.rowid > ?4 ORDER BY s.rowid",
+    "s.position IS NULL AND s.rowid > ?5 ORDER BY s.rowid",
 )
+_MEMBERS, _ROW = aliased("s", LISTED_COLUMNS[:-1]), "s.position, s.rowid, s.rescued_data"
 _COUNTS = """
     (SELECT count(*) FROM instances i WHERE i.session_id = s.id),
     (SELECT count(*) FROM chat_messages m WHERE m.session_id = s.id)
 """
 # Whether other sessions may have the same id: their keys are derived from it (see rows.derived_keys).
-_MAY_SHARE_ITS_ID = "EXISTS (SELECT 1 FROM sessions d WHERE d.id > s.id || '#' AND d.id < s.id || '$')"
-_AGENT_NAMES = "(SELECT json_group_array(i.agent_name) FROM instances i WHERE i.session_id = s.id)"
+_SHARED = "EXISTS (SELECT 1 FROM sessions d WHERE d.id > s.id || '#' AND d.id < s.id || '$')"
+# In hex, because SQLite's JSON functions end a text at the first NUL.
+_AGENTS = "(SELECT group_concat(hex(i.agent_name), ' ') FROM instances i WHERE i.session_id = s.id)"
 
 
-def _statements(counts: str, shared: str, agents: str) -> tuple[str, ...]:
-    return tuple(
-        f"""
-        SELECT {aliased("s", LISTED_COLUMNS)}, {counts}, s.position, s.rowid, s.id, {shared}, {agents}
-        FROM sessions s WHERE {_NARROWED} AND {place}
-        """
-        for place in _PLACES
-    )
+def _statements(values: str) -> tuple[str, ...]:
+    return tuple(f"SELECT {_MEMBERS}, {values} FROM sessions s WHERE {_NARROWED} AND {order}" for order in _ORDERS)
 
 
-LISTED = _statements(_COUNTS, _MAY_SHARE_ITS_ID, "NULL")
-LISTED_WITH_AGENTS = _statements(_COUNTS, _MAY_SHARE_ITS_ID, _AGENT_NAMES)
-SEARCHED = _statements("NULL, NULL", "NULL", "NULL")
-SEARCHED_WITH_AGENTS = _statements("NULL, NULL", "NULL", _AGENT_NAMES)
+ALL_SUMMARIES = _statements(f"{_COUNTS}, 0, {_ROW}, NULL")
+SUMMARIES = _statements(f"{_COUNTS}, {_SHARED}, {_ROW}, NULL")
+SUMMARIES_WITH_AGENTS = _statements(f"{_COUNTS}, {_SHARED}, {_ROW}, {_AGENTS}")
+PLACES = _statements(f"s.id, NULL, 0, {_ROW}, NULL")
+PLACES_WITH_AGENTS = _statements(f"s.id, NULL, 0, {_ROW}, {_AGENTS}")
 
 WORKSPACES = """
     SELECT w.workspace_hash, w.workspace_path, w.last_accessed_at,

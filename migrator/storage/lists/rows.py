@@ -4,83 +4,127 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Collection, Generator, Iterator
+from collections.abc import Generator
 from contextlib import closing
-from typing import Any
+from itertools import chain
+from operator import itemgetter
+from typing import Any, NamedTuple
 
 from migrator.database.columns import LISTED_MEMBERS
 from migrator.database.documents import keys_of
-from migrator.database.rows import Row, session_summary, status_column, type_column
+from migrator.database.rows import Row, only_runtimes, session_summary, status_column, type_column
 from migrator.errors import UnreadableSession
+from migrator.storage.filtering import Filtering, first
 from migrator.storage.lists import queries
+from migrator.storage.lists.paging import RowPlace, row_cursors
+from migrator.storage.lists.summaries import SessionSummary, ordinals_of
 
-MEMBERS = slice(0, len(LISTED_MEMBERS))
-_RESCUED, INSTANCES, MESSAGES, POSITION, ROW_ID, KEY, _AMBIGUOUS, _AGENTS = range(
-    len(LISTED_MEMBERS), len(LISTED_MEMBERS) + 8
-)
+_KEY = _WIDTH = len(LISTED_MEMBERS)
+_ORDINAL, _POSITION, _ROW_ID, _RESCUED, _AGENTS = range(_WIDTH + 2, _WIDTH + 7)
+_PLACE = itemgetter(_KEY, _POSITION, _ROW_ID)
 _SMALLEST = -1 << 63
+
+
+class Found(NamedTuple):
+    """A session in the order of the table."""
+
+    key: str
+    position: int | None
+    row_id: int
 
 
 def read_summaries(
     connection: sqlite3.Connection,
-    workspace_id: int,
-    *,
-    statuses: Collection[str] | None = None,
-    types: Collection[str] | None = None,
-    after: tuple[int | None, int] | None = None,
-    counted: bool = True,
-    with_agents: bool = False,
-) -> Generator[Row, None, None]:
-    """Yield a row for each session of a workspace, in file order; close it before the transaction ends.
+    workspace: tuple[int, str],
+    filtering: Filtering,
+    after: RowPlace | None = None,
+    limit: int | None = None,
+) -> list[SessionSummary]:
+    """Return the summaries of the sessions that match, after a place.
 
-    A row begins with the document's LISTED_MEMBERS; INSTANCES and the other numbers are the places of the rest.
-
-    :param statuses: leave out most sessions of other statuses; the caller must check the document's own status
-    :param types: likewise for types
-    :param after: position and rowid of the session before the first one
-    :param counted: count the instances and messages, and find sessions that share an id
-    :param with_agents: needed for :func:`members_of` with ``instances``
+    :param workspace: its row id and its hash
     """
+    is_whole = filtering.is_empty and after is None  # up to its end: then all sessions with the same id are in it
+    statements = queries.ALL_SUMMARIES if is_whole else queries.SUMMARIES
+    if filtering.text is not None:
+        statements = queries.SUMMARIES_WITH_AGENTS
+    rows = _chosen(connection, statements, workspace[0], filtering, after, limit)
+    cursor = row_cursors(workspace[1])
+    found = [
+        SessionSummary._make((*values, f"{cursor}{'' if position is None else position}.{row_id}"))
+        for *values, position, row_id, _, _ in rows
+    ]
+    if is_whole and len({summary.id for summary in found}) < len(found):
+        for index, ordinal in enumerate(ordinals_of(summary.id for summary in found)):
+            if ordinal:
+                found[index] = found[index]._replace(ordinal=ordinal)
+    return found
+
+
+def find_sessions(
+    connection: sqlite3.Connection,
+    workspace_id: int,
+    filtering: Filtering,
+    after: RowPlace | None = None,
+    limit: int | None = None,
+) -> list[Found]:
+    """Return where the sessions are that match, after a place."""
+    statements = queries.PLACES if filtering.text is None else queries.PLACES_WITH_AGENTS
+    rows = _chosen(connection, statements, workspace_id, filtering, after, limit)
+    return [Found._make(_PLACE(row)) for row in rows]
+
+
+def _chosen(
+    connection: sqlite3.Connection,
+    statements: tuple[str, ...],
+    workspace_id: int,
+    filtering: Filtering,
+    after: RowPlace | None,
+    limit: int | None,
+) -> list[Row]:
+    """Return the rows that match, each with the document's own values; no more are read than needed."""
     columns = [
         None if values is None else json.dumps(sorted({column_of(value) for value in values}))
-        for values, column_of in ((statuses, status_column), (types, type_column))
+        for values, column_of in ((filtering.statuses, status_column), (filtering.types, type_column))
     ]
-    placed, unplaced = {
-        (True, False): queries.LISTED,
-        (True, True): queries.LISTED_WITH_AGENTS,
-        (False, False): queries.SEARCHED,
-        (False, True): queries.SEARCHED_WITH_AGENTS,
-    }[counted, with_agents]
-    position, row_id = (_SMALLEST, _SMALLEST) if after is None else after
-    if position is not None:
-        yield from _rows(connection, placed, workspace_id, *columns, position, row_id)
-        row_id = _SMALLEST
-    yield from _rows(connection, unplaced, workspace_id, *columns, row_id)
+    placed, unplaced = statements
+    bound = (workspace_id, *columns, *(after or (_SMALLEST, _SMALLEST)))
+    parts = [_rows(connection, unplaced, bound)]
+    if after is None or after.position is not None:
+        parts = [_rows(connection, placed, bound), _rows(connection, unplaced, (*bound[:-1], _SMALLEST))]
+    with closing(parts[0]), closing(parts[-1]):  # before the transaction ends
+        rows = chain.from_iterable(parts)
+        if filtering.is_empty:
+            return first(rows, limit)
+        described = ({**_members(row), "row": row} for row in rows)
+        return [each["row"] for each in filtering.apply(described, limit)]
 
 
-def _rows(connection: sqlite3.Connection, statement: str, *values: Any) -> Iterator[Row]:
-    with closing(connection.execute(statement, values)) as rows:
+def _rows(connection: sqlite3.Connection, statement: str, bound: Row) -> Generator[Row, None, None]:
+    with closing(connection.execute(statement, bound)) as rows:
         for row in rows:
-            if row[_RESCUED] is None:
+            rescued = row[_RESCUED]
+            if (rescued is None or only_runtimes(rescued)) and not row[_ORDINAL]:
                 yield row
-                continue
-            try:
-                own = session_summary(row, LISTED_MEMBERS)
-            except (ValueError, KeyError, TypeError, AttributeError) as error:  # another program wrote it
-                raise UnreadableSession(row[KEY], error) from error
-            yield (*own.values(), *row[_RESCUED:])
+            else:
+                yield _restored(connection, bound[0], row)
 
 
-def members_of(row: Row) -> dict[str, Any]:
-    """Return a row as a document that filters can be applied to, with ``instances`` if it was read with agents."""
-    members = dict(zip(LISTED_MEMBERS, row, strict=False))
-    if row[_AGENTS] is not None:
-        members["instances"] = [{"agentName": name} for name in json.loads(row[_AGENTS])]
-    return members
+def _restored(connection: sqlite3.Connection, workspace_id: int, row: Row) -> Row:
+    """Return a row with the document's own values, and with its ordinal if it is one of a summary."""
+    key = row[0]
+    try:
+        own = session_summary((*row[:_WIDTH], row[_RESCUED]), LISTED_MEMBERS)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:  # another program wrote it
+        raise UnreadableSession(key, error) from error
+    ordinal = 0
+    if row[_ORDINAL] or own["id"] != key:  # needless for a place, and seldom
+        ordinal = [*keys_of(connection, workspace_id, own["id"]), key].index(key)
+    return (*own.values(), *row[_WIDTH:_ORDINAL], ordinal, *row[_ORDINAL + 1 :])
 
 
-def ordinal_of(connection: sqlite3.Connection, workspace_id: int, row: Row) -> int:
-    """Return how many sessions of the workspace come before this one and have the same id."""
-    if not row[_AMBIGUOUS] and row[0] == row[KEY]:
-        return 0
-    return [*keys_of(connection, workspace_id, row[0]), row[KEY]].index(row[KEY])
+def _members(row: Row) -> dict[str, Any]:
+    """Return a row as a document that filters can be applied to; ``instances`` is empty if it was read without."""
+    members: dict[str, Any] = dict(zip(LISTED_MEMBERS, row, strict=False))
+    names = [] if row[_AGENTS] is None else row[_AGENTS].split(" ")
+    return members | {"instances": [{"agentName": bytes.fromhex(name).decode(errors="replace")} for name in names]}

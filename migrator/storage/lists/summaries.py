@@ -74,11 +74,11 @@ def summary_of(document: WorktreeSession, ordinal: int, cursor: str) -> SessionS
     )
 
 
-def ordinals_of(documents: Iterable[WorktreeSession]) -> list[int]:
-    """Return the ordinal of each document; they are given in file order."""
+def ordinals_of(ids: Iterable[str]) -> list[int]:
+    """Return the ordinal of each session, given their ids in file order."""
     seen: Counter[str] = Counter()
     ordinals = []
-    for document in documents:
-        ordinals.append(seen[document["id"]])
-        seen[document["id"]] += 1
+    for name in ids:
+        ordinals.append(seen[name])
+        seen[name] += 1
     return ordinals
