@@ -6,6 +6,7 @@ import os
 import pickle
 from datetime import UTC, datetime, timedelta, timezone
 from functools import partial
+from typing import Any
 
 import pytest
 
@@ -240,7 +241,8 @@ def test_pages_and_filters_that_make_no_sense_are_refused(store):
     for wrong in (0, -1, "1", 1.0, True):
         with pytest.raises(ValidationError, match="limit"):
             store.list_sessions(W, limit=wrong)
-    for name, value in {"sort_by": "createdAt", "descending": True, "limit": 1, "offset": 1}.items():
+    sorting: dict[str, Any] = {"sort_by": "createdAt", "descending": True, "limit": 1, "offset": 1}
+    for name, value in sorting.items():
         filters = SessionFilters(**{name: value})
         for call in (partial(store.list_sessions, limit=1), partial(store.list_sessions, after=cursor)):
             with pytest.raises(ValidationError, match=name):
@@ -425,10 +427,10 @@ def test_arguments_of_the_wrong_kind_are_refused(store):
         calls += [partial(store.get_session, W, wrong), partial(store.delete_session, W, wrong)]
         calls += [partial(store.update_instance_status, W, "session-1", 1, wrong)]
         calls += [partial(store.create_sessions, W, wrong), partial(store.create_sessions, W, [wrong])]
-    for wrong in (-1, "0", 1.0, True):
-        calls += [partial(store.get_session, W, "session-1", ordinal=wrong)]
-        calls += [partial(store.delete_session, W, "session-1", ordinal=wrong)]
-        calls += [partial(store.update_session, W, session(), ordinal=wrong)]
+    for number in (-1, "0", 1.0, True):
+        calls += [partial(store.get_session, W, "session-1", ordinal=number)]
+        calls += [partial(store.delete_session, W, "session-1", ordinal=number)]
+        calls += [partial(store.update_session, W, session(), ordinal=number)]
     calls += [partial(store.set_instance_status, W, "session-1", wrong, "done") for wrong in (None, "1", 1.0, True)]
     for call in calls:
         with pytest.raises(ValidationError):
