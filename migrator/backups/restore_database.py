@@ -64,10 +64,70 @@ def keep_aside(found: Path, path: Path) -> Path:
     return copying.keep_copy(found, path, f"{_ASIDE}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}")
 
 
-class DatabaseRestore:
-    """Restores one copy of the database."""
+class WriteGuard:
+    """Keeps other programs from writing to a database until it is replaced.
 
-    def __init__(self, data_dir: DataDir, folder: Path, listed: ListedFile, *, overwrite: bool) -> None:
+    :param connection: to that database; None if it is too damaged to be locked
+    """
+
+    def __init__(self, path: Path, connection: sqlite3.Connection | None) -> None:
+        self._path = path
+        self._connection = connection
+        self._version = self._read_version()
+
+    def _read_version(self) -> int:
+        """Return a number that differs once another connection has changed the database."""
+        row = self._connection and self._connection.execute("PRAGMA data_version").fetchone()
+        return int(row[0]) if row else 0
+
+    def release(self) -> None:
+        """Let the connection that replaces the database lock it instead."""
+        if self._connection is not None and self._connection.in_transaction:
+            self._connection.execute("ROLLBACK")
+
+    def require_unchanged(self) -> None:
+        """Check that no other program wrote between the two locks.
+
+        :raises ConnectionFailed: one did
+        """
+        with suppress(sqlite3.OperationalError):  # without a log SQLite lets no other connection read now
+            if self._read_version() != self._version:
+                raise ConnectionFailed(
+                    f"Another program wrote to {self._path} while it was copied.",
+                    code="database.changed_meanwhile",
+                    hint="Close it and run the command again.",
+                )
+
+
+@contextmanager
+def guarded(path: Path) -> Iterator[WriteGuard]:
+    """Keep other programs from writing to a damaged database within the block, until the guard is released.
+
+    :raises ConnectionFailed: another program keeps it locked
+    """
+    with ExitStack() as stack:
+        try:
+            connection = stack.enter_context(opened(path))
+            with sqlite_errors("lock", path):
+                connection.execute("BEGIN IMMEDIATE")
+        except ConnectionFailed as error:
+            if not _is_damage(error.__cause__):
+                raise
+            yield WriteGuard(path, None)
+        else:
+            yield WriteGuard(path, connection)
+
+
+class DatabaseRestore:
+    """Restores one copy of the database.
+
+    :param guard: if others are kept from writing to the database that is replaced
+    """
+
+    def __init__(
+        self, data_dir: DataDir, folder: Path, listed: ListedFile, *, overwrite: bool, guard: WriteGuard | None = None
+    ) -> None:
+        self.guard = guard
         self.data_dir = data_dir
         self.copy = folder / listed.file
         self.listed = listed
@@ -184,6 +244,8 @@ class DatabaseRestore:
         def keep_first(status: int, *_: int) -> None:
             if status not in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
                 if not kept:
+                    if self.guard is not None:
+                        self.guard.require_unchanged()
                     kept.append(back_up_by(copy_locked, path, self.data_dir.backups, _ASIDE)[0])
             elif time.monotonic() - started > BUSY_TIMEOUT:
                 raise ConnectionFailed(
@@ -203,6 +265,9 @@ class DatabaseRestore:
                 connection.execute("PRAGMA journal_mode = DELETE")  # in WAL mode, the page size cannot change
             copy_locked = self.copier(connection, after)
             pages = source.execute("PRAGMA page_count").fetchone()[0]
+            if self.guard is not None:
+                self.guard.require_unchanged()
+                self.guard.release()
             # Fewer than there are, so that the first step is not the last one.
             source.backup(connection, pages=max(1, min(_PAGES, pages - 1)), progress=keep_first, sleep=_POLL)
         return kept[0]
@@ -271,10 +336,13 @@ class DatabaseRestore:
             )
 
 
-def put_in_place(data_dir: DataDir, copy: Path) -> Path:
-    """Put a new database, which is closed, in the place of a damaged one; return the copy that is kept of that."""
+def put_in_place(data_dir: DataDir, copy: Path, guard: WriteGuard | None) -> Path:
+    """Put a new database, which is closed, in the place of a damaged one; return the copy that is kept of that.
+
+    :raises ConnectionFailed: another program wrote to the damaged one, or keeps it locked
+    """
     listed = ListedFile(copy.name, None, None, copying.sha256_of(copy))
-    return DatabaseRestore(data_dir, copy.parent, listed, overwrite=True).take_place()
+    return DatabaseRestore(data_dir, copy.parent, listed, overwrite=True, guard=guard).take_place()
 
 
 def _is_damage(cause: BaseException | None) -> bool:

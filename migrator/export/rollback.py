@@ -23,7 +23,7 @@ from functools import partial
 
 from migrator.authority import require_database, require_same_database, state_of, write_flag
 from migrator.backups.database_copy import upgrade
-from migrator.backups.restore_database import put_in_place
+from migrator.backups.restore_database import guarded, put_in_place
 from migrator.data_dir import DataDir
 from migrator.database import quarantine_queries, queries
 from migrator.database.connection import opened, transaction
@@ -121,11 +121,14 @@ def _salvage(
 ) -> RollbackReport:
     """Roll back from a readable copy of a damaged database, and put that copy in its place."""
     kept: list[str] = []
-    with readable_copy(data_dir, damage, parent=data_dir.root) as found:
+    with (
+        nullcontext() if dry_run else guarded(data_dir.database) as guard,
+        readable_copy(data_dir, damage, parent=data_dir.root) as found,
+    ):
         places = found.places if dry_run else found.writable
 
         def finish() -> None:
-            kept.append(os.fspath(put_in_place(data_dir, places.database)))
+            kept.append(os.fspath(put_in_place(data_dir, places.database, guard)))
             write_flag(data_dir, "json")
 
         try:

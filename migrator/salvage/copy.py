@@ -52,12 +52,22 @@ def both_open(damaged: Path, copy: Path) -> Iterator[Databases]:
         sqlite_errors("read what is left", damaged),
     ):
         source.text_factory = _text
+        _use_pages_of(source, target)
         schema.create(target)
         target.execute("PRAGMA foreign_keys = OFF")
         source.execute("BEGIN")
         target.execute("BEGIN")
         yield Databases(source, target)
         target.execute("COMMIT")
+
+
+def _use_pages_of(source: sqlite3.Connection, target: sqlite3.Connection) -> None:
+    """Give an empty copy pages of the same size, so that it can be put in the place of a database that others use."""
+    mode = target.execute("PRAGMA journal_mode").fetchone()[0]
+    target.execute("PRAGMA journal_mode = DELETE")  # otherwise the size cannot change
+    target.execute(f"PRAGMA page_size = {source.execute('PRAGMA page_size').fetchone()[0]}")
+    target.execute("VACUUM")
+    target.execute(f"PRAGMA journal_mode = {mode}")
 
 
 def copy_tables(both: Databases) -> list[str]:

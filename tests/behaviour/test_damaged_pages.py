@@ -2,12 +2,15 @@
 
 import json
 import shutil
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from migrator import api
+from migrator.backups import restore_database
 from migrator.data_dir import DataDir
 from migrator.diagnostics.doctor import examine
 from migrator.errors import MigratorError, RollbackFailed
@@ -101,6 +104,37 @@ def test_the_sessions_that_can_be_read_are_listed(healthy: Scene, tmp_path: Path
     found = search_texts(places, "x*")
     assert len(found.sessions) == SESSIONS - 2
     assert found.exit_code == 3
+
+
+def test_what_is_written_between_the_copy_and_the_replacement_stops_a_salvage(
+    healthy: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = healthy.query("SELECT rootpage FROM sqlite_master WHERE name = 'chat_messages'")[0][0]
+    scene = damaged(healthy, tmp_path / "data", root)
+    places, refused = DataDir(scene.root, scene.database), list[str]()
+    release, write = restore_database.WriteGuard.release, "UPDATE workspaces SET last_accessed_at = 'later'"
+
+    def write_before_and_after(guard: restore_database.WriteGuard) -> None:
+        with closing(sqlite3.connect(scene.database, timeout=0, isolation_level=None)) as app:
+            with pytest.raises(sqlite3.OperationalError, match="locked"):
+                app.execute(write)
+            release(guard)
+            app.execute(write)
+            refused.append("before")
+
+    with closing(sqlite3.connect(scene.database)) as reader, monkeypatch.context() as patched:
+        reader.execute("SELECT 1 FROM workspaces").fetchall()
+        patched.setattr(restore_database.WriteGuard, "release", write_before_and_after)
+        with pytest.raises(RollbackFailed) as failed:
+            run_rollback(places, salvage=True)
+        assert failed.value.code == "database.changed_meanwhile"
+        assert refused == ["before"]
+        assert scene.query("SELECT DISTINCT last_accessed_at FROM workspaces") == [("later",)]
+        assert scene.flag() == "sqlite"
+    with closing(sqlite3.connect(scene.database)) as reader:  # another program may have it open
+        reader.execute("SELECT 1 FROM workspaces").fetchall()
+        assert run_rollback(places, salvage=True).status == "rolled_back"
+    assert scene.flag() == "json"
 
 
 def test_without_the_option_a_rollback_changes_nothing(healthy: Scene, tmp_path: Path) -> None:
