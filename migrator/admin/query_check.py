@@ -20,6 +20,7 @@ from migrator.database.connection import opened
 from migrator.errors import Message
 from migrator.files.resources import schemas
 from migrator.migration.adoption import queries as adoption_queries
+from migrator.migration.merging import queries as merging_queries
 from migrator.migration.rolled_back import queries as rolled_back_queries
 from migrator.report import Report
 from migrator.search import queries as search_queries
@@ -102,8 +103,8 @@ def fresh_with_staging() -> sqlite3.Connection:
         search_queries.CREATE_EXCERPTS,
         *search_queries.CREATE_INDEX_COPY,
         *search_queries.CREATE_TERMS,
-        staging_queries.CREATE_KEPT,
-        *staging_queries.CREATE_SEEN,
+        merging_queries.CREATE_KEPT,
+        *merging_queries.CREATE_SEEN,
     ):
         connection.execute(statement)
     return connection

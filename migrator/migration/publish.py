@@ -26,6 +26,7 @@ from migrator.migration.adoption.additions import Additions
 from migrator.migration.merging.decision import MergePolicy, MergeResult
 from migrator.migration.merging.merge import Merge
 from migrator.migration.merging.merge_base import BaseCopy, MergeBase, base_of
+from migrator.migration.merging.prepared import create_tables
 from migrator.migration.rolled_back.changes import ChangesAfterRollback, PostRollbackChanges
 from migrator.migration.rolled_back.kept import KeptFile, keep_rows
 from migrator.migration.run_record import RunFacts, Share, counts_of, record_run, share_rows, shares_of
@@ -33,7 +34,6 @@ from migrator.progress import OnProgress
 from migrator.search import index as search_index
 from migrator.staging import queries as staging_queries
 from migrator.staging.database import rekey_attached_message, rekey_attached_session
-from migrator.staging.prepared import create_tables
 from migrator.staging.results import LoadedSource
 from migrator.storage.arguments import WorkspaceRef
 from migrator.storage.hybrid.journal import Journal

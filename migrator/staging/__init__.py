@@ -11,7 +11,6 @@
 - ``readback``: reads sessions back from the database and compares them with the files
 - ``database``: the staging database, whose indexes are built last
 - ``connections``: opens it, with APSW or sqlite-utils
-- ``prepared``: what a merge prepares before the write lock is taken
 - ``queries``: the SQL statements of this package
 
 Its rule: fast loading is only an assumption; it counts once the sessions were read back and equal their file.

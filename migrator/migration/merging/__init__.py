@@ -5,6 +5,8 @@
 - ``invalid``: the file's elements that are not sessions
 - ``matching``: finds which sessions of two versions of a file are the same
 - ``merge_base``: reads the version that both sides started from, from backup copies
+- ``prepared``: what is prepared before the write lock is taken
+- ``queries``: the SQL statements
 
 Its rule: under the write lock nothing is parsed, and only what has changed meanwhile is compared again.
 """

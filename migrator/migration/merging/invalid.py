@@ -14,9 +14,9 @@ from migrator.database.invalid import InvalidStoredSession, read_each_carefully
 from migrator.database.quarantine import quarantine_row
 from migrator.documents.parsing import Rejected
 from migrator.errors import UnreadableSession
+from migrator.migration.merging import queries as merging_queries
 from migrator.migration.merging.matching import Identity, Version, ids_in, mends, own_id
 from migrator.migration.merging.merge_base import MergeBase
-from migrator.staging import queries as staging_queries
 
 
 def take_out_unreadable(connection: sqlite3.Connection, source_id: int) -> dict[str, str]:
@@ -103,7 +103,7 @@ class InvalidElements:
             workspace_hash = row.workspace_hash or ""  # every loaded row has one
             position = next_position(self._main, ensure_workspace(self._main, workspace_hash, None), workspace_hash)
             bound = (source_id, position, self._staged_id, row.position)
-            self._main.execute(staging_queries.QUARANTINE_STAGED, bound)
+            self._main.execute(merging_queries.QUARANTINE_STAGED, bound)
 
     def compare(self, source_id: int) -> tuple[list[QuarantineRow], list[tuple[int, str | bytes, str]]]:
         """Compare the file's invalid elements with the base's and the quarantine's.
@@ -114,7 +114,7 @@ class InvalidElements:
         """
         in_base = Counter(self._invalid_in_base)
         quarantined: defaultdict[str | bytes, deque[tuple[int, str]]] = defaultdict(deque)
-        for row_id, raw, reason in self._main.execute(staging_queries.QUARANTINE_OF_SOURCE, (source_id,)):
+        for row_id, raw, reason in self._main.execute(merging_queries.QUARANTINE_OF_SOURCE, (source_id,)):
             quarantined[raw].append((row_id, reason))
         not_quarantined = []
         for row in self._staged_invalid:

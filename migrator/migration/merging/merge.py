@@ -41,6 +41,7 @@ from migrator.inventory.deletions import (
     remove,
     take_out,
 )
+from migrator.migration.merging import queries as merging_queries
 from migrator.migration.merging.decision import Action, MergePolicy, MergeResult, decide_versions, only_in_sqlite
 from migrator.migration.merging.invalid import InvalidElements, take_out_unreadable
 from migrator.migration.merging.matching import (
@@ -52,8 +53,7 @@ from migrator.migration.merging.matching import (
     with_earlier,
 )
 from migrator.migration.merging.merge_base import MergeBase, proven_deleted
-from migrator.staging import queries as staging_queries
-from migrator.staging.prepared import Preparation, Present
+from migrator.migration.merging.prepared import Preparation, Present
 from migrator.staging.results import LoadedSource
 
 _CHANGED_ON_BOTH_SIDES = Problem("", "changed in different ways in the file and in SQLite", "", "session.conflict")
@@ -360,7 +360,7 @@ class Merge:
     @cached_property
     def _staged_workspaces(self) -> dict[str, tuple[str, str]]:
         """The hash and the path of each staged session's workspace."""
-        rows = self._staged.execute(staging_queries.WORKSPACES_OF_SESSIONS, (self._loaded.source_id,))
+        rows = self._staged.execute(merging_queries.WORKSPACES_OF_SESSIONS, (self._loaded.source_id,))
         return {key: (name, path) for key, name, path in rows}
 
     def _workspace_of(self, key: str) -> tuple[int, str]:

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from migrator.database import queries
 from migrator.database.columns import QuarantineRow
 from migrator.database.documents import delete_document, read_document, read_source
-from migrator.staging import queries as staging_queries
+from migrator.migration.merging import queries as merging_queries
 
 
 class Present(NamedTuple):
@@ -56,14 +56,14 @@ class Preparation:
         :param touched: the ids whose contents matter
         """
         self._version = self._data_version()
-        rescued = {key: text for key, _, text in self._main.execute(staging_queries.PLACES_OF_SOURCE, (source_id,))}
+        rescued = {key: text for key, _, text in self._main.execute(merging_queries.PLACES_OF_SOURCE, (source_id,))}
         found = []
         for stored in read_source(self._main, source_id):
             one = Present(stored.key, stored.position, stored.document["id"], stored.digest())
             self._seen[one.key] = _Seen(one.session_id, one.digest, rescued[one.key])
             found.append(one)
         self._copied = {one.key for one in found if one.session_id in touched}
-        for statement in staging_queries.SEE:
+        for statement in merging_queries.SEE:
             self._main.executemany(statement, [(self._staged_id, key) for key in self._copied])
         return found
 
@@ -78,7 +78,7 @@ class Preparation:
             return
         unchanged = self._version == self._data_version()
         self._same = self._copied if unchanged else self._copied - self._changed_since_seen()
-        places = self._main.execute(staging_queries.PLACES_OF_SOURCE, (source_id,)).fetchall()
+        places = self._main.execute(merging_queries.PLACES_OF_SOURCE, (source_id,)).fetchall()
         for key, position, rescued_data in places:
             seen = self._seen.get(key)
             if seen and (
@@ -89,7 +89,7 @@ class Preparation:
                 yield Present(key, position, stored_now.document["id"], stored_now.digest())
 
     def _changed_since_seen(self) -> set[str]:
-        changed = staging_queries.CHANGED_SINCE_SEEN if self._copied else ()
+        changed = merging_queries.CHANGED_SINCE_SEEN if self._copied else ()
         return {key for statement in changed for (key,) in self._main.execute(statement, (self._staged_id,))}
 
     def id_of(self, key: str) -> str | None:
@@ -99,7 +99,7 @@ class Preparation:
 
     def _data_version(self) -> int:
         """Return a number that differs once another connection has changed the database."""
-        return int(self._main.execute(staging_queries.DATA_VERSION).fetchone()[0])
+        return int(self._main.execute(merging_queries.DATA_VERSION).fetchone()[0])
 
     def keep(self, key: str, digest: bytes, item: QuarantineRow) -> None:
         """Keep an item for the quarantine: a version of a session.
@@ -107,19 +107,19 @@ class Preparation:
         :param key: of the session, in the database that the version is from
         :param digest: of the version
         """
-        self._main.execute(staging_queries.KEEP_ITEM, (key, *item))
+        self._main.execute(merging_queries.KEEP_ITEM, (key, *item))
         self._kept[key, item.reason] = digest
 
     def quarantine(self, key: str, digest: bytes, reason: str, source_id: int | None, position: int) -> int | None:
         """Quarantine an item that was kept; return its number, or None if this version was not kept."""
         if self._kept.get((key, reason)) != digest:
             return None
-        return self._main.execute(staging_queries.QUARANTINE_KEPT, (source_id, position, key, reason)).lastrowid
+        return self._main.execute(merging_queries.QUARANTINE_KEPT, (source_id, position, key, reason)).lastrowid
 
     def compare(self, key: str) -> None:
         """Compare the rows of a session that was looked at with the staged ones, which are going to replace them."""
         if key in self._copied:
-            for statement in staging_queries.COMPARE_WITH_STAGED:
+            for statement in merging_queries.COMPARE_WITH_STAGED:
                 self._main.execute(statement, (self._staged_id, key))
             self._compared.add(key)
 
@@ -131,7 +131,7 @@ class Preparation:
         return (
             key in self._compared
             and key in self._same
-            and self._copy(staging_queries.REPLACE_BY_STAGED, (key, workspace_id, position, source_id))
+            and self._copy(merging_queries.REPLACE_BY_STAGED, (key, workspace_id, position, source_id))
         )
 
     def insert(self, key: str, workspace_id: int, position: int | None, source_id: int) -> bool:
@@ -141,7 +141,7 @@ class Preparation:
         """
         if self._main.execute(queries.SESSION_KEY_TAKEN, (key,)).fetchone():
             return False
-        if self._copy(staging_queries.COPY_STAGED, (key, workspace_id, position, source_id)):
+        if self._copy(merging_queries.COPY_STAGED, (key, workspace_id, position, source_id)):
             return True
         delete_document(self._main, key)
         return False
@@ -150,10 +150,10 @@ class Preparation:
         """Copy the rows of a session; return whether all are as they were staged: some keys may be taken."""
         for number, statement in enumerate(statements):
             self._main.execute(statement, place if number == 0 else place[:1])
-        return not self._main.execute(staging_queries.DIFFERS_FROM_STAGED, place[:1]).fetchone()[0]
+        return not self._main.execute(merging_queries.DIFFERS_FROM_STAGED, place[:1]).fetchone()[0]
 
 
 def create_tables(main: sqlite3.Connection) -> None:
     """Create the tables for the copies in the attached staging database, which needs no syncs any more."""
-    for statement in (*staging_queries.UNSYNCED, staging_queries.CREATE_KEPT, *staging_queries.CREATE_SEEN):
+    for statement in (*merging_queries.UNSYNCED, merging_queries.CREATE_KEPT, *merging_queries.CREATE_SEEN):
         main.execute(statement)
