@@ -1,4 +1,4 @@
-#!/usr/bin/env bash
+#!/bin/sh
 # Importing datasette changes the sqlite3 module of the whole process: from then on each SQL function that raises prints
 # a traceback to standard error, on connections that are not datasette's as well.
 #
@@ -8,7 +8,7 @@
 #
 # Effect here: a test with unreadable stored text failed after another test of the same process had loaded browse's pages,
 # because Python reports such a traceback as an unraisable exception. migrator's pages turn the setting off again.
-set -euo pipefail
+set -eu
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 python3 -m venv "$folder/venv"
