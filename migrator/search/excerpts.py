@@ -1,7 +1,7 @@
 """Finds the terms of a search in a text and makes excerpts, with the places of the terms marked.
 
-Spaced texts are searched by an FTS5 table in memory, with the tokenizer of the index; :mod:`migrator.search.query`
-describes the two kinds of texts.
+Words are found by an FTS5 table in memory, with the tokenizer of the index; what is in scripts without spaces, by
+comparison. :mod:`migrator.search.query` has the rule.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from migrator.errors import ConnectionFailed
 from migrator.search import queries as search_queries
-from migrator.search.query import SearchQuery, fold, is_unspaced, searched_text, words_of
+from migrator.search.query import SearchQuery, fold, is_mixed, parts_of_searched, searched_text, words_of
 
 _OPEN, _CLOSE = "\ufdd0", "\ufdd1"  # noncharacters, which no proper text contains
 _HARMLESS = str.maketrans({_OPEN: "\ufffd", _CLOSE: "\ufffd"})
@@ -54,7 +54,8 @@ class Matcher(AbstractContextManager["Matcher"]):
     """
 
     def __init__(self, query: SearchQuery) -> None:
-        self._terms = [term.folded for term in query.terms]
+        self._patterns = [term.pattern for term in query.terms]
+        self._unspaced = [term.pattern for term in query.unspaced]
         self._words = query.word_match
         # The words of all terms, without accents: an ASCII text without one of them cannot match.
         self._needed = [word for term in query.terms for word in words_of(term.text)]
@@ -72,42 +73,54 @@ class Matcher(AbstractContextManager["Matcher"]):
         """
         found: list[Excerpt | None] = [None] * len(texts)
         snippets: dict[int, str] = {}
-        unspaced: dict[int, str] = {}
-        spaced = []
+        mixed: dict[int, str] = {}
+        asked = []
+        if not self._patterns:
+            return found
         for number, text in enumerate(map(searched_text, texts)):
-            if is_unspaced(text):
-                folded = fold(text)
-                if self._terms and all(term in folded for term in self._terms):
-                    unspaced[number] = text
-            elif self._words is not None:
-                # Most ASCII texts can be ruled out without asking FTS5.
-                lowered = text.lower() if text.isascii() else None
-                if lowered is None or all(word in lowered for word in self._needed):
-                    spaced.append((number, text.translate(_HARMLESS)))
-        if spaced:
+            if is_mixed(text):
+                if self._has_unspaced(text):
+                    mixed[number] = text
+                    if self._words is not None:
+                        asked.append((number, parts_of_searched(text)[0]))
+            elif self._words is not None and not self._unspaced and self._may_have_words(text):
+                asked.append((number, text.translate(_HARMLESS)))
+        if asked:
             self._memory.execute("BEGIN")
-            self._memory.executemany(search_queries.INSERT_EXCERPT, spaced)
+            self._memory.executemany(search_queries.INSERT_EXCERPT, asked)
             snippets |= self._memory.execute(search_queries.EXCERPTS, (_OPEN, _CLOSE, self._words))
             self._memory.execute("ROLLBACK")
-        for count, number in enumerate(sorted(snippets.keys() | unspaced.keys())):
+        for count, number in enumerate(sorted(snippets if self._words is not None else mixed)):
             if most is not None and count >= most:
                 found[number] = NO_EXCERPT
-            elif number in unspaced:
-                found[number] = self._in_unspaced(unspaced[number])
+            elif number in mixed:
+                found[number] = self._in_mixed(mixed[number])
             else:
                 found[number] = _from_snippet(snippets[number])
         return found
 
-    def _in_unspaced(self, text: str) -> Excerpt:
+    def _has_unspaced(self, text: str) -> bool:
+        """Return whether the text has all terms in scripts without spaces."""
+        if not self._unspaced:
+            return True
         folded = fold(text)
-        first = min(folded.find(term) for term in self._terms)
+        return all(pattern.search(folded) for pattern in self._unspaced)
+
+    def _may_have_words(self, text: str) -> bool:
+        """Return whether FTS5 has to be asked: most ASCII texts can be ruled out without it."""
+        lowered = text.lower() if text.isascii() else None
+        return lowered is None or all(word in lowered for word in self._needed)
+
+    def _in_mixed(self, text: str) -> Excerpt:
+        folded = fold(text)
+        places = [place for pattern in self._patterns if (place := pattern.search(folded))]
+        first = min((place.start() for place in places), default=0)
         begin, end = max(0, first - _BEFORE), first + _WIDTH
         marked = [False] * (min(end, len(text)) - begin)
-        for term in self._terms:
-            at = folded.find(term, begin, end)
-            while at >= 0:
-                marked[at - begin : at - begin + len(term)] = [True] * len(term)
-                at = folded.find(term, at + 1, end)
+        for pattern in self._patterns:
+            for place in pattern.finditer(folded, begin, end):
+                at, length = place.start() - begin, place.end() - place.start()
+                marked[at : at + length] = [True] * length
         return _window(text, begin, end, marked)
 
 

@@ -13,8 +13,8 @@ from migrator.inventory.status import name_of_workspace, note_of_loss, notes_of_
 from migrator.salvage.access import read_what_can_be_read
 from migrator.search.excerpts import Matcher
 from migrator.search.index import index_state, quick_problems
-from migrator.search.lookup import search_with_index
-from migrator.search.query import SearchQuery, parse_query
+from migrator.search.lookup import count_long_texts, search_with_index
+from migrator.search.query import LONGEST, SearchQuery, is_too_long, parse_query
 from migrator.search.results import (
     MOST_EXCERPTS,
     FoundSession,
@@ -30,6 +30,7 @@ from migrator.storage.factory import is_served_by_sqlite
 from migrator.storage.filtering import Filtering
 from migrator.storage.migrated import failed_workspaces
 from migrator.storage.protocol import SessionFilters
+from migrator.text import counted
 from migrator.workspace import placeholder
 
 
@@ -92,6 +93,7 @@ def _ask_index(
             own = workspace_ref(workspace).hash if workspace else None
             elsewhere = failed_workspaces(data_dir)
             found = search_with_index(connection, query, filters, workspace_hash=own, elsewhere=elsewhere)
+            notes += _note_of_long(count_long_texts(connection, filters, workspace_hash=own, elsewhere=elsewhere))
             return list(islice(found, most))
     if state == "complete":
         notes.append("The search index is damaged, so every text was read. 'migrator verify --repair' rebuilds it.")
@@ -116,10 +118,12 @@ def _scan(
     :param alone: a workspace that cannot be read is an error, not a note
     """
     wanted = replace(filters, sort_by=None, descending=False, limit=None, offset=0)
+    long = 0
     with Matcher(query) as matcher:
         for name, sessions in read_workspaces(data_dir, names, wanted, notes.append, alone=alone):
             for session in sessions:
                 texts = searchable_texts(session)
+                long += sum(is_too_long(text) for _, _, text in texts)
                 excerpts = matcher.excerpts([text for _, _, text in texts], most=MOST_EXCERPTS)
                 matched = [
                     FoundText(kind, place, *excerpt)
@@ -129,3 +133,11 @@ def _scan(
                 if matched:
                     summary = {member: session.get(member) for member in SUMMARY_MEMBERS}
                     yield FoundSession(name, summary, len(matched), tuple(matched[:MOST_EXCERPTS]))
+    notes += _note_of_long(long)
+
+
+def _note_of_long(texts: int) -> list[str]:
+    if not texts:
+        return []
+    verb = "is" if texts == 1 else "are"
+    return [f"{counted(texts, 'text')} {verb} not searched to the end, but only up to {LONGEST:,} characters."]

@@ -8,7 +8,7 @@ killed can be continued.
 from __future__ import annotations
 
 import sqlite3
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 from migrator.database import queries, schema
@@ -16,7 +16,7 @@ from migrator.database.errors import sqlite_errors
 from migrator.errors import Message
 from migrator.files.resources import schemas
 from migrator.search import queries as search_queries
-from migrator.search.query import is_unspaced, searched_text
+from migrator.search.query import indexed_parts
 
 TASKS, MESSAGES, OUTPUTS = 0, 1 << 40, 1 << 41  # added to the rowids of sessions, chat_messages, instances
 UNFINISHED = ("pending", "building")
@@ -153,8 +153,9 @@ def index_problems(connection: sqlite3.Connection, path: Path) -> list[Message]:
     found = quick_problems(connection)
     if found or index_state(connection) not in ("building", "complete"):
         return found
-    connection.create_function("is_unspaced", 1, is_unspaced, deterministic=True)
-    connection.create_function("searched_text", 1, searched_text, deterministic=True)
+    parts = lru_cache(1)(indexed_parts)
+    connection.create_function("indexed_words", 1, lambda text: parts(text)[0], deterministic=True)
+    connection.create_function("indexed_grams", 1, lambda text: parts(text)[1], deterministic=True)
     problems: list[Message] = []
     connection.execute("PRAGMA query_only = OFF")  # it would also forbid temporary tables
     with sqlite_errors("check the search index", path):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any, NamedTuple
@@ -18,7 +18,7 @@ from migrator.database.rows import session_summary
 from migrator.search import queries as search_queries
 from migrator.search.excerpts import Matcher
 from migrator.search.index import MESSAGES, OUTPUTS, TASKS
-from migrator.search.query import GRAM, SearchQuery, Term, words_of
+from migrator.search.query import CUT, LONGEST, SearchQuery, Term, words_of
 from migrator.search.results import MOST_EXCERPTS, FoundSession, FoundText, message_place, output_place, sort_by_filters
 from migrator.storage.filtering import Filtering
 from migrator.storage.protocol import SessionFilters
@@ -33,6 +33,7 @@ _PLACES: dict[str, Callable[[Any, str], str]] = {"message": message_place, "outp
 _LAST = "\U0010ffff"
 _EVERY = (0, (1 << 63) - 1)
 _BROAD = 20_000  # places: a beginning with more of them is not looked up in the index
+_MOST_GRAMS = 200  # of one beginning: those with more are not looked up
 _GAP = 200  # rowids between two that are asked for together
 
 
@@ -84,45 +85,46 @@ class _TextIndex:
             connection.execute(statement)
         # FTS5 reads every place of all words with a beginning, each time: too slow for a broad one.
         narrow = SearchQuery(tuple(term for term in query.terms if not (term.prefix and self._is_broad(term))))
-        self._spaced = query.word_match is not None
-        self._broad = narrow != query
-        self._words = narrow.word_match if self._spaced else None
-        self._grams = query.gram_match
-        # Too short for a gram, these are looked up as beginnings of grams.
-        self._short = [term.folded for term in query.terms if len(term.folded) < GRAM]
+        words, self._is_exact = narrow.word_match, narrow == query
+        grams = narrow.gram_match(self._grams_beginning_with)
+        self._questions = [
+            (statement, match)
+            for statement, match in ((search_queries.WORD_HITS, words), (search_queries.GRAM_HITS, grams))
+            if match is not None
+        ]
+        if query.unspaced:
+            self._is_exact &= grams is not None and all(term.is_one_gram for term in query.unspaced)
 
     def _is_broad(self, term: Term) -> bool:
         """Return whether words with this beginning occur in very many places."""
+        if term.unspaced:
+            return False
         last = words_of(term.text)[-1]
         bound = (last, last + _LAST, _BROAD)
         return bool(self._connection.execute(search_queries.IS_BROAD, bound).fetchone())
 
+    def _grams_beginning_with(self, beginning: str) -> list[str] | None:
+        """Return the grams that begin with one or two characters; None if there are very many."""
+        bound = (beginning, beginning + _LAST, _MOST_GRAMS + 1)
+        found = [gram for (gram,) in self._connection.execute(search_queries.GRAMS_IN_RANGE, bound)]
+        return found if len(found) <= _MOST_GRAMS else None
+
     def find_all(self, most: int) -> _Hits | None:
         """Return every text that may match; None if there are more than ``most``."""
-        if self._spaced and self._words is None:
+        answers = [self._ask(statement, match, _EVERY, most + 1) for statement, match in self._questions]
+        complete = [answer for answer in answers if len(answer) <= most]  # the others are cut off
+        if not complete:
             return None
-        words = self._ask(search_queries.WORD_HITS, self._words, _EVERY, most + 1)
-        if len(words) > most:
-            return None
-        # Several questions narrow it down; answers that are cut off at the limit are not used.
-        answers = []
-        if self._grams:
-            answers.append(self._ask(search_queries.GRAM_HITS, self._grams, _EVERY, most + 1))
-        for term in self._short:
-            bound = (term, term + _LAST, most + 1)
-            answers.append([row_id for (row_id,) in self._connection.execute(search_queries.SHORT_HITS, bound)])
-        complete = [set(answer) for answer in answers if len(answer) <= most]
-        return self._hits(words, sorted(set.intersection(*complete))) if complete else None
+        found = sorted(set(complete[0]).intersection(*complete[1:]))
+        return self._hits(found, exact=self._is_exact and len(complete) == len(answers))
 
-    def _hits(self, words: list[int], grams: list[int]) -> _Hits:
-        return _Hits([], [*words, *grams]) if self._broad else _Hits(words, grams)
+    def _hits(self, found: list[int], *, exact: bool) -> _Hits:
+        return _Hits(found, []) if exact else _Hits([], found, likely=bool(self._questions))
 
-    def find_in_sessions(
-        self, sessions: Sequence[_StoredSession], found: tuple[frozenset[int], frozenset[int]] | None
-    ) -> Iterator[_Hits]:
+    def find_in_sessions(self, sessions: Sequence[_StoredSession], found: _Hits | None) -> Iterator[_Hits]:
         """Yield, for each of these sessions, its texts that may match.
 
-        :param found: the sure and the unsure hits of :meth:`find_all`; None asks the index about these sessions only
+        :param found: the hits of :meth:`find_all`; None asks the index about these sessions only
         """
         texts = []
         for session in sessions:
@@ -130,29 +132,21 @@ class _TextIndex:
             outputs = self._connection.execute(search_queries.OUTPUTS_IN_SESSION, (session.key,))
             own = [session.row_id, *(MESSAGES + one for (one,) in messages), *(OUTPUTS + one for (one,) in outputs)]
             texts.append(own)
+        exact, chosen = self._is_exact, frozenset[int]()
         if found is not None:
-            sure, unsure = found
-            for own in texts:
-                yield _Hits([one for one in own if one in sure], [one for one in own if one in unsure])
-            return
-        row_ids = sorted(one for own in texts for one in own)
-        words = frozenset(self._within(search_queries.WORD_HITS, self._words, row_ids))
-        if self._grams is None or (self._spaced and self._words is None):
-            # Only one of the two tables can be asked.
-            sure = frozenset() if self._broad else words
-            for own in texts:
-                yield _Hits([one for one in own if one in sure], [one for one in own if one not in sure], likely=False)
-            return
-        grams = frozenset(self._within(search_queries.GRAM_HITS, self._grams, row_ids))
+            exact, chosen = not found.unsure, frozenset(found.sure or found.unsure)
+        else:
+            row_ids = sorted(one for own in texts for one in own)
+            chosen = frozenset(row_ids)
+            for statement, match in self._questions:
+                chosen &= frozenset(self._within(statement, match, row_ids))
         for own in texts:
-            yield self._hits([one for one in own if one in words], [one for one in own if one in grams])
+            yield self._hits([one for one in own if one in chosen], exact=exact)
 
-    def _within(self, statement: str, match: str | None, row_ids: Sequence[int]) -> list[int]:
+    def _within(self, statement: str, match: str, row_ids: Sequence[int]) -> list[int]:
         return [found for span in _spans(row_ids) for found in self._ask(statement, match, span, -1)]
 
-    def _ask(self, statement: str, match: str | None, span: tuple[int, int], most: int) -> list[int]:
-        if match is None:
-            return []
+    def _ask(self, statement: str, match: str, span: tuple[int, int], most: int) -> list[int]:
         return [row_id for (row_id,) in self._connection.execute(statement, (match, *span, most))]
 
     def by_session(self, hits: _Hits) -> dict[str, _Hits]:
@@ -164,11 +158,6 @@ class _TextIndex:
                     (found[key].sure if is_sure else found[key].unsure).append(base + row_id)
         return found
 
-    def sessions(self, statement: str, *parameters: str) -> Iterator[_StoredSession]:
-        """Yield the sessions that a statement finds."""
-        for row in self._connection.execute(statement, parameters):
-            yield _StoredSession(row[0], row[-3], row[-2], row[-1], session_summary(row))
-
     def texts(self, row_ids: Sequence[int]) -> Iterator[tuple[int, str, str, str]]:
         """Yield rowid, kind, place and text of each: tasks, then messages, then outputs."""
         for kind, base, own in _by_kind(row_ids):
@@ -176,6 +165,12 @@ class _TextIndex:
                 if text is not None:
                     place = _PLACES[kind](who, where) if kind in _PLACES else ""
                     yield base + row_id, kind, place, text
+
+
+def _sessions(connection: sqlite3.Connection, statement: str, *parameters: str) -> Iterator[_StoredSession]:
+    """Yield the sessions that a statement finds."""
+    for row in connection.execute(statement, parameters):
+        yield _StoredSession(row[0], row[-3], row[-2], row[-1], session_summary(row))
 
 
 def _by_kind(row_ids: Sequence[int]) -> Iterator[tuple[str, int, str]]:
@@ -214,27 +209,19 @@ def search_with_index(
     """
     index = _TextIndex(connection, query)
     filtering = Filtering(filters)
-
-    def wanted(session: _StoredSession) -> bool:
-        if session.workspace_hash in elsewhere or workspace_hash not in (None, session.workspace_hash):
-            return False
-        if filtering.text is not None:
-            agents = connection.execute(search_queries.AGENTS_IN_SESSION, (session.key,))
-            session.summary["instances"] = [{"agentName": name} for (name,) in agents]
-        return filtering.matches(session.summary)
-
+    wanted = _chooser(connection, filtering, workspace_hash, elsewhere)
     rare = index.find_all(RANK_ALL_UP_TO)
     candidates: Iterable[_Candidate]
     if rare is not None:
         hits = index.by_session(rare)
-        sessions = filter(wanted, index.sessions(search_queries.INFO_OF_SESSIONS, json.dumps(list(hits))))
+        sessions = filter(wanted, _sessions(connection, search_queries.INFO_OF_SESSIONS, json.dumps(list(hits))))
         candidates = _ranked(_Candidate(session, hits[session.key]) for session in sessions)
         if filters.sort_by is not None:
             candidates = sort_by_filters(((one.session.summary, one) for one in candidates), filtering)
     else:
         scope = () if workspace_hash is None else (workspace_hash,)
         newest = search_queries.NEWEST_OF_WORKSPACE if scope else search_queries.NEWEST_SESSIONS
-        sessions = filter(wanted, index.sessions(newest, *scope))
+        sessions = filter(wanted, _sessions(connection, newest, *scope))
         common = index.find_all(_LIST_ALL_UP_TO)
         if filters.sort_by is None:
             candidates = _rank_first(_find_candidates(index, sessions, common), filters)
@@ -245,16 +232,46 @@ def search_with_index(
         yield from filter(None, (_read_candidate(index, matcher, candidate) for candidate in candidates))
 
 
+def _chooser(
+    connection: sqlite3.Connection, filtering: Filtering, workspace_hash: str | None, elsewhere: Collection[str]
+) -> Callable[[_StoredSession], bool]:
+    def wanted(session: _StoredSession) -> bool:
+        if session.workspace_hash in elsewhere or workspace_hash not in (None, session.workspace_hash):
+            return False
+        if filtering.text is not None:
+            agents = connection.execute(search_queries.AGENTS_IN_SESSION, (session.key,))
+            session.summary["instances"] = [{"agentName": name} for (name,) in agents]
+        return filtering.matches(session.summary)
+
+    return wanted
+
+
+def count_long_texts(
+    connection: sqlite3.Connection, filters: SessionFilters, *, workspace_hash: str | None, elsewhere: Collection[str]
+) -> int:
+    """Return how many texts of the sessions that are searched are not in the index to their end."""
+    marked = connection.execute(search_queries.WORD_HITS, (f'"{CUT}"', *_EVERY, -1))
+    texts = Counter(
+        key
+        for kind, _, own in _by_kind([row_id for (row_id,) in marked])
+        for (key,) in connection.execute(search_queries.SESSIONS_OF_LONG_TEXTS[kind], (own, LONGEST))
+    )
+    if not texts:
+        return 0
+    wanted = _chooser(connection, Filtering(filters), workspace_hash, elsewhere)
+    sessions = _sessions(connection, search_queries.INFO_OF_SESSIONS, json.dumps(list(texts)))
+    return sum(texts[session.key] for session in sessions if wanted(session))
+
+
 def _ranked(candidates: Iterable[_Candidate]) -> list[_Candidate]:
     return sorted(candidates, key=lambda one: one.rank, reverse=True)
 
 
 def _find_candidates(index: _TextIndex, sessions: Iterable[_StoredSession], hits: _Hits | None) -> Iterator[_Candidate]:
     """Yield the sessions that may match, in the given order, asking the index about a batch at a time."""
-    found = None if hits is None else (frozenset(hits.sure), frozenset(hits.unsure))
     rest = iter(sessions)
     while batch := list(islice(rest, _BATCH)):
-        for session, own in zip(batch, index.find_in_sessions(batch, found), strict=True):
+        for session, own in zip(batch, index.find_in_sessions(batch, hits), strict=True):
             if own.sure or own.unsure:
                 yield _Candidate(session, own)
 

@@ -61,15 +61,20 @@ IS_STALE = "SELECT " + " OR ".join(
 # Checking the index: a copy in temporary tables is compared with views of what it should contain.
 _SHOULD_BE = " UNION ALL ".join(
     f"""
-    SELECT {base} + rowid AS id, searched_text({text}) AS text FROM main.{table}
+    SELECT {base} + rowid AS id, {text} AS text FROM main.{table}
     WHERE {text} IS NOT NULL AND rowid <= (SELECT {reached} FROM main.search_index)
     """
     for base, text, table, reached in _TEXTS
 )
 _OPTIONS = "content_rowid = 'id'"
 CREATE_INDEX_COPY = (
-    f"CREATE TEMP VIEW should_be_words AS SELECT id, text FROM ({_SHOULD_BE}) WHERE NOT is_unspaced(text)",
-    f"CREATE TEMP VIEW should_be_grams AS SELECT id, text || '  ' AS text FROM ({_SHOULD_BE}) WHERE is_unspaced(text)",
+    *(
+        f"""
+        CREATE TEMP VIEW should_be_{kind} AS
+        SELECT id, indexed_{kind}(text) AS text FROM ({_SHOULD_BE}) WHERE indexed_{kind}(text) IS NOT NULL
+        """
+        for kind in ("words", "grams")
+    ),
     f"""
     CREATE VIRTUAL TABLE temp.copied_words USING fts5(
         text, content = 'should_be_words', {_OPTIONS}, tokenize = 'unicode61 remove_diacritics 2'
@@ -112,15 +117,22 @@ DROP_INDEX_COPY = (
 
 # The terms of the index: temporary, because a program that reads every table would read each place of each term.
 CREATE_TERMS = tuple(
-    f"CREATE VIRTUAL TABLE temp.search_{kind}_terms USING fts5vocab(main, search_{kind}, instance)"
+    f"CREATE VIRTUAL TABLE IF NOT EXISTS temp.search_{kind}_terms USING fts5vocab(main, search_{kind}, instance)"
     for kind in ("words", "grams")
 )
 
 # Searching. Rowids come in order, so that a LIMIT ends it early.
 WORD_HITS = "SELECT rowid FROM search_words WHERE search_words MATCH ?1 AND rowid BETWEEN ?2 AND ?3 LIMIT ?4"
 GRAM_HITS = "SELECT rowid FROM search_grams WHERE search_grams MATCH ?1 AND rowid BETWEEN ?2 AND ?3 LIMIT ?4"
-# A text comes once for each of its grams with this beginning.
-SHORT_HITS = "SELECT doc FROM search_grams_terms WHERE term >= ? AND term <= ? LIMIT ?"
+# The next gram that is there: a scan would read every place of each.
+_NEXT_GRAM = "SELECT term FROM search_grams_terms WHERE term >= {} AND term <= ?2 LIMIT 1"
+GRAMS_IN_RANGE = f"""
+    WITH RECURSIVE found (gram) AS (
+        SELECT ({_NEXT_GRAM.format("?1")})
+        UNION ALL SELECT ({_NEXT_GRAM.format("gram || char(1)")}) FROM found WHERE gram IS NOT NULL
+    )
+    SELECT gram FROM found WHERE gram IS NOT NULL LIMIT ?3
+"""
 # Do words with this beginning occur in more than ?3 places?
 IS_BROAD = "SELECT 1 FROM search_words_terms WHERE term >= ?1 AND term <= ?2 LIMIT 1 OFFSET ?3"
 
@@ -129,6 +141,11 @@ SESSIONS_OF_TEXTS = {
     "task": f"SELECT rowid, id FROM sessions WHERE rowid {_THESE}",
     "message": f"SELECT rowid, session_id FROM chat_messages WHERE rowid {_THESE}",
     "output": f"SELECT id, session_id FROM instances WHERE id {_THESE}",
+}
+SESSIONS_OF_LONG_TEXTS = {
+    "task": f"SELECT id FROM sessions WHERE rowid {_THESE} AND length(task) > ?",
+    "message": f"SELECT session_id FROM chat_messages WHERE rowid {_THESE} AND length(content) > ?",
+    "output": f"SELECT session_id FROM instances WHERE id {_THESE} AND length(output) > ?",
 }
 MESSAGES_IN_SESSION = "SELECT rowid FROM chat_messages WHERE session_id = ? ORDER BY rowid"
 OUTPUTS_IN_SESSION = "SELECT id FROM instances WHERE session_id = ? ORDER BY id"

@@ -1,27 +1,69 @@
-"""Parses what the user searches for: words, phrases and beginnings of words. No input is an error.
+"""Parses what the user searches for, and says what of a text is searched. No input is an error.
 
-There are two kinds of texts, in which words are found differently:
+There is one rule for all texts:
 
-- in a *spaced* text, a word stands between spaces or punctuation; case and accents are ignored;
-- an *unspaced* text contains a script without (reliable) spaces between words, such as Japanese, Chinese, Korean or
-  Thai; there, a word is found anywhere, and only case is ignored.
+- a *word* is what stands between spaces, punctuation and characters of scripts without spaces; case and accents are
+  ignored;
+- characters of scripts without (reliable) spaces between words, such as Japanese, Chinese, Korean or Thai, are found
+  anywhere.
+
+So ``API設計`` contains the word ``API``, but not ``PI``; it contains ``設計`` and ``設``.
 """
 
 from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 
-# Thai to the Phonetic Extensions, CJK with kana and Hangul, and the compatibility and full-width forms of these. The
-# triggers of schemas/sql/search_index.sql have the same ranges; a test compares the two.
-UNSPACED_RANGES = "\u0e00-\u1dff\u2e80-\ud7fb\uf900-\ufaff\uff00-\uffef\U00020000-\U0003fffd"
+# Thai to the Phonetic Extensions, CJK with kana and Hangul, their compatibility and half-width forms; not their
+# punctuation, nor units in Latin letters. The triggers of schemas/sql/search_index.sql have the same ranges.
+UNSPACED_RANGES = (
+    "\u0e00-\u1dff\u2e80-\u2fff\u3005-\u3007\u3021-\u302f\u3031-\u309f\u30a1-\u30fa\u30fc-\u3370\u337b-\u337f"
+    "\u33e0-\ud7fb\uf900-\ufaff\uff66-\uffdc\U00020000-\U0003fffd"
+)
+WIDE_RANGES = "\uff10-\uff19\uff21-\uff3a\uff41-\uff5a"  # full-width letters and digits
+LETTER_RANGES = "0-9A-Za-z\u00c0-\u045f"  # which may touch these scripts, and are words nevertheless
+# A few ranges that include these, for what is asked of whole texts: GLOB is slow.
+ROUGH_RANGES = "\u0e00-\u1dff\u2e80-\uffdc\U00020000-\U0003fffd"
+GRAM = 3  # characters: what FTS5's trigram tokenizer makes of a text
+LONGEST = 1_000_000  # characters of a text that are searched
+# Characters that no program uses: a gap between two words, and a word of texts that are too long.
+GAP, CUT = "\U0010fff0", "\U0010fff1"
 _UNSPACED = re.compile(f"[{UNSPACED_RANGES}]")
+_MIXED = re.compile(f"[{UNSPACED_RANGES}{WIDE_RANGES}]")
+_LETTERS = re.compile(f"([{LETTER_RANGES}]+)")
+_TOUCHING = re.compile(f"[{LETTER_RANGES}][{ROUGH_RANGES}]|[{ROUGH_RANGES}][{LETTER_RANGES}]")
+_NARROW = {code: code - 0xFEE0 for code in range(0xFF10, 0xFF5B)}
+_NO_WIDTH = dict.fromkeys((0x200B, 0x2060, 0xFEFF))
+_SPACES = dict.fromkeys(map(ord, "\t\r\\"), " ")
+_ACCENT = "[\u0300-\u036f]"
 _TERM = re.compile(r'"([^"]*)(?:"(\*)?|$)|([^\s"]+)')
 _PARAMETERS = "0123456789;?"  # of an escape sequence, after its introducer and before its final character
-_LONGEST = 1_000_000  # characters of a text that are searched
-GRAM = 3  # characters: what FTS5's trigram tokenizer makes of a text
+
+
+class _Part:
+    """A part of a term: a word, or characters of a script without spaces.
+
+    :ivar apart: whether what is neither letter nor digit is between it and the part before
+    """
+
+    def __init__(self, text: str, *, unspaced: bool, apart: bool) -> None:
+        self.text, self.unspaced, self.apart = text, unspaced, apart
+
+    @property
+    def pattern(self) -> str:
+        """Finds it in a folded text."""
+        gap = r"[\W_]+" if self.apart else ""
+        if self.unspaced:
+            return gap + re.escape(self.text)
+        letters = "".join(re.escape(c) + f"{_ACCENT}*" for c in fold(self.text) if not re.match(_ACCENT, c))
+        return f"{gap}(?<![{LETTER_RANGES}]){letters}{_END}"
+
+
+_END = f"(?![{LETTER_RANGES}])"
 
 
 @dataclass(frozen=True)
@@ -36,9 +78,38 @@ class Term:
     prefix: bool = False
 
     @cached_property
-    def folded(self) -> str:
-        """The text in the form that is compared with unspaced texts."""
-        return fold(self.text)
+    def unspaced(self) -> bool:
+        """Whether it contains characters of a script without spaces."""
+        return _has_unspaced(_parts(unicodedata.normalize("NFKC", self.text)))
+
+    @cached_property
+    def _forms(self) -> list[list[_Part]]:
+        """The parts of each form in which it may be stored."""
+        found = map(_parts, _forms(self.text))
+        return [parts for parts in found if parts and _has_unspaced(parts) == self.unspaced]
+
+    @property
+    def phrases(self) -> str:
+        """The query for an FTS5 table of words."""
+        star = " *" if self.prefix else ""
+        phrases = (" ".join(part.text for part in parts) for parts in self._forms)
+        return " OR ".join(f'"{phrase}"{star}' for phrase in dict.fromkeys(phrases))
+
+    @cached_property
+    def runs(self) -> list[tuple[str, ...]]:
+        """Of each form, the parts in scripts without spaces."""
+        return list(dict.fromkeys(tuple(part.text for part in parts if part.unspaced) for parts in self._forms))
+
+    @property
+    def is_one_gram(self) -> bool:
+        """Whether every text with the grams of a form contains the term."""
+        return all(len(parts) == 1 and parts[0].unspaced and len(parts[0].text) <= GRAM for parts in self._forms)
+
+    @cached_property
+    def pattern(self) -> re.Pattern[str]:
+        """Finds it in a folded text."""
+        found = ("".join(part.pattern for part in parts) for parts in self._forms)
+        return re.compile("|".join(dict.fromkeys(one.removesuffix(_END) if self.prefix else one for one in found)))
 
 
 @dataclass(frozen=True)
@@ -48,21 +119,39 @@ class SearchQuery:
     terms: tuple[Term, ...]
 
     @property
-    def word_match(self) -> str | None:
-        """The query for an FTS5 table of spaced texts; None if no spaced text can contain all the terms."""
-        if not self.terms or any(is_unspaced(term.text) for term in self.terms):
-            return None
-        return " AND ".join(f'"{term.text}"{" *" if term.prefix else ""}' for term in self.terms)
+    def unspaced(self) -> list[Term]:
+        """The terms with characters of scripts without spaces."""
+        return [term for term in self.terms if term.unspaced]
 
     @property
-    def gram_match(self) -> str | None:
-        """The query for an FTS5 table of the trigrams of unspaced texts: finds texts with all trigrams of the terms.
+    def word_match(self) -> str | None:
+        """The query for an FTS5 table of words, for all the other terms; None if there are none."""
+        return " AND ".join(f"({term.phrases})" for term in self.terms if not term.unspaced) or None
+
+    def gram_match(self, beginning_with: Callable[[str], Sequence[str] | None]) -> str | None:
+        """The query for an FTS5 table of trigrams: finds texts with all trigrams of a form of each term.
 
         None if every term is too short to have a trigram.
+
+        :param beginning_with: returns the trigrams that begin with one or two characters; None if these are too many
         """
-        texts = [term.folded for term in self.terms]
-        grams = dict.fromkeys(text[at : at + GRAM] for text in texts for at in range(len(text) - GRAM + 1))
-        return " AND ".join('"' + gram.replace('"', '""') + '"' for gram in grams) or None
+        terms = []
+        for term in self.unspaced:
+            forms = [_with_grams(runs, beginning_with) for runs in term.runs]
+            if None not in forms:
+                terms.append(f"({' OR '.join(filter(None, forms))})")
+        return " AND ".join(terms) or None
+
+
+def _with_grams(runs: tuple[str, ...], beginning_with: Callable[[str], Sequence[str] | None]) -> str | None:
+    grams: dict[str, None] = {}
+    for run in runs:
+        if len(run) >= GRAM:
+            grams |= dict.fromkeys(f'"{run[at : at + GRAM]}"' for at in range(len(run) - GRAM + 1))
+        elif (longer := beginning_with(run)) is not None:
+            # A gram that no text has, if there are none.
+            grams[" OR ".join('"' + gram.replace('"', '""') + '"' for gram in longer) or f'"{run:{GAP}<{GRAM}}"'] = None
+    return f"({' AND '.join(f'({gram})' for gram in grams)})" if grams else None
 
 
 def parse_query(text: str) -> SearchQuery:
@@ -71,7 +160,7 @@ def parse_query(text: str) -> SearchQuery:
     A term without a letter or digit cannot be searched for and is dropped.
     """
     terms = []
-    for phrase, star, word in _TERM.findall(text.replace("\0", " ")):
+    for phrase, star, word in _TERM.findall(text.replace("\0", " ").translate(_NO_WIDTH)):
         prefix = bool(star) or (word.endswith("*") and bool(words_of(word)))
         bare = " ".join(phrase.split()) if not word else word.rstrip("*") if prefix else word
         if words_of(bare):
@@ -80,15 +169,69 @@ def parse_query(text: str) -> SearchQuery:
     return SearchQuery(tuple(dict.fromkeys(terms)))
 
 
-def searched_text(text: str) -> str:
-    """Return the part of a text that is searched: no NUL, no terminal escape sequences, which would stick to words.
+def _forms(text: str) -> list[str]:
+    """Return the forms in which a text may be stored: the same characters, encoded differently."""
+    if text.isascii():
+        return [text]
+    wide = unicodedata.normalize("NFKC", text)
+    forms = [text, *(unicodedata.normalize(form, text) for form in ("NFC", "NFD")), wide, "".join(map(_half, wide))]
+    if _UNSPACED.search(text):  # case is ignored there as well; a few of these scripts have it
+        forms += [changed for form in forms for changed in (form.lower(), form.upper())]
+    return list(dict.fromkeys(forms))
 
-    A very long text is cut off. The triggers of schemas/sql/search_index.sql do the same.
+
+def _half(character: str) -> str:
+    """Return the half-width form of a character of Katakana."""
+    table = _half_width()
+    decomposed = unicodedata.normalize("NFD", character)
+    return "".join(map(table.__getitem__, decomposed)) if all(one in table for one in decomposed) else character
+
+
+@cache
+def _half_width() -> dict[str, str]:
+    return {unicodedata.normalize("NFKC", chr(code)): chr(code) for code in range(0xFF66, 0xFFA0)}
+
+
+def _parts(text: str) -> list[_Part]:
+    """Split a term at what is neither letter nor digit, and where scripts with and without spaces touch."""
+    parts: list[_Part] = []
+    apart = False
+    for character in text:
+        kind = unicodedata.category(character)[0]
+        unspaced = bool(_UNSPACED.match(character))
+        if kind not in ("LNMS" if unspaced else "LNM") or (kind == "M" and not parts):
+            apart = bool(parts)
+        elif parts and not apart and (kind == "M" or unspaced == parts[-1].unspaced):
+            parts[-1].text += character
+        else:
+            parts.append(_Part(character, unspaced=unspaced, apart=apart))
+            apart = False
+    return parts
+
+
+def _has_unspaced(parts: list[_Part]) -> bool:
+    return any(part.unspaced for part in parts)
+
+
+def searched_text(text: str) -> str:
+    """Return the part of a text that is searched: without spaces of no width, NUL, and terminal escape sequences.
+
+    These would be inside words, end the text, or stick to words. A very long text is cut off. The triggers of
+    schemas/sql/search_index.sql do the same.
     """
+    return _cleaned(text)[:LONGEST]
+
+
+def _cleaned(text: str) -> str:
     if "\x1b" in text or "\0" in text:
         first, *others = text.replace("\\", " ").replace("\0", " ").split("\x1b")
         text = " ".join([first, *(other[1:].lstrip(_PARAMETERS)[1:] for other in others)])
-    return text[:_LONGEST]
+    return text if text.isascii() else text.translate(_NO_WIDTH)
+
+
+def is_too_long(text: str) -> bool:
+    """Return whether the text is not searched to its end."""
+    return len(text) > LONGEST and len(_cleaned(text)) > LONGEST
 
 
 def indexed_parts(text: str) -> tuple[str | None, str | None]:
@@ -96,24 +239,70 @@ def indexed_parts(text: str) -> tuple[str | None, str | None]:
 
     The triggers of schemas/sql/search_index.sql make the same of it.
     """
-    text = searched_text(text)
-    return (None, text + "  ") if is_unspaced(text) else (text, None)
+    text = _cleaned(text)
+    return parts_of_searched(text) if len(text) <= LONGEST else parts_of_searched(text[:LONGEST], f" {CUT}")
 
 
-def is_unspaced(text: str) -> bool:
-    """Return whether the text contains a character of a script that is written without spaces."""
-    return not text.isascii() and _UNSPACED.search(text) is not None
+def parts_of_searched(text: str, mark: str = "") -> tuple[str | None, str | None]:
+    """Return what is indexed of a text from :func:`searched_text`.
+
+    :param mark: added to the words
+    """
+    if not is_mixed(text):
+        return text + mark, None
+    text = text.translate(_NARROW)
+    touching = _TOUCHING.search(text) is not None
+    words, grams = [], []
+    for line in text.split("\n"):
+        if line.isascii():
+            words.append(line)
+            continue
+        for piece in line.translate(_SPACES).split(" "):
+            if piece.isascii() or not _UNSPACED.search(piece):
+                words.append(piece)
+            else:
+                words.append(_words_in(piece, touching=touching))
+                grams.append(piece)
+    found = " ".join(words) + mark
+    # Two spaces at the end make the last characters beginnings of grams, too.
+    return found if found.strip(f"{GAP} \t\r\\") else None, f"{' '.join(grams)}  " if grams else None
+
+
+def _words_in(piece: str, *, touching: bool) -> str:
+    if not _LETTERS.search(piece):
+        return GAP
+    if not touching:
+        return piece
+    return " ".join(GAP if _UNSPACED.search(part) else part for part in _LETTERS.split(piece))
+
+
+def is_mixed(text: str) -> bool:
+    """Return whether the text contains a script that is written without spaces, or full-width letters."""
+    return not text.isascii() and _MIXED.search(text) is not None
+
+
+class _Folding(dict[int, str]):
+    """Each character without case, accents and full width, if that is one character again."""
+
+    def __missing__(self, code: int) -> str:
+        character = chr(code)
+        if not _UNSPACED.match(character):
+            base = re.sub(_ACCENT, "", unicodedata.normalize("NFKD", character)) or character
+            lowered = (base if len(base) == 1 else character).lower()
+            character = lowered if len(lowered) == 1 else character
+        self[code] = character
+        return character
+
+
+_FOLDING = _Folding()
 
 
 def fold(text: str) -> str:
-    """Return the text in lower case, with every character at its old position."""
-    lowered = text.lower()
-    if len(lowered) == len(text):
-        return lowered
-    return "".join(lower if len(lower := character.lower()) == 1 else character for character in text)
+    """Return the text without case, accents and full-width letters, with every character at its old position."""
+    return text.lower() if text.isascii() else text.translate(_FOLDING)
 
 
 def words_of(text: str) -> list[str]:
     """Return the words of a text, in lower case and without accents."""
-    bare = "".join(c for c in unicodedata.normalize("NFD", text.lower()) if not unicodedata.combining(c))
+    bare = "".join(c for c in unicodedata.normalize("NFKD", text.lower()) if not unicodedata.combining(c))
     return "".join(c if unicodedata.category(c)[0] in "LN" else " " for c in bare).split()

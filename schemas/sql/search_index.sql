@@ -1,9 +1,9 @@
 -- The index for full-text search. It is not a numbered step: users can build and drop it at any time.
 --
--- Every text is in one of two tables. search_words has the words of texts whose scripts put spaces between words.
--- search_grams has all trigrams (three successive characters) of texts with other scripts, such as Japanese, Chinese,
--- Korean and Thai. Neither table stores the texts. Rowids: a task has the rowid of its session, a message 2^40 + its
--- rowid, an output 2^41 + the rowid of its instance.
+-- search_words has the words of all texts. search_grams has all trigrams (three successive characters) of the pieces
+-- between spaces that contain a script without spaces, such as Japanese, Chinese, Korean and Thai. Of these pieces,
+-- search_words has the words in Latin letters. Neither table stores the texts. Rowids: a task has the rowid of its
+-- session, a message 2^40 + its rowid, an output 2^41 + the rowid of its instance.
 
 -- "using" is in lower case: an SQL engine that does not know FTS5, and recognizes virtual tables by these words, refuses
 -- the file instead of writing to it. columnsize stays on: without it, tools that count or read every table fail.
@@ -12,59 +12,126 @@ CREATE VIRTUAL TABLE search_words using fts5(text, content = '', tokenize = 'uni
 CREATE VIRTUAL TABLE search_grams using fts5(text, content = '', detail = none, tokenize = 'trigram');
 
 -- An INSERT into search_change adds a text to the index, or removes it (gone). The views store nothing: the trigger of
--- each view passes the text on to the next one.
+-- each view passes the text on to the next one. indexed_parts() in migrator/search/query.py does the same.
 CREATE VIEW search_change (id, text, gone) AS SELECT NULL, NULL, NULL WHERE 0;
 CREATE VIEW search_plain (id, text, gone) AS SELECT NULL, NULL, NULL WHERE 0;
-CREATE VIEW search_bounded (id, text, gone) AS SELECT NULL, NULL, NULL WHERE 0;
-CREATE VIEW search_entry (id, text, gone, unspaced) AS SELECT NULL, NULL, NULL, NULL WHERE 0;
+CREATE VIEW search_bounded (id, text, gone, mark, mixed) AS SELECT NULL, NULL, NULL, NULL, NULL WHERE 0;
+CREATE VIEW search_entry (id, words, grams, gone) AS SELECT NULL, NULL, NULL, NULL WHERE 0;
 
--- Removes NUL, which ends a text for many functions, and the escape sequences of terminals, which would stick to words.
--- The JSON functions split the text at ESC. After it come one character, parameters, and one more character.
+-- Removes NUL, which ends a text for many functions, spaces of no width, which are inside words, and the escape
+-- sequences of terminals, which would stick to words. The JSON functions split the text at ESC. After it come one
+-- character, parameters, and one more character.
 CREATE TRIGGER search_change_plain INSTEAD OF INSERT ON search_change BEGIN
     INSERT INTO search_plain (id, text, gone) VALUES (
         new.id,
-        CASE WHEN instr(new.text, char(27)) = 0 AND instr(new.text, char(0)) = 0 THEN new.text ELSE (
-            SELECT group_concat(
-                CASE part.key WHEN 0 THEN part.value
-                              ELSE substr(ltrim(substr(part.value, 2), '0123456789;?'), 2) END,
-                ' '
-            )
-            FROM json_each(
-                '[' || replace(replace(replace(json_quote(new.text), '\\', ' '), '\u0000', ' '), '\u001b', '","') || ']'
-            ) AS part
-        ) END,
+        replace(replace(replace(
+            CASE WHEN instr(new.text, char(27)) = 0 AND instr(new.text, char(0)) = 0 THEN new.text ELSE (
+                SELECT group_concat(
+                    CASE part.key WHEN 0 THEN part.value
+                                  ELSE substr(ltrim(substr(part.value, 2), '0123456789;?'), 2) END,
+                    ' '
+                )
+                FROM json_each('[' || replace(
+                    replace(replace(json_quote(new.text), '\\', ' '), '\u0000', ' '), '\u001b', '","'
+                ) || ']') AS part
+            ) END,
+        char(8203), ''), char(8288), ''), char(65279), ''),
         new.gone
     );
 END;
 
--- Cuts off very long texts: indexing them would lock the database for too long.
+-- Cuts off very long texts, since indexing them would lock the database for too long. These get a word of their own, by
+-- which they can be found. "mixed" is a text that may have scripts without spaces, or full-width letters: the ranges here
+-- and below are those of migrator/search/query.py. GLOB is slow, the more ranges the slower, so ASCII texts skip it.
 CREATE TRIGGER search_plain_bounded INSTEAD OF INSERT ON search_plain BEGIN
-    INSERT INTO search_bounded (id, text, gone) VALUES (
+    INSERT INTO search_bounded (id, text, gone, mark, mixed) VALUES (
         new.id,
         CASE WHEN length(CAST(new.text AS BLOB)) > 1000000 THEN substr(new.text, 1, 1000000) ELSE new.text END,
-        new.gone
-    );
-END;
-
--- The ranges are those of migrator/search/query.py. GLOB is slow, so ASCII texts skip it.
-CREATE TRIGGER search_bounded_entry INSTEAD OF INSERT ON search_bounded BEGIN
-    INSERT INTO search_entry (id, text, gone, unspaced) VALUES (
-        new.id, new.text, new.gone,
+        new.gone,
+        CASE WHEN length(new.text) > 1000000 THEN ' ' || char(1114097) ELSE '' END,
         CASE WHEN length(CAST(new.text AS BLOB)) = length(new.text) THEN 0
-             ELSE new.text GLOB '*[฀-᷿⺀-ퟻ豈-﫿＀-￯𠀀-𿿽]*' END
+             ELSE new.text GLOB '*[฀-᷿⺀-ￜ𠀀-𿿽]*' END
     );
 END;
 
--- Two spaces at the end make the last characters of a text beginnings of grams, too.
-CREATE TRIGGER search_entry_stored INSTEAD OF INSERT ON search_entry BEGIN
-    INSERT INTO search_words (rowid, text)
-    SELECT new.id, new.text WHERE NOT new.unspaced AND NOT new.gone;
+CREATE TRIGGER search_bounded_spaced INSTEAD OF INSERT ON search_bounded WHEN NOT new.mixed BEGIN
+    INSERT INTO search_entry (id, words, grams, gone) VALUES (new.id, new.text || new.mark, NULL, new.gone);
+END;
+
+-- Makes full-width letters narrow. Then, only if letters touch a script without spaces, puts each letter between two
+-- backslashes, and joins those next to each other again. Splits the text at spaces, and the pieces with such a script at
+-- backslashes, with the JSON functions: this separates the words from what is around them. Of what is in such a script,
+-- one character stays, as a gap: char(1114096). Two spaces at the end make the last characters of a text beginnings of
+-- grams, too.
+CREATE TRIGGER search_bounded_mixed INSTEAD OF INSERT ON search_bounded WHEN new.mixed BEGIN
+    INSERT INTO search_entry (id, words, grams, gone)
+    SELECT new.id, CASE WHEN trim(words, char(1114096) || ' ') <> '' OR new.mark <> '' THEN words || new.mark END,
+           grams || '  ', new.gone
+    FROM (
+        WITH narrow (text) AS MATERIALIZED (
+            SELECT CASE WHEN new.text NOT GLOB '*[０-９Ａ-Ｚａ-ｚ]*' THEN replace(new.text, '\', ' ') ELSE (
+                WITH RECURSIVE step (code, text) AS (
+                    SELECT 65296, replace(new.text, '\', ' ')
+                    UNION ALL
+                    SELECT code + 1, replace(text, char(code), char(code - 65248)) FROM step WHERE code < 65371
+                )
+                SELECT text FROM step WHERE code = 65371
+            ) END
+        ),
+        marked (text, touching) AS MATERIALIZED (
+            SELECT CASE WHEN touching THEN (
+                WITH RECURSIVE step (code, text) AS (
+                    SELECT 48, lower(narrow.text)
+                    UNION ALL
+                    SELECT CASE WHEN code = 57 THEN 97
+                                WHEN code <> 122 THEN code + 1
+                                WHEN narrow.text GLOB '*[À-џ]*' THEN 192
+                                ELSE 1120 END,
+                           replace(text, char(code), '\' || char(code) || '\')
+                    FROM step WHERE code < 1120
+                )
+                SELECT replace(text, '\\', '') FROM step WHERE code = 1120
+            ) ELSE narrow.text END, touching
+            FROM (
+                SELECT text,
+                       text GLOB '*[0-9A-Za-zÀ-џ][฀-᷿⺀-ￜ𠀀-𿿽]*' OR text GLOB '*[฀-᷿⺀-ￜ𠀀-𿿽][0-9A-Za-zÀ-џ]*' AS touching
+                FROM narrow
+            ) AS narrow
+        ),
+        piece (text, plain, touching, unspaced) AS MATERIALIZED (
+            SELECT value, replace(value, '\', ''), touching,
+                   CASE WHEN length(CAST(value AS BLOB)) = length(value) THEN 0
+                        ELSE value GLOB '*[฀-᷿⺀-⿿々-〇〡-〯〱-ゟァ-ヺー-㍰㍻-㍿㏠-ퟻ豈-﫿ｦ-ￜ𠀀-𿿽]*' END
+            FROM marked, json_each('[' || replace(json_quote(
+                replace(replace(replace(marked.text, char(9), ' '), char(10), ' '), char(13), ' ')
+            ), ' ', '","') || ']')
+        )
+        SELECT group_concat(CASE
+            WHEN NOT unspaced THEN plain
+            WHEN NOT plain GLOB '*[0-9A-Za-zÀ-џ]*' THEN char(1114096)
+            WHEN NOT touching THEN plain
+            ELSE (
+                SELECT group_concat(
+                    CASE WHEN value GLOB '*[฀-᷿⺀-⿿々-〇〡-〯〱-ゟァ-ヺー-㍰㍻-㍿㏠-ퟻ豈-﫿ｦ-ￜ𠀀-𿿽]*'
+                         THEN char(1114096) ELSE value END, ' '
+                )
+                FROM json_each('[' || replace(json_quote(piece.text), '\\', '","') || ']')
+            )
+        END, ' ') AS words,
+        group_concat(CASE WHEN unspaced THEN plain END, ' ') AS grams
+        FROM piece
+    );
+END;
+
+CREATE TRIGGER search_entry_added INSTEAD OF INSERT ON search_entry WHEN NOT new.gone BEGIN
+    INSERT INTO search_words (rowid, text) SELECT new.id, new.words WHERE new.words IS NOT NULL;
+    INSERT INTO search_grams (rowid, text) SELECT new.id, new.grams WHERE new.grams IS NOT NULL;
+END;
+CREATE TRIGGER search_entry_removed INSTEAD OF INSERT ON search_entry WHEN new.gone BEGIN
     INSERT INTO search_words (search_words, rowid, text)
-    SELECT 'delete', new.id, new.text WHERE NOT new.unspaced AND new.gone;
-    INSERT INTO search_grams (rowid, text)
-    SELECT new.id, new.text || '  ' WHERE new.unspaced AND NOT new.gone;
+    SELECT 'delete', new.id, new.words WHERE new.words IS NOT NULL;
     INSERT INTO search_grams (search_grams, rowid, text)
-    SELECT 'delete', new.id, new.text || '  ' WHERE new.unspaced AND new.gone;
+    SELECT 'delete', new.id, new.grams WHERE new.grams IS NOT NULL;
 END;
 
 CREATE TRIGGER search_task_insert AFTER INSERT ON sessions

@@ -25,11 +25,22 @@ from migrator.search.index import (
     index_problems,
     index_state,
 )
-from migrator.search.query import UNSPACED_RANGES, is_unspaced, searched_text
+from migrator.search.query import LETTER_RANGES, ROUGH_RANGES, UNSPACED_RANGES, WIDE_RANGES, indexed_parts, is_mixed
 from tests.support.scene import CHECKOUT, app_inserts
 
 ENGINE = "/home/dev/engine"
-TEXTS = ("a plain text", "明日の会議", '\x1b[31merror\x1b[0m \\ "x"', "nul\0 behind", "会\0議", "Café", "x" * 3000, "")
+TEXTS = (
+    "a plain text",
+    "明日の会議",
+    "the API設計 of ＧＯ",
+    "設計",
+    '\x1b[31merror\x1b[0m \\ "x"',
+    "nul\0 behind",
+    "会\0議",
+    "Café",
+    "x" * 3000,
+    "",
+)
 
 
 @pytest.fixture
@@ -180,30 +191,60 @@ def test_dropping_the_index_leaves_nothing_behind(database: sqlite3.Connection, 
     assert index_state(database) == "left_out"
 
 
-def test_the_triggers_and_the_program_agree_on_which_scripts_have_no_spaces() -> None:
+def test_the_triggers_have_the_ranges_of_the_program() -> None:
     script = (CHECKOUT / "schemas" / "sql" / "search_index.sql").read_text(encoding="utf-8")
-    assert re.findall(r"GLOB '\*\[(.*)\]\*'", script) == [UNSPACED_RANGES]
+    found = {part for pattern in re.findall(r"GLOB '\*\[(.*?)\]\*'", script) for part in pattern.split("][")}
+    others = LETTER_RANGES.removeprefix("0-9A-Za-z")
+    assert found == {UNSPACED_RANGES, ROUGH_RANGES, WIDE_RANGES, LETTER_RANGES, others}
 
 
 def test_sqlite_and_the_program_agree_on_every_character_that_has_no_spaces() -> None:
-    pattern = f"*[{UNSPACED_RANGES}]*"
+    pattern = f"*[{UNSPACED_RANGES}{WIDE_RANGES}]*"
     with closing(sqlite3.connect(":memory:")) as connection:
         for code in (*range(1, 0x3500), *range(0x9F00, 0xD800, 7), *range(0xE000, 0x10FFFF, 97)):
             [(found,)] = connection.execute("SELECT ? GLOB ?", (f"a{chr(code)}", pattern))
-            assert bool(found) == is_unspaced(f"a{chr(code)}"), hex(code)
+            assert bool(found) == is_mixed(f"a{chr(code)}"), hex(code)
 
 
-@given(st.text('a1;[?m\x1b\0\\"u会\n', max_size=30))
-def test_sqlite_and_the_program_agree_on_what_is_searched_of_a_text(text: str) -> None:
+@pytest.fixture(scope="module")
+def triggers() -> Iterator[sqlite3.Connection]:
+    """The triggers of the index, which store what they would put into its tables in ``seen``."""
     with closing(schema.fresh()) as connection:
         create_tables(connection)
-        connection.execute("DROP TRIGGER search_plain_bounded")
-        connection.execute("CREATE TABLE seen (text)")
-        connection.execute(
-            "CREATE TRIGGER see INSTEAD OF INSERT ON search_plain BEGIN INSERT INTO seen VALUES (new.text); END"
-        )
-        connection.execute("INSERT INTO search_change (id, text, gone) VALUES (1, ?, 0)", (text,))
-        assert connection.execute("SELECT text FROM seen").fetchone() == (searched_text(text),)
+        connection.execute("DROP TRIGGER search_entry_added")
+        connection.execute("CREATE TABLE seen (words, grams)")
+        insert = "INSERT INTO seen VALUES (new.words, new.grams);"
+        connection.execute(f"CREATE TRIGGER see INSTEAD OF INSERT ON search_entry BEGIN {insert} END")
+        yield connection
+
+
+def seen(connection: sqlite3.Connection, text: str) -> tuple[list[str] | str | None, str | None]:
+    connection.execute("DELETE FROM seen")
+    connection.execute("INSERT INTO search_change (id, text, gone) VALUES (1, ?, 0)", (text,))
+    return in_words(*connection.execute("SELECT words, grams FROM seen").fetchone())
+
+
+def in_words(words: str | None, grams: str | None) -> tuple[list[str] | str | None, str | None]:
+    return words and words.lower().replace("\\", " ").split(), grams and grams.lower()
+
+
+@given(
+    st.one_of(
+        st.text('a1;[?m\x1b\0\\"u会\n', max_size=30),
+        st.text('aZ9é я\u0301ß\u1ebfＡ９ｚ、会ガ゙ｶﾞー한\u200b🚀_-\t\n\r\\"\x0b\u3000', max_size=30),
+    )
+)
+def test_the_triggers_and_the_program_put_the_same_of_a_text_into_the_index(
+    triggers: sqlite3.Connection, text: str
+) -> None:
+    assert seen(triggers, text) == in_words(*indexed_parts(text))
+
+
+def test_the_triggers_take_time_that_is_linear_in_the_text_and_mark_what_they_cut_off(
+    triggers: sqlite3.Connection,
+) -> None:
+    for text in ("API設計" * 9_000, "設計 a" * 9_000, "word " * 200_001, "é設" * 2_000, "会" * 1_000_001):
+        assert seen(triggers, text) == in_words(*indexed_parts(text))
 
 
 def test_a_missing_part_is_named(database: sqlite3.Connection, path: Path) -> None:
