@@ -51,6 +51,11 @@ class Source(NamedTuple):
     def path(self) -> Path:
         return Path(self.place)
 
+    @property
+    def is_of_database(self) -> bool:
+        """Whether it was made of a database, which then is in its name where a folder would be."""
+        return self.kind == "adopted" and os.path.isfile(os.path.dirname(self.name))
+
 
 class Listing(NamedTuple):
     """What is in the data directory.

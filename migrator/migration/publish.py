@@ -22,7 +22,7 @@ from migrator.errors import MigrationFailed
 from migrator.files import durable
 from migrator.inventory import ledger
 from migrator.migration.adoption import queries as adoption_queries
-from migrator.migration.adoption.additions import Additions
+from migrator.migration.adoption.additions import Additions, adopted_before
 from migrator.migration.merging.decision import MergePolicy, MergeResult
 from migrator.migration.merging.merge import Merge
 from migrator.migration.merging.merge_base import BaseCopy, MergeBase, base_of
@@ -315,9 +315,10 @@ class _Publisher:
     def _merge(self, loaded: LoadedSource) -> MergeResult:
         source_id = self._ids[loaded.source.name]
         if loaded.source.kind == "adopted":
-            before = self._adopted.get(loaded.source.name)
-            base = MergeBase(loaded.source.name) if before is None else base_of(before, self._publication.data_dir)
-            result = Additions(self._main, self._staged, loaded, source_id, base).run()
+            bases = [
+                base_of(entry, self._publication.data_dir) for entry in adopted_before(loaded.source, self._adopted)
+            ]
+            result = Additions(self._main, self._staged, loaded, source_id, bases).run()
             if result.added and self._policy.mirrored:
                 self._record_to_mirror(loaded)
         else:

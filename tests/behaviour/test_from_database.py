@@ -75,6 +75,14 @@ def test_a_branch_database_in_the_place_of_the_apps_is_taken_in_and_moved_away(
     assert again.code == 0
     assert [one["id"] for one in scene.documents(hash_of(ENGINE))] == ["full"]
 
+    renamed = aside.rename(scene.root.parent / "renamed.db")
+    with closing(sqlite3.connect(renamed)) as app, app:
+        app.execute("UPDATE sessions SET id = 'new' WHERE id = 'c'")
+    assert migrator(*at, "migrate", "--from-database", renamed).code == 0
+    assert [one["id"] for one in scene.documents(hash_of(ENGINE))] == ["full"]
+    assert [one["id"] for one in scene.documents(hash_of(LOOM))] == ["c", "new"]
+    scene.change("DELETE FROM sessions WHERE id = 'new'")
+
     assert migrator(*at, "rollback").code == 0
     assert [plain(one) for one in parsed(scene.file_of(ENGINE).read_bytes())] == expected()[ENGINE][:1]
     assert [plain(one) for one in parsed(scene.file_of(LOOM).read_bytes())] == expected()[LOOM]

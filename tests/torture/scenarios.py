@@ -17,6 +17,7 @@ from typing import Any
 from migrator import open_storage
 from migrator.errors import ValidationError
 from migrator.files.durable import TEMPORARY_SUFFIX
+from tests.support.branch_database import make_branch_database
 from tests.support.scene import Scene, app_inserts, app_json, chat, hash_of, parsed, spelled
 from tests.torture.launcher import Ended, Launcher
 from tests.torture.points import kind_of
@@ -247,6 +248,13 @@ def migrated_without_an_index(stage: Stage) -> None:
     stage.must("migrate", "--no-search-index", codes=(3,))
 
 
+def with_a_database_of_the_branch(stage: Stage) -> None:
+    """It has a session that the files lack, one that differs, and a workspace of its own."""
+    migrated(stage)
+    history = {LOOM: [chat("loom-1", task="on the branch"), chat("loom-b", workspace=LOOM)], ENGINE: [chat("engine-b")]}
+    make_branch_database(stage.scene.root.parent / "branch.db", 2, history)
+
+
 WROTE = tuple(("call", "write", str(count)) for count in range(1, len(WRITES)))
 
 SCENARIOS: dict[str, Scenario] = {
@@ -259,6 +267,9 @@ SCENARIOS: dict[str, Scenario] = {
         files_and_a_broken_session, ("migrate", "--loader", "sqlite-utils"), codes=(0, 3), two=True
     ),
     "migrate files of an older build": Scenario(files_of_an_older_build, ("migrate",)),
+    "migrate a database of the branch": Scenario(
+        with_a_database_of_the_branch, ("migrate", "--from-database", "ROOT/../branch.db"), codes=(0, 3)
+    ),
     "migrate into the app's database": Scenario(app_was_there, ("migrate",), codes=(0, 3)),
     "merge changed files": Scenario(changed_files, ("migrate",), codes=(0, 3)),
     "merge changed files with sqlite-utils": Scenario(

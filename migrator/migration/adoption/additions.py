@@ -1,16 +1,16 @@
 """Merges a file that the user adopted, without a base: it only adds to what SQLite has.
 
-What the file had already when it was adopted last is passed over: SQLite has had it since then, and the user may have
-deleted it there. Of the rest, a session that SQLite has already is left as it is, one that only the file has is
-inserted as if the app had created it in SQLite, and one that differs goes to quarantine. Nothing is deleted or
-replaced. So the file is never written: a rollback writes its sessions to the files of their workspaces.
+What was adopted before is passed over: SQLite has had it since then, and the user may have deleted it there. Of the
+rest, a session that SQLite has already is left as it is, one that only the file has is inserted as if the app had
+created it in SQLite, and one that differs goes to quarantine. Nothing is deleted or replaced. So the file is never
+written: a rollback writes its sessions to the files of their workspaces.
 """
 
 from __future__ import annotations
 
 import sqlite3
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 
 from migrator.database import queries
 from migrator.database.columns import QuarantineRow
@@ -26,6 +26,8 @@ from migrator.database.quarantine import quarantine_row
 from migrator.documents.parsing import Rejected
 from migrator.errors import Problem
 from migrator.inventory.deletions import drop_returned
+from migrator.inventory.ledger import LedgerEntry
+from migrator.inventory.source_files import Source
 from migrator.migration.adoption.queries import QUARANTINE_OF_WORKSPACE
 from migrator.migration.merging.decision import MergeResult
 from migrator.migration.merging.matching import Positioned, Version, match_sessions, number_sessions
@@ -33,6 +35,18 @@ from migrator.migration.merging.merge_base import MergeBase
 from migrator.staging.results import LoadedSource
 
 _DIFFERS = Problem("", "differs in the adopted file and in SQLite", "", "session.conflict")
+
+
+def adopted_before(source: Source, adopted: Mapping[str, LedgerEntry]) -> list[LedgerEntry]:
+    """Return the ledger's rows of what a source may have had already when it was adopted last.
+
+    A database has a new name once it was moved: everything counts that was taken into the workspace.
+
+    :param adopted: the rows of all adopted files, by their names
+    """
+    if source.is_of_database:
+        return [entry for entry in adopted.values() if entry.workspace_hash == source.workspace_hash]
+    return [adopted[source.name]] if source.name in adopted else []
 
 
 class Additions:
@@ -43,7 +57,7 @@ class Additions:
     :param main: the database
     :param staged: the staging database, on a connection of its own
     :param source_id: the number of the file's own row in the ledger
-    :param base: the file as it was adopted last
+    :param bases: what was adopted before and may be in the file again
     """
 
     def __init__(
@@ -52,14 +66,14 @@ class Additions:
         staged: sqlite3.Connection,
         loaded: LoadedSource,
         source_id: int,
-        base: MergeBase,
+        bases: Sequence[MergeBase],
     ) -> None:
         self._main = main
         self._staged = staged
         self._loaded = loaded
         self._source_id = source_id
-        self._known = {(session_id, version.digest) for (session_id, _), version in base.versions.items()}
-        self._known_texts = base.invalid_texts()
+        self._known = {(name, version.digest) for base in bases for (name, _), version in base.versions.items()}
+        self._known_texts = {text for base in bases for text in base.invalid_texts()}
         self._quarantined: dict[str, set[str | bytes]] = {}  # the texts in quarantine, by workspace
         self.result = MergeResult()
 
