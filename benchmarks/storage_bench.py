@@ -3,7 +3,8 @@
 `python -m benchmarks.storage_bench [--size M] [--runs N]` writes a corpus, migrates a copy of it, and times the same
 operations on both, in turns, in one process. Listing is measured twice: 100 of the sessions of a workspace of the
 corpus (of 500 in `M`), and a workspace that has no others; each session has 100 messages. The goals are those for
-10,000 sessions and 1,000,000 messages (`M`); with less data, the JSON store has less to rewrite.
+10,000 sessions and 1,000,000 messages (`M`); with less data, the JSON store has less to rewrite. A page is one of 50
+sessions in the middle of a workspace that has all sessions of the corpus.
 """
 
 from __future__ import annotations
@@ -35,6 +36,8 @@ RUNS = 5
 GOAL_MESSAGES = 1_000_000  # the goals are for this many; with fewer, no goal counts as missed
 FILTERS = SessionFilters(status="failed", session_type="debate")
 PAGE = SessionFilters(limit=100)
+TEN = SessionFilters(status="failed", session_type="debate", limit=10)
+ROWS = 50  # of a page
 # SELECT statements for the rows of one session, and of one workspace, in order.
 ONE_SESSION = (
     "SELECT * FROM sessions WHERE id = ?",
@@ -53,6 +56,15 @@ ONE_WORKSPACE = (
     _OF_WORKSPACE.format(table="instances", order="c.position, c.id"),
     _OF_WORKSPACE.format(table="chat_messages", order="c.position, c.rowid"),
 )
+WORKSPACE_ID = "SELECT id FROM workspaces WHERE workspace_hash = ?"
+# The rows of sessions, with what a list counts; and a page of them.
+LISTED_ROWS = """
+    SELECT s.*, (SELECT count(*) FROM instances i WHERE i.session_id = s.id),
+           (SELECT count(*) FROM chat_messages m WHERE m.session_id = s.id)
+    FROM sessions s WHERE s.workspace_id = ?1 {which} ORDER BY s.position, s.rowid
+"""
+ALL_ROWS = (LISTED_ROWS.format(which=""),)
+PAGE_ROWS = (LISTED_ROWS.format(which="AND s.position > ?2") + f" LIMIT {ROWS}",)
 # How often the faster side repeats what the slower one does once, so that its time can be measured.
 REPEATS = 20
 ENOUGH = 600  # sessions to draw from
@@ -198,6 +210,24 @@ def against_json(made: Stores, listed: Stores, runs: int) -> list[Line]:
             REPEATS,
         ),
         compared(
+            "search by status and type, 10 sessions",
+            None,
+            lambda s, _: lambda: s.search_sessions(made.workspaces[0], TEN),
+            REPEATS,
+        ),
+        compared(
+            "search by status and type, 10 rows",
+            100,
+            lambda s, _: lambda: s.list_sessions(made.workspaces[0], TEN),
+            REPEATS,
+        ),
+        compared(
+            "list the rows of a workspace",
+            40,
+            lambda s, _: lambda: s.list_sessions(made.workspaces[0]),
+            REPEATS,
+        ),
+        compared(
             "list 100 sessions of a workspace",
             1.5,
             lambda s, _: lambda: s.search_sessions(made.workspaces[0], PAGE),
@@ -215,14 +245,64 @@ def against_json(made: Stores, listed: Stores, runs: int) -> list[Line]:
     ]
 
 
+def rows_against_bare(made: Stores, work: Path, runs: int) -> list[Line]:
+    """Compare lists and pages with fetching their rows, on the large corpus, before it is written to."""
+    [first, *_] = made.workspaces
+    middle = made.totals.sessions // 2
+    with closing(_in_one_workspace(made.database, work)) as whole, closing(sqlite3.connect(whole.path)) as one:
+        after = whole.store.list_sessions(first, limit=middle)[-1].cursor
+        with closing(sqlite3.connect(made.database)) as bare:
+            row = bare.execute(WORKSPACE_ID, (workspace_hash(first),)).fetchone()
+            return [
+                in_turns(
+                    "list the rows of a workspace",
+                    1.5,
+                    lambda: made.sqlite.list_sessions(first),
+                    lambda: _fetch(bare, ALL_ROWS, row[0]),
+                    runs=REPEATS * runs,
+                ),
+                in_turns(
+                    f"a page of {ROWS} rows in the middle of all",
+                    1.5,
+                    lambda: whole.store.list_sessions(first, after=after, limit=ROWS),
+                    lambda: _fetch(one, PAGE_ROWS, whole.workspace_id, middle - 1),
+                    runs=REPEATS * runs,
+                ),
+            ]
+
+
+class _Whole:
+    """A copy of a database with all sessions in one workspace."""
+
+    def __init__(self, path: Path, workspace_id: int) -> None:
+        self.path = path
+        self.workspace_id = workspace_id
+        self.store = SqliteStorage(path)
+
+    def close(self) -> None:
+        self.store.close()
+
+
+def _in_one_workspace(database: Path, work: Path) -> _Whole:
+    path = work / "whole.db"
+    with closing(sqlite3.connect(database)) as source, closing(sqlite3.connect(path)) as copy:
+        source.backup(copy)
+        [workspace_id] = copy.execute(WORKSPACE_ID, (workspace_hash(workspace_path(0)),)).fetchone()
+        keys = copy.execute("SELECT rowid FROM sessions ORDER BY rowid").fetchall()
+        copy.executemany(
+            "UPDATE sessions SET workspace_id = ?, position = ? WHERE rowid = ?",
+            ((workspace_id, position, row_id) for position, (row_id,) in enumerate(keys)),
+        )
+        copy.commit()
+    return _Whole(path, workspace_id)
+
+
 def against_bare(listed: Stores, runs: int) -> list[Line]:
     """Compare the store's answers with fetching their rows, on the corpus that is not written to."""
     [workspace] = listed.workspaces
     drawn, again = Sessions(listed), Sessions(listed)
     with closing(sqlite3.connect(listed.database)) as bare:
-        row = bare.execute(
-            "SELECT id FROM workspaces WHERE workspace_hash = ?", (workspace_hash(workspace),)
-        ).fetchone()
+        row = bare.execute(WORKSPACE_ID, (workspace_hash(workspace),)).fetchone()
         return [
             in_turns(
                 "get one session",
@@ -241,9 +321,9 @@ def against_bare(listed: Stores, runs: int) -> list[Line]:
         ]
 
 
-def _fetch(connection: sqlite3.Connection, statements: Sequence[str], value: object) -> None:
+def _fetch(connection: sqlite3.Connection, statements: Sequence[str], *values: object) -> None:
     for statement in statements:
-        connection.execute(statement, (value,)).fetchall()
+        connection.execute(statement, values).fetchall()
 
 
 def _table(headings: tuple[str, str], lines: Sequence[Line], *, slower: bool, judged: bool = True) -> list[list[str]]:
@@ -275,7 +355,8 @@ def main(argv: list[str] | None = None) -> None:
     with ExitStack() as stack:
         made, listed = (stack.enter_context(stores(size, options.work)) for size in (options.size, LISTED))
         totals = made.totals
-        bare = against_bare(listed, options.runs)
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=options.work)))
+        bare = [*against_bare(listed, options.runs), *rows_against_bare(made, folder, options.runs)]
         lines = against_json(made, listed, options.runs)
     data = (
         f"{totals.sessions:,} sessions, {totals.messages:,} messages in {totals.files} files; {totals.bytes:,} bytes."

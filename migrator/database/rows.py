@@ -245,8 +245,17 @@ def document_id(key: str, rescued_data: str | None) -> str:
     """Return the id in the document of the session row with this key."""
     if rescued_data is None:
         return key
-    substitute, original = _parse(rescued_data).get("columns", {}).get("id", (key, key))
+    substitute, original = _rescued_columns(rescued_data).get("id", (key, key))
     return cast(str, original) if substitute == key else key
+
+
+def _rescued_columns(rescued_data: str) -> dict[str, Any]:
+    """Return the rescued columns of a session; only its duration can be a number that takes the exact parser."""
+    value = parse_fast(rescued_data.encode())
+    columns = value.get("columns", {}) if type(value) is dict else None
+    if type(columns) is dict and "total_duration" not in columns:
+        return columns
+    return cast(dict[str, Any], _parse(rescued_data).get("columns", {}))
 
 
 def _parse(rescued_data: str) -> dict[str, Any]:
@@ -271,17 +280,8 @@ def session_summary(row: Row, members: tuple[str, ...] = SUMMARY_MEMBERS) -> dic
     *values, rescued_data = row[: len(members) + 1]
     summary: dict[str, Any] = dict(zip(members, values, strict=True))
     if rescued_data is not None:
-        _restore(summary, {"columns": _columns_of_summary(rescued_data)}, _SESSION_RESCUED)
+        _restore(summary, {"columns": _rescued_columns(rescued_data)}, _SESSION_RESCUED)
     return summary
-
-
-def _columns_of_summary(rescued_data: str) -> dict[str, Any]:
-    """Return the rescued columns; only the duration can be a number that takes the exact parser."""
-    value = parse_fast(rescued_data.encode())
-    columns = value.get("columns", {}) if type(value) is dict else None
-    if type(columns) is dict and "total_duration" not in columns:
-        return columns
-    return cast(dict[str, Any], _parse(rescued_data).get("columns", {}))
 
 
 def from_rows(

@@ -17,11 +17,13 @@ _ORDERS = (
     "(s.position, s.rowid) > (?4, ?5) ORDER BY s.position, s.rowid",
     "s.position IS NULL AND s.rowid > ?5 ORDER BY s.rowid",
 )
-_MEMBERS, _ROW = aliased("s", LISTED_COLUMNS[:-1]), "s.position, s.rowid, s.rescued_data"
+_MEMBERS = aliased("s", LISTED_COLUMNS[:-1])
+_ROW = "coalesce(s.position, ''), s.rowid, s.rescued_data"  # as a cursor has them
 _COUNTS = """
     (SELECT count(*) FROM instances i WHERE i.session_id = s.id),
     (SELECT count(*) FROM chat_messages m WHERE m.session_id = s.id)
 """
+_PLACE = "s.id, NULL, 0, s.position, s.rowid, s.rescued_data"  # in place of what is counted: the key
 # Whether other sessions may have the same id: their keys are derived from it (see rows.derived_keys).
 _SHARED = "EXISTS (SELECT 1 FROM sessions d WHERE d.id > s.id || '#' AND d.id < s.id || '$')"
 # In hex, because SQLite's JSON functions end a text at the first NUL.
@@ -35,8 +37,8 @@ def _statements(values: str) -> tuple[str, ...]:
 ALL_SUMMARIES = _statements(f"{_COUNTS}, 0, {_ROW}, NULL")
 SUMMARIES = _statements(f"{_COUNTS}, {_SHARED}, {_ROW}, NULL")
 SUMMARIES_WITH_AGENTS = _statements(f"{_COUNTS}, {_SHARED}, {_ROW}, {_AGENTS}")
-PLACES = _statements(f"s.id, NULL, 0, {_ROW}, NULL")
-PLACES_WITH_AGENTS = _statements(f"s.id, NULL, 0, {_ROW}, {_AGENTS}")
+PLACES = _statements(f"{_PLACE}, NULL")
+PLACES_WITH_AGENTS = _statements(f"{_PLACE}, {_AGENTS}")
 
 WORKSPACES = """
     SELECT w.workspace_hash, w.workspace_path, w.last_accessed_at,

@@ -50,10 +50,7 @@ def read_summaries(
         statements = queries.SUMMARIES_WITH_AGENTS
     rows = _chosen(connection, statements, workspace[0], filtering, after, limit)
     cursor = row_cursors(workspace[1])
-    found = [
-        SessionSummary._make((*values, f"{cursor}{'' if position is None else position}.{row_id}"))
-        for *values, position, row_id, _, _ in rows
-    ]
+    found = [SessionSummary._make((*row[:_POSITION], f"{cursor}{row[_POSITION]}.{row[_ROW_ID]}")) for row in rows]
     if is_whole and len({summary.id for summary in found}) < len(found):
         for index, ordinal in enumerate(ordinals_of(summary.id for summary in found)):
             if ordinal:
