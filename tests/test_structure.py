@@ -235,6 +235,15 @@ def test_only_durable_and_the_database_change_files(name):
     assert changes(name) <= CHANGES_ELSEWHERE.get(name, set())
 
 
+@pytest.mark.parametrize("name", sorted(modules().keys() - {"migrator.database.errors", "migrator.database.registry"}))
+def test_sqlite_calls_functions_of_ours_only_through_the_one_that_passes_interrupts_on(name):
+    methods = {node.attr for node in running_nodes(modules()[name]) if isinstance(node, ast.Attribute)}
+    assert not methods & {
+        "create_function", "create_aggregate", "create_window_function", "create_collation", "create_scalar_function",
+        "create_aggregate_function", "set_authorizer", "set_progress_handler", "set_trace_callback", "create_module",
+    }  # fmt: skip
+
+
 @pytest.mark.parametrize("name", sorted(name for name in modules() if not name.startswith("migrator.cli")))
 def test_the_library_never_prints_and_never_exits(name):
     forbidden = {"print", "input", "exit", "quit", "sys.exit", "os._exit", "sys.stdout"}

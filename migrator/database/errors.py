@@ -1,11 +1,13 @@
-"""Translates SQLite's errors to the errors of this package."""
+"""Translates SQLite's errors to the errors of this package, and passes interrupts on through SQLite."""
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from os import PathLike
+from typing import Any
 
 from migrator.errors import ConnectionFailed, TransactionError
 from migrator.files.owners import who_owns
@@ -64,6 +66,36 @@ def sqlite_errors(action: str, path: str | PathLike[str]) -> AbstractContextMana
     return database_errors((sqlite3.Error,), action, path)
 
 
+# The interrupt that came while SQLite was calling a function of ours, until it is raised again.
+_interrupts: list[BaseException] = []
+
+
+def add_function(connection: sqlite3.Connection, name: str, function: Callable[..., Any], parameters: int = 1) -> None:
+    """Let SQL statements call a function, whose result depends on nothing but its parameters.
+
+    SQLite turns every exception within it into an error of the statement. So an interrupt (Ctrl-C, or SIGTERM), which
+    may come at any moment, is kept, and raised again at the end of the block of :func:`sqlite_errors` around it.
+    """
+
+    def call(*values: Any) -> Any:
+        try:
+            return function(*values)
+        except Exception:
+            raise
+        except BaseException as interrupt:
+            _interrupts.append(interrupt)
+            raise
+
+    connection.create_function(name, parameters, call, deterministic=True)
+
+
+def _raise_interrupt() -> None:
+    if _interrupts and threading.current_thread() is threading.main_thread():
+        interrupt = _interrupts[-1]
+        _interrupts.clear()
+        raise interrupt
+
+
 @contextmanager
 def database_errors(kinds: tuple[type[Exception], ...], action: str, path: str | PathLike[str]) -> Iterator[None]:
     """Translate the exceptions of SQLite's bindings within the block.
@@ -76,10 +108,12 @@ def database_errors(kinds: tuple[type[Exception], ...], action: str, path: str |
     phrase = f"{action} in" if " " in action else action
     try:
         yield
+        _raise_interrupt()
     except UnicodeDecodeError as error:  # the binding cannot decode even SQLite's own message
         message = f"Cannot {phrase} the database {path}: it contains text that is not UTF-8."
         raise ConnectionFailed(message, code="database.damaged", hint=DAMAGED) from error
     except kinds as error:
+        _raise_interrupt()
         extended = getattr(error, "sqlite_errorcode", 0) or getattr(error, "result", 0)
         primary = extended & 0xFF
         if extended == sqlite3.SQLITE_IOERR_SHMSIZE:  # what SQLite calls a "disk I/O error" then

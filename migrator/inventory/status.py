@@ -59,6 +59,7 @@ class StatusReport(Report):
     :ivar deleted: the sessions in quarantine that were deleted in their files
     :ivar held: the sessions that their files lost and that stay until the user decides
     :ivar deletions: each of both
+    :ivar search_index: the state of the full-text search index; None if SQLite is not authoritative
     :ivar running: how far the migrator is that is at work; None if none is
     :ivar needs_migration: whether ``migrate`` has to be run; see :func:`needs_migration`
     """
@@ -81,6 +82,7 @@ class StatusReport(Report):
     deleted: int = 0
     held: int = 0
     deletions: tuple[Deletion, ...] = ()
+    search_index: str | None = None
     running: Progress | None = None
 
 
@@ -119,6 +121,7 @@ def status_of(data_dir: DataDir) -> StatusReport:
         deleted=len(deletions) - held,
         held=held,
         deletions=deletions,
+        search_index=plan.index_state,
         running=progress_of_other(data_dir),
     )
 

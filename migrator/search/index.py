@@ -12,7 +12,7 @@ from functools import cache, lru_cache
 from pathlib import Path
 
 from migrator.database import queries, schema
-from migrator.database.errors import sqlite_errors
+from migrator.database.errors import add_function, sqlite_errors
 from migrator.errors import Message
 from migrator.files.resources import schemas
 from migrator.search import queries as search_queries
@@ -154,8 +154,8 @@ def index_problems(connection: sqlite3.Connection, path: Path) -> list[Message]:
     if found or index_state(connection) not in ("building", "complete"):
         return found
     parts = lru_cache(1)(indexed_parts)
-    connection.create_function("indexed_words", 1, lambda text: parts(text)[0], deterministic=True)
-    connection.create_function("indexed_grams", 1, lambda text: parts(text)[1], deterministic=True)
+    add_function(connection, "indexed_words", lambda text: parts(text)[0])
+    add_function(connection, "indexed_grams", lambda text: parts(text)[1])
     problems: list[Message] = []
     connection.execute("PRAGMA query_only = OFF")  # it would also forbid temporary tables
     with sqlite_errors("check the search index", path):

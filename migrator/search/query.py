@@ -34,11 +34,11 @@ LONGEST = 1_000_000  # characters of a text that are searched
 GAP, CUT = "\U0010fff0", "\U0010fff1"
 _UNSPACED = re.compile(f"[{UNSPACED_RANGES}]")
 _MIXED = re.compile(f"[{UNSPACED_RANGES}{WIDE_RANGES}]")
+_WIDE = re.compile(f"[{WIDE_RANGES}]")
 _LETTERS = re.compile(f"([{LETTER_RANGES}]+)")
-_TOUCHING = re.compile(f"[{LETTER_RANGES}][{ROUGH_RANGES}]|[{ROUGH_RANGES}][{LETTER_RANGES}]")
+_TOUCHING = re.compile(f"[{ROUGH_RANGES}](?:(?=[{LETTER_RANGES}])|(?<=[{LETTER_RANGES}].))", re.DOTALL)
 _NARROW = {code: code - 0xFEE0 for code in range(0xFF10, 0xFF5B)}
 _NO_WIDTH = dict.fromkeys((0x200B, 0x2060, 0xFEFF))
-_SPACES = dict.fromkeys(map(ord, "\t\r\\"), " ")
 _ACCENT = "[\u0300-\u036f]"
 _TERM = re.compile(r'"([^"]*)(?:"(\*)?|$)|([^\s"]+)')
 _PARAMETERS = "0123456789;?"  # of an escape sequence, after its introducer and before its final character
@@ -225,8 +225,10 @@ def searched_text(text: str) -> str:
 def _cleaned(text: str) -> str:
     if "\x1b" in text or "\0" in text:
         first, *others = text.replace("\\", " ").replace("\0", " ").split("\x1b")
-        text = " ".join([first, *(other[1:].lstrip(_PARAMETERS)[1:] for other in others)])
-    return text if text.isascii() else text.translate(_NO_WIDTH)
+        text = " ".join([first, *[other[1:].lstrip(_PARAMETERS)[1:] for other in others]])
+    if text.isascii() or not ("\u200b" in text or "\u2060" in text or "\ufeff" in text):
+        return text
+    return text.translate(_NO_WIDTH)
 
 
 def is_too_long(text: str) -> bool:
@@ -250,30 +252,30 @@ def parts_of_searched(text: str, mark: str = "") -> tuple[str | None, str | None
     """
     if not is_mixed(text):
         return text + mark, None
-    text = text.translate(_NARROW)
-    touching = _TOUCHING.search(text) is not None
-    words, grams = [], []
-    for line in text.split("\n"):
-        if line.isascii():
-            words.append(line)
-            continue
-        for piece in line.translate(_SPACES).split(" "):
-            if piece.isascii() or not _UNSPACED.search(piece):
-                words.append(piece)
-            else:
-                words.append(_words_in(piece, touching=touching))
-                grams.append(piece)
-    found = " ".join(words) + mark
+    # A migration spends much of its time here: what is between is copied in one go, without looking at every piece.
+    if _WIDE.search(text):
+        text = text.translate(_NARROW)
+    text = text.replace("\n", " ").replace("\t", " ").replace("\r", " ").replace("\\", " ")
+    words, grams, lettered, at = [], [], [], 0
+    while found := _UNSPACED.search(text, at):
+        start = text.rfind(" ", at, found.start()) + 1 or at
+        end = text.find(" ", found.end())
+        piece = text[start : end if end >= 0 else None]
+        words += [text[at:start], piece]
+        grams.append(piece)
+        if _LETTERS.search(piece):
+            lettered.append(len(words) - 1)
+        else:
+            words[-1] = GAP
+        at = start + len(piece)
+    words.append(text[at:] + mark)
+    if lettered and _TOUCHING.search(text):
+        for number in lettered:
+            parts = _LETTERS.split(words[number])
+            words[number] = " ".join([GAP if _UNSPACED.search(part) else part for part in parts])
+    joined = "".join(words)
     # Two spaces at the end make the last characters beginnings of grams, too.
-    return found if found.strip(f"{GAP} \t\r\\") else None, f"{' '.join(grams)}  " if grams else None
-
-
-def _words_in(piece: str, *, touching: bool) -> str:
-    if not _LETTERS.search(piece):
-        return GAP
-    if not touching:
-        return piece
-    return " ".join(GAP if _UNSPACED.search(part) else part for part in _LETTERS.split(piece))
+    return joined if joined.strip(f"{GAP} ") else None, f"{' '.join(grams)}  " if grams else None
 
 
 def is_mixed(text: str) -> bool:

@@ -25,12 +25,13 @@ def search_index_command() -> None:
 
 
 def _print(report: IndexReport) -> None:
-    left = size(report.bytes_to_do)
+    text = size(report.bytes_to_do) if report.bytes_to_do else ""
+    left, all_of_it = (f": {text} of text left", f" ({text} of text)") if text else ("", "")
     states = {
         "complete": f"The search index is complete: {size(report.index_bytes)}.",
-        "building": f"The search index is incomplete: {left} of text left. 'migrator search-index build' continues.",
-        "pending": f"There is no search index yet ({left} of text). 'migrator search-index build' builds it.",
-        "left_out": f"There is no search index ({left} of text). 'migrator search-index build' builds it.",
+        "building": f"The search index is incomplete{left}. 'migrator search-index build' continues.",
+        "pending": f"There is no search index yet{all_of_it}. 'migrator search-index build' builds it.",
+        "left_out": f"There is no search index{all_of_it}. 'migrator search-index build' builds it.",
         None: "The database is from a version without a search index. 'migrator search-index build' builds one.",
     }
     echo(printable(states[report.state]))

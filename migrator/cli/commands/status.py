@@ -50,6 +50,8 @@ def _print(report: StatusReport) -> None:
         return
     if report.migration_status == "rolled_back":
         echo(printable("After the rollback, the app uses the JSON files. 'migrator migrate' moves to SQLite again."))
+    if report.search_index in ("pending", "building"):
+        echo("The search index is not finished, so searching takes longer: 'migrator search-index build' builds it.")
     if report.needs_migration:
         echo(printable(f"{counted(len(report.changed_files), 'file')} to migrate: run 'migrator migrate'."))
 
