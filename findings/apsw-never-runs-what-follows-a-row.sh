@@ -2,15 +2,16 @@
 # APSW stops in the middle of a text of several statements as soon as one has a row: the rest runs only if somebody
 # fetches, and if nobody does, it never runs, and nothing reports it.
 #
-# Seen with APSW 3.54.1.0: connection.execute("PRAGMA journal_mode = WAL; CREATE TABLE messages (id)") returns, and there
-# is no table, not even after the cursor is gone: the PRAGMA has a row, its new mode. The same text with a PRAGMA without
-# a row (user_version = 1) creates the table. With .get, or with a loop to the end, it is created; a loop that ends
-# early creates nothing. Python's sqlite3 refuses such a text with an exception (execute), or runs it all (executescript).
+# Seen with APSW 3.54.1.0: connection.execute("PRAGMA journal_mode = WAL; CREATE TABLE messages (id)") returns, and
+# there is no table, not even after the cursor is gone: the PRAGMA has a row, its new mode. The same text with a
+# PRAGMA without a row (user_version = 1) creates the table. With .get, or with a loop to the end, it is created; a
+# loop that ends early creates nothing. Python's sqlite3 refuses such a text with an exception (execute), or runs it
+# all (executescript).
 #
 # Output: unread False, left early False, without a row True, fetched True
 #
-# Why it matters: set-up scripts begin with PRAGMA journal_mode or busy_timeout, and both return rows. Fetch what execute
-# returns, even if nobody wants it.
+# Why it matters: set-up scripts begin with PRAGMA journal_mode or busy_timeout, and both return rows. Fetch what
+# execute returns, even if nobody wants it.
 set -eu
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

@@ -1,13 +1,14 @@
 #!/bin/sh
-# Importing datasette changes the sqlite3 module of the whole process: from then on each SQL function that raises prints
-# a traceback to standard error, on connections that are not datasette's as well.
+# Importing datasette changes the sqlite3 module of the whole process: from then on each SQL function that raises
+# prints a traceback to standard error, on connections that are not datasette's as well.
 #
 # Seen with datasette 0.65.5 and Python 3.11.7: before the import nothing is printed and the statement raises
-# OperationalError; after it the statement raises the same, and standard error has the traceback. sqlite3 does not reveal
-# the previous setting, so it cannot be restored.
+# OperationalError; after it the statement raises the same, and standard error has the traceback. sqlite3 does not
+# reveal the previous setting, so it cannot be restored.
 #
-# Effect here: a test with unreadable stored text failed after another test of the same process had loaded browse's pages,
-# because Python reports such a traceback as an unraisable exception. migrator's pages turn the setting off again.
+# Effect here: a test with unreadable stored text failed after another test of the same process had loaded browse's
+# pages, because Python reports such a traceback as an unraisable exception. migrator's pages turn the setting off
+# again.
 set -eu
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

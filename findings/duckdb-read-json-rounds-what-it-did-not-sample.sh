@@ -6,10 +6,12 @@
 # (halves go to the even number), and true is 1; after two true, 0.4 is true and "no" is false. A text that is not a
 # number, or a member that the sample did not have, is an error.
 #
-# Output: {'[1, 2, 2.5]': 2, '[1, 2, 3.5]': 4, '[1, 2, true]': 1, '[true, true, 0.4]': True, '[true, true, "no"]': False}
+# Output: {'[1, 2, 2.5]': 2, '[1, 2, 3.5]': 4, '[1, 2, true]': 1, '[true, true, 0.4]': True, '[true, true, "no"]':
+# False}
 #
 # Why it matters: the first 20,000 sessions of a history have whole seconds, then a new version of the app writes
-# fractions: every sum over the column is off, and no error says so. Set sample_size = -1, or name the types with columns.
+# fractions: every sum over the column is off, and no error says so. Set sample_size = -1, or name the types with
+# columns.
 set -eu
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

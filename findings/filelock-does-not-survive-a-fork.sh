@@ -4,8 +4,8 @@
 # Seen with filelock 3.16.0 and 4.3.1 on Linux, one FileLock that is acquired, then a fork:
 #   3.16.0: the child believes that it holds the lock; when it calls release(), the parent's lock is gone, while the
 #           parent's is_locked stays True.
-#   4.3.1:  the child's copy is closed at the fork. Its release() does nothing, and the parent keeps the lock. But if the
-#           parent ends and the child goes on, as a daemon does, nothing is locked any more.
+#   4.3.1:  the child's copy is closed at the fork. Its release() does nothing, and the parent keeps the lock. But if
+#           the parent ends and the child goes on, as a daemon does, nothing is locked any more.
 #
 # Why it matters: a program that takes the lock of its history and then becomes a daemon, or starts a process pool by
 # fork, lets a second writer in. Take the lock after the last fork, in the process that writes.

@@ -2,17 +2,17 @@
 # An FTS5 table without content takes a second row with a rowid that it already has; deleting the row then leaves the
 # words of the first one, which are found for ever.
 #
-# Seen with APSW 3.54.1.0 (SQLite 3.54.1) and content = '', contentless_delete = 1: rowid 1 is inserted with "apple", and again with
-# "plum", both without an error; count(*) is 1. A search finds rowid 1 for both words. After DELETE of rowid 1 there are
-# no rows, "plum" is not found, and "apple" still is, after 'optimize', too; 'integrity-check' reports nothing.
-# INSERT OR REPLACE in place of the second INSERT removes the first one's words. A table with content raises
-# ConstraintError.
+# Seen with APSW 3.54.1.0 (SQLite 3.54.1) and content = '', contentless_delete = 1: rowid 1 is inserted with "apple",
+# and again with "plum", both without an error; count(*) is 1. A search finds rowid 1 for both words. After DELETE of
+# rowid 1 there are no rows, "plum" is not found, and "apple" still is, after 'optimize', too; 'integrity-check'
+# reports nothing. INSERT OR REPLACE in place of the second INSERT removes the first one's words. A table with content
+# raises ConstraintError.
 #
 # Output: twice: both words, then ['apple'] without rows; replaced: ['plum'], then []
 #
-# Why it matters: an index that is filled again after a crash, without being emptied, finds messages that are not there,
-# under rowids that new messages get. The ghost of a deleted text stays in the file. Use INSERT OR REPLACE, or empty the
-# table with 'delete-all' first.
+# Why it matters: an index that is filled again after a crash, without being emptied, finds messages that are not
+# there, under rowids that new messages get. The ghost of a deleted text stays in the file. Use INSERT OR REPLACE, or
+# empty the table with 'delete-all' first.
 set -eu
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

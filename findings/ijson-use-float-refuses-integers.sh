@@ -3,13 +3,14 @@
 # option, or with the backend in Python, they are read.
 #
 # Seen with ijson 3.6.0: [9223372036854775808] is read by both backends, as an int. With use_float=True, the Python
-# backend reads it as before, and yajl2_c raises IncompleteJSONError ("integer overflow"). Which backend "import ijson"
-# takes depends on what could be built or installed.
+# backend reads it as before, and yajl2_c raises IncompleteJSONError ("integer overflow"). Which backend "import
+# ijson" takes depends on what could be built or installed.
 #
 # Output: {'python': [9223372036854775808], 'yajl2_c': 'IncompleteJSONError'}
 #
-# Why it matters: use_float is set to be spared Decimals. Durations and ids that a Rust program writes as u64 then end the
-# reading on one machine and not on the other, and the error says that the JSON is incomplete, as if the file were cut off.
+# Why it matters: use_float is set to be spared Decimals. Durations and ids that a Rust program writes as u64 then end
+# the reading on one machine and not on the other, and the error says that the JSON is incomplete, as if the file were
+# cut off.
 set -eu
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

@@ -1,14 +1,15 @@
 #!/bin/sh
-# In the paths of jsonschema-rs' errors, a member with an empty name is left out, and a member named "0" looks like the
-# first item of an array.
+# In the paths of jsonschema-rs' errors, a member with an empty name is left out, and a member named "0" looks like
+# the first item of an array.
 #
-# Seen with jsonschema-rs 0.61.2: for {"extra": {"": 1, "0": 1}}, where both should be texts, instance_path is ["extra"]
-# and ["extra", 0] (an int); schema_path leaves out the empty name, too. jsonschema 4.26.0 reports ["extra", ""] and
-# ["extra", "0"].
+# Seen with jsonschema-rs 0.61.2: for {"extra": {"": 1, "0": 1}}, where both should be texts, instance_path is
+# ["extra"] and ["extra", 0] (an int); schema_path leaves out the empty name, too. jsonschema 4.26.0 reports ["extra",
+# ""] and ["extra", "0"].
 #
-# Why it matters: a program that repairs documents, or shows the value at fault, follows the path to another place: here to the
-# whole object, or to document["extra"][0], which is a KeyError. Both names are valid JSON, and objects that are keyed by
-# numbers of agents or rounds have them. Take paths from a library that keeps them, and validate fast with the other.
+# Why it matters: a program that repairs documents, or shows the value at fault, follows the path to another place:
+# here to the whole object, or to document["extra"][0], which is a KeyError. Both names are valid JSON, and objects
+# that are keyed by numbers of agents or rounds have them. Take paths from a library that keeps them, and validate
+# fast with the other.
 set -eu
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

@@ -1,12 +1,14 @@
 #!/bin/sh
-# polars reads the same records from an array and from lines: read_json fails at a member that the rows it inferred the schema
-# from did not have, and read_ndjson drops the member without a word.
+# polars reads the same records from an array and from lines: read_json fails at a member that the rows it inferred
+# the schema from did not have, and read_ndjson drops the member without a word.
 #
-# Seen with polars 2.1.0, two records, infer_schema_length=1: [{"id": 1}, {"id": 2, "note": "mine"}] raises ComputeError
-# ("extra field in struct data: note"); as two lines, it is a frame with the column id alone. With None in place of 1,
-# both have both columns. In the other direction, read_json reads true among integers as 1, and read_ndjson raises.
+# Seen with polars 2.1.0, two records, infer_schema_length=1: [{"id": 1}, {"id": 2, "note": "mine"}] raises
+# ComputeError ("extra field in struct data: note"); as two lines, it is a frame with the column id alone. With None
+# in place of 1, both have both columns. In the other direction, read_json reads true among integers as 1, and
+# read_ndjson raises.
 #
-# Output: array: ComputeError, lines: ['id'], all inferred: ['id', 'note']; true and 2: array [1, 2], lines: ComputeError
+# Output: array: ComputeError, lines: ['id'], all inferred: ['id', 'note']; true and 2: array [1, 2], lines:
+# ComputeError
 #
 # Why it matters: members that few sessions have (a verdict, a note) are the ones that a sample misses. An export as
 # lines, which is what large histories are exported as, loses them. Give infer_schema_length=None, or a schema.

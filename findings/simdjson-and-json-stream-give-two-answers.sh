@@ -1,14 +1,15 @@
 #!/bin/sh
-# A member that is twice in an object has two values in pysimdjson and in json-stream: which one depends on how it is asked.
+# A member that is twice in an object has two values in pysimdjson and in json-stream: which one depends on how it is
+# asked.
 #
 # Seen with pysimdjson 7.0.2 and json-stream 2.5.1: of {"status": "running", "status": "completed"}, pysimdjson's
 # document["status"] is "running", document.as_dict()["status"] is "completed", and len(document) is 2. json-stream's
 # load(...)["status"] is "running", to_standard_types(load(...))["status"] is "completed". Python's json always says
 # "completed".
 #
-# Why it matters: apps that append a member instead of replacing it write such files, and RFC 8259 allows them. Code that
-# picks a member without converting the document, for speed, sees another history than code that converts it. Reject
-# repeated names, or keep the text of such a document.
+# Why it matters: apps that append a member instead of replacing it write such files, and RFC 8259 allows them. Code
+# that picks a member without converting the document, for speed, sees another history than code that converts it.
+# Reject repeated names, or keep the text of such a document.
 set -eu
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

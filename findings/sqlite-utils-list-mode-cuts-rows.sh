@@ -2,13 +2,15 @@
 # In the list mode of sqlite-utils' insert_all a row that is too long loses its last values, and one that is too short
 # gets NULLs; neither is an error.
 #
-# Seen with sqlite-utils 4.2.1: the first item names two columns, then come rows of three values and of one. The same rows
-# given to sqlite3's executemany raise ProgrammingError. Two columns with one name are one column, with the first value.
+# Seen with sqlite-utils 4.2.1: the first item names two columns, then come rows of three values and of one. The same
+# rows given to sqlite3's executemany raise ProgrammingError. Two columns with one name are one column, with the first
+# value.
 #
 # Output: [('m1', 'hello'), ('m2', None)] and {'id': 'first'}
 #
-# Why it matters: list mode is the fast way to load messages. One comma too many when the rows are built, and every row
-# has lost a value, with no message and the right number of rows. Check the length of each row before, or read it back.
+# Why it matters: list mode is the fast way to load messages. One comma too many when the rows are built, and every
+# row has lost a value, with no message and the right number of rows. Check the length of each row before, or read it
+# back.
 set -eu
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

@@ -1,15 +1,17 @@
 #!/bin/sh
-# sqlite-utils' transform(), called to rename one column, drops the table's generated columns without a word, and changes
-# how the other columns compare, and what they contain if nothing is given.
+# sqlite-utils' transform(), called to rename one column, drops the table's generated columns without a word, and
+# changes how the other columns compare, and what they contain if nothing is given.
 #
 # Seen with sqlite-utils 4.2.1 and a table that has a stored generated column, COLLATE NOCASE, DEFAULT 0x10 and a
-# DEFERRABLE foreign key: after transform(rename=...) the generated column is not there, the collation is gone (a search
-# for 'anna' finds no 'Anna'), the default is the text '0x10', and the key is checked at once. Nothing is raised.
+# DEFERRABLE foreign key: after transform(rename=...) the generated column is not there, the collation is gone (a
+# search for 'anna' finds no 'Anna'), the default is the text '0x10', and the key is checked at once. Nothing is
+# raised.
 #
 # Output: [True, 1, 16, True], then [False, 0, '0x10', False]
 #
-# Why it matters: the columns of such a table are often generated from the JSON of a document (its title, its date), and
-# an app that reads them finds none. Compare the CREATE TABLE before and after, or write the steps of ALTER TABLE by hand.
+# Why it matters: the columns of such a table are often generated from the JSON of a document (its title, its date),
+# and an app that reads them finds none. Compare the CREATE TABLE before and after, or write the steps of ALTER TABLE
+# by hand.
 set -eu
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

@@ -1,9 +1,9 @@
 #!/bin/sh
 # sqlite-utils' upsert_all sets columns to NULL in rows that do not mention them, if another row of the batch does.
 #
-# Seen with sqlite-utils 4.2.1: upsert() of {"id": 1, "title": "new"} leaves the column "note" of row 1 as it was. The same
-# record in upsert_all(), together with one that mentions "note", sets the note of row 1 to NULL: all records of a batch
-# get the columns of all of them. With two records that have the same members nothing is lost.
+# Seen with sqlite-utils 4.2.1: upsert() of {"id": 1, "title": "new"} leaves the column "note" of row 1 as it was. The
+# same record in upsert_all(), together with one that mentions "note", sets the note of row 1 to NULL: all records of
+# a batch get the columns of all of them. With two records that have the same members nothing is lost.
 #
 # Output: one by one [('new', 'my note'), ('b', 'new')], together [('new', None), (None, 'new')]
 #

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree as ET
 
 import pygal
 from markupsafe import Markup
+from pygal.etree import etree as pygal_elements
 from pygal.style import Style
 
 from migrator.text import duration, plain, size
@@ -145,7 +147,8 @@ def _short(text: str) -> str:
 
 def _plot(chart: Any, name: str, kind: str, description: str, series: Sequence[str]) -> Plot:
     """Turn a chart into SVG without what only pygal's script and style sheet need."""
-    tree = chart.render_tree()
+    with _standard_elements():
+        tree = chart.render_tree()
     image = ET.Element("svg", {"viewBox": tree.get("viewBox"), "role": "img", "aria-label": name})
     ET.SubElement(image, "title").text = name
     ET.SubElement(image, "desc").text = description
@@ -154,6 +157,18 @@ def _plot(chart: Any, name: str, kind: str, description: str, series: Sequence[s
     image.append(graph)
     svg = Markup(ET.tostring(image, encoding="unicode"))  # noqa: S704 - ElementTree has escaped it
     return Plot(name, kind, svg, tuple(series) if len(series) > 1 else ())
+
+
+@contextmanager
+def _standard_elements() -> Iterator[None]:
+    """Let pygal build elements of ElementTree, also where lxml is installed: those of the two do not mix."""
+    uses_lxml = pygal_elements.lxml
+    pygal_elements.to_etree()
+    try:
+        yield
+    finally:
+        if uses_lxml:
+            pygal_elements.to_lxml()
 
 
 def _tidy(group: ET.Element, series: Sequence[str]) -> None:

@@ -7,6 +7,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from pygal.etree import etree
 
 from migrator.errors import NotInstalled
 from migrator.files.resources import EXTRAS
@@ -155,6 +156,14 @@ def test_every_plot_has_a_name_a_description_and_a_table(receipt: Receipt) -> No
     for place in [place for place, tag in enumerate(tags) if tag == "svg"]:
         assert tags[place + 1 : place + 3] == ["title", "desc"]
         assert "table" in tags[place:]
+
+
+def test_pygal_draws_without_lxml_where_that_is_installed(receipt: Receipt, monkeypatch: pytest.MonkeyPatch) -> None:
+    other = object()
+    for name, value in (("_lxml_etree", other), ("_etree", other), ("lxml", True)):
+        monkeypatch.setattr(etree, name, value)
+    assert len(Seen(page_of(receipt)).all("svg")) == 5
+    assert etree._etree is other
 
 
 def test_every_cell_of_a_table_has_a_heading(receipt: Receipt) -> None:
