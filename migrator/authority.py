@@ -25,7 +25,7 @@ from migrator.database.schema import (
     RUNS_VERSION,
     require_known,
 )
-from migrator.errors import ConnectionFailed, StaleStoreError
+from migrator.errors import ConnectionFailed, StaleStoreError, UsageError
 from migrator.files import durable
 from migrator.ownership import foreign_database
 
@@ -109,6 +109,18 @@ def state_of(path: Path) -> State:
 
 Backend = Literal["json", "sqlite", "hybrid"]
 BACKENDS: tuple[Backend, ...] = get_args(Backend)
+
+
+def require_backend(name: str) -> Backend:
+    """Return the backend of a name.
+
+    :raises UsageError: there is none
+    """
+    if name in BACKENDS:
+        return name
+    raise UsageError(
+        f"There is no backend {name!r}.", code="backend.unknown", hint=f"Use one of: {', '.join(BACKENDS)}."
+    )
 
 
 def read_flag(data_dir: DataDir) -> Backend | None:

@@ -26,6 +26,7 @@ from migrator.errors import BackupError, Message, MigratorError
 from migrator.files import copying
 from migrator.files.os_errors import os_errors
 from migrator.files.reading import contents
+from migrator.report import Report
 from migrator.text import counted
 
 _UNKNOWN_FILE = "backup.unknown_file"
@@ -69,6 +70,29 @@ class VerifiedBackup:
         return tuple(problem for problem in self.problems if problem.code != _UNKNOWN_FILE)
 
 
+@dataclass(frozen=True)
+class BackupList(Report):
+    """Every backup, oldest first."""
+
+    backups: tuple[ListedBackup, ...]
+
+
+@dataclass(frozen=True)
+class VerifiedBackups(Report):
+    """The backups that were verified.
+
+    :ivar errors: the problems of all of them, each with the name of its backup
+    """
+
+    backups: tuple[VerifiedBackup, ...]
+    errors: tuple[Message, ...]
+
+    @property
+    def exit_code(self) -> int:
+        """1 if a backup is damaged."""
+        return 1 if any(backup.state == "damaged" for backup in self.backups) else 0
+
+
 def backup_folders(data_dir: DataDir) -> list[Path]:
     """The folders that have a backup's name, oldest first: those without a sequence number, then by that."""
     require_directory(data_dir)
@@ -97,9 +121,9 @@ def find_backup(data_dir: DataDir, name: str) -> Path:
     )
 
 
-def list_backups(data_dir: DataDir) -> list[ListedBackup]:
+def list_backups(data_dir: DataDir) -> BackupList:
     """Every backup, oldest first, checked by the sizes of its files; nothing is hashed."""
-    return [check_quickly(folder) for folder in backup_folders(data_dir)]
+    return BackupList(tuple(check_quickly(folder) for folder in backup_folders(data_dir)))
 
 
 def check_quickly(folder: Path) -> ListedBackup:
@@ -124,13 +148,19 @@ def check_quickly(folder: Path) -> ListedBackup:
     return ListedBackup(folder.name, manifest.created_at, manifest.kind, len(manifest.files), size, state, problem)
 
 
-def verify_backups(data_dir: DataDir, names: Sequence[str] = ()) -> list[VerifiedBackup]:
+def verify_backups(data_dir: DataDir, names: Sequence[str] = ()) -> VerifiedBackups:
     """Hash every file of the named backups, or of all, and compare with the manifest and SHA256SUMS.
 
     :raises BackupError: there is no backup of that name
     """
     folders = [find_backup(data_dir, name) for name in names] if names else backup_folders(data_dir)
-    return [verify_backup(folder) for folder in folders]
+    verified = tuple(verify_backup(folder) for folder in folders)
+    errors = (
+        Message(f"{backup.name}: {problem.message}", code=problem.code, hint=problem.hint)
+        for backup in verified
+        for problem in backup.problems
+    )
+    return VerifiedBackups(verified, tuple(errors))
 
 
 def verify_backup(folder: Path) -> VerifiedBackup:

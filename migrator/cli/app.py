@@ -23,12 +23,12 @@ from migrator.cli.output import (
     set_location,
     set_quiet,
     set_works,
-    shell_quote,
 )
 from migrator.cli.signals import exit_code
 from migrator.data_dir import DATA_DIR_VARIABLE, DATABASE_VARIABLE, DataDir
 from migrator.errors import Message, MigratorError
 from migrator.files.os_errors import remaining_os_errors
+from migrator.hints import shell_quote
 from migrator.inventory.location import SHARED_VARIABLE, resolve_data_dir
 
 _LOG_LEVEL = "warning"

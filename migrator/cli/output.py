@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -18,13 +17,12 @@ import click
 
 from migrator.cli.layout import terminal_size, wrapped
 from migrator.errors import Message, StorageIOError
+from migrator.hints import OUR_TEXTS, complete, complete_message, options
 from migrator.report import problems_of
 from migrator.text import block, plain, pretty
 
 _MANY = 1000
 PATIENCE = 1.0  # seconds
-# Our texts name commands in quotes; a finding's command is a text of its own.
-_COMMAND = re.compile(r"(?:(?<=')|^)migrator (?=[a-z])")
 _OK: dict[str, Any] = {"fg": "green"}
 _NOTE: dict[str, Any] = {"fg": "yellow"}
 _PROBLEM: dict[str, Any] = {"fg": "red", "bold": True}
@@ -38,10 +36,6 @@ _STYLES = {
     "-": {"fg": "red"},
     "+": {"fg": "green"},
 }
-# The members of reports that hold our own texts.
-_OUR_TEXTS = frozenset(
-    {"broken", "command", "error", "errors", "go_back", "hint", "message", "notes", "problems", "repaired", "warnings"}
-)
 # The --data-dir and --database of this call: every command that it prints needs them as well.
 _LOCATION: ContextVar[str] = ContextVar("location", default="")
 # Whether this call does more than print: then its exit code is that of its work, also if its output is lost.
@@ -52,29 +46,17 @@ _QUIET: ContextVar[bool] = ContextVar("quiet", default=False)
 
 def set_location(data_dir: str | None = None, database: str | None = None) -> None:
     """Remember the data directory and the database that this call was given as options."""
-    given = (("--data-dir", data_dir), ("--database", database))
-    _LOCATION.set("".join(f"{option} {shell_quote(value)} " for option, value in given if value))
-
-
-def shell_quote(word: str) -> str:
-    """Quote a word for a shell; in double quotes where possible, since messages put commands in single quotes."""
-    if re.fullmatch(r"[\w@%+=:,./-]+", word):
-        return word
-    if not re.search(r'["$`\\!]', word):
-        return f'"{word}"'
-    return "'" + word.replace("'", "'\"'\"'") + "'"
+    _LOCATION.set(options(data_dir, database))
 
 
 def with_location(text: str) -> str:
     """Add the location of this call to every command that a text of ours names."""
-    location = _LOCATION.get()
-    return _COMMAND.sub(lambda command: command[0] + location, text) if location else text
+    return complete(text, _LOCATION.get())
 
 
 def located(message: Message) -> Message:
     """Add the location of this call to the commands of a message and of its hint."""
-    hint = None if message.hint is None else with_location(message.hint)
-    return Message(with_location(message.message), code=message.code, hint=hint)
+    return complete_message(message, _LOCATION.get())
 
 
 def printable(text: str) -> str:
@@ -108,7 +90,7 @@ def locate_commands(value: Any, *, ours: bool = False) -> Any:
     if not _LOCATION.get():
         return value
     if isinstance(value, dict):
-        return {name: locate_commands(member, ours=name in _OUR_TEXTS) for name, member in value.items()}
+        return {name: locate_commands(member, ours=name in OUR_TEXTS) for name, member in value.items()}
     if isinstance(value, (list, tuple)):
         return [locate_commands(member, ours=ours) for member in value]
     return with_location(value) if ours and isinstance(value, str) else value

@@ -79,7 +79,7 @@ class ConnectionPool:
         return ConnectionFailed(
             f"All {self._size} connections to the database have been busy for {self._acquire_timeout:g} seconds.",
             code="store.busy",
-            hint="Nothing was changed. Try again in a moment, or open the store with a larger pool.",
+            hint="Nothing was changed. Try again, or pass open_storage() a larger pool_size or acquire_timeout.",
         )
 
     def _may_lend(self) -> bool:

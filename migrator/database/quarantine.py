@@ -8,7 +8,7 @@ import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal
 
 import orjson
 
@@ -19,6 +19,7 @@ from migrator.documents.parsing import Rejected, text_or_bytes
 from migrator.errors import Problem, QuarantineError
 from migrator.report import Report
 
+Reason = Literal["invalid", "unreadable", "torn", "conflict", "deleted"]
 _NAMES = ("id", "task")
 _LONG = re.compile(rb'"(?:instances|chatHistory)"')
 _BEGINNING = 1 << 16  # bytes of a text that is not JSON, in which the id and the task are looked for
@@ -43,7 +44,7 @@ class QuarantinedItem(Report):
     workspace_hash: str | None
     workspace_path: str | None
     position: int
-    reason: str
+    reason: Reason
     problems: tuple[Problem, ...]
     created_at: str
     size: int

@@ -105,7 +105,7 @@ def _missing(data_dir: DataDir, missing: StaleStoreError) -> Finding:
 def _newest_copy(data_dir: DataDir) -> tuple[str | None, str]:
     """Return the newest backup of the database that is not obviously damaged, and the command to restore it."""
     with suppress(MigratorError, OSError):
-        names = [found.name for found in list_backups(data_dir) if found.kind == "database" and not found.error]
+        names = [found.name for found in list_backups(data_dir).backups if found.kind == "database" and not found.error]
         if names:  # restoring keeps a copy of what it replaces
             kept = " --overwrite-newer-work" if data_dir.database.exists() else ""
             return names[-1], f"migrator backups restore {command(names[-1])}{kept}"
@@ -168,7 +168,7 @@ def _state_or_none(data_dir: DataDir) -> State | None:
 
 def backups(data_dir: DataDir) -> Iterator[Finding]:
     """Check each backup by its manifest and file sizes, and the copies that a merge will need."""
-    listed = list_backups(data_dir)
+    listed = list_backups(data_dir).backups
     for backup in listed:
         if error := backup.error:
             more = f"migrator backups verify {command(backup.name)}"

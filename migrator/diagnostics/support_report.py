@@ -218,7 +218,7 @@ def _entry(entry: LedgerEntry | None) -> Facts:
 def _quarantine(data_dir: DataDir) -> Facts | None:
     if not data_dir.database.exists():
         return None
-    items = list_quarantine(data_dir)
+    items = list_quarantine(data_dir).items
     first = [
         {
             "reason": item.reason,
@@ -239,7 +239,7 @@ def _backups(data_dir: DataDir) -> list[Facts]:
             **_members(backup, "name", "kind", "files", "bytes", "state"),
             "code": _code(backup.error),
         }
-        for backup in list_backups(data_dir)[-_ITEMS:]
+        for backup in list_backups(data_dir).backups[-_ITEMS:]
     ]
 
 

@@ -34,6 +34,13 @@ _LONGEST = 160  # characters of a line of a diff
 
 
 @dataclass(frozen=True)
+class QuarantineList(Report):
+    """Everything in quarantine, oldest first."""
+
+    items: tuple[QuarantinedItem, ...]
+
+
+@dataclass(frozen=True)
 class ShownItem(Report):
     """One item with everything that is known about it.
 
@@ -110,13 +117,13 @@ class ExportedItems(Report):
     items: tuple[ExportedItem, ...]
 
 
-def list_quarantine(data_dir: DataDir) -> list[QuarantinedItem]:
+def list_quarantine(data_dir: DataDir) -> QuarantineList:
     """Everything in quarantine, oldest first.
 
     :raises ConnectionFailed: there is no database
     """
     with _reading(data_dir) as connection:
-        return [] if connection is None else items_of(connection)
+        return QuarantineList(() if connection is None else tuple(items_of(connection)))
 
 
 def show_quarantined(data_dir: DataDir, number: int) -> ShownItem:

@@ -310,7 +310,7 @@ class _Gathering:
             json_bytes=sum(entry.size for entry in self.ledger),
             shared_bytes=sum(entry.size for entry in self.ledger if entry.workspace_hash is None),
             database_bytes=self._data_dir.database.stat().st_size,
-            backup_bytes=sum(backup.bytes for backup in list_backups(self._data_dir)),
+            backup_bytes=sum(backup.bytes for backup in list_backups(self._data_dir).backups),
             sessions_now=sum(self._sessions.values()),
             in_quarantine_now=sum(self._held.values()),
             deleted_now=self._deleted.total(),

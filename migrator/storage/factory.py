@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from migrator.authority import (
     BACKENDS,
@@ -14,12 +14,14 @@ from migrator.authority import (
     effective_backend,
     missing_database,
     read_flag,
+    require_backend,
     state_of,
     write_flag,
 )
 from migrator.data_dir import DataDir
-from migrator.errors import StaleStoreError, StorageIOError, UsageError
+from migrator.errors import MigratorError, StaleStoreError, StorageIOError, UsageError
 from migrator.files.os_errors import remaining_os_errors
+from migrator.hints import NamesCommands, complete_error
 from migrator.inventory.location import BACKEND_VARIABLE, resolve_data_dir
 from migrator.ownership import require_own_database
 
@@ -27,13 +29,19 @@ if TYPE_CHECKING:
     from migrator.storage.protocol import SessionStorage
 
 
+_MOST = 1_000_000  # connections, or seconds
+
+
 @remaining_os_errors()
 def open_storage(
     data_dir: str | os.PathLike[str] | DataDir | None = None,
-    backend: str | None = None,
+    backend: Backend | None = None,
     *,
     database: str | os.PathLike[str] | None = None,
     read_only: bool = False,
+    pool_size: int | None = None,
+    acquire_timeout: float | None = None,
+    busy_timeout: float | None = None,
     cache_size: int | None = None,
     mmap_size: int | None = None,
 ) -> SessionStorage:
@@ -43,14 +51,57 @@ def open_storage(
     whose file failed to migrate is served from its JSON file.
 
     :param read_only: also open a store that is not authoritative; writing raises StaleStoreError
+    :param pool_size: how many connections the store uses at most; None means 5, which is enough for 5 threads
+    :param acquire_timeout: seconds to wait for one of them; None means 3
+    :param busy_timeout: seconds to wait for a lock of another program; None means 5 for the database, and 3 for a file
     :param cache_size: SQLite's cache_size, as in its PRAGMA
     :param mmap_size: SQLite's mmap_size, in bytes
-    :raises UsageError: there is no such backend, or the database belongs to another data directory
+    :raises UsageError: there is no such backend, an argument is invalid, or the database belongs to another
+        data directory
     :raises StaleStoreError: the requested backend is not authoritative, or the authoritative database is missing
     :raises ConnectionFailed: the database cannot be opened
     :raises SchemaError: it is newer than this program
     """
+    settings = _Settings(pool_size, acquire_timeout, busy_timeout, cache_size, mmap_size, read_only=read_only)
+    settings.require_valid()
     places = data_dir if isinstance(data_dir, DataDir) else _resolved(data_dir, database)
+    try:
+        return _opened(places, backend, settings)
+    except MigratorError as error:
+        complete_error(error, places)
+        raise
+
+
+class _Settings(NamedTuple):
+    """How a store uses its database and its files."""
+
+    pool_size: int | None
+    acquire_timeout: float | None
+    busy_timeout: float | None
+    cache_size: int | None
+    mmap_size: int | None
+    read_only: bool
+
+    def require_valid(self) -> None:
+        """Check the numbers.
+
+        :raises UsageError: one is not a number, or too small
+        """
+        for name, smallest in (("pool_size", 1), ("acquire_timeout", 0), ("busy_timeout", 0)):
+            value: Any = getattr(self, name)
+            kind, expected = (int, "an integer") if name == "pool_size" else ((int, float), "a number")
+            fits = isinstance(value, kind) and not isinstance(value, bool) and smallest <= value <= _MOST
+            if value is not None and not fits:
+                message = f"{name} cannot be {value!r}: it must be {expected} from {smallest} to {_MOST}."
+                raise UsageError(message, code="option.invalid")
+
+    def of_sqlite(self) -> dict[str, Any]:
+        """Return those that were given, as arguments of SqliteStorage."""
+        return {name: value for name, value in self._asdict().items() if value is not None}
+
+
+def _opened(places: DataDir, backend: str | None, settings: _Settings) -> SessionStorage:
+    read_only = settings.read_only
     state = state_of(places.database)
     authority = state.authority
     lost = missing_database(places, state)
@@ -69,12 +120,14 @@ def open_storage(
     refusal = _refusal(wanted, authority, agreed)
     if refusal is not None and not read_only:
         raise refusal
-    store = _open(places, wanted, read_only=read_only, cache_size=cache_size, mmap_size=mmap_size)
+    store = _open(places, wanted, settings)
     if read_only:
         from migrator.storage.wrappers import ReadOnly
 
         opened_read_only = StaleStoreError("The store was opened read-only.", code="store.read_only")
-        return ReadOnly(store, lost or refusal or opened_read_only)
+        store = ReadOnly(store, lost or refusal or opened_read_only)
+    if isinstance(store, NamesCommands):
+        store.places = places
     return store
 
 
@@ -98,14 +151,10 @@ def is_served_by_sqlite(places: DataDir) -> bool:
 
 def _named(backend: str | None) -> Backend | None:
     """Return the backend that the argument or ``$STORAGE_BACKEND`` names; other programs use that variable, too."""
-    chosen = backend or os.environ.get(BACKEND_VARIABLE)
-    if chosen in BACKENDS:
-        return chosen
-    if not backend:
-        return None
-    raise UsageError(
-        f"There is no backend {backend!r}.", code="backend.unknown", hint=f"Use one of: {', '.join(BACKENDS)}."
-    )
+    if backend is not None:
+        return require_backend(backend)
+    chosen = os.environ.get(BACKEND_VARIABLE)
+    return chosen if chosen in BACKENDS else None
 
 
 def _refusal(wanted: Backend, authority: Authority, agreed: Backend) -> StaleStoreError | None:
@@ -126,22 +175,19 @@ def _refusal(wanted: Backend, authority: Authority, agreed: Backend) -> StaleSto
     return None
 
 
-def _open(
-    places: DataDir, backend: Backend, *, read_only: bool, cache_size: int | None, mmap_size: int | None
-) -> SessionStorage:
+def _open(places: DataDir, backend: Backend, settings: _Settings) -> SessionStorage:
     # Each store's module is imported only when that store is opened, to start faster.
     from migrator.storage.json_files import JsonStorage
 
+    json_files = JsonStorage(places, lock_timeout=settings.busy_timeout)
     if backend == "json":
-        return JsonStorage(places)
+        return json_files
     from migrator.storage.migrated import failed_workspaces
     from migrator.storage.sqlite import SqliteStorage
 
-    sqlite = SqliteStorage(
-        places.database, backups=places.backups, cache_size=cache_size, mmap_size=mmap_size, read_only=read_only
-    )
+    sqlite = SqliteStorage(places.database, backups=places.backups, **settings.of_sqlite())
     store: SessionStorage = sqlite
-    if backend == "hybrid" and not read_only and os.access(places.database, os.W_OK):
+    if backend == "hybrid" and not settings.read_only and os.access(places.database, os.W_OK):
         import logging
 
         from migrator.storage.hybrid.journal import renew_if_damaged
@@ -155,6 +201,7 @@ def _open(
             sqlite,
             MirrorFiles(places),
             places.hybrid_journal,
+            acquire_timeout=settings.acquire_timeout,
             is_current=lambda: read_flag(places) in ("hybrid", "json"),  # after a rollback, SQLite refuses by itself
         )
     failed = failed_workspaces(places)
@@ -162,7 +209,5 @@ def _open(
         from migrator.storage.wrappers import FallbackStorage
 
         # A later run may have migrated the file, so a workspace that failed once is checked again each time.
-        return FallbackStorage(
-            store, JsonStorage(places), lambda name: name in failed and name in failed_workspaces(places)
-        )
+        return FallbackStorage(store, json_files, lambda name: name in failed and name in failed_workspaces(places))
     return store

@@ -22,6 +22,7 @@ from migrator.files import copying, durable, replacing
 from migrator.files.os_errors import os_errors
 from migrator.files.reading import tee
 from migrator.files.replacing import Seen
+from migrator.hints import NamesCommands
 from migrator.locking import LOCK_TIMEOUT, file_locked
 from migrator.storage import arguments, timestamps
 from migrator.storage.arguments import SessionRef, WorkspaceRef
@@ -35,15 +36,15 @@ from migrator.workspace import HASH_PATTERN, prove_path
 _INDEX = " index"  # not the name of a member that filters look at
 
 
-class JsonStorage(MirrorableStorage):
+class JsonStorage(NamesCommands, MirrorableStorage):
     """Sessions in ``sessions/<hash>.json``; its methods are described in SessionStorage.
 
-    :param lock_timeout: seconds to wait for another program that changes the same workspace
+    :param lock_timeout: seconds to wait for another program that changes the same workspace; None means LOCK_TIMEOUT
     """
 
-    def __init__(self, data_dir: DataDir, *, lock_timeout: float = LOCK_TIMEOUT) -> None:
+    def __init__(self, data_dir: DataDir, *, lock_timeout: float | None = None) -> None:
         self._data_dir = data_dir
-        self._lock_timeout = lock_timeout
+        self._lock_timeout = LOCK_TIMEOUT if lock_timeout is None else lock_timeout
         self._authoritative = JsonWorkspaces(data_dir)
         self._closed = False
 

@@ -23,6 +23,7 @@ from migrator.database.documents import (
     replace_document,
 )
 from migrator.documents.document import ChatMessage, WorktreeSession
+from migrator.hints import NamesCommands
 from migrator.storage import arguments, timestamps
 from migrator.storage.arguments import SessionRef, WorkspaceRef
 from migrator.storage.filtering import Filtering
@@ -38,7 +39,7 @@ _T = TypeVar("_T")
 _Read: TypeAlias = Callable[[sqlite3.Connection, str], _T]
 
 
-class SqliteStorage(SqliteAccess, MirrorableStorage):
+class SqliteStorage(NamesCommands, SqliteAccess, MirrorableStorage):
     """Sessions in an SQLite database; its methods are described in SessionStorage, its parameters in SqliteAccess.
 
     Several threads and processes may use it, also after a fork. If another SQLite library in this process removes the

@@ -7,13 +7,14 @@ from typing import NoReturn
 
 from migrator.documents.document import ChatMessage, WorktreeSession
 from migrator.errors import StaleStoreError
+from migrator.hints import NamesCommands
 from migrator.storage.arguments import workspace_ref
 from migrator.storage.json_files import JsonStorage
 from migrator.storage.lists.summaries import SessionSummary, WorkspaceSummary
 from migrator.storage.protocol import SessionFilters, SessionStorage
 
 
-class ForwardingStorage(SessionStorage):
+class ForwardingStorage(NamesCommands, SessionStorage):
     """Forwards each operation to the store that :meth:`reader` or :meth:`writer` returns for the workspace."""
 
     def __init__(self, *stores: SessionStorage) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from migrator import api
+from migrator import migrate
 from migrator.backups import restore_database
 from migrator.data_dir import DataDir
 from migrator.diagnostics.doctor import examine
@@ -31,7 +31,7 @@ def healthy(tmp_path_factory: pytest.TempPathFactory) -> Scene:
     scene = Scene(tmp_path_factory.mktemp("healthy"))
     scene.write(ENGINE, [chat(f"e{number}", text="x" * 3000) for number in range(SESSIONS - 2)])
     scene.write(SHOP, [chat(f"s{number}", workspace=SHOP) for number in range(2)])
-    api.migrate(scene.root, search_index=False)
+    migrate(scene.root, search_index=False)
     return scene
 
 
@@ -158,7 +158,7 @@ def test_rows_without_values_are_damage(healthy: Scene, tmp_path: Path, table: s
         file.seek((root - 1) * size + 1000)
         file.write(bytes(size - 1000))
     places = DataDir(scene.root, scene.database)
-    for command in (status_of, run_rollback, lambda places: api.migrate(places.root, search_index=False)):
+    for command in (status_of, run_rollback, lambda places: migrate(places.root, search_index=False)):
         with pytest.raises(MigratorError) as refused:
             command(places)
         assert refused.value.code == "database.damaged"
@@ -178,7 +178,7 @@ def test_one_unreadable_session_blocks_neither_migrate_nor_rollback(healthy: Sce
     file = scene.file_of(ENGINE)
     scene.write(ENGINE, [*json.loads(file.read_bytes()), chat("by-old-build")])
     whole = written(scene.root / "sessions")
-    report = api.migrate(scene.root, search_index=False)
+    report = migrate(scene.root, search_index=False)
     assert report.exit_code == 3
     assert {message.code for message in report.errors} == {"session.unreadable"}
     assert scene.query("SELECT session_id, reason FROM quarantine") == [("e1", "unreadable")]

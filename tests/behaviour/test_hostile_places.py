@@ -189,7 +189,7 @@ def test_a_listing_that_is_a_pipe_is_damage(migrated, name):
     (folder,) = (migrated.root / "backups").iterdir()
     (folder / name).unlink()
     os.mkfifo(folder / name)
-    (verified,) = verify_backups(resolve_data_dir(migrated.root))
+    (verified,) = verify_backups(resolve_data_dir(migrated.root)).backups
     assert verified.state == "damaged"
 
 

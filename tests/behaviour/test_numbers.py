@@ -97,7 +97,7 @@ def test_the_numbers_agree_after_a_random_history(seed: int, scene: Scene) -> No
     assert sum(workspace.sessions for workspace in status.workspaces) == totals.sessions_now == sessions
     assert verified.sessions == sessions
     assert len(listed) == sessions or failed
-    items = [item for item in list_quarantine(places) if item.reason != "deleted"]
+    items = [item for item in list_quarantine(places).items if item.reason != "deleted"]
     assert status.quarantined == totals.in_quarantine_now == len(items) == held
     assert (status.deleted, status.held) == (totals.deleted_now, totals.held_now)
     for account in (totals, *report.workspaces, *report.runs):

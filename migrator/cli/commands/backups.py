@@ -2,36 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import click
 
-from migrator.backups.catalog import ListedBackup, VerifiedBackup, backup_folders, list_backups, verify_backups
+from migrator.backups.catalog import BackupList, VerifiedBackups, backup_folders, list_backups, verify_backups
 from migrator.backups.prune import PruneReport, prune_backups, what_to_prune
 from migrator.backups.restore import RestoreReport, restore_backup
 from migrator.cli.options import NAME, Resolve, asks, prints_report, require_yes, whole_number, yes_option
 from migrator.cli.output import echo, printable
 from migrator.cli.suggestions import suggests
-from migrator.errors import Message
-from migrator.report import Report
 from migrator.text import counted, plain, size
 
 _NAMES = suggests(lambda places, _: (folder.name for folder in backup_folders(places)))
-
-
-@dataclass(frozen=True)
-class _Listed(Report):
-    backups: tuple[ListedBackup, ...]
-
-
-@dataclass(frozen=True)
-class _Verified(Report):
-    backups: tuple[VerifiedBackup, ...]
-    errors: tuple[Message, ...]
-
-    @property
-    def exit_code(self) -> int:
-        return 1 if any(backup.state == "damaged" for backup in self.backups) else 0
 
 
 @click.group("backups", short_help="List, verify, restore or remove backups.")
@@ -39,7 +20,7 @@ def backups_command() -> None:
     """Before migrator changes anything, it copies the files into a new folder under backups/."""
 
 
-def _print_listed(report: _Listed) -> None:
+def _print_listed(report: BackupList) -> None:
     for backup in report.backups:
         held = f"{counted(backup.files, 'file')}, {size(backup.bytes)}"
         echo(f"{plain(backup.name)}  {backup.kind or 'unknown':<8}  {held}")
@@ -51,7 +32,7 @@ def _print_listed(report: _Listed) -> None:
 
 @backups_command.command("list")
 @prints_report(_print_listed)
-def list_command(resolve: Resolve) -> _Listed:
+def list_command(resolve: Resolve) -> BackupList:
     """List the backups, oldest first.
 
     Their files are not hashed, so damage may go unnoticed: 'migrator backups verify' finds it.
@@ -59,10 +40,10 @@ def list_command(resolve: Resolve) -> _Listed:
     \b
     migrator backups list
     """
-    return _Listed(tuple(list_backups(resolve())))
+    return list_backups(resolve())
 
 
-def _print_verified(report: _Verified) -> None:
+def _print_verified(report: VerifiedBackups) -> None:
     for backup in report.backups:
         held = f"{counted(backup.files, 'file')}, {size(backup.bytes)}"
         echo((f"{backup.state:<8}", backup.state), f" {plain(backup.name)}  {held}")
@@ -77,20 +58,14 @@ def _print_verified(report: _Verified) -> None:
 @backups_command.command("verify")
 @click.argument("names", metavar="[NAME]...", nargs=-1, type=NAME, shell_complete=_NAMES)
 @prints_report(_print_verified, works=True)
-def verify_command(resolve: Resolve, names: tuple[str, ...]) -> _Verified:
+def verify_command(resolve: Resolve, names: tuple[str, ...]) -> VerifiedBackups:
     """Hash every file of the backups and compare. Exit code 1 if a backup is damaged.
 
     \b
     migrator backups verify                  all backups
     migrator backups verify 20250113T100000Z-1a2b3c4d
     """
-    verified = tuple(verify_backups(resolve(), names))
-    errors = (
-        Message(f"{backup.name}: {problem.message}", code=problem.code, hint=problem.hint)
-        for backup in verified
-        for problem in backup.problems
-    )
-    return _Verified(verified, tuple(errors))
+    return verify_backups(resolve(), names)
 
 
 def _print_restored(report: RestoreReport) -> None:

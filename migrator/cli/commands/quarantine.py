@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import get_args
 
 import click
 
@@ -12,23 +12,24 @@ from migrator.cli.layout import fitted
 from migrator.cli.options import FILE, Resolve, prints_report, whole_number
 from migrator.cli.output import echo, pager, print_notes, printable
 from migrator.cli.suggestions import suggests
-from migrator.database.quarantine import QuarantinedItem
+from migrator.database.quarantine import QuarantinedItem, Reason
 from migrator.quarantine.dismiss import DismissReport, dismiss
-from migrator.quarantine.items import ExportedItems, ShownItem, export_quarantine, list_quarantine, show_quarantined
+from migrator.quarantine.items import (
+    ExportedItems,
+    QuarantineList,
+    ShownItem,
+    export_quarantine,
+    list_quarantine,
+    show_quarantined,
+)
 from migrator.quarantine.retry import RetryReport, Take, retry
-from migrator.report import Report
 from migrator.text import block, counted, local_time, plain, size
 
 _NUMBER = whole_number(1)
-_ITEMS = suggests(lambda places, _: (str(item.id) for item in list_quarantine(places)))
+_ITEMS = suggests(lambda places, _: (str(item.id) for item in list_quarantine(places).items))
 _MOST_LINES = 200  # of a diff
 _WIDTH_OF_TASK = 72
-_REASONS = ("invalid", "unreadable", "torn", "conflict", "deleted")
-
-
-@dataclass(frozen=True)
-class _Listed(Report):
-    items: tuple[QuarantinedItem, ...]
+_REASONS = get_args(Reason)
 
 
 @click.group("quarantine", short_help="Inspect and fix invalid sessions and conflicts.")
@@ -46,7 +47,7 @@ def quarantine_command() -> None:
 
 
 @pager()
-def _print_listed(report: _Listed) -> None:
+def _print_listed(report: QuarantineList) -> None:
     for item in report.items:
         session_id, task = _named(item)
         echo((f"{item.id:>5}  {plain(item.reason):<10}  {session_id}", "heading"))
@@ -64,7 +65,7 @@ def _print_listed(report: _Listed) -> None:
 
 @quarantine_command.command("list")
 @prints_report(_print_listed, stored=True)
-def list_command(resolve: Resolve) -> _Listed:
+def list_command(resolve: Resolve) -> QuarantineList:
     """List the items in quarantine, with id, task, origin and first problem.
 
     The index is the place of a session in its file, counted from 0.
@@ -72,7 +73,7 @@ def list_command(resolve: Resolve) -> _Listed:
     \b
     migrator quarantine list
     """
-    return _Listed(tuple(list_quarantine(resolve())))
+    return list_quarantine(resolve())
 
 
 def _named(item: QuarantinedItem) -> tuple[str, str]:

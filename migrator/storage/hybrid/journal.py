@@ -152,9 +152,10 @@ class Journal:
     :raises ConnectionFailed: it cannot be opened
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, acquire_timeout: float | None = None) -> None:
         self._path = path
-        self._pool = ConnectionPool(self._connect, size=1, acquire_timeout=_ACQUIRE_TIMEOUT)
+        timeout = _ACQUIRE_TIMEOUT if acquire_timeout is None else acquire_timeout
+        self._pool = ConnectionPool(self._connect, size=1, acquire_timeout=timeout)
         self._change("open hybrid mode's journal")
 
     def _connect(self) -> sqlite3.Connection:

@@ -25,6 +25,7 @@ from migrator.errors import (
     ValidationError,
     WorkspaceNotFound,
 )
+from migrator.hints import NamesCommands
 from migrator.storage import timestamps
 from migrator.storage.arguments import WorkspaceRef, all_as_stored, workspace_ref, workspace_ref_or_none
 from migrator.storage.hybrid.journal import Difference, HybridStats, Journal
@@ -78,7 +79,7 @@ class _At(TypedDict):
     updated_at: str
 
 
-class HybridStorage(SessionStorage):
+class HybridStorage(NamesCommands, SessionStorage):
     """Two stores as one; its methods are described in SessionStorage.
 
     A write that cannot be recorded in the journal raises ConnectionFailed and is not made.
@@ -86,6 +87,7 @@ class HybridStorage(SessionStorage):
     :param primary: the store that answers and is authoritative
     :param journal_path: the journal's path; it is created if it is missing
     :param backoff: how long a failing second store is not used
+    :param acquire_timeout: seconds to wait for the journal's connection; None waits as long as usual
     :param is_current: whether hybrid mode has not ended since the store was opened; otherwise writes raise
         StaleStoreError
     :raises ConnectionFailed: the journal cannot be opened
@@ -98,11 +100,12 @@ class HybridStorage(SessionStorage):
         journal_path: Path,
         *,
         backoff: Backoff | None = None,
+        acquire_timeout: float | None = None,
         is_current: Callable[[], bool] = lambda: True,
     ) -> None:
         self._primary = primary
         self._secondary = secondary
-        self._journal = Journal(journal_path)
+        self._journal = Journal(journal_path, acquire_timeout)
         self._locks = WriteLocks(journal_path.parent / "locks")
         self._backoff = backoff or Backoff()
         self._is_current = is_current

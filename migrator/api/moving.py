@@ -1,27 +1,27 @@
-"""The functions for programs that embed migrator. The command line calls them too."""
+"""Functions for programs that move the data: migrate, go back, verify, export, and choose the backend."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from migrator.data_dir import DataDir
-from migrator.files.os_errors import remaining_os_errors
+from migrator.api import PathLike, at, several
 from migrator.inventory import plan  # loaded here, not in the first call of needs_migration, which has to be fast
-from migrator.inventory.location import resolve_data_dir
 from migrator.progress import Listener, ignore_progress
 
 if TYPE_CHECKING:
+    from migrator.admin.switch_backend import BackendReport
+    from migrator.authority import Backend
+    from migrator.data_dir import DataDir
     from migrator.export.rollback import RollbackReport
+    from migrator.export.to_folder import ExportReport
     from migrator.migration.report import MigrationReport
-    from migrator.quarantine.deletions import DecidedDeletions, HeldDeletions
+    from migrator.staging.connections.choice import Wanted
     from migrator.verification.run import VerifyReport
 
-PathLike = str | os.PathLike[str]
 
-
-@remaining_os_errors()
 def migrate(
     data_dir: PathLike | DataDir | None = None,
     *,
@@ -33,7 +33,7 @@ def migrate(
     adopt: Iterable[PathLike] = (),
     from_database: PathLike | None = None,
     search_index: bool = True,
-    loader: str = "auto",
+    loader: Wanted = "auto",
     progress: Listener | None = None,
 ) -> MigrationReport:
     """Migrate every session of the data directory to SQLite; after the first time, only what is new or has changed.
@@ -51,25 +51,26 @@ def migrate(
     :param loader: what fills the new database: ``apsw``, ``sqlite-utils``, or ``auto``, the faster one installed
     :param progress: called with a :class:`Progress` from time to time, in the calling thread; None to hear nothing
     :raises MigrationLocked: another migrator is running there
+    :raises UsageError: an argument is invalid
     :raises MigratorError: the migration failed; the store that was authoritative still is, unchanged
     """
-    from migrator.migration.run import run_migration
+    from migrator.migration.run import run_migration  # each function imports what it needs when it is called
 
-    return run_migration(
-        _resolved(data_dir, database),
+    run = partial(
+        run_migration,
         dry_run=dry_run,
         strict=strict,
         salvage=salvage,
-        workspaces=workspaces,
-        adopt=adopt,
+        workspaces=several("workspaces", workspaces),
+        adopt=several("adopt", adopt),
         from_database=from_database,
         search_index=search_index,
         loader=loader,
         listener=progress or ignore_progress,
     )
+    return at(data_dir, database, run)
 
 
-@remaining_os_errors()
 def rollback(
     data_dir: PathLike | DataDir | None = None,
     *,
@@ -85,13 +86,16 @@ def rollback(
     :raises MigrationLocked: another migrator is running there
     :raises RollbackFailed: the rollback failed; SQLite is still authoritative, and intact
     """
-    from migrator.export.rollback import run_rollback  # each function imports what it needs when it is called
+    from migrator.export.rollback import run_rollback
 
-    places, listener = _resolved(data_dir, database), progress or ignore_progress
-    return run_rollback(places, dry_run=dry_run, salvage=salvage, listener=listener)
+    listener = progress or ignore_progress
+    return at(
+        data_dir,
+        database,
+        lambda places: run_rollback(places, dry_run=dry_run, salvage=salvage, listener=listener),
+    )
 
 
-@remaining_os_errors()
 def verify(
     data_dir: PathLike | DataDir | None = None,
     *,
@@ -105,67 +109,67 @@ def verify(
     :returns: every problem that was found
     :raises MigratorError: the database cannot be opened at all
     """
-    places = _resolved(data_dir, database)
+    listener = progress or ignore_progress
     if repair:
         from migrator.verification.repair import repair_and_verify
 
-        return repair_and_verify(places, progress or ignore_progress)
+        return at(data_dir, database, lambda places: repair_and_verify(places, listener))
     from migrator.verification.run import verify as run_verification
 
-    return run_verification(places, progress or ignore_progress)
+    return at(data_dir, database, lambda places: run_verification(places, listener))
 
 
-@remaining_os_errors()
-def list_deletions(data_dir: PathLike | DataDir | None = None, *, database: PathLike | None = None) -> HeldDeletions:
-    """The sessions that a file lost and that stay in SQLite until the user decides. Changes nothing.
-
-    :raises MigratorError: the database cannot be opened
-    """
-    from migrator.quarantine import deletions
-
-    return deletions.list_deletions(_resolved(data_dir, database))
-
-
-@remaining_os_errors()
-def confirm_deletions(
-    ids: Iterable[str] | None, data_dir: PathLike | DataDir | None = None, *, database: PathLike | None = None
-) -> DecidedDeletions:
-    """Delete sessions in SQLite that a file lost; each is kept in quarantine.
-
-    :param ids: as :func:`list_deletions` names them; None for all that are held
-    :raises QuarantineError: one of them is not held; nothing was changed
-    :raises StaleStoreError: SQLite is not authoritative
-    """
-    from migrator.quarantine import deletions
-
-    chosen = () if ids is None else tuple(ids)
-    return deletions.confirm_deletions(_resolved(data_dir, database), chosen, every=ids is None)
-
-
-@remaining_os_errors()
-def decline_deletions(
-    ids: Iterable[str] | None, data_dir: PathLike | DataDir | None = None, *, database: PathLike | None = None
-) -> DecidedDeletions:
-    """Keep sessions in SQLite that a file lost; the next rollback or hybrid mode writes them to the file again.
-
-    The parameters and errors are those of :func:`confirm_deletions`.
-    """
-    from migrator.quarantine import deletions
-
-    chosen = () if ids is None else tuple(ids)
-    return deletions.decline_deletions(_resolved(data_dir, database), chosen, every=ids is None)
-
-
-@remaining_os_errors()
 def needs_migration(data_dir: PathLike | DataDir | None = None, *, database: PathLike | None = None) -> bool:
     """Whether ``migrate`` has to be run: a file is new, or has changed since it was migrated.
 
     False after a rollback, when the user has chosen JSON, and in hybrid mode, where migrator itself writes the files.
     Looks at names, sizes and times of change, and reads a file only if those leave a doubt.
     """
-    places = _resolved(data_dir, database)
-    return plan.needs_migration(places, plan.make_plan(places))
+    return at(data_dir, database, lambda places: plan.needs_migration(places, plan.make_plan(places)))
 
 
-def _resolved(data_dir: PathLike | DataDir | None, database: PathLike | None) -> DataDir:
-    return data_dir if isinstance(data_dir, DataDir) else resolve_data_dir(data_dir, database)
+def export_sessions(
+    target: PathLike,
+    data_dir: PathLike | DataDir | None = None,
+    *,
+    database: PathLike | None = None,
+    workspaces: Iterable[PathLike] = (),
+) -> ExportReport:
+    """Write the sessions of SQLite into ``target``, as ``<hash>.json`` in the app's format. Overwrites nothing there.
+
+    :param workspaces: only these, by path or hash; none for all
+    :raises WorkspaceNotFound: the database does not have one of the workspaces
+    :raises StorageIOError: a file of that name exists, or cannot be written; nothing was exported
+    """
+    from migrator.export.to_folder import export
+
+    named = several("workspaces", workspaces)
+    return at(data_dir, database, lambda places: export(places, Path(target), named))
+
+
+def show_backend(data_dir: PathLike | DataDir | None = None, *, database: PathLike | None = None) -> BackendReport:
+    """Which backend the app uses, and what hybrid mode has recorded. Changes nothing."""
+    from migrator.admin import switch_backend as switching
+
+    return at(data_dir, database, switching.show_backend)
+
+
+def switch_backend(
+    backend: Backend,
+    data_dir: PathLike | DataDir | None = None,
+    *,
+    database: PathLike | None = None,
+    progress: Listener | None = None,
+) -> BackendReport:
+    """Switch the app to a backend, with all data: a migration or a rollback, as far as one is necessary.
+
+    :raises UsageError: there is no such backend
+    :raises StaleStoreError: some files could not be migrated, or the authoritative database is missing
+    :raises MigratorError: the migration or the rollback failed; the backend is the one before
+    """
+    from migrator.admin import switch_backend as switching
+    from migrator.authority import require_backend
+
+    require_backend(backend)
+    listener = progress or ignore_progress
+    return at(data_dir, database, lambda places: switching.switch_backend(places, backend, listener))
