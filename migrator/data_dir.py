@@ -175,7 +175,9 @@ def find_root(data_dir: str | os.PathLike[str] | None = None) -> Path:
     :raises UsageError: the argument is empty, or there is no home directory
     :raises StorageIOError: the path is relative, and the current folder is gone
     """
-    if data_dir is not None and not os.fspath(data_dir):
+    if data_dir is not None and not isinstance(data_dir, (str, os.PathLike)):
+        raise UsageError(f"The data directory must be a path, not {data_dir!r}.", code="option.type")
+    if data_dir is not None and not os.fspath(data_dir).strip():
         raise UsageError(
             "The data directory's name is empty.",
             code="option.data_dir_empty",

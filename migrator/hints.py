@@ -88,7 +88,7 @@ def _completed(value: Any, location: str, *, ours: bool) -> Any:
         parts = [_completed(part, location, ours=ours) for part in value]
         same = all(new is old for new, old in zip(parts, value, strict=True))
         return value if same else type(value)(parts)
-    names: Iterable[str] = getattr(value, "_fields", None) or getattr(type(value), "__dataclass_fields__", ())
+    names: Iterable[str] = getattr(value, "_fields", getattr(value, "__dataclass_fields__", ()))
     changed = dict[str, Any]()
     for name in names:
         old = getattr(value, name)

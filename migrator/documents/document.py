@@ -1,30 +1,30 @@
 """Session documents: their shape, normal form, canonical form and digest.
 
-The shape is defined by the app's ``session_history.rs`` and ``worktree.ts``. Documents are written as Rust's
-``serde_json::to_string_pretty`` writes those structs.
+The shape is defined by the app's ``session_history.rs`` and ``worktree.ts``: a member is required if the app's reader
+requires it. Documents are written as Rust's ``serde_json::to_string_pretty`` writes those structs.
 """
 
 from __future__ import annotations
 
 import hashlib
-from typing import Any, TypedDict, cast
+from typing import Any, NotRequired, TypedDict, cast
 
 import orjson
 
 from migrator.documents.exact_json import encode
 
 
-class ChatMessage(TypedDict, total=False):
+class ChatMessage(TypedDict):
     """One message of a session's chat; its ``id`` is not unique, not even within one session."""
 
     id: str
     role: str
     content: str
     timestamp: str
-    instanceId: int | None
+    instanceId: NotRequired[int | None]
 
 
-class WorktreeInstance(TypedDict, total=False):
+class WorktreeInstance(TypedDict):
     """One agent working in one worktree; numbers are u32."""
 
     instanceId: int
@@ -33,18 +33,18 @@ class WorktreeInstance(TypedDict, total=False):
     agentName: str
     status: str
     tmuxSessionId: str
-    output: str | None
-    startTime: str | None
-    endTime: str | None
-    filesChanged: int | None
-    linesAdded: int | None
-    linesDeleted: int | None
-    runtime: str | None
-    model: str | None
-    runtimeLabel: str | None
+    output: NotRequired[str | None]
+    startTime: NotRequired[str | None]
+    endTime: NotRequired[str | None]
+    filesChanged: NotRequired[int | None]
+    linesAdded: NotRequired[int | None]
+    linesDeleted: NotRequired[int | None]
+    runtime: NotRequired[str | None]
+    model: NotRequired[str | None]
+    runtimeLabel: NotRequired[str | None]
 
 
-class WorktreeSession(TypedDict, total=False):
+class WorktreeSession(TypedDict):
     """One competition, ensemble or debate; ``totalDuration`` is u64, the other numbers are u32."""
 
     id: str
@@ -53,18 +53,18 @@ class WorktreeSession(TypedDict, total=False):
     status: str
     createdAt: str
     updatedAt: str
-    completedAt: str | None
+    completedAt: NotRequired[str | None]
     instances: list[WorktreeInstance]
     chatHistory: list[ChatMessage]
-    model: str | None
-    timeoutSeconds: int | None
-    preserveWorktrees: bool | None
-    winnerId: int | None
-    runtimeMix: list[str] | None
-    totalDuration: int | None
-    totalFilesChanged: int | None
-    totalLinesAdded: int | None
-    totalLinesDeleted: int | None
+    model: NotRequired[str | None]
+    timeoutSeconds: NotRequired[int | None]
+    preserveWorktrees: NotRequired[bool | None]
+    winnerId: NotRequired[int | None]
+    runtimeMix: NotRequired[list[str] | None]
+    totalDuration: NotRequired[int | None]
+    totalFilesChanged: NotRequired[int | None]
+    totalLinesAdded: NotRequired[int | None]
+    totalLinesDeleted: NotRequired[int | None]
 
 
 # A TypedDict keeps its members in the order of their declaration, which is the order of the Rust structs.

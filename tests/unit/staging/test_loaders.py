@@ -33,7 +33,7 @@ from tests.support.scene import Scene, chat
 from tests.support.strategies import documents, message, session
 
 FIXTURE = Path(__file__).resolve().parents[3] / "fixtures" / "data-dir"
-LOADERS = ("apsw", "sqlite-utils")
+LOADERS: tuple[LoaderName, ...] = ("apsw", "sqlite-utils")
 # What differs from run to run: times, places, and the statistics of the two SQLites.
 TIMES = {
     "created_at",
@@ -113,7 +113,7 @@ def test_a_loader_is_used_by_name(scene: Scene, migrator: Migrator) -> None:
     assert migrator("--data-dir", scene.root, "migrate", "--loader", "sqlite-utils").code == 0
     assert len(scene.tasks("/w")) == 1
     with raises(UsageError, "option.invalid"):
-        migrate(scene.root, loader="duckdb")
+        migrate(scene.root, loader="duckdb")  # type: ignore[arg-type]
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from migrator import (
+    Backend,
     ConnectionFailed,
     SessionStorage,
     StaleStoreError,
@@ -130,7 +131,7 @@ def test_the_database_may_be_elsewhere(
 
 def test_an_unknown_backend_is_a_usage_error(migrated: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     with raises(UsageError, "backend.unknown"):
-        open_storage(migrated.root, "postgres")
+        open_storage(migrated.root, "postgres")  # type: ignore[arg-type]
 
 
 def test_a_backend_that_another_program_set_is_passed_over(migrated: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -190,7 +191,7 @@ def test_a_store_that_is_not_authoritative_is_refused(
 
 
 @pytest.mark.parametrize("wanted", ["sqlite", "hybrid"])
-def test_a_database_that_is_not_authoritative_is_refused(wanted: str, migrated: Scene, migrator: Migrator) -> None:
+def test_a_database_that_is_not_authoritative_is_refused(wanted: Backend, migrated: Scene, migrator: Migrator) -> None:
     migrator("--data-dir", migrated.root, "rollback")
     with raises(StaleStoreError, "store.not_authoritative"):
         open_storage(migrated.root, wanted)
@@ -222,7 +223,7 @@ WRITES = {
 
 @pytest.mark.parametrize("operation", sorted(WRITES))
 @pytest.mark.parametrize("backend", ["json", "sqlite"])
-def test_nothing_is_written_through_a_read_only_store(operation: str, backend: str, migrated: Scene) -> None:
+def test_nothing_is_written_through_a_read_only_store(operation: str, backend: Backend, migrated: Scene) -> None:
     with open_storage(migrated.root, backend, read_only=True) as store:
         before = store.get_all_sessions(ENGINE)
         with raises(StaleStoreError, "store.not_authoritative" if backend == "json" else "store.read_only"):
