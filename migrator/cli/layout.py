@@ -5,8 +5,11 @@ from __future__ import annotations
 import os
 import re
 import unicodedata
+from bisect import bisect_right
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import cache
+from itertools import accumulate
 
 _STYLING = re.compile(r"\x1b\[[0-9;]*m")
 # A command in quotes is one word, so that it can be copied.
@@ -32,19 +35,18 @@ def terminal_size(descriptor: int = 1) -> tuple[int, int]:
     return max(_NARROWEST, columns), lines
 
 
+@cache
+def _width(character: str) -> int:
+    if unicodedata.category(character) in ("Mn", "Me", "Cf"):
+        return 0
+    return 2 if unicodedata.east_asian_width(character) in "WF" else 1
+
+
 def width_of(text: str) -> int:
     """Return how many columns a text takes; colours and combining characters take none, wide characters two."""
-    text = _STYLING.sub("", text)
-    if text.isascii():
-        return len(text)
-    return sum(
-        0
-        if unicodedata.category(character) in ("Mn", "Me", "Cf")
-        else 2
-        if unicodedata.east_asian_width(character) in "WF"
-        else 1
-        for character in text
-    )
+    if "\x1b" in text:
+        text = _STYLING.sub("", text)
+    return len(text) if text.isascii() else sum(map(_width, text))
 
 
 def wrapped(text: str, width: int) -> str:
@@ -73,10 +75,9 @@ def fitted(text: str, width: int, right: bool = False) -> str:
     """Return a text that takes exactly this many columns: cut with an ellipsis, or filled with spaces."""
     wide = width_of(text)
     if wide > width:
-        while wide >= width and text:
-            wide -= width_of(text[-1])
-            text = text[:-1]
-        text, wide = text + _ELLIPSIS, wide + 1
+        ends = list(accumulate(map(_width, text[:width])))
+        text = text[: bisect_right(ends, width - 1)] + _ELLIPSIS
+        wide = width_of(text)
     return " " * (width - wide) + text if right else text + " " * (width - wide)
 
 

@@ -243,5 +243,4 @@ def print_authority(authority: str, backend: str) -> None:
 
 def print_columns(rows: Iterable[Sequence[str]]) -> None:
     """Print one line per row, columns separated by tabs."""
-    for row in rows:
-        echo("\t".join(plain(" ".join(cell.split("\t"))) for cell in row))
+    echo("\n".join("\t".join(plain(" ".join(cell.split("\t"))) for cell in row) for row in rows), wrap=False)

@@ -9,6 +9,7 @@ from itertools import islice
 from migrator.data_dir import DataDir
 from migrator.database.columns import SUMMARY_MEMBERS
 from migrator.database.connection import opened, snapshot
+from migrator.documents.document import WorktreeSession
 from migrator.inventory.status import name_of_workspace, note_of_loss, notes_of_hidden, workspace_names
 from migrator.salvage.access import read_what_can_be_read
 from migrator.search.excerpts import Matcher
@@ -29,7 +30,7 @@ from migrator.storage.arguments import workspace_ref
 from migrator.storage.factory import is_served_by_sqlite
 from migrator.storage.filtering import Filtering
 from migrator.storage.migrated import failed_workspaces
-from migrator.storage.protocol import SessionFilters
+from migrator.storage.protocol import SessionFilters, SessionStorage
 from migrator.text import counted
 from migrator.workspace import placeholder
 
@@ -120,7 +121,11 @@ def _scan(
     wanted = replace(filters, sort_by=None, descending=False, limit=None, offset=0)
     long = 0
     with Matcher(query) as matcher:
-        for name, sessions in read_workspaces(data_dir, names, wanted, notes.append, alone=alone):
+
+        def read(store: SessionStorage, name: str) -> list[WorktreeSession]:
+            return store.search_sessions(name, wanted)
+
+        for name, sessions in read_workspaces(data_dir, names, read, notes.append, alone=alone):
             for session in sessions:
                 texts = searchable_texts(session)
                 long += sum(is_too_long(text) for _, _, text in texts)

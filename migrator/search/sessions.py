@@ -5,10 +5,10 @@ A workspace that cannot be read is skipped with a note; if only that one was req
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import islice
-from typing import Any
+from typing import Any, TypeVar
 
 from migrator.data_dir import DataDir
 from migrator.documents.document import WorktreeSession
@@ -27,11 +27,26 @@ from migrator.salvage.access import read_what_can_be_read
 from migrator.storage.arguments import workspace_ref
 from migrator.storage.factory import open_storage
 from migrator.storage.filtering import Filtering
+from migrator.storage.lists.summaries import SessionSummary
 from migrator.storage.migrated import failed_workspaces
-from migrator.storage.protocol import SessionFilters
+from migrator.storage.protocol import SessionFilters, SessionStorage
 
-_LISTED_MEMBERS = ("id", "type", "task", "status", "createdAt", "updatedAt", "completedAt", "model", "totalDuration")
+# The members of the documents that a list shows, and those of a summary that have them.
+_LISTED = {
+    "id": "id",
+    "type": "type",
+    "task": "task",
+    "status": "status",
+    "createdAt": "created_at",
+    "updatedAt": "updated_at",
+    "completedAt": "completed_at",
+    "model": "model",
+    "totalDuration": "total_duration",
+    "instances": "instance_count",
+    "messages": "message_count",
+}
 Notice = Callable[[str], None]
+_Read = TypeVar("_Read")
 
 
 @dataclass(frozen=True)
@@ -54,21 +69,27 @@ class SessionDocuments(Report):
 
 
 @dataclass(frozen=True)
-class SessionList(SessionDocuments):
-    """Sessions of which the JSON has only the members that a list shows.
+class SessionList(Report):
+    """Sessions without their texts, each with its workspace.
 
     :ivar notes: information for the user
+    :ivar errors: what cannot be read of a damaged database
     """
 
+    sessions: tuple[tuple[str, SessionSummary], ...]
     notes: tuple[str, ...] = ()
+    errors: tuple[Message, ...] = ()
+
+    @property
+    def exit_code(self) -> int:
+        return 3 if self.errors else 0
 
     def to_json(self) -> dict[str, Any]:
-        listed = []
-        for path, session in self.sessions:
-            members = {name: session.get(name) for name in _LISTED_MEMBERS}
-            counts = {"instances": len(session["instances"]), "messages": len(session["chatHistory"])}
-            listed.append({"workspace": path, **members, **counts})
-        return super().to_json() | {"sessions": listed, "notes": list(self.notes)}
+        listed = [
+            {"workspace": path} | {name: getattr(session, member) for name, member in _LISTED.items()}
+            for path, session in self.sessions
+        ]
+        return {"sessions": listed, "notes": list(self.notes), "errors": list(self.errors)} | problems_of(self.errors)
 
 
 def list_sessions(
@@ -80,24 +101,34 @@ def list_sessions(
     :param limit: maximum number of sessions in total
     :param notice: called with messages for the user, such as a workspace that cannot be read
     """
+    # No more than these of each workspace can be among the first ones of all.
+    first = replace(filters, limit=limit)
 
     def read(places: DataDir) -> SessionList:
-        found = _all_sessions(places, workspace, filters, notice)
+        found = _of_all(places, workspace, lambda store, name: store.list_sessions(name, first), notice)
         if filters.sort_by is not None:
-            found = _sorted([*found], filters)
-        return SessionList(tuple(islice(found, limit)), notes=tuple(notes_of_hidden(places, workspace)))
+            found = _sorted(found, filters)
+        return SessionList(tuple(islice(found, limit)), tuple(notes_of_hidden(places, workspace)))
 
     report, missing = read_what_can_be_read(data_dir, read)
     return replace(report, errors=missing)
 
 
 def _sorted(
-    found: Sequence[tuple[str, WorktreeSession]], filters: SessionFilters
-) -> Iterator[tuple[str, WorktreeSession]]:
+    found: Iterable[tuple[str, SessionSummary]], filters: SessionFilters
+) -> Iterator[tuple[str, SessionSummary]]:
     """Sort the sessions of all workspaces together."""
-    workspaces = {id(session): path for path, session in found}
-    ordered = Filtering(filters).sort([session for _, session in found])
-    return ((workspaces[id(session)], session) for session in ordered)
+    values: list[dict[str, Any]] = [
+        {
+            "createdAt": session.created_at,
+            "updatedAt": session.updated_at,
+            "totalDuration": session.total_duration,
+            "totalFilesChanged": session.total_files_changed,
+            "session": (path, session),
+        }
+        for path, session in found
+    ]
+    return (each["session"] for each in Filtering(filters).sort(values))
 
 
 def find_session(data_dir: DataDir, beginning: str, workspace: str | None, notice: Notice) -> SessionDocuments:
@@ -113,8 +144,12 @@ def find_session(data_dir: DataDir, beginning: str, workspace: str | None, notic
 
 
 def _find_session(data_dir: DataDir, beginning: str, workspace: str | None, notice: Notice) -> SessionDocuments:
-    every = _all_sessions(data_dir, workspace, SessionFilters(), notice)
-    similar = [(path, session) for path, session in every if session["id"].startswith(beginning)]
+    def read(store: SessionStorage, name: str) -> list[WorktreeSession]:
+        similar = [one for one in store.list_sessions(name) if one.id.startswith(beginning)]
+        exact = [one for one in similar if one.id == beginning]
+        return [store.get_session(name, one.id, ordinal=one.ordinal) for one in exact or similar]
+
+    similar = list(_of_all(data_dir, workspace, read, notice))
     found = [(path, session) for path, session in similar if session["id"] == beginning] or similar
     names = sorted({session["id"] for _, session in found})
     if not names:
@@ -131,28 +166,37 @@ def _find_session(data_dir: DataDir, beginning: str, workspace: str | None, noti
     return SessionDocuments(tuple(found))
 
 
-def _all_sessions(
-    data_dir: DataDir, workspace: str | None, filters: SessionFilters, notice: Notice
-) -> Iterator[tuple[str, WorktreeSession]]:
+def _of_all(
+    data_dir: DataDir,
+    workspace: str | None,
+    read: Callable[[SessionStorage, str], list[_Read]],
+    notice: Notice,
+) -> Iterator[tuple[str, _Read]]:
+    """Yield what is read of each workspace, with its name."""
     loss = note_of_loss(data_dir)
     if loss is not None:
         notice(loss)
     names = [name_of_workspace(data_dir, workspace)] if workspace else workspace_names(data_dir)
-    for path, sessions in read_workspaces(data_dir, names, filters, notice, alone=workspace is not None):
+    for path, sessions in read_workspaces(data_dir, names, read, notice, alone=workspace is not None):
         yield from ((path, session) for session in sessions)
 
 
 def read_workspaces(
-    data_dir: DataDir, names: Iterable[str], filters: SessionFilters, notice: Notice, *, alone: bool
-) -> Iterator[tuple[str, list[WorktreeSession]]]:
-    """Yield each workspace that can be read, with its sessions.
+    data_dir: DataDir,
+    names: Iterable[str],
+    read: Callable[[SessionStorage, str], list[_Read]],
+    notice: Notice,
+    *,
+    alone: bool,
+) -> Iterator[tuple[str, list[_Read]]]:
+    """Yield each workspace that can be read, with what is read of it.
 
     :param alone: a workspace that cannot be read is an error, not a note
     """
     with open_storage(data_dir, read_only=True) as store:
         for name in names:
             try:
-                sessions = store.search_sessions(name, filters)
+                found = read(store, name)
             except (WorkspaceNotFound, StorageIOError, SourceFileError, ValidationError) as error:
                 if alone:
                     raise
@@ -161,4 +205,4 @@ def read_workspaces(
                 elif not isinstance(error, WorkspaceNotFound):
                     notice(f"Skipped {name}: {error}")
                 continue
-            yield name, sessions
+            yield name, found

@@ -97,7 +97,7 @@ def test_the_sessions_that_can_be_read_are_listed(healthy: Scene, tmp_path: Path
     places = DataDir(scene.root, scene.database)
     listed = list_sessions(places, None, SessionFilters(), None, pytest.fail)
     assert len(listed.sessions) == SESSIONS
-    assert listed.exit_code == 3
+    assert listed.exit_code == (0 if table == "chat_messages" else 3)  # a list does without the texts
     shown = find_session(places, "e1", None, pytest.fail)
     assert [session["id"] for _, session in shown.sessions] == ["e1"]
     assert shown.exit_code == 3

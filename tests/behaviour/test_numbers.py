@@ -107,7 +107,7 @@ def test_the_numbers_agree_after_a_random_history(seed: int, scene: Scene) -> No
     page = page_of(report)
     assert f"{totals.found:,}" in page
     assert f"{totals.sessions_now:,}" in page
-    there = {session["id"] for _, session in listed}
+    there = {session.id for _, session in listed}
     if not failed and status.backend == "hybrid":
         assert not [source.source for source in verified.sources if {*source.differences.get("removed", ())} & there]
 

@@ -93,7 +93,7 @@ def test_a_list_is_grouped_by_workspace(scene: Scene, migrator: Migrator) -> Non
     migrator("--data-dir", scene.root, "migrate")
     shown = on_a_terminal("--data-dir", scene.root, "sessions", "list", NO_COLOR="1")
     groups = [[line.split()[0] for line in group.splitlines()] for group in shown.split("\n\n")]
-    assert groups == [["ID"], ["/a", "a-1", "a-2"], ["/b", "b-1", "3"]]
+    assert groups == [["ID"], ["/a", "a-1", "a-2"], ["/b", "b-1"], ["3"]]
     assert all(width_of(line) <= 80 for line in shown.splitlines())
 
 

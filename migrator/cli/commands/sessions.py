@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from itertools import chain
 from typing import Any
 
 import click
@@ -49,20 +51,21 @@ def _print_list(report: SessionList) -> None:
     """Print a table for each workspace on a terminal, and tab-separated lines elsewhere."""
     rows = [
         (
-            session["id"],
-            session["type"],
-            session["status"],
-            to_the_second(session["createdAt"]),
-            str(len(session["instances"])),
-            str(len(session["chatHistory"])),
+            session.id,
+            session.type,
+            session.status,
+            to_the_second(session.created_at),
+            str(session.instance_count),
+            str(session.message_count),
             path,
-            " ".join(session["task"][:_LONGEST_TASK].split()),
+            " ".join(session.task[:_LONGEST_TASK].split()),
         )
         for path, session in report.sessions
     ]
     with pager() as on_terminal:
         if on_terminal:
-            _print_tables(rows)
+            if rows:
+                _print_tables(rows)
             echo(counted(len(rows), "session") if rows else "No sessions.")
         else:
             print_columns((("ID", "TYPE", "STATUS", "CREATED", "INST", "MSGS", "WORKSPACE", "TASK"), *rows))
@@ -71,29 +74,25 @@ def _print_list(report: SessionList) -> None:
 
 def _print_tables(rows: Sequence[tuple[str, ...]]) -> None:
     """Print the rows under the names of their workspaces, with the columns that the terminal has room for."""
-    first = {row[6]: number for number, row in reversed([*enumerate(rows)])}
-    rows = sorted(rows, key=lambda row: first[row[6]])
-    workspaces = [row[6] for row in rows]
-    rows = [(*row[:3], local_time(row[3])[:19], *row[4:6], row[7]) for row in rows]
-    if not rows:
-        return
     width = terminal_size()[0]
     visible = [number for number, least in enumerate(_COLUMNS.values()) if width >= least]
-    table = [tuple(plain(row[number]) for number in visible) for row in ([*_COLUMNS], *rows)]
+    head, groups = [*_COLUMNS], defaultdict[str, list[tuple[str, ...]]](list)
+    for row in rows:
+        cells = (*row[:3], local_time(row[3])[:19], *row[4:6], row[7])
+        groups[row[6]].append(tuple(plain(cells[number]) for number in visible))
     most = (_ABBREVIATED_ID if width < _WIDTH_FOR_IDS else width, *_WIDEST)
-    *widths, _ = columns_of(table, [most[number] for number in visible])
+    names = tuple(head[number] for number in visible)
+    *widths, _ = columns_of([names, *chain(*groups.values())], [most[number] for number in visible])
     widths.append(max(1, width - sum(widths) - 2 * len(widths)))
-    right = [name in ("INST", "MSGS") for name, least in _COLUMNS.items() if width >= least]
+    right = [name in ("INST", "MSGS") for name in names]
 
     def line(cells: tuple[str, ...]) -> str:
         return "  ".join(map(fitted, cells, widths, right)).rstrip()
 
-    echo(line(table[0]))
-    for number, cells in enumerate(table[1:]):
-        if number == 0 or workspaces[number] != workspaces[number - 1]:
-            echo()
-            echo((plain(workspaces[number]), "heading"))
-        echo(line(cells), wrap=False)
+    parts: list[str | tuple[str, str]] = [line(names), "\n"]
+    for workspace, group in groups.items():
+        parts += ["\n", (plain(workspace), "heading"), "\n", *(f"{line(cells)}\n" for cells in group)]
+    echo(*parts, wrap=False)
 
 
 _WORKSPACE = click.option(
