@@ -123,7 +123,7 @@ def test_after_a_migration_a_truncated_file_hides_none_of_the_others_either(fill
     migrate(filled.root)
     report = search(filled, "login")
     assert len(report.sessions) == 4
-    assert any(torn.name in note for note in report.notes)
+    assert any(torn.stem in note for note in report.notes)
 
 
 def test_a_workspace_that_failed_to_migrate_is_searched_in_its_file(filled: Scene) -> None:
