@@ -366,6 +366,8 @@ QUARANTINED_TEXTS = "SELECT raw, base FROM quarantine WHERE id = ?"
 # Deleted sessions wait for no decision, so they are counted on their own.
 QUARANTINE_COUNT = "SELECT count(*) FROM quarantine WHERE reason <> 'deleted'"
 
+# A number that differs once another connection has changed the database.
+DATA_VERSION = "PRAGMA main.data_version"
 # The state of the migration.
 METADATA = "SELECT schema_version, migration_status, json_backup_path, migrated_at FROM migration_metadata WHERE id = 1"
 STATUS = "SELECT migration_status FROM migration_metadata WHERE id = 1"

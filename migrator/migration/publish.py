@@ -27,7 +27,12 @@ from migrator.migration.merging.decision import MergePolicy, MergeResult
 from migrator.migration.merging.merge import Merge
 from migrator.migration.merging.merge_base import BaseCopy, MergeBase, base_of
 from migrator.migration.merging.prepared import create_tables
-from migrator.migration.rolled_back.changes import ChangesAfterRollback, PostRollbackChanges
+from migrator.migration.rolled_back.changes import (
+    ChangesAfterRollback,
+    PostRollbackChanges,
+    RolledBack,
+    look_if_rolled_back,
+)
 from migrator.migration.rolled_back.kept import KeptFile, keep_rows
 from migrator.migration.run_record import RunFacts, Share, counts_of, record_run, share_rows, shares_of
 from migrator.progress import OnProgress
@@ -95,7 +100,7 @@ def publish_into(publication: Publication, seen: OnProgress) -> Published:
     with opened(path, create=True) as connection:
         upgrade(connection, path, backups)
         with sqlite_errors("attach the staging database", path):
-            connection.execute(staging_queries.ATTACH, (_uri(data_dir.staging), "staging"))
+            connection.execute(staging_queries.ATTACH, (data_dir.staging.absolute().as_uri(), "staging"))
             for statement in staging_queries.LARGER_CACHES:
                 connection.execute(statement)
         with (
@@ -104,9 +109,11 @@ def publish_into(publication: Publication, seen: OnProgress) -> Published:
             changing(connection, path, backups) as back_up,
         ):
             publisher = _Publisher(connection, staged, publication, seen)
-            publisher.prepare()
+            rolled_back = look_if_rolled_back(connection, path, back_up)
+            if rolled_back is None:
+                publisher.prepare()
             with transaction(connection, path, "publish the migrated sessions"):
-                published = _publish(connection, publisher, publication, back_up)
+                published = _publish(connection, publisher, publication, back_up, rolled_back)
             sync_log(path)  # before storage.json points here
         with sqlite_errors("detach the staging database", path):
             connection.execute(staging_queries.DETACH, ("staging",))
@@ -114,15 +121,21 @@ def publish_into(publication: Publication, seen: OnProgress) -> Published:
 
 
 def _publish(
-    connection: sqlite3.Connection, publisher: _Publisher, publication: Publication, back_up: Callable[[str], Path]
+    connection: sqlite3.Connection,
+    publisher: _Publisher,
+    publication: Publication,
+    back_up: Callable[[str], Path],
+    rolled_back: RolledBack | None,
 ) -> Published:
     """Publish within the caller's transaction."""
     data_dir = publication.data_dir
     if read_state(connection, data_dir.database).status != "rolled_back":
         return publisher.run(None, ())
-    copy = back_up("rolled-back")  # no other program can write now
+    if rolled_back is None or not rolled_back.is_current():
+        rolled_back = RolledBack(connection, back_up)  # no other program can write now
     # The files are loaded anew; the database has old data, and what was written after the rollback.
-    changes = ChangesAfterRollback(connection)
+    changes = ChangesAfterRollback(connection, rolled_back.changed)
+    copy = rolled_back.copy
     search_index.start_over(connection)
     name = os.path.join(data_dir.backups.name, copy.parent.name, copy.name)
     return publisher.run(changes, keep_rows(connection, publication.loaded, changes.changed, name))
@@ -153,8 +166,6 @@ class _Publisher:
     def prepare(self) -> None:
         """Do as much of the merges as needs no write lock."""
         data_dir = self._publication.data_dir
-        if read_state(self._main, data_dir.database).status == "rolled_back":
-            return  # the tables are going to be emptied
         with sqlite_errors("compare the files", data_dir.database):
             self._known, self._written = ledger.read_ledger(self._main), written_files(self._main)
             known = [loaded for loaded in self._publication.loaded if self._is_merged(loaded)]
@@ -323,9 +334,8 @@ class _Publisher:
                 self._record_to_mirror(loaded)
         else:
             result = self._merge_file(loaded, source_id)
-        self._main.execute(
-            adoption_queries.SET_COUNTS, (*counts_of(loaded), source_id)
-        )  # without what is from other files
+        # Without what is from other files.
+        self._main.execute(adoption_queries.SET_COUNTS, (*counts_of(loaded), source_id))
         for key, expected in result.expected.items():
             stored = read_document(self._main, key)
             if stored is None or stored.digest() != expected:
@@ -387,7 +397,3 @@ class _Publisher:
             code="session.readback_failed",
             hint="Please report this as a bug, with the output of 'migrator doctor'.",
         )
-
-
-def _uri(path: Path) -> str:
-    return path.absolute().as_uri()

@@ -148,6 +148,33 @@ def test_under_the_lock_no_session_is_read_that_nobody_changed_meanwhile(
     ]
 
 
+@pytest.mark.parametrize("late", [False, True])
+def test_after_a_rollback_only_what_is_written_late_is_read_under_the_lock(
+    late: bool, scene: Scene, migrator: Migrator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scene.write(WORKSPACE, [chat(name) for name in "abc"])
+    migrator("--data-dir", scene.root, "migrate")
+    migrator("--data-dir", scene.root, "rollback")
+    during, read = list[int](), counted(monkeypatch, documents, "from_rows")
+
+    @contextmanager
+    def busy(connection: sqlite3.Connection, path: Path, action: str) -> Iterator[None]:
+        if late:
+            scene.change("UPDATE sessions SET task = 'late' WHERE id = 'b'")
+        with transaction(connection, path, action):
+            before = len(read)
+            yield
+            during.append(len(read) - before)
+
+    monkeypatch.setattr(publish, "transaction", busy)
+    assert migrator("--data-dir", scene.root, "migrate").code == 0
+    assert bool(during[0]) == late
+    assert (tasks(scene)["b"] == "late") == late
+    copies = (scene.root / "backups").glob("*-database-rolled-back/sessions.db")
+    copied = {scene.query("SELECT task FROM sessions WHERE id = 'b'", database=copy)[0][0] for copy in copies}
+    assert ("late" in copied) == late
+
+
 def test_messages_that_did_not_change_stay_as_they_are_when_a_session_is_replaced(
     scene: Scene, migrator: Migrator
 ) -> None:

@@ -99,7 +99,7 @@ class Preparation:
 
     def _data_version(self) -> int:
         """Return a number that differs once another connection has changed the database."""
-        return int(self._main.execute(merging_queries.DATA_VERSION).fetchone()[0])
+        return int(self._main.execute(queries.DATA_VERSION).fetchone()[0])
 
     def keep(self, key: str, digest: bytes, item: QuarantineRow) -> None:
         """Keep an item for the quarantine: a version of a session.

@@ -6,7 +6,6 @@ from migrator.database.columns import CHILD_TABLES, QUARANTINE_COLUMNS, SESSION_
 from migrator.database.queries import IN_NO_FILE, ORDER
 from migrator.staging.queries import CONTENT_COLUMNS, same_values
 
-DATA_VERSION = "PRAGMA main.data_version"
 PLACES_OF_SOURCE = (
     f"SELECT s.id, s.position, s.rescued_data FROM main.sessions s WHERE s.source_id = ? ORDER BY {ORDER}"
 )

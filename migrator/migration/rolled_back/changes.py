@@ -12,10 +12,12 @@ from __future__ import annotations
 
 import sqlite3
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal, NamedTuple
 
+from migrator.authority import read_state
 from migrator.database import queries
 from migrator.database.documents import (
     StoredDocument,
@@ -25,6 +27,7 @@ from migrator.database.documents import (
     read_document,
     replace_document,
 )
+from migrator.database.errors import sqlite_errors
 from migrator.database.invalid import InvalidStoredSession, read_carefully, text_of
 from migrator.database.quarantine import quarantine_row
 from migrator.documents.document import digest
@@ -37,6 +40,7 @@ _CHANGED_TWICE = Problem("", "changed in the file and, after the rollback, in SQ
 
 _HINT = "Run 'migrator quarantine list' to see them."
 
+_Changed = tuple[str, bytes | None, str | None, str | None]
 Outcome = Literal["applied", "conflict", "invalid", "unchanged"]
 
 
@@ -108,18 +112,55 @@ def changed_sessions(
             yield session, base, workspace_hash, path
 
 
+class RolledBack:
+    """A database that was rolled back: a copy of it, and what was written to it since; both hold while it is current.
+
+    :ivar copy: the copy
+    :ivar changed: the key of each session that differs, its old digest, workspace hash and path
+    """
+
+    def __init__(self, connection: sqlite3.Connection, back_up: Callable[[str], Path]) -> None:
+        self._connection = connection
+        self._version = self._data_version()
+        self.copy = back_up("rolled-back")
+        self.changed: list[_Changed] = [
+            (session.key, base, workspace_hash, path)
+            for session, base, workspace_hash, path in changed_sessions(connection)
+        ]
+
+    def _data_version(self) -> int:
+        return int(self._connection.execute(queries.DATA_VERSION).fetchone()[0])
+
+    def is_current(self) -> bool:
+        """Whether no other program has changed the database since."""
+        return self._version == self._data_version()
+
+
+def look_if_rolled_back(
+    connection: sqlite3.Connection, path: Path, back_up: Callable[[str], Path]
+) -> RolledBack | None:
+    """Look at a database before the write lock is taken, if it was rolled back."""
+    with sqlite_errors("find what was written after the rollback", path):
+        return RolledBack(connection, back_up) if read_state(connection, path).status == "rolled_back" else None
+
+
 class ChangesAfterRollback:
     """The sessions that differ from what the rollback wrote, kept in quarantine while the other tables are emptied.
 
     :ivar changed: whether each is a valid session, by its key
+
+    :param changed: as of :class:`RolledBack`
     """
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: sqlite3.Connection, changed: Iterable[_Changed]) -> None:
         self._connection = connection
         self._changes: list[_Change] = []
         self.changed: dict[str, bool] = {}
         self._recorded = bool(connection.execute(rolled_back_queries.HAS_ROLLED_BACK).fetchone()[0])
-        for session, base, workspace_hash, path in changed_sessions(connection):
+        for key, base, workspace_hash, path in changed:
+            session = read_carefully(connection, key)
+            if session is None:
+                continue
             problems = session.problems if isinstance(session, InvalidStoredSession) else [_CHANGED_TWICE]
             rejected = Rejected("conflict", text_of(session), problems)
             row = quarantine_row(None, workspace_hash, session.position or 0, rejected)
