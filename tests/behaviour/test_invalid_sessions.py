@@ -226,5 +226,7 @@ def test_a_command_that_reads_an_invalid_session_names_it_and_says_what_to_do(
 
 def test_a_store_says_which_session_it_cannot_read(pair: Scene) -> None:
     pair.change(SPOILT["rescued data of no sense"])
-    with open_storage(pair.root) as store, pytest.raises(UnreadableSession, match="'s-0'"):
-        store.get_all_sessions(ENGINE)
+    with open_storage(pair.root) as store:
+        for read in (store.get_all_sessions, store.list_sessions):
+            with pytest.raises(UnreadableSession, match="'s-0'"):
+                read(ENGINE)

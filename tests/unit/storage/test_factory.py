@@ -259,6 +259,22 @@ def test_nothing_is_written_over_a_file_that_failed(truncated: Scene) -> None:
     assert truncated.file_of("/home/eve/truncated").read_bytes() == content
 
 
+def test_a_list_of_workspaces_says_where_each_is_served_from(truncated: Scene) -> None:
+    failed = hash_of("/home/eve/truncated")
+    with open_storage(truncated.root) as store:
+        found = {row.hash: (row.path, row.sessions, row.served_from) for row in store.list_workspaces()}
+        assert found[failed] == (None, None, "json")
+        assert found[hash_of(ENGINE)] == (ENGINE, 2, "sqlite")
+        assert list(found) == sorted(found)
+        truncated.write("/home/eve/truncated", [chat("s-fixed")])
+        assert [row.sessions for row in store.list_workspaces() if row.hash == failed] == [1]
+    with open_storage(truncated.root, read_only=True) as store:
+        assert len(store.list_workspaces()) == len(found)
+        assert len(store.list_sessions(ENGINE)) == len([*store.iter_sessions(ENGINE)]) == 2
+        with pytest.raises(StaleStoreError):
+            store.create_sessions(ENGINE, [])
+
+
 def test_a_workspace_whose_file_was_fixed_is_served_from_it(truncated: Scene) -> None:
     truncated.write("/home/eve/truncated", [chat("s-fixed", task="fixed")])
     with open_storage(truncated.root) as store:

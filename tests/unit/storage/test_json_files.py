@@ -207,3 +207,24 @@ def test_a_half_written_file_of_a_killed_process_does_no_harm(store, file):
     leftover.write_bytes(b"[{")
     store.create_session(W, session())
     assert list(file.parent.glob(durable.TEMPORARY_FILES)) == [leftover]
+
+
+def test_sessions_are_read_from_the_file_as_it_was_when_the_loop_began(store):
+    store.create_sessions(W, [session(id=name) for name in "abc"])
+    seen = []
+    for document in store.iter_sessions(W):
+        seen.append(document["id"])
+        store.delete_session(W, document["id"])
+    assert seen == ["a", "b", "c"]
+
+
+def test_the_place_of_a_cursor_is_lost_with_all_sessions_around_it(store):
+    store.create_sessions(W, [session(id=str(number)) for number in range(60)])
+    after = store.list_sessions(W, limit=30)[-1].cursor
+    kept = [document for document in store.get_all_sessions(W) if not 10 <= int(document["id"]) < 50]
+    store.replace_workspace(W, kept)
+    with raises(ValidationError, "option.cursor_lost"):
+        store.list_sessions(W, after=after)
+    store.replace_workspace(W, [*kept[:10], session(id="44"), *kept[10:]])  # one of them is back
+    found = store.list_sessions(W, after=after)
+    assert [row.id for row in found] == ["44", *map(str, range(50, 60))]

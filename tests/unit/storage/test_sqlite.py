@@ -8,14 +8,21 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
 
 from migrator.database import schema
 from migrator.database.pool import ConnectionPool
-from migrator.errors import ConnectionFailed, MigratorError, SchemaError, SessionNotFound, TransactionError
+from migrator.errors import (
+    ConnectionFailed,
+    MigratorError,
+    SchemaError,
+    SessionChanged,
+    SessionNotFound,
+    TransactionError,
+)
 from migrator.storage.protocol import SessionFilters
 from migrator.storage.sqlite import SqliteStorage
 from migrator.workspace import workspace_hash
@@ -94,6 +101,53 @@ def test_a_session_that_the_app_inserted_keeps_its_place_when_it_is_updated(stor
     assert ids(store.get_all_sessions(W)) == ["first", "a", "b"]
     app_adds_message(plain, "m", "a")
     assert ids(store.get_session(W, "a")["chatHistory"]) == ["msg-1", "m"]
+
+
+def test_pages_go_on_through_the_sessions_that_the_app_inserted(store, plain):
+    store.create_sessions(W, [session(id=name) for name in "abc"])
+    for name in "def":
+        app_adds_session(plain, name)
+    plain.execute("UPDATE sessions SET position = 0")  # as another program may leave them: then the rowid decides
+    plain.execute("UPDATE sessions SET position = NULL WHERE id IN ('d', 'e', 'f')")
+    seen, after = [], None
+    while page := store.list_sessions(W, after=after, limit=2):
+        seen += [row.id for row in page]
+        after = page[-1].cursor
+        plain.execute("DELETE FROM sessions WHERE id = ?", (page[-1].id,))
+    assert seen == [*"abcdef"]
+    assert [document["id"] for document in store.iter_sessions(W)] == ["a", "c", "e"]
+
+
+def test_the_ordinal_is_that_of_the_documents_and_not_of_their_keys(store, plain):
+    """The first session has a derived key if its id was taken in another workspace."""
+    store.create_session("/work/loom", session())
+    store.create_session(W, session(task="first"))
+    store.delete_session("/work/loom", "session-1")
+    store.replace_workspace(W, [session(task="first"), session(task="second"), session(id="x")])
+    keys = [key for (key,) in plain.execute("SELECT id FROM sessions ORDER BY position")]
+    assert keys[0].startswith("session-1#")
+    assert keys[1] == "session-1"
+    [first, second, _] = store.list_sessions(W)
+    assert (first.ordinal, second.ordinal) == (0, 1)
+    assert store.list_sessions(W, after=first.cursor, limit=1) == [second]
+    assert store.list_sessions(W, SessionFilters(text="FIRST")) == [first]
+    assert [store.get_session(W, row.id, ordinal=row.ordinal)["task"] for row in (first, second)] == ["first", "second"]
+
+
+def test_of_updates_that_expect_the_same_document_one_succeeds(store):
+    store.create_session(W, session(totalFilesChanged=0))
+
+    def count(_: int) -> None:
+        while True:
+            before = store.get_session(W, "session-1")
+            after = {**before, "totalFilesChanged": before["totalFilesChanged"] + 1}
+            with suppress(SessionChanged):
+                store.update_session(W, after, expected=before)
+                return
+
+    with ThreadPoolExecutor(4) as threads:
+        list(threads.map(count, range(12)))
+    assert store.get_session(W, "session-1")["totalFilesChanged"] == 12
 
 
 def test_a_status_that_the_app_sets_counts_and_is_searched_for(store, plain):
