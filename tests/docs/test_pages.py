@@ -192,7 +192,7 @@ def test_every_test_file_that_the_testing_guide_names_is_there():
 
 
 # Names of other programs.
-FOREIGN = {"_litestream_lock", "_litestream_seq", "contentless_delete", "insert_all"}
+FOREIGN = {"_litestream_lock", "_litestream_seq", "allow_partial", "contentless_delete", "insert_all", "read_ndjson"}
 
 
 @pytest.mark.parametrize("page", WRITTEN, ids=lambda page: page.name)
