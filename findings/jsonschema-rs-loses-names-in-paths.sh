@@ -8,8 +8,8 @@
 #
 # Why it matters: a program that repairs documents, or shows the value at fault, follows the path to another place:
 # here to the whole object, or to document["extra"][0], which is a KeyError. Both names are valid JSON, and objects
-# that are keyed by numbers of agents or rounds have them. Take paths from a library that keeps them, and validate
-# fast with the other.
+# that are keyed by the number of an agent or a round have the second one. Take paths from a library that keeps them,
+# and validate fast with the other.
 set -eu
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

@@ -9,9 +9,9 @@
 #
 # Output: as above, and for both wrong ones create_all() raises OperationalError
 #
-# Why it matters: sqlite-utils, .dump and ALTER TABLE ADD COLUMN leave such lines in the schema. A migration that
-# Alembic generates from a reflected table, or a copy of the schema for tests, then differs from the database, or
-# fails. Compare with PRAGMA table_xinfo, or write generated columns in the model by hand.
+# Why it matters: ALTER TABLE ADD COLUMN puts each new column on the line of the last one. A migration that Alembic
+# generates from a reflected table, or a copy of the schema for tests, then differs from the database, or fails.
+# Compare with PRAGMA table_xinfo, or write generated columns in the model by hand.
 set -eu
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

@@ -4,7 +4,7 @@
 #
 # Seen with APSW 3.46.0.0 (SQLite 3.46.0) and 3.54.1.0 (SQLite 3.54.1), whose packages bring these versions of SQLite:
 # 0.1 + 0.2 as a text is 0.3 in the older one and 0.30000000000000004 in the newer one. The same holds for CAST(... AS
-# TEXT), for || and for json_array(), json_object() and json_set(). A stored generated column keeps the old spelling.
+# TEXT), for || and for json_array(). A stored generated column keeps the old spelling.
 #
 # Output: the lookup that the index answers: no rows; without the index: row 1; a repeat is accepted; quick_check: ok;
 # integrity_check: row 1 missing from index by_json.
