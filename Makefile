@@ -47,9 +47,11 @@ format: $(STAMP) ## format the code with ruff and fix what it can fix
 	@$(BIN)/python -m ruff check --fix .
 	@$(BIN)/python -m ruff format .
 
-types: $(STAMP) ## check the types with mypy
+types: $(STAMP) ## check the types with mypy, and those that a program sees with pyright too
 	$(say)
 	@$(BIN)/python -m mypy
+	@$(BIN)/python -m pip install -qq --editable '.[types]'
+	@$(BIN)/python .ci/check_types.py
 
 wheel-check: $(STAMP) ## build sdist and wheel, install the wheel alone, migrate with it
 	$(say)

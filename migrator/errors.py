@@ -39,13 +39,13 @@ from typing import Any, NamedTuple, Self
 class MigratorError(Exception):
     """The base of all exceptions of this package, with a message, a code, a hint and an exit code."""
 
-    exit_code = 1
-    code = "program.failed"
+    exit_code: int = 1
+    code: str = "program.failed"
 
     def __init__(self, message: str, *, code: str | None = None, hint: str | None = None) -> None:
         super().__init__(message)
         self.message = message
-        self.code = code or type(self).code
+        self.code: str = code or type(self).code
         self.hint = hint
 
     def __str__(self) -> str:
@@ -104,7 +104,7 @@ class UnreadableSession(MigratorError):
             hint="'migrator verify' lists all such sessions; 'migrator rollback' writes them next to their files.",
         )
         self.key = key
-        self.reason = str(error)
+        self.reason: str = str(error)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.key, ValueError(self.reason))
@@ -220,7 +220,7 @@ class ValidationError(MigratorError):
         self, message: str, problems: Sequence[Problem] = (), *, code: str | None = None, hint: str | None = None
     ) -> None:
         super().__init__(message, code=code, hint=hint)
-        self.problems = tuple(problems)
+        self.problems: tuple[Problem, ...] = tuple(problems)
 
 
 class WorkspaceNotFound(MigratorError):

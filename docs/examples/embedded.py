@@ -14,8 +14,8 @@ def main(data_dir: str, workspace: str) -> int:
     try:
         if migrator.needs_migration(data_dir):
             report = migrator.migrate(data_dir, progress=show)
-            for message in report.errors:
-                print(message, file=sys.stderr)
+            for error in report.errors:
+                print(error, file=sys.stderr)
         with migrator.open_storage(data_dir) as store:
             sessions = store.get_all_sessions(workspace)
             if not sessions:
@@ -23,12 +23,17 @@ def main(data_dir: str, workspace: str) -> int:
                 return 1
             session = sessions[0]
             now = datetime.now(UTC).isoformat()
-            message = {"id": f"hello-{now}", "role": "user", "content": "Hello", "timestamp": now}
+            message: migrator.ChatMessage = {
+                "id": f"hello-{now}",
+                "role": "user",
+                "content": "Hello",
+                "timestamp": now,
+            }
             store.add_chat_message(workspace, session["id"], message)
             print(store.get_session(workspace, session["id"])["chatHistory"][-1]["content"])
-    except migrator.MigratorError as error:
-        print(error, file=sys.stderr)
-        return error.exit_code
+    except migrator.MigratorError as failure:
+        print(failure, file=sys.stderr)
+        return failure.exit_code
     return 0
 
 

@@ -6,6 +6,9 @@ usage: python start_up.py DATA_DIR COMMAND…, as in: python start_up.py ~/.ait4
 import json
 import subprocess
 import sys
+from typing import Any
+
+Event = dict[str, Any]
 
 
 def main(data_dir: str, sidecar: list[str]) -> int:
@@ -24,7 +27,7 @@ def main(data_dir: str, sidecar: list[str]) -> int:
         encoding="utf-8",
     )
     finished = None
-    for line in process.stderr:
+    for line in process.stderr or ():
         event = parsed(line)
         if event is None:
             print(f"log: {line.rstrip()}")
@@ -38,16 +41,17 @@ def main(data_dir: str, sidecar: list[str]) -> int:
     return show(code, finished)
 
 
-def status_of(program: list[str]) -> dict:
+def status_of(program: list[str]) -> Event:
     """The answer of ``migrator status``. After a rollback it says that there is nothing to migrate."""
     asked = subprocess.run([*program, "status", "--json"], capture_output=True, encoding="utf-8", check=False)
     if asked.returncode != 0:
         print(f"log: {asked.stderr.strip()}")
         return {"lost": None, "needs_migration": True}  # the migration reports what is wrong
-    return json.loads(asked.stdout)
+    answer: Event = json.loads(asked.stdout)
+    return answer
 
 
-def parsed(line: str) -> dict | None:
+def parsed(line: str) -> Event | None:
     """Parse an event; return None for any other line, which belongs in the app's log."""
     try:
         event = json.loads(line)
@@ -56,7 +60,7 @@ def parsed(line: str) -> dict | None:
     return event if isinstance(event, dict) and "event" in event else None
 
 
-def show(code: int, finished: dict | None) -> int:
+def show(code: int, finished: Event | None) -> int:
     """Show the user how it ended; return 0 if the app may start."""
     if code == 0:
         print("Your history is ready.")
@@ -66,7 +70,7 @@ def show(code: int, finished: dict | None) -> int:
         return 0
     for message in finished["errors"] if finished else ():  # none if an option of the call does not exist
         print(f"- {message}")
-    if code == 3:
+    if code == 3 and finished:
         totals = finished["totals"]
         print(f"Your history is ready. {totals['quarantined']} sessions and {totals['failed']} workspaces need a look.")
         return 0
