@@ -4,6 +4,8 @@ ARGS ?=
 # What differs between the loaders.
 LOADING := tests/unit/staging tests/behaviour/test_merge.py tests/behaviour/test_damaged_files.py
 
+NPM_PACKAGES := better-sqlite3@12.11.1 sql.js@1.17.0 @libsql/client@0.18.0 @tursodatabase/database@0.7.2 drizzle-kit@0.31.11 drizzle-orm@0.45.4
+
 VENV := .venv
 BIN := $(VENV)/bin
 # Named after its Python, so that another PYTHON gets a new environment.
@@ -12,7 +14,7 @@ STAMP := $(VENV)/installed-$(shell $(PYTHON) -c 'import platform; print(platform
 say = @sed -n 's/^$@:.*\#\# /$@: /p' Makefile
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-without-apsw coverage lint format types schema-check wheel-check bench-small bench sidecar sidecar-check docs \
+.PHONY: help demo test test-without-apsw tools coverage lint format types schema-check wheel-check bench-small bench sidecar sidecar-check docs \
 	reference check torture mutants clean
 
 help: ## list these targets
@@ -56,6 +58,12 @@ types: $(STAMP) ## check the types with mypy, and those that a program sees with
 wheel-check: $(STAMP) ## build sdist and wheel, install the wheel alone, migrate with it
 	$(say)
 	@$(BIN)/python .ci/check_wheel.py
+
+tools: $(STAMP) ## read and write the migrated fixture with other people's tools (DuckDB, pandas, Turso, Node.js …)
+	$(say)
+	@$(BIN)/python -m pip install -qq --editable '.[tools]'
+	@if command -v npm > /dev/null; then npm install --silent --no-save --prefix $(VENV)/tools $(NPM_PACKAGES); fi
+	@$(BIN)/python -m pytest tests/tools $(ARGS)
 
 sidecar: $(STAMP) ## build dist/migrator, one file that runs without an installed Python
 	$(say)
