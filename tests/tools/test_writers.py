@@ -74,9 +74,10 @@ def test_a_dump_of_the_sqlite3_shell_lacks_text_and_is_recognized(filled: Scene,
 @pytest.mark.skipif(SHELL is None, reason="needs the sqlite3 shell")
 def test_a_dump_of_apsw_lacks_the_triggers_of_views(filled: Scene, path: Path) -> None:
     pytest.importorskip("apsw", reason=NEEDED)
-    before = kinds(path)["trigger"]
+    of_tables = "type = 'trigger' AND sql NOT LIKE '% INSTEAD OF %'"
+    [(others,)] = rows_of(path, f"SELECT count(*) FROM sqlite_schema WHERE {of_tables}")
     load(path, subprocess.run([sys.executable, "-m", "apsw", path, ".dump"], capture_output=True, check=True).stdout)
-    assert kinds(path)["trigger"] == before - 4
+    assert kinds(path)["trigger"] == others
     assert codes(filled) == {"search_index.damaged"}
     require_repaired(filled)
 
