@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
 
-from migrator.authority import broken_link, missing_database, state_of, store_status
+from migrator.authority import State, broken_link, missing_database, state_of, store_status
 from migrator.data_dir import DataDir, wrong_place
 from migrator.database import queries
 from migrator.database.connection import opened
@@ -131,9 +131,12 @@ def _in_order(workspace: WorkspaceState) -> tuple[bool, str, str]:
     return workspace.path.startswith(UNKNOWN_PREFIX), workspace.path.casefold(), workspace.path
 
 
-def note_of_loss(data_dir: DataDir) -> str | None:
-    """The note to show with sessions of the JSON files while the authoritative database is missing."""
-    missing = missing_database(data_dir, state_of(data_dir.database))
+def note_of_loss(data_dir: DataDir, state: State | None = None) -> str | None:
+    """The note to show with sessions of the JSON files while the authoritative database is missing.
+
+    :param state: of the database, if it has been read already
+    """
+    missing = missing_database(data_dir, state or state_of(data_dir.database))
     if missing is None:
         return None
     return f"{missing.message} These sessions come from the JSON files, which are outdated; see 'migrator doctor'."

@@ -5,6 +5,7 @@
 - ``building``: fills them
 - ``build``: the operations on the index: build, drop, status, repair
 - ``lookup``: a search with the index, and the order of its results
+- ``ordering``: the order that filters name
 - ``excerpts``: finds the terms in a text and makes the excerpts
 - ``find``: a search in the authoritative store
 - ``results``: the report of a search

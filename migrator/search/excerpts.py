@@ -6,8 +6,9 @@ comparison. :mod:`migrator.search.query` has the rule.
 
 from __future__ import annotations
 
+import re
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from typing import NamedTuple
 
@@ -15,8 +16,7 @@ from migrator.errors import ConnectionFailed
 from migrator.search import queries as search_queries
 from migrator.search.query import SearchQuery, fold, is_mixed, parts_of_searched, searched_text, words_of
 
-_OPEN, _CLOSE = "\ufdd0", "\ufdd1"  # noncharacters, which no proper text contains
-_HARMLESS = str.maketrans({_OPEN: "\ufffd", _CLOSE: "\ufffd"})
+_SPACE = re.compile(r"\s+")
 _BEFORE, _WIDTH = 60, 200  # characters of an excerpt: before the first place, and in total
 
 
@@ -66,102 +66,85 @@ class Matcher(AbstractContextManager["Matcher"]):
     def __exit__(self, *_: object) -> None:
         self._memory.close()
 
-    def excerpts(self, texts: Sequence[str], *, most: int | None = None) -> list[Excerpt | None]:
+    def excerpts(self, texts: Sequence[str], *, most: int | None = None, sure: bool = False) -> list[Excerpt | None]:
         """Return an excerpt of each text that contains all terms, and None for each other text.
 
         :param most: how many excerpts are wanted; further texts that contain all terms get NO_EXCERPT
+        :param sure: all the texts are known to contain all terms
         """
+        searched = [searched_text(text) for text in texts]
         found: list[Excerpt | None] = [None] * len(texts)
-        snippets: dict[int, str] = {}
-        mixed: dict[int, str] = {}
-        asked = []
-        if not self._patterns:
-            return found
-        for number, text in enumerate(map(searched_text, texts)):
-            if is_mixed(text):
-                if self._has_unspaced(text):
-                    mixed[number] = text
-                    if self._words is not None:
-                        asked.append((number, parts_of_searched(text)[0]))
-            elif self._words is not None and not self._unspaced and self._may_have_words(text):
-                asked.append((number, text.translate(_HARMLESS)))
-        if asked:
-            self._memory.execute("BEGIN")
-            self._memory.executemany(search_queries.INSERT_EXCERPT, asked)
-            snippets |= self._memory.execute(search_queries.EXCERPTS, (_OPEN, _CLOSE, self._words))
-            self._memory.execute("ROLLBACK")
-        for count, number in enumerate(sorted(snippets if self._words is not None else mixed)):
-            if most is not None and count >= most:
-                found[number] = NO_EXCERPT
-            elif number in mixed:
-                found[number] = self._in_mixed(mixed[number])
-            else:
-                found[number] = _from_snippet(snippets[number])
+        if self._patterns:
+            for count, number in enumerate(range(len(texts)) if sure else self._matching(searched)):
+                found[number] = NO_EXCERPT if most is not None and count >= most else self._excerpt(searched[number])
         return found
 
-    def _has_unspaced(self, text: str) -> bool:
-        """Return whether the text has all terms in scripts without spaces."""
-        if not self._unspaced:
-            return True
-        folded = fold(text)
-        return all(pattern.search(folded) for pattern in self._unspaced)
+    def _matching(self, texts: Sequence[str]) -> list[int]:
+        """Return which of the texts contain all terms."""
+        found, asked = [], []
+        for number, text in enumerate(texts):
+            mixed = is_mixed(text)
+            if mixed if self._unspaced else self._may_have_words(text):
+                folded = fold(text) if self._unspaced else ""
+                if all(pattern.search(folded) for pattern in self._unspaced):
+                    found.append(number)
+                    asked.append((number, parts_of_searched(text)[0] if mixed else text))
+        if self._words is None:
+            return found
+        self._memory.execute("BEGIN")
+        self._memory.executemany(search_queries.INSERT_EXCERPT, asked)
+        rows = self._memory.execute(search_queries.MATCHING, (self._words,)).fetchall()
+        self._memory.execute("ROLLBACK")
+        return [number for (number,) in rows]
 
     def _may_have_words(self, text: str) -> bool:
         """Return whether FTS5 has to be asked: most ASCII texts can be ruled out without it."""
         lowered = text.lower() if text.isascii() else None
         return lowered is None or all(word in lowered for word in self._needed)
 
-    def _in_mixed(self, text: str) -> Excerpt:
+    def _excerpt(self, text: str) -> Excerpt:
         folded = fold(text)
         places = [place for pattern in self._patterns if (place := pattern.search(folded))]
         first = min((place.start() for place in places), default=0)
-        begin, end = max(0, first - _BEFORE), first + _WIDTH
-        marked = [False] * (min(end, len(text)) - begin)
-        for pattern in self._patterns:
-            for place in pattern.finditer(folded, begin, end):
-                at, length = place.start() - begin, place.end() - place.start()
-                marked[at : at + length] = [True] * length
-        return _window(text, begin, end, marked)
+        begin, end = max(0, first - _BEFORE), min(first + _WIDTH, len(text))
+        found = (place.span() for pattern in self._patterns for place in pattern.finditer(folded, begin, end))
+        return _window(text, begin, end, _joined(found))
 
 
-def _from_snippet(snippet: str) -> Excerpt:
-    """Make an excerpt from FTS5's snippet, which is limited in words, not in characters: shorten it if necessary."""
-    characters, marked, inside = [], [], False
-    for character in snippet:
-        if character in (_OPEN, _CLOSE):
-            inside = character == _OPEN
+def _joined(spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Return spans in order, those that overlap as one."""
+    joined: list[tuple[int, int]] = []
+    for begin, end in sorted(spans):
+        if joined and begin < joined[-1][1]:
+            joined[-1] = (joined[-1][0], max(end, joined[-1][1]))
         else:
-            characters.append(character)
-            marked.append(inside)
-    text = "".join(characters)
-    if len(text) <= 2 * _WIDTH:
-        return _in_one_line(text, marked)
-    begin = max(0, marked.index(True) - _BEFORE) if True in marked else 0
-    end = begin + _WIDTH
-    return _window(text, begin, end, marked[begin:end])
+            joined.append((begin, end))
+    return joined
 
 
-def _window(text: str, begin: int, end: int, marked: list[bool]) -> Excerpt:
-    """Return the part of a text from ``begin`` to ``end``; ``marked`` has a flag for each of its characters."""
-    window = ("…" if begin else "") + text[begin:end] + ("…" if end < len(text) else "")
-    return _in_one_line(window, [False] * bool(begin) + marked)
+def _window(text: str, begin: int, end: int, spans: list[tuple[int, int]]) -> Excerpt:
+    """Return the part of a text from ``begin`` to ``end``, with the places in it."""
+    before = "…" if begin else ""
+    inside = [(max(first, begin), min(last, end)) for first, last in spans if first < end and last > begin]
+    shift = len(before) - begin
+    window = before + text[begin:end] + ("…" if end < len(text) else "")
+    return _in_one_line(window, [(first + shift, last + shift) for first, last in inside])
 
 
-def _in_one_line(text: str, marked: list[bool]) -> Excerpt:
-    """Reduce white space to single spaces, and turn the flags of the characters into the begin and end of marks."""
-    line: list[str] = []
-    marks: list[tuple[int, int]] = []
-    marked = marked + [False] * (len(text) - len(marked))
-    for character, inside in zip(text, marked, strict=False):
-        if character.isspace():
-            if not line or line[-1] == " ":
-                continue
-            character = " "  # noqa: PLW2901 - shown instead
-        at = len(line)
-        line.append(character)
-        if inside:
-            if marks and marks[-1][1] == at:
-                marks[-1] = (marks[-1][0], at + 1)
-            else:
-                marks.append((at, at + 1))
-    return Excerpt("".join(line).rstrip(" "), tuple(marks))
+def _in_one_line(text: str, spans: list[tuple[int, int]]) -> Excerpt:
+    """Reduce white space to single spaces, and move the places accordingly."""
+    line, marks, at = "", list[tuple[int, int]](), 0
+    for begin, end in [*spans, (len(text), len(text))]:
+        line = _added(line, text[at:begin])
+        first, line = len(line), _added(line, text[begin:end])
+        if first < len(line):
+            if marks and marks[-1][1] == first:
+                first = marks.pop()[0]
+            marks.append((first, len(line)))
+        at = end
+    return Excerpt(line.rstrip(" "), tuple(marks))
+
+
+def _added(line: str, text: str) -> str:
+    text = _SPACE.sub(" ", text)
+    return line + (text[1:] if text.startswith(" ") and line[-1:] in ("", " ") else text)

@@ -6,7 +6,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from itertools import islice
 
+from migrator.authority import state_of
 from migrator.data_dir import DataDir
+from migrator.database import queries
 from migrator.database.columns import SUMMARY_MEMBERS
 from migrator.database.connection import opened, snapshot
 from migrator.documents.document import WorktreeSession
@@ -29,7 +31,6 @@ from migrator.search.values import notes_on_values
 from migrator.storage.arguments import workspace_ref
 from migrator.storage.factory import is_served_by_sqlite
 from migrator.storage.filtering import Filtering
-from migrator.storage.migrated import failed_workspaces
 from migrator.storage.protocol import SessionFilters, SessionStorage
 from migrator.text import counted
 from migrator.workspace import placeholder
@@ -55,16 +56,19 @@ def _search(data_dir: DataDir, query: SearchQuery, filters: SessionFilters, work
     if not query.terms:
         note = "Nothing to search for: a word needs at least one letter or digit."
         return SearchReport(sessions=(), more=False, method="scan", notes=(note,))
-    loss = note_of_loss(data_dir)
+    state = state_of(data_dir.database)
+    loss = note_of_loss(data_dir, state)
     notes: list[str] = [*notes_of_hidden(data_dir, workspace), *([] if loss is None else [loss])]
     end = None if filters.limit is None else filters.offset + filters.limit
-    indexed = _ask_index(data_dir, query, filters, workspace, notes, None if end is None else end + 1)
+    indexed = None
+    if is_served_by_sqlite(data_dir, state):
+        indexed = _ask_index(data_dir, query, filters, workspace, notes, None if end is None else end + 1)
     if indexed is None:
-        names = [workspace] if workspace else workspace_names(data_dir)
-    else:  # workspaces that could not be migrated are not in the index
+        found, names = list[FoundSession](), [workspace] if workspace else workspace_names(data_dir)
+    else:
+        found, elsewhere = indexed
         one = workspace_ref(workspace) if workspace else None
-        names = [placeholder(name) for name in failed_workspaces(data_dir) if one is None or name == one.hash]
-    found = indexed or []
+        names = [placeholder(name) for name in elsewhere if one is None or name == one.hash]
     scanned = list(_scan(data_dir, names, query, filters, notes, alone=workspace is not None)) if names else []
     if scanned:
         found = sorted([*found, *scanned], key=lambda one: one.rank, reverse=True)
@@ -83,19 +87,20 @@ def _ask_index(
     workspace: str | None,
     notes: list[str],
     most: int | None,
-) -> list[FoundSession] | None:
-    """Search with the index, for at most ``most`` sessions; return None, and note why, if it cannot be used."""
-    if not is_served_by_sqlite(data_dir):
-        return None
+) -> tuple[list[FoundSession], frozenset[str]] | None:
+    """Search with the index, for at most ``most`` sessions; return None, and note why, if it cannot be used.
+
+    :returns: the sessions, and the hashes of workspaces that are not in it, since they could not be migrated
+    """
     path = data_dir.database
     with opened(path, read_only=True) as connection, snapshot(connection, path, "search"):
         state = index_state(connection)
         if state == "complete" and not quick_problems(connection):
             own = workspace_ref(workspace).hash if workspace else None
-            elsewhere = failed_workspaces(data_dir)
+            elsewhere = frozenset(name for (name,) in connection.execute(queries.FAILED_WORKSPACES))
             found = search_with_index(connection, query, filters, workspace_hash=own, elsewhere=elsewhere)
             notes += _note_of_long(count_long_texts(connection, filters, workspace_hash=own, elsewhere=elsewhere))
-            return list(islice(found, most))
+            return list(islice(found, most)), elsewhere
     if state == "complete":
         notes.append("The search index is damaged, so every text was read. 'migrator verify --repair' rebuilds it.")
     elif state == "building":

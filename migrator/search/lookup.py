@@ -18,6 +18,7 @@ from migrator.database.rows import session_summary
 from migrator.search import queries as search_queries
 from migrator.search.excerpts import Matcher
 from migrator.search.index import MESSAGES, OUTPUTS, TASKS
+from migrator.search.ordering import ordered_keys
 from migrator.search.query import CUT, LONGEST, SearchQuery, Term, words_of
 from migrator.search.results import MOST_EXCERPTS, FoundSession, FoundText, message_place, output_place, sort_by_filters
 from migrator.storage.filtering import Filtering
@@ -111,20 +112,35 @@ class _TextIndex:
 
     def find_all(self, most: int) -> _Hits | None:
         """Return every text that may match; None if there are more than ``most``."""
-        answers = [self._ask(statement, match, _EVERY, most + 1) for statement, match in self._questions]
-        complete = [answer for answer in answers if len(answer) <= most]  # the others are cut off
+        answers = [self._list(statement, match, most) for statement, match in self._questions]
+        complete = [answer for answer in answers if answer is not None]
         if not complete:
             return None
         found = sorted(set(complete[0]).intersection(*complete[1:]))
         return self._hits(found, exact=self._is_exact and len(complete) == len(answers))
 
+    def _list(self, statement: str, match: str, most: int) -> list[int] | None:
+        """Return all texts that match; None if there are more than ``most``."""
+        found = self._ask(statement, match, _EVERY, RANK_ALL_UP_TO + 1)
+        if len(found) <= RANK_ALL_UP_TO:
+            return found
+        if found[-1] >= MESSAGES:  # where these end says whether it is worth listing all
+            [(last,)] = self._connection.execute(search_queries.LAST_MESSAGE)
+            if len(found) * last > most * (found[-1] - MESSAGES):
+                return None
+        found = self._ask(statement, match, _EVERY, most + 1)
+        return found if len(found) <= most else None
+
     def _hits(self, found: list[int], *, exact: bool) -> _Hits:
         return _Hits(found, []) if exact else _Hits([], found, likely=bool(self._questions))
 
-    def find_in_sessions(self, sessions: Sequence[_StoredSession], found: _Hits | None) -> Iterator[_Hits]:
+    def find_in_sessions(
+        self, sessions: Sequence[_StoredSession], found: frozenset[int] | None, *, exact: bool
+    ) -> Iterator[_Hits]:
         """Yield, for each of these sessions, its texts that may match.
 
         :param found: the hits of :meth:`find_all`; None asks the index about these sessions only
+        :param exact: whether those match for sure
         """
         texts = []
         for session in sessions:
@@ -132,16 +148,14 @@ class _TextIndex:
             outputs = self._connection.execute(search_queries.OUTPUTS_IN_SESSION, (session.key,))
             own = [session.row_id, *(MESSAGES + one for (one,) in messages), *(OUTPUTS + one for (one,) in outputs)]
             texts.append(own)
-        exact, chosen = self._is_exact, frozenset[int]()
-        if found is not None:
-            exact, chosen = not found.unsure, frozenset(found.sure or found.unsure)
-        else:
+        if found is None:
+            exact = self._is_exact
             row_ids = sorted(one for own in texts for one in own)
-            chosen = frozenset(row_ids)
+            found = frozenset(row_ids)
             for statement, match in self._questions:
-                chosen &= frozenset(self._within(statement, match, row_ids))
+                found &= frozenset(self._within(statement, match, row_ids))
         for own in texts:
-            yield self._hits([one for one in own if one in chosen], exact=exact)
+            yield self._hits([one for one in own if one in found], exact=exact)
 
     def _within(self, statement: str, match: str, row_ids: Sequence[int]) -> list[int]:
         return [found for span in _spans(row_ids) for found in self._ask(statement, match, span, -1)]
@@ -210,24 +224,19 @@ def search_with_index(
     index = _TextIndex(connection, query)
     filtering = Filtering(filters)
     wanted = _chooser(connection, filtering, workspace_hash, elsewhere)
-    rare = index.find_all(RANK_ALL_UP_TO)
     candidates: Iterable[_Candidate]
-    if rare is not None:
-        hits = index.by_session(rare)
-        sessions = filter(wanted, _sessions(connection, search_queries.INFO_OF_SESSIONS, json.dumps(list(hits))))
-        candidates = _ranked(_Candidate(session, hits[session.key]) for session in sessions)
+    hits = index.find_all(_LIST_ALL_UP_TO)
+    if hits is not None and len(hits.sure) + len(hits.unsure) <= RANK_ALL_UP_TO:
+        by_session = index.by_session(hits)
+        found = _sessions(connection, search_queries.INFO_OF_SESSIONS, json.dumps(list(by_session)))
+        candidates = _ranked(_Candidate(session, by_session[session.key]) for session in filter(wanted, found))
         if filters.sort_by is not None:
             candidates = sort_by_filters(((one.session.summary, one) for one in candidates), filtering)
+    elif filters.sort_by is None:
+        newest = filter(wanted, _newest(connection, workspace_hash))
+        candidates = _rank_first(_find_candidates(index, newest, hits), filters)
     else:
-        scope = () if workspace_hash is None else (workspace_hash,)
-        newest = search_queries.NEWEST_OF_WORKSPACE if scope else search_queries.NEWEST_SESSIONS
-        sessions = filter(wanted, _sessions(connection, newest, *scope))
-        common = index.find_all(_LIST_ALL_UP_TO)
-        if filters.sort_by is None:
-            candidates = _rank_first(_find_candidates(index, sessions, common), filters)
-        else:
-            ordered = sort_by_filters(((session.summary, session) for session in sessions), filtering)
-            candidates = _find_candidates(index, ordered, common)
+        candidates = _find_candidates(index, filter(wanted, _in_order(connection, filters, workspace_hash)), hits)
     with Matcher(query) as matcher:
         yield from filter(None, (_read_candidate(index, matcher, candidate) for candidate in candidates))
 
@@ -263,15 +272,39 @@ def count_long_texts(
     return sum(texts[session.key] for session in sessions if wanted(session))
 
 
+def _newest(connection: sqlite3.Connection, workspace_hash: str | None) -> Iterator[_StoredSession]:
+    if workspace_hash is None:
+        return _sessions(connection, search_queries.NEWEST_SESSIONS)
+    return _sessions(connection, search_queries.NEWEST_OF_WORKSPACE, workspace_hash)
+
+
+def _in_order(
+    connection: sqlite3.Connection, filters: SessionFilters, workspace_hash: str | None
+) -> Iterator[_StoredSession]:
+    """Yield the sessions in the order of ``sort_by``, each read only when it is requested."""
+    keys = ordered_keys(connection, filters, workspace_hash)
+    if keys is None:
+        every = ((session.summary, session) for session in _newest(connection, workspace_hash))
+        yield from sort_by_filters(every, Filtering(filters))
+        return
+    for at in range(0, len(keys), _BATCH):
+        batch = keys[at : at + _BATCH]
+        found = _sessions(connection, search_queries.INFO_OF_SESSIONS, json.dumps(batch))
+        by_key = {session.key: session for session in found}
+        yield from (by_key[key] for key in batch)
+
+
 def _ranked(candidates: Iterable[_Candidate]) -> list[_Candidate]:
     return sorted(candidates, key=lambda one: one.rank, reverse=True)
 
 
 def _find_candidates(index: _TextIndex, sessions: Iterable[_StoredSession], hits: _Hits | None) -> Iterator[_Candidate]:
     """Yield the sessions that may match, in the given order, asking the index about a batch at a time."""
+    found = None if hits is None else frozenset(hits.sure or hits.unsure)
+    exact = hits is not None and not hits.unsure
     rest = iter(sessions)
     while batch := list(islice(rest, _BATCH)):
-        for session, own in zip(batch, index.find_in_sessions(batch, hits), strict=True):
+        for session, own in zip(batch, index.find_in_sessions(batch, found, exact=exact), strict=True):
             if own.sure or own.unsure:
                 yield _Candidate(session, own)
 
@@ -287,7 +320,7 @@ def _read_candidate(index: _TextIndex, matcher: Matcher, candidate: _Candidate) 
     """Read the texts of a candidate; return the session with its excerpts, or None if no text matches after all."""
     sure, unsure = sorted(candidate.hits.sure), sorted(candidate.hits.unsure)
     texts = list(index.texts([*sure[:MOST_EXCERPTS], *unsure]))
-    excerpts = matcher.excerpts([text for *_, text in texts], most=MOST_EXCERPTS)
+    excerpts = matcher.excerpts([text for *_, text in texts], most=MOST_EXCERPTS, sure=not unsure)
     matching = [
         (row_id, FoundText(kind, place, *excerpt))
         for (row_id, kind, place, _), excerpt in zip(texts, excerpts, strict=True)

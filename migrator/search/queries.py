@@ -10,7 +10,7 @@ HAS_FTS5 = "SELECT EXISTS (SELECT 1 FROM pragma_module_list WHERE name = 'fts5')
 # Excerpts are made in a database in memory, with the tokenizer of schemas/sql/search_index.sql.
 CREATE_EXCERPTS = "CREATE VIRTUAL TABLE excerpts USING fts5(text, tokenize = 'unicode61 remove_diacritics 2')"
 INSERT_EXCERPT = "INSERT INTO excerpts (rowid, text) VALUES (?, ?)"
-EXCERPTS = "SELECT rowid, snippet(excerpts, 0, ?, ?, '…', 24) FROM excerpts WHERE excerpts MATCH ?"
+MATCHING = "SELECT rowid FROM excerpts WHERE excerpts MATCH ? ORDER BY rowid"
 
 # The index: schemas/sql/search_index.sql, and the one row of search_index, which says how far it is built.
 
@@ -121,6 +121,8 @@ CREATE_TERMS = tuple(
     for kind in ("words", "grams")
 )
 
+LAST_MESSAGE = "SELECT coalesce(max(rowid), 0) FROM chat_messages"
+
 # Searching. Rowids come in order, so that a LIMIT ends it early.
 WORD_HITS = "SELECT rowid FROM search_words WHERE search_words MATCH ?1 AND rowid BETWEEN ?2 AND ?3 LIMIT ?4"
 GRAM_HITS = "SELECT rowid FROM search_grams WHERE search_grams MATCH ?1 AND rowid BETWEEN ?2 AND ?3 LIMIT ?4"
@@ -158,6 +160,21 @@ _INFO = f"""
 INFO_OF_SESSIONS = f"{_INFO} WHERE s.id {_THESE}"
 NEWEST_SESSIONS = f"{_INFO} ORDER BY s.updated_at DESC"
 NEWEST_OF_WORKSPACE = f"{_INFO} WHERE w.workspace_hash = ? ORDER BY s.updated_at DESC"
+_SORTED_BY = {
+    "createdAt": "created_at",
+    "updatedAt": "updated_at",
+    "duration": "total_duration",
+    "filesChanged": "total_files_changed",
+}
+# The third value says whether the document has another value than the column.
+KEYS_TO_SORT = {
+    name: f"""
+        SELECT s.id, s.{column}, instr(s.rescued_data, '"{column}"') > 0
+        FROM sessions s JOIN workspaces w ON w.id = s.workspace_id
+        WHERE ?1 IS NULL OR w.workspace_hash = ?1 ORDER BY s.updated_at DESC
+    """
+    for name, column in _SORTED_BY.items()
+}
 
 TEXTS = {
     "task": f"SELECT rowid, '', '', task FROM sessions WHERE rowid {_THESE}",

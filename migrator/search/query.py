@@ -35,6 +35,7 @@ GAP, CUT = "\U0010fff0", "\U0010fff1"
 _UNSPACED = re.compile(f"[{UNSPACED_RANGES}]")
 _MIXED = re.compile(f"[{UNSPACED_RANGES}{WIDE_RANGES}]")
 _WIDE = re.compile(f"[{WIDE_RANGES}]")
+_WIDE = re.compile(f"[{WIDE_RANGES}]")
 _LETTERS = re.compile(f"([{LETTER_RANGES}]+)")
 _TOUCHING = re.compile(f"[{ROUGH_RANGES}](?:(?=[{LETTER_RANGES}])|(?<=[{LETTER_RANGES}].))", re.DOTALL)
 _NARROW = {code: code - 0xFEE0 for code in range(0xFF10, 0xFF5B)}

@@ -10,6 +10,7 @@ from migrator.authority import (
     BACKENDS,
     Authority,
     Backend,
+    State,
     authority_of,
     effective_backend,
     missing_database,
@@ -140,12 +141,13 @@ def _resolved(data_dir: str | os.PathLike[str] | None, database: str | os.PathLi
     return places
 
 
-def is_served_by_sqlite(places: DataDir) -> bool:
+def is_served_by_sqlite(places: DataDir, state: State | None = None) -> bool:
     """Return whether :func:`open_storage` without a backend reads from the database.
 
+    :param state: of the database, if it has been read already
     :raises ConnectionFailed: the database cannot be opened
     """
-    wanted = _named(None) or effective_backend(places, state_of(places.database).authority)
+    wanted = _named(None) or effective_backend(places, (state or state_of(places.database)).authority)
     return authority_of(wanted) == "sqlite" and places.database.exists()
 
 

@@ -93,6 +93,23 @@ def test_a_search_can_be_limited_to_one_workspace(store: Scene) -> None:
     assert found_in(search(store, "login", workspace=SHOP)) == ["in-output"]
 
 
+def test_in_every_store_words_are_whole_and_other_scripts_are_found_anywhere(store: Scene) -> None:
+    store.write(SHOP, [chat("in-output", workspace=SHOP), chat("mixed", workspace=SHOP, text="API設計のｶﾞｲﾄﾞ")])
+    if "sessions.db" in {path.name for path in store.root.iterdir()}:
+        migrate(store.root)
+    assert [found_in(search(store, words)) for words in ("API", "設計", "ガイド", "PI")] == [["mixed"]] * 3 + [[]]
+
+
+def test_it_says_which_texts_are_not_searched_to_the_end(filled: Scene) -> None:
+    filled.write(ENGINE, [chat("long", text=f"{'word ' * 200_000}needle"), chat("short", text="needle")])
+    for _ in range(2):
+        report = search(filled, "needle")
+        assert found_in(report) == ["short"]
+        assert any("1,000,000" in note for note in report.notes)
+        assert not search(filled, "needle", workspace=SHOP).notes
+        migrate(filled.root)
+
+
 def test_it_says_whether_there_is_more(store: Scene) -> None:
     assert search(store, "login", SessionFilters(limit=3)).more
     assert not search(store, "login", SessionFilters(limit=4)).more

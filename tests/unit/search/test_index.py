@@ -243,7 +243,7 @@ def test_the_triggers_and_the_program_put_the_same_of_a_text_into_the_index(
 def test_the_triggers_take_time_that_is_linear_in_the_text_and_mark_what_they_cut_off(
     triggers: sqlite3.Connection,
 ) -> None:
-    for text in ("API設計" * 9_000, "設計 a" * 9_000, "word " * 200_001, "é設" * 2_000, "会" * 1_000_001):
+    for text in ("API設計" * 3_000, "設計 a" * 3_000, "word " * 200_001, "é設" * 1_000, "会" * 1_000_001):
         assert seen(triggers, text) == in_words(*indexed_parts(text))
 
 
