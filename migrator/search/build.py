@@ -111,6 +111,9 @@ def build_index(data_dir: DataDir, listener: Listener = ignore_progress) -> Inde
                 hint="To move to SQLite, run 'migrator migrate': it also builds the index.",
             )
         upgrade(connection, path, data_dir.backups)
+        if index_state(connection) == "complete" and index_problems(connection, path):
+            with transaction(connection, path, "drop the search index"):
+                discard(connection, "pending")
         with transaction(connection, path, "start the search index"):
             if quick_problems(connection):
                 discard(connection, "pending")

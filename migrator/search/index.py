@@ -16,9 +16,11 @@ from migrator.database.errors import add_function, sqlite_errors
 from migrator.errors import Message
 from migrator.files.resources import schemas
 from migrator.search import queries as search_queries
+from migrator.search.building.segments import Structure, UnknownFormat
 from migrator.search.query import indexed_parts
 
 TASKS, MESSAGES, OUTPUTS = 0, 1 << 40, 1 << 41  # added to the rowids of sessions, chat_messages, instances
+INDEX_TABLES = ("search_words", "search_grams")
 UNFINISHED = ("pending", "building")
 _REBUILD = "'migrator verify --repair' rebuilds it."
 _TRIGGERS_DROPPED = (
@@ -38,7 +40,21 @@ def index_state(connection: sqlite3.Connection) -> str | None:
 def index_differences(connection: sqlite3.Connection) -> list[str]:
     """Return the names of the index's tables, views and triggers that are missing or changed."""
     found = dict(connection.execute(search_queries.INDEX_OBJECTS).fetchall())
-    return [name for name, sql in _expected().items() if found.get(name) != sql]
+    changed = [name for name, sql in _expected().items() if found.get(name) != sql]
+    return changed or [name for name in INDEX_TABLES if not _is_readable(connection, name)]
+
+
+def _is_readable(connection: sqlite3.Connection, table: str) -> bool:
+    """Return whether the records in which FTS5 says of what a table consists are there, and are of a known form."""
+    try:
+        block, are_there = connection.execute(search_queries.OPEN_TABLE[table]).fetchone()
+        return bool(are_there and block and Structure.read(block))
+    except UnknownFormat:
+        return False
+    except sqlite3.DatabaseError as error:
+        if error.sqlite_errorcode != sqlite3.SQLITE_ERROR:  # other than a missing table
+            raise
+        return False
 
 
 def quick_problems(connection: sqlite3.Connection) -> list[Message]:
@@ -74,7 +90,7 @@ def _script(name: str) -> list[str]:
 
 def table_definitions() -> list[str]:
     """Return the statements that create the two tables of the index, without their triggers."""
-    return [_expected()[name] for name in ("search_words", "search_grams")]
+    return [_expected()[name] for name in INDEX_TABLES]
 
 
 def create_tables(connection: sqlite3.Connection) -> None:

@@ -58,6 +58,17 @@ IS_STALE = "SELECT " + " OR ".join(
     for (base, text, table, _), end in zip(_TEXTS, (*(one[0] for one in _TEXTS[1:]), _EVERY), strict=True)
 )
 
+# What FTS5 needs to open a table: the record of its structure, and whether the others are there.
+OPEN_TABLE = {
+    table: f"""
+    SELECT (SELECT block FROM {table}_data WHERE id = 10),
+           EXISTS (SELECT 1 FROM {table}_data WHERE id = 1)
+           AND EXISTS (SELECT 1 FROM {table}_config WHERE k = 'version' AND v IN (4, 5))
+           AND NOT EXISTS (SELECT 1 FROM {table}_idx, {table}_docsize WHERE 0)
+    """
+    for table in ("search_words", "search_grams")
+}
+
 # Checking the index: a copy in temporary tables is compared with views of what it should contain.
 _SHOULD_BE = " UNION ALL ".join(
     f"""

@@ -216,3 +216,25 @@ def test_a_run_that_inserts_nothing_leaves_the_index_complete(migrated: Scene, m
     path.write_bytes(json.dumps(json.loads(path.read_bytes())).encode())  # another layout, the same sessions
     assert migrator("--data-dir", migrated.root, "migrate", "--no-search-index").code == 0
     assert state(migrated) == "complete"
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "DROP TABLE search_words_data",
+        "DROP TABLE search_grams_idx",
+        "DROP TABLE search_words_docsize",
+        "DELETE FROM search_grams_config",
+        "DELETE FROM search_words_data WHERE id = 10",
+        "UPDATE search_words_data SET block = x'00000000ff' WHERE id = 10",
+        "UPDATE search_grams_data SET block = zeroblob(50) WHERE id > 10",
+        "DELETE FROM search_words_docsize",
+        "INSERT INTO search_words (search_words) VALUES ('delete-all')",
+    ],
+)
+def test_whatever_happened_to_the_index_verify_finds_it_and_build_builds_it_again(migrated: Scene, damage: str) -> None:
+    migrated.change(damage)
+    assert verify(migrated.root).broken
+    assert build_index(resolve_data_dir(migrated.root)).state == "complete"
+    assert (found(migrated, "login"), found(migrated, "会議")) == (["s-1"], ["s-2"])
+    assert verify(migrated.root).broken == ()

@@ -166,17 +166,22 @@ class BulkBuild:
     def copy_pieces(self) -> None:
         """Build the pieces, with the worker's help, and copy each to where FTS5 does not look yet."""
         options, jobs = self.options, self.jobs
+        shared: OrderedJobs | None = None
 
-        def advance(_name: str, done: int, _sessions: int) -> None:
-            self.advance(done)
+        def advance(_name: str, size: int, _sessions: int) -> None:
+            nonlocal shared
+            self.advance(size)
+            if shared is not None:  # look after the worker, but not while that reports progress
+                current, shared = shared, None
+                current.submit_more()
+                shared = current
 
         with worker_if_worthwhile(options.limits, [PieceJob.__module__], options.worker) as worker_for:
             worker = worker_for(sum(self.sizes), 0) if len(jobs) > 1 else None
-            done = OrderedJobs(len(jobs), jobs.__getitem__, worker, advance)
-            for job, result in zip(jobs, done.results(), strict=True):
+            shared = OrderedJobs(len(jobs), jobs.__getitem__, worker, advance)
+            for job, result in zip(jobs, shared.results(), strict=True):
                 if result is None:
                     job.run(advance)
-                done.submit_more()
                 self.copy(job.path)
                 remove_database(job.path)
 

@@ -1,10 +1,7 @@
 """The index for full-text search: up to date whatever is written, and continued after a kill."""
 
-import random
 import re
 import sqlite3
-import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -149,35 +146,6 @@ def test_an_interrupted_build_continues_where_it_stopped(database: sqlite3.Conne
     sizes.clear()
     build(database, path, sizes.append, pace)
     assert len(sizes) == 6 * 3 - 3  # all but the three that were committed
-    assert index_problems(database, path) == []
-
-
-def test_the_app_writes_while_the_index_is_built(path: Path, database: sqlite3.Connection) -> None:
-    with transaction(database, path, "fill"):
-        for number in range(2000):
-            app_says(database, number, random.Random(number).choice(TEXTS))
-    done = threading.Event()
-    refused: list[sqlite3.Error] = []
-
-    def write() -> None:
-        with closing(connect(path, timeout=5)) as app:
-            number = 10_000
-            while not done.is_set():
-                number += 1
-                try:
-                    app_says(app, number)
-                except sqlite3.Error as error:
-                    refused.append(error)
-                time.sleep(0.01)
-
-    writer = threading.Thread(target=write)
-    writer.start()
-    try:
-        build(database, path, lambda _: None, Pace(seconds=0.05))
-    finally:
-        done.set()
-        writer.join()
-    assert refused == []
     assert index_problems(database, path) == []
 
 
