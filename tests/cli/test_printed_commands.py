@@ -176,7 +176,7 @@ def there_is_no_such_workspace_to_export(place: Place) -> Outcome:
 def a_file_is_no_array(place: Place) -> Outcome:
     place.scene.write_bytes(ENGINE, b'{"no": "array"}')
     place.migrate()
-    return place.run("doctor")
+    return place.run("status")
 
 
 @prints("sessions list")

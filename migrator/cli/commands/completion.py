@@ -26,5 +26,5 @@ def completion_command(ctx: click.Context, shell: str) -> int:
         raise click.UsageError(f"This version of click has no completion for {shell}.")
     # Not source(): for bash it would start bash to ask for its version, and warn if bash is missing or old.
     completion = found(ctx.find_root().command, {}, "migrator", "_MIGRATOR_COMPLETE")
-    echo(completion.source_template % completion.source_vars())
+    echo(completion.source_template % completion.source_vars(), wrap=False)
     return 0

@@ -14,7 +14,7 @@ from migrator.quarantine.deletions import (
     decline_deletions,
     list_deletions,
 )
-from migrator.text import counted, plain
+from migrator.text import counted, local_time, plain
 
 _HELD = suggests(lambda places, _: (item.id for item in list_deletions(places).items))
 _IDS = click.argument("ids", metavar="[ID]...", nargs=-1, shell_complete=_HELD)
@@ -40,7 +40,7 @@ def _print_listed(report: HeldDeletions) -> None:
     for item in report.items:
         task = " ".join(item.task.split())
         echo(f"{plain(item.id)}  {counted(item.messages, 'message')}  {plain(item.workspace_path)}  {plain(task)}")
-        echo(f"       missing in {plain(item.source)} since {plain(item.found_at)}")
+        echo(f"       missing in {plain(item.source)} since {plain(local_time(item.found_at))}")
     if report.items:
         held = counted(len(report.items), "deletion")
         decide = "'migrator deletions confirm --all' deletes them, 'migrator deletions decline --all' keeps them."

@@ -18,7 +18,7 @@ def _print(examined: WithFile) -> None:
     for finding in summed(examined.report.findings):
         echo((f"{finding.level:<8}", finding.level), f" {finding.subject}: {printable(finding.message)}")
         if finding.command and finding.level != "ok":
-            echo(f"         run: {printable(finding.command)}")
+            echo(f"         run: {printable(finding.command)}", wrap=False)
     echo(summary(examined.report))
     if examined.path is not None:
         echo(f"The support report is {plain(str(examined.path))}; read it before you pass it on.")

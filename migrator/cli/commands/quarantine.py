@@ -99,11 +99,11 @@ def _print_item(shown: ShownItem) -> None:
         export = "'migrator quarantine export --to quarantined' writes the original bytes."
         echo(printable(f"Not valid UTF-8: invalid bytes are shown as \ufffd. {export}"))
     if item.reason == "deleted":
-        echo(block(shown.text))
+        echo(block(shown.text), wrap=False)
         echo(printable(f"To put it back, run 'migrator quarantine retry {item.id}'."))
         return
     if item.reason != "conflict":
-        echo(block(shown.text))
+        echo(block(shown.text), wrap=False)
         name = shown.file_name
         correct = f"'migrator quarantine retry {item.id} --edited quarantined/{name}'"
         export = "'migrator quarantine export --to quarantined'"

@@ -10,7 +10,7 @@ from migrator.cli.options import FILE, Resolve, WithFile, prints_report
 from migrator.cli.output import echo, print_authority, printable, with_location
 from migrator.receipt.facts import Receipt, receipt_of
 from migrator.receipt.page import write_page
-from migrator.text import counted, duration, plain, size
+from migrator.text import counted, duration, local_time, plain, size
 
 _MOST = 30  # workspaces, and runs, that are listed
 
@@ -21,7 +21,7 @@ def _print(written: WithFile) -> None:
         return
     receipt: Receipt = written.report
     totals = receipt.totals
-    echo(f"Migration report for {plain(receipt.data_dir)}, {receipt.made_at}")
+    echo(f"Migration report for {plain(receipt.data_dir)}, {local_time(receipt.made_at)}")
     echo(
         f"Found {counted(totals.found, 'session')} = {totals.migrated:,} migrated + {totals.merged:,} merged + "
         f"{totals.quarantined:,} quarantined + {totals.failed:,} failed."
@@ -46,7 +46,8 @@ def _print(written: WithFile) -> None:
         echo("Migrated before runs were recorded, so it is not known how long the migration took.")
     for run in receipt.runs[-_MOST:]:
         stages = ", ".join(f"{plain(name)} {duration(took)}" for name, took in run.stages.items())
-        echo(f"Run of {plain(run.ended_at)}: {counted(run.found, 'session')}, {duration(run.duration_ms)} ({stages})")
+        ended, found = plain(local_time(run.ended_at)), counted(run.found, "session")
+        echo(f"Run of {ended}: {found}, {duration(run.duration_ms)} ({stages})")
     print_authority(receipt.authority, receipt.backend)
     if receipt.backup:
         echo(f"Backup: {plain(receipt.backup)}" + ("" if receipt.backup_exists else " (missing)"))

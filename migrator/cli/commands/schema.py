@@ -8,7 +8,7 @@ from migrator.admin.query_check import QueryCheck, check_queries
 from migrator.admin.schema_steps import SchemaChange, SchemaStatus, apply_steps, revert_step, schema_status
 from migrator.cli.options import Resolve, prints_report
 from migrator.cli.output import echo, printable
-from migrator.text import counted, plain
+from migrator.text import counted, local_time, plain
 
 
 @click.group("schema", short_help="Show, apply, revert or check the steps of the database schema.")
@@ -18,7 +18,7 @@ def schema_command() -> None:
 
 def _print_status(report: SchemaStatus) -> None:
     for step in report.steps:
-        echo(f"{plain(step.name):<28} {plain(step.applied_at or 'not applied')}")
+        echo(f"{plain(step.name):<28} {plain(local_time(step.applied_at or 'not applied'))}")
 
 
 @schema_command.command("status")
