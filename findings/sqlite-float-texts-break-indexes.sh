@@ -2,7 +2,7 @@
 # Newer SQLite versions spell some floating-point numbers differently as text. An index on such a text, written by an
 # older SQLite, finds nothing in a newer one; its UNIQUE lets repeats in, and quick_check calls the file sound.
 #
-# Seen with APSW 3.46.0.0 (SQLite 3.46.0) and 3.54.1.0 (SQLite 3.54.1), whose packages bring these versions of SQLite:
+# Seen with APSW 3.51.3.0 (SQLite 3.51.3) and 3.54.1.0 (SQLite 3.54.1), whose packages bring these versions of SQLite:
 # 0.1 + 0.2 as a text is 0.3 in the older one and 0.30000000000000004 in the newer one. The same holds for CAST(... AS
 # TEXT), for || and for json_array(). A stored generated column keeps the old spelling.
 #
@@ -14,11 +14,11 @@
 set -eu
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
-for pinned in 3.46.0.0 3.54.1.0; do
+for pinned in 3.51.3.0 3.54.1.0; do
     python3 -m venv "$folder/$pinned"
     "$folder/$pinned/bin/python" -m pip install -qq "apsw==$pinned"
 done
-"$folder/3.46.0.0/bin/python" - "$folder/scores.db" <<'PY'
+"$folder/3.51.3.0/bin/python" - "$folder/scores.db" <<'PY'
 import sys
 
 import apsw
