@@ -11,22 +11,21 @@ from __future__ import annotations
 
 import re
 import zlib
-from collections import Counter
 from collections.abc import Sequence
-from itertools import accumulate
 from typing import Any, NamedTuple
 
 from migrator.documents.document import WorktreeSession
 from migrator.documents.validation import abbreviated
 from migrator.errors import ValidationError
 from migrator.storage.filtering import Filtering
+from migrator.storage.lists.summaries import ordinals_of
 from migrator.storage.protocol import SessionFilters
 
 _AROUND = 16  # sessions on each side that a cursor of a JSON file has marks of
-_MARK_SIZE = 4  # bytes
+_ID_WIDTH, _MARK_WIDTH = 8, 9  # characters
 _LARGEST = (1 << 63) - 1
 _ROW_CURSOR = re.compile(r"s([0-9a-f]{8})\.(-?[0-9]{1,19})?\.(-?[0-9]{1,19})")
-_FILE_CURSOR = re.compile(r"j([0-9a-f]{8})\.([0-9]{1,19})\.((?:[0-9a-f]{8})*)\.((?:[0-9a-f]{8})*)")
+_FILE_CURSOR = re.compile(r"j([0-9a-f]{8})\.([0-9]{1,19})\.((?:[0-9a-f]{9})*)\.((?:[0-9a-f]{9})*)")
 _SORTING = ("sort_by", "descending", "limit", "offset")
 _UNSORTED = SessionFilters()
 
@@ -111,7 +110,8 @@ class FilePlaces:
     def find(self, after: str | None) -> int:
         """Return how many sessions are before the place that a cursor names; 0 without one.
 
-        The place is where most of the marked sessions are on the side that they were on.
+        What is left of the sessions around it comes in its old order, after older sessions, and without others in
+        between: a new session, or one that was deleted and created again, comes after all.
 
         :raises ValidationError: it is not a cursor for this workspace, or none of the sessions around it is left
         """
@@ -120,37 +120,38 @@ class FilePlaces:
         found = _FILE_CURSOR.fullmatch(after)
         if found is None or found[1] != self._hash:
             raise _unknown(after)
-        count, before, following = int(found[2]), _split(found[3]), _split(found[4])
-        left = [0, *accumulate(mark in before for mark in self._marks)]
-        right = [0, *accumulate(mark in following for mark in reversed(self._marks))][::-1]
-        agreeing = [ours + theirs for ours, theirs in zip(left, right, strict=True)]
-        best = max(agreeing)
-        places = [place for place, number in enumerate(agreeing) if number == best]
-        if left[places[0]] or count <= len(before):
-            return places[0]  # what is new there comes after the place
-        if best == 0 and self._marks:
-            raise ValidationError(
-                "The argument after cannot be used any more: all sessions around that place were deleted.",
-                code="option.cursor_lost",
-                hint="List the sessions from the beginning.",
-            )
-        return places[-1]  # older sessions come before the place
+        before, around = _split(found[3]), _split(found[3] + found[4])
+        older = int(found[2]) - len(before)
+        place = next((place for place, mark in enumerate(self._marks) if mark in around), None)
+        if place is None or place > older:
+            if older and self._marks:
+                raise ValidationError(
+                    "The argument after cannot be used any more: all sessions around that place were deleted.",
+                    code="option.cursor_lost",
+                    hint="List the sessions from the beginning.",
+                )
+            return 0
+        rest = [mark[:_ID_WIDTH] for mark in before]
+        for mark in self._marks[place:]:
+            own = mark[:_ID_WIDTH]  # of several sessions with one id, the first may have been deleted
+            if own not in rest:
+                break
+            del rest[: rest.index(own) + 1]
+            place += 1
+        return place
 
 
 def _marks(documents: Sequence[WorktreeSession]) -> list[str]:
-    """Return a short text for each session, which tells those of one id apart."""
-    seen: Counter[tuple[str, str]] = Counter()
-    marks = []
-    for document in documents:
-        own = document["id"], document["createdAt"]
-        marks.append(f"{zlib.crc32(chr(0).join((*own, str(seen[own]))).encode()):08x}")
-        seen[own] += 1
-    return marks
+    """Return a short text for each session: of its id, and a digit for its ordinal."""
+    ids = [document["id"] for document in documents]
+    return [
+        f"{zlib.crc32(name.encode()):0{_ID_WIDTH}x}{min(ordinal, 15):x}"
+        for name, ordinal in zip(ids, ordinals_of(ids), strict=True)
+    ]
 
 
-def _split(marks: str) -> frozenset[str]:
-    width = 2 * _MARK_SIZE
-    return frozenset(marks[at : at + width] for at in range(0, len(marks), width))
+def _split(marks: str) -> list[str]:
+    return [marks[at : at + _MARK_WIDTH] for at in range(0, len(marks), _MARK_WIDTH)]
 
 
 def _unknown(after: str) -> ValidationError:
