@@ -30,6 +30,7 @@ SMALL = "20:400:4000:40000"  # small enough for CI; as many messages per session
 RUNS = 11
 GOAL_MS = 50
 GOAL_MESSAGES = 1_000_000
+GOAL_BOTH = 2.2  # times the migration
 LIMIT = 20
 MARKED = 40  # sessions that get a message with a word that occurs nowhere else
 FAILED_DEBATES = SessionFilters(status="failed", session_type="debate", limit=LIMIT)
@@ -112,9 +113,23 @@ def comparisons(totals: Totals, cost: Cost, rows: Sequence[Sequence[str]], scan_
     data = f"{totals.sessions:,} sessions, {totals.messages:,} messages; {totals.bytes:,} bytes."
     index = cost.index.index_bytes
     costs = [
-        ["", "migration", "index", "ratio"],
-        ["seconds", f"{cost.migrate_s:.1f}", f"{cost.build_s:.1f}", f"{cost.build_s / cost.migrate_s:.2f}"],
-        ["MB", f"{cost.database_bytes / 1e6:.1f}", f"{index / 1e6:.1f}", f"{index / cost.database_bytes:.2f}"],
+        ["", "migration", "index", "ratio", "both, times the migration", "goal"],
+        [
+            "seconds",
+            f"{cost.migrate_s:.1f}",
+            f"{cost.build_s:.1f}",
+            f"{cost.build_s / cost.migrate_s:.2f}",
+            f"{1 + cost.build_s / cost.migrate_s:.2f}",
+            f"at most {GOAL_BOTH}",
+        ],
+        [
+            "MB",
+            f"{cost.database_bytes / 1e6:.1f}",
+            f"{index / 1e6:.1f}",
+            f"{index / cost.database_bytes:.2f}",
+            f"{1 + index / cost.database_bytes:.2f}",
+            "",
+        ],
     ]
     answers = (
         f"{data} From the opening of the database to the last excerpt of up to {LIMIT} sessions; medians. "
