@@ -15,6 +15,7 @@ from typing import Any, Self
 
 from migrator import MigratorError, open_storage
 from migrator.database import connection
+from migrator.search.building.bulk import BULK
 from migrator.storage import timestamps
 from migrator.storage.protocol import SessionStorage
 from migrator.worker.limits import LIMITS
@@ -108,6 +109,11 @@ def the_second_process_is_slow() -> None:
     """It never seems to be done, so that the first one fills shards itself; there are several of them."""
     vars(LIMITS).update(shard=300)
     WorkerProcess.done = lambda *_: False  # type: ignore[method-assign]
+
+
+def the_index_is_built_in_pieces() -> None:
+    """As if there were many texts."""
+    vars(BULK).update(worthwhile=0, piece=200)
 
 
 def plenty_of_space() -> None:

@@ -314,7 +314,9 @@ SCENARIOS: dict[str, Scenario] = {
     "backups restore of a database that is gone": Scenario(
         without_the_database, ("backups", "restore", "OLDEST", "--overwrite-newer-work")
     ),
-    "search-index build": Scenario(migrated_without_an_index, ("search-index", "build")),
+    "search-index build": Scenario(
+        migrated_without_an_index, ("search-index", "build"), patch="the_index_is_built_in_pieces"
+    ),
     "search-index drop": Scenario(migrated, ("search-index", "drop")),
     "export": Scenario(migrated, ("export", "--to", "ROOT/out"), again=False, given_out="out"),
     "quarantine export": Scenario(
