@@ -7,7 +7,16 @@ from migrator.search.queries import _TEXTS
 INDEX_TABLES = ("search_words", "search_grams")
 
 MARKS = "SELECT state, tasks_to, messages_to, outputs_to FROM search_index"
-REACH_ROWS = tuple(
+REACH_ROWS = tuple(f"UPDATE search_index SET {reached} = ?" for _, _, _, reached in _TEXTS)
+# The bytes of the texts after the marks.
+SIZES = tuple(
+    f"""
+    SELECT coalesce(sum(length(CAST({text} AS BLOB))), 0) FROM {table}
+    WHERE rowid > (SELECT {reached} FROM search_index)
+    """
+    for _, text, table, reached in _TEXTS
+)
+ROWS = tuple(
     f"SELECT rowid, {text} FROM {table} WHERE rowid > ? AND rowid <= ? ORDER BY rowid" for _, text, table, _ in _TEXTS
 )
 TEXT_NOW = tuple(f"SELECT {text} FROM {table} WHERE rowid = ?" for _, text, table, _ in _TEXTS)
