@@ -166,7 +166,8 @@ def index_problems(connection: sqlite3.Connection, path: Path) -> list[Message]:
 
     :param connection: may write temporary tables
     """
-    found = quick_problems(connection)
+    with sqlite_errors("check the search index", path):
+        found = quick_problems(connection)
     if found or index_state(connection) not in ("building", "complete"):
         return found
     parts = lru_cache(1)(indexed_parts)

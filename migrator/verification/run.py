@@ -115,8 +115,8 @@ class _Verification:
         else:
             self.check_surroundings(state)
         self.findings += check_integrity(self.connection).findings
-        if was_loaded_from_dump(self.connection):
-            self.findings.append(broken("database.from_dump"))
+        with self.continuing("the header"):
+            self.findings += [broken("database.from_dump")] if was_loaded_from_dump(self.connection) else []
         if not state.has_ledger:
             return self.report("nothing_to_verify", state, [], 0)
         with self.continuing("the schema"):
