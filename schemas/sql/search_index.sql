@@ -59,19 +59,22 @@ CREATE TRIGGER search_bounded_spaced INSTEAD OF INSERT ON search_bounded WHEN NO
 END;
 
 -- Makes full-width letters narrow. Then, only if letters touch a script without spaces, puts each letter between two
--- backslashes, and joins those next to each other again. Splits the text at spaces, and the pieces with such a script at
--- backslashes, with the JSON functions: this separates the words from what is around them. Of what is in such a script,
--- one character stays, as a gap: char(1114096). Two spaces at the end make the last characters of a text beginnings of
--- grams, too.
+-- backslashes, and joins those next to each other again. Splits the text at line ends, the lines that are not ASCII at
+-- spaces, and the pieces with such a script at backslashes, with the JSON functions: this separates the words from what
+-- is around them. Of what is in such a script, one character stays, as a gap: char(1114096). Two spaces at the end make
+-- the last characters of a text beginnings of grams, too. instr() and length() come first, since GLOB is slow.
 CREATE TRIGGER search_bounded_mixed INSTEAD OF INSERT ON search_bounded WHEN new.mixed BEGIN
     INSERT INTO search_entry (id, words, grams, gone)
     SELECT new.id, CASE WHEN trim(words, char(1114096) || ' ') <> '' OR new.mark <> '' THEN words || new.mark END,
            grams || '  ', new.gone
     FROM (
         WITH narrow (text) AS MATERIALIZED (
-            SELECT CASE WHEN new.text NOT GLOB '*[０-９Ａ-Ｚａ-ｚ]*' THEN replace(new.text, '\', ' ') ELSE (
+            SELECT CASE WHEN instr(CAST(new.text AS BLOB), x'EFBC') = 0 AND instr(CAST(new.text AS BLOB), x'EFBD') = 0
+                             OR new.text NOT GLOB '*[０-９Ａ-Ｚａ-ｚ]*'
+                        THEN replace(replace(replace(new.text, '\', ' '), char(9), ' '), char(13), ' ')
+            ELSE (
                 WITH RECURSIVE step (code, text) AS (
-                    SELECT 65296, replace(new.text, '\', ' ')
+                    SELECT 65296, replace(replace(replace(new.text, '\', ' '), char(9), ' '), char(13), ' ')
                     UNION ALL
                     SELECT code + 1, replace(text, char(code), char(code - 65248)) FROM step WHERE code < 65371
                 )
@@ -81,30 +84,38 @@ CREATE TRIGGER search_bounded_mixed INSTEAD OF INSERT ON search_bounded WHEN new
         marked (text, touching) AS MATERIALIZED (
             SELECT CASE WHEN touching THEN (
                 WITH RECURSIVE step (code, text) AS (
-                    SELECT 48, lower(narrow.text)
+                    SELECT 48, lower(found.text)
                     UNION ALL
                     SELECT CASE WHEN code = 57 THEN 97
                                 WHEN code <> 122 THEN code + 1
-                                WHEN narrow.text GLOB '*[À-џ]*' THEN 192
+                                WHEN found.text GLOB '*[À-џ]*' THEN 192
                                 ELSE 1120 END,
                            replace(text, char(code), '\' || char(code) || '\')
                     FROM step WHERE code < 1120
                 )
                 SELECT replace(text, '\\', '') FROM step WHERE code = 1120
-            ) ELSE narrow.text END, touching
+            ) ELSE found.text END, touching
             FROM (
-                SELECT text,
-                       text GLOB '*[0-9A-Za-zÀ-џ][฀-᷿⺀-ￜ𠀀-𿿽]*' OR text GLOB '*[฀-᷿⺀-ￜ𠀀-𿿽][0-9A-Za-zÀ-џ]*' AS touching
+                SELECT text, EXISTS (
+                    SELECT 1 FROM json_each('[' || replace(
+                        json_quote(replace(text, char(10), char(1114098))), char(1114098), '","'
+                    ) || ']')
+                    WHERE length(CAST(value AS BLOB)) <> length(value)
+                      AND (value GLOB '*[0-9A-Za-zÀ-џ][฀-᷿⺀-ￜ𠀀-𿿽]*' OR value GLOB '*[฀-᷿⺀-ￜ𠀀-𿿽][0-9A-Za-zÀ-џ]*')
+                ) AS touching
                 FROM narrow
-            ) AS narrow
+            ) AS found
         ),
         piece (text, plain, touching, unspaced) AS MATERIALIZED (
-            SELECT value, replace(value, '\', ''), touching,
-                   CASE WHEN length(CAST(value AS BLOB)) = length(value) THEN 0
-                        ELSE value GLOB '*[฀-᷿⺀-⿿々-〇〡-〯〱-ゟァ-ヺー-㍰㍻-㍿㏠-ퟻ豈-﫿ｦ-ￜ𠀀-𿿽]*' END
-            FROM marked, json_each('[' || replace(json_quote(
-                replace(replace(replace(marked.text, char(9), ' '), char(10), ' '), char(13), ' ')
-            ), ' ', '","') || ']')
+            SELECT piece.value, replace(piece.value, '\', ''), touching,
+                   CASE WHEN length(CAST(piece.value AS BLOB)) = length(piece.value) THEN 0
+                        ELSE piece.value GLOB '*[฀-᷿⺀-⿿々-〇〡-〯〱-ゟァ-ヺー-㍰㍻-㍿㏠-ퟻ豈-﫿ｦ-ￜ𠀀-𿿽]*' END
+            FROM marked, json_each('[' || replace(
+                json_quote(replace(marked.text, char(10), char(1114098))), char(1114098), '","'
+            ) || ']') AS line, json_each(
+                CASE WHEN length(CAST(line.value AS BLOB)) = length(line.value) THEN json_array(line.value)
+                     ELSE '[' || replace(json_quote(line.value), ' ', '","') || ']' END
+            ) AS piece
         )
         SELECT group_concat(CASE
             WHEN NOT unspaced THEN plain
