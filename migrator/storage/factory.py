@@ -22,7 +22,7 @@ from migrator.authority import (
 from migrator.data_dir import DataDir
 from migrator.errors import MigratorError, StaleStoreError, StorageIOError, UsageError
 from migrator.files.os_errors import remaining_os_errors
-from migrator.hints import NamesCommands, complete_error
+from migrator.hints import NamesCommands, complete, complete_error, options_for
 from migrator.inventory.location import BACKEND_VARIABLE, resolve_data_dir
 from migrator.ownership import require_own_database
 
@@ -137,7 +137,7 @@ def _resolved(data_dir: str | os.PathLike[str] | None, database: str | os.PathLi
     for note in places.notes:
         import logging  # slow to load; seldom needed
 
-        logging.getLogger("migrator").warning("%s", note)
+        logging.getLogger("migrator").warning("%s", complete(note, options_for(places)))
     return places
 
 
@@ -198,7 +198,7 @@ def _open(places: DataDir, backend: Backend, settings: _Settings) -> SessionStor
 
         renewed = renew_if_damaged(places)
         if renewed is not None:
-            logging.getLogger("migrator").warning("%s", renewed)
+            logging.getLogger("migrator").warning("%s", complete(renewed, options_for(places)))
         store = HybridStorage(
             sqlite,
             MirrorFiles(places),

@@ -1,5 +1,6 @@
 """What a program can call: the same as the command line, with texts that lead to the same places."""
 
+import inspect
 import json
 import pkgutil
 import pydoc
@@ -12,8 +13,10 @@ from typing import Any
 import pytest
 
 import migrator as api
-from migrator import MigratorError, UsageError
+from migrator import ConnectionFailed, MigratorError, UsageError
 from migrator.cli.app import run
+from migrator.storage.sqlite import SqliteStorage
+from migrator.storage.wrappers import FallbackStorage
 from tests.support.command_line import Migrator
 from tests.support.errors import raises
 from tests.support.scene import CHECKOUT, Scene, chat
@@ -128,6 +131,20 @@ def test_values_that_are_none_of_the_choices_are_refused(scene: Scene) -> None:
     ):
         with pytest.raises(UsageError):
             call()
+
+
+def test_a_busy_store_names_a_parameter_that_there_is(migrated: Scene) -> None:
+    with api.open_storage(migrated.root, pool_size=1, acquire_timeout=0.01, busy_timeout=0.5) as store:
+        assert isinstance(store, FallbackStorage)
+        sqlite = store._stores[0]
+        assert isinstance(sqlite, SqliteStorage)
+        with sqlite._pool.connection() as connection:
+            assert connection.execute("PRAGMA busy_timeout").fetchone() == (500,)
+            with raises(ConnectionFailed, "store.busy") as caught:
+                store.get_all_sessions(ENGINE)
+    named = set(re.findall(r"\w+_\w+", (caught.value.hint or "").replace("open_storage", "")))
+    assert named
+    assert named <= set(inspect.signature(api.open_storage).parameters)
 
 
 def commands_in(text: str) -> list[list[str]]:
