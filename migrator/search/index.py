@@ -155,6 +155,10 @@ def discard(connection: sqlite3.Connection, state: str) -> None:
 
 def _drop(connection: sqlite3.Connection) -> None:
     drop_log(connection)
+    found = dict(connection.execute(search_queries.INDEX_OBJECTS).fetchall())
+    if any(name in found and not _is_readable(connection, name) for name in INDEX_TABLES):
+        for statement in _script("search_index_mend.sql"):
+            connection.execute(statement)
     for statement in _script("search_index_drop.sql"):
         connection.execute(statement)
 

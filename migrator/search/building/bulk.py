@@ -84,6 +84,8 @@ def index_in_bulk(data_dir: DataDir, options: BulkOptions, advance: Callable[[in
     """
     path = data_dir.database
     with opened(path) as connection:  # its FTS5 must not remember what the index consisted of
+        if not _may_write(connection):
+            return
         remove_remains(connection, path, options.pace)
         with sqlite_errors("read the texts", path):
             sizes = [int(connection.execute(statement).fetchone()[0]) for statement in queries.SIZES]
@@ -101,6 +103,15 @@ def index_in_bulk(data_dir: DataDir, options: BulkOptions, advance: Callable[[in
         except BaseException as error:
             build.give_up(remove=isinstance(error, Exception))
             raise
+
+
+def _may_write(connection: sqlite3.Connection) -> bool:
+    """Return whether this SQLite lets programs write to the tables of FTS5: some are configured not to."""
+    try:
+        connection.execute(f"EXPLAIN {queries.WRITE_NOTHING}").close()
+    except sqlite3.OperationalError:
+        return False
+    return True
 
 
 def remove_remains(connection: sqlite3.Connection, path: Path, pace: Pace = PACE) -> None:

@@ -70,6 +70,7 @@ COPY_SIZES = {
     """
     for table in INDEX_TABLES
 }
+WRITE_NOTHING = "DELETE FROM search_words_data WHERE 0"
 # Pages, terms and sizes that a build has copied and not made use of.
 DROP_PAGES = {
     table: f"DELETE FROM {table}_data WHERE id IN (SELECT id FROM {table}_data WHERE id >= ? AND id < ? LIMIT ?)"
