@@ -170,7 +170,7 @@ def test_after_a_rollback_only_what_is_written_late_is_read_under_the_lock(
     assert migrator("--data-dir", scene.root, "migrate").code == 0
     assert bool(during[0]) == late
     assert (tasks(scene)["b"] == "late") == late
-    copies = (scene.root / "backups").glob("*-database-rolled-back/sessions.db")
+    copies = (scene.root / "backups").glob("*-database-rolled-back*/sessions.db")
     copied = {scene.query("SELECT task FROM sessions WHERE id = 'b'", database=copy)[0][0] for copy in copies}
     assert ("late" in copied) == late
 
@@ -194,6 +194,23 @@ def test_messages_that_did_not_change_stay_as_they_are_when_a_session_is_replace
     [document] = scene.documents(HASH)
     assert [one["id"] for one in document["chatHistory"]] == [f"m{number}" for number in range(7)]
     assert document["runtimeMix"] == ["b", "a"]
+
+
+def test_the_builder_of_the_search_index_gets_the_new_texts_of_changed_messages(
+    scene: Scene, migrator: Migrator
+) -> None:
+    messages = [message(id=f"m{number}", content=f"old{number}") for number in range(3)]
+    scene.write(WORKSPACE, [session(id="a", chatHistory=messages)])
+    assert migrator("--data-dir", scene.root, "migrate").code == 0
+    before = dict(scene.query("SELECT id, rowid FROM chat_messages"))
+    messages[1] |= {"content": "new1"}
+    scene.write(WORKSPACE, [session(id="a", chatHistory=messages)])
+    assert migrator("--data-dir", scene.root, "migrate").code == 0
+    after = dict(scene.query("SELECT id, rowid FROM chat_messages"))
+    assert after.pop("m1") > before.pop("m2")
+    assert after.pop("m0") == before.pop("m0")
+    assert [one["content"] for one in scene.documents(HASH)[0]["chatHistory"]] == ["old0", "new1", "old2"]
+    assert migrator("--data-dir", scene.root, "verify").code == 0
 
 
 def test_a_long_id_does_not_multiply_the_size(scene: Scene, migrator: Migrator) -> None:

@@ -16,6 +16,7 @@ from migrator.database import queries
 from migrator.database.columns import QuarantineRow
 from migrator.database.documents import delete_document, read_document, read_source
 from migrator.migration.merging import queries as merging_queries
+from migrator.search.index import index_state
 
 
 class Present(NamedTuple):
@@ -48,6 +49,7 @@ class Preparation:
         self._same: set[str] = set()
         self._compared: set[str] = set()
         self._version: int | None = None
+        self._indexed = False
         self._kept: dict[tuple[str, str], bytes] = {}
 
     def look(self, source_id: int, touched: Container[str]) -> list[Present]:
@@ -56,6 +58,7 @@ class Preparation:
         :param touched: the ids whose contents matter
         """
         self._version = self._data_version()
+        self._indexed = index_state(self._main) in ("building", "complete")
         rescued = {key: text for key, _, text in self._main.execute(merging_queries.PLACES_OF_SOURCE, (source_id,))}
         found = []
         for stored in read_source(self._main, source_id):
@@ -128,11 +131,11 @@ class Preparation:
 
         :returns: whether it is as it was staged; if not, it has to be inserted anew
         """
-        return (
-            key in self._compared
-            and key in self._same
-            and self._copy(merging_queries.REPLACE_BY_STAGED, (key, workspace_id, position, source_id))
-        )
+        if key not in self._compared or key not in self._same:
+            return False
+        for statement in merging_queries.DELETE_CHANGED if self._indexed else ():
+            self._main.execute(statement, (key,))
+        return self._copy(merging_queries.REPLACE_BY_STAGED, (key, workspace_id, position, source_id))
 
     def insert(self, key: str, workspace_id: int, position: int | None, source_id: int) -> bool:
         """Copy a staged session into the database and compare what was written.

@@ -140,6 +140,17 @@ def _copy_new(table: str) -> str:
     """
 
 
+# Deletes the rows that will be replaced: with a search index, whose triggers take out the old texts and leave those of
+# rows with new numbers to the builder.
+DELETE_CHANGED = tuple(
+    f"""
+    DELETE FROM main.{table} WHERE session_id = ?1 AND {own} IN (
+        SELECT s.{own} FROM staging.new_{table} n JOIN staging.{table} s ON s.rowid = n.row_id
+        WHERE n.session_key = ?1
+    )
+    """
+    for table, own in _ROW.items()
+)
 # Replacing one by the staged one with the same key, once it was compared. The runtimes are read in the order in which
 # they were inserted.
 REPLACE_BY_STAGED = (
