@@ -163,7 +163,7 @@ class Player:
                 reopen(self.app)
 
 
-@settings(max_examples=20)
+@settings(max_examples=10)
 @given(OPERATIONS)
 def test_the_index_matches_the_texts_whatever_is_done_between_the_steps(operations: list[tuple[str, int, str]]) -> None:
     folder = Path(mkdtemp())
