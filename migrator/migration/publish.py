@@ -26,7 +26,7 @@ from migrator.migration.adoption.additions import Additions, adopted_before
 from migrator.migration.merging.decision import MergePolicy, MergeResult
 from migrator.migration.merging.merge import Merge
 from migrator.migration.merging.merge_base import BaseCopy, MergeBase, base_of
-from migrator.migration.merging.prepared import create_tables
+from migrator.migration.merging.prepared import create_tables, text_taken_out
 from migrator.migration.rolled_back.changes import (
     ChangesAfterRollback,
     PostRollbackChanges,
@@ -95,17 +95,16 @@ def publish_into(publication: Publication, seen: OnProgress) -> Published:
 
     :raises MigrationFailed: something does not read back as it should; nothing was changed
     """
-    data_dir = publication.data_dir
-    path, backups = data_dir.database, data_dir.backups
+    path, backups, staging = publication.data_dir.database, publication.data_dir.backups, publication.data_dir.staging
     with opened(path, create=True) as connection:
         upgrade(connection, path, backups)
         with sqlite_errors("attach the staging database", path):
-            connection.execute(staging_queries.ATTACH, (data_dir.staging.absolute().as_uri(), "staging"))
+            connection.execute(staging_queries.ATTACH, (staging.absolute().as_uri(), "staging"))
             for statement in staging_queries.LARGER_CACHES:
                 connection.execute(statement)
         with (
             # A merge reads the staging database on a separate connection, so nothing may be written there meanwhile.
-            closing(connect_read_only(data_dir.staging)) as staged,
+            closing(connect_read_only(staging)) as staged,
             changing(connection, path, backups) as back_up,
         ):
             publisher = _Publisher(connection, staged, publication, seen)
@@ -162,6 +161,7 @@ class _Publisher:
         self._merged: dict[str, MergeResult] = {}
         self._written: Files = {}
         self._prepared: dict[str, tuple[ledger.LedgerEntry | None, Merge]] = {}
+        self._taken_out = 0
 
     def prepare(self) -> None:
         """Do as much of the merges as needs no write lock."""
@@ -175,6 +175,7 @@ class _Publisher:
                 entry, merge = self._entry(loaded), self._merge_of(loaded)
                 merge.prepare(None if entry is None else entry.id, data_dir.database)
                 self._prepared[loaded.source.name] = entry, merge
+            self._taken_out = text_taken_out(self._main) if known else 0
 
     def _is_merged(self, loaded: LoadedSource) -> bool:
         return not loaded.error and loaded.source.kind != "adopted" and self._is_known(loaded)
@@ -188,7 +189,7 @@ class _Publisher:
         if changes is not None:  # hybrid mode has ended
             self._policy = MergePolicy()
         self._known, self._written = ledger.read_ledger(self._main), written_files(self._main)
-        search_index.reopen(self._main)
+        search_index.prepare_for(self._main, self._taken_out)
         self._main.execute(queries.SET_STATUS, ("in_progress",))
         detach_moved(self._main)
         if any(loaded.source.kind == "adopted" for loaded in self._publication.loaded):

@@ -20,6 +20,7 @@ from migrator.progress import Listener, ProgressMeter, ignore_progress
 from migrator.report import Report
 from migrator.search import queries as search_queries
 from migrator.search.building.bulk import BULK, BulkOptions, index_in_bulk, require_space
+from migrator.search.building.emptying import empty_unused
 from migrator.search.building.gradual import index_gradually
 from migrator.search.excerpts import require_full_text
 from migrator.search.index import (
@@ -30,6 +31,7 @@ from migrator.search.index import (
     index_problems,
     index_state,
     quick_problems,
+    start_over,
 )
 
 PHASE = "search_index"
@@ -64,8 +66,10 @@ def finish(connection: sqlite3.Connection, data_dir: DataDir, listener: Listener
     if wanted:
         _build(connection, data_dir, listener)
     else:
+        empty_unused(connection, path)
         with transaction(connection, path, "record that no search index is wanted"):
-            connection.execute(search_queries.LEAVE_INDEX_OUT)
+            if index_state(connection) == "pending":
+                discard(connection, "left_out")
     with sqlite_errors("read the search index", path):
         return index_state(connection)
 
@@ -76,6 +80,7 @@ def _build(connection: sqlite3.Connection, data_dir: DataDir, listener: Listener
     with sqlite_errors("read the search index", path):
         total = bytes_to_do(connection)
     require_space(path, total, "it may need")
+    empty_unused(connection, path, options.pace)
     with transaction(connection, path, "create the search index"):
         begin(connection)
     meter = ProgressMeter(listener, PHASE, total)
@@ -112,11 +117,11 @@ def build_index(data_dir: DataDir, listener: Listener = ignore_progress) -> Inde
             )
         upgrade(connection, path, data_dir.backups)
         if index_state(connection) == "complete" and index_problems(connection, path):
-            with transaction(connection, path, "drop the search index"):
-                discard(connection, "pending")
+            with transaction(connection, path, "start the search index anew"):
+                start_over(connection)
         with transaction(connection, path, "start the search index"):
             if quick_problems(connection):
-                discard(connection, "pending")
+                start_over(connection)
         _build(connection, data_dir, shown)
         return _report(connection, data_dir)
 
@@ -132,7 +137,11 @@ def drop_index(data_dir: DataDir) -> IndexReport:
     :raises MigrationLocked: another migrator is running
     """
     with exclusive(data_dir), _opened(data_dir) as connection:
-        with transaction(connection, data_dir.database, "drop the search index"):
+        path = data_dir.database
+        with transaction(connection, path, "drop the search index"):
+            start_over(connection)
+        empty_unused(connection, path)
+        with transaction(connection, path, "drop the search index"):
             discard(connection, "left_out")
         return _report(connection, data_dir)
 

@@ -22,6 +22,7 @@ from migrator.search.query import indexed_parts
 TASKS, MESSAGES, OUTPUTS = 0, 1 << 40, 1 << 41  # added to the rowids of sessions, chat_messages, instances
 INDEX_TABLES = ("search_words", "search_grams")
 UNFINISHED = ("pending", "building")
+_MOST_TAKEN_OUT = 2_000_000  # bytes
 _REBUILD = "'migrator verify --repair' rebuilds it."
 _TRIGGERS_DROPPED = (
     "Tools that rebuild a table drop its triggers: sqlite-utils transform, Alembic's batch mode, drizzle-kit."
@@ -125,9 +126,15 @@ def bytes_to_do(connection: sqlite3.Connection) -> int:
     return int(connection.execute(search_queries.BYTES_TO_INDEX).fetchone()[0])
 
 
-def reopen(connection: sqlite3.Connection) -> None:
-    """Let the builder, not the triggers, index the many rows that this transaction is going to insert."""
-    if index_state(connection) == "complete":
+def prepare_for(connection: sqlite3.Connection, taken_out: int) -> None:
+    """Let the builder, not the triggers, index the many rows that this transaction is going to insert.
+
+    :param taken_out: bytes of texts that it is going to take out. The triggers need a tenth of a second for a megabyte,
+        in which other programs cannot write; so from some megabytes on the index is built again
+    """
+    if taken_out > _MOST_TAKEN_OUT:
+        start_over(connection)
+    elif index_state(connection) == "complete":
         connection.execute(search_queries.REOPEN_INDEX)
 
 
@@ -138,9 +145,12 @@ def close_again(connection: sqlite3.Connection) -> None:
 
 
 def start_over(connection: sqlite3.Connection) -> None:
-    """Drop the index, within a transaction that empties the tables; the next run builds it again."""
+    """Use the index no more, within a transaction; the next run builds it again.
+
+    Its tables stay until then: dropping them takes the longer the larger they are. The triggers do nothing meanwhile.
+    """
     if index_state(connection) in ("building", "complete"):
-        discard(connection, "pending")
+        connection.execute(search_queries.SET_INDEX_STATE, ("pending",))
 
 
 def discard(connection: sqlite3.Connection, state: str) -> None:

@@ -111,6 +111,28 @@ def test_an_index_that_would_fill_the_disk_is_not_begun(filled: Scene, monkeypat
     assert build_index(resolve_data_dir(filled.root)).state == "complete"
 
 
+def test_a_merge_that_takes_out_much_text_leaves_the_index_to_the_builder(
+    migrated: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The triggers would hold the write lock for long; meanwhile searches read every text."""
+    monkeypatch.setattr("migrator.search.index._MOST_TAKEN_OUT", 3)
+    migrated.write(ENGINE, [chat("s-1", text="logout"), chat("s-3", text="new")])
+    states: list[str] = []
+
+    def listen(event: Progress) -> None:
+        if event.phase == "search_index" and not states:
+            states.append(state(migrated))
+
+    report = migrate(migrated.root, progress=listen)
+    assert (report.search_index, state(migrated)) == ("complete", "complete")
+    assert states == ["building"]
+    assert (found(migrated, "login"), found(migrated, "logout"), found(migrated, "new")) == ([], ["s-1"], ["s-3"])
+    assert verify(migrated.root).exit_code == 0
+    migrated.write(ENGINE, [chat("s-1", text="login again"), chat("s-3", text="new")])
+    assert migrate(migrated.root, search_index=False).search_index == "left_out"
+    assert "search_words" not in {name for (name,) in migrated.query("SELECT name FROM sqlite_master")}
+
+
 def test_what_comes_later_is_indexed_by_the_same_run(migrated: Scene) -> None:
     migrated.write(ENGINE, [chat("s-1", text="logout"), chat("s-3", text="login")])
     migrated.write(LOOM, [chat("s-4", workspace=LOOM, text="login")])

@@ -156,6 +156,11 @@ class Preparation:
         return not self._main.execute(merging_queries.DIFFERS_FROM_STAGED, place[:1]).fetchone()[0]
 
 
+def text_taken_out(main: sqlite3.Connection) -> int:
+    """Return about how many bytes of texts the prepared merges are going to take out of the database."""
+    return int(main.execute(merging_queries.TEXT_TAKEN_OUT).fetchone()[0])
+
+
 def create_tables(main: sqlite3.Connection) -> None:
     """Create the tables for the copies in the attached staging database, which needs no syncs any more."""
     for statement in (*merging_queries.UNSYNCED, merging_queries.CREATE_KEPT, *merging_queries.CREATE_SEEN):

@@ -85,6 +85,18 @@ CHANGED_SINCE_SEEN = (
     ),
 )
 
+# About how many bytes of texts a merge takes out, which a search index must forget.
+_TEXT = {"instances": "output", "chat_messages": "content"}
+TEXT_TAKEN_OUT = """
+    SELECT (SELECT coalesce(sum(length(raw)), 0) FROM staging.kept_items WHERE reason = 'deleted')
+""" + "".join(
+    f"""
+    + (SELECT coalesce(sum(length(m.{text})), 0) FROM staging.gone_{table} g JOIN main.{table} m ON m.rowid = g.row_id)
+    + (SELECT coalesce(sum(length(m.{text})), 0) FROM staging.new_{table} n JOIN staging.{table} s ON s.rowid = n.row_id
+        JOIN main.{table} m ON m.session_id = n.session_key AND m.{_ROW[table]} = s.{_ROW[table]})
+    """
+    for table, text in _TEXT.items()
+)
 # Rows for the quarantine that are complete but for their source and position.
 CREATE_KEPT = f"""
     CREATE TABLE staging.kept_items (

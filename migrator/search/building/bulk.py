@@ -21,6 +21,7 @@ from migrator.database.connection import opened, remove_database, transaction
 from migrator.database.errors import sqlite_errors
 from migrator.errors import MigratorError, StorageIOError, TransactionError
 from migrator.search.building import queries, segments
+from migrator.search.building.emptying import may_write
 from migrator.search.building.gradual import BASES, put_change
 from migrator.search.building.pieces import PieceJob, Rows
 from migrator.search.building.segments import Segment, Structure
@@ -84,7 +85,7 @@ def index_in_bulk(data_dir: DataDir, options: BulkOptions, advance: Callable[[in
     """
     path = data_dir.database
     with opened(path) as connection:  # its FTS5 must not remember what the index consisted of
-        if not _may_write(connection):
+        if not may_write(connection):
             return
         remove_remains(connection, path, options.pace)
         with sqlite_errors("read the texts", path):
@@ -103,15 +104,6 @@ def index_in_bulk(data_dir: DataDir, options: BulkOptions, advance: Callable[[in
         except BaseException as error:
             build.give_up(remove=isinstance(error, Exception))
             raise
-
-
-def _may_write(connection: sqlite3.Connection) -> bool:
-    """Return whether this SQLite lets programs write to the tables of FTS5: some are configured not to."""
-    try:
-        connection.execute(f"EXPLAIN {queries.WRITE_NOTHING}").close()
-    except sqlite3.OperationalError:
-        return False
-    return True
 
 
 def remove_remains(connection: sqlite3.Connection, path: Path, pace: Pace = PACE) -> None:

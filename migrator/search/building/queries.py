@@ -84,3 +84,10 @@ DROP_SIZES = {
     """
     for table in INDEX_TABLES
 }
+# FTS5's own tables, some rows at a time.
+_KEYS = {"data": "id", "idx": "(segid, term)", "docsize": "id"}
+EMPTY = {
+    f"{table}_{own}": f"DELETE FROM {table}_{own} WHERE {key} IN (SELECT {key.strip('()')} FROM {table}_{own} LIMIT ?)"
+    for table in INDEX_TABLES
+    for own, key in _KEYS.items()
+}

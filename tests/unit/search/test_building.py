@@ -26,7 +26,7 @@ from migrator.search.building.bulk import BulkBuild, BulkOptions, index_in_bulk,
 from migrator.search.building.gradual import index_gradually, index_some
 from migrator.search.building.segments import Structure, add_averages
 from migrator.search.building.turns import Pace
-from migrator.search.index import begin, index_problems, index_state, reopen
+from migrator.search.index import begin, index_problems, index_state, prepare_for
 from migrator.worker.limits import Limits
 from tests.support.scene import app_inserts
 from tests.support.workers import FakeWorker
@@ -160,7 +160,7 @@ class Player:
                 self.kill()
                 built(self.places, self.app)
             case "reopen" if self.building is None:
-                reopen(self.app)
+                prepare_for(self.app, 0)
 
 
 @settings(max_examples=10)
