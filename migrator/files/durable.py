@@ -29,8 +29,7 @@ _WRITE_SIZE = 1 << 16  # bytes
 _NO_FOLDER_SYNC = frozenset({errno.EINVAL, errno.ENOTSUP, errno.EBADF})
 _NO_MODES = frozenset({errno.EPERM, errno.ENOTSUP, errno.EINVAL, errno.ENOSYS})
 _NOT_SYNCED = "What was just changed there is in place, but may not survive a power cut. Check the disk."
-_FICLONE = 0x40049409  # linux/fs.h
-_cannot_clone: set[int] = set()  # devices
+_FICLONE, _cannot_clone = 0x40049409, set[int]()  # the call's number in linux/fs.h; devices
 _reported: set[str] = set()
 TEMPORARY_SUFFIX = ".migrator-tmp"
 TEMPORARY_FILES = f".*{TEMPORARY_SUFFIX}"  # a glob pattern for what a killed ``replace`` may leave behind
@@ -178,11 +177,13 @@ def clone_new(source: Place, path: Place) -> bool:
     return False
 
 
-def make_lock_file(path: Path) -> None:
+def make_lock_file(path: Path) -> bool:
     """Create an empty file for a lock, if root would otherwise create one that its folder's owner cannot use."""
     if owners.is_root() and not os.path.lexists(path):
         with suppress(StorageIOError):  # locking it reports the same error, or another process was faster
             write_new(path, (), sync=False)
+            return True
+    return False
 
 
 def _join_small(chunks: Iterable[bytes]) -> Iterator[bytes | bytearray]:

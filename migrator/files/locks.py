@@ -35,7 +35,7 @@ def locked(path: Path, timeout: float = 0, *, temporary: bool = False) -> Iterat
     """
     from filelock import FileLock, Timeout  # slow to load; a start without work needs no lock
 
-    durable.make_lock_file(path)
+    is_made = durable.make_lock_file(path)
     lock = FileLock(path, timeout=timeout, mode=0o600, poll_interval=_POLL, **_settings(FileLock))
     has_locks = True
     try:
@@ -47,6 +47,10 @@ def locked(path: Path, timeout: float = 0, *, temporary: bool = False) -> Iterat
         if getattr(error, "errno", errno.ENOSYS) not in _NO_LOCKS:
             raise
         has_locks = False
+    except KeyboardInterrupt:
+        if temporary and is_made:
+            durable.remove(path)
+        raise
     if not has_locks:
         with _held_by_name(path, timeout) as is_held:
             yield is_held

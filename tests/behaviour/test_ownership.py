@@ -162,9 +162,10 @@ def test_before_there_was_a_record_the_last_backup_tells(
     alone = Scene(elsewhere.parent)
     alone_database = elsewhere.rename(alone.database)
     if schema_version == 9:
-        for statement in schema.split_statements(schema.steps()[-1].down.read_text(encoding="utf-8")):
-            alone.change(statement)
-        alone.change("DELETE FROM _sqlite_migrations WHERE name LIKE '0010%'")
+        for step in reversed(schema.steps()[schema_version:]):
+            for statement in schema.split_statements(step.down.read_text(encoding="utf-8")):
+                alone.change(statement)
+            alone.change(f"DELETE FROM _sqlite_migrations WHERE name = '{step.name}'")
     else:
         alone.change("UPDATE migration_metadata SET data_dir = NULL")
     alone_database.rename(elsewhere)

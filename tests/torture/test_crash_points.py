@@ -40,6 +40,7 @@ LOOKING = {
     "schema check": [],
     "doctor": [],
     "completion": ["bash"],
+    "help": [],
 }
 A_SERVER = "browse"  # which opens databases to read alone; its own tests hold it to that
 

@@ -22,7 +22,7 @@ from migrator.database.errors import sqlite_errors
 from migrator.errors import MigratorError, StorageIOError, TransactionError
 from migrator.search.building import queries, segments
 from migrator.search.building.emptying import may_write
-from migrator.search.building.gradual import BASES, put_change
+from migrator.search.building.gradual import BASES, MOST_ROWS, put_change
 from migrator.search.building.pieces import PieceJob, Rows
 from migrator.search.building.segments import Segment, Structure
 from migrator.search.building.turns import PACE, Pace, in_turns
@@ -38,7 +38,6 @@ _MEMORY = 8 << 20  # bytes that FTS5 collects in memory for a table
 _LARGER_MEMORY = 20 << 20  # for histories whose pieces are larger
 _STEP = 1000  # pages that are copied before the clock is checked
 _SIZES_STEP = 20_000  # sizes of texts
-_MOST_ROWS = 1 << 40  # of one kind
 _SPARE = 50_000_000  # bytes of the disk that stay free; fewer for a small index
 
 
@@ -127,7 +126,7 @@ def _remove_unused(connection: sqlite3.Connection) -> Iterator[None]:
                 yield
         _, *marks = connection.execute(queries.MARKS).fetchone()
         for base, reached in zip(BASES, marks, strict=True):
-            bounds = (base + min(reached, _MOST_ROWS), base + _MOST_ROWS, _SIZES_STEP)
+            bounds = (base + min(reached, MOST_ROWS), base + MOST_ROWS, _SIZES_STEP)
             while connection.execute(queries.DROP_SIZES[table], bounds).rowcount == _SIZES_STEP:
                 yield
 

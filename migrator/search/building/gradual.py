@@ -7,12 +7,14 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 
+from migrator.errors import TransactionError
 from migrator.search.building import queries
 from migrator.search.building.turns import PACE, Pace, in_turns
 from migrator.search.index import MESSAGES, OUTPUTS, TASKS
 from migrator.search.queries import COMPLETE_INDEX
 from migrator.search.query import indexed_parts
 
+MOST_ROWS = 1 << 40  # of one kind
 BASES = (TASKS, MESSAGES, OUTPUTS)
 _EVERY_ROW = (1 << 63) - 1
 Text = tuple[int, str | None]  # the rowid, and a text or nothing
@@ -57,10 +59,19 @@ def take(rows: Iterable[Text], most: int) -> tuple[list[Text], int]:
 
 
 def put(connection: sqlite3.Connection, kind: int, rows: Iterable[Text]) -> None:
-    """Put texts into the index, in order."""
+    """Put texts into the index, in order.
+
+    :raises TransactionError: a row's number is too large
+    """
     base = BASES[kind]
     words, grams = [], []
     for row_id, text in rows:
+        if row_id >= MOST_ROWS:
+            raise TransactionError(
+                f"The search index cannot hold a row with the number {row_id}, which another program has set.",
+                code="search_index.row_number",
+                hint="Give the row a smaller number. Until then, searching reads every text.",
+            )
         if text is not None:
             its_words, its_grams = indexed_parts(text)
             if its_words is not None:
