@@ -147,9 +147,12 @@ def close_again(connection: sqlite3.Connection) -> None:
 def start_over(connection: sqlite3.Connection) -> None:
     """Use the index no more, within a transaction; the next run builds it again.
 
-    Its tables stay until then: dropping them takes the longer the larger they are. The triggers do nothing meanwhile.
+    Its tables stay until then, since dropping them takes the longer the larger they are; its triggers go at once.
     """
     if index_state(connection) in ("building", "complete"):
+        for statement in _script("search_index_drop.sql"):
+            if "DROP TRIGGER" in statement:
+                connection.execute(statement)
         connection.execute(search_queries.SET_INDEX_STATE, ("pending",))
 
 

@@ -58,7 +58,6 @@ class Preparation:
         :param touched: the ids whose contents matter
         """
         self._version = self._data_version()
-        self._indexed = index_state(self._main) in ("building", "complete")
         rescued = {key: text for key, _, text in self._main.execute(merging_queries.PLACES_OF_SOURCE, (source_id,))}
         found = []
         for stored in read_source(self._main, source_id):
@@ -79,6 +78,7 @@ class Preparation:
             for stored in read_source(self._main, source_id):
                 yield Present(stored.key, stored.position, stored.document["id"], stored.digest())
             return
+        self._indexed = index_state(self._main) in ("building", "complete")
         unchanged = self._version == self._data_version()
         self._same = self._copied if unchanged else self._copied - self._changed_since_seen()
         places = self._main.execute(merging_queries.PLACES_OF_SOURCE, (source_id,)).fetchall()
