@@ -26,7 +26,6 @@ from migrator.report import Report
 from migrator.search import queries as search_queries
 from migrator.search.building import queries as building_queries
 from migrator.search.index import create_tables, start_log, table_definitions
-from migrator.staging import bulk_tables
 from migrator.staging import queries as staging_queries
 from migrator.storage.hybrid import queries as journal_queries
 from migrator.storage.lists import queries as list_queries
@@ -90,10 +89,6 @@ def fresh_with_staging() -> sqlite3.Connection:
         for (statement,) in tables:
             if not statement.startswith("CREATE TABLE sqlite_"):
                 connection.execute(statement.replace("CREATE TABLE ", f"CREATE TABLE {name}.", 1))
-    for statement in bulk_tables.statements(connection):
-        connection.execute(statement)
-        connection.execute(statement.replace("CREATE TABLE ", "CREATE TABLE shard.", 1))
-    connection.execute("PRAGMA writable_schema = ON")  # for the statement that exchanges root pages
     create_tables(connection)
     start_log(connection)
     connection.execute("ATTACH DATABASE ':memory:' AS piece")

@@ -6,8 +6,7 @@
 - ``loader``: loads one file, fast while it is app-formatted and carefully otherwise
 - ``results``: the result of loading a file
 - ``plain_messages``: a session's messages as plain values, from which rows are inserted directly
-- ``bulk_tables``: tables for loading that have no unique indexes, and how they become the real ones
-- ``row_writer``: inserts rows in batches; a session whose key is taken gets another one
+- ``row_writer``: inserts rows in batches, under new keys if theirs are taken
 - ``readback``: reads sessions back from the database and compares them with the files
 - ``database``: the staging database, whose indexes are built last
 - ``connections``: opens it, with APSW or sqlite-utils

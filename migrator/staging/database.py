@@ -5,16 +5,15 @@ Its indexes are built last, and shards that were loaded separately are merged in
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
 
 from migrator.database import schema
 from migrator.database.columns import WORKSPACE_COLUMNS, MessageRow, SessionRow
 from migrator.database.connection import AnyConnection, remove_database
+from migrator.database.documents import insert_message
 from migrator.database.rows import derived_key, free_key, rekey
-from migrator.staging import bulk_tables, queries
+from migrator.staging import queries
 from migrator.staging.connections.interface import LoaderName
 from migrator.staging.connections.opening import CACHE, as_uri, create_staged, staged_errors
 from migrator.staging.row_writer import RowWriter
@@ -36,8 +35,6 @@ class StagingDatabase:
         self.connection = create_staged(path, loader, tables=True)
         with staged_errors("prepare loading", path):
             self._indexes = schema.drop_plain_indexes(self.connection)
-            for statement in bulk_tables.statements(self.connection):
-                self.connection.execute(statement)
             self.connection.execute("BEGIN")
         self.rows = RowWriter(self.connection, path, limits.batch)
         self._workspaces: dict[str, tuple[int, str]] = {}
@@ -69,15 +66,18 @@ class StagingDatabase:
             connection.execute(queries.ATTACH, (as_uri(shard), "shard"))
             connection.execute("BEGIN")
             taken: list[Any] = connection.execute(queries.SHARD_TAKEN_SESSIONS).fetchall()
-            names = {number: name for name, (number, _) in self._workspaces.items()}
-            for statement in queries.INDEX_SHARD if taken else ():
-                connection.execute(statement)
+            names = {number: name for name, (number, _) in self._workspaces.items()} if taken else {}
             for session in map(SessionRow._make, taken):  # this database already has their key
                 rekey_attached_session(connection, "shard", session, names[session.workspace_id])
             for statement in queries.MERGE_IN_PLACED:
                 connection.execute(statement, (continued, preceding))
             for statement in queries.MERGE_IN:
                 connection.execute(statement)
+            [(count,)] = connection.execute(queries.SHARD_MESSAGE_COUNT)
+            connection.execute(queries.MERGE_IN_MESSAGES)
+            if connection.changes() < count:
+                for message in map(MessageRow._make, connection.execute(queries.SHARD_TAKEN_MESSAGES).fetchall()):
+                    insert_message(connection, message)
             connection.execute("COMMIT")
             connection.execute(queries.DETACH, ("shard",))
             connection.execute("BEGIN")
@@ -86,22 +86,8 @@ class StagingDatabase:
         """Delete all rows of a source."""
         self.rows.flush()
         with staged_errors("remove a file's rows", self.path):
-            for statement in queries.DROP_BULK_SOURCE:
-                self.connection.execute(statement, (source_id,))
-
-    @contextmanager
-    def loading_again(self, source_id: int) -> Iterator[None]:
-        """Within the block, load a source of the finished database again; its earlier rows are deleted."""
-        with staged_errors("load sessions again", self.path):
-            self.connection.execute("BEGIN")
             for statement in queries.DROP_SOURCE:
                 self.connection.execute(statement, (source_id,))
-            for statement in bulk_tables.statements(self.connection):
-                self.connection.execute(statement)
-            yield
-            self.rows.flush()
-            bulk_tables.add_to_real(self.connection)
-            self.connection.execute("COMMIT")
 
     def finish(self) -> None:
         """Write the remaining rows, build the indexes, and collect statistics for the query planner."""
@@ -117,7 +103,6 @@ class StagingDatabase:
             # Sorting uses threads only if it does not fit into the cache, so a small cache is faster here.
             self.connection.execute("PRAGMA threads = 2")
             self.connection.execute("PRAGMA cache_size = -2000")
-            bulk_tables.become_real(self.connection)
             for statement in self._indexes:
                 self.connection.execute(statement)
             self.connection.execute("COMMIT")

@@ -205,9 +205,13 @@ class Pipeline:
     def _load_again(self, loaded: LoadedSource) -> ReadBack:
         """Load a source again, carefully; raises MigrationFailed if its backup copy has changed."""
         meter = ProgressMeter(ignore_progress, "load", 0)
-        with self._staging.loading_again(loaded.source_id):
+        with staged_errors("load sessions again", self._staging.path):
+            self._staging.connection.execute("BEGIN")
+            self._staging.drop_source(loaded.source_id)
             loaded.reset()
             self._loader(meter).load_carefully(loaded)
+            self._staging.rows.flush()
+            self._staging.connection.execute("COMMIT")
         found = ReadBack(b"") if loaded.error else self._compare_here([_to_compare(loaded)], meter)[0]
         if sha256_of(loaded.copy) != loaded.sha256:  # loading it the first time may have been its only check
             raise damaged_copy(loaded.copy)

@@ -6,7 +6,6 @@ for both take the schema's name as a parameter.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from functools import cache
 
 from migrator.database.columns import (
@@ -29,35 +28,24 @@ _TABLES = ("sessions", *_CHILDREN, "quarantine")
 # Filling a staging database.
 
 TABLE_SQL = "SELECT sql FROM sqlite_master WHERE type = 'table' AND name = ?"
-# Tables that are loaded without their unique index: the name of the table for loading, and the index's columns.
-BULK_TABLES = {
-    "instances": ("bulk_instances", ("session_id", "instance_id")),
-    "chat_messages": ("bulk_chat_messages", ("id",)),
-}
-_LOADED = ("sessions", "session_runtime_mix", *(bulk for bulk, _ in BULK_TABLES.values()), "quarantine")
-LAST_ROWIDS = f"SELECT {', '.join(f'(SELECT coalesce(max(rowid), 0) FROM {table})' for table in _LOADED)}"
+LAST_ROWIDS = f"SELECT {', '.join(f'(SELECT coalesce(max(rowid), 0) FROM {table})' for table in _TABLES)}"
 # One for each number of LAST_ROWIDS, in its order.
-FORGET_AFTER = tuple(f"DELETE FROM {table} WHERE rowid > ?" for table in _LOADED)
-
-
-def _drop_source(*children: str) -> tuple[str, ...]:
-    """Remove all rows of a source, which is then loaded again."""
-    return (
-        *(f"DELETE FROM {name} WHERE session_id IN (SELECT id FROM sessions WHERE source_id = ?)" for name in children),
-        "DELETE FROM sessions WHERE source_id = ?",
-        "DELETE FROM quarantine WHERE source_id = ?",
-    )
-
-
-DROP_SOURCE = _drop_source(*_CHILDREN)
-DROP_BULK_SOURCE = _drop_source("session_runtime_mix", *(bulk for bulk, _ in BULK_TABLES.values()))
+FORGET_AFTER = tuple(f"DELETE FROM {table} WHERE rowid > ?" for table in _TABLES)
+LAST_MESSAGE = "SELECT coalesce(max(rowid), 0) FROM chat_messages"
+DELETE_MESSAGES_AFTER = "DELETE FROM chat_messages WHERE rowid > ?"
+# Removes all rows of a source, which is then loaded again.
+DROP_SOURCE = (
+    *(f"DELETE FROM {table} WHERE session_id IN (SELECT id FROM sessions WHERE source_id = ?)" for table in _CHILDREN),
+    "DELETE FROM sessions WHERE source_id = ?",
+    "DELETE FROM quarantine WHERE source_id = ?",
+)
 QUARANTINED_AT = "SELECT raw, reason FROM quarantine WHERE source_id = ? AND position = ?"
 QUARANTINED_FROM = "SELECT position, raw, reason FROM quarantine WHERE source_id = ? AND position >= ? ORDER BY id"
 
 
 @cache
 def insert_plain_messages(count: int) -> str:
-    """One INSERT for a number of messages of one session.
+    """One INSERT for a number of messages of one session, which skips those whose key is taken.
 
     ?1 is the session's key, ?2 the position of the first message; then come the PLAIN_MESSAGE_COLUMNS of each. Values
     that the statement computes itself need not be bound, which is faster.
@@ -65,47 +53,8 @@ def insert_plain_messages(count: int) -> str:
     own = ", ".join("?" * len(PLAIN_MESSAGE_COLUMNS))
     values = ", ".join([f"(?1, ?2, {own})", *(f"(?1, ?2 + {number}, {own})" for number in range(1, count))])
     names = ", ".join(("session_id", "position", *PLAIN_MESSAGE_COLUMNS))
-    return f"INSERT INTO bulk_chat_messages ({names}) VALUES {values}"
+    return f"INSERT OR IGNORE INTO chat_messages ({names}) VALUES {values}"
 
-
-# From the tables for loading to the real ones.
-
-COLUMNS_OF_TABLE = "SELECT name, type FROM pragma_table_info(?) ORDER BY cid"
-
-
-def create_bulk_table(table: str, columns: Iterable[tuple[str, str]]) -> str:
-    """Create a table for loading; a column of row ids is like any other there, and stays NULL, as it is stored."""
-    return f"CREATE TABLE {BULK_TABLES[table][0]} ({', '.join(map(' '.join, columns))}) STRICT"
-
-
-def create_bulk_key(table: str) -> str:
-    """Build the index of a table for loading that becomes the unique one; keys of messages may still be repeated."""
-    bulk, key = BULK_TABLES[table]
-    return f"CREATE {'' if table == 'chat_messages' else 'UNIQUE '}INDEX {bulk}_key ON {bulk} ({', '.join(key)})"
-
-
-def unique_indexes(table: str) -> tuple[str, str]:
-    """Return the names of the unique index of a table, and of that of its table for loading."""
-    return f"sqlite_autoindex_{table}_1", f"{BULK_TABLES[table][0]}_key"
-
-
-REPEATED_MESSAGES = """
-    SELECT id FROM bulk_chat_messages WHERE id > ? GROUP BY id HAVING count(*) > 1 ORDER BY id LIMIT 1000
-"""
-MESSAGES_OF_KEY = f"SELECT rowid, {', '.join(MESSAGE_COLUMNS)} FROM bulk_chat_messages WHERE id = ? ORDER BY rowid"
-BULK_MESSAGE_TAKEN = "SELECT 1 FROM bulk_chat_messages WHERE id = ?"
-REKEY_BULK_MESSAGE = "UPDATE bulk_chat_messages SET id = ?, rescued_data = ? WHERE rowid = ?"
-ROOT_PAGE = "SELECT rootpage FROM sqlite_master WHERE name = ?"
-SET_ROOT_PAGE = "UPDATE sqlite_master SET rootpage = ? WHERE name = ?"
-# As if every row had been inserted with AUTOINCREMENT.
-INSTANCES_NUMBERED = """
-    INSERT INTO sqlite_sequence (name, seq) SELECT 'instances', max(id) FROM instances HAVING max(id) IS NOT NULL
-"""
-ADD_BULK_INSTANCES = f"""
-    INSERT INTO instances ({", ".join(INSTANCE_COLUMNS)})
-    SELECT {", ".join(INSTANCE_COLUMNS)} FROM bulk_instances ORDER BY rowid
-"""
-BULK_MESSAGES = f"SELECT {', '.join(MESSAGE_COLUMNS)} FROM bulk_chat_messages ORDER BY rowid"
 
 # An attached database, and keys that exist both there and in the main database.
 
@@ -125,10 +74,9 @@ def key_taken(schema: str, table: str) -> str:
 @cache
 def rekey_session(schema: str) -> tuple[str, ...]:
     """Give a session and its child rows another key: ?1 is the new key, ?2 the rescued data, ?3 the old key."""
-    children = _LOADED[1:-1] if schema == "shard" else _CHILDREN
     return (
         f"UPDATE {schema}.sessions SET id = ?1, rescued_data = ?2 WHERE id = ?3",
-        *(f"UPDATE {schema}.{table} SET session_id = ?1 WHERE session_id = ?3" for table in children),
+        *(f"UPDATE {schema}.{table} SET session_id = ?1 WHERE session_id = ?3" for table in _CHILDREN),
     )
 
 
@@ -144,9 +92,9 @@ SHARD_TAKEN_SESSIONS = f"""
 """
 
 
-def _merge_in(table: str, names: tuple[str, ...], position: str = "position") -> str:
+def _merge_in(table: str, names: tuple[str, ...], how: str = "INSERT", position: str = "position") -> str:
     values = ", ".join(position if name == "position" else name for name in names)
-    return f"INSERT INTO main.{table} ({', '.join(names)}) SELECT {values} FROM shard.{table} ORDER BY rowid"
+    return f"{how} INTO main.{table} ({', '.join(names)}) SELECT {values} FROM shard.{table} ORDER BY rowid"
 
 
 # ?1 is a source whose first ?2 elements are not in the shard.
@@ -155,12 +103,13 @@ MERGE_IN_PLACED = (
     _merge_in("sessions", SESSION_COLUMNS, position=_PLACE),
     _merge_in("quarantine", QUARANTINE_COLUMNS, position=_PLACE),
 )
-MERGE_IN = (
-    _merge_in("session_runtime_mix", RUNTIME_COLUMNS),
-    *(f"INSERT INTO main.{bulk} SELECT * FROM shard.{bulk}" for bulk, _ in BULK_TABLES.values()),
-)
-# So that rows of sessions with taken keys are found.
-INDEX_SHARD = tuple(f"CREATE INDEX shard.{bulk}_session ON {bulk} (session_id)" for bulk, _ in BULK_TABLES.values())
+MERGE_IN = (_merge_in("session_runtime_mix", RUNTIME_COLUMNS), _merge_in("instances", INSTANCE_COLUMNS))
+MERGE_IN_MESSAGES = _merge_in("chat_messages", MESSAGE_COLUMNS, "INSERT OR IGNORE")
+SHARD_MESSAGE_COUNT = "SELECT count(*) FROM shard.chat_messages"
+SHARD_TAKEN_MESSAGES = f"""
+    SELECT {aliased("m", MESSAGE_COLUMNS)} FROM shard.chat_messages m JOIN main.chat_messages t ON t.id = m.id
+    WHERE t.session_id <> m.session_id ORDER BY m.rowid
+"""
 
 _PLACED = ("workspace_id", "position", "source_id")
 CONTENT_COLUMNS = tuple(name for name in SESSION_COLUMNS if name not in _PLACED)

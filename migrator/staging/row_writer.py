@@ -98,7 +98,7 @@ class RowWriter:
         fill = self._connection.insert
         fill("sessions", SESSION_COLUMNS, [row.session for row in rows])
         fill("session_runtime_mix", RUNTIME_COLUMNS, [*chain.from_iterable(row.runtimes for row in rows)])
-        fill("bulk_instances", INSTANCE_COLUMNS, [*chain.from_iterable(row.instances for row in rows)])
+        fill("instances", INSTANCE_COLUMNS, [*chain.from_iterable(row.instances for row in rows)])
         self._connection.insert_messages(
             (rows.session.id, rows.messages if messages is None else messages) for rows, messages, _ in documents
         )

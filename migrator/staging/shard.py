@@ -12,7 +12,7 @@ from migrator.database import schema
 from migrator.database.connection import remove_database
 from migrator.inventory.source_files import Source
 from migrator.progress import OnProgress
-from migrator.staging import bulk_tables, queries
+from migrator.staging import queries
 from migrator.staging.connections.interface import LoaderName
 from migrator.staging.connections.opening import create_staged, staged_errors
 from migrator.staging.loader import Loader, LoadTask
@@ -20,7 +20,7 @@ from migrator.staging.results import LoadedPart, LoadedSource
 from migrator.staging.row_writer import RowWriter
 from migrator.worker.limits import Limits
 
-_SHARED_TABLES = ("sessions", "session_runtime_mix", "quarantine")
+_SHARED_TABLES = ("sessions", "session_runtime_mix", "instances", "chat_messages", "quarantine")
 
 
 @contextmanager
@@ -46,8 +46,7 @@ def new_shard(path: Path, loader: LoaderName, limits: Limits) -> Iterator[RowWri
 def _shared_tables() -> list[str]:
     """Return the statements that create the tables of a shard."""
     with closing(schema.fresh()) as model:
-        shared = [model.execute(queries.TABLE_SQL, (table,)).fetchone()[0] for table in _SHARED_TABLES]
-        return shared + bulk_tables.statements(model)
+        return [model.execute(queries.TABLE_SQL, (table,)).fetchone()[0] for table in _SHARED_TABLES]
 
 
 @dataclass(frozen=True)

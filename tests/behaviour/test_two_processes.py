@@ -434,8 +434,11 @@ def spoil_what_is_loaded(spoil: str, monkeypatch: pytest.MonkeyPatch) -> None:
     real = StagingDatabase.finish
 
     def finish(self: Any) -> None:
-        real(self)
+        self.rows.flush()
+        self.connection.execute("COMMIT")
         self.connection.execute(spoil)
+        self.connection.execute("BEGIN")
+        real(self)
 
     monkeypatch.setattr(StagingDatabase, "finish", finish)
     nowhere = ProgressMeter(ignore_progress, "load", 0)

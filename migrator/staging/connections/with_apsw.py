@@ -13,11 +13,11 @@ from itertools import chain
 
 import apsw
 
-from migrator.database.columns import MESSAGE_COLUMNS, MessageRow
-from migrator.database.queries import insert
+from migrator.database.columns import MessageRow
+from migrator.database.queries import insert, insert_messages_or_ignore
 from migrator.database.rows import Row
 from migrator.staging import queries
-from migrator.staging.connections.interface import SessionMessages
+from migrator.staging.connections.interface import SessionMessages, insert_again
 from migrator.staging.plain_messages import PlainMessages, plain_message_rows
 
 _FLAGS = apsw.SQLITE_OPEN_URI | apsw.SQLITE_OPEN_NOMUTEX  # each connection is used by one thread
@@ -36,6 +36,7 @@ class ApswConnection:
         # Bound once: a method of ours in between would be called for every message.
         self.execute = connection.execute
         self.executemany = connection.executemany
+        self.changes = connection.changes
         self.close = connection.close
 
     def insert(self, table: str, columns: tuple[str, ...], rows: Sequence[Row]) -> None:
@@ -44,8 +45,11 @@ class ApswConnection:
             statement = insert(table, columns, count)
             self.execute(statement, [*chain.from_iterable(rows[start : start + count])])
 
+    # Chat ids collide now and then. Messages are first inserted as if they did not; a portion of which SQLite ignored
+    # some is then inserted again.
+
     def insert_messages(self, sessions: Iterable[SessionMessages]) -> None:
-        """Insert the messages of sessions in order."""
+        """Insert the messages of sessions in order, under new keys if theirs are taken."""
         for key, messages in sessions:
             if isinstance(messages, PlainMessages):
                 self._insert_plain(key, messages)
@@ -53,17 +57,30 @@ class ApswConnection:
                 self._insert_rows(messages)
 
     def _insert_rows(self, rows: Sequence[MessageRow]) -> None:
-        self.insert("bulk_chat_messages", MESSAGE_COLUMNS, rows)
+        for start, count in _portions(len(rows)):
+            portion = rows[start : start + count]
+            self.execute(insert_messages_or_ignore(count), [*chain.from_iterable(portion)])
+            inserted = self.changes()
+            if inserted < count:
+                self._insert_again(portion, inserted)
 
     def _insert_plain(self, key: str, messages: PlainMessages) -> None:
         first, total = 0, len(messages)
         for end in (*messages.empty, total):  # all messages before it have content
             for start, count in _portions(end - first):
-                values = messages.between(first + start, first + start + count)
-                self.execute(queries.insert_plain_messages(count), [key, first + start, *values])
+                position = first + start
+                values = messages.between(position, position + count)
+                self.execute(queries.insert_plain_messages(count), [key, position, *values])
+                inserted = self.changes()
+                if inserted < count:
+                    self._insert_again(plain_message_rows(key, messages, position, position + count), inserted)
             if end < total:
                 self._insert_rows(plain_message_rows(key, messages, end, end + 1))
             first = end + 1
+
+    def _insert_again(self, rows: Sequence[MessageRow], inserted: int) -> None:
+        [(last,)] = self.execute(queries.LAST_MESSAGE)
+        insert_again(self, rows, last - inserted)
 
 
 def _portions(count: int) -> Iterator[tuple[int, int]]:

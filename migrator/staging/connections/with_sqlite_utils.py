@@ -10,7 +10,8 @@ from sqlite_utils import Database
 
 from migrator.database.columns import MESSAGE_COLUMNS, MessageRow
 from migrator.database.rows import Row
-from migrator.staging.connections.interface import SessionMessages
+from migrator.staging import queries
+from migrator.staging.connections.interface import SessionMessages, insert_again
 from migrator.staging.plain_messages import PlainMessages, plain_message_rows
 
 
@@ -28,13 +29,21 @@ class SqliteUtilsConnection:
         self.executemany = connection.executemany
         self.close = connection.close
 
-    def insert(self, table: str, columns: tuple[str, ...], rows: Iterable[Row]) -> None:
-        """Insert rows, whose values are in the order of the columns."""
-        self._database.table(table).insert_all(chain([columns], rows), batch_size=1000)
+    def insert(self, table: str, columns: tuple[str, ...], rows: Iterable[Row], *, ignore: bool = False) -> None:
+        """Insert rows, whose values are in the order of the columns; ``ignore`` skips those whose key is taken."""
+        self._database.table(table).insert_all(chain([columns], rows), batch_size=1000, ignore=ignore)
 
     def insert_messages(self, sessions: Iterable[SessionMessages]) -> None:
-        """Insert the messages of sessions in order."""
-        self.insert("bulk_chat_messages", MESSAGE_COLUMNS, chain.from_iterable(starmap(_rows_of, sessions)))
+        """Insert the messages of sessions in order, under new keys if theirs are taken."""
+        rows = [*chain.from_iterable(starmap(_rows_of, sessions))]
+        [(last,)] = self.execute(queries.LAST_MESSAGE)
+        self.insert("chat_messages", MESSAGE_COLUMNS, rows, ignore=True)
+        if self.execute(queries.LAST_MESSAGE).fetchone()[0] < last + len(rows):
+            insert_again(self, map(MessageRow._make, rows), last)
+
+    def changes(self) -> int:
+        """Return the number of rows that the last statement changed."""
+        return int(self.execute("SELECT changes()").fetchone()[0])
 
 
 def _rows_of(key: str, messages: PlainMessages | Sequence[MessageRow]) -> Iterable[Row]:

@@ -55,7 +55,7 @@ def test_forgotten_sources_have_no_rows_and_all_others_have_theirs_once(
                     (sessions if item.valid else quarantined).append(name)
             if taken_back:
                 staging.rows.forget_source()
-        staging.finish()
+        staging.rows.flush()
 
         def names(sql: str) -> list[str]:
             return [name for (name,) in staging.connection.execute(sql)]
