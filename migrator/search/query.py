@@ -32,17 +32,38 @@ GRAM = 3  # characters: what FTS5's trigram tokenizer makes of a text
 LONGEST = 1_000_000  # characters of a text that are searched
 # Characters that no program uses: a gap between two words, and a word of texts that are too long.
 GAP, CUT = "\U0010fff0", "\U0010fff1"
-_UNSPACED = re.compile(f"[{UNSPACED_RANGES}]")
-_MIXED = re.compile(f"[{UNSPACED_RANGES}{WIDE_RANGES}]")
-_WIDE = re.compile(f"[{WIDE_RANGES}]")
-_WIDE = re.compile(f"[{WIDE_RANGES}]")
-_LETTERS = re.compile(f"([{LETTER_RANGES}]+)")
-_TOUCHING = re.compile(f"[{ROUGH_RANGES}](?:(?=[{LETTER_RANGES}])|(?<=[{LETTER_RANGES}].))", re.DOTALL)
 _NARROW = {code: code - 0xFEE0 for code in range(0xFF10, 0xFF5B)}
 _NO_WIDTH = dict.fromkeys((0x200B, 0x2060, 0xFEFF))
 _ACCENT = "[\u0300-\u036f]"
 _TERM = re.compile(r'"([^"]*)(?:"(\*)?|$)|([^\s"]+)')
 _PARAMETERS = "0123456789;?"  # of an escape sequence, after its introducer and before its final character
+
+
+class _Patterns:
+    """Compiled when they are used: so many ranges take milliseconds, and most runs index nothing."""
+
+    @cached_property
+    def unspaced(self) -> re.Pattern[str]:
+        return re.compile(f"[{UNSPACED_RANGES}]")
+
+    @cached_property
+    def mixed(self) -> re.Pattern[str]:
+        return re.compile(f"[{UNSPACED_RANGES}{WIDE_RANGES}]")
+
+    @cached_property
+    def wide(self) -> re.Pattern[str]:
+        return re.compile(f"[{WIDE_RANGES}]")
+
+    @cached_property
+    def letters(self) -> re.Pattern[str]:
+        return re.compile(f"([{LETTER_RANGES}]+)")
+
+    @cached_property
+    def touching(self) -> re.Pattern[str]:
+        return re.compile(f"[{ROUGH_RANGES}](?:(?=[{LETTER_RANGES}])|(?<=[{LETTER_RANGES}].))", re.DOTALL)
+
+
+_PATTERNS = _Patterns()
 
 
 class _Part:
@@ -176,7 +197,7 @@ def _forms(text: str) -> list[str]:
         return [text]
     wide = unicodedata.normalize("NFKC", text)
     forms = [text, *(unicodedata.normalize(form, text) for form in ("NFC", "NFD")), wide, "".join(map(_half, wide))]
-    if _UNSPACED.search(text):  # case is ignored there as well; a few of these scripts have it
+    if _PATTERNS.unspaced.search(text):  # case is ignored there as well; a few of these scripts have it
         forms += [changed for form in forms for changed in (form.lower(), form.upper())]
     return list(dict.fromkeys(forms))
 
@@ -199,7 +220,7 @@ def _parts(text: str) -> list[_Part]:
     apart = False
     for character in text:
         kind = unicodedata.category(character)[0]
-        unspaced = bool(_UNSPACED.match(character))
+        unspaced = bool(_PATTERNS.unspaced.match(character))
         if kind not in ("LNMS" if unspaced else "LNM") or (kind == "M" and not parts):
             apart = bool(parts)
         elif parts and not apart and (kind == "M" or unspaced == parts[-1].unspaced):
@@ -254,26 +275,26 @@ def parts_of_searched(text: str, mark: str = "") -> tuple[str | None, str | None
     if not is_mixed(text):
         return text + mark, None
     # A migration spends much of its time here: what is between is copied in one go, without looking at every piece.
-    if _WIDE.search(text):
+    if _PATTERNS.wide.search(text):
         text = text.translate(_NARROW)
     text = text.replace("\n", " ").replace("\t", " ").replace("\r", " ").replace("\\", " ")
     words, grams, lettered, at = [], [], [], 0
-    while found := _UNSPACED.search(text, at):
+    while found := _PATTERNS.unspaced.search(text, at):
         start = text.rfind(" ", at, found.start()) + 1 or at
         end = text.find(" ", found.end())
         piece = text[start : end if end >= 0 else None]
         words += [text[at:start], piece]
         grams.append(piece)
-        if _LETTERS.search(piece):
+        if _PATTERNS.letters.search(piece):
             lettered.append(len(words) - 1)
         else:
             words[-1] = GAP
         at = start + len(piece)
     words.append(text[at:] + mark)
-    if lettered and _TOUCHING.search(text):
+    if lettered and _PATTERNS.touching.search(text):
         for number in lettered:
-            parts = _LETTERS.split(words[number])
-            words[number] = " ".join([GAP if _UNSPACED.search(part) else part for part in parts])
+            parts = _PATTERNS.letters.split(words[number])
+            words[number] = " ".join([GAP if _PATTERNS.unspaced.search(part) else part for part in parts])
     joined = "".join(words)
     # Two spaces at the end make the last characters beginnings of grams, too.
     return joined if joined.strip(f"{GAP} ") else None, f"{' '.join(grams)}  " if grams else None
@@ -281,7 +302,7 @@ def parts_of_searched(text: str, mark: str = "") -> tuple[str | None, str | None
 
 def is_mixed(text: str) -> bool:
     """Return whether the text contains a script that is written without spaces, or full-width letters."""
-    return not text.isascii() and _MIXED.search(text) is not None
+    return not text.isascii() and _PATTERNS.mixed.search(text) is not None
 
 
 class _Folding(dict[int, str]):
@@ -289,7 +310,7 @@ class _Folding(dict[int, str]):
 
     def __missing__(self, code: int) -> str:
         character = chr(code)
-        if not _UNSPACED.match(character):
+        if not _PATTERNS.unspaced.match(character):
             base = re.sub(_ACCENT, "", unicodedata.normalize("NFKD", character)) or character
             lowered = (base if len(base) == 1 else character).lower()
             character = lowered if len(lowered) == 1 else character
