@@ -19,7 +19,7 @@ from migrator.errors import Message, MigratorError
 T = TypeVar("T")
 
 # Our texts name commands in quotes; a finding's command is a text of its own. One with options is complete already.
-_COMMAND = re.compile(r"(?:(?<=')|^)migrator (?=[a-z])")
+_COMMAND = r"(?:(?<=')|^)migrator (?=[a-z])"
 # The members of reports that hold our own texts.
 OUR_TEXTS = frozenset(
     {"broken", "command", "error", "errors", "go_back", "hint", "message", "notes", "problems", "repaired", "warnings"}
@@ -50,7 +50,7 @@ def options_for(places: DataDir) -> str:
 
 def complete(text: str, location: str) -> str:
     """Add options to every command that a text of ours names."""
-    return _COMMAND.sub(lambda command: command[0] + location, text) if location else text
+    return re.sub(_COMMAND, lambda command: command[0] + location, text) if location else text
 
 
 def complete_message(message: Message, location: str) -> Message:

@@ -11,11 +11,12 @@ from contextlib import suppress
 from functools import cache
 from itertools import accumulate
 
-_STYLING = re.compile(r"\x1b\[[0-9;]*m")
+# Patterns are compiled when they are used: most starts print little.
+_STYLING = r"\x1b\[[0-9;]*m"
 # A command in quotes is one word, so that it can be copied.
-_WORD = re.compile(r"\s*(?:'migrator [^']*'\S*|\S+)")
+_WORD = r"\s*(?:'migrator [^']*'\S*|\S+)"
 # What the further lines of a text stand under: its first word, if a column follows it, is on its own.
-_HANG = re.compile(r" *(?:- |[^ ]+ {2,})?")
+_HANG = r" *(?:- |[^ ]+ {2,})?"
 _NARROWEST = 20
 _ELLIPSIS = "…"
 
@@ -45,7 +46,7 @@ def _width(character: str) -> int:
 def width_of(text: str) -> int:
     """Return how many columns a text takes; colours and combining characters take none, wide characters two."""
     if "\x1b" in text:
-        text = _STYLING.sub("", text)
+        text = re.sub(_STYLING, "", text)
     return len(text) if text.isascii() else sum(map(_width, text))
 
 
@@ -57,10 +58,10 @@ def wrapped(text: str, width: int) -> str:
 def _wrapped(line: str, width: int) -> str:
     if len(line) <= width // 2 or width_of(line) <= width:
         return line
-    found = _HANG.match(_STYLING.sub("", line))
+    found = re.match(_HANG, re.sub(_STYLING, "", line))
     hang = width_of(found[0]) if found else 0
     lines, current, taken = list[str](), "", 0
-    for word in _WORD.findall(line):
+    for word in re.findall(_WORD, line):
         wide = width_of(word)
         if current.strip() and taken + wide > width:
             lines.append(current)
