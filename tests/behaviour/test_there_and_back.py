@@ -223,4 +223,4 @@ class ThereAndBack(RuleBasedStateMachine):
 
 
 TestThereAndBack = ThereAndBack.TestCase
-TestThereAndBack.settings = settings(max_examples=25, stateful_step_count=20, deadline=None)
+TestThereAndBack.settings = settings(max_examples=16, stateful_step_count=20, deadline=None)

@@ -197,7 +197,7 @@ def test_a_truncated_file_among_complete_ones(salvage: bool, cut_off: int, tmp_p
     both({A: app_json(many("s", 40))[:-cut_off], B: app_json(many("t", 40))}, tmp_path, salvage=salvage)
 
 
-@settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(max_examples=6, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(contents=st.lists(files(), min_size=1, max_size=3))
 def test_any_files(contents, tmp_path_factory: pytest.TempPathFactory) -> None:
     folder = tmp_path_factory.mktemp("any")

@@ -16,7 +16,7 @@ from tests.torture.launcher import Launcher
 from tests.torture.points import Fault
 from tests.torture.scenarios import SCENARIOS
 
-SOME = 7  # scenarios
+SOME = 5  # scenarios
 KILLS = 2  # in each
 COMMANDS = 2  # after each state that these leave
 
