@@ -60,7 +60,8 @@ def untyped_names() -> list[str]:
 
 def run(tool: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run a tool of this environment."""
-    environment = os.environ | {"PYRIGHT_PYTHON_IGNORE_WARNINGS": "1"}
+    # An editable installation leaves a folder of the package's name with the schemas alone, which pyright finds first.
+    environment = os.environ | {"PYRIGHT_PYTHON_IGNORE_WARNINGS": "1", "PYTHONPATH": str(CHECKOUT)}
     words = [sys.executable, "-m", tool, *arguments]
     return subprocess.run(words, cwd=CHECKOUT, env=environment, capture_output=True, encoding="utf-8", check=False)
 
