@@ -116,11 +116,9 @@ def build_index(data_dir: DataDir, listener: Listener = ignore_progress) -> Inde
                 hint="To move to SQLite, run 'migrator migrate': it also builds the index.",
             )
         upgrade(connection, path, data_dir.backups)
-        if index_state(connection) == "complete" and index_problems(connection, path):
-            with transaction(connection, path, "start the search index anew"):
-                start_over(connection)
+        is_wrong = index_state(connection) == "complete" and index_problems(connection, path)
         with transaction(connection, path, "start the search index"):
-            if quick_problems(connection):
+            if is_wrong or quick_problems(connection):
                 start_over(connection)
         _build(connection, data_dir, shown)
         return _report(connection, data_dir)

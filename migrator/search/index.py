@@ -20,7 +20,6 @@ from migrator.search.building.segments import Structure, UnknownFormat
 from migrator.search.query import indexed_parts
 
 TASKS, MESSAGES, OUTPUTS = 0, 1 << 40, 1 << 41  # added to the rowids of sessions, chat_messages, instances
-INDEX_TABLES = ("search_words", "search_grams")
 UNFINISHED = ("pending", "building")
 _MOST_TAKEN_OUT = 2_000_000  # bytes
 _REBUILD = "'migrator verify --repair' rebuilds it."
@@ -42,7 +41,7 @@ def index_differences(connection: sqlite3.Connection) -> list[str]:
     """Return the names of the index's tables, views and triggers that are missing or changed."""
     found = dict(connection.execute(search_queries.INDEX_OBJECTS).fetchall())
     changed = [name for name, sql in _expected().items() if found.get(name) != sql]
-    return changed or [name for name in INDEX_TABLES if not _is_readable(connection, name)]
+    return changed or [name for name in search_queries.INDEX_TABLES if not _is_readable(connection, name)]
 
 
 def _is_readable(connection: sqlite3.Connection, table: str) -> bool:
@@ -91,7 +90,7 @@ def _script(name: str) -> list[str]:
 
 def table_definitions() -> list[str]:
     """Return the statements that create the two tables of the index, without their triggers."""
-    return [_expected()[name] for name in INDEX_TABLES]
+    return [_expected()[name] for name in search_queries.INDEX_TABLES]
 
 
 def create_tables(connection: sqlite3.Connection) -> None:
@@ -150,6 +149,7 @@ def start_over(connection: sqlite3.Connection) -> None:
     Its tables stay until then, since dropping them takes the longer the larger they are; its triggers go at once.
     """
     if index_state(connection) in ("building", "complete"):
+        drop_log(connection)
         for statement in _script("search_index_drop.sql"):
             if "DROP TRIGGER" in statement:
                 connection.execute(statement)
@@ -169,7 +169,7 @@ def discard(connection: sqlite3.Connection, state: str) -> None:
 def _drop(connection: sqlite3.Connection) -> None:
     drop_log(connection)
     found = dict(connection.execute(search_queries.INDEX_OBJECTS).fetchall())
-    if any(name in found and not _is_readable(connection, name) for name in INDEX_TABLES):
+    if any(name in found and not _is_readable(connection, name) for name in search_queries.INDEX_TABLES):
         for statement in _script("search_index_mend.sql"):
             connection.execute(statement)
     for statement in _script("search_index_drop.sql"):

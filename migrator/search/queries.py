@@ -14,10 +14,8 @@ MATCHING = "SELECT rowid FROM excerpts WHERE excerpts MATCH ? ORDER BY rowid"
 
 # The index: schemas/sql/search_index.sql, and the one row of search_index, which says how far it is built.
 
-INDEX_REACHED = "SELECT tasks_to, messages_to, outputs_to FROM search_index"
 INDEX_OBJECTS = r"SELECT name, sql FROM sqlite_master WHERE name LIKE 'search\_%' ESCAPE '\' AND sql IS NOT NULL"
 SET_INDEX_STATE = "UPDATE search_index SET state = ?, tasks_to = 0, messages_to = 0, outputs_to = 0"
-LEAVE_INDEX_OUT = "UPDATE search_index SET state = 'left_out' WHERE state = 'pending'"
 _EVERY = (1 << 63) - 1
 COMPLETE_INDEX = f"""
     UPDATE search_index SET state = 'complete', tasks_to = {_EVERY}, messages_to = {_EVERY}, outputs_to = {_EVERY}
@@ -29,6 +27,7 @@ REOPEN_INDEX = """
         messages_to = (SELECT coalesce(max(rowid), 0) FROM chat_messages),
         outputs_to = (SELECT coalesce(max(id), 0) FROM instances)
 """
+INDEX_TABLES = ("search_words", "search_grams")
 # What is added to the rowids, the column that is searched, its table, and how far the index is built.
 _TEXTS = (
     ("0", "task", "sessions", "tasks_to"),
@@ -66,7 +65,7 @@ OPEN_TABLE = {
            AND EXISTS (SELECT 1 FROM {table}_config WHERE k = 'version' AND v IN (4, 5))
            AND NOT EXISTS (SELECT 1 FROM {table}_idx, {table}_docsize WHERE 0)
     """
-    for table in ("search_words", "search_grams")
+    for table in INDEX_TABLES
 }
 
 # Checking the index: a copy in temporary tables is compared with views of what it should contain.

@@ -15,6 +15,7 @@ from migrator.progress import Progress
 from migrator.search import build as indexing
 from migrator.search.build import build_index, drop_index, index_status
 from migrator.search.find import search_texts
+from migrator.search.index import start_log, start_over
 from tests.support.command_line import Migrator
 from tests.support.scene import Scene, chat
 
@@ -131,6 +132,16 @@ def test_a_merge_that_takes_out_much_text_leaves_the_index_to_the_builder(
     migrated.write(ENGINE, [chat("s-1", text="login again"), chat("s-3", text="new")])
     assert migrate(migrated.root, search_index=False).search_index == "left_out"
     assert "search_words" not in {name for (name,) in migrated.query("SELECT name FROM sqlite_master")}
+
+
+def test_what_belongs_to_an_index_that_is_used_no_more_does_nothing(migrated: Scene) -> None:
+    """Also the log of a build that was killed: it would grow with every write."""
+    with closing(connect(migrated.database)) as connection:
+        start_log(connection)
+        start_over(connection)
+    assert state(migrated) == "pending"
+    assert migrated.query("SELECT name FROM sqlite_master WHERE tbl_name NOT LIKE 'search%' AND type = 'trigger'") == []
+    assert migrated.query("SELECT name FROM sqlite_master WHERE name = 'search_changed'") == []
 
 
 def test_what_comes_later_is_indexed_by_the_same_run(migrated: Scene) -> None:

@@ -27,6 +27,7 @@ from migrator.search.building.pieces import PieceJob, Rows
 from migrator.search.building.segments import Segment, Structure
 from migrator.search.building.turns import PACE, Pace, in_turns
 from migrator.search.index import drop_log, start_log
+from migrator.search.queries import INDEX_TABLES
 from migrator.staging.connections.opening import as_uri
 from migrator.text import size
 from migrator.worker.limits import LIMITS, Limits
@@ -113,7 +114,7 @@ def remove_remains(connection: sqlite3.Connection, path: Path, pace: Pace = PACE
 
 
 def _remove_unused(connection: sqlite3.Connection) -> Iterator[None]:
-    for table in queries.INDEX_TABLES:
+    for table in INDEX_TABLES:
         unused = set(_structure(connection, queries.RECORD[table]).free_numbers())
         at = min(unused) << segments.SHIFT
         while (page := connection.execute(queries.NEXT_PAGE[table], (at,)).fetchone()[0]) is not None:
@@ -153,15 +154,15 @@ class BulkBuild:
     marks: tuple[str, int, int, int] = ("", 0, 0, 0)
     jobs: list[PieceJob] = field(default_factory=list)
     free: dict[str, list[int]] = field(default_factory=dict)
-    brought: dict[str, list[Segment]] = field(default_factory=lambda: {table: [] for table in queries.INDEX_TABLES})
-    averages: dict[str, list[bytes]] = field(default_factory=lambda: {table: [] for table in queries.INDEX_TABLES})
+    brought: dict[str, list[Segment]] = field(default_factory=lambda: {table: [] for table in INDEX_TABLES})
+    averages: dict[str, list[bytes]] = field(default_factory=lambda: {table: [] for table in INDEX_TABLES})
 
     def begin(self) -> None:
         """Begin to log changes, in a transaction: the pieces will have the texts of this moment."""
         start_log(self.connection)
         self.connection.execute(queries.SET_AHEAD)
         self.marks = self.connection.execute(queries.MARKS).fetchone()
-        for table in queries.INDEX_TABLES:
+        for table in INDEX_TABLES:
             self.free[table] = _structure(self.connection, queries.RECORD[table]).free_numbers()
         self.jobs = self.plan()
 
@@ -226,7 +227,7 @@ class BulkBuild:
     def copy_steps(self) -> Iterator[None]:
         """Copy the attached piece."""
         connection = self.connection
-        for table in queries.INDEX_TABLES:
+        for table in INDEX_TABLES:
             averages = connection.execute(queries.PIECE_RECORD[table], (segments.AVERAGES,)).fetchone()[0]
             for segment in _structure(connection, queries.PIECE_RECORD[table]).segments:
                 number = self.free[table].pop(0)
@@ -257,7 +258,7 @@ class BulkBuild:
         connection = self.connection
         if connection.execute(queries.MARKS).fetchone() != self.marks:
             raise TransactionError("The search index was changed by another program.", code="search_index.changed")
-        for table in queries.INDEX_TABLES:
+        for table in INDEX_TABLES:
             structure = _structure(connection, queries.RECORD[table]).with_segments(self.brought[table])
             [averages] = connection.execute(queries.RECORD[table], (segments.AVERAGES,)).fetchone()
             added = segments.add_averages([averages, *self.averages[table]])

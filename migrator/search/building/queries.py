@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from migrator.search.queries import _TEXTS
-
-INDEX_TABLES = ("search_words", "search_grams")
+from migrator.search.queries import _TEXTS, INDEX_TABLES
 
 MARKS = "SELECT state, tasks_to, messages_to, outputs_to FROM search_index"
 REACH_ROWS = tuple(f"UPDATE search_index SET {reached} = ?" for _, _, _, reached in _TEXTS)
