@@ -5,6 +5,7 @@ Catches what tests in a checkout cannot see: a schema, a module or a dependency 
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -59,6 +60,9 @@ def check_wheel(wheel: Path) -> None:
     """Check that the wheel holds the package and the schemas, and nothing else."""
     with zipfile.ZipFile(wheel) as archive:
         files = {PurePosixPath(n) for n in archive.namelist() if not n.endswith("/")}
+        (metadata,) = (archive.read(n).decode() for n in archive.namelist() if n.endswith(".dist-info/METADATA"))
+    broken = re.findall(r"\]\((?!https://)[^)]*\)", metadata)
+    expect(not broken, f"the page of {wheel.name} links to files that a package index does not have: {broken}")
     needed = {PurePosixPath("migrator", file) for file in files_under(CHECKOUT / "migrator")}
     needed |= {PurePosixPath("migrator/_schemas", file) for file in files_under(CHECKOUT / "schemas")}
     expect(not (missing := needed - files), f"{wheel.name} lacks {names(missing)}")

@@ -1,1 +1,4 @@
-__version__ = "0.1.0"
+__version__ = "1.0.0"
+
+# What pip calls this package. `migrator` is another project there.
+DISTRIBUTION = "ait42-migrator"

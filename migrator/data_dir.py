@@ -46,7 +46,7 @@ class DataDir(NamedTuple):
 
     @property
     def output(self) -> Path:
-        """Where everything but the database is written; kept for programs that use it, until the next version."""
+        """Where everything but the database is written: another folder in a dry run."""
         return self.root
 
     @property

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from migrator._version import __version__
+from migrator._version import DISTRIBUTION, __version__
 from migrator.authority import state_of
 from migrator.backups.disk_space import space_needed
 from migrator.backups.prune import what_to_prune
@@ -54,7 +54,7 @@ def programs(_: DataDir) -> Iterator[Finding]:
     found, missing = [], []
     # A checkout that is not installed has no metadata; missing packages would have shown on import.
     with suppress(importlib.metadata.PackageNotFoundError):
-        for requirement in importlib.metadata.requires("migrator") or []:
+        for requirement in importlib.metadata.requires(DISTRIBUTION) or []:
             name = _PACKAGE.match(requirement)
             if name is None or "extra ==" in requirement:
                 continue

@@ -6,6 +6,7 @@ import sys
 from functools import cache
 from pathlib import Path
 
+from migrator._version import DISTRIBUTION
 from migrator.errors import NotInstalled
 
 _PACKAGE = Path(__file__).resolve().parent.parent
@@ -34,8 +35,8 @@ def require_extra(extra: str, purpose: str) -> None:
     if missing and getattr(sys, "frozen", False):  # set by PyInstaller; pip cannot add packages to such a program
         raise NotInstalled(
             f"{purpose} needs packages that this single-file program does not include: {', '.join(missing)}.",
-            hint="On a computer with Python, install migrator from a checkout: "
-            f'python -m pip install ".[{extra}]". Then run the command there, on the same data directory.',
+            hint=f'On a computer with Python, install it: python -m pip install "{DISTRIBUTION}[{extra}]". '
+            "Then run the command there, on the same data directory.",
         )
     if missing:
         raise NotInstalled(
@@ -46,8 +47,4 @@ def require_extra(extra: str, purpose: str) -> None:
 
 def install_hint(extra: str) -> str:
     """Return the sentence that says how to install an extra."""
-    # This Python's pip, which already has this migrator: there is another package of that name.
-    return (
-        f'Install it with: "{sys.executable}" -m pip install "migrator[{extra}]" '
-        f'(in a checkout: python -m pip install ".[{extra}]").'
-    )
+    return f'Install it with: "{sys.executable}" -m pip install "{DISTRIBUTION}[{extra}]".'

@@ -12,7 +12,6 @@
 - ``report``: the report of a run, and its messages
 - ``hybrid_sync``: what a run does before and after its work in hybrid mode
 - ``dry_run``: a temporary data directory, in which a dry run works
-- ``second_process``: where ``freeze_support`` was before; kept for one more version
 
 Its rule: SQLite becomes authoritative in one instant, after everything in it has been read back and verified.
 

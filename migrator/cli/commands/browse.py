@@ -21,7 +21,7 @@ def browse_command(resolve: Resolve, port: int, open_it: bool, as_json: bool) ->
     There are pages for sessions, their agents and their chats, and some example queries. The address contains a
     secret key: without it, no page is shown.
 
-    Needs an extra; in a checkout of migrator: python -m pip install ".[browse]"
+    Needs an extra: python -m pip install "ait42-migrator[browse]"
 
     \b
     migrator browse                          start, and print the address

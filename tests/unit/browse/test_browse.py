@@ -89,7 +89,7 @@ def test_without_the_extra_it_says_what_to_install(
     outcome = migrator("--data-dir", scene.root, "browse", "--json")
     [problem] = outcome.json["problems"]
     assert (outcome.code, problem["code"]) == (1, NotInstalled.code)
-    assert f'"{sys.executable}" -m pip install "migrator[browse]"' in problem["hint"]
+    assert f'"{sys.executable}" -m pip install "ait42-migrator[browse]"' in problem["hint"]
 
 
 def test_the_program_of_a_single_file_says_where_it_can_be_had(
@@ -100,8 +100,8 @@ def test_the_program_of_a_single_file_says_where_it_can_be_had(
     outcome = migrator("--data-dir", scene.root, "browse", "--json")
     [problem] = outcome.json["problems"]
     assert (outcome.code, problem["code"]) == (1, NotInstalled.code)
-    assert 'python -m pip install ".[browse]"' in problem["hint"]
-    assert '"migrator[' not in problem["hint"]  # pip would look for a package of this name on PyPI
+    assert 'python -m pip install "ait42-migrator[browse]"' in problem["hint"]
+    assert sys.executable not in problem["hint"]  # which is the program itself
 
 
 def test_a_port_that_is_in_use_is_wrong_usage(scene: Scene, migrator: Migrator) -> None:

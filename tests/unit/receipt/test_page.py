@@ -92,7 +92,7 @@ def test_without_the_extra_it_says_what_to_install(
     outcome = migrator("--data-dir", receipt.data_dir, "report", "--html", tmp_path / "receipt.html")
     assert outcome.code == 1
     assert "pygal" in outcome.err
-    assert f'"{sys.executable}" -m pip install "migrator[report]"' in outcome.err
+    assert f'"{sys.executable}" -m pip install "ait42-migrator[report]"' in outcome.err
     assert not (tmp_path / "receipt.html").exists()
 
 

@@ -130,7 +130,7 @@ def test_without_apsw_the_other_loader_is_used_and_named(scene: Scene, migrator:
     scene.write("/w", [chat("a")])
     refused = migrator("--data-dir", scene.root, "migrate", "--loader", "apsw", "--json")
     assert (refused.code, refused.codes) == (2, ["program.apsw_unusable"])
-    assert "migrator[fast]" in refused.json["problems"][0]["hint"]
+    assert "ait42-migrator[fast]" in refused.json["problems"][0]["hint"]
     assert not scene.database.exists()
     done = migrator("--data-dir", scene.root, "migrate", "--json")
     assert (done.code, done.json["warnings"]) == (0, [])  # nothing is wrong without it
