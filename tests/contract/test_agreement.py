@@ -2,7 +2,6 @@
 
 import copy
 import itertools
-import os
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -43,7 +42,6 @@ from tests.support.strategies import (
     texts,
 )
 
-MEMORY_DISK = "/dev/shm"  # nothing crashes here, so that nothing needs a disk that syncs
 WORKSPACES = st.sampled_from(["/work/engine"] * 5 + ["/work/loom"])
 STATUSES = session_statuses().filter(lambda status: len(status) < 20)
 TYPES = st.sampled_from(["competition", "ensemble", "debate"])
@@ -105,7 +103,7 @@ class Agreement(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.place = tempfile.TemporaryDirectory(dir=MEMORY_DISK if os.path.isdir(MEMORY_DISK) else None)
+        self.place = tempfile.TemporaryDirectory()
         root = Path(self.place.name)
         self.model = Model()
         self.calls = itertools.count()
