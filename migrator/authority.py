@@ -95,13 +95,18 @@ def read_state(connection: sqlite3.Connection, path: Path | str) -> State:
     return State(version, row[1], row[2], row[3])
 
 
+def has_database(path: Path) -> bool:
+    """Return whether there is a database file that is not empty."""
+    return path.exists() and path.stat().st_size > 0
+
+
 def state_of(path: Path) -> State:
     """Read the state of a database file, opened read-only; NO_DATABASE if there is none.
 
     :raises ConnectionFailed: it cannot be opened
     :raises SchemaError: it is newer than this program
     """
-    if not path.exists() or path.stat().st_size == 0:
+    if not has_database(path):
         return NO_DATABASE
     with opened(path, read_only=True) as connection:
         return read_state(connection, path)

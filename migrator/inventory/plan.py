@@ -5,7 +5,7 @@ import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from migrator.authority import NO_DATABASE, State, is_hybrid, missing_database, read_state
+from migrator.authority import NO_DATABASE, State, has_database, is_hybrid, missing_database, read_state
 from migrator.data_dir import DataDir
 from migrator.database import quarantine_queries, queries, schema
 from migrator.database.columns import RULES
@@ -71,15 +71,17 @@ def make_plan(
     named: Iterable[str | os.PathLike[str]] = (),
     salvage: bool = False,
     adopting: Sequence[str | os.PathLike[str]] = (),
+    connection: sqlite3.Connection | None = None,
 ) -> Plan:
     """Examine the database and the files.
 
     :param named: workspace paths that the user gave
     :param salvage: process files that failed again
     :param adopting: files that this run takes in, so that they are not reported
+    :param connection: reads the database; None opens one
     :raises MigratorError: the database or the folder cannot be read
     """
-    state, ledger, shares, stored, index, quarantined, outdated = _read_database(data_dir)
+    state, ledger, shares, stored, index, quarantined, outdated = _read_database(data_dir, connection)
     named = [*named]
     paths, found = known_paths(data_dir, named)
     warnings = [*data_dir.notes, *found]
@@ -174,11 +176,14 @@ class _Stored(NamedTuple):
     outdated_quarantine: bool = False
 
 
-def _read_database(data_dir: DataDir) -> _Stored:
+def _read_database(data_dir: DataDir, connection: sqlite3.Connection | None) -> _Stored:
     path = data_dir.database
-    if not path.exists() or path.stat().st_size == 0:
-        return _Stored(NO_DATABASE, {}, {}, {}, None, {})
-    with opened(path, read_only=True) as connection, sqlite_errors("read the state of the migration", path):
+    if connection is None:
+        if not has_database(path):
+            return _Stored(NO_DATABASE, {}, {}, {}, None, {})
+        with opened(path, read_only=True) as own:
+            return _read_database(data_dir, own)
+    with sqlite_errors("read the state of the migration", path):
         state = read_state(connection, path)
         if not state.has_ledger and not schema.has_table(connection, "workspaces"):
             return _Stored(state, {}, {}, {}, None, {})

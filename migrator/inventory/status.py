@@ -142,15 +142,16 @@ def note_of_loss(data_dir: DataDir, state: State | None = None) -> str | None:
     return f"{missing.message} These sessions come from the JSON files, which are outdated; see 'migrator doctor'."
 
 
-def notes_of_hidden(data_dir: DataDir, workspace: str | None = None) -> list[Message]:
+def notes_of_hidden(data_dir: DataDir, workspace: str | None = None, plan: Plan | None = None) -> list[Message]:
     """The notes to show with sessions of the authoritative store, about what is not among them.
 
     With SQLite, that is what is in quarantine and which files failed; with the JSON files, the files that only a
     migration reads.
 
     :param workspace: what is not among the sessions of this one; None for all
+    :param plan: of the data directory, if it has been made already
     """
-    notes, plan = list[Message](), make_plan(data_dir)
+    notes, plan = list[Message](), plan or make_plan(data_dir)
     if missing_database(data_dir, plan.state) is not None:
         return notes
     own = None if workspace is None else named_workspace(workspace, plan.known)
@@ -192,10 +193,12 @@ def workspace_names(data_dir: DataDir) -> list[str]:
     return [_name_for_stores(state.hash, state.path) for state in status_of(data_dir).workspaces]
 
 
-def name_of_workspace(data_dir: DataDir, given: str) -> str:
-    """The name, as stores accept it, of the workspace that the user named by its hash or by any path of its folder."""
-    plan = make_plan(data_dir)
-    known = plan.known
+def name_of_workspace(data_dir: DataDir, given: str, plan: Plan | None = None) -> str:
+    """The name, as stores accept it, of the workspace that the user named by its hash or by any path of its folder.
+
+    :param plan: of the data directory, if it has been made already
+    """
+    known = (plan or make_plan(data_dir)).known
     found = named_workspace(given, known)
     return given if found == workspace_hash(given) else _name_for_stores(found, known.get(found, ""))
 

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from itertools import islice
+from pathlib import Path
 
-from migrator.authority import state_of
+from migrator.authority import has_database
 from migrator.data_dir import DataDir
 from migrator.database import queries
 from migrator.database.columns import SUMMARY_MEMBERS
 from migrator.database.connection import opened, snapshot
 from migrator.documents.document import WorktreeSession
+from migrator.inventory.plan import make_plan
 from migrator.inventory.status import name_of_workspace, note_of_loss, notes_of_hidden, workspace_names
 from migrator.salvage.access import read_what_can_be_read
 from migrator.search.excerpts import Matcher
@@ -52,17 +56,19 @@ def search_texts(
 
 
 def _search(data_dir: DataDir, query: SearchQuery, filters: SessionFilters, workspace: str | None) -> SearchReport:
-    workspace = name_of_workspace(data_dir, workspace) if workspace else workspace
-    if not query.terms:
-        note = "Nothing to search for: a word needs at least one letter or digit."
-        return SearchReport(sessions=(), more=False, method="scan", notes=(note,))
-    state = state_of(data_dir.database)
-    loss = note_of_loss(data_dir, state)
-    notes: list[str] = [*notes_of_hidden(data_dir, workspace), *([] if loss is None else [loss])]
     end = None if filters.limit is None else filters.offset + filters.limit
     indexed = None
-    if is_served_by_sqlite(data_dir, state):
-        indexed = _ask_index(data_dir, query, filters, workspace, notes, None if end is None else end + 1)
+    with _opened(data_dir.database) as connection:
+        plan = make_plan(data_dir, connection=connection)
+        workspace = name_of_workspace(data_dir, workspace, plan) if workspace else workspace
+        if not query.terms:
+            note = "Nothing to search for: a word needs at least one letter or digit."
+            return SearchReport(sessions=(), more=False, method="scan", notes=(note,))
+        loss = note_of_loss(data_dir, plan.state)
+        notes: list[str] = [*notes_of_hidden(data_dir, workspace, plan), *([] if loss is None else [loss])]
+        if connection is not None and is_served_by_sqlite(data_dir, plan.state):
+            with snapshot(connection, data_dir.database, "search"):
+                indexed = _ask_index(connection, query, filters, workspace, notes, None if end is None else end + 1)
     if indexed is None:
         found, names = list[FoundSession](), [workspace] if workspace else workspace_names(data_dir)
     else:
@@ -80,8 +86,13 @@ def _search(data_dir: DataDir, query: SearchQuery, filters: SessionFilters, work
     return SearchReport(page, more, "scan" if indexed is None else "index", tuple(notes))
 
 
+def _opened(path: Path) -> AbstractContextManager[sqlite3.Connection | None]:
+    """Open the database to read it, once for everything: each opening parses the schema anew."""
+    return opened(path, read_only=True) if has_database(path) else nullcontext()
+
+
 def _ask_index(
-    data_dir: DataDir,
+    connection: sqlite3.Connection,
     query: SearchQuery,
     filters: SessionFilters,
     workspace: str | None,
@@ -90,17 +101,16 @@ def _ask_index(
 ) -> tuple[list[FoundSession], frozenset[str]] | None:
     """Search with the index, for at most ``most`` sessions; return None, and note why, if it cannot be used.
 
+    :param connection: has a snapshot of the database
     :returns: the sessions, and the hashes of workspaces that are not in it, since they could not be migrated
     """
-    path = data_dir.database
-    with opened(path, read_only=True) as connection, snapshot(connection, path, "search"):
-        state = index_state(connection)
-        if state == "complete" and not quick_problems(connection):
-            own = workspace_ref(workspace).hash if workspace else None
-            elsewhere = frozenset(name for (name,) in connection.execute(queries.FAILED_WORKSPACES))
-            found = search_with_index(connection, query, filters, workspace_hash=own, elsewhere=elsewhere)
-            notes += _note_of_long(count_long_texts(connection, filters, workspace_hash=own, elsewhere=elsewhere))
-            return list(islice(found, most)), elsewhere
+    state = index_state(connection)
+    if state == "complete" and not quick_problems(connection):
+        own = workspace_ref(workspace).hash if workspace else None
+        elsewhere = frozenset(name for (name,) in connection.execute(queries.FAILED_WORKSPACES))
+        found = search_with_index(connection, query, filters, workspace_hash=own, elsewhere=elsewhere)
+        notes += _note_of_long(count_long_texts(connection, filters, workspace_hash=own, elsewhere=elsewhere))
+        return list(islice(found, most)), elsewhere
     if state == "complete":
         notes.append("The search index is damaged, so every text was read. 'migrator verify --repair' rebuilds it.")
     elif state == "building":
