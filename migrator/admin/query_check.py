@@ -97,7 +97,7 @@ def fresh_with_staging() -> sqlite3.Connection:
     for statement in (
         search_queries.CREATE_EXCERPTS,
         *search_queries.CREATE_INDEX_COPY,
-        *search_queries.CREATE_TERMS,
+        *search_queries.CREATE_TERMS.values(),
         merging_queries.CREATE_KEPT,
         *merging_queries.CREATE_SEEN,
     ):

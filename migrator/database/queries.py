@@ -292,6 +292,11 @@ SESSIONS_BY_WORKSPACE = """
 QUARANTINE_BY_WORKSPACE = """
     SELECT workspace_hash, count(*) FROM quarantine WHERE reason <> 'deleted' GROUP BY workspace_hash
 """
+# How many items are in quarantine, and how many files failed.
+HIDDEN = f"""
+    SELECT (SELECT count(*) FROM quarantine WHERE reason <> 'deleted'),
+           (SELECT count(*) FROM ({LEDGER}) WHERE error <> '')
+"""
 SESSIONS_BY_DAY = "SELECT substr(created_at, 1, 10), type, status, count(*) FROM session_values GROUP BY 1, 2, 3"
 
 TOUCH_SOURCE = "UPDATE migration_ledger SET size = ?, mtime_ns = ?, inode = ? WHERE source = ?"

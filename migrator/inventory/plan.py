@@ -89,8 +89,7 @@ def make_plan(
     own, strange = list_files(data_dir)
     sources = with_older_files(own, paths)
     warnings += [] if adopting else _unmatched(named, sources, stored)
-    older = [source.place for source in sources if source.kind == "older"]
-    replaced = find_replaced(data_dir, older, strangers=strange)
+    replaced = find_replaced(data_dir, [one.place for one in sources if one.kind == "older"], strangers=strange)
     warnings += replaced.kept
     taken = set(stored.values())
     unnamed = {

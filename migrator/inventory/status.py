@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
 
-from migrator.authority import State, broken_link, missing_database, state_of, store_status
+from migrator.authority import State, broken_link, missing_database, read_state, state_of, store_status
 from migrator.data_dir import DataDir, wrong_place
 from migrator.database import queries
 from migrator.database.connection import opened
@@ -142,16 +143,23 @@ def note_of_loss(data_dir: DataDir, state: State | None = None) -> str | None:
     return f"{missing.message} These sessions come from the JSON files, which are outdated; see 'migrator doctor'."
 
 
-def notes_of_hidden(data_dir: DataDir, workspace: str | None = None, plan: Plan | None = None) -> list[Message]:
+def notes_of_hidden(
+    data_dir: DataDir, workspace: str | None = None, connection: sqlite3.Connection | None = None
+) -> list[Message]:
     """The notes to show with sessions of the authoritative store, about what is not among them.
 
     With SQLite, that is what is in quarantine and which files failed; with the JSON files, the files that only a
     migration reads.
 
     :param workspace: what is not among the sessions of this one; None for all
-    :param plan: of the data directory, if it has been made already
+    :param connection: reads the database; None opens one
     """
-    notes, plan = list[Message](), plan or make_plan(data_dir)
+    if workspace is None and connection is not None:  # without a look at all files
+        state = read_state(connection, data_dir.database)
+        if state.authority == "sqlite" and state.has_ledger:
+            with sqlite_errors("read the ledger", data_dir.database):
+                return _notes_of_hidden(*connection.execute(queries.HIDDEN).fetchone())
+    notes, plan = list[Message](), make_plan(data_dir, connection=connection)
     if missing_database(data_dir, plan.state) is not None:
         return notes
     own = None if workspace is None else named_workspace(workspace, plan.known)
@@ -169,6 +177,11 @@ def notes_of_hidden(data_dir: DataDir, workspace: str | None = None, plan: Plan 
         ]
     held = sum(plan.quarantined.values()) if own is None else plan.quarantined.get(own, 0)
     failed = sum(1 for entry in plan.ledger.values() if entry.error and own in (None, entry.workspace_hash))
+    return _notes_of_hidden(held, failed)
+
+
+def _notes_of_hidden(held: int, failed: int) -> list[Message]:
+    notes = []
     if held:
         what = f"Not shown: {counted(held, 'item')} in quarantine."
         notes.append(Message(what, code="quarantine.waiting", hint="'migrator quarantine list' shows why."))
@@ -193,12 +206,12 @@ def workspace_names(data_dir: DataDir) -> list[str]:
     return [_name_for_stores(state.hash, state.path) for state in status_of(data_dir).workspaces]
 
 
-def name_of_workspace(data_dir: DataDir, given: str, plan: Plan | None = None) -> str:
+def name_of_workspace(data_dir: DataDir, given: str, connection: sqlite3.Connection | None = None) -> str:
     """The name, as stores accept it, of the workspace that the user named by its hash or by any path of its folder.
 
-    :param plan: of the data directory, if it has been made already
+    :param connection: reads the database; None opens one
     """
-    known = (plan or make_plan(data_dir)).known
+    known = make_plan(data_dir, connection=connection).known
     found = named_workspace(given, known)
     return given if found == workspace_hash(given) else _name_for_stores(found, known.get(found, ""))
 

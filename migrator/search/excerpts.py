@@ -48,10 +48,7 @@ def require_full_text(connection: sqlite3.Connection) -> None:
 
 
 class Matcher(AbstractContextManager["Matcher"]):
-    """Finds the terms of a query in texts. A context manager, for use in one thread.
-
-    :raises ConnectionFailed: the SQLite of this Python has no FTS5
-    """
+    """Finds the terms of a query in texts. A context manager, for use in one thread."""
 
     def __init__(self, query: SearchQuery) -> None:
         self._patterns = [term.pattern for term in query.terms]
@@ -59,18 +56,27 @@ class Matcher(AbstractContextManager["Matcher"]):
         self._words = query.word_match
         # The words of all terms, without accents: an ASCII text without one of them cannot match.
         self._needed = [word for term in query.terms for word in words_of(term.text)]
-        self._memory = sqlite3.connect(":memory:", isolation_level=None)
-        require_full_text(self._memory)
-        self._memory.execute(search_queries.CREATE_EXCERPTS)
+        self._opened: sqlite3.Connection | None = None
 
     def __exit__(self, *_: object) -> None:
-        self._memory.close()
+        if self._opened is not None:
+            self._opened.close()
+
+    @property
+    def _memory(self) -> sqlite3.Connection:
+        """The database that is asked about words, created when it is first needed."""
+        if self._opened is None:
+            self._opened = sqlite3.connect(":memory:", isolation_level=None)
+            require_full_text(self._opened)
+            self._opened.execute(search_queries.CREATE_EXCERPTS)
+        return self._opened
 
     def excerpts(self, texts: Sequence[str], *, most: int | None = None, sure: bool = False) -> list[Excerpt | None]:
         """Return an excerpt of each text that contains all terms, and None for each other text.
 
         :param most: how many excerpts are wanted; further texts that contain all terms get NO_EXCERPT
         :param sure: all the texts are known to contain all terms
+        :raises ConnectionFailed: the SQLite of this Python has no FTS5
         """
         searched = [searched_text(text) for text in texts]
         found: list[Excerpt | None] = [None] * len(texts)
@@ -104,18 +110,18 @@ class Matcher(AbstractContextManager["Matcher"]):
 
     def _excerpt(self, text: str) -> Excerpt:
         folded = fold(text)
-        places = [place for pattern in self._patterns if (place := pattern.search(folded))]
-        first = min((place.start() for place in places), default=0)
+        starts = [place.start() for pattern in self._patterns if (place := pattern.search(folded))]
+        first = min(starts, default=0)
         begin, end = max(0, first - _BEFORE), min(first + _WIDTH, len(text))
-        found = (place.span() for pattern in self._patterns for place in pattern.finditer(folded, begin, end))
+        found = [place.span() for pattern in self._patterns for place in pattern.finditer(folded, begin, end)]
         return _window(text, begin, end, _joined(found))
 
 
 def _joined(spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Return spans in order, those that overlap as one."""
+    """Return spans in order, those that overlap or touch as one."""
     joined: list[tuple[int, int]] = []
     for begin, end in sorted(spans):
-        if joined and begin < joined[-1][1]:
+        if joined and begin <= joined[-1][1]:
             joined[-1] = (joined[-1][0], max(end, joined[-1][1]))
         else:
             joined.append((begin, end))
@@ -125,21 +131,21 @@ def _joined(spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
 def _window(text: str, begin: int, end: int, spans: list[tuple[int, int]]) -> Excerpt:
     """Return the part of a text from ``begin`` to ``end``, with the places in it."""
     before = "…" if begin else ""
-    inside = [(max(first, begin), min(last, end)) for first, last in spans if first < end and last > begin]
     shift = len(before) - begin
     window = before + text[begin:end] + ("…" if end < len(text) else "")
-    return _in_one_line(window, [(first + shift, last + shift) for first, last in inside])
+    return _in_one_line(window, [(first + shift, last + shift) for first, last in spans])
 
 
 def _in_one_line(text: str, spans: list[tuple[int, int]]) -> Excerpt:
     """Reduce white space to single spaces, and move the places accordingly."""
+    even = text.replace("\n", " ")
+    if even.isprintable() and "  " not in even and even == even.strip(" "):  # no other white space
+        return Excerpt(even, tuple(spans))
     line, marks, at = "", list[tuple[int, int]](), 0
     for begin, end in [*spans, (len(text), len(text))]:
         line = _added(line, text[at:begin])
         first, line = len(line), _added(line, text[begin:end])
         if first < len(line):
-            if marks and marks[-1][1] == first:
-                first = marks.pop()[0]
             marks.append((first, len(line)))
         at = end
     return Excerpt(line.rstrip(" "), tuple(marks))

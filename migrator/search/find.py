@@ -9,13 +9,12 @@ from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
-from migrator.authority import has_database
+from migrator.authority import NO_DATABASE, has_database, read_state
 from migrator.data_dir import DataDir
 from migrator.database import queries
 from migrator.database.columns import SUMMARY_MEMBERS
 from migrator.database.connection import opened, snapshot
 from migrator.documents.document import WorktreeSession
-from migrator.inventory.plan import make_plan
 from migrator.inventory.status import name_of_workspace, note_of_loss, notes_of_hidden, workspace_names
 from migrator.salvage.access import read_what_can_be_read
 from migrator.search.excerpts import Matcher
@@ -59,14 +58,14 @@ def _search(data_dir: DataDir, query: SearchQuery, filters: SessionFilters, work
     end = None if filters.limit is None else filters.offset + filters.limit
     indexed = None
     with _opened(data_dir.database) as connection:
-        plan = make_plan(data_dir, connection=connection)
-        workspace = name_of_workspace(data_dir, workspace, plan) if workspace else workspace
+        workspace = name_of_workspace(data_dir, workspace, connection) if workspace else workspace
         if not query.terms:
             note = "Nothing to search for: a word needs at least one letter or digit."
             return SearchReport(sessions=(), more=False, method="scan", notes=(note,))
-        loss = note_of_loss(data_dir, plan.state)
-        notes: list[str] = [*notes_of_hidden(data_dir, workspace, plan), *([] if loss is None else [loss])]
-        if connection is not None and is_served_by_sqlite(data_dir, plan.state):
+        state = NO_DATABASE if connection is None else read_state(connection, data_dir.database)
+        loss = note_of_loss(data_dir, state)
+        notes: list[str] = [*notes_of_hidden(data_dir, workspace, connection), *([] if loss is None else [loss])]
+        if connection is not None and is_served_by_sqlite(data_dir, state):
             with snapshot(connection, data_dir.database, "search"):
                 indexed = _ask_index(connection, query, filters, workspace, notes, None if end is None else end + 1)
     if indexed is None:
@@ -105,7 +104,7 @@ def _ask_index(
     :returns: the sessions, and the hashes of workspaces that are not in it, since they could not be migrated
     """
     state = index_state(connection)
-    if state == "complete" and not quick_problems(connection):
+    if state == "complete" and not quick_problems(connection, state):
         own = workspace_ref(workspace).hash if workspace else None
         elsewhere = frozenset(name for (name,) in connection.execute(queries.FAILED_WORKSPACES))
         found = search_with_index(connection, query, filters, workspace_hash=own, elsewhere=elsewhere)

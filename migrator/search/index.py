@@ -57,9 +57,12 @@ def _is_readable(connection: sqlite3.Connection, table: str) -> bool:
         return False
 
 
-def quick_problems(connection: sqlite3.Connection) -> list[Message]:
-    """Return what is wrong with the index, as far as that shows without reading every text."""
-    state = index_state(connection)
+def quick_problems(connection: sqlite3.Connection, state: str | None = None) -> list[Message]:
+    """Return what is wrong with the index, as far as that shows without reading every text.
+
+    :param state: of the index, if it has been read already
+    """
+    state = state or index_state(connection)
     if state not in ("building", "complete"):
         return []
     differing = index_differences(connection)

@@ -1,33 +1,33 @@
 """Searches with the index, doing no more work than the requested number of results needs.
 
-If few texts match, all of them are ranked. If thousands match, only the most recently updated sessions are ranked:
-reading every place of a common word would take seconds.
+If few texts match, all of them are ranked. If thousands match, or most of the sessions that changed last do, only those
+are ranked: reading every place of a common word would take seconds.
 """
 
 from __future__ import annotations
 
 import json
 import sqlite3
+from bisect import bisect_left, bisect_right
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from itertools import islice
+from itertools import chain, islice
 from typing import Any, NamedTuple
 
 from migrator.database.columns import SUMMARY_MEMBERS
-from migrator.database.rows import session_summary
 from migrator.search import queries as search_queries
 from migrator.search.excerpts import Matcher
 from migrator.search.index import MESSAGES, OUTPUTS, TASKS
-from migrator.search.ordering import ordered_keys
+from migrator.search.ordering import StoredSession, read_sessions, sessions_in_order
 from migrator.search.query import CUT, LONGEST, SearchQuery, Term, words_of
 from migrator.search.results import MOST_EXCERPTS, FoundSession, FoundText, message_place, output_place, sort_by_filters
 from migrator.storage.filtering import Filtering
 from migrator.storage.protocol import SessionFilters
 
+_FEW = 300  # texts: up to here, they are all ranked without a look at the sessions that changed last
 RANK_ALL_UP_TO = 3_000  # texts
 _LIST_ALL_UP_TO = 20_000  # texts: up to here, one question for all is cheaper than one for each session
-_POOL = 50  # sessions that are ranked if more texts match; more if more are requested
-_BATCH = 20  # sessions
+_POOL = 30  # sessions that are ranked if more texts match; more if more are requested
 # The range of rowids in the index, by kind of text: minus the first one, they are the rowids of its table.
 _RANGES = {"task": (TASKS, MESSAGES), "message": (MESSAGES, OUTPUTS), "output": (OUTPUTS, 1 << 63)}
 _PLACES: dict[str, Callable[[Any, str], str]] = {"message": message_place, "output": output_place}
@@ -36,41 +36,37 @@ _EVERY = (0, (1 << 63) - 1)
 _BROAD = 20_000  # places: a beginning with more of them is not looked up in the index
 _MOST_GRAMS = 200  # of one beginning: those with more are not looked up
 _GAP = 200  # rowids between two that are asked for together
+_TOGETHER = 100  # texts that are read at once
+_Span = tuple[int, int]  # the first and the last rowid
 
 
 class _Hits(NamedTuple):
-    """Texts found in the index, as rowids.
+    """Texts found in the index.
 
-    :ivar sure: texts that match according to FTS5
-    :ivar unsure: texts that may match and have to be read
-    :ivar likely: whether most of the unsure ones are expected to match
+    :ivar row_ids: in order
+    :ivar exact: whether all of them match according to FTS5; otherwise they may match, and have to be read
+    :ivar likely: whether most of them are expected to match
     """
 
-    sure: list[int]
-    unsure: list[int]
+    row_ids: list[int]
+    exact: bool
     likely: bool = True
 
 
-class _StoredSession(NamedTuple):
-    """The summary of a session, with the primary key of its row."""
-
-    key: str
-    row_id: int
-    workspace: str
-    workspace_hash: str
-    summary: dict[str, Any]
-
-
 class _Candidate(NamedTuple):
-    session: _StoredSession
+    session: StoredSession
     hits: _Hits
 
     @property
     def rank(self) -> tuple[bool, int, str]:
         """The sort key, best last, as far as it is known before any text is read."""
-        hits = self.hits
-        expected = [*hits.sure, *hits.unsure] if hits.likely else hits.sure
-        return min(expected, default=MESSAGES) < MESSAGES, len(expected), self.session.summary["updatedAt"]
+        expected = self.hits.row_ids if self.hits.likely else []
+        return bool(expected) and expected[0] < MESSAGES, len(expected), self.session.summary["updatedAt"]
+
+    @property
+    def to_read(self) -> list[int]:
+        """The texts that are needed for the answer."""
+        return self.hits.row_ids[:MOST_EXCERPTS] if self.hits.exact else self.hits.row_ids
 
 
 class _TextIndex:
@@ -81,9 +77,6 @@ class _TextIndex:
 
     def __init__(self, connection: sqlite3.Connection, query: SearchQuery) -> None:
         self._connection = connection
-        connection.execute("PRAGMA query_only = OFF")  # it would also forbid temporary tables
-        for statement in search_queries.CREATE_TERMS:
-            connection.execute(statement)
         # FTS5 reads every place of all words with a beginning, each time: too slow for a broad one.
         narrow = SearchQuery(tuple(term for term in query.terms if not (term.prefix and self._is_broad(term))))
         words, self._is_exact = narrow.word_match, narrow == query
@@ -102,12 +95,18 @@ class _TextIndex:
             return False
         last = words_of(term.text)[-1]
         bound = (last, last + _LAST, _BROAD)
-        return bool(self._connection.execute(search_queries.IS_BROAD, bound).fetchone())
+        return bool(self._terms("words").execute(search_queries.IS_BROAD, bound).fetchone())
+
+    def _terms(self, kind: str) -> sqlite3.Connection:
+        """Return the connection, with the temporary table of the terms."""
+        self._connection.execute("PRAGMA query_only = OFF")  # it would also forbid temporary tables
+        self._connection.execute(search_queries.CREATE_TERMS[kind])
+        return self._connection
 
     def _grams_beginning_with(self, beginning: str) -> list[str] | None:
         """Return the grams that begin with one or two characters; None if there are very many."""
         bound = (beginning, beginning + _LAST, _MOST_GRAMS + 1)
-        found = [gram for (gram,) in self._connection.execute(search_queries.GRAMS_IN_RANGE, bound)]
+        found = [gram for (gram,) in self._terms("grams").execute(search_queries.GRAMS_IN_RANGE, bound)]
         return found if len(found) <= _MOST_GRAMS else None
 
     def find_all(self, most: int) -> _Hits | None:
@@ -121,9 +120,10 @@ class _TextIndex:
 
     def _list(self, statement: str, match: str, most: int) -> list[int] | None:
         """Return all texts that match; None if there are more than ``most``."""
-        found = self._ask(statement, match, _EVERY, RANK_ALL_UP_TO + 1)
-        if len(found) <= RANK_ALL_UP_TO:
-            return found
+        some = min(most, RANK_ALL_UP_TO)
+        found = self._ask(statement, match, _EVERY, some + 1)
+        if len(found) <= some or some == most:
+            return found if len(found) <= some else None
         if found[-1] >= MESSAGES:  # where these end says whether it is worth listing all
             [(last,)] = self._connection.execute(search_queries.LAST_MESSAGE)
             if len(found) * last > most * (found[-1] - MESSAGES):
@@ -132,45 +132,53 @@ class _TextIndex:
         return found if len(found) <= most else None
 
     def _hits(self, found: list[int], *, exact: bool) -> _Hits:
-        return _Hits(found, []) if exact else _Hits([], found, likely=bool(self._questions))
+        return _Hits(found, exact, likely=exact or bool(self._questions))
 
-    def find_in_sessions(
-        self, sessions: Sequence[_StoredSession], found: frozenset[int] | None, *, exact: bool
-    ) -> Iterator[_Hits]:
+    def find_in_sessions(self, sessions: Sequence[StoredSession], hits: _Hits | None) -> Iterator[_Hits]:
         """Yield, for each of these sessions, its texts that may match.
 
-        :param found: the hits of :meth:`find_all`; None asks the index about these sessions only
-        :param exact: whether those match for sure
+        :param hits: those of :meth:`find_all`; None asks the index about these sessions only
         """
-        texts = []
-        for session in sessions:
-            messages = self._connection.execute(search_queries.MESSAGES_IN_SESSION, (session.key,))
-            outputs = self._connection.execute(search_queries.OUTPUTS_IN_SESSION, (session.key,))
-            own = [session.row_id, *(MESSAGES + one for (one,) in messages), *(OUTPUTS + one for (one,) in outputs)]
-            texts.append(own)
-        if found is None:
-            exact = self._is_exact
-            row_ids = sorted(one for own in texts for one in own)
-            found = frozenset(row_ids)
-            for statement, match in self._questions:
-                found &= frozenset(self._within(statement, match, row_ids))
-        for own in texts:
-            yield self._hits([one for one in own if one in found], exact=exact)
+        spans = [self._spans_in(session) for session in sessions]
+        if hits is not None:
+            found = hits.row_ids
+        elif self._questions:
+            joined = _joined(sorted(chain.from_iterable(spans)))
+            answers = [self._within(statement, match, joined) for statement, match in self._questions]
+            found = answers[0] if len(answers) == 1 else sorted(set(answers[0]).intersection(*answers[1:]))
+        else:
+            found = [row_id for own in spans for first, last in own for row_id in range(first, last + 1)]
+            found.sort()
+        for own in spans:
+            inside = [found[bisect_left(found, first) : bisect_right(found, last)] for first, last in own]
+            yield self._hits([*chain.from_iterable(inside)], exact=self._is_exact if hits is None else hits.exact)
 
-    def _within(self, statement: str, match: str, row_ids: Sequence[int]) -> list[int]:
-        return [found for span in _spans(row_ids) for found in self._ask(statement, match, span, -1)]
+    def _spans_in(self, session: StoredSession) -> list[_Span]:
+        """Return the rowids of the session's texts, in order."""
+        spans = [(session.row_id, session.row_id)]
+        for kind, statement in search_queries.SPAN_IN_SESSION.items():
+            base, _ = _RANGES[kind]
+            first, last, rows = self._connection.execute(statement, (session.key,)).fetchone()
+            if rows and last - first < rows:
+                spans.append((base + first, base + last))
+            elif rows:  # rows of other sessions are between
+                listed = self._connection.execute(search_queries.ROWS_IN_SESSION[kind], (session.key,))
+                spans += [(base + row_id, base + row_id) for (row_id,) in listed]
+        return spans
+
+    def _within(self, statement: str, match: str, spans: Iterable[_Span]) -> list[int]:
+        return [found for span in spans for found in self._ask(statement, match, span, -1)]
 
     def _ask(self, statement: str, match: str, span: tuple[int, int], most: int) -> list[int]:
         return [row_id for (row_id,) in self._connection.execute(statement, (match, *span, most))]
 
     def by_session(self, hits: _Hits) -> dict[str, _Hits]:
         """Group hits by session, as a dictionary with the primary keys of the sessions."""
-        found: defaultdict[str, _Hits] = defaultdict(lambda: _Hits([], []))
-        for row_ids, is_sure in ((hits.sure, True), (hits.unsure, False)):
-            for kind, base, own in _by_kind(row_ids):
-                for row_id, key in self._connection.execute(search_queries.SESSIONS_OF_TEXTS[kind], (own,)):
-                    (found[key].sure if is_sure else found[key].unsure).append(base + row_id)
-        return found
+        found: defaultdict[str, list[int]] = defaultdict(list)
+        for kind, base, own in _by_kind(hits.row_ids):
+            for row_id, key in self._connection.execute(search_queries.SESSIONS_OF_TEXTS[kind], (own,)):
+                found[key].append(base + row_id)
+        return {key: hits._replace(row_ids=sorted(row_ids)) for key, row_ids in found.items()}
 
     def texts(self, row_ids: Sequence[int]) -> Iterator[tuple[int, str, str, str]]:
         """Yield rowid, kind, place and text of each: tasks, then messages, then outputs."""
@@ -181,12 +189,6 @@ class _TextIndex:
                     yield base + row_id, kind, place, text
 
 
-def _sessions(connection: sqlite3.Connection, statement: str, *parameters: str) -> Iterator[_StoredSession]:
-    """Yield the sessions that a statement finds."""
-    for row in connection.execute(statement, parameters):
-        yield _StoredSession(row[0], row[-3], row[-2], row[-1], session_summary(row))
-
-
 def _by_kind(row_ids: Sequence[int]) -> Iterator[tuple[str, int, str]]:
     """Yield each kind of text among these rowids, with its first rowid and the rowids in its table, as JSON."""
     for kind, (base, end) in _RANGES.items():
@@ -195,15 +197,15 @@ def _by_kind(row_ids: Sequence[int]) -> Iterator[tuple[str, int, str]]:
             yield kind, base, json.dumps(own)
 
 
-def _spans(row_ids: Sequence[int]) -> Iterator[tuple[int, int]]:
-    """Yield the first and the last rowid of each group of rowids that are close to each other."""
-    first = last = row_ids[0]
-    for row_id in row_ids[1:]:
-        if row_id - last > _GAP:
-            yield first, last
-            first = row_id
-        last = row_id
-    yield first, last
+def _joined(spans: Iterable[_Span]) -> list[_Span]:
+    """Join spans that are close to each other."""
+    joined: list[_Span] = []
+    for first, last in spans:
+        if joined and first - joined[-1][1] <= _GAP:
+            joined[-1] = joined[-1][0], last
+        else:
+            joined.append((first, last))
+    return joined
 
 
 def search_with_index(
@@ -224,27 +226,36 @@ def search_with_index(
     index = _TextIndex(connection, query)
     filtering = Filtering(filters)
     wanted = _chooser(connection, filtering, workspace_hash, elsewhere)
+    sessions = filter(wanted, sessions_in_order(connection, filters, workspace_hash))
+    wished = None if filters.limit is None else filters.offset + filters.limit
+    pool = None if wished is None else max(_POOL, wished + wished // 2)
     candidates: Iterable[_Candidate]
-    hits = index.find_all(_LIST_ALL_UP_TO)
-    if hits is not None and len(hits.sure) + len(hits.unsure) <= RANK_ALL_UP_TO:
+    hits, first = index.find_all(_FEW), list[_Candidate]()
+    if hits is None and wished is not None:
+        first += _find_candidates(index, islice(sessions, pool), None)
+    if hits is None and (wished is None or len(first) < wished):
+        hits = index.find_all(_LIST_ALL_UP_TO)
+    if hits is not None and len(hits.row_ids) <= RANK_ALL_UP_TO:
         by_session = index.by_session(hits)
-        found = _sessions(connection, search_queries.INFO_OF_SESSIONS, json.dumps(list(by_session)))
+        found = read_sessions(connection, search_queries.INFO_OF_SESSIONS, json.dumps(list(by_session)))
         candidates = _ranked(_Candidate(session, by_session[session.key]) for session in filter(wanted, found))
         if filters.sort_by is not None:
             candidates = sort_by_filters(((one.session.summary, one) for one in candidates), filtering)
-    elif filters.sort_by is None:
-        newest = filter(wanted, _newest(connection, workspace_hash))
-        candidates = _rank_first(_find_candidates(index, newest, hits), filters)
     else:
-        candidates = _find_candidates(index, filter(wanted, _in_order(connection, filters, workspace_hash)), hits)
+        candidates = _find_candidates(index, sessions, hits)
+        if filters.sort_by is None:
+            missing = None if wished is None else max(0, wished - len(first))
+            first = _ranked(chain(first, islice(candidates, missing)))
+        candidates = chain(first, candidates)
     with Matcher(query) as matcher:
-        yield from filter(None, (_read_candidate(index, matcher, candidate) for candidate in candidates))
+        for batch in _batches(candidates, _POOL if wished is None else wished + 1):
+            yield from _read_candidates(index, matcher, batch)
 
 
 def _chooser(
     connection: sqlite3.Connection, filtering: Filtering, workspace_hash: str | None, elsewhere: Collection[str]
-) -> Callable[[_StoredSession], bool]:
-    def wanted(session: _StoredSession) -> bool:
+) -> Callable[[StoredSession], bool]:
+    def wanted(session: StoredSession) -> bool:
         if session.workspace_hash in elsewhere or workspace_hash not in (None, session.workspace_hash):
             return False
         if filtering.text is not None:
@@ -268,68 +279,48 @@ def count_long_texts(
     if not texts:
         return 0
     wanted = _chooser(connection, Filtering(filters), workspace_hash, elsewhere)
-    sessions = _sessions(connection, search_queries.INFO_OF_SESSIONS, json.dumps(list(texts)))
+    sessions = read_sessions(connection, search_queries.INFO_OF_SESSIONS, json.dumps(list(texts)))
     return sum(texts[session.key] for session in sessions if wanted(session))
-
-
-def _newest(connection: sqlite3.Connection, workspace_hash: str | None) -> Iterator[_StoredSession]:
-    if workspace_hash is None:
-        return _sessions(connection, search_queries.NEWEST_SESSIONS)
-    return _sessions(connection, search_queries.NEWEST_OF_WORKSPACE, workspace_hash)
-
-
-def _in_order(
-    connection: sqlite3.Connection, filters: SessionFilters, workspace_hash: str | None
-) -> Iterator[_StoredSession]:
-    """Yield the sessions in the order of ``sort_by``, each read only when it is requested."""
-    keys = ordered_keys(connection, filters, workspace_hash)
-    if keys is None:
-        every = ((session.summary, session) for session in _newest(connection, workspace_hash))
-        yield from sort_by_filters(every, Filtering(filters))
-        return
-    for at in range(0, len(keys), _BATCH):
-        batch = keys[at : at + _BATCH]
-        found = _sessions(connection, search_queries.INFO_OF_SESSIONS, json.dumps(batch))
-        by_key = {session.key: session for session in found}
-        yield from (by_key[key] for key in batch)
 
 
 def _ranked(candidates: Iterable[_Candidate]) -> list[_Candidate]:
     return sorted(candidates, key=lambda one: one.rank, reverse=True)
 
 
-def _find_candidates(index: _TextIndex, sessions: Iterable[_StoredSession], hits: _Hits | None) -> Iterator[_Candidate]:
+def _find_candidates(index: _TextIndex, sessions: Iterator[StoredSession], hits: _Hits | None) -> Iterator[_Candidate]:
     """Yield the sessions that may match, in the given order, asking the index about a batch at a time."""
-    found = None if hits is None else frozenset(hits.sure or hits.unsure)
-    exact = hits is not None and not hits.unsure
-    rest = iter(sessions)
-    while batch := list(islice(rest, _BATCH)):
-        for session, own in zip(batch, index.find_in_sessions(batch, found, exact=exact), strict=True):
-            if own.sure or own.unsure:
+    while batch := list(islice(sessions, _POOL)):
+        for session, own in zip(batch, index.find_in_sessions(batch, hits), strict=True):
+            if own.row_ids:
                 yield _Candidate(session, own)
 
 
-def _rank_first(candidates: Iterator[_Candidate], filters: SessionFilters) -> Iterator[_Candidate]:
-    """Rank the first candidates, more than are requested; then yield the others in their order."""
-    pool = None if filters.limit is None else max(_POOL, 2 * (filters.offset + filters.limit))
-    yield from _ranked(islice(candidates, pool))
-    yield from candidates
+def _batches(candidates: Iterable[_Candidate], most: int) -> Iterator[list[_Candidate]]:
+    """Yield at most so many candidates at a time, whose texts are few."""
+    batch, texts = list[_Candidate](), 0
+    for candidate in candidates:
+        batch.append(candidate)
+        texts += len(candidate.to_read)
+        if len(batch) == most or texts >= _TOGETHER:
+            yield batch
+            batch, texts = [], 0
+    yield batch
 
 
-def _read_candidate(index: _TextIndex, matcher: Matcher, candidate: _Candidate) -> FoundSession | None:
-    """Read the texts of a candidate; return the session with its excerpts, or None if no text matches after all."""
-    sure, unsure = sorted(candidate.hits.sure), sorted(candidate.hits.unsure)
-    texts = list(index.texts([*sure[:MOST_EXCERPTS], *unsure]))
-    excerpts = matcher.excerpts([text for *_, text in texts], most=MOST_EXCERPTS, sure=not unsure)
-    matching = [
-        (row_id, FoundText(kind, place, *excerpt))
-        for (row_id, kind, place, _), excerpt in zip(texts, excerpts, strict=True)
-        if excerpt is not None
-    ]
-    if not matching:
-        return None
-    matching.sort(key=lambda found: found[0])
-    session = candidate.session
-    summary = {name: session.summary[name] for name in SUMMARY_MEMBERS}
-    shown = tuple(text for _, text in matching[:MOST_EXCERPTS])
-    return FoundSession(session.workspace, summary, len(matching) + max(0, len(sure) - MOST_EXCERPTS), shown)
+def _read_candidates(index: _TextIndex, matcher: Matcher, candidates: Sequence[_Candidate]) -> Iterator[FoundSession]:
+    """Read the texts of candidates; yield those sessions of which a text matches, with their excerpts."""
+    wanted = [row_id for candidate in candidates for row_id in candidate.to_read]
+    read = {row_id: found for row_id, *found in index.texts(sorted(wanted))}
+    for candidate in candidates:
+        session, hits = candidate
+        texts = [read[row_id] for row_id in candidate.to_read if row_id in read]
+        excerpts = matcher.excerpts([text for *_, text in texts], most=MOST_EXCERPTS, sure=hits.exact)
+        shown = [
+            FoundText(kind, place, *excerpt)
+            for (kind, place, _), excerpt in zip(texts, excerpts, strict=True)
+            if excerpt is not None
+        ]
+        if shown:
+            summary = {name: session.summary[name] for name in SUMMARY_MEMBERS}
+            count = len(hits.row_ids) if hits.exact else len(shown)
+            yield FoundSession(session.workspace, summary, count, tuple(shown[:MOST_EXCERPTS]))

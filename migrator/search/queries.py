@@ -126,10 +126,10 @@ DROP_INDEX_COPY = (
 )
 
 # The terms of the index: temporary, because a program that reads every table would read each place of each term.
-CREATE_TERMS = tuple(
-    f"CREATE VIRTUAL TABLE IF NOT EXISTS temp.search_{kind}_terms USING fts5vocab(main, search_{kind}, instance)"
+CREATE_TERMS = {
+    kind: f"CREATE VIRTUAL TABLE IF NOT EXISTS temp.search_{kind}_terms USING fts5vocab(main, search_{kind}, instance)"
     for kind in ("words", "grams")
-)
+}
 
 LAST_MESSAGE = "SELECT coalesce(max(rowid), 0) FROM chat_messages"
 
@@ -159,17 +159,51 @@ SESSIONS_OF_LONG_TEXTS = {
     "message": f"SELECT session_id FROM chat_messages WHERE rowid {_THESE} AND length(content) > ?",
     "output": f"SELECT session_id FROM instances WHERE id {_THESE} AND length(output) > ?",
 }
-MESSAGES_IN_SESSION = "SELECT rowid FROM chat_messages WHERE session_id = ? ORDER BY rowid"
-OUTPUTS_IN_SESSION = "SELECT id FROM instances WHERE session_id = ? ORDER BY id"
+# The first and the last row of a session, and their number: if that is all between, the rows need not be listed. Asked
+# about several sessions at once, SQLite would compare the keys of all rows.
+SPAN_IN_SESSION = {
+    "message": "SELECT min(rowid), max(rowid), count(*) FROM chat_messages WHERE session_id = ?",
+    "output": "SELECT min(id), max(id), count(*) FROM instances WHERE session_id = ?",
+}
+ROWS_IN_SESSION = {
+    "message": "SELECT rowid FROM chat_messages WHERE session_id = ? ORDER BY rowid",
+    "output": "SELECT id FROM instances WHERE session_id = ? ORDER BY id",
+}
 AGENTS_IN_SESSION = "SELECT agent_name FROM instances WHERE session_id = ?"
 
 _INFO = f"""
     SELECT {aliased("s", SUMMARY_COLUMNS)}, s.rowid, w.workspace_path, w.workspace_hash
-    FROM sessions s JOIN workspaces w ON w.id = s.workspace_id
+    FROM sessions s {{}} JOIN workspaces w ON w.id = s.workspace_id
 """
-INFO_OF_SESSIONS = f"{_INFO} WHERE s.id {_THESE}"
-NEWEST_SESSIONS = f"{_INFO} ORDER BY s.updated_at DESC"
-NEWEST_OF_WORKSPACE = f"{_INFO} WHERE w.workspace_hash = ? ORDER BY s.updated_at DESC"
+INFO_OF_SESSIONS = f"{_INFO.format('')} WHERE s.id {_THESE}"
+# ?1 is the hash of a workspace, ?2 and ?3 are JSON arrays of the values allowed in the columns status and type; each
+# may be NULL for any. The document's own values may differ from the columns.
+_CHOSEN = """
+    {} (?2 IS NULL OR s.status IN (SELECT value FROM json_each(?2)))
+    AND (?3 IS NULL OR s.type IN (SELECT value FROM json_each(?3)))
+"""
+_OF_ONE = f"{_INFO.format('')} {_CHOSEN.format('WHERE w.workspace_hash = ?1 AND')}"
+# Read in the order of an index, as far as they are asked for: CROSS keeps SQLite from reading and sorting all of them.
+_OF_ALL = f"{_INFO.format('CROSS')} {_CHOSEN.format('WHERE ?1 IS NULL AND')}"
+# By what they are sorted, in descending order or not, and whether they are those of one workspace.
+IN_TIME_ORDER = {
+    (name, descending, of_one): f"{chosen} ORDER BY s.{column}{' DESC' * descending}"
+    for name, column in (("createdAt", "created_at"), ("updatedAt", "updated_at"))
+    for descending in (False, True)
+    for of_one, chosen in ((False, _OF_ALL), (True, _OF_ONE))
+}
+# Are all of them as the app writes them, in UTC? Then the order of the texts is that of the times, up to the second.
+# The first pattern is the most frequent one: GLOB takes the time.
+ARE_PLAIN_TIMES = {
+    name: f"""
+        SELECT NOT EXISTS (
+            SELECT 1 FROM sessions
+            WHERE {column} NOT GLOB '????-??-??T??:??:[0-5]?.???Z'
+              AND {column} NOT GLOB '????-??-??T??:??:[0-5]?*Z' AND {column} NOT GLOB '????-??-??T??:??:[0-5]?*+00:00'
+        )
+    """
+    for name, column in (("createdAt", "created_at"), ("updatedAt", "updated_at"))
+}
 _SORTED_BY = {
     "createdAt": "created_at",
     "updatedAt": "updated_at",
@@ -181,7 +215,7 @@ KEYS_TO_SORT = {
     name: f"""
         SELECT s.id, s.{column}, instr(s.rescued_data, '"{column}"') > 0
         FROM sessions s JOIN workspaces w ON w.id = s.workspace_id
-        WHERE ?1 IS NULL OR w.workspace_hash = ?1 ORDER BY s.updated_at DESC
+        WHERE ?1 IS NULL OR w.workspace_hash = ?1 ORDER BY s.updated_at DESC, s.rowid
     """
     for name, column in _SORTED_BY.items()
 }

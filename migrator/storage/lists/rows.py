@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Generator
+from collections.abc import Callable, Generator, Iterable
 from contextlib import closing
 from itertools import chain
 from operator import itemgetter
@@ -71,6 +71,15 @@ def find_sessions(
     return [Found._make(_PLACE(row)) for row in rows]
 
 
+def allowed_in_columns(filtering: Filtering) -> tuple[str | None, str | None]:
+    """Return which values the columns status and type may have if the session matches, as JSON arrays; None for any."""
+    return _as_columns(filtering.statuses, status_column), _as_columns(filtering.types, type_column)
+
+
+def _as_columns(values: Iterable[str] | None, column_of: Callable[[str], str]) -> str | None:
+    return None if values is None else json.dumps(sorted({column_of(value) for value in values}))
+
+
 def _chosen(
     connection: sqlite3.Connection,
     statements: tuple[str, ...],
@@ -80,12 +89,8 @@ def _chosen(
     limit: int | None,
 ) -> list[Row]:
     """Return the rows that match, each with the document's own values; no more are read than needed."""
-    columns = [
-        None if values is None else json.dumps(sorted({column_of(value) for value in values}))
-        for values, column_of in ((filtering.statuses, status_column), (filtering.types, type_column))
-    ]
     placed, unplaced = statements
-    bound = (workspace_id, *columns, *(after or (_SMALLEST, _SMALLEST)))
+    bound = (workspace_id, *allowed_in_columns(filtering), *(after or (_SMALLEST, _SMALLEST)))
     parts = [_rows(connection, unplaced, bound)]
     if after is None or after.position is not None:
         parts = [_rows(connection, placed, bound), _rows(connection, unplaced, (*bound[:-1], _SMALLEST))]

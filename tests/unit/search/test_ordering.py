@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from migrator.database import schema
-from migrator.search.ordering import ordered_keys
+from migrator.search.ordering import ordered_keys, sessions_in_order
 from migrator.storage.filtering import Filtering
 from migrator.storage.protocol import SessionFilters
 from tests.support.scene import app_inserts
@@ -36,8 +36,10 @@ def test_sessions_are_in_the_order_of_their_instants(
     for number, time in enumerate(times):
         app_inserts(database, "/home/dev/engine", f"s-{number}", "task", f"m-{number}")
         database.execute("UPDATE sessions SET created_at = ? WHERE id = ?", (time, f"s-{number}"))
-    file_order = [key for (key,) in database.execute("SELECT id FROM sessions ORDER BY updated_at DESC")]
+    file_order = [key for (key,) in database.execute("SELECT id FROM sessions ORDER BY updated_at DESC, rowid")]
     documents = [{"id": key, "createdAt": times[int(key[2:])]} for key in file_order]
-    assert ordered_keys(database, filters, None) == [one["id"] for one in Filtering(filters).sort(documents)]
-    database.execute("""UPDATE sessions SET rescued_data = '{"columns":{"created_at":["",1]}}'""")
-    assert not times or ordered_keys(database, filters, None) is None
+    expected = [one["id"] for one in Filtering(filters).sort(documents)]
+    assert ordered_keys(database, filters, None) == expected
+    assert [session.key for session in sessions_in_order(database, filters, None)] == expected
+    database.execute("""UPDATE sessions SET rescued_data = '{"columns":{"total_duration":[1,2]}}'""")
+    assert not times or ordered_keys(database, SessionFilters(sort_by="duration"), None) is None
