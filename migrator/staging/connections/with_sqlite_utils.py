@@ -14,6 +14,8 @@ from migrator.staging import queries
 from migrator.staging.connections.interface import SessionMessages, insert_again
 from migrator.staging.plain_messages import PlainMessages, plain_message_rows
 
+_TOGETHER = 496  # messages; all of them are inserted again if the key of one is taken
+
 
 class SqliteUtilsConnection:
     """A connection of sqlite-utils to a staging database.
@@ -24,7 +26,7 @@ class SqliteUtilsConnection:
     def __init__(self, uri: str, *, read_only: bool) -> None:
         mode = "ro" if read_only else "rw"
         connection = sqlite3.connect(f"{uri}{'&' if '?' in uri else '?'}mode={mode}", uri=True, isolation_level=None)
-        self._database = Database(connection, recursive_triggers=False)
+        self._database = Database(connection, recursive_triggers=False, execute_plugins=False)
         self.execute = connection.execute
         self.executemany = connection.executemany
         self.close = connection.close
@@ -37,9 +39,13 @@ class SqliteUtilsConnection:
         """Insert the messages of sessions in order, under new keys if theirs are taken."""
         rows = [*chain.from_iterable(starmap(_rows_of, sessions))]
         [(last,)] = self.execute(queries.LAST_MESSAGE)
-        self.insert("chat_messages", MESSAGE_COLUMNS, rows, ignore=True)
-        if self.execute(queries.LAST_MESSAGE).fetchone()[0] < last + len(rows):
-            insert_again(self, map(MessageRow._make, rows), last)
+        for start in range(0, len(rows), _TOGETHER):
+            portion = rows[start : start + _TOGETHER]
+            self.insert("chat_messages", MESSAGE_COLUMNS, portion, ignore=True)
+            inserted = self.execute(queries.LAST_MESSAGE).fetchone()[0] - last
+            if inserted < len(portion):
+                insert_again(self, map(MessageRow._make, portion), last)
+            last += len(portion)
 
     def changes(self) -> int:
         """Return the number of rows that the last statement changed."""
