@@ -172,12 +172,10 @@ class ScratchDataDir(DataDir):
 def find_root(data_dir: str | os.PathLike[str] | None = None) -> Path:
     """Return the path of the data directory: the argument, else ``$AIT42_DATA_DIR``, else ``~/.ait42``.
 
-    :raises UsageError: the argument is empty, or there is no home directory
+    :raises UsageError: the argument is empty or not a path, or there is no home directory
     :raises StorageIOError: the path is relative, and the current folder is gone
     """
-    if data_dir is not None and not isinstance(data_dir, (str, os.PathLike)):
-        raise UsageError(f"The data directory must be a path, not {data_dir!r}.", code="option.type")
-    if data_dir is not None and not os.fspath(data_dir).strip():
+    if data_dir is not None and not path_text("data_dir", data_dir).strip():
         raise UsageError(
             "The data directory's name is empty.",
             code="option.data_dir_empty",
@@ -195,6 +193,27 @@ def find_root(data_dir: str | os.PathLike[str] | None = None) -> Path:
             hint="Give the data directory with --data-dir; without a home directory, the app used /tmp/.ait42.",
         )
     return root
+
+
+def path_text(name: str, value: Any) -> str:
+    """Return the text of a path, which may be blank.
+
+    :param name: the argument's name, for messages
+    :raises UsageError: it is not a path, or no file can have this name
+    """
+    text = os.fspath(value) if isinstance(value, (str, os.PathLike)) else None
+    if not isinstance(text, str):
+        raise UsageError(f"{name} must be a path, not a {type(value).__name__}.", code="option.type")
+    if not _can_be_a_name(text):
+        raise UsageError(f"{name} cannot be {text!r}: no file can have this name.", code="option.invalid")
+    return text
+
+
+def _can_be_a_name(path: str) -> bool:
+    try:
+        return b"\0" not in os.fsencode(path)
+    except UnicodeEncodeError:
+        return False
 
 
 def default_root() -> Path | None:
@@ -277,7 +296,9 @@ def recorded_database(folder: Path, content: dict[str, Any] | None = None) -> Pa
     :param content: the content of storage.json, if it was already read
     """
     place = (_flag_content(folder / FLAG) if content is None else content).get("database")
-    return folder / (place if isinstance(place, str) and place else DEFAULT_DATABASE)
+    if isinstance(place, str) and place.strip() and _can_be_a_name(place) and (folder / place).name:
+        return folder / place
+    return folder / DEFAULT_DATABASE
 
 
 def _flag_content(path: Path) -> dict[str, Any]:
@@ -300,7 +321,7 @@ def database_path(place: str) -> Path:
     URLs are parsed as SQLx does (``SqliteConnectOptions::from_str``): what follows ``sqlite:`` and an optional ``//``
     is the path, percent-decoded, up to a ``?``. Other URLs are not shown, since they may hold a password.
 
-    :raises UsageError: another scheme, an in-memory database, or no path
+    :raises UsageError: another scheme, an in-memory database, or nothing that can be a path
     """
     scheme, separator, rest = place.partition(":")
     path = place
@@ -314,7 +335,7 @@ def database_path(place: str) -> Path:
             code="option.database_invalid",
             hint=f"Use --database PATH, or {DATABASE_VARIABLE}=sqlite:///PATH.",
         )
-    if not path or path == ":memory:":
+    if not path.strip(" /") or path == ":memory:" or not _can_be_a_name(path):
         raise UsageError(
             f"{place!r} does not name a file.",
             code="option.database_invalid",

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from migrator.api import PathLike, at, require_one_of, some_or_all
+from migrator.api import PathLike, at, number_of, path_of, require_one_of, some_or_all, text_of
 
 if TYPE_CHECKING:
     from migrator.data_dir import DataDir
@@ -36,7 +35,8 @@ def show_quarantined(
     """
     from migrator.quarantine import items
 
-    return at(data_dir, database, lambda places: items.show_quarantined(places, number))
+    chosen = number_of("number", number)
+    return at(data_dir, database, lambda places: items.show_quarantined(places, chosen))
 
 
 def retry_quarantined(
@@ -61,10 +61,10 @@ def retry_quarantined(
     from migrator.database.quarantine import Reason
     from migrator.quarantine.retry import Take, retry
 
-    chosen, every = some_or_all("numbers", numbers)
+    chosen, every = some_or_all("numbers", numbers, number_of)
     require_one_of("reason", reason, Reason)
     require_one_of("take", take, Take)
-    file = None if edited is None else Path(edited)
+    file = None if edited is None else path_of("edited", edited)
     return at(
         data_dir,
         database,
@@ -94,9 +94,9 @@ def dismiss_quarantined(
     from migrator.database.quarantine import Reason
     from migrator.quarantine.dismiss import dismiss
 
-    chosen, every = some_or_all("numbers", numbers)
+    chosen, every = some_or_all("numbers", numbers, number_of)
     require_one_of("reason", reason, Reason)
-    file = None if to is None else Path(to)
+    file = None if to is None else path_of("to", to)
     return at(
         data_dir,
         database,
@@ -110,7 +110,8 @@ def export_quarantine(
     """Write every item of the quarantine unchanged into the folder ``target``. Overwrites nothing there."""
     from migrator.quarantine import items
 
-    return at(data_dir, database, lambda places: items.export_quarantine(places, Path(target)))
+    folder = path_of("target", target)
+    return at(data_dir, database, lambda places: items.export_quarantine(places, folder))
 
 
 def list_deletions(data_dir: PathLike | DataDir | None = None, *, database: PathLike | None = None) -> HeldDeletions:
@@ -134,7 +135,7 @@ def confirm_deletions(
     """
     from migrator.quarantine import deletions
 
-    chosen, every = some_or_all("ids", ids)
+    chosen, every = some_or_all("ids", ids, text_of)
     return at(data_dir, database, lambda places: deletions.confirm_deletions(places, chosen, every=every))
 
 
@@ -147,5 +148,5 @@ def decline_deletions(
     """
     from migrator.quarantine import deletions
 
-    chosen, every = some_or_all("ids", ids)
+    chosen, every = some_or_all("ids", ids, text_of)
     return at(data_dir, database, lambda places: deletions.decline_deletions(places, chosen, every=every))

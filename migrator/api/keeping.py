@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from migrator.api import PathLike, at, several
+from migrator.api import PathLike, at, number_of, several, text_of
 
 if TYPE_CHECKING:
     from migrator.backups.catalog import BackupList, VerifiedBackups
@@ -30,7 +30,7 @@ def verify_backups(
     """
     from migrator.backups import catalog
 
-    chosen = several("names", names)
+    chosen = several("names", names, text_of)
     return at(data_dir, database, lambda places: catalog.verify_backups(places, chosen))
 
 
@@ -51,7 +51,7 @@ def restore_backup(
     return at(
         data_dir,
         database,
-        lambda places: restore.restore_backup(places, name, overwrite_newer_work=overwrite_newer_work),
+        lambda places: restore.restore_backup(places, text_of("name", name), overwrite_newer_work=overwrite_newer_work),
     )
 
 
@@ -74,5 +74,7 @@ def prune_backups(
     return at(
         data_dir,
         database,
-        lambda places: prune.prune_backups(places, keep, discard_last_copies=discard_last_copies, dry_run=dry_run),
+        lambda places: prune.prune_backups(
+            places, number_of("keep", keep), discard_last_copies=discard_last_copies, dry_run=dry_run
+        ),
     )

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from migrator.api import PathLike, at
+from migrator.api import PathLike, at, listener_of, path_of, text_of
 from migrator.hints import complete, options_for
-from migrator.progress import Listener, ignore_progress
+from migrator.progress import Listener
 
 if TYPE_CHECKING:
     from migrator.data_dir import DataDir
@@ -43,10 +42,12 @@ def migration_report(
     from migrator.receipt.facts import receipt_of
     from migrator.receipt.page import write_page
 
+    page = None if html is None else path_of("html", html)
+
     def report(places: DataDir) -> Receipt:
         receipt = receipt_of(places)
-        if html is not None:
-            write_page(receipt, Path(html), partial(complete, location=options_for(places)))
+        if page is not None:
+            write_page(receipt, page, partial(complete, location=options_for(places)))
         return receipt
 
     return at(data_dir, database, report)
@@ -69,7 +70,8 @@ def search_texts(
     """
     from migrator.search.find import search_texts as search
 
-    return at(data_dir, database, lambda places: search(places, words, filters, workspace=workspace))
+    text = text_of("words", words)
+    return at(data_dir, database, lambda places: search(places, text, filters, workspace=workspace))
 
 
 def search_index_status(data_dir: PathLike | DataDir | None = None, *, database: PathLike | None = None) -> IndexReport:
@@ -88,7 +90,7 @@ def build_search_index(
     """Build the search index, or continue an interrupted build. The app may be running."""
     from migrator.search.build import build_index
 
-    return at(data_dir, database, lambda places: build_index(places, progress or ignore_progress))
+    return at(data_dir, database, lambda places: build_index(places, listener_of(progress)))
 
 
 def drop_search_index(data_dir: PathLike | DataDir | None = None, *, database: PathLike | None = None) -> IndexReport:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from migrator.api import PathLike, at, several
+from migrator.api import PathLike, at, listener_of, name_of, path_of, several, text_of
 from migrator.inventory import plan  # loaded here, not in the first call of needs_migration, which has to be fast
-from migrator.progress import Listener, ignore_progress
+from migrator.progress import Listener
 
 if TYPE_CHECKING:
     from migrator.admin.switch_backend import BackendReport
@@ -61,12 +60,12 @@ def migrate(
         dry_run=dry_run,
         strict=strict,
         salvage=salvage,
-        workspaces=several("workspaces", workspaces),
-        adopt=several("adopt", adopt),
-        from_database=from_database,
+        workspaces=several("workspaces", workspaces, name_of),
+        adopt=several("adopt", adopt, name_of),
+        from_database=None if from_database is None else path_of("from_database", from_database),
         search_index=search_index,
-        loader=loader,
-        listener=progress or ignore_progress,
+        loader=text_of("loader", loader),
+        listener=listener_of(progress),
     )
     return at(data_dir, database, run)
 
@@ -88,7 +87,7 @@ def rollback(
     """
     from migrator.export.rollback import run_rollback
 
-    listener = progress or ignore_progress
+    listener = listener_of(progress)
     return at(
         data_dir,
         database,
@@ -109,7 +108,7 @@ def verify(
     :returns: every problem that was found
     :raises MigratorError: the database cannot be opened at all
     """
-    listener = progress or ignore_progress
+    listener = listener_of(progress)
     if repair:
         from migrator.verification.repair import repair_and_verify
 
@@ -143,8 +142,8 @@ def export_sessions(
     """
     from migrator.export.to_folder import export
 
-    named = several("workspaces", workspaces)
-    return at(data_dir, database, lambda places: export(places, Path(target), named))
+    folder, named = path_of("target", target), several("workspaces", workspaces, name_of)
+    return at(data_dir, database, lambda places: export(places, folder, named))
 
 
 def show_backend(data_dir: PathLike | DataDir | None = None, *, database: PathLike | None = None) -> BackendReport:
@@ -171,5 +170,5 @@ def switch_backend(
     from migrator.authority import require_backend
 
     require_backend(backend)
-    listener = progress or ignore_progress
+    listener = listener_of(progress)
     return at(data_dir, database, lambda places: switching.switch_backend(places, backend, listener))

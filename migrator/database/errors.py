@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
@@ -119,6 +120,9 @@ def database_errors(kinds: tuple[type[Exception], ...], action: str, path: str |
         if extended == sqlite3.SQLITE_IOERR_SHMSIZE:  # what SQLite calls a "disk I/O error" then
             message = f"Cannot {phrase} the database {path}: there is no space for its shared-memory file {path}-shm."
             raise ConnectionFailed(message, code="disk.full", hint=_UNUSABLE[sqlite3.SQLITE_FULL][1]) from error
+        if os.path.isdir(path):  # SQLite before 3.41 calls it a "disk I/O error"
+            message = f"Cannot {phrase} the database {path}: it is a directory."
+            raise ConnectionFailed(message, code="database.not_a_database", hint=_NOT_A_DATABASE) from error
         message = f"Cannot {phrase} the database {path}: {error}."
         if primary in _REFUSED:
             message += who_owns(path)

@@ -10,6 +10,7 @@ import json
 import math
 from collections.abc import Callable, Iterable, Iterator
 from decimal import Decimal
+from enum import Enum
 from functools import cache
 from itertools import islice
 from typing import TYPE_CHECKING, Any, cast
@@ -27,6 +28,7 @@ _SESSION_NUMBERS = ("timeoutSeconds", "winnerId", *(name for name in SESSION_MEM
 _INSTANCE_NUMBERS = ("instanceId", "filesChanged", "linesAdded", "linesDeleted")
 _SHOWN = 60
 _MOST_PROBLEMS = 500
+_SCALARS = (str, int, bool, float, Decimal)
 _LONGEST_INTEGER = 13_000  # bits; Python converts integers of up to 4,300 digits to text
 _TYPES = {
     "array": "an array",
@@ -144,6 +146,10 @@ def abbreviated(value: Any) -> str:
         return f"an object with {counted(len(value), 'member')}"
     if isinstance(value, list):
         return f"an array with {counted(len(value), 'element')}"
+    if isinstance(value, int) and value.bit_length() > _LONGEST_INTEGER:
+        return f"an integer of {value.bit_length():,} bits"
+    if value is not None and not isinstance(value, _SCALARS):
+        return f"a {type(value).__name__}"
     literal = value[:_SHOWN] if isinstance(value, str) else value
     text = str(value) if isinstance(value, Decimal) else json.dumps(literal)
     return text if len(text) <= _SHOWN + 2 else text[:_SHOWN] + "…"
@@ -200,7 +206,7 @@ def _not_json(value: Any, pointer: str, depth: int) -> Iterator[Problem]:
         yield Problem(pointer, f"nested deeper than {MAX_DEPTH} levels", "", "document.too_deep")
     elif isinstance(value, dict):
         for name, member in value.items():
-            if not isinstance(name, str):
+            if type(name) is not str:
                 yield Problem(pointer, f"a member named {name!r}", "only strings as names", "document.member_name")
             else:
                 yield from _not_json(name, pointer, depth)
@@ -216,6 +222,9 @@ def _not_json(value: Any, pointer: str, depth: int) -> Iterator[Problem]:
 
 def _not_a_scalar(value: Any, pointer: str) -> Problem | None:
     """Say why a value is not a JSON scalar; None if it is one."""
+    is_named = isinstance(value, Enum) and isinstance(value, (str, int))
+    if value is not None and type(value) not in _SCALARS and not is_named:  # the libraries refuse other subclasses
+        return Problem(pointer, f"a Python {type(value).__name__}", "a JSON value", "document.not_json")
     if isinstance(value, str):
         try:
             value.encode("utf-8")
@@ -226,8 +235,6 @@ def _not_a_scalar(value: Any, pointer: str) -> Problem | None:
         finite = value.is_finite() if isinstance(value, Decimal) else math.isfinite(value)
         return None if finite else Problem(pointer, str(value), "a finite number", "document.not_finite")
     elif isinstance(value, int) and value.bit_length() > _LONGEST_INTEGER:
-        found, expected = f"an integer of {value.bit_length():,} bits", f"at most {_LONGEST_INTEGER:,} bits"
-        return Problem(pointer, found, expected, "document.number_too_large")
-    elif value is not None and not isinstance(value, int):
-        return Problem(pointer, f"a Python {type(value).__name__}", "a JSON value", "document.not_json")
+        expected = f"at most {_LONGEST_INTEGER:,} bits"
+        return Problem(pointer, abbreviated(value), expected, "document.number_too_large")
     return None

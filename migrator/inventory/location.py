@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from migrator.authority import BACKENDS, read_flag, state_of
-from migrator.data_dir import DATABASE_VARIABLE, DataDir, database_path, find_root, recorded_database
+from migrator.data_dir import DATABASE_VARIABLE, DataDir, database_path, find_root, path_text, recorded_database
 from migrator.database import schema
 from migrator.database.connection import opened
 from migrator.database.errors import sqlite_errors
@@ -22,7 +22,7 @@ _MAGIC = b"SQLite format 3\0"
 
 @remaining_os_errors()
 def resolve_data_dir(
-    data_dir: str | os.PathLike[str] | None = None, database: str | os.PathLike[str] | None = None
+    data_dir: str | os.PathLike[str] | DataDir | None = None, database: str | os.PathLike[str] | None = None
 ) -> DataDir:
     """Find the data directory and its database.
 
@@ -34,9 +34,14 @@ def resolve_data_dir(
     4. ``$DATABASE_URL``, if its file is absent, empty, or a database of the app
     5. the one that storage.json names, else ``sessions.db`` in the data directory
 
-    :raises UsageError: there is no home directory, an argument is empty, the URL is not an SQLite URL, or the file is
-        not a database
+    :param data_dir: a :class:`DataDir` is returned as it is, unless another database is named
+    :raises UsageError: there is no home directory, an argument is empty or not a path, the URL is not an SQLite URL, or
+        the file is not a database
     """
+    if isinstance(data_dir, DataDir):
+        if database is None:
+            return data_dir
+        data_dir = data_dir.root
     places = _chosen(find_root(data_dir), database)
     foreign = foreign_database(places)
     return places if foreign is None else places._replace(notes=(*places.notes, foreign))
@@ -44,7 +49,7 @@ def resolve_data_dir(
 
 def _chosen(root: Path, database: str | os.PathLike[str] | None) -> DataDir:
     notes = _unknown_backend()
-    place = os.fspath(database) if database is not None else os.environ.get(DATABASE_VARIABLE) or None
+    place = path_text("database", database) if database is not None else os.environ.get(DATABASE_VARIABLE) or None
     recorded = recorded_database(root)
     if place is not None:
         _require_not_text(chosen := database_path(place), recorded)

@@ -47,8 +47,12 @@ def search_texts(
     :param words: words, ``"phrases in quotes"`` and ``begin*``; no input is an error
     :param filters: which sessions to search, and how many to return; without ``sort_by``, the best match comes first
     :param workspace: search only this one
+    :raises ValidationError: the filters are not SessionFilters, or the workspace is not the path of one
     :raises ConnectionFailed: the database cannot be opened, or the SQLite of this Python has no FTS5
     """
+    Filtering(filters)
+    if workspace is not None:
+        workspace_ref(workspace)
     chosen, query = filters or SessionFilters(), parse_query(words)
     report, missing = read_what_can_be_read(data_dir, lambda places: _search(places, query, chosen, workspace))
     return replace(report, errors=missing)

@@ -41,11 +41,11 @@ def workspace_ref(workspace_path: Any) -> WorkspaceRef:
 
     :raises ValidationError: the path is empty, blank or not a path
     """
-    if not isinstance(workspace_path, (str, os.PathLike)):
+    text = os.fspath(workspace_path) if isinstance(workspace_path, (str, os.PathLike)) else None
+    if not isinstance(text, str):
         raise ValidationError(
-            f"A workspace path must be a string or a path, not {_shown(workspace_path)}.", code="option.type"
+            f"A workspace path must be a string or a path, not {abbreviated(workspace_path)}.", code="option.type"
         )
-    text = os.fspath(workspace_path)
     if not text.strip():
         raise ValidationError(
             "The workspace path is empty.", code="workspace.empty_path", hint="Open a workspace first."
@@ -85,16 +85,10 @@ def session_ref(workspace_path: Any, session_id: Any, ordinal: Any = 0) -> Sessi
     require_text(session_id, "A session id")
     if not isinstance(ordinal, int) or isinstance(ordinal, bool) or ordinal < 0:
         raise ValidationError(
-            f"The argument ordinal cannot be {_shown(ordinal)}: it must be an integer of 0 or more.",
+            f"The argument ordinal cannot be {abbreviated(ordinal)}: it must be an integer of 0 or more.",
             code="option.invalid",
         )
     return SessionRef(workspace, session_id, ordinal)
-
-
-def _shown(value: Any) -> str:
-    if value is None or isinstance(value, (bool, int, float, str)):
-        return abbreviated(value)
-    return f"a {type(value).__name__}"
 
 
 def require_text(value: Any, what: str) -> None:
@@ -110,7 +104,7 @@ def require_text(value: Any, what: str) -> None:
             message = f"{what} contains half of a surrogate pair, which cannot be encoded as UTF-8."
             raise ValidationError(message, code="document.lone_surrogate") from None
     else:
-        raise ValidationError(f"{what} must be a string, not {_shown(value)}.", code="option.type")
+        raise ValidationError(f"{what} must be a string, not {abbreviated(value)}.", code="option.type")
 
 
 def require_status(instance_id: Any, status: Any) -> None:
@@ -119,7 +113,7 @@ def require_status(instance_id: Any, status: Any) -> None:
     :raises ValidationError: the id is not an integer, or the status is not a string
     """
     if not isinstance(instance_id, int) or isinstance(instance_id, bool):
-        raise ValidationError(f"An instance id must be an integer, not {_shown(instance_id)}.", code="option.type")
+        raise ValidationError(f"An instance id must be an integer, not {abbreviated(instance_id)}.", code="option.type")
     require_text(status, "A status")
 
 
@@ -151,7 +145,7 @@ def all_as_stored(sessions: Any) -> list[WorktreeSession]:
     """
     if isinstance(sessions, (str, bytes, Mapping)) or not isinstance(sessions, Iterable):
         raise ValidationError(
-            f"The argument sessions must be a list of sessions, not {_shown(sessions)}.", code="option.type"
+            f"The argument sessions must be a list of sessions, not {abbreviated(sessions)}.", code="option.type"
         )
     stored: dict[str, WorktreeSession] = {}
     for index, session in enumerate(sessions):
@@ -226,7 +220,7 @@ def workspace_not_found(workspace: WorkspaceRef) -> WorkspaceNotFound:
 
 def session_not_found(session: SessionRef) -> SessionNotFound:
     """Return the error for a session that does not exist."""
-    which = f" with the ordinal {session.ordinal}" if session.ordinal else ""
+    which = f" with the ordinal {abbreviated(session.ordinal)}" if session.ordinal else ""
     return SessionNotFound(f"The workspace has no session {abbreviated(session.id)}{which}.")
 
 
@@ -239,4 +233,4 @@ def session_exists(session_id: str) -> SessionAlreadyExists:
 
 def instance_not_found(session_id: str, instance_id: int) -> InstanceNotFound:
     """Return the error for an instance that does not exist."""
-    return InstanceNotFound(f"The session {abbreviated(session_id)} has no instance {instance_id}.")
+    return InstanceNotFound(f"The session {abbreviated(session_id)} has no instance {abbreviated(instance_id)}.")

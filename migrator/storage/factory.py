@@ -31,6 +31,13 @@ if TYPE_CHECKING:
 
 
 _MOST = 1_000_000  # connections, or seconds
+_RANGES = (
+    ("pool_size", 1, _MOST),
+    ("acquire_timeout", 0, _MOST),
+    ("busy_timeout", 0, _MOST),
+    ("cache_size", -(1 << 31), (1 << 31) - 1),
+    ("mmap_size", -(1 << 63), (1 << 63) - 1),  # a negative one is SQLite's default
+)
 
 
 @remaining_os_errors()
@@ -65,7 +72,7 @@ def open_storage(
     """
     settings = _Settings(pool_size, acquire_timeout, busy_timeout, cache_size, mmap_size, read_only=read_only)
     settings.require_valid()
-    places = data_dir if isinstance(data_dir, DataDir) else _resolved(data_dir, database)
+    places = data_dir if isinstance(data_dir, DataDir) and database is None else _resolved(data_dir, database)
     try:
         return _opened(places, backend, settings)
     except MigratorError as error:
@@ -88,12 +95,14 @@ class _Settings(NamedTuple):
 
         :raises UsageError: one is not a number, or too small
         """
-        for name, smallest in (("pool_size", 1), ("acquire_timeout", 0), ("busy_timeout", 0)):
+        for name, smallest, largest in _RANGES:
             value: Any = getattr(self, name)
-            kind, expected = (int, "an integer") if name == "pool_size" else ((int, float), "a number")
-            fits = isinstance(value, kind) and not isinstance(value, bool) and smallest <= value <= _MOST
+            kind, expected = ((int, float), "a number") if name.endswith("timeout") else (int, "an integer")
+            fits = isinstance(value, kind) and not isinstance(value, bool) and smallest <= value <= largest
             if value is not None and not fits:
-                message = f"{name} cannot be {value!r}: it must be {expected} from {smallest} to {_MOST}."
+                from migrator.documents.validation import abbreviated
+
+                message = f"{name} cannot be {abbreviated(value)}: it must be {expected} from {smallest} to {largest}."
                 raise UsageError(message, code="option.invalid")
 
     def of_sqlite(self) -> dict[str, Any]:
@@ -132,7 +141,7 @@ def _opened(places: DataDir, backend: str | None, settings: _Settings) -> Sessio
     return store
 
 
-def _resolved(data_dir: str | os.PathLike[str] | None, database: str | os.PathLike[str] | None) -> DataDir:
+def _resolved(data_dir: str | os.PathLike[str] | DataDir | None, database: str | os.PathLike[str] | None) -> DataDir:
     places = resolve_data_dir(data_dir, database)
     for note in places.notes:
         import logging  # slow to load; seldom needed

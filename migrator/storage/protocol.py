@@ -22,6 +22,7 @@ from types import TracebackType
 from typing import Any, Literal, Protocol, Self, get_args, runtime_checkable
 
 from migrator.documents.document import ChatMessage, WorktreeSession
+from migrator.documents.validation import abbreviated
 from migrator.errors import ValidationError
 from migrator.storage.lists.summaries import SessionSummary, WorkspaceSummary
 from migrator.storage.timestamps import Instant, instant, instant_of
@@ -105,7 +106,9 @@ def required_instant(name: str, value: Any) -> Instant | None:
 
 
 def _refused(name: str, value: Any, expected: str) -> ValidationError:
-    return ValidationError(f"The filter {name} cannot be {value!r}: it must be {expected}.", code="option.invalid")
+    return ValidationError(
+        f"The filter {name} cannot be {abbreviated(value)}: it must be {expected}.", code="option.invalid"
+    )
 
 
 @runtime_checkable

@@ -8,7 +8,7 @@ from typing import NoReturn
 from migrator.documents.document import ChatMessage, WorktreeSession
 from migrator.errors import StaleStoreError
 from migrator.hints import NamesCommands
-from migrator.storage.arguments import workspace_ref
+from migrator.storage.arguments import workspace_ref_or_none
 from migrator.storage.json_files import JsonStorage
 from migrator.storage.lists.summaries import SessionSummary, WorkspaceSummary
 from migrator.storage.protocol import SessionFilters, SessionStorage
@@ -114,9 +114,8 @@ class FallbackStorage(ForwardingStorage):
         return sorted([*migrated, *self._json_files.list_workspaces(self._failed)])
 
     def reader(self, workspace_path: str) -> SessionStorage:
-        if workspace_path.strip() and self._failed(workspace_ref(workspace_path).hash):
-            return self._json_files
-        return self._migrated
+        workspace = workspace_ref_or_none(workspace_path)  # a store decides what a blank path means
+        return self._json_files if workspace and self._failed(workspace.hash) else self._migrated
 
 
 class ReadOnly(ForwardingStorage):

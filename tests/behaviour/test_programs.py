@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 import migrator as api
-from migrator import ConnectionFailed, MigratorError, UsageError
+from migrator import ConnectionFailed, MigratorError, UsageError, ValidationError
 from migrator.cli.app import run
 from migrator.storage.sqlite import SqliteStorage
 from migrator.storage.wrappers import FallbackStorage
@@ -105,7 +105,14 @@ def test_one_value_where_several_are_taken_is_refused(argument: str, call: Calla
         assert argument in caught.value.message
 
 
-@pytest.mark.parametrize("data_dir", ["", "  ", b"/tmp", 1])
+class Folder:
+    """A path that is not text, as os.scandir has them for a folder that was named in bytes."""
+
+    def __fspath__(self) -> bytes:
+        return b"/tmp"
+
+
+@pytest.mark.parametrize("data_dir", ["", "  ", b"/tmp", 1, Folder(), "a\0b", "\ud800"])
 def test_what_is_no_data_directory_is_refused_everywhere(data_dir: Any) -> None:
     calls: tuple[Callable[[Any], Any], ...] = (
         api.migrate, api.rollback, api.verify, api.needs_migration, api.resolve_data_dir, api.open_storage, api.status,
@@ -114,7 +121,51 @@ def test_what_is_no_data_directory_is_refused_everywhere(data_dir: Any) -> None:
     for call in calls:
         with pytest.raises(UsageError) as caught:
             call(data_dir)
-        assert caught.value.code in ("option.data_dir_empty", "option.type")
+        assert caught.value.code in ("option.data_dir_empty", "option.type", "option.invalid")
+
+
+def test_arguments_of_the_wrong_kind_are_usage_errors(scene: Scene) -> None:
+    root = scene.root
+    calls: list[Callable[[Any], Any]] = [
+        lambda value: api.status(root, database=value),
+        lambda value: api.migrate(root, from_database=value),
+        lambda value: api.migrate(root, workspaces=[value]),
+        lambda value: api.migrate(root, adopt=[value]),
+        lambda value: api.migrate(root, loader=value),
+        lambda value: api.migrate(root, progress=[value]),  # type: ignore[arg-type]
+        lambda value: api.migration_report(root, html=value),
+        lambda value: api.export_sessions(value, root),
+        lambda value: api.export_quarantine(value, root),
+        lambda value: api.show_quarantined(value, root),
+        lambda value: api.retry_quarantined([value], root),
+        lambda value: api.retry_quarantined([1], root, edited=value),
+        lambda value: api.dismiss_quarantined([1], root, to=value),
+        lambda value: api.prune_backups(value, root),
+        lambda value: api.open_storage(root, cache_size=value),
+        lambda value: api.open_storage(root, mmap_size=value),
+    ]
+    for call in calls:
+        for value in (b"x", Folder(), "", [1], True, 1 << 63, 10**5000):
+            with pytest.raises(UsageError):
+                call(value)
+    for call in (
+        lambda value: api.search_texts(value, root),
+        lambda value: api.search_texts("x", root, workspace=value),
+        lambda value: api.search_texts("x", root, filters=value),
+        lambda value: api.restore_backup(value, root),
+        lambda value: api.verify_backups(root, names=[value]),
+        lambda value: api.confirm_deletions([value], root),
+    ):
+        for value in (b"x", Folder(), 1):
+            with pytest.raises((UsageError, ValidationError)):
+                call(value)
+    assert list(root.iterdir()) == []
+
+
+def test_a_database_that_is_named_counts_with_places_that_were_found_before(scene: Scene, tmp_path: Path) -> None:
+    places = api.resolve_data_dir(scene.root)
+    assert api.resolve_data_dir(places) is places
+    assert api.status(places, database=tmp_path / "other.db").database == str(tmp_path / "other.db")
 
 
 def test_values_that_are_none_of_the_choices_are_refused(scene: Scene) -> None:

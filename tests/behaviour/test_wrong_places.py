@@ -14,7 +14,16 @@ from typing import Any, cast
 
 import pytest
 
-from migrator import UsageError, migrate, open_storage, resolve_data_dir, rollback, verify
+from migrator import (
+    ConnectionFailed,
+    UsageError,
+    migrate,
+    open_storage,
+    resolve_data_dir,
+    rollback,
+    status,
+    verify,
+)
 from tests.support.command_line import Migrator
 from tests.support.errors import raises
 from tests.support.scene import Scene, chat, hash_of
@@ -307,6 +316,17 @@ def test_the_recorded_database_is_not_called_a_wrong_option_when_it_is_damaged(
     outcome = migrator("--data-dir", scene.root, "--database", database, "doctor", "--json")
     assert outcome.code == 3
     assert "database.not_a_database" in [finding["code"] for finding in outcome.json["findings"]]
+
+
+@pytest.mark.parametrize("place", ["/", " ", "sqlite:a%00b", "sqlite:///"])
+def test_what_cannot_be_a_file_is_not_a_database(place: str, scene: Scene, migrator: Migrator) -> None:
+    assert migrator("--data-dir", scene.root, "--database", place, "doctor").code == 2
+
+
+def test_a_directory_in_the_place_of_the_database_is_called_one(scene: Scene) -> None:
+    scene.database.mkdir()
+    with raises(ConnectionFailed, "database.not_a_database"):
+        status(scene.root)
 
 
 def test_progress_may_be_none(scene: Scene) -> None:

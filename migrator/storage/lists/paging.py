@@ -71,7 +71,7 @@ def require_file_order(filters: SessionFilters | None, what: str) -> None:
         value = getattr(filters, name, None)
         if filters is not None and value != getattr(_UNSORTED, name):
             raise ValidationError(
-                f"The filter {name} cannot be {value!r} here: {what} use the file order alone.",
+                f"The filter {name} cannot be {abbreviated(value)} here: {what} use the file order alone.",
                 code="option.invalid",
             )
 
@@ -164,4 +164,6 @@ def _unknown(after: str) -> ValidationError:
 
 
 def _refused(name: str, value: Any, expected: str) -> ValidationError:
-    return ValidationError(f"The argument {name} cannot be {value!r}: it must be {expected}.", code="option.invalid")
+    return ValidationError(
+        f"The argument {name} cannot be {abbreviated(value)}: it must be {expected}.", code="option.invalid"
+    )

@@ -3,6 +3,7 @@
 import builtins
 import json
 from decimal import Decimal
+from enum import IntEnum, StrEnum
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from migrator.documents import validation
 from migrator.documents.app_format import app_file
 from migrator.documents.exact_json import MAX_DEPTH, parse_exactly
 from migrator.documents.validation import abbreviated, is_valid, problems, require_message, require_session
-from migrator.errors import Problem, ValidationError
+from migrator.errors import Message, Problem, ValidationError
 from tests.support.strategies import (
     U32_MAX,
     U64_MAX,
@@ -24,6 +25,14 @@ from tests.support.strategies import (
     same,
     session,
 )
+
+
+class State(StrEnum):
+    DONE = "completed"
+
+
+class Number(IntEnum):
+    ONE = 1
 
 
 def only_problem(document: Any) -> Problem:
@@ -237,6 +246,7 @@ def test_any_value_can_be_shown_in_one_short_line(value):
         (b"a", "document.not_json"),
         ({"a"}, "document.not_json"),
         (object(), "document.not_json"),
+        (Message("a", code="a.b"), "document.not_json"),
         ("\ud800", "document.lone_surrogate"),
     ],
 )
@@ -245,7 +255,11 @@ def test_what_json_cannot_represent_is_rejected_with_its_place(value, code):
     assert refused(session(task=value))[0][::3] == ("/task", code)
 
 
-@pytest.mark.parametrize("name", [1, None, b"a", ("a",)])
+def test_a_member_of_an_enumeration_is_its_value():
+    require_session(session(status=State.DONE, winnerId=Number.ONE))
+
+
+@pytest.mark.parametrize("name", [1, None, b"a", ("a",), Message("a", code="a.b")])
 def test_a_name_that_is_not_a_string_is_rejected(name):
     [problem] = refused(session(x={name: 1}))
     assert problem[::3] == ("/x", "document.member_name")

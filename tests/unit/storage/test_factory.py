@@ -4,6 +4,7 @@ import json
 import sqlite3
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,6 +15,7 @@ from migrator import (
     StaleStoreError,
     StorageIOError,
     UsageError,
+    ValidationError,
     needs_migration,
     open_storage,
 )
@@ -296,6 +298,22 @@ def test_once_it_is_migrated_it_is_served_from_sqlite_even_by_a_store_that_is_op
 def test_a_blank_workspace_path_is_not_a_failed_workspace(truncated: Scene) -> None:
     with open_storage(truncated.root) as store:
         assert store.get_all_sessions(" ") == []
+
+
+def test_a_workspace_that_failed_is_found_by_a_path_of_any_kind(truncated: Scene) -> None:
+    with open_storage(truncated.root) as store:
+        any_store: Any = store
+        with pytest.raises(StorageIOError):
+            any_store.get_all_sessions(Path("/home/eve/truncated"))
+        for wrong in (None, 1, b"/home/eve/truncated"):
+            with pytest.raises(ValidationError):
+                any_store.get_all_sessions(wrong)
+
+
+@pytest.mark.parametrize("place", ["a\0b", "\ud800", "/"])
+def test_a_flag_that_names_no_file_names_no_database(place: str, scene: Scene) -> None:
+    (scene.root / "storage.json").write_text(json.dumps({"backend": "json", "database": place}))
+    assert resolve_data_dir(scene.root).database == scene.database
 
 
 # Switching, with all that was written.
