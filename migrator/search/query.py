@@ -291,7 +291,7 @@ def parts_of_searched(text: str, mark: str = "") -> tuple[str | None, str | None
             words[-1] = GAP
         at = start + len(piece)
     words.append(text[at:] + mark)
-    if lettered and _PATTERNS.touching.search(text):
+    if any(_PATTERNS.touching.search(words[number]) for number in lettered):
         for number in lettered:
             parts = _PATTERNS.letters.split(words[number])
             words[number] = " ".join([GAP if _PATTERNS.unspaced.search(part) else part for part in parts])

@@ -58,79 +58,80 @@ CREATE TRIGGER search_bounded_spaced INSTEAD OF INSERT ON search_bounded WHEN NO
     INSERT INTO search_entry (id, words, grams, gone) VALUES (new.id, new.text || new.mark, NULL, new.gone);
 END;
 
--- Makes full-width letters narrow. Then, only if letters touch a script without spaces, puts each letter between two
--- backslashes, and joins those next to each other again. Splits the text at line ends, the lines that are not ASCII at
--- spaces, and the pieces with such a script at backslashes, with the JSON functions: this separates the words from what
--- is around them. Of what is in such a script, one character stays, as a gap: char(1114096). Two spaces at the end make
--- the last characters of a text beginnings of grams, too. instr() and length() come first, since GLOB is slow.
+-- Makes full-width letters narrow, and splits the text at spaces, line ends and backslashes, with the JSON functions. Of a
+-- piece that is in a script without spaces, one character stays among the words, as a gap: char(1114096). Two spaces at
+-- the end make the last characters of a text beginnings of grams, too. Only if letters touch such a script, each letter is
+-- put between two backslashes, and those next to each other are joined again: what is then between backslashes is either
+-- letters or a gap. instr() and length() come first, since GLOB is slow, and CASE in place of AND, which asks both. LIMIT
+-- keeps SQLite from computing a column of a subquery again wherever it is used.
 CREATE TRIGGER search_bounded_mixed INSTEAD OF INSERT ON search_bounded WHEN new.mixed BEGIN
     INSERT INTO search_entry (id, words, grams, gone)
     SELECT new.id, CASE WHEN trim(words, char(1114096) || ' ') <> '' OR new.mark <> '' THEN words || new.mark END,
            grams || '  ', new.gone
     FROM (
         WITH narrow (text) AS MATERIALIZED (
-            SELECT CASE WHEN instr(CAST(new.text AS BLOB), x'EFBC') = 0 AND instr(CAST(new.text AS BLOB), x'EFBD') = 0
-                             OR new.text NOT GLOB '*[０-９Ａ-Ｚａ-ｚ]*'
-                        THEN replace(replace(replace(new.text, '\', ' '), char(9), ' '), char(13), ' ')
+            SELECT replace(replace(replace(CASE
+                WHEN instr(CAST(new.text AS BLOB), x'EFBC') = 0 AND instr(CAST(new.text AS BLOB), x'EFBD') = 0
+                     OR new.text NOT GLOB '*[０-９Ａ-Ｚａ-ｚ]*' THEN new.text
+                ELSE (
+                    WITH RECURSIVE step (code, text) AS (
+                        SELECT 65296, new.text
+                        UNION ALL
+                        SELECT code + 1, replace(text, char(code), char(code - 65248)) FROM step WHERE code < 65371
+                    )
+                    SELECT text FROM step WHERE code = 65371
+                )
+            END, '\', ' '), char(9), ' '), char(13), ' ')
+        ),
+        found (words, grams, touching) AS (
+            SELECT group_concat(
+                       CASE WHEN NOT unspaced OR text GLOB '*[0-9A-Za-zÀ-џ]*' THEN text ELSE char(1114096) END, ' '
+                   ),
+                   group_concat(CASE WHEN unspaced THEN text END, ' '),
+                   max(CASE WHEN NOT unspaced OR NOT text GLOB '*[0-9A-Za-zÀ-џ]*' THEN 0
+                        ELSE text GLOB '*[0-9A-Za-zÀ-џ][฀-᷿⺀-ￜ𠀀-𿿽]*' OR text GLOB '*[฀-᷿⺀-ￜ𠀀-𿿽][0-9A-Za-zÀ-џ]*' END)
+            FROM (
+                SELECT piece.value AS text, CASE WHEN length(CAST(piece.value AS BLOB)) = length(piece.value) THEN 0
+                    ELSE piece.value GLOB '*[฀-᷿⺀-⿿々-〇〡-〯〱-ゟァ-ヺー-㍰㍻-㍿㏠-ퟻ豈-﫿ｦ-ￜ𠀀-𿿽]*' END AS unspaced
+                FROM narrow, json_each('[' || replace(json_quote(narrow.text), '\n', '","') || ']') AS line, json_each(
+                    CASE WHEN length(CAST(line.value AS BLOB)) = length(line.value) THEN json_array(line.value)
+                         ELSE '[' || replace(json_quote(line.value), ' ', '","') || ']' END
+                ) AS piece
+                LIMIT -1
+            )
+        )
+        SELECT grams, CASE
+            WHEN NOT touching THEN words
             ELSE (
                 WITH RECURSIVE step (code, text) AS (
-                    SELECT 65296, replace(replace(replace(new.text, '\', ' '), char(9), ' '), char(13), ' ')
-                    UNION ALL
-                    SELECT code + 1, replace(text, char(code), char(code - 65248)) FROM step WHERE code < 65371
-                )
-                SELECT text FROM step WHERE code = 65371
-            ) END
-        ),
-        marked (text, touching) AS MATERIALIZED (
-            SELECT CASE WHEN touching THEN (
-                WITH RECURSIVE step (code, text) AS (
-                    SELECT 48, lower(found.text)
+                    SELECT 48, lower(replace(narrow.text, char(10), ' ')) FROM narrow
                     UNION ALL
                     SELECT CASE WHEN code = 57 THEN 97
                                 WHEN code <> 122 THEN code + 1
-                                WHEN found.text GLOB '*[À-џ]*' THEN 192
+                                WHEN text GLOB '*[À-џ]*' THEN 192
                                 ELSE 1120 END,
                            replace(text, char(code), '\' || char(code) || '\')
                     FROM step WHERE code < 1120
                 )
-                SELECT replace(text, '\\', '') FROM step WHERE code = 1120
-            ) ELSE found.text END, touching
-            FROM (
-                SELECT text, EXISTS (
-                    SELECT 1 FROM json_each('[' || replace(
-                        json_quote(replace(text, char(10), char(1114098))), char(1114098), '","'
-                    ) || ']')
-                    WHERE length(CAST(value AS BLOB)) <> length(value)
-                      AND (value GLOB '*[0-9A-Za-zÀ-џ][฀-᷿⺀-ￜ𠀀-𿿽]*' OR value GLOB '*[฀-᷿⺀-ￜ𠀀-𿿽][0-9A-Za-zÀ-џ]*')
-                ) AS touching
-                FROM narrow
-            ) AS found
-        ),
-        piece (text, plain, touching, unspaced) AS MATERIALIZED (
-            SELECT piece.value, replace(piece.value, '\', ''), touching,
-                   CASE WHEN length(CAST(piece.value AS BLOB)) = length(piece.value) THEN 0
-                        ELSE piece.value GLOB '*[฀-᷿⺀-⿿々-〇〡-〯〱-ゟァ-ヺー-㍰㍻-㍿㏠-ퟻ豈-﫿ｦ-ￜ𠀀-𿿽]*' END
-            FROM marked, json_each('[' || replace(
-                json_quote(replace(marked.text, char(10), char(1114098))), char(1114098), '","'
-            ) || ']') AS line, json_each(
-                CASE WHEN length(CAST(line.value AS BLOB)) = length(line.value) THEN json_array(line.value)
-                     ELSE '[' || replace(json_quote(line.value), ' ', '","') || ']' END
-            ) AS piece
-        )
-        SELECT group_concat(CASE
-            WHEN NOT unspaced THEN plain
-            WHEN NOT plain GLOB '*[0-9A-Za-zÀ-џ]*' THEN char(1114096)
-            WHEN NOT touching THEN plain
-            ELSE (
-                SELECT group_concat(
-                    CASE WHEN value GLOB '*[฀-᷿⺀-⿿々-〇〡-〯〱-ゟァ-ヺー-㍰㍻-㍿㏠-ퟻ豈-﫿ｦ-ￜ𠀀-𿿽]*'
-                         THEN char(1114096) ELSE value END, ' '
-                )
-                FROM json_each('[' || replace(json_quote(piece.text), '\\', '","') || ']')
+                SELECT group_concat(CASE
+                    WHEN length(CAST(marked.value AS BLOB)) = length(marked.value)
+                         OR NOT marked.value GLOB '*[฀-᷿⺀-⿿々-〇〡-〯〱-ゟァ-ヺー-㍰㍻-㍿㏠-ퟻ豈-﫿ｦ-ￜ𠀀-𿿽]*'
+                    THEN replace(marked.value, '\', '')
+                    ELSE (
+                        SELECT group_concat(
+                            CASE WHEN value GLOB '*[฀-᷿⺀-⿿々-〇〡-〯〱-ゟァ-ヺー-㍰㍻-㍿㏠-ퟻ豈-﫿ｦ-ￜ𠀀-𿿽]*'
+                                 THEN char(1114096) ELSE value END, ' '
+                        )
+                        FROM json_each('[' || replace(json_quote(marked.value), '\\', '","') || ']')
+                    )
+                END, ' ')
+                FROM step, json_each('[' || replace(
+                    json_quote(replace(step.text, '\\', '')), ' ', '","'
+                ) || ']') AS marked
+                WHERE step.code = 1120
             )
-        END, ' ') AS words,
-        group_concat(CASE WHEN unspaced THEN plain END, ' ') AS grams
-        FROM piece
+        END AS words
+        FROM found LIMIT -1
     );
 END;
 
