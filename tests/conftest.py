@@ -3,8 +3,6 @@
 import os
 import signal
 import sqlite3
-import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -15,6 +13,7 @@ from hypothesis import HealthCheck, settings
 from migrator.database import schema
 from migrator.storage.sqlite import SqliteStorage
 from tests.support.command_line import alone, migrator, scene
+from tests.support.memory_disk import write_into_memory
 from tests.support.skipped import in_one_line
 from tests.support.stores import STORES, Opened, prepared
 from tests.support.surroundings import become_another_user, break_migrate, fill_disk, frozen_program
@@ -40,21 +39,7 @@ settings.register_profile("thorough", settings.get_profile("default"), max_examp
 settings.register_profile("mutants", settings.get_profile("default"), max_examples=25, derandomize=True, database=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
-# No test needs what it wrote after a crash of the machine, so that none has to wait for a disk.
-MEMORY_DISK = "/dev/shm"
-ENOUGH = 2 << 30  # bytes
-
-
-def is_usable(folder: str) -> bool:
-    """Whether there is space for the tests, and programs that they write there may be started."""
-    if sys.platform != "linux" or not os.access(folder, os.W_OK):
-        return False
-    found = os.statvfs(folder)
-    return found.f_bavail * found.f_frsize >= ENOUGH and not found.f_flag & os.ST_NOEXEC
-
-
-if "TMPDIR" not in os.environ and is_usable(MEMORY_DISK):
-    os.environ["TMPDIR"] = tempfile.tempdir = MEMORY_DISK
+write_into_memory()
 
 # A shell makes what it starts in the background deaf to interrupts, and so all that the tests start and interrupt.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

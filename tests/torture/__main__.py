@@ -23,6 +23,7 @@ from typing import TypeVar
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from tests.support.memory_disk import write_into_memory
 from tests.torture import aftermath
 from tests.torture.faults import fail, one_of_each_group
 from tests.torture.histories import HISTORIES, Histories, all_histories
@@ -211,6 +212,7 @@ def main(given: Sequence[str] | None = None) -> int:
     parser.add_argument("--jobs", type=int, default=os.cpu_count())
     parser.add_argument("--seed", type=int, default=int(time.time()))
     arguments = parser.parse_args(given)
+    write_into_memory()
     console = Console()
     console.print(f"seed {arguments.seed}")
     left_out = NO_STRACE if "power" in arguments.parts and shutil.which("strace") is None else ""
