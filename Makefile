@@ -6,6 +6,9 @@ LOADING := tests/unit/staging tests/behaviour/test_merge.py tests/behaviour/test
 
 NPM_PACKAGES := better-sqlite3@12.11.1 sql.js@1.17.0 @libsql/client@0.18.0 @tursodatabase/database@0.7.2 drizzle-kit@0.31.11 drizzle-orm@0.45.4
 
+# The tests start hundreds of processes, and each would compile the program again.
+unexport PYTHONDONTWRITEBYTECODE
+
 VENV := .venv
 BIN := $(VENV)/bin
 # Named after its Python, so that another PYTHON gets a new environment.
@@ -26,7 +29,7 @@ demo: $(STAMP) ## migrate a temporary copy of the fixture and show the result
 
 test: $(STAMP) ## run the tests on all cores; make test ARGS="-k torn" runs some
 	$(say)
-	@$(BIN)/python -m pytest -n auto $(ARGS)
+	@$(BIN)/python -m pytest -n auto --dist worksteal $(ARGS)
 
 test-without-apsw: $(STAMP) ## run the tests of loading, merging and damaged files as if APSW were not installed
 	$(say)
@@ -35,7 +38,7 @@ test-without-apsw: $(STAMP) ## run the tests of loading, merging and damaged fil
 coverage: $(STAMP) ## run the tests and report lines and branches that no test reaches; fails below the threshold in pyproject.toml
 	$(say)
 	@$(BIN)/coverage erase
-	@$(BIN)/coverage run -m pytest -n auto $(ARGS)
+	@$(BIN)/coverage run -m pytest -n auto --dist worksteal $(ARGS)
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report
 

@@ -1,5 +1,6 @@
 """Hypothesis profiles (HYPOTHESIS_PROFILE=thorough searches longer) and what many tests need."""
 
+import gc
 import os
 import signal
 import sqlite3
@@ -44,6 +45,12 @@ write_into_memory()
 # A shell makes what it starts in the background deaf to interrupts, and so all that the tests start and interrupt.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_collection_finish() -> None:
+    """Leave the thousands of tests, which stay to the end, out of each search for garbage."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from migrator.backups.database_copy import back_up_database
-from migrator.database.connection import opened
+from migrator.database.connection import opened, waiting
 from migrator.errors import StorageIOError
 from migrator.files import durable
 from migrator.files.os_errors import os_errors
@@ -512,13 +512,13 @@ def test_with_pages_of_another_size_a_program_that_has_it_open_has_to_close_it(m
 
 
 def test_a_database_that_stays_locked_is_not_restored_over(migrated, run, monkeypatch):
-    monkeypatch.setattr("migrator.database.connection.BUSY_TIMEOUT", 0.1)
     monkeypatch.setattr("migrator.backups.restore_database.BUSY_TIMEOUT", 0.2)
     folder = database_backup(migrated)
     with closing(sqlite3.connect(migrated.database, isolation_level=None)) as app:
         app.execute("BEGIN IMMEDIATE")
         app.execute("UPDATE sessions SET task = 'newer'")
-        outcome = run("backups", "restore", folder.name, "--overwrite-newer-work", "--json")
+        with waiting(0.1):
+            outcome = run("backups", "restore", folder.name, "--overwrite-newer-work", "--json")
         app.execute("COMMIT")
     assert (outcome.code, outcome.codes) == (1, ["database.locked"])
     assert migrated.tasks(ENGINE) == ["newer"]

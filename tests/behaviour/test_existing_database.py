@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from migrator import open_storage
-from migrator.database.connection import opened
+from migrator.database.connection import opened, waiting
 from tests.support.command_line import Migrator
 from tests.support.scene import Scene, app_inserts, chat, copy_fixture, hash_of, spelled
 from tests.support.strategies import session
@@ -200,12 +200,12 @@ def test_a_folder_in_the_databases_place_is_refused(scene: Scene, migrator: Migr
 
 
 def test_a_database_locked_by_another_program_is_reported_and_not_changed(
-    scene: Scene, app: sqlite3.Connection, migrator: Migrator, monkeypatch: pytest.MonkeyPatch
+    scene: Scene, app: sqlite3.Connection, migrator: Migrator
 ) -> None:
-    monkeypatch.setattr("migrator.database.connection.BUSY_TIMEOUT", 0.1)
     scene.write(WORKSPACE, [chat("s-1")])
     app.execute("BEGIN IMMEDIATE")
-    outcome = migrator("--data-dir", scene.root, "migrate", "--json")
+    with waiting(0.1):
+        outcome = migrator("--data-dir", scene.root, "migrate", "--json")
     app.execute("ROLLBACK")
     assert outcome.code == 1
     assert [problem["code"] for problem in outcome.json["problems"]] == ["database.locked"]

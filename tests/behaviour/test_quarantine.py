@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from migrator import open_storage
+from migrator.database.connection import waiting
 from tests.support.command_line import Migrator
 from tests.support.scene import Scene, app_json, chat, hash_of, parsed, spelled
 
@@ -320,9 +321,8 @@ def test_a_failure_in_the_middle_leaves_everything_as_it_was(one_broken, run, tm
     assert one_broken.query("SELECT count(*) FROM quarantine") == [(1,)]
 
 
-def test_a_database_that_stays_locked_is_reported_and_not_changed(one_broken, run, tmp_path, monkeypatch):
-    monkeypatch.setattr("migrator.database.connection.BUSY_TIMEOUT", 0.1)
-    with closing(sqlite3.connect(one_broken.database, isolation_level=None)) as other:
+def test_a_database_that_stays_locked_is_reported_and_not_changed(one_broken, run, tmp_path):
+    with closing(sqlite3.connect(one_broken.database, isolation_level=None)) as other, waiting(0.1):
         other.execute("BEGIN IMMEDIATE")
         outcome = run("quarantine", "retry", "1", "--edited", write(tmp_path / "new.json", chat("b")), "--json")
     assert (outcome.code, outcome.codes) == (1, ["database.locked"])

@@ -3,10 +3,12 @@
 import json
 import os
 import shutil
+import sqlite3
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -225,13 +227,18 @@ def test_what_the_machine_refuses_is_an_error_of_ours(
 # What other SQL may have done to a database
 
 
+LAST_POSITION = "UPDATE sessions SET position = 9223372036854775807"
+LAST_POSITION_OF_A_MESSAGE = "UPDATE chat_messages SET position = 9223372036854775807"
+# What is read of a run has nothing to do with where rows are: one change of each at once.
 SPOILT = {
-    "the last position": "UPDATE sessions SET position = 9223372036854775807",
-    "the last position of a message": "UPDATE chat_messages SET position = 9223372036854775807",
-    "the last rowid": "UPDATE chat_messages SET rowid = 9223372036854775807",
-    "stages that are not JSON": "UPDATE migration_runs SET stages = '[1'",
-    "stages that are a list": "UPDATE migration_runs SET stages = '[1, 2]'",
-    "stages that are texts": """UPDATE migration_runs SET stages = '{"load": "x", "verify": -1, "publish": 1e999}'""",
+    "the last position, and stages that are not JSON": f"{LAST_POSITION}; UPDATE migration_runs SET stages = '[1'",
+    "the last position of a message, and stages that are a list": (
+        f"{LAST_POSITION_OF_A_MESSAGE}; UPDATE migration_runs SET stages = '[1, 2]'"
+    ),
+    "the last rowid, and stages that are texts": (
+        "UPDATE chat_messages SET rowid = 9223372036854775807; "
+        """UPDATE migration_runs SET stages = '{"load": "x", "verify": -1, "publish": 1e999}'"""
+    ),
     "a trigger": "CREATE TRIGGER foreign_one BEFORE INSERT ON sessions BEGIN SELECT raise(ABORT, 'no'); END",
     "a trigger that fails": "CREATE TRIGGER foreign_one AFTER INSERT ON sessions BEGIN DELETE FROM no_such_table; END",
 }
@@ -243,7 +250,8 @@ def test_what_other_sql_did_ends_no_command_as_a_bug(
 ) -> None:
     scene.write(ENGINE, [chat("a"), {"id": "invalid"}])
     migrate(scene.root)
-    scene.change(change)
+    with closing(sqlite3.connect(scene.database)) as other:
+        other.executescript(change)
     scene.write(ENGINE, [chat("a"), chat("b"), {"id": "invalid"}])
     for number, command in enumerate(("report", "migrate", *COMMANDS)):
         arguments = [str(tmp_path / f"{word}-{number}") if word.startswith("out") else word for word in command.split()]
@@ -253,8 +261,8 @@ def test_what_other_sql_did_ends_no_command_as_a_bug(
 def test_sessions_after_the_last_position_keep_their_order(scene: Scene) -> None:
     scene.write(ENGINE, [chat("a")])
     migrate(scene.root)
-    scene.change(SPOILT["the last position"])
-    scene.change(SPOILT["the last position of a message"])
+    scene.change(LAST_POSITION)
+    scene.change(LAST_POSITION_OF_A_MESSAGE)
     with open_storage(scene.root) as store:
         for name in ("b", "c"):
             store.create_session(ENGINE, chat(name))  # type: ignore[arg-type]

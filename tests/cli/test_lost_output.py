@@ -4,11 +4,14 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import chdir, contextmanager
 from pathlib import Path
 
 import pytest
 
 from migrator import migrate
+from tests.support.command_line import Migrator
 from tests.support.scene import Scene, chat
 
 WORKSPACE = "/home/dev/engine"
@@ -39,16 +42,29 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return scene.root
 
 
-def run(prepared: Path, place: Path, command: str, redirection: str) -> tuple[int, str, str]:
-    """Run a command in a fresh copy; returns its exit code, its standard error and the authoritative store."""
+def undisturbed(prepared: Path, place: Path, command: str, migrator: Migrator) -> tuple[int, str]:
+    """Run a command in this process; returns its exit code and the authoritative store."""
+    with inside(prepared, place):
+        return migrator("--data-dir", "data", *command.split()).code, Scene(Path("data")).status()
+
+
+@contextmanager
+def inside(prepared: Path, place: Path) -> Iterator[None]:
+    """A folder with a fresh copy, which is the current one."""
     shutil.copytree(prepared, place / "data")
-    program = f'"{sys.executable}" -m migrator --data-dir data {command} {redirection}'
-    done = subprocess.run(["bash", "-c", program], cwd=place, capture_output=True, text=True, timeout=60, check=False)
-    state = Scene(place / "data").status()
+    with chdir(place):
+        yield
     shutil.rmtree(place / "data")
     for path in place.glob("out*"):
         shutil.rmtree(path) if path.is_dir() else path.unlink()
-    return done.returncode, done.stderr, state
+
+
+def run(prepared: Path, place: Path, command: str, redirection: str) -> tuple[int, str, str]:
+    """Run a command in a fresh copy; returns its exit code, its standard error and the authoritative store."""
+    program = f'"{sys.executable}" -m migrator --data-dir data {command} {redirection}'
+    with inside(prepared, place):
+        done = subprocess.run(["bash", "-c", program], capture_output=True, text=True, timeout=60, check=False)
+        return done.returncode, done.stderr, Scene(Path("data")).status()
 
 
 @needs_full
@@ -69,9 +85,9 @@ def test_a_command_that_only_prints_fails_without_its_output(
 @needs_full
 @pytest.mark.parametrize(("number", "command"), [*enumerate(WORK)])
 def test_a_command_that_works_ends_with_the_code_of_its_work(
-    prepared: Path, tmp_path: Path, number: int, command: str
+    prepared: Path, tmp_path: Path, number: int, command: str, migrator: Migrator
 ) -> None:
-    code, _, state = run(prepared, tmp_path, command, "")
+    code, state = undisturbed(prepared, tmp_path, command, migrator)
     for redirection in [REDIRECTIONS[number % 5]] if number else REDIRECTIONS:
         ended, said, after = run(prepared, tmp_path, command, redirection)
         assert (ended, after) == (code, state), redirection

@@ -3,6 +3,7 @@
 import ast
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import migrator
@@ -33,6 +34,7 @@ def texts_in(node: ast.expr) -> Iterator[str]:
             yield branch.value
 
 
+@cache
 def used() -> set[str]:
     trees = [ast.parse(path.read_text(encoding="utf-8")) for path in PACKAGE.rglob("*.py")]
     return {code for tree in trees for code in codes_in(tree)} | findings.BROKEN.keys() | findings.NOTES.keys()

@@ -13,10 +13,11 @@ import json
 import random
 import re
 import shutil
+import sqlite3
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from decimal import Decimal, InvalidOperation
 from functools import cache, lru_cache
 from pathlib import Path
@@ -25,6 +26,7 @@ from unittest import mock
 
 import msgspec
 
+from migrator.database.documents import read_workspace
 from migrator.database.rows import to_rows
 from migrator.documents import app_format
 from migrator.documents.app_format import Element
@@ -147,7 +149,7 @@ class Mutator:
         return data[:at] + self.dice.choice(TOKENS) + data[at:]
 
     def with_token_for_value(self, data: bytes) -> bytes:
-        colons = [at for at, byte in enumerate(data) if byte == ord(":")]
+        colons = [found.start() for found in re.finditer(b":", data)]
         if not colons:
             return self.with_token(data)
         at = self.dice.choice(colons) + 1
@@ -386,23 +388,30 @@ def _comparable(value: Any) -> Any:
 # Cases, one after the other.
 
 
-def cases(seed: int, first: int, count: int) -> Iterator[tuple[int, bytes, int]]:
+class Case(NamedTuple):
+    """One input, checked.
+
+    :ivar reason: what does not hold for it; None if everything does
+    """
+
+    number: int
+    data: bytes
+    chunk: int
+    reason: str | None
+
+
+def cases(seed: int, first: int, count: int) -> Iterator[Case]:
     """Inputs by their numbers; what shows something new is mutated further, within a range of numbers."""
     number = first - first % EVOLVED
     while number < first + count:
         dice = random.Random(f"{seed} {number}")
         corpus, seen = list(seeds()), set[str]()
         mutator = Mutator(dice, corpus)
-        for _ in range(EVOLVED):
+        for _ in range(min(EVOLVED, first + count - number)):
             data, chunk = mutator.make(), dice.choice((1, 2, 3, 7, 64, 1_000))
+            kind, reason = checked(data, chunk)
             if number >= first:
-                if number >= first + count:
-                    return
-                yield number, data, chunk
-            try:
-                kind = check(data, chunk)
-            except Exception:  # noqa: BLE001 - the caller gets it too, for this case
-                kind = ""
+                yield Case(number, data, chunk, reason)
             if kind not in seen and len(corpus) < KEPT:
                 seen.add(kind)
                 corpus.append(data)
@@ -412,8 +421,7 @@ def cases(seed: int, first: int, count: int) -> Iterator[tuple[int, bytes, int]]
 def failures(seed: int, first: int, count: int) -> list[str]:
     """What does not hold for so many cases, each with what does it again."""
     found = []
-    for number, data, chunk in cases(seed, first, count):
-        reason = failure(data, chunk)
+    for number, data, chunk, reason in cases(seed, first, count):
         if reason is not None:
             small = smallest(data, lambda smaller: failure(smaller, chunk) == reason)  # noqa: B023 - called at once
             found.append(f"seed {seed}, case {number}: {reason}, for {small[:300]!r}")
@@ -421,11 +429,15 @@ def failures(seed: int, first: int, count: int) -> list[str]:
 
 
 def failure(data: bytes, chunk: int) -> str | None:
+    return checked(data, chunk)[1]
+
+
+def checked(data: bytes, chunk: int) -> tuple[str, str | None]:
+    """The kind of an input, empty where something does not hold for it; and what that is."""
     try:
-        check(data, chunk)
+        return check(data, chunk), None
     except Exception as error:  # noqa: BLE001 - anything that comes out is one
-        return f"{type(error).__name__}: {error}"
-    return None
+        return "", f"{type(error).__name__}: {error}"
 
 
 def smallest(data: bytes, fails: Callable[[bytes], bool]) -> bytes:
@@ -464,9 +476,13 @@ def migrated(contents: Sequence[bytes], place: Path) -> dict[str, Any]:
         "errors": [error.replace(str(place), "") for error in report.errors],
     }
     if scene.database.exists():
-        names = [name for (name,) in scene.query("SELECT workspace_hash FROM workspaces ORDER BY workspace_hash")]
         # Which of two sessions of one id has it as its key depends on the order of loading; what they are does not.
-        found["documents"] = {name: [repr(document) for document in scene.documents(name)] for name in names}
+        with closing(sqlite3.connect(scene.database)) as connection:
+            workspaces = connection.execute("SELECT id, workspace_hash FROM workspaces ORDER BY workspace_hash")
+            found["documents"] = {
+                name: [repr(stored.document) for stored in read_workspace(connection, number)]
+                for number, name in workspaces.fetchall()
+            }
         found["quarantine"] = scene.query(
             "SELECT workspace_hash, position, reason, raw, problems FROM quarantine ORDER BY 1, 2"
         )
@@ -491,7 +507,7 @@ def migrations_agree(contents: Sequence[bytes], place: Path) -> None:
 
 def migration_failures(seed: int, first: int, count: int) -> list[str]:
     """Check files by whole migrations, unlike :func:`failures`; return the file that failed, if any."""
-    contents = [data for _, data, _ in cases(seed, first, count)]
+    contents = [case.data for case in cases(seed, first, count)]
     place = Path(tempfile.mkdtemp(prefix="fuzzing-"))
     try:
         migrations_agree(contents, place)
@@ -507,7 +523,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, required=True)
     parser.add_argument("--case", type=int, required=True)
     arguments = parser.parse_args()
-    [(_, data, chunk)] = cases(arguments.seed, arguments.case, 1)
+    [(_, data, chunk, _)] = cases(arguments.seed, arguments.case, 1)
     sys.stdout.write(f"{data!r}\nread in pieces of {chunk}: ")
     sys.stdout.write(f"{check(data, chunk)}\n")
     return 0
