@@ -127,7 +127,10 @@ class JsonStorage(NamesCommands, MirrorableStorage):
         self._require_open()
         folder = self._data_dir.sessions
         with os_errors("list", folder):
-            names = sorted(path.stem for path in folder.glob("*.json")) if folder.is_dir() else []
+            try:
+                names = sorted(name.removesuffix(".json") for name in os.listdir(folder) if name.endswith(".json"))
+            except FileNotFoundError:
+                names = []
         return [self._summary_of(name) for name in names if HASH_PATTERN.fullmatch(name) and only(name)]
 
     def _summary_of(self, workspace_hash: str) -> WorkspaceSummary:

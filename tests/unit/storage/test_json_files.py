@@ -147,6 +147,12 @@ def test_a_link_stays_a_link_and_its_target_is_written(store, file, tmp_path):
     assert real.read_bytes() == app_bytes(session(id="c"))
 
 
+def test_a_folder_that_cannot_be_listed_is_an_error_and_not_an_empty_list(tmp_path):
+    (tmp_path / "sessions").write_text("a file in its place")
+    with pytest.raises(StorageIOError):
+        JsonStorage(data_dir(tmp_path)).list_workspaces()
+
+
 @pytest.mark.skipif(os.name == "nt", reason="Windows has other permissions")
 def test_files_and_folders_are_private_and_nothing_else_is_next_to_the_sessions(store, tmp_path):
     store.create_session(W, session())
