@@ -20,7 +20,7 @@ from migrator.documents.parsing import Reading, parse_session
 from migrator.errors import ConnectionFailed, SourceFileError, StaleStoreError, StorageIOError, ValidationError
 from migrator.files import copying, durable, replacing
 from migrator.files.os_errors import os_errors
-from migrator.files.reading import tee
+from migrator.files.reading import opened, tee
 from migrator.files.replacing import Seen
 from migrator.hints import NamesCommands
 from migrator.locking import LOCK_TIMEOUT, file_locked
@@ -320,7 +320,7 @@ class JsonStorage(NamesCommands, MirrorableStorage):
         """Read the documents of a file one by one, in order; none if there is no file."""
         with os_errors("read", path):
             try:
-                with open(path, "rb", buffering=0) as file:
+                with opened(path) as file:
                     for element in read_array(file):
                         yield _session(element, path)
             except FileNotFoundError:

@@ -147,6 +147,16 @@ def test_a_link_stays_a_link_and_its_target_is_written(store, file, tmp_path):
     assert real.read_bytes() == app_bytes(session(id="c"))
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no pipes in folders")
+def test_a_pipe_in_the_place_of_a_file_is_not_waited_for(store, tmp_path):
+    (tmp_path / "sessions").mkdir()
+    os.mkfifo(tmp_path / "sessions" / NAME)
+    for call in (store.get_all_sessions, store.list_sessions, lambda path: store.create_session(path, session())):
+        with pytest.raises(StorageIOError):
+            call(W)
+    assert [found.sessions for found in store.list_workspaces()] == [None]
+
+
 def test_a_folder_that_cannot_be_listed_is_an_error_and_not_an_empty_list(tmp_path):
     (tmp_path / "sessions").write_text("a file in its place")
     with pytest.raises(StorageIOError):
