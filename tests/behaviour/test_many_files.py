@@ -25,7 +25,7 @@ from migrator.worker.limits import Limits
 from migrator.worker.process import Job, WorkerProcess
 from tests.support.errors import raises
 from tests.support.scene import Scene, chat, hash_of
-from tests.support.workers import SHARED, NoWorker
+from tests.support.workers import SHARED, FakeWorker, NoWorker
 
 FILES = 12
 COMPACT = range(4, 8)  # of the sorted files: not app-formatted
@@ -47,6 +47,10 @@ def run(
     worker: type[WorkerProcess] | None = None,
     limits: Limits = SHARED,
 ) -> MigrationReport:
+    """
+    :param worker: None for one whose jobs are done in this process, which starts at once
+    """
+    worker = worker or FakeWorker().kind()
     return run_migration(resolve_data_dir(scene.root), listener=listener, limits=limits, worker=worker)
 
 

@@ -40,25 +40,16 @@ from migrator.worker.process import Job, WorkerProcess
 from tests.support.loaders import LOADERS
 from tests.support.scene import CHECKOUT, Scene, app_json, chat, copy_fixture, hash_of
 from tests.support.strategies import files, instance, message, session
-from tests.support.workers import IN_SMALL_PARTS, NoWorker, SlowWorker
+from tests.support.workers import IN_SMALL_PARTS, FakeWorker, NoWorker, SlowWorker
 
 A, B, C = "/home/dev/a", "/home/dev/b", "/home/dev/c"
 
 
 @contextmanager
-def with_every_care() -> Iterator[Limits]:
+def with_every_care() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(app_format, "find_sessions", lambda _: None)
-        yield LIMITS
-
-
-@contextmanager
-def by_two_processes() -> Iterator[Limits]:
-    """Whatever the size, in small parts."""
-    yield IN_SMALL_PARTS
-
-
-WAYS = (with_every_care, by_two_processes)
+        yield
 
 
 def outcome(
@@ -84,17 +75,19 @@ def outcome(
 
 
 def both(contents: dict[str, bytes], folder: Path, *, salvage: bool = False) -> dict[str, Any]:
-    """The outcome for workspace files with these contents, proven to be the same in every way of working."""
-    found = []
-    for number, way in enumerate(WAYS):
-        scene = Scene(folder / str(number))
-        for workspace, content in contents.items():
-            scene.write_bytes(workspace, content)
-        with way() as limits:
-            found.append(outcome(scene, salvage=salvage, limits=limits))
-    assert found[0] == found[1]
-    assert found[0]["broken"] == [("ok",)]
-    return found[0]
+    """The outcome for workspace files with these contents, proven to be the same in every way of working.
+
+    The jobs of the second process are done in this one: starting it takes longer than all of them.
+    """
+    careful, divided = Scene(folder / "careful"), Scene(folder / "divided")
+    for workspace, content in contents.items():
+        careful.write_bytes(workspace, content)
+        divided.write_bytes(workspace, content)
+    with with_every_care():
+        found = outcome(careful, salvage=salvage, limits=LIMITS)
+    assert found == outcome(divided, salvage=salvage, worker=FakeWorker().kind())
+    assert found["broken"] == [("ok",)]
+    return found
 
 
 def many(prefix: str, count: int) -> list[Any]:
@@ -103,12 +96,9 @@ def many(prefix: str, count: int) -> list[Any]:
 
 @pytest.mark.parametrize("salvage", [False, True])
 def test_the_shipped_fixture(salvage: bool, tmp_path: Path) -> None:
-    found = []
-    for number, way in enumerate(WAYS):
-        scene = copy_fixture(tmp_path / str(number))
-        with way() as limits:
-            found.append(outcome(scene, salvage=salvage, limits=limits))
-    assert found[0] == found[1]
+    with with_every_care():
+        careful = outcome(copy_fixture(tmp_path / "careful"), salvage=salvage, limits=LIMITS)
+    assert careful == outcome(copy_fixture(tmp_path / "divided"), salvage=salvage)
 
 
 def test_one_large_file_is_divided_and_keeps_its_order(tmp_path: Path) -> None:
@@ -471,8 +461,9 @@ def test_of_small_files_side_by_side_none_is_published_that_is_kept_otherwise(
     for workspace, prefix in ((A, "s"), (B, "t"), (C, "u")):
         scene.write_bytes(workspace, b"".join(app_file(many(prefix, 3))))
     spoil_what_is_loaded(spoil, monkeypatch)
+    limits, worker = (IN_SMALL_PARTS, FakeWorker().kind()) if two else (LIMITS, None)
     with pytest.raises(MigrationFailed) as caught:
-        run_migration(resolve_data_dir(scene.root), limits=IN_SMALL_PARTS if two else LIMITS)
+        run_migration(resolve_data_dir(scene.root), limits=limits, worker=worker)
     assert caught.value.code == "session.readback_failed"
     assert not scene.database.exists()
 

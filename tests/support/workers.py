@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Callable, Sequence
 from typing import Any, Self
 
@@ -28,8 +29,12 @@ class SlowWorker(WorkerProcess):
         return False
 
 
+def through_a_pipe(value: Any) -> Any:
+    return pickle.loads(pickle.dumps(value))
+
+
 class FakeWorker(WorkerProcess):
-    """Does its jobs in this process, each when its result is wanted.
+    """Does its jobs in this process, each when its result is wanted; like a real one, it ends with a job that fails.
 
     :param ready: which of its jobs seem to be done before their results are awaited
     :param dies_at: the first job of which, and of those after it, nothing comes back; they count from 1
@@ -54,10 +59,14 @@ class FakeWorker(WorkerProcess):
         job = self.submitted[job_id - 1]
         if not self._ready(job):
             self.awaited.append(job)
-        return self.do(job, on_progress)
+        try:
+            return self.do(job, on_progress)
+        except Exception:  # noqa: BLE001 - whatever it is, the caller does the job again
+            self._dies_at = job_id
+            return None
 
     def do(self, job: Any, on_progress: OnProgress) -> Any:
-        return job.run(on_progress)
+        return through_a_pipe(through_a_pipe(job).run(on_progress))
 
     def stop(self) -> None:
         pass
