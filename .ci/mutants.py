@@ -42,7 +42,7 @@ def results() -> dict[str, str]:
 
 
 def main() -> int:
-    """Try them, and tell."""
+    """Try them, and report."""
     parser = argparse.ArgumentParser(prog="make mutants", description=__doc__)
     parser.add_argument("--sample", type=int, help="try so many alone")
     parser.add_argument("--seed", type=int, default=1, help="which ones")

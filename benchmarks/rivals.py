@@ -179,7 +179,7 @@ def sqlite_utils(corpus: Path, database: Path) -> None:
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
 
 
-# The types for DuckDB, which by itself makes timestamps of texts, and loses how they were spelled.
+# The types for DuckDB, which by itself makes timestamps of texts, and loses how they were written.
 DUCKDB_TYPES = {
     "totalDuration": "UBIGINT",
     "preserveWorktrees": "BOOLEAN",

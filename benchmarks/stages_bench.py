@@ -130,7 +130,7 @@ def _at(samples: Sequence[tuple[float, Sample]], times: Sequence[float], when: f
 
 
 def _mean(runs: Iterable[Iterable[Row]]) -> list[Row]:
-    """Average the rows of several runs; threads are told apart by their order, since ids differ."""
+    """Average the rows of several runs; threads are distinguished by their order, since ids differ."""
     everything: defaultdict[tuple[str, Thread], list[Row]] = defaultdict(list)
     count = 0
     for rows in runs:

@@ -1,7 +1,7 @@
 """Allows only one migrator at a time in a data directory, and only one writer of a workspace's file, across processes.
 
-Whoever needs several locks takes them in this order, so that no two programs wait for each other: the data directory's,
-the order of hybrid mode's writes, the database's write transaction, the workspace's file.
+Code that needs several locks takes them in this order, so that no two programs wait for each other: the data
+directory's, the order of hybrid mode's writes, the database's write transaction, the workspace's file.
 """
 
 from __future__ import annotations

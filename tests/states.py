@@ -200,7 +200,7 @@ class Machine:
         self.unmount()
         lines = [line for line in text.replace("\r", "").splitlines() if line.strip()]
         bad = [line for line in lines if "Traceback" in line or "bug in migrator" in line]
-        return Result(code, self.told((bad or lines or [""])[0]))
+        return Result(code, self.without_variations((bad or lines or [""])[0]))
 
     def in_pipe(self, state: State, words: list[str]) -> tuple[str, int]:
         with tempfile.TemporaryFile() as printed:
@@ -230,11 +230,12 @@ class Machine:
         os.close(terminal)
         return text.decode(errors="replace"), os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
-    def told(self, line: str) -> str:
+    def without_variations(self, line: str) -> str:
         """A line, without what differs from run to run."""
         line = line.replace(f"{self.folder}/", "").replace(self.backup, "NAME").replace(str(self.port), "PORT")
         line = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", line)
         line = re.sub(r"\d{8}T\d{6}Z", "TIME", re.sub(r"\b[\d.]+ ([kMGT]B)\b", r"… \1", line))
+        line = re.sub(r"(Python [\d.]+ on )\S+", r"\1…", line)
         return re.sub(r"\bprocess \d+", "process …", line).replace("|", "\\|").strip()
 
 

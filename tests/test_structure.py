@@ -29,7 +29,7 @@ ROWS = (
     ("backups", "staging"),
     ("salvage", "storage"),
     ("search",),
-    ("upkeep",),
+    ("reconciliation",),
     ("migration",),
     ("export", "verification"),
     ("quarantine", "browse"),

@@ -1,6 +1,6 @@
 """Prepare every named SQL statement against a fresh schema, in memory.
 
-This way a misspelt column fails in CI and not on a user's machine, like SQLx's compile-time checked queries.
+This way a misspelled column fails in CI and not on a user's machine, like SQLx's compile-time checked queries.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from migrator.files.resources import schemas
 from migrator.migration.adoption import queries as adoption_queries
 from migrator.migration.merging import queries as merging_queries
 from migrator.migration.rolled_back import queries as rolled_back_queries
+from migrator.reconciliation import queries as reconciliation_queries
 from migrator.report import Report
 from migrator.search import queries as search_queries
 from migrator.search.building import queries as building_queries
@@ -29,14 +30,13 @@ from migrator.search.index import create_tables, start_log, table_definitions
 from migrator.staging import queries as staging_queries
 from migrator.storage.hybrid import queries as journal_queries
 from migrator.storage.lists import queries as list_queries
-from migrator.upkeep import queries as upkeep_queries
 
 FRAGMENTS = (  # of statements
     "ORDER", "IN_RANGE", "IN_FILES", "FILES_IN_ORDER", "OWN_NUMBER", "OWN_ROLE", "IN_NO_FILE", "IS_ADOPTED",
 )  # fmt: skip
 _MODULES = (
     queries, quarantine_queries, canonical, staging_queries, journal_queries, list_queries, search_queries,
-    upkeep_queries, browse_queries, rolled_back_queries, adoption_queries,
+    reconciliation_queries, browse_queries, rolled_back_queries, adoption_queries,
     backup_queries, building_queries,
 )  # fmt: skip
 ATTACHED = ("staging", "shard")

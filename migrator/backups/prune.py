@@ -36,8 +36,8 @@ def prune_backups(
 ) -> PruneReport:
     """Remove backups of files and databases, except the newest ``keep`` and those that the database needs.
 
-    The newest is told by a sequence number in the manifest, since the clock can go back. Backups without one are older;
-    of these, what the database needs counts as newer, and then the name decides.
+    A sequence number in the manifest says which is the newest, since the clock can go back. Backups without one are
+    older; of these, what the database needs counts as newer, and then the name decides.
     A later migration compares a changed file with the copy that the ledger names.
 
     :param discard_last_copies: also remove backups that hold sessions which exist nowhere else

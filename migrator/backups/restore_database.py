@@ -233,8 +233,8 @@ class DatabaseRestore:
     def overwrite_through(self, connection: sqlite3.Connection) -> Path:
         """Copy through SQLite's backup interface, because other programs may have the file open.
 
-        That interface locks the database with the first pages that it writes. What is there is copied then: nobody can
-        write to it any more, and everybody still sees it as it was.
+        That interface locks the database with the first pages that it writes. What is there is copied then: no program
+        can write to it any more, and each still sees it as it was.
 
         :returns: the copy of what was there
         :raises ConnectionFailed: another program keeps it locked
@@ -275,7 +275,7 @@ class DatabaseRestore:
     def copier(self, connection: sqlite3.Connection, after: ExitStack) -> Callable[[Path], object]:
         """What copies the database while this connection is writing to it, as it was before.
 
-        Without WAL, SQLite lets nobody read it then; but the file itself has not been changed yet.
+        Without WAL, SQLite lets no program read it then; but the file itself has not been changed yet.
 
         :param after: closed when the connection has no lock any more: closing the file releases the process's locks
         """

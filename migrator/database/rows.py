@@ -75,7 +75,7 @@ class DocumentRows(NamedTuple):
 
 
 def key_of_id(name: str) -> str:
-    """Return the key for an id: the id itself, or a short stand-in for a long one, computed from the id alone.
+    """Return the key for an id: the id itself, or a short substitute for a long one, computed from the id alone.
 
     Every child row and every index entry repeats the key.
     """

@@ -51,8 +51,8 @@ def locks_of(path: Path, *, patience: float) -> DatabaseLocks:
                     raise
     writers: list[locks.HeldLock] = []
     if locked:
-        beside = path.with_name(path.name + "-shm")
+        shared_memory = path.with_name(path.name + "-shm")
         writers = [lock for lock in locks.locks_on(path) if lock.covers(_PENDING) or lock.covers(_RESERVED)]
-        writers += [lock for lock in locks.locks_on(beside) if lock.covers(_WAL_WRITE)]
+        writers += [lock for lock in locks.locks_on(shared_memory) if lock.covers(_WAL_WRITE)]
     processes = sorted({lock.process for lock in writers if lock.writing and lock.process is not None})
     return DatabaseLocks(locked, tuple(processes), tuple(locks.openers(path)))

@@ -140,15 +140,15 @@ def _database(data_dir: DataDir) -> Facts | None:
     path = data_dir.database
     if not path.exists():
         return None
-    beside = [path.with_name(path.name + suffix) for suffix in DATABASE_SUFFIXES]
+    files = [path.with_name(path.name + suffix) for suffix in DATABASE_SUFFIXES]
     facts: Facts = {
         "name": str(path),
         "in_data_directory": path.parent == data_dir.root,
         "mode": oct(stat.S_IMODE(path.stat().st_mode)),
-        "bytes": [file.stat().st_size if file.exists() else None for file in beside],
+        "bytes": [file.stat().st_size if file.exists() else None for file in files],
         "network": network_file_system(path),
     }
-    with opened(path, read_only=True) as connection, sqlite_errors("look around", path):
+    with opened(path, read_only=True) as connection, sqlite_errors("read", path):
         facts["journal_mode"] = connection.execute("PRAGMA journal_mode").fetchone()[0]
         for setting in ("page_size", "page_count", "freelist_count", "user_version", "application_id"):
             facts[setting] = connection.execute(f"PRAGMA {setting}").fetchone()[0]
@@ -183,7 +183,7 @@ def _files(data_dir: DataDir) -> Facts:
         "count": len(sources),
         "bytes": sum(source.size for source in sources),
         "pending": len(found.work.pending),
-        "others": [{"code": message.code} for message in found.strangers],
+        "others": [{"code": message.code} for message in found.unknown_files],
         "gone": [_entry(entry) for entry in gone[:_ITEMS]],
         "first": [
             {

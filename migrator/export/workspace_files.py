@@ -26,9 +26,9 @@ from migrator.inventory.ledger import LedgerEntry, read_ledger
 from migrator.inventory.source_files import place_of_source, workspace_file_name
 from migrator.locking import file_locked
 from migrator.progress import Listener, Progress
+from migrator.reconciliation.moved import detach_moved
 from migrator.storage.hybrid.written_files import Files, known_files
 from migrator.text import counted
-from migrator.upkeep.moved import detach_moved
 from migrator.worker.process import WorkerFor
 from migrator.workspace import HASH_PATTERN, workspace_of_source
 

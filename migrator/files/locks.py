@@ -151,7 +151,7 @@ def _host() -> str:
 
 
 def _started(process: int) -> str:
-    """Return when a process started, in a form that tells it from a later one with the same number."""
+    """Return when a process started, in a form that differs from that of a later one with the same number."""
     with suppress(OSError, IndexError):
         return (
             (PROC / str(process) / "stat").read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()[19]

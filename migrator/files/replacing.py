@@ -24,7 +24,7 @@ from migrator.files.os_errors import os_errors
 from migrator.files.reading import CHUNK
 
 REPLACED = ".replaced"
-"""The end of the second name of a replaced file that somebody may still write to."""
+"""The end of the second name of a replaced file that a program may still write to."""
 _NAME = re.compile(rf"\.(.+)\.([0-9a-f]{{64}})(?:-\d+)?{re.escape(REPLACED)}", re.DOTALL)
 WRITTEN_LATE = "written-late"
 """The mark in the name of a replaced file that another program wrote to after its replacement."""
@@ -33,7 +33,7 @@ Keep = Callable[[Path, Path], Path]
 """Keeps a file that must not be lost; called with its present path and the path that it was written at."""
 # Nanoseconds: a file that was changed more recently may be changed again without getting another time of change.
 _SETTLED = 2_000_000_000
-_PATIENCE = 10.0  # seconds that a replaced file keeps its second name where nobody can say who has it open
+_PATIENCE = 10.0  # seconds that a replaced file keeps its second name where it cannot be found out who has it open
 
 
 class Seen(NamedTuple):
@@ -94,7 +94,7 @@ def place(
     if has_changed:
         kept = keep(second, target)
         durable.remove(second)
-    elif second.exists():  # somebody may have it open: look at the earlier ones, so that they do not pile up
+    elif second.exists():  # a program may have it open: look at the earlier ones, so that they do not pile up
         look_at_replaced(target.parent, lambda name: nullcontext(name == target.name))
     return kept
 
@@ -114,7 +114,7 @@ def _free(_name: str) -> AbstractContextManager[bool]:
 def look_at_replaced(folder: Path, lock: Callable[[str], AbstractContextManager[bool]] = _free) -> list[Path]:
     """Look once more at the files in a folder that were replaced.
 
-    One that nobody has changed is removed, unless a program may still have it open for writing.
+    One that is unchanged is removed, unless a program may still have it open for writing.
 
     :param lock: given a file's name, keeps it from being replaced within a block, and yields whether it could
     :returns: the new names of those that were changed after they were replaced
@@ -189,11 +189,11 @@ def _swap_without_links(written: Path, target: Path, sha256: str, second: Path) 
 
 def _has_changed(second: Path, sha256: str, seen: Seen | None = None) -> bool:
     """Whether a replaced file has another SHA-256; if not, and no program can still write to it, it is removed."""
-    with _no_writers(second) as nobody_writes:
+    with _no_writers(second) as unused:
         is_still = seen is not None and seen.is_still(second)
         if not is_still and copying.sha256_of(second) != sha256:
             return True
-        if nobody_writes:
+        if unused:
             durable.remove(second)
         return False
 
@@ -202,8 +202,8 @@ def _has_changed(second: Path, sha256: str, seen: Seen | None = None) -> bool:
 def _no_writers(path: Path) -> Iterator[bool]:
     """Yield whether no program has the file open for writing, nor can open it so within the block.
 
-    Linux answers that: it grants a lease on a file for reading only if nobody has it open for writing. Elsewhere the
-    file must have been replaced some time ago.
+    Linux answers that: it grants a lease on a file for reading only if no program has it open for writing. Elsewhere
+    the file must have been replaced some time ago.
     """
     with os_errors("read", path):
         file = open(path, "rb", buffering=0)  # noqa: SIM115 - so that only errors of opening it are translated
@@ -211,12 +211,12 @@ def _no_writers(path: Path) -> Iterator[bool]:
         try:
             import fcntl
 
-            # The signal that says that somebody wants to open the file: by default SIGIO, which would end the process.
+            # The signal that says that a program wants to open the file: by default SIGIO, which would end the process.
             fcntl.fcntl(file, fcntl.F_SETSIG, signal.SIGURG)
             fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_RDLCK)
-            nobody = True
+            unused = True
         except BlockingIOError:
-            nobody = False
+            unused = False
         except (ImportError, AttributeError, OSError):  # no leases: a program that rewrites a file is done by then
-            nobody = time.time() - os.fstat(file.fileno()).st_ctime > _PATIENCE
-        yield nobody
+            unused = time.time() - os.fstat(file.fileno()).st_ctime > _PATIENCE
+        yield unused

@@ -2,7 +2,7 @@
 
 - ``location``: which data directory and which database
 - ``source_files``: the files that contain sessions, and their names in the ledger
-- ``strangers``: entries of ``sessions/`` that are not the app's files, and files to adopt
+- ``unknown_files``: entries of ``sessions/`` that are not the app's files, and files to adopt
 - ``workspace_paths``: workspace paths that the user gave or that a file proves
 - ``ledger``: the record of what was done with each file, and what is left to do
 - ``deletions``: sessions that a file lost: quarantined, or held until the user decides

@@ -20,7 +20,7 @@ class Replaced(NamedTuple):
 
     :ivar kept: names each version that another program wrote during the replacement; it is in neither store, and every
         report names it until the user has adopted it or moved it away
-    :ivar is_unsettled: a replaced file has its second name still, so somebody may have written to it
+    :ivar is_unsettled: a replaced file has its second name still, so a program may have written to it
     """
 
     kept: list[Message]
@@ -28,18 +28,18 @@ class Replaced(NamedTuple):
 
 
 def find_replaced(
-    data_dir: DataDir, files: Iterable[str | os.PathLike[str]] = (), *, strangers: Iterable[str] | None = None
+    data_dir: DataDir, files: Iterable[str | os.PathLike[str]] = (), *, unknown_files: Iterable[str] | None = None
 ) -> Replaced:
     """Search the folders of the JSON files.
 
     :param files: further files, whose folders are searched as well
-    :param strangers: the names in ``sessions/`` that are not the app's, if they are known: then that folder is not
+    :param unknown_files: the names in ``sessions/`` that are not the app's, if they are known: then that folder is not
         listed, and its versions are not named, because the plan names those that were not adopted
     """
     folders = dict.fromkeys([data_dir.root, *(Path(file).parent for file in files)])
-    if strangers is None:
+    if unknown_files is None:
         folders = {data_dir.sessions: None, **folders}
-    kept, is_unsettled = list[Message](), any(name.endswith(REPLACED) for name in strangers or ())
+    kept, is_unsettled = list[Message](), any(name.endswith(REPLACED) for name in unknown_files or ())
     for folder in folders:
         if not folder.is_dir():
             continue

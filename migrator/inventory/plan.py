@@ -35,7 +35,7 @@ class Plan(NamedTuple):
     :ivar has_unsettled: a replaced file may have been written to since; a run looks at it under the lock
     :ivar stranded: after a rollback, SQLite holds something, but no file is there: a run brings it back
     :ivar quarantined: the number of items in quarantine by workspace hash, if SQLite is authoritative
-    :ivar strangers: the messages about entries of ``sessions/`` that are not the app's files
+    :ivar unknown_files: the messages about entries of ``sessions/`` that are not the app's files
     """
 
     state: State
@@ -51,7 +51,7 @@ class Plan(NamedTuple):
     outdated_quarantine: bool = False
     stranded: bool = False
     has_unsettled: bool = False
-    strangers: Sequence[Message] = ()
+    unknown_files: Sequence[Message] = ()
 
     @property
     def known(self) -> dict[str, str]:
@@ -89,7 +89,7 @@ def make_plan(
     own, strange = list_files(data_dir)
     sources = with_older_files(own, paths)
     warnings += [] if adopting else _unmatched(named, sources, stored)
-    replaced = find_replaced(data_dir, [one.place for one in sources if one.kind == "older"], strangers=strange)
+    replaced = find_replaced(data_dir, [one.place for one in sources if one.kind == "older"], unknown_files=strange)
     warnings += replaced.kept
     taken = set(stored.values())
     unnamed = {
@@ -114,17 +114,17 @@ def make_plan(
         stranded=stranded,
         has_unsettled=replaced.is_unsettled,
     )
-    return plan._replace(strangers=_strangers(data_dir, plan, strange, adopting)) if strange else plan
+    return plan._replace(unknown_files=_unknown_files(data_dir, plan, strange, adopting)) if strange else plan
 
 
-def _strangers(
+def _unknown_files(
     data_dir: DataDir, plan: Plan, names: Iterable[str], adopting: Iterable[str | os.PathLike[str]]
 ) -> list[Message]:
-    from migrator.inventory import strangers  # hardly ever needed
+    from migrator.inventory import unknown_files  # hardly ever needed
 
     taken_in = {os.path.realpath(file) for file in adopting}
     left = [name for name in names if os.path.realpath(data_dir.sessions / name) not in taken_in]
-    return strangers.reports_of(data_dir, left, plan.paths, plan.known, has_ledger=plan.state.has_ledger)
+    return unknown_files.reports_of(data_dir, left, plan.paths, plan.known, has_ledger=plan.state.has_ledger)
 
 
 def _holds_something(data_dir: DataDir) -> bool:

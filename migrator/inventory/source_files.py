@@ -61,11 +61,11 @@ class Listing(NamedTuple):
     """What is in the data directory.
 
     :ivar own: workspace files, then the shared one
-    :ivar strangers: the names of the other entries of ``sessions/``
+    :ivar unknown_files: the names of the other entries of ``sessions/``
     """
 
     own: list[Source]
-    strangers: list[str]
+    unknown_files: list[str]
 
 
 def own_files(data_dir: DataDir) -> list[Source]:
@@ -79,13 +79,13 @@ def list_files(data_dir: DataDir) -> Listing:
     :raises StorageIOError: the data directory is not a directory, or cannot be read
     """
     require_directory(data_dir)
-    names, strangers = _names_in_sessions(data_dir)
+    names, unknown_files = _names_in_sessions(data_dir)
     folder = os.fspath(data_dir.sessions)
     found = [source_at(f"sessions/{n}", f"{folder}{os.sep}{n}", "workspace", n[: -len(_JSON)]) for n in names]
     shared = data_dir.shared_sessions
     if os.path.lexists(shared):
         found.append(source_at("sessions.json", os.fspath(shared), "shared", None))
-    return Listing(found, strangers)
+    return Listing(found, unknown_files)
 
 
 def count_file_names(data_dir: DataDir) -> int:

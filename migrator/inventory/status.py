@@ -113,7 +113,7 @@ def status_of(data_dir: DataDir) -> StatusReport:
         changed_files=tuple(source.name for source in pending),
         warnings=(
             *plan.warnings,
-            *plan.strangers,
+            *plan.unknown_files,
             *([wrong] if wrong else []),
             *([link.as_message()] if link and not missing else []),
         ),

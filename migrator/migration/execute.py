@@ -158,7 +158,7 @@ class Execution:
 
         :raises MigrationFailed: there are some, and the run is strict
         """
-        problems = [message for message in plan.strangers if message.code == "source.invalid_name"]
+        problems = [message for message in plan.unknown_files if message.code == "source.invalid_name"]
         problems += [message for source in staged.loaded for message in messages_of(source)]
         if self.options.strict and problems:
             hints = dict.fromkeys(problem.hint for problem in problems if problem.hint)
@@ -201,7 +201,7 @@ class Execution:
         conflicts += [*unreadable_messages(merged), *published.changes.errors()]
         adopted = adopted_messages(staged.loaded, merged)
         deleted = deletion_messages(merged, held=False)
-        unknown = [message for message in plan.strangers if message.code != "source.invalid_name"]
+        unknown = [message for message in plan.unknown_files if message.code != "source.invalid_name"]
         with opened(self.data_dir.database, read_only=True) as connection:
             held = dict(connection.execute(queries.QUARANTINE_BY_WORKSPACE).fetchall())
             quarantined = {name for (name,) in connection.execute(quarantine_queries.SOURCES_IN_QUARANTINE)}

@@ -36,6 +36,7 @@ from migrator.migration.rolled_back.changes import (
 from migrator.migration.rolled_back.kept import KeptFile, keep_rows
 from migrator.migration.run_record import RunFacts, Share, counts_of, record_run, share_rows, shares_of
 from migrator.progress import OnProgress
+from migrator.reconciliation.moved import detach_moved
 from migrator.search import index as search_index
 from migrator.staging import queries as staging_queries
 from migrator.staging.database import rekey_attached_message, rekey_attached_session
@@ -43,7 +44,6 @@ from migrator.staging.results import LoadedSource
 from migrator.storage.arguments import WorkspaceRef
 from migrator.storage.hybrid.journal import Journal
 from migrator.storage.hybrid.written_files import Files, written_files
-from migrator.upkeep.moved import detach_moved
 
 
 @dataclass(frozen=True)

@@ -145,7 +145,7 @@ class Run:
 
             renewed = renew_if_damaged(self.data_dir)
         if self.data_dir.database.exists():
-            from migrator.upkeep.readmit import message_of, readmit  # an idle run does not get here
+            from migrator.reconciliation.readmit import message_of, readmit  # an idle run does not get here
 
             restored = readmit(self.data_dir, hybrid=self.hybrid)
         report = self.run_plan()
@@ -180,12 +180,12 @@ class Run:
 
     def to_adopt(self, plan: Plan) -> list[Source]:
         """The files that the user adopts, and those made of a database."""
-        from migrator.inventory import strangers
+        from migrator.inventory import unknown_files
 
         made = [] if self.options.branch is None else self.options.branch.sources
         return [
             *made,
-            *strangers.to_adopt(self.data_dir, self.options.adopt, plan.sources, plan.known, self.options.named),
+            *unknown_files.to_adopt(self.data_dir, self.options.adopt, plan.sources, plan.known, self.options.named),
         ]
 
     def with_adopted(self, report: MigrationReport) -> MigrationReport:
@@ -197,7 +197,7 @@ class Run:
         if self.options.branch is not None:
             paths = {**self.options.branch.paths, **plan.paths}
             plan = plan._replace(paths=paths, warnings=[*plan.warnings, *self.options.branch.messages])
-        added = self.execute(plan._replace(sources=sources, work=Work(sources, [], []), strangers=()))
+        added = self.execute(plan._replace(sources=sources, work=Work(sources, [], []), unknown_files=()))
         if self.hybrid:
             from migrator.migration.hybrid_sync import sync_files
 
@@ -257,7 +257,7 @@ class Run:
             totals=totals_of(workspaces, sum(source.size for source in plan.work.known)),
             backup_path=self.data_dir.backup_now(plan.state.backup),
             duration_ms=elapsed,
-            warnings=(*plan.warnings, *plan.strangers),
+            warnings=(*plan.warnings, *plan.unknown_files),
             stages=stages,
             search_index=plan.index_state,
         )

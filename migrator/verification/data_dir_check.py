@@ -34,8 +34,8 @@ def find_problems(data_dir: DataDir, state: State | None) -> Iterator[Finding]:
         for path in leftovers(data_dir):
             message = f"{path} is left over from an interrupted run."
             yield problem("leftovers", message, REPAIR, code="file.leftover")
-    if list_files(data_dir).strangers:
-        for found in make_plan(data_dir).strangers:
+    if list_files(data_dir).unknown_files:
+        for found in make_plan(data_dir).unknown_files:
             if found.code == "file.written_late":
                 continue  # it is named with what is left to do
             kind = note if found.code == "source.unknown_file" else problem

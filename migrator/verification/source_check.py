@@ -18,8 +18,8 @@ from migrator.errors import MigratorError
 from migrator.files import copying, durable
 from migrator.inventory.ledger import LedgerEntry
 from migrator.inventory.source_files import place_of_source
+from migrator.reconciliation.moved import moved_sessions
 from migrator.text import counted
-from migrator.upkeep.moved import moved_sessions
 from migrator.verification.findings import Finding, broken, notable, note, problem
 
 _SHOWN = 3  # ids in a message; the report has all of them

@@ -1,4 +1,4 @@
-"""The worker: a second process of this program, which uses a second processor if there is enough to do.
+"""The worker: another process of this program, which uses a second processor if there is enough to do.
 
 - ``limits``: the thresholds for large, many and long, in one frozen ``Limits`` that is passed in
 - ``process``: ``WorkerProcess``, started if it is worthwhile: ``submit`` jobs, wait for each ``result``

@@ -25,7 +25,7 @@ def unknown(session_id: str) -> Document:
     return chat(session_id) | {"instances": []}
 
 
-def told(scene: Scene, migrator: Migrator) -> list[str]:
+def reported(scene: Scene, migrator: Migrator) -> list[str]:
     return list(migrator("--data-dir", scene.root, "status", "--json").json["warnings"])
 
 
@@ -64,7 +64,7 @@ def test_a_name_that_is_no_hash_is_reported_and_stops_nothing(
     run = migrator(*at, "migrate", "--json").json
     assert [name in text for text in (*run["errors"], *run["warnings"])] == [True]
     assert (code == "source.invalid_name") == bool(run["errors"])
-    [text] = told(scene, migrator)
+    [text] = reported(scene, migrator)
     assert name in text
     assert any(found["code"] == code for found in migrator(*at, "doctor", "--json").json["findings"])
     assert any(name in text for text in migrator(*at, "verify", "--json").json["notes"])
@@ -85,7 +85,7 @@ def test_an_adopted_file_only_adds(begin: list[str], strange: Scene, migrator: M
     assert (workspace["sessions"], workspace["quarantined"]) == (3, 1)
     assert ids(strange, ENGINE) == ["a", "b", "c"]
     assert [conflict["id"] for conflict in strange.conflicts()] == ["b"]
-    assert told(strange, migrator) == []
+    assert reported(strange, migrator) == []
     if begin == ["backend hybrid"]:
         assert in_file(strange.file_of(ENGINE)) == ["a", "b", "c"]
     [entry] = strange.query(
@@ -104,12 +104,12 @@ def test_an_adopted_file_only_adds(begin: list[str], strange: Scene, migrator: M
     assert migrator(*at, "rollback").code == 3  # for the conflict
     assert in_file(strange.file_of(ENGINE)) == ["a", "b", "c"]
     assert copy.read_bytes() == before
-    assert told(strange, migrator) == []
+    assert reported(strange, migrator) == []
     migrator(*at, "migrate")
     assert ids(strange, ENGINE) == ["a", "b", "c"]
-    assert told(strange, migrator) == []
+    assert reported(strange, migrator) == []
     copy.write_bytes(app_json([chat("a"), chat("d")]))
-    assert len(told(strange, migrator)) == 1
+    assert len(reported(strange, migrator)) == 1
 
 
 def test_its_workspace_is_found_by_its_worktrees_or_given(scene: Scene, migrator: Migrator) -> None:
@@ -162,6 +162,6 @@ def test_many_strangers_are_counted(scene: Scene, migrator: Migrator) -> None:
     scene.write(ENGINE, [chat("a")])
     for number in range(25):
         put(scene, f"copy {number}.json", [])
-    texts = told(scene, migrator)
+    texts = reported(scene, migrator)
     assert len(texts) == 21
     assert texts[-1].startswith("5 more")

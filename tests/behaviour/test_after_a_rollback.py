@@ -10,7 +10,7 @@ from tests.support.command_line import Migrator, Outcome
 from tests.support.scene import Document, Scene, app_json, chat, hash_of
 
 HOME, OTHER = "/home/dev/engine", "/home/dev/other"
-SPOILT: dict[str, Callable[[Path], object]] = {
+DAMAGE: dict[str, Callable[[Path], object]] = {
     "truncated": lambda file: file.write_bytes(file.read_bytes()[:150]),
     "blank": lambda file: file.write_bytes(b""),
     "missing": Path.unlink,
@@ -43,10 +43,10 @@ def rolled_back(scene: Scene, migrator: Migrator) -> Scene:
 ALL = {"a": "version 1", "b": "version 2", "c": "version 1"}
 
 
-@pytest.mark.parametrize("how", SPOILT)
+@pytest.mark.parametrize("how", DAMAGE)
 def test_what_sqlite_has_of_a_spoilt_file_is_kept(how: str, rolled_back: Scene, migrator: Migrator) -> None:
     whole = rolled_back.file_of(HOME).read_bytes()
-    SPOILT[how](rolled_back.file_of(HOME))
+    DAMAGE[how](rolled_back.file_of(HOME))
     outcome = run(rolled_back, migrator, "migrate", "--json")
     assert outcome.code == 3
     assert "source." in " ".join(outcome.codes)
@@ -103,7 +103,7 @@ def test_without_any_file_sqlite_comes_back(command: list[str], rolled_back: Sce
     assert tasks == ALL
 
 
-@pytest.mark.parametrize("how", SPOILT)
+@pytest.mark.parametrize("how", DAMAGE)
 def test_sessions_that_only_sqlite_had_are_kept_too(how: str, scene: Scene, migrator: Migrator) -> None:
     scene.write(OTHER, [work("o", workspace=OTHER)])
     run(scene, migrator, "migrate")
@@ -112,17 +112,17 @@ def test_sessions_that_only_sqlite_had_are_kept_too(how: str, scene: Scene, migr
     with library.open_storage(scene.root) as store:
         store.create_session(HOME, work("a"))  # type: ignore[arg-type]
     run(scene, migrator, "rollback")
-    SPOILT[how](scene.file_of(HOME))
+    DAMAGE[how](scene.file_of(HOME))
     assert run(scene, migrator, "migrate").code == 3
     assert stored(scene) == {"a": "version 1"}
     assert run(scene, migrator, "rollback").code in (0, 3)
     assert [one["id"] for one in json.loads(scene.file_of(HOME).read_bytes())] == ["a"]
 
 
-@pytest.mark.parametrize("how", SPOILT)
+@pytest.mark.parametrize("how", DAMAGE)
 def test_writes_to_sqlite_after_the_rollback_are_kept_too(how: str, rolled_back: Scene, migrator: Migrator) -> None:
     rolled_back.change("UPDATE sessions SET task = 'late' WHERE id = 'a'")
-    SPOILT[how](rolled_back.file_of(HOME))
+    DAMAGE[how](rolled_back.file_of(HOME))
     assert run(rolled_back, migrator, "migrate").code == 3
     assert stored(rolled_back) == {**ALL, "a": "late"}
 

@@ -223,7 +223,7 @@ def test_a_database_that_was_replaced_is_opened_anew(store, path, folder):
     assert sorted(seen_by_others(path)) == ["a", "second"]
 
 
-def test_a_log_that_somebody_removed_is_copied_into_the_database_first(store, path):
+def test_a_log_that_another_program_removed_is_copied_into_the_database_first(store, path):
     """No library did that, so nothing was copied before; the open connection is the only one that has it."""
     os.remove(f"{path}-wal")
     assert [one["id"] for one in store.get_all_sessions(W)] == ["a"]

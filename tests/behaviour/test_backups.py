@@ -152,9 +152,9 @@ def test_a_listing_that_can_not_be_written_fails_the_run(scene, run, monkeypatch
 
     scene.write("/a", [chat("a")])
     monkeypatch.setattr("migrator.backups.create.write_listing", full)
-    told = run("migrate", "--progress", "none")
-    assert told.code == 1
-    assert "manifest.json: No space left on device" in " ".join(told.err.split())
+    reported = run("migrate", "--progress", "none")
+    assert reported.code == 1
+    assert "manifest.json: No space left on device" in " ".join(reported.err.split())
     assert [*(scene.root / "backups").iterdir()] == []
     assert not scene.database.exists()
 

@@ -106,7 +106,7 @@ def test_what_the_app_changes_while_a_merge_is_prepared_counts(
     assert conflicts == {"changed-in-file", "conflict", "deleted-in-sqlite"}
 
 
-def test_under_the_lock_no_session_is_read_that_nobody_changed_meanwhile(
+def test_under_the_lock_no_session_is_read_that_did_not_change_meanwhile(
     scene: Scene, migrator: Migrator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     names = ("changed", "deleted", "conflict", *(f"more{number}" for number in range(9)))

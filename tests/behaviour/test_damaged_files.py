@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.support.command_line import Migrator
-from tests.support.scene import EXPECTED, FIXTURES, Document, Scene, chat, digests, hash_of, parsed, spelled
+from tests.support.scene import EXPECTED, FIXTURES, Document, Scene, chat, digests, hash_of, parsed, serialized
 
 DAMAGED = EXPECTED["damaged"]
 NEIGHBOUR = "/home/dev/engine"
@@ -106,7 +106,7 @@ def test_an_odd_but_valid_file_reads_back_whole(
     target = put(scene, damage)
     migrator("--data-dir", scene.root, "migrate", "--json")
     stored = scene.documents(DAMAGED["hash"])
-    assert [spelled(document) for document in stored] == [spelled(d) for d in parsed(target.read_bytes())]
+    assert [serialized(document) for document in stored] == [serialized(d) for d in parsed(target.read_bytes())]
 
 
 def test_the_valid_neighbours_within_a_file_are_what_the_file_says(
@@ -119,7 +119,7 @@ def test_the_valid_neighbours_within_a_file_are_what_the_file_says(
     scene.write("/w", bad)
     assert migrator("--data-dir", scene.root, "migrate").code == 3
     stored = scene.documents(hash_of("/w"))
-    assert [spelled(document) for document in stored] == [spelled(documents[number]) for number in (0, 2, 4)]
+    assert [serialized(document) for document in stored] == [serialized(documents[number]) for number in (0, 2, 4)]
 
 
 def directory(path: Path) -> None:

@@ -215,8 +215,8 @@ def test_leftovers_of_interrupted_runs_are_found_and_removed(migrated, run):
         (migrated.root / name).mkdir()
         (migrated.root / name / "file").write_text("")
     outcome = run("doctor", "--json")
-    told = [finding["message"] for finding in outcome.json["findings"] if finding["code"] == "file.leftover"]
-    assert all(any(name in message for message in told) for name in left + folders)
+    reported = [finding["message"] for finding in outcome.json["findings"] if finding["code"] == "file.leftover"]
+    assert all(any(name in message for message in reported) for name in left + folders)
     notes = run("verify", "--progress", "none", "--json").json["notes"]
     assert all(any(name in note for note in notes) for name in left + folders)
     assert repaired(run).code == 0

@@ -10,7 +10,7 @@ import pytest
 from migrator import open_storage
 from migrator.database.connection import opened, waiting
 from tests.support.command_line import Migrator
-from tests.support.scene import Scene, app_inserts, chat, copy_fixture, hash_of, spelled
+from tests.support.scene import Scene, app_inserts, chat, copy_fixture, hash_of, serialized
 from tests.support.strategies import session
 
 WORKSPACE = "/home/dev/engine"
@@ -42,8 +42,8 @@ def test_the_fixture_is_migrated_into_a_database_that_the_app_has_open(scene: Sc
         hashes = [row[0] for row in scene.query("SELECT workspace_hash FROM workspaces")]
         assert len(hashes) == 15
         for workspace_hash in hashes:
-            here = [spelled(document) for document in scene.documents(workspace_hash)]
-            there = [spelled(document) for document in Scene(apart).documents(workspace_hash)]
+            here = [serialized(document) for document in scene.documents(workspace_hash)]
+            there = [serialized(document) for document in Scene(apart).documents(workspace_hash)]
             assert here == there
     assert migrator("--data-dir", scene.root, "verify").code == 0
 
@@ -86,7 +86,7 @@ def test_the_same_session_in_both_is_stored_once(scene: Scene, app: sqlite3.Conn
     document = session(id="s-1", task="the same", createdAt=born, updatedAt=born, chatHistory=[said])
     scene.write(WORKSPACE, [document])
     assert migrator("--data-dir", scene.root, "migrate").code == 0
-    assert [spelled(stored) for stored in scene.documents(hash_of(WORKSPACE))] == [spelled(document)]
+    assert [serialized(stored) for stored in scene.documents(hash_of(WORKSPACE))] == [serialized(document)]
     assert scene.conflicts() == []
 
 
@@ -98,7 +98,7 @@ def test_if_two_sessions_of_one_id_differ_sqlites_stays_and_the_files_is_quarant
     scene.write(WORKSPACE, [theirs, chat("s-2")])
     assert migrator("--data-dir", scene.root, "migrate").code == 3
     assert sorted(scene.tasks(WORKSPACE)) == ["Weave", "created in SQLite"]
-    assert [spelled(document) for document in scene.conflicts()] == [spelled(theirs)]
+    assert [serialized(document) for document in scene.conflicts()] == [serialized(theirs)]
 
 
 def test_ids_taken_by_other_workspaces_are_kept_in_the_documents(
@@ -109,7 +109,7 @@ def test_ids_taken_by_other_workspaces_are_kept_in_the_documents(
     documents = [chat("s-1"), chat("s-1", task="its twin"), chat("s-2")]
     scene.write(WORKSPACE, documents)
     assert migrator("--data-dir", scene.root, "migrate").code == 0
-    assert [spelled(stored) for stored in scene.documents(hash_of(WORKSPACE))] == [spelled(d) for d in documents]
+    assert [serialized(stored) for stored in scene.documents(hash_of(WORKSPACE))] == [serialized(d) for d in documents]
     assert scene.tasks("/elsewhere") == ["elsewhere", "elsewhere too"]
 
 
@@ -120,7 +120,7 @@ def test_derived_keys_that_are_taken_do_not_collide(scene: Scene, app: sqlite3.C
     document = chat("s-1")
     scene.write(WORKSPACE, [document])
     assert migrator("--data-dir", scene.root, "migrate").code == 0
-    assert [spelled(stored) for stored in scene.documents(hash_of(WORKSPACE))] == [spelled(document)]
+    assert [serialized(stored) for stored in scene.documents(hash_of(WORKSPACE))] == [serialized(document)]
 
 
 def test_ids_with_a_nul_that_collide_leave_a_database_that_every_sqlite_can_change(

@@ -17,7 +17,7 @@ def filled(scene: Scene) -> Scene:
     scene.write(
         ENGINE,
         [
-            chat("in-task", task="Mend the login", updatedAt="2025-01-01T00:00:00Z"),
+            chat("in-task", task="Fix the login", updatedAt="2025-01-01T00:00:00Z"),
             chat("in-chat", text="the login form", updatedAt="2025-01-02T00:00:00Z", status="failed"),
             chat("twice", text="login, then a timeout", updatedAt="2025-01-03T00:00:00Z")
             | {"chatHistory": [message(id="a", content="login"), message(id="b", content="login timeout")]},

@@ -125,8 +125,8 @@ def test_a_listing_that_leads_out_of_its_backup_restores_nothing(migrated):
     (folder,) = (path for path in (migrated.root / "backups").iterdir() if (path / "sessions").exists())
     manifest = json.loads((folder / "manifest.json").read_bytes())
     for member, name in (("file", "../../../../outside"), ("source", "../../outside"), ("source", "/outside")):
-        spoilt: dict[str, Any] = manifest | {"files": [manifest["files"][0] | {member: name}]}
-        (folder / "manifest.json").write_text(json.dumps(spoilt))
+        damaged: dict[str, Any] = manifest | {"files": [manifest["files"][0] | {member: name}]}
+        (folder / "manifest.json").write_text(json.dumps(damaged))
         with pytest.raises(BackupError):
             restore_backup(resolve_data_dir(migrated.root), folder.name, overwrite_newer_work=True)
 

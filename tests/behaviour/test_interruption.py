@@ -18,7 +18,7 @@ from migrator.inventory.location import resolve_data_dir
 from migrator.migration.run import run_migration
 from migrator.progress import Progress
 from tests.support.command_line import Migrator
-from tests.support.scene import Scene, app_inserts, chat, parsed, spelled, start
+from tests.support.scene import Scene, app_inserts, chat, parsed, serialized, start
 
 WORKSPACE = "/home/dev/engine"
 KILLS = 8  # at random moments; the tests of crash points kill at chosen ones
@@ -108,7 +108,7 @@ def big(scene: Scene, corpus: Path) -> Scene:
 
 def everything(root: Path) -> list[str]:
     files = [*(root / "sessions").iterdir(), root / "sessions.json"]
-    return sorted(spelled(document) for file in files for document in parsed(file.read_bytes()))
+    return sorted(serialized(document) for file in files for document in parsed(file.read_bytes()))
 
 
 def contents(root: Path) -> dict[str, bytes]:
@@ -118,7 +118,7 @@ def contents(root: Path) -> dict[str, bytes]:
 
 def everything_stored(scene: Scene) -> list[str]:
     hashes = [row[0] for row in scene.query("SELECT workspace_hash FROM workspaces")]
-    return sorted(spelled(document) for name in hashes for document in scene.documents(name))
+    return sorted(serialized(document) for name in hashes for document in scene.documents(name))
 
 
 def require_whole_after_the_next_run(scene: Scene, migrator: Migrator, expected: list[str]) -> None:

@@ -17,7 +17,7 @@ ENGINE = "/home/dev/engine"
 LOOM = "/home/bob/loom"
 BROKEN: dict[str, Any] = chat("s-broken", task="kept") | {"status": 5}
 
-SPOILT = {
+DAMAGE = {
     "a negative duration": "UPDATE sessions SET total_duration = -5 WHERE id = 's-0'",
     "a winner that fits no instance": "UPDATE sessions SET winner_id = 4294967296 WHERE id = 's-0'",
     "a timeout below zero": "UPDATE sessions SET timeout_seconds = -1 WHERE id = 's-0'",
@@ -62,28 +62,28 @@ def tasks_in(file: Path) -> list[str]:
 # Sessions that became invalid.
 
 
-@pytest.mark.parametrize("spoil", SPOILT.values(), ids=SPOILT)
+@pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE)
 def test_an_invalid_session_is_written_next_to_the_file_and_the_others_into_it(
-    pair: Scene, migrator: Migrator, spoil: str
+    pair: Scene, migrator: Migrator, damage: str
 ) -> None:
-    pair.change(spoil)
+    pair.change(damage)
     outcome = go_back(pair, migrator, 3)
     file = pair.file_of(ENGINE)
     assert tasks_in(file) == ["second"]
-    [beside] = json.loads(file.with_name(f"{file.name}.not-sessions").read_bytes())
-    assert "s-0" in json.dumps(beside)
+    [side_file] = json.loads(file.with_name(f"{file.name}.not-sessions").read_bytes())
+    assert "s-0" in json.dumps(side_file)
     assert outcome.codes == ["session.invalid"]
     assert "'s-0'" in outcome.json["errors"][0]
 
 
 def test_the_problem_of_an_invalid_session_is_reported(pair: Scene, migrator: Migrator) -> None:
-    pair.change(SPOILT["a negative duration"])
+    pair.change(DAMAGE["a negative duration"])
     outcome = go_back(pair, migrator, 3)
     assert "/totalDuration" in outcome.json["errors"][0]
 
 
 def test_the_next_migration_quarantines_an_invalid_session_again(pair: Scene, migrator: Migrator) -> None:
-    pair.change(SPOILT["a negative duration"])
+    pair.change(DAMAGE["a negative duration"])
     go_back(pair, migrator, 3)
     assert migrator("--data-dir", pair.root, "migrate").code == 3
     assert pair.query("SELECT reason, json_extract(raw, '$.id') FROM quarantine") == [("invalid", "s-0")]
@@ -187,7 +187,7 @@ def test_a_link_to_the_migrated_contents_is_kept(pair: Scene, migrator: Migrator
 def test_a_dry_run_reports_what_would_be_written_next_to_the_file_and_changes_nothing(
     pair: Scene, migrator: Migrator
 ) -> None:
-    pair.change(SPOILT["a negative duration"])
+    pair.change(DAMAGE["a negative duration"])
     before = pair.listing()
     outcome = migrator("--data-dir", pair.root, "rollback", "--dry-run", "--json")
     assert (outcome.code, outcome.codes) == (3, ["session.invalid"])
@@ -196,7 +196,7 @@ def test_a_dry_run_reports_what_would_be_written_next_to_the_file_and_changes_no
 
 
 def test_hybrid_mode_leaves_an_invalid_session_out_of_the_files(pair: Scene, migrator: Migrator) -> None:
-    pair.change(SPOILT["a negative duration"])
+    pair.change(DAMAGE["a negative duration"])
     migrator("--data-dir", pair.root, "backend", "hybrid")
     assert tasks_in(pair.file_of(ENGINE)) == ["second"]
     assert pair.query("SELECT count(*) FROM workspaces WHERE workspace_hash = ?", hash_of(ENGINE)) == [(1,)]
@@ -217,7 +217,7 @@ def test_a_command_that_reads_an_invalid_session_names_it_and_says_what_to_do(
     pair: Scene, migrator: Migrator, command: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    pair.change(SPOILT["rescued data of no sense"])
+    pair.change(DAMAGE["rescued data of no sense"])
     outcome = migrator("--data-dir", pair.root, *command)
     assert outcome.code == 3
     assert "'s-0'" in outcome.err
@@ -225,7 +225,7 @@ def test_a_command_that_reads_an_invalid_session_names_it_and_says_what_to_do(
 
 
 def test_a_store_says_which_session_it_cannot_read(pair: Scene) -> None:
-    pair.change(SPOILT["rescued data of no sense"])
+    pair.change(DAMAGE["rescued data of no sense"])
     with open_storage(pair.root) as store:
         for read in (store.get_all_sessions, store.list_sessions):
             with pytest.raises(UnreadableSession, match="'s-0'"):

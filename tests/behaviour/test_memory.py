@@ -32,7 +32,7 @@ def migrate_measured(root: Path) -> tuple[int, int]:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(os.name == "nt", reason="this system does not tell what a process used")
+@pytest.mark.skipif(os.name == "nt", reason="this system does not report what a process used")
 def test_sixty_megabytes_migrate_in_less_than_two_hundred(tmp_path: Path) -> None:
     totals = write_corpus(sized(60_000_000), tmp_path)
     code, peak = migrate_measured(tmp_path)
@@ -42,7 +42,7 @@ def test_sixty_megabytes_migrate_in_less_than_two_hundred(tmp_path: Path) -> Non
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(os.name == "nt", reason="this system does not tell what a process used")
+@pytest.mark.skipif(os.name == "nt", reason="this system does not report what a process used")
 def test_many_broken_sessions_take_no_more(scene: Scene) -> None:
     broken = chat("s-1", text="x" * 10_000) | {"task": 7}
     scene.write_bytes("/w", app_json([broken] * 3_000 + [chat("s-2")]))

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from migrator.cli.app import run
 from migrator.database.rows import derived_key
 from tests.support.command_line import Migrator, Outcome
-from tests.support.scene import Document, Scene, app_inserts, app_json, chat, hash_of, spelled
+from tests.support.scene import Document, Scene, app_inserts, app_json, chat, hash_of, serialized
 
 WORKSPACE = "/home/dev/engine"
 HASH = hash_of(WORKSPACE)
@@ -130,8 +130,8 @@ def test_a_session_changed_in_the_file_is_replaced_at_the_same_position(migrated
     outcome = merge(migrated, migrator, [work("a"), changed, work("c")])
     assert outcome.code == 0
     assert outcome.json["workspaces"][0]["status"] == "merged"
-    assert [spelled(document) for document in migrated.documents(HASH)] == [
-        spelled(document) for document in (work("a"), changed, work("c"))
+    assert [serialized(document) for document in migrated.documents(HASH)] == [
+        serialized(document) for document in (work("a"), changed, work("c"))
     ]
 
 
@@ -156,14 +156,14 @@ def test_a_session_changed_on_both_sides_stays_and_the_other_goes_to_quarantine(
     assert outcome.code == 3
     assert [problem["code"] for problem in outcome.json["problems"]] == ["session.conflict"]
     assert stored(migrated) == [("a", "as migrated"), ("b", "in SQLite"), ("c", "as migrated")]
-    assert [spelled(document) for document in migrated.conflicts()] == [spelled(theirs)]
+    assert [serialized(document) for document in migrated.conflicts()] == [serialized(theirs)]
 
 
 def test_a_conflict_keeps_the_version_that_both_sides_started_from(migrated: Scene, migrator: Migrator) -> None:
     edit(migrated, "b")
     merge(migrated, migrator, [work("a"), work("b", "in the file"), work("c")])
     [(base,)] = migrated.query("SELECT base FROM quarantine")
-    assert spelled(json.loads(base)) == spelled(work("b"))
+    assert serialized(json.loads(base)) == serialized(work("b"))
 
 
 def test_a_conflict_of_the_second_session_of_an_id_keeps_the_base_of_the_second(
@@ -192,7 +192,7 @@ def test_a_session_deleted_in_sqlite_and_changed_in_the_file_goes_to_quarantine(
     outcome = merge(migrated, migrator, [work("a"), theirs, work("c")])
     assert outcome.code == 3
     assert stored(migrated) == [("a", "as migrated"), ("c", "as migrated")]
-    assert [spelled(document) for document in migrated.conflicts()] == [spelled(theirs)]
+    assert [serialized(document) for document in migrated.conflicts()] == [serialized(theirs)]
 
 
 def test_a_conflict_is_reported_once(migrated: Scene, migrator: Migrator) -> None:
@@ -467,8 +467,8 @@ def test_a_session_is_replaced_with_all_its_parts(migrated: Scene, migrator: Mig
     changed["instances"][0]["output"] = "done"
     changed["chatHistory"].append({"id": "msg-a", "role": "user", "content": "more", "timestamp": "2025"})
     merge(migrated, migrator, [work("a"), changed, work("c")])
-    assert [spelled(document) for document in migrated.documents(HASH)] == [
-        spelled(document) for document in (work("a"), changed, work("c"))
+    assert [serialized(document) for document in migrated.documents(HASH)] == [
+        serialized(document) for document in (work("a"), changed, work("c"))
     ]
 
 
@@ -487,8 +487,10 @@ def test_a_large_file_is_merged_while_others_bring_colliding_ids(scene: Scene, m
     scene.write("/w", changed)
     scene.write("/v", documents("/v"))
     assert migrator("--data-dir", scene.root, "migrate").code == 0
-    assert [spelled(document) for document in scene.documents(hash_of("/w"))] == [spelled(d) for d in changed]
-    assert [spelled(document) for document in scene.documents(hash_of("/v"))] == [spelled(d) for d in documents("/v")]
+    assert [serialized(document) for document in scene.documents(hash_of("/w"))] == [serialized(d) for d in changed]
+    assert [serialized(document) for document in scene.documents(hash_of("/v"))] == [
+        serialized(d) for d in documents("/v")
+    ]
 
 
 # Each side makes some of these changes to some of the sessions.
@@ -540,19 +542,19 @@ def test_no_version_that_only_one_side_had_is_ever_lost(
     code = run(arguments)
 
     after = scene.documents(HASH)
-    known = {spelled(document) for document in base}
-    kept = {spelled(document) for document in after + scene.conflicts()}
-    only_one_side_had = {spelled(document) for document in before + file} - known
+    known = {serialized(document) for document in base}
+    kept = {serialized(document) for document in after + scene.conflicts()}
+    only_one_side_had = {serialized(document) for document in before + file} - known
     assert only_one_side_had <= kept
 
     by_id = {document["id"]: document for document in after}
     for document in before:  # SQLite wins if it changed anything
-        if spelled(document) not in known:
-            assert spelled(by_id[document["id"]]) == spelled(document)
+        if serialized(document) not in known:
+            assert serialized(by_id[document["id"]]) == serialized(document)
     for document in file:  # and the file if only it did
         untouched = document["id"] not in ours and document["id"] not in new_ours
         if untouched:
-            assert spelled(by_id[document["id"]]) == spelled(document)
+            assert serialized(by_id[document["id"]]) == serialized(document)
     gone = {session_id for session_id, change in theirs.items() if change == "delete" and session_id not in ours}
     assert not gone & by_id.keys()
     assert max(Counter(document["id"] for document in after).values(), default=1) == 1

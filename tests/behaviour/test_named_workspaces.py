@@ -32,7 +32,7 @@ def test_any_name_that_status_shows_finds_it(
         migrate(scene.root)
     shown = migrator("--data-dir", scene.root, "status", "--json").json["workspaces"]
     names = dict.fromkeys([str(link), f"{link}/"], "behind")
-    if state == "sqlite":  # of a file that is not migrated yet, nobody knows the path
+    if state == "sqlite":  # the path of a file that is not migrated yet is unknown
         names[str(target)] = "behind"
     names |= {
         one[key]: "behind" if one["hash"] == hash_of(link) else "gone" for one in shown for key in ("hash", "path")

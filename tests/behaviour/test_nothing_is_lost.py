@@ -93,7 +93,7 @@ class NothingIsLost(RuleBasedStateMachine):
         self.data_dir: DataDir = resolve_data_dir(self.scene.root)
         self.count = 0
         self.needed: set[str] = set()
-        self.spoilt: dict[str, set[str]] = {}  # what files held before they were truncated or vanished
+        self.damaged: dict[str, set[str]] = {}  # what files held before they were truncated or vanished
         self.late: set[str] = set()  # written to SQLite while the files are authoritative
 
     def teardown(self) -> None:
@@ -203,18 +203,18 @@ class NothingIsLost(RuleBasedStateMachine):
 
     def write(self, source: str, parts: list[bytes]) -> None:
         path = self.files[source]
-        before = self.spoilt.pop(source, set()) | (tokens(path.read_bytes()) if path.is_file() else set())
+        before = self.damaged.pop(source, set()) | (tokens(path.read_bytes()) if path.is_file() else set())
         path.write_bytes(array(parts))
         self.needed -= before - tokens(path.read_bytes())
 
-    def spoil(self, source: str, spoil: Callable[[Path], None]) -> None:
+    def damage(self, source: str, damage: Callable[[Path], None]) -> None:
         """Text that vanishes in this way was not deleted; it is lost only if nothing else holds it."""
         path = self.files[source]
         before = tokens(path.read_bytes())
-        spoil(path)
+        damage(path)
         gone = before - (tokens(path.read_bytes()) if path.is_file() else set())
         self.needed -= gone - self.found()
-        self.spoilt[source] = self.spoilt.get(source, set()) | before
+        self.damaged[source] = self.damaged.get(source, set()) | before
 
     @rule(source=sources, session_id=ids)
     def an_old_build_adds_a_session(self, source: str, session_id: str) -> None:
@@ -223,13 +223,13 @@ class NothingIsLost(RuleBasedStateMachine):
             self.write(source, [*parts, self.element(source, session_id)])
 
     @rule(source=sources, session_id=ids, how=breakings, place=places)
-    def somebody_puts_in_something_broken(self, source: str, session_id: str, how: str, place: int) -> None:
+    def the_user_puts_in_something_broken(self, source: str, session_id: str, how: str, place: int) -> None:
         parts = self.read(source)
         if parts is not None:
             self.write(source, [*parts[:place], self.element(source, session_id, how), *parts[place:]])
 
     @rule(source=sources, place=places, how=st.none() | breakings)
-    def somebody_changes_a_session_breaks_or_mends_it(self, source: str, place: int, how: str | None) -> None:
+    def the_user_changes_a_session_breaks_or_fixes_it(self, source: str, place: int, how: str | None) -> None:
         parts = self.read(source)
         if parts is None or place >= len(parts):
             return
@@ -249,12 +249,12 @@ class NothingIsLost(RuleBasedStateMachine):
     @rule(source=sources, part=st.sampled_from([0.0, 0.5, 0.9]))
     def an_old_build_is_killed_while_it_writes(self, source: str, part: float) -> None:
         if self.files[source].is_file():
-            self.spoil(source, lambda path: os.truncate(path, int(path.stat().st_size * part)))
+            self.damage(source, lambda path: os.truncate(path, int(path.stat().st_size * part)))
 
     @rule(source=sources)
     def a_file_vanishes(self, source: str) -> None:
         if self.files[source].is_file():
-            self.spoil(source, Path.unlink)
+            self.damage(source, Path.unlink)
 
     # What the app does with its own SQL: also after a rollback, if it still has the database open.
 
@@ -327,7 +327,7 @@ class NothingIsLost(RuleBasedStateMachine):
             self.late.clear()
 
     @rule(take=st.sampled_from(["theirs", "ours", "both"]), place=places)
-    def somebody_decides_a_conflict(self, take: Take, place: int) -> None:
+    def the_user_decides_a_conflict(self, take: Take, place: int) -> None:
         conflicts = self.rows("SELECT id FROM quarantine WHERE reason = 'conflict' ORDER BY id")
         if place < len(conflicts):
             with suppress(QuarantineError, StaleStoreError):
@@ -335,7 +335,7 @@ class NothingIsLost(RuleBasedStateMachine):
 
     @precondition(lambda self: self.sqlite_is_the_truth)
     @rule(session_id=ids, place=places)
-    def somebody_mends_what_is_in_quarantine(self, session_id: str, place: int) -> None:
+    def the_user_fixes_what_is_in_quarantine(self, session_id: str, place: int) -> None:
         items = self.rows("SELECT id, raw, reason FROM quarantine ORDER BY id")
         if place >= len(items):
             return
@@ -353,7 +353,7 @@ class NothingIsLost(RuleBasedStateMachine):
 
     @precondition(lambda self: self.status is not None)
     @rule()
-    def somebody_retries_all(self) -> None:
+    def the_user_retries_all(self) -> None:
         with suppress(StaleStoreError):
             retry(self.data_dir, every=True)
 

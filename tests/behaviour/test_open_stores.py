@@ -173,7 +173,7 @@ def test_what_an_old_build_writes_right_before_the_rename_is_kept(
 
 
 @pytest.mark.parametrize("journal", ["wal", "delete"])
-def test_nobody_can_write_between_the_copy_and_the_restore_of_a_database(
+def test_no_program_can_write_between_the_copy_and_the_restore_of_a_database(
     scene: Scene, places: DataDir, monkeypatch: pytest.MonkeyPatch, journal: str
 ) -> None:
     if journal == "delete":

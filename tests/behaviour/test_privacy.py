@@ -187,11 +187,11 @@ def test_a_database_that_the_app_made_for_all_to_read_becomes_private_before_ses
     app = scene.app_opens_it()
     app.execute("PRAGMA journal_mode = WAL")
     app.execute("INSERT INTO workspaces (workspace_path, workspace_hash) VALUES ('/x', 'aaaaaaaaaaaaaaaa')")
-    beside = [scene.root / f"sessions.db{suffix}" for suffix in ("", "-wal", "-shm")]
-    for path in beside:
+    files = [scene.root / f"sessions.db{suffix}" for suffix in ("", "-wal", "-shm")]
+    for path in files:
         path.chmod(0o644)
     run_migration(resolve_data_dir(scene.root))
-    assert [mode(path) for path in beside] == [0o600] * 3
+    assert [mode(path) for path in files] == [0o600] * 3
     app.close()
 
 

@@ -1,4 +1,4 @@
-"""What was set aside can be seen, and finds its way back to its place, through the command line."""
+"""What is in quarantine can be seen, and finds its way back to its place, through the command line."""
 
 import json
 import os
@@ -13,7 +13,7 @@ import pytest
 from migrator import open_storage
 from migrator.database.connection import waiting
 from tests.support.command_line import Migrator
-from tests.support.scene import Scene, app_json, chat, hash_of, parsed, spelled
+from tests.support.scene import Scene, app_json, chat, hash_of, parsed, serialized
 
 ENGINE = "/home/dev/engine"
 HASH = hash_of(ENGINE)
@@ -148,8 +148,8 @@ def test_retry_of_what_is_still_invalid_says_why_and_changes_nothing(one_broken,
 
 
 def test_retry_of_what_has_become_valid_puts_it_back(one_broken, run):
-    mended = chat("b")
-    one_broken.change("UPDATE quarantine SET raw = ?", json.dumps(mended))
+    fixed = chat("b")
+    one_broken.change("UPDATE quarantine SET raw = ?", json.dumps(fixed))
     outcome = run("quarantine", "retry", "--all", "--json")
     assert outcome.code == 0
     assert outcome.json["items"][0]["result"] == "restored"
@@ -158,12 +158,12 @@ def test_retry_of_what_has_become_valid_puts_it_back(one_broken, run):
 
 
 def test_a_corrected_session_takes_the_old_place_and_keeps_its_file(one_broken, run, tmp_path):
-    mended = chat("b", task="mended", surprise=[1.0, None])
-    outcome = run("quarantine", "retry", "1", "--edited", write(tmp_path / "new.json", mended))
+    fixed = chat("b", task="fixed", surprise=[1.0, None])
+    outcome = run("quarantine", "retry", "1", "--edited", write(tmp_path / "new.json", fixed))
     assert outcome.code == 0
     stored = one_broken.documents(HASH)
     assert [document["id"] for document in stored] == ["a", "b", "c"]
-    assert spelled(stored[1]) == spelled(mended)
+    assert serialized(stored[1]) == serialized(fixed)
     assert one_broken.query("SELECT position, source_id FROM sessions WHERE id = 'b'") == [(1, 1)]
     assert one_broken.query("SELECT count(*) FROM quarantine") == [(0,)]
     assert one_broken.query("SELECT quarantined FROM migration_ledger") == [(1,)]  # what the file had

@@ -230,7 +230,7 @@ def test_what_the_machine_refuses_is_an_error_of_ours(
 LAST_POSITION = "UPDATE sessions SET position = 9223372036854775807"
 LAST_POSITION_OF_A_MESSAGE = "UPDATE chat_messages SET position = 9223372036854775807"
 # What is read of a run has nothing to do with where rows are: one change of each at once.
-SPOILT = {
+DAMAGE = {
     "the last position, and stages that are not JSON": f"{LAST_POSITION}; UPDATE migration_runs SET stages = '[1'",
     "the last position of a message, and stages that are a list": (
         f"{LAST_POSITION_OF_A_MESSAGE}; UPDATE migration_runs SET stages = '[1, 2]'"
@@ -244,7 +244,7 @@ SPOILT = {
 }
 
 
-@pytest.mark.parametrize("change", SPOILT.values(), ids=SPOILT.keys())
+@pytest.mark.parametrize("change", DAMAGE.values(), ids=DAMAGE.keys())
 def test_what_other_sql_did_ends_no_command_as_a_bug(
     scene: Scene, migrator: Migrator, tmp_path: Path, change: str
 ) -> None:

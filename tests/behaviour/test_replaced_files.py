@@ -47,7 +47,7 @@ def test_an_idle_run_looks_at_a_replaced_file_and_reports_what_it_keeps(migrated
     assert not status_of(places).warnings
 
 
-def test_a_replaced_file_that_nobody_wrote_to_is_forgotten(migrated):
+def test_a_replaced_file_that_no_program_wrote_to_is_forgotten(migrated):
     second = left_with_second_name(migrated, b"[]")
     os.utime(second, (0, 0))
     assert migrate(migrated.root).warnings == ()

@@ -32,7 +32,7 @@ from tests.support.scene import (
     copy_fixture,
     digests,
     hash_of,
-    spelled,
+    serialized,
     start,
 )
 from tests.support.strategies import message
@@ -355,7 +355,7 @@ def test_a_file_that_is_new_since_the_migration_stays_as_it_is(pair: Scene, migr
 
 
 @pytest.mark.parametrize(
-    "spoil",
+    "damage",
     [
         pytest.param(lambda content: content[: len(content) // 2], id="torn"),
         pytest.param(lambda _: b"\x00" * 300, id="nothing but NULs"),
@@ -363,17 +363,17 @@ def test_a_file_that_is_new_since_the_migration_stays_as_it_is(pair: Scene, migr
     ],
 )
 def test_a_file_that_was_damaged_after_the_migration_is_kept(
-    spoil: Callable[[bytes], bytes], pair: Scene, migrator: Migrator
+    damage: Callable[[bytes], bytes], pair: Scene, migrator: Migrator
 ) -> None:
     path = pair.file_of(ENGINE)
     whole = path.read_bytes()
-    spoilt = spoil(whole)
-    path.write_bytes(spoilt)
+    damaged = damage(whole)
+    path.write_bytes(damaged)
     report = go_back(pair, migrator)
     assert path.read_bytes() == whole
     kept = Path(restored(report, ENGINE)["kept_beside"])
     assert kept.name == f"{path.name}.before-rollback"
-    assert kept.read_bytes() == spoilt
+    assert kept.read_bytes() == damaged
     assert any(str(kept) in warning for warning in report["warnings"])
     assert report["errors"]
     assert set(report["errors"]) < set(report["warnings"])
@@ -685,8 +685,8 @@ def test_a_full_disk_anywhere_leaves_sqlite_whole_and_a_retry_finishes(
         assert scratch(troubled) == []
         go_back(troubled, migrator)
         assert {name: tasks_in(troubled.file_of(name)) for name in TROUBLED_FILES} == TROUBLED_FILES
-        beside = [path.read_bytes() for path in (troubled.root / "sessions").iterdir() if path.suffix != ".json"]
-        assert sorted(content[:2] for content in beside) == [b"[{", b"{\n"]
+        side_files = [path.read_bytes() for path in (troubled.root / "sessions").iterdir() if path.suffix != ".json"]
+        assert sorted(content[:2] for content in side_files) == [b"[{", b"{\n"]
     else:
         pytest.fail("it never passed")
     assert bool(failures) == (call != "link")  # where there are no links, there are copies
@@ -731,7 +731,7 @@ def test_a_rollback_that_is_killed_anywhere_leaves_one_whole_authority_and_the_n
 def listed(scene: Scene) -> dict[str, list[str]]:
     """What SQLite holds, by workspace."""
     hashes = [name for (name,) in scene.query("SELECT workspace_hash FROM workspaces ORDER BY workspace_hash")]
-    return {name: [spelled(document) for document in scene.documents(name)] for name in hashes}
+    return {name: [serialized(document) for document in scene.documents(name)] for name in hashes}
 
 
 def files_of(scene: Scene) -> dict[str, bytes]:

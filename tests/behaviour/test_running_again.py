@@ -8,7 +8,7 @@ import pytest
 
 from migrator import needs_migration
 from tests.support.command_line import Migrator
-from tests.support.scene import EXPECTED, FIXTURES, Scene, app_json, chat, copy_fixture, parsed, spelled
+from tests.support.scene import EXPECTED, FIXTURES, Scene, app_json, chat, copy_fixture, parsed, serialized
 
 WORKSPACE = "/home/dev/engine"
 TORN = "e53d85828aa67105"
@@ -110,7 +110,7 @@ def test_the_next_run_migrates_a_fixed_file(fixture: Scene, migrator: Migrator) 
     path.write_bytes(app_json(fixed))
     outcome = migrator("--data-dir", fixture.root, "migrate", "--json")
     assert (outcome.code, outcome.json["status"]) == (0, "completed")
-    assert [spelled(document) for document in fixture.documents(TORN)] == [spelled(fixed[0])]
+    assert [serialized(document) for document in fixture.documents(TORN)] == [serialized(fixed[0])]
 
 
 def test_salvage_migrates_the_complete_sessions_and_quarantines_the_tail(fixture: Scene, migrator: Migrator) -> None:
@@ -134,7 +134,9 @@ def test_the_salvaged_sessions_and_the_tail_have_every_byte_of_the_file(fixture:
     assert position == 5
     assert content.endswith(raw)
     complete = parsed(content[: -len(raw)].rstrip().rstrip(b",") + b"]")
-    assert [spelled(document) for document in fixture.documents(TORN)] == [spelled(document) for document in complete]
+    assert [serialized(document) for document in fixture.documents(TORN)] == [
+        serialized(document) for document in complete
+    ]
 
 
 def test_salvage_migrates_a_file_that_failed_before(fixture: Scene, migrator: Migrator) -> None:

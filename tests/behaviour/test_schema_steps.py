@@ -30,7 +30,7 @@ def migrated(scene: Scene, migrator: Migrator) -> Scene:
 
 
 def objects(database: Path) -> dict[str, str]:
-    """Every table, index and view of a database with the statement that makes it, spaces aside.
+    """Every table, index and view of a database with the statement that makes it, without regard to spaces.
 
     Those of the search index, which no step makes, left out.
     """
@@ -143,7 +143,7 @@ def test_where_every_step_is_undone_there_is_nothing_to_undo(scene: Scene, migra
     assert (outcome.code, outcome.codes) == (1, ["schema.no_steps"])
 
 
-def test_the_step_that_would_drop_sessions_is_not_undone_whoever_wrote_them(
+def test_the_step_that_would_drop_sessions_is_not_undone_whichever_program_wrote_them(
     migrated: Scene, migrator: Migrator
 ) -> None:
     """An app that held the database open through the rollback may have written there since, at any version."""

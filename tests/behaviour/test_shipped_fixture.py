@@ -13,7 +13,7 @@ import pytest
 
 from migrator.cli.app import run
 from migrator.database import schema
-from tests.support.scene import EXPECTED, FIXTURES, Document, Scene, copy_fixture, parsed, spelled, stored_documents
+from tests.support.scene import EXPECTED, FIXTURES, Document, Scene, copy_fixture, parsed, serialized, stored_documents
 
 DATA = EXPECTED["data_dir"]
 SOURCES: list[Document] = DATA["sources"]
@@ -115,8 +115,8 @@ def test_every_valid_document_of_a_workspace_file_reads_back_in_order(
     expected = []
     if source["outcome"] != "fails":
         bad = bad_positions(source)
-        expected = [spelled(d) for position, d in enumerate(parsed(content)) if position not in bad]
-    stored = [spelled(document) for document in stored_documents(scene.database, source["hash"])]
+        expected = [serialized(d) for position, d in enumerate(parsed(content)) if position not in bad]
+    stored = [serialized(document) for document in stored_documents(scene.database, source["hash"])]
     assert len(expected) == source["valid"]
     assert stored[: len(expected)] == expected
 
@@ -132,12 +132,12 @@ def test_the_shared_files_sessions_come_after_those_of_each_workspaces_own_file(
     for share in shared["workspaces"]:
         workspace_hash = share["hash"] or UNPLACED
         stored = stored_documents(scene.database, workspace_hash)
-        tail = [spelled(document) for document in stored[own.get(workspace_hash, 0) :]]
+        tail = [serialized(document) for document in stored[own.get(workspace_hash, 0) :]]
         assert len(tail) == share["valid"]
-        order = [spelled(document) for document in documents]
+        order = [serialized(document) for document in documents]
         assert [order.index(text) for text in tail] == sorted(order.index(text) for text in tail)
         distributed += tail
-    assert sorted(distributed) == sorted(spelled(document) for document in documents)
+    assert sorted(distributed) == sorted(serialized(document) for document in documents)
 
 
 def test_quarantined_sessions_are_kept_byte_for_byte_with_every_reason(migrated: tuple[Scene, Document]) -> None:

@@ -95,9 +95,9 @@ def migrated(planted: Scene, migrator_there: Migrator, tmp_path: Path) -> Scene:
     planted.change(f"CREATE TABLE {word('table')} (x)")
     backups = planted.root / "backups"
     (backups / word("stranger")).write_text(word("text"))
-    spoilt = backups / f"20250101T000000Z-{word('backup')}"
-    spoilt.mkdir()
-    (spoilt / "manifest.json").write_text(json.dumps({"created_at": word("when"), "files": [{"file": word("file")}]}))
+    damaged = backups / f"20250101T000000Z-{word('backup')}"
+    damaged.mkdir()
+    (damaged / "manifest.json").write_text(json.dumps({"created_at": word("when"), "files": [{"file": word("file")}]}))
     (planted.root / f"sessions.db.staging-{word('left')}").write_text(word("half"))
     (planted.root / f".rollback-{word('left')}").mkdir()
     os.chmod(planted.root / "backups", 0o755)
@@ -125,7 +125,7 @@ def texts_in(facts: Any) -> Iterator[str]:
 
 def assert_nothing_leaks(text: str) -> None:
     assert MARK not in text.lower()
-    assert hash_of_text(WORKSPACE) not in text  # which anybody could compute for a path that they guess
+    assert hash_of_text(WORKSPACE) not in text  # which could be computed for a guessed path
 
 
 def test_every_planted_word_is_really_there(migrated, planted):

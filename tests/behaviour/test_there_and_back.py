@@ -189,7 +189,7 @@ class ThereAndBack(RuleBasedStateMachine):
     def hold(self, errors: Sequence[str]) -> None:
         """What a run has held, and says so, is not deleted: it stays until the user decides, also over a rollback."""
         if any(getattr(error, "code", None) == "session.deletion_held" for error in errors):
-            self.gone.difference_update(document["task"] for document in self.truth())
+            self.gone.difference_update(document["task"] for document in self.authoritative())
 
     @invariant()
     def nothing_is_lost(self) -> None:
@@ -201,10 +201,10 @@ class ThereAndBack(RuleBasedStateMachine):
     def what_was_deleted_does_not_come_back(self) -> None:
         if self.sqlite_is_the_truth and not self.settled:
             return  # the next migration hears of it
-        back = [document["task"] for document in self.truth() if document["id"] not in self.doubled]
+        back = [document["task"] for document in self.authoritative() if document["id"] not in self.doubled]
         assert not self.gone.intersection(back)
 
-    def truth(self) -> list[Document]:
+    def authoritative(self) -> list[Document]:
         """What the app shows."""
         if self.sqlite_is_the_truth:
             return [one for workspace in WORKSPACES for one in self.scene.documents(hash_of(workspace))]
@@ -212,7 +212,7 @@ class ThereAndBack(RuleBasedStateMachine):
 
     def found(self) -> str:
         """Where versions may be: the authoritative store, the quarantine, side files, files that were not migrated."""
-        texts = [document["task"] for document in self.truth()]
+        texts = [document["task"] for document in self.authoritative()]
         if self.scene.database.exists():
             texts += [str(raw) for (raw,) in self.scene.query("SELECT raw FROM quarantine")]
         for path in self.scene.root.glob("sessions/*"):

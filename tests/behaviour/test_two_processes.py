@@ -77,7 +77,7 @@ def outcome(
 def both(contents: dict[str, bytes], folder: Path, *, salvage: bool = False) -> dict[str, Any]:
     """The outcome for workspace files with these contents, proven to be the same in every way of working.
 
-    The jobs of the second process are done in this one: starting it takes longer than all of them.
+    The jobs of the worker process are done in this one: starting it takes longer than all of them.
     """
     careful, divided = Scene(folder / "careful"), Scene(folder / "divided")
     for workspace, content in contents.items():
@@ -128,10 +128,10 @@ def test_ids_that_repeat_across_the_parts(tmp_path: Path) -> None:
 
 
 def test_message_ids_that_repeat_across_the_parts(tmp_path: Path) -> None:
-    def alike(prefix: str) -> list[dict[str, Any]]:
+    def similar(prefix: str) -> list[dict[str, Any]]:
         return [session(id=f"{prefix}-{n}", chatHistory=[message(id=f"m-{m}") for m in range(40)]) for n in range(20)]
 
-    found = both({A: app_json(alike("a")), B: app_json(alike("b"))}, tmp_path)
+    found = both({A: app_json(similar("a")), B: app_json(similar("b"))}, tmp_path)
     assert found["report"][2]["messages"] == 1600
 
 
@@ -141,8 +141,8 @@ def test_sessions_in_quarantine_keep_their_places_in_every_part(tmp_path: Path) 
         broken[number]["status"] = 5
     found = both({A: app_json(broken)}, tmp_path)
     assert [row[2] for row in found["quarantine"]] == [0, 7, 31, 44, 59]
-    told = [error[error.index("index") : error.index(": ")] for error in found["errors"]]
-    assert told == ["index 0", "index 7", "index 31", "index 44", "index 59"]
+    reported = [error[error.index("index") : error.index(": ")] for error in found["errors"]]
+    assert reported == ["index 0", "index 7", "index 31", "index 44", "index 59"]
 
 
 SPELLINGS = {
@@ -159,7 +159,7 @@ SPELLINGS = {
     "a raw control character": ('"task": "Build it"', '"task": "Build\tit"'),
     "a raw line feed that looks like a cut": ('"task": "Build it"', '"task": "\n  },\n  {"'),
     "nonsense": ('"winnerId": 7', '"winnerId": NaN'),
-    "nested too deep beside little else": (
+    "nested too deep next to little else": (
         '"model": null,\n    "timeoutSeconds": null,\n    "preserveWorktrees": null,\n    "winnerId": 7,',
         '"more": ' + "[" * 300 + "]" * 300 + ",",
     ),
@@ -375,17 +375,17 @@ def test_what_is_stored_otherwise_than_it_was_read_is_found_and_loaded_again(
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scene.write(A, many("s", 10))
-    real, spoilt = Loader._add, []
+    real, damaged = Loader._add, []
 
     def spoiling(self: Any, loaded: Any, document: Any, index: int, size: int) -> None:
         if loaded.app_formatted and index == 3:
-            spoilt.append(index)
+            damaged.append(index)
             document = document | {"task": "something else"}
         real(self, loaded, document, index, size)
 
     monkeypatch.setattr(Loader, "_add", spoiling)
     assert outcome(scene, limits=LIMITS)["report"][0] == "completed"
-    assert spoilt == [3]
+    assert damaged == [3]
     assert "something else" not in scene.tasks(A)
 
 
@@ -396,7 +396,7 @@ STRAY = """
 
 
 @pytest.mark.parametrize(
-    ("spoil", "said"),
+    ("damage", "said"),
     [
         ("UPDATE sessions SET task = 'no' WHERE id = 's-3'", "index 3"),
         ("UPDATE chat_messages SET content = 'no' WHERE session_id = 's-3'", "index 3"),
@@ -409,24 +409,24 @@ STRAY = """
     ],
 )  # fmt: skip
 def test_a_database_that_keeps_things_otherwise_is_never_published(
-    spoil: str, said: str, scene: Scene, monkeypatch: pytest.MonkeyPatch
+    damage: str, said: str, scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scene.write(A, [*many("s", 10), {"id": "broken"}])
-    spoil_what_is_loaded(spoil, monkeypatch)
+    damage_what_is_loaded(damage, monkeypatch)
     with pytest.raises(MigrationFailed, match=rf"\b{said}\b") as caught:
         run_migration(resolve_data_dir(scene.root))
     assert caught.value.code == "session.readback_failed"
     assert not scene.database.exists()
 
 
-def spoil_what_is_loaded(spoil: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def damage_what_is_loaded(damage: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """By this statement, before it is read back; and loading it again helps nothing."""
     real = StagingDatabase.finish
 
     def finish(self: Any) -> None:
         self.rows.flush()
         self.connection.execute("COMMIT")
-        self.connection.execute(spoil)
+        self.connection.execute(damage)
         self.connection.execute("BEGIN")
         real(self)
 
@@ -440,7 +440,7 @@ def spoil_what_is_loaded(spoil: str, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    "spoil",
+    "damage",
     [
         "UPDATE sessions SET task = 'no' WHERE id = 's-1'",
         "UPDATE chat_messages SET content = 'no' WHERE session_id = 's-1'",
@@ -456,11 +456,11 @@ def spoil_what_is_loaded(spoil: str, monkeypatch: pytest.MonkeyPatch) -> None:
 )
 @pytest.mark.parametrize("two", [False, True])
 def test_of_small_files_side_by_side_none_is_published_that_is_kept_otherwise(
-    two: bool, spoil: str, scene: Scene, monkeypatch: pytest.MonkeyPatch
+    two: bool, damage: str, scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for workspace, prefix in ((A, "s"), (B, "t"), (C, "u")):
         scene.write_bytes(workspace, b"".join(app_file(many(prefix, 3))))
-    spoil_what_is_loaded(spoil, monkeypatch)
+    damage_what_is_loaded(damage, monkeypatch)
     limits, worker = (IN_SMALL_PARTS, FakeWorker().kind()) if two else (LIMITS, None)
     with pytest.raises(MigrationFailed) as caught:
         run_migration(resolve_data_dir(scene.root), limits=limits, worker=worker)

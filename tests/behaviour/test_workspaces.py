@@ -22,7 +22,7 @@ from migrator.inventory.location import resolve_data_dir
 from migrator.migration.run import run_migration
 from migrator.progress import Progress
 from tests.support.command_line import Migrator
-from tests.support.scene import Document, Scene, app_json, chat, hash_of, spelled
+from tests.support.scene import Document, Scene, app_json, chat, hash_of, serialized
 from tests.support.strategies import instance, session
 from tests.support.workers import SHARED, FakeWorker
 
@@ -169,8 +169,8 @@ def test_two_files_of_one_workspace_behind_a_link_stay_two_with_all_their_sessio
     scene.write(link, [further])
     assert migrator("--data-dir", scene.root, "migrate").code == 0
     assert paths(scene) == {hash_of(real): str(real), hash_of(link): str(link)}
-    assert [spelled(document) for document in scene.documents(hash_of(real))] == [spelled(debate)]
-    assert [spelled(document) for document in scene.documents(hash_of(link))] == [spelled(further)]
+    assert [serialized(document) for document in scene.documents(hash_of(real))] == [serialized(debate)]
+    assert [serialized(document) for document in scene.documents(hash_of(link))] == [serialized(further)]
 
 
 @pytest.fixture

@@ -177,10 +177,10 @@ def test_without_a_command_it_shows_help(migrator: Migrator) -> None:
 def test_without_a_home_there_is_a_message_with_the_way_out(
     migrator: Migrator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def homeless() -> Path:
+    def no_home() -> Path:
         raise RuntimeError("Could not determine home directory.")
 
-    monkeypatch.setattr(Path, "home", homeless)
+    monkeypatch.setattr(Path, "home", no_home)
     outcome = migrator("status")
     assert outcome.code == 2
     assert "--data-dir" in outcome.err

@@ -106,7 +106,7 @@ def test_an_id_is_taken_as_a_narrow_list_shows_it(scene: Scene) -> None:
 
 
 def screen_of(sent: str, columns: int) -> list[str]:
-    """The lines of a terminal after what it was sent, colours aside."""
+    """The lines of a terminal after what it was sent, without colours."""
     lines, row, column = [""], 0, 0
     for character in re.sub(r"\x1b\[[0-9;]*m", "", sent):
         if character == "\r":

@@ -1,4 +1,4 @@
-"""What is in quarantine is named; a conflict shows what differs; a long message is told once."""
+"""What is in quarantine is named; a conflict shows what differs; a long message is reported once."""
 
 import json
 

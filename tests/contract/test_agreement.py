@@ -270,13 +270,13 @@ class Agreement(RuleBasedStateMachine):
             lambda store: store.search_sessions(workspace, filters),
         )
 
-    @rule(workspace=WORKSPACES, spoilt=invalid_documents())
-    def refuse(self, workspace: str, spoilt: tuple[Any, str]) -> None:
+    @rule(workspace=WORKSPACES, invalid=invalid_documents())
+    def refuse(self, workspace: str, invalid: tuple[Any, str]) -> None:
         def refused() -> None:
             raise ValidationError("")
 
-        self.agree(refused, lambda store: store.create_session(workspace, spoilt[0]))
-        self.agree(refused, lambda store: store.update_session(workspace, spoilt[0]))
+        self.agree(refused, lambda store: store.create_session(workspace, invalid[0]))
+        self.agree(refused, lambda store: store.update_session(workspace, invalid[0]))
 
     @invariant()
     def all_hold_the_same(self) -> None:

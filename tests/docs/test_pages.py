@@ -26,7 +26,7 @@ from migrator.database import schema
 from tests.support.documentation import PAGES, README, SITE, WRITTEN, Block, blocks, blocks_of, pieces
 from tests.support.scene import CHECKOUT, FIXTURES
 
-# The fixture holds damaged content on purpose, so that "done, and something needs you" is right too.
+# The fixture holds damaged content on purpose, so that "done, but some items need attention" is right too.
 DONE = (0, 3)
 
 LINK = re.compile(r"(?<!`)!?\[[^\]\n]+\]\(([^)\s]+)\)")

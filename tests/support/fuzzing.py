@@ -118,7 +118,7 @@ class Mutator:
     def spot(self, data: bytes) -> int:
         return self.dice.randint(0, len(data))
 
-    def stretch(self, data: bytes) -> tuple[int, int]:
+    def part(self, data: bytes) -> tuple[int, int]:
         start = self.spot(data)
         return start, min(len(data), start + int(self.dice.expovariate(1 / 40)) + 1)
 
@@ -130,11 +130,11 @@ class Mutator:
         return bytes(changed)
 
     def without(self, data: bytes) -> bytes:
-        start, end = self.stretch(data)
+        start, end = self.part(data)
         return data[:start] + data[end:]
 
     def doubled(self, data: bytes) -> bytes:
-        start, end = self.stretch(data)
+        start, end = self.part(data)
         return data[:end] + data[start:end] + data[end:]
 
     def torn(self, data: bytes) -> bytes:
@@ -292,10 +292,10 @@ def kind_of(raw: bytes) -> str:
         first = parsed.problems[0]
         return f"{parsed.reason} {''.join(c for c in first.pointer if not c.isdigit())[:40]} {first.expected[:20]}"
     document = parsed.value
-    spelled = parsed.canonical_bytes()
-    require(spelled == canonical_bytes(document), "bytes that are said to be canonical are")
-    read_again = parse_element(spelled).value
-    require(canonical_bytes(read_again) == spelled, "the canonical form reads as itself")
+    serialized = parsed.canonical_bytes()
+    require(serialized == canonical_bytes(document), "bytes that are said to be canonical are")
+    read_again = parse_element(serialized).value
+    require(canonical_bytes(read_again) == serialized, "the canonical form reads as itself")
     rows = to_rows(document, key=document["id"] or "spare")
     require(same(of_rows(rows)[0], normal_form(document)), "the rows of a document make the document")
     quick = decode_session(raw)
@@ -303,7 +303,7 @@ def kind_of(raw: bytes) -> str:
         return "session"
     taken = msgspec.to_builtins(quick)
     # Read back, it is compared with the bytes: where that would find nothing, there must be nothing to find.
-    require(same(taken, normal_form(document)) or spelled != raw, "both ways to decode a session give the same")
+    require(same(taken, normal_form(document)) or serialized != raw, "both ways to decode a session give the same")
     return "session as the app has it"
 
 

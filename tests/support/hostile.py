@@ -1,4 +1,4 @@
-"""A database in which every text that the migration report shows is meant to do harm."""
+"""A database in which every text that the migration report shows tries to do harm."""
 
 from tests.support.command_line import Migrator
 from tests.support.scene import Scene, chat
@@ -9,8 +9,8 @@ IMAGE = "<img src=x onerror=\"document.title = 'taken over'\">"
 BREAKOUT = "\"'></title></svg></style></table><svg onload=\"document.title = 'taken over'\">{{ 7919 * 7907 }}"
 CONTROLS = "\x1b[31mred\x1b[0m \u202ereversed\u202c \u2066isolated\u2069 \x00\x07\u200b end"
 HARM = SCRIPT + IMAGE + BREAKOUT + CONTROLS
-SPELLED = "\\x1b[31mred\\x1b[0m \\u202ereversed\\u202c \\u2066isolated\\u2069 \\x00\\x07\\u200b end"
-AS_TEXT = SCRIPT + IMAGE + BREAKOUT + SPELLED
+ESCAPED = "\\x1b[31mred\\x1b[0m \\u202ereversed\\u202c \\u2066isolated\\u2069 \\x00\\x07\\u200b end"
+AS_TEXT = SCRIPT + IMAGE + BREAKOUT + ESCAPED
 
 
 def make_hostile(scene: Scene, migrator: Migrator) -> Scene:

@@ -52,13 +52,13 @@ class Visitor:
     def get(self, path: str) -> Answer:
         return self._get(self._following, self.root + path)
 
-    def get_as_stranger(self, path: str, **headers: str) -> Answer:
+    def get_anonymously(self, path: str, **headers: str) -> Answer:
         """Without the cookie, and without following anything."""
         return self._get(self._stopping, self.root + path, **headers)
 
     def cookie(self) -> str:
         """The cookie with the key, as a browser sends it."""
-        answer = self.get_as_stranger(self.keyed("/").removeprefix(self.root))
+        answer = self.get_anonymously(self.keyed("/").removeprefix(self.root))
         return answer.headers["set-cookie"].partition(";")[0]
 
     def post(self, path: str, content: str) -> Answer:

@@ -177,7 +177,7 @@ def _without_nulls(members: Document, optional: set[str]) -> Document:
     return {name: value for name, value in members.items() if value is not None or name not in optional}
 
 
-def spelled(document: Document) -> str:
+def serialized(document: Document) -> str:
     """A text that is the same for two documents exactly if they say the same: ``1`` is not ``1.0``."""
     return json.dumps(_exact(tidy(document)), sort_keys=True)
 

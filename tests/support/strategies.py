@@ -270,7 +270,7 @@ _WRONG_IN_MESSAGE = _wrong_values(MESSAGE_REQUIRED, MESSAGE_OPTIONAL, {"instance
 
 
 @st.composite
-def _spoilt(
+def _made_invalid(
     draw: st.DrawFn, make: Callable[[], Json], required: list[str], wrong: dict[str, list[Any]]
 ) -> tuple[dict[str, Any], str]:
     """A valid object with one member taken out or made wrong, and the name of that member."""
@@ -292,11 +292,11 @@ def invalid_documents(draw: st.DrawFn) -> tuple[dict[str, Any], str]:
     place = draw(st.sampled_from(["", *children]))
     if not place:
         required = [*SESSION_REQUIRED, *children]
-        document, name = draw(_spoilt(documents, required, _WRONG_IN_SESSION))
+        document, name = draw(_made_invalid(documents, required, _WRONG_IN_SESSION))
         return document, f"/{name}"
     names, wrong, make = children[place]
     document = draw(documents())
-    value, name = draw(_spoilt(lambda: make(_ANY_JSON), list(names), wrong))
+    value, name = draw(_made_invalid(lambda: make(_ANY_JSON), list(names), wrong))
     position = draw(st.integers(0, len(document[place])))
     document[place].insert(position, value)
     return document, f"/{place}/{position}/{name}"

@@ -219,7 +219,7 @@ def main(given: Sequence[str] | None = None) -> int:
     if left_out:
         arguments.parts.remove("power")
         console.print(left_out, markup=False)
-    total, told = Outcome(), 0
+    total, reported = Outcome(), 0
     started = time.monotonic()
     bar = Progress(
         TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn(),
@@ -249,8 +249,8 @@ def main(given: Sequence[str] | None = None) -> int:
                 total.add(outcome)
                 bar.advance(trying, len(waiting[done]))
                 bar.update(trying, description=f"trying, {len(total.failures)} failed")
-                if not console.is_terminal and sum(total.counts.values()) // 500 > told:
-                    told += 1
+                if not console.is_terminal and sum(total.counts.values()) // 500 > reported:
+                    reported += 1
                     console.print(f"{sum(total.counts.values())} tried, {len(total.failures)} failed")
         except KeyboardInterrupt:
             console.print("interrupted: this is what was tried")

@@ -20,7 +20,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from tests.support.scene import app_inserts, app_json, chat, spelled
+from tests.support.scene import app_inserts, app_json, chat, serialized
 from tests.support.whereabouts import app_files, kept_files, rows
 from tests.torture.histories import FINE, named_in
 from tests.torture.kills import Seen, every, points_of, run_with
@@ -154,8 +154,8 @@ class Stopped(Play):
             if ended is not None:
                 if ended.code not in FINE or "Traceback" in ended.err or "bug in migrator" in ended.err:
                     raise Emptied(f"{arguments or command} broke down: {ended}")
-                told = named_in(ended)
-                named |= {path.name for path in (self.scene.root / "backups").glob("[!.]*") if path.name in told}
+                reported = named_in(ended)
+                named |= {path.name for path in (self.scene.root / "backups").glob("[!.]*") if path.name in reported}
         return self.documents(named), accepted
 
     def follow(self, command: str) -> Ended | None:
@@ -183,7 +183,7 @@ class Stopped(Play):
                 found |= {*in_sessions(self.scene, copy), *in_quarantine(copy)}
         return frozenset(found)
 
-    def truth(self) -> Documents:
+    def authoritative(self) -> Documents:
         """The content of the authoritative store, read without opening it, which might correct the flag."""
         if authority(self.scene) == "sqlite":
             return frozenset(in_sessions(self.scene))
@@ -197,7 +197,7 @@ class Stopped(Play):
         if known_to_lose(self.name, command):
             return
         self.put_back(left.folder)
-        needed = self.truth() if self.scenario.partly else frozenset[str]()
+        needed = self.authoritative() if self.scenario.partly else frozenset[str]()
         needed |= self.baseline(command)
         try:
             found, accepted = self.after(left.folder, command)
@@ -227,7 +227,7 @@ def shown(documents: Documents) -> str:
 
 def text_of(value: Any) -> str:
     with suppress(KeyError, TypeError, AttributeError):
-        return spelled(value)
+        return serialized(value)
     return json.dumps(value, sort_keys=True)
 
 
@@ -251,7 +251,7 @@ def in_quarantine(database: Path) -> Iterator[str]:
 
 
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+(?:Z|\+00:00)?")
-_TELLING = (
+_COMPARED = (
     "SELECT name FROM sqlite_master ORDER BY name",
     "SELECT migration_status, schema_version FROM migration_metadata",
     "SELECT id, workspace_id, task, status, position, source_id, rescued_data FROM sessions ORDER BY rowid",
@@ -265,23 +265,23 @@ _TELLING = (
 
 def signature_of(root: Path, scratch: Path) -> str:
     """What is the same exactly for two data directories that only differ in names, times and numbers of a run."""
-    told = []
+    reported = []
     for path in sorted(root.rglob("*")):
         kind = kind_of(str(path.relative_to(root)))
         if PASSING.fullmatch(kind) and path.name != "hybrid.db":
             continue
         if path.is_dir():
-            told.append(kind)
+            reported.append(kind)
         elif path.suffix == ".json" or path.name == "SHA256SUMS":
-            told.append(kind + _TIME.sub("", kind_of(path.read_text(encoding="utf-8", errors="replace"))))
+            reported.append(kind + _TIME.sub("", kind_of(path.read_text(encoding="utf-8", errors="replace"))))
         elif path.parent == root and path.name in ("sessions.db", "hybrid.db"):
-            told.append(kind + told_by(path, scratch))
+            reported.append(kind + contents_of(path, scratch))
         else:
-            told.append(f"{kind} {path.stat().st_size > 0}")
-    return hashlib.sha256("\n".join(sorted(told)).encode()).hexdigest()
+            reported.append(f"{kind} {path.stat().st_size > 0}")
+    return hashlib.sha256("\n".join(sorted(reported)).encode()).hexdigest()
 
 
-def told_by(database: Path, scratch: Path) -> str:
+def contents_of(database: Path, scratch: Path) -> str:
     """What a database holds; of a copy, since to open one with a log changes it."""
     shutil.rmtree(scratch, ignore_errors=True)
     scratch.mkdir()
@@ -290,13 +290,13 @@ def told_by(database: Path, scratch: Path) -> str:
             shutil.copyfile(path, scratch / path.name)
     copy = scratch / database.name
     if database.name == "sessions.db":
-        return _TIME.sub("", repr([rows(copy, sql) for sql in _TELLING]))
+        return _TIME.sub("", repr([rows(copy, sql) for sql in _COMPARED]))
     with suppress(sqlite3.Error), closing(sqlite3.connect(copy)) as journal:
         return _TIME.sub("", "\n".join(journal.iterdump()))
     return "damaged"
 
 
-def telling(points: Iterable[Seen]) -> Iterator[tuple[Seen, str]]:
+def worth_a_look(points: Iterable[Seen]) -> Iterator[tuple[Seen, str]]:
     """Before and after every point; of those that are about what is under construction, one of each group."""
     known: set[tuple[str, ...]] = set()
     for seen, moment in every(points):
@@ -311,7 +311,7 @@ def telling(points: Iterable[Seen]) -> Iterator[tuple[Seen, str]]:
 
 def failures_of(play: Stopped) -> Iterator[str | None]:
     """Every command after every state that a kill leaves: what was not as promised, None for each that went well."""
-    for left in [*play.states(telling(points_of(play)))]:
+    for left in [*play.states(worth_a_look(points_of(play)))]:
         for command in NEXT:
             try:
                 play.require_all_found(left, command)

@@ -44,11 +44,11 @@ connection.close()
 
 
 class Trial:
-    """One data directory, and what the processes that write to it have been told."""
+    """One data directory, and what its stores have acknowledged."""
 
     def __init__(self, root: Path, kind: str) -> None:
         self.root, self.kind = root, kind
-        self.told, self.closed = root / "told", root / "closed"
+        self.acknowledged, self.closed = root / "acknowledged", root / "closed"
         SqliteStorage(root / "sessions.db").close()
         with closing(sqlite3.connect(root / "sessions.db")) as connection, connection:
             connection.execute("UPDATE migration_metadata SET migration_status = 'completed'")
@@ -64,8 +64,8 @@ class Trial:
         """Create sessions; record each that was acknowledged."""
         for number in range(count):
             store.create_session(W, session(id=f"{name}-{number}"))
-            with self.told.open("a", encoding="utf-8") as told:  # one short write, so lines stay whole
-                told.write(f"{name}-{number}\n")
+            with self.acknowledged.open("a", encoding="utf-8") as acknowledged:  # one short write, so lines stay whole
+                acknowledged.write(f"{name}-{number}\n")
 
     def write_around(self, store: SessionStorage, name: str) -> None:
         """Write before and after the other processes have closed the database."""
@@ -80,12 +80,12 @@ class Trial:
 
     def check(self, least: int) -> None:
         """Check that at least so many sessions were acknowledged, and that all of these are there."""
-        told = self.told.read_text(encoding="utf-8").split()
+        acknowledged = self.acknowledged.read_text(encoding="utf-8").split()
         with self.open() as store:
             found = {document["id"] for document in store.get_all_sessions(W)}
-        lost = set(told) - found
-        assert not lost, f"lost {sorted(lost)} of {len(told)}"
-        assert len(told) >= least, f"only {len(told)} of {least} were acknowledged"
+        lost = set(acknowledged) - found
+        assert not lost, f"lost {sorted(lost)} of {len(acknowledged)}"
+        assert len(acknowledged) >= least, f"only {len(acknowledged)} of {least} were acknowledged"
 
 
 def fork(work: Callable[[], object]) -> int:

@@ -233,8 +233,8 @@ class Hammer:
         ended = self.launcher.run("--data-dir", self.root, *arguments, "--json")
         assert ended.code in FINE, (arguments, ended)
         assert "Traceback" not in ended.err, ended.err
-        told = named_in(ended)
-        self.named |= {path.name for path in (self.root / "backups").glob("[0-9]*") if path.name in told}
+        reported = named_in(ended)
+        self.named |= {path.name for path in (self.root / "backups").glob("[0-9]*") if path.name in reported}
         self.commands += 1
 
     def found(self) -> set[str]:

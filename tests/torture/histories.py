@@ -91,12 +91,12 @@ def id_of(part: bytes) -> str | None:
 def named_in(ended: Ended) -> str:
     """What a command says to people: all but the places that every report gives."""
     try:
-        told = json.loads(ended.out)
+        reported = json.loads(ended.out)
     except ValueError:
-        told = ended.out
-    if isinstance(told, dict):
-        told = {name: value for name, value in told.items() if name not in _PLACES}
-    return json.dumps(told) + ended.err
+        reported = ended.out
+    if isinstance(reported, dict):
+        reported = {name: value for name, value in reported.items() if name not in _PLACES}
+    return json.dumps(reported) + ended.err
 
 
 class World:
@@ -115,7 +115,7 @@ class World:
         self.count = 0
         self.needed: set[str] = set()
         self.named: set[str] = set()
-        self.spoilt: set[str] = set()  # files that an accident truncated, emptied or removed since the last rollback
+        self.damaged: set[str] = set()  # files that an accident truncated, emptied or removed since the last rollback
         self.deleted_by_sql: set[str] = set()
         self.held: SessionStorage | None = None
         self.snapshot = folder / "snapshot.db"
@@ -179,8 +179,8 @@ class World:
         before = path.read_bytes() if path.is_file() else b""
         parts = parts_of(before)
         if what in ("tear", "blank", "vanish"):
-            self.spoilt.add(source)
-            self.spoil(path, before, what, *more)
+            self.damaged.add(source)
+            self.damage(path, before, what, *more)
         elif what == "anew":
             if not parts:  # no file, a blank one, or one that can't be read
                 token = self.token()
@@ -196,7 +196,7 @@ class World:
                 old, new = tokens([before]), tokens([content])
                 self.needed = (self.needed | (new - old)) - (old - new)
 
-    def spoil(self, path: Path, before: bytes, what: str, part: str = "0") -> None:
+    def damage(self, path: Path, before: bytes, what: str, part: str = "0") -> None:
         """Text that vanishes in this way was not deleted; it is lost only if nothing else holds it."""
         if not before:
             return
@@ -207,7 +207,7 @@ class World:
         """The elements of a file after a change; None where there is nothing to change."""
         at = next((number for number, part in enumerate(parts) if id_of(part) == session_id), None)
         if what == "add":
-            if source in self.spoilt:  # a new session has a new id, and never that of one that an accident took
+            if source in self.damaged:  # a new session has a new id, and never that of one that an accident took
                 session_id = f"{session_id}-{self.count}"
             return [*parts, json.dumps(self.document(source, session_id, self.token())).encode()]
         if at is None:
@@ -221,7 +221,7 @@ class World:
             document["chatHistory"] = [*document["chatHistory"], message(content=self.token())]
         elif what == "break":
             document["status"] = 5
-        elif what == "mend":
+        elif what == "fix":
             document["status"] = "completed"
         return [*parts[:at], json.dumps(document).encode(), *parts[at + 1 :]]
 
@@ -248,7 +248,7 @@ class World:
     def write(self, store: SessionStorage, what: str, workspace: str, session_id: str) -> None:
         """One write; what it replaced or deleted is what this store had."""
         place, token = self.workspaces[int(workspace)], self.token()
-        if what == "create" and workspace in self.spoilt:  # as with files
+        if what == "create" and workspace in self.damaged:  # as with files
             session_id = f"{session_id}-{self.count}"
         with suppress(MigratorError):
             seen = [json.dumps(one) for one in store.get_all_sessions(place) if one["id"] == session_id]
@@ -267,8 +267,8 @@ class World:
 
     def do_fork(self, workspace: str, session_id: str) -> None:
         """A process that has a store open, and a child of it that opens its own; both write, the parent twice."""
-        told = self.tokens_for_a_fork()
-        ended = self.launcher.run("call", "fork", self.root, self.workspaces[int(workspace)], session_id, *told)
+        reported = self.tokens_for_a_fork()
+        ended = self.launcher.run("call", "fork", self.root, self.workspaces[int(workspace)], session_id, *reported)
         self.require_fine("fork", ended)
         self.needed |= set(ended.out.split())
 
@@ -382,16 +382,16 @@ class World:
         self.require_fine(step, ended)
         if ended.meanwhile == 0:
             self.needed.add(written)
-        told = named_in(ended)
+        reported = named_in(ended)
         if text == "prune":  # what was to be had from there alone, the user has removed
             self.needed -= backed_up - self.found()
-        self.named |= {path.name for path in (self.root / "backups").glob("[!.]*") if path.name in told}
+        self.named |= {path.name for path in (self.root / "backups").glob("[!.]*") if path.name in reported}
         if token and ended.code == 0:
             self.needed.add(token)
         if ended.code == -9:  # it could not say that it had copied the database: 'backups list' does
             self.named |= {path.name for path in (self.root / "backups").glob("*-database-before-restore*")}
         if words[0] != "restore" and ended.code in (0, 3) and (before, self.status) == ("completed", "rolled_back"):
-            self.spoilt.clear()
+            self.damaged.clear()
             self.require_same_workspaces(quarantined)
 
     def arguments(self, text: str) -> tuple[Sequence[str | Path], str | None]:
@@ -495,7 +495,7 @@ def steps(dice: random.Random) -> Iterator[str]:
             kill += f" {dice.choice(['file', 'file', 'store', 'sql'])} {workspace}"
         kinds: dict[str, int] = {
             f"file {source} add {one}": 12,
-            f"file {source} {dice.choice(['change', 'change', 'message', 'delete', 'break', 'mend'])} {one}": 14,
+            f"file {source} {dice.choice(['change', 'change', 'message', 'delete', 'break', 'fix'])} {one}": 14,
             f"file {source} {dice.choice(['tear 0.5', 'tear 0.9', 'blank', 'vanish'])}": 5,
             f"file {source} anew": 6,
             f"store {dice.choice(['create', 'create', 'update', 'message', 'delete'])} {workspace} {one}": 12,

@@ -114,7 +114,7 @@ def kill_at_random(play: Play, dice: random.Random) -> None:
 
 
 def points_of_second(play: Play) -> list[Seen]:
-    """Every step of the second process."""
+    """Every step of the worker process."""
     play.reset()
     command = play.stage.command(play.scenario.command)
     ended, found = play.stage.launcher.points(play.scene.root, *command, two=True, in_second=True)
@@ -123,7 +123,7 @@ def points_of_second(play: Play) -> list[Seen]:
 
 
 def kill_second(play: Play, seen: Seen, moment: str) -> None:
-    """Kill the second process at a point: the first one does its part, and comes to the same.
+    """Kill the worker process at a point: the first one does its part, and comes to the same.
 
     :raises AssertionError: it does not
     """

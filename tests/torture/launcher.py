@@ -24,7 +24,7 @@ from tests.torture.points import Fault, Point, Watch, points_in
 
 CHECKOUT = Path(__file__).resolve().parent.parent.parent
 LEFT_OUT = ("migrator.__main__", "migrator.browse")  # a start of its own; a server, which changes nothing
-PATIENCE = 10.0  # seconds that a second process may take to find that it is alone
+PATIENCE = 10.0  # seconds that a worker process may take to find that it is alone
 SECOND = "from tests.torture.launcher import watch_second; watch_second({!r}); "
 
 
@@ -55,8 +55,8 @@ class Job:
 
     :ivar arguments: of the command line; or, after ``call``, a function of ``tests.torture.programs`` and its arguments
     :ivar watched: the data directory to watch
-    :ivar two: use the second process, however little there is to do
-    :ivar in_second: it is the second process that is watched, and to which the fault happens
+    :ivar two: use the worker process, however little there is to do
+    :ivar in_second: it is the worker process that is watched, and to which the fault happens
     :ivar kill_after: seconds until it is killed, if it is still there
     :ivar kill_at: the number of the watched step before which it is killed
     :ivar meanwhile: what another process does at that step, in place of the kill: the step waits for its end

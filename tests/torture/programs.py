@@ -105,7 +105,7 @@ def as_nobody() -> None:
         os.setuid(NOBODY)
 
 
-def the_second_process_is_slow() -> None:
+def the_worker_is_slow() -> None:
     """It never seems to be done, so that the first one fills shards itself; there are several of them."""
     vars(LIMITS).update(shard=300)
     WorkerProcess.done = lambda *_: False  # type: ignore[method-assign]

@@ -18,7 +18,7 @@ from migrator import open_storage
 from migrator.errors import ValidationError
 from migrator.files.durable import TEMPORARY_SUFFIX
 from tests.support.branch_database import make_branch_database
-from tests.support.scene import Scene, app_inserts, app_json, chat, hash_of, parsed, spelled
+from tests.support.scene import Scene, app_inserts, app_json, chat, hash_of, parsed, serialized
 from tests.torture.launcher import Ended, Launcher
 from tests.torture.points import kind_of
 from tests.torture.programs import WORKSPACE as LOOM
@@ -68,7 +68,7 @@ class Scenario:
     :ivar again: may be run a second time, whether the first time came to its end or not
     :ivar codes: what it may end with
     :ivar partly: commands, each of which leads to a state that a kill may leave for good
-    :ivar two: with the second process
+    :ivar two: with the worker process
     :ivar patch: in what kind of world, by its name in ``programs``
     :ivar by_file: each file is as it was before or as it is after, since no store but the files has them
     :ivar given_out: the folder of the files that it writes, or the one file
@@ -260,8 +260,8 @@ WROTE = tuple(("call", "write", str(count)) for count in range(1, len(WRITES)))
 SCENARIOS: dict[str, Scenario] = {
     "migrate": Scenario(files_and_a_broken_session, ("migrate",), codes=(0, 3)),
     "migrate with two processes": Scenario(files_and_a_broken_session, ("migrate",), codes=(0, 3), two=True),
-    "migrate with a slow second process": Scenario(
-        files_and_a_broken_session, ("migrate",), codes=(0, 3), two=True, patch="the_second_process_is_slow"
+    "migrate with a slow worker process": Scenario(
+        files_and_a_broken_session, ("migrate",), codes=(0, 3), two=True, patch="the_worker_is_slow"
     ),
     "migrate with sqlite-utils": Scenario(
         files_and_a_broken_session, ("migrate", "--loader", "sqlite-utils"), codes=(0, 3), two=True
@@ -338,19 +338,19 @@ def everything(scene: Scene) -> Everything:
     Sessions come through ``open_storage``, as an app gets them; the rest from files and tables, without the program.
     """
     found: list[str] = []
-    truth = authority(scene)
+    authoritative = authority(scene)
     with open_storage(scene.root) as store:
         for name, path in WORKSPACES.items():
             file = scene.file_of(path)
             try:
                 documents: list[Any] = list(store.get_all_sessions(path))
             except ValidationError:  # the JSON store serves no file that holds something broken
-                assert truth == "json"
+                assert authoritative == "json"
                 documents = [one for one in parsed(file.read_bytes()) if one != BROKEN]
-            found += [f"{name} {spelled(document)}" for document in documents]
-            if truth == "json" and file.exists() and BROKEN in parsed(file.read_bytes()):
+            found += [f"{name} {serialized(document)}" for document in documents]
+            if authoritative == "json" and file.exists() and BROKEN in parsed(file.read_bytes()):
                 found.append(f"{name} kept {json.dumps(BROKEN, sort_keys=True)}")
-            if truth == "sqlite":
+            if authoritative == "sqlite":
                 found += [f"{name} kept {raw}" for raw in kept(scene, name, "reason NOT IN ('conflict', 'deleted')")]
     for reason in ("conflict", "deleted"):  # in the database alone, whichever store is authoritative
         found += [f"{reason} {raw}" for raw in kept(scene, None, f"reason = '{reason}'")]

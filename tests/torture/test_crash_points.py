@@ -65,7 +65,7 @@ def test_killed_failing_or_interrupted_at_any_step_it_loses_nothing_and_the_next
         fail(play, seen, act)
 
 
-def test_a_second_process_that_dies_at_any_step_is_done_without(
+def test_a_worker_that_dies_at_any_step_is_done_without(
     launcher: Launcher, tmp_path: Path, dice: random.Random
 ) -> None:
     play = Play(SCENARIOS["migrate with two processes"], tmp_path, launcher)

@@ -107,7 +107,7 @@ def test_with_other_writers_everything_that_was_accepted_is_there_in_the_end(
             writer.send_signal(signal.SIGTERM)
         ended = [writer.communicate(timeout=60) for writer in writers]
     for number, (out, err) in enumerate(ended):
-        assert "Traceback" not in err, err  # a trial tells of what a writer did that does not know of it yet
+        assert "Traceback" not in err, err  # a trial reports what a writer did that does not know of it yet
         name = ("one", "two")[number]
         kept += [f"{name}-0", *(line.split()[1] for line in out.splitlines() if line.startswith("kept"))]
     stage.must("migrate", codes=(0, 3))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.scene import CHECKOUT, Scene, chat, hash_of, parsed, spelled
+from tests.support.scene import CHECKOUT, Scene, chat, hash_of, parsed, serialized
 from tests.torture.launcher import Ended, Launcher
 from tests.torture.programs import NOBODY
 from tests.torture.programs import WORKSPACE as LOOM
@@ -86,10 +86,10 @@ def test_a_disk_that_is_full_leaves_everything_as_it_was_and_with_space_it_goes_
     if done.returncode == 77 or "unshare" in done.stderr:
         pytest.skip(f"no mounts of our own here: {done.stderr.strip()}")
     lines = done.stdout.split()
-    told = log.read_text(encoding="utf-8")
-    assert lines[:4] == ["1", "0", "3", "0"], (done, told)
-    assert "No space left on device" in told or "is full" in told
-    assert "bug in migrator" not in told
+    reported = log.read_text(encoding="utf-8")
+    assert lines[:4] == ["1", "0", "3", "0"], (done, reported)
+    assert "No space left on device" in reported or "is full" in reported
+    assert "bug in migrator" not in reported
     assert not [name for name in lines if name.startswith(".") or "staging" in name]
 
 
@@ -141,8 +141,8 @@ def test_a_file_that_the_app_rewrites_while_it_is_read_is_migrated_by_the_next_r
     assert ended.code in (0, 1, 3), ended
     play.stage.must("migrate", codes=(0, 3))
     for path in (LOOM, ENGINE):
-        now = [spelled(document) for document in parsed(play.scene.file_of(path).read_bytes())]
-        assert {spelled(document) for document in play.scene.documents(hash_of(path))} >= {*now}  # more may be held
+        now = [serialized(document) for document in parsed(play.scene.file_of(path).read_bytes())]
+        assert {serialized(document) for document in play.scene.documents(hash_of(path))} >= {*now}  # more may be held
     play.stage.must("verify")
 
 

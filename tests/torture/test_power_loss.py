@@ -39,11 +39,13 @@ def test_whatever_the_disk_holds_after_a_power_cut_the_next_run_finishes(
 
 
 @pytest.mark.parametrize(
-    ("name", "truth"),
+    ("name", "authoritative"),
     [("migrate", "sqlite"), ("migrate into the app's database", "sqlite"), ("roll back what changed", "json"),
      ("write to the JSON files", "json")],
 )  # fmt: skip
-def test_what_was_reported_as_done_is_done_for_good(name: str, truth: str, launcher: Launcher, tmp_path: Path) -> None:
+def test_what_was_reported_as_done_is_done_for_good(
+    name: str, authoritative: str, launcher: Launcher, tmp_path: Path
+) -> None:
     play, calls = played(name, tmp_path, launcher)
     disk = Disk(play.scene.root)
     for call in calls:
@@ -51,7 +53,7 @@ def test_what_was_reported_as_done_is_done_for_good(name: str, truth: str, launc
     for path in sorted(play.scene.root.rglob("*"), reverse=True):
         path.rmdir() if path.is_dir() else path.unlink()
     put(disk.after_the_cut(lambda _: 0, lambda _: False), play.scene.root)
-    assert authority(play.scene) == truth
+    assert authority(play.scene) == authoritative
     assert everything(play.scene) == play.expected.states[-1]
 
 

@@ -15,7 +15,7 @@ from migrator.database.quarantine import quarantine_row
 from migrator.documents.parsing import Rejected
 from migrator.errors import UnreadableSession
 from migrator.migration.merging import queries as merging_queries
-from migrator.migration.merging.matching import Identity, Version, ids_in, mends, own_id
+from migrator.migration.merging.matching import Identity, Version, fixes, ids_in, own_id
 from migrator.migration.merging.merge_base import MergeBase
 
 
@@ -94,7 +94,7 @@ class InvalidElements:
                 continue
             named = [theirs[name, 0] for name in ids_in(raw) if (name, 0) in theirs]
             found = (read_document(self._staged, their.key) for their in named)
-            if any(stored and mends(stored.document, raw) for stored in found):
+            if any(stored and fixes(stored.document, raw) for stored in found):
                 self._main.execute(queries.DELETE_QUARANTINE, (row_id,))
 
     def quarantine(self, new: Iterable[QuarantineRow], source_id: int) -> None:

@@ -161,7 +161,7 @@ _LITERAL = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"(\s*+:)?', re.DOTALL)
 _CHANGES = frozenset({"status", "updatedAt", "completedAt", "endTime"})  # what the app goes on changing
 
 
-def mends(session: WorktreeSession, torn: str | bytes) -> bool:
+def fixes(session: WorktreeSession, torn: str | bytes) -> bool:
     """Whether a session has every text of a truncated end that begins with it.
 
     What the app goes on changing does not count.

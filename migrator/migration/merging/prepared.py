@@ -2,7 +2,7 @@
 
 Before: the sessions that SQLite has of a file are read, and the rows of those that the file changed are copied to the
 staging database and compared with the staged ones; items for the quarantine are completed there. Under the lock SQLite
-itself compares the rows with their copies, and copies what is new: no text of a session that nobody has changed
+itself compares the rows with their copies, and copies what is new: no text of a session that did not change
 meanwhile goes through Python.
 """
 

@@ -1,4 +1,4 @@
-"""A piece: an index of some texts in a file of its own, which nobody else opens. Either process can build it.
+"""A piece: an index of some texts in a file of its own, which no other program opens. Either process can build it.
 
 A piece has its texts as they were when the build began: ``search_changed`` has the former text of what has changed
 since.

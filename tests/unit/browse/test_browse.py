@@ -123,14 +123,14 @@ def test_a_file_that_is_not_a_database_is_refused(scene: Scene, migrator: Migrat
 
 @pytest.mark.parametrize("path", ["/", "/history", "/history/sessions.json", "/assets/browse.css", "/-/databases.json"])
 def test_without_the_key_nothing_is_shown(path: str, visitor: Visitor) -> None:
-    answer = visitor.get_as_stranger(path)
+    answer = visitor.get_anonymously(path)
     assert answer.status == 403
     assert "<" not in answer.body
 
 
 def test_a_wrong_key_shows_nothing(visitor: Visitor) -> None:
-    assert visitor.get_as_stranger("/history?key=guessed").status == 403
-    assert visitor.get_as_stranger("/history", Cookie="migrator-browse=guessed").status == 403
+    assert visitor.get_anonymously("/history?key=guessed").status == 403
+    assert visitor.get_anonymously("/history", Cookie="migrator-browse=guessed").status == 403
 
 
 @pytest.mark.parametrize(
@@ -141,7 +141,7 @@ def test_a_wrong_key_shows_nothing(visitor: Visitor) -> None:
 def test_cookies_of_other_programs_on_this_host_do_not_matter(other: str, visitor: Visitor) -> None:
     key = visitor.cookie()
     for header in (f"{other}; {key}", f"{key}; {other}"):
-        answer = visitor.get_as_stranger("/history/sessions.json?_size=1", Cookie=header)
+        answer = visitor.get_anonymously("/history/sessions.json?_size=1", Cookie=header)
         assert answer.status == 200, (header, answer.body)
 
 
@@ -166,11 +166,11 @@ def test_memory_and_time_of_a_query_are_bounded_for_those_with_the_key(
 
 def test_under_another_host_name_nothing_is_shown_even_with_the_key(visitor: Visitor) -> None:
     path = visitor.keyed("/history").removeprefix(visitor.root)
-    assert visitor.get_as_stranger(path, Host="evil.example").status == 403
+    assert visitor.get_anonymously(path, Host="evil.example").status == 403
 
 
 def test_the_key_does_not_stay_in_the_address(visitor: Visitor) -> None:
-    answer = visitor.get_as_stranger(visitor.keyed("/history/sessions").removeprefix(visitor.root))
+    answer = visitor.get_anonymously(visitor.keyed("/history/sessions").removeprefix(visitor.root))
     assert (answer.status, answer.headers["location"]) == (303, "/history/sessions")
     assert "HttpOnly; SameSite=Strict" in answer.headers["set-cookie"]
 

@@ -82,12 +82,12 @@ def test_documents_of_the_same_ids_in_several_workspaces_come_back_from_a_databa
             assert same(workspace(database, workspace_id), expected)
             assert same([stored(database, key) for key in keys[workspace_id - 1]], expected)
             for each in sessions:
-                alike = [
+                equal_keys = [
                     key
                     for key, other in zip(keys[workspace_id - 1], sessions, strict=True)
                     if other["id"] == each["id"]
                 ]
-                assert keys_of(database, workspace_id, each["id"]) == alike
+                assert keys_of(database, workspace_id, each["id"]) == equal_keys
         assert database.execute("PRAGMA foreign_key_check").fetchall() == []
 
 
@@ -387,19 +387,19 @@ def test_a_changed_key_no_longer_replaces_an_id(database):
 @pytest.mark.parametrize("rescued", ["{", "5", '{"columns": 5}', '{"columns": {"id": 5}}'])
 def test_invalid_rescued_data_hides_no_other_session(database, rescued):
     insert(database, session(), 0)
-    spoilt = insert(database, session(), 1)
+    damaged = insert(database, session(), 1)
     third = insert(database, session(), 2)
-    database.execute("UPDATE sessions SET rescued_data = ? WHERE id = ?", (rescued, spoilt))
+    database.execute("UPDATE sessions SET rescued_data = ? WHERE id = ?", (rescued, damaged))
     assert keys_of(database, 1, "session-1") == ["session-1", third]
-    assert keys_of(database, 1, spoilt) == [spoilt]
+    assert keys_of(database, 1, damaged) == [damaged]
 
 
 def test_rescued_data_that_is_not_text_hides_no_other_session(database):
     insert(database, session(), 0)
-    spoilt = insert(database, session(), 1)
-    database.execute("UPDATE sessions SET rescued_data = CAST(x'ff' AS TEXT) WHERE id = ?", (spoilt,))
+    damaged = insert(database, session(), 1)
+    database.execute("UPDATE sessions SET rescued_data = CAST(x'ff' AS TEXT) WHERE id = ?", (damaged,))
     assert keys_of(database, 1, "session-1") == ["session-1"]
-    assert keys_of(database, 1, spoilt) == [spoilt]
+    assert keys_of(database, 1, damaged) == [damaged]
 
 
 def test_an_id_with_a_nul_is_not_the_id_before_it(database):

@@ -21,7 +21,7 @@ def with_member(text: str) -> str:
 
 
 def with_value(name: str, value: str) -> str:
-    """A session whose member has a value that is spelled like this."""
+    """A session whose member has a value that is serialized like this."""
     members: dict[str, Any] = {**session(instances=[instance()], chatHistory=[message()]), name: "@"}
     return json.dumps(members).replace('"@"', value)
 

@@ -29,10 +29,10 @@ def test_fast_and_careful_loading_give_the_same_result_for_any_bytes(first):
 
 
 def test_the_same_seed_and_number_make_the_same_case():
-    stretch = list(cases(1, EVOLVED - 3, 6))
-    assert [case.number for case in stretch] == list(range(EVOLVED - 3, EVOLVED + 3))
-    assert stretch[4:] == list(cases(1, EVOLVED + 1, 2))
-    assert stretch[:1] != list(cases(2, EVOLVED - 3, 1))
+    part = list(cases(1, EVOLVED - 3, 6))
+    assert [case.number for case in part] == list(range(EVOLVED - 3, EVOLVED + 3))
+    assert part[4:] == list(cases(1, EVOLVED + 1, 2))
+    assert part[:1] != list(cases(2, EVOLVED - 3, 1))
 
 
 def test_inputs_of_every_kind_are_among_the_cases():

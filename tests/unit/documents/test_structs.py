@@ -34,9 +34,9 @@ def test_every_document_without_unknown_members_is_accepted(document):
     assert decode_session(app_bytes(document)) is not None
 
 
-@given(spoilt=invalid_documents())
-def test_nothing_that_the_schema_rejects_is_accepted(spoilt):
-    document, _ = spoilt
+@given(invalid=invalid_documents())
+def test_nothing_that_the_schema_rejects_is_accepted(invalid):
+    document, _ = invalid
     raw = to_json(document).encode()
     assert not is_valid(document)
     decoded = decode_session(raw)

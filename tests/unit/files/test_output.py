@@ -32,10 +32,10 @@ def there(folder: Path) -> dict[str, bytes]:
 
 def leave_as_killed(folder: Path, placed: dict[str, bytes], waiting: dict[str, bytes]) -> None:
     """Leave what a process leaves that is killed after it put some of its files in place."""
-    beside = folder / ".export.migrator-tmp"
-    beside.mkdir()
+    scratch = folder / ".export.migrator-tmp"
+    scratch.mkdir()
     for name, content in (placed | waiting).items():
-        written = beside / f"{hashlib.sha256(content).hexdigest()}.{name}"
+        written = scratch / f"{hashlib.sha256(content).hexdigest()}.{name}"
         written.write_bytes(content)
         if name in placed:
             os.link(written, folder / name)

@@ -33,15 +33,15 @@ def test_a_file_of_any_size_is_read_completely_and_can_be_seeked(tmp_path, size)
         assert b"".join(pieces) == data[:size]
 
 
-@pytest.mark.parametrize("told", [0, 5, 20])
-def test_a_file_whose_size_changes_is_read_to_its_end(tmp_path, monkeypatch, told):
+@pytest.mark.parametrize("reported", [0, 5, 20])
+def test_a_file_whose_size_changes_is_read_to_its_end(tmp_path, monkeypatch, reported):
     path = tmp_path / "file"
     path.write_bytes(b"0123456789")
     seek = os.lseek
 
     def to_another_end(descriptor, offset, whence):
         found = seek(descriptor, offset, whence)
-        return told if whence == os.SEEK_END else found
+        return reported if whence == os.SEEK_END else found
 
     monkeypatch.setattr(os, "lseek", to_another_end)
     with opened(path) as file:

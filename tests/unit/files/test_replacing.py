@@ -106,7 +106,7 @@ def test_what_a_program_writes_that_has_the_replaced_file_open_is_found_by_the_n
     assert there(target) == {"a.json": NEW, "a.json.written-late": THEIRS}
 
 
-def test_a_replaced_file_that_nobody_wrote_to_is_removed_by_the_next_look(target: Path, written: Path) -> None:
+def test_a_replaced_file_that_no_program_wrote_to_is_removed_by_the_next_look(target: Path, written: Path) -> None:
     with open(target, "rb+"):
         replacing.place(written, target, {sha256(OLD)}, keep)
     assert len(there(target)) == 2

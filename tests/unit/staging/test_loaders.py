@@ -80,7 +80,7 @@ needs_apsw = pytest.mark.skipif(choice.apsw_problem() is not None, reason="APSW 
 
 
 @needs_apsw
-def test_the_fixture_is_loaded_alike(tmp_path: Path) -> None:
+def test_the_fixture_is_loaded_equally(tmp_path: Path) -> None:
     first, second = loaded_by_each(FIXTURE, tmp_path)
     assert first["chat_messages"]
     assert first == second
@@ -99,7 +99,7 @@ def colliding(draw: st.DrawFn) -> Any:
 @needs_apsw
 @given(files=st.lists(st.lists(documents() | colliding() | st.just({"id": "invalid"}), max_size=5), max_size=3))
 @settings(max_examples=settings().max_examples // 5)
-def test_any_documents_are_loaded_alike(files: list[list[Any]]) -> None:
+def test_any_documents_are_loaded_equally(files: list[list[Any]]) -> None:
     with TemporaryDirectory() as folder:
         scene = Scene(Path(folder, "data"))
         for number, found in enumerate(files):
@@ -218,7 +218,7 @@ def test_a_loader_makes_the_rows_that_the_stores_make(files: list[list[Any]], lo
 
 @needs_apsw
 def test_apsw_and_python_never_have_a_file_open_at_the_same_time(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As closing a file releases all locks that the process has on it, whoever took them."""
+    """As closing a file releases all locks that the process has on it, whichever thread took them."""
     import apsw
 
     here: dict[str, list[Any]] = {"apsw": [], "sqlite3": []}

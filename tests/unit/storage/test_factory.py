@@ -664,9 +664,9 @@ def test_without_the_authoritative_database_the_backend_stays_the_same(
 ) -> None:
     flag(migrated, backend)
     remove_authoritative_database(migrated, "moved")
-    told = migrator("--data-dir", migrated.root, "backend", "--json").json
-    assert (told["backend"], told["authority"]) == (backend, "sqlite")
-    assert [problem["code"] for problem in told["problems"]] == ["database.lost"]
+    reported = migrator("--data-dir", migrated.root, "backend", "--json").json
+    assert (reported["backend"], reported["authority"]) == (backend, "sqlite")
+    assert [problem["code"] for problem in reported["problems"]] == ["database.lost"]
 
 
 def test_a_database_that_comes_back_is_authoritative_as_before(migrated: Scene) -> None:

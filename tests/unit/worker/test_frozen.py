@@ -71,7 +71,7 @@ def test_the_program_does_the_jobs_of_a_worker(
     assert (tmp_path / "shard.db").exists()
 
 
-@pytest.mark.skipif(os.name == "nt", reason="nothing tells there that a parent is gone")
+@pytest.mark.skipif(os.name == "nt", reason="nothing reports there that a parent is gone")
 def test_it_ends_when_its_launcher_is_killed() -> None:
     child = (
         "import os, time; from migrator import frozen; frozen.end_with_launcher(); "

@@ -10,7 +10,7 @@ from migrator.worker.sharing import OrderedJobs, run_shared
 from tests.support.workers import FakeWorker
 
 
-class Told:
+class Reported:
     """A job that reports which process did it."""
 
     def __init__(self, number: int) -> None:
@@ -29,7 +29,7 @@ class Second(FakeWorker):
     def __init__(self, ready: Callable[[int], bool], dies_at: int | None = None) -> None:
         super().__init__(lambda job: ready(job.number), dies_at)
 
-    def do(self, job: Told, on_progress: OnProgress) -> str:
+    def do(self, job: Reported, on_progress: OnProgress) -> str:
         on_progress(f"file {job.number}", 10, 1)
         return f"there {job.number}"
 
@@ -42,11 +42,11 @@ class Second(FakeWorker):
         return [job.number for job in self.awaited]
 
 
-def jobs(count: int) -> list[Told]:
-    return [Told(number) for number in range(count)]
+def jobs(count: int) -> list[Reported]:
+    return [Reported(number) for number in range(count)]
 
 
-def in_order(todo: Sequence[Told], second: Second | None) -> tuple[list[Any], list[str]]:
+def in_order(todo: Sequence[Reported], second: Second | None) -> tuple[list[Any], list[str]]:
     """Return the results, and the files whose progress was reported."""
     seen: list[str] = []
     work = OrderedJobs(len(todo), todo.__getitem__, second, lambda name, _size, _sessions: seen.append(name))

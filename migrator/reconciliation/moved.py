@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from migrator.upkeep import queries
+from migrator.reconciliation import queries
 from migrator.workspace import prove_path, workspace_of_source
 
 

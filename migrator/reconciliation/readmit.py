@@ -25,10 +25,10 @@ from migrator.errors import Message, MigratorError, TransactionError
 from migrator.files import copying
 from migrator.inventory.ledger import LedgerEntry, read_ledger
 from migrator.inventory.plan import has_outdated_items
+from migrator.reconciliation import queries as reconciliation_queries
 from migrator.storage.arguments import WorkspaceRef
 from migrator.storage.hybrid.journal import Journal
 from migrator.text import counted
-from migrator.upkeep import queries as upkeep_queries
 from migrator.workspace import workspace_of_source, workspace_shown
 
 _CHECKED_AGAIN = ("invalid", "unreadable")
@@ -93,7 +93,7 @@ class _Readmission:
         for entry in read_ledger(self._connection).values():
             if entry.id in sources:
                 self._recount(entry, sources[entry.id])
-        self._connection.execute(upkeep_queries.SET_QUARANTINE_RULES, (RULES,))
+        self._connection.execute(reconciliation_queries.SET_QUARANTINE_RULES, (RULES,))
         return restored
 
     def _restore(self, item: QuarantinedItem, document: WorktreeSession) -> tuple[str, str | None]:
@@ -115,7 +115,9 @@ class _Readmission:
             )
         self._connection.execute(queries.DELETE_QUARANTINE, (item.id,))
         counts = (len(document["instances"]), len(document["chatHistory"]))
-        self._connection.execute(upkeep_queries.COUNT_READMITTED, (*counts, item.source_id, item.workspace_hash))
+        self._connection.execute(
+            reconciliation_queries.COUNT_READMITTED, (*counts, item.source_id, item.workspace_hash)
+        )
         return workspace_hash, path
 
     def _recount(self, entry: LedgerEntry, restored: int) -> None:
@@ -133,10 +135,10 @@ class _Readmission:
                     instances += len(session.value["instances"])
                     messages += len(session.value["chatHistory"])
                 values = (sessions, instances, messages, quarantined, digest.hexdigest(), entry.id)
-                self._connection.execute(upkeep_queries.RECOUNT_SOURCE, values)
+                self._connection.execute(reconciliation_queries.RECOUNT_SOURCE, values)
                 return
         counts = (entry.session_count + restored, entry.instances, entry.messages, max(entry.quarantined - restored, 0))
-        self._connection.execute(upkeep_queries.RECOUNT_SOURCE, (*counts, entry.digest, entry.id))
+        self._connection.execute(reconciliation_queries.RECOUNT_SOURCE, (*counts, entry.digest, entry.id))
 
 
 def _workspace_of(item: QuarantinedItem, document: WorktreeSession, paths: set[str]) -> tuple[str, str | None]:
