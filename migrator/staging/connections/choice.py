@@ -21,10 +21,11 @@ def apsw_problem() -> str | None:
     """Return why APSW cannot be used here, as a sentence; None if it can."""
     try:
         import apsw
-    except ImportError as error:
+
+        found = apsw.sqlite_lib_version()
+    except Exception as error:  # noqa: BLE001 - whatever is left of one, or was built for another system
         missing = isinstance(error, ModuleNotFoundError) and error.name == "apsw"
         return NOT_INSTALLED if missing else f"APSW does not load: {error}."
-    found = apsw.sqlite_lib_version()
     if tuple(map(int, found.split(".")[:2])) < _OLDEST:
         return f"APSW has SQLite {found}; {'.'.join(map(str, _OLDEST))} or newer is required."
     return None

@@ -90,6 +90,5 @@ def as_uri(path: Path) -> str:
 
 def staged_errors(action: str, path: str | PathLike[str]) -> AbstractContextManager[None]:
     """Translate the exceptions of both loaders within the block, as ``sqlite_errors`` does for sqlite3."""
-    apsw = sys.modules.get("apsw")
-    kinds = (sqlite3.Error, apsw.Error) if apsw else (sqlite3.Error,)
-    return database_errors(kinds, action, path)
+    apsw_error = getattr(sys.modules.get("apsw"), "Error", sqlite3.Error)
+    return database_errors((sqlite3.Error, apsw_error), action, path)

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import ModuleType
 from typing import Any
 from urllib.parse import unquote
 
@@ -148,6 +149,17 @@ def test_an_apsw_that_is_too_old_is_told_and_not_used(
         done = migrator("--data-dir", scene.root, "migrate", "--json")
         assert done.code == 0
         assert ["3.31.1" in warning for warning in done.json["warnings"]] == [True]
+    finally:
+        choice.apsw_problem.cache_clear()
+
+
+def test_what_is_left_of_an_uninstalled_apsw_is_not_used(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    scene.write("/w", [chat("a")])
+    monkeypatch.setitem(sys.modules, "apsw", ModuleType("apsw"))  # as Python imports an empty folder
+    choice.apsw_problem.cache_clear()
+    try:
+        report = migrate(scene.root, search_index=False)
+        assert [warning.code for warning in report.warnings] == ["program.apsw_unusable"]
     finally:
         choice.apsw_problem.cache_clear()
 
