@@ -34,7 +34,7 @@ __all__ = [
 ]
 
 # Shared machines stall now and then: a deadline would only make tests flaky.
-settings.register_profile("default", max_examples=70, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("default", max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("thorough", settings.get_profile("default"), max_examples=1000)
 # For a run of mutants: the same few examples each time, the simplest first.
 settings.register_profile("mutants", settings.get_profile("default"), max_examples=25, derandomize=True, database=None)

@@ -21,7 +21,7 @@ from tests.support.command_line import Migrator
 from tests.support.scene import Scene, app_inserts, chat, parsed, serialized, start
 
 WORKSPACE = "/home/dev/engine"
-KILLS = 8  # at random moments; the tests of crash points kill at chosen ones
+KILLS = 6  # at random moments; the tests of crash points kill at chosen ones
 
 
 def test_a_second_migrator_is_refused(scene: Scene) -> None:

@@ -6,6 +6,7 @@ files: only what stands between it and the operating system is ours. Requests co
 
 from __future__ import annotations
 
+import gc
 import importlib
 import json
 import os
@@ -132,6 +133,8 @@ def serve(scratch: Path) -> None:
         if not module.name.startswith(LEFT_OUT):
             importlib.import_module(module.name)
     validation.problems({})  # loads what explains, which a process without rights could not
+    gc.collect()
+    gc.freeze()  # a search for garbage in a fork would copy all of these modules
     signal.signal(signal.SIGINT, signal.default_int_handler)  # even if the parent process ignores it
     out, err = scratch / "out", scratch / "err"
     for line in sys.stdin:
