@@ -280,6 +280,7 @@ def test_a_path_proven_by_a_file_that_became_unreadable_leads_to_the_older_file(
 
         return nullcontext(pieces()) if Path(path) == own else reading.read_chunks(path)
 
+    monkeypatch.setattr("migrator.files.copying.small", lambda _: None)  # as if it were read in chunks
     monkeypatch.setattr("migrator.files.copying.read_chunks", failing)
     report = run_migration(resolve_data_dir(scene.root))
     assert [(found.status, found.sessions) for found in report.workspaces] == [("failed", 2)]
