@@ -16,7 +16,7 @@ from tests.torture.launcher import Launcher
 from tests.torture.points import Fault
 from tests.torture.scenarios import SCENARIOS
 
-SOME = 5  # scenarios
+SOME = 4  # scenarios
 KILLS = 2  # in each
 COMMANDS = 2  # after each state that these leave
 

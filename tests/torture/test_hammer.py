@@ -8,7 +8,7 @@ import pytest
 from tests.torture.hammer import Hammer
 from tests.torture.launcher import Launcher
 
-WRITES = 400
+WRITES = 250
 
 pytestmark = [
     pytest.mark.slow,
