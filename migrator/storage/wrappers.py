@@ -97,6 +97,13 @@ class ForwardingStorage(NamesCommands, SessionStorage):
             store.close()
 
 
+def reader_of(store: SessionStorage, workspace_path: str) -> SessionStorage:
+    """Return the store that a workspace is read from in the end."""
+    while isinstance(store, ForwardingStorage):
+        store = store.reader(workspace_path)
+    return store
+
+
 class FallbackStorage(ForwardingStorage):
     """Uses SQLite for migrated workspaces, and the JSON files for workspaces whose file could not be migrated.
 

@@ -6,7 +6,6 @@ import json
 import sqlite3
 from collections.abc import Callable, Generator, Iterable
 from contextlib import closing
-from itertools import chain
 from operator import itemgetter
 from typing import Any, NamedTuple
 
@@ -19,10 +18,11 @@ from migrator.storage.lists import queries
 from migrator.storage.lists.paging import RowPlace, row_cursors
 from migrator.storage.lists.summaries import SessionSummary, ordinals_of
 
-_KEY = _WIDTH = len(LISTED_MEMBERS)
-_ORDINAL, _POSITION, _ROW_ID, _RESCUED, _AGENTS = range(_WIDTH + 2, _WIDTH + 7)
-_PLACE = itemgetter(_KEY, _POSITION, _ROW_ID)
+_WIDTH = len(LISTED_MEMBERS)
+_ORDINAL, _CURSOR, _RESCUED, _AGENTS = range(_WIDTH + 2, _WIDTH + 6)
+_PLACE = itemgetter(_WIDTH, _WIDTH + 1, _CURSOR)  # a row of PLACES has other values in the columns up to there
 _SMALLEST = -1 << 63
+_BEGINNING = RowPlace(_SMALLEST, _SMALLEST)
 
 
 class Found(NamedTuple):
@@ -45,12 +45,14 @@ def read_summaries(
     :param workspace: its row id and its hash
     """
     is_whole = filtering.is_empty and after is None  # up to its end: then all sessions with the same id are in it
-    statements = queries.ALL_SUMMARIES if is_whole else queries.SUMMARIES
-    if filtering.text is not None:
-        statements = queries.SUMMARIES_WITH_AGENTS
-    rows = _chosen(connection, statements, workspace[0], filtering, after, limit)
-    cursor = row_cursors(workspace[1])
-    found = [SessionSummary._make((*row[:_POSITION], f"{cursor}{row[_POSITION]}.{row[_ROW_ID]}")) for row in rows]
+    bound: Row = (workspace[0], *(after or _BEGINNING), row_cursors(workspace[1]))
+    if filtering.is_empty:
+        statements = queries.ALL_SUMMARIES if is_whole else queries.PAGE_OF_SUMMARIES
+    else:
+        statements = queries.SUMMARIES if filtering.text is None else queries.SUMMARIES_WITH_AGENTS
+        bound += allowed_in_columns(filtering)
+    rows = _chosen(connection, statements, bound, filtering, limit)
+    found = [SessionSummary._make(row[:_RESCUED]) for row in rows]
     if is_whole and len({summary.id for summary in found}) < len(found):
         for index, ordinal in enumerate(ordinals_of(summary.id for summary in found)):
             if ordinal:
@@ -67,7 +69,8 @@ def find_sessions(
 ) -> list[Found]:
     """Return where the sessions are that match, after a place."""
     statements = queries.PLACES if filtering.text is None else queries.PLACES_WITH_AGENTS
-    rows = _chosen(connection, statements, workspace_id, filtering, after, limit)
+    bound = (workspace_id, *(after or _BEGINNING), 0, *allowed_in_columns(filtering))
+    rows = _chosen(connection, statements, bound, filtering, limit)
     return [Found._make(_PLACE(row)) for row in rows]
 
 
@@ -81,35 +84,29 @@ def _as_columns(values: Iterable[str] | None, column_of: Callable[[str], str]) -
 
 
 def _chosen(
-    connection: sqlite3.Connection,
-    statements: tuple[str, ...],
-    workspace_id: int,
-    filtering: Filtering,
-    after: RowPlace | None,
-    limit: int | None,
+    connection: sqlite3.Connection, statements: tuple[str, ...], bound: Row, filtering: Filtering, limit: int | None
 ) -> list[Row]:
     """Return the rows that match, each with the document's own values; no more are read than needed."""
-    placed, unplaced = statements
-    bound = (workspace_id, *allowed_in_columns(filtering), *(after or (_SMALLEST, _SMALLEST)))
-    parts = [_rows(connection, unplaced, bound)]
-    if after is None or after.position is not None:
-        parts = [_rows(connection, placed, bound), _rows(connection, unplaced, (*bound[:-1], _SMALLEST))]
-    with closing(parts[0]), closing(parts[-1]):  # before the transaction ends
-        rows = chain.from_iterable(parts)
+    with closing(_rows(connection, statements, bound)) as rows:  # before the transaction ends
         if filtering.is_empty:
             return first(rows, limit)
         described = ({**_members(row), "row": row} for row in rows)
         return [each["row"] for each in filtering.apply(described, limit)]
 
 
-def _rows(connection: sqlite3.Connection, statement: str, bound: Row) -> Generator[Row, None, None]:
-    with closing(connection.execute(statement, bound)) as rows:
-        for row in rows:
-            rescued = row[_RESCUED]
-            if (rescued is None or only_runtimes(rescued)) and not row[_ORDINAL]:
-                yield row
-            else:
-                yield _restored(connection, bound[0], row)
+def _rows(connection: sqlite3.Connection, statements: tuple[str, ...], bound: Row) -> Generator[Row, None, None]:
+    placed, unplaced = statements
+    parts = [(placed, bound), (unplaced, (*bound[:2], _SMALLEST, *bound[3:]))]
+    if bound[1] is None:  # the position after which to begin
+        parts = [(unplaced, bound)]
+    for statement, values in parts:
+        with closing(connection.execute(statement, values)) as rows:
+            for row in rows:
+                rescued = row[_RESCUED]
+                if (rescued is None or only_runtimes(rescued)) and not row[_ORDINAL]:
+                    yield row
+                else:
+                    yield _restored(connection, bound[0], row)
 
 
 def _restored(connection: sqlite3.Connection, workspace_id: int, row: Row) -> Row:

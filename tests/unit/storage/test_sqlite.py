@@ -157,6 +157,11 @@ def test_a_status_that_the_app_sets_counts_and_is_searched_for(store, plain):
     assert store.search_sessions(W, SessionFilters(status="round_2")) == []
 
 
+def test_a_list_shows_the_own_values_whatever_the_runtimes_are_called(store):
+    store.create_session(W, session(task="", runtimeMix=["a],[b]]}"] * 2))
+    assert [each.task for each in store.list_sessions(W)] == [""]
+
+
 def test_an_updated_session_keeps_its_key_position_and_source(store, plain):
     for name in "ab":
         store.create_session(W, session(id=name, instances=[instance(), instance()], runtimeMix=["x", "y"]))
@@ -250,6 +255,16 @@ def test_reading_takes_as_many_statements_for_many_sessions_as_for_one(store, st
             read()
             counts.setdefault(name, set()).add(len(reading(statements)))
     assert counts == {"all": {5}, "search": {7}}
+
+
+def test_lists_of_several_workspaces_are_of_one_moment(store):
+    for name in (W, "/b"):
+        store.create_session(name, session())
+    lists = store.list_each([W, "/none", "/b"], SessionFilters(status="running"))
+    first = next(lists)
+    store.create_session("/b", session(id="later"))
+    assert [[one.id for one in each] for each in (first, *lists)] == [["session-1"], [], ["session-1"]]
+    assert [*store.list_each([W])] == [store.list_sessions(W)]
 
 
 def test_the_returned_document_is_read_back_in_four_statements(store, statements):
