@@ -312,6 +312,7 @@ COUNTS_OF_SOURCE = """
            sum((SELECT count(*) FROM chat_messages m WHERE m.session_id = s.id))
     FROM sessions s JOIN workspaces w ON w.id = s.workspace_id WHERE s.source_id = ? GROUP BY w.id ORDER BY w.id
 """
+PATHS_OF_WORKSPACES = "SELECT workspace_hash, workspace_path FROM workspaces ORDER BY id"
 COUNTS_OF_WORKSPACES = """
     SELECT w.workspace_hash, w.workspace_path,
            (SELECT count(*) FROM sessions s WHERE s.workspace_id = w.id),

@@ -17,7 +17,6 @@ from migrator.errors import Message, MigratorError
 from migrator.inventory.deletions import Deletion, all_deletions
 from migrator.inventory.plan import Plan, make_plan, needs_migration, no_sessions_of, why_refused
 from migrator.inventory.source_files import Source
-from migrator.locking import progress_of_other
 from migrator.progress import Progress
 from migrator.report import Report
 from migrator.text import counted
@@ -94,8 +93,7 @@ def status_of(data_dir: DataDir) -> StatusReport:
     """
     plan, wrong, link = make_plan(data_dir), wrong_place(data_dir), broken_link(data_dir)
     authority, backend, missing = store_status(data_dir, plan.state)
-    # In hybrid mode migrator itself writes the files that have been migrated.
-    pending = [s for s in plan.work.pending if backend != "hybrid" or s.name not in plan.ledger]
+    pending = _pending(plan, backend)
     states, quarantined, deletions = _workspace_states(data_dir.database, plan, pending)
     held = sum(deletion.held for deletion in deletions)
     return StatusReport(
@@ -123,8 +121,21 @@ def status_of(data_dir: DataDir) -> StatusReport:
         held=held,
         deletions=deletions,
         search_index=plan.index_state,
-        running=progress_of_other(data_dir),
+        running=_running(data_dir),
     )
+
+
+def _running(data_dir: DataDir) -> Progress | None:
+    if not data_dir.progress.exists():
+        return None
+    from migrator.locking import progress_of_other  # most often no migrator is at work
+
+    return progress_of_other(data_dir)
+
+
+def _pending(plan: Plan, backend: str) -> list[Source]:
+    """The files to migrate. In hybrid mode migrator itself writes those that have been migrated."""
+    return [source for source in plan.work.pending if backend != "hybrid" or source.name not in plan.ledger]
 
 
 def _in_order(workspace: WorkspaceState) -> tuple[bool, str, str]:
@@ -144,7 +155,10 @@ def note_of_loss(data_dir: DataDir, state: State | None = None) -> str | None:
 
 
 def notes_of_hidden(
-    data_dir: DataDir, workspace: str | None = None, connection: sqlite3.Connection | None = None
+    data_dir: DataDir,
+    workspace: str | None = None,
+    connection: sqlite3.Connection | None = None,
+    plan: Plan | None = None,
 ) -> list[Message]:
     """The notes to show with sessions of the authoritative store, about what is not among them.
 
@@ -153,13 +167,14 @@ def notes_of_hidden(
 
     :param workspace: what is not among the sessions of this one; None for all
     :param connection: reads the database; None opens one
+    :param plan: if it has been made already
     """
     if workspace is None and connection is not None:  # without a look at all files
         state = read_state(connection, data_dir.database)
         if state.authority == "sqlite" and state.has_ledger:
             with sqlite_errors("read the ledger", data_dir.database):
                 return _notes_of_hidden(*connection.execute(queries.HIDDEN).fetchone())
-    notes, plan = list[Message](), make_plan(data_dir, connection=connection)
+    notes, plan = list[Message](), plan or make_plan(data_dir, connection=connection)
     if missing_database(data_dir, plan.state) is not None:
         return notes
     own = None if workspace is None else named_workspace(workspace, plan.known)
@@ -201,34 +216,43 @@ def _sessions_in(source: Source) -> str:
         return "the sessions"
 
 
-def workspace_names(data_dir: DataDir) -> list[str]:
-    """The name of every workspace, as stores accept it: its path, or ``unknown:<hash>``."""
-    return [_name_for_stores(state.hash, state.path) for state in status_of(data_dir).workspaces]
+def workspace_names(data_dir: DataDir, plan: Plan | None = None) -> list[str]:
+    """The name of every workspace, as stores accept it: its path, or ``unknown:<hash>``; nothing is counted.
+
+    :param plan: if it has been made already
+    """
+    plan = plan or make_plan(data_dir)
+    pending = _pending(plan, store_status(data_dir, plan.state)[1])
+    states, *_ = _workspace_states(data_dir.database, plan, pending, queries.PATHS_OF_WORKSPACES)
+    return [_name_for_stores(state.hash, state.path) for state in sorted(states.values(), key=_in_order)]
 
 
-def name_of_workspace(data_dir: DataDir, given: str, connection: sqlite3.Connection | None = None) -> str:
+def name_of_workspace(
+    data_dir: DataDir, given: str, connection: sqlite3.Connection | None = None, plan: Plan | None = None
+) -> str:
     """The name, as stores accept it, of the workspace that the user named by its hash or by any path of its folder.
 
     :param connection: reads the database; None opens one
+    :param plan: if it has been made already
     """
-    known = make_plan(data_dir, connection=connection).known
+    known = (plan or make_plan(data_dir, connection=connection)).known
     found = named_workspace(given, known)
     return given if found == workspace_hash(given) else _name_for_stores(found, known.get(found, ""))
 
 
 def _name_for_stores(file_hash: str, path: str) -> str:
     # If a link on the path has changed, the path has another hash now.
-    return path if path and workspace_hash(path) == file_hash else placeholder(file_hash)
+    return path if path.strip() and workspace_hash(path) == file_hash else placeholder(file_hash)
 
 
 def _workspace_states(
-    database: Path, plan: Plan, pending: Sequence[Source]
+    database: Path, plan: Plan, pending: Sequence[Source], statement: str = queries.COUNTS_OF_WORKSPACES
 ) -> tuple[dict[str, WorkspaceState], int, tuple[Deletion, ...]]:
     """The workspaces of the database and of failed and pending files; the number of quarantined items; deletions."""
     states, quarantined, deletions = dict[str, WorkspaceState](), 0, tuple[Deletion, ...]()
     if plan.state.has_ledger:
         with opened(database, read_only=True) as connection, sqlite_errors("count the sessions", database):
-            for file_hash, path, *counts in connection.execute(queries.COUNTS_OF_WORKSPACES):
+            for file_hash, path, *counts in connection.execute(statement):
                 states[file_hash] = WorkspaceState(file_hash, path, "migrated", *counts)
             quarantined = int(connection.execute(queries.QUARANTINE_COUNT).fetchone()[0])
             deletions = tuple(all_deletions(connection)) if plan.state.has_deletions else ()

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
-from itertools import islice
+from functools import partial
+from itertools import groupby, islice
 from typing import Any, TypeVar
 
 from migrator.data_dir import DataDir
@@ -21,6 +22,7 @@ from migrator.errors import (
     ValidationError,
     WorkspaceNotFound,
 )
+from migrator.inventory.plan import Plan, make_plan
 from migrator.inventory.status import name_of_workspace, note_of_loss, notes_of_hidden, workspace_names
 from migrator.report import Report, problems_of
 from migrator.salvage.access import read_what_can_be_read
@@ -30,6 +32,7 @@ from migrator.storage.filtering import Filtering
 from migrator.storage.lists.summaries import SessionSummary
 from migrator.storage.migrated import failed_workspaces
 from migrator.storage.protocol import SessionFilters, SessionStorage
+from migrator.storage.wrappers import reader_of
 
 # The members of the documents that a list shows, and those of a summary that have them.
 _LISTED = {
@@ -105,10 +108,11 @@ def list_sessions(
     first = replace(filters, limit=limit)
 
     def read(places: DataDir) -> SessionList:
-        found = _of_all(places, workspace, lambda store, name: store.list_sessions(name, first), notice)
+        plan = make_plan(places)
+        found = _of_all(places, plan, workspace, first, notice)
         if filters.sort_by is not None:
             found = _sorted(found, filters)
-        return SessionList(tuple(islice(found, limit)), tuple(notes_of_hidden(places, workspace)))
+        return SessionList(tuple(islice(found, limit)), tuple(notes_of_hidden(places, workspace, plan=plan)))
 
     report, missing = read_what_can_be_read(data_dir, read)
     return replace(report, errors=missing)
@@ -144,13 +148,11 @@ def find_session(data_dir: DataDir, beginning: str, workspace: str | None, notic
 
 
 def _find_session(data_dir: DataDir, beginning: str, workspace: str | None, notice: Notice) -> SessionDocuments:
-    def read(store: SessionStorage, name: str) -> list[WorktreeSession]:
-        similar = [one for one in store.list_sessions(name) if one.id.startswith(beginning)]
-        exact = [one for one in similar if one.id == beginning]
-        return [store.get_session(name, one.id, ordinal=one.ordinal) for one in exact or similar]
-
-    similar = list(_of_all(data_dir, workspace, read, notice))
-    found = [(path, session) for path, session in similar if session["id"] == beginning] or similar
+    listed = _of_all(data_dir, make_plan(data_dir), workspace, None, notice)
+    similar = [(name, one) for name, one in listed if one.id.startswith(beginning)]
+    exact = [(name, one) for name, one in similar if one.id == beginning]
+    with open_storage(data_dir, read_only=True) as store:
+        found = [(name, store.get_session(name, one.id, ordinal=one.ordinal)) for name, one in exact or similar]
     names = sorted({session["id"] for _, session in found})
     if not names:
         where = f"in {workspace}" if workspace else "in any workspace"
@@ -167,18 +169,35 @@ def _find_session(data_dir: DataDir, beginning: str, workspace: str | None, noti
 
 
 def _of_all(
-    data_dir: DataDir,
-    workspace: str | None,
-    read: Callable[[SessionStorage, str], list[_Read]],
-    notice: Notice,
-) -> Iterator[tuple[str, _Read]]:
-    """Yield what is read of each workspace, with its name."""
-    loss = note_of_loss(data_dir)
+    data_dir: DataDir, plan: Plan, workspace: str | None, filters: SessionFilters | None, notice: Notice
+) -> Iterator[tuple[str, SessionSummary]]:
+    """Yield the sessions that match, each with the name of its workspace."""
+    loss = note_of_loss(data_dir, plan.state)
     if loss is not None:
         notice(loss)
-    names = [name_of_workspace(data_dir, workspace)] if workspace else workspace_names(data_dir)
-    for path, sessions in read_workspaces(data_dir, names, read, notice, alone=workspace is not None):
+    names = [name_of_workspace(data_dir, workspace, plan=plan)] if workspace else workspace_names(data_dir, plan)
+    for path, sessions in read_lists(data_dir, names, filters, notice, alone=workspace is not None):
         yield from ((path, session) for session in sessions)
+
+
+def read_lists(
+    data_dir: DataDir, names: Iterable[str], filters: SessionFilters | None, notice: Notice, *, alone: bool
+) -> Iterator[tuple[str, list[SessionSummary]]]:
+    """Yield each workspace that can be read, with its sessions that match; those in SQLite are read together.
+
+    :param alone: a workspace that cannot be read is an error, not a note
+    """
+    from migrator.storage.sqlite import SqliteStorage
+
+    with open_storage(data_dir, read_only=True) as store:
+        for served_by, group in groupby(names, partial(reader_of, store)):
+            if isinstance(served_by, SqliteStorage):
+                several = [*group]
+                yield from zip(several, served_by.list_each(several, filters), strict=True)
+            else:
+                yield from _readable(
+                    data_dir, group, lambda name: store.list_sessions(name, filters), notice, alone=alone
+                )
 
 
 def read_workspaces(
@@ -194,15 +213,21 @@ def read_workspaces(
     :param alone: a workspace that cannot be read is an error, not a note
     """
     with open_storage(data_dir, read_only=True) as store:
-        for name in names:
-            try:
-                found = read(store, name)
-            except (WorkspaceNotFound, StorageIOError, SourceFileError, ValidationError) as error:
-                if alone:
-                    raise
-                if workspace_ref(name).hash in failed_workspaces(data_dir):
-                    notice(f"Skipped {name}: its file could not be migrated. 'migrator status' shows why.")
-                elif not isinstance(error, WorkspaceNotFound):
-                    notice(f"Skipped {name}: {error}")
-                continue
-            yield name, found
+        yield from _readable(data_dir, names, lambda name: read(store, name), notice, alone=alone)
+
+
+def _readable(
+    data_dir: DataDir, names: Iterable[str], read: Callable[[str], list[_Read]], notice: Notice, *, alone: bool
+) -> Iterator[tuple[str, list[_Read]]]:
+    for name in names:
+        try:
+            found = read(name)
+        except (WorkspaceNotFound, StorageIOError, SourceFileError, ValidationError) as error:
+            if alone:
+                raise
+            if workspace_ref(name).hash in failed_workspaces(data_dir):
+                notice(f"Skipped {name}: its file could not be migrated. 'migrator status' shows why.")
+            elif not isinstance(error, WorkspaceNotFound):
+                notice(f"Skipped {name}: {error}")
+            continue
+        yield name, found

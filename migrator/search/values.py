@@ -13,12 +13,11 @@ from migrator.database.connection import opened, snapshot
 from migrator.database.schema import provide_value_views
 from migrator.inventory.status import workspace_names
 from migrator.search import queries
-from migrator.search.sessions import read_workspaces
+from migrator.search.sessions import read_lists
 from migrator.storage.arguments import workspace_ref
 from migrator.storage.factory import is_served_by_sqlite
-from migrator.storage.lists.summaries import SessionSummary
 from migrator.storage.migrated import failed_workspaces
-from migrator.storage.protocol import SessionFilters, SessionStorage
+from migrator.storage.protocol import SessionFilters
 from migrator.text import counted
 from migrator.workspace import placeholder
 
@@ -90,8 +89,5 @@ def _counts(data_dir: DataDir, workspace: str | None) -> Iterator[tuple[str, str
             yield from connection.execute(queries.TYPES_AND_STATUSES, (own,)).fetchall()
         names = [placeholder(name) for name in failed_workspaces(data_dir) if own in (None, name)]
 
-    def read(store: SessionStorage, name: str) -> list[SessionSummary]:
-        return store.list_sessions(name)
-
-    for _, sessions in read_workspaces(data_dir, names, read, lambda _: None, alone=False):
+    for _, sessions in read_lists(data_dir, names, None, lambda _: None, alone=False):
         yield from ((session.type, session.status, 1) for session in sessions)
