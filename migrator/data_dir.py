@@ -29,7 +29,7 @@ _CONTENTS = ("sessions", FLAG, "backups", "hybrid.db", "workspace_mapping.json",
 _WORKSPACE_FILE = re.compile(r"[0-9a-f]{16}\.json")
 # The codes of places that the user has named, and that are not the app's.
 WRONG_PLACES = frozenset({"option.data_dir_missing", "option.data_dir_is_sessions", "option.data_dir_foreign"})
-_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:")  # one letter would be a drive
+_URL = r"[A-Za-z][A-Za-z0-9+.-]+:"  # one letter would be a drive
 
 
 class DataDir(NamedTuple):
@@ -329,7 +329,7 @@ def database_path(place: str) -> Path:
         path = unquote(rest.removeprefix("//").partition("?")[0])
         if path.startswith("//") and os.name != "nt":
             path = path[1:]  # other tools write four slashes before an absolute path
-    elif _URL.match(place) and ("://" in place or not os.path.lexists(place)):
+    elif re.match(_URL, place) and ("://" in place or not os.path.lexists(place)):
         raise UsageError(
             f"A URL that begins with '{scheme}:' does not name an SQLite database.",
             code="option.database_invalid",

@@ -9,7 +9,6 @@ from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
-_FRACTION = re.compile(r"\.\d+")
 _HARMFUL = ("Cc", "Cf", "Cs", "Zl", "Zp")
 
 
@@ -67,7 +66,7 @@ def duration(milliseconds: int) -> str:
 
 def to_the_second(time: str) -> str:
     """Remove the fraction of a second from a time, but not its zone."""
-    return _FRACTION.sub("", time, count=1)
+    return re.sub(r"\.\d+", "", time, count=1)
 
 
 def local_time(time: str) -> str:

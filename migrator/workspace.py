@@ -24,7 +24,7 @@ UNKNOWN_PREFIX = "unknown:"
 
 _WORKTREES = re.compile(r"[/\\]\.worktrees(?:[/\\]|$)")
 _TAURI = ("/src-tauri", "\\src-tauri")  # both have the same length
-_WINDOWS_DRIVE = re.compile(r"[A-Za-z]:[\\/]")
+_WINDOWS_DRIVE = r"[A-Za-z]:[\\/]"
 
 
 def workspace_hash(path: str | os.PathLike[str]) -> str:
@@ -187,7 +187,7 @@ def _ancestors(path: str) -> Iterator[str]:
 
 def _spellings(path: str) -> Iterator[str]:
     yield path
-    if _WINDOWS_DRIVE.match(path) or path.startswith("\\\\"):
+    if re.match(_WINDOWS_DRIVE, path) or path.startswith("\\\\"):
         yield verbatim(path.replace("/", "\\"))
     elif os.path.isabs(path):
         canonical = _canonicalize(path)
@@ -202,7 +202,7 @@ def hashes_of(path: str) -> list[tuple[str, str]]:
     """
     found = {hash_of_text(spelling): spelling for spelling in _spellings(path)}
     found.setdefault(workspace_hash(path), path)
-    likeliest = hash_of_text(verbatim(path)) if _WINDOWS_DRIVE.match(path) else workspace_hash(path)
+    likeliest = hash_of_text(verbatim(path)) if re.match(_WINDOWS_DRIVE, path) else workspace_hash(path)
     return sorted(found.items(), key=lambda pair: pair[0] != likeliest)
 
 

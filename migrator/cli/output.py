@@ -15,7 +15,6 @@ from typing import Any
 
 import click
 
-from migrator.cli.layout import terminal_size, wrapped
 from migrator.errors import Message, StorageIOError
 from migrator.hints import OUR_TEXTS, complete, complete_message, options
 from migrator.report import problems_of
@@ -113,6 +112,8 @@ def echo(*parts: str | tuple[str, str], error: bool = False, wrap: bool = True, 
     if redrawn:
         text = f"\r{text}"
     elif on_terminal and wrap:
+        from migrator.cli.layout import terminal_size, wrapped  # most starts print to a program
+
         text = wrapped(text, terminal_size(2 if error else 1)[0])
     _write(text, newline=not redrawn, error=error)
 
@@ -211,6 +212,8 @@ def pager() -> Iterator[bool]:
         with redirect_stdout(printed):
             yield True
     finally:
+        from migrator.cli.layout import terminal_size
+
         text = printed.getvalue()
         if text.count("\n") >= terminal_size()[1]:
             click.echo_via_pager(text)

@@ -11,7 +11,6 @@ from typing import Any, NamedTuple, TypeVar
 
 import click
 
-from migrator.cli.layout import terminal_size, width_of
 from migrator.cli.output import echo, is_quiet, locate_commands, located, print_error, print_failure, print_json
 from migrator.data_dir import DataDir
 from migrator.errors import MigratorError
@@ -178,6 +177,8 @@ class _Bar:
             self._shown = None
 
     def _draw(self, event: Progress) -> None:
+        from migrator.cli.layout import terminal_size  # not for a program
+
         took, width = self._clock() - self._began, terminal_size(2)[0] - _ROOM_FOR_ECHO
         speed = event.done / took if took > _REDRAWN else 0
         facts = [portion(event.done, event.total), f"{_sessions(event):>15}"]
@@ -185,7 +186,7 @@ class _Bar:
             facts.append(f"{size(speed) if speed else '':>10}{'/s' if speed else '  '}")
         seconds = int((event.total - event.done) / speed) if speed else 0
         end = " ".join([*facts, f"{seconds // 60:>3}:{seconds % 60:02}"])
-        room = max(4, width - width_of(end) - _WIDTH_OF_VERBS - 1)
+        room = max(4, width - len(end) - _WIDTH_OF_VERBS - 1)
         full = room if event.done >= event.total else room * event.done // event.total
         line = f"{verb_of(event.phase):<{_WIDTH_OF_VERBS}}", ("━" * full, "ok"), "─" * (room - full), f" {end}"
         echo(*line, error=True, redrawn=True)

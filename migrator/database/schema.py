@@ -33,10 +33,10 @@ STEP_SET = "migrator"
 LEDGER_VERSION, RUNS_VERSION, INDEX_VERSION, DELETIONS_VERSION, RULES_VERSION = 2, 3, 5, 9, 9
 SURROUNDINGS_VERSION, VALUES_VERSION = 10, 11
 ROLLBACK_VERSION = 4  # the record of what a rollback wrote
-_VALUE_VIEW = re.compile(r"CREATE VIEW (session_values|instance_values|message_values) AS")
+_VIEW = r"CREATE VIEW (session_values|instance_values|message_values) AS"
 # In place of a table of step 1, which lacks these columns.
 _WITH_LATER_COLUMNS = r"FROM (SELECT *, rowid, NULL AS rescued_data, NULL AS position, NULL AS source_id FROM \1) "
-_COMMENT = re.compile(r"--[^\n]*")
+_COMMENT = r"--[^\n]*"
 _STEP_RECORDS = frozenset({"_sqlite_migrations", "_sqlx_migrations"})
 _METADATA = frozenset({"id", "schema_version", "migrated_at", "json_backup_path", "migration_status"})
 _OF_BRANCH = frozenset({"workspace_hash", "session_type"})
@@ -91,7 +91,7 @@ def split_statements(script: str) -> list[str]:
         if ";" in line and sqlite3.complete_statement(pending):
             statements.append(pending.strip())
             pending = ""
-    bare = [(statement, _COMMENT.sub("", statement).strip()) for statement in statements]
+    bare = [(statement, re.sub(_COMMENT, "", statement).strip()) for statement in statements]
     return [statement for statement, text in bare if text and not text.upper().startswith("PRAGMA")]
 
 
@@ -186,7 +186,7 @@ def provide_value_views(connection: sqlite3.Connection) -> None:
         return
     connection.execute("PRAGMA query_only = OFF")  # it would also forbid temporary views
     statements = (statement for step in steps() for statement in step.statements())
-    views = {view[1]: statement[view.start() :] for statement in statements if (view := _VALUE_VIEW.search(statement))}
+    views = {view[1]: statement[view.start() :] for statement in statements if (view := re.search(_VIEW, statement))}
     for statement in views.values():  # of each view, the last one
         sql = statement.replace("CREATE VIEW", "CREATE TEMP VIEW", 1)
         if found < LEDGER_VERSION:
@@ -355,7 +355,7 @@ def fresh(number: int | None = None) -> sqlite3.Connection:
 
 def _objects(connection: sqlite3.Connection) -> dict[str, str]:
     rows = connection.execute(queries.SCHEMA_OBJECTS).fetchall()
-    return {name: " ".join(_COMMENT.sub("", sql).split()) for name, sql in rows}
+    return {name: " ".join(re.sub(_COMMENT, "", sql).split()) for name, sql in rows}
 
 
 def drop_plain_indexes(connection: AnyConnection) -> list[str]:

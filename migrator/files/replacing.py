@@ -25,7 +25,7 @@ from migrator.files.reading import CHUNK
 
 REPLACED = ".replaced"
 """The end of the second name of a replaced file that a program may still write to."""
-_NAME = re.compile(rf"\.(.+)\.([0-9a-f]{{64}})(?:-\d+)?{re.escape(REPLACED)}", re.DOTALL)
+_NAME = rf"(?s)\.(.+)\.([0-9a-f]{{64}})(?:-\d+)?{re.escape(REPLACED)}"
 WRITTEN_LATE = "written-late"
 """The mark in the name of a replaced file that another program wrote to after its replacement."""
 
@@ -123,7 +123,7 @@ def look_at_replaced(folder: Path, lock: Callable[[str], AbstractContextManager[
     with os_errors("list", folder):
         names = os.listdir(folder) if folder.is_dir() else []
     for name in sorted(name for name in names if name.endswith(REPLACED)):
-        match = _NAME.fullmatch(name)
+        match = re.fullmatch(_NAME, name)
         if match is None:
             continue
         second, target = folder / name, folder / match[1]

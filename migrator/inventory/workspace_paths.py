@@ -27,7 +27,8 @@ from migrator.workspace import (
     workspace_of,
 )
 
-_WORKTREE_PATH = re.compile(rb'"worktreePath"\s*+:\s*+("[^"\\]*+(?:\\.[^"\\]*+)*+")')
+# Compiled when it is used, as most starts load nothing.
+_WORKTREE_PATH = rb'"worktreePath"\s*+:\s*+("[^"\\]*+(?:\\.[^"\\]*+)*+")'
 _OVERLAP = 1 << 16  # longer than any path, so that a chunk boundary cannot split one
 _LARGEST_MAPPING = 1 << 26  # bytes
 
@@ -43,7 +44,7 @@ class Worktrees:
         """The values of ``"worktreePath"`` in the next chunk of the file."""
         window = self._rest + chunk
         self._rest = window[-_OVERLAP:]
-        for found in _WORKTREE_PATH.finditer(window):
+        for found in re.finditer(_WORKTREE_PATH, window):
             if found[1] not in self._seen:
                 self._seen.add(found[1])
                 with suppress(ValueError):

@@ -11,7 +11,6 @@ import click
 
 from migrator.cli.options import Resolve, prints_report
 from migrator.cli.output import echo, pager, print_authority, print_notes, printable
-from migrator.cli.progress import verb_of
 from migrator.errors import ConnectionFailed
 from migrator.inventory.deletions import Deletion
 from migrator.inventory.status import StatusReport, WorkspaceState, status_of
@@ -38,6 +37,8 @@ def _print(report: StatusReport) -> None:
     if report.backup_path:
         echo(f"Backup:   {plain(report.backup_path)}")
     if report.running is not None:
+        from migrator.cli.progress import verb_of  # seldom needed
+
         done = portion(report.running.done, report.running.total)
         sessions = f", {counted(report.running.sessions, 'session')}" if report.running.sessions else ""
         echo(f"A migrator is at work: {verb_of(report.running.phase)} {done}{sessions}.")
