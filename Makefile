@@ -97,7 +97,7 @@ bench-small: $(STAMP) ## run the benchmarks on a small corpus, to check that the
 	@$(BIN)/python -m benchmarks.migrate_bench --size S --runs 1 --only migrator limit json_each executemany
 	@$(BIN)/python -m benchmarks.storage_bench
 	@$(BIN)/python -m benchmarks.search_bench --runs 3
-	@$(BIN)/python -m benchmarks.startup_bench --size S --runs 3
+	@$(BIN)/python -m benchmarks.startup_bench --size S --runs 3 --listed 40
 	@$(BIN)/python -m benchmarks.tuning_bench --size 4:100:1000:10000 --runs 1
 
 bench: $(STAMP) ## measure everything against the limit and the rivals, and write docs/benchmarks.md (an hour)

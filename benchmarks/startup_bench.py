@@ -2,7 +2,9 @@
 
 `python -m benchmarks.startup_bench [--size S tiny]` measures whole processes, in turns: `python -c pass`, and
 `migrator migrate` on a data directory that has been migrated; and inside one process the first and the
-median time of `needs_migration()`, before and after the migration.
+median time of `needs_migration()`, before and after the migration. Then the CPU time of `migrator sessions list` with
+all sessions in a few workspaces, and in one workspace each: next to that of `migrator --version`, which is a bare start
+of the command, and to that of fetching the same rows and counts with bare `sqlite3`.
 """
 
 from __future__ import annotations
@@ -12,16 +14,19 @@ import compileall
 import json
 import os
 import shlex
+import sqlite3
 import sys
 import tempfile
+import time
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
 import migrator
 from benchmarks import record, report
-from benchmarks.process import measure
+from benchmarks.process import Usage, measure
 from benchmarks.results import Comparison
 
 HEADINGS = (
@@ -37,6 +42,20 @@ NOTE = (
     "Whole processes, in turns; and the first and the median time of `needs_migration()` within one process, before "
     "the migration and after it."
 )
+LISTING_HEADINGS = (
+    "workspaces",
+    "sessions",
+    "migrator --version",
+    "sessions list",
+    "bare rows",
+    "sessions list without the bare start / bare rows",
+)
+LISTING_NOTE = "CPU time of whole processes, in turns; and of bare `sqlite3` that fetches the same rows and counts."
+LISTED_ROWS = """
+    SELECT s.*, w.workspace_path, (SELECT count(*) FROM instances i WHERE i.session_id = s.id),
+           (SELECT count(*) FROM chat_messages m WHERE m.session_id = s.id)
+    FROM sessions s JOIN workspaces w ON w.id = s.workspace_id ORDER BY s.workspace_id, s.position
+"""
 
 # Runs in a new interpreter, so that the import and the first call are cold. Prints milliseconds as JSON.
 NEEDS_MIGRATION = """
@@ -83,12 +102,17 @@ class Startup:
         return self.nothing_to_do_ms / self.python_ms
 
 
-def _checked(command: Sequence[str], accepted: Sequence[int] = (0,)) -> float:
-    """Run a command and return its wall time in milliseconds; if it fails, the benchmark ends."""
+def _used(command: Sequence[str], accepted: Sequence[int] = (0,)) -> Usage:
+    """Run a command and return what it used; if it fails, the benchmark ends."""
     usage = measure(command)
     if usage.exit_code not in accepted:
         raise SystemExit(f"exit code {usage.exit_code} from {shlex.join(command)}\n{usage.stderr}")
-    return usage.wall_s * 1000
+    return usage
+
+
+def _checked(command: Sequence[str], accepted: Sequence[int] = (0,)) -> float:
+    """Run a command and return its wall time in milliseconds; if it fails, the benchmark ends."""
+    return _used(command, accepted).wall_s * 1000
 
 
 def _needs_migration(data_dir: Path, calls: int) -> NeedsMigration | None:
@@ -115,6 +139,29 @@ def measure_startup(size: str, migrator: Sequence[str], runs: int, work: Path | 
         return Startup(size, median(bare), median(idle), before, _needs_migration(data_dir, runs))
 
 
+def measure_listing(
+    files: int, sessions: int, migrator: Sequence[str], runs: int, work: Path | None = None
+) -> list[str]:
+    """Measure `sessions list` with this number of workspaces and sessions, each with ten instances and 100 messages."""
+    with tempfile.TemporaryDirectory(dir=work) as name:
+        data_dir = Path(name) / "data"
+        size = f"{files}:{sessions}:{10 * sessions}:{100 * sessions}"
+        _checked([sys.executable, "-m", "benchmarks.corpus", "--size", size, "--to", str(data_dir)])
+        of_it = [*migrator, "--data-dir", str(data_dir)]
+        _checked([*of_it, "migrate", "--no-search-index", "--progress", "none"], (0, 3))
+        starts, lists, rows = list[float](), list[float](), list[float]()
+        for _ in range(runs):
+            starts.append(_used([*migrator, "--version"]).cpu_s * 1000)
+            lists.append(_used([*of_it, "sessions", "list"]).cpu_s * 1000)
+            with closing(sqlite3.connect(data_dir / "sessions.db")) as bare:
+                began = time.process_time()
+                bare.execute(LISTED_ROWS).fetchall()
+                rows.append((time.process_time() - began) * 1000)
+    start, listed, fetched = median(starts), median(lists), median(rows)
+    times = (f"{start:.0f} ms", f"{listed:.0f} ms", f"{fetched:.0f} ms", f"{(listed - start) / fetched:.1f}")
+    return [f"{files:,}", f"{sessions:,}", *times]
+
+
 def _row(startup: Startup) -> list[str]:
     def needs(found: NeedsMigration | None) -> str:
         return f"{found.first_ms:.2f} / {found.median_ms:.2f} ({found.answer})" if found else "?"
@@ -128,6 +175,7 @@ def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.startup_bench", description=__doc__)
     parser.add_argument("--size", nargs="+", default=["S", "tiny"], metavar="SIZE")
     parser.add_argument("--runs", type=int, default=15, help="runs of each command (default 15)")
+    parser.add_argument("--listed", type=int, default=2000, help="sessions to list (default 2000)")
     parser.add_argument("--migrator", default=f"{shlex.quote(sys.executable)} -m migrator", metavar="COMMAND")
     parser.add_argument("--work", type=Path, help="folder for the corpora")
     parser.add_argument("--write", action="store_true", help="write the result into docs/benchmarks.md")
@@ -137,10 +185,17 @@ def main(argv: list[str] | None = None) -> None:
     rows = [
         _row(measure_startup(size, shlex.split(options.migrator), options.runs, options.work)) for size in options.size
     ]
-    comparison = Comparison("Start-up, milliseconds", NOTE, list(HEADINGS), rows)
-    report.print_comparisons([comparison])
+    listings = [
+        measure_listing(files, options.listed, shlex.split(options.migrator), options.runs, options.work)
+        for files in (min(20, options.listed), options.listed)
+    ]
+    comparisons = [
+        Comparison("Start-up, milliseconds", NOTE, list(HEADINGS), rows),
+        Comparison("Listing sessions on the command line", LISTING_NOTE, list(LISTING_HEADINGS), listings),
+    ]
+    report.print_comparisons(comparisons)
     if options.write:
-        record.write(comparisons={"startup": [comparison]})
+        record.write(comparisons={"startup": comparisons})
 
 
 if __name__ == "__main__":

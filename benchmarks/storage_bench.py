@@ -253,12 +253,20 @@ def rows_against_bare(made: Stores, work: Path, runs: int) -> list[Line]:
         after = whole.store.list_sessions(first, limit=middle)[-1].cursor
         with closing(sqlite3.connect(made.database)) as bare:
             row = bare.execute(WORKSPACE_ID, (workspace_hash(first),)).fetchone()
+            ids = [session["id"] for session in made.sqlite.search_sessions(first, TEN)]
             return [
                 in_turns(
                     "list the rows of a workspace",
                     1.5,
                     lambda: made.sqlite.list_sessions(first),
                     lambda: _fetch(bare, ALL_ROWS, row[0]),
+                    runs=REPEATS * runs,
+                ),
+                in_turns(
+                    "search by status and type, 10 sessions",
+                    1.5,
+                    lambda: made.sqlite.search_sessions(first, TEN),
+                    lambda: _fetch_each(bare, ids),
                     runs=REPEATS * runs,
                 ),
                 in_turns(
@@ -324,6 +332,11 @@ def against_bare(listed: Stores, runs: int) -> list[Line]:
 def _fetch(connection: sqlite3.Connection, statements: Sequence[str], *values: object) -> None:
     for statement in statements:
         connection.execute(statement, values).fetchall()
+
+
+def _fetch_each(connection: sqlite3.Connection, ids: Sequence[str]) -> None:
+    for name in ids:
+        _fetch(connection, ONE_SESSION, name)
 
 
 def _table(headings: tuple[str, str], lines: Sequence[Line], *, slower: bool, judged: bool = True) -> list[list[str]]:
