@@ -43,29 +43,29 @@ def to_version(scene: Scene, migrator: Migrator, number: int) -> None:
             schema.revert(connection, scene.database)
 
 
-def test_everything_that_was_found_is_accounted_for(fixture: Scene, migrator: Migrator) -> None:
-    made = receipt(fixture, migrator)
+def test_everything_that_was_found_is_accounted_for(shipped: Scene, migrator: Migrator) -> None:
+    made = receipt(shipped, migrator)
     every = [made["totals"], *made["workspaces"], *made["runs"]]
     assert [sums["found"] for sums in every] == [sum(sums[name] for name in SUMS) for sums in every]
 
 
-def test_the_totals_are_the_sums_over_the_workspaces(fixture: Scene, migrator: Migrator) -> None:
-    made = receipt(fixture, migrator)
+def test_the_totals_are_the_sums_over_the_workspaces(shipped: Scene, migrator: Migrator) -> None:
+    made = receipt(shipped, migrator)
     for name in ("found", *SUMS, "instances", "messages", "sessions_now", "in_quarantine_now"):
         assert made["totals"][name] == sum(account[name] for account in made["workspaces"])
     own = sum(account["json_bytes"] for account in made["workspaces"])
     assert made["totals"]["json_bytes"] == own + made["totals"]["shared_bytes"]
 
 
-def test_after_one_run_the_totals_are_those_of_the_run(fixture: Scene, migrator: Migrator) -> None:
-    made = receipt(fixture, migrator)
+def test_after_one_run_the_totals_are_those_of_the_run(shipped: Scene, migrator: Migrator) -> None:
+    made = receipt(shipped, migrator)
     [run] = made["runs"]
     assert [made["totals"][name] for name in ("found", *SUMS)] == [run[name] for name in ("found", *SUMS)]
     assert made["totals"]["files"] == run["files"]
 
 
-def test_the_receipt_has_the_form_that_its_schema_says(fixture: Scene, migrator: Migrator) -> None:
-    made = receipt(fixture, migrator)
+def test_the_receipt_has_the_form_that_its_schema_says(shipped: Scene, migrator: Migrator) -> None:
+    made = receipt(shipped, migrator)
     jsonschema.validate(made, SCHEMA, cls=jsonschema.Draft202012Validator)
 
 

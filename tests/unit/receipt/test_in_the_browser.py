@@ -11,7 +11,7 @@ from migrator.receipt.page import page_of
 from tests.support.browser import Browser, program
 from tests.support.command_line import Migrator
 from tests.support.hostile import make_hostile
-from tests.support.scene import Scene, copy_fixture
+from tests.support.scene import Scene
 
 # A probe of the test's own, in a page without its policy: it notes what a person would see.
 PROBE = """<script>
@@ -28,15 +28,6 @@ LIGHT, DARK = "--blink-settings=preferredColorScheme=1", "--blink-settings=prefe
 def browser(tmp_path: Path) -> Browser:
     program()
     return Browser(tmp_path)
-
-
-@pytest.fixture
-def fixture(scene: Scene, migrator: Migrator) -> Scene:
-    """The shipped fixture, migrated."""
-    scene.root.rmdir()
-    copy_fixture(scene.root)
-    migrator("--data-dir", scene.root, "migrate")
-    return scene
 
 
 def page(scene: Scene, target: Path, *, probe: bool = False) -> str:
@@ -64,19 +55,19 @@ def test_nothing_that_is_stored_runs_even_without_the_policy(
     assert "<title>Migration report</title>" in dom
 
 
-def test_the_policy_stops_what_would_run(fixture: Scene, browser: Browser, tmp_path: Path) -> None:
-    address = page(fixture, tmp_path / "receipt.html")
+def test_the_policy_stops_what_would_run(shipped: Scene, browser: Browser, tmp_path: Path) -> None:
+    address = page(shipped, tmp_path / "receipt.html")
     source = (tmp_path / "receipt.html").read_text(encoding="utf-8")
     (tmp_path / "receipt.html").write_text(source.replace("</body>", f"{PROBE}</body>"), encoding="utf-8")
     assert "data-background" not in browser.dom(address)
 
 
-def test_showing_it_asks_nothing_of_the_network(fixture: Scene, browser: Browser, tmp_path: Path) -> None:
-    assert browser.connections(page(fixture, tmp_path / "receipt.html")) == []
+def test_showing_it_asks_nothing_of_the_network(shipped: Scene, browser: Browser, tmp_path: Path) -> None:
+    assert browser.connections(page(shipped, tmp_path / "receipt.html")) == []
 
 
-def test_what_a_page_asks_of_the_network_would_be_seen(fixture: Scene, browser: Browser, tmp_path: Path) -> None:
-    address = page(fixture, tmp_path / "receipt.html", probe=True)
+def test_what_a_page_asks_of_the_network_would_be_seen(shipped: Scene, browser: Browser, tmp_path: Path) -> None:
+    address = page(shipped, tmp_path / "receipt.html", probe=True)
     with (tmp_path / "receipt.html").open("a", encoding="utf-8") as file:
         file.write('<img src="http://127.0.0.1:54321/picture">')
     assert browser.connections(address) == ["http://127.0.0.1:54321/picture"]
@@ -84,20 +75,20 @@ def test_what_a_page_asks_of_the_network_would_be_seen(fixture: Scene, browser: 
 
 @pytest.mark.parametrize(("scheme", "background"), [(LIGHT, "rgb(255, 255, 255)"), (DARK, "rgb(20, 23, 28)")])
 def test_it_follows_the_readers_choice_of_light_or_dark(
-    scheme: str, background: str, fixture: Scene, browser: Browser, tmp_path: Path
+    scheme: str, background: str, shipped: Scene, browser: Browser, tmp_path: Path
 ) -> None:
-    dom = browser.dom(page(fixture, tmp_path / "receipt.html", probe=True), scheme)
+    dom = browser.dom(page(shipped, tmp_path / "receipt.html", probe=True), scheme)
     assert noted(dom, "background") == background
     assert noted(dom, "shown") == "5"
 
 
 @pytest.mark.parametrize("width", [500, 1100])
-def test_it_fits_narrow_and_wide_windows(width: int, fixture: Scene, browser: Browser, tmp_path: Path) -> None:
-    dom = browser.dom(page(fixture, tmp_path / "receipt.html", probe=True), f"--window-size={width},900")
+def test_it_fits_narrow_and_wide_windows(width: int, shipped: Scene, browser: Browser, tmp_path: Path) -> None:
+    dom = browser.dom(page(shipped, tmp_path / "receipt.html", probe=True), f"--window-size={width},900")
     assert noted(dom, "overflow") == "0"
 
 
-def test_it_prints(fixture: Scene, browser: Browser, tmp_path: Path) -> None:
-    printed = browser.pdf(page(fixture, tmp_path / "receipt.html"), tmp_path / "receipt.pdf")
+def test_it_prints(shipped: Scene, browser: Browser, tmp_path: Path) -> None:
+    printed = browser.pdf(page(shipped, tmp_path / "receipt.html"), tmp_path / "receipt.pdf")
     assert printed.startswith(b"%PDF")
     assert 2 <= len(re.findall(rb"/Type /Page\b", printed)) <= 8

@@ -18,7 +18,7 @@ from migrator.receipt.page import MOST_WORKSPACES, page_of
 from migrator.receipt.plots import OTHERS
 from tests.support.command_line import Migrator
 from tests.support.hostile import AS_TEXT, CONTROLS, make_hostile
-from tests.support.scene import Scene, copy_fixture
+from tests.support.scene import Scene
 
 CSS = (Path(page.__file__).parent / "page.css").read_text(encoding="utf-8")
 KILOBYTE = 1000
@@ -47,13 +47,9 @@ class Seen(HTMLParser):
         return "".join(self.texts)
 
 
-@pytest.fixture
-def receipt(scene: Scene, migrator: Migrator) -> Receipt:
-    """Of the shipped fixture."""
-    scene.root.rmdir()
-    copy_fixture(scene.root)
-    migrator("--data-dir", scene.root, "migrate")
-    return receipt_of(resolve_data_dir(scene.root))
+@pytest.fixture(scope="module")
+def receipt(shipped: Scene) -> Receipt:
+    return receipt_of(resolve_data_dir(shipped.root))
 
 
 @pytest.fixture
