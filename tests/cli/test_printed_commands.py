@@ -11,6 +11,7 @@ import shlex
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -513,7 +514,12 @@ def named_in_the_source() -> set[str]:
     return {" ".join(command.split()) for command in found}
 
 
-def texts() -> Iterator[str]:
+@cache
+def texts() -> tuple[str, ...]:
+    return tuple(texts_in_the_source())
+
+
+def texts_in_the_source() -> Iterator[str]:
     """Every text in the package that a message may be made of; not those that take words away from a report."""
     for path in sorted(Path(package.__file__).parent.rglob("*.py")):
         tree = ast.parse(path.read_text(encoding="utf-8"))
