@@ -44,6 +44,17 @@ quarantine dismiss 1; quarantine export --to OUT; deletions list; deletions conf
 backups list; backups verify; backups restore NAME; backups prune --keep 1; doctor; schema status; schema apply;
 schema revert; schema check; completion bash"""
 LINES = [" ".join(line.split()) for line in COMMANDS.split(";")]
+# What differs from run to run, or from machine to machine.
+_VARYING = {
+    r"\x1b\[[0-9;?]*[A-Za-z]": "",
+    r"\d{8}T\d{6}Z|\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\+00:00": "TIME",
+    r"\b[\d.]+ ([kMGT]B)\b": r"… \1",
+    r"\bin [\d.]+ m?s\b": "in … s",
+    r"(\.rehearsal-)\w+": r"\1…",
+    r"(\.json\.)[\d-]+(\.migrator-tmp)": r"\1…\2",
+    r"(Python [\d.]+ on )\S+": r"\1…",
+    r"\bprocess \d+": "process …",
+}
 
 
 class State(NamedTuple):
@@ -223,6 +234,7 @@ class Machine:
             fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
             os.environ.update(TERM="xterm", PAGER="cat")
             _become(state.user, words)
+        os.write(terminal, b"n\n")  # the answer to a question
         text = b""
         with suppress(OSError):
             while chunk := os.read(terminal, 1 << 16):
@@ -233,10 +245,9 @@ class Machine:
     def without_variations(self, line: str) -> str:
         """A line, without what differs from run to run."""
         line = line.replace(f"{self.folder}/", "").replace(self.backup, "NAME").replace(str(self.port), "PORT")
-        line = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", line)
-        line = re.sub(r"\d{8}T\d{6}Z", "TIME", re.sub(r"\b[\d.]+ ([kMGT]B)\b", r"… \1", line))
-        line = re.sub(r"(Python [\d.]+ on )\S+", r"\1…", line)
-        return re.sub(r"\bprocess \d+", "process …", line).replace("|", "\\|").strip()
+        for varying, shown in _VARYING.items():
+            line = re.sub(varying, shown, line)
+        return line.replace("|", "\\|").strip()
 
 
 def _become(user: int, words: list[str]) -> None:
@@ -283,7 +294,8 @@ def main() -> None:
     page = [
         "# Commands in every state\n",
         "What each command of the README says where something is not as it should be: its exit code, and the first",
-        "line that it prints into a pipe. On a terminal of 80 columns the exit code is the same, unless two are given.",
+        "line that it prints into a pipe. On a terminal of 80 columns, where a question is answered with no, the exit",
+        "code is the same, unless two are given.",
         "`python -m tests.states` writes this page; [reliability](reliability.md) says what is promised.\n",
     ]
     for module in pkgutil.walk_packages(migrator.__path__, "migrator."):  # another user may not be able to read them
