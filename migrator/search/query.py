@@ -26,7 +26,9 @@ UNSPACED_RANGES = (
 )
 WIDE_RANGES = "\uff10-\uff19\uff21-\uff3a\uff41-\uff5a"  # full-width letters and digits
 LETTER_RANGES = "0-9A-Za-z\u00c0-\u045f"  # which may touch these scripts, and are words nevertheless
-# A few ranges that include these, for what is asked of whole texts: GLOB is slow.
+# Characters besides ASCII that have neither case nor accents nor width: with them alone, folding is quick.
+CASELESS_RANGES = "\u3001-\u3003\u3005-\u3020\u3041-\u3096\u30a1-\u30fe\u4e00-\u9fff\uac00-\ud7a3\U0001f300-\U0001faff"
+# A few ranges that include the scripts without spaces, for what is asked of whole texts: GLOB is slow.
 ROUGH_RANGES = "\u0e00-\u1dff\u2e80-\uffdc\U00020000-\U0003fffd"
 GRAM = 3  # characters: what FTS5's trigram tokenizer makes of a text
 LONGEST = 1_000_000  # characters of a text that are searched
@@ -53,6 +55,10 @@ class _Patterns:
     @cached_property
     def wide(self) -> re.Pattern[str]:
         return re.compile(f"[{WIDE_RANGES}]")
+
+    @cached_property
+    def caseless(self) -> re.Pattern[str]:
+        return re.compile(f"[\0-\x7f{CASELESS_RANGES}]*")
 
     @cached_property
     def letters(self) -> re.Pattern[str]:
@@ -323,7 +329,9 @@ _FOLDING = _Folding()
 
 def fold(text: str) -> str:
     """Return the text without case, accents and full-width letters, with every character at its old position."""
-    return text.lower() if text.isascii() else text.translate(_FOLDING)
+    if text.isascii() or _PATTERNS.caseless.fullmatch(text):
+        return text.lower()
+    return text.translate(_FOLDING)
 
 
 def words_of(text: str) -> list[str]:

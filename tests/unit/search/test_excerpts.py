@@ -1,11 +1,13 @@
 """What a search looks for, and where it stands in a text."""
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from migrator.search.excerpts import Excerpt, Matcher
-from migrator.search.query import Term, parse_query
+from migrator.search.query import CASELESS_RANGES, Term, fold, parse_query
 
 
 def excerpt(words: str, text: str) -> Excerpt | None:
@@ -102,3 +104,9 @@ def test_nothing_that_can_be_typed_or_stored_is_an_error(words: str, text: str) 
     found = excerpt(words, text)
     if found is not None:
         assert all(0 <= begin < end <= len(found.text) for begin, end in found.marks)
+
+
+def test_a_character_is_folded_in_the_same_way_in_every_text() -> None:
+    pattern = re.compile(f"[{CASELESS_RANGES}]")
+    for code in (*range(0x80, 0x2000), *range(0x2E80, 0xD800, 3), *range(0x1F000, 0x20000)):
+        assert not pattern.match(chr(code)) or fold(chr(code)) == fold(f"{chr(code)}é")[0], hex(code)
