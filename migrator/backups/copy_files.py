@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Container, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -56,8 +55,7 @@ class CopyTask(NamedTuple):
 CopyResult = tuple[int, str, Sequence[tuple[str, str]], Message | None]
 
 
-@dataclass(frozen=True)
-class CopyJob:
+class CopyJob(NamedTuple):
     """Sources to copy into a new, empty backup folder."""
 
     working: str
@@ -81,8 +79,7 @@ class CopyJob:
         return self.run(on_progress)
 
 
-@dataclass(frozen=True)
-class ReadBackJob:
+class ReadBackJob(NamedTuple):
     """Copies to read back: each file of the backup's folder with its expected SHA-256."""
 
     working: str

@@ -12,10 +12,9 @@ import os
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path, PureWindowsPath
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from migrator.data_dir import INCOMPLETE
 from migrator.errors import BackupError
@@ -99,8 +98,7 @@ def keep_versions(backups: Path, why: str, versions: dict[str, bytes], sequence:
         return give_name(working, backups, f"{now}-{why}")
 
 
-@dataclass(frozen=True)
-class ListedFile:
+class ListedFile(NamedTuple):
     """One file as a manifest lists it.
 
     :ivar file: the copy, relative to the backup's folder
@@ -114,8 +112,7 @@ class ListedFile:
     sha256: str
 
 
-@dataclass(frozen=True)
-class Manifest:
+class Manifest(NamedTuple):
     """A backup's ``manifest.json``.
 
     :ivar damaged: damaged copies that were set aside, under names of their own

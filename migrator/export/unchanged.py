@@ -8,9 +8,9 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
+from typing import NamedTuple
 
 from migrator.database.connection import opened
 from migrator.database.documents import read_source
@@ -38,8 +38,7 @@ def read_digests(connection: sqlite3.Connection, source_id: int) -> Read | None:
     return digest.hexdigest(), sessions
 
 
-@dataclass(frozen=True)
-class DigestJob:
+class DigestJob(NamedTuple):
     """Sources to be read from a database that no other process can write to meanwhile."""
 
     database: Path

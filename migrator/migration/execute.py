@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import chain
+from typing import NamedTuple
 
 from migrator.authority import point_at_sqlite, set_status
 from migrator.backups.create import BackupWriter, new_backup
@@ -239,8 +240,7 @@ def _to_load(source: Source, number: int, backup: BackupWriter) -> LoadedSource:
     return LoadedSource(source, number, *backup.copy_of(source.name))
 
 
-@dataclass(frozen=True)
-class ChangeCheckJob:
+class ChangeCheckJob(NamedTuple):
     """Files to examine for changes: the path, size and time of change of each, as they were."""
 
     files: Sequence[tuple[str, int, int]]

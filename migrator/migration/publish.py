@@ -7,8 +7,9 @@ import os
 import sqlite3
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 from migrator.authority import read_state
 from migrator.backups.database_copy import changing, upgrade
@@ -46,8 +47,7 @@ from migrator.storage.hybrid.journal import Journal
 from migrator.storage.hybrid.written_files import Files, written_files
 
 
-@dataclass(frozen=True)
-class Publication:
+class Publication(NamedTuple):
     """What to publish: a staging database that is closed and verified.
 
     :ivar backup: the folder with the copies
@@ -202,7 +202,7 @@ class _Publisher:
             return Published(self._merged)
         hidden = {name: result.hidden for name, result in self._merged.items()}
         messages = (file.message(hidden.get(file.source)) for file in kept)
-        return Published(self._merged, replace(changes.reapply(), kept=tuple(filter(None, messages))))
+        return Published(self._merged, changes.reapply()._replace(kept=tuple(filter(None, messages))))
 
     def _record_sources(self) -> None:
         for loaded in self._publication.loaded:

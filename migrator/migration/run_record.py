@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -48,8 +47,7 @@ class Share(NamedTuple):
         return self.migrated + self.merged + self.quarantined + self.failed
 
 
-@dataclass(frozen=True)
-class RunFacts:
+class RunFacts(NamedTuple):
     """What is known of a run before it publishes.
 
     :ivar files: the number of files that it processed

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
 from itertools import groupby
 from operator import attrgetter
 from pathlib import Path
@@ -237,8 +236,7 @@ def _with_tail(file: BinaryIO) -> Iterator[Element]:
         yield torn_tail(file, torn)
 
 
-@dataclass(frozen=True)
-class CompareJob:
+class CompareJob(NamedTuple):
     """The job of reading part of a finished staging database back, in either process."""
 
     staging: Path

@@ -29,14 +29,14 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum, auto
+from typing import NamedTuple
 
 from migrator.errors import Message
 from migrator.inventory.deletions import Deletion, is_held
 from migrator.migration.merging.matching import Identity, Version
 
 
-@dataclass(frozen=True)
-class MergePolicy:
+class MergePolicy(NamedTuple):
     """What in a workspace's own file does not count as a change.
 
     :ivar mirrored: the files mirror SQLite (hybrid mode): they repeat sessions of the workspace's other files and leave

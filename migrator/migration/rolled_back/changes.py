@@ -13,7 +13,6 @@ from __future__ import annotations
 import sqlite3
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -44,8 +43,7 @@ _Changed = tuple[str, bytes | None, str | None, str | None]
 Outcome = Literal["applied", "conflict", "invalid", "unchanged"]
 
 
-@dataclass(frozen=True)
-class PostRollbackChanges:
+class PostRollbackChanges(NamedTuple):
     """The number of sessions changed in SQLite after a rollback, by what became of them.
 
     :ivar applied: added to the sessions of the files

@@ -10,7 +10,6 @@ import heapq
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -34,8 +33,7 @@ class Rows(NamedTuple):
     last: int
 
 
-@dataclass(frozen=True)
-class PieceJob:
+class PieceJob(NamedTuple):
     """The job of building a piece.
 
     :ivar memory: bytes that FTS5 may collect for each of the two tables before it writes a segment
