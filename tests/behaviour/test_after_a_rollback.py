@@ -44,7 +44,7 @@ ALL = {"a": "version 1", "b": "version 2", "c": "version 1"}
 
 
 @pytest.mark.parametrize("how", DAMAGE)
-def test_what_sqlite_has_of_a_spoilt_file_is_kept(how: str, rolled_back: Scene, migrator: Migrator) -> None:
+def test_what_sqlite_has_of_a_damaged_file_is_kept(how: str, rolled_back: Scene, migrator: Migrator) -> None:
     whole = rolled_back.file_of(HOME).read_bytes()
     DAMAGE[how](rolled_back.file_of(HOME))
     outcome = run(rolled_back, migrator, "migrate", "--json")

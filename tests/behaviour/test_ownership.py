@@ -156,7 +156,7 @@ def test_a_copy_of_a_directory_does_not_get_the_database_of_the_original(
 
 
 @pytest.mark.parametrize("schema_version", [9, 10])
-def test_before_there_was_a_record_the_last_backup_tells(
+def test_before_there_was_a_record_the_last_backup_decides(
     scene: Scene, elsewhere: Path, tmp_path: Path, schema_version: int
 ) -> None:
     alone = Scene(elsewhere.parent)

@@ -76,7 +76,7 @@ def ids(scene: Scene) -> list[str]:
     return [document["id"] for document in scene.documents(hash_of(ENGINE))]
 
 
-def test_they_come_back_at_their_places_and_are_counted_and_told(earlier: Scene, migrator: Migrator) -> None:
+def test_they_come_back_at_their_places_and_are_counted_and_reported(earlier: Scene, migrator: Migrator) -> None:
     assert needs_migration(earlier.root)
     outcome = migrator("--data-dir", earlier.root, "migrate", "--json")
     assert (outcome.code, outcome.json["status"], outcome.json["restored"]) == (0, "completed", 3)

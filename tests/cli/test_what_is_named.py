@@ -57,7 +57,7 @@ def test_of_a_large_difference_only_the_beginning_is_shown(scene: Scene, migrato
     assert len(shown) < 50_000
 
 
-def test_why_a_file_failed_is_told_by_the_run_and_by_status(scene: Scene, migrator: Migrator) -> None:
+def test_why_a_file_failed_is_reported_by_the_run_and_by_status(scene: Scene, migrator: Migrator) -> None:
     scene.write_bytes(WORKSPACE, app_json([chat("s-1"), chat("s-2")])[:-10])
     scene.write("/a", [chat("s-3")])
     reason = "the file ends inside a session"

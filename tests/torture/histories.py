@@ -143,12 +143,12 @@ class World:
     def in_files(self) -> set[str]:
         return tokens(path.read_bytes() for path in [*app_files(self.root), *self.older.parent.glob("*")])
 
-    def found_beside_sqlite(self) -> set[str]:
+    def found_outside_sqlite(self) -> set[str]:
         kept = tokens(path.read_bytes() for path in kept_files(self.root))
         return self.in_files() | kept | in_quarantine(self.scene.database) | in_backups(self.root, self.named)
 
     def found(self) -> set[str]:
-        return self.found_beside_sqlite() | in_sessions(self.scene.database)
+        return self.found_outside_sqlite() | in_sessions(self.scene.database)
 
     def token(self) -> str:
         self.count += 1
@@ -474,7 +474,7 @@ def play(history: Sequence[str], folder: Path, launcher: Launcher) -> World:
             world.require_nothing_lost(world.found())
         step = "after all"
         if world.status in ("rolled_back", None):
-            world.require_nothing_lost(world.found_beside_sqlite())
+            world.require_nothing_lost(world.found_outside_sqlite())
     except Lost as error:
         raise Lost(f"After '{step}' {error}") from error
     finally:

@@ -26,7 +26,7 @@ def play(launcher: Launcher, tmp_path: Path) -> Play:
     return Play(SCENARIOS["migrate"], tmp_path, launcher)
 
 
-def require_told(ended: Ended, *words: str) -> None:
+def require_reported(ended: Ended, *words: str) -> None:
     assert ended.code == 1, ended
     assert "Traceback" not in ended.err
     assert "bug in migrator" not in ended.err, ended
@@ -38,7 +38,7 @@ def test_a_file_that_may_grow_no_further_leaves_everything_as_it_was(limit: int,
     play.reset()
     before = names(play.scene.root)
     ended = play.stage.run("migrate", limits=(("RLIMIT_FSIZE", limit),))
-    require_told(ended, "File too large", "full", "disk I/O error")
+    require_reported(ended, "File too large", "full", "disk I/O error")
     assert names(play.scene.root) - {"backups", "migrator.lock"} <= before | {"backups/<time>-<id>"} | {
         name for name in names(play.scene.root) if name.startswith("backups/<time>-<id>/")
     }

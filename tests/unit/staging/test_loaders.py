@@ -139,7 +139,7 @@ def test_without_apsw_the_other_loader_is_used_and_named(scene: Scene, migrator:
 
 
 @needs_apsw
-def test_an_apsw_that_is_too_old_is_told_and_not_used(
+def test_an_apsw_that_is_too_old_is_reported_and_not_used(
     scene: Scene, migrator: Migrator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scene.write("/w", [chat("a")])
