@@ -709,7 +709,7 @@ def test_a_rollback_that_is_killed_anywhere_leaves_one_whole_authority_and_the_n
     longest = time.perf_counter() - began
     wanted = files_of(fixture)
     killed, dice = 0, random.Random(20250113)
-    for _ in range(8):  # the crash points are chosen ones
+    for _ in range(5):  # the crash points are chosen ones
         restore_folder(migrated, fixture)
         process = start("--data-dir", fixture.root, "rollback", "--progress", "none")
         time.sleep(dice.uniform(0.1, 1.0) * longest)
