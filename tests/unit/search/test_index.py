@@ -199,7 +199,7 @@ def in_words(words: str | None, grams: str | None) -> tuple[list[str] | str | No
 @given(
     st.one_of(
         st.text('a1;[?m\x1b\0\\"u会\n', max_size=30),
-        st.text('aZ9é я\u0301ß\u1ebfＡ９ｚ、会ガ゙ｶﾞー한\u200b🚀_-\t\n\r\\"\x0b\u3000', max_size=30),
+        st.text('aZ9é я\u0301ß\u1ebfＡ９ｚ＼：、会ガ゙ｶﾞー한\u200b🚀_-\t\n\r\\"\x0b\u3000', max_size=30),
     )
 )
 def test_the_triggers_and_the_program_put_the_same_of_a_text_into_the_index(
