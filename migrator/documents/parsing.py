@@ -15,6 +15,7 @@ from migrator.documents.exact_json import MAX_DEPTH, Unreadable, nested_deeper, 
 from migrator.documents.validation import fits_schema, is_valid, problems
 from migrator.errors import Problem, TornFileError
 from migrator.files.os_errors import os_errors
+from migrator.files.reading import opened
 
 
 class Reading(NamedTuple):
@@ -103,7 +104,7 @@ def valid_session(element: Element) -> Reading | None:
 
 def parse_file(path: Path) -> Iterator[tuple[Element, Reading | None]]:
     """Yield each element of a file with its session, if it is one; the rest of a truncated file is the last element."""
-    with os_errors("read", path), open(path, "rb", buffering=0) as file:
+    with os_errors("read", path), opened(path) as file:
         try:
             for element in read_array(file):
                 yield element, valid_session(element)

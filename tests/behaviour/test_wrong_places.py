@@ -329,6 +329,13 @@ def test_a_directory_in_the_place_of_the_database_is_called_one(scene: Scene) ->
         status(scene.root)
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no pipes in folders")
+def test_a_pipe_in_the_place_of_the_shared_file_is_not_waited_for(scene: Scene, migrator: Migrator) -> None:
+    scene.write(ENGINE, [chat("a")])
+    os.mkfifo(scene.root / "sessions.json")
+    assert migrator("--data-dir", scene.root, "sessions", "list").code == 0
+
+
 def test_progress_may_be_none(scene: Scene) -> None:
     scene.write(ENGINE, [chat("a")])
     assert migrate(scene.root, progress=None).exit_code == 0
