@@ -113,7 +113,8 @@ def _ask_index(
         elsewhere = frozenset(name for (name,) in connection.execute(queries.FAILED_WORKSPACES))
         found = search_with_index(connection, query, filters, workspace_hash=own, elsewhere=elsewhere)
         notes += _note_of_long(count_long_texts(connection, filters, workspace_hash=own, elsewhere=elsewhere))
-        return list(islice(found, most)), elsewhere
+        # What another store finds comes in between: only with all of them do pages fit together.
+        return list(islice(found, None if elsewhere else most)), elsewhere
     if state == "complete":
         notes.append("The search index is damaged, so every text was read. 'migrator verify --repair' rebuilds it.")
     elif state == "building":

@@ -1,7 +1,8 @@
 """Searches with the index, doing no more work than the requested number of results needs.
 
-If few texts match, all of them are ranked. If thousands match, or most of the sessions that changed last do, only those
-are ranked: reading every place of a common word would take seconds.
+If few texts match, all sessions are ranked. If thousands match, they come in blocks, those that changed last first, and
+each block is ranked: reading every place of a common word would take seconds. The order does not depend on the limit:
+pages must fit together.
 """
 
 from __future__ import annotations
@@ -20,14 +21,22 @@ from migrator.search.excerpts import Matcher
 from migrator.search.index import MESSAGES, OUTPUTS, TASKS
 from migrator.search.ordering import StoredSession, read_sessions, sessions_in_order
 from migrator.search.query import CUT, LONGEST, SearchQuery, Term, words_of
-from migrator.search.results import MOST_EXCERPTS, FoundSession, FoundText, message_place, output_place, sort_by_filters
+from migrator.search.results import (
+    MOST_EXCERPTS,
+    FoundSession,
+    FoundText,
+    Rank,
+    message_place,
+    output_place,
+    rank_of,
+    sort_by_filters,
+)
 from migrator.storage.filtering import Filtering
 from migrator.storage.protocol import SessionFilters
 
-_FEW = 300  # texts: up to here, they are all ranked without a look at the sessions that changed last
 RANK_ALL_UP_TO = 3_000  # texts
 _LIST_ALL_UP_TO = 20_000  # texts: up to here, one question for all is cheaper than one for each session
-_POOL = 30  # sessions that are ranked if more texts match; more if more are requested
+BLOCK = 30  # sessions that are ranked together if more texts match
 # The range of rowids in the index, by kind of text: minus the first one, they are the rowids of its table.
 _RANGES = {"task": (TASKS, MESSAGES), "message": (MESSAGES, OUTPUTS), "output": (OUTPUTS, 1 << 63)}
 _PLACES: dict[str, Callable[[Any, str], str]] = {"message": message_place, "output": output_place}
@@ -58,10 +67,11 @@ class _Candidate(NamedTuple):
     hits: _Hits
 
     @property
-    def rank(self) -> tuple[bool, int, str]:
+    def rank(self) -> Rank:
         """The sort key, best last, as far as it is known before any text is read."""
         expected = self.hits.row_ids if self.hits.likely else []
-        return bool(expected) and expected[0] < MESSAGES, len(expected), self.session.summary["updatedAt"]
+        in_task = bool(expected) and expected[0] < MESSAGES
+        return rank_of(self.session.summary, self.session.workspace, in_task=in_task, matches=len(expected))
 
     @property
     def to_read(self) -> list[int]:
@@ -113,7 +123,8 @@ class _TextIndex:
         """Return every text that may match; None if there are more than ``most``."""
         answers = [self._list(statement, match, most) for statement, match in self._questions]
         complete = [answer for answer in answers if answer is not None]
-        if not complete:
+        # Many must be the same that find_in_sessions would find: the order of sessions depends on their number.
+        if not complete or (most > RANK_ALL_UP_TO and len(complete) < len(answers)):
             return None
         found = sorted(set(complete[0]).intersection(*complete[1:]))
         return self._hits(found, exact=self._is_exact and len(complete) == len(answers))
@@ -226,29 +237,21 @@ def search_with_index(
     index = _TextIndex(connection, query)
     filtering = Filtering(filters)
     wanted = _chooser(connection, filtering, workspace_hash, elsewhere)
-    sessions = filter(wanted, sessions_in_order(connection, filters, workspace_hash))
     wished = None if filters.limit is None else filters.offset + filters.limit
-    pool = None if wished is None else max(_POOL, wished + wished // 2)
     candidates: Iterable[_Candidate]
-    hits, first = index.find_all(_FEW), list[_Candidate]()
-    if hits is None and wished is not None:
-        first += _find_candidates(index, islice(sessions, pool), None)
-    if hits is None and (wished is None or len(first) < wished):
-        hits = index.find_all(_LIST_ALL_UP_TO)
-    if hits is not None and len(hits.row_ids) <= RANK_ALL_UP_TO:
+    hits = index.find_all(RANK_ALL_UP_TO)
+    if hits is not None:
         by_session = index.by_session(hits)
         found = read_sessions(connection, search_queries.INFO_OF_SESSIONS, json.dumps(list(by_session)))
         candidates = _ranked(_Candidate(session, by_session[session.key]) for session in filter(wanted, found))
         if filters.sort_by is not None:
             candidates = sort_by_filters(((one.session.summary, one) for one in candidates), filtering)
     else:
-        candidates = _find_candidates(index, sessions, hits)
-        if filters.sort_by is None:
-            missing = None if wished is None else max(0, wished - len(first))
-            first = _ranked(chain(first, islice(candidates, missing)))
-        candidates = chain(first, candidates)
+        sessions = filter(wanted, sessions_in_order(connection, filters, workspace_hash))
+        blocks = _find_in_blocks(index, sessions, wished)
+        candidates = chain.from_iterable(blocks if filters.sort_by else map(_ranked, blocks))
     with Matcher(query) as matcher:
-        for batch in _batches(candidates, _POOL if wished is None else wished + 1):
+        for batch in _batches(candidates, BLOCK if wished is None else wished + 1):
             yield from _read_candidates(index, matcher, batch)
 
 
@@ -287,12 +290,22 @@ def _ranked(candidates: Iterable[_Candidate]) -> list[_Candidate]:
     return sorted(candidates, key=lambda one: one.rank, reverse=True)
 
 
-def _find_candidates(index: _TextIndex, sessions: Iterator[StoredSession], hits: _Hits | None) -> Iterator[_Candidate]:
-    """Yield the sessions that may match, in the given order, asking the index about a batch at a time."""
-    while batch := list(islice(sessions, _POOL)):
-        for session, own in zip(batch, index.find_in_sessions(batch, hits), strict=True):
-            if own.row_ids:
-                yield _Candidate(session, own)
+def _find_in_blocks(
+    index: _TextIndex, sessions: Iterator[StoredSession], wished: int | None
+) -> Iterator[list[_Candidate]]:
+    """Yield those that may match of each block of sessions, in the given order.
+
+    :param wished: how many are enough; None for all
+    """
+    hits, found, is_first = None, 0, True
+    while block := list(islice(sessions, BLOCK)):
+        asked = zip(block, index.find_in_sessions(block, hits), strict=True)
+        candidates = [_Candidate(session, own) for session, own in asked if own.row_ids]
+        yield candidates
+        found += len(candidates)
+        if is_first and (wished is None or found < wished):
+            hits = index.find_all(_LIST_ALL_UP_TO)
+        is_first = False
 
 
 def _batches(candidates: Iterable[_Candidate], most: int) -> Iterator[list[_Candidate]]:

@@ -11,7 +11,16 @@ from migrator.report import Report
 from migrator.storage.filtering import Filtering
 
 Found = TypeVar("Found")
+Rank = tuple[bool, int, str, str, str]
 MOST_EXCERPTS = 3  # of one session
+
+
+def rank_of(session: Mapping[str, Any], workspace: str, *, in_task: bool, matches: int) -> Rank:
+    """Return the sort key, best last: a match in the task, then more matching texts, then a later update.
+
+    What is the same in all of these is sorted by names, so that the order is the same with and without an index.
+    """
+    return in_task, matches, session["updatedAt"], workspace, session["id"]
 
 
 @dataclass(frozen=True)
@@ -45,9 +54,10 @@ class FoundSession(Report):
     excerpts: tuple[FoundText, ...]
 
     @property
-    def rank(self) -> tuple[bool, int, str]:
-        """The sort key: a match in the task is best, then more matching texts, then a later update."""
-        return any(text.kind == "task" for text in self.excerpts), self.texts, self.session["updatedAt"]
+    def rank(self) -> Rank:
+        """The sort key, best last."""
+        in_task = any(text.kind == "task" for text in self.excerpts)
+        return rank_of(self.session, self.workspace, in_task=in_task, matches=self.texts)
 
     def to_json(self) -> dict[str, Any]:
         members = super().to_json()

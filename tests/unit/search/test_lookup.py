@@ -4,12 +4,15 @@ import sqlite3
 import unicodedata
 from collections.abc import Iterator
 from contextlib import closing
+from itertools import chain, islice
+from unittest.mock import patch
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from migrator.database import schema
+from migrator.search import lookup
 from migrator.search.excerpts import Matcher
 from migrator.search.index import create_tables
 from migrator.search.lookup import search_with_index
@@ -47,6 +50,31 @@ def test_with_and_without_the_index_the_same_is_found(
     with Matcher(query) as matcher:
         expected = [number for number, text in enumerate(texts) if matcher.excerpts([text or " "])[0]]
     assert sorted(one.session["id"] for one in found) == [f"s-{number}" for number in expected]
+
+
+@given(
+    texts=st.lists(st.tuples(*[st.sampled_from(["loom", "loom API設計", "API", "設計"])] * 2), max_size=9),
+    words=st.sampled_from(["loom", "API", "設計", "loom 設計"]),
+    size=st.integers(1, 4),
+    most=st.integers(0, 9),
+)
+def test_pages_are_parts_of_the_whole(
+    indexed: sqlite3.Connection, texts: list[tuple[str, str]], words: str, size: int, most: int
+) -> None:
+    indexed.executescript("DELETE FROM sessions; DELETE FROM chat_messages;")
+    for number, (task, message) in enumerate(texts):
+        app_inserts(indexed, "/home/dev/engine", f"s-{number}", task, f"m-{number}")
+        indexed.execute("UPDATE chat_messages SET content = ? WHERE id = ?", (message, f"m-{number}"))
+
+    def page(offset: int, limit: int | None) -> list[str]:
+        filters = SessionFilters(offset=offset, limit=limit)
+        found = search_with_index(indexed, parse_query(words), filters, workspace_hash=None, elsewhere=())
+        end = None if limit is None else offset + limit
+        return [one.session["id"] for one in islice(found, offset, end)]
+
+    with patch.multiple(lookup, RANK_ALL_UP_TO=most, _LIST_ALL_UP_TO=3 * most, BLOCK=3):
+        pages = [page(offset, size) for offset in range(0, len(texts), size)]
+        assert [*chain.from_iterable(pages)] == page(0, None)
 
 
 NFD_GUIDE, HALF_GUIDE = unicodedata.normalize("NFD", "ガイド"), "ｶﾞｲﾄﾞ"
