@@ -34,7 +34,7 @@ from migrator.search.results import (
 from migrator.storage.filtering import Filtering
 from migrator.storage.protocol import SessionFilters
 
-RANK_ALL_UP_TO = 3_000  # texts
+RANK_ALL_UP_TO = 1_000  # texts: to list more takes milliseconds for a phrase
 _LIST_ALL_UP_TO = 20_000  # texts: up to here, one question for all is cheaper than one for each session
 BLOCK = 30  # sessions that are ranked together if more texts match
 # The range of rowids in the index, by kind of text: minus the first one, they are the rowids of its table.
@@ -132,14 +132,14 @@ class _TextIndex:
     def _list(self, statement: str, match: str, most: int) -> list[int] | None:
         """Return all texts that match; None if there are more than ``most``."""
         some = min(most, RANK_ALL_UP_TO)
-        found = self._ask(statement, match, _EVERY, some + 1)
-        if len(found) <= some or some == most:
-            return found if len(found) <= some else None
-        if found[-1] >= MESSAGES:  # where these end says whether it is worth listing all
+        further = self._ask(statement, match, _EVERY, limit=1, offset=some)  # far cheaper than a list
+        if further and some == most:
+            return None
+        if further and further[0] >= MESSAGES:  # where this one is says whether it is worth listing all
             [(last,)] = self._connection.execute(search_queries.LAST_MESSAGE)
-            if len(found) * last > most * (found[-1] - MESSAGES):
+            if some * last > most * (further[0] - MESSAGES):
                 return None
-        found = self._ask(statement, match, _EVERY, most + 1)
+        found = self._ask(statement, match, _EVERY, limit=most + 1)
         return found if len(found) <= most else None
 
     def _hits(self, found: list[int], *, exact: bool) -> _Hits:
@@ -178,10 +178,10 @@ class _TextIndex:
         return spans
 
     def _within(self, statement: str, match: str, spans: Iterable[_Span]) -> list[int]:
-        return [found for span in spans for found in self._ask(statement, match, span, -1)]
+        return [found for span in spans for found in self._ask(statement, match, span)]
 
-    def _ask(self, statement: str, match: str, span: tuple[int, int], most: int) -> list[int]:
-        return [row_id for (row_id,) in self._connection.execute(statement, (match, *span, most))]
+    def _ask(self, statement: str, match: str, span: _Span, *, limit: int = -1, offset: int = 0) -> list[int]:
+        return [row_id for (row_id,) in self._connection.execute(statement, (match, *span, limit, offset))]
 
     def by_session(self, hits: _Hits) -> dict[str, _Hits]:
         """Group hits by session, as a dictionary with the primary keys of the sessions."""
@@ -273,7 +273,7 @@ def count_long_texts(
     connection: sqlite3.Connection, filters: SessionFilters, *, workspace_hash: str | None, elsewhere: Collection[str]
 ) -> int:
     """Return how many texts of the sessions that are searched are not in the index to their end."""
-    marked = connection.execute(search_queries.WORD_HITS, (f'"{CUT}"', *_EVERY, -1))
+    marked = connection.execute(search_queries.WORD_HITS, (f'"{CUT}"', *_EVERY, -1, 0))
     texts = Counter(
         key
         for kind, _, own in _by_kind([row_id for (row_id,) in marked])

@@ -134,8 +134,8 @@ CREATE_TERMS = {
 LAST_MESSAGE = "SELECT coalesce(max(rowid), 0) FROM chat_messages"
 
 # Searching. Rowids come in order, so that a LIMIT ends it early.
-WORD_HITS = "SELECT rowid FROM search_words WHERE search_words MATCH ?1 AND rowid BETWEEN ?2 AND ?3 LIMIT ?4"
-GRAM_HITS = "SELECT rowid FROM search_grams WHERE search_grams MATCH ?1 AND rowid BETWEEN ?2 AND ?3 LIMIT ?4"
+WORD_HITS = "SELECT rowid FROM search_words WHERE search_words MATCH ?1 AND rowid BETWEEN ?2 AND ?3 LIMIT ?4 OFFSET ?5"
+GRAM_HITS = "SELECT rowid FROM search_grams WHERE search_grams MATCH ?1 AND rowid BETWEEN ?2 AND ?3 LIMIT ?4 OFFSET ?5"
 # The next gram that is there: a scan would read every place of each.
 _NEXT_GRAM = "SELECT term FROM search_grams_terms WHERE term >= {} AND term <= ?2 LIMIT 1"
 GRAMS_IN_RANGE = f"""
