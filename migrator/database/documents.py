@@ -27,7 +27,7 @@ from migrator.database.rows import (
     to_rows,
 )
 from migrator.documents.document import ChatMessage, SequenceDigest, WorktreeSession, canonical_bytes, digest
-from migrator.errors import UnreadableSession
+from migrator.errors import TransactionError, UnreadableSession
 from migrator.workspace import is_placeholder, placeholder
 
 
@@ -190,6 +190,21 @@ def insert_document(
     connection.execute(queries.INSERT_SESSION, rows.session)
     _insert_children(connection, rows)
     return key
+
+
+def require_stored(connection: sqlite3.Connection, key: str, document: WorktreeSession) -> None:
+    """Check, before a transaction commits, that a document reads back as it was written.
+
+    :param key: the primary key of its session row
+    :raises TransactionError: it does not
+    """
+    stored = read_document(connection, key)
+    if stored is None or stored.canonical_bytes() != canonical_bytes(document):
+        raise TransactionError(
+            f"The session {document['id']!r} does not read back from SQLite as it was written.",
+            code="session.readback_failed",
+            hint="Nothing was changed. Please report this as a bug, with the output of 'migrator doctor'.",
+        )
 
 
 def append_document(

@@ -16,13 +16,18 @@ from migrator.backups.manifest import keep_versions, next_sequence
 from migrator.data_dir import DataDir
 from migrator.database import queries
 from migrator.database.connection import opened, transaction
-from migrator.database.documents import delete_document, ensure_workspace, insert_document, read_document
+from migrator.database.documents import (
+    delete_document,
+    ensure_workspace,
+    insert_document,
+    require_stored,
+)
 from migrator.database.quarantine import QuarantinedItem, item_of, items_of, texts_of
 from migrator.documents.app_format import app_bytes
 from migrator.documents.array_reader import BOM, read_array
-from migrator.documents.document import WorktreeSession, canonical_bytes
+from migrator.documents.document import WorktreeSession
 from migrator.documents.parsing import Rejected, parse_session
-from migrator.errors import Problem, SourceFileError, StaleStoreError, TornFileError, TransactionError, UsageError
+from migrator.errors import Problem, SourceFileError, StaleStoreError, TornFileError, UsageError
 from migrator.export.hybrid_files import change_and_update_files
 from migrator.files.os_errors import os_errors
 from migrator.locking import exclusive
@@ -249,13 +254,7 @@ class _Retry:
             position=position,
             source_id=source_id,
         )
-        stored = read_document(self.connection, key)
-        if stored is None or stored.canonical_bytes() != canonical_bytes(document):
-            raise TransactionError(
-                f"Item {item.id} was inserted into {self.data_dir.database}, but reading it back gave another session.",
-                code="session.readback_failed",
-                hint="Nothing was changed. Please report this as a bug, with the output of 'migrator doctor'.",
-            )
+        require_stored(self.connection, key, document)
         return key
 
     def keep(self, item: QuarantinedItem, versions: dict[str, bytes]) -> Path:

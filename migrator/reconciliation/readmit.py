@@ -17,11 +17,11 @@ from migrator.data_dir import DataDir, ScratchDataDir
 from migrator.database import queries
 from migrator.database.columns import RULES
 from migrator.database.connection import opened, transaction
-from migrator.database.documents import ensure_workspace, insert_document, read_document
+from migrator.database.documents import ensure_workspace, insert_document, require_stored
 from migrator.database.quarantine import QuarantinedItem, items_of, texts_of
-from migrator.documents.document import SequenceDigest, WorktreeSession, canonical_bytes
+from migrator.documents.document import SequenceDigest, WorktreeSession
 from migrator.documents.parsing import Rejected, parse_file, parse_session
-from migrator.errors import Message, MigratorError, TransactionError
+from migrator.errors import Message, MigratorError
 from migrator.files import copying
 from migrator.inventory.ledger import LedgerEntry, read_ledger
 from migrator.inventory.plan import has_outdated_items
@@ -106,13 +106,7 @@ class _Readmission:
             position=item.position,
             source_id=item.source_id,
         )
-        stored = read_document(self._connection, key)
-        if stored is None or stored.canonical_bytes() != canonical_bytes(document):
-            raise TransactionError(
-                f"The session of quarantined item {item.id} does not read back as it was inserted.",
-                code="session.readback_failed",
-                hint="Nothing was changed. Please report this as a bug, with the output of 'migrator doctor'.",
-            )
+        require_stored(self._connection, key, document)
         self._connection.execute(queries.DELETE_QUARANTINE, (item.id,))
         counts = (len(document["instances"]), len(document["chatHistory"]))
         self._connection.execute(

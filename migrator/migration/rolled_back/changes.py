@@ -25,13 +25,14 @@ from migrator.database.documents import (
     keys_of,
     read_document,
     replace_document,
+    require_stored,
 )
 from migrator.database.errors import sqlite_errors
 from migrator.database.invalid import InvalidStoredSession, read_carefully, text_of
 from migrator.database.quarantine import quarantine_row
 from migrator.documents.document import digest
 from migrator.documents.parsing import Reading, Rejected, parse_session
-from migrator.errors import Message, Problem, TransactionError
+from migrator.errors import Message, Problem
 from migrator.migration.rolled_back import queries as rolled_back_queries
 from migrator.text import counted
 
@@ -205,12 +206,5 @@ class ChangesAfterRollback:
             key = append_document(self._connection, document, workspace_id=workspace_id, workspace_hash=workspace_hash)
         else:
             return "conflict"
-        written = read_document(self._connection, key)
-        if written is None or written.digest() != ours:
-            raise TransactionError(
-                f"The session {document['id']!r}, written to SQLite after the rollback, does not read back "
-                "correctly. Nothing was changed.",
-                code="session.readback_failed",
-                hint="Please report this as a bug, with the output of 'migrator doctor'.",
-            )
+        require_stored(self._connection, key, document)
         return "applied"

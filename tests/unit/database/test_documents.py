@@ -1,15 +1,24 @@
 """Documents are read from the rows of one file or several, as the app would write them."""
 
+import sqlite3
 from collections.abc import Sequence
 from contextlib import closing
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from migrator.database import queries, schema
-from migrator.database.documents import insert_document, read_document, read_documents, read_source
+from migrator.database.documents import (
+    insert_document,
+    read_document,
+    read_documents,
+    read_source,
+    require_stored,
+)
 from migrator.documents.document import canonical_bytes
+from migrator.errors import TransactionError
 from tests.support.strategies import documents, message, session, texts
 
 SOURCE, HASH = 1, "aaaaaaaaaaaaaaaa"
@@ -47,3 +56,16 @@ def test_taken_ids_and_empty_contents_come_back() -> None:
     chat = [message(id="a", content=""), message(id="a", content="x"), message(id="", content="y")]
     stored = [session(id="one", chatHistory=chat), session(id="two", chatHistory=chat), session(chatHistory=[])]
     assert read_back(stored) == [canonical_bytes(document) for document in stored]
+
+
+@pytest.mark.parametrize("change", ["UPDATE chat_messages SET content = 'other'", "DELETE FROM sessions"])
+def test_a_document_that_does_not_read_back_as_it_was_written_is_refused(
+    database: sqlite3.Connection, change: str
+) -> None:
+    document = session(chatHistory=[message()])
+    key = insert_document(database, document, workspace_id=1, workspace_hash=HASH, position=0)
+    require_stored(database, key, document)
+    database.execute(change)
+    with pytest.raises(TransactionError) as refused:
+        require_stored(database, key, document)
+    assert refused.value.code == "session.readback_failed"
