@@ -100,12 +100,13 @@ bench-small: $(STAMP) ## run the benchmarks on a small corpus, to check that the
 	@$(BIN)/python -m benchmarks.startup_bench --size S --runs 3 --listed 40
 	@$(BIN)/python -m benchmarks.tuning_bench --size 4:100:1000:10000 --runs 1
 
-bench: $(STAMP) ## measure everything against the limit and the rivals, and write docs/benchmarks.md (an hour)
+bench: $(STAMP) ## measure everything against the limit and the rivals, and write docs/benchmarks.md (an hour; 30 GB of disk)
 	$(say)
 	@$(BIN)/python -m pip install -qq --editable '.[bench]'
-	@$(BIN)/python -m benchmarks.migrate_bench --size S M --runs 3 --write
-	@$(BIN)/python -m benchmarks.migrate_bench --size huge --runs 2 --write
-	@$(BIN)/python -m benchmarks.migrate_bench --size tiny tiny-reference --runs 3 --only migrator limit --write
+	@$(BIN)/python -m benchmarks.migrate_bench --size S M XL --runs 2 --write
+	@$(BIN)/python -m benchmarks.migrate_bench --size huge --runs 1 --write
+	@$(BIN)/python -m benchmarks.migrate_bench --size five-files --runs 7 --only migrator 'with search index' limit duckdb --write
+	@$(BIN)/python -m benchmarks.migrate_bench --size tiny tiny-reference --runs 3 --only migrator 'with search index' limit --write
 	@$(BIN)/python -m benchmarks.migrate_bench --growth --runs 2 --write
 	@$(BIN)/python -m benchmarks.storage_bench --size M --write
 	@$(BIN)/python -m benchmarks.search_bench --size M --write

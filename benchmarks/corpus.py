@@ -94,6 +94,8 @@ TINY_REFERENCE = replace(TINY, files=20, stretch_last=2 * (TINY.sessions // 20 -
 SHAPES = {
     "S": Shape(100, 1_000, 10_000, 10_000, content_bytes=60, output_bytes=60, capture_every=10_000),
     "M": Shape(20, 10_000, 100_000, 1_000_000),
+    "five-files": Shape(5, 500, 5_000, 50_000),
+    "XL": Shape(200, 100_000, 1_000_000, 10_000_000),  # ten times M
     "tiny": TINY,
     "tiny-reference": TINY_REFERENCE,
 }
@@ -109,8 +111,8 @@ def sized(file_bytes: int) -> Shape:
 def shape_of(size: str, file_bytes: int = HUGE_BYTES) -> Shape:
     """Return the shape for the name of a size.
 
-    `S`, `M`, `tiny`, `tiny-reference`; `huge` (one file of `file_bytes` bytes); `25MB`-like sizes (one file;
-    decimal units); or `files:sessions:instances:messages`. Raises ValueError for anything else.
+    `S`, `five-files`, `M`, `XL`, `tiny`, `tiny-reference`; `huge` (one file of `file_bytes` bytes); `25MB`-like sizes
+    (one file; decimal units); or `files:sessions:instances:messages`. Raises ValueError for anything else.
     """
     if size in SHAPES:
         return SHAPES[size]
@@ -456,7 +458,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument(
         "--size",
         required=True,
-        help="S, M, huge, tiny, tiny-reference, 25MB (one file) or files:sessions:instances:messages",
+        help="S, five-files, M, XL, huge, tiny, tiny-reference, 25MB (one file) or files:sessions:instances:messages",
     )
     parser.add_argument("--to", required=True, type=Path, metavar="DIR", help="a new data directory")
     parser.add_argument("--seed", type=int, default=1)

@@ -36,6 +36,9 @@ OURS = {
     REFERENCE: ("--no-search-index", "--loader", "sqlite-utils"),
 }
 CONTENDERS = (*OURS, "limit", *RIVALS)
+# These take ten minutes or more for a corpus of several gigabytes.
+TOO_SLOW = ("json_each", "executemany", "sqlite-utils")
+SEVERAL_GIGABYTES = 2_000_000_000
 GROWTH_CONTENDERS = ("migrator", "limit")
 GROWTH_SIZES = ("10MB", "31.6MB", "100MB", "316MB", "1GB")
 TABLES = ("sessions", "instances", "chat_messages")
@@ -195,7 +198,10 @@ def _mean_stages(runs: list[Run]) -> dict[str, float]:
 
 def measure_sizes(benches: dict[str, Bench], contenders: Sequence[str], runs: int) -> list[SizeResult]:
     """Run every contender `runs` times on each corpus, in turns; one that failed is not run again."""
-    done: dict[str, dict[str, list[Run]]] = {size: {name: [] for name in contenders} for size in benches}
+    done: dict[str, dict[str, list[Run]]] = {
+        size: {name: [] for name in contenders if name not in TOO_SLOW or bench.totals.bytes < SEVERAL_GIGABYTES}
+        for size, bench in benches.items()
+    }
     for turn in range(runs):
         for size, bench in benches.items():
             for contender, earlier in done[size].items():

@@ -16,7 +16,7 @@ from benchmarks.process import REPOSITORY
 from benchmarks.results import Comparison, Figures, Growth, Result, SizeResult, Totals
 
 DOCS = REPOSITORY / "docs"
-ORDER = ("S", "M", "huge", "tiny", "tiny-reference")
+ORDER = ("S", "five-files", "M", "XL", "huge", "tiny", "tiny-reference")
 
 
 @dataclass

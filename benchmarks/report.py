@@ -111,6 +111,25 @@ def _many_files_lines(sizes: Sequence[SizeResult]) -> list[str]:
     return lines
 
 
+def _linear_lines(sizes: Sequence[SizeResult]) -> list[str]:
+    """One line per contender: the time for ten times M, compared with ten times the time for M."""
+    by_size = {size.size: size for size in sizes}
+    large, small = by_size.get("XL"), by_size.get("M")
+    if large is None or small is None:
+        return []
+    bytes_ratio = large.totals.bytes / small.totals.bytes
+    lines = []
+    for result in large.results:
+        reference = small.of(result.contender)
+        if result.figures is not None and reference is not None:
+            times = result.figures.wall_s / reference.wall_s
+            lines.append(
+                f"{result.contender}: {bytes_ratio:.1f} times the bytes of M take {times:.1f} times as long, "
+                f"{times / bytes_ratio:.2f} of linear."
+            )
+    return lines
+
+
 def _growth_lines(growths: Sequence[Growth]) -> list[str]:
     return [
         f"{growth.contender}: time grows with size^{growth.wall_exponent:.2f}, "
@@ -178,7 +197,7 @@ def _markdown(sizes: Sequence[SizeResult], growths: Sequence[Growth], comparison
     for size in sizes:
         rows = [_cells(result, size.of("limit")) for result in size.results]
         blocks += [f"## {_title(size)}", _markdown_table(HEADINGS, rows), *_stage_lines(size)]
-    blocks += _many_files_lines(sizes)
+    blocks += [*_linear_lines(sizes), *_many_files_lines(sizes)]
     if growths:
         blocks += ["## Growth", *_growth_lines(growths)]
     for several in comparisons.values():

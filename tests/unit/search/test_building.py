@@ -7,9 +7,8 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
-from functools import cache
 from pathlib import Path
-from tempfile import mkdtemp
+from tempfile import TemporaryDirectory
 from types import SimpleNamespace
 from typing import Any, Self
 
@@ -36,10 +35,10 @@ TEXTS = ("a plain text", "明日の会議", "\x1b[31merror\x1b[0m", "Café", "x 
 SMALL = BulkOptions(worthwhile=0, piece=4000, pace=Pace(seconds=0, portion=1000, pause=0))
 
 
-@cache
-def _model() -> Path:
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A database with some sessions, of which copies are made."""
-    path = Path(mkdtemp()) / "sessions.db"
+    path = tmp_path_factory.mktemp("model") / "sessions.db"
     with closing(connect(path, create=True)) as connection:
         schema.apply(connection, path)
         for number in range(8):
@@ -48,8 +47,8 @@ def _model() -> Path:
 
 
 @pytest.fixture
-def places(tmp_path: Path) -> DataDir:
-    shutil.copy(_model(), tmp_path / "sessions.db")
+def places(tmp_path: Path, model: Path) -> DataDir:
+    shutil.copy(model, tmp_path / "sessions.db")
     return DataDir(tmp_path, tmp_path / "sessions.db")
 
 
@@ -164,18 +163,20 @@ class Player:
 
 
 @settings(max_examples=10)
-@given(OPERATIONS)
-def test_the_index_matches_the_texts_whatever_is_done_between_the_steps(operations: list[tuple[str, int, str]]) -> None:
-    folder = Path(mkdtemp())
-    places = DataDir(folder, folder / "sessions.db")
-    shutil.copy(_model(), places.database)
-    with closing(Player(places)) as player:
-        for operation in (*operations, ("all", 0, "")):
-            player.play(*operation)
-            assert index_problems(player.app, places.database) == []
-        assert index_state(player.app) == "complete"
-    assert [path.name for path in folder.iterdir()] == ["sessions.db"]
-    shutil.rmtree(folder)
+@given(operations=OPERATIONS)
+def test_the_index_matches_the_texts_whatever_is_done_between_the_steps(
+    model: Path, operations: list[tuple[str, int, str]]
+) -> None:
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        places = DataDir(folder, folder / "sessions.db")
+        shutil.copy(model, places.database)
+        with closing(Player(places)) as player:
+            for operation in (*operations, ("all", 0, "")):
+                player.play(*operation)
+                assert index_problems(player.app, places.database) == []
+            assert index_state(player.app) == "complete"
+        assert [path.name for path in folder.iterdir()] == ["sessions.db"]
 
 
 def test_the_app_writes_while_the_index_is_built(places: DataDir, app: sqlite3.Connection) -> None:
