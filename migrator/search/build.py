@@ -22,6 +22,7 @@ from migrator.search import queries as search_queries
 from migrator.search.building.bulk import BULK, BulkOptions, index_in_bulk, require_space
 from migrator.search.building.emptying import empty_unused
 from migrator.search.building.gradual import index_gradually
+from migrator.search.building.turns import wait_for_others_to_read_the_schema
 from migrator.search.excerpts import require_full_text
 from migrator.search.index import (
     begin,
@@ -139,6 +140,7 @@ def drop_index(data_dir: DataDir) -> IndexReport:
         with transaction(connection, path, "drop the search index"):
             start_over(connection)
         empty_unused(connection, path)
+        wait_for_others_to_read_the_schema()
         with transaction(connection, path, "drop the search index"):
             discard(connection, "left_out")
         return _report(connection, data_dir)
@@ -177,6 +179,7 @@ def repair_index(data_dir: DataDir) -> bool:
         with opened(path) as connection:
             with transaction(connection, path, "drop the search index"):
                 discard(connection, "pending")
+            wait_for_others_to_read_the_schema()
             _build(connection, data_dir, ignore_progress)
     except ConnectionFailed:
         return False  # more than the index is damaged; verify reports it

@@ -25,7 +25,7 @@ from migrator.search.building.emptying import may_write
 from migrator.search.building.gradual import BASES, MOST_ROWS, put_change
 from migrator.search.building.pieces import PieceJob, Rows
 from migrator.search.building.segments import Segment, Structure
-from migrator.search.building.turns import PACE, Pace, in_turns
+from migrator.search.building.turns import PACE, Pace, in_turns, wait_for_others_to_read_the_schema
 from migrator.search.index import drop_log, start_log
 from migrator.search.queries import INDEX_TABLES
 from migrator.staging.connections.opening import as_uri
@@ -95,6 +95,7 @@ def index_in_bulk(data_dir: DataDir, options: BulkOptions, advance: Callable[[in
             return
         require_space(path, total, "it may need")
         build = BulkBuild(connection, data_dir, options, advance, sizes)
+        wait_for_others_to_read_the_schema()  # which has just got the tables of the index
         try:
             with transaction(connection, path, "begin the search index"):
                 build.begin()

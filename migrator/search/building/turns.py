@@ -25,6 +25,16 @@ class Pace(NamedTuple):
 
 
 PACE = Pace()
+_BETWEEN_CHANGES_OF_THE_SCHEMA = 0.02  # seconds; to prepare a statement takes a few milliseconds
+
+
+def wait_for_others_to_read_the_schema() -> None:
+    """Wait a moment between two changes of the schema.
+
+    SQLite prepares a statement anew if the schema has changed meanwhile, but only once. If it changes again meanwhile,
+    the other program gets an error such as "no such table: sessions".
+    """
+    time.sleep(_BETWEEN_CHANGES_OF_THE_SCHEMA)
 
 
 def in_turns(
