@@ -10,6 +10,7 @@ import re
 import sqlite3
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
+from functools import cached_property
 from typing import NamedTuple
 
 from migrator.errors import ConnectionFailed
@@ -51,8 +52,7 @@ class Matcher(AbstractContextManager["Matcher"]):
     """Finds the terms of a query in texts. A context manager, for use in one thread."""
 
     def __init__(self, query: SearchQuery) -> None:
-        self._patterns = [term.pattern for term in query.terms]
-        self._unspaced = [term.pattern for term in query.unspaced]
+        self._query = query
         self._words = query.word_match
         # The words of all terms, without accents: an ASCII text without one of them cannot match.
         self._needed = [word for term in query.terms for word in words_of(term.text)]
@@ -61,6 +61,15 @@ class Matcher(AbstractContextManager["Matcher"]):
     def __exit__(self, *_: object) -> None:
         if self._opened is not None:
             self._opened.close()
+
+    @cached_property
+    def _patterns(self) -> list[re.Pattern[str]]:
+        """Those of all terms; to compile them takes longer than the rest of a search that finds nothing."""
+        return [term.pattern for term in self._query.terms]
+
+    @cached_property
+    def _unspaced(self) -> list[re.Pattern[str]]:
+        return [term.pattern for term in self._query.unspaced]
 
     @property
     def _memory(self) -> sqlite3.Connection:
@@ -80,7 +89,7 @@ class Matcher(AbstractContextManager["Matcher"]):
         """
         searched = [searched_text(text) for text in texts]
         found: list[Excerpt | None] = [None] * len(texts)
-        if self._patterns:
+        if texts and self._patterns:
             for count, number in enumerate(range(len(texts)) if sure else self._matching(searched)):
                 found[number] = NO_EXCERPT if most is not None and count >= most else self._excerpt(searched[number])
         return found

@@ -25,7 +25,8 @@ UNSPACED_RANGES = (
     "\u33e0-\ud7fb\uf900-\ufaff\uff66-\uffdc\U00020000-\U0003fffd"
 )
 WIDE_RANGES = "\uff10-\uff19\uff21-\uff3a\uff41-\uff5a"  # full-width letters and digits
-LETTER_RANGES = "0-9A-Za-z\u00c0-\u045f"  # which may touch these scripts, and are words nevertheless
+_LETTERS_BEYOND_ASCII = "\u00c0-\u045f"
+LETTER_RANGES = f"0-9A-Za-z{_LETTERS_BEYOND_ASCII}"  # which may touch these scripts, and are words nevertheless
 # Characters besides ASCII that have neither case nor accents nor width: with them alone, folding is quick.
 CASELESS_RANGES = "\u3001-\u3003\u3005-\u3020\u3041-\u3096\u30a1-\u30fe\u4e00-\u9fff\uac00-\ud7a3\U0001f300-\U0001faff"
 # A few ranges that include the scripts without spaces, for what is asked of whole texts: GLOB is slow.
@@ -88,10 +89,13 @@ class _Part:
         if self.unspaced:
             return gap + re.escape(self.text)
         letters = "".join(re.escape(c) + f"{_ACCENT}*" for c in fold(self.text) if not re.match(_ACCENT, c))
-        return f"{gap}(?<![{LETTER_RANGES}]){letters}{_END}"
+        return f"{gap}{_BEGIN}{letters}{_END}"
 
 
-_END = f"(?![{LETTER_RANGES}])"
+# No letter before, none after, in a folded text. With one set for both ranges, a pattern takes twice as long to
+# compile.
+_BEGIN = f"(?<![0-9a-z])(?<![{_LETTERS_BEYOND_ASCII}])"
+_END = f"(?![0-9a-z])(?![{_LETTERS_BEYOND_ASCII}])"
 
 
 @dataclass(frozen=True)
