@@ -1,0 +1,142 @@
+"""Publishing into a database: where the sessions come, what is recorded of them, and what ends it without a change."""
+
+from collections.abc import Callable
+from contextlib import closing
+from typing import Any
+
+import pytest
+
+from migrator import MigrationFailed, Progress, migrate, open_storage, switch_backend
+from migrator.data_dir import DataDir
+from migrator.migration import publish
+from migrator.storage.arguments import WorkspaceRef
+from migrator.storage.hybrid.journal import Journal
+from tests.support.scene import Scene, app_json, chat, hash_of, parsed
+from tests.support.strategies import instance, message, session
+
+ENGINE, LOOM = "/home/dev/engine", "/home/bob/loom"
+COPY = "copy of it.json"
+
+
+@pytest.fixture
+def one(scene: Scene) -> Scene:
+    """A migrated session of one workspace."""
+    scene.write(ENGINE, [chat("a")])
+    migrate(scene.root, search_index=False)
+    return scene
+
+
+def add_loom(scene: Scene) -> None:
+    scene.write(LOOM, [chat("b", workspace=LOOM)])
+    migrate(scene.root, search_index=False)
+
+
+def change_engine(scene: Scene) -> None:
+    scene.write(ENGINE, [chat("a"), chat("b")])
+    migrate(scene.root, search_index=False)
+
+
+def adopt_copy(scene: Scene) -> None:
+    copy = scene.root / "sessions" / COPY
+    copy.write_bytes(app_json([chat("b")]))
+    migrate(scene.root, adopt=[copy], search_index=False)
+
+
+@pytest.mark.parametrize(
+    ("add", "source"), [(add_loom, hash_of(LOOM)), (change_engine, hash_of(ENGINE)), (adopt_copy, COPY)]
+)
+def test_what_does_not_read_back_is_not_published(one: Scene, add: Callable[[Scene], None], source: str) -> None:
+    one.change("CREATE TRIGGER spoil AFTER INSERT ON sessions BEGIN UPDATE sessions SET task = 'no'; END")
+    before = one.query("SELECT * FROM migration_ledger"), one.query("SELECT id, task FROM sessions")
+    with pytest.raises(MigrationFailed) as failed:
+        add(one)
+    assert failed.value.code == "session.readback_failed"
+    assert source in failed.value.message
+    assert " doctor'" in (failed.value.hint or "")
+    assert (one.query("SELECT * FROM migration_ledger"), one.query("SELECT id, task FROM sessions")) == before
+    assert (one.status(), one.flag()) == ("completed", "sqlite")
+
+
+@pytest.mark.parametrize(
+    ("give_key", "table", "added"),
+    [
+        ("rekey_attached_session", "sessions", chat("a", workspace=LOOM) | {"chatHistory": []}),
+        ("rekey_attached_message", "chat_messages", chat("b", workspace=LOOM) | {"chatHistory": [message(id="msg-a")]}),
+    ],
+)
+def test_what_gets_another_key_is_compared_with_the_file(
+    one: Scene, monkeypatch: pytest.MonkeyPatch, give_key: str, table: str, added: dict[str, Any]
+) -> None:
+    real = getattr(publish, give_key)
+
+    def spoil(main: Any, *arguments: Any) -> None:
+        real(main, *arguments)
+        main.execute(f"UPDATE staging.{table} SET rescued_data = NULL")
+
+    monkeypatch.setattr(publish, give_key, spoil)
+    one.write(LOOM, [added])
+    with pytest.raises(MigrationFailed) as failed:
+        migrate(one.root, search_index=False)
+    assert failed.value.code == "session.readback_failed"
+    monkeypatch.undo()
+    migrate(one.root, search_index=False)
+    assert [document["id"] for document in one.documents(hash_of(LOOM))] == [added["id"]]
+
+
+def test_new_sessions_come_after_those_of_their_workspace_and_get_free_keys(scene: Scene) -> None:
+    (scene.root / "sessions.json").write_bytes(app_json([chat("a"), chat("b")]))
+    migrate(scene.root, search_index=False)
+    scene.write(ENGINE, [chat("c"), chat("b"), chat("d")])
+    scene.write(LOOM, [chat("a", workspace=LOOM)])
+    events: list[Progress] = []
+    migrate(scene.root, search_index=False, progress=events.append)
+    rows = "SELECT s.id, position FROM sessions s JOIN workspaces w ON w.id = workspace_id WHERE workspace_hash = ?"
+    engine, loom = hash_of(ENGINE), hash_of(LOOM)
+    assert scene.query(rows + " ORDER BY position", engine) == [
+        ("a", 0),
+        ("b", 1),
+        ("c", 2),
+        (f"b#{engine}.1", 3),
+        ("d", 4),
+    ]
+    assert scene.query(rows, loom) == [(f"a#{loom}.0", 0)]
+    published = {event.workspace for event in events if event.phase == "publish"}
+    assert published == {f"sessions/{engine}.json", f"sessions/{loom}.json"}
+
+
+# Hybrid mode.
+
+
+def test_a_file_that_hybrid_mode_wrote_keeps_what_was_found_in_it_before(scene: Scene) -> None:
+    found = [
+        session(id="a", instances=[instance(instanceId=number) for number in range(4)], chatHistory=[message()]),
+        session(id="b", chatHistory=[message(id=f"b{number}") for number in range(6)]),
+        session(id="c"),
+    ]
+    scene.write(ENGINE, [*found, 7, 8])
+    migrate(scene.root, search_index=False)
+    switch_backend("hybrid", scene.root)
+    with open_storage(scene.root) as both:
+        both.create_session(ENGINE, session(id="d"))
+        both.create_session(LOOM, session(id="e"))
+    migrate(scene.root, search_index=False)
+    columns = "workspace_hash, migrated, merged, quarantined, failed, instances, messages"
+    assert scene.query(f"SELECT {columns} FROM migration_shares ORDER BY source_id") == [
+        (hash_of(ENGINE), 3, 0, 2, 0, 4, 7),
+        (hash_of(LOOM), 0, 0, 0, 0, 0, 0),
+    ]
+
+
+def test_what_is_adopted_in_hybrid_mode_is_written_to_the_file_even_if_the_run_ends_before_that(
+    one: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    switch_backend("hybrid", one.root)
+    places = DataDir(one.root, one.database)
+    with monkeypatch.context() as patch:
+        patch.setattr("migrator.migration.hybrid_sync.sync_files", lambda *_: False)
+        adopt_copy(one)
+    with closing(Journal(places.hybrid_journal)) as journal:
+        assert journal.pending_repairs() == [WorkspaceRef(hash_of(ENGINE), ENGINE)]
+    migrate(one.root, search_index=False)
+    assert [document["id"] for document in one.documents(hash_of(ENGINE))] == ["a", "b"]
+    assert [document["id"] for document in parsed(one.file_of(ENGINE).read_bytes())] == ["a", "b"]
