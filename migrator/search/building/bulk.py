@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import shutil
 import sqlite3
+from bisect import bisect
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -127,8 +128,8 @@ def _remove_unused(connection: sqlite3.Connection) -> Iterator[None]:
             while connection.execute(queries.DROP_PAGES[table], (page, at, _STEP)).rowcount == _STEP:
                 yield
         _, *marks = connection.execute(queries.MARKS).fetchone()
-        for base, reached in zip(BASES, marks, strict=True):
-            bounds = (base + min(reached, MOST_ROWS), base + MOST_ROWS, _SIZES_STEP)
+        for kind, base in enumerate(BASES):
+            bounds = (base + min(marks[kind], MOST_ROWS), base + MOST_ROWS, _SIZES_STEP)
             while connection.execute(queries.DROP_SIZES[table], bounds).rowcount == _SIZES_STEP:
                 yield
 
@@ -170,7 +171,7 @@ class BulkBuild:
     def copy_pieces(self) -> None:
         """Build the pieces, with the worker's help, and copy each to where FTS5 does not look yet."""
         options, jobs = self.options, self.jobs
-        shared: OrderedJobs | None = None
+        shared: OrderedJobs | None
 
         def advance(_name: str, size: int, _sessions: int) -> None:
             nonlocal shared
@@ -183,8 +184,9 @@ class BulkBuild:
         with worker_if_worthwhile(options.limits, [PieceJob.__module__], options.worker) as worker_for:
             worker = worker_for(sum(self.sizes), 0) if len(jobs) > 1 else None
             shared = OrderedJobs(len(jobs), jobs.__getitem__, worker, advance)
-            for job, result in zip(jobs, shared.results(), strict=True):
-                if result is None:
+            results = shared.results()
+            for job in jobs:
+                if next(results) is None:
                     job.run(advance)
                 self.copy(job.path)
                 remove_database(job.path)
@@ -196,14 +198,14 @@ class BulkBuild:
         memory = _MEMORY if size == self.options.piece else _LARGER_MEMORY
         pieces: list[list[Rows]] = [[]]
         room = size
-        for kind, (total, after, last) in enumerate(zip(self.sizes, self.marks[1:], ahead, strict=True)):
-            left = max(1, total)
+        for kind, left in enumerate(self.sizes):
+            after, last = self.marks[1:][kind], ahead[kind]
             while after < last:
-                share = min(1.0, room / left)
+                share = min(1.0, room / max(1, left))
                 upto = min(last, after + max(1, round((last - after) * share)))
                 pieces[-1].append(Rows(kind, after, upto))
                 taken = round(left * share)
-                left, room, after = max(1, left - taken), room - taken, upto  # noqa: PLW2901 - continues there
+                left, room, after = left - taken, room - taken, upto  # noqa: PLW2901 - continues there
                 if room < size // 8:
                     pieces.append([])
                     room = size
@@ -232,7 +234,7 @@ class BulkBuild:
             averages = connection.execute(queries.PIECE_RECORD[table], (segments.AVERAGES,)).fetchone()[0]
             for segment in _structure(connection, queries.PIECE_RECORD[table]).segments:
                 number = self.free[table].pop(0)
-                at, end = (segment.number << segments.SHIFT) - 1, (segment.number + 1) << segments.SHIFT
+                at, end = segment.number << segments.SHIFT, (segment.number + 1) << segments.SHIFT
                 moved = (number - segment.number) << segments.SHIFT
                 page = queries.END_OF_PAGES[table]
                 while (last := connection.execute(page, (at, end, _STEP)).fetchone()[0]) is not None:
@@ -243,7 +245,7 @@ class BulkBuild:
                 self.brought[table].append(segment._replace(number=number))
                 yield
             self.averages[table].append(averages)
-            at = -1
+            at = 0
             while (
                 last := connection.execute(queries.END_OF_SIZES[table], (at, _SIZES_STEP)).fetchone()[0]
             ) is not None:
@@ -272,7 +274,7 @@ class BulkBuild:
     def replace_changed(self) -> None:
         """Replace the logged texts, which the pieces have, by what is there now."""
         for row_id, before in self.connection.execute(queries.EVERY_CHANGE).fetchall():
-            kind = max(kind for kind, base in enumerate(BASES) if row_id >= base)
+            kind = bisect(BASES, row_id) - 1
             now = self.connection.execute(queries.TEXT_NOW[kind], (row_id - BASES[kind],)).fetchone()
             put_change(self.connection, row_id, before, now and now[0])
 

@@ -78,8 +78,8 @@ def put(connection: sqlite3.Connection, kind: int, rows: Iterable[Text]) -> None
                 words.append((base + row_id, its_words))
             if its_grams is not None:
                 grams.append((base + row_id, its_grams))
-    for statement, entries in zip(queries.PUT, (words, grams), strict=True):
-        connection.executemany(statement, entries)
+    connection.executemany(queries.PUT[0], words)
+    connection.executemany(queries.PUT[1], grams)
 
 
 def put_change(connection: sqlite3.Connection, row_id: int, before: str | None, now: str | None) -> None:
@@ -89,6 +89,6 @@ def put_change(connection: sqlite3.Connection, row_id: int, before: str | None, 
     """
     for statements, text in ((queries.TAKE_OUT, before), (queries.PUT, now)):
         if text is not None:
-            for statement, part in zip(statements, indexed_parts(text), strict=True):
+            for table, part in enumerate(indexed_parts(text)):
                 if part is not None:
-                    connection.execute(statement, (row_id, part))
+                    connection.execute(statements[table], (row_id, part))
