@@ -256,17 +256,16 @@ def only_runtimes(rescued_data: str) -> bool:
 
 
 def _rescued_columns(rescued_data: str) -> dict[str, Any]:
-    """Return the rescued columns of a session; only its duration can be a number that takes the exact parser."""
-    value = parse_fast(rescued_data.encode())
-    columns = value.get("columns", {}) if type(value) is dict else None
-    if type(columns) is dict and "total_duration" not in columns:
-        return columns
-    return cast(dict[str, Any], _parse(rescued_data).get("columns", {}))
+    """Return the rescued columns of a session; none of them is a number that takes the exact parser."""
+    value: dict[str, Any] = parse_fast(rescued_data.encode()) or _parse(rescued_data)
+    columns: dict[str, Any] = value.get("columns", {})
+    return columns
 
 
 def _parse(rescued_data: str) -> dict[str, Any]:
     # Rescued values are nested one level deeper than in the document.
-    return cast(dict[str, Any], parse_element(rescued_data.encode(), max_depth=MAX_DEPTH + 1).value)
+    value: dict[str, Any] = parse_element(rescued_data.encode(), max_depth=MAX_DEPTH + 1).value
+    return value
 
 
 def _restore(members: dict[str, Any], rescued: dict[str, Any], names: dict[str, str]) -> None:

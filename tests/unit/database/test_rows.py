@@ -26,7 +26,11 @@ from migrator.database.documents import (
 from migrator.database.rows import (
     FIRST_INSTANCE_SUBSTITUTE,
     INTEGER_MAX,
+    derived_key,
+    derived_keys,
+    document_id,
     message_rows,
+    only_runtimes,
     rekey,
     session_summary,
     to_rows,
@@ -99,6 +103,34 @@ def test_a_summary_is_the_document_without_its_parts(document):
     assert same({name: summary[name] for name in SUMMARY_MEMBERS}, {name: whole.get(name) for name in SUMMARY_MEMBERS})
 
 
+def summary_of(document: Any) -> dict[str, Any]:
+    columns = dict(zip(SESSION_COLUMNS, to_rows(document).session, strict=True))
+    return session_summary(tuple(columns[name] for name in SUMMARY_COLUMNS))
+
+
+@pytest.mark.parametrize("number", [10**30, Decimal("1e999")])
+def test_a_summary_has_what_was_rescued_next_to_a_number_of_any_size(number):
+    assert summary_of(session(task="", totalDuration=U64_MAX, evaluation=number))["task"] == ""
+    assert summary_of(session(totalDuration=U64_MAX, evaluation=number))["totalDuration"] == U64_MAX
+    assert summary_of(session(evaluation=number))["task"] == session()["task"]
+
+
+@pytest.mark.parametrize(
+    ("members", "expected"),
+    [
+        ({"runtimeMix": []}, True),
+        ({"runtimeMix": ["a", "b", "a"]}, True),
+        ({"runtimeMix": ["a:b", "a:b"]}, False),  # it can't tell, and need not
+        ({"runtimeMix": ["a", "a"], "status": "round_1"}, False),
+        ({"runtimeMix": ["a", "a"], "evaluation": 1}, False),
+        ({"task": ""}, False),
+        ({"evaluation": 1}, False),
+    ],
+)
+def test_whether_only_runtimes_were_rescued_is_clear_from_the_text(members, expected):
+    assert only_runtimes(to_rows(session(**members)).session.rescued_data or "") is expected
+
+
 @given(documents())
 def test_a_document_is_plain_when_its_rows_hold_all_of_it(document):
     rows = to_rows(document)
@@ -134,6 +166,11 @@ def test_a_taken_session_id_gets_a_key_made_of_the_workspace_and_the_place(datab
     assert [document["id"] for document in workspace(database)] == ["session-1"] * 3
 
 
+def test_the_bounds_of_derived_keys_have_all_of_them_between_and_no_other_id():
+    low, high = derived_keys("a")
+    assert "a" < low < derived_key("a", "0" * 16, 0) < derived_key("a", "\U0010ffff", 9) < high <= "a$"
+
+
 def test_an_empty_session_id_gets_a_key_too(database):
     assert insert(database, session(id=""), 4) == "#aaaaaaaaaaaaaaaa.4"
     assert workspace(database)[0]["id"] == ""
@@ -144,6 +181,12 @@ def test_a_derived_key_may_be_another_sessions_own_id(database):
     insert(database, session(), 1, 2)
     assert insert(database, session(), 1) == "session-1#aaaaaaaaaaaaaaaa.1#"
     assert [document["id"] for document in workspace(database)] == ["session-1#aaaaaaaaaaaaaaaa.1", "session-1"]
+
+
+@pytest.mark.parametrize(("document", "own"), [(session(id="", task=""), ""), (session(id="s", task=""), "s")])
+def test_the_id_in_the_document_is_found_by_key_and_rescued_data(database, document, own):
+    key = insert(database, document)
+    assert document_id(key, value(database, "SELECT rescued_data FROM sessions")) == own
 
 
 def test_an_empty_task_is_kept_as_one_space_in_its_column(database):

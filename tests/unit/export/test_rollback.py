@@ -71,6 +71,7 @@ def test_a_salvage_writes_the_files_and_keeps_the_damaged_database(
         guards.append(guard)
         return put_in_place(data_dir, copy, guard)
 
+    damaged.write(ENGINE, [chat("a"), chat("b"), chat("c")])  # by an old build; merging it makes a backup
     monkeypatch.setattr(rollback, "put_in_place", guarded)
     report = run_rollback(places(damaged), salvage=True, listener=events.append, worker_for=worker_for)
     assert (report.status, report.dry_run, report.database) == ("rolled_back", False, str(damaged.database))
@@ -80,10 +81,11 @@ def test_a_salvage_writes_the_files_and_keeps_the_damaged_database(
     with pytest.raises(sqlite3.DatabaseError):
         damaged.query("SELECT * FROM chat_messages", database=kept)
     assert [type(guard) for guard in guards] == [WriteGuard]
-    assert {event.phase for event in events} == {"restore"}
+    assert Path(report.backup_path or "nowhere").is_dir()
+    assert {"backup", "restore"} <= {event.phase for event in events}
     assert worker_for.worker.submitted
     assert (damaged.status(), damaged.flag()) == ("rolled_back", "json")
-    assert [document["id"] for document in parsed(damaged.file_of(ENGINE).read_bytes())] == ["a", "b"]
+    assert [document["id"] for document in parsed(damaged.file_of(ENGINE).read_bytes())] == ["a", "b", "c"]
 
 
 def test_a_rehearsed_salvage_changes_nothing_and_locks_nobody_out(damaged: Scene) -> None:

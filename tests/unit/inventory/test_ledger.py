@@ -12,7 +12,7 @@ from migrator.backups.copy_files import BackedUpFile
 from migrator.backups.create import Backup
 from migrator.database.columns import LEDGER_COLUMNS
 from migrator.errors import Message
-from migrator.inventory.ledger import LedgerEntry, find_work, read_ledger, record, record_failure
+from migrator.inventory.ledger import LedgerEntry, find_work, read_adopted, read_ledger, record, record_failure
 from migrator.inventory.source_files import Source
 from migrator.migration.run_record import entries_of
 from migrator.staging.results import Counts, LoadedSource
@@ -183,6 +183,15 @@ def test_a_recorded_row_can_be_read(database, source, entry):
     assert row_of(database, source)._replace(created_at="", updated_at="") == entry._replace(
         id=number, created_at="", updated_at=""
     )
+
+
+def test_the_rows_of_adopted_files_are_read_separately(database, source, entry):
+    adopted = row_for(source._replace(name="sessions/copy.json"), status="merged")
+    for one in (entry, adopted):
+        record(database, one)
+    assert [*read_ledger(database)] == [source.name]
+    assert [*read_adopted(database)] == [adopted.source]
+    assert read_adopted(database)[adopted.source][1:] == adopted[1:]
 
 
 def test_recording_a_source_again_keeps_the_number_and_the_time_of_creation(database, source):
