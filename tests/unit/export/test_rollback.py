@@ -89,6 +89,7 @@ def test_a_salvage_writes_the_files_and_keeps_the_damaged_database(
 
 
 def test_a_rehearsed_salvage_changes_nothing_and_locks_nobody_out(damaged: Scene) -> None:
+    damaged.write(ENGINE, [chat("a"), chat("b"), chat("c")])
     before, writes = damaged.listing(), list[str]()
 
     def write(_: Progress) -> None:

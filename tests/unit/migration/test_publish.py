@@ -104,7 +104,34 @@ def test_new_sessions_come_after_those_of_their_workspace_and_get_free_keys(scen
     assert published == {f"sessions/{engine}.json", f"sessions/{loom}.json"}
 
 
+def shares(scene: Scene) -> list[tuple[Any, ...]]:
+    columns = "workspace_hash, migrated, merged, quarantined, failed, instances, messages"
+    return scene.query(f"SELECT {columns} FROM migration_shares ORDER BY source_id, workspace_hash")
+
+
+def test_what_a_file_adds_when_it_is_adopted_again_is_added_up(one: Scene) -> None:
+    adopt_copy(one)
+    copy = one.root / "sessions" / COPY
+    copy.write_bytes(app_json([chat("b"), chat("c"), chat("d"), 7]))
+    migrate(one.root, adopt=[copy], search_index=False)
+    assert shares(one) == [(hash_of(ENGINE), 0, 3, 1, 0, 3, 3)]
+    assert one.query("SELECT session_count, instances, messages FROM migration_ledger WHERE status = 'merged'") == [
+        (2, 2, 2)
+    ]
+
+
 # Hybrid mode.
+
+
+def test_what_is_in_quarantine_counts_for_a_file_that_hybrid_mode_wrote_without_it(scene: Scene) -> None:
+    scene.write(ENGINE, [chat("a"), 7, 8])
+    migrate(scene.root, search_index=False)
+    switch_backend("hybrid", scene.root)
+    with open_storage(scene.root) as both:
+        both.create_session(ENGINE, session(id="b"))
+    scene.write(ENGINE, [*parsed(scene.file_of(ENGINE).read_bytes()), chat("c")])  # by an old build
+    migrate(scene.root, search_index=False)
+    assert shares(scene) == [(hash_of(ENGINE), 0, 3, 2, 0, 2, 2)]
 
 
 def test_a_file_that_hybrid_mode_wrote_keeps_what_was_found_in_it_before(scene: Scene) -> None:
@@ -120,8 +147,7 @@ def test_a_file_that_hybrid_mode_wrote_keeps_what_was_found_in_it_before(scene: 
         both.create_session(ENGINE, session(id="d"))
         both.create_session(LOOM, session(id="e"))
     migrate(scene.root, search_index=False)
-    columns = "workspace_hash, migrated, merged, quarantined, failed, instances, messages"
-    assert scene.query(f"SELECT {columns} FROM migration_shares ORDER BY source_id") == [
+    assert shares(scene) == [
         (hash_of(ENGINE), 3, 0, 2, 0, 4, 7),
         (hash_of(LOOM), 0, 0, 0, 0, 0, 0),
     ]
