@@ -98,7 +98,7 @@ def match_sessions(
 def _numbers(
     known: dict[int, bytes], found: list[tuple[int, Positioned]], claims: _Claims
 ) -> Iterable[tuple[int, int]]:
-    """Yield the index and the number of each session of one id."""
+    """Yield the index and the number of each session of one id, which are in file order."""
     of_contents: defaultdict[bytes, deque[int]] = defaultdict(deque)
     for number, digest in sorted(known.items()):
         of_contents[digest].append(number)
@@ -115,7 +115,7 @@ def _numbers(
     missing, new = sorted(left), max(known, default=-1) + 1
     # If some are missing, broken elements may be what is left of them.
     places = claims.of(found[0][1].session_id) if len(changed) < len(left) else ()
-    for before, (position, index) in enumerate(sorted(changed) if places else changed):
+    for before, (position, index) in enumerate(changed):
         order = before + sum(bisect_left(place, position) for place in places)
         yield index, missing[order] if order < len(missing) else new + order - len(missing)
 
@@ -135,7 +135,7 @@ class _Claims:
 
 def own_id(raw: str | bytes) -> str | None:
     """The id of an invalid element itself, None if it has none; ids of its instances and messages do not count."""
-    text = raw if isinstance(raw, str) else raw.decode("utf-8", "surrogateescape")
+    text = raw if isinstance(raw, str) else raw.decode(errors="surrogateescape")
     try:
         value = json.loads(text)  # accepts more than the strict reader does
     except (ValueError, RecursionError):
@@ -157,7 +157,7 @@ def ids_in(raw: str | bytes) -> set[str]:
     return names
 
 
-_LITERAL = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"(\s*+:)?', re.DOTALL)
+_LITERAL = re.compile(rb'("[^"\\]*+(?:\\.[^"\\]*+)*+")(\s*+:)?', re.DOTALL)
 _CHANGES = frozenset({"status", "updatedAt", "completedAt", "endTime"})  # what the app goes on changing
 
 
@@ -172,10 +172,10 @@ def fixes(session: WorktreeSession, torn: str | bytes) -> bool:
     for literal in _LITERAL.finditer(data):
         end = literal.end()
         try:
-            text = str(orjson.loads(literal[0].removesuffix(literal[1] or b"")))
+            text = str(orjson.loads(literal[1]))
         except orjson.JSONDecodeError:
             return False
-        if literal[1]:
+        if literal[2]:
             name = text
         elif name not in _CHANGES:
             texts.append(text)
@@ -190,9 +190,9 @@ def fixes(session: WorktreeSession, torn: str | bytes) -> bool:
 
 def _readable(cut: bytes) -> str:
     """Return as much of the beginning of a JSON text as can be read: a character or an escape may be cut, too."""
-    for length in range(len(cut), max(len(cut) - 13, -1), -1):
+    for lost in range(12):  # an escape of two halves without its last digit has 11 bytes
         with suppress(orjson.JSONDecodeError):
-            return str(orjson.loads(b'"' + cut[:length] + b'"'))
+            return str(orjson.loads(b'"' + cut[: len(cut) - lost] + b'"'))
     return cut.decode(errors="replace")
 
 

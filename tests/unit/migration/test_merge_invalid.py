@@ -1,0 +1,53 @@
+"""What a merge does with the sessions of a file whose rows cannot be read any more."""
+
+import json
+import sqlite3
+
+from migrator.database import queries
+from migrator.database.documents import insert_document, read_source
+from migrator.migration.merging.invalid import take_out_unreadable
+from tests.support.strategies import session
+
+HASH = "aaaaaaaaaaaaaaaa"
+
+
+def insert(database: sqlite3.Connection, key: str, position: int | None, source_id: int) -> None:
+    insert_document(
+        database,
+        session(id=key),
+        workspace_id=1,
+        workspace_hash=HASH,
+        position=position,
+        source_id=source_id,
+    )
+
+
+def test_sessions_that_cannot_be_read_go_to_quarantine_at_their_places(database: sqlite3.Connection) -> None:
+    database.execute("PRAGMA foreign_keys = OFF")  # the sources have no rows here
+    keys = ("whole", "damaged", "invalid", "last", "unplaced")
+    for position, key in enumerate(keys):
+        insert(database, key, None if key == "unplaced" else position, 7)
+    insert(database, "of another file", 9, 8)
+    insert_document(database, session(id="x"), workspace_id=2, workspace_hash="b" * 16, position=50)
+    database.execute("UPDATE sessions SET total_files_changed = -1 WHERE id = 'invalid'")
+    damaged = ("damaged", "unplaced", "of another file")
+    database.executemany("UPDATE sessions SET rescued_data = '{' WHERE id = ?", [(key,) for key in damaged])
+
+    taken = take_out_unreadable(database, 7)
+    assert [*taken] == ["damaged", "unplaced"]
+    rows = database.execute(
+        "SELECT session_id, source_id, workspace_hash, position, reason, raw, problems FROM quarantine ORDER BY id"
+    ).fetchall()
+    assert [row[:5] for row in rows] == [
+        ("damaged", None, HASH, 1, "unreadable"),
+        ("unplaced", None, HASH, 10, "unreadable"),
+    ]
+    for key, *_, raw, problems in rows:
+        assert json.loads(raw)["session"]["id"] == key
+        [problem] = json.loads(problems)
+        assert (problem["code"], problem["found"]) == ("session.unreadable", taken[key])
+    left = [key for (key,) in database.execute(queries.KEYS_OF_SOURCE, (7,))]
+    assert left == ["whole", "invalid", "last"]
+    assert database.execute("SELECT count(*) FROM sessions WHERE source_id = 8").fetchone() == (1,)
+    database.execute("DELETE FROM sessions WHERE id = 'invalid'")
+    assert [stored.key for stored in read_source(database, 7)] == ["whole", "last"]
