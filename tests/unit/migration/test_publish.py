@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,6 +10,10 @@ import pytest
 from migrator import MigrationFailed, Progress, migrate, open_storage, switch_backend
 from migrator.data_dir import DataDir
 from migrator.migration import publish
+from migrator.migration.merging.decision import MergePolicy
+from migrator.migration.publish import Publication, publish_new
+from migrator.migration.run_record import RunFacts
+from migrator.progress import StageTimer
 from migrator.storage.arguments import WorkspaceRef
 from migrator.storage.hybrid.journal import Journal
 from tests.support.scene import Scene, app_json, chat, hash_of, parsed
@@ -40,6 +45,24 @@ def adopt_copy(scene: Scene) -> None:
     copy = scene.root / "sessions" / COPY
     copy.write_bytes(app_json([chat("b")]))
     migrate(scene.root, adopt=[copy], search_index=False)
+
+
+@pytest.mark.parametrize("taken", [None, "sessions.db", "sessions.db-wal", "sessions.db-journal"])
+def test_a_new_database_gets_its_name_only_if_neither_that_nor_its_logs_are_there(
+    tmp_path: Path, taken: str | None
+) -> None:
+    places = DataDir(tmp_path, tmp_path / "sessions.db")
+    places.staging.write_bytes(b"new")
+    if taken is not None:
+        (tmp_path / taken).write_bytes(b"old")
+    publication = Publication(places, MergePolicy(), [], None, {}, RunFacts(StageTimer(), 0, 0, None, ""))
+    assert publish_new(publication) is (taken is None)
+    if taken is None:
+        assert [path.name for path in tmp_path.iterdir()] == ["sessions.db"]
+        assert places.database.read_bytes() == b"new"
+    else:
+        assert (places.staging.read_bytes(), (tmp_path / taken).read_bytes()) == (b"new", b"old")
+        assert places.database.exists() == (taken == "sessions.db")
 
 
 @pytest.mark.parametrize(
