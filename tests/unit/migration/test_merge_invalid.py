@@ -24,23 +24,24 @@ def insert(database: sqlite3.Connection, key: str, position: int | None, source_
 
 def test_sessions_that_cannot_be_read_go_to_quarantine_at_their_places(database: sqlite3.Connection) -> None:
     database.execute("PRAGMA foreign_keys = OFF")  # the sources have no rows here
-    keys = ("whole", "damaged", "invalid", "last", "unplaced")
+    keys = ("whole", "damaged", "invalid", "last", "unplaced", "unplaced too")
     for position, key in enumerate(keys):
-        insert(database, key, None if key == "unplaced" else position, 7)
+        insert(database, key, None if key.startswith("unplaced") else position, 7)
     insert(database, "of another file", 9, 8)
     insert_document(database, session(id="x"), workspace_id=2, workspace_hash="b" * 16, position=50)
     database.execute("UPDATE sessions SET total_files_changed = -1 WHERE id = 'invalid'")
-    damaged = ("damaged", "unplaced", "of another file")
+    damaged = ("damaged", "unplaced", "unplaced too", "of another file")
     database.executemany("UPDATE sessions SET rescued_data = '{' WHERE id = ?", [(key,) for key in damaged])
 
     taken = take_out_unreadable(database, 7)
-    assert [*taken] == ["damaged", "unplaced"]
+    assert [*taken] == ["damaged", "unplaced", "unplaced too"]
     rows = database.execute(
         "SELECT session_id, source_id, workspace_hash, position, reason, raw, problems FROM quarantine ORDER BY id"
     ).fetchall()
     assert [row[:5] for row in rows] == [
         ("damaged", None, HASH, 1, "unreadable"),
         ("unplaced", None, HASH, 10, "unreadable"),
+        ("unplaced too", None, HASH, 11, "unreadable"),
     ]
     for key, *_, raw, problems in rows:
         assert json.loads(raw)["session"]["id"] == key

@@ -1,0 +1,165 @@
+"""A merge of one file, in the two steps that it has: what is prepared without a lock, and what happens under it."""
+
+import json
+import shutil
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import cast
+
+import pytest
+
+from migrator.database.documents import ensure_workspace, insert_document, read_document
+from migrator.documents.document import WorktreeSession
+from migrator.inventory.deletions import hold
+from migrator.inventory.source_files import Source
+from migrator.migration.merging.decision import MergePolicy, MergeResult
+from migrator.migration.merging.merge import Merge
+from migrator.migration.merging.merge_base import BaseCopy, MergeBase
+from migrator.migration.merging.prepared import create_tables
+from migrator.staging.results import Counts, LoadedSource
+from tests.support.scene import Document, app_json, chat, hash_of, serialized
+from tests.support.strategies import session
+
+WORKSPACE = "/home/dev/engine"
+HASH = hash_of(WORKSPACE)
+FILE, OTHER_FILE = 1, 2
+
+
+def insert(connection: sqlite3.Connection, documents: list[Document], source_id: int = FILE, first: int = 0) -> None:
+    workspace_id = ensure_workspace(connection, HASH, WORKSPACE)
+    for position, document in enumerate(documents, first):
+        insert_document(
+            connection,
+            cast(WorktreeSession, document),
+            workspace_id=workspace_id,
+            workspace_hash=HASH,
+            position=position,
+            source_id=source_id,
+        )
+
+
+class Stage:
+    """A database and a staging database; ``other`` is another program's connection to the first."""
+
+    def __init__(self, folder: Path, template: Path) -> None:
+        self.folder = folder
+        self.path, self.staging = folder / "sessions.db", folder / "staging.db"
+        for path in (self.path, self.staging):
+            shutil.copyfile(template, path)
+        self.main = sqlite3.connect(self.path, isolation_level=None)
+        self.other = sqlite3.connect(self.path, isolation_level=None)
+        self.staged = sqlite3.connect(self.staging, isolation_level=None)
+        self.staged.execute("PRAGMA journal_mode = DELETE")
+        self.counts = Counts(WORKSPACE, 1)
+
+    def close(self) -> None:
+        for connection in (self.main, self.other, self.staged):
+            connection.close()
+
+    def merge(self, base: list[Document], file: list[Document], *, mirrored: bool = False) -> Merge:
+        insert(self.staged, file)
+        copy = self.folder / "copy.json"
+        copy.write_bytes(app_json(base))
+        self.main.execute("ATTACH ? AS staging", (str(self.staging),))
+        create_tables(self.main)
+        loaded = LoadedSource(Source("f.json", "f.json", "workspace", HASH), FILE, counts={HASH: self.counts})
+        copies = MergeBase("f.json", [BaseCopy("copy.json", copy)])
+        return Merge(self.main, self.staged, loaded, copies, MergePolicy(mirrored=mirrored))
+
+    def run(self, merge: Merge) -> MergeResult:
+        self.main.execute("BEGIN IMMEDIATE")
+        result = merge.run(FILE)
+        self.main.execute("COMMIT")
+        return result
+
+    def tasks(self) -> dict[str, str]:
+        return dict(self.main.execute("SELECT id, task FROM main.sessions ORDER BY position, rowid"))
+
+
+@pytest.fixture
+def stage(tmp_path: Path, template: Path) -> Iterator[Stage]:
+    with closing(Stage(tmp_path, template)) as stage:
+        yield stage
+
+
+def test_only_what_the_file_changed_is_copied_to_be_compared(stage: Stage) -> None:
+    a, b, c, d = (chat(name) for name in "abcd")
+    insert(stage.main, [a, b, c])
+    stage.merge([a, b, c], [a, b | {"task": "in the file"}, d]).prepare(FILE, stage.path)
+    assert sorted(stage.main.execute("SELECT id FROM staging.seen_sessions")) == [("b",), ("c",)]
+
+
+def test_what_another_file_has_too_is_not_counted_where_the_files_mirror_the_database(stage: Stage) -> None:
+    own = chat("own")
+    repeated = [chat("r1"), session(id="r2", chatHistory=[]), chat("r3")]
+    insert(stage.main, [own])
+    insert(stage.main, repeated, OTHER_FILE, first=1)
+    stage.counts.sessions, stage.counts.instances, stage.counts.messages = 4, 3, 3
+    merge = stage.merge([own], [own, *repeated], mirrored=True)
+    assert stage.run(merge).repeated == 3
+    assert stage.counts == Counts(WORKSPACE, 1, sessions=1, instances=1, messages=1)
+    assert [*stage.tasks()] == ["own", "r1", "r2", "r3"]
+
+
+@pytest.mark.parametrize("prepared", [True, False])
+def test_a_session_that_the_file_lost_is_quarantined_at_its_place(stage: Stage, prepared: bool) -> None:
+    a, b, c = (chat(name) for name in "abc")
+    insert(stage.main, [a, b, c])
+    merge = stage.merge([a, b, c], [a, c])
+    if prepared:
+        merge.prepare(FILE, stage.path)
+        stage.main.execute("UPDATE staging.kept_items SET created_at = 'before'")
+    [deletion] = stage.run(merge).deletions
+    [(item, *row, raw, created_at)] = stage.main.execute(
+        "SELECT id, reason, source_id, workspace_hash, position, session_id, raw, created_at FROM main.quarantine"
+    )
+    assert row == ["deleted", FILE, HASH, 1, "b"]
+    assert serialized(json.loads(raw)) == serialized(b)
+    assert (created_at == "before") is prepared
+    assert (deletion.session_id, deletion.item, deletion.held) == ("b", item, False)
+    assert [*stage.tasks()] == ["a", "c"]
+
+
+@pytest.mark.parametrize("prepared", [True, False])
+def test_conflicts_come_after_everything_with_the_version_of_the_base(stage: Stage, prepared: bool) -> None:
+    base = [chat(name) for name in "abc"]
+    insert(stage.main, [one | {"task": f"{one['id']} in SQLite"} for one in base])
+    merge = stage.merge(base, [one | {"task": f"{one['id']} in the file"} for one in base])
+    if prepared:
+        merge.prepare(FILE, stage.path)
+    assert stage.run(merge).conflicts == {HASH: 3}
+    found = stage.main.execute(
+        "SELECT reason, source_id, workspace_hash, position, raw, base FROM main.quarantine ORDER BY id"
+    ).fetchall()
+    assert [row[:4] for row in found] == [("conflict", FILE, HASH, position) for position in (3, 4, 5)]
+    assert [json.loads(row[4])["task"] for row in found] == ["a in the file", "b in the file", "c in the file"]
+    assert [serialized(json.loads(row[5])) for row in found] == [serialized(one) for one in base]
+    assert stage.tasks() == {"a": "a in SQLite", "b": "b in SQLite", "c": "c in SQLite"}
+
+
+def test_what_another_program_changes_after_the_preparation_is_not_lost(stage: Stage) -> None:
+    a, b, c, d = (chat(name) for name in "abcd")
+    insert(stage.main, [a, b, c, d])
+    merge = stage.merge([a, b, c, d], [a, c | {"task": "in the file"}, d | {"task": "in the file"}])
+    merge.prepare(FILE, stage.path)
+    stage.other.execute("UPDATE sessions SET task = 'in SQLite' WHERE id IN ('b', 'c')")
+    result = stage.run(merge)
+    assert stage.tasks() == {"a": "Weave", "b": "in SQLite", "c": "in SQLite", "d": "in the file"}
+    assert (result.conflicts, result.deletions) == ({HASH: 1}, [])
+
+
+@pytest.mark.parametrize("changed", [True, False])
+def test_a_held_session_is_held_until_it_changes_even_after_the_preparation(stage: Stage, changed: bool) -> None:
+    a, b, new = (chat(name) for name in ("a", "b", "new"))
+    insert(stage.main, [a, b])
+    held = read_document(stage.main, "b")
+    assert held
+    hold(stage.main, FILE, {"b": held.digest()})
+    merge = stage.merge([a], [a, new])
+    merge.prepare(FILE, stage.path)
+    stage.other.execute("UPDATE sessions SET task = 'in SQLite' WHERE id = ?", ("b" if changed else "a",))
+    stage.run(merge)
+    assert stage.main.execute("SELECT session_key FROM main.held_deletions").fetchall() == ([] if changed else [("b",)])
+    assert [*stage.tasks()] == ["a", "b", "new"]
