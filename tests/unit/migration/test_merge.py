@@ -92,15 +92,15 @@ def test_only_what_the_file_changed_is_copied_to_be_compared(stage: Stage) -> No
 
 
 def test_what_another_file_has_too_is_not_counted_where_the_files_mirror_the_database(stage: Stage) -> None:
-    own = chat("own")
+    own = [chat("own"), chat("own too")]
     repeated = [chat("r1"), session(id="r2", chatHistory=[]), chat("r3")]
-    insert(stage.main, [own])
-    insert(stage.main, repeated, OTHER_FILE, first=1)
-    stage.counts.sessions, stage.counts.instances, stage.counts.messages = 4, 3, 3
-    merge = stage.merge([own], [own, *repeated], mirrored=True)
+    insert(stage.main, own)
+    insert(stage.main, repeated, OTHER_FILE, first=2)
+    stage.counts.sessions, stage.counts.instances, stage.counts.messages = 5, 4, 4
+    merge = stage.merge(own, [*own, *repeated], mirrored=True)
     assert stage.run(merge).repeated == 3
-    assert stage.counts == Counts(WORKSPACE, 1, sessions=1, instances=1, messages=1)
-    assert [*stage.tasks()] == ["own", "r1", "r2", "r3"]
+    assert stage.counts == Counts(WORKSPACE, 1, sessions=2, instances=2, messages=2)
+    assert [*stage.tasks()] == ["own", "own too", "r1", "r2", "r3"]
 
 
 @pytest.mark.parametrize("prepared", [True, False])
