@@ -35,7 +35,7 @@ __all__ = [
 ]
 
 # Shared machines stall now and then: a deadline would only make tests flaky.
-settings.register_profile("default", max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("default", max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("thorough", settings.get_profile("default"), max_examples=1000)
 # For a run of mutants: the same few examples each time; a failure says enough without a smaller example.
 settings.register_profile(
