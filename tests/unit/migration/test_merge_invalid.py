@@ -1,11 +1,13 @@
-"""What a merge does with the sessions of a file whose rows cannot be read any more."""
+"""What a merge does with elements that are not sessions, and with sessions whose rows cannot be read any more."""
 
 import json
 import sqlite3
 
 from migrator.database import queries
 from migrator.database.documents import insert_document, read_source
-from migrator.migration.merging.invalid import take_out_unreadable
+from migrator.migration.merging.invalid import InvalidElements, take_out_unreadable
+from migrator.migration.merging.matching import Version
+from migrator.migration.merging.merge_base import MergeBase
 from tests.support.strategies import session
 
 HASH = "aaaaaaaaaaaaaaaa"
@@ -52,3 +54,23 @@ def test_sessions_that_cannot_be_read_go_to_quarantine_at_their_places(database:
     assert database.execute("SELECT count(*) FROM sessions WHERE source_id = 8").fetchone() == (1,)
     database.execute("DELETE FROM sessions WHERE id = 'invalid'")
     assert [stored.key for stored in read_source(database, 7)] == ["whole", "last"]
+
+
+def test_of_what_is_gone_a_truncated_end_leaves_quarantine_with_its_session(database: sqlite3.Connection) -> None:
+    database.execute("PRAGMA foreign_keys = OFF")  # the source has no row here
+    insert(database, "a", 0, 7)
+    gone: list[tuple[int, str | bytes, str]] = [
+        (1, '{"id": "a", "task": 5}', "invalid"),
+        (2, '{"id": "of another", "task": "x', "torn"),
+        (3, '{"id": "a", "status": "run', "torn"),
+    ]
+    database.executemany(
+        """
+        INSERT INTO quarantine (id, workspace_hash, position, reason, raw, problems, created_at)
+        VALUES (?, 'h', 0, ?, ?, '[]', '')
+        """,
+        [(number, reason, raw) for number, raw, reason in gone],
+    )
+    elements = InvalidElements(database, database, 7, MergeBase("f.json", []))
+    elements.drop_mended(gone, {("a", 0): Version(b"", "a"), ("a", 1): Version(b"", "no such key")})
+    assert database.execute("SELECT id FROM quarantine ORDER BY id").fetchall() == [(1,), (2,)]

@@ -118,8 +118,23 @@ def test_a_session_that_the_file_lost_is_quarantined_at_its_place(stage: Stage, 
     assert row == ["deleted", FILE, HASH, 1, "b"]
     assert serialized(json.loads(raw)) == serialized(b)
     assert (created_at == "before") is prepared
-    assert (deletion.session_id, deletion.item, deletion.held) == ("b", item, False)
+    assert (deletion.session_id, deletion.source, deletion.item, deletion.held) == ("b", "f.json", item, False)
     assert [*stage.tasks()] == ["a", "c"]
+
+
+@pytest.mark.parametrize("prepared", [True, False])
+def test_the_files_version_replaces_a_session_that_cannot_be_read(stage: Stage, prepared: bool) -> None:
+    a, b = chat("a"), chat("b")
+    insert(stage.main, [a, b])
+    stage.main.execute("UPDATE sessions SET rescued_data = '{' WHERE id = 'b'")
+    merge = stage.merge([a, b], [a, b | {"task": "in the file"}])
+    if prepared:
+        merge.prepare(FILE, stage.path)
+    result = stage.run(merge)
+    assert [*result.unreadable] == ["b"]
+    assert (result.added, result.conflicts, result.deletions) == (1, {}, [])
+    assert stage.tasks() == {"a": "Weave", "b": "in the file"}
+    assert stage.main.execute("SELECT session_id, reason FROM main.quarantine").fetchall() == [("b", "unreadable")]
 
 
 @pytest.mark.parametrize("prepared", [True, False])
