@@ -72,5 +72,5 @@ def test_of_what_is_gone_a_truncated_end_leaves_quarantine_with_its_session(data
         [(number, reason, raw) for number, raw, reason in gone],
     )
     elements = InvalidElements(database, database, 7, MergeBase("f.json", []))
-    elements.drop_mended(gone, {("a", 0): Version(b"", "a"), ("a", 1): Version(b"", "no such key")})
+    elements.drop_mended(gone, {("a", 0): Version(b"", "a")})
     assert database.execute("SELECT id FROM quarantine ORDER BY id").fetchall() == [(1,), (2,)]
