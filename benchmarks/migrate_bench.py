@@ -36,7 +36,7 @@ OURS = {
     REFERENCE: ("--no-search-index", "--loader", "sqlite-utils"),
 }
 CONTENDERS = (*OURS, "limit", *RIVALS)
-# These take ten minutes or more for a corpus of several gigabytes.
+# With several gigabytes, each of these would take minutes in each run.
 TOO_SLOW = ("json_each", "executemany", "sqlite-utils")
 SEVERAL_GIGABYTES = 2_000_000_000
 GROWTH_CONTENDERS = ("migrator", "limit")

@@ -12,7 +12,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.results import Comparison, Figures, Growth, Result, SizeResult
+from benchmarks.results import Comparison, Figures, Growth, Result, SizeResult, Totals
 
 PLOT_NAME = "benchmarks.svg"
 HEADINGS = ("contender", "wall s", "CPU s", "peak MB", "written MB", "database MB", "rows lost")
@@ -93,41 +93,32 @@ def _stage_lines(size: SizeResult) -> list[str]:
     return lines
 
 
-def _many_files_lines(sizes: Sequence[SizeResult]) -> list[str]:
-    """One line per contender: the time for the same bytes in 20,000 files instead of 20."""
+def _comparison_lines(sizes: Sequence[SizeResult]) -> list[str]:
+    """One line per contender and pair of corpora that are measured together."""
     by_size = {size.size: size for size in sizes}
-    many, few = by_size.get("tiny"), by_size.get("tiny-reference")
-    if many is None or few is None:
-        return []
     lines = []
-    for result in many.results:
-        reference = few.of(result.contender)
-        if result.figures is not None and reference is not None:
-            times = result.figures.wall_s / reference.wall_s
-            lines.append(
-                f"{result.contender}: {many.totals.files:,} files take {times:.1f}x the time "
-                f"of the same bytes in {few.totals.files} files."
-            )
+    for (name, of), say in _COMPARED.items():
+        size, reference = by_size.get(name), by_size.get(of)
+        if size is None or reference is None:
+            continue
+        for result in size.results:
+            figures = reference.of(result.contender)
+            if result.figures is not None and figures is not None:
+                times = result.figures.wall_s / figures.wall_s
+                lines.append(f"{result.contender}: {say(size.totals, reference.totals, times)}")
     return lines
 
 
-def _linear_lines(sizes: Sequence[SizeResult]) -> list[str]:
-    """One line per contender: the time for ten times M, compared with ten times the time for M."""
-    by_size = {size.size: size for size in sizes}
-    large, small = by_size.get("XL"), by_size.get("M")
-    if large is None or small is None:
-        return []
-    bytes_ratio = large.totals.bytes / small.totals.bytes
-    lines = []
-    for result in large.results:
-        reference = small.of(result.contender)
-        if result.figures is not None and reference is not None:
-            times = result.figures.wall_s / reference.wall_s
-            lines.append(
-                f"{result.contender}: {bytes_ratio:.1f} times the bytes of M take {times:.1f} times as long, "
-                f"{times / bytes_ratio:.2f} of linear."
-            )
-    return lines
+def _as_linear(large: Totals, small: Totals, times: float) -> str:
+    share = large.bytes / small.bytes
+    return f"{share:.1f} times the bytes of M take {times:.1f} times as long, {times / share:.2f} of linear."
+
+
+def _as_many_files(many: Totals, few: Totals, times: float) -> str:
+    return f"{many.files:,} files take {times:.1f}x the time of the same bytes in {few.files} files."
+
+
+_COMPARED = {("XL", "M"): _as_linear, ("tiny", "tiny-reference"): _as_many_files}
 
 
 def _growth_lines(growths: Sequence[Growth]) -> list[str]:
@@ -197,7 +188,7 @@ def _markdown(sizes: Sequence[SizeResult], growths: Sequence[Growth], comparison
     for size in sizes:
         rows = [_cells(result, size.of("limit")) for result in size.results]
         blocks += [f"## {_title(size)}", _markdown_table(HEADINGS, rows), *_stage_lines(size)]
-    blocks += [*_linear_lines(sizes), *_many_files_lines(sizes)]
+    blocks += _comparison_lines(sizes)
     if growths:
         blocks += ["## Growth", *_growth_lines(growths)]
     for several in comparisons.values():

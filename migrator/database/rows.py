@@ -256,7 +256,7 @@ def only_runtimes(rescued_data: str) -> bool:
 
 
 def _rescued_columns(rescued_data: str) -> dict[str, Any]:
-    """Return the rescued columns of a session; none of them is a number that takes the exact parser."""
+    """Return the rescued columns of a session; orjson reads the numbers among them exactly: none exceeds 64 bits."""
     value: dict[str, Any] = parse_fast(rescued_data.encode()) or _parse(rescued_data)
     columns: dict[str, Any] = value.get("columns", {})
     return columns

@@ -266,7 +266,7 @@ class _Publisher:
         """Keep what was recorded of a file before SQLite wrote it: its own sessions are no find."""
         if self._main.execute(adoption_queries.HAS_SHARES, (source_id,)).fetchone()[0]:
             return
-        known, workspace_hash = self._known.get(loaded.source.name), str(loaded.source.workspace_hash)
+        known, workspace_hash = self._known.get(loaded.source.name), loaded.source.workspace_hash or ""
         share = Share(workspace_hash)
         if known is not None:
             share = Share(workspace_hash, known.session_count, 0, known.quarantined, 0, known.instances, known.messages)

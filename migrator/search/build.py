@@ -79,9 +79,11 @@ def _build(connection: sqlite3.Connection, data_dir: DataDir, listener: Listener
     path = data_dir.database
     require_full_text(connection)
     with sqlite_errors("read the search index", path):
-        total = bytes_to_do(connection)
+        total, is_new = bytes_to_do(connection), index_state(connection) not in ("building", "complete")
     require_space(path, total, "it may need")
     empty_unused(connection, path, options.pace)
+    if is_new:
+        wait_for_others_to_read_the_schema()  # which may have just been upgraded, or lost an index
     with transaction(connection, path, "create the search index"):
         begin(connection)
     meter = ProgressMeter(listener, PHASE, total)
@@ -179,7 +181,6 @@ def repair_index(data_dir: DataDir) -> bool:
         with opened(path) as connection:
             with transaction(connection, path, "drop the search index"):
                 discard(connection, "pending")
-            wait_for_others_to_read_the_schema()
             _build(connection, data_dir, ignore_progress)
     except ConnectionFailed:
         return False  # more than the index is damaged; verify reports it

@@ -1,6 +1,7 @@
 """The search index and the commands: it is built last, left out, continued, checked and repaired."""
 
 import json
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
@@ -8,12 +9,13 @@ from types import SimpleNamespace
 import pytest
 
 from migrator import migrate, resolve_data_dir, rollback, verify
+from migrator.data_dir import DataDir
 from migrator.database import schema
 from migrator.database.connection import connect
 from migrator.errors import ConnectionFailed, StaleStoreError
 from migrator.progress import Progress
 from migrator.search import build as indexing
-from migrator.search.build import build_index, drop_index, index_status
+from migrator.search.build import build_index, drop_index, index_status, repair_index
 from migrator.search.find import search_texts
 from migrator.search.index import start_log, start_over
 from tests.support.command_line import Migrator
@@ -221,6 +223,22 @@ def test_a_dropped_index_is_gone_and_can_be_built_again(migrated: Scene, migrato
     assert migrator("--data-dir", migrated.root, "search-index", "status", "--json").json["state"] == "left_out"
     assert build_index(resolve_data_dir(migrated.root)).state == "complete"
     assert migrator("--data-dir", migrated.root, "search-index", "status", "--json").json["state"] == "complete"
+
+
+@pytest.mark.parametrize("command", [build_index, drop_index, repair_index])
+def test_others_get_time_to_read_the_schema_between_two_changes(
+    migrated: Scene, monkeypatch: pytest.MonkeyPatch, command: Callable[[DataDir], object]
+) -> None:
+    if command is not drop_index:
+        migrated.change("DROP TRIGGER search_task_insert")
+
+    def version() -> int:
+        return int(migrated.query("PRAGMA schema_version")[0][0])
+
+    at = [version()]
+    monkeypatch.setattr("time.sleep", lambda _: at.append(version()))
+    command(resolve_data_dir(migrated.root))
+    assert at[0] < at[-1] < version()
 
 
 def test_a_build_that_was_dropped_in_part_begins_anew(migrated: Scene) -> None:

@@ -29,10 +29,10 @@ _BETWEEN_CHANGES_OF_THE_SCHEMA = 0.02  # seconds; to prepare a statement takes a
 
 
 def wait_for_others_to_read_the_schema() -> None:
-    """Wait a moment between two changes of the schema.
+    """Wait a moment before the schema changes once more.
 
-    SQLite prepares a statement anew if the schema has changed meanwhile, but only once. If it changes again meanwhile,
-    the other program gets an error such as "no such table: sessions".
+    If it changes while another program's statement is prepared, SQLite prepares that anew, but only once. After a
+    second change, the program gets an error such as "no such table: sessions".
     """
     time.sleep(_BETWEEN_CHANGES_OF_THE_SCHEMA)
 

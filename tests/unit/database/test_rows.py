@@ -131,6 +131,19 @@ def test_whether_only_runtimes_were_rescued_is_clear_from_the_text(members, expe
     assert only_runtimes(to_rows(session(**members)).session.rescued_data or "") is expected
 
 
+@pytest.mark.parametrize(
+    ("members", "expected"),
+    [
+        ({}, True),
+        ({"evaluation": 1}, False),
+        ({"instances": [instance(), instance(unknown=1)]}, False),
+        ({"chatHistory": [message(), message(id="m", unknown=1)]}, False),
+    ],
+)
+def test_a_document_is_plain_unless_something_of_it_was_rescued(members, expected):
+    assert of_rows(to_rows(session(**members)))[1] is expected
+
+
 @given(documents())
 def test_a_document_is_plain_when_its_rows_hold_all_of_it(document):
     rows = to_rows(document)

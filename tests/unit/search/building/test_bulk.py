@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from migrator.data_dir import DataDir
 from migrator.database.connection import connect, opened, transaction
+from migrator.database.schema import has_table
 from migrator.errors import StorageIOError, TransactionError
 from migrator.search.building import queries
 from migrator.search.building.bulk import BulkBuild, BulkOptions, index_in_bulk, remove_remains, require_space
@@ -206,6 +207,16 @@ def test_the_worker_gets_its_next_piece_while_this_process_is_busy_with_one(
     index_in_bulk(places, options, advance)
     assert given[:6] == [2, 3, 4, 5, 6, 7]
     assert index_problems(app, places.database) == []
+
+
+def test_others_get_time_to_read_the_new_tables_before_there_is_a_log(
+    places: DataDir, app: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(places, app, 6)
+    logged: list[bool] = []
+    monkeypatch.setattr("time.sleep", lambda _: logged.append(has_table(app, "search_ahead")))
+    index_in_bulk(places, SMALL, ignore)
+    assert logged[0] is False
 
 
 @pytest.mark.parametrize("memory", [1, 8 << 20])
