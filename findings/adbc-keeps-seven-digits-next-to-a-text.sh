@@ -6,7 +6,8 @@
 # 0.5, 'x' are '1.736762e+09', '5.000000e-01', 'x', and in another order, 'x', 1736762400, 0.5, the integer is exact.
 # Without the text, or with CAST(value AS TEXT), all digits are there; APSW returns the numbers.
 #
-# Output, shortened: [1736762400.25, 0.5], ['1.736762e+09', 'Plan'], [b'1.736762e+09', b'x'], cast ['1736762400.25', 'Plan']
+# Output, in short: numbers [1736762400.25, 0.5], document ['1.736762e+09', 'Plan'], blob [b'1.736762e+09', b'x'], cast
+# ['1736762400.25', 'Plan']
 #
 # Why it matters: members of a document as rows (json_each, settings, key and value) are such columns. One title among
 # the rows, and pandas and polars, which read through ADBC, get times that are minutes off and costs without cents;
