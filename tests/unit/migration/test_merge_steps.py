@@ -12,15 +12,17 @@ import pytest
 
 from migrator.database.documents import ensure_workspace, insert_document, read_document
 from migrator.documents.document import WorktreeSession
+from migrator.errors import TransactionError
 from migrator.inventory.deletions import hold
 from migrator.inventory.source_files import Source
 from migrator.migration.merging.decision import MergePolicy, MergeResult
 from migrator.migration.merging.merge import Merge
 from migrator.migration.merging.merge_base import BaseCopy, MergeBase
 from migrator.migration.merging.prepared import create_tables
+from migrator.search import index as search_index
 from migrator.staging.results import Counts, LoadedSource
 from tests.support.scene import Document, app_json, chat, hash_of, serialized
-from tests.support.strategies import session
+from tests.support.strategies import message, session
 
 WORKSPACE = "/home/dev/engine"
 HASH = hash_of(WORKSPACE)
@@ -76,6 +78,15 @@ class Stage:
 
     def tasks(self) -> dict[str, str]:
         return dict(self.main.execute("SELECT id, task FROM main.sessions ORDER BY position, rowid"))
+
+    def messages(self) -> dict[str, tuple[int, str]]:
+        """The row id and the content of each message."""
+        rows = self.main.execute("SELECT id, rowid, content FROM main.chat_messages")
+        return {key: (row_id, content) for key, row_id, content in rows}
+
+
+def talk(name: str, contents: dict[str, str]) -> Document:
+    return session(id=name, chatHistory=[message(id=key, content=text) for key, text in contents.items()])
 
 
 @pytest.fixture
@@ -178,3 +189,58 @@ def test_a_held_session_is_held_until_it_changes_even_after_the_preparation(stag
     stage.run(merge)
     assert stage.main.execute("SELECT session_key FROM main.held_deletions").fetchall() == ([] if changed else [("b",)])
     assert [*stage.tasks()] == ["a", "b", "new"]
+
+
+@pytest.mark.parametrize("indexed", [False, True])
+def test_only_rows_that_the_file_changed_are_written(stage: Stage, indexed: bool) -> None:
+    old, after = talk("old", {"m1": "one", "m2": "two", "m3": "three"}), talk("after", {"m4": "four"})
+    new = talk("old", {"m1": "one", "m2": "two, changed", "m5": "five"})
+    insert(stage.main, [old, after])
+    if indexed:  # what is changed gets a new number, and is left to the builder
+        search_index.begin(stage.main)
+    merge = stage.merge([old, after], [new, after])
+    merge.prepare(FILE, stage.path)
+    stage.run(merge)
+    stayed = {"m1": (1, "one"), "m4": (4, "four")}
+    if indexed:
+        assert stage.messages() == stayed | {"m2": (5, "two, changed"), "m5": (6, "five")}
+    else:
+        assert stage.messages() == stayed | {"m2": (2, "two, changed"), "m5": (5, "five")}
+
+
+def test_a_message_that_got_the_number_of_another_after_the_preparation_stays(stage: Stage) -> None:
+    old, other = talk("old", {"m1": "one", "m2": "two"}), talk("other", {})
+    insert(stage.main, [old, other])
+    merge = stage.merge([old, other], [talk("old", {"m1": "one"}), other])
+    merge.prepare(FILE, stage.path)
+    row = "SELECT {}, role, content, timestamp FROM chat_messages WHERE id = 'm1'"
+    insert_row = "INSERT INTO chat_messages (session_id, id, role, content, timestamp) "
+    stage.other.execute("DELETE FROM chat_messages WHERE id = 'm2'")
+    stage.other.execute(insert_row + row.format("'other', 'mine'"))
+    stage.other.execute(insert_row + row.format("'old', 'm2'"))
+    stage.other.execute("UPDATE chat_messages SET content = 'two' WHERE id = 'm2'")
+    assert stage.messages()["mine"] == (2, "one")
+    stage.run(merge)
+    assert {*stage.messages()} == {"m1", "mine"}
+
+
+def test_another_version_of_a_session_is_no_repetition(stage: Stage) -> None:
+    own, theirs = chat("own"), chat("theirs")
+    insert(stage.main, [own])
+    insert(stage.main, [theirs | {"task": "in the other file"}], OTHER_FILE, first=1)
+    merge = stage.merge([own], [own, theirs], mirrored=True)
+    result = stage.run(merge)
+    assert (result.repeated, result.added) == (0, 1)
+    assert sorted(stage.tasks().values()) == ["Weave", "Weave", "in the other file"]
+
+
+def test_a_staged_session_that_is_gone_ends_the_merge(stage: Stage) -> None:
+    base = chat("a")
+    insert(stage.main, [base | {"task": "in SQLite"}])
+    merge = stage.merge([base], [base | {"task": "in the file"}])
+    assert merge.base.versions  # read, and so are the staged sessions below
+    merge._staged_sessions  # noqa: B018, SLF001
+    stage.staged.execute("DELETE FROM sessions")
+    with pytest.raises(TransactionError) as error:
+        merge.prepare(FILE, stage.path)
+    assert (error.value.code, bool(error.value.hint)) == ("session.disappeared", True)

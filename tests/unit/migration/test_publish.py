@@ -107,8 +107,10 @@ def test_what_gets_another_key_is_compared_with_the_file(
 
 
 def test_new_sessions_come_after_those_of_their_workspace_and_get_free_keys(scene: Scene) -> None:
-    (scene.root / "sessions.json").write_bytes(app_json([chat("a"), chat("b")]))
-    migrate(scene.root, search_index=False)
+    for sessions in ([chat("a"), chat("b"), chat("deleted")], [chat("a"), chat("b")]):
+        (scene.root / "sessions.json").write_bytes(app_json(sessions))
+        migrate(scene.root, search_index=False)
+    assert scene.query("SELECT workspace_hash, position FROM quarantine") == [(hash_of(ENGINE), 2)]
     scene.write(ENGINE, [chat("c"), chat("b"), chat("d")])
     scene.write(LOOM, [chat("a", workspace=LOOM)])
     events: list[Progress] = []
@@ -118,13 +120,15 @@ def test_new_sessions_come_after_those_of_their_workspace_and_get_free_keys(scen
     assert scene.query(rows + " ORDER BY position", engine) == [
         ("a", 0),
         ("b", 1),
-        ("c", 2),
-        (f"b#{engine}.1", 3),
-        ("d", 4),
+        ("c", 3),
+        (f"b#{engine}.1", 4),
+        ("d", 5),
     ]
     assert scene.query(rows, loom) == [(f"a#{loom}.0", 0)]
-    published = {event.workspace for event in events if event.phase == "publish"}
-    assert published == {f"sessions/{engine}.json", f"sessions/{loom}.json"}
+    published = {(event.workspace, event.done, event.sessions) for event in events if event.phase == "publish"}
+    first, second = sorted([(f"sessions/{engine}.json", ENGINE, 3), (f"sessions/{loom}.json", LOOM, 1)])
+    sizes = [scene.file_of(workspace).stat().st_size for _, workspace, _ in (first, second)]
+    assert published >= {(first[0], sizes[0], first[2]), (second[0], sum(sizes), 4)}
 
 
 def shares(scene: Scene) -> list[tuple[Any, ...]]:
