@@ -148,6 +148,18 @@ def test_without_the_option_a_rollback_changes_nothing(healthy: Scene, tmp_path:
     assert scene.listing() == before
 
 
+def test_a_dry_run_names_the_damaged_database_and_not_its_copy(healthy: Scene, tmp_path: Path) -> None:
+    [(root,)] = healthy.query("SELECT rootpage FROM sqlite_master WHERE name = 'chat_messages'")
+    scene = damaged(healthy, tmp_path / "data", root)
+    scene.write(ENGINE, [chat("e0", text="changed")])
+    before = scene.listing()
+    with pytest.raises(MigratorError) as refused:
+        migrate(scene.root, dry_run=True, search_index=False)
+    assert refused.value.code == "database.damaged"
+    assert str(scene.database) in refused.value.message
+    assert scene.listing() == before
+
+
 @pytest.mark.parametrize("table", ["workspaces", "migration_metadata"])
 def test_rows_without_values_are_damage(healthy: Scene, tmp_path: Path, table: str) -> None:
     """So a page reads whose second half is zeroed."""
