@@ -202,7 +202,7 @@ def one_scenario_after_the_other(work: Work | Inputs | Histories) -> str:
     return "" if work.killed else work.scenario if work.piece is not None else "~"
 
 
-def main(given: Sequence[str] | None = None) -> int:
+def parsed(given: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="make torture", description=__doc__)
     parser.add_argument("--parts", nargs="+", default=[*PARTS], choices=PARTS)
     parser.add_argument("--scenarios", nargs="+", default=list(SCENARIOS), choices=list(SCENARIOS), metavar="NAME")
@@ -211,7 +211,43 @@ def main(given: Sequence[str] | None = None) -> int:
     parser.add_argument("--histories", type=int, default=HISTORIES, help="of old builds, stores, commands and kills")
     parser.add_argument("--jobs", type=int, default=os.cpu_count())
     parser.add_argument("--seed", type=int, default=int(time.time()))
-    arguments = parser.parse_args(given)
+    return parser.parse_args(given)
+
+
+def pieces_of(found: dict[str, list[Seen]], arguments: argparse.Namespace) -> list[Work | Inputs | Histories]:
+    pieces: list[Work | Inputs | Histories] = [*all_work(found, arguments)]
+    if PART in arguments.parts:
+        pieces += all_inputs(arguments.seed, arguments.inputs)
+    if WHOLE in arguments.parts:
+        pieces += all_histories(arguments.seed, arguments.histories)
+    random.Random(arguments.seed).shuffle(pieces)
+    return sorted(pieces, key=one_scenario_after_the_other)
+
+
+def try_all(pool: ProcessPoolExecutor, pieces: Sequence[Work | Inputs | Histories], bar: Progress) -> Outcome:
+    """Try all pieces, and print what fails; after an interrupt, return what was tried."""
+    total, reported = Outcome(), 0
+    trying = bar.add_task("trying", total=sum(map(len, pieces)))
+    waiting = {pool.submit(do, piece): piece for piece in pieces}
+    try:
+        for done in as_completed(waiting):
+            outcome = done.result()
+            for failure in outcome.failures[: max(0, SHOWN - len(total.failures))]:
+                bar.console.print(failure, markup=False, highlight=False)
+            total.add(outcome)
+            bar.advance(trying, len(waiting[done]))
+            bar.update(trying, description=f"trying, {len(total.failures)} failed")
+            if not bar.console.is_terminal and sum(total.counts.values()) // 500 > reported:
+                reported += 1
+                bar.console.print(f"{sum(total.counts.values())} tried, {len(total.failures)} failed")
+    except KeyboardInterrupt:
+        bar.console.print("interrupted: this is what was tried")
+        pool.shutdown(cancel_futures=True)
+    return total
+
+
+def main(given: Sequence[str] | None = None) -> int:
+    arguments = parsed(given)
     write_into_memory()
     console = Console()
     console.print(f"seed {arguments.seed}")
@@ -219,7 +255,6 @@ def main(given: Sequence[str] | None = None) -> int:
     if left_out:
         arguments.parts.remove("power")
         console.print(left_out, markup=False)
-    total, reported = Outcome(), 0
     started = time.monotonic()
     bar = Progress(
         TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn(),
@@ -227,34 +262,8 @@ def main(given: Sequence[str] | None = None) -> int:
     )  # fmt: skip
     with bar, ProcessPoolExecutor(arguments.jobs, initializer=ignore_interrupts) as pool:
         scenarios = arguments.scenarios if set(arguments.parts) - OF_NO_SCENARIO else []
-        looking = bar.add_task("looking for points", total=len(scenarios))
-        found = {}
-        for scenario, seen in pool.map(points, scenarios):
-            found[scenario] = seen
-            bar.advance(looking)
-        pieces: list[Work | Inputs | Histories] = [*all_work(found, arguments)]
-        if PART in arguments.parts:
-            pieces += all_inputs(arguments.seed, arguments.inputs)
-        if WHOLE in arguments.parts:
-            pieces += all_histories(arguments.seed, arguments.histories)
-        random.Random(arguments.seed).shuffle(pieces)
-        pieces.sort(key=one_scenario_after_the_other)
-        trying = bar.add_task("trying", total=sum(map(len, pieces)))
-        waiting = {pool.submit(do, piece): piece for piece in pieces}
-        try:
-            for done in as_completed(waiting):
-                outcome = done.result()
-                for failure in outcome.failures[: max(0, SHOWN - len(total.failures))]:
-                    bar.console.print(failure, markup=False, highlight=False)
-                total.add(outcome)
-                bar.advance(trying, len(waiting[done]))
-                bar.update(trying, description=f"trying, {len(total.failures)} failed")
-                if not console.is_terminal and sum(total.counts.values()) // 500 > reported:
-                    reported += 1
-                    console.print(f"{sum(total.counts.values())} tried, {len(total.failures)} failed")
-        except KeyboardInterrupt:
-            console.print("interrupted: this is what was tried")
-            pool.shutdown(cancel_futures=True)
+        found = dict(bar.track(pool.map(points, scenarios), len(scenarios), description="looking for points"))
+        total = try_all(pool, pieces_of(found, arguments), bar)
     unseen = never_reached(seen for of_scenario in found.values() for seen in of_scenario) if found else set()
     if unseen and len(found) == len(SCENARIOS):
         total.failures.append(f"no scenario comes by what these functions of durable.py do: {sorted(unseen)}")
