@@ -10,7 +10,7 @@ from migrator.progress import OnProgress
 from migrator.worker.process import Job, WorkerProcess
 
 PIECES = 32  # work is cut into this many pieces, so that the process that finishes first waits for less than two
-_QUEUED = 2  # jobs given to the worker: the one it is doing and the next one
+_QUEUED = 2  # jobs given to the worker: the one it is doing and the next one; of two or three jobs only one
 
 AnyJob = TypeVar("AnyJob", bound=Job)
 
@@ -51,6 +51,7 @@ class OrderedJobs:
         self._on_progress = on_progress
         self._submitted: deque[tuple[int, int]] = deque()
         self._count, self._front, self._back = count, 0, count
+        self._queued = max(1, min(_QUEUED, count // 2))
         self._results: dict[int, Any] = {}
         self.submit_more()
 
@@ -60,7 +61,7 @@ class OrderedJobs:
             return
         while self._submitted and self._worker.done(self._submitted[0][1], self._on_progress):
             self._await(self._worker)
-        while len(self._submitted) < _QUEUED and self._front < self._back:
+        while len(self._submitted) < self._queued and self._front < self._back:
             self._submitted.append((self._front, self._worker.submit(self._job(self._front))))
             self._front += 1
 

@@ -40,6 +40,7 @@ _MEMORY = 8 << 20  # bytes that FTS5 collects in memory for a table
 _LARGER_MEMORY = 20 << 20  # for histories whose pieces are larger
 _STEP = 1000  # pages that are copied before the clock is checked
 _SIZES_STEP = 20_000  # sizes of texts
+_COST = 3  # bytes of files that are migrated in the time that indexing a byte of text takes
 _SPARE = 50_000_000  # bytes of the disk that stay free; fewer for a small index
 
 
@@ -182,7 +183,7 @@ class BulkBuild:
                 shared = current
 
         with worker_if_worthwhile(options.limits, [PieceJob.__module__], options.worker) as worker_for:
-            worker = worker_for(sum(self.sizes), 0) if len(jobs) > 1 else None
+            worker = worker_for(_COST * sum(self.sizes), 0) if len(jobs) > 1 else None
             shared = OrderedJobs(len(jobs), jobs.__getitem__, worker, advance)
             results = shared.results()
             for job in jobs:
@@ -192,10 +193,12 @@ class BulkBuild:
                 remove_database(job.path)
 
     def plan(self) -> list[PieceJob]:
-        """Divide the texts into pieces of about the same size."""
+        """Divide the texts into pieces of about the same size, at least one for each process."""
         ahead = self.connection.execute(queries.AHEAD).fetchone()
-        size = max(self.options.piece, -(-sum(self.sizes) // _MOST_PIECES))
-        memory = _MEMORY if size == self.options.piece else _LARGER_MEMORY
+        total, most = sum(self.sizes), self.options.piece
+        processes = 2 if self.options.limits.is_worth_a_worker(_COST * total) else 1
+        size = max(min(most, -(-total // processes)), -(-total // _MOST_PIECES))
+        memory = _MEMORY if size <= most else _LARGER_MEMORY
         pieces: list[list[Rows]] = [[]]
         room = size
         for kind, left in enumerate(self.sizes):

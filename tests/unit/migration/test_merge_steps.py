@@ -239,7 +239,7 @@ def test_a_staged_session_that_is_gone_ends_the_merge(stage: Stage) -> None:
     insert(stage.main, [base | {"task": "in SQLite"}])
     merge = stage.merge([base], [base | {"task": "in the file"}])
     assert merge.base.versions  # read, and so are the staged sessions below
-    merge._staged_sessions  # noqa: B018, SLF001
+    merge._staged_sessions  # noqa: B018
     stage.staged.execute("DELETE FROM sessions")
     with pytest.raises(TransactionError) as error:
         merge.prepare(FILE, stage.path)

@@ -98,6 +98,13 @@ def test_the_worker_has_at_most_two_jobs():
     assert second.given == [0, 1]
 
 
+@pytest.mark.parametrize(("count", "given"), [(1, 1), (2, 1), (3, 1), (4, 2)])
+def test_of_few_jobs_the_worker_leaves_some_for_this_process(count: int, given: int) -> None:
+    second = Second(lambda _: False)
+    OrderedJobs(count, jobs(count).__getitem__, second, lambda *_: None)
+    assert second.given == [*range(given)]
+
+
 def test_the_worker_gets_jobs_while_this_process_does_something_else():
     second = Second(lambda _: True)
     work = OrderedJobs(6, jobs(6).__getitem__, second, lambda *_: None)

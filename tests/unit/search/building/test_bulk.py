@@ -160,16 +160,19 @@ class Helpers:
         self.kind = Kind
 
 
-@pytest.mark.parametrize(("pieces", "more", "started"), [(1, 0, False), (2, 0, True), (2, 1, False), (3, 0, True)])
-def test_a_worker_helps_with_pieces_if_there_are_enough_bytes(
-    places: DataDir, app: sqlite3.Connection, pieces: int, more: int, *, started: bool
+@pytest.mark.parametrize(
+    ("fit", "more", "pieces", "started"),
+    [(1, 1, 1, False), (1, 0, 2, True), (2, 0, 2, True), (2, 1, 2, False), (3, 0, 3, True)],
+)
+def test_a_worker_helps_if_there_are_enough_bytes_and_then_there_is_a_piece_for_each_process(
+    places: DataDir, app: sqlite3.Connection, fit: int, more: int, pieces: int, *, started: bool
 ) -> None:
     total = fill(places, app, 6)
     worker = FakeWorker()
     helpers = Helpers(worker)
-    limits = Limits(processors=2, worker_size=total + more)
+    limits = Limits(processors=2, worker_size=3 * total + more)  # indexing a byte takes as long as migrating three
     advanced: list[int] = []
-    index_in_bulk(places, replace(SMALL, piece=total // pieces, limits=limits, worker=helpers.kind), advanced.append)
+    index_in_bulk(places, replace(SMALL, piece=total // fit, limits=limits, worker=helpers.kind), advanced.append)
     assert helpers.preloaded == [["migrator.search.building.pieces"]] * started
     assert bool(worker.submitted) is started
     assert sum(advanced) == total
