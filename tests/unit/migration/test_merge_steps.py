@@ -86,7 +86,9 @@ class Stage:
 
 
 def talk(name: str, contents: dict[str, str]) -> Document:
-    return session(id=name, chatHistory=[message(id=key, content=text) for key, text in contents.items()])
+    messages = [message(id=key, content=text) for key, text in contents.items()]
+    document: Document = session(id=name, chatHistory=messages)
+    return document
 
 
 @pytest.fixture
