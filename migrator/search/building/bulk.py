@@ -183,7 +183,7 @@ class BulkBuild:
                 shared = current
 
         with worker_if_worthwhile(options.limits, [PieceJob.__module__], options.worker) as worker_for:
-            worker = worker_for(_COST * sum(self.sizes), 0) if len(jobs) > 1 else None
+            worker = worker_for(_COST * sum(self.sizes), 0)
             shared = OrderedJobs(len(jobs), jobs.__getitem__, worker, advance)
             results = shared.results()
             for job in jobs:

@@ -10,11 +10,19 @@ from typing import cast
 
 import pytest
 
-from migrator.database.documents import ensure_workspace, insert_document, read_document
+from migrator.database.documents import (
+    StoredDocument,
+    delete_document,
+    ensure_workspace,
+    insert_document,
+    read_document,
+)
+from migrator.database.queries import INSERT_QUARANTINE
 from migrator.documents.document import WorktreeSession
 from migrator.errors import TransactionError
-from migrator.inventory.deletions import hold
+from migrator.inventory.deletions import deleted_row, hold
 from migrator.inventory.source_files import Source
+from migrator.migration.merging import prepared
 from migrator.migration.merging.decision import MergePolicy, MergeResult
 from migrator.migration.merging.merge import Merge
 from migrator.migration.merging.merge_base import BaseCopy, MergeBase
@@ -234,6 +242,8 @@ def test_another_version_of_a_session_is_no_repetition(stage: Stage) -> None:
     result = stage.run(merge)
     assert (result.repeated, result.added) == (0, 1)
     assert sorted(stage.tasks().values()) == ["Weave", "Weave", "in the other file"]
+    sources = stage.main.execute("SELECT task, source_id FROM main.sessions ORDER BY source_id, task").fetchall()
+    assert sources == [("Weave", FILE), ("Weave", FILE), ("in the other file", OTHER_FILE)]
 
 
 def test_a_staged_session_that_is_gone_ends_the_merge(stage: Stage) -> None:
@@ -246,3 +256,36 @@ def test_a_staged_session_that_is_gone_ends_the_merge(stage: Stage) -> None:
     with pytest.raises(TransactionError) as error:
         merge.prepare(FILE, stage.path)
     assert (error.value.code, bool(error.value.hint)) == ("session.disappeared", True)
+
+
+def test_what_the_file_brings_back_leaves_quarantine_and_comes_last(stage: Stage) -> None:
+    a, b, new, later = (chat(name) for name in ("a", "b", "new", "later"))
+    insert(stage.main, [a, b, later])
+    for key, position in (("b", 1), ("later", 7)):
+        stored = read_document(stage.main, key)
+        assert stored
+        row = deleted_row(stored, HASH)._replace(source_id=FILE, position=position)
+        stage.main.execute(INSERT_QUARANTINE, row)
+        delete_document(stage.main, key)
+    assert stage.run(stage.merge([a], [a, b, new])).added == 2
+    assert stage.main.execute("SELECT session_id FROM main.quarantine").fetchall() == [("later",)]
+    places = stage.main.execute("SELECT id, position FROM main.sessions ORDER BY position").fetchall()
+    assert places == [("a", 0), ("b", 8), ("new", 9)]
+
+
+def test_what_no_program_changed_meanwhile_is_not_read_again(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    a, b, c = chat("a", unknown=1), chat("b"), chat("c")
+    insert(stage.main, [a, b, c])
+    merge = stage.merge([a, b, c], [a, b | {"task": "in the file"}, c])
+    merge.prepare(FILE, stage.path)
+    stage.other.execute("UPDATE sessions SET task = 'in SQLite' WHERE id = 'b'")
+    read: list[str] = []
+
+    def read_once_more(connection: sqlite3.Connection, key: str) -> StoredDocument | None:
+        read.append(key)
+        return read_document(connection, key)
+
+    monkeypatch.setattr(prepared, "read_document", read_once_more)
+    monkeypatch.setattr(prepared, "read_source", None)
+    assert stage.run(merge).conflicts == {HASH: 1}
+    assert read == ["b"]
