@@ -75,7 +75,7 @@ class MergeBase:
 
     def is_older(self, identity: Identity) -> bool:
         """Whether only an older copy has this session."""
-        return identity in self.versions and self._names.get(identity, "") != self.copies[0].name
+        return identity in self.versions and self._names[identity] != self.copies[0].name
 
     def names_for(self, identities: Iterable[Identity]) -> list[str]:
         """The names of the copies that have these sessions, newest first."""

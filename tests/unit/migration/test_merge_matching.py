@@ -10,6 +10,7 @@ from migrator.migration.merging.matching import (
     fixes,
     ids_in,
     match_sessions,
+    number_sessions,
     own_id,
 )
 from tests.support.strategies import session
@@ -24,6 +25,11 @@ def versions(*digests: bytes) -> dict[Identity, Version]:
 
 def positioned(found: list[Found]) -> list[Positioned]:
     return [Positioned(position, name, Version(digest)) for position, name, digest in found]
+
+
+def test_sessions_of_one_id_are_numbered_in_their_order() -> None:
+    found = positioned([(0, "a", b"x"), (1, "b", b"y"), (2, "a", b"x"), (3, "a", b"z")])
+    assert number_sessions(found) == versions(b"x", b"x", b"z") | {("b", 0): Version(b"y")}
 
 
 @pytest.mark.parametrize(
