@@ -2,16 +2,16 @@
 # LlamaIndex takes the bytes of an attachment for base64 whenever they could be base64, and gives back what they decode
 # to.
 #
-# Seen with llama-index-core 0.14.25: DocumentBlock(data=...).resolve_document() of a file that is b"deadbeef", a SHA-256
-# in hexadecimal, b"12345678" or b"true" returns other bytes; of b"hello" or b"README" it returns the file. Letters and
-# digits are taken for base64 if their number is a multiple of four; a newline at the end prevents it. ImageBlock does
-# the same. Stored as JSON and read again, the message gives the same wrong bytes.
+# Seen with llama-index-core 0.14.25: DocumentBlock(data=...).resolve_document() of a file that is b"deadbeef", a
+# SHA-256 in hexadecimal, b"12345678" or b"true" returns other bytes; of b"hello" or b"README" it returns the file.
+# Letters and digits are taken for base64 if their number is a multiple of four; a newline at the end prevents it.
+# ImageBlock does the same. Stored as JSON and read again, the message gives the same wrong bytes.
 #
 # Output: ['deadbeef', 'digest', '12345678', 'true'] changed, ['hello', 'README', 'deadbeef\n'] kept
 #
 # Why it matters: attachments that are a digest, a key or a number reach the model and the archive as other bytes,
-# without an error, and no test with a sentence in it shows it. Encode all data as base64 before: what then comes back is
-# right.
+# without an error, and no test with a sentence in it shows it. Encode all data as base64 before: what comes back is
+# then right.
 set -eu
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
