@@ -17,7 +17,8 @@ set -eu
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 python3 -m venv "$folder/venv"
-"$folder/venv/bin/python" -m pip install -qq 'google-adk==2.13.0' 'SQLAlchemy==2.1.9' 'aiosqlite==0.22.1' 'greenlet==3.5.6'
+"$folder/venv/bin/python" -m pip install -qq 'google-adk==2.13.0' 'SQLAlchemy==2.1.9' 'aiosqlite==0.22.1' \
+    'greenlet==3.5.6'
 cd "$folder"
 "$folder/venv/bin/python" -W ignore - <<'PY'
 import asyncio
