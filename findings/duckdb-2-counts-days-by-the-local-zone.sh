@@ -42,6 +42,9 @@ def ask(numbers, file="messages.ndjson"):
 
 found = ask("count(DISTINCT CAST(made AS DATE)), count_if(made > '2025-01-14')")
 days_of_mixed = ask("count(DISTINCT CAST(made AS DATE))", "mixed.ndjson")
+column = "columns = {made: 'VARCHAR'}"
+(as_written,) = database.execute(f"SELECT min(made) FROM read_json('messages.ndjson', {column})").fetchone()
+assert as_written == "2025-01-13T23:30:00Z", "a column that is named is read differently now"
 database.execute("COPY (SELECT * FROM read_json('messages.ndjson')) TO 'out.ndjson' (FORMAT json)")
 written = pathlib.Path("out.ndjson").read_text().splitlines()[0]
 text = written.removeprefix('{"made":"').removesuffix('"}')

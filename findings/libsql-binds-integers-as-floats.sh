@@ -39,6 +39,12 @@ def stored(database, values, *parameters):
     return tuple(found)
 
 
+def matches(database):
+    database.execute("CREATE TABLE sessions (id TEXT)")
+    database.execute("INSERT INTO sessions VALUES ('1736762400000')")
+    return database.execute("SELECT count(*) FROM sessions WHERE id = ?", VALUES[1:2]).fetchone()[0]
+
+
 bound = stored(libsql.connect(":memory:"), "?, ?, ?", VALUES)
 control = stored(apsw.Connection(":memory:"), "?, ?, ?", VALUES)
 written = stored(libsql.connect(":memory:"), "9007199254740993, '1736762400000', ?", VALUES[2:])
@@ -46,4 +52,6 @@ print(f"libsql {bound}, APSW {control}, in the statement {written}")
 assert control == (9007199254740993, "1736762400000", "a\0b"), "APSW does something else now"
 assert bound == (9007199254740992, "1736762400000.0", "a"), "libsql binds them differently now"
 assert written == (9007199254740993, "1736762400000", "a"), "integers in the statement are inexact now"
+looked_up = matches(libsql.connect(":memory:")), matches(apsw.Connection(":memory:"))
+assert looked_up == (0, 1), "an id in a TEXT column is looked up differently now"
 PY

@@ -2,10 +2,10 @@
 # LlamaIndex's SimpleChatStore takes and returns messages, but cannot be written to a file any more, with the pydantic
 # that pip installs next to it.
 #
-# Seen with llama-index-core 0.14.25: with pydantic 2.14.4, persist(), json() and model_dump() of a store with one
-# message raise PydanticSerializationError ("'index_key' is expected to be an integer or a string"); an empty store is
-# written. With pydantic 2.13.4 the store is written, and read back as it was. llama-index-core hands pydantic's
-# serializer a second argument that 2.13 ignored and 2.14 takes for the key of an item.
+# Seen with llama-index-core 0.14.25: with pydantic 2.14.4, persist() of a store with one message raises
+# PydanticSerializationError ("'index_key' is expected to be an integer or a string"); an empty store is written. With
+# pydantic 2.13.4 the store is written, and read back as it was. llama-index-core hands pydantic's serializer a second
+# argument, which 2.14 takes for the key of an item.
 #
 # Output: pydantic 2.14.4 PydanticSerializationError, 2.13.4 read back
 #

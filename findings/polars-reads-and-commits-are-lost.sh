@@ -11,8 +11,8 @@
 # Output: {'connectorx': ['first'], 'adbc': ['first'], 'sqlite3': ['first', 'second', 'third']}
 #
 # Why it matters: nobody expects of a SELECT that it loses anything. SQLite warns of two of its libraries in one
-# process, but who installs a driver does not know that there are two. Meanwhile other processes neither see the new
-# messages nor the locks. Read an app's history in a process of its own, or through the app's own connections.
+# process, but who installs a driver does not know that there are two. Read an app's history in a process of its own, or
+# through the app's own connections.
 set -eu
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

@@ -40,8 +40,9 @@ def read_back(result):
 RESULT = {"kind": "binary", "data": "deadbeef", "media_type": "text/plain", "path": "a.bin"}
 content, twice = read_back(RESULT)
 (nested,) = read_back({"files": [RESULT]})[0]["files"]
+named = {("type" if name == "kind" else name): value for name, value in RESULT.items()}
 image = {"kind": "image-url", "url": "a.png", "alt": "a cat"}
-others = [RESULT | {"data": "dead-beef!"}, RESULT | {"kind": "file"}, image]
+others = [RESULT | {"data": "dead-beef!"}, RESULT | {"kind": "file"}, image, named, json.dumps(RESULT)]
 print(f"once {RESULT}, twice {twice}")
 assert isinstance(content, BinaryContent) and isinstance(nested, BinaryContent), "it stays a dict now"
 assert content.data == bytes.fromhex("75e69d6de79f"), "the text is not decoded as base64 now"
