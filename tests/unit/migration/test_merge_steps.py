@@ -28,6 +28,7 @@ from migrator.migration.merging.merge import Merge
 from migrator.migration.merging.merge_base import BaseCopy, MergeBase
 from migrator.migration.merging.prepared import create_tables
 from migrator.search import index as search_index
+from migrator.search.queries import SET_INDEX_STATE
 from migrator.staging.results import Counts, LoadedSource
 from tests.support.scene import Document, app_json, chat, hash_of, serialized
 from tests.support.strategies import message, session
@@ -165,10 +166,12 @@ def test_conflicts_come_after_everything_with_the_version_of_the_base(stage: Sta
     merge = stage.merge(base, [one | {"task": f"{one['id']} in the file"} for one in base])
     if prepared:
         merge.prepare(FILE, stage.path)
+        stage.main.execute("UPDATE staging.kept_items SET created_at = 'before'")
     assert stage.run(merge).conflicts == {HASH: 3}
     found = stage.main.execute(
-        "SELECT reason, source_id, workspace_hash, position, raw, base FROM main.quarantine ORDER BY id"
+        "SELECT reason, source_id, workspace_hash, position, raw, base, created_at FROM main.quarantine ORDER BY id"
     ).fetchall()
+    assert all((row[6] == "before") is prepared for row in found)
     assert [row[:4] for row in found] == [("conflict", FILE, HASH, position) for position in (3, 4, 5)]
     assert [json.loads(row[4])["task"] for row in found] == ["a in the file", "b in the file", "c in the file"]
     assert [serialized(json.loads(row[5])) for row in found] == [serialized(one) for one in base]
@@ -201,18 +204,19 @@ def test_a_held_session_is_held_until_it_changes_even_after_the_preparation(stag
     assert [*stage.tasks()] == ["a", "b", "new"]
 
 
-@pytest.mark.parametrize("indexed", [False, True])
-def test_only_rows_that_the_file_changed_are_written(stage: Stage, indexed: bool) -> None:
+@pytest.mark.parametrize("index", [None, "building", "complete"])
+def test_only_rows_that_the_file_changed_are_written(stage: Stage, index: str | None) -> None:
     old, after = talk("old", {"m1": "one", "m2": "two", "m3": "three"}), talk("after", {"m4": "four"})
     new = talk("old", {"m1": "one", "m2": "two, changed", "m5": "five"})
     insert(stage.main, [old, after])
-    if indexed:  # what is changed gets a new number, and is left to the builder
+    if index:  # what is changed gets a new number, and is left to the builder
         search_index.begin(stage.main)
+        stage.main.execute(SET_INDEX_STATE, (index,))
     merge = stage.merge([old, after], [new, after])
     merge.prepare(FILE, stage.path)
     stage.run(merge)
     stayed = {"m1": (1, "one"), "m4": (4, "four")}
-    if indexed:
+    if index:
         assert stage.messages() == stayed | {"m2": (5, "two, changed"), "m5": (6, "five")}
     else:
         assert stage.messages() == stayed | {"m2": (2, "two, changed"), "m5": (5, "five")}

@@ -11,6 +11,7 @@ from migrator import MigrationFailed, Progress, migrate, open_storage, switch_ba
 from migrator.data_dir import DataDir
 from migrator.migration import publish
 from migrator.migration.merging.decision import MergePolicy
+from migrator.migration.merging.merge import Merge
 from migrator.migration.publish import Publication, publish_new
 from migrator.migration.run_record import RunFacts
 from migrator.progress import StageTimer
@@ -131,6 +132,30 @@ def test_new_sessions_come_after_those_of_their_workspace_and_get_free_keys(scen
     assert published >= {(first[0], sizes[0], first[2]), (second[0], sum(sizes), 4)}
 
 
+def test_what_was_prepared_without_the_lock_is_used_unless_something_has_changed(
+    one: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[Merge] = []
+
+    class Counted(Merge):
+        def __init__(self, *given: Any, **named: Any) -> None:
+            made.append(self)
+            super().__init__(*given, **named)
+
+    def prepare_and_change(self: Merge, source_id: int | None, path: Path) -> None:
+        prepare(self, source_id, path)
+        one.change("UPDATE migration_ledger SET updated_at = 'later'")
+
+    monkeypatch.setattr(publish, "Merge", Counted)
+    change_engine(one)
+    assert len(made) == 1
+    one.write(ENGINE, [chat("c")])
+    prepare = Merge.prepare
+    monkeypatch.setattr(Merge, "prepare", prepare_and_change)
+    migrate(one.root, search_index=False)
+    assert len(made) == 3
+
+
 def shares(scene: Scene) -> list[tuple[Any, ...]]:
     columns = "workspace_hash, migrated, merged, quarantined, failed, instances, messages"
     return scene.query(f"SELECT {columns} FROM migration_shares ORDER BY source_id, workspace_hash")
@@ -178,6 +203,21 @@ def test_a_file_that_hybrid_mode_wrote_keeps_what_was_found_in_it_before(scene: 
         (hash_of(ENGINE), 3, 0, 2, 0, 4, 7),
         (hash_of(LOOM), 0, 0, 0, 0, 0, 0),
     ]
+
+
+def test_sessions_are_still_held_after_hybrid_mode_has_written_them_to_the_file(scene: Scene) -> None:
+    scene.write(ENGINE, [chat(f"s{number}") for number in range(12)])
+    migrate(scene.root, search_index=False)
+    scene.write(ENGINE, [chat("s0")])
+    migrate(scene.root, search_index=False)
+    held = scene.query("SELECT session_key FROM held_deletions")
+    assert len(held) == 11
+    switch_backend("hybrid", scene.root)
+    with open_storage(scene.root) as both:
+        both.create_session(ENGINE, session(id="new"))
+    assert len(parsed(scene.file_of(ENGINE).read_bytes())) == 13
+    migrate(scene.root, search_index=False)
+    assert scene.query("SELECT session_key FROM held_deletions") == held
 
 
 def test_what_is_adopted_in_hybrid_mode_is_written_to_the_file_even_if_the_run_ends_before_that(
