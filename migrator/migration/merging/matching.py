@@ -14,7 +14,7 @@ from collections import defaultdict, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from math import inf
-from operator import attrgetter, itemgetter
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 import orjson
@@ -60,7 +60,7 @@ def with_earlier(versions: Mapping[Identity, Version], earlier: Iterable[Positio
     """Add sessions of earlier versions of a file that this one does not have; they follow those of the same id."""
     added = dict(versions)
     known: defaultdict[str, dict[bytes, int]] = defaultdict(dict)  # the first number of each digest
-    for (session_id, number), version in sorted(versions.items(), key=itemgetter(0)):
+    for (session_id, number), version in sorted(versions.items()):
         known[session_id].setdefault(version.digest, number)
     free: defaultdict[str, int] = defaultdict(int)
     for one in earlier:

@@ -12,6 +12,7 @@ from migrator.migration.merging.matching import (
     match_sessions,
     number_sessions,
     own_id,
+    with_earlier,
 )
 from tests.support.strategies import session
 
@@ -30,6 +31,27 @@ def positioned(found: list[Found]) -> list[Positioned]:
 def test_sessions_of_one_id_are_numbered_in_their_order() -> None:
     found = positioned([(0, "a", b"x"), (1, "b", b"y"), (2, "a", b"x"), (3, "a", b"z")])
     assert number_sessions(found) == versions(b"x", b"x", b"z") | {("b", 0): Version(b"y")}
+
+
+@pytest.mark.parametrize(
+    ("before", "earlier", "added"),
+    [
+        ({0: b"x"}, [b"y"], {1: b"y"}),
+        ({0: b"x"}, [b"y", b"z", b"y"], {1: b"y", 2: b"z"}),
+        ({0: b"x", 1: b"y"}, [b"y", b"x"], {}),
+        ({1: b"x"}, [b"y", b"z"], {0: b"y", 2: b"z"}),
+        ({2: b"x"}, [b"x", b"x"], {0: b"x"}),
+        ({5: b"x", 0: b"x"}, [b"x", b"y"], {1: b"y"}),
+    ],
+    ids=["one more", "several", "known ones", "a number is free", "before a known one", "known twice"],
+)
+def test_sessions_of_earlier_versions_follow_those_of_their_id(
+    before: dict[int, bytes], earlier: list[bytes], added: dict[int, bytes]
+) -> None:
+    known: dict[Identity, Version] = {("b", 0): Version(b"y")}
+    known |= {("a", number): Version(digest) for number, digest in before.items()}
+    found = [Positioned(None, "a", Version(digest, "key")) for digest in earlier]
+    assert with_earlier(known, found) == known | {("a", number): Version(digest) for number, digest in added.items()}
 
 
 @pytest.mark.parametrize(
