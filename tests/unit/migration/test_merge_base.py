@@ -12,7 +12,8 @@ from migrator.data_dir import DataDir
 from migrator.database.connection import connect_read_only
 from migrator.errors import StorageIOError
 from migrator.inventory.ledger import LedgerEntry, read_ledger
-from migrator.migration.merging.merge_base import base_of
+from migrator.migration.merging.matching import Identity
+from migrator.migration.merging.merge_base import base_of, proven_deleted
 from tests.support.scene import Scene, chat, hash_of
 
 ENGINE = "/home/dev/engine"
@@ -93,3 +94,24 @@ def test_without_a_copy_there_is_no_base(places: DataDir, known: LedgerEntry) ->
     base = base_of(known._replace(backup=None, bases=None), places)
     assert base.lost
     assert (base.lost.code, base.copies, base.versions) == ("backup.file_missing", [], {})
+
+
+A, B, C = ("a", 0), ("b", 0), ("c", 0)
+
+
+@pytest.mark.parametrize(
+    ("now", "invalid", "hidden", "deleted"),
+    [
+        ([A], [], False, [B, C]),
+        ([A], [], True, []),
+        ([A], ['{"id": "b", 7', b'{"id": "c", 7'], False, []),
+        ([A], ['{"id": "b", 7', b'{"id": "x", 7'], False, [C]),
+        ([A], ['{"id": "b", 7', "7"], False, []),
+        ([A, B, C], ["7"], False, []),
+    ],
+    ids=["missing", "the file hides some", "all are mentioned", "one is mentioned", "may be any", "none is missing"],
+)
+def test_what_the_file_lacks_and_does_not_mention_is_deleted(
+    now: list[Identity], invalid: list[str | bytes], hidden: bool, deleted: list[Identity]
+) -> None:
+    assert proven_deleted([A, B, C], now, invalid, blank_or_torn=hidden) == deleted

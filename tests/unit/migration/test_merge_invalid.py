@@ -2,12 +2,13 @@
 
 import json
 import sqlite3
+from pathlib import Path
 
 from migrator.database import queries
 from migrator.database.documents import insert_document, read_source
 from migrator.migration.merging.invalid import InvalidElements, take_out_unreadable
 from migrator.migration.merging.matching import Version
-from migrator.migration.merging.merge_base import MergeBase
+from migrator.migration.merging.merge_base import BaseCopy, MergeBase
 from tests.support.strategies import session
 
 HASH = "aaaaaaaaaaaaaaaa"
@@ -74,3 +75,23 @@ def test_of_what_is_gone_a_truncated_end_leaves_quarantine_with_its_session(data
     elements = InvalidElements(database, database, 7, MergeBase("f.json", []))
     elements.drop_mended(gone, {("a", 0): Version(b"", "a")})
     assert database.execute("SELECT id FROM quarantine ORDER BY id").fetchall() == [(1,), (2,)]
+
+
+def test_what_was_fixed_in_sqlite_stays_fixed_and_only_one_more_of_its_kind_is_new(
+    database: sqlite3.Connection, tmp_path: Path
+) -> None:
+    database.execute("PRAGMA foreign_keys = OFF")  # the sources have no rows here
+    copy = tmp_path / "f.json"
+    copy.write_text("[7, 7, 7]")
+    in_quarantine, in_file = 1, 2
+    rows = [(in_quarantine, 0), *((in_file, position) for position in range(4))]
+    database.executemany(
+        """
+        INSERT INTO quarantine (source_id, workspace_hash, position, reason, raw, problems, created_at)
+        VALUES (?, 'h', ?, 'invalid', '7', '[]', '')
+        """,
+        rows,
+    )
+    base = MergeBase("f.json", [BaseCopy("f.json", copy)])
+    new, gone = InvalidElements(database, database, in_file, base).compare(in_quarantine)
+    assert ([row.position for row in new], gone) == ([3], [])

@@ -141,6 +141,7 @@ def test_a_session_that_the_file_lost_is_quarantined_at_its_place(stage: Stage, 
     assert serialized(json.loads(raw)) == serialized(b)
     assert (created_at == "before") is prepared
     assert (deletion.session_id, deletion.source, deletion.item, deletion.held) == ("b", "f.json", item, False)
+    assert deletion.workspace_hash == HASH
     assert [*stage.tasks()] == ["a", "c"]
 
 
@@ -293,3 +294,21 @@ def test_what_no_program_changed_meanwhile_is_not_read_again(stage: Stage, monke
     monkeypatch.setattr(prepared, "read_source", None)
     assert stage.run(merge).conflicts == {HASH: 1}
     assert read == ["b"]
+
+
+@pytest.mark.parametrize("mirror", [False, True])
+def test_a_held_session_that_is_in_the_file_again_is_not_held_unless_sqlite_wrote_the_file(
+    stage: Stage, mirror: bool
+) -> None:
+    a, b, c = chat("a"), chat("b"), chat("c")
+    insert(stage.main, [a, b, c])
+    for key in ("b", "c"):
+        held = read_document(stage.main, key)
+        assert held
+        hold(stage.main, FILE, {key: held.digest()})
+    merge = stage.merge([a], [a, b])
+    merge.mirror = mirror
+    stage.run(merge)
+    left = [key for (key,) in stage.main.execute("SELECT session_key FROM main.held_deletions ORDER BY session_key")]
+    assert left == (["b", "c"] if mirror else ["c"])
+    assert [*stage.tasks()] == ["a", "b", "c"]
