@@ -1,5 +1,6 @@
 """Publishing into a database: where the sessions come, what is recorded of them, and what ends it without a change."""
 
+import sqlite3
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -9,10 +10,12 @@ import pytest
 
 from migrator import MigrationFailed, Progress, migrate, open_storage, switch_backend
 from migrator.data_dir import DataDir
+from migrator.export.rollback import run_rollback
 from migrator.migration import publish
 from migrator.migration.merging.decision import MergePolicy
 from migrator.migration.merging.merge import Merge
 from migrator.migration.publish import Publication, publish_new
+from migrator.migration.rolled_back.changes import RolledBack, look_if_rolled_back
 from migrator.migration.run_record import RunFacts
 from migrator.progress import StageTimer
 from migrator.storage.arguments import WorkspaceRef
@@ -154,6 +157,27 @@ def test_what_was_prepared_without_the_lock_is_used_unless_something_has_changed
     monkeypatch.setattr(Merge, "prepare", prepare_and_change)
     migrate(one.root, search_index=False)
     assert len(made) == 3
+
+
+@pytest.mark.parametrize("meanwhile", [False, True])
+def test_what_is_written_to_a_rolled_back_database_until_it_is_locked_is_not_lost(
+    one: Scene, monkeypatch: pytest.MonkeyPatch, *, meanwhile: bool
+) -> None:
+    def look_and_write(connection: sqlite3.Connection, path: Path, back_up: Callable[[str], Path]) -> RolledBack | None:
+        found = look_if_rolled_back(connection, path, back_up)
+        if meanwhile:
+            one.change("UPDATE sessions SET task = 'later' WHERE id = 'a'")
+        return found
+
+    run_rollback(DataDir(one.root, one.database))
+    one.change("UPDATE sessions SET task = 'late' WHERE id = 'a'")
+    monkeypatch.setattr(publish, "look_if_rolled_back", look_and_write)
+    one.write(ENGINE, [chat("a"), chat("b")])
+    migrate(one.root, search_index=False)
+    assert one.query("SELECT id, task FROM sessions ORDER BY position") == [
+        ("a", "later" if meanwhile else "late"),
+        ("b", "Weave"),
+    ]
 
 
 def shares(scene: Scene) -> list[tuple[Any, ...]]:
