@@ -166,17 +166,19 @@ def test_what_is_written_to_a_rolled_back_database_until_it_is_locked_is_not_los
     def look_and_write(connection: sqlite3.Connection, path: Path, back_up: Callable[[str], Path]) -> RolledBack | None:
         found = look_if_rolled_back(connection, path, back_up)
         if meanwhile:
-            one.change("UPDATE sessions SET task = 'later' WHERE id = 'a'")
+            one.change("UPDATE sessions SET task = 'later' WHERE id = 'b'")
         return found
 
+    change_engine(one)
     run_rollback(DataDir(one.root, one.database))
     one.change("UPDATE sessions SET task = 'late' WHERE id = 'a'")
     monkeypatch.setattr(publish, "look_if_rolled_back", look_and_write)
-    one.write(ENGINE, [chat("a"), chat("b")])
+    one.write(ENGINE, [chat("a"), chat("b"), chat("c")])
     migrate(one.root, search_index=False)
     assert one.query("SELECT id, task FROM sessions ORDER BY position") == [
-        ("a", "later" if meanwhile else "late"),
-        ("b", "Weave"),
+        ("a", "late"),
+        ("b", "later" if meanwhile else "Weave"),
+        ("c", "Weave"),
     ]
 
 
