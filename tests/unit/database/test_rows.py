@@ -95,6 +95,14 @@ def test_documents_of_the_same_ids_in_several_workspaces_come_back_from_a_databa
         assert database.execute("PRAGMA foreign_key_check").fetchall() == []
 
 
+@pytest.mark.parametrize("name", ["competition", "ensemble", "debate", "tournament"])
+def test_the_columns_type_and_status_have_what_the_apps_sql_knows(name: str) -> None:
+    document = session(type=name, status="failed" if name == "debate" else "archived")
+    columns = dict(zip(SESSION_COLUMNS, to_rows(document).session, strict=True))
+    assert columns["type"] == (name if name != "tournament" else "competition")
+    assert columns["status"] == ("failed" if name == "debate" else "paused")
+
+
 @given(documents())
 def test_a_summary_is_the_document_without_its_parts(document):
     columns = dict(zip(SESSION_COLUMNS, to_rows(document).session, strict=True))
