@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import closing, suppress
+from importlib import import_module
 from typing import Any, Self
 
 from migrator import MigratorError, open_storage
@@ -100,6 +101,8 @@ def fork(root: str, workspace: str, session_id: str, *texts: str) -> None:
 def as_nobody() -> None:
     """From now on this process is a user who may do little, if it was one who may do everything."""
     if os.geteuid() == 0:
+        for name in ("email.parser", "email.utils"):  # loaded late from 3.13 on, and Python may be in a private folder
+            import_module(name)
         os.setgroups([])
         os.setgid(NOBODY)
         os.setuid(NOBODY)
