@@ -76,9 +76,9 @@ class InvalidElements:
         :param new_ids: how many valid sessions the file has of each id that the base had none of
         """
         of_id: defaultdict[str, list[int]] = defaultdict(list)
-        for row_id, raw, _ in gone:
-            name = own_id(raw)
-            if name is not None:  # a truncated end has none of its own
+        for row_id, raw, reason in gone:
+            name = None if reason == "torn" else own_id(raw)  # a truncated end may contain parts of several
+            if name is not None:
                 of_id[name].append(row_id)
         for name, row_ids in of_id.items():
             if len(row_ids) <= new_ids[name]:  # otherwise it is unclear which of them was fixed

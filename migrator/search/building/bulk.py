@@ -40,7 +40,7 @@ _MEMORY = 8 << 20  # bytes that FTS5 collects in memory for a table
 _LARGER_MEMORY = 20 << 20  # for histories whose pieces are larger
 _STEP = 1000  # pages that are copied before the clock is checked
 _SIZES_STEP = 20_000  # sizes of texts
-_COST = 3  # bytes of files that are migrated in the time that indexing a byte of text takes
+_COUNTS_AS = 3  # bytes of files, for whether a worker is worthwhile: from 8 MB of text on it was measured to be
 _SPARE = 50_000_000  # bytes of the disk that stay free; fewer for a small index
 
 
@@ -183,7 +183,7 @@ class BulkBuild:
                 shared = current
 
         with worker_if_worthwhile(options.limits, [PieceJob.__module__], options.worker) as worker_for:
-            worker = worker_for(_COST * sum(self.sizes), 0)
+            worker = worker_for(_COUNTS_AS * sum(self.sizes), 0) if len(jobs) > 1 else None
             shared = OrderedJobs(len(jobs), jobs.__getitem__, worker, advance)
             results = shared.results()
             for job in jobs:
@@ -196,7 +196,7 @@ class BulkBuild:
         """Divide the texts into pieces of about the same size, at least one for each process."""
         ahead = self.connection.execute(queries.AHEAD).fetchone()
         total, most = sum(self.sizes), self.options.piece
-        processes = 2 if self.options.limits.is_worth_a_worker(_COST * total) else 1
+        processes = 2 if self.options.limits.is_worth_a_worker(_COUNTS_AS * total) else 1
         size = max(min(most, -(-total // processes)), -(-total // _MOST_PIECES))
         memory = _MEMORY if size <= most else _LARGER_MEMORY
         pieces: list[list[Rows]] = [[]]

@@ -95,12 +95,19 @@ def test_documents_of_the_same_ids_in_several_workspaces_come_back_from_a_databa
         assert database.execute("PRAGMA foreign_key_check").fetchall() == []
 
 
-@pytest.mark.parametrize("name", ["competition", "ensemble", "debate", "tournament"])
-def test_the_columns_type_and_status_have_what_the_apps_sql_knows(name: str) -> None:
-    document = session(type=name, status="failed" if name == "debate" else "archived")
-    columns = dict(zip(SESSION_COLUMNS, to_rows(document).session, strict=True))
-    assert columns["type"] == (name if name != "tournament" else "competition")
-    assert columns["status"] == ("failed" if name == "debate" else "paused")
+@pytest.mark.parametrize(
+    ("own", "columns"),
+    [
+        (("competition", "failed"), ("competition", "failed")),
+        (("ensemble", "archived"), ("ensemble", "paused")),
+        (("debate", "round_2"), ("debate", "running")),
+        (("tournament", "archived"), ("competition", "paused")),
+    ],
+)
+def test_the_columns_type_and_status_have_what_the_app_knows(own: tuple[str, str], columns: tuple[str, str]) -> None:
+    rows = to_rows(session(type=own[0], status=own[1]))
+    row = dict(zip(SESSION_COLUMNS, rows.session, strict=True))
+    assert (row["type"], row["status"]) == columns
 
 
 @given(documents())

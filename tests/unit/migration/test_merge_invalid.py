@@ -2,6 +2,7 @@
 
 import json
 import sqlite3
+from collections import Counter
 from pathlib import Path
 
 from migrator.database import queries
@@ -55,6 +56,22 @@ def test_sessions_that_cannot_be_read_go_to_quarantine_at_their_places(database:
     assert database.execute("SELECT count(*) FROM sessions WHERE source_id = 8").fetchone() == (1,)
     database.execute("DELETE FROM sessions WHERE id = 'invalid'")
     assert [stored.key for stored in read_source(database, 7)] == ["whole", "last"]
+
+
+def test_a_truncated_end_stays_in_quarantine_though_the_file_has_a_session_of_its_id(
+    database: sqlite3.Connection,
+) -> None:
+    """As after a comma was lost: the end is an object, and nobody has compared it with the session."""
+    gone: list[tuple[int, str | bytes, str]] = [(1, '{"id": "a", "task": "x"}', "torn"), (2, '{"id": "b"}', "invalid")]
+    database.executemany(
+        """
+        INSERT INTO quarantine (id, workspace_hash, position, reason, raw, problems, created_at)
+        VALUES (?, 'h', 0, ?, ?, '[]', '')
+        """,
+        [(number, reason, raw) for number, raw, reason in gone],
+    )
+    InvalidElements(database, database, 7, MergeBase("f.json")).drop_fixed(gone, Counter(["a", "b"]))
+    assert database.execute("SELECT id FROM quarantine").fetchall() == [(1,)]
 
 
 def test_of_what_is_gone_a_truncated_end_leaves_quarantine_with_its_session(database: sqlite3.Connection) -> None:

@@ -170,7 +170,7 @@ def test_a_worker_helps_if_there_are_enough_bytes_and_then_there_is_a_piece_for_
     total = fill(places, app, 6)
     worker = FakeWorker()
     helpers = Helpers(worker)
-    limits = Limits(processors=2, worker_size=3 * total + more)  # indexing a byte takes as long as migrating three
+    limits = Limits(processors=2, worker_size=3 * total + more)  # a byte of text counts as three
     advanced: list[int] = []
     index_in_bulk(places, replace(SMALL, piece=total // fit, limits=limits, worker=helpers.kind), advanced.append)
     assert helpers.preloaded == [["migrator.search.building.pieces"]] * started
@@ -178,6 +178,24 @@ def test_a_worker_helps_if_there_are_enough_bytes_and_then_there_is_a_piece_for_
     assert sum(advanced) == total
     assert numbers(app) == list(range(1001, 1001 + pieces))
     assert index_problems(app, places.database) == []
+
+
+def test_a_single_text_however_long_needs_no_worker(places: DataDir, app: sqlite3.Connection) -> None:
+    fill(places, app, 1)
+    app.execute("DELETE FROM chat_messages")
+    app.execute(
+        """
+        INSERT INTO instances (
+            session_id, instance_id, worktree_path, branch, agent_name, status, tmux_session_id, output
+        )
+        SELECT id, 1, '/w', 'b', 'a', 'idle', 't', ? FROM sessions
+        """,
+        ("said " * 500,),
+    )
+    helpers = Helpers(FakeWorker())
+    index_in_bulk(places, replace(SMALL, limits=Limits(processors=2, worker_size=1), worker=helpers.kind), ignore)
+    assert helpers.preloaded == []
+    assert numbers(app) == [1001]
 
 
 def test_the_worker_gets_its_next_piece_while_this_process_is_busy_with_one(
