@@ -392,7 +392,7 @@ class World:
             self.named |= {path.name for path in (self.root / "backups").glob("*-database-before-restore*")}
         if words[0] != "restore" and ended.code in (0, 3) and (before, self.status) == ("completed", "rolled_back"):
             self.damaged.clear()
-            self.require_same_workspaces(quarantined)
+            self.require_same_workspaces(quarantined | in_quarantine(self.scene.database))
 
     def arguments(self, text: str) -> tuple[Sequence[str | Path], str | None]:
         """The command line of a step, and the token that it writes."""
@@ -435,7 +435,8 @@ class World:
     def require_same_workspaces(self, quarantined: set[str]) -> None:
         """After a rollback a workspace's own file has no session that SQLite has in another workspace.
 
-        :param quarantined: what was in quarantine: it goes back to the file that it came from
+        :param quarantined: what was in quarantine, or was put there by the rollback itself: it goes back to the file
+            that it came from
         """
         of_workspace: dict[str, set[str]] = {}
         for name, task in rows(

@@ -43,6 +43,7 @@ FIXED = {
     "killed rollback out of hybrid mode": "file 0 add a; backend hybrid; store create 0 b; rollback @57; migrate",
     "session moved by SQL": "file 0 add a; file 1 add b; migrate; sql move a 1; rollback",
     "workspace renamed by SQL": "file 0 add a; migrate; sql rehash 0; rollback",
+    "quarantined by the rollback itself": ("file 0 add b; backend hybrid; sql rehash 0; file 0 break b; rollback"),
     "quarantined, rolled back, truncated": (
         "file 0 add a; file 0 message a; file 0 break a; migrate; rollback; file 0 tear 0.5"
     ),
