@@ -76,11 +76,12 @@ class NewFiles:
     def add(self, name: str, chunks: Iterable[bytes], check: Callable[[Path], object] | None = None) -> str:
         """Write one file and read it back; it takes its place when all files are written.
 
+        A file that has the name and the same bytes is left as it is: an interrupted run may have put it there.
+
         :param check: called with the written file; what it raises keeps all files from their places
         :returns: the SHA-256 of its bytes, in hex
-        :raises StorageIOError: the file cannot be written, or does not hold what was written to it
+        :raises StorageIOError: the name is taken, the file cannot be written, or does not hold what was written to it
         """
-        self.require_free(name)
         digest = copying.new_sha256()
         written = self._prepared / name
         durable.write_new(written, tee(chunks, digest.update))
@@ -92,6 +93,10 @@ class NewFiles:
             )
         if check is not None:
             check(written)
+        if os.path.lexists(self.folder / name):
+            self._require_same(name, digest.hexdigest())
+            durable.remove(written)
+            return digest.hexdigest()
         named = self._prepared / f"{digest.hexdigest()}.{name}"
         durable.move_over(written, named)
         self._added.append((named, name))
@@ -105,6 +110,11 @@ class NewFiles:
         for named, name in self._added:
             if not copying.publish_copy(named, self.folder / name):
                 raise self._exists(name)
+
+    def _require_same(self, name: str, sha256: str) -> None:
+        found = self.folder / name
+        if found.is_symlink() or not found.is_file() or copying.sha256_of(found) != sha256:
+            raise self._exists(name)
 
     def _exists(self, name: str) -> StorageIOError:
         message = f"{self.folder / name} already exists; {self._what} never overwrites files."
@@ -150,7 +160,7 @@ def write_new_file(target: Path, chunks: Iterable[bytes], what: str) -> None:
     """Write one new file into a folder that exists.
 
     :param what: for the message if the file exists: what never overwrites files
-    :raises StorageIOError: the file already exists, or cannot be written
+    :raises StorageIOError: the file already exists and has other bytes, or cannot be written
     """
     place = Path(os.path.abspath(target))
     with os_errors("create", target):

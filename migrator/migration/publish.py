@@ -133,7 +133,7 @@ def _publish(
     if rolled_back is None or not rolled_back.is_current():
         rolled_back = RolledBack(connection, back_up)  # no other program can write now
     # The files are loaded anew; the database has old data, and what was written after the rollback.
-    changes = ChangesAfterRollback(connection, rolled_back.changed)
+    changes = ChangesAfterRollback(connection, rolled_back)
     copy = rolled_back.copy
     search_index.start_over(connection)
     name = os.path.join(data_dir.backups.name, copy.parent.name, copy.name)

@@ -161,6 +161,7 @@ def _write(shown: ShownItem, files: NewFiles) -> ExportedItem:
     def add(name: str, content: bytes | None) -> str | None:
         if content is None:
             return None
+        files.require_free(name)
         files.add(name, [content])
         return os.fspath(files.folder / name)
 

@@ -48,6 +48,9 @@ FIXED = {
         "file 0 add a; file 0 message a; file 0 break a; migrate; rollback; file 0 tear 0.5"
     ),
     "quarantined, rolled back, blank": "file 0 add a; file 0 break a; migrate; rollback; file 0 blank; migrate",
+    "older files restored where the newer ones are gone": (
+        "file 0 add a; backend hybrid; sql update a; rollback; file 0 vanish; restore files -1; migrate"
+    ),
     "retry --edited": "file 0 add a; file 0 break a; migrate; retry 0 edited b; rollback",
 }
 

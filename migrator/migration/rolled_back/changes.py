@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -52,6 +52,7 @@ class PostRollbackChanges(NamedTuple):
     :ivar invalid: quarantined, because they are not valid sessions
     :ivar deleted: deleted in SQLite, but kept, because the files have them
     :ivar kept: the messages about rows that are kept, because the files do not show them
+    :ivar copy: of the database as it was before; what the files do not have is there
     """
 
     applied: int = 0
@@ -59,10 +60,14 @@ class PostRollbackChanges(NamedTuple):
     invalid: int = 0
     deleted: int = 0
     kept: tuple[Message, ...] = ()
+    copy: Path | None = None
 
     def warnings(self) -> list[Message]:
         """The messages that need no action."""
         found = []
+        if self.copy is not None:
+            before = f"The database as it was after the rollback is kept in the backup {self.copy.parent.name}."
+            found.append(Message(before, code="rollback.database_kept"))
         if self.applied:
             applied = f"{_written(self.applied)} merged into SQLite."
             found.append(Message(applied, code="rollback.changes_applied"))
@@ -148,15 +153,16 @@ class ChangesAfterRollback:
 
     :ivar changed: whether each is a valid session, by its key
 
-    :param changed: as of :class:`RolledBack`
+    :param rolled_back: the database, which is current
     """
 
-    def __init__(self, connection: sqlite3.Connection, changed: Iterable[_Changed]) -> None:
+    def __init__(self, connection: sqlite3.Connection, rolled_back: RolledBack) -> None:
         self._connection = connection
+        self._copy = rolled_back.copy
         self._changes: list[_Change] = []
         self.changed: dict[str, bool] = {}
         self._recorded = bool(connection.execute(rolled_back_queries.HAS_ROLLED_BACK).fetchone()[0])
-        for key, base, workspace_hash, path in changed:
+        for key, base, workspace_hash, path in rolled_back.changed:
             session = read_carefully(connection, key)
             if session is None:
                 continue
@@ -188,7 +194,9 @@ class ChangesAfterRollback:
                 outcomes[outcome] += 1
                 if outcome != "conflict":
                     self._connection.execute(queries.DELETE_QUARANTINE, (change.row_id,))
-        return PostRollbackChanges(outcomes["applied"], outcomes["conflict"], outcomes["invalid"], self._deleted)
+        return PostRollbackChanges(
+            outcomes["applied"], outcomes["conflict"], outcomes["invalid"], self._deleted, copy=self._copy
+        )
 
     def _apply(self, change: _Change, workspace_hash: str, parsed: Reading) -> Outcome:
         document = parsed.value

@@ -63,6 +63,38 @@ def test_after_an_error_no_file_is_left(folder: Path) -> None:
     assert list(folder.iterdir()) == []
 
 
+def test_a_file_with_the_same_bytes_counts_as_written_and_survives_an_error(folder: Path) -> None:
+    write_new_file(folder / "a", [b"1"], "a test")
+    before = (folder / "a").stat()
+    write_new_file(folder / "a", [b"1"], "a test")
+    assert (folder / "a").stat() == before
+
+    def fail() -> None:
+        with new_files(folder, "export") as files:
+            files.add("a", [b"1"])
+            raise ValueError
+
+    with pytest.raises(ValueError):  # noqa: PT011 - it has no text
+        fail()
+    assert there(folder) == {"a": b"1"}
+
+
+@pytest.mark.parametrize("kind", ["other bytes", "link", "folder"])
+def test_a_name_with_anything_else_is_taken(folder: Path, kind: str) -> None:
+    if kind == "link":
+        (folder / "b").write_bytes(b"1")
+        (folder / "a").symlink_to("b")
+    elif kind == "folder":
+        (folder / "a").mkdir()
+    else:
+        (folder / "a").write_bytes(b"2")
+    before = there(folder)
+    with pytest.raises(StorageIOError) as caught:
+        write_new_file(folder / "a", [b"1"], "a test")
+    assert caught.value.code == "file.exists"
+    assert there(folder) == before
+
+
 def test_a_file_that_appears_at_the_last_moment_is_kept_and_the_others_are_removed(
     folder: Path,
 ) -> None:

@@ -1,5 +1,7 @@
 """The messages about sessions written to SQLite after a rollback: a code for each outcome, and the numbers."""
 
+from pathlib import Path
+
 import pytest
 
 from migrator.migration.rolled_back.changes import PostRollbackChanges
@@ -31,3 +33,8 @@ def test_one_session_is_not_several():
     for message in [*changes.warnings(), *changes.errors()]:
         assert message.startswith("1 session ")
         assert "after the rollback was " in message
+
+
+def test_the_copy_of_the_database_is_named():
+    [message] = PostRollbackChanges(copy=Path("backups/x-database-rolled-back/sessions.db")).warnings()
+    assert (message.code, "x-database-rolled-back" in message.message) == ("rollback.database_kept", True)
