@@ -80,7 +80,7 @@ def _message(places: DataDir, owner: Path) -> Message:
 
 def _owner(places: DataDir) -> _Owner:
     database = places.database
-    if database.parent == places.root and not database.is_symlink():
+    if database.parent == places.root and not os.path.islink(database):
         return _Owner()  # the usual case
     for folder in Path(os.path.realpath(database)).parents:
         if _is_same(folder, places.root):

@@ -18,9 +18,9 @@ from migrator.report import Report
 from migrator.text import counted
 from migrator.verification.findings import Finding, note, problem
 
+_FIRST = (machine.programs, machine.data_directory)
 _OF_THE_MACHINE = (
-    machine.programs,
-    machine.data_directory,
+    *_FIRST,
     machine.file_access,
     machine.file_system,
     machine.lock,
@@ -59,11 +59,13 @@ class DoctorReport(Report):
 def examine(data_dir: DataDir) -> DoctorReport:
     """Run every check. A check that cannot be carried out is a finding, too; one error is reported once.
 
-    The database of another data directory is examined from there.
+    The database of another data directory is examined from there. Of a data directory that the user may not enter,
+    nothing else can be checked.
     """
     findings: dict[Finding, None] = {}
-    is_own = foreign_database(data_dir) is None
-    for check in (*_OF_THE_MACHINE, *(_OF_THE_HISTORY if is_own else ())):
+    is_closed = machine.closed_folder(data_dir.root) is not None
+    is_own = is_closed or foreign_database(data_dir) is None
+    for check in _FIRST if is_closed else (*_OF_THE_MACHINE, *(_OF_THE_HISTORY if is_own else ())):
         known = {found.code for found in findings} & _MET_BY_MANY
         with waiting(0 if "database.locked" in known else BUSY_TIMEOUT):
             for found in _guarded(check, data_dir):

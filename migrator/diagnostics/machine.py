@@ -17,7 +17,7 @@ from migrator._version import DISTRIBUTION, __version__
 from migrator.authority import state_of
 from migrator.backups.disk_space import space_needed
 from migrator.backups.prune import what_to_prune
-from migrator.data_dir import DATABASE_SUFFIXES, WRONG_PLACES, DataDir, wrong_place
+from migrator.data_dir import DATABASE_SUFFIXES, FLAG, WRONG_PLACES, DataDir, wrong_place
 from migrator.database.connection import MINIMUM_SQLITE, network_file_system
 from migrator.errors import MigratorError
 from migrator.files.owners import user_name, who_owns
@@ -80,6 +80,11 @@ def data_directory(data_dir: DataDir) -> Iterator[Finding]:
     for setting in data_dir.notes:
         level = problem if setting.code == "database.other_data_dir" else note
         yield level("settings", setting.message, code=setting.code, hint=setting.hint)
+    closed = closed_folder(root)
+    if closed is not None:
+        message = f"You do not have permission to use what is in {closed}.{who_owns(closed)}"
+        yield problem(subject, message, fix_permissions_command(closed), code="file.permission_denied")
+        return
     wrong = wrong_place(data_dir)
     if wrong is not None:
         level = problem if wrong.code in WRONG_PLACES else note
@@ -111,6 +116,21 @@ def data_directory(data_dir: DataDir) -> Iterator[Finding]:
         yield note(subject, message, command("chmod", "700", root), code="file.open_to_others")
     else:
         yield ok(subject, f"{root} is yours.", code="file.accessible")
+
+
+def closed_folder(root: Path) -> Path | None:
+    """Return the folder that keeps this user out: ``root`` or the first one above it; None if nothing does."""
+    closed = None
+    for folder in (root, *root.parents):
+        try:
+            os.lstat(folder / FLAG)
+        except PermissionError:
+            closed = folder
+        except OSError:
+            break
+        else:
+            break
+    return closed
 
 
 def _is_read_only(path: Path) -> bool:

@@ -63,14 +63,22 @@ def as_notes(findings: Iterable[Finding]) -> Iterator[Finding]:
         yield note(found.subject, message, code=found.code, hint=hint)
 
 
-def find_unlisted_files(data_dir: DataDir) -> Iterator[Finding]:
-    """Yield the backups whose manifest cannot be read, and the files in backups that no manifest lists."""
+def check_listings(data_dir: DataDir) -> Iterator[Finding]:
+    """Yield the backups whose manifest or checksums cannot be read, and the files in backups that no manifest lists."""
     for folder in backup_folders(data_dir):
         try:
-            listed = {os.path.normpath(file.file) for file in read_manifest(folder).files}
+            manifest = read_manifest(folder)
         except BackupError as error:
             yield problem("backups", error.message, code=error.code, hint=error.hint)
             continue
+        sums = folder / SUMS
+        if not sums.is_file():
+            in_the_way = os.path.lexists(sums)
+            hint = f"{'Move it away. Then ' if in_the_way else ''}'{REPAIR}' writes it again."
+            message = f"{sums} is {'not a file' if in_the_way else 'missing'}."
+            hint_for = hint if manifest.kind == "files" else None
+            yield note("backups", message, code="backup.checksums_unreadable", hint=hint_for)
+        listed = {os.path.normpath(file.file) for file in manifest.files}
         for name in names_in(folder):
             if name not in listed | {SUMS, MANIFEST}:
                 message = f"{folder / name} is not part of the backup; nothing uses it."

@@ -136,6 +136,6 @@ def fix_permissions_command(path: Path) -> str:
     """Return the command that lets the user access a file or folder that the system refuses."""
     if os.name == "nt":
         return command("icacls", path)
-    if path.lstat().st_uid == os.getuid():
+    if path.lstat().st_uid == os.geteuid():
         return command("chmod", "u+rwx" if path.is_dir() else "u+rw", path)
-    return command("sudo", "chown", str(os.getuid()), path)
+    return command("sudo", "chown", str(os.geteuid()), path)

@@ -27,7 +27,7 @@ from migrator.progress import Listener, Progress, ignore_progress
 from migrator.report import Report, problems_of
 from migrator.search.index import index_problems, index_state
 from migrator.text import counted
-from migrator.verification.data_dir_check import as_notes, find_problems, find_unlisted_files
+from migrator.verification.data_dir_check import as_notes, check_listings, find_problems
 from migrator.verification.findings import Finding, Level, broken, notable, note, problem
 from migrator.verification.source_check import SourceCheck, VerifiedSource
 
@@ -79,7 +79,7 @@ def verify(data_dir: DataDir, listener: Listener = ignore_progress) -> VerifyRep
         lost = messages(_missing_database(data_dir, NO_DATABASE), "problem")
         if lost:
             return VerifyReport("broken", str(path), 0, (), 0, lost, ())
-        around = [*as_notes(find_problems(data_dir, NO_DATABASE)), *find_unlisted_files(data_dir)]
+        around = [*as_notes(find_problems(data_dir, NO_DATABASE)), *check_listings(data_dir)]
         notes = messages([notable("database.not_created"), *around], "note")
         return VerifyReport("nothing_to_verify", str(path), 0, (), 0, (), notes)
     try:
@@ -136,7 +136,7 @@ class _Verification:
         with self.continuing("the data directory"):
             self.findings += as_notes(find_problems(self.data_dir, state))
         with self.continuing("the backups"):
-            self.findings += find_unlisted_files(self.data_dir)
+            self.findings += check_listings(self.data_dir)
         self.findings += _missing_database(self.data_dir, state)
 
     def report(self, outcome: str, state: State, sources: list[VerifiedSource], sessions: int) -> VerifyReport:

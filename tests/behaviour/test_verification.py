@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 
 from migrator import verify
+from migrator.diagnostics.doctor import examine
+from migrator.errors import StorageIOError
 from migrator.files.resources import schemas
 from migrator.inventory.location import resolve_data_dir
 from migrator.verification.repair import repair_and_verify
@@ -227,6 +229,49 @@ def test_what_may_not_be_read_is_reported(reachable: Scene, migrator: Migrator, 
             folder.chmod(0o700)
     assert any("Permission denied" in line for line in (*report.broken, *report.notes))
     assert report.sessions == 1
+
+
+@pytest.mark.skipif(os.name == "nt", reason="its files have no modes")
+@pytest.mark.parametrize("closed", ["", ".."])
+def test_a_closed_data_directory_is_one_problem_and_not_called_missing(
+    reachable: Scene, migrator: Migrator, closed: str
+) -> None:
+    assert migrator("--data-dir", reachable.root, "migrate").code == 0
+    root, folder = reachable.root, (reachable.root / closed).resolve()
+    examine(resolve_data_dir(root))  # loads what it needs while that may be read
+    folder.chmod(0)
+    try:
+        with as_nobody(root):
+            report = examine(resolve_data_dir(root))
+            with pytest.raises(StorageIOError):
+                verify(root)
+    finally:
+        folder.chmod(0o755)
+    [found] = [finding for finding in report.findings if finding.level == "problem"]
+    assert (found.code, str(folder) in found.message.message) == ("file.permission_denied", True)
+    assert str(folder) in str(found.command)
+
+
+# Listings of backups.
+
+
+@pytest.mark.parametrize("in_the_way", [False, True])
+def test_missing_checksums_of_a_backup_are_reported_and_written_again(
+    migrated: Scene, run: Migrator, in_the_way: bool
+) -> None:
+    [sums] = migrated.root.glob("backups/*/SHA256SUMS")
+    before = sums.read_bytes()
+    sums.unlink()
+    if in_the_way:
+        sums.mkdir()
+        run("verify", "--repair")
+        assert [f"{sums} is not a file" in note for note in run("verify", "--json").json["notes"]] == [True]
+        sums.rmdir()
+    outcome = run("verify", "--json")
+    assert outcome.code == 0
+    assert [f"{sums} is missing" in note for note in outcome.json["notes"]] == [True]
+    assert run("verify", "--repair").code == 0
+    assert sums.read_bytes() == before
 
 
 # A change that size and modification time do not show.
