@@ -14,7 +14,7 @@ from tests.torture.histories import SHORT, history_of, lost_by, play, shortened
 from tests.torture.launcher import Launcher
 from tests.torture.open_faults import FIXED, OPEN_FAULTS
 
-HISTORIES = 60
+HISTORIES = 40
 AT_ONCE = 10
 
 pytestmark = [
