@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from migrator.authority import (
@@ -84,10 +85,10 @@ def switch_backend(data_dir: DataDir, target: Backend, listener: Listener = igno
     renewed = [message for message in (renew_if_damaged(data_dir),) if message]
     before = show_backend(data_dir)
     if target == before.backend and before.flag in (target, None):
-        if has_stale_files(data_dir):
+        if has_stale_files(data_dir) or find_replaced(data_dir).is_unsettled:
             with exclusive(data_dir):  # taking the lock removes what an interrupted switch left
                 pass
-        return replace(before, notes=(*renewed, *before.notes))
+        return _with_late_writes(data_dir, before, [*renewed, *before.notes], [])
     if lost is not None:  # only the JSON files are left
         with exclusive(data_dir):
             write_flag(data_dir, "json")
@@ -111,13 +112,16 @@ def switch_backend(data_dir: DataDir, target: Backend, listener: Listener = igno
                 notes += (*merged.errors, *merged.notes_of_deletions)
                 notes += write_json_files(data_dir, listener)
             write_flag(data_dir, target)
+    switched = replace(show_backend(data_dir), before=before.backend)
+    return _with_late_writes(data_dir, switched, [*renewed, *notes], errors)
+
+
+def _with_late_writes(
+    data_dir: DataDir, report: BackendReport, notes: Sequence[str], errors: Sequence[str]
+) -> BackendReport:
+    """Add the versions of files that other programs wrote during a replacement."""
     late = [message for message in find_replaced(data_dir).kept if message not in errors]
-    return replace(
-        show_backend(data_dir),
-        before=before.backend,
-        notes=(*renewed, *notes, *late),
-        errors=(*errors, *late),
-    )
+    return replace(report, notes=(*notes, *late), errors=(*errors, *late))
 
 
 def _bring_up_to_date(data_dir: DataDir, before: BackendReport, listener: Listener) -> tuple[list[str], list[Message]]:

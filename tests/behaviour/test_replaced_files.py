@@ -52,3 +52,14 @@ def test_a_replaced_file_that_no_program_wrote_to_is_forgotten(migrated):
     os.utime(second, (0, 0))
     assert migrate(migrated.root).warnings == ()
     assert not second.exists()
+
+
+@pytest.mark.parametrize("content", [b"[]", b"[1]"])
+def test_a_switch_with_nothing_to_switch_looks_at_a_replaced_file_too(migrated, content):
+    places = resolve_data_dir(migrated.root)
+    rollback(places)
+    second = left_with_second_name(migrated, content)
+    os.utime(second, (0, 0))
+    report = switch_backend(places, "json")
+    assert not second.exists()
+    assert [problem["code"] for problem in report.to_json()["problems"]] == ([CODE] if content == b"[1]" else [])
