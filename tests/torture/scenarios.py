@@ -123,6 +123,12 @@ def files_of_an_older_build(stage: Stage) -> None:
     (barn / ".ait42" / "sessions.json").write_bytes(app_json(older))
 
 
+def a_large_file(stage: Stage) -> None:
+    """Of a size from which on copies share its blocks, where the file system can."""
+    files(stage)
+    stage.scene.write(MILL, [chat("mill-1", workspace=MILL, task="grain " * 200_000)])
+
+
 def app_was_there(stage: Stage) -> None:
     files_and_a_broken_session(stage)
     app = stage.scene.app_opens_it()
@@ -216,6 +222,14 @@ def both_run(stage: Stage) -> None:
     stage.must("backend", "hybrid")
 
 
+def with_a_damaged_journal(stage: Stage) -> None:
+    both_run(stage)
+    journal = stage.scene.root / "hybrid.db"
+    for path in stage.scene.root.glob("hybrid.db-*"):
+        path.unlink()
+    journal.write_bytes(b"no database" * 1_000)
+
+
 def with_old_backups(stage: Stage) -> None:
     migrated_clean(stage)
     for text in ("first", "second"):
@@ -267,6 +281,7 @@ SCENARIOS: dict[str, Scenario] = {
         files_and_a_broken_session, ("migrate", "--loader", "sqlite-utils"), codes=(0, 3), two=True
     ),
     "migrate files of an older build": Scenario(files_of_an_older_build, ("migrate",)),
+    "migrate a large file": Scenario(a_large_file, ("migrate",)),
     "migrate a database of the branch": Scenario(
         with_a_database_of_the_branch, ("migrate", "--from-database", "ROOT/../branch.db"), codes=(0, 3)
     ),
@@ -276,6 +291,7 @@ SCENARIOS: dict[str, Scenario] = {
         changed_files, ("migrate", "--loader", "sqlite-utils"), codes=(0, 3)
     ),
     "merge a conflict": Scenario(changed_on_both_sides, ("migrate",), codes=(0, 3)),
+    "migrate with a damaged journal of hybrid mode": Scenario(with_a_damaged_journal, ("migrate",), codes=(0, 3)),
     "migrate after a rollback": Scenario(rolled_back, ("migrate",)),
     "roll back what did not change": Scenario(migrated, ("rollback",), codes=(0, 3)),
     "roll back what changed": Scenario(changed_rows, ("rollback",), codes=(0, 3)),
