@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import json
 import math
+import signal
+import threading
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from decimal import Decimal
 from enum import Enum
 from functools import cache
@@ -46,17 +49,30 @@ def _schema() -> dict[str, Any]:
     return schema
 
 
+@contextmanager
+def _interrupts_held() -> Iterator[None]:
+    """Hold interrupts back until the end of the block: a package written in Rust panics at one while it is loaded."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # interrupts are raised in the main thread
+        return
+    held: list[int] = []
+    handlers = {int(number): signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    replaced = {number: handler for number, handler in handlers.items() if callable(handler)}
+    for number in replaced:
+        signal.signal(number, lambda number, _frame: held.append(number))
+    try:
+        yield
+    finally:
+        for number, handler in replaced.items():
+            signal.signal(number, handler)
+        for number in held[:1]:
+            signal.raise_signal(number)
+
+
 @cache
 def _fast() -> Callable[[Any], bool]:
-    try:
+    with _interrupts_held():
         import jsonschema_rs  # slow to load; only a run that validates needs it
-    except BaseException as error:
-        if type(error).__name__ != "PanicException":
-            raise
-        # The interrupt key was pressed while it was loading, which it answers with a panic: then it loads at once.
-        import jsonschema_rs
-
-        raise KeyboardInterrupt from error
     return jsonschema_rs.Draft202012Validator(_schema()).is_valid
 
 

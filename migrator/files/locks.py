@@ -35,22 +35,21 @@ def locked(path: Path, timeout: float = 0, *, temporary: bool = False) -> Iterat
     """
     from filelock import FileLock, Timeout  # slow to load; a start without work needs no lock
 
-    is_made = durable.make_lock_file(path)
-    lock = FileLock(path, timeout=timeout, mode=0o600, poll_interval=_POLL, **_settings(FileLock))
-    has_locks = True
+    is_new, has_locks = temporary and not os.path.lexists(path), True
     try:
+        durable.make_lock_file(path)
+        lock = FileLock(path, timeout=timeout, mode=0o600, poll_interval=_POLL, **_settings(FileLock))
         lock.acquire()
     except Timeout:
         yield False
         return
-    except (OSError, NotImplementedError) as error:
-        if getattr(error, "errno", errno.ENOSYS) not in _NO_LOCKS:
+    except BaseException as error:
+        if not _means_no_locks(error):
+            if is_new:
+                with suppress(StorageIOError):
+                    durable.remove(path)
             raise
         has_locks = False
-    except KeyboardInterrupt:
-        if temporary and is_made:
-            durable.remove(path)
-        raise
     if not has_locks:
         with _held_by_name(path, timeout) as is_held:
             yield is_held
@@ -62,6 +61,11 @@ def locked(path: Path, timeout: float = 0, *, temporary: bool = False) -> Iterat
             with suppress(StorageIOError):  # where an open file cannot be removed, releasing the lock removes it
                 durable.remove(path)
         lock.release()
+
+
+def _means_no_locks(error: BaseException) -> bool:
+    """Whether the file system has no locks, by the error of taking one."""
+    return isinstance(error, NotImplementedError) or (isinstance(error, OSError) and error.errno in _NO_LOCKS)
 
 
 def _settings(lock: Any) -> dict[str, Any]:

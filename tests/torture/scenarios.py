@@ -458,9 +458,9 @@ class Play:
 
     def finish(self) -> None:
         """The next run: of the same command, or of any where nothing asks to be done again."""
+        for path in self.scene.root.glob("sessions/.*.migrator-tmp"):
+            os.utime(path, (0, 0))  # as it will be when the hour is over for which an app may be about to rename it
         if self.scenario.partly:
-            for path in self.scene.root.glob("sessions/.*"):
-                os.utime(path, (0, 0))  # as it will be when the hour is over for which an app may be about to rename it
             self.stage.must("verify", "--repair", codes=(0, 3))
         elif self.scenario.again:
             self.stage.must(*self.scenario.command, codes=self.scenario.codes)

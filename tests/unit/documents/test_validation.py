@@ -2,6 +2,8 @@
 
 import builtins
 import json
+import signal
+from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from enum import IntEnum, StrEnum
 from typing import Any
@@ -327,20 +329,36 @@ def test_an_integer_too_long_to_write_is_rejected() -> None:
     assert refused(session(extra=10**5000))[0].code == "document.number_too_large"
 
 
-class PanicException(BaseException):
-    """What a module written in Rust raises if an interrupt comes while it is loading."""
-
-
-def test_an_interrupt_while_the_validator_loads_is_an_interrupt(monkeypatch: pytest.MonkeyPatch) -> None:
-    really, panics = builtins.__import__, iter([PanicException()])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_while_the_validator_loads_waits_until_it_is_loaded(
+    monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    really, loaded, interrupts = builtins.__import__, list[str](), list[int]()
 
     def interrupted(name: str, *arguments: Any, **more: Any) -> Any:
-        if name == "jsonschema_rs" and (panic := next(panics, None)):
-            raise panic
+        if name == "jsonschema_rs" and not interrupts:
+            signal.raise_signal(number)
+            loaded.append(name)
         return really(name, *arguments, **more)
+
+    def handler(number: int, _frame: object) -> None:
+        interrupts.append(number)
+        raise KeyboardInterrupt
 
     validation._fast.cache_clear()
     monkeypatch.setattr(builtins, "__import__", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        is_valid({})
+    before = signal.signal(number, handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            is_valid({})
+        assert signal.getsignal(number) is handler
+    finally:
+        signal.signal(number, before)
+    assert (loaded, interrupts) == (["jsonschema_rs"], [number])
     assert not is_valid({})
+
+
+def test_the_validator_is_loaded_by_another_thread_as_well() -> None:
+    validation._fast.cache_clear()
+    with ThreadPoolExecutor(1) as pool:
+        assert not pool.submit(is_valid, {}).result()

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 import migrator
 from migrator.data_dir import DataDir
@@ -55,6 +56,24 @@ def test_a_temporary_lock_file_is_removed_unless_another_process_holds_it(path: 
     with locked(path, temporary=True) as is_held:
         assert is_held
     assert not path.exists()
+
+
+@pytest.mark.parametrize("error", [OSError(5, "I/O error"), KeyboardInterrupt()])
+@pytest.mark.parametrize("was_there", [False, True])
+def test_a_temporary_lock_file_is_not_left_when_locking_fails(
+    path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException, was_there: bool
+) -> None:
+    if was_there:  # another process has made it
+        path.touch()
+
+    def fail(_lock: object) -> None:
+        path.touch()
+        raise error
+
+    monkeypatch.setattr(FileLock, "acquire", fail)
+    with pytest.raises(type(error)), locked(path, temporary=True):
+        pass
+    assert path.exists() == was_there
 
 
 def test_a_lock_file_that_cannot_be_created_raises_the_reason(tmp_path: Path) -> None:
