@@ -1,5 +1,6 @@
 """One migrator runs at a time; however it ends, one store is complete and authoritative, and a retry finishes."""
 
+import itertools
 import json
 import os
 import random
@@ -159,7 +160,9 @@ def test_after_a_kill_at_any_moment_one_store_is_complete_and_the_next_run_finis
     taken = duration_of_a_run(corpus, tmp_path / "measured")
     dice = random.Random(20250113)
     ended = {"before": 0, "after": 0}
-    for attempt in range(KILLS // 2 + (not with_app)):
+    for attempt in itertools.count():
+        if attempt >= KILLS // 2 + (not with_app) and ended["before"]:
+            break
         scene = Scene(tmp_path / f"killed-{attempt}")
         shutil.copytree(corpus, scene.root)
         if with_app:
@@ -175,13 +178,13 @@ def test_after_a_kill_at_any_moment_one_store_is_complete_and_the_next_run_finis
         if status.json["authority"] == "sqlite":
             ended["after"] += 1
             assert everything_stored(scene) == expected
+            taken *= 0.8  # the machine may have been slower when it was measured
         else:
             ended["before"] += 1
             assert scene.flag() is None
         assert contents(scene.root) == files
         require_whole_after_the_next_run(scene, migrator, expected)
         shutil.rmtree(scene.root)
-    assert ended["before"]
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows knows no SIGINT for a single process")
