@@ -13,6 +13,7 @@ from urllib.parse import unquote
 
 from migrator.errors import Message, StorageIOError, UsageError
 from migrator.files.os_errors import os_errors
+from migrator.files.owners import is_out_of_reach
 from migrator.files.reading import contents
 
 DATA_DIR_VARIABLE = "AIT42_DATA_DIR"
@@ -229,7 +230,7 @@ def wrong_place(places: DataDir) -> Message | None:
     An empty folder is the beginning of a new history.
     """
     root, is_default, has_database = places.root, places.root == default_root(), os.path.lexists(places.database)
-    if _may_exist(root):
+    if os.path.lexists(root) or is_out_of_reach(root):  # other checks report the latter
         return None if is_default or has_database or root.name == _NAME else _wrong_folder(root)
     if not is_default:
         hint = "Name the app's data directory with --data-dir. To begin a new history there, make the folder first."
@@ -238,17 +239,6 @@ def wrong_place(places: DataDir) -> Message | None:
     message = f"{root} does not exist: either the app has not run for this user, or its data are elsewhere."
     hint = "Name another directory with --data-dir."
     return None if has_database else Message(message, code="file.missing", hint=hint)
-
-
-def _may_exist(root: Path) -> bool:
-    """Return whether a folder is there, or in a folder that this user may not look into: other checks report that."""
-    try:
-        os.lstat(root)
-    except PermissionError:
-        return True
-    except OSError:
-        return False
-    return True
 
 
 def _wrong_folder(root: Path) -> Message | None:

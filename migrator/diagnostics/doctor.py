@@ -65,7 +65,8 @@ def examine(data_dir: DataDir) -> DoctorReport:
     findings: dict[Finding, None] = {}
     is_closed = machine.closed_folder(data_dir.root) is not None
     is_own = is_closed or foreign_database(data_dir) is None
-    for check in _FIRST if is_closed else (*_OF_THE_MACHINE, *(_OF_THE_HISTORY if is_own else ())):
+    checks = _FIRST if is_closed else (*_OF_THE_MACHINE, *(_OF_THE_HISTORY if is_own else ()))
+    for check in checks:
         known = {found.code for found in findings} & _MET_BY_MANY
         with waiting(0 if "database.locked" in known else BUSY_TIMEOUT):
             for found in _guarded(check, data_dir):

@@ -11,6 +11,7 @@ import stat
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
+from itertools import takewhile
 from pathlib import Path
 
 from migrator._version import DISTRIBUTION, __version__
@@ -20,7 +21,7 @@ from migrator.backups.prune import what_to_prune
 from migrator.data_dir import DATABASE_SUFFIXES, FLAG, WRONG_PLACES, DataDir, wrong_place
 from migrator.database.connection import MINIMUM_SQLITE, network_file_system
 from migrator.errors import MigratorError
-from migrator.files.owners import user_name, who_owns
+from migrator.files.owners import is_out_of_reach, user_name, who_owns
 from migrator.inventory.plan import make_plan
 from migrator.locking import lock_holder
 from migrator.staging.connections.choice import NOT_INSTALLED, apsw_problem, in_words
@@ -120,17 +121,8 @@ def data_directory(data_dir: DataDir) -> Iterator[Finding]:
 
 def closed_folder(root: Path) -> Path | None:
     """Return the folder that keeps this user out: ``root`` or the first one above it; None if nothing does."""
-    closed = None
-    for folder in (root, *root.parents):
-        try:
-            os.lstat(folder / FLAG)
-        except PermissionError:
-            closed = folder
-        except OSError:
-            break
-        else:
-            break
-    return closed
+    closed = [*takewhile(lambda folder: is_out_of_reach(folder / FLAG), (root, *root.parents))]
+    return closed[-1] if closed else None
 
 
 def _is_read_only(path: Path) -> bool:

@@ -72,6 +72,17 @@ def user_name(uid: int) -> str:
     return str(uid)
 
 
+def is_out_of_reach(path: Place) -> bool:
+    """Return whether a folder above a path keeps this user out, so that nobody here knows if anything is there."""
+    try:
+        os.lstat(path)
+    except PermissionError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
 def who_owns(path: Place) -> str:
     """Return a sentence that names the owner of what this user may not use, after a space; empty if it is the user.
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from migrator.authority import State, read_flag, wrong_flag
 from migrator.backups.catalog import backup_folders, names_in
-from migrator.backups.manifest import MANIFEST, NAME, SUMS, read_manifest
+from migrator.backups.manifest import MANIFEST, NAME, SUMS, BackupKind, read_manifest
 from migrator.data_dir import DATABASE_SUFFIXES, INCOMPLETE, DataDir
 from migrator.errors import BackupError, ConnectionFailed
 from migrator.files.durable import is_open_to_others
@@ -71,18 +71,23 @@ def check_listings(data_dir: DataDir) -> Iterator[Finding]:
         except BackupError as error:
             yield problem("backups", error.message, code=error.code, hint=error.hint)
             continue
-        sums = folder / SUMS
-        if not sums.is_file():
-            in_the_way = os.path.lexists(sums)
-            hint = f"{'Move it away. Then ' if in_the_way else ''}'{REPAIR}' writes it again."
-            message = f"{sums} is {'not a file' if in_the_way else 'missing'}."
-            hint_for = hint if manifest.kind == "files" else None
-            yield note("backups", message, code="backup.checksums_unreadable", hint=hint_for)
+        if not (folder / SUMS).is_file():
+            yield _without_checksums(folder / SUMS, manifest.kind)
         listed = {os.path.normpath(file.file) for file in manifest.files}
         for name in names_in(folder):
             if name not in listed | {SUMS, MANIFEST}:
                 message = f"{folder / name} is not part of the backup; nothing uses it."
                 yield note("backups", message, code="backup.unknown_file")
+
+
+def _without_checksums(sums: Path, kind: BackupKind) -> Finding:
+    code = "backup.checksums_unreadable"
+    if kind != "files":  # only these are written again
+        return note("backups", f"{sums} is missing, or not a file.", code=code)
+    if os.path.lexists(sums):
+        hint = f"Move it away. Then '{REPAIR}' writes it again."
+        return note("backups", f"{sums} is not a file.", code=code, hint=hint)
+    return note("backups", f"{sums} is missing.", code=code, hint=f"'{REPAIR}' writes it again.")
 
 
 def unknown_entries(data_dir: DataDir) -> list[Path]:
