@@ -59,6 +59,18 @@ class AnyConnection(Protocol):
 
     def executemany(self, statement: str, rows: Iterable[Sequence[Any]], /) -> object: ...
 
+    def close(self) -> None: ...
+
+
+@contextmanager
+def closed_on_failure(connection: AnyConnection) -> Iterator[None]:
+    """Close a new connection if the block, which prepares it, fails."""
+    try:
+        yield
+    except BaseException:
+        connection.close()
+        raise
+
 
 def no_database(path: Path) -> ConnectionFailed:
     """Return the error for a database that does not exist."""
@@ -120,7 +132,7 @@ class _Settings(NamedTuple):
 def _open_file(path: Path, mode: str, settings: _Settings, *, locks: bool = True) -> registry.Connection:
     """Open a file with parameters of an SQLite URI; without locks, the index of its log is in memory."""
     connection = _open(path, f"mode={mode}", settings.timeout, shared_between_threads=settings.shared)
-    try:
+    with closed_on_failure(connection):
         if not locks:
             connection.execute("PRAGMA locking_mode = EXCLUSIVE")
         _configure(connection, settings)
@@ -130,9 +142,6 @@ def _open_file(path: Path, mode: str, settings: _Settings, *, locks: bool = True
         if uses_log and not settings.read_only and not os.path.exists(f"{real}-shm"):
             raise registry.log_replaced(path)  # SQLite uses a removed index that a foreign connection holds
         registry.register(connection, path, real + registry.LOG if uses_log and locks else None)
-    except BaseException:
-        connection.close()
-        raise
     return connection
 
 
@@ -200,8 +209,9 @@ def _open_in_memory(settings: _Settings) -> registry.Connection:
         connection = sqlite3.connect(
             MEMORY, isolation_level=None, check_same_thread=not settings.shared, factory=registry.Connection
         )
-        _configure(connection, settings)
-        registry.register(connection, None)
+        with closed_on_failure(connection):
+            _configure(connection, settings)
+            registry.register(connection, None)
     return connection
 
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from migrator._version import __version__
 from migrator.database import queries
-from migrator.database.connection import AnyConnection, transaction
+from migrator.database.connection import AnyConnection, closed_on_failure, transaction
 from migrator.database.errors import missing_values, sqlite_errors
 from migrator.errors import SchemaError
 from migrator.files.resources import schemas
@@ -27,12 +27,11 @@ if TYPE_CHECKING:
     from sqlite_utils import Database
 
 STEP_SET = "migrator"
-# The steps that added the ledger, the quarantine and the columns for lossless storage; the records of runs; the state
-# of the full-text search index; the records of deleted sessions; the number of the rules of the quarantine; the data
-# directory that the database belongs to; the views of exact values. ``authority.State`` says whether it has them.
-LEDGER_VERSION, RUNS_VERSION, INDEX_VERSION, DELETIONS_VERSION, RULES_VERSION = 2, 3, 5, 9, 9
-SURROUNDINGS_VERSION, VALUES_VERSION = 10, 11
-ROLLBACK_VERSION = 4  # the record of what a rollback wrote
+# The steps that added the ledger, the quarantine and the columns for lossless storage; runs; what a rollback wrote; the
+# state of the full-text search index; deleted sessions; the number of the rules of the quarantine; the data directory
+# that the database belongs to; the views of exact values. ``authority.State`` says whether it has them.
+LEDGER_VERSION, RUNS_VERSION, ROLLBACK_VERSION, INDEX_VERSION = 2, 3, 4, 5
+DELETIONS_VERSION, RULES_VERSION, SURROUNDINGS_VERSION, VALUES_VERSION = 9, 9, 10, 11
 _VIEW = r"CREATE VIEW (session_values|instance_values|message_values) AS"
 # In place of a table of step 1, which lacks these columns.
 _WITH_LATER_COLUMNS = r"FROM (SELECT *, rowid, NULL AS rescued_data, NULL AS position, NULL AS source_id FROM \1) "
@@ -349,7 +348,8 @@ def differences(connection: sqlite3.Connection, number: int) -> set[str]:
 def fresh(number: int | None = None) -> sqlite3.Connection:
     """Create a database in memory with the steps up to ``number``; all of them for None."""
     connection = sqlite3.connect(":memory:", isolation_level=None)
-    _execute_steps(connection, number)
+    with closed_on_failure(connection):
+        _execute_steps(connection, number)
     return connection
 
 

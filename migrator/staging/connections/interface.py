@@ -31,9 +31,6 @@ class StagedConnection(AnyConnection, Protocol):
     def changes(self) -> int:
         """Return the number of rows that the last statement changed."""
 
-    def close(self) -> None:
-        """Close the connection."""
-
 
 def insert_again(connection: StagedConnection, rows: Iterable[MessageRow], last: int) -> None:
     """Insert messages one by one, because some were skipped: their keys are taken.

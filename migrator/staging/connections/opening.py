@@ -9,7 +9,7 @@ from os import PathLike
 from pathlib import Path
 
 from migrator.database import schema
-from migrator.database.connection import require_sqlite
+from migrator.database.connection import closed_on_failure, require_sqlite
 from migrator.database.errors import database_errors, sqlite_errors
 from migrator.files import durable
 from migrator.staging.connections.interface import LoaderName, StagedConnection
@@ -43,7 +43,7 @@ def create_staged(path: Path, loader: LoaderName, *, tables: bool) -> StagedConn
             with sqlite_errors("create the tables", path):
                 schema.create(connection)
     loading = _connect(path, as_uri(path), loader, read_only=False)
-    with staged_errors("open", path):
+    with staged_errors("open", path), closed_on_failure(loading):
         for setting in _FOR_LOADING:
             loading.execute(f"PRAGMA {setting}").fetchall()
     return loading
@@ -54,8 +54,9 @@ def create_private(path: Path) -> sqlite3.Connection:
     _create(path)
     with sqlite_errors("open", path):
         connection = sqlite3.connect(path, isolation_level=None)
-        for setting in (*_FOR_LOADING, "secure_delete = OFF"):
-            connection.execute(f"PRAGMA {setting}").fetchall()
+        with closed_on_failure(connection):
+            for setting in (*_FOR_LOADING, "secure_delete = OFF"):
+                connection.execute(f"PRAGMA {setting}").fetchall()
     return connection
 
 

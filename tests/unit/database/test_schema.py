@@ -248,6 +248,20 @@ def test_a_newer_database_is_refused_and_unchanged(connection, path):
     assert contents(path) == before
 
 
+def test_a_model_of_the_schema_that_cannot_be_made_is_closed(monkeypatch):
+    begun = []
+
+    def fail(connection, number):
+        begun.append(connection)
+        raise sqlite3.OperationalError(f"step {number}")
+
+    monkeypatch.setattr(schema, "_execute_steps", fail)
+    with pytest.raises(sqlite3.OperationalError):
+        schema.fresh(1)
+    with pytest.raises(sqlite3.ProgrammingError):
+        begun[0].execute("SELECT 1")
+
+
 def test_a_step_that_fails_leaves_nothing_of_itself_and_a_retry_succeeds(connection, path, monkeypatch, tmp_path):
     first, second = schema.steps()[:2]
     broken = tmp_path / "0002_broken.up.sql"

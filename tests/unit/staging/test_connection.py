@@ -1,18 +1,22 @@
 """A staging database is read without a lock, and its errors are translated to ours."""
 
+import os
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from migrator.database.connection import connect
-from migrator.errors import ConnectionFailed, TransactionError
+from migrator.errors import ConnectionFailed, MigratorError, TransactionError
+from migrator.staging.connections import opening
 from migrator.staging.connections.interface import LoaderName
 from migrator.staging.connections.opening import create_staged, open_staged, staged_errors
 from tests.support.errors import raises
 from tests.support.loaders import LOADERS
 
 pytestmark = pytest.mark.parametrize("loader", LOADERS)
+
+FILES = Path("/proc/self/fd")
 
 
 def test_a_staged_database_is_read_without_a_lock_and_never_written(tmp_path: Path, loader: LoaderName) -> None:
@@ -43,3 +47,17 @@ def test_an_error_while_reading_is_one_of_our_errors(tmp_path: Path, loader: Loa
             reader.execute("SELECT x FROM t").fetchall()
         with raises(TransactionError, "transaction.failed"), staged_errors("read", tmp_path / "good.db"):
             reader.execute("SELECT x FROM u").fetchall()
+
+
+@pytest.mark.skipif(not FILES.exists(), reason="no /proc here")
+@pytest.mark.parametrize("private", [False, True])
+def test_a_database_that_cannot_be_prepared_is_closed(
+    tmp_path: Path, loader: LoaderName, monkeypatch: pytest.MonkeyPatch, private: bool
+) -> None:
+    monkeypatch.setattr(opening, "_FOR_LOADING", (*opening._FOR_LOADING, "user_version = "))
+    before = sorted(os.listdir(FILES))
+    with pytest.raises(MigratorError):  # it is held here, and with it what the failed functions refer to
+        opening.create_private(tmp_path / "new.db") if private else create_staged(
+            tmp_path / "new.db", loader, tables=False
+        )
+    assert sorted(os.listdir(FILES)) == before
