@@ -19,6 +19,7 @@ from migrator.documents.validation import is_valid
 from migrator.errors import Message, MigratorError
 from migrator.inventory.ledger import LedgerEntry, read_ledger
 from migrator.salvage.losses import Lost, workspace_of
+from migrator.workspace import workspace_shown
 
 
 class Base(NamedTuple):
@@ -125,6 +126,14 @@ def _union(base: Iterable[Any], now: Iterable[Any], name: str) -> list[Any]:
     return [*merged, *(element for elements in left.values() for element in elements)]
 
 
+def _workspace_of_base(connection: sqlite3.Connection, base: Base) -> tuple[str, str | None]:
+    """Return hash and path of the workspace that the file belongs to; for the shared file, what the worktrees show."""
+    if base.entry.workspace_hash is not None:
+        return base.entry.workspace_hash, None
+    known = {row[1] for row in connection.execute(queries.ALL_WORKSPACES)}
+    return workspace_shown(base.document, base.entry.source, known)
+
+
 def _write(connection: sqlite3.Connection, lost: Lost, base: Base, document: WorktreeSession) -> None:
     if "sessions" not in lost.tables:
         replace_document(connection, lost.key, document)
@@ -133,8 +142,7 @@ def _write(connection: sqlite3.Connection, lost: Lost, base: Base, document: Wor
         connection.execute(statement, (lost.key,))
     place = workspace_of(connection, lost.workspace_id)
     if place is None:
-        name = base.entry.workspace_hash or ""
-        lost.workspace_id = ensure_workspace(connection, name, None)
+        lost.workspace_id = ensure_workspace(connection, *_workspace_of_base(connection, base))
         place = workspace_of(connection, lost.workspace_id)
     insert_document(
         connection,

@@ -44,10 +44,14 @@ def lost_sessions(both: Databases, damaged: Iterable[str]) -> list[Lost]:
             statement = f"SELECT DISTINCT session_id FROM {table} WHERE session_id NOT IN (SELECT id FROM sessions)"
             for (key,) in both.copy.execute(statement).fetchall():
                 found.setdefault(key, Lost(key, {"sessions"}))
+    readable = {key for (key,) in both.copy.execute(queries.SESSION_KEYS)}
     for table in CHILD_TABLES:
         if table in damaged:
             for (key,) in _rows(both, table, "session_id").values():
-                found.setdefault(key, Lost(key)).tables.add(table)
+                if key in readable:
+                    found.setdefault(key, Lost(key)).tables.add(table)
+                elif "sessions" in damaged:  # only an index of lost rows mentions it
+                    found.setdefault(key, Lost(key, {"sessions"})).tables.add(table)
     return list(found.values())
 
 

@@ -90,6 +90,42 @@ def test_whatever_page_is_zeroed_every_session_is_given(healthy: Scene, tmp_path
     assert {*unreadable} <= {"database.damaged", "database.not_a_database"}
 
 
+def zeroed(scene: Scene, *names: str) -> Scene:
+    """The same scene with the first page of each of these tables and indexes overwritten."""
+    size = page_size(scene)
+    marks = ", ".join("?" * len(names))
+    roots = scene.query(f"SELECT rootpage FROM sqlite_master WHERE name IN ({marks})", *names)
+    assert len(roots) == len(names)
+    with open(scene.database, "r+b") as file:
+        for (page,) in roots:
+            file.seek((page - 1) * size)
+            file.write(bytes(size))
+    return scene
+
+
+def test_a_session_that_only_an_index_of_lost_rows_mentions_is_taken_from_the_backup(tmp_path: Path) -> None:
+    """Those of the shared file go to the workspaces that their worktrees show."""
+    scene = Scene(tmp_path / "data")
+    scene.write(ENGINE, [chat("e1")])
+    (scene.root / "sessions.json").write_text(json.dumps([chat("s1", workspace=SHOP)]), encoding="utf-8")
+    migrate(scene.root, search_index=False)
+    export(DataDir(scene.root, scene.database), tmp_path / "whole")
+    zeroed(scene, "sessions", "sqlite_autoindex_sessions_1", "instances", "chat_messages")
+    report = export(DataDir(scene.root, scene.database), tmp_path / "out")
+    assert report.exit_code == 3
+    assert len({*(tmp_path / "out").iterdir()}) == len({*(tmp_path / "whole").iterdir()}) == 2
+    assert written(tmp_path / "out") == written(tmp_path / "whole")
+
+
+def test_lost_messages_of_a_deleted_session_do_not_bring_it_back(healthy: Scene, tmp_path: Path) -> None:
+    """A tool without foreign keys deletes a session and leaves its messages."""
+    scene = damaged(healthy, tmp_path / "data", 0)
+    scene.change("DELETE FROM sessions WHERE id = 's0'")
+    zeroed(scene, "chat_messages")
+    export(DataDir(scene.root, scene.database), tmp_path / "out")
+    assert {*written(tmp_path / "out")} == {*written(healthy.root / "sessions")} - {"s0"}
+
+
 @pytest.mark.parametrize("table", ["chat_messages", "sessions", "workspaces"])
 def test_the_sessions_that_can_be_read_are_listed(healthy: Scene, tmp_path: Path, table: str) -> None:
     root = healthy.query("SELECT rootpage FROM sqlite_master WHERE name = ?", table)[0][0]
