@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args
@@ -25,7 +26,7 @@ from migrator.database.schema import (
     RUNS_VERSION,
     require_known,
 )
-from migrator.errors import ConnectionFailed, StaleStoreError, UsageError
+from migrator.errors import ConnectionFailed, MigratorError, StaleStoreError, UsageError
 from migrator.files import durable
 from migrator.ownership import foreign_database
 
@@ -164,12 +165,23 @@ def require_same_database(places: DataDir, content: dict[str, Any] | None = None
     """
     recorded = _other_recorded(places, content)
     if recorded is not None and state_of(recorded).authority == "sqlite" and foreign_database(places, recorded) is None:
-        raise StaleStoreError(
-            f"The authoritative database of {places.root} is {recorded}, not {places.database}.",
-            code="store.other_database",
-            hint="Leave out --database (and unset $MIGRATOR_DATABASE_URL), or first move the authoritative database to "
-            "the path you want to use. Nothing was changed.",
-        )
+        raise _not_authoritative(places, recorded)
+
+
+def _not_authoritative(places: DataDir, recorded: Path) -> StaleStoreError:
+    return StaleStoreError(
+        f"The authoritative database of {places.root} is {recorded}, not {places.database}.",
+        code="store.other_database",
+        hint="Leave out --database (and unset $MIGRATOR_DATABASE_URL), or first move the authoritative database to "
+        "the path you want to use. Nothing was changed.",
+    )
+
+
+def _is_authoritative(path: Path) -> bool:
+    """Return whether a database can be read and is authoritative."""
+    with suppress(MigratorError, OSError):
+        return state_of(path).authority == "sqlite"
+    return False
 
 
 def _other_recorded(places: DataDir, content: dict[str, Any] | None = None) -> Path | None:
@@ -205,7 +217,8 @@ def broken_link(places: DataDir) -> ConnectionFailed | None:
 def missing_database(places: DataDir, state: State) -> StaleStoreError | None:
     """Return the error if the database is missing although storage.json says it is authoritative; otherwise None.
 
-    storage.json is written after the database, so it never names one that nothing was migrated to.
+    storage.json is written after the database, so it never names one that nothing was migrated to. If the one that it
+    names is there, only the path is wrong.
 
     :param state: the state of the database
     """
@@ -214,6 +227,8 @@ def missing_database(places: DataDir, state: State) -> StaleStoreError | None:
     recorded = _other_recorded(places)
     if recorded is not None and foreign_database(places, recorded) is not None:
         return None  # storage.json names a database of another data directory
+    if recorded is not None and _is_authoritative(recorded):
+        return _not_authoritative(places, recorded)
     if places.database.exists():
         reason = "is missing: nothing was ever migrated into the file that is there now"
     elif os.path.lexists(places.database):

@@ -91,6 +91,8 @@ def database(data_dir: DataDir) -> Iterator[Finding]:
 def _missing(data_dir: DataDir, missing: StaleStoreError) -> Finding:
     """Report that the authoritative database is missing, and how to get it back."""
     path = data_dir.database
+    if missing.code == "store.other_database":
+        return problem("database", missing.message, code=missing.code, hint=missing.hint)
     hint = "Put the database back where it was; the JSON files lack everything since the migration."
     copy, more = _newest_copy(data_dir)
     if path.is_symlink():

@@ -1,5 +1,6 @@
 """A data directory or a database that is not the app's: said, refused where it matters, and never touched."""
 
+import json
 import logging
 import os
 import pickle
@@ -283,6 +284,23 @@ def test_every_command_says_that_the_authoritative_database_is_lost(
         scene.database.symlink_to(scene.root / "nowhere")
     outcome = migrator("--data-dir", scene.root, *command.split(), "--json")
     assert (outcome.code, outcome.codes) == (1, ["database.lost"])
+
+
+@pytest.mark.parametrize("command", ["verify", "doctor", "backend json", "migrate", "rollback", "export --to out"])
+def test_a_wrong_database_is_not_taken_for_a_lost_one(scene: Scene, migrator: Migrator, command: str) -> None:
+    """The advice for a lost database would give up the one that is there."""
+    scene.write(ENGINE, [chat("a")])
+    migrate(scene.root)
+    named = ("--data-dir", scene.root, "--database", scene.root / "session.db")
+    before = scene.database.read_bytes()
+    outcome = migrator(*named, *command.split(), "--json")
+    answer = json.loads(outcome.out)
+    found = answer.get("problems") or [one for one in answer["findings"] if one["level"] == "problem"]
+    assert [one["code"] for one in found] == ["store.other_database"]
+    assert outcome.code != 0
+    assert str(scene.database) in json.loads(migrator(*named, "status", "--json").out)["lost"]
+    assert scene.database.read_bytes() == before
+    assert scene.flag() == "sqlite"
 
 
 def test_a_file_that_never_was_a_database_is_not_to_be_moved_away(
