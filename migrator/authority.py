@@ -208,9 +208,9 @@ def broken_link(places: DataDir) -> ConnectionFailed | None:
     if not path.is_symlink() or path.exists():
         return None
     return ConnectionFailed(
-        f"The database {path} is a link to {os.readlink(path)}, where nothing is.",
+        f"The database {path} is a link to {os.readlink(path)}, which does not exist.",
         code="database.broken_link",
-        hint="If its disk is not mounted, mount it; otherwise remove the link, or put the database where it leads.",
+        hint="If its disk is not mounted, mount it; otherwise remove the link, or put the database where it points.",
     )
 
 

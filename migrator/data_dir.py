@@ -233,10 +233,10 @@ def wrong_place(places: DataDir) -> Message | None:
     if os.path.lexists(root) or is_out_of_reach(root):  # other checks report the latter
         return None if is_default or has_database or root.name == _NAME else _wrong_folder(root)
     if not is_default:
-        hint = "Name the app's data directory with --data-dir. To begin a new history there, make the folder first."
-        message = f"The data directory {root} does not exist: there is nothing in it, and it is not created."
+        hint = "Name the app's data directory with --data-dir. To begin a new history there, create the folder first."
+        message = f"The data directory {root} does not exist, and migrator does not create it."
         return Message(message, code="option.data_dir_missing", hint=hint)
-    message = f"{root} does not exist: either the app has not run for this user, or its data are elsewhere."
+    message = f"{root} does not exist: either the app has not run for this user, or its data is elsewhere."
     hint = "Name another directory with --data-dir."
     return None if has_database else Message(message, code="file.missing", hint=hint)
 
@@ -249,9 +249,9 @@ def _wrong_folder(root: Path) -> Message | None:
     if not names or any(name.startswith(_CONTENTS) for name in names):
         return None
     if root.name == "sessions" or any(map(_WORKSPACE_FILE.fullmatch, names)):
-        message = f"{root} has the workspaces' files, but is not the data directory: that is the folder around it."
+        message = f"{root} holds the session files, but the data directory is the folder above it."
         return Message(message, code="option.data_dir_is_sessions", hint=f"Use --data-dir {root.parent}.")
-    message = f"{root} has nothing of the app's: no sessions, no database, no backups."
+    message = f"{root} is not a data directory of the app: it has no sessions, no database and no backups."
     return Message(message, code="option.data_dir_foreign", hint="Name the app's data directory with --data-dir.")
 
 

@@ -179,7 +179,7 @@ def require_unchanged(connection: sqlite3.Connection, path: Path | str) -> None:
         raise ConnectionFailed(
             f"Another program changed the database {path} while it was read without locks.",
             code="database.changed_meanwhile",
-            hint="The answer was discarded: ask again.",
+            hint="The result was discarded: try again.",
         )
 
 

@@ -210,7 +210,7 @@ def _missing_bases(data_dir: DataDir) -> Iterator[Finding]:
             yield problem("backup copies", message, REPAIR, code="backup.file_missing")
         elif entry.source in changed:
             message = f"{what}, and the file has changed."
-            hint = "The merge does without: it deletes nothing, and what differs goes to quarantine."
+            hint = "The merge works without it: it deletes nothing, and what differs goes to quarantine."
             yield problem("backup copies", message, "migrator migrate", code="backup.file_missing", hint=hint)
 
 

@@ -88,7 +88,7 @@ def readable_copy(
             found = _copy(data_dir, places.database, omit_unreadable=omit_unreadable)
         except ConnectionFailed as failed:
             raise error if failed.code in DAMAGE else failed from failed
-        what = f"The database {data_dir.database} is damaged, so only what can be read was: {error.message}"
+        what = f"The database {data_dir.database} is damaged; only what can be read was used: {error.message}"
         flag = read_flag(data_dir)
         if flag is not None:
             write_flag(places, flag)

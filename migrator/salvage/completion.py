@@ -55,11 +55,12 @@ def _message(where: str, lost: Lost, base: Base | None) -> Message:
     whole = "sessions" not in lost.tables
     if base is not None and whole:
         text = (
-            f"{where} cannot be read completely. What is missing is as in {base.copy}, the copy of {base.entry.source} "
+            f"{where} cannot be read completely. What was missing was taken from {base.copy}, the copy of "
+            f"{base.entry.source} "
         )
         return Message(f"{text}that was migrated last.", code="session.completed_from_backup")
     if base is not None:
-        text = f"{where} cannot be read. This is the version of {base.copy}, the copy of {base.entry.source} "
+        text = f"{where} cannot be read. It was taken from {base.copy}, the copy of {base.entry.source} "
         return Message(f"{text}that was migrated last, without later changes.", code="session.taken_from_backup")
     if whole:
         text = (

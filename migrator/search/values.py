@@ -32,7 +32,7 @@ _APPS_VALUES = (
 
 
 def notes_on_values(data_dir: DataDir, workspace: str | None, filters: SessionFilters) -> tuple[str, ...]:
-    """Say which statuses and types there are; empty if the filters, which match no session, restrict neither.
+    """Say which statuses or types there are, if no session has the one that the filters name.
 
     :param workspace: only this one; None for all
     """
@@ -44,7 +44,11 @@ def notes_on_values(data_dir: DataDir, workspace: str | None, filters: SessionFi
     for kind, status, sessions in _counts(data_dir, workspace):
         for member in members:
             found[member][status if member == "status" else kind] += sessions
-    return tuple(_note(wanted[member][0], found[member]) for member in members)
+    return tuple(
+        _note(noun, found[member])
+        for member, (noun, given) in wanted.items()
+        if given and not any(found[member][value] for value in ([given] if isinstance(given, str) else given))
+    )
 
 
 def types_and_statuses(data_dir: DataDir) -> tuple[list[str], list[str]]:

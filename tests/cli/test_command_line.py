@@ -287,7 +287,7 @@ def test_status_counts_only_what_the_database_has(scene: Scene, migrator: Migrat
 
     place = f"unknown:{hash_of(WORKSPACE)}"
     scene.write(WORKSPACE, [chat("s-1")])
-    assert rows()[0] == ["new", place]
+    assert rows() == [["new", place], ["total", "1", "workspace", "(1", "new)"]]
     migrator("--data-dir", scene.root, "migrate")
     assert rows()[0][:4] == ["migrated", "1", "1", "1"]
     scene.write_bytes("/home/dev/torn", b'[{"id": 1}')

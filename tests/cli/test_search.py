@@ -130,6 +130,13 @@ def test_any_status_and_type_may_be_given_and_where_none_matches_the_ones_that_e
     )
 
 
+def test_existing_values_are_not_named_where_only_the_words_are_not_found(talked: Path, migrator: Migrator) -> None:
+    named = ("--data-dir", talked, "sessions", "search", "--type", "competition", "--json")
+    assert len(migrator(*named, "login").json["sessions"]) == 2
+    found = migrator(*named, "no-such-word").json
+    assert (found["sessions"], found["notes"]) == ([], [])
+
+
 def test_an_excerpt_names_the_role_that_the_document_has(scene: Scene, migrator: Migrator) -> None:
     session = chat("s-1", text="a rare word")
     session["chatHistory"][0]["role"] = "tool"

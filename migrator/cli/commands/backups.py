@@ -97,7 +97,7 @@ def restore_command(resolve: Resolve, name: str, overwrite_newer_work: bool) -> 
 
 def _print_pruned(report: PruneReport) -> None:
     for name, reason in report.kept.items():
-        echo(f"keeps   {plain(name)}: {plain(reason)}")
+        echo(f"kept    {plain(name)}: {plain(reason)}")
     for name in report.removed:
         echo(f"{'would remove' if report.dry_run else 'removed'} {plain(name)}")
     verb = "Would remove" if report.dry_run else "Removed"

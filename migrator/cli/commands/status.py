@@ -65,8 +65,6 @@ def _print_workspaces(workspaces: Sequence[WorkspaceState]) -> None:
     echo((f"{'STATE':<10}{'SESSIONS':>8}{'INSTANCES':>11}{'MESSAGES':>10}  WORKSPACE", "heading"))
     for workspace in workspaces:
         counts = [workspace.sessions, workspace.instances, workspace.messages]
-        # The sessions of a file that is not in the database are not counted.
-        not_counted = workspace.state in ("new", "failed") and not workspace.sessions
         held = {
             "in quarantine": workspace.quarantined,
             "deleted": workspace.deleted,
@@ -76,7 +74,7 @@ def _print_workspaces(workspaces: Sequence[WorkspaceState]) -> None:
         name = plain(workspace.path) + (f"  ({notes})" if notes else "")
         echo(
             (f"{workspace.state:<10}", workspace.state),
-            f"{_cells(None if not_counted else counts)}  {name}",
+            f"{_cells(counts if _is_counted(workspace) else None)}  {name}",
             wrap=False,
         )
         if workspace.error:
@@ -85,8 +83,14 @@ def _print_workspaces(workspaces: Sequence[WorkspaceState]) -> None:
     totals = [sum(getattr(workspace, noun) for workspace in workspaces) for noun in nouns]
     states = Counter(workspace.state for workspace in workspaces)
     each = ", ".join(f"{number:,} {state}" for state, number in states.items())
-    echo((f"{'total':<10}{_cells(totals)}  {counted(len(workspaces), 'workspace')} ({each})", "heading"))
+    cells = _cells(totals if any(map(_is_counted, workspaces)) else None)
+    echo((f"{'total':<10}{cells}  {counted(len(workspaces), 'workspace')} ({each})", "heading"))
     echo()
+
+
+def _is_counted(workspace: WorkspaceState) -> bool:
+    """Return whether its sessions are counted: those of a file that is not in the database are not."""
+    return workspace.state not in ("new", "failed") or workspace.sessions > 0
 
 
 def _cells(counts: Sequence[int] | None) -> str:
