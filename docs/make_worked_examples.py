@@ -61,7 +61,7 @@ def at_home_in(folder: Path) -> Iterator[str]:
 
 
 def run_commands(lines: str) -> str:
-    """Run the command lines of a block; return what they print for people on standard output."""
+    """Run the command lines of a block; return what they print for people: notes, then standard output."""
     printed = ""
     for line in lines.splitlines():
         _, *words = shlex.split(line.removeprefix("$ "), comments=True)
@@ -71,7 +71,8 @@ def run_commands(lines: str) -> str:
         )
         if done.returncode not in (0, 3):  # a conflict needs attention
             sys.exit(f"{line} ended with exit code {done.returncode}:\n{done.stderr}")
-        printed += done.stdout
+        notes = [line for line in done.stderr.splitlines(keepends=True) if line.startswith("Note: ")]  # no progress
+        printed += "".join(notes) + done.stdout
     return printed
 
 

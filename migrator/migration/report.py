@@ -274,17 +274,18 @@ def deletion_messages(merged: dict[str, MergeResult], *, held: bool) -> list[Mes
         found = [deletion for deletion in result.deletions if deletion.held is held]
         if not found:
             continue
-        lost = f"{name} no longer has {counted(len(found), 'session')} that it had"
+        lost = f"{name} has lost {counted(len(found), 'session')}"
         names = ", ".join(repr(deletion.session_id) for deletion in found[:_NAMED])
         names += ", …" if len(found) > _NAMED else ""
         if held:
-            text = f"{lost}: {names}. So many are not deleted without your decision; they stay in SQLite."
+            text = f"{lost}: {names}. They are too many to be deleted without your decision, so they stay in SQLite."
             hint = "'migrator deletions list' shows them; 'migrator deletions confirm --all' deletes them, "
             hint += "'migrator deletions decline --all' keeps them."
             messages.append(Message(text, code="session.deletion_held", hint=hint))
         else:
-            text = f"{lost}: {names}. SQLite's are in quarantine now, as deleted."
-            hint = f"'migrator quarantine retry {found[0].item}' puts the first one back."
+            them, one = ("it", "it") if len(found) == 1 else ("them", "the first one")
+            text = f"{lost}: {names}. SQLite has deleted {them} too, and keeps {them} in quarantine."
+            hint = f"'migrator quarantine retry {found[0].item}' puts {one} back."
             messages.append(Message(text, code="session.deleted", hint=hint))
     return messages
 
