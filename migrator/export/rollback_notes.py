@@ -119,3 +119,8 @@ class RollbackNotes:
         """Report a file that was replaced and kept under another name."""
         message = f"{target} held changes that were never migrated; it is kept as {kept}."
         self.warnings.append(Message(message, code="rollback.kept_copy"))
+
+    def to_be_kept(self, target: Path, kept: str) -> None:
+        """Report a file that a rollback would replace and keep under another name."""
+        message = f"{target} holds changes that were never migrated; it would be kept as {kept}."
+        self.warnings.append(Message(message, code="rollback.kept_copy"))

@@ -34,6 +34,7 @@ from migrator.workspace import HASH_PATTERN, workspace_of_source
 
 _Quarantined = tuple[int, str | bytes, str]
 LOCK_TIMEOUT = 10.0  # seconds: longer than a store that holds the lock waits for the database
+_KEPT = "before-rollback"  # in the other name of a file that is kept
 
 
 @dataclass(kw_only=True)
@@ -81,8 +82,7 @@ class WorkspaceFiles:
             )
         with scratch(self.files.folder):
             prepared = self.prepare()
-            if self.install:
-                prepared = [self.put_in_place(file) for file in prepared]
+            prepared = [self.put_in_place(file) if self.install else self.rehearse(file) for file in prepared]
         return [file.report for file in prepared if file.report is not None]
 
     def prepare(self) -> list[PreparedFile]:
@@ -101,11 +101,22 @@ class WorkspaceFiles:
         kept = self.place(file, file.written)
         return replace(file, report=replace(file.report, kept_beside=None if kept is None else os.fspath(kept)))
 
+    def rehearse(self, file: PreparedFile) -> PreparedFile:
+        """Report the file that putting this one in its place would keep under another name."""
+        found = Path(os.path.realpath(file.target))
+        if file.written is None or file.report is None or not found.is_file():
+            return file
+        if copying.sha256_of(found) in file.replaceable:
+            return file
+        kept = os.fspath(copying.name_of_copy(found, found, _KEPT))
+        self.notes.to_be_kept(found, kept)
+        return replace(file, report=replace(file.report, kept_beside=kept))
+
     def place(self, file: PreparedFile, written: Path) -> Path | None:
         """Replace a file; returns the other name of one that SQLite does not have all of."""
 
         def keep(found: Path, target: Path) -> Path:
-            kept = copying.keep_copy(found, target, "before-rollback")
+            kept = copying.keep_copy(found, target, _KEPT)
             self.notes.kept_copy(target, os.fspath(kept))
             return kept
 

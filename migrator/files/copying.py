@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -68,11 +69,25 @@ def keep_copy(source: Path, path: Path, mark: str) -> Path:
 
     A second attempt finds the name that the first one gave.
     """
-    names = (f"{path.name}.{mark}{f'-{number}' if number else ''}" for number in itertools.count())
-    for kept in map(path.with_name, names):
-        if publish_copy(source, kept) or (kept.is_file() and sha256_of(kept) == sha256_of(source)):
+    for kept in _names_of_copies(path, mark):
+        if publish_copy(source, kept) or _same_content(kept, source):
             break
     return kept
+
+
+def name_of_copy(source: Path, path: Path, mark: str) -> Path:
+    """Return the name that :func:`keep_copy` would give now."""
+    names = _names_of_copies(path, mark)
+    return next(name for name in names if not os.path.lexists(name) or _same_content(name, source))
+
+
+def _names_of_copies(path: Path, mark: str) -> Iterator[Path]:
+    names = (f"{path.name}.{mark}{f'-{number}' if number else ''}" for number in itertools.count())
+    return map(path.with_name, names)
+
+
+def _same_content(path: Path, other: Path) -> bool:
+    return path.is_file() and sha256_of(path) == sha256_of(other)
 
 
 def new_sha256(data: bytes = b"") -> hashlib._Hash:

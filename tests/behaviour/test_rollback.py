@@ -369,9 +369,12 @@ def test_a_file_that_was_damaged_after_the_migration_is_kept(
     whole = path.read_bytes()
     damaged = damage(whole)
     path.write_bytes(damaged)
+    rehearsed = migrator("--data-dir", pair.root, "rollback", "--dry-run", "--json")
     report = go_back(pair, migrator)
     assert path.read_bytes() == whole
     kept = Path(restored(report, ENGINE)["kept_beside"])
+    assert restored(rehearsed.json, ENGINE)["kept_beside"] == str(kept)
+    assert any(str(kept) in warning for warning in rehearsed.json["warnings"])
     assert kept.name == f"{path.name}.before-rollback"
     assert kept.read_bytes() == damaged
     assert any(str(kept) in warning for warning in report["warnings"])
@@ -561,6 +564,20 @@ def test_a_dry_run_reports_what_a_real_run_reports(pair: Scene, migrator: Migrat
     assert (rehearsed["dry_run"], real["dry_run"]) == (True, False)
     for name in ("status", "workspaces", "warnings", "database"):
         assert rehearsed[name] == real[name]
+
+
+def test_a_dry_run_names_a_damaged_file_that_a_real_run_keeps(pair: Scene, migrator: Migrator) -> None:
+    path = pair.file_of(ENGINE)
+    path.write_bytes(path.read_bytes()[:-40])
+    kept = path.with_name(f"{path.name}.before-rollback")
+    kept.write_text("of an earlier rollback", encoding="utf-8")
+    assert migrator("--data-dir", pair.root, "migrate").code == 3
+    rehearsed = migrator("--data-dir", pair.root, "rollback", "--dry-run", "--json")
+    assert restored(rehearsed.json, ENGINE)["kept_beside"] == f"{kept}-1"
+    assert not os.path.lexists(f"{kept}-1")
+    report = go_back(pair, migrator)
+    assert rehearsed.json["workspaces"] == report["workspaces"]
+    assert rehearsed.code == 3
 
 
 def test_a_second_rollback_has_nothing_to_do(pair: Scene, migrator: Migrator) -> None:
