@@ -78,7 +78,7 @@ def what_to_prune(data_dir: DataDir, keep: int, *, discard_last_copies: bool = F
             reason = reason or "it holds session versions that were dropped in quarantine and exist nowhere else"
         elif newest < keep:
             newest += 1
-            reason = reason or "it is the newest" if keep == 1 else f"it is one of the {keep} newest"
+            reason = reason or ("it is the newest" if keep == 1 else f"it is one of the {keep} newest")
         if reason:
             kept[folder.name] = reason
             copies.keep(folder)

@@ -707,9 +707,11 @@ def test_prune_keeps_the_copies_of_every_file_that_the_ledger_knows(migrated, ru
     migrated.write(ENGINE, [chat("a"), chat("new")])
     run("migrate", "--progress", "none")
     made_up_backup(migrated, "99990101T000000Z-x", sequence=99)
-    outcome = run("backups", "prune", "--keep", "1", "--json")
-    assert outcome.json["removed"] == []
-    assert "sessions/" in outcome.json["kept"][first]  # it still is the base for the other workspace
+    for keep in ("1", "2"):
+        outcome = run("backups", "prune", "--keep", keep, "--json")
+        assert outcome.json["removed"] == []
+        assert "sessions/" in outcome.json["kept"][first]  # it still is the base for the other workspace
+    assert outcome.json["kept"]["99990101T000000Z-x"] == "it is one of the 2 newest"
 
 
 def test_prune_leaves_what_it_can_not_read_and_does_not_count_it(scene, run):
