@@ -34,9 +34,9 @@ from migrator.storage.lists import queries as list_queries
 FRAGMENTS = (  # of statements
     "ORDER", "IN_RANGE", "IN_FILES", "FILES_IN_ORDER", "OWN_NUMBER", "OWN_ROLE", "IN_NO_FILE", "IS_ADOPTED",
 )  # fmt: skip
-_MODULES = (
+MODULES = (
     queries, quarantine_queries, canonical, staging_queries, journal_queries, list_queries, search_queries,
-    reconciliation_queries, browse_queries, rolled_back_queries, adoption_queries,
+    reconciliation_queries, browse_queries, rolled_back_queries, adoption_queries, merging_queries,
     backup_queries, building_queries,
 )  # fmt: skip
 ATTACHED = ("staging", "shard")
@@ -56,7 +56,7 @@ _NAMED = re.compile(r"(?<![\w':]):([a-z]+)\b")
 
 def named_statements() -> Iterator[tuple[str, str]]:
     """Every statement of :mod:`~migrator.database.queries` and of the other modules of queries, with its name."""
-    for name, value in chain.from_iterable(vars(module).items() for module in _MODULES):
+    for name, value in chain.from_iterable(vars(module).items() for module in MODULES):
         if not name.isupper() or name.startswith(("_", "CREATE_")) or name.endswith(("_COLUMNS", "_TABLES")):
             continue  # fresh_with_staging executes what creates tables
         if name in FRAGMENTS:

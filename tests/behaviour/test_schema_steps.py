@@ -265,6 +265,12 @@ def test_a_hot_path_without_its_index_fails_the_check() -> None:
     assert any(problem.startswith("MESSAGES_OF_SESSION: SCAN m") for problem in found)
 
 
+def test_every_module_of_statements_is_checked() -> None:
+    package = Path(query_check.__file__).parent.parent
+    files = set(package.rglob("*queries.py"))
+    assert files <= {Path(str(module.__file__)) for module in query_check.MODULES}
+
+
 def test_every_hot_path_is_the_name_of_a_statement() -> None:
     names = {name.partition("[")[0] for name, _ in query_check.named_statements()}
     assert set(query_check.HOT_PATHS) <= names
