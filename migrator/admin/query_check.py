@@ -24,6 +24,7 @@ from migrator.migration.merging import queries as merging_queries
 from migrator.migration.rolled_back import queries as rolled_back_queries
 from migrator.reconciliation import queries as reconciliation_queries
 from migrator.report import Report
+from migrator.salvage import queries as salvage_queries
 from migrator.search import queries as search_queries
 from migrator.search.building import queries as building_queries
 from migrator.search.index import create_tables, start_log, table_definitions
@@ -37,7 +38,7 @@ FRAGMENTS = (  # of statements
 MODULES = (
     queries, quarantine_queries, canonical, staging_queries, journal_queries, list_queries, search_queries,
     reconciliation_queries, browse_queries, rolled_back_queries, adoption_queries, merging_queries,
-    backup_queries, building_queries,
+    backup_queries, building_queries, salvage_queries,
 )  # fmt: skip
 ATTACHED = ("staging", "shard")
 # What the app runs while a user waits: none of these may read a whole table.

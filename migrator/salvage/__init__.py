@@ -5,6 +5,7 @@
 - ``completion``: takes what is missing of a session from the backup copy of its file
 - ``intact``: checks the tables of sessions
 - ``losses``: finds out from the indexes which sessions have lost rows
+- ``queries``: the SQL statements for all of these
 
 Its rule: the damaged database is only read.
 """

@@ -19,6 +19,7 @@ from migrator.errors import ConnectionFailed, Message, MigratorError
 from migrator.files import durable
 from migrator.files.os_errors import os_errors
 from migrator.locking import DRY_RUN
+from migrator.salvage import queries as salvage_queries
 from migrator.salvage.completion import complete
 from migrator.salvage.copy import both_open, copy_tables, restore_metadata
 from migrator.salvage.losses import Lost, lost_sessions, restore_workspaces
@@ -124,7 +125,7 @@ def _not_sessions(connection: sqlite3.Connection, known: set[str]) -> list[Lost]
             read_document(connection, key)
         except UNREADABLE as error:
             reraise_unless_data_error(error)
-            place = connection.execute("SELECT workspace_id, position, source_id FROM sessions WHERE id = ?", (key,))
+            place = connection.execute(salvage_queries.PLACE_OF_SESSION, (key,))
             if key not in known:
                 found.append(Lost(key, {"sessions"}, *place.fetchone()))
             for statement in (*queries.DELETE_CHILDREN, queries.DELETE_SESSION):

@@ -18,6 +18,7 @@ from migrator.documents.parsing import parse_file
 from migrator.documents.validation import is_valid
 from migrator.errors import Message, MigratorError
 from migrator.inventory.ledger import LedgerEntry, read_ledger
+from migrator.salvage import queries as salvage_queries
 from migrator.salvage.losses import Lost, workspace_of
 from migrator.workspace import workspace_shown
 
@@ -41,7 +42,7 @@ def complete(connection: sqlite3.Connection, data_dir: DataDir, lost: Iterable[L
     for key, one in sorted(wanted.items()):
         base = bases.get(key)
         if "sessions" not in one.tables:
-            row = connection.execute("SELECT workspace_id FROM sessions WHERE id = ?", (key,)).fetchone()
+            row = connection.execute(salvage_queries.WORKSPACE_OF_SESSION, (key,)).fetchone()
             one.workspace_id = row[0]
         document = None if base is None else _document(connection, one, base.document)
         if base is not None and document is not None:

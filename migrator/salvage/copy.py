@@ -12,14 +12,11 @@ from typing import Any, NamedTuple
 from migrator.database import schema
 from migrator.database.connection import opened
 from migrator.database.errors import sqlite_errors
+from migrator.salvage import queries
 
 _FIRST, _LAST = -(1 << 63), (1 << 63) - 1
 _MOST_FAILURES = 20_000  # of statements on one table: enough for a hundred damaged pages
 _LEFT_OUT = ("search_index", "_sqlite_migrations")  # the copy has its own
-_TABLES = """
-    SELECT name, wr FROM pragma_table_list
-    WHERE schema = 'main' AND type = 'table' AND name NOT LIKE 'sqlite^_%' ESCAPE '^'
-"""
 
 
 class Databases(NamedTuple):
@@ -72,9 +69,13 @@ def _use_pages_of(source: sqlite3.Connection, target: sqlite3.Connection) -> Non
 
 def copy_tables(both: Databases) -> list[str]:
     """Copy every table that both databases have; return the names of those with rows that cannot be read."""
-    both.copy.execute("DELETE FROM migration_metadata")
-    found = {name for name, _ in both.damaged.execute(_TABLES)}
-    tables = [row for row in both.copy.execute(_TABLES).fetchall() if row[0] in found and row[0] not in _LEFT_OUT]
+    both.copy.execute(queries.FORGET_METADATA)
+    found = {name for name, _ in both.damaged.execute(queries.TABLES_BY_KIND)}
+    tables = [
+        row
+        for row in both.copy.execute(queries.TABLES_BY_KIND).fetchall()
+        if row[0] in found and row[0] not in _LEFT_OUT
+    ]
     return [name for name, without_rowid in tables if not _Table(both, name, by_rowid=not without_rowid).copy()]
 
 
@@ -139,8 +140,5 @@ def restore_metadata(both: Databases, *, completed: bool) -> None:
 
     :param completed: whether a migration was completed, if the row cannot be read
     """
-    both.copy.execute(
-        "INSERT OR IGNORE INTO migration_metadata (id, migration_status) VALUES (1, ?)",
-        ("completed" if completed else "rolled_back",),
-    )
-    both.copy.execute("UPDATE migration_metadata SET schema_version = ?", (schema.latest_version(),))
+    both.copy.execute(queries.INSERT_METADATA, ("completed" if completed else "rolled_back",))
+    both.copy.execute(queries.SET_SCHEMA_VERSION, (schema.latest_version(),))

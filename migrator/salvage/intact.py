@@ -8,6 +8,7 @@ from pathlib import Path
 from migrator.database.errors import DAMAGED, sqlite_errors
 from migrator.database.schema import has_table
 from migrator.errors import ConnectionFailed
+from migrator.salvage.queries import INDEXES_OF_TABLE
 from migrator.text import counted
 
 # The tables that sessions are read from.
@@ -15,7 +16,6 @@ _TABLES = (
     "workspaces", "sessions", "session_runtime_mix", "instances", "chat_messages", "migration_ledger", "quarantine",
 )  # fmt: skip
 _SALVAGE = "Otherwise, 'migrator rollback --salvage' goes back to JSON files with what can be read."
-_INDEXES = "SELECT name, sql FROM sqlite_master WHERE type = 'index' AND tbl_name = ?"
 
 
 def require_intact(connection: sqlite3.Connection, path: Path, *, everything: bool = False) -> None:
@@ -32,7 +32,7 @@ def require_intact(connection: sqlite3.Connection, path: Path, *, everything: bo
                     message = f"The database {path} is damaged: {' '.join(text.split())}."
                     raise ConnectionFailed(message, code="database.damaged", hint=DAMAGED)
         for table in tables:
-            for index, sql in connection.execute(_INDEXES, (table,)).fetchall():
+            for index, sql in connection.execute(INDEXES_OF_TABLE, (table,)).fetchall():
                 condition = (sql or "").partition(" WHERE ")[2] or "TRUE"
                 rows, entries = (
                     connection.execute(f"SELECT count(*) FROM {table} {how} WHERE {condition}").fetchone()[0]

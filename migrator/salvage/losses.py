@@ -11,6 +11,7 @@ from typing import Any
 
 from migrator.database import queries
 from migrator.database.columns import CHILD_TABLES
+from migrator.salvage import queries as salvage_queries
 from migrator.salvage.copy import Databases
 from migrator.workspace import placeholder, workspace_hash
 
@@ -74,11 +75,7 @@ def restore_workspaces(both: Databases) -> None:
     paths = _rows(both, "workspaces", "workspace_path")
     hashes = _rows(both, "workspaces", "workspace_hash")
     by_source: defaultdict[int, set[str]] = defaultdict(set)
-    statement = """
-        SELECT s.workspace_id, l.workspace_hash FROM sessions s LEFT JOIN migration_ledger l ON l.id = s.source_id
-        WHERE s.workspace_id NOT IN (SELECT id FROM workspaces)
-    """
-    for workspace_id, name in both.copy.execute(statement).fetchall():
+    for workspace_id, name in both.copy.execute(salvage_queries.WORKSPACES_BY_FILE).fetchall():
         by_source[workspace_id] |= {name} if name else set()
     for workspace_id in sorted({*by_source, *paths, *hashes}):
         path = paths.get(workspace_id, (None,))[0]
@@ -86,7 +83,7 @@ def restore_workspaces(both: Databases) -> None:
         name = known or workspace_hash(path or f"workspace {workspace_id}")
         row = (workspace_id, path or placeholder(name), name)
         with suppress(sqlite3.IntegrityError):
-            both.copy.execute("INSERT INTO workspaces (id, workspace_path, workspace_hash) VALUES (?, ?, ?)", row)
+            both.copy.execute(salvage_queries.INSERT_LOST_WORKSPACE, row)
 
 
 def workspace_of(connection: sqlite3.Connection, workspace_id: int | None) -> tuple[str, str] | None:
