@@ -80,18 +80,16 @@ class ConflictFinder:
             keys = [] if workspace is None else keys_of(self._connection, workspace[0], session_id)
             read = [read_document(self._connection, key) for key in keys]
             found = [stored for stored in read if stored is not None]
-            created = (
-                None if item.source_id is None else next((one.key for one in found if one.source_id is None), None)
-            )
+            created = None
+            if item.source_id is not None:
+                created = next((one.key for one in found if one.source_id is None), None)
             stored = {
                 one.key: Positioned(one.position, session_id, Version(one.digest(), one.key))
                 for one in found
                 if item.source_id is None or one.source_id == item.source_id
             }
             matched = match_sessions(in_file, [*stored.values()])
-            self._known[session_id][place] = _Sessions(
-                in_file, None if item.source_id is None else created, stored, matched
-            )
+            self._known[session_id][place] = _Sessions(in_file, created, stored, matched)
         return self._known[session_id][place]
 
     def _in_file(self, source_id: int, session_id: str) -> dict[Identity, Version]:
