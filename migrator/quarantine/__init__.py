@@ -1,6 +1,6 @@
 """The quarantine: invalid sessions, conflicts and deleted sessions.
 
-- ``items``: lists, shows and exports them
+- ``items``: lists, shows and exports them, and finds those that a command names
 - ``conflict``: finds the session in SQLite that a quarantined version conflicts with
 - ``deletions``: decides about sessions that a file lost and that are not deleted yet
 - ``dismiss``: takes them out for good

@@ -14,12 +14,12 @@ from migrator.backups.manifest import stamp
 from migrator.data_dir import DataDir
 from migrator.database import quarantine_queries, queries
 from migrator.database.connection import opened, transaction
-from migrator.database.quarantine import QuarantinedItem, item_of, items_of, texts_of
+from migrator.database.quarantine import QuarantinedItem, texts_of
 from migrator.errors import StaleStoreError, UsageError
 from migrator.files import durable
 from migrator.files.output import new_files, write_new_file
 from migrator.locking import exclusive
-from migrator.quarantine.items import suffix_of
+from migrator.quarantine.items import chosen_items, require_choice, suffix_of
 from migrator.report import Report
 
 _IN_NO_FILE = ("conflict", "deleted")
@@ -65,7 +65,13 @@ def dismiss(
     :raises StaleStoreError: the JSON files are authoritative, and the item is in one of them
     :raises StorageIOError: a text cannot be written; nothing was taken out
     """
-    _check(numbers, every=every, reason=reason, to=to, discard=discard)
+    require_choice(numbers, every=every, reason=reason)
+    if to is not None and (discard or len(numbers) != 1):
+        raise UsageError(
+            "--to needs exactly one item number and cannot be combined with --discard.",
+            code="option.conflict",
+            hint="Without --to, each text goes to a file of its own.",
+        )
     path = data_dir.database
     with exclusive(data_dir):
         require_history(data_dir)  # refuses a newer schema before anything opens it for writing
@@ -82,33 +88,17 @@ def dismiss(
     return DismissReport(tuple(DismissedItem(item.id, item.reason, files.get(item.id)) for item in chosen))
 
 
-def _check(numbers: Sequence[int], *, every: bool, reason: str | None, to: Path | None, discard: bool) -> None:
-    if every and numbers:
-        raise UsageError("Item numbers and --all cannot be combined.", code="option.conflict", hint="Give only one.")
-    if not every and not numbers:
-        raise UsageError("No item was given.", code="option.missing", hint="Give item numbers, or --all.")
-    if reason is not None and not every:
-        raise UsageError("--reason needs --all.", code="option.conflict")
-    if to is not None and (discard or len(numbers) != 1):
-        raise UsageError(
-            "--to needs exactly one item number and cannot be combined with --discard.",
-            code="option.conflict",
-            hint="Without --to, each text goes to a file of its own.",
-        )
-
-
 def _chosen(
     connection: sqlite3.Connection, state: State, numbers: Sequence[int] | None, reason: str | None
 ) -> list[QuarantinedItem]:
     """The items to take out; while the JSON files are authoritative, only those that are in none of them."""
-    in_files = state.authority != "sqlite"
+    chosen = chosen_items(connection, numbers, reason)
+    if state.authority == "sqlite":
+        return chosen
     if numbers is None:
-        found = items_of(connection)
-        chosen = [item for item in found if (item.reason == reason if reason else item.reason != "deleted")]
-        return [item for item in chosen if not in_files or item.reason in _IN_NO_FILE]
-    chosen = [item_of(connection, number) for number in dict.fromkeys(numbers)]
+        return [item for item in chosen if item.reason in _IN_NO_FILE]
     for item in chosen:
-        if in_files and item.reason not in _IN_NO_FILE:
+        if item.reason not in _IN_NO_FILE:
             raise StaleStoreError(
                 f"The JSON files are authoritative, and one of them contains item {item.id}.",
                 code="store.not_authoritative",

@@ -1,4 +1,4 @@
-"""List, show and export what is in quarantine: invalid sessions and the losing versions of conflicts.
+"""List, show and export what is in quarantine, and find the items that a command names.
 
 Nothing here changes the quarantine; :mod:`migrator.quarantine.retry` does.
 """
@@ -10,7 +10,7 @@ import difflib
 import json
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +24,7 @@ from migrator.database.quarantine import QuarantinedItem, item_of, items_of, tex
 from migrator.documents.app_format import app_bytes
 from migrator.documents.exact_json import Unreadable, parse_exactly
 from migrator.documents.parsing import parse_element
-from migrator.errors import QuarantineError
+from migrator.errors import QuarantineError, UsageError
 from migrator.files import durable
 from migrator.files.output import NewFiles, new_files
 from migrator.quarantine.conflict import ConflictFinder
@@ -153,6 +153,31 @@ def export_quarantine(data_dir: DataDir, target: Path) -> ExportedItems:
                 conflicts = ConflictFinder(connection, data_dir)
                 written = [_write(_shown(connection, conflicts, item), files) for item in items_of(connection)]
     return ExportedItems(os.fspath(target), tuple(written))
+
+
+def require_choice(numbers: Sequence[int], *, every: bool, reason: str | None) -> None:
+    """Check that a command names either items, or all of them.
+
+    :raises UsageError: it names neither or both, or a reason without all
+    """
+    if every and numbers:
+        raise UsageError("Item numbers and --all cannot be combined.", code="option.conflict", hint="Give only one.")
+    if not every and not numbers:
+        raise UsageError("No item was given.", code="option.missing", hint="Give item numbers, or --all.")
+    if reason is not None and not every:
+        raise UsageError("--reason needs --all.", code="option.conflict")
+
+
+def chosen_items(
+    connection: sqlite3.Connection, numbers: Sequence[int] | None, reason: str | None
+) -> list[QuarantinedItem]:
+    """The items of these numbers; None means all with this reason, or all but the deleted sessions.
+
+    :raises QuarantineError: there is no item of a number
+    """
+    if numbers is not None:
+        return [item_of(connection, number) for number in dict.fromkeys(numbers)]
+    return [item for item in items_of(connection) if (item.reason == reason if reason else item.reason != "deleted")]
 
 
 def _write(shown: ShownItem, files: NewFiles) -> ExportedItem:

@@ -22,7 +22,7 @@ from migrator.database.documents import (
     insert_document,
     require_stored,
 )
-from migrator.database.quarantine import QuarantinedItem, item_of, items_of, texts_of
+from migrator.database.quarantine import QuarantinedItem, texts_of
 from migrator.documents.app_format import app_bytes
 from migrator.documents.array_reader import BOM, read_array
 from migrator.documents.document import WorktreeSession
@@ -32,7 +32,7 @@ from migrator.export.hybrid_files import change_and_update_files
 from migrator.files.os_errors import os_errors
 from migrator.locking import exclusive
 from migrator.quarantine.conflict import ConflictFinder, read_conflict
-from migrator.quarantine.items import suffix_of
+from migrator.quarantine.items import chosen_items, require_choice, suffix_of
 from migrator.report import Report
 from migrator.workspace import workspace_of_source, workspace_shown
 
@@ -98,16 +98,11 @@ def retry(
     :raises StaleStoreError: SQLite is not authoritative, and this would change a session there
     :raises StorageIOError: the edited file cannot be read
     """
-    if every and numbers:
-        raise UsageError("Item numbers and --all cannot be combined.", code="option.conflict", hint="Give only one.")
-    if not every and not numbers:
-        raise UsageError("No item was given.", code="option.missing", hint="Give item numbers, or --all.")
+    require_choice(numbers, every=every, reason=reason)
     if edited is not None and (len(numbers) != 1 or take is not None):
         raise UsageError(
             "--edited needs exactly one item number and cannot be combined with --take.", code="option.conflict"
         )
-    if reason is not None and not every:
-        raise UsageError("--reason needs --all.", code="option.conflict")
     corrected = None if edited is None else _read_edited(edited)
     apply = partial(_apply, data_dir, None if every else numbers, reason, corrected, take)
     with exclusive(data_dir):
@@ -123,7 +118,7 @@ def _apply(
     corrected: list[WorktreeSession] | list[Problem] | None,
     take: Take | None,
 ) -> tuple[RetriedItem, ...]:
-    """Try the items of these numbers; None means all with this reason, or all but the deleted sessions."""
+    """Try the items that :func:`~migrator.quarantine.items.chosen_items` finds."""
     path = data_dir.database
     with opened(path) as connection:
         state = read_state(connection, path)
@@ -135,11 +130,7 @@ def _apply(
                 "run 'migrator migrate'. A conflict's quarantined version can be dropped with '--take ours'.",
             )
         with transaction(connection, path, "move sessions out of quarantine"):
-            if numbers is None:
-                found = items_of(connection)
-                chosen = [item for item in found if (item.reason == reason if reason else item.reason != "deleted")]
-            else:
-                chosen = [item_of(connection, number) for number in dict.fromkeys(numbers)]
+            chosen = chosen_items(connection, numbers, reason)
             for item in chosen:
                 if item.reason != "conflict" and take is not None and numbers is not None:
                     raise UsageError(
