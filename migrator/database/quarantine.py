@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -14,13 +14,16 @@ import orjson
 
 from migrator.database import quarantine_queries, queries
 from migrator.database.columns import QuarantineRow
+from migrator.documents.document import WorktreeSession
 from migrator.documents.exact_json import to_json
 from migrator.documents.parsing import Rejected, text_or_bytes
 from migrator.errors import Problem, QuarantineError
 from migrator.report import Report
+from migrator.workspace import workspace_of_source, workspace_shown
 
 Reason = Literal["invalid", "unreadable", "torn", "conflict", "deleted"]
 _NAMES = ("id", "task")
+_SHARED_FILE = "sessions.json"
 _LONG = re.compile(rb'"(?:instances|chatHistory)"')
 _BEGINNING = 1 << 16  # bytes of a text that is not JSON, in which the id and the task are looked for
 
@@ -132,6 +135,22 @@ def texts_of(connection: sqlite3.Connection, number: int) -> tuple[bytes, bytes 
 
 def _bytes(value: Any) -> bytes:
     return value if isinstance(value, bytes) else str(value).encode()
+
+
+def workspace_of_item(
+    item: QuarantinedItem, document: WorktreeSession, paths: Container[str]
+) -> tuple[str, str | None]:
+    """Return hash and path of the workspace that a session goes to when it leaves the quarantine.
+
+    It is that of the item's file; for the shared file, what the session's worktrees show.
+
+    :param paths: the hashes of the known workspaces
+    """
+    if item.reason not in ("conflict", "deleted") and item.source == _SHARED_FILE:
+        return workspace_shown(document, _SHARED_FILE, paths)
+    if item.workspace_hash is not None:
+        return item.workspace_hash, item.workspace_path
+    return workspace_of_source(item.source or "quarantine")
 
 
 def quarantine_row(

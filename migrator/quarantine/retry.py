@@ -22,7 +22,7 @@ from migrator.database.documents import (
     insert_document,
     require_stored,
 )
-from migrator.database.quarantine import QuarantinedItem, texts_of
+from migrator.database.quarantine import QuarantinedItem, texts_of, workspace_of_item
 from migrator.documents.app_format import app_bytes
 from migrator.documents.array_reader import BOM, read_array
 from migrator.documents.document import WorktreeSession
@@ -34,12 +34,9 @@ from migrator.locking import exclusive
 from migrator.quarantine.conflict import ConflictFinder, read_conflict
 from migrator.quarantine.items import chosen_items, require_choice, suffix_of
 from migrator.report import Report
-from migrator.workspace import workspace_of_source, workspace_shown
 
 Take = Literal["theirs", "ours", "both"]
 Result = Literal["restored", "replaced", "dropped", "still_invalid", "needs_edit", "needs_choice"]
-
-_SHARED = "sessions.json"
 
 
 @dataclass(frozen=True)
@@ -234,7 +231,7 @@ class _Retry:
 
         :raises TransactionError: it does not read back as it was inserted
         """
-        workspace_hash, path = self.workspace(item, document)
+        workspace_hash, path = workspace_of_item(item, document, self.paths)
         if workspace_id is None:
             workspace_id = ensure_workspace(self.connection, workspace_hash, path)
         key = insert_document(
@@ -256,14 +253,6 @@ class _Retry:
     def sequence(self) -> int:
         """The sequence number of the backups of this run."""
         return next_sequence(self.data_dir.backups)
-
-    def workspace(self, item: QuarantinedItem, document: WorktreeSession) -> tuple[str, str | None]:
-        """The workspace that a session goes to: that of its file; for the shared file, what its worktrees show."""
-        if item.reason not in ("conflict", "deleted") and item.source == _SHARED:
-            return workspace_shown(document, _SHARED, self.paths)
-        if item.workspace_hash is not None:
-            return item.workspace_hash, item.workspace_path
-        return workspace_of_source(item.source or "quarantine")
 
     def remove(self, item: QuarantinedItem) -> None:
         """Delete an item from the quarantine."""

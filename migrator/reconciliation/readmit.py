@@ -18,7 +18,7 @@ from migrator.database import queries
 from migrator.database.columns import RULES
 from migrator.database.connection import opened, transaction
 from migrator.database.documents import ensure_workspace, insert_document, require_stored
-from migrator.database.quarantine import QuarantinedItem, items_of, texts_of
+from migrator.database.quarantine import QuarantinedItem, items_of, texts_of, workspace_of_item
 from migrator.documents.document import SequenceDigest, WorktreeSession
 from migrator.documents.parsing import Rejected, parse_file, parse_session
 from migrator.errors import Message, MigratorError
@@ -29,7 +29,6 @@ from migrator.reconciliation import queries as reconciliation_queries
 from migrator.storage.arguments import WorkspaceRef
 from migrator.storage.hybrid.journal import Journal
 from migrator.text import counted
-from migrator.workspace import workspace_of_source, workspace_shown
 
 _CHECKED_AGAIN = ("invalid", "unreadable")
 
@@ -97,7 +96,7 @@ class _Readmission:
         return restored
 
     def _restore(self, item: QuarantinedItem, document: WorktreeSession) -> tuple[str, str | None]:
-        workspace_hash, path = _workspace_of(item, document, self._paths)
+        workspace_hash, path = workspace_of_item(item, document, self._paths)
         key = insert_document(
             self._connection,
             document,
@@ -133,12 +132,3 @@ class _Readmission:
                 return
         counts = (entry.session_count + restored, entry.instances, entry.messages, max(entry.quarantined - restored, 0))
         self._connection.execute(reconciliation_queries.RECOUNT_SOURCE, (*counts, entry.digest, entry.id))
-
-
-def _workspace_of(item: QuarantinedItem, document: WorktreeSession, paths: set[str]) -> tuple[str, str | None]:
-    """The workspace that a session goes to: that of its file; for the shared file, what its worktrees show."""
-    if item.source == "sessions.json":
-        return workspace_shown(document, item.source, paths)
-    if item.workspace_hash is not None:
-        return item.workspace_hash, item.workspace_path
-    return workspace_of_source(item.source or "quarantine")
