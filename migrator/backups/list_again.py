@@ -10,7 +10,7 @@ from typing import Any
 
 from migrator.backups.catalog import names_in
 from migrator.backups.manifest import LARGEST_LISTING, MANIFEST, SUMS, is_inside, read_manifest, write_listing
-from migrator.errors import BackupError, MigratorError
+from migrator.errors import BackupError
 from migrator.files import copying, durable
 from migrator.files.reading import contents
 
@@ -34,7 +34,11 @@ def list_again(folder: Path, known: Sequence[dict[str, Any]]) -> bool:
     except BackupError as error:
         if error.code not in ("backup.manifest_missing", "backup.manifest_damaged"):
             return False
-    whole = [file for file in listed if is_inside(str(file["file"])) and _has(folder / file["file"], file["sha256"])]
+    whole = [
+        file
+        for file in listed
+        if is_inside(str(file["file"])) and copying.has_sha256(folder / file["file"], file["sha256"])
+    ]
     if manifest and len(whole) == len(listed) and (folder / SUMS).is_file():
         return False
     unlisted = {Path(name).as_posix() for name in names_in(folder)} - {file["file"] for file in whole}
@@ -51,10 +55,3 @@ def list_again(folder: Path, known: Sequence[dict[str, Any]]) -> bool:
     manifest["written_again_at"] = datetime.now(UTC).isoformat(timespec="seconds")
     write_listing(folder, manifest, whole)
     return True
-
-
-def _has(path: Path, sha256: str) -> bool:
-    try:
-        return path.is_file() and copying.sha256_of(path) == sha256
-    except MigratorError:
-        return False

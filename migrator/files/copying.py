@@ -106,6 +106,14 @@ def sha256_of(path: Place) -> str:
     return digest.hexdigest()
 
 
+def has_sha256(path: Place, sha256: str | None) -> bool:
+    """Whether there is a file that can be read and has this SHA-256."""
+    try:
+        return os.path.isfile(path) and sha256_of(path) == sha256
+    except StorageIOError:
+        return False
+
+
 def checked_chunks(path: Path, sha256: str) -> Iterator[bytes]:
     """Yield a file's bytes in chunks, and check their SHA-256 at the end.
 

@@ -118,7 +118,7 @@ class _Readmission:
         digest, sessions, instances, messages, quarantined = SequenceDigest(), 0, 0, 0, 0
         copy = self._data_dir.recorded(entry.backup or "")
         with suppress(MigratorError):  # without its copy, the file counts as changed in SQLite
-            if entry.backup and copy.is_file() and copying.sha256_of(copy) == entry.sha256:
+            if entry.backup and copying.has_sha256(copy, entry.sha256):
                 for _, session in parse_file(copy):
                     if session is None:
                         quarantined += 1

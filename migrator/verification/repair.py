@@ -172,7 +172,7 @@ def _repair_copies(data_dir: DataDir, entries: Iterable[LedgerEntry], failures: 
 def _copy_again(data_dir: DataDir, entry: LedgerEntry, failures: list[Message]) -> bool:
     """Remake a copy that is missing or damaged, if the file still has the recorded contents."""
     copy, source = data_dir.recorded(str(entry.backup)), data_dir.recorded(entry.source)
-    if entry.sha256 is None or _has(copy, entry.sha256) or not _has(source, entry.sha256):
+    if entry.sha256 is None or copying.has_sha256(copy, entry.sha256) or not copying.has_sha256(source, entry.sha256):
         return False
     try:
         durable.make_private_folder(copy.parent)
@@ -222,17 +222,10 @@ def _as_listed(data_dir: DataDir, folder: Path, entries: Iterable[LedgerEntry]) 
 def _repair_times(data_dir: DataDir, entries: Iterable[LedgerEntry]) -> list[str]:
     """Make the next run compare the contents of files that changed although size, time and inode did not."""
     placed = ((entry, data_dir.recorded(entry.source)) for entry in entries if entry.sha256 is not None)
-    misleading = [e for e, place in placed if looks_unchanged(e, place) and not _has(place, str(e.sha256))]
+    misleading = [e for e, place in placed if looks_unchanged(e, place) and not copying.has_sha256(place, e.sha256)]
     if misleading:
         path = data_dir.database
         with opened(path) as connection, transaction(connection, path, "write the ledger"):
             unknown = [(entry.size, -1, -1, entry.source) for entry in misleading]
             connection.executemany(queries.TOUCH_SOURCE, unknown)
     return [f"marked {entry.source} as changed; 'migrator migrate' merges it" for entry in misleading]
-
-
-def _has(path: Path, sha256: str) -> bool:
-    try:
-        return os.path.isfile(path) and copying.sha256_of(path) == sha256
-    except MigratorError:
-        return False
