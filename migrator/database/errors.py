@@ -71,23 +71,23 @@ def sqlite_errors(action: str, path: str | PathLike[str]) -> AbstractContextMana
 _interrupts: list[BaseException] = []
 
 
-def add_function(connection: sqlite3.Connection, name: str, function: Callable[..., Any], parameters: int = 1) -> None:
-    """Let SQL statements call a function, whose result depends on nothing but its parameters.
+def add_function(connection: sqlite3.Connection, name: str, function: Callable[[Any], Any]) -> None:
+    """Let SQL statements call a function of one parameter, whose result depends on nothing else.
 
     SQLite turns every exception within it into an error of the statement. So an interrupt (Ctrl-C, or SIGTERM), which
     may come at any moment, is kept, and raised again at the end of the block of :func:`sqlite_errors` around it.
     """
 
-    def call(*values: Any) -> Any:
+    def call(value: Any) -> Any:
         try:
-            return function(*values)
+            return function(value)
         except Exception:
             raise
         except BaseException as interrupt:
             _interrupts.append(interrupt)
             raise
 
-    connection.create_function(name, parameters, call, deterministic=True)
+    connection.create_function(name, 1, call, deterministic=True)
 
 
 def _raise_interrupt() -> None:

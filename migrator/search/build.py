@@ -19,7 +19,7 @@ from migrator.locking import exclusive, progress_for_others
 from migrator.progress import Listener, ProgressMeter, ignore_progress
 from migrator.report import Report
 from migrator.search import queries as search_queries
-from migrator.search.building.bulk import BULK, BulkOptions, index_in_bulk, require_space
+from migrator.search.building.bulk import BULK, index_in_bulk, require_space
 from migrator.search.building.emptying import empty_unused
 from migrator.search.building.gradual import index_gradually
 from migrator.search.building.turns import wait_for_others_to_read_the_schema
@@ -75,13 +75,13 @@ def finish(connection: sqlite3.Connection, data_dir: DataDir, listener: Listener
         return index_state(connection)
 
 
-def _build(connection: sqlite3.Connection, data_dir: DataDir, listener: Listener, options: BulkOptions = BULK) -> None:
+def _build(connection: sqlite3.Connection, data_dir: DataDir, listener: Listener) -> None:
     path = data_dir.database
     require_full_text(connection)
     with sqlite_errors("read the search index", path):
         total, is_new = bytes_to_do(connection), index_state(connection) not in ("building", "complete")
     require_space(path, total, "it may need")
-    empty_unused(connection, path, options.pace)
+    empty_unused(connection, path)
     if is_new:
         wait_for_others_to_read_the_schema()  # which may have just been upgraded, or lost an index
     with transaction(connection, path, "create the search index"):
@@ -93,8 +93,8 @@ def _build(connection: sqlite3.Connection, data_dir: DataDir, listener: Listener
     def advance(done: int) -> None:
         meter.add(path.name, done, 0)
 
-    index_in_bulk(data_dir, options, advance)
-    index_gradually(connection, path, advance, options.pace)
+    index_in_bulk(data_dir, BULK, advance)
+    index_gradually(connection, path, advance)
     if total:
         meter.complete()
 

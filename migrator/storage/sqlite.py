@@ -254,7 +254,7 @@ class SqliteStorage(NamesCommands, SqliteAccess, MirrorableStorage):
 
     def replace_workspace(self, workspace_path: str, documents: Iterable[WorktreeSession]) -> None:
         workspace = arguments.workspace_ref(workspace_path)
-        replacements = list(arguments.valid_sessions(documents))
+        replacements = arguments.valid_sessions(documents)
 
         def replace(connection: sqlite3.Connection, workspace_id: int) -> None:
             replace_all(connection, replacements, workspace_id=workspace_id, workspace_hash=workspace.hash)
