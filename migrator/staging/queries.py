@@ -9,6 +9,7 @@ from __future__ import annotations
 from functools import cache
 
 from migrator.database.columns import (
+    CHILD_TABLES,
     INSTANCE_COLUMNS,
     MESSAGE_COLUMNS,
     PLAIN_MESSAGE_COLUMNS,
@@ -18,12 +19,7 @@ from migrator.database.columns import (
 )
 from migrator.database.queries import aliased
 
-_CHILDREN = {
-    "session_runtime_mix": RUNTIME_COLUMNS,
-    "instances": INSTANCE_COLUMNS,
-    "chat_messages": MESSAGE_COLUMNS,
-}
-_TABLES = ("sessions", *_CHILDREN, "quarantine")
+_TABLES = ("sessions", *CHILD_TABLES, "quarantine")
 
 # Filling a staging database.
 
@@ -35,7 +31,10 @@ LAST_MESSAGE = "SELECT coalesce(max(rowid), 0) FROM chat_messages"
 DELETE_MESSAGES_AFTER = "DELETE FROM chat_messages WHERE rowid > ?"
 # Removes all rows of a source, which is then loaded again.
 DROP_SOURCE = (
-    *(f"DELETE FROM {table} WHERE session_id IN (SELECT id FROM sessions WHERE source_id = ?)" for table in _CHILDREN),
+    *(
+        f"DELETE FROM {table} WHERE session_id IN (SELECT id FROM sessions WHERE source_id = ?)"
+        for table in CHILD_TABLES
+    ),
     "DELETE FROM sessions WHERE source_id = ?",
     "DELETE FROM quarantine WHERE source_id = ?",
 )
@@ -76,7 +75,7 @@ def rekey_session(schema: str) -> tuple[str, ...]:
     """Give a session and its child rows another key: ?1 is the new key, ?2 the rescued data, ?3 the old key."""
     return (
         f"UPDATE {schema}.sessions SET id = ?1, rescued_data = ?2 WHERE id = ?3",
-        *(f"UPDATE {schema}.{table} SET session_id = ?1 WHERE session_id = ?3" for table in _CHILDREN),
+        *(f"UPDATE {schema}.{table} SET session_id = ?1 WHERE session_id = ?3" for table in CHILD_TABLES),
     )
 
 
@@ -149,7 +148,7 @@ COPY_CHILDREN = tuple(
     SELECT {aliased("c", names)} FROM staging.sessions s
     CROSS JOIN staging.{table} c ON c.session_id = s.id WHERE s.source_id = ?1 ORDER BY s.rowid, c.rowid
     """
-    for table, names in _CHILDREN.items()
+    for table, names in CHILD_TABLES.items()
 )
 _KEYS = (
     "m.session_id = s.session_id AND m.runtime = s.runtime",
@@ -174,7 +173,7 @@ COPY_DIFFERS = f"""
         <> (SELECT count(*) FROM staging.sessions o CROSS JOIN staging.{table} s ON s.session_id = o.id
             WHERE o.source_id = ?1)
     """
-    for (table, names), on in zip(_CHILDREN.items(), _KEYS, strict=True)
+    for (table, names), on in zip(CHILD_TABLES.items(), _KEYS, strict=True)
 )
 
 # Publishing new files, again.
