@@ -174,7 +174,7 @@ def _print_retry(report: RetryReport) -> None:
 )
 @click.option(
     "--take",
-    type=click.Choice(["theirs", "ours", "both"]),
+    type=click.Choice(get_args(Take)),
     help="For a conflict: use the file's version, SQLite's version, or both as two sessions.",
 )
 @prints_report(_print_retry, "Print the result for each item as one JSON object.", works=True)

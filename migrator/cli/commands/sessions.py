@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from itertools import chain
-from typing import Any
+from typing import Any, get_args
 
 import click
 
@@ -20,10 +20,10 @@ from migrator.search.find import search_texts
 from migrator.search.results import FoundText, SearchReport
 from migrator.search.sessions import SessionDocuments, SessionList, find_session, list_sessions
 from migrator.search.values import ids_that_begin, notes_on_values, types_and_statuses
-from migrator.storage.protocol import SessionFilters
+from migrator.storage.protocol import SessionFilters, SortKey
 from migrator.text import block, counted, local_time, plain, to_the_second
 
-_SORT_KEYS = click.Choice(["createdAt", "updatedAt", "duration", "filesChanged"])
+_SORT_KEYS = click.Choice(get_args(SortKey))
 _MOST_FOUND = 20
 _INDENT = " " * 11
 
