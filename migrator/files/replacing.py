@@ -32,7 +32,7 @@ WRITTEN_LATE = "written-late"
 Keep = Callable[[Path, Path], Path]
 """Keeps a file that must not be lost; called with its present path and the path that it was written at."""
 # Nanoseconds: a file that was changed more recently may be changed again without getting another time of change.
-_SETTLED = 2_000_000_000
+SETTLED = 2_000_000_000
 _PATIENCE = 10.0  # seconds that a replaced file keeps its second name where it cannot be found out who has it open
 
 
@@ -62,7 +62,7 @@ def see(path: Path) -> Seen | None:
             status = _status(path)
         except FileNotFoundError:
             return None
-    return Seen(copying.sha256_of(path), status, time.time_ns() - status[2] > _SETTLED)
+    return Seen(copying.sha256_of(path), status, time.time_ns() - status[2] > SETTLED)
 
 
 def _status(path: Path) -> tuple[int, int, int]:

@@ -12,9 +12,7 @@ from migrator.database import queries
 from migrator.database.connection import opened
 from migrator.database.errors import sqlite_errors
 from migrator.errors import StaleStoreError
-
-# Nanoseconds: a file that was changed more recently may be changed again without getting another time of change.
-_SETTLED = 2_000_000_000
+from migrator.files.replacing import SETTLED
 
 
 def failed_workspaces(places: DataDir) -> frozenset[str]:
@@ -67,4 +65,4 @@ def _look(database: Path) -> tuple[object, bool]:
             status = path.stat()
             found.append((path, status.st_ino, status.st_size, status.st_mtime_ns))
             newest = max(newest, status.st_mtime_ns)
-    return found or None, time.time_ns() - newest > _SETTLED
+    return found or None, time.time_ns() - newest > SETTLED
