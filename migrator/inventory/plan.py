@@ -19,7 +19,15 @@ from migrator.inventory.workspace_paths import known_paths
 from migrator.ownership import foreign_database
 from migrator.workspace import is_placeholder, named_workspace, placeholder
 
-Share = tuple[str, str, int, int, int]
+
+class StoredCounts(NamedTuple):
+    """What the database has of one workspace from one source."""
+
+    workspace_hash: str
+    workspace_path: str
+    sessions: int
+    instances: int
+    messages: int
 
 
 class Plan(NamedTuple):
@@ -27,7 +35,7 @@ class Plan(NamedTuple):
 
     :ivar sources: every source file, in the order in which they are migrated
     :ivar ledger: by the source's name; empty unless SQLite is authoritative
-    :ivar shares: for each file of several workspaces, by its name: hash, path and counts of each workspace in it
+    :ivar counts: for each file of several workspaces, by its name: what the database has of each workspace in it
     :ivar paths: workspace hash to workspace path, as far as known
     :ivar unnamed: the known paths for which the database has only a placeholder
     :ivar index_state: the state of the full-text search index if SQLite is authoritative
@@ -41,7 +49,7 @@ class Plan(NamedTuple):
     state: State
     sources: list[Source]
     ledger: dict[str, LedgerEntry]
-    shares: dict[str, list[Share]]
+    counts: dict[str, list[StoredCounts]]
     paths: dict[str, str]
     unnamed: dict[str, str]
     warnings: list[Message]
@@ -81,7 +89,7 @@ def make_plan(
     :param connection: reads the database; None opens one
     :raises MigratorError: the database or the folder cannot be read
     """
-    state, ledger, shares, stored, index, quarantined, outdated = _read_database(data_dir, connection)
+    state, ledger, counts, stored, index, quarantined, outdated = _read_database(data_dir, connection)
     named = [*named]
     paths, found = known_paths(data_dir, named)
     warnings = [*data_dir.notes, *found]
@@ -103,7 +111,7 @@ def make_plan(
         state,
         sources,
         ledger,
-        shares,
+        counts,
         paths,
         unnamed,
         warnings,
@@ -164,11 +172,11 @@ def known_workspaces(sources: Iterable[Source], paths: Mapping[str, str]) -> dic
 
 
 class _Stored(NamedTuple):
-    """What the database has for the plan: as there, with the paths of all its workspaces."""
+    """What the database has for the plan; the members are as there, but ``paths`` has all its workspaces."""
 
     state: State
     ledger: dict[str, LedgerEntry]
-    shares: dict[str, list[Share]]
+    counts: dict[str, list[StoredCounts]]
     paths: dict[str, str]
     index_state: str | None
     quarantined: Mapping[str, int]
@@ -192,15 +200,15 @@ def _read_database(data_dir: DataDir, connection: sqlite3.Connection | None) -> 
         if state.authority != "sqlite" or not state.has_ledger:  # the app itself may have made the database
             return _Stored(state, {}, {}, stored, None, {})
         ledger = read_ledger(connection)
-        shares = {
-            entry.source: connection.execute(queries.COUNTS_OF_SOURCE, (entry.id,)).fetchall()
+        counts = {
+            entry.source: [*map(StoredCounts._make, connection.execute(queries.COUNTS_OF_SOURCE, (entry.id,)))]
             for entry in ledger.values()
             if entry.workspace_hash is None
         }
         row = connection.execute(queries.INDEX_STATE).fetchone() if state.has_index_state else None
         outdated = has_outdated_items(connection, state)
         quarantined = dict(connection.execute(queries.QUARANTINE_BY_WORKSPACE).fetchall())
-        return _Stored(state, ledger, shares, stored, row[0] if row else None, quarantined, outdated)
+        return _Stored(state, ledger, counts, stored, row[0] if row else None, quarantined, outdated)
 
 
 def has_outdated_items(connection: sqlite3.Connection, state: State) -> bool:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from migrator.errors import Message
-from migrator.inventory.plan import Plan
+from migrator.inventory.plan import Plan, StoredCounts
 from migrator.inventory.source_files import Source
 from migrator.report import Report
 from migrator.text import counted
@@ -202,24 +202,24 @@ def known_reports(plan: Plan, source: Source) -> list[WorkspaceReport]:
     """Report on each workspace of an unchanged source, from the ledger."""
     entry = plan.ledger[source.name]
     file_hash, path = workspace_of_source(entry.source, entry.workspace_hash, plan.paths)
-    shares = [(file_hash, path, entry.session_count, entry.instances, entry.messages)]
+    stored = [StoredCounts(file_hash, path, entry.session_count, entry.instances, entry.messages)]
     if entry.workspace_hash is None and entry.session_count:
-        shares = plan.shares[entry.source]
-        if entry.quarantined and not any(share[0] == file_hash for share in shares):
-            shares = [*shares, (file_hash, path, 0, 0, 0)]
+        stored = plan.counts[entry.source]
+        if entry.quarantined and not any(one.workspace_hash == file_hash for one in stored):
+            stored = [*stored, StoredCounts(file_hash, path, 0, 0, 0)]
     return [
         WorkspaceReport(
-            hash=share[0],
-            path=share[1],
+            hash=one.workspace_hash,
+            path=one.workspace_path,
             status="failed" if entry.error else "unchanged",
-            sessions=share[2],
-            instances=share[3],
-            messages=share[4],
-            quarantined=entry.quarantined if share[0] == file_hash else 0,
+            sessions=one.sessions,
+            instances=one.instances,
+            messages=one.messages,
+            quarantined=entry.quarantined if one.workspace_hash == file_hash else 0,
             error=entry.failure,
             sources=(entry.source,),
         )
-        for share in shares
+        for one in stored
     ]
 
 
