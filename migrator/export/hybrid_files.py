@@ -16,7 +16,7 @@ from migrator.database.connection import opened, transaction
 from migrator.errors import Message, MigratorError, StaleStoreError
 from migrator.export.rollback_notes import RollbackNotes
 from migrator.export.session_file import PreparedFile
-from migrator.export.workspace_files import LOCK_TIMEOUT, WorkspaceFiles, is_workspace_file
+from migrator.export.workspace_files import LONG_LOCK_TIMEOUT, WorkspaceFiles, is_workspace_file
 from migrator.files import copying, replacing
 from migrator.inventory.ledger import LedgerEntry
 from migrator.locking import file_locked
@@ -62,7 +62,7 @@ class HybridFiles(WorkspaceFiles):
             )
 
         try:
-            with file_locked(self.data_dir, file.target, LOCK_TIMEOUT):
+            with file_locked(self.data_dir, file.target, LONG_LOCK_TIMEOUT):
                 replacing.place(written, file.target, file.replaceable, leave)
         except StaleStoreError as error:
             if file.report:

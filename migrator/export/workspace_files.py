@@ -33,7 +33,7 @@ from migrator.worker.process import WorkerFor
 from migrator.workspace import HASH_PATTERN, workspace_of_source
 
 _Quarantined = tuple[int, str | bytes, str]
-LOCK_TIMEOUT = 10.0  # seconds: longer than a store that holds the lock waits for the database
+LONG_LOCK_TIMEOUT = 10.0  # seconds: longer than a store that holds the lock waits for the database
 _KEPT = "before-rollback"  # in the other name of a file that is kept
 
 
@@ -120,7 +120,7 @@ class WorkspaceFiles:
             self.notes.kept_copy(target, os.fspath(kept))
             return kept
 
-        with file_locked(self.data_dir, file.target, LOCK_TIMEOUT):
+        with file_locked(self.data_dir, file.target, LONG_LOCK_TIMEOUT):
             if file.target.parent not in (self.data_dir.root, self.data_dir.sessions):  # taking the lock looks there
                 replacing.look_at_replaced(file.target.parent)  # what it keeps is reported at the end
             return replacing.place(written, file.target, file.replaceable, keep)

@@ -45,12 +45,12 @@ def find_replaced(
             continue
         with os_errors("list", folder):
             names = os.listdir(folder)
-        kept += [described(folder / name) for name in sorted(names) if WRITTEN_LATE_MARK in name]
+        kept += [late_write_message(folder / name) for name in sorted(names) if WRITTEN_LATE_MARK in name]
         is_unsettled = is_unsettled or any(name.endswith(REPLACED) for name in names)
     return Replaced(kept, is_unsettled)
 
 
-def described(path: Path) -> Message:
+def late_write_message(path: Path) -> Message:
     """Return the message about a version that another program wrote during the replacement."""
     file = path.name.partition(WRITTEN_LATE_MARK)[0]
     return Message(

@@ -17,7 +17,7 @@ from migrator.errors import Message, UsageError
 from migrator.files.durable import TEMPORARY_SUFFIX
 from migrator.files.os_errors import os_errors
 from migrator.files.reading import read_chunks
-from migrator.inventory.late_writes import WRITTEN_LATE_MARK, described
+from migrator.inventory.late_writes import WRITTEN_LATE_MARK, late_write_message
 from migrator.inventory.ledger import LedgerEntry, classify, read_adopted
 from migrator.inventory.source_files import Source, source_at
 from migrator.inventory.workspace_paths import SharedEvidence
@@ -79,7 +79,7 @@ def _report(source: Source, paths: Mapping[str, str], known: Container[str]) -> 
         what = f"{source.place} is not a session file; nothing reads it."
         return Message(what, code="source.unknown_file", hint="Move it out of sessions/.")
     if WRITTEN_LATE_MARK in source.name:
-        return described(Path(source.place))
+        return late_write_message(Path(source.place))
     what = f"{source.place} is not migrated: its name is not a workspace hash."
     evidence = SharedEvidence(known)
     evidence.feed(begin)

@@ -87,7 +87,7 @@ def publish_new(publication: Publication) -> bool:
     return durable.publish_new(publication.data_dir.staging, database)
 
 
-def publish_into(publication: Publication, seen: OnProgress) -> Published:
+def publish_into(publication: Publication, on_progress: OnProgress) -> Published:
     """Publish the staged sources into a database, in one transaction that ends as ``completed``.
 
     The app may have the database open. A source that is new there is copied by SQLite and then read back. A source
@@ -107,7 +107,7 @@ def publish_into(publication: Publication, seen: OnProgress) -> Published:
             closing(connect_read_only(staging)) as staged,
             changing(connection, path, backups) as back_up,
         ):
-            publisher = _Publisher(connection, staged, publication, seen)
+            publisher = _Publisher(connection, staged, publication, on_progress)
             rolled_back = look_if_rolled_back(connection, path, back_up)
             if rolled_back is None:
                 publisher.prepare()
@@ -148,13 +148,13 @@ class _Publisher:
         main: sqlite3.Connection,
         staged: sqlite3.Connection,
         publication: Publication,
-        seen: OnProgress,
+        on_progress: OnProgress,
     ) -> None:
         self._main = main
         self._staged = staged
         self._publication = publication
         self._policy = publication.policy
-        self._seen = seen
+        self._on_progress = on_progress
         self._known: dict[str, ledger.LedgerEntry] = {}
         self._adopted: dict[str, ledger.LedgerEntry] = {}  # as they were before this run
         self._ids: dict[str, int] = {}
@@ -313,7 +313,7 @@ class _Publisher:
         if differs or (is_rekeyed and source_digest(self._main, source_id) != loaded.digest):
             raise self._readback_failed(loaded)
         sessions = sum(counts.sessions for counts in loaded.counts.values())
-        self._seen(loaded.source.name, loaded.source.size, sessions)
+        self._on_progress(loaded.source.name, loaded.source.size, sessions)
 
     def _entry(self, loaded: LoadedSource) -> ledger.LedgerEntry | None:
         """The ledger's row for a source that was migrated before."""

@@ -39,7 +39,7 @@ class Positioned(NamedTuple):
     version: Version
 
 
-class Unparsable(NamedTuple):
+class InvalidElement(NamedTuple):
     """An element of a file that is not a session: its position and its id, None if it has none."""
 
     position: int
@@ -74,11 +74,11 @@ def with_earlier(versions: Mapping[Identity, Version], earlier: Iterable[Positio
 
 
 def match_sessions(
-    before: Mapping[Identity, Version], found: Sequence[Positioned], broken: Sequence[Unparsable] = ()
+    before: Mapping[Identity, Version], found: Sequence[Positioned], invalid: Sequence[InvalidElement] = ()
 ) -> dict[Identity, Version]:
     """Identify the sessions of a later version as those of the one before, and return them in file order.
 
-    :param broken: the elements of the later version that are not sessions and that the one before did not have
+    :param invalid: the elements of the later version that are not sessions and that the one before did not have
     """
     old: defaultdict[str, dict[int, bytes]] = defaultdict(dict)
     for (session_id, number), version in before.items():
@@ -86,7 +86,7 @@ def match_sessions(
     places: defaultdict[str, list[int]] = defaultdict(list)
     for index, placed in enumerate(found):
         places[placed.session_id].append(index)
-    numbers, claims = [0] * len(found), _Claims(broken)
+    numbers, claims = [0] * len(found), _Claims(invalid)
     for session_id, indexes in places.items():
         known = old.get(session_id, {})
         if len(indexes) > 1 or len(known) > 1:
@@ -113,7 +113,7 @@ def _numbers(
         else:
             changed.append((inf if placed.position is None else placed.position, index))
     missing, new = sorted(left), max(known, default=-1) + 1
-    # If some are missing, broken elements may be what is left of them.
+    # If some are missing, invalid elements may be what is left of them.
     places = claims.of(found[0][1].session_id) if len(changed) < len(left) else ()
     for before, (position, index) in enumerate(changed):
         order = before + sum(bisect_left(place, position) for place in places)
@@ -121,11 +121,11 @@ def _numbers(
 
 
 class _Claims:
-    """The places of broken elements, by the id that they have."""
+    """The places of invalid elements, by the id that they have."""
 
-    def __init__(self, broken: Iterable[Unparsable]) -> None:
+    def __init__(self, invalid: Iterable[InvalidElement]) -> None:
         self._places: defaultdict[str | None, list[int]] = defaultdict(list)
-        for one in sorted(broken, key=attrgetter("position")):
+        for one in sorted(invalid, key=attrgetter("position")):
             self._places[one.session_id].append(one.position)
 
     def of(self, session_id: str) -> list[list[int]]:

@@ -46,8 +46,8 @@ from migrator.migration.merging.decision import Action, MergePolicy, MergeResult
 from migrator.migration.merging.invalid import InvalidElements, take_out_unreadable
 from migrator.migration.merging.matching import (
     Identity,
+    InvalidElement,
     Positioned,
-    Unparsable,
     Version,
     match_sessions,
     with_earlier,
@@ -136,8 +136,8 @@ class Merge:
         held = held_of_source(self._main, self._source_id, {one.version.key: one.version.digest for one in present})
         base = with_earlier(self._readable_base(), [one for one in present if one.version.key in held])
         new_invalid, no_longer_invalid = self._invalid.compare(source_id)
-        unparsable = [Unparsable(row.position, self._invalid.own_id(row)) for row in new_invalid]
-        theirs = match_sessions(base, self._staged_sessions, unparsable)
+        invalid = [InvalidElement(row.position, self._invalid.own_id(row)) for row in new_invalid]
+        theirs = match_sessions(base, self._staged_sessions, invalid)
         ours = match_sessions(theirs | base, present)
         deleted = self._deleted(base, theirs, new_invalid)
         self._keep_bases(theirs.keys() | deleted)

@@ -4,8 +4,8 @@ import pytest
 
 from migrator.migration.merging.matching import (
     Identity,
+    InvalidElement,
     Positioned,
-    Unparsable,
     Version,
     fixes,
     ids_in,
@@ -82,7 +82,7 @@ def test_sessions_of_earlier_versions_follow_those_of_their_id(
 def test_sessions_of_one_id_are_matched_by_contents_then_by_order(
     before: list[bytes], found: list[Found], broken: list[tuple[int, str | None]], numbers: list[int]
 ) -> None:
-    matched = match_sessions(versions(*before), positioned(found), [Unparsable(*one) for one in broken])
+    matched = match_sessions(versions(*before), positioned(found), [InvalidElement(*one) for one in broken])
     assert matched == {
         (name, number): Version(digest) for (_, name, digest), number in zip(found, numbers, strict=True)
     }
