@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from migrator.authority import (
     Backend,
@@ -47,8 +47,8 @@ class BackendReport(Report):
     authority: str
     flag: str | None
     trial: HybridStats | None
-    notes: tuple[str, ...] = field(default=())
-    errors: tuple[str, ...] = field(default=())
+    notes: tuple[str, ...] = ()
+    errors: tuple[str, ...] = ()
 
     @property
     def exit_code(self) -> int:

@@ -81,7 +81,6 @@ def rollback(
     """Write every session back to the JSON files and make them authoritative, without losing anything.
 
     :param salvage: if the database is damaged, write what can be read of it, and name the rest
-
     :raises MigrationLocked: another migrator is running there
     :raises RollbackFailed: the rollback failed; SQLite is still authoritative, and intact
     """

@@ -131,6 +131,6 @@ def _statement(connection: AnyConnection, which: str) -> str:
 
 _RANGE = f"WHERE {queries.IN_RANGE} ORDER BY {queries.ORDER}"
 _FILES = f"WHERE {queries.IN_FILES} ORDER BY {queries.FILES_IN_ORDER}"
-# As they are for any SQLite.
+# For the check of all SQL: the form that any SQLite can prepare.
 SESSIONS_OF_RANGE = _BY_OPERATOR + _RANGE
 SESSIONS_OF_FILES = _BY_OPERATOR + _FILES

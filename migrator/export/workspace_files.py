@@ -66,9 +66,8 @@ class WorkspaceFiles:
 
         :raises RollbackFailed: a session has no workspace, a file does not read back, or something is in the way
         """
-        for (
-            statement
-        ) in queries.CLEAR_UNKNOWN_SOURCES:  # without its row in the ledger, a session counts as created in SQLite
+        # Without its row in the ledger, a session counts as created in SQLite.
+        for statement in queries.CLEAR_UNKNOWN_SOURCES:
             self.connection.execute(statement)
         detach_moved(self.connection)
         self.known = known_files(self.connection)

@@ -77,7 +77,7 @@ def quick_problems(connection: sqlite3.Connection, state: str | None = None) -> 
 
 @cache
 def _expected() -> dict[str, str]:
-    """Return the statement that creates each of them, by name, in the form in which SQLite stores it."""
+    """Return the statement of each table, view and trigger of the index, by name, in the form that SQLite stores."""
     statements = {}
     for statement in _script("search_index.sql"):
         begin = statement.index("CREATE ")
@@ -118,7 +118,7 @@ def start_log(connection: sqlite3.Connection) -> None:
 
 
 def drop_log(connection: sqlite3.Connection) -> None:
-    """Drop that log, if there is one."""
+    """Drop the log of changed rows, if there is one."""
     for statement in _script("search_index_build_drop.sql"):
         connection.execute(statement)
 

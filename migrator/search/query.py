@@ -43,7 +43,7 @@ _PARAMETERS = "0123456789;?"  # of an escape sequence, after its introducer and 
 
 
 class _Patterns:
-    """Compiled when they are used: so many ranges take milliseconds, and most runs index nothing."""
+    """The patterns, compiled when they are used: so many ranges take milliseconds, and most runs index nothing."""
 
     @cached_property
     def unspaced(self) -> re.Pattern[str]:

@@ -176,8 +176,6 @@ COPY_DIFFERS = f"""
     for (table, names), on in zip(CHILD_TABLES.items(), _KEYS, strict=True)
 )
 
-# Publishing new files, again.
-
 _COPIED_QUARANTINE = ", ".join(
     {"source_id": "?3", "position": "position + ?2"}.get(name, name) for name in QUARANTINE_COLUMNS
 )

@@ -224,10 +224,9 @@ class SessionStorage(Protocol):
     def delete_session(self, workspace_path: str, session_id: str, *, ordinal: int | None = None) -> None:
         """Delete every session with this id. An unknown id is an error, unlike in the app, which ignores it.
 
-        :param ordinal: delete only this one; the next session with the id then gets its number
-
         SQLite: O(m + log n).
 
+        :param ordinal: delete only this one; the next session with the id then gets its number
         :raises WorkspaceNotFound: the store does not know the workspace
         :raises SessionNotFound: the workspace has no session with this id
         """

@@ -94,6 +94,8 @@ def verify(data_dir: DataDir, listener: Listener = ignore_progress) -> VerifyRep
 
 
 class _Verification:
+    """One check of a database, which goes on after each error."""
+
     def __init__(self, data_dir: DataDir, connection: sqlite3.Connection, listener: Listener) -> None:
         self.data_dir = data_dir
         self.path = data_dir.database

@@ -1,4 +1,4 @@
-"""The SQL statements of a merge without a base, by name."""
+"""The SQL statements of a merge without a base, and of the counts that publishing records, by name."""
 
 from __future__ import annotations
 

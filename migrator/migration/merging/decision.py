@@ -1,7 +1,6 @@
 """Decides what happens to a session that the base, SQLite and the file have in different ways.
 
-B, O and T
-are the digests in the base, in SQLite (ours) and in the file (theirs), None where the session is missing:
+B, O and T are the digests in the base, in SQLite (ours) and in the file (theirs), None where the session is missing:
 
 ==========================  ======================================  ===============================================
 condition                   what happened                           what :func:`decide` returns

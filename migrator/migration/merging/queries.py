@@ -135,9 +135,8 @@ COPY_STAGED = (
         for table, names in CHILD_TABLES.items()
     ),
 )
-_REPLACED = tuple(
-    name for name in SESSION_COLUMNS if name != "id"
-)  # as if it were new, it would be looked for in children
+# Without the key: SQLite would look for child rows that refer to it, as if it were new.
+_REPLACED = tuple(name for name in SESSION_COLUMNS if name != "id")
 
 
 def _copy_new(table: str) -> str:
