@@ -24,9 +24,9 @@ def status(data_dir: PathLike | DataDir | None = None, *, database: PathLike | N
 
     :raises MigratorError: the database or the folder cannot be read
     """
-    from migrator.inventory.status import status_of
+    from migrator.storage.hybrid.status import status_with_journal
 
-    return at(data_dir, database, status_of)
+    return at(data_dir, database, status_with_journal)
 
 
 def migration_report(

@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from migrator import status
 from migrator._version import __version__
 from migrator.storage.hybrid.journal import find_damage
 from tests.support.command_line import Migrator, Outcome
@@ -231,6 +232,7 @@ def test_a_damaged_journal_of_hybrid_mode_is_reported_and_renewed(scene, run, fo
     assert run("verify").code == 0
     assert run("backend").code == 3
     assert str(find_damage(scene.root / "hybrid.db")) in run("status", "--json").json["warnings"]
+    assert [warning.code for warning in status(scene.root).warnings] == ["hybrid.journal_damaged"]
     _, command = problems(run)["hybrid.journal_damaged"]
     assert follow(command).code == 0
     assert (scene.root / "hybrid.db.damaged").exists()

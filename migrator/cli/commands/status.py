@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from itertools import islice
 
 import click
 
 from migrator.cli.options import Resolve, prints_report
 from migrator.cli.output import echo, pager, print_authority, print_notes, printable
-from migrator.errors import ConnectionFailed
 from migrator.inventory.deletions import Deletion
-from migrator.inventory.status import StatusReport, WorkspaceState, status_of
+from migrator.inventory.status import StatusReport, WorkspaceState
+from migrator.storage.hybrid.status import status_with_journal
 from migrator.text import counted, plain, portion, size
 
 _NAMED = 10  # deleted sessions
@@ -123,14 +122,4 @@ def status_command(resolve: Resolve) -> StatusReport:
     migrator status                          for people
     migrator status --json                   for programs
     """
-    places = resolve()
-    report = status_of(places)
-    if report.backend != "hybrid":
-        return report
-    from migrator.storage.hybrid.journal import find_damage  # no other mode has a journal
-
-    try:
-        damage = find_damage(places.hybrid_journal)
-    except ConnectionFailed as error:
-        damage = error.as_message()
-    return report if damage is None else replace(report, warnings=(*report.warnings, damage))
+    return status_with_journal(resolve())

@@ -4,6 +4,7 @@
 - ``json_secondary``: the JSON store that never overwrites another program's changes
 - ``written_files``: which contents of the files SQLite has, recorded in the database
 - ``journal``: records which workspaces the second store may lack, and the differences that were found
+- ``status``: the current state, with a warning if the journal is damaged
 - ``locks``: locks that keep the order of writes the same in both stores, and the backoff after failures
 - ``queries``: the journal's SQL statements
 
