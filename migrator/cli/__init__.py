@@ -11,7 +11,7 @@
 - ``suggestions``: suggests values to a shell that completes a command line
 - ``streams``: standard output and standard error, which may be full, closed or missing
 
-Its rule: this package makes no decisions. Each command is one call to the library.
+Its rule: this package makes no decisions. A command parses, calls the library, and prints what that returns.
 """
 
 from __future__ import annotations

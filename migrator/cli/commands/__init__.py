@@ -7,6 +7,6 @@
 - ``deletions``: sessions that a file lost and that wait for a decision
 - ``schema``, ``completion``, ``help``: the steps of the database schema, completion in the shell, and help
 
-Its rule: a command parses, calls one function of the library and prints what that returns. Its module is loaded when
-the command is used (:mod:`migrator.cli.app`), so all its imports are at the top.
+Its rule: a command parses, calls the library and prints what that returns. Its module is loaded when the command is
+used (:mod:`migrator.cli.app`), so all its imports are at the top.
 """
