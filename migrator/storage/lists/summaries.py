@@ -39,7 +39,8 @@ class WorkspaceSummary(NamedTuple):
     """A workspace that a store has.
 
     :ivar hash: the name of its file; every operation accepts ``unknown:<hash>`` as its path
-    :ivar path: None if it is unknown; the JSON store knows only a path that the sessions prove
+    :ivar path: None if it is unknown; the JSON store knows only a path that the sessions prove. It is for people: if
+        links lead from it to the folder of another workspace, operations with it are on that one
     :ivar last_accessed: when its sessions were last written in SQLite (RFC 3339); None for a JSON file
     :ivar sessions: how many there are; None if the file cannot be read
     :ivar served_from: the store that its sessions are in
