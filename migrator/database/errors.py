@@ -22,6 +22,10 @@ DAMAGED = (
     "Keep a copy of it, then run 'migrator verify --repair'. If that does not help, 'migrator rollback --salvage' goes "
     "back to JSON files with what can be read; 'migrator backups list' shows what you can restore instead."
 )
+# A database that was read-only for a while leaves a -shm file that stays so.
+_NOT_WRITABLE = (
+    "Check its permissions and those of its folder; 'migrator doctor' names each file that cannot be written."
+)
 # The primary result codes (https://www.sqlite.org/rescode.html) that mean a problem with the file, not with the
 # statement: the code of our error, and what to do.
 _UNUSABLE = {
@@ -36,8 +40,8 @@ _UNUSABLE = {
     ),
     sqlite3.SQLITE_NOTADB: ("database.not_a_database", _NOT_A_DATABASE),
     sqlite3.SQLITE_CORRUPT: ("database.damaged", DAMAGED),
-    sqlite3.SQLITE_READONLY: ("database.read_only", "Check its permissions and those of its folder."),
-    sqlite3.SQLITE_PERM: ("database.permission_denied", "Check its permissions and those of its folder."),
+    sqlite3.SQLITE_READONLY: ("database.read_only", _NOT_WRITABLE),
+    sqlite3.SQLITE_PERM: ("database.permission_denied", _NOT_WRITABLE),
     sqlite3.SQLITE_FULL: ("disk.full", "Free some space and try again."),
     sqlite3.SQLITE_IOERR: (
         "disk.io_error",

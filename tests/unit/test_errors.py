@@ -152,6 +152,13 @@ def test_an_unusable_database_is_a_failed_connection_for_every_extended_code(num
     assert caught.value.hint
 
 
+@pytest.mark.parametrize("number", [sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM])
+def test_the_hint_names_the_command_that_finds_the_file_that_cannot_be_written(number):
+    with pytest.raises(ConnectionFailed) as caught, sqlite_errors("write", "/some.db"):
+        raise sqlite_error(number)
+    assert "'migrator doctor'" in str(caught.value.hint)  # it may be the -shm file alone
+
+
 @pytest.mark.parametrize(
     ("action", "phrase"), [("open", "open the database"), ("read the ledger", "read the ledger in the database")]
 )
