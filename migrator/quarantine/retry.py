@@ -17,6 +17,7 @@ from migrator.data_dir import DataDir
 from migrator.database import queries
 from migrator.database.connection import opened, transaction
 from migrator.database.documents import (
+    append_document,
     delete_document,
     ensure_workspace,
     insert_document,
@@ -179,8 +180,8 @@ class _Retry:
     def decide(self, item: QuarantinedItem, raw: bytes) -> RetriedItem:
         """Resolve a conflict as ``take`` says."""
         theirs = read_conflict(item, raw)
-        if self.take == "both":
-            return self.restore(item, [theirs])
+        if self.take == "both":  # without a file, its position says nothing of its place among the sessions
+            return self.append(item, theirs) if item.source_id is None else self.restore(item, [theirs])
         if self.take == "theirs":
             return self.replace(item, raw, [theirs], edited=False)
         kept = self.keep(item, {"theirs.json": raw})
@@ -194,6 +195,16 @@ class _Retry:
             self.conflicts.forget(document["id"])
         self.remove(item)
         return RetriedItem(item.id, "restored", sessions=tuple(document["id"] for document in documents))
+
+    def append(self, item: QuarantinedItem, document: WorktreeSession) -> RetriedItem:
+        """Insert a document after all others, so that its id still stands for the session that it stood for before."""
+        workspace_hash, path = self.workspace(item, document)
+        workspace_id = ensure_workspace(self.connection, workspace_hash, path)
+        key = append_document(self.connection, document, workspace_id=workspace_id, workspace_hash=workspace_hash)
+        require_stored(self.connection, key, document)
+        self.conflicts.forget(document["id"])
+        self.remove(item)
+        return RetriedItem(item.id, "restored", sessions=(document["id"],))
 
     def replace(
         self, item: QuarantinedItem, raw: bytes, documents: Sequence[WorktreeSession], *, edited: bool

@@ -304,6 +304,21 @@ def test_both_versions_of_a_conflict_outlive_the_rollback(pair: Scene, migrator:
     assert len(report["errors"]) == 2  # that it came to be, and that it stays; the exit code is 3: see go_back
 
 
+def test_of_both_versions_of_a_conflict_that_outlived_a_rollback_sqlites_stays_first(
+    pair: Scene, migrator: Migrator
+) -> None:
+    pair.change("UPDATE sessions SET task = 'in SQLite' WHERE id = 's-loom'")
+    pair.write(LOOM, [chat("s-loom", workspace=LOOM, task="in the file")])
+    go_back(pair, migrator)
+    assert migrator("--data-dir", pair.root, "migrate").code == 0
+    retried = migrator("--data-dir", pair.root, "quarantine", "retry", "1", "--take", "both")
+    assert retried.code == 0
+    assert pair.tasks(LOOM) == ["in SQLite", "in the file"]  # the app finds the first one by the id
+    assert migrator("--data-dir", pair.root, "verify").code == 0
+    go_back(pair, migrator)
+    assert tasks_in(pair.file_of(LOOM)) == ["in SQLite", "in the file"]
+
+
 # Backups that are damaged or gone.
 
 
