@@ -12,6 +12,7 @@ from migrator.data_dir import DataDir
 from migrator.errors import StorageIOError
 from migrator.files.os_errors import os_errors
 from migrator.inventory.source_files import Source
+from migrator.locking import DRY_RUN
 from migrator.text import size
 
 
@@ -52,7 +53,8 @@ def space_needed(data_dir: DataDir, sources: Sequence[Source], copied: Container
     growth = 3 if data_dir.database.exists() else 1.3
     needs: dict[int, tuple[Path, float]] = {}
     for place, needed in ((data_dir.backups, float(to_copy)), (data_dir.database.parent, growth * size)):
-        folder = next(path for path in (place, *place.parents) if path.exists())
+        folders = (path for path in (place, *place.parents) if path.exists())
+        folder = next(path for path in folders if not path.name.startswith(DRY_RUN))  # which is soon removed
         with os_errors("look at", folder):
             device = os.stat(folder).st_dev
         needs[device] = (folder, needs.get(device, (folder, 0.0))[1] + needed)

@@ -151,7 +151,7 @@ def require_apps(connection: sqlite3.Connection, path: Path | str) -> None:
         raise SchemaError(
             f"The texts in the database {path} are stored as {encoding}; those of the app are UTF-8.",
             code="schema.encoding",
-            hint=f"{_MOVE_AWAY} 'sqlite3 OLD .dump | sqlite3 NEW' makes a copy with UTF-8.",
+            hint=f"{_MOVE_AWAY} 'sqlite3 OLD .dump | sqlite3 NEW' copies it with UTF-8, texts up to their first NUL.",
         )
     if has_table(connection, "migration_ledger"):
         return

@@ -251,9 +251,11 @@ def _workspace_states(
     """The workspaces of the database and of failed and pending files; the number of quarantined items; deletions."""
     states, quarantined, deletions = dict[str, WorkspaceState](), 0, tuple[Deletion, ...]()
     if plan.state.has_ledger:
+        # After a rollback the files are to be migrated again, also the shared one, which names no workspace.
+        state = "new" if plan.state.status == "rolled_back" else "migrated"
         with opened(database, read_only=True) as connection, sqlite_errors("count the sessions", database):
             for file_hash, path, *counts in connection.execute(statement):
-                states[file_hash] = WorkspaceState(file_hash, path, "migrated", *counts)
+                states[file_hash] = WorkspaceState(file_hash, path, state, *counts)
             quarantined = int(connection.execute(queries.QUARANTINE_COUNT).fetchone()[0])
             deletions = tuple(all_deletions(connection)) if plan.state.has_deletions else ()
     for entry in plan.ledger.values():

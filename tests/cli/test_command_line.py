@@ -307,6 +307,18 @@ def test_status_lists_workspaces_by_path(scene: Scene, migrator: Migrator) -> No
     assert paths[4].startswith("unknown:")
 
 
+def test_after_a_rollback_every_workspace_is_new_also_those_of_the_shared_file(
+    scene: Scene, migrator: Migrator
+) -> None:
+    scene.write("/a", [chat("a", workspace="/a")])
+    shared = scene.root / "sessions.json"
+    shared.write_text(json.dumps([chat("b", workspace="/b")]), encoding="utf-8")
+    migrator("--data-dir", scene.root, "migrate")
+    migrator("--data-dir", scene.root, "rollback")
+    found = migrator("--data-dir", scene.root, "status", "--json").json["workspaces"]
+    assert {one["path"]: one["state"] for one in found if one["sessions"]} == {"/a": "new", "/b": "new"}
+
+
 def test_status_says_how_far_a_running_migrator_is(
     scene: Scene, migrator: Migrator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
