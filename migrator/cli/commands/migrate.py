@@ -120,7 +120,7 @@ def _outcome(report: MigrationReport) -> Outcome:
     "--adopt",
     metavar="FILE",
     multiple=True,
-    help="Add the sessions of a file with another name than the app's, such as a conflict copy. May be repeated.",
+    help="Add the sessions of a file whose name is not a workspace hash, such as a conflict copy. May be repeated.",
 )
 @click.option(
     "--from-database",
@@ -132,7 +132,7 @@ def _outcome(report: MigrationReport) -> Outcome:
     type=click.Choice(["auto", "sqlite-utils", "apsw"]),
     default="auto",
     show_default=True,
-    help="What fills the new database; auto takes apsw, the faster one, where it is installed. Both make the same.",
+    help="What fills the new database; auto takes apsw, the faster one, where it is installed. The result is the same.",
 )
 @click.option("--no-search-index", is_flag=True, help="Do not build the full-text search index.")
 @progress_option("Progress style: a bar on a terminal, otherwise at most one line per second.")
