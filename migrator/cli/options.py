@@ -92,7 +92,7 @@ def verbosity_options(*, hidden: bool = True) -> Callable[[Function], Function]:
     """Make the options ``-q`` and ``-v``: before the command, and hidden in its help after it."""
     kinds: dict[str, Any] = {"is_flag": True, "is_eager": True, "expose_value": False, "hidden": hidden}
     quiet = "Print only errors, what was asked for, and what needs attention: no progress, no notes."
-    verbose = "Also print internal steps; the same as --log-level debug."
+    verbose = "Also print internal steps, as --log-level debug does."
 
     def decorate(command: Function) -> Function:
         command = click.option("-v", "--verbose", callback=_set_verbose, help=verbose, **kinds)(command)
