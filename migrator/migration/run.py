@@ -124,7 +124,8 @@ def _dry_run(data_dir: DataDir, options: Options, from_database: str | os.PathLi
             require_upgradable(data_dir, state)  # here, so that the error does not name the copy
         with scratch_data_dir(places) as scratch, _with_branch(scratch, options, from_database) as complete:
             report = Run(scratch, complete).run()
-    return replace(report, dry_run=True, database=os.fspath(data_dir.database), backup_path=None)
+    warnings = tuple(one for one in report.warnings if one.code != "rollback.database_kept")  # the copy is gone again
+    return replace(report, dry_run=True, database=os.fspath(data_dir.database), backup_path=None, warnings=warnings)
 
 
 class Run:

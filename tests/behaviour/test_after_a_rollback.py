@@ -142,3 +142,9 @@ def test_the_shared_and_older_files_are_kept_too(scene: Scene, migrator: Migrato
     assert run(scene, migrator, "migrate").code == 3
     assert list(stored(scene, str(workspace))) == ["older"]
     assert list(stored(scene, OTHER)) == ["shared"]
+
+
+def test_a_dry_run_names_no_copy_of_the_database_for_it_is_gone(rolled_back: Scene, migrator: Migrator) -> None:
+    named = "-database-rolled-back"
+    assert named not in run(rolled_back, migrator, "migrate", "--dry-run").err
+    assert named in run(rolled_back, migrator, "migrate").err
