@@ -34,10 +34,12 @@ def require_intact(connection: sqlite3.Connection, path: Path, *, everything: bo
         for table in tables:
             for index, sql in connection.execute(INDEXES_OF_TABLE, (table,)).fetchall():
                 condition = (sql or "").partition(" WHERE ")[2] or "TRUE"
-                rows, entries = (
-                    connection.execute(f"SELECT count(*) FROM {table} {how} WHERE {condition}").fetchone()[0]
+                counts = (
+                    f"(SELECT count(*) FROM {table} {how} WHERE {condition})"
                     for how in ("NOT INDEXED", f'INDEXED BY "{index}"')
                 )
+                # One statement sees one state, also while others write.
+                rows, entries = connection.execute(f"SELECT {', '.join(counts)}").fetchone()
                 if rows != entries:
                     raise ConnectionFailed(
                         f"The table {table} of {path} has {counted(rows, 'row')}, but its index {index} has {entries}: "

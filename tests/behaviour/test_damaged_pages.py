@@ -12,11 +12,13 @@ import pytest
 from migrator import migrate
 from migrator.backups import restore_database
 from migrator.data_dir import DataDir
+from migrator.database.connection import opened
 from migrator.diagnostics.doctor import examine
 from migrator.errors import MigratorError, RollbackFailed
 from migrator.export.rollback import run_rollback
 from migrator.export.to_folder import export
 from migrator.inventory.status import status_of
+from migrator.salvage.intact import require_intact
 from migrator.search.find import search_texts
 from migrator.search.sessions import find_session, list_sessions
 from migrator.storage.protocol import SessionFilters
@@ -232,6 +234,22 @@ def test_one_unreadable_session_blocks_neither_migrate_nor_rollback(healthy: Sce
     assert scene.query("SELECT session_id, reason FROM quarantine") == [("e1", "unreadable")]
     assert run_rollback(DataDir(scene.root, scene.database)).status == "rolled_back"
     assert written(scene.root / "sessions") == whole
+
+
+def test_rows_that_another_program_writes_during_the_check_are_no_damage(healthy: Scene, tmp_path: Path) -> None:
+    scene = damaged(healthy, tmp_path / "data", page=0)
+    with opened(scene.database, read_only=True) as connection:
+
+        def write(statement: str) -> None:
+            if "count(*)" in statement and "chat_messages" in statement:
+                scene.change(
+                    "INSERT INTO chat_messages (id, session_id, role, content, timestamp) "
+                    "SELECT 'm' || count(*), 'e1', 'user', 'late', '2025' FROM chat_messages"
+                )
+
+        connection.set_trace_callback(write)
+        require_intact(connection, scene.database)
+    assert len(scene.query("SELECT 1 FROM chat_messages WHERE content = 'late'")) > 1
 
 
 def test_rows_that_stand_in_no_index_are_damage(healthy: Scene, tmp_path: Path) -> None:
