@@ -69,4 +69,5 @@ class Backoff:
 
     def is_waiting(self, name: str) -> bool:
         """Return whether the delay after the last failure is not over yet."""
-        return name in self._until and time.monotonic() < self._until[name][0]
+        until, _ = self._until.get(name, (0.0, 0.0))  # one look: another thread may end the delay meanwhile
+        return time.monotonic() < until

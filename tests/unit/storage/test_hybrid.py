@@ -6,6 +6,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+import time
 from contextlib import closing
 from pathlib import Path
 
@@ -128,6 +129,21 @@ def test_a_repair_is_tried_again_by_itself_after_a_while(pair):
     pair.failing.clear()
     store.get_session(W, "session-1")
     assert pair.equal()
+
+
+def test_a_delay_may_end_while_another_thread_looks_at_it(monkeypatch):
+    backoff = Backoff(first=60)
+    backoff.failed("workspace")
+    assert backoff.is_waiting("workspace")
+    now = time.monotonic()
+
+    def end_it():
+        backoff.succeeded("workspace")
+        return now
+
+    monkeypatch.setattr(time, "monotonic", end_it)
+    backoff.is_waiting("workspace")
+    assert not backoff.is_waiting("workspace")
 
 
 def test_a_repair_that_fails_leaves_the_workspace_pending_and_raises_nothing(pair):
