@@ -74,6 +74,8 @@ class SessionFilters:
             raise _refused("text", self.text, "a string")
         if self.sort_by is not None and self.sort_by not in get_args(SortKey):
             raise _refused("sort_by", self.sort_by, "one of " + ", ".join(get_args(SortKey)))
+        if not isinstance(self.descending, bool):
+            raise _refused("descending", self.descending, "True or False")
         numbers: tuple[tuple[str, Any], ...] = (("limit", self.limit), ("offset", self.offset))
         for name, number in numbers:
             fits = isinstance(number, int) and not isinstance(number, bool) and number >= 0

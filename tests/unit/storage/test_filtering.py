@@ -87,6 +87,8 @@ def test_an_instant_is_written_as_chrono_writes_it(microsecond, written):
         {"text": 5},
         {"sort_by": "created_at"},
         {"sort_by": []},
+        {"descending": "yes"},
+        {"descending": None},
         {"limit": -1},
         {"limit": True},
         {"limit": 1.0},
