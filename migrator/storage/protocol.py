@@ -186,7 +186,7 @@ class SessionStorage(Protocol):
         """Yield the sessions of the workspace one by one, in file order, with one document at a time in memory.
 
         The loop may take its time, and write to the store. A session that is not changed meanwhile comes exactly once;
-        another one as it was or as it is, or not at all.
+        another one as it was or as it is, or not at all; one that is created meanwhile does not come.
 
         :param filters: only select: ``sort_by``, ``descending``, ``limit`` and ``offset`` are refused
         :raises ValidationError: at the call: the arguments are invalid. In the loop: a JSON file has an invalid session

@@ -108,16 +108,21 @@ class SqliteStorage(NamesCommands, SqliteAccess, MirrorableStorage):
     def _each(self, workspace: WorkspaceRef, filtering: Filtering) -> Iterator[WorktreeSession]:
         """Yield each session, read in a transaction of its own: the caller may take its time, and write meanwhile."""
         place: RowPlace | None = None
+        newest = 0
         while True:
             with self._reading(workspace, "read a session") as (connection, workspace_id):
                 if workspace_id is None:
                     return
+                if place is None:
+                    newest = connection.execute(list_queries.NEWEST_ROW).fetchone()[0]
                 found = find_sessions(connection, workspace_id, filtering, place, 1)
-                documents = [document_of(connection, each.key) for each in found]
-            if not documents:
+                # A loop that creates sessions would never end if they came as well.
+                documents = [document_of(connection, each.key) for each in found if each.row_id <= newest]
+            if not found:
                 return
             place = RowPlace(found[0].position, found[0].row_id)
-            yield documents.pop()
+            if documents:
+                yield documents.pop()
 
     def list_sessions(
         self,

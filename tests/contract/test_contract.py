@@ -6,6 +6,7 @@ import os
 import pickle
 from datetime import UTC, datetime, timedelta, timezone
 from functools import partial
+from itertools import islice
 from typing import Any
 
 import pytest
@@ -229,6 +230,21 @@ def test_sessions_are_read_one_by_one_while_the_loop_writes(store):
         seen.append(document["id"])
         store.append_chat_message(W, document["id"], message())
     assert seen == [*"abcd"]
+
+
+@pytest.mark.parametrize("filters", [None, SessionFilters(status="running")])
+def test_a_loop_that_creates_sessions_ends(store, filters):
+    store.create_sessions(W, [session(id=name) for name in "ab"])
+    seen = []
+    for document in islice(store.iter_sessions(W, filters), 5):
+        seen.append(document["id"])
+        store.create_session(W, document | {"id": f"copy of {document['id']}"})
+    assert seen == [*"ab"]
+    for document in islice(store.iter_sessions(W, filters), 9):
+        store.delete_session(W, document["id"])
+        store.create_session(W, document)
+        seen.append(document["id"])
+    assert seen == [*"ab", "a", "b", "copy of a", "copy of b"]
 
 
 def test_pages_and_filters_that_make_no_sense_are_refused(store):

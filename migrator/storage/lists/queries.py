@@ -44,6 +44,8 @@ SUMMARIES_WITH_AGENTS = _statements(f"{_COUNTS}, {_SHARED}, {_CURSOR}", _AGENTS)
 PLACES = _statements(_PLACE)
 PLACES_WITH_AGENTS = _statements(_PLACE, _AGENTS)
 
+NEWEST_ROW = "SELECT coalesce(max(rowid), 0) FROM sessions"
+
 WORKSPACES = """
     SELECT w.workspace_hash, w.workspace_path, w.last_accessed_at,
            (SELECT count(*) FROM sessions s WHERE s.workspace_id = w.id)
