@@ -198,7 +198,7 @@ class _Retry:
 
     def append(self, item: QuarantinedItem, document: WorktreeSession) -> RetriedItem:
         """Insert a document after all others, so that its id still stands for the session that it stood for before."""
-        workspace_hash, path = self.workspace(item, document)
+        workspace_hash, path = workspace_of_item(item, document, self.paths)
         workspace_id = ensure_workspace(self.connection, workspace_hash, path)
         key = append_document(self.connection, document, workspace_id=workspace_id, workspace_hash=workspace_hash)
         require_stored(self.connection, key, document)
