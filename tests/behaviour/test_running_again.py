@@ -217,6 +217,7 @@ def test_a_dry_run_with_an_existing_database_changes_nothing(scene: Scene, migra
     before = scene.listing()
     rehearsed = migrator("--data-dir", scene.root, "migrate", "--dry-run", "--json")
     assert rehearsed.code == 3
+    assert "nothing was changed" in migrator("--data-dir", scene.root, "migrate", "--dry-run").out
     assert scene.listing() == before
     real = migrator("--data-dir", scene.root, "migrate", "--json")
     for name in ("status", "workspaces", "totals", "errors"):

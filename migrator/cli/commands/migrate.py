@@ -46,10 +46,12 @@ def _print(report: MigrationReport) -> None:
     )
     _print_workspaces(report)
     _print_problems(report)
-    if not report.dry_run:
-        echo(f"Database: {plain(report.database)}")
-        if report.backup_path:
-            echo(f"Backup:   {plain(report.backup_path)}")
+    if report.dry_run:
+        echo("This was a dry run: nothing was changed. The messages above say what a migration would do.")
+        return
+    echo(f"Database: {plain(report.database)}")
+    if report.backup_path:
+        echo(f"Backup:   {plain(report.backup_path)}")
 
 
 def _is_unchanged(workspace: WorkspaceReport) -> bool:
