@@ -44,7 +44,7 @@ from migrator.staging.database import rekey_attached_message, rekey_attached_ses
 from migrator.staging.results import LoadedSource
 from migrator.storage.arguments import WorkspaceRef
 from migrator.storage.hybrid.journal import Journal
-from migrator.storage.hybrid.written_files import Files, written_files
+from migrator.storage.hybrid.written_files import Files, was_written, written_files
 
 
 class Publication(NamedTuple):
@@ -387,9 +387,9 @@ class _Publisher:
             self._main.execute(queries.SET_BASES, bound)
 
     def _is_mirror(self, loaded: LoadedSource) -> bool:
-        """Whether the file is as SQLite wrote it."""
+        """Whether the file is as SQLite wrote it, or was replaced by such a one since it was loaded."""
         entry = self._publication.entries[loaded.source.name]
-        return loaded.source.kind == "workspace" and entry.sha256 in self._written.get(entry.workspace_hash or "", ())
+        return loaded.source.kind == "workspace" and was_written(loaded.source, entry.sha256, self._written)
 
     def _readback_failed(self, loaded: LoadedSource) -> MigrationFailed:
         return MigrationFailed(

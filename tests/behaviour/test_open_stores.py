@@ -16,6 +16,7 @@ from migrator.data_dir import DataDir
 from migrator.documents import app_format
 from migrator.errors import StaleStoreError
 from migrator.files import durable
+from migrator.progress import Progress
 from migrator.storage.json_files import JsonStorage
 from tests.support.errors import raises
 from tests.support.scene import Scene, app_inserts, app_json, chat, parsed
@@ -131,6 +132,50 @@ def test_what_an_old_build_writes_while_a_hybrid_store_writes_is_merged(
     assert sorted(tasks(scene)) == ["Weave", "by an old build", "by the store"]
     assert sorted(one["task"] for one in parsed(scene.file_of(ENGINE).read_bytes())) == sorted(tasks(scene))
     assert [path.name for path in scene.file_of(ENGINE).parent.iterdir()] == [scene.file_of(ENGINE).name]
+
+
+def test_what_a_hybrid_store_writes_during_a_migration_is_no_change_of_another_program(
+    scene: Scene, places: DataDir
+) -> None:
+    scene.write(ENGINE, [chat("a")])
+    switch_backend(places, "hybrid")
+    done: list[bool] = []
+
+    def write(step: Progress) -> None:
+        if step.phase == "verify" and not done:  # the file has been read
+            done.append(True)
+            both.delete_session(ENGINE, "deleted")
+            both.append_chat_message(ENGINE, "a", message(id="second"))
+            both.append_chat_message(ENGINE, "a", message(id="third"))
+
+    with open_storage(scene.root) as both:
+        both.append_chat_message(ENGINE, "a", message(id="first"))
+        both.create_session(ENGINE, session(id="deleted"))
+        report = migrate(scene.root, progress=write)
+        assert done
+        assert (report.exit_code, report.errors, scene.conflicts()) == (0, (), [])
+        [left] = both.get_all_sessions(ENGINE)
+        assert [one["id"] for one in left["chatHistory"]] == ["msg-a", "first", "second", "third"]
+    assert [one["id"] for one in parsed(scene.file_of(ENGINE).read_bytes())] == ["a"]
+    assert (migrate(scene.root).exit_code, scene.conflicts()) == (0, [])
+
+
+def test_what_an_old_build_writes_over_the_file_during_a_migration_is_merged(scene: Scene, places: DataDir) -> None:
+    scene.write(ENGINE, [chat("a")])
+    switch_backend(places, "hybrid")
+    old_build_adds(scene, "by an old build")
+    done: list[bool] = []
+
+    def write(step: Progress) -> None:
+        if step.phase == "verify" and not done:
+            done.append(True)
+            both.append_chat_message(ENGINE, "a", message(id="refused by the file"))
+            old_build_adds(scene, "later")
+
+    with open_storage(scene.root) as both:
+        migrate(scene.root, progress=write)
+        migrate(scene.root)
+    assert (done, tasks(scene)) == ([True], ["Weave", "by an old build", "later"])
 
 
 def test_an_older_copy_of_the_database_does_not_know_the_newer_files(scene: Scene, places: DataDir) -> None:
