@@ -15,8 +15,9 @@ are in place already hold the same sessions, so merging them changes nothing.
 from __future__ import annotations
 
 import os
+import sqlite3
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
@@ -43,6 +44,9 @@ from migrator.report import Report
 from migrator.salvage.access import DAMAGE, readable_copy
 from migrator.salvage.intact import require_intact
 from migrator.worker.process import WorkerFor
+
+# Reading the tables without their indexes also helps where an index has wrong values, as no check of pages finds.
+_SALVAGED = DAMAGE | {"rollback.incomplete"}
 
 
 @dataclass(frozen=True)
@@ -92,7 +96,7 @@ def run_rollback(
         try:
             report = _attempt(data_dir, shown, worker_for, dry_run=dry_run)
         except RollbackFailed as error:
-            if not salvage or error.code not in DAMAGE:
+            if not salvage or error.code not in _SALVAGED:
                 raise
             report = _salvage(data_dir, error, shown, worker_for, dry_run=dry_run)
         duration = round((clock() - started) * 1000)
@@ -132,7 +136,7 @@ def _salvage(
             write_flag(data_dir, "json")
 
         try:
-            report = _roll_back(places, listener, worker_for, None if dry_run else finish)
+            report = _roll_back(places, listener, worker_for, None if dry_run else finish, salvaged=True)
         except MigratorError as error:
             raise _failed(error, "The damaged database is still in its place.") from error
     for copy in kept:
@@ -160,14 +164,19 @@ def _authority_after_failure(data_dir: DataDir) -> str:
 
 
 def _roll_back(
-    data_dir: DataDir, listener: Listener, worker_for: WorkerFor | None, finish: Callable[[], object] | None
+    data_dir: DataDir,
+    listener: Listener,
+    worker_for: WorkerFor | None,
+    finish: Callable[[], object] | None,
+    *,
+    salvaged: bool = False,
 ) -> RollbackReport:
     """Merge the files' changes, write all files, and only then set the database's new status.
 
     :param finish: called when all files are in place; None only prepares them
+    :param salvaged: whether the database is what could be read of a damaged one
     """
-    path, notes, install = data_dir.database, RollbackNotes(), finish is not None
-    restored: list[RestoredFile] = []
+    path, notes, restored, install = data_dir.database, RollbackNotes(), list[RestoredFile](), finish is not None
     status = state_of(path).status
     if status == "completed":
         merged = Run(data_dir, Options(listener=listener)).run()
@@ -184,18 +193,14 @@ def _roll_back(
                     listener=listener,
                     notes=notes,
                     install=install,
+                    salvaged=salvaged,
                     worker_for=worker_for,
                 )
                 restored = files.run()
-                held = sum(1 for _ in held_deletions(connection))
-                if held:
+                if held := sum(1 for _ in held_deletions(connection)):
                     notes.held_written(held)
                 if install:
-                    connection.execute(quarantine_queries.RELEASE_DELETIONS)
-                    # By this record the next run finds what an app writes to SQLite from now on.
-                    connection.execute(queries.FORGET_ROLLED_BACK)
-                    connection.executemany(queries.RECORD_ROLLED_BACK, files.written)
-                    connection.execute(queries.SET_STATUS, ("rolled_back",))
+                    _record(connection, files.written)
     backup = state_of(path).backup
     if finish is not None and status in ("completed", "rolled_back"):  # also to finish an earlier rollback
         finish()
@@ -208,3 +213,12 @@ def _roll_back(
         warnings=tuple(notes.warnings),
         errors=tuple(notes.errors),
     )
+
+
+def _record(connection: sqlite3.Connection, written: Iterable[tuple[str, bytes]]) -> None:
+    """Set the database's new status; the sessions in the files are recorded with it."""
+    connection.execute(quarantine_queries.RELEASE_DELETIONS)
+    # By this record the next run finds what an app writes to SQLite from now on.
+    connection.execute(queries.FORGET_ROLLED_BACK)
+    connection.executemany(queries.RECORD_ROLLED_BACK, written)
+    connection.execute(queries.SET_STATUS, ("rolled_back",))

@@ -115,12 +115,16 @@ class RollbackNotes:
         message = _SIDE_FILES[mark].format(target=target, place=place)
         self.warnings.append(Message(message, code="rollback.side_file"))
 
-    def kept_copy(self, target: Path, kept: str) -> None:
+    def kept_copy(self, target: Path, kept: str, *, salvaged: bool) -> None:
         """Report a file that was replaced and kept under another name."""
         message = f"{target} held changes that were never migrated; it is kept as {kept}."
+        if salvaged:
+            message = f"{target} may have had what the damaged database lacks; it is kept as {kept}."
         self.warnings.append(Message(message, code="rollback.kept_copy"))
 
-    def to_be_kept(self, target: Path, kept: str) -> None:
+    def to_be_kept(self, target: Path, kept: str, *, salvaged: bool) -> None:
         """Report a file that a rollback would replace and keep under another name."""
         message = f"{target} holds changes that were never migrated; it would be kept as {kept}."
+        if salvaged:
+            message = f"{target} may have what the damaged database lacks; it would be kept as {kept}."
         self.warnings.append(Message(message, code="rollback.kept_copy"))

@@ -42,6 +42,7 @@ class WorkspaceFiles:
     """All JSON files at one moment; to be used within a transaction that keeps other writers out.
 
     :ivar install: whether the files take their places; a dry run only prepares them
+    :ivar salvaged: whether the database is what could be read of a damaged one, so that it may lack what a file has
     :ivar written: key and digest of each session in the files
     """
 
@@ -50,6 +51,7 @@ class WorkspaceFiles:
     listener: Listener
     notes: RollbackNotes
     install: bool = True
+    salvaged: bool = False
     worker_for: WorkerFor | None = None
     written: list[tuple[str, bytes]] = field(default_factory=list)
 
@@ -105,10 +107,10 @@ class WorkspaceFiles:
         found = Path(os.path.realpath(file.target))
         if file.written is None or file.report is None or not found.is_file():
             return file
-        if copying.sha256_of(found) in file.replaceable:
+        if copying.sha256_of(found) in self.expected(file):
             return file
         kept = os.fspath(copying.name_of_copy(found, found, _KEPT))
-        self.notes.to_be_kept(found, kept)
+        self.notes.to_be_kept(found, kept, salvaged=self.salvaged)
         return replace(file, report=replace(file.report, kept_beside=kept))
 
     def place(self, file: PreparedFile, written: Path) -> Path | None:
@@ -116,13 +118,19 @@ class WorkspaceFiles:
 
         def keep(found: Path, target: Path) -> Path:
             kept = copying.keep_copy(found, target, _KEPT)
-            self.notes.kept_copy(target, os.fspath(kept))
+            self.notes.kept_copy(target, os.fspath(kept), salvaged=self.salvaged)
             return kept
 
         with file_locked(self.data_dir, file.target, LONG_LOCK_TIMEOUT):
             if file.target.parent not in (self.data_dir.root, self.data_dir.sessions):  # taking the lock looks there
                 replacing.look_at_replaced(file.target.parent)  # what it keeps is reported at the end
-            return replacing.place(written, file.target, file.replaceable, keep)
+            return replacing.place(written, file.target, self.expected(file), keep)
+
+    def expected(self, file: PreparedFile) -> frozenset[str | None]:
+        """The SHA-256 of each file that may be replaced; after damage only one with the same content."""
+        if self.salvaged and file.written is not None:
+            return frozenset({copying.sha256_of(file.written)})
+        return file.replaceable
 
     def require_all_written(self) -> None:
         """Check that the files account for every session and every quarantined item.
