@@ -91,7 +91,7 @@ def read_state(connection: sqlite3.Connection, path: Path | str) -> State:
         has_others = version and row is None and connection.execute("SELECT 1 FROM migration_metadata").fetchone()
     if row is None and not has_others:
         return State(schema_version=version, status="pending", backup=None, migrated_at=None)
-    if row is None or row[1] is None:
+    if row is None or not isinstance(row[1], str) or not isinstance(row[2], str | None):
         raise without_values("migration_metadata", path)
     return State(version, row[1], row[2], row[3])
 

@@ -119,6 +119,11 @@ def placeholder(name: str) -> str:
     return UNKNOWN_PREFIX + name
 
 
+def is_hash(value: object) -> bool:
+    """Whether a value is the hash of a workspace, as the app makes it."""
+    return isinstance(value, str) and HASH_PATTERN.fullmatch(value) is not None
+
+
 def is_placeholder(path: str) -> bool:
     """Whether a workspace path is a placeholder for an unknown one."""
     return path.startswith(UNKNOWN_PREFIX)

@@ -27,7 +27,7 @@ from migrator.files.output import NewFiles, new_files
 from migrator.inventory.source_files import workspace_file_name
 from migrator.report import Report
 from migrator.salvage.access import read_what_can_be_read
-from migrator.salvage.intact import require_intact
+from migrator.salvage.intact import require_intact, require_workspaces
 from migrator.workspace import named_workspace, placeholder
 
 # Row id, hash and path.
@@ -87,6 +87,7 @@ def _export(data_dir: DataDir, target: Path, workspaces: Sequence[str | os.PathL
         state = read_state(connection, data_dir.database)
         connection.execute("BEGIN")  # all files show one state
         require_intact(connection, data_dir.database)
+        require_workspaces(connection, data_dir.database)
         # The hashes of the workspaces whose own file could not be migrated.
         failed = {name for (name,) in connection.execute(queries.FAILED_WORKSPACES)} if state.has_ledger else set()
         known = {file_hash: path for _, file_hash, path in connection.execute(queries.ALL_WORKSPACES)}

@@ -59,7 +59,8 @@ def _moved_from(connection: sqlite3.Connection, place: _Place) -> Iterator[str]:
         if place.workspace_hash == workspace_of_source(place.source)[0]:
             return
         for (key,) in keys:
-            worktrees = [path for (path,) in connection.execute(queries.WORKTREES_OF_SESSION, (key,))]
+            paths = connection.execute(queries.WORKTREES_OF_SESSION, (key,))
+            worktrees = [path for (path,) in paths if path is not None]  # rows of a damaged page have none
             if prove_path(place.workspace_hash, worktrees) is None:
                 yield key
     elif not _is_older_file_of(place.source, place.workspace_path):

@@ -26,8 +26,9 @@ from migrator.salvage.losses import Lost, lost_sessions, restore_workspaces
 
 _R = TypeVar("_R")
 # The codes of errors that reading from a copy gets around.
-DAMAGE = frozenset({"database.damaged", "database.index_wrong", "session.unreadable"})
+DAMAGE = frozenset({"database.damaged", "database.index_wrong", "session.unreadable", "session.without_workspace"})
 _HINT = "Keep a copy of the database. 'migrator rollback --salvage' goes back to JSON files with what can be read."
+_WITHOUT_LEDGER = "A rollback may bring back sessions that were deleted in SQLite but are still in a JSON file."
 
 
 class _CopyDir(DataDir):
@@ -108,26 +109,30 @@ def _copy(data_dir: DataDir, copy: Path, *, omit_unreadable: bool) -> list[Messa
             connection.execute(statement)
         lost = lost_sessions(both, damaged)
         if omit_unreadable:
-            lost += _not_sessions(connection, {one.key for one in lost})
+            lost = _not_sessions(connection, lost)
         messages += complete(connection, data_dir, lost)
         named = {table for one in lost for table in one.tables}
         for table in sorted({*damaged} - named):
             message = f"Rows of the table {table} cannot be read."
-            messages.append(Message(message, code="database.rows_unreadable"))
+            found = Message(message, code="database.rows_unreadable")
+            if table == "migration_ledger":
+                found = Message(message, code="database.rows_unreadable", hint=_WITHOUT_LEDGER)
+            messages.append(found)
     return messages
 
 
-def _not_sessions(connection: sqlite3.Connection, known: set[str]) -> list[Lost]:
-    """Find the sessions whose rows do not make a session, and take them out."""
-    found = []
+def _not_sessions(connection: sqlite3.Connection, lost: list[Lost]) -> list[Lost]:
+    """Take out the sessions whose rows do not make a session; return them with those that are lost already."""
+    found = {one.key: one for one in lost}
     for (key,) in connection.execute(queries.SESSION_KEYS).fetchall():
         try:
             read_document(connection, key)
         except UNREADABLE as error:
             reraise_unless_data_error(error)
             place = connection.execute(salvage_queries.PLACE_OF_SESSION, (key,))
-            if key not in known:
-                found.append(Lost(key, {"sessions"}, *place.fetchone()))
+            one = found.setdefault(key, Lost(key))
+            one.tables.add("sessions")
+            one.workspace_id, one.position, one.source_id = place.fetchone()
             for statement in (*queries.DELETE_CHILDREN, queries.DELETE_SESSION):
                 connection.execute(statement, (key,))
-    return found
+    return list(found.values())

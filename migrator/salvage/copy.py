@@ -140,5 +140,6 @@ def restore_metadata(both: Databases, *, completed: bool) -> None:
 
     :param completed: whether a migration was completed, if the row cannot be read
     """
+    both.copy.execute(queries.REMOVE_INVALID_METADATA)
     both.copy.execute(queries.INSERT_METADATA, ("completed" if completed else "rolled_back",))
     both.copy.execute(queries.SET_SCHEMA_VERSION, (schema.latest_version(),))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from pathlib import Path
 
+from migrator.database import queries
 from migrator.database.errors import DAMAGED, sqlite_errors
 from migrator.database.schema import has_table
 from migrator.errors import ConnectionFailed
@@ -16,6 +17,18 @@ _TABLES = (
     "workspaces", "sessions", "session_runtime_mix", "instances", "chat_messages", "migration_ledger", "quarantine",
 )  # fmt: skip
 _SALVAGE = "Otherwise, 'migrator rollback --salvage' goes back to JSON files with what can be read."
+
+
+def require_workspaces(connection: sqlite3.Connection, path: Path) -> None:
+    """Check that each session has its workspace, without which no list of a workspace has it.
+
+    :raises ConnectionFailed: some have none
+    """
+    with sqlite_errors("check", path):
+        lost = connection.execute(queries.UNREACHABLE_SESSIONS).fetchall()
+    if lost:
+        message = f"{path} holds {counted(len(lost), 'session')} without a workspace."
+        raise ConnectionFailed(message, code="session.without_workspace", hint="'migrator verify' names each.")
 
 
 def require_intact(connection: sqlite3.Connection, path: Path, *, everything: bool = False) -> None:

@@ -13,7 +13,7 @@ from migrator.database import queries
 from migrator.database.columns import CHILD_TABLES
 from migrator.salvage import queries as salvage_queries
 from migrator.salvage.copy import Databases
-from migrator.workspace import placeholder, workspace_hash
+from migrator.workspace import is_hash, placeholder, workspace_hash
 
 
 @dataclass
@@ -72,6 +72,7 @@ def _rows(both: Databases, table: str, *columns: str) -> dict[int, tuple[Any, ..
 
 def restore_workspaces(both: Databases) -> None:
     """Make the rows of lost workspaces again, from the indexes of the table and from the ledger."""
+    both.copy.execute(salvage_queries.REMOVE_INVALID_WORKSPACES)
     paths = _rows(both, "workspaces", "workspace_path")
     hashes = _rows(both, "workspaces", "workspace_hash")
     by_source: defaultdict[int, set[str]] = defaultdict(set)
@@ -79,11 +80,18 @@ def restore_workspaces(both: Databases) -> None:
         by_source[workspace_id] |= {name} if name else set()
     for workspace_id in sorted({*by_source, *paths, *hashes}):
         path = paths.get(workspace_id, (None,))[0]
-        known = hashes.get(workspace_id, (None,))[0] or next(iter(by_source[workspace_id]), None)
+        if not isinstance(path, str):  # not of this index
+            path = None
+        known = hashes.get(workspace_id, (None,))[0]
+        if not is_hash(known):
+            known = next(iter(by_source[workspace_id]), None)
         name = known or workspace_hash(path or f"workspace {workspace_id}")
         row = (workspace_id, path or placeholder(name), name)
-        with suppress(sqlite3.IntegrityError):
+        try:
             both.copy.execute(salvage_queries.INSERT_LOST_WORKSPACE, row)
+        except sqlite3.IntegrityError:  # it is there, under another number
+            [number] = both.copy.execute(salvage_queries.WORKSPACE_LIKE, (row[2], row[1])).fetchone()
+            both.copy.execute(salvage_queries.MOVE_SESSIONS, (number, workspace_id))
 
 
 def workspace_of(connection: sqlite3.Connection, workspace_id: int | None) -> tuple[str, str] | None:

@@ -18,3 +18,16 @@ WORKSPACES_BY_FILE = """
     WHERE s.workspace_id NOT IN (SELECT id FROM workspaces)
 """
 INSERT_LOST_WORKSPACE = "INSERT INTO workspaces (id, workspace_path, workspace_hash) VALUES (?, ?, ?)"
+
+# Another table's page in the place of one of these tables has such rows.
+REMOVE_INVALID_METADATA = """
+    DELETE FROM migration_metadata
+    WHERE id <> 1 OR migration_status NOT IN ('pending', 'in_progress', 'completed', 'failed', 'rolled_back')
+"""
+REMOVE_INVALID_WORKSPACES = """
+    DELETE FROM workspaces WHERE length(workspace_hash) <> 16 OR workspace_hash GLOB '*[^0-9a-f]*'
+"""
+WORKSPACE_LIKE = """
+    SELECT id FROM workspaces WHERE workspace_hash = ?1 OR workspace_path = ?2 ORDER BY workspace_hash = ?1 DESC
+"""
+MOVE_SESSIONS = "UPDATE sessions SET workspace_id = ? WHERE workspace_id = ?"

@@ -12,7 +12,9 @@ from itertools import groupby, islice
 from typing import Any, TypeVar
 
 from migrator.data_dir import DataDir
+from migrator.database.connection import opened
 from migrator.documents.document import WorktreeSession
+from migrator.documents.validation import is_valid
 from migrator.errors import (
     Message,
     SessionNotFound,
@@ -26,6 +28,7 @@ from migrator.inventory.plan import Plan, make_plan
 from migrator.inventory.status import name_of_workspace, note_of_loss, notes_of_hidden, workspace_names
 from migrator.report import Report, problems_of
 from migrator.salvage.access import read_what_can_be_read
+from migrator.salvage.intact import require_intact, require_workspaces
 from migrator.storage.arguments import workspace_ref
 from migrator.storage.factory import open_storage
 from migrator.storage.filtering import Filtering
@@ -109,6 +112,9 @@ def list_sessions(
 
     def read(places: DataDir) -> SessionList:
         plan = make_plan(places)
+        if plan.state.authority == "sqlite":
+            with opened(places.database, read_only=True) as connection:
+                require_workspaces(connection, places.database)
         found = _of_all(places, plan, workspace, first, notice)
         if filters.sort_by is not None:
             found = _sorted(found, filters)
@@ -153,6 +159,9 @@ def _find_session(data_dir: DataDir, beginning: str, workspace: str | None, noti
     exact = [(name, one) for name, one in similar if one.id == beginning]
     with open_storage(data_dir, read_only=True) as store:
         found = [(name, store.get_session(name, one.id, ordinal=one.ordinal)) for name, one in exact or similar]
+    if not all(is_valid(session) for _, session in found):  # rows of a damaged page have no values
+        with opened(data_dir.database, read_only=True) as connection:
+            require_intact(connection, data_dir.database)
     names = sorted({session["id"] for _, session in found})
     if not names:
         where = f"in {workspace}" if workspace else "in any workspace"

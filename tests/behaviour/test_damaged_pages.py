@@ -22,7 +22,8 @@ from migrator.salvage.intact import require_intact
 from migrator.search.find import search_texts
 from migrator.search.sessions import find_session, list_sessions
 from migrator.storage.protocol import SessionFilters
-from tests.support.scene import Scene, chat
+from migrator.verification.run import verify
+from tests.support.scene import Scene, app_json, chat
 
 ENGINE, SHOP = "/home/dev/engine", "/home/dev/shop"
 SESSIONS = 7
@@ -55,6 +56,16 @@ def page_size(scene: Scene) -> int:
 def root_of(scene: Scene, name: str) -> int:
     [(root,)] = scene.query("SELECT rootpage FROM sqlite_master WHERE name = ?", name)
     return int(root)
+
+
+def swap(scene: Scene, one: str, other: str) -> None:
+    """Put the first pages of two tables or indexes in each other's place."""
+    starts = [(root_of(scene, name) - 1) * page_size(scene) for name in (one, other)]
+    content = bytearray(scene.database.read_bytes())
+    pages = [content[start : start + page_size(scene)] for start in starts]
+    for start, page in zip(starts, reversed(pages), strict=True):
+        content[start : start + len(page)] = page
+    scene.database.write_bytes(content)
 
 
 def zero(scene: Scene, name: str) -> None:
@@ -323,5 +334,75 @@ def test_a_salvage_helps_where_an_index_has_another_value(healthy: Scene, tmp_pa
     with pytest.raises(RollbackFailed) as refused:
         run_rollback(places)
     assert refused.value.code == "rollback.incomplete"
+    assert run_rollback(places, salvage=True).status == "rolled_back"
+    assert written(scene.root / "sessions") == whole
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("workspaces", "chat_messages"),
+        ("sqlite_autoindex_workspaces_1", "idx_sessions_workspace_position"),
+        ("migration_metadata", "workspaces"),
+    ],
+)
+def test_pages_in_each_others_place_are_damage(healthy: Scene, tmp_path: Path, one: str, other: str) -> None:
+    scene = damaged(healthy, tmp_path / "data", page=0)
+    whole = written(scene.root / "sessions")
+    swap(scene, one, other)
+    if one.startswith("sqlite"):
+        zero(scene, "workspaces")
+    places = DataDir(scene.root, scene.database)
+    assert export(places, tmp_path / "out").exit_code == 3
+    assert written(tmp_path / "out") == whole
+    assert run_rollback(places, salvage=True).status == "rolled_back"
+    assert written(scene.root / "sessions") == whole
+
+
+def test_a_session_with_lost_messages_and_an_unreadable_row_is_taken_from_the_backup(
+    healthy: Scene, tmp_path: Path
+) -> None:
+    scene = damaged(healthy, tmp_path / "data", page=0)
+    whole = written(scene.root / "sessions")
+    scene.change("UPDATE sessions SET rescued_data = '{'")
+    scene.query("PRAGMA wal_checkpoint(TRUNCATE)")
+    zero(scene, "chat_messages")
+    report = export(DataDir(scene.root, scene.database), tmp_path / "out")
+    assert report.exit_code == 3
+    assert written(tmp_path / "out") == whole
+
+
+def test_instances_without_values_are_taken_from_the_backup(tmp_path: Path) -> None:
+    """So a page of a table with fewer columns reads."""
+    scene = Scene(tmp_path)
+    document = chat("a")
+    (scene.root / "sessions.json").write_bytes(app_json([document]))
+    migrate(scene.root, search_index=False)
+    scene.query("PRAGMA wal_checkpoint(TRUNCATE)")
+    content, size = bytearray(scene.database.read_bytes()), page_size(scene)
+    ours, theirs = ((root_of(scene, name) - 1) * size for name in ("instances", "sqlite_sequence"))
+    content[ours : ours + size] = content[theirs : theirs + size]
+    scene.database.write_bytes(content)
+    places = DataDir(scene.root, scene.database)
+    shown = find_session(places, "a", None, pytest.fail)
+    assert shown.exit_code == 3
+    assert [without_null(session) for _, session in shown.sessions] == [without_null(document)]
+    assert verify(places).exit_code == 1
+
+
+@pytest.mark.parametrize(
+    "statement", ["DELETE FROM workspaces WHERE id = 2", "UPDATE workspaces SET id = 9 WHERE id = 2"]
+)
+def test_sessions_without_their_workspace_are_given(healthy: Scene, tmp_path: Path, statement: str) -> None:
+    """A program that leaves foreign keys off removed it, or a damaged row has another number."""
+    scene = damaged(healthy, tmp_path / "data", page=0)
+    whole = written(scene.root / "sessions")
+    with closing(sqlite3.connect(scene.database)) as connection, connection:
+        connection.execute(statement)
+    places = DataDir(scene.root, scene.database)
+    assert export(places, tmp_path / "out").exit_code == 3
+    assert written(tmp_path / "out") == whole
+    listed = list_sessions(places, None, SessionFilters(), None, pytest.fail)
+    assert (len(listed.sessions), listed.exit_code) == (SESSIONS, 3)
     assert run_rollback(places, salvage=True).status == "rolled_back"
     assert written(scene.root / "sessions") == whole
