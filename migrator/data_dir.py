@@ -129,7 +129,7 @@ class DataDir(NamedTuple):
 
     def recorded(self, place: str) -> Path:
         """Find the file that the ledger or a backup records as ``place``, which may be relative or absolute."""
-        return self.root / place
+        return self.root / _without_nul(place)
 
     def backup_now(self, recorded: str | None) -> str | None:
         """Return where a backup is now: its recorded folder was elsewhere if the data directory was moved since."""
@@ -166,8 +166,14 @@ class ScratchDataDir(DataDir):
 
     def recorded(self, place: str) -> Path:
         """Find a recorded file, first among those that were written."""
+        place = _without_nul(place)
         written = self.output / place
         return written if written.exists() else self.root / place
+
+
+def _without_nul(place: str) -> str:
+    """Replace each NUL, which a damaged record may have: no file has such a name, but asking for it is an error."""
+    return place.replace("\0", "\ufffd")
 
 
 def find_root(data_dir: str | os.PathLike[str] | None = None) -> Path:

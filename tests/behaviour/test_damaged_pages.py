@@ -390,6 +390,14 @@ def test_instances_without_values_are_taken_from_the_backup(tmp_path: Path) -> N
     assert verify(places).exit_code == 1
 
 
+def test_a_record_of_a_backup_with_a_nul_is_one_that_is_missing(healthy: Scene, tmp_path: Path) -> None:
+    """So a text reads on a page that is zeroed in part."""
+    scene = damaged(healthy, tmp_path / "data", page=0)
+    scene.change("UPDATE migration_ledger SET backup = 'backups/' || char(0)")
+    report = verify(DataDir(scene.root, scene.database))
+    assert {source.backup for source in report.sources} == {"missing"}
+
+
 @pytest.mark.parametrize(
     "statement", ["DELETE FROM workspaces WHERE id = 2", "UPDATE workspaces SET id = 9 WHERE id = 2"]
 )
