@@ -138,7 +138,10 @@ def _salvage(
         try:
             report = _roll_back(places, listener, worker_for, None if dry_run else finish, salvaged=True)
         except MigratorError as error:
-            raise _failed(error, "The damaged database is still in its place.") from error
+            hint = "The damaged database is still in its place."
+            if kept:
+                hint = f"The damaged database is kept as {kept[0]}. Run 'migrator rollback' again to finish."
+            raise _failed(error, hint) from error
     for copy in kept:
         message = f"The damaged database is kept as {copy}."
         report = replace(report, warnings=(*report.warnings, Message(message, code="rollback.kept_copy")))

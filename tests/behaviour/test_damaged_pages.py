@@ -414,3 +414,22 @@ def test_sessions_without_their_workspace_are_given(healthy: Scene, tmp_path: Pa
     assert (len(listed.sessions), listed.exit_code) == (SESSIONS, 3)
     assert run_rollback(places, salvage=True).status == "rolled_back"
     assert written(scene.root / "sessions") == whole
+
+
+def test_a_salvage_that_cannot_write_storage_json_says_where_the_damaged_database_is(
+    healthy: Scene, tmp_path: Path
+) -> None:
+    scene = damaged(healthy, tmp_path / "data", page=0)
+    zero(scene, "chat_messages")
+    flag = scene.root / "storage.json"
+    flag.unlink()
+    flag.mkdir()
+    places = DataDir(scene.root, scene.database)
+    with pytest.raises(RollbackFailed) as failed:
+        run_rollback(places, salvage=True)
+    assert scene.status() == "rolled_back"
+    [kept] = [path for path in scene.root.rglob("backups/*/sessions.db") if str(path) in str(failed.value.hint)]
+    assert kept.is_file()
+    flag.rmdir()
+    assert run_rollback(places).exit_code == 0
+    assert scene.flag() == "json"
