@@ -433,3 +433,16 @@ def test_a_salvage_that_cannot_write_storage_json_says_where_the_damaged_databas
     flag.rmdir()
     assert run_rollback(places).exit_code == 0
     assert scene.flag() == "json"
+
+
+def test_a_row_that_only_an_index_has_is_taken_from_the_backup(healthy: Scene, tmp_path: Path) -> None:
+    """The page of its table is read without an error, but says that it has one row less."""
+    scene = damaged(healthy, tmp_path / "data", page=0)
+    whole = written(scene.root / "sessions")
+    content = bytearray(scene.database.read_bytes())
+    content[(root_of(scene, "instances") - 1) * page_size(scene) + 4] -= 1  # the low byte of the number of its rows
+    scene.database.write_bytes(content)
+    report = export(DataDir(scene.root, scene.database), tmp_path / "out")
+    assert written(tmp_path / "out") == whole
+    assert report.exit_code == 3
+    assert any("cannot be read completely" in error for error in report.errors)
