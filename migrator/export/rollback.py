@@ -45,9 +45,6 @@ from migrator.salvage.access import DAMAGE, readable_copy
 from migrator.salvage.intact import require_intact
 from migrator.worker.process import WorkerFor
 
-# Reading the tables without their indexes also helps where an index has wrong values, as no check of pages finds.
-_SALVAGED = DAMAGE | {"rollback.incomplete"}
-
 
 @dataclass(frozen=True)
 class RollbackReport(Report):
@@ -96,7 +93,7 @@ def run_rollback(
         try:
             report = _attempt(data_dir, shown, worker_for, dry_run=dry_run)
         except RollbackFailed as error:
-            if not salvage or error.code not in _SALVAGED:
+            if not salvage or error.code not in DAMAGE:
                 raise
             report = _salvage(data_dir, error, shown, worker_for, dry_run=dry_run)
         duration = round((clock() - started) * 1000)

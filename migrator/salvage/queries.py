@@ -6,7 +6,6 @@ TABLES_BY_KIND = """
     SELECT name, wr FROM pragma_table_list
     WHERE schema = 'main' AND type = 'table' AND name NOT LIKE 'sqlite^_%' ESCAPE '^'
 """
-INDEXES_OF_TABLE = "SELECT name, sql FROM sqlite_master WHERE type = 'index' AND tbl_name = ?"
 FORGET_METADATA = "DELETE FROM migration_metadata"
 INSERT_METADATA = "INSERT OR IGNORE INTO migration_metadata (id, migration_status) VALUES (1, ?)"
 SET_SCHEMA_VERSION = "UPDATE migration_metadata SET schema_version = ?"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sqlite3
 from collections import Counter
 from collections.abc import Container, Iterable, Iterator
@@ -25,6 +24,7 @@ from migrator.migration.rolled_back.changes import changed_sessions
 from migrator.ownership import foreign_database
 from migrator.progress import Listener, Progress, ignore_progress
 from migrator.report import Report, problems_of
+from migrator.salvage.intact import INDEX_ONLY
 from migrator.search.index import index_problems, index_state
 from migrator.text import counted
 from migrator.verification.data_dir_check import as_notes, check_listings, find_problems
@@ -36,8 +36,6 @@ RESTORE = (
     "Keep a copy of the database. 'migrator export --to ~/sessions' and 'migrator rollback --salvage' write what can "
     "be read to JSON files; 'migrator backups list' shows what can be restored instead."
 )
-# What SQLite's integrity_check says about an index that does not match its table.
-_INDEX_ONLY = re.compile(r"(?:row \d+ missing from|wrong # of entries in|non-unique entry in) index (\S+)")
 
 
 @dataclass(frozen=True)
@@ -260,7 +258,7 @@ def check_integrity(connection: sqlite3.Connection) -> Integrity:
     indexes: Counter[str] = Counter()
     findings: list[Finding] = []
     for text in texts:
-        if match := _INDEX_ONLY.fullmatch(text):
+        if match := INDEX_ONLY.fullmatch(text):
             indexes[match[1]] += 1
         elif text != "ok":
             findings.append(problem("database", f"SQLite's integrity check: {text}.", code="database.damaged"))
