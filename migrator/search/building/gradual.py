@@ -35,7 +35,7 @@ def index_some(connection: sqlite3.Connection, advance: Callable[[int], None], p
     _, *reached = connection.execute(queries.MARKS).fetchone()
     for kind, after in enumerate(reached):
         while True:
-            rows, size = take(connection.execute(queries.ROWS[kind], (after, _EVERY_ROW)), portion)
+            rows, size = take(connection.execute(queries.ROWS[kind], (after, _EVERY_ROW)), after, portion)
             if not rows:
                 break
             put(connection, kind, rows)
@@ -46,10 +46,19 @@ def index_some(connection: sqlite3.Connection, advance: Callable[[int], None], p
     connection.execute(COMPLETE_INDEX)
 
 
-def take(rows: Iterable[Text], most: int) -> tuple[list[Text], int]:
-    """Take the first rows, until they have ``most`` bytes of text or more; return them and their bytes."""
+def take(rows: Iterable[Text], after: int, most: int) -> tuple[list[Text], int]:
+    """Take the first rows, until they have ``most`` bytes of text or more; return them and their bytes.
+
+    :param after: the rowid before the first one
+    :raises sqlite3.DatabaseError: a row comes again: with a damaged page, the rows may be a circle
+    """
     taken, size = [], 0
     for row in rows:
+        if row[0] <= after:
+            error = sqlite3.DatabaseError("rows are out of order")
+            error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+            raise error
+        after = row[0]
         taken.append(row)
         text = row[1] or ""
         size += len(text) if text.isascii() else len(text.encode("utf-8", "replace"))

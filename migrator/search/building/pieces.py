@@ -75,7 +75,7 @@ class PieceJob(NamedTuple):
         after = rows.after
         while True:
             with snapshot(source, self.database, "read the texts"):
-                portion, size = take(_as_they_were(source, rows._replace(after=after)), _PORTION)
+                portion, size = take(_as_they_were(source, rows._replace(after=after)), after, _PORTION)
             if not portion:
                 return
             yield portion, size

@@ -35,13 +35,20 @@ def found(connection: sqlite3.Connection, table: str, words: str) -> list[int]:
 )
 def test_texts_are_taken_until_they_have_so_many_bytes(most: int, count: int, size: int) -> None:
     rows: list[Text] = [(1, "abc"), (2, None), (3, "é"), (4, "会"), (5, "\ud800")]
-    assert take(rows, most) == (rows[:count], size)
+    assert take(rows, 0, most) == (rows[:count], size)
 
 
 def test_of_rows_without_texts_only_so_many_are_taken() -> None:
     rows: list[Text] = [(number, None) for number in range(10)]
-    assert take(iter(rows), 4) == (rows[:4], 0)
-    assert take([], 4) == ([], 0)
+    assert take(iter(rows), -1, 4) == (rows[:4], 0)
+    assert take([], 0, 4) == ([], 0)
+
+
+@pytest.mark.parametrize("rows", [[(3, "a")], [(4, "a"), (4, "b")], [(9, "a"), (5, "b")]])
+def test_rows_that_come_again_are_damage_and_no_endless_work(rows: list[Text]) -> None:
+    with pytest.raises(sqlite3.DatabaseError) as found:
+        take(rows, 3, 10)
+    assert found.value.sqlite_errorcode == sqlite3.SQLITE_CORRUPT
 
 
 @pytest.mark.parametrize("kind", [0, 1, 2])
