@@ -45,6 +45,14 @@ def at(data_dir: PathLike | DataDir | None, database: PathLike | None, operation
 
             complete_error(error, places)
             raise
+        except Exception as error:
+            from migrator.hints import complete_error
+            from migrator.salvage.intact import damage_behind
+
+            if (damage := damage_behind(places.database)) is None:
+                raise
+            complete_error(damage, places)
+            raise damage from error
         if isinstance(report, bool):
             return report
         from migrator.hints import complete_report

@@ -140,17 +140,17 @@ def prints_report(
             worked = works if isinstance(works, bool) else options[works] is not None
             set_works(worked)
             context = click.get_current_context()
-            with naming_wrong_place():
+            with naming_the_cause():
                 report = command(context.obj, **options)
-            if report.exit_code:
-                set_quiet(False)  # what needs attention is said in full
-            wrong = _wrong_place(context)
-            if wrong is not None and report.exit_code != UsageError.exit_code:
-                print_notes([wrong])
-            if as_json:
-                print_json(report.to_json(), stored=stored)
-            elif not (worked and is_quiet()):
-                show(report)
+                if report.exit_code:
+                    set_quiet(False)  # what needs attention is said in full
+                wrong = _wrong_place(context)
+                if wrong is not None and report.exit_code != UsageError.exit_code:
+                    print_notes([wrong])
+                if as_json:
+                    print_json(report.to_json(), stored=stored)
+                elif not (worked and is_quiet()):
+                    show(report)
             return report.exit_code
 
         return run
@@ -159,15 +159,25 @@ def prints_report(
 
 
 @contextmanager
-def naming_wrong_place() -> Iterator[None]:
-    """Replace an error within the block by its cause, if this is not a data directory of the app."""
+def naming_the_cause() -> Iterator[None]:
+    """Replace an error within the block by its cause: this is not a data directory of the app, or damage."""
     try:
         yield
+    except (click.ClickException, click.exceptions.Exit, click.Abort, OSError):
+        raise
     except MigratorError as error:
         wrong = _wrong_place(click.get_current_context())
         if wrong is None or error.exit_code == UsageError.exit_code:
             raise
         raise UsageError(wrong.message, code=wrong.code, hint=wrong.hint) from error
+    except Exception as error:
+        from migrator.salvage.intact import damage_behind  # hardly ever needed
+
+        places = click.get_current_context().meta.get(PLACES)
+        damage = None if places is None else damage_behind(places.database)
+        if damage is None:
+            raise
+        raise damage from error
 
 
 def _wrong_place(context: click.Context) -> Message | None:

@@ -7,9 +7,10 @@ import sqlite3
 from pathlib import Path
 
 from migrator.database import queries
+from migrator.database.connection import opened
 from migrator.database.errors import DAMAGED, sqlite_errors
 from migrator.database.schema import has_table
-from migrator.errors import ConnectionFailed
+from migrator.errors import ConnectionFailed, MigratorError
 from migrator.text import counted
 
 # The tables that sessions are read from.
@@ -59,3 +60,18 @@ def require_intact(connection: sqlite3.Connection, path: Path, *, everything: bo
                     raise ConnectionFailed(
                         f"The database {path} is damaged: {text}.", code="database.damaged", hint=DAMAGED
                     )
+
+
+def damage_behind(path: Path) -> ConnectionFailed | None:
+    """Return the damage of a database on whose values an operation has failed; None if it is not damaged.
+
+    The columns have types, on which everything relies: only a page in the place of another one has other values.
+    """
+    try:
+        with opened(path, read_only=True) as connection:
+            require_intact(connection, path, everything=True)
+    except ConnectionFailed as error:
+        return error if error.code in ("database.damaged", "database.index_wrong") else None
+    except MigratorError:
+        return None
+    return None

@@ -9,12 +9,13 @@ from typing import Any
 
 import pytest
 
+import migrator as api
 from migrator import migrate
 from migrator.backups import restore_database
 from migrator.data_dir import DataDir
 from migrator.database.connection import opened
 from migrator.diagnostics.doctor import examine
-from migrator.errors import MigratorError, RollbackFailed
+from migrator.errors import ConnectionFailed, MigratorError, RollbackFailed
 from migrator.export.rollback import run_rollback
 from migrator.export.to_folder import export
 from migrator.inventory.status import status_of
@@ -23,6 +24,8 @@ from migrator.search.find import search_texts
 from migrator.search.sessions import find_session, list_sessions
 from migrator.storage.protocol import SessionFilters
 from migrator.verification.run import verify
+from tests.support.command_line import Migrator
+from tests.support.errors import raises
 from tests.support.scene import Scene, app_json, chat, hash_of
 
 ENGINE, SHOP = "/home/dev/engine", "/home/dev/shop"
@@ -354,6 +357,36 @@ def test_pages_in_each_others_place_are_damage(healthy: Scene, tmp_path: Path, o
     assert written(tmp_path / "out") == whole
     assert run_rollback(places, salvage=True).status == "rolled_back"
     assert written(scene.root / "sessions") == whole
+
+
+@pytest.mark.parametrize("command", ["verify", "migrate", "rollback", "quarantine list", "quarantine show 1"])
+def test_a_command_that_fails_on_such_values_names_the_damage(tmp_path: Path, migrator: Migrator, command: str) -> None:
+    scene = Scene(tmp_path / "data")
+    scene.write(ENGINE, [chat("a"), {"id": "invalid"}])
+    (scene.root / "sessions.json").write_bytes(app_json([chat("b", workspace=SHOP)]))
+    migrate(scene.root, search_index=False)
+    swap(scene, "migration_ledger", "quarantine")
+    scene.write(ENGINE, [chat("a"), chat("new")])
+    outcome = migrator("--data-dir", scene.root, *command.split())
+    assert outcome.code in (1, 3)
+    assert "bug" not in outcome.err
+    assert any(word in outcome.err + outcome.out for word in ("damaged", "--salvage"))
+
+
+def test_a_function_that_fails_on_such_values_raises_the_damage(tmp_path: Path) -> None:
+    scene = Scene(tmp_path / "data")
+    scene.write(ENGINE, [chat("a"), {"id": "invalid"}])
+    (scene.root / "sessions.json").write_bytes(app_json([chat("b", workspace=SHOP)]))
+
+    def fail(_: object) -> None:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):  # the caller's own error
+        migrate(scene.root, progress=fail)
+    migrate(scene.root, search_index=False)
+    swap(scene, "migration_ledger", "quarantine")
+    with raises(ConnectionFailed, "database.damaged"):
+        api.verify(scene.root)
 
 
 def test_a_session_with_lost_messages_and_an_unreadable_row_is_taken_from_the_backup(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from migrator.browse import serve
-from migrator.cli.options import Resolve, naming_wrong_place, whole_number
+from migrator.cli.options import Resolve, naming_the_cause, whole_number
 from migrator.cli.output import echo, output_lost, print_json
 from migrator.text import plain
 
@@ -40,6 +40,6 @@ def browse_command(resolve: Resolve, port: int, open_it: bool, as_json: bool) ->
         if open_it:
             click.launch(address)
 
-    with naming_wrong_place():
+    with naming_the_cause():
         serve.serve_database(data_dir, port, ready)
     return 0
