@@ -7,8 +7,8 @@
 # has 2,500 rows, its page says so, and ?_stream=on gives 1,000. CREATE TABLE lengths AS SELECT id, json_extract(...) AS
 # length makes a column without a type, too: all 2,500 rows come, and with _sort=length 1,000. In descending order the
 # second page is the first one again. Datasette asks for the rows after the last one with a text from the URL, and where
-# no type is declared, every number is below every text. With INTEGER, all rows come. That its filters find nothing in
-# such columns of views is reported (simonw/datasette, issue 2713); of pages and exports no report was found.
+# no type is declared, every number is below every text. With INTEGER, all rows come. Datasette's own list of issues has
+# its filters, which find nothing in such columns of views.
 #
 # Output: messages 1000 of 2500, lengths 2500, sorted 1000, descending again the first page, typed 2500
 #
