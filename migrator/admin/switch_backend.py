@@ -101,8 +101,9 @@ def switch_backend(data_dir: DataDir, target: Backend, listener: Listener = igno
         write_flag(data_dir, "json")
         notes, errors = [*report.warnings], [*report.errors]
     else:
-        errors, deleted = _bring_up_to_date(data_dir, before, listener)
-        notes = [*errors, *deleted]
+        errors, warnings = _bring_up_to_date(data_dir, before, listener)
+        # What changed meanwhile is merged below if the files are written anew.
+        notes = [*errors, *(one for one in warnings if target == "sqlite" or one.code != "source.changed")]
         if target == "sqlite" and before.backend == "hybrid":
             notes.append(hybrid_verdict(before.trial))
         with exclusive(data_dir):
@@ -125,7 +126,7 @@ def _with_late_writes(
 
 
 def _bring_up_to_date(data_dir: DataDir, before: BackendReport, listener: Listener) -> tuple[list[str], list[Message]]:
-    """Migrate what SQLite lacks; returns what needs attention, and the notes on deleted sessions."""
+    """Migrate what SQLite lacks; returns what needs attention, and what is worth knowing."""
     if before.authority != "json" and before.backend != "hybrid":
         return [], []
     # After hybrid mode, too: later changes in the files are compared with their state now.
@@ -140,7 +141,7 @@ def _bring_up_to_date(data_dir: DataDir, before: BackendReport, listener: Listen
             )
         with exclusive(data_dir):  # there was nothing to migrate
             _start_empty(data_dir)
-    return errors, report.notes_of_deletions
+    return errors, [*report.warnings]
 
 
 def _start_empty(data_dir: DataDir) -> None:

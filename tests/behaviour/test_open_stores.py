@@ -11,6 +11,7 @@ import pytest
 
 from migrator import migrate, open_storage, rollback
 from migrator.admin.switch_backend import switch_backend
+from migrator.authority import Backend
 from migrator.backups.restore import restore_backup
 from migrator.data_dir import DataDir
 from migrator.documents import app_format
@@ -19,7 +20,7 @@ from migrator.files import durable
 from migrator.progress import Progress
 from migrator.storage.json_files import JsonStorage
 from tests.support.errors import raises
-from tests.support.scene import Scene, app_inserts, app_json, chat, parsed
+from tests.support.scene import Scene, app_inserts, app_json, chat, hash_of, parsed
 from tests.support.strategies import message, session
 from tests.support.whereabouts import in_sessions
 
@@ -158,6 +159,27 @@ def test_what_a_hybrid_store_writes_during_a_migration_is_no_change_of_another_p
         assert [one["id"] for one in left["chatHistory"]] == ["msg-a", "first", "second", "third"]
     assert [one["id"] for one in parsed(scene.file_of(ENGINE).read_bytes())] == ["a"]
     assert (migrate(scene.root).exit_code, scene.conflicts()) == (0, [])
+
+
+@pytest.mark.parametrize(("target", "stays", "named"), [("sqlite", True, True), ("hybrid", False, False)])
+def test_what_an_old_build_deletes_during_a_switch_is_merged_or_named(
+    scene: Scene, places: DataDir, target: Backend, stays: bool, named: bool
+) -> None:
+    scene.write(ENGINE, [chat("a"), chat("b")])
+    done: list[bool] = []
+
+    def delete(step: Progress) -> None:
+        if step.phase == "verify" and not done:
+            done.append(True)
+            scene.write(ENGINE, [chat("a")])
+
+    report = switch_backend(places, target, delete)
+    assert done
+    assert any("changed during the migration" in note for note in report.notes) is named
+    with open_storage(scene.root) as store:
+        assert [one["id"] for one in store.get_all_sessions(ENGINE)] == ["a", "b"][: 1 + stays]
+    migrate(scene.root)
+    assert [one["id"] for one in scene.documents(hash_of(ENGINE))] == ["a"]
 
 
 def test_what_an_old_build_writes_over_the_file_during_a_migration_is_merged(scene: Scene, places: DataDir) -> None:
