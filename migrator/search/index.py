@@ -149,12 +149,13 @@ def close_again(connection: sqlite3.Connection) -> None:
 def start_over(connection: sqlite3.Connection) -> None:
     """Use the index no more, within a transaction; the next run builds it again.
 
-    Its tables stay until then, since dropping them takes the longer the larger they are; its triggers go at once.
+    Its tables stay until then, since dropping them takes the longer the larger they are. Its triggers go at once, and
+    its views with theirs: a schema step would fail on what refers to tables that are emptied meanwhile.
     """
     if index_state(connection) in ("building", "complete"):
         drop_log(connection)
         for statement in _script("search_index_drop.sql"):
-            if "DROP TRIGGER" in statement:
+            if "DROP TRIGGER" in statement or "DROP VIEW" in statement:
                 connection.execute(statement)
         connection.execute(search_queries.SET_INDEX_STATE, ("pending",))
 

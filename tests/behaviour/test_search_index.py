@@ -16,6 +16,7 @@ from migrator.errors import ConnectionFailed, StaleStoreError
 from migrator.progress import Progress
 from migrator.search import build as indexing
 from migrator.search.build import build_index, drop_index, index_status, repair_index
+from migrator.search.building.emptying import empty_unused
 from migrator.search.find import search_texts
 from migrator.search.index import start_log, start_over
 from tests.support.command_line import Migrator
@@ -223,6 +224,20 @@ def test_a_dropped_index_is_gone_and_can_be_built_again(migrated: Scene, migrato
     assert migrator("--data-dir", migrated.root, "search-index", "status", "--json").json["state"] == "left_out"
     assert build_index(resolve_data_dir(migrated.root)).state == "complete"
     assert migrator("--data-dir", migrated.root, "search-index", "status", "--json").json["state"] == "complete"
+
+
+def test_a_schema_step_needs_no_index_that_was_being_dropped(migrated: Scene, migrator: Migrator) -> None:
+    """The step renames a column, for which SQLite opens what the views and triggers refer to."""
+    rollback(migrated.root)
+    assert migrator("--data-dir", migrated.root, "schema", "revert").code == 0
+    with closing(connect(migrated.database)) as connection:
+        connection.execute("BEGIN")
+        start_over(connection)
+        connection.execute("COMMIT")
+        empty_unused(connection, migrated.database)  # as a killed command leaves it
+    assert migrator("--data-dir", migrated.root, "migrate").code == 0
+    assert migrator("--data-dir", migrated.root, "search-index", "status", "--json").json["state"] == "complete"
+    assert found(migrated, "login") == ["s-1"]
 
 
 @pytest.mark.parametrize("command", [build_index, drop_index, repair_index])

@@ -52,6 +52,9 @@ FIXED = {
         "file 0 add a; backend hybrid; sql update a; rollback; file 0 vanish; restore files -1; migrate"
     ),
     "retry --edited": "file 0 add a; file 0 break a; migrate; retry 0 edited b; rollback",
+    "index half dropped before a schema step": (
+        "file 0 add b; migrate; rollback; schema revert; sql update b; index drop @40"
+    ),
 }
 
 
