@@ -48,6 +48,10 @@ _UNUSABLE = {
         "The disk may be failing, or the file system does not support what SQLite needs.",
     ),
 }
+_INDEX_DAMAGED = (
+    "Nothing from this transaction was kept. 'migrator search-index drop' removes the damaged search index; after the "
+    "next run, 'migrator search-index build' builds it again."
+)
 _REFUSED = frozenset({sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM})
 
 
@@ -135,4 +139,6 @@ def database_errors(kinds: tuple[type[Exception], ...], action: str, path: str |
         if primary in _UNUSABLE:
             cause, hint = _UNUSABLE[primary]
             raise ConnectionFailed(message, code=cause, hint=hint) from error
+        if "vtable constructor failed: search_" in str(error):  # a schema step opens all that views and triggers name
+            raise TransactionError(message, code="search_index.damaged", hint=_INDEX_DAMAGED) from error
         raise TransactionError(message, hint="Nothing from this transaction was kept.") from error

@@ -218,6 +218,18 @@ def test_a_search_in_a_database_without_an_index_says_how_to_get_one(migrated: S
     assert found(migrated, "login") == ["s-1"]
 
 
+def test_a_schema_step_that_fails_on_a_damaged_index_says_how_to_go_on(migrated: Scene, migrator: Migrator) -> None:
+    rollback(migrated.root)
+    assert migrator("--data-dir", migrated.root, "schema", "revert").code == 0
+    migrated.change("DELETE FROM search_words_data WHERE id = 10")  # without it, FTS5 cannot open the table
+    refused = migrator("--data-dir", migrated.root, "migrate", "--json")
+    assert (refused.code, refused.codes) == (1, ["search_index.damaged"])
+    for command in ("search-index drop", "migrate", "search-index build"):
+        assert command.startswith("migrate") or command in refused.json["problems"][0]["hint"]
+        assert migrator("--data-dir", migrated.root, *command.split()).code == 0
+    assert found(migrated, "login") == ["s-1"]
+
+
 def test_a_dropped_index_is_gone_and_can_be_built_again(migrated: Scene, migrator: Migrator) -> None:
     assert drop_index(resolve_data_dir(migrated.root)).state == "left_out"
     assert migrated.query("SELECT name FROM sqlite_master WHERE name LIKE 'search_words%'") == []
