@@ -45,7 +45,7 @@ def at(data_dir: PathLike | DataDir | None, database: PathLike | None, operation
 
             complete_error(error, places)
             raise
-        except Exception as error:
+        except (TypeError, ValueError, AttributeError, LookupError) as error:  # as values of another type cause
             from migrator.hints import complete_error
             from migrator.salvage.intact import damage_behind
 

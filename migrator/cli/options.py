@@ -163,14 +163,12 @@ def naming_the_cause() -> Iterator[None]:
     """Replace an error within the block by its cause: this is not a data directory of the app, or damage."""
     try:
         yield
-    except (click.ClickException, click.exceptions.Exit, click.Abort, OSError):
-        raise
     except MigratorError as error:
         wrong = _wrong_place(click.get_current_context())
         if wrong is None or error.exit_code == UsageError.exit_code:
             raise
         raise UsageError(wrong.message, code=wrong.code, hint=wrong.hint) from error
-    except Exception as error:
+    except (TypeError, ValueError, AttributeError, LookupError) as error:  # as values of another type cause
         from migrator.salvage.intact import damage_behind  # hardly ever needed
 
         places = click.get_current_context().meta.get(PLACES)

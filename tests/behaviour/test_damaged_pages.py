@@ -19,6 +19,7 @@ from migrator.errors import ConnectionFailed, MigratorError, RollbackFailed
 from migrator.export.rollback import run_rollback
 from migrator.export.to_folder import export
 from migrator.inventory.status import status_of
+from migrator.salvage import intact
 from migrator.salvage.intact import require_intact
 from migrator.search.find import search_texts
 from migrator.search.sessions import find_session, list_sessions
@@ -371,6 +372,23 @@ def test_a_command_that_fails_on_such_values_names_the_damage(tmp_path: Path, mi
     assert outcome.code in (1, 3)
     assert "bug" not in outcome.err
     assert any(word in outcome.err + outcome.out for word in ("damaged", "--salvage"))
+
+
+def test_the_callers_own_error_comes_without_a_check_of_the_database(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A progress callback may raise to cancel, and the check of gigabytes takes long."""
+    scene = Scene(tmp_path / "data")
+    scene.write(ENGINE, [chat("a")])
+    monkeypatch.setattr(intact, "damage_behind", lambda path: pytest.fail(f"{path} was checked"))
+
+    class Cancelled(Exception): ...
+
+    def cancel(_: object) -> None:
+        raise Cancelled
+
+    with pytest.raises(Cancelled):
+        migrate(scene.root, progress=cancel)
 
 
 def test_a_function_that_fails_on_such_values_raises_the_damage(tmp_path: Path) -> None:
